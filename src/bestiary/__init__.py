@@ -1,0 +1,52 @@
+"""bestiary: from a folder of labelled pictures to an honest, deployable classifier.
+
+>>> import bestiary
+>>> run = bestiary.train("pictures", "run", recipe="fast")     # doctest: +SKIP
+>>> bestiary.load(run).predict(["new.jpg"])                    # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bestiary.api import demo, evaluate, load, predict, sample, show, train
+    from bestiary.ensemble import Ensemble
+    from bestiary.errors import BestiaryError
+    from bestiary.recipe import Recipe, load_recipe
+    from bestiary.run import Run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BestiaryError",
+    "Ensemble",
+    "Recipe",
+    "Run",
+    "demo",
+    "evaluate",
+    "load",
+    "load_recipe",
+    "predict",
+    "sample",
+    "show",
+    "train",
+]
+
+# Imported when first asked for, so that `bestiary --help` and `import bestiary` do not wait for PyTorch.
+_HOMES = {
+    "BestiaryError": "bestiary.errors",
+    "Ensemble": "bestiary.ensemble",
+    "Recipe": "bestiary.recipe",
+    "Run": "bestiary.run",
+    "load_recipe": "bestiary.recipe",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'bestiary' has no attribute {name!r}")
+    return getattr(import_module(_HOMES.get(name, "bestiary.api")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

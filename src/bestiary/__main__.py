@@ -1,0 +1,5 @@
+"""``python -m bestiary``: the command line."""
+
+from bestiary.cli import run
+
+run()

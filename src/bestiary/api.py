@@ -1,0 +1,262 @@
+"""The verbs, one function each, for Python and the command line alike: composition only.
+
+A function's signature and docstring are the command's options and help. What it returns prints itself; anything heavy
+is imported when the verb runs.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+if TYPE_CHECKING:
+    from bestiary.data.beasts import SampleSummary
+    from bestiary.ensemble import Ensemble, Predictions
+    from bestiary.evaluate import Evaluation, Summary
+    from bestiary.run import Run
+else:  # the command line reads the annotations; what the verbs return is none of its business
+    Ensemble = Evaluation = Predictions = Run = SampleSummary = Summary = Any
+
+Place = str | Path
+Many = Parameter(consume_multiple=True)
+
+
+def sample(
+    directory: Place,
+    /,
+    *,
+    species: int = 20,
+    per_species: int = 40,
+    size: int = 160,
+    seed: int = 0,
+    label_noise: float = 0.0,
+    near_duplicates: float = 0.0,
+    corrupt: float = 0.0,
+    unknown: float = 0.0,
+    quiet: bool = False,
+) -> "SampleSummary":
+    """Draw a data set of invented beasts into class folders, with faults planted where asked.
+
+    Parameters
+    ----------
+    directory
+        New or empty folder for the pictures; truth.csv in it says what each picture is.
+    species
+        Number of classes, 2 to 100.
+    per_species
+        Pictures of each class.
+    size
+        Long side of a picture in pixels, 32 to 1024.
+    seed
+        The same seed draws the same pictures.
+    label_noise
+        Share of the pictures that lie in a wrong class folder, 0 to 0.5.
+    near_duplicates
+        Share of altered copies (re-encoded, resized, cropped, flipped, brightened) to add.
+    corrupt
+        Share of the files that are damaged.
+    unknown
+        Share of pictures of species that belong to no class to add, in DIRECTORY-unknown.
+    quiet
+        Show no progress.
+    """
+    from bestiary.data.beasts import draw_sample
+    from bestiary.display import Display
+
+    with Display(quiet).counter("Drawing beasts") as tick:
+        return draw_sample(
+            Path(directory),
+            species=species,
+            per_species=per_species,
+            size=size,
+            seed=seed,
+            label_noise=label_noise,
+            near_duplicates=near_duplicates,
+            corrupt=corrupt,
+            unknown=unknown,
+            progress=tick,
+        )
+
+
+def train(
+    data: Place,
+    run: Place,
+    /,
+    *,
+    recipe: Place | None = None,
+    overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    folds: str | int | None = None,
+    fold: Annotated[Sequence[int], Many] = (),
+    resume: bool = False,
+    quiet: bool = False,
+) -> "Run":
+    """Train a k-fold ensemble on a folder of labelled pictures.
+
+    DATA is a folder with one folder of pictures for each class (or train/ and val/ folders of these), or a CSV or
+    Parquet table with the columns path,label[,group][,split]. RUN is a new folder for all that comes of it.
+    Example: bestiary train pictures run --recipe fast --set train.epochs=6 view.size=192
+
+    Parameters
+    ----------
+    data
+        Folder of class folders, or a table.
+    run
+        Folder for the results; nothing in it is ever overwritten.
+    recipe
+        paper, fast, or the path of a TOML file. Default: fast; with --resume, the run's own.
+    overrides
+        Options of the recipe as section.key=value, listed below.
+    folds
+        Number of folds, or a CSV or Parquet file of your own with the columns path,fold.
+    fold
+        Train only these folds (numbered from 0), so that several machines can share the work.
+    resume
+        Go on with a run after its last whole epoch.
+    quiet
+        Show no progress.
+    """
+    from bestiary.display import Display
+    from bestiary.ensemble import assemble
+    from bestiary.evaluate import score_run
+    from bestiary.train.crossval import train_folds
+    from bestiary.train.start import begin_or_resume
+
+    display = Display(quiet)
+    begun = begin_or_resume(Path(data), Path(run), recipe, overrides, folds, fold, resume, display)
+    try:
+        train_folds(begun, list(fold) or begun.folds, display)
+    except KeyboardInterrupt:
+        display.notice(f"Interrupted. To go on: bestiary train {data} {run} --resume")
+        raise
+    assemble(begun)
+    score_run(begun)
+    return begun
+
+
+def load(run: "Place | Run", /) -> "Ensemble":
+    """The ensemble of a run, with scikit-learn's verbs on paths, PIL pictures and uint8 arrays.
+
+    Raises:
+        RunError: no run is there, or none of its folds is trained.
+    """
+    from bestiary.ensemble import Ensemble
+
+    return Ensemble.load(run)
+
+
+def predict(
+    run: Place,
+    pictures: Place,
+    /,
+    *,
+    out: Place,
+    average: Literal["logits", "probabilities", "vote"] | None = None,
+    format: Literal["full", "submission"] = "full",
+    quiet: bool = False,
+) -> "Predictions":
+    """Predict a picture or a folder of pictures with all members of a run.
+
+    Exit status: 0 when every picture was read, 1 when some could not be (each has its row with the reason), 2 when
+    nothing could be done.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    pictures
+        A picture, or a folder that is searched with all folders in it.
+    out
+        Table to write, .csv or .parquet.
+    average
+        What is averaged over the members. Default: as the run's recipe says.
+    format
+        full: label, confidence, the next four, agreement of the members. submission: image_name,pred_label alone,
+        and a solution.zip beside it.
+    quiet
+        Show no progress.
+    """
+    from bestiary.display import Display
+    from bestiary.ensemble import Ensemble, predict_folder
+
+    return predict_folder(Ensemble.load(run), Path(pictures), Path(out), average, format, Display(quiet))
+
+
+def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Evaluation":
+    """Score a run on labelled pictures that it has not seen: every averaging rule, each member.
+
+    Pictures that the run was trained on are recognised by their bytes and left out of the scores.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    pictures
+        Folder of class folders, or a table with the columns path,label.
+    out
+        JSON file for the scores, besides the table on the screen.
+    quiet
+        Show no progress.
+    """
+    from bestiary.display import Display
+    from bestiary.ensemble import Ensemble
+    from bestiary.evaluate import evaluate_folder
+    from bestiary.run import Run
+
+    opened = Run.open(run)
+    return evaluate_folder(opened, Ensemble.load(opened), Path(pictures), Path(out) if out else None, Display(quiet))
+
+
+def show(run: Place, /) -> "Summary":
+    """Show what a run is, how far it has come, and its out-of-fold score.
+
+    Parameters
+    ----------
+    run
+        Folder of a run, finished or not.
+    """
+    from bestiary.evaluate import summarise
+    from bestiary.run import Run
+
+    return summarise(Run.open(run))
+
+
+def demo(
+    directory: Place = "bestiary-demo", /, *, species: int = 20, per_species: int = 40, quiet: bool = False
+) -> "Evaluation":
+    """Do the whole job on embedded data, without a connection: draw, train, predict, evaluate.
+
+    Takes about two minutes on two cores.
+
+    Parameters
+    ----------
+    directory
+        Folder for everything; if it exists, a number is added to its name.
+    species
+        Number of classes to draw, 2 to 100.
+    per_species
+        Pictures of each class to draw; a fifth of them is held out from training.
+    quiet
+        Show no progress.
+    """
+    from bestiary.data.beasts import hold_out, new_folder
+    from bestiary.display import Display
+
+    place, display = new_folder(Path(directory)), Display(quiet)
+    display.line(f"Everything goes to {place}/. Each step is a command that you can repeat.\n")
+    display.line(f"$ bestiary sample {place}/pictures --species {species} --per-species {per_species}")
+    display.line(f"{sample(place / 'pictures', species=species, per_species=per_species, quiet=quiet)}")
+    held = hold_out(place / "pictures", place / "new", 0.2)
+    display.line(f"{held:,} pictures were moved to {place}/new: training will not see them.\n")
+    overrides = ["view.size=128", "train.epochs=3"]
+    display.line(f"$ bestiary train {place}/pictures {place}/run --recipe fast --set {' '.join(overrides)}")
+    run = train(place / "pictures", place / "run", recipe="fast", overrides=overrides, quiet=quiet)
+    display.line(f"{run.score_line}\n")
+    display.line(f"$ bestiary predict {place}/run {place}/new --out {place}/prediction.csv")
+    display.line(f"{predict(run.path, place / 'new', out=place / 'prediction.csv', quiet=quiet)}\n")
+    display.line(f"$ bestiary evaluate {place}/run {place}/new")
+    result = evaluate(run.path, place / "new", out=place / "evaluation.json", quiet=quiet)
+    display.line(f"{result}\n")
+    display.line("Now with pictures of your own, one folder for each class:")
+    display.line("$ bestiary train PICTURES RUN")
+    return result

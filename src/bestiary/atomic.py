@@ -1,0 +1,71 @@
+"""Bytes -> a file that is whole or absent.
+
+Every file of bestiary is written to a temporary name beside its goal, flushed to the disk and renamed, so that a
+reader never sees half of one and a crash leaves the file that was there before. Knows nothing of what the bytes mean.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bestiary.errors import BestiaryError
+
+
+@contextmanager
+def atomic_path(goal: Path) -> Iterator[Path]:
+    """Give a temporary path beside `goal`; when the block ends well, flush it and rename it to `goal`.
+
+    Raises:
+        BestiaryError: the folder cannot be written (read-only, no space left); `goal` stays as it was.
+    """
+    # A name that starts with a dot and ends in .tmp is ignored by every reader of pictures, runs and stores.
+    temporary = None
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{goal.name[:60]}.", suffix=".tmp", dir=goal.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        _give_default_mode(temporary)
+        _flush(temporary)
+        os.replace(temporary, goal)
+        _flush(goal.parent)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        reason = error.strerror or type(error).__name__
+        raise BestiaryError(f"{goal}: cannot be written ({reason}); free space or choose another folder") from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def write_bytes(goal: Path, content: bytes) -> None:
+    """Write `content` to `goal`, whole or not at all."""
+    with atomic_path(goal) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(goal: Path, content: str) -> None:
+    """Write `content` as UTF-8 with the line ends it has, whole or not at all."""
+    write_bytes(goal, content.encode("utf-8"))
+
+
+def _give_default_mode(path: Path) -> None:
+    # mkstemp makes files that only their owner can read; results are meant to be shared as the user's umask says.
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
+
+
+def _flush(path: Path) -> None:
+    if path.is_dir() and os.name == "nt":
+        return  # Windows has no handle to flush a folder by.
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Files -> manifest, folds and views."""

@@ -1,0 +1,148 @@
+"""A picture's bytes -> upright RGB pixels, the one way that training, validation, prediction and serving all use.
+
+EXIF orientation is applied here and nowhere else; transparency is laid over white; palette, grey, 16-bit and CMYK
+pictures become 8-bit RGB; of an animation the first frame is taken. Plain JPEGs go through libjpeg-turbo (simplejpeg),
+everything else through Pillow, which also has the last word on a JPEG that simplejpeg finds fault with. Knows nothing
+of labels, sizes asked for by a network, or files other than the one it is given.
+"""
+
+import warnings
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from bestiary.errors import PictureError
+
+Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+MAX_PIXELS = 200_000_000  # a 200-megapixel camera's picture decodes to 0.6 GB; what claims more is taken for a bomb
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+
+# cv2 would start threads of its own for each call; bestiary runs one picture a thread.
+cv2.setNumThreads(0)
+
+
+def read_picture(path: Path) -> bytes:
+    """The bytes of the file at `path`.
+
+    Raises:
+        PictureError: the file is missing, empty or cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot be read ({error.strerror or type(error).__name__})") from None
+    if not content:
+        raise PictureError("empty file")
+    return content
+
+
+def decode(content: bytes, *, min_side: int = 0) -> Pixels:
+    """Decode `content` to upright RGB.
+
+    Args:
+        content: a whole JPEG, PNG, WebP, BMP, TIFF or GIF file.
+        min_side: if above 0, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its short side keeps at
+            least this many pixels: several times faster, and what is lost is detail finer than that side can show.
+
+    Returns:
+        uint8 array (height, width, 3).
+
+    Raises:
+        PictureError: `content` is not a picture, is damaged, or claims more than `MAX_PIXELS` pixels.
+    """
+    if content[:3] == b"\xff\xd8\xff":
+        pixels = _decode_plain_jpeg(content, min_side)
+        if pixels is not None:
+            return pixels
+    return _decode_with_pillow(content)
+
+
+def _decode_plain_jpeg(content: bytes, min_side: int) -> Pixels | None:
+    """The fast path; None where Pillow must look: CMYK, or any fault."""
+    try:
+        height, width, colourspace, _ = simplejpeg.decode_jpeg_header(content)
+        if colourspace in ("CMYK", "YCCK") or height * width > MAX_PIXELS:
+            return None
+        pixels = (
+            simplejpeg.decode_jpeg(
+                content, "RGB", fastdct=False, fastupsample=False, min_height=min_side, min_width=min_side, min_factor=1
+            )
+            if min_side
+            else simplejpeg.decode_jpeg(content, "RGB", fastdct=False, fastupsample=False)
+        )
+    except ValueError:
+        return None
+    # Reading EXIF costs a tenth of the decoding, so it is read only where the file has any near its start.
+    if content.find(b"Exif\0\0", 0, 1 << 16) < 0:
+        return np.asarray(pixels)
+    with Image.open(BytesIO(content)) as picture:
+        return _turn_upright(np.asarray(pixels), picture.getexif().get(0x0112, 1))
+
+
+def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo an EXIF orientation, 1 to 8 (CIPA DC-008, tag 0x0112)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _decode_with_pillow(content: bytes) -> Pixels:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of bombs, odd EXIF and palettes; the bound on pixels below is ours, the rest does no harm.
+            warnings.simplefilter("ignore")
+            with Image.open(BytesIO(content), formats=FORMATS) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise PictureError(f"{picture.width} x {picture.height} pixels: above the limit of {MAX_PIXELS:,}")
+                return to_pixels(picture)
+    except UnidentifiedImageError:
+        raise PictureError("not a picture") from None
+    except Image.DecompressionBombError:
+        raise PictureError(f"above the limit of {MAX_PIXELS:,} pixels") from None
+    except MemoryError:
+        raise PictureError("too large for this machine's memory") from None
+    except PictureError:
+        raise
+    except Exception as error:  # a decoder may fail in any way on hostile bytes; each is a damaged picture
+        if "truncated" in str(error).lower():
+            raise PictureError("truncated") from None
+        raise PictureError(f"damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
+
+
+def to_pixels(picture: Image.Image) -> Pixels:
+    """Upright 8-bit RGB, uint8 (height, width, 3), of a Pillow picture of any mode.
+
+    Raises:
+        PictureError: grey values that have no place in 0...255.
+    """
+    picture.load()
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _from_deep_grey(np.asarray(picture))
+    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        rgba = picture.convert("RGBA")
+        paper = Image.new("RGBA", rgba.size, "white")
+        paper.alpha_composite(rgba)
+        picture = paper
+    return np.array(picture.convert("RGB"))
+
+
+def _from_deep_grey(values: NDArray[np.generic]) -> Pixels:
+    """Grey of more than 8 bits: its full range 0...65535 becomes 0...255; floats must lie in 0...1."""
+    numbers = values.astype(np.float64)
+    if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 65535:
+        raise PictureError("grey values outside 0...65535")
+    scale = 255.0 if values.dtype.kind == "f" and numbers.max() <= 1 else 255.0 / 65535.0
+    grey = np.rint(numbers * scale).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)

@@ -1,0 +1,195 @@
+"""A data folder or table -> the pictures it names, with label, group and split; nothing is opened yet.
+
+Understands class folders, `train/` `val/` `test/` folders of class folders, and CSV or Parquet tables. Knows nothing
+of what is inside a picture file.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from bestiary.data.decode import SUFFIXES
+from bestiary.errors import DataError
+
+TRAINING_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+TEST_SPLIT = "test"
+SCHEMA = {"path": pl.String, "label": pl.String, "group": pl.String, "split": pl.String}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The pictures found.
+
+    Attributes:
+        root: folder that the paths start from.
+        table: columns path (relative to root, forward slashes), label, group and split (null where unknown), by path.
+        ignored: what was left out, counted by reason.
+        unusable: path and reason of files that are named like pictures but cannot even be listed.
+    """
+
+    root: Path
+    table: pl.DataFrame
+    ignored: dict[str, int] = field(default_factory=dict)
+    unusable: list[tuple[str, str]] = field(default_factory=list)
+
+
+def list_labelled(data: Path, root: str = "") -> Listing:
+    """The labelled pictures of a folder or table, training and validation parts pooled, the test part left out.
+
+    Args:
+        data: folder of class folders, folder of `train/` (and `val/`, `test/`), or a .csv or .parquet table with the
+            columns path, label and, if wanted, group and split.
+        root: folder that a table's paths start from and may not leave; empty: the folder the table lies in.
+
+    Raises:
+        DataError: nothing usable is there, with what was found instead.
+    """
+    if data.is_dir():
+        listing = _list_splits(data) if _has_splits(data) else _list_class_folders(data)
+    elif data.is_file():
+        listing = _list_table(data, Path(root) if root else data.parent)
+    else:
+        raise DataError(f"{data}: no such folder or table; check the path")
+    if listing.table.is_empty():
+        seen = ", ".join(f"{count} {reason}" for reason, count in listing.ignored.items()) or "nothing at all"
+        raise DataError(f"{data}: holds no labelled pictures ({seen}); expected {data}/<class>/<picture>")
+    labels = listing.table["label"].unique()
+    if len(labels) < 2:
+        raise DataError(f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class folders")
+    return listing
+
+
+def list_pictures(place: Path) -> Listing:
+    """The pictures of a folder (nested), or the one picture at `place`; labels are null.
+
+    Raises:
+        DataError: nothing there.
+    """
+    if place.is_file():
+        return Listing(place.parent, _table([(place.name, None, None, None)]))
+    if not place.is_dir():
+        raise DataError(f"{place}: no such folder or picture; check the path")
+    found = _walk(place)
+    if not found.table.is_empty() or found.unusable:
+        return found
+    raise DataError(f"{place}: holds no pictures; bestiary reads {' '.join(sorted(SUFFIXES))}")
+
+
+def _table(rows: Sequence[tuple[str, str | None, str | None, str | None]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("path")
+
+
+def _has_splits(data: Path) -> bool:
+    train = data / "train"
+    return train.is_dir() and any(child.is_dir() and not child.name.startswith(".") for child in train.iterdir())
+
+
+def _walk(top: Path) -> Listing:
+    """Every picture under `top`; hidden files and folders and what is not named like a picture are counted."""
+    rows, ignored, unusable = [], Counter[str](), []
+    seen = set()
+    for folder, folders, files in os.walk(top, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back up
+            folders.clear()
+            continue
+        seen.add(real)
+        ignored["hidden"] += sum(name.startswith(".") for name in folders + files)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.startswith("."):
+                continue
+            if os.path.splitext(name)[1].lower() not in SUFFIXES:
+                ignored["not named like a picture"] += 1
+                continue
+            path = Path(folder, name).relative_to(top).as_posix()
+            try:
+                path.encode("utf-8")
+            except UnicodeEncodeError:
+                unusable.append((path.encode("utf-8", "backslashreplace").decode(), "file name is not Unicode"))
+                continue
+            rows.append((path, None, None, None))
+    return Listing(top, _table(rows), {k: v for k, v in ignored.items() if v}, unusable)
+
+
+def _list_class_folders(data: Path, split: str | None = None) -> Listing:
+    found = _walk(data)
+    slash = pl.col("path").str.contains("/", literal=True)
+    loose = found.table.filter(~slash).height
+    table = found.table.filter(slash).with_columns(
+        pl.col("path").str.split("/").list.first().alias("label"), pl.lit(split, pl.String).alias("split")
+    )
+    ignored = found.ignored | ({"in no class folder": loose} if loose else {})
+    return Listing(data, table, ignored, found.unusable)
+
+
+def _list_splits(data: Path) -> Listing:
+    tables, ignored, unusable = [], Counter[str](), []
+    for child in sorted(data.iterdir()):
+        split = TRAINING_SPLITS.get(child.name.lower())
+        if child.name.startswith(".") or not child.is_dir():
+            continue
+        if split is None:
+            count = _walk(child).table.height
+            if count:
+                ignored[f"in {child.name}/, left for predict"] += count
+            continue
+        part = _list_class_folders(child, split)
+        tables.append(part.table.with_columns((pl.lit(f"{child.name}/") + pl.col("path")).alias("path")))
+        ignored.update(part.ignored)
+        unusable += [(f"{child.name}/{path}", reason) for path, reason in part.unusable]
+    return Listing(data, pl.concat(tables).sort("path"), dict(ignored), unusable)
+
+
+def _list_table(file: Path, root: Path) -> Listing:
+    table = read_table(file)
+    for column in ("path", "label"):
+        if column not in table.columns:
+            found = ", ".join(table.columns)
+            raise DataError(f"{file}: has no column {column!r} (found {found}); expected path,label[,group][,split]")
+    table = table.select(
+        (pl.col(c) if c in table.columns else pl.lit(None)).cast(pl.String).alias(c) for c in SCHEMA
+    ).with_columns(pl.col("path").str.replace_all("\\", "/", literal=True))
+    twice = table.filter(pl.col("path").is_duplicated())["path"]
+    if len(twice):
+        raise DataError(f"{file}: names {twice[0]!r} more than once; keep one row for each picture")
+    _check_inside(file, table["path"], root)
+    unlabelled = pl.col("label").is_null() | (pl.col("label") == "")
+    test = pl.col("split").str.to_lowercase() == TEST_SPLIT
+    left = table.select(unlabelled.sum().alias("u"), (test.fill_null(False) & ~unlabelled).sum().alias("t")).row(0)
+    reasons = zip(("without a label", "of the test split, left for predict"), left, strict=True)
+    kept = table.filter(~unlabelled & ~test.fill_null(False)).sort("path")
+    return Listing(root, kept, {reason: count for reason, count in reasons if count})
+
+
+def read_table(file: Path) -> pl.DataFrame:
+    """A CSV (every column as text) or Parquet table.
+
+    Raises:
+        DataError: the file is neither.
+    """
+    try:
+        if file.suffix.lower() == ".parquet":
+            return pl.read_parquet(file)
+        if file.suffix.lower() == ".csv":
+            return pl.read_csv(file, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{file}: is not a readable table ({' '.join(str(error).split())[:120]})") from None
+    raise DataError(f"{file}: is neither a folder nor a .csv or .parquet table")
+
+
+def _check_inside(file: Path, paths: pl.Series, root: Path) -> None:
+    """Refuse paths that leave the root: a table from a stranger must not make bestiary read other files."""
+    empty = paths.is_null() | (paths == "")
+    if empty.any():
+        raise DataError(f"{file}: row {int(empty.arg_true()[0]) + 1} has no path; fill it in or remove the row")
+    odd = paths.filter(paths.str.contains(r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"))
+    if len(odd):
+        raise DataError(
+            f"{file}: path {odd[0]!r} leads out of {root}; use paths below it, or name the folder that they "
+            f"start from with --set data.root=FOLDER"
+        )

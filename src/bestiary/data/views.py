@@ -1,0 +1,195 @@
+"""Pixels -> the network's view of them: in training, and in validation and prediction, side by side.
+
+Mirror image, rotation and random resized crop are one affine map. Their parameters are drawn as torchvision draws
+them, and the picture is sampled once; where the map shrinks the picture, the area that each output pixel covers is
+averaged first (anti-aliasing). Views stay uint8: scaling to 0...1 and normalisation belong to the network.
+Knows nothing of files, labels or batches.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from bestiary.data.augment import Augment, augment
+from bestiary.data.decode import Pixels
+from bestiary.recipe import ViewOptions
+
+Resize = Literal["squash", "crop"]
+Interpolation = Literal["bilinear", "bicubic"]
+_ENLARGE = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+
+
+class Geometry(NamedTuple):
+    """One drawn map: mirror first, then rotate about the centre, then crop (torchvision's order and units)."""
+
+    flip: bool
+    angle: float  # degrees, counter-clockwise
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainView:
+    """Random views for training, `size` x `size` pixels.
+
+    Attributes:
+        size: side of the view in pixels.
+        flip: probability of the mirror image.
+        rotation: largest angle in degrees, either way.
+        scale: least and largest share of the picture's area that the crop keeps.
+        ratio: least and largest width / height of the crop.
+        augment: further changes of colour and shape, see `bestiary.data.augment`.
+    """
+
+    size: int
+    flip: float
+    rotation: float
+    scale: tuple[float, float]
+    ratio: tuple[float, float]
+    augment: Augment = "none"
+
+    @classmethod
+    def of(cls, options: ViewOptions) -> "TrainView":
+        """The view that a recipe asks for."""
+        return cls(options.size, options.flip, options.rotation, options.scale, options.ratio, options.augment)
+
+    def draw(self, height: int, width: int, rng: np.random.Generator) -> Geometry:
+        """Draw a map for a picture of `height` x `width` pixels, distributed as torchvision's three transforms are."""
+        flip = rng.random() < self.flip
+        angle = rng.uniform(-self.rotation, self.rotation) if self.rotation else 0.0
+        return Geometry(flip, angle, *draw_crop(height, width, self.scale, self.ratio, rng))
+
+    def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
+        """A random view, uint8 (size, size, 3), of `pixels`, uint8 (height, width, 3)."""
+        view = apply_geometry(pixels, self.draw(pixels.shape[0], pixels.shape[1], rng), self.size)
+        return augment(view, self.augment, rng) if self.augment != "none" else view
+
+
+@dataclass(frozen=True, slots=True)
+class EvalView:
+    """The one view of a picture in validation, prediction and serving, `size` x `size` pixels.
+
+    Attributes:
+        size: side of the view in pixels.
+        resize: ``squash`` scales both sides to `size`; ``crop`` keeps the aspect and takes the centre.
+        crop: share of the short side that the centre crop keeps.
+        interpolation: how a picture smaller than the view is enlarged.
+    """
+
+    size: int
+    resize: Resize = "squash"
+    crop: float = 1.0
+    interpolation: Interpolation = "bilinear"
+
+    @classmethod
+    def of(cls, options: ViewOptions, interpolation: Interpolation) -> "EvalView":
+        """The view that a recipe asks for, enlarging as the network's weights expect."""
+        return cls(options.eval_size or options.size, options.eval_resize, options.eval_crop, interpolation)
+
+    @property
+    def min_side(self) -> int:
+        """Short side below which a JPEG must not be decoded: twice what the view shows, so that nothing is lost."""
+        return math.ceil(2 * self.size / (self.crop if self.resize == "crop" else 1.0))
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        """The view, uint8 (size, size, 3), of `pixels`, uint8 (height, width, 3)."""
+        if self.resize == "crop":
+            height, width = pixels.shape[:2]
+            side = max(1, round(min(height, width) * self.crop))
+            top, left = (height - side) // 2, (width - side) // 2
+            pixels = pixels[top : top + side, left : left + side]
+        return resize(pixels, self.size, self.size, self.interpolation)
+
+
+def draw_crop(
+    height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float], rng: np.random.Generator
+) -> tuple[int, int, int, int]:
+    """Draw the box of Inception's random resized crop as torchvision's `RandomResizedCrop.make_params` does.
+
+    Returns:
+        top, left, height and width of the box in pixels.
+    """
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    for _ in range(10):
+        area = height * width * rng.uniform(*scale)
+        aspect = math.exp(rng.uniform(low, high))
+        box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < box_width <= width and 0 < box_height <= height:
+            top = int(rng.integers(0, height - box_height + 1))
+            left = int(rng.integers(0, width - box_width + 1))
+            return top, left, box_height, box_width
+    box_height, box_width = height, width
+    if width / height < ratio[0]:
+        box_height = round(width / ratio[0])
+    elif width / height > ratio[1]:
+        box_width = round(height * ratio[1])
+    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+
+
+def apply_geometry(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
+    """Sample `pixels` (height, width, 3) through `geometry` into (size, size, 3); outside of the picture is black."""
+    flip, angle, top, left, height, width = geometry
+    if not angle:  # a crop's own edge ends the sampling, as when torchvision crops first and resizes then
+        full = pixels.shape[1]
+        start = full - left - width if flip else left
+        view = resize(pixels[top : top + height, start : start + width], size, size)
+        return view[:, ::-1] if flip else view
+    matrix = affine_map(geometry, pixels.shape[0], pixels.shape[1], size)
+    pixels, matrix = _shrink_to_sampling(pixels, matrix, size)
+    # cv2 places a pixel's centre at whole numbers, the map above at halves.
+    matrix[:, 2] += matrix[:, :2].sum(axis=1) * 0.5 - 0.5
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(pixels, matrix, (size, size), flags=flags), np.uint8)
+
+
+def affine_map(geometry: Geometry, height: int, width: int, size: int) -> NDArray[np.float64]:
+    """The (2, 3) matrix that takes a point (x, y, 1) of the view to the picture, pixel i covering [i, i + 1)."""
+    flip, angle, top, left, box_height, box_width = geometry
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    crop = np.array([[box_width / size, 0, left], [0, box_height / size, top], [0, 0, 1]])
+    to_centre = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
+    rotation = np.array([[cos, -sin, width / 2], [sin, cos, height / 2], [0, 0, 1]])
+    mirror = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]]) if flip else np.eye(3)
+    return np.asarray((mirror @ rotation @ to_centre @ crop)[:2])
+
+
+def _shrink_to_sampling(pixels: Pixels, matrix: NDArray[np.float64], size: int) -> tuple[Pixels, NDArray[np.float64]]:
+    """Cut out what the map touches and average it down to about one pixel a sample, so that sampling cannot alias."""
+    corners = matrix @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]])
+    step_x, step_y = np.hypot(matrix[:, 0], matrix[:, 1])  # source pixels crossed from one sample to the next
+    margin = 2 * math.ceil(max(step_x, step_y, 1))
+    x0, y0 = np.maximum(np.floor(corners.min(axis=1)).astype(int) - margin, 0)
+    x1, y1 = np.minimum(np.ceil(corners.max(axis=1)).astype(int) + margin, (pixels.shape[1], pixels.shape[0]))
+    region = pixels[y0:y1, x0:x1]
+    height, width = region.shape[:2]
+    new_width = max(1, round(width / max(step_x, 1.0)))
+    new_height = max(1, round(height / max(step_y, 1.0)))
+    scale = np.array([[new_width / width], [new_height / height]])
+    moved = (matrix - np.array([[0, 0, x0], [0, 0, y0]])) * scale
+    return resize(region, new_height, new_width), moved
+
+
+def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear") -> Pixels:
+    """Resize (h, w, 3) to (height, width, 3): the average over the area where a side shrinks, else `interpolation`."""
+    low_height, low_width = min(height, pixels.shape[0]), min(width, pixels.shape[1])
+    if (low_height, low_width) != pixels.shape[:2]:
+        # One side may shrink while the other grows; cv2 averages areas only where neither grows.
+        pixels = np.asarray(cv2.resize(pixels, (low_width, low_height), interpolation=cv2.INTER_AREA), np.uint8)
+    if (height, width) != pixels.shape[:2]:
+        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=_ENLARGE[interpolation]), np.uint8)
+    return pixels
+
+
+def shrink_to_side(pixels: Pixels, side: int) -> Pixels:
+    """Shrink (h, w, 3) so that its short side is `side` pixels; a smaller picture stays as it is."""
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    if short <= side:
+        return pixels
+    return resize(pixels, max(1, round(height * side / short)), max(1, round(width * side / short)))

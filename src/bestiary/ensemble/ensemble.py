@@ -1,0 +1,202 @@
+"""A run directory -> one predictor of pictures with scikit-learn's verbs.
+
+All members see one decode and one view of each picture, batch by batch. Knows nothing of training; meets it only in
+the run directory.
+"""
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+import torchvision
+from numpy.typing import NDArray
+from PIL import Image
+
+from bestiary.data.decode import Pixels, decode, read_picture, to_pixels
+from bestiary.data.loader import load_batches, loader_threads, split_batches
+from bestiary.data.manifest import natural_classes
+from bestiary.data.views import EvalView
+from bestiary.ensemble.averaging import Average, average
+from bestiary.errors import ArgumentError, PictureError, RunError
+from bestiary.model import Classifier, load_member, memory_format
+from bestiary.model.inference import best_device, resolve_precision, run_network
+from bestiary.run import FORMAT, Run
+
+BATCH = 32
+Picture = str | Path | Image.Image | Pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A batch of pictures as the members see it.
+
+    Attributes:
+        rows: places of the pictures in what was asked for, (n,).
+        logits: (members, n, classes).
+        reasons: for the pictures that cannot be decoded, place -> reason; their logits mean nothing.
+    """
+
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    reasons: dict[int, str]
+
+
+class Ensemble:
+    """The members of a run as one classifier.
+
+    Args:
+        members: classifiers in eval mode, all with the same outputs.
+        classes: class names in the order of the outputs.
+        view: how a picture becomes the members' input.
+        average: how members are put together, unless a call says otherwise.
+        mirror: average with the mirror image.
+        precision: arithmetic of the networks, or auto.
+        device: where to compute; by default the GPU if there is one.
+
+    Attributes:
+        classes_: class names, (classes,), in the order of `predict_proba`'s columns.
+    """
+
+    def __init__(
+        self,
+        members: Sequence[Classifier],
+        classes: Sequence[str],
+        view: EvalView,
+        *,
+        average: Average = "logits",
+        mirror: bool = False,
+        precision: Any = "auto",
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.device = torch.device(device) if device else best_device()
+        self.members = [m.to(self.device).to(memory_format=memory_format(True)).eval() for m in members]
+        self.classes_ = np.array(classes)
+        self.view = view
+        self.average = average
+        self.mirror = mirror
+        self.precision = resolve_precision(precision, self.device)
+
+    @classmethod
+    def load(cls, run: str | Path | Run, device: str | torch.device | None = None) -> "Ensemble":
+        """The ensemble of a run directory, with those members that are trained.
+
+        Raises:
+            RunError: no run, or none of its folds has ended, or a file of it is damaged.
+        """
+        run = run if isinstance(run, Run) else Run.open(run)
+        card = run.read_json("ensemble.json")
+        if card.get("format") != FORMAT:
+            raise RunError(
+                f"{run.path}: ensemble.json has format {card.get('format')!r}, this bestiary reads {FORMAT}; "
+                "update bestiary"
+            )
+        try:
+            members = [load_member(run.fold(int(m["fold"])).weights) for m in card["members"]]
+            view, classes = EvalView(**card["view"]), [str(name) for name in card["classes"]]
+            options = {key: card[key] for key in ("average", "mirror", "precision")}
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{run.path}: ensemble.json is not of bestiary's making ({error!r})") from None
+        for member in members:
+            if member.head_layer.out_features != len(classes):
+                raise RunError(f"{run.path}: a member has {member.head_layer.out_features} outputs, not {len(classes)}")
+        return cls(members, classes, view, device=device, **options)
+
+    def predict_proba(self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Probabilities (pictures, classes).
+
+        Args:
+            pictures: paths, PIL pictures or uint8 arrays (height, width, 3), one or several.
+
+        Raises:
+            PictureError: one of them cannot be decoded; its place and the reason are named.
+            ArgumentError: something that is none of these.
+        """
+        items = _as_list(pictures)
+        rows: list[NDArray[np.float64]] = [np.empty((0, len(self.classes_)))]
+        for scored in self.score(items):
+            for place, reason in scored.reasons.items():
+                named = items[place] if isinstance(items[place], (str, Path)) else f"picture {place}"
+                raise PictureError(f"{named}: {reason}")
+            rows.append(average(scored.logits, self.average))
+        return np.concatenate(rows)
+
+    def predict(self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.str_]:
+        """Class names (pictures,); takes and raises what `predict_proba` does."""
+        return np.asarray(self.classes_[self.predict_proba(pictures).argmax(axis=1)])
+
+    def score(self, pictures: Sequence[Picture], tick: Callable[[int, int], None] | None = None) -> Iterator[Scored]:
+        """The members' logits for each picture, batch by batch, in order; `tick` is told (done, of)."""
+        reasons: dict[int, str] = {}
+
+        def view_of(row: int) -> Pixels:
+            try:
+                return self.view(_load(pictures[row], self.view.min_side))
+            except PictureError as error:
+                reasons[row] = error.reason
+                return np.zeros((self.view.size, self.view.size, 3), np.uint8)  # holds the place; never reported
+
+        done = 0
+        batches = split_batches(np.arange(len(pictures)), BATCH)
+        for batch in load_batches(batches, view_of, loader_threads(self.device.type)):
+            logits = np.stack([self._run(member, batch.views) for member in self.members])
+            yield Scored(batch.rows, logits, {int(row): reasons[row] for row in batch.rows if row in reasons})
+            done += len(batch.rows)
+            if tick:
+                tick(done, len(pictures))
+
+    def _run(self, member: Classifier, views: torch.Tensor) -> NDArray[np.float32]:
+        return run_network(member, [views], self.device, self.precision, mirror=self.mirror)
+
+
+def assemble(run: Run) -> None:
+    """Write ensemble.json for the members of `run` that are trained."""
+    recipe = run.recipe
+    members = [fold for fold in run.folds if run.fold(fold).ended]
+    if not members:
+        return
+    first = load_member(run.fold(members[0]).weights)
+    view = EvalView.of(recipe.view, first.interpolation)
+    run.write_json(
+        "ensemble.json",
+        {
+            "format": FORMAT,
+            "classes": natural_classes(run.read_table("manifest.parquet")["label"]),
+            "view": asdict(view),
+            "mirror": recipe.predict.mirror,
+            "average": recipe.predict.average,
+            "precision": recipe.train.precision,
+            "backbone": recipe.model.backbone,
+            "weights_origin": first.origin,
+            "members": [{"fold": fold, "weights": f"fold-{fold}/weights.safetensors"} for fold in members],
+            "versions": {
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "torchvision": torchvision.__version__,
+                "timm": timm.__version__,
+            },
+        },
+    )
+
+
+def _as_list(pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> Sequence[Picture]:
+    if isinstance(pictures, (str, Path, Image.Image)):
+        return [pictures]
+    if isinstance(pictures, np.ndarray):
+        return [pictures] if pictures.ndim == 3 else list(pictures)
+    return pictures
+
+
+def _load(picture: Picture, min_side: int) -> Pixels:
+    if isinstance(picture, (str, Path)):
+        return decode(read_picture(Path(picture)), min_side=min_side)
+    if isinstance(picture, Image.Image):
+        return to_pixels(picture)
+    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+        return picture
+    what = f"array {picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
+    raise ArgumentError(f"{what}: pictures are paths, PIL pictures or uint8 arrays (height, width, 3)")

@@ -1,0 +1,51 @@
+"""Every failure that bestiary foresees, as one exception tree.
+
+::
+
+    BestiaryError              one clear line: the value, the cause, the remedy
+    ├── ArgumentError          a value given on the command line or to a function
+    ├── RecipeError            a recipe's key or value
+    ├── DataError              a folder, table, manifest or fold file
+    │   └── PictureError       one picture that cannot be decoded; `reason` is a short phrase
+    ├── WeightsError           a backbone's name or its weights
+    └── RunError               a run directory: missing, taken, incomplete or of another make
+
+The command line prints the message of a `BestiaryError` on one line and exits with code 2. Anything else that is
+raised is a defect of bestiary and keeps its traceback.
+"""
+
+
+class BestiaryError(Exception):
+    """A foreseen failure; its message names the value, the cause and the remedy."""
+
+
+class ArgumentError(BestiaryError, ValueError):
+    """A value given on the command line or to a function is out of its range or contradicts another."""
+
+
+class RecipeError(BestiaryError, ValueError):
+    """A recipe has a key that does not exist or a value out of its range."""
+
+
+class DataError(BestiaryError):
+    """A data folder, table, manifest or fold file cannot be used as it is."""
+
+
+class PictureError(DataError):
+    """One picture cannot be decoded.
+
+    Attributes:
+        reason: a short phrase such as ``"truncated"``, as written to ``quarantine.csv``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class WeightsError(BestiaryError):
+    """A backbone is unknown, or its weights are missing or do not fit."""
+
+
+class RunError(BestiaryError):
+    """A run directory is missing, already taken, incomplete or written by another version."""

@@ -1,0 +1,19 @@
+"""Predictions and labels -> honest numbers. Takes arrays, never a network."""
+
+from bestiary.evaluate.held_out import Evaluation, evaluate_folder
+from bestiary.evaluate.intervals import Interval, share_interval
+from bestiary.evaluate.oof import score_run
+from bestiary.evaluate.scores import held_out_scores, oof_scores
+from bestiary.evaluate.summary import Summary, summarise
+
+__all__ = [
+    "Evaluation",
+    "Interval",
+    "Summary",
+    "evaluate_folder",
+    "held_out_scores",
+    "oof_scores",
+    "score_run",
+    "share_interval",
+    "summarise",
+]

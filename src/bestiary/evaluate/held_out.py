@@ -1,0 +1,123 @@
+"""An ensemble and labelled pictures that it has not seen -> its accuracy by every averaging rule, and each member's."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from rich.console import Console
+from rich.table import Table
+
+from bestiary.atomic import write_text
+from bestiary.data.decode import read_picture
+from bestiary.data.folds import join_groups
+from bestiary.data.listing import Listing, list_labelled
+from bestiary.display import Display
+from bestiary.ensemble import AVERAGES, Ensemble, average
+from bestiary.errors import DataError, PictureError
+from bestiary.evaluate.scores import held_out_scores
+from bestiary.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores on held-out pictures; prints as a table.
+
+    Attributes:
+        scores: ensemble (rule -> accuracy with interval), members, mean_member, and what was left out.
+    """
+
+    scores: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """1 when some pictures could not be read."""
+        return int(bool(self.scores["unreadable"]))
+
+    def __str__(self) -> str:
+        table = Table(box=None, pad_edge=False)
+        for name in ("predictor", "accuracy", "95 % interval"):
+            table.add_column(name, justify="left" if name == "predictor" else "right")
+        members = {f"member of fold {m['fold']}": m for m in self.scores["members"]}
+        for name, row in {**{f"ensemble, {k}": v for k, v in self.scores["ensemble"].items()}, **members}.items():
+            table.add_row(name, f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
+        table.add_row("mean member", f"{self.scores['mean_member']:.4f}", "")
+        console = Console(width=80)
+        with console.capture() as captured:
+            console.print(table)
+        lines = [f"{self.scores['n']:,} pictures of {self.scores['classes']} classes", "", captured.get().rstrip()]
+        for key, words in _LEFT_OUT.items():
+            if self.scores[key]:
+                lines.append(f"{self.scores[key]:,} {words}")
+        return "\n".join(lines)
+
+
+_LEFT_OUT = {
+    "seen_in_training": "pictures left out: the run was trained on them",
+    "unknown_class": "pictures left out: the run has no such class",
+    "unreadable": "pictures left out: they could not be read",
+}
+
+
+def evaluate_folder(run: Run, ensemble: Ensemble, pictures: Path, out: Path | None, display: Display) -> Evaluation:
+    """Score `ensemble` on the labelled pictures at `pictures` that `run` has not been trained on.
+
+    Raises:
+        DataError: no labelled picture is there, or none is left that the run has not seen and has a class for.
+    """
+    listing = list_labelled(pictures)
+    digests = _digests(listing)
+    known = set(ensemble.classes_.tolist())
+    seen = set(run.read_table("manifest.parquet")["digest"].to_list())
+    table = listing.table.with_columns(pl.Series("digest", digests, pl.String)).with_columns(
+        pl.col("digest").is_null().alias("unreadable"),
+        pl.col("digest").is_in(list(seen)).fill_null(False).alias("seen_in_training"),
+        (~pl.col("label").is_in(list(known))).alias("unknown_class"),
+    )
+    fresh = table.filter(~pl.any_horizontal("unreadable", "seen_in_training", "unknown_class"))
+    left_out = {key: int(table[key].sum()) for key in _LEFT_OUT}
+    if fresh.is_empty():
+        reasons = ", ".join(
+            f"{left_out[key]} {words.split(': ')[1]}" for key, words in _LEFT_OUT.items() if left_out[key]
+        )
+        raise DataError(f"{pictures}: no picture is left to score ({reasons}); for trained pictures see bestiary show")
+    logits, readable = _member_logits(ensemble, listing.root, fresh, display)
+    fresh = fresh.filter(pl.Series(readable))
+    left_out["unreadable"] += int((~readable).sum())
+    number = {name: index for index, name in enumerate(ensemble.classes_.tolist())}
+    labels = np.array([number[label] for label in fresh["label"]], np.int64)
+    groups = join_groups(fresh["group"], fresh["digest"])
+    rules = {rule: average(logits, rule) for rule in AVERAGES}
+    folds = [int(m["fold"]) for m in run.read_json("ensemble.json")["members"]]
+    scores = held_out_scores(rules, dict(zip(folds, logits, strict=True)), labels, groups)
+    scores = {"n": len(labels), "classes": len(set(fresh["label"])), **left_out, **scores}
+    if out is not None:
+        write_text(out, json.dumps(scores, indent=2) + "\n")
+    return Evaluation(scores)
+
+
+def _digests(listing: Listing) -> list[str | None]:
+    digests: list[str | None] = []
+    for path in listing.table["path"]:
+        try:
+            digests.append(hashlib.sha256(read_picture(listing.root / path)).hexdigest())
+        except PictureError:
+            digests.append(None)
+    return digests
+
+
+def _member_logits(
+    ensemble: Ensemble, root: Path, table: pl.DataFrame, display: Display
+) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Logits (members, readable pictures, classes), and which pictures are readable."""
+    parts, readable = [], np.ones(table.height, np.bool_)
+    with display.counter("Predicting") as tick:
+        for scored in ensemble.score([root / path for path in table["path"]], tick):
+            readable[list(scored.reasons)] = False
+            parts.append(scored.logits[:, readable[scored.rows]])
+    if not readable.any():
+        raise DataError(f"{root}: none of the pictures can be decoded")
+    return np.concatenate(parts, axis=1), readable

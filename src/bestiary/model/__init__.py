@@ -1,0 +1,14 @@
+"""A backbone's name -> a network with its preprocessing, weights included."""
+
+from bestiary.model.backbone import Backbone, build_backbone
+from bestiary.model.classifier import Classifier, build_classifier, load_member, memory_format, save_member
+
+__all__ = [
+    "Backbone",
+    "Classifier",
+    "build_backbone",
+    "build_classifier",
+    "load_member",
+    "memory_format",
+    "save_member",
+]

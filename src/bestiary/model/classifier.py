@@ -1,0 +1,131 @@
+"""A backbone -> a classifier of uint8 views, its normalisation inside; saved as one safetensors file.
+
+Scaling and normalisation are part of the network, so that training, prediction and export cannot disagree on them.
+Knows nothing of pictures on disk or of training.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from bestiary.atomic import atomic_path
+from bestiary.errors import RunError
+from bestiary.model.backbone import Backbone, build_backbone, enlarging
+
+_EXPANDED = ("blocks", "features", "stages", "layers")  # what the libraries call the row of a network's stages
+
+
+class Classifier(nn.Module):
+    """A network with its input's normalisation.
+
+    Args:
+        name: the backbone's name, see `build_backbone`.
+        backbone: the network, its head's name and what its weights expect.
+        normalise: with false, views are only scaled to 0...1.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, name: str, backbone: Backbone, normalise: bool = True) -> None:
+        super().__init__()
+        self.name = name
+        self.network = backbone.network
+        self.head = backbone.head
+        self.interpolation = backbone.interpolation
+        self.origin = backbone.origin
+        mean, std = (backbone.mean, backbone.std) if normalise else ((0.0,) * 3, (1.0,) * 3)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+
+    def prepare(self, views: torch.Tensor) -> torch.Tensor:
+        """Float input (n, 3, size, size), normalised, of uint8 `views` (n, size, size, 3)."""
+        return (views.permute(0, 3, 1, 2).float() / 255.0 - self.mean) / self.std
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (n, classes) of prepared images (n, 3, size, size)."""
+        return cast(torch.Tensor, self.network(images))
+
+    @property
+    def head_layer(self) -> nn.Linear:
+        """The last linear layer."""
+        return cast(nn.Linear, self.network.get_submodule(self.head))
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """What the last linear layer is given, (n, features), for prepared images."""
+        with _capture_input(self.head_layer) as captured:
+            self(images)
+        return captured[0]
+
+    def stages(self) -> list[list[nn.Module]]:
+        """The network's parts from the input on: the stem, then each stage; the head comes last."""
+        stages: list[list[nn.Module]] = [[]]
+        for name, child in self.network.named_children():
+            if name in _EXPANDED and isinstance(child, (nn.Sequential, nn.ModuleList)):
+                stages += [[part] for part in child]
+            elif name.startswith("layer"):  # ResNet's layer1 ... layer4
+                stages.append([child])
+            else:
+                stages[-1].append(child)
+        return stages
+
+
+def build_classifier(name: str, classes: int, weights: str = "default", normalise: bool = True) -> Classifier:
+    """Build backbone and normalisation by name; see `build_backbone`."""
+    return Classifier(name, build_backbone(name, classes, weights), normalise)
+
+
+def save_member(classifier: Classifier, file: Path) -> None:
+    """Write the classifier's tensors, mean and std included, as safetensors, with what is needed to build it again."""
+    note = {"backbone": classifier.name, "interpolation": classifier.interpolation, "origin": classifier.origin}
+    with atomic_path(file) as temporary:
+        save_file({k: v.contiguous() for k, v in classifier.state_dict().items()}, temporary, metadata=note)
+
+
+def load_member(file: Path) -> Classifier:
+    """Build the classifier that `save_member` wrote, in eval mode.
+
+    Raises:
+        RunError: the file is missing or damaged, or not of a classifier's.
+        WeightsError: the backbone is unknown to this installation.
+    """
+    try:
+        with safe_open(file, "pt") as archive:
+            note = archive.metadata() or {}
+            state = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
+        name, interpolation = note["backbone"], note["interpolation"]
+    except (OSError, SafetensorError, KeyError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise RunError(f"{file}: is not a whole member ({reason}); train that fold again") from None
+    backbone = build_backbone(name, 1, weights="none")
+    outputs = state.get(f"network.{backbone.head}.weight", torch.empty(1)).shape[0]
+    backbone = build_backbone(name, outputs, weights="none")
+    exact = replace(backbone, interpolation=enlarging(interpolation))
+    classifier = Classifier(name, replace(exact, origin=note.get("origin", "none")))
+    try:
+        classifier.load_state_dict(state)
+    except RuntimeError as error:
+        raise RunError(f"{file}: does not fit {name} ({' '.join(str(error).split())[:120]})") from None
+    return classifier.eval()
+
+
+def memory_format(channels_last: bool) -> torch.memory_format:
+    """The layout of tensors in PyTorch's terms."""
+    return torch.channels_last if channels_last else torch.contiguous_format
+
+
+@contextmanager
+def _capture_input(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
+    captured: list[torch.Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _, inputs: captured.append(inputs[0]))
+    try:
+        yield captured
+    finally:
+        handle.remove()

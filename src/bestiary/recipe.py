@@ -1,0 +1,294 @@
+"""Recipe: every option of a training run, said once.
+
+Turns a shipped recipe's name or a TOML file, with `section.key=value` overrides, into one frozen `Recipe` whose every
+value is known. The command line's help, the documentation and the validation derive from the fields below. Knows no
+network and no picture.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bestiary.errors import RecipeError
+
+SHIPPED = ("paper", "fast")
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Whole = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen group of options that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataOptions(Section):
+    """Which pictures are taken and how they are kept while training."""
+
+    root: str = Field(
+        "", description="folder that a table's paths start from and may not leave; empty: the table's own"
+    )
+    store: bool = Field(True, description="keep decoded pictures on disk, so that each is decoded once for all runs")
+    store_side: Whole = Field(
+        0, description="short side of a stored picture in pixels, larger ones are shrunk; 0: 1.5 x view.size"
+    )
+    store_limit_gb: Positive = Field(
+        50.0, description="disk that stored pictures may take; beyond it pictures are decoded each time"
+    )
+
+
+class FoldOptions(Section):
+    """How pictures are dealt to the folds of cross-validation."""
+
+    n: Annotated[int, Field(ge=2, le=100)] = Field(5, description="number of folds, each with a member of its own")
+    seed: Whole = Field(0, description="seed of the deal; the same pictures and seed give the same folds anywhere")
+    rare: Literal["error", "drop", "keep"] = Field(
+        "error", description="a class with fewer groups than folds: stop, leave the class out, or deal what there is"
+    )
+
+
+class ModelOptions(Section):
+    """The network that each fold starts from."""
+
+    backbone: str = Field(
+        "offline/efficientnet_lite0", description="torchvision/NAME, timm/NAME[.tag] or offline/efficientnet_lite0"
+    )
+    weights: str = Field(
+        "default", description="default, none, a torchvision weights name, or a .safetensors or .pth file"
+    )
+    normalise: bool = Field(True, description="subtract the backbone's mean and divide by its standard deviation")
+    head: Literal["random", "probe"] = Field(
+        "random", description="last layer's start: random, or fitted to the frozen features of the training part"
+    )
+    freeze: Whole = Field(
+        0, description="stages, counted from the input, that stay as they are (the stem is the first)"
+    )
+    freeze_norms: bool = Field(False, description="batch norms keep the statistics that came with the weights")
+
+
+class ViewOptions(Section):
+    """How a picture becomes the network's input: in training, and in validation and prediction."""
+
+    size: Annotated[int, Field(ge=16, le=2048)] = Field(224, description="side of a training view in pixels")
+    flip: Share = Field(0.5, description="probability of a horizontal mirror image")
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="largest rotation, in degrees, either way")
+    scale: tuple[Share, Share] = Field((0.35, 1.0), description="least and largest share of the area that a crop keeps")
+    ratio: tuple[Positive, Positive] = Field((3 / 4, 4 / 3), description="least and largest width / height of a crop")
+    augment: Literal["none", "randaugment", "trivialaugment"] = Field(
+        "none", description="changes of colour and shape drawn for each training view"
+    )
+    eval_size: Annotated[int, Field(ge=0, le=2048)] = Field(
+        0, description="side of a validation and prediction view in pixels; 0: view.size"
+    )
+    eval_resize: Literal["squash", "crop"] = Field(
+        "squash", description="squash both sides to eval_size, or keep the aspect and crop the centre"
+    )
+    eval_crop: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.95, description="share of the short side that the centre crop keeps, where eval_resize is crop"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if low > high or low <= 0:
+                raise ValueError(
+                    f"view.{name} = [{low:g}, {high:g}]: the first must be above 0 and not above the second"
+                )
+        return self
+
+
+class MixOptions(Section):
+    """Mixing of pictures and labels inside a batch."""
+
+    probability: Share = Field(0.0, description="share of the batches that are mixed")
+    mixup: NotNegative = Field(1.0, description="alpha of MixUp's Beta distribution; 0: never MixUp")
+    cutmix: NotNegative = Field(1.0, description="alpha of CutMix's Beta distribution; 0: never CutMix")
+
+
+class LossOptions(Section):
+    """What training makes small."""
+
+    kind: Literal["cross_entropy", "focal"] = Field("cross_entropy", description="loss on soft targets")
+    gamma: NotNegative = Field(2.0, description="focal loss: how much easy pictures count less")
+    label_smoothing: Share = Field(0.0, description="share of each target that is spread over all classes")
+
+
+class OptimiserOptions(Section):
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+
+    lr: Positive = Field(1e-4, description="learning rate at the schedule's height")
+    head_factor: Positive = Field(1.0, description="the last layer's learning rate as a multiple of lr")
+    weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
+    decay_all: bool = Field(True, description="weight decay on biases and norms too, as PyTorch's default does")
+
+
+class ScheduleOptions(Section):
+    """The learning rate over time."""
+
+    kind: Literal["warm_restarts", "cosine"] = Field(
+        "cosine", description="cosine with warm restarts, stepped once an epoch, or one cosine, stepped every batch"
+    )
+    t_0: Count = Field(10, description="warm_restarts: epochs of the first cycle")
+    t_mult: Count = Field(2, description="warm_restarts: each cycle's length as a multiple of the one before")
+    warmup: Share = Field(0.0, description="cosine: share of all steps in which the rate rises from 0")
+
+
+class TrainOptions(Section):
+    """The budget of a fold and the arithmetic it is done in."""
+
+    epochs: Count = Field(4, description="passes over a fold's training part")
+    batch_size: Count = Field(32, description="pictures a step, over all processes")
+    seed: Whole = Field(0, description="seed of everything drawn in training")
+    keep_best: bool = Field(
+        True, description="score the held-out part every epoch and keep the best epoch; false: keep the last, unpicked"
+    )
+    checkpoint_every: Whole = Field(0, description="also keep the weights every so many epochs; 0: never")
+    precision: Literal["auto", "bf16", "fp16", "float32"] = Field(
+        "auto", description="arithmetic of the network; auto: bf16 where the device has it"
+    )
+    channels_last: bool = Field(True, description="keep tensors with the channels innermost")
+
+
+class PredictOptions(Section):
+    """How members are put together."""
+
+    average: Literal["logits", "probabilities", "vote"] = Field("logits", description="what is averaged over members")
+    mirror: bool = Field(False, description="average each picture's logits with those of its mirror image")
+
+
+class TrackOptions(Section):
+    """Where the numbers of a run are logged beside history.csv and TensorBoard."""
+
+    to: tuple[Literal["mlflow", "wandb"], ...] = Field((), description="further trackers: mlflow, wandb")
+    project: str = Field("bestiary", description="the project's name at those trackers")
+
+
+class Recipe(Section):
+    """Every option of a run; frozen, with every value known.
+
+    Raises:
+        RecipeError: from `load_recipe` and `Recipe.parse`, one line naming the key, the value and the remedy.
+    """
+
+    data: DataOptions = DataOptions()
+    folds: FoldOptions = FoldOptions()
+    model: ModelOptions = ModelOptions()
+    view: ViewOptions = ViewOptions()
+    mix: MixOptions = MixOptions()
+    loss: LossOptions = LossOptions()
+    optimiser: OptimiserOptions = OptimiserOptions()
+    schedule: ScheduleOptions = ScheduleOptions()
+    train: TrainOptions = TrainOptions()
+    predict: PredictOptions = PredictOptions()
+    track: TrackOptions = TrackOptions()
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], origin: str = "recipe") -> Self:
+        """Check `values` (section -> key -> value) and fill in the defaults; `origin` is named in errors."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise RecipeError(f"{origin}: {_first_problem(error)}") from None
+
+    def to_toml(self) -> str:
+        """The recipe as TOML, every value written out; `Recipe.parse` of it gives the same recipe."""
+        return tomli_w.dumps(self.model_dump(mode="json"))
+
+    def differences(self, other: Self) -> list[str]:
+        """The keys whose values differ, as ``section.key``."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return [f"{s}.{k}" for s, section in mine.items() for k, v in section.items() if theirs[s][k] != v]
+
+
+class Option(NamedTuple):
+    """One key of the recipe, for help and documentation."""
+
+    name: str  # section.key
+    default: str
+    description: str
+
+
+def options() -> Iterator[Option]:
+    """Every option of the recipe in order, with its default as TOML."""
+    for section, field in Recipe.model_fields.items():
+        for key, option in field.default.__class__.model_fields.items():
+            default = tomli_w.dumps({"v": getattr(field.default, key)}).removeprefix("v = ").strip()
+            yield Option(f"{section}.{key}", re.sub(r"\s*\n\s*", "", default), option.description or "")
+
+
+def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe or a TOML file and apply `overrides`, each as ``section.key=value``.
+
+    Args:
+        recipe: a name in `SHIPPED`, or the path of a TOML file.
+        overrides: values in TOML's notation; text may stand without quotes.
+
+    Raises:
+        RecipeError: no such recipe, not TOML, an unknown key or a value out of its range.
+    """
+    values = _read(recipe)
+    for override in overrides:
+        name, separator, text = override.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (separator and dot and key):
+            raise RecipeError(f"--set {override}: must look like section.key=value, for example train.epochs=10")
+        # Keep what is not a table as it stands, so that the validation below can name it.
+        if isinstance(values.setdefault(section, {}), dict):
+            values[section][key] = _parse_value(text.strip())
+    return Recipe.parse(values, str(recipe))
+
+
+def shipped_text(name: str) -> str:
+    """The text of a shipped recipe, comments included."""
+    return resources.files("bestiary.recipes").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+
+
+def _read(recipe: str | Path) -> dict[str, Any]:
+    if str(recipe) in SHIPPED:
+        return tomllib.loads(shipped_text(str(recipe)))
+    path = Path(recipe)
+    if path.suffix != ".toml":
+        near = difflib.get_close_matches(str(recipe), SHIPPED, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else f"choose {' or '.join(SHIPPED)}, or name a .toml file"
+        raise RecipeError(f"--recipe {recipe}: no such recipe; {hint}")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"--recipe {recipe}: cannot be read ({error.strerror}); check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"--recipe {recipe}: is not TOML ({error}); mend that line") from None
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The first of pydantic's findings as one line that names the key, the value and what is allowed."""
+    problem = error.errors()[0]
+    location = [str(part) for part in problem["loc"]]
+    name = ".".join(location[:2])
+    if problem["type"] == "extra_forbidden":
+        known = [o.name for o in options()] if len(location) > 1 else list(Recipe.model_fields)
+        near = difflib.get_close_matches(name, known, 1, 0.4)
+        if not near and len(location) > 1:  # the right key in the wrong section
+            near = [o for o in known if o.partition(".")[2] == location[1]]
+        return f"{name} is not an option; " + (f"did you mean {near[0]}?" if near else "see bestiary train --help")
+    if problem["type"] == "value_error":
+        return str(problem["msg"]).removeprefix("Value error, ")
+    message = str(problem["msg"])
+    return f"{name} = {problem['input']!r}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,244 @@
+"""A run directory: its names, and what may be in it. The only module that knows them.
+
+::
+
+    RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  ensemble.json  metrics.json
+    RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  oof.parquet
+                     tensorboard/
+
+A finished decision is a file: manifest, folds, recipe and out-of-fold logits are written once and read by everything
+after. Knows nothing of networks or pictures.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from filelock import FileLock, Timeout
+
+from bestiary.atomic import atomic_path, write_text
+from bestiary.errors import RecipeError, RunError
+from bestiary.recipe import Recipe, load_recipe
+
+FORMAT = 1  # of the run directory; raised when a reader of the former could misread it
+
+
+@dataclass(frozen=True, slots=True)
+class FoldFiles:
+    """The names inside one fold's folder."""
+
+    folder: Path
+
+    @property
+    def weights(self) -> Path:
+        """The member: the best epoch's weights, or the last's where the recipe says so."""
+        return self.folder / "weights.safetensors"
+
+    @property
+    def state(self) -> Path:
+        """Everything that resuming needs."""
+        return self.folder / "last" / "state.safetensors"
+
+    @property
+    def history(self) -> Path:
+        """One row an epoch."""
+        return self.folder / "history.csv"
+
+    @property
+    def oof(self) -> Path:
+        """Logits of the held-out part; there once the fold has ended."""
+        return self.folder / "oof.parquet"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files."""
+        return self.folder / "tensorboard"
+
+    def epoch(self, number: int) -> Path:
+        """The weights kept after `number` epochs."""
+        return self.folder / f"epoch-{number:03d}.safetensors"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the fold is trained and its held-out part predicted."""
+        return self.oof.exists() and self.weights.exists()
+
+    def lock(self) -> FileLock:
+        """A lock that one process holds while it trains the fold; a crash leaves none behind.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"{self.folder}: another process is training it; wait for it or choose other folds"
+            ) from None
+        return lock
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run directory that exists, or is about to."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Run":
+        """The run at `path`.
+
+        Raises:
+            RunError: there is none.
+        """
+        run = cls(Path(path))
+        if not run.path.is_dir():
+            raise RunError(f"{path}: no such run; check the path, or make one with bestiary train DATA {path}")
+        if not run.exists:
+            raise RunError(f"{path}: is not a run (it has no recipe.toml); make one with bestiary train DATA RUN")
+        return run
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run has been begun here; its recipe is the last file that beginning writes."""
+        return self.file("recipe.toml").is_file()
+
+    @property
+    def is_vacant(self) -> bool:
+        """Whether a run may be begun here: nothing is there but what an interrupted beginning left."""
+        begun = {"manifest.parquet", "folds.parquet", "quarantine.csv"}
+        return self.path.is_dir() and all(p.name in begun or p.name.startswith(".") for p in self.path.iterdir())
+
+    @property
+    def score_line(self) -> str | None:
+        """The out-of-fold accuracy in words; None until all folds have ended."""
+        if not self.file("metrics.json").exists():
+            return None
+        score = self.read_json("metrics.json")["oof"]["accuracy"]
+        return (
+            f"Out-of-fold accuracy {score['value']:.4f}, 95 % interval {score['low']:.4f} to {score['high']:.4f} "
+            f"({score['n']:,} pictures in {score['groups']:,} groups)"
+        )
+
+    def __str__(self) -> str:
+        if self.score_line is None:
+            ended = [fold for fold in self.folds if self.fold(fold).ended]
+            return f"{self.path}: {len(ended)} of {len(self.folds)} folds have ended; see bestiary show {self.path}"
+        return (
+            f"{self.score_line}\n"
+            f"What next: bestiary predict {self.path} PICTURES --out prediction.csv\n"
+            f"           bestiary evaluate {self.path} LABELLED_PICTURES"
+        )
+
+    def file(self, name: str) -> Path:
+        """The path of one of the names in the module's docstring."""
+        return self.path / name
+
+    def fold(self, number: int) -> FoldFiles:
+        """The files of fold `number`."""
+        return FoldFiles(self.path / f"fold-{number}")
+
+    @property
+    def recipe(self) -> Recipe:
+        """What was asked, every value resolved."""
+        try:
+            return load_recipe(self.file("recipe.toml"))
+        except RecipeError as error:
+            raise RunError(f"{self.path} is damaged or of another version: {error}") from None
+
+    def read_table(self, name: str) -> pl.DataFrame:
+        """`manifest.parquet` or `folds.parquet`."""
+        return _read_parquet(self.file(name))
+
+    @property
+    def root(self) -> Path:
+        """The folder that the manifest's paths start from."""
+        try:
+            return Path(pl.read_parquet_metadata(self.file("manifest.parquet"))["root"])
+        except (OSError, KeyError, pl.exceptions.PolarsError) as error:
+            raise RunError(f"{self.file('manifest.parquet')}: cannot be read ({_short(error)})") from None
+
+    @property
+    def folds(self) -> list[int]:
+        """The numbers of the folds, once they are dealt."""
+        table = self.read_table("folds.parquet")
+        return sorted(table["fold"].unique().to_list())
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names in the order of the logits.
+
+        Raises:
+            RunError: the run has no ensemble.json yet.
+        """
+        return list(self.read_json("ensemble.json")["classes"])
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """`ensemble.json` or `metrics.json`."""
+        try:
+            content = json.loads(self.file(name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunError(
+                f"{self.path}: has no {name} yet; finish a fold with bestiary train DATA {self.path} --resume"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.file(name)}: cannot be read ({_short(error)})") from None
+        if not isinstance(content, dict):
+            raise RunError(f"{self.file(name)}: is not of bestiary's making")
+        return content
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write recipe.toml; from then on the folder is a run."""
+        write_text(self.file("recipe.toml"), recipe.to_toml())
+
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write `ensemble.json` or `metrics.json`."""
+        write_text(self.file(name), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def write_table(self, name: str, table: pl.DataFrame, metadata: dict[str, str] | None = None) -> None:
+        """Write a table: CSV or Parquet by its name, Parquet with `metadata`."""
+        write_table(self.file(name), table, metadata)
+
+
+def write_table(file: Path, table: pl.DataFrame, metadata: dict[str, str] | None = None) -> None:
+    """Write a table whole or not at all: CSV or Parquet by its name, Parquet with `metadata`."""
+    with atomic_path(file) as temporary:
+        if file.suffix == ".csv":
+            table.write_csv(temporary)
+        else:
+            table.write_parquet(temporary, metadata=metadata)
+
+
+def write_oof(files: FoldFiles, table: pl.DataFrame, classes: list[str]) -> None:
+    """Write out-of-fold predictions; see `read_oof` for the columns."""
+    write_table(files.oof, table, {"classes": json.dumps(classes, ensure_ascii=False)})
+
+
+def read_oof(files: FoldFiles) -> tuple[pl.DataFrame, list[str]]:
+    """Out-of-fold predictions of a fold and the classes of their logits.
+
+    Returns:
+        columns path, label, logits (array of float32), and the class names in the order of the logits.
+    """
+    table = _read_parquet(files.oof)
+    try:
+        return table, list(json.loads(pl.read_parquet_metadata(files.oof)["classes"]))
+    except (KeyError, ValueError) as error:
+        raise RunError(f"{files.oof}: is not of bestiary's making ({_short(error)})") from None
+
+
+def _read_parquet(file: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(file)
+    except FileNotFoundError:
+        raise RunError(f"{file}: is missing; go on with bestiary train DATA {file.parent} --resume") from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise RunError(f"{file}: cannot be read ({_short(error)})") from None
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

@@ -1,0 +1,1 @@
+"""A training set and a recipe -> the files of a run."""

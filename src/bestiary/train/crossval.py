@@ -1,0 +1,167 @@
+"""A data folder and a recipe -> a run: its manifest and folds first, then every fold in turn.
+
+What is decided is written before anything is trained, and read back by everything after, so folds can be trained by
+different processes. Knows nothing of ensembles and scores.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bestiary.data import folds as dealing
+from bestiary.data.listing import list_labelled
+from bestiary.data.loader import loader_threads, stream_views
+from bestiary.data.manifest import Manifest, read_manifest
+from bestiary.data.store import PictureStore, default_folder
+from bestiary.display import Display, TrainingDisplay
+from bestiary.errors import DataError
+from bestiary.model import build_classifier, memory_format
+from bestiary.model.inference import best_device, resolve_precision, run_network
+from bestiary.recipe import Recipe
+from bestiary.run import Run
+from bestiary.train.loop import train_fold
+from bestiary.train.task import TrainingSet, store_side
+
+
+def begin_run(data: Path, run: Run, recipe: Recipe, fold_file: Path | None, display: Display) -> None:
+    """Read the pictures, deal the folds and write both with the recipe.
+
+    Raises:
+        DataError: the data cannot be used as it is.
+        BestiaryError: the run's folder cannot be written.
+    """
+    with display.counter("Reading pictures") as tick:
+        manifest = read_manifest(list_labelled(data, recipe.data.root), tick)
+    for reason, count in manifest.ignored.items():
+        display.line(f"Ignored: {count:,} {reason}")
+    groups = join(manifest)
+    if fold_file is not None:
+        folds = dealing.read_fold_file(fold_file, manifest.table["path"])
+    else:
+        manifest, groups = _settle_rare_classes(manifest, groups, recipe, display)
+        labels = manifest.table["label"]
+        folds = dealing.deal(manifest.table["path"], labels, groups, recipe.folds.n, recipe.folds.seed)
+    if manifest.quarantine.height:
+        display.notice(f"Set aside: {manifest.quarantine.height:,} pictures, each with its reason in quarantine.csv")
+    run.write_table("quarantine.csv", manifest.quarantine)
+    run.write_table("manifest.parquet", manifest.table, {"root": str(manifest.root)})
+    run.write_table("folds.parquet", manifest.table.select("path").with_columns(pl.Series("fold", folds)))
+    run.write_recipe(recipe)  # last: a folder with a recipe is a run that can be resumed
+    display.line(f"{len(folds):,} pictures of {len(manifest.classes)} classes in {len(np.unique(folds))} folds")
+
+
+def join(manifest: Manifest) -> NDArray[np.int64]:
+    """Groups of the pictures: those that share the user's group or all their bytes."""
+    return dealing.join_groups(manifest.table["group"], manifest.table["digest"])
+
+
+def _settle_rare_classes(
+    manifest: Manifest, groups: NDArray[np.int64], recipe: Recipe, display: Display
+) -> tuple[Manifest, NDArray[np.int64]]:
+    rare = dealing.check_class_sizes(manifest.table["label"], groups, recipe.folds.n)
+    if not rare or recipe.folds.rare == "keep":
+        return manifest, groups
+    named = ", ".join(f"{label!r} ({count})" for label, count in rare[:3]) + (" ..." if len(rare) > 3 else "")
+    if recipe.folds.rare == "error":
+        least = rare[0][1]
+        fewer = f"fewer folds (--folds {least}), " if least >= 2 else ""
+        raise DataError(
+            f"{len(rare)} of {len(manifest.classes)} classes have fewer separate pictures than {recipe.folds.n} folds: "
+            f"{named}; add pictures, or choose {fewer}to leave these classes out (--set folds.rare=drop) or to deal "
+            "what there is (--set folds.rare=keep)"
+        )
+    display.notice(f"Left out: {len(rare)} classes with fewer pictures than folds: {named}")
+    kept = manifest.without([label for label, _ in rare], "class has fewer pictures than folds")
+    if len(kept.classes) < 2:
+        raise DataError(f"fewer than two classes have {recipe.folds.n} pictures; add pictures or choose fewer folds")
+    return kept, join(kept)
+
+
+def train_folds(run: Run, numbers: list[int], display: Display) -> None:
+    """Train those of the folds `numbers` that have not ended yet.
+
+    Raises:
+        RunError: another process trains one of them.
+        DataError: a picture has vanished.
+        WeightsError: the backbone or its weights are not to be had.
+    """
+    recipe = run.recipe
+    data = TrainingSet.of(recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet"))
+    waiting = [number for number in numbers if not run.fold(number).ended]
+    if not waiting:
+        return
+    check_present(data)
+    store = _open_store(data, display) if recipe.data.store else None
+    data = replace(data, store=store)
+    features = _features_once(data, display)
+    try:
+        with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
+            for number in waiting:
+                with run.fold(number).lock():
+                    train_fold(data, number, run.fold(number), features, live)
+    finally:
+        if store:
+            store.close()
+
+
+def check_present(data: TrainingSet) -> None:
+    """Look whether every picture of the manifest is still there, before hours are spent on the others."""
+    if not data.root.is_dir():
+        raise DataError(f"{data.root}: the run's pictures are gone; put the folder back, then --resume")
+    missing = [path for path in data.paths if not (data.root / path).is_file()]
+    if missing:
+        raise DataError(
+            f"{data.root}: {len(missing)} of the run's pictures are gone, first {missing[0]}; "
+            "put them back, then --resume"
+        )
+
+
+def _open_store(data: TrainingSet, display: Display) -> PictureStore | None:
+    store = PictureStore(default_folder(), store_side(data.recipe))
+    pictures = [(digest, data.root / path) for digest, path in zip(data.digests, data.paths, strict=True)]
+    with display.counter("Decoding pictures") as tick:
+        reason = store.fill(pictures, data.sizes, int(data.recipe.data.store_limit_gb * 1e9), tick)
+    if reason is None:
+        return store
+    display.notice(f"Pictures are decoded anew in every epoch: {reason}")
+    store.close()
+    return None
+
+
+def _features_once(data: TrainingSet, display: Display) -> Callable[[], NDArray[np.float32]]:
+    """Frozen features of every picture, computed when first asked for and shared by the folds.
+
+    The pretrained network has seen no label of this run, so its features leak nothing from fold to fold.
+    """
+    kept: list[NDArray[np.float32]] = []
+
+    def features() -> NDArray[np.float32]:
+        if not kept:
+            kept.append(_frozen_features(data, display))
+        return kept[0]
+
+    return features
+
+
+def _frozen_features(data: TrainingSet, display: Display) -> NDArray[np.float32]:
+    recipe, device = data.recipe, best_device()
+    classifier = build_classifier(
+        recipe.model.backbone, len(data.classes), recipe.model.weights, recipe.model.normalise
+    )
+    classifier.to(device).to(memory_format=memory_format(recipe.train.channels_last)).eval()
+    view_of = data.eval_view_of(classifier.interpolation)
+    rows, threads = np.arange(len(data.paths)), loader_threads(device.type)
+    with display.counter("Features for the head") as tick:
+        return run_network(
+            classifier,
+            stream_views(rows, recipe.train.batch_size, view_of, threads, tick),
+            device,
+            resolve_precision(recipe.train.precision, device),
+            channels_last=recipe.train.channels_last,
+            mirror=recipe.predict.mirror,
+            output=classifier.features,
+        )

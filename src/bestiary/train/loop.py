@@ -1,0 +1,142 @@
+"""One fold: a training set -> a member's weights and the logits of the pictures it never saw.
+
+The loop is one visible function; variants are values of the recipe. Every random draw is a function of the seed, the
+fold, the epoch and the step or row, so a fold gives the same result whether it ran through or was resumed. Knows
+nothing of other folds.
+"""
+
+import time
+from dataclasses import asdict
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from bestiary.data.draws import generator
+from bestiary.data.loader import (
+    Rows,
+    epoch_order,
+    load_batches,
+    loader_threads,
+    split_batches,
+    stream_views,
+    train_views,
+)
+from bestiary.data.mixing import Mixing
+from bestiary.data.views import TrainView
+from bestiary.display import TrainingDisplay
+from bestiary.model import Classifier, load_member, save_member
+from bestiary.model.inference import Logits, run_network
+from bestiary.run import FoldFiles, write_oof, write_table
+from bestiary.train.checkpoint import EpochRecord, save_state
+from bestiary.train.loss import build_loss
+from bestiary.train.optimiser import rate_at, set_learning_rate
+from bestiary.train.session import Features, Session, set_training_mode, start_session, step_seed
+from bestiary.train.task import TrainingSet
+
+
+def train_fold(data: TrainingSet, fold: int, files: FoldFiles, features: Features, display: TrainingDisplay) -> None:
+    """Train one fold, or go on with it after its last whole epoch; then predict its held-out part.
+
+    Args:
+        data: the pictures, labels and folds of the run, and its recipe.
+        fold: number of the fold that is held out.
+        files: where the results go.
+        features: gives the frozen features of every picture, where the recipe's head starts from a probe.
+        display: told of every step and epoch.
+    """
+    recipe, seed = data.recipe, data.recipe.train.seed
+    train_rows, held_rows = data.rows(fold)
+    session = start_session(data, fold, files, features)
+    classifier, optimiser, accelerator = session.classifier, session.optimiser, session.accelerator
+    loss_of = build_loss(recipe.loss)
+    view = TrainView.of(recipe.view)
+    mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
+    targets_of = functional.one_hot(torch.from_numpy(data.labels), len(data.classes)).float()
+    display.start_fold(fold, session.progress.epochs_done, len(train_rows))
+
+    for epoch in range(session.progress.epochs_done, recipe.train.epochs):
+        started, losses, rate = time.perf_counter(), [], 0.0
+        set_training_mode(classifier, recipe.model)
+        order = train_rows[epoch_order(len(train_rows), seed, fold, epoch)]
+        batches = split_batches(order, recipe.train.batch_size)
+        view_of = train_views(data.pixels_of, view, seed, fold, epoch)
+        for step, batch in enumerate(
+            load_batches(batches, view_of, loader_threads(session.device.type), pin=session.device.type == "cuda")
+        ):
+            torch.manual_seed(step_seed(seed, fold, epoch, step))  # dropout and drop path draw from it
+            rate = recipe.optimiser.lr * rate_at(recipe.schedule, epoch, step, len(batches), recipe.train.epochs)
+            set_learning_rate(optimiser, rate)
+            images = classifier.prepare(batch.views.to(session.device, non_blocking=True))
+            targets = targets_of[batch.rows].to(session.device, non_blocking=True)
+            images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
+            loss = loss_of(session.network(images.contiguous(memory_format=session.memory_format)), targets)
+            accelerator.backward(loss)
+            optimiser.step()
+            optimiser.zero_grad()
+            losses.append(loss.detach())  # read once an epoch, so that no step waits for the device
+            display.step(len(batch.rows))
+        train_loss = torch.stack(losses).mean().item()
+        trained = time.perf_counter()
+        scored = score_held_out(data, session, held_rows, last=epoch + 1 == recipe.train.epochs)
+        speed, seconds = len(train_rows) / (trained - started), time.perf_counter() - started
+        record = EpochRecord(epoch + 1, rate, train_loss, *scored, speed, seconds)
+        end_epoch(data, session, files, record)
+        display.end_epoch(epoch + 1, train_loss, record.val_accuracy, session.progress.best_accuracy, speed)
+    accelerator.end_training()
+    keep_oof(data, session, held_rows, files)
+
+
+def end_epoch(data: TrainingSet, session: Session, files: FoldFiles, record: EpochRecord) -> None:
+    """Keep what an epoch has earned: the member if it is the best so far, and the state to go on from."""
+    train, progress = data.recipe.train, session.progress
+    progress.history.append(record)
+    if record.val_accuracy is not None and (not train.keep_best or record.val_accuracy > progress.best_accuracy):
+        progress.best_accuracy, progress.best_epoch = record.val_accuracy, record.epoch
+        save_member(session.classifier, files.weights)
+    if train.checkpoint_every and record.epoch % train.checkpoint_every == 0:
+        save_member(session.classifier, files.epoch(record.epoch))
+    # The state comes last: a crash before it repeats the epoch and writes the same files again.
+    save_state(files.state, session.classifier, session.optimiser, session.scaler_state, progress)
+    write_table(files.history, pl.DataFrame([asdict(row) for row in progress.history], infer_schema_length=None))
+    session.accelerator.log({k: v for k, v in asdict(record).items() if v is not None}, step=record.epoch)
+
+
+def score_held_out(data: TrainingSet, session: Session, rows: Rows, *, last: bool) -> tuple[float | None, float | None]:
+    """Mean cross-entropy and accuracy on the held-out part, where this epoch is scored at all."""
+    if not (last or data.recipe.train.keep_best):
+        return None, None
+    logits = torch.from_numpy(predict_rows(data, session, session.classifier, rows))
+    labels = torch.from_numpy(data.labels[rows])
+    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
+    return functional.cross_entropy(logits, labels).item(), accuracy
+
+
+def keep_oof(data: TrainingSet, session: Session, rows: Rows, files: FoldFiles) -> None:
+    """Predict the held-out part with the member as it will be used, and keep the logits."""
+    member = load_member(files.weights).to(session.device)
+    logits = predict_rows(data, session, member.to(memory_format=session.memory_format), rows)
+    table = pl.DataFrame(
+        {
+            "path": [data.paths[row] for row in rows],
+            "label": [data.classes[data.labels[row]] for row in rows],
+            "logits": pl.Series(logits, dtype=pl.Array(pl.Float32, logits.shape[1])),
+        }
+    )
+    write_oof(files, table, data.classes)
+
+
+def predict_rows(data: TrainingSet, session: Session, classifier: Classifier, rows: NDArray[np.int64]) -> Logits:
+    """Logits (rows, classes) of the evaluation views of `rows`, computed as prediction computes them."""
+    classifier.eval()
+    view_of = data.eval_view_of(classifier.interpolation)
+    return run_network(
+        classifier,
+        stream_views(rows, data.recipe.train.batch_size, view_of, loader_threads(session.device.type)),
+        session.device,
+        session.precision,
+        channels_last=data.recipe.train.channels_last,
+        mirror=data.recipe.predict.mirror,
+    )

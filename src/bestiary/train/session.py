@@ -1,0 +1,118 @@
+"""What a fold's loop works with: network, optimiser and accelerator, fresh or as a checkpoint left them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bestiary.data.draws import generator
+from bestiary.model import Classifier, build_classifier, memory_format
+from bestiary.model.inference import Precision, best_device, resolve_precision
+from bestiary.recipe import ModelOptions
+from bestiary.run import FoldFiles
+from bestiary.train.checkpoint import Progress, load_state
+from bestiary.train.head import fit_head
+from bestiary.train.optimiser import build_optimiser
+from bestiary.train.task import TrainingSet
+
+Features = Callable[[], NDArray[np.float32]]  # of every picture of the run, from the frozen network
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One fold in the making.
+
+    Attributes:
+        accelerator: of the Accelerate library: device, mixed precision, trackers.
+        classifier: the network with its normalisation.
+        network: the same, as the accelerator wraps it.
+        optimiser: as the accelerator wraps it.
+        precision: arithmetic of the network.
+        memory_format: channels last, or contiguous.
+        progress: epochs done and the best of them.
+    """
+
+    accelerator: Accelerator
+    classifier: Classifier
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    precision: Precision
+    memory_format: torch.memory_format
+    progress: Progress
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return torch.device(self.accelerator.device)
+
+    @property
+    def scaler_state(self) -> dict[str, Any]:
+        """State of fp16's gradient scaler; empty for other precisions."""
+        scaler = self.accelerator.scaler
+        return scaler.state_dict() if scaler is not None else {}
+
+
+def start_session(data: TrainingSet, fold: int, files: FoldFiles, features: Features) -> Session:
+    """Build everything for one fold and fill it from the last checkpoint, if there is one."""
+    recipe = data.recipe
+    precision = resolve_precision(recipe.train.precision, best_device())
+    # Accelerate keeps one precision for the whole process; folds and runs of one process may differ in it.
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(
+        mixed_precision="no" if precision == "float32" else precision,
+        log_with=["tensorboard", *recipe.track.to],
+        project_dir=files.folder,
+    )
+    accelerator.init_trackers("tensorboard" if not recipe.track.to else recipe.track.project)
+    torch.manual_seed(step_seed(recipe.train.seed, fold, 0, 0))  # for the new head
+    resumed = files.state.exists()
+    classifier = build_classifier(
+        recipe.model.backbone,
+        len(data.classes),
+        "none" if resumed else recipe.model.weights,
+        recipe.model.normalise,
+    )
+    if recipe.model.head == "probe" and not resumed:
+        train_rows, _ = data.rows(fold)
+        fit_head(classifier, features()[train_rows], data.labels[train_rows])
+    freeze(classifier, recipe.model)
+    layout = memory_format(recipe.train.channels_last)
+    classifier.to(memory_format=layout)
+    network, optimiser = accelerator.prepare(classifier, build_optimiser(classifier, recipe.optimiser))
+    progress = Progress()
+    if resumed:
+        progress, scaler = load_state(files.state, classifier, optimiser)
+        if accelerator.scaler is not None and scaler:
+            accelerator.scaler.load_state_dict(scaler)
+    return Session(accelerator, classifier, network, optimiser, precision, layout, progress)
+
+
+def freeze(classifier: Classifier, options: ModelOptions) -> None:
+    """Keep the parameters of the first stages as they are."""
+    for stage in classifier.stages()[: options.freeze]:
+        for part in stage:
+            part.requires_grad_(False)
+
+
+def set_training_mode(classifier: Classifier, options: ModelOptions) -> None:
+    """Training mode for all but what is frozen."""
+    classifier.train()
+    for stage in classifier.stages()[: options.freeze]:
+        for part in stage:
+            part.eval()
+    if options.freeze_norms:
+        for module in classifier.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+
+
+def step_seed(seed: int, fold: int, epoch: int, step: int) -> int:
+    """The seed of PyTorch's own generators for one step."""
+    return int(generator(seed, "torch", fold, epoch, step).integers(1 << 62))

@@ -1,0 +1,92 @@
+"""What was asked -> a run that can be trained: a new one, or one that exists and is the same.
+
+Nothing in a run that exists is ever overwritten.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bestiary.display import Display
+from bestiary.errors import ArgumentError, RunError
+from bestiary.recipe import load_recipe
+from bestiary.run import Run
+from bestiary.train.crossval import begin_run
+
+DEFAULT_RECIPE = "fast"
+
+
+def begin_or_resume(
+    data: Path,
+    path: Path,
+    recipe: str | Path | None,
+    overrides: Sequence[str],
+    folds: str | int | None,
+    fold: Sequence[int],
+    resume: bool,
+    display: Display,
+) -> Run:
+    """Begin the run at `path`, or open it to go on with; arguments as `bestiary.train` takes them.
+
+    Raises:
+        RunError: the folder holds something else, or a run that must not be touched without ``--resume``.
+        RecipeError: the recipe is not valid.
+        ArgumentError: the arguments contradict each other, or the run that is gone on with.
+        DataError: the data cannot be used as it is.
+    """
+    run = Run(path)
+    fold_file, overrides = _split_folds(folds, overrides)
+    if run.exists:
+        _check_resumable(run, recipe, overrides, fold, resume, fold_file)
+    else:
+        if path.exists() and not run.is_vacant:
+            raise RunError(f"{path}: is not empty and not a run; choose a new folder")
+        asked = load_recipe(recipe or DEFAULT_RECIPE, overrides)
+        if fold_file is None:
+            _check_numbers(fold, range(asked.folds.n))
+        begin_run(data, run, asked, fold_file, display)
+    _check_numbers(fold, run.folds)
+    return run
+
+
+def _split_folds(folds: str | int | None, overrides: Sequence[str]) -> tuple[Path | None, Sequence[str]]:
+    """``--folds`` is a number, which is an option of the recipe, or a file."""
+    if folds is None:
+        return None, overrides
+    if str(folds).lstrip("-").isdecimal():
+        return None, [*overrides, f"folds.n={folds}"]
+    file = Path(str(folds))
+    if not file.is_file():
+        raise ArgumentError(f"--folds {folds}: is neither a number nor a file; give 5, or a table with path,fold")
+    return file, overrides
+
+
+def _check_numbers(fold: Sequence[int], known: Sequence[int]) -> None:
+    unknown = [number for number in fold if number not in known]
+    if unknown:
+        raise ArgumentError(f"--fold {unknown[0]}: the folds are numbered {known[0]} to {known[-1]}")
+
+
+def _check_resumable(
+    run: Run,
+    recipe: str | Path | None,
+    overrides: Sequence[str],
+    fold: Sequence[int],
+    resume: bool,
+    fold_file: Path | None,
+) -> None:
+    """Refuse what would mix two runs in one folder."""
+    fresh = [number for number in fold if not run.fold(number).state.exists()]
+    if not resume and (not fold or len(fresh) < len(fold)):
+        raise RunError(f"{run.path}: holds a run already; go on with it by --resume, or choose another folder")
+    if fold_file is not None:
+        raise ArgumentError(f"--folds {fold_file}: {run.path} has its folds already (folds.parquet); leave --folds out")
+    if recipe is None and not overrides:
+        return
+    kept = run.recipe
+    asked = load_recipe(recipe or run.file("recipe.toml"), overrides)
+    changed = kept.differences(asked)
+    if changed:
+        raise ArgumentError(
+            f"{changed[0]}: {run.path} was begun with another value; go on without --recipe and --set, "
+            "or choose another folder"
+        )

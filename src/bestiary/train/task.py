@@ -1,0 +1,85 @@
+"""A manifest, its folds and a recipe -> what one fold trains on: rows, labels, and functions from row to view."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bestiary.data.decode import Pixels, decode, read_picture
+from bestiary.data.loader import Rows
+from bestiary.data.manifest import natural_classes
+from bestiary.data.store import PictureStore, load_shrunk
+from bestiary.data.views import EvalView, Interpolation
+from bestiary.errors import DataError, PictureError
+from bestiary.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The pictures of a run as rows of its manifest.
+
+    Attributes:
+        recipe: the run's.
+        paths: of every picture, as in the manifest.
+        root: folder that the paths start from.
+        digests: of every picture.
+        sizes: height and width of every picture.
+        labels: class numbers (pictures,).
+        folds: fold of each picture (pictures,).
+        classes: class names in the order of the logits.
+        store: decoded pictures, or None to decode each time.
+    """
+
+    recipe: Recipe
+    paths: list[str]
+    root: Path
+    digests: list[str]
+    sizes: list[tuple[int, int]]
+    labels: NDArray[np.int64]
+    folds: NDArray[np.int64]
+    classes: list[str]
+    store: PictureStore | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, recipe: Recipe, table: pl.DataFrame, root: Path, folds: pl.DataFrame) -> "TrainingSet":
+        """From the tables of a run, without a store."""
+        table = table.join(folds, on="path", how="left", maintain_order="left")
+        classes = natural_classes(table["label"])
+        number = {name: index for index, name in enumerate(classes)}
+        labels = np.array([number[label] for label in table["label"]], np.int64)
+        paths, digests = table["path"].to_list(), table["digest"].to_list()
+        sizes = list(table.select("height", "width").iter_rows())
+        return cls(recipe, paths, root, digests, sizes, labels, table["fold"].to_numpy().astype(np.int64), classes)
+
+    def rows(self, fold: int) -> tuple[Rows, Rows]:
+        """The rows that fold `fold` trains on, and those that it holds out."""
+        return np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)
+
+    def pixels_of(self, row: int) -> Pixels:
+        """What training views are taken from: the picture, its short side shrunk to the store's."""
+        kept = self.store.get(self.digests[row]) if self.store else None
+        if kept is not None:
+            return kept
+        return self._named(row, lambda path: load_shrunk(path, store_side(self.recipe)))
+
+    def eval_view_of(self, interpolation: Interpolation) -> Callable[[int], Pixels]:
+        """The function row -> evaluation view, taken from the original as prediction does."""
+        view = EvalView.of(self.recipe.view, interpolation)
+        return lambda row: self._named(row, lambda path: view(decode(read_picture(path), min_side=view.min_side)))
+
+    def _named(self, row: int, load: Callable[[Path], Pixels]) -> Pixels:
+        path = self.root / self.paths[row]
+        try:
+            return load(path)
+        except PictureError as error:
+            raise DataError(
+                f"{path}: {error.reason}, though it was whole when the run began; put it back, then --resume"
+            ) from None
+
+
+def store_side(recipe: Recipe) -> int:
+    """Short side in pixels of the pictures that training views are taken from."""
+    return recipe.data.store_side or round(1.5 * recipe.view.size)
