@@ -44,12 +44,14 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise WeightsError(f"model.weights = {str(file)!r}: is not a whole weights file ({reason_of(error)})") from None
     except Exception as error:  # the unpickler refuses whatever is not a tensor
-        if "weights_only" in str(error) or "Unpickl" in type(error).__name__:
-            raise WeightsError(
-                f"model.weights = {str(file)!r}: holds more than tensors, which could run code, and is refused; "
-                "save its state dict as .safetensors"
-            ) from None
-        raise
+        if "Unpickl" not in type(error).__name__:
+            raise
+        if "GLOBAL" not in str(error):
+            raise WeightsError(f"model.weights = {str(file)!r}: is not a whole weights file") from None
+        raise WeightsError(
+            f"model.weights = {str(file)!r}: holds more than tensors, which could run code, and is refused; "
+            "save its state dict as .safetensors"
+        ) from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):

@@ -41,6 +41,10 @@ def begin_run(data: Path, run: Run, recipe: Recipe, fold_file: Path | None, disp
     groups = join(manifest)
     if fold_file is not None:
         folds = dealing.read_fold_file(fold_file, manifest.table["path"])
+        recipe = recipe.with_folds(int(folds.max()) + 1)
+        straddling = dealing.count_straddling(groups, folds)
+        if straddling:
+            display.notice(f"{fold_file}: {straddling:,} groups straddle its folds, so that the score will flatter")
     else:
         manifest, groups = _settle_rare_classes(manifest, groups, recipe, display)
         labels = manifest.table["label"]
