@@ -108,7 +108,8 @@ def test_the_first_stage_is_the_stem_and_the_stages_hold_every_parameter_once(na
     stages = classifier.stages()
     held = [id(p) for stage in stages for part in stage for p in part.parameters()]
     assert len(held) == len(set(held))
-    bare = {id(p) for p in classifier.network.parameters(recurse=False)}  # such as a class token
+    outer = [classifier.network, *classifier.network.children()]
+    bare = {id(p) for module in outer for p in module.parameters(recurse=False)}  # such as a class token
     assert set(held) | bare == {id(p) for p in classifier.network.parameters()}
     assert len(stages) >= 4
     first = [p for part in stages[0] for p in part.parameters()]

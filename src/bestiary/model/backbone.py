@@ -157,9 +157,7 @@ def _from_timm(architecture: str, classes: int, weights: str) -> Backbone:
     except Exception as error:  # the hub, the file system and the state dict each raise their own
         raise WeightsError(f"{_wanted_timm_file(architecture)} ({reason_of(error)}); {OFFLINE_HINT}") from None
     if not isinstance(network.get_classifier(), nn.Linear):
-        raise WeightsError(
-            f"model.backbone = 'timm/{architecture}': its last layer is not one linear layer; {OFFLINE_HINT}"
-        )
+        raise WeightsError(f"model.backbone = 'timm/{architecture}': has no single linear last layer; choose another")
     config = timm.data.resolve_model_data_config(network)
     origin = f"timm {network.pretrained_cfg.get('tag') or 'default'}" if weights == "default" else "none"
     return Backbone(
