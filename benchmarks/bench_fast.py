@@ -1,4 +1,4 @@
-"""Claim: recipe `fast` trains five folds on two cores in minutes, and its out-of-fold score tells what new pictures get.
+"""Claim: `fast` trains five folds on two cores in minutes, and its score tells what new pictures get.
 
 Sets a part of the labelled pictures of a folder aside, trains `fast` on the rest, and scores the part set aside, which
 no fold has seen: is its accuracy inside the out-of-fold interval?
