@@ -44,7 +44,7 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
         if isinstance(error, UnpicklingError) and "GLOBAL" in str(error):
-            reason = "holds more than tensors, which could run code: refused; save its state dict as .safetensors"
+            reason = "holds more than tensors, which could run code, and is refused; save a .safetensors"
         else:
             reason = f"is not a whole weights file ({reason_of(error)}); fetch or save it again"
         raise WeightsError(f"model.weights = {str(file)!r}: {reason}") from None
