@@ -71,7 +71,8 @@ class ModelOptions(Section):
     )
     normalise: bool = Field(True, description="subtract the backbone's mean and divide by its standard deviation")
     head: Literal["random", "probe"] = Field(
-        "random", description="last layer's start: random, or fitted to the frozen features of the training part"
+        "random",
+        description="last layer's start: random, or a linear discriminant of the training part's frozen features",
     )
     freeze: Whole = Field(
         0, description="stages, counted from the input, that stay as they are (the stem is the first)"

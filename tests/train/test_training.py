@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
-from sklearn.linear_model import LogisticRegression
+from scipy.special import log_softmax
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from bestiary import api
 from bestiary.data.beasts import draw_sample
@@ -19,7 +20,7 @@ from bestiary.errors import BestiaryError, DataError, RunError
 from bestiary.model import build_classifier
 from bestiary.recipe import ScheduleOptions
 from bestiary.run import Run, read_oof
-from bestiary.train.head import fit_head
+from bestiary.train.head import SHRINKAGE, calibrate, fit_head
 from bestiary.train.optimiser import rate_at
 from bestiary.train.session import step_seed
 
@@ -192,17 +193,23 @@ def names_inside(classifier, part) -> list[str]:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-def test_the_probes_head_is_scikit_learns_logistic_regression(classes: int) -> None:
+def test_the_probes_head_is_scikit_learns_discriminant_analysis(classes: int) -> None:
     rng = np.random.default_rng(0)
-    labels = np.arange(60) % classes
-    features = (rng.normal(size=(60, 1024)) + labels[:, None]).astype(np.float32)
+    labels = rng.integers(0, classes, 80)
+    features = (rng.normal(size=(80, 1024)) + 0.1 * labels[:, None]).astype(np.float32)
     classifier = build_classifier("torchvision/shufflenet_v2_x0_5", classes, "none")
     fit_head(classifier, features, labels)
-    strength = 0.01 / float(np.mean(features**2))
-    expected = LogisticRegression(C=strength, max_iter=500).fit(features, labels).predict_proba(features)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE).fit(features, labels)
     with torch.no_grad():
-        ours = classifier.head_layer(torch.from_numpy(features)).softmax(dim=1).numpy()
-    np.testing.assert_allclose(ours, expected, atol=2e-3)  # both stop when close enough
+        ours = classifier.head_layer(torch.from_numpy(features)).double().log_softmax(dim=1).numpy()
+    # the same posteriors but for one factor on the log scale, which says how sure the head may be of new pictures
+    factor = calibrate(features, labels, classes)
+    expected = log_softmax(reference.decision_function(features) * factor, axis=1) if classes > 2 else None
+    if expected is None:
+        logits = reference.decision_function(features) * factor
+        expected = log_softmax(np.stack([-logits / 2, logits / 2], axis=1), axis=1)
+    np.testing.assert_allclose(ours, expected, atol=1e-3)
+    assert 0 < factor < 1
 
 
 def test_the_probes_head_gives_a_class_that_it_has_not_seen_a_low_chance() -> None:
