@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bestiary.api import demo, evaluate, load, predict, sample, show, train
+    from bestiary.api import demo, evaluate, load, predict, sample, scan, show, train
     from bestiary.ensemble import Ensemble
     from bestiary.errors import BestiaryError
     from bestiary.recipe import Recipe, load_recipe
@@ -28,6 +28,7 @@ __all__ = [
     "load_recipe",
     "predict",
     "sample",
+    "scan",
     "show",
     "train",
 ]

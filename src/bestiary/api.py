@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from bestiary.data.audit import Audit
     from bestiary.data.beasts import SampleSummary
     from bestiary.ensemble import Ensemble, Predictions
     from bestiary.evaluate import Evaluation, Summary
     from bestiary.run import Run
 else:  # the command line reads the annotations; what the verbs return is none of its business
-    Ensemble = Evaluation = Predictions = Run = SampleSummary = Summary = Any
+    Audit = Ensemble = Evaluation = Predictions = Run = SampleSummary = Summary = Any
 
 Place = str | Path
 Many = Parameter(consume_multiple=True)
@@ -77,6 +78,31 @@ def sample(
             unknown=unknown,
             progress=tick,
         )
+
+
+def scan(data: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Audit":
+    """Look for what makes scores lie: unreadable and odd pictures, copies, conflicting labels, leaks, odd classes.
+
+    train does the same before it deals the folds. Nothing in DATA is touched, and what was read once is remembered.
+    Exit status: 0, or 1 when there are unusable files, copies with different labels or copies across the test split.
+
+    Parameters
+    ----------
+    data
+        Folder of class folders (or of train/, val/ and test/), or a table, as for train.
+    out
+        Folder for the findings: quarantine.csv, warnings.csv, copies.csv, classes.csv.
+    quiet
+        Show no progress.
+    """
+    from bestiary.data.audit import audit_pictures
+    from bestiary.data.listing import list_labelled, list_test
+    from bestiary.display import Display
+
+    audit = audit_pictures(list_labelled(Path(data)), list_test(Path(data)), Display(quiet))
+    if out is not None:
+        audit.write(Path(out))
+    return audit
 
 
 def train(

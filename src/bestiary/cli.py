@@ -11,6 +11,7 @@ from bestiary.errors import BestiaryError
 
 VERBS: tuple[Callable[..., Any], ...] = (
     api.sample,
+    api.scan,
     api.train,
     api.predict,
     api.evaluate,

@@ -121,6 +121,12 @@ def check_class_sizes(labels: pl.Series, groups: Codes, n: int) -> list[tuple[st
     return list(zip(rare["label"].to_list(), rare["groups"].to_list(), strict=True))
 
 
+def straddling(groups: Codes, folds: Codes) -> int:
+    """Number of pictures that have another of their group in another fold; both arguments (pictures,)."""
+    table = pl.DataFrame({"group": groups, "fold": folds})
+    return int(table.select(pl.col("fold").n_unique().over("group") > 1).sum().item())
+
+
 def read_fold_file(file: Path, paths: pl.Series) -> Codes:
     """A user's own folds, from a CSV or Parquet table with the columns path and fold (0, 1, 2 ...).
 

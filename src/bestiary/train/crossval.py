@@ -13,9 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data import folds as dealing
-from bestiary.data.listing import list_labelled
+from bestiary.data.audit import audit_pictures
+from bestiary.data.listing import group_by_path, list_labelled, list_test
 from bestiary.data.loader import loader_threads, stream_views
-from bestiary.data.manifest import Manifest, read_manifest
+from bestiary.data.manifest import GROUP_KEYS, Manifest
 from bestiary.data.store import PictureStore, default_folder
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DataError
@@ -34,20 +35,29 @@ def begin_run(data: Path, run: Run, recipe: Recipe, fold_file: Path | None, disp
         DataError: the data cannot be used as it is.
         BestiaryError: the run's folder cannot be written.
     """
-    with display.counter("Reading pictures") as tick:
-        manifest = read_manifest(list_labelled(data, recipe.data.root), tick)
+    listing = list_labelled(data, recipe.data.root)
+    if recipe.data.group_pattern:
+        listing = group_by_path(listing, recipe.data.group_pattern)
+    audit = audit_pictures(listing, list_test(data, recipe.data.root), display)
+    manifest = audit.manifest
     for reason, count in manifest.ignored.items():
         display.line(f"Ignored: {count:,} {reason}")
+    for line in audit.lines():
+        display.notice(line)
     groups = join(manifest)
     if fold_file is not None:
         folds = dealing.read_fold_file(fold_file, manifest.table["path"])
+        parted = dealing.straddling(groups, folds)
+        if parted:
+            display.notice(f"Leaks: {parted:,} pictures have a copy or group in another fold of {fold_file}")
     else:
         manifest, groups = _settle_rare_classes(manifest, groups, recipe, display)
         labels = manifest.table["label"]
         folds = dealing.deal(manifest.table["path"], labels, groups, recipe.folds.n, recipe.folds.seed)
-    if manifest.quarantine.height:
-        display.notice(f"Set aside: {manifest.quarantine.height:,} pictures, each with its reason in quarantine.csv")
+    check_scorable(manifest, folds)
     run.write_table("quarantine.csv", manifest.quarantine)
+    run.write_table("warnings.csv", audit.warnings)
+    run.write_table("copies.csv", audit.copies)
     run.write_table("manifest.parquet", manifest.table, {"root": str(manifest.root)})
     run.write_table("folds.parquet", manifest.table.select("path").with_columns(pl.Series("fold", folds)))
     run.write_recipe(recipe)  # last: a folder with a recipe is a run that can be resumed
@@ -55,8 +65,18 @@ def begin_run(data: Path, run: Run, recipe: Recipe, fold_file: Path | None, disp
 
 
 def join(manifest: Manifest) -> NDArray[np.int64]:
-    """Groups of the pictures: those that share the user's group or all their bytes."""
-    return dealing.join_groups(manifest.table["group"], manifest.table["digest"])
+    """Groups of the pictures: those that share the user's group or are copies of one picture."""
+    return dealing.join_groups(*(manifest.table[key] for key in GROUP_KEYS))
+
+
+def check_scorable(manifest: Manifest, folds: NDArray[np.int64]) -> None:
+    """Refuse a fold whose every picture has copies with another label: nothing would be left to score it by."""
+    empty = set(folds.tolist()) - set(folds[~manifest.table["conflict"].to_numpy()].tolist())
+    if empty:
+        raise DataError(
+            f"fold {min(empty)}: every picture has a copy with another label, so none can be scored; "
+            "see bestiary scan, and settle the labels"
+        )
 
 
 def _settle_rare_classes(
