@@ -18,12 +18,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
+from bestiary.data.caches import cache_root
 from bestiary.data.facts import THUMB, Facts, read_facts
-from bestiary.data.store import DECODER, default_folder
 
 Progress = Callable[[int, int], None]  # (done, of)
 
-VERSION = f"{DECODER}.1"  # raised whenever decoding or a fact changes, so that older segments are not read
+VERSION = 1  # raised whenever decoding or a fact changes, so that older segments are not read
 KEPT_DAYS = 90  # segments that nobody has asked for in so long are swept away
 CHUNK = 512  # pictures a segment at most: what an interruption can cost
 SCHEMA = {
@@ -43,7 +43,7 @@ SCHEMA = {
 
 def cache_folder() -> Path:
     """Where facts lie: beside the stores of decoded pictures."""
-    return default_folder().parent / f"facts-v{VERSION}"
+    return cache_root() / f"facts-v{VERSION}"
 
 
 class FactCache:
