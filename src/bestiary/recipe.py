@@ -23,8 +23,8 @@ SHIPPED = ("paper", "fast")
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Whole = Annotated[int, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0, strict=True)]
+Count = Annotated[int, Field(ge=1, strict=True)]
 
 
 class Section(BaseModel):
@@ -70,7 +70,9 @@ class DataOptions(Section):
 class FoldOptions(Section):
     """How pictures are dealt to the folds of cross-validation."""
 
-    n: Annotated[int, Field(ge=2, le=100)] = Field(5, description="number of folds, each with a member of its own")
+    n: Annotated[int, Field(ge=2, le=100, strict=True)] = Field(
+        5, description="number of folds, each with a member of its own"
+    )
     seed: Whole = Field(0, description="seed of the deal; the same pictures and seed give the same folds anywhere")
     rare: Literal["error", "drop", "keep"] = Field(
         "error", description="a class with fewer groups than folds: stop, leave the class out, or deal what there is"
@@ -99,7 +101,9 @@ class ModelOptions(Section):
 class ViewOptions(Section):
     """How a picture becomes the network's input: in training, and in validation and prediction."""
 
-    size: Annotated[int, Field(ge=16, le=2048)] = Field(224, description="side of a training view in pixels")
+    size: Annotated[int, Field(ge=16, le=2048, strict=True)] = Field(
+        224, description="side of a training view in pixels"
+    )
     flip: Share = Field(0.5, description="probability of a horizontal mirror image")
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(0.0, description="largest rotation, in degrees, either way")
     scale: tuple[Share, Share] = Field((0.35, 1.0), description="least and largest share of the area that a crop keeps")
@@ -107,7 +111,7 @@ class ViewOptions(Section):
     augment: Literal["none", "randaugment", "trivialaugment"] = Field(
         "none", description="changes of colour and shape drawn for each training view"
     )
-    eval_size: Annotated[int, Field(ge=0, le=2048)] = Field(
+    eval_size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
         0, description="side of a validation and prediction view in pixels; 0: view.size"
     )
     eval_resize: Literal["squash", "crop"] = Field(

@@ -3,12 +3,14 @@
 Nothing in a run that exists is ever overwritten.
 """
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
 from bestiary.display import Display
-from bestiary.errors import ArgumentError, RunError
-from bestiary.recipe import load_recipe
+from bestiary.errors import ArgumentError, RecipeError, RunError
+from bestiary.model import build_backbone
+from bestiary.recipe import Recipe, load_recipe
 from bestiary.run import Run
 from bestiary.train.crossval import begin_run
 
@@ -29,7 +31,8 @@ def begin_or_resume(
 
     Raises:
         RunError: the folder holds something else, or a run that must not be touched without ``--resume``.
-        RecipeError: the recipe is not valid.
+        RecipeError: the recipe is not valid, or names a tracker that is not installed.
+        WeightsError: the backbone or its weights are not to be had.
         ArgumentError: the arguments contradict each other, or the run that is gone on with.
         DataError: the data cannot be used as it is.
     """
@@ -41,6 +44,7 @@ def begin_or_resume(
         if path.exists() and not run.is_vacant:
             raise RunError(f"{path}: is not empty and not a run; choose a new folder")
         asked = load_recipe(recipe or DEFAULT_RECIPE, overrides)
+        _check_means(asked)
         if fold_file is None:
             _check_numbers(fold, range(asked.folds.n))
         begin_run(data, run, asked, fold_file, display)
@@ -58,6 +62,14 @@ def _split_folds(folds: str | int | None, overrides: Sequence[str]) -> tuple[Pat
     if not file.is_file():
         raise ArgumentError(f"--folds {folds}: is neither a number nor a file; give 5, or a table with path,fold")
     return file, overrides
+
+
+def _check_means(recipe: Recipe) -> None:
+    """Fail now, not after the pictures are read, where the network, its weights or a tracker are not to be had."""
+    build_backbone(recipe.model.backbone, 2, recipe.model.weights)
+    for tracker in recipe.track.to:
+        if importlib.util.find_spec(tracker) is None:
+            raise RecipeError(f"track.to = {tracker!r}: is not installed; pip install {tracker}, or leave it out")
 
 
 def _check_numbers(fold: Sequence[int], known: Sequence[int]) -> None:

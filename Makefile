@@ -1,0 +1,41 @@
+# `make demo` and `make test` do all the set-up in a fresh clone; they need nothing but Python 3.11 or newer.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/.user
+	$(BIN)/bestiary demo
+
+test: $(VENV)/.developer
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.developer
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.developer
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "bestiary needs Python 3.11 or newer; name one: make PYTHON=python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.user: pyproject.toml | $(BIN)/python
+	@echo "Installing bestiary into $(VENV) (PyTorch is large; a minute or more)"
+	$(PIP) --editable '.[all]'
+	touch $@
+
+$(VENV)/.developer: pyproject.toml | $(BIN)/python
+	@echo "Installing bestiary and its test tools into $(VENV) (PyTorch is large; a minute or more)"
+	$(PIP) --editable '.[all,dev]'
+	touch $@ $(VENV)/.user

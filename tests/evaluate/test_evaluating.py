@@ -1,0 +1,81 @@
+"""`evaluate` and `show` on a small run."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from sklearn.metrics import accuracy_score
+
+from bestiary import api
+from bestiary.data.beasts import draw_sample
+from bestiary.ensemble import AVERAGES, Ensemble, average
+from bestiary.errors import DataError
+from bestiary.run import Run
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory: pytest.TempPathFactory, beasts: Path) -> Path:
+    """Further pictures of the same three species: the numbers 9 to 12 of each."""
+    folder = tmp_path_factory.mktemp("unseen") / "beasts"
+    draw_sample(folder, species=3, per_species=13, size=48)
+    known = {path.read_bytes() for path in beasts.rglob("*.jpg")}
+    for path in folder.rglob("*.jpg"):
+        if path.read_bytes() in known:
+            path.unlink()
+    return folder
+
+
+def test_scores_are_scikit_learns_for_every_rule_and_member(trained: Run, unseen: Path, tmp_path: Path) -> None:
+    result = api.evaluate(trained.path, unseen, out=tmp_path / "scores.json", quiet=True)
+    ensemble = Ensemble.load(trained)
+    paths = sorted(unseen.rglob("*.jpg"))
+    truth = [path.parent.name for path in paths]
+    logits = next(iter(ensemble.score(paths))).logits
+    assert result.scores["n"] == len(paths) == 12
+    for rule in AVERAGES:
+        labels = ensemble.classes_[average(logits, rule).argmax(axis=1)]
+        assert result.scores["ensemble"][rule]["value"] == accuracy_score(truth, labels)
+    for member, row in zip(logits, result.scores["members"], strict=True):
+        assert row["value"] == accuracy_score(truth, ensemble.classes_[member.argmax(axis=1)])
+    assert json.loads((tmp_path / "scores.json").read_text()) == result.scores
+    for words in ("ensemble, logits", "member of fold 2", "mean member"):
+        assert words in str(result)
+
+
+def test_pictures_that_were_trained_on_are_left_out(trained: Run, unseen: Path, beasts: Path, tmp_path: Path) -> None:
+    both = shutil.copytree(unseen, tmp_path / "both")
+    for path in beasts.rglob("*.jpg"):
+        shutil.copy(path, both / path.parent.name / f"seen-{path.name}")
+    scores = api.evaluate(trained.path, both, quiet=True).scores
+    assert (scores["n"], scores["seen_in_training"]) == (12, 27)
+    assert scores["ensemble"] == api.evaluate(trained.path, unseen, quiet=True).scores["ensemble"]
+
+
+def test_nothing_but_trained_pictures_is_no_evaluation(trained: Run, beasts: Path) -> None:
+    with pytest.raises(DataError, match="the run was trained on them"):
+        api.evaluate(trained.path, beasts, quiet=True)
+
+
+def test_unknown_classes_and_unreadable_pictures_are_counted(trained: Run, unseen: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(unseen, tmp_path / "odd")
+    source = next(unseen.rglob("*.jpg"))
+    (folder / "yeti").mkdir()
+    shutil.copy(source, folder / "yeti" / "a.jpg")
+    (folder / source.parent.name / "broken.jpg").write_bytes(source.read_bytes()[:100])
+    result = api.evaluate(trained.path, folder, quiet=True)
+    assert (result.scores["n"], result.scores["unknown_class"], result.scores["unreadable"]) == (12, 1, 1)
+    assert result.exit_code == 1
+    assert "1 pictures left out: the run has no such class" in str(result)
+
+
+def test_show_tells_how_far_a_run_has_come(trained: Run, beasts: Path, tiny: Path, tmp_path: Path) -> None:
+    text = str(api.show(trained.path))
+    assert "27 pictures of 3 classes, 3 folds" in text
+    assert "fold 2: ended, 2 of 2 epochs, accuracy" in text
+    assert str(trained.score_line) in text
+    run = api.train(beasts, tmp_path / "part", recipe=tiny, folds=3, fold=[2], quiet=True)
+    text = str(api.show(run.path))
+    assert "fold 0: not begun, 0 of 2 epochs" in text
+    assert "1 of 3 folds have ended" in text
+    assert "--resume" in text
