@@ -8,6 +8,7 @@ peak memory, and how many of the planted pairs were found, by differing bits; ea
 """
 
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -42,7 +43,7 @@ def draw_hashes(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def measure(rows: int) -> float:
     hashes, distance = draw_hashes(rows)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), time.process_time()
     pairs = near_pairs(hashes)
     group = components(pairs[pairs[:, 4] <= DIFFERING, :2], rows)
     grouped = time.perf_counter()
@@ -69,7 +70,8 @@ def measure(rows: int) -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         f"{rows:,} rows: hash groups {grouped - started:.1f} s, manifest {written - grouped:.1f} s, folds "
-        f"{ended - written:.1f} s, together {ended - started:.1f} s; peak {peak:.2f} GB; fold sizes "
+        f"{ended - written:.1f} s, together {ended - started:.1f} s ({time.process_time() - worked:.1f} s of the processor, "
+        f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores); peak {peak:.2f} GB; fold sizes "
         f"{np.bincount(folds).tolist()}; planted pairs found, by differing bits: {shares}",
         flush=True,
     )

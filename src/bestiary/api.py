@@ -91,17 +91,21 @@ def scan(data: Place, /, *, out: Place | None = None, quiet: bool = False) -> "A
     data
         Folder of class folders (or of train/, val/ and test/), or a table, as for train.
     out
-        Folder for the findings: quarantine.csv, warnings.csv, copies.csv, classes.csv.
+        Folder for the findings: quarantine.csv, warnings.csv, copies.csv, classes.csv, and scan.html, a page that
+        shows them with their pictures.
     quiet
         Show no progress.
     """
+    from bestiary.atomic import write_text
     from bestiary.data.audit import audit_pictures
     from bestiary.data.listing import list_labelled, list_test
     from bestiary.display import Display
+    from bestiary.report.scan_page import scan_page
 
     audit = audit_pictures(list_labelled(Path(data)), list_test(Path(data)), Display(quiet))
     if out is not None:
         audit.write(Path(out))
+        write_text(Path(out) / "scan.html", scan_page(audit))
     return audit
 
 

@@ -5,7 +5,9 @@ and every one is compared with the few that stand next to it (Charikar 2002, doi
 Unlike buckets, this costs the same whether the hashes are spread out or all alike. Knows nothing of pixels.
 """
 
-from collections.abc import Iterator
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,21 +36,15 @@ def near_pairs(hashes: Hashes) -> Pairs:
     rng = np.random.default_rng(0)  # the orders of the bits are part of the method, not of anyone's seed
     best = np.empty((0, 5), np.int64)
     whole = np.concatenate([hashes[:, 0], hashes[:, 0] ^ MIRROR])
-    for _ in range(ORDERS):
-        order = _spread(rng.permutation(64))
-        keys = _reorder(whole, order)
-        standing = np.argsort(keys)
-        keys = keys[standing]
-        found = [_look_up(keys, standing, *chunk, len(hashes)) for chunk in _chunks(hashes, order)]
-        best = _nearest(np.concatenate([best, *found]), len(hashes))
+    parts = [(window, start) for window in range(hashes.shape[1]) for start in range(0, len(hashes), CHUNK)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in range(ORDERS):
+            spread = _spread(rng.permutation(64))
+            keys = _reorder(whole, spread)
+            standing = np.argsort(keys)
+            look_up = partial(_look_up, keys[standing], standing, hashes, spread)
+            best = _nearest(np.concatenate([best, *pool.map(look_up, parts)]), len(hashes))
     return best[np.lexsort((best[:, 1], best[:, 0], best[:, 4]))]
-
-
-def _chunks(hashes: Hashes, order: NDArray[np.uint64]) -> Iterator[tuple[Hashes, int, int]]:
-    """Parts of each window's hashes, their bits in another order, with the window and the first picture's number."""
-    for window in range(hashes.shape[1]):
-        for start in range(0, len(hashes), CHUNK):
-            yield _reorder(hashes[start : start + CHUNK, window], order), window, start
 
 
 def _spread(order: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -70,9 +66,11 @@ def _reorder(hashes: Hashes, spread: NDArray[np.uint64]) -> Hashes:
 
 
 def _look_up(
-    keys: Hashes, standing: NDArray[np.int64], queries: Hashes, window: int, start: int, pictures: int
+    keys: Hashes, standing: NDArray[np.int64], hashes: Hashes, spread: NDArray[np.uint64], part: tuple[int, int]
 ) -> Pairs:
-    """The pairs between `queries` and the sorted `keys` that stand where they would."""
+    """The pairs between some pictures' hashes of one window and the sorted `keys` that stand where they would."""
+    window, start = part
+    queries = _reorder(hashes[start : start + CHUNK, window], spread)
     turn = np.argsort(queries)  # in order, they find their places several times faster
     queries = queries[turn]
     place = np.searchsorted(keys, queries)
@@ -83,7 +81,7 @@ def _look_up(
         np.clip(beside, 0, len(keys) - 1, out=beside)
         distance = np.bitwise_count(keys[beside] ^ queries)
         close = np.flatnonzero(distance <= RADIUS)
-        mirrored, partner = np.divmod(standing[beside[close]], pictures)
+        mirrored, partner = np.divmod(standing[beside[close]], len(hashes))
         other = partner != asking[close]
         close, mirrored, partner = close[other], mirrored[other], partner[other]
         shape = np.full(len(close), window)
