@@ -70,7 +70,7 @@ def measure(rows: int) -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         f"{rows:,} rows: hash groups {grouped - started:.1f} s, manifest {written - grouped:.1f} s, folds "
-        f"{ended - written:.1f} s, together {ended - started:.1f} s ({time.process_time() - worked:.1f} s of the processor, "
+        f"{ended - written:.1f} s, together {ended - started:.1f} s ({time.process_time() - worked:.1f} s of work, "
         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores); peak {peak:.2f} GB; fold sizes "
         f"{np.bincount(folds).tolist()}; planted pairs found, by differing bits: {shares}",
         flush=True,

@@ -15,6 +15,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.train,
     api.predict,
     api.evaluate,
+    api.labels,
     api.show,
     api.demo,
 )

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bestiary.data.audit import Audit
+from bestiary.report.pages import render
 from bestiary.report.pictures import picture_uri
 
 MOST = 100  # groups or pictures shown of each kind; the tables beside the page hold all of them
@@ -21,10 +21,8 @@ def scan_page(audit: Audit) -> str:
     leaks, rest = copies.filter(leaking), copies.filter(~leaking)
     warnings = audit.warnings
     largest = audit.classes["pictures"].max()
-    environment = Environment(
-        loader=PackageLoader("bestiary.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return environment.get_template("scan.html").render(
+    return render(
+        "scan.html",
         root=str(root),
         summary=str(audit).splitlines(),
         kinds=[

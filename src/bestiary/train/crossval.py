@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bestiary.data import folds as dealing
 from bestiary.data.audit import audit_pictures
+from bestiary.data.fixes import ACTIONS, apply_fixes, read_fixes
 from bestiary.data.listing import group_by_path, list_labelled, list_test
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.manifest import GROUP_KEYS, Manifest
@@ -28,14 +29,21 @@ from bestiary.train.loop import train_fold
 from bestiary.train.task import TrainingSet, store_side
 
 
-def begin_run(data: Path, run: Run, recipe: Recipe, fold_file: Path | None, display: Display) -> None:
-    """Read the pictures, deal the folds and write both with the recipe.
+def begin_run(
+    data: Path, run: Run, recipe: Recipe, fold_file: Path | None, display: Display, fixes: Path | None = None
+) -> None:
+    """Read the pictures, deal the folds and write both with the recipe and the labels that `fixes` decides.
 
     Raises:
         DataError: the data cannot be used as it is.
         BestiaryError: the run's folder cannot be written.
     """
     listing = list_labelled(data, recipe.data.root)
+    decided = read_fixes(fixes)
+    listing = apply_fixes(listing, decided)
+    if decided.height:
+        counts = dict(decided["action"].value_counts().iter_rows())
+        display.line(f"Fixes: {', '.join(f'{counts.get(action, 0):,} {action}' for action in ACTIONS)}")
     if recipe.data.group_pattern:
         listing = group_by_path(listing, recipe.data.group_pattern)
     audit = audit_pictures(listing, list_test(data, recipe.data.root), display)
@@ -56,6 +64,7 @@ def begin_run(data: Path, run: Run, recipe: Recipe, fold_file: Path | None, disp
         folds = dealing.deal(manifest.table["path"], labels, groups, recipe.folds.n, recipe.folds.seed)
     check_scorable(manifest, folds)
     run.write_table("quarantine.csv", manifest.quarantine)
+    run.write_table("fixes.csv", decided)
     run.write_table("warnings.csv", audit.warnings)
     run.write_table("copies.csv", audit.copies)
     run.write_table("manifest.parquet", manifest.table, {"root": str(manifest.root)})
