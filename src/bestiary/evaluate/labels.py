@@ -38,7 +38,7 @@ class LabelReport:
     @property
     def undecided(self) -> pl.DataFrame:
         """The suspects that nobody has decided on."""
-        return self.fixes.filter(pl.col("action") == "")
+        return self.fixes.filter(pl.col("action").is_null())
 
     def __str__(self) -> str:
         lines = [f"{self.undecided.height:,} labels are probably wrong: {self.folder / 'fixes.csv'}"]
@@ -99,7 +99,7 @@ def _to_decide(run: Run, table: pl.DataFrame, issues: LabelIssues, classes: list
             "given": table["label"].gather(rows),
             "suggested": [classes[number] for number in issues.suggested[rows]],
             "score": issues.quality[rows],
-            "action": pl.Series([""] * len(rows), dtype=pl.String),
+            "action": pl.Series([None] * len(rows), dtype=pl.String),
         },
         schema=SCHEMA,
     )
