@@ -130,11 +130,13 @@ class TrainingDisplay:
         """An epoch is done and scored."""
         self._best = best if accuracy is not None else self._best
         self._since, self._counted = time.perf_counter(), 0  # scoring is not part of the speed
-        score = "" if accuracy is None else f"  accuracy {accuracy:.4f}  best {best:.4f}"
+        score = "" if accuracy is None else f"  accuracy {accuracy:.4f}"
+        if accuracy is not None and best > accuracy:
+            score += f"  best {best:.4f}"
         left = self.epochs * self._pictures - self._done + self._waiting * self.epochs * self._pictures
         self.display.line(
             f"fold {self._fold + 1}/{self.of}  epoch {epoch}/{self.epochs}  loss {loss:.4f}{score}"
-            f"  {speed:.1f} images/s  run {clock(left / speed)} left"
+            f"  {speed:.0f}/s  {clock(left / speed)} left"
         )
 
 

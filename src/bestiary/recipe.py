@@ -224,6 +224,10 @@ class Recipe(Section):
         except ValidationError as error:
             raise RecipeError(f"{origin}: {_first_problem(error)}") from None
 
+    def with_folds(self, n: int) -> Self:
+        """The same recipe with `n` folds, as a fold file of the user's has."""
+        return self.model_copy(update={"folds": self.folds.model_copy(update={"n": n})})
+
     def to_toml(self) -> str:
         """The recipe as TOML, every value written out; `Recipe.parse` of it gives the same recipe."""
         return tomli_w.dumps(self.model_dump(mode="json"))

@@ -121,9 +121,10 @@ class Run:
         if not self.file("metrics.json").exists():
             return None
         score = self.read_json("metrics.json")["oof"]["accuracy"]
+        groups = "" if score["groups"] == score["n"] else f", {score['groups']:,} groups"
         return (
             f"Out-of-fold accuracy {score['value']:.4f}, 95 % interval {score['low']:.4f} to {score['high']:.4f} "
-            f"({score['n']:,} pictures in {score['groups']:,} groups)"
+            f"({score['n']:,} pictures{groups})"
         )
 
     def __str__(self) -> str:

@@ -132,7 +132,7 @@ def test_a_user_s_folds_that_part_copies_are_announced(
     folds = [int(path.endswith("copy.jpg") or number > 20) for number, path in enumerate(paths)]
     pl.DataFrame({"path": paths, "fold": folds}).write_csv(tmp_path / "folds.csv")
     begin(faulty, tmp_path / "run", tmp_path / "folds.csv")
-    assert "Leaks: 2 pictures have a copy or group in another fold of" in capsys.readouterr().err
+    assert "1 groups straddle its folds" in capsys.readouterr().err
 
 
 def test_scan_prints_what_it_finds_and_says_so_by_its_exit_status(

@@ -6,6 +6,7 @@ everything else through Pillow, which also has the last word on a JPEG that simp
 of labels, sizes asked for by a network, or files other than the one it is given.
 """
 
+import threading
 import warnings
 from io import BytesIO
 from pathlib import Path
@@ -21,11 +22,41 @@ from bestiary.errors import PictureError
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
-MAX_PIXELS = 200_000_000  # a 200-megapixel camera's picture decodes to 0.6 GB; what claims more is taken for a bomb
+MAX_PIXELS = 178_000_000  # half a gigabyte decoded, where Pillow stops too; what claims more is taken for a bomb
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 # cv2 would start threads of its own for each call; bestiary runs one picture a thread.
 cv2.setNumThreads(0)
+
+
+class _Quiet:
+    """Ignores Pillow's warnings while any thread decodes.
+
+    Pillow warns of bombs, odd EXIF and palettes: the bound on pixels is ours, the rest does no harm. Python keeps one
+    list of filters for all threads, so the first to come sets it and the last to go puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module="PIL")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._filters.__exit__(None, None, None)
+
+
+_PILLOW_QUIET = _Quiet()
 
 
 def read_picture(path: Path) -> bytes:
@@ -79,11 +110,14 @@ def _decode_plain_jpeg(content: bytes, min_side: int) -> Pixels | None:
         )
     except ValueError:
         return None
-    # Reading EXIF costs a tenth of the decoding, so it is read only where the file has any near its start.
-    if content.find(b"Exif\0\0", 0, 1 << 16) < 0:
+    # Reading EXIF costs a tenth of the decoding, so it is read only where the file has any.
+    if content.find(b"Exif\0\0") < 0:
         return np.asarray(pixels)
-    with Image.open(BytesIO(content)) as picture:
-        return _turn_upright(np.asarray(pixels), picture.getexif().get(0x0112, 1))
+    try:
+        with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as picture:
+            return _turn_upright(np.asarray(pixels), picture.getexif().get(0x0112, 1))
+    except Exception:  # Pillow fails on damaged EXIF in any way; decoding by it says what is wrong
+        return None
 
 
 def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
@@ -99,13 +133,10 @@ def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
 
 def _decode_with_pillow(content: bytes) -> Pixels:
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of bombs, odd EXIF and palettes; the bound on pixels below is ours, the rest does no harm.
-            warnings.simplefilter("ignore")
-            with Image.open(BytesIO(content), formats=FORMATS) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise PictureError(f"{picture.width} x {picture.height} pixels: above the limit of {MAX_PIXELS:,}")
-                return to_pixels(picture)
+        with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise PictureError(f"{picture.width} x {picture.height} pixels: above the limit of {MAX_PIXELS:,}")
+            return to_pixels(picture)
     except UnidentifiedImageError:
         raise PictureError("not a picture") from None
     except Image.DecompressionBombError:

@@ -121,10 +121,10 @@ def check_class_sizes(labels: pl.Series, groups: Codes, n: int) -> list[tuple[st
     return list(zip(rare["label"].to_list(), rare["groups"].to_list(), strict=True))
 
 
-def straddling(groups: Codes, folds: Codes) -> int:
-    """Number of pictures that have another of their group in another fold; both arguments (pictures,)."""
-    table = pl.DataFrame({"group": groups, "fold": folds})
-    return int(table.select(pl.col("fold").n_unique().over("group") > 1).sum().item())
+def count_straddling(groups: Codes, folds: Codes) -> int:
+    """Number of groups whose pictures lie in more than one fold."""
+    pairs = np.unique(np.stack([groups, folds]), axis=1)
+    return int((np.bincount(pairs[0]) > 1).sum())
 
 
 def read_fold_file(file: Path, paths: pl.Series) -> Codes:
@@ -135,16 +135,18 @@ def read_fold_file(file: Path, paths: pl.Series) -> Codes:
     """
     try:
         table = pl.read_parquet(file) if file.suffix == ".parquet" else pl.read_csv(file)
-        table = table.select(pl.col("path").cast(pl.String), pl.col("fold").cast(pl.Int64)).unique("path")
+        table = table.select(pl.col("path").cast(pl.String), pl.col("fold").cast(pl.Float64)).unique()
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = " ".join(str(error).split())[:120]
         raise DataError(f"--folds {file}: not a table with the columns path and fold ({reason})") from None
+    twice = table.filter(pl.col("path").is_duplicated())["path"]
+    if len(twice):
+        raise DataError(f"--folds {file}: {twice[0]!r} has more than one fold; keep one")
     joined = pl.DataFrame({"path": paths}).join(table, on="path", how="left", maintain_order="left")
     missing = joined.filter(pl.col("fold").is_null())["path"]
     if len(missing):
         raise DataError(f"--folds {file}: {len(missing)} pictures have no fold, first {missing[0]!r}; add their rows")
-    folds = joined["fold"].to_numpy()
-    used = np.unique(folds)
+    used = np.unique(joined["fold"].to_numpy())
     if len(used) < 2 or not np.array_equal(used, np.arange(len(used))):
         raise DataError(f"--folds {file}: folds must be numbered 0, 1, 2 ... without a gap, at least two; found {used}")
-    return np.asarray(folds, np.int64)
+    return joined["fold"].cast(pl.Int64).to_numpy()

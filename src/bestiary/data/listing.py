@@ -205,9 +205,13 @@ def _read_rows(file: Path, root: Path) -> pl.DataFrame:
         if column not in table.columns:
             found = ", ".join(table.columns)
             raise DataError(f"{file}: has no column {column!r} (found {found}); expected path,label[,group][,split]")
-    table = table.select(
-        (pl.col(c) if c in table.columns else pl.lit(None)).cast(pl.String).alias(c) for c in SCHEMA
-    ).with_columns(pl.col("path").str.replace_all("\\", "/", literal=True))
+    try:
+        table = table.select(
+            (pl.col(c) if c in table.columns else pl.lit(None)).cast(pl.String).alias(c) for c in SCHEMA
+        ).with_columns(pl.col("path").str.replace_all("\\", "/", literal=True))
+    except pl.exceptions.PolarsError as error:
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{file}: its columns path, label, group and split must be text ({reason})") from None
     twice = table.filter(pl.col("path").is_duplicated())["path"]
     if len(twice):
         raise DataError(f"{file}: names {twice[0]!r} more than once; keep one row for each picture")

@@ -13,6 +13,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -176,13 +177,14 @@ class PictureStore:
 
     def _open_segment(self, index: Path) -> None:
         try:
-            table = pl.read_parquet(index)
+            table = pl.read_parquet(index, columns=list(INDEX))
             handle = os.open(index.with_suffix(".pixels"), os.O_RDONLY)
         except (OSError, pl.exceptions.PolarsError):
             return  # a damaged or half-removed segment is as good as none
         self._handles.append(handle)
-        os.utime(index)  # marks the segment as used, see _make_room
-        for digest, offset, height, width, checksum in table.select(list(INDEX)).iter_rows():
+        with suppress(OSError):  # a store may be shared and read-only
+            os.utime(index)  # marks the segment as used, see _make_room
+        for digest, offset, height, width, checksum in table.iter_rows():
             self._places[digest] = _Place(handle, offset, height, width, checksum)
 
     def _make_room(self, needed: int, limit: int, wanted: set[str]) -> str | None:

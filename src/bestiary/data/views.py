@@ -126,9 +126,9 @@ def draw_crop(
             return top, left, box_height, box_width
     box_height, box_width = height, width
     if width / height < ratio[0]:
-        box_height = round(width / ratio[0])
+        box_height = max(1, round(width / ratio[0]))
     elif width / height > ratio[1]:
-        box_width = round(height * ratio[1])
+        box_width = max(1, round(height * ratio[1]))
     return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
@@ -166,6 +166,8 @@ def _shrink_to_sampling(pixels: Pixels, matrix: NDArray[np.float64], size: int) 
     margin = 2 * math.ceil(max(step_x, step_y, 1))
     x0, y0 = np.maximum(np.floor(corners.min(axis=1)).astype(int) - margin, 0)
     x1, y1 = np.minimum(np.ceil(corners.max(axis=1)).astype(int) + margin, (pixels.shape[1], pixels.shape[0]))
+    if x0 >= x1 or y0 >= y1:  # turned far, the crop of a long picture may miss it: all is black
+        return np.zeros((1, 1, 3), np.uint8), np.array([[0.0, 0.0, -9.0], [0.0, 0.0, -9.0]])
     region = pixels[y0:y1, x0:x1]
     height, width = region.shape[:2]
     new_width = max(1, round(width / max(step_x, 1.0)))

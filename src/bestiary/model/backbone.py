@@ -93,6 +93,11 @@ def _from_torchvision(architecture: str, classes: int, weights: str) -> Backbone
 
     if architecture not in models.list_models(module=models):
         raise _unknown("torchvision", architecture, models.list_models(module=models))
+    if architecture in ("googlenet", "inception_v3"):
+        raise WeightsError(
+            f"model.backbone = 'torchvision/{architecture}': trains with further outputs, which bestiary does not; "
+            f"choose another, for example timm/{architecture}"
+        )
     entries = models.get_model_weights(architecture)
     if weights == "none":
         entry = None
@@ -142,15 +147,17 @@ def _from_timm(architecture: str, classes: int, weights: str) -> Backbone:
             f"model.weights = {weights!r}: timm/{architecture} takes default, none or a file; "
             "timm's other weights are chosen by the tag in the name, timm/NAME.TAG"
         )
-    if not timm.is_model(architecture):
-        base, _, tag = architecture.partition(".")
-        if not (tag and timm.is_model(base)):
-            raise _unknown("timm", architecture, timm.list_models())
+    base, _, tag = architecture.partition(".")
+    if not timm.is_model(base):
+        raise _unknown("timm", architecture, timm.list_models())
+    if tag and architecture not in timm.list_pretrained(f"{base}.*"):
         raise _unknown("timm", architecture, timm.list_pretrained(f"{base}.*"))
     try:
         network = timm.create_model(architecture, pretrained=weights == "default", num_classes=classes)
     except Exception as error:  # the hub, the file system and the state dict each raise their own
         raise WeightsError(f"{_wanted_timm_file(architecture)} ({reason_of(error)}); {OFFLINE_HINT}") from None
+    if not isinstance(network.get_classifier(), nn.Linear):
+        raise WeightsError(f"model.backbone = 'timm/{architecture}': has no single linear last layer; choose another")
     config = timm.data.resolve_model_data_config(network)
     origin = f"timm {network.pretrained_cfg.get('tag') or 'default'}" if weights == "default" else "none"
     return Backbone(

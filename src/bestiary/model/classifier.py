@@ -4,6 +4,7 @@ Scaling and normalisation are part of the network, so that training, prediction 
 Knows nothing of pictures on disk or of training.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ from bestiary.atomic import atomic_path
 from bestiary.errors import RunError
 from bestiary.model.backbone import Backbone, build_backbone, enlarging
 
+_NUMBERED = re.compile(r"(layer|stage)\d")  # ResNet's layer1, ShuffleNet's stage2
 _EXPANDED = ("blocks", "features", "stages", "layers")  # what the libraries call the row of a network's stages
 
 
@@ -68,13 +70,15 @@ class Classifier(nn.Module):
         """The network's parts from the input on: the stem, then each stage; the head comes last."""
         stages: list[list[nn.Module]] = [[]]
         for name, child in self.network.named_children():
-            if name in _EXPANDED and isinstance(child, (nn.Sequential, nn.ModuleList)):
-                stages += [[part] for part in child]
-            elif name.startswith("layer"):  # ResNet's layer1 ... layer4
+            row = next((getattr(child, inner) for inner in _EXPANDED if hasattr(child, inner)), child)
+            if isinstance(row, (nn.Sequential, nn.ModuleList)) and (name in _EXPANDED or row is not child):
+                stages += [[part] for part in row]
+                stages[-1] += [part for part in child.children() if row is not child and part is not row]
+            elif _NUMBERED.match(name):
                 stages.append([child])
             else:
                 stages[-1].append(child)
-        return stages
+        return [stage for stage in stages if stage]
 
 
 def build_classifier(name: str, classes: int, weights: str = "default", normalise: bool = True) -> Classifier:
@@ -105,7 +109,10 @@ def load_member(file: Path) -> Classifier:
         reason = " ".join(str(error).split())[:100]
         raise RunError(f"{file}: is not a whole member ({reason}); train that fold again") from None
     backbone = build_backbone(name, 1, weights="none")
-    outputs = state.get(f"network.{backbone.head}.weight", torch.empty(1)).shape[0]
+    head = state.get(f"network.{backbone.head}.weight", torch.empty(0))
+    if head.ndim != 2:
+        raise RunError(f"{file}: is not a whole member (it has no last layer of {name}); train that fold again")
+    outputs = head.shape[0]
     backbone = build_backbone(name, outputs, weights="none")
     exact = replace(backbone, interpolation=enlarging(interpolation))
     classifier = Classifier(name, replace(exact, origin=note.get("origin", "none")))

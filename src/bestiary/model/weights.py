@@ -5,6 +5,7 @@ be trained anyway); any other difference is an error that names it.
 """
 
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError
@@ -41,15 +42,12 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
         if file.suffix == ".safetensors":
             return load_file(file)
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise WeightsError(f"model.weights = {str(file)!r}: is not a whole weights file ({reason_of(error)})") from None
-    except Exception as error:  # the unpickler refuses whatever is not a tensor
-        if "weights_only" in str(error) or "Unpickl" in type(error).__name__:
-            raise WeightsError(
-                f"model.weights = {str(file)!r}: holds more than tensors, which could run code, and is refused; "
-                "save its state dict as .safetensors"
-            ) from None
-        raise
+    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
+        if isinstance(error, UnpicklingError) and "GLOBAL" in str(error):
+            reason = "holds more than tensors, which could run code, and is refused; save a .safetensors"
+        else:
+            reason = f"is not a whole weights file ({reason_of(error)}); fetch or save it again"
+        raise WeightsError(f"model.weights = {str(file)!r}: {reason}") from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):

@@ -55,9 +55,10 @@ def begin_run(
     groups = join(manifest)
     if fold_file is not None:
         folds = dealing.read_fold_file(fold_file, manifest.table["path"])
-        parted = dealing.straddling(groups, folds)
-        if parted:
-            display.notice(f"Leaks: {parted:,} pictures have a copy or group in another fold of {fold_file}")
+        recipe = recipe.with_folds(int(folds.max()) + 1)
+        straddling = dealing.count_straddling(groups, folds)
+        if straddling:
+            display.notice(f"{fold_file}: {straddling:,} groups straddle its folds, so that the score will flatter")
     else:
         manifest, groups = _settle_rare_classes(manifest, groups, recipe, display)
         labels = manifest.table["label"]

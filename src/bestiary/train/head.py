@@ -10,7 +10,9 @@ from sklearn.linear_model import LogisticRegression
 
 from bestiary.model import Classifier
 
-INVERSE_STRENGTH = 0.3  # of L2 regularisation; flat around it for features of a pretrained network
+# Inverse strength of L2 regularisation for features of root mean square 1. Measured by five folds of 42 classes with 42
+# pictures each, features of EfficientNet-Lite0: 0.929, 0.937, 0.936, 0.934, 0.930 at 0.0017, 0.005, 0.017, 0.05, 0.17.
+INVERSE_STRENGTH = 0.01
 
 
 def fit_head(classifier: Classifier, features: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
@@ -21,7 +23,8 @@ def fit_head(classifier: Classifier, features: NDArray[np.float32], labels: NDAr
         features: what the last layer is given for each picture's evaluation view.
         labels: class numbers (pictures,); every class of the classifier that is missing keeps a very low logit.
     """
-    probe = LogisticRegression(C=INVERSE_STRENGTH, max_iter=500).fit(features, labels)
+    scale = float(np.sqrt(np.mean(np.square(features))))
+    probe = LogisticRegression(C=INVERSE_STRENGTH / scale**2, max_iter=500).fit(features, labels)
     coefficients, intercepts = probe.coef_, probe.intercept_
     if len(probe.classes_) == 2:  # scikit-learn gives one row for two classes
         coefficients = np.concatenate([-coefficients, coefficients]) / 2

@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bestiary.data.draws import generator
+from bestiary.errors import RecipeError
 from bestiary.model import Classifier, build_classifier, memory_format
 from bestiary.model.inference import Precision, best_device, resolve_precision
 from bestiary.recipe import ModelOptions
@@ -96,7 +97,13 @@ def start_session(data: TrainingSet, fold: int, files: FoldFiles, features: Feat
 
 def freeze(classifier: Classifier, options: ModelOptions) -> None:
     """Keep the parameters of the first stages as they are."""
-    for stage in classifier.stages()[: options.freeze]:
+    stages = classifier.stages()
+    if options.freeze >= len(stages):
+        raise RecipeError(
+            f"model.freeze = {options.freeze}: {options.backbone} has {len(stages)} stages, its head in the last; "
+            f"choose 0 to {len(stages) - 1}"
+        )
+    for stage in stages[: options.freeze]:
         for part in stage:
             part.requires_grad_(False)
 

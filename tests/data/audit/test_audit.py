@@ -59,7 +59,7 @@ def test_every_kind_of_unusable_file_is_named_with_its_reason(data: Path, put: P
     put("a/bomb.bmp", bytes(bomb))
     found = audit(data)
     reasons = dict(found.quarantine.iter_rows())
-    assert reasons.pop("a/bomb.bmp").startswith("above the limit of 200,000,000")
+    assert reasons.pop("a/bomb.bmp").startswith("above the limit of")
     assert reasons == {"a/cut.jpg": "truncated", "a/empty.jpg": "empty file", "a/page.jpg": "not a picture"}
     assert found.exit_code == 1
     assert "Unusable: 4 files" in found.lines()[0]

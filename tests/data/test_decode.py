@@ -1,0 +1,425 @@
+"""Decoding: every format and every way a file can be odd, against Pillow; every way it can be broken, as one line."""
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from bestiary.data import decode as decoding
+from bestiary.data.decode import MAX_PIXELS, SUFFIXES, Pixels, decode, read_picture, to_pixels
+from bestiary.errors import PictureError
+
+Encode = Callable[..., bytes]
+Psnr = Callable[..., float]
+
+
+def by_pillow(content: bytes) -> Pixels:
+    with Image.open(io.BytesIO(content)) as picture:
+        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+
+
+def exif_of(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif.tobytes()
+
+
+def png_header(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
+    """A PNG that claims a size and holds next to nothing."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    data = zlib.compress(bytes(100))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def png_16_bit(values: np.ndarray) -> bytes:
+    """A 16-bit PNG of (height, width) grey or (height, width, 3) RGB values, which Pillow cannot write as RGB."""
+    colour = 0 if values.ndim == 2 else 2
+    rows = values.astype(">u2").reshape(len(values), -1)
+    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def refusal(content: bytes) -> str:
+    """The reason for which `content` is refused, checked to be short and one line."""
+    with pytest.raises(PictureError) as caught:
+        decode(content)
+    assert str(caught.value) == caught.value.reason
+    assert "\n" not in caught.value.reason and 0 < len(caught.value.reason) <= 150
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"quality": 30}, {"subsampling": 0}, {"progressive": True}, {"optimize": True}]
+)
+def test_a_plain_jpeg_equals_pillow_bit_for_bit(smooth: Pixels, encode: Encode, options: dict[str, int]) -> None:
+    content = encode(smooth, **options)
+    pixels = decode(content)
+    assert pixels.dtype == np.uint8 and pixels.shape == smooth.shape
+    np.testing.assert_array_equal(pixels, by_pillow(content))
+
+
+def test_real_photographs_equal_pillow_bit_for_bit(photographs: list[Path]) -> None:
+    for file in photographs:
+        np.testing.assert_array_equal(decode(file.read_bytes()), by_pillow(file.read_bytes()), str(file))
+
+
+def test_a_grey_jpeg_becomes_rgb(smooth: Pixels, encode: Encode) -> None:
+    content = encode(Image.fromarray(smooth).convert("L"))
+    pixels = decode(content)
+    assert pixels.shape == smooth.shape
+    np.testing.assert_array_equal(pixels, by_pillow(content))
+    assert decode(content, min_side=32).shape[2] == 3
+
+
+def test_a_cmyk_jpeg_shows_its_colours_and_not_their_negative(encode: Encode) -> None:
+    colours = np.zeros((32, 96, 3), np.uint8)
+    colours[:, :32], colours[:, 32:64], colours[:, 64:] = (250, 250, 250), (220, 30, 30), (20, 20, 20)
+    content = encode(Image.fromarray(colours).convert("CMYK"), quality=95)  # Pillow writes Adobe's inverted CMYK
+    assert b"Adobe" in content
+    pixels = decode(content)
+    np.testing.assert_array_equal(pixels, by_pillow(content))
+    assert np.abs(pixels.astype(int) - colours).mean() < 6
+    np.testing.assert_array_equal(decode(content, min_side=8).shape[2], 3)
+
+
+def test_a_cmyk_jpeg_without_the_adobe_marker_equals_pillow(encode: Encode) -> None:
+    content = encode(Image.new("CMYK", (24, 16), (10, 200, 30, 5)))
+    start = content.index(b"\xff\xee")  # APP14
+    length = int.from_bytes(content[start + 2 : start + 4], "big")
+    bare = content[:start] + content[start + 2 + length :]
+    np.testing.assert_array_equal(decode(bare), by_pillow(bare))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_transparency_is_laid_over_white(encode: Encode, kind: str) -> None:
+    rgba = np.zeros((20, 30, 4), np.uint8)
+    rgba[..., 0] = 200
+    rgba[:, :10, 3], rgba[:, 10:20, 3], rgba[:, 20:, 3] = 0, 128, 255
+    options = {"lossless": True} if kind == "WEBP" else {}
+    pixels = decode(encode(rgba, kind, **options))
+    np.testing.assert_array_equal(pixels[:, :10], np.full((20, 10, 3), 255))
+    np.testing.assert_allclose(pixels[:, 10:20], np.full((20, 10, 3), [227, 127, 127]), atol=1)
+    np.testing.assert_array_equal(pixels[:, 20:], np.full((20, 10, 3), [200, 0, 0]))
+
+
+def test_grey_with_alpha_is_laid_over_white(encode: Encode) -> None:
+    picture = Image.merge(
+        "LA", [Image.new("L", (4, 4), 40), Image.fromarray(np.repeat([[0, 255]], 4, 0).astype("u1").repeat(2, 1))]
+    )
+    pixels = decode(encode(picture, "PNG"))
+    np.testing.assert_array_equal(pixels[:, :2], np.full((4, 2, 3), 255))
+    np.testing.assert_array_equal(pixels[:, 2:], np.full((4, 2, 3), 40))
+
+
+def test_a_palette_png_equals_its_colours(smooth: Pixels, encode: Encode) -> None:
+    palette = Image.fromarray(smooth).quantize(64)
+    np.testing.assert_array_equal(decode(encode(palette, "PNG")), np.asarray(palette.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_the_transparent_entry_of_a_palette_becomes_white(encode: Encode, kind: str) -> None:
+    palette = Image.new("P", (10, 10), 1)
+    palette.putpalette([255, 0, 0, 0, 0, 255] + [0] * 30)
+    palette.paste(0, (0, 0, 5, 10))
+    pixels = decode(encode(palette, kind, transparency=0))
+    np.testing.assert_array_equal(pixels[:, :5], np.full((10, 5, 3), 255))
+    np.testing.assert_array_equal(pixels[:, 5:], np.full((10, 5, 3), [0, 0, 255]))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "RGB"])
+def test_grey_one_bit_and_rgb_png_keep_their_values(smooth: Pixels, encode: Encode, mode: str) -> None:
+    picture = Image.fromarray(smooth).convert(mode)
+    np.testing.assert_array_equal(decode(encode(picture, "PNG")), np.asarray(picture.convert("RGB")))
+
+
+def test_the_transparent_colour_of_a_grey_png_becomes_white(encode: Encode) -> None:
+    pixels = decode(encode(Image.fromarray(np.array([[10, 90]], np.uint8)), "PNG", transparency=10))
+    assert pixels[0, :, 0].tolist() == [255, 90]
+
+
+def test_16_bit_grey_is_scaled_and_not_clipped() -> None:
+    values = np.array([[0, 128, 257, 300], [32768, 40000, 65534, 65535]], np.uint16)
+    grey = np.rint(values.astype(float) * 255 / 65535)
+    pixels = decode(png_16_bit(values))
+    for channel in range(3):
+        np.testing.assert_array_equal(pixels[..., channel], grey)
+
+
+def test_16_bit_grey_tiff_is_scaled_and_not_clipped(encode: Encode) -> None:
+    values = np.linspace(0, 65535, 48).astype(np.uint16).reshape(6, 8)
+    pixels = decode(encode(Image.fromarray(values), "TIFF"))
+    np.testing.assert_array_equal(pixels[..., 1], np.rint(values.astype(float) * 255 / 65535))
+
+
+def test_16_bit_rgb_keeps_its_range_and_channels() -> None:
+    ramp = np.linspace(0, 65535, 30)
+    values = np.stack([ramp, ramp[::-1], np.full(30, 32768)], axis=1)[None].repeat(4, 0).astype(np.uint16)
+    pixels = decode(png_16_bit(values))
+    assert np.abs(pixels - values.astype(float) * 255 / 65535).max() <= 1  # Pillow keeps the upper byte
+
+
+def test_float_grey_in_0_to_1_is_scaled_and_beyond_is_refused(encode: Encode) -> None:
+    values = np.array([[0.0, 0.25, 1.0]], np.float32)
+    np.testing.assert_array_equal(decode(encode(Image.fromarray(values), "TIFF"))[0, :, 0], [0, 64, 255])
+    for bad in (-0.5, np.nan, 1e6):
+        assert "outside" in refusal(encode(Image.fromarray(np.array([[0.5, bad]], np.float32)), "TIFF"))
+
+
+@pytest.mark.parametrize("kind", ["BMP", "TIFF", "PNG", "GIF", "WEBP"])
+def test_every_other_format_equals_pillow(smooth: Pixels, encode: Encode, kind: str) -> None:
+    content = encode(smooth, kind)
+    np.testing.assert_array_equal(decode(content), by_pillow(content))
+
+
+def test_of_an_animation_the_first_frame_is_taken(encode: Encode) -> None:
+    frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "lime", "blue")]
+    for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {})):
+        pixels = decode(encode(frames[0], kind, save_all=True, append_images=frames[1:], **options))
+        np.testing.assert_array_equal(pixels, np.full((8, 12, 3), [255, 0, 0]), kind)
+
+
+def test_the_first_page_of_a_tiff_is_taken(encode: Encode) -> None:
+    pages = [Image.new("RGB", (12, 8), colour) for colour in ("red", "lime")]
+    pixels = decode(encode(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
+    np.testing.assert_array_equal(pixels, np.full((8, 12, 3), [255, 0, 0]))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_every_exif_orientation_is_undone_as_pillow_does(
+    smooth: Pixels, encode: Encode, kind: str, orientation: int
+) -> None:
+    content = encode(smooth, kind, exif=exif_of(orientation))
+    pixels = decode(content)
+    assert pixels.shape[:2] == (smooth.shape[:2] if orientation < 5 else smooth.shape[1::-1])
+    np.testing.assert_array_equal(pixels, by_pillow(content))
+    assert pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_scaled_decode_is_turned_upright_too(smooth: Pixels, encode: Encode, psnr: Psnr, orientation: int) -> None:
+    content = encode(smooth, exif=exif_of(orientation), quality=95)
+    small = decode(content, min_side=100)
+    full = by_pillow(content)
+    assert small.shape[0] < full.shape[0] and small.shape[1] < full.shape[1]
+    shrunk = Image.fromarray(full).resize(small.shape[1::-1], Image.Resampling.BOX)
+    assert psnr(small, np.asarray(shrunk)) > 35
+
+
+def test_exif_that_comes_late_in_the_file_is_found(smooth: Pixels, encode: Encode) -> None:
+    content = encode(smooth, exif=exif_of(6))
+    comment = b"\xff\xfe\xff\xf0" + b"a" * (0xFFF0 - 2)
+    late = content[:2] + comment * 2 + content[2:]
+    np.testing.assert_array_equal(decode(late), by_pillow(late))
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0",
+        b"Exif\0\0garbage and more garbage",
+        b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01\x03\0",  # more entries than bytes
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x01\0\x06\0\0\0\0\0\0",  # orientation as text
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x02\0\x06\0\x06\0\0\0\0",  # two orientations
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\x7f\xff\xff\xff\0\x06\0\x06\0\0\0\0",  # data beyond the end
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x2a\0\0\0\0\0\0",  # orientation 42
+    ],
+    ids=["nothing", "garbage", "cut short", "text", "two values", "beyond the end", "42"],
+)
+def test_a_sound_jpeg_with_damaged_exif_is_decoded_without_a_word(smooth: Pixels, encode: Encode, exif: bytes) -> None:
+    content = encode(smooth, exif=exif)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = by_pillow(content)
+    np.testing.assert_array_equal(decode(content), expected)  # a warning would be an error here
+
+
+@pytest.mark.parametrize("size", [(640, 480), (481, 333), (97, 1500), (1024, 1024)])
+@pytest.mark.parametrize("min_side", [1, 40, 96, 120, 250])
+def test_a_scaled_decode_never_falls_below_the_side_asked_for(
+    detailed: Pixels, encode: Encode, psnr: Psnr, size: tuple[int, int], min_side: int
+) -> None:
+    picture = np.asarray(Image.fromarray(detailed).resize(size, Image.Resampling.LANCZOS))
+    content = encode(picture, quality=95)
+    pixels, full = decode(content, min_side=min_side), decode(content)
+    assert min(pixels.shape[:2]) >= min(min_side, *full.shape[:2])
+    # A JPEG is scaled by whole eighths; the last row and column may show less of the picture than the others.
+    (height, width), (low, wide) = full.shape[:2], pixels.shape[:2]
+    eighths = next(m for m in range(1, 9) if (-(-height * m // 8), -(-width * m // 8)) == (low, wide))
+    padded = Image.fromarray(np.pad(full, ((0, 8), (0, 8), (0, 0)), mode="edge"))
+    box = (0, 0, wide * 8 / eighths, low * 8 / eighths)
+    ways = (Image.Resampling.BOX, Image.Resampling.LANCZOS)
+    assert max(psnr(pixels, np.asarray(padded.resize((wide, low), way, box))) for way in ways) > 30
+
+
+def test_a_large_jpeg_is_in_fact_decoded_smaller(detailed: Pixels, encode: Encode) -> None:
+    assert decode(encode(detailed), min_side=112).shape[0] <= 2 * 113
+    assert decode(encode(detailed), min_side=901).shape == detailed.shape
+
+
+def test_a_scaled_decode_leaves_other_formats_whole(smooth: Pixels, encode: Encode) -> None:
+    np.testing.assert_array_equal(decode(encode(smooth, "PNG"), min_side=16), smooth)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_a_truncated_picture_is_refused(detailed: Pixels, encode: Encode, kind: str, share: float) -> None:
+    content = encode(detailed[:120, :160], kind)
+    assert refusal(content[: int(len(content) * share)])
+
+
+def test_a_truncated_jpeg_is_called_truncated(smooth: Pixels, encode: Encode) -> None:
+    content = encode(smooth)
+    for end in (len(content) // 2, len(content) - 20):
+        assert refusal(content[:end]) == "truncated"
+        with pytest.raises(PictureError, match="truncated"):
+            decode(content[:end], min_side=16)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0",
+        b"just some text, no picture at all\n" * 5,
+        b"<!DOCTYPE html><html><body>404 not found</body></html>",
+        bytes(5000),
+        np.random.default_rng(0).bytes(5000),
+        b"\xff\xd8\xff",
+        b"\xff\xd8\xff\xe0" + np.random.default_rng(1).bytes(500),
+        b"\x89PNG\r\n\x1a\n" + np.random.default_rng(2).bytes(500),
+        b"RIFF\0\0\0\0WEBP",
+        b"II*\0\x08\0\0\0",
+        b"BM",
+        b"GIF89a",
+        b"%PDF-1.7\n",
+        b"PK\x03\x04" + bytes(60),
+    ],
+    ids=lambda content: repr(content[:8]),
+)
+def test_what_is_no_picture_is_refused_with_a_short_reason(content: bytes) -> None:
+    assert refusal(content)
+
+
+def test_text_under_a_pictures_name_is_not_a_picture() -> None:
+    assert refusal(b"<html></html>") == "not a picture"
+
+
+def test_formats_that_are_not_bestiarys_are_refused(smooth: Pixels, encode: Encode) -> None:
+    assert refusal(encode(smooth, "PPM")) == "not a picture"
+    assert refusal(encode(smooth, "EPS")) == "not a picture"  # Pillow would start ghostscript for it
+
+
+def test_a_jpeg_with_flipped_bytes_is_decoded_or_refused_and_nothing_else(smooth: Pixels, encode: Encode) -> None:
+    content, rng = encode(smooth, exif=exif_of(6)), np.random.default_rng(0)
+    outcomes = set()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(150):
+            damaged = bytearray(content)
+            for place in rng.integers(0, 400, 3):
+                damaged[place] = rng.integers(256)
+            try:
+                outcomes.add(decode(bytes(damaged)).dtype.name)
+            except PictureError:
+                outcomes.add("refused")
+    assert outcomes == {"uint8", "refused"}
+
+
+def test_a_picture_that_claims_a_huge_size_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "to_pixels", lambda picture: pytest.fail("decoded"))
+    assert f"above the limit of {MAX_PIXELS:,}" in refusal(png_header(50_000, 50_000))
+    side = int(MAX_PIXELS**0.5) + 2
+    assert "above the limit" in refusal(png_header(side, side))
+
+
+def test_a_jpeg_that_claims_a_huge_size_is_refused(smooth: Pixels, encode: Encode) -> None:
+    content = bytearray(encode(smooth))
+    place = content.index(b"\xff\xc0")
+    content[place + 5 : place + 9] = struct.pack(">HH", 50_000, 50_000)
+    assert "above the limit" in refusal(bytes(content))
+
+
+def test_a_picture_below_the_limit_is_not_told_to_be_above_it() -> None:
+    side = int(MAX_PIXELS**0.5)
+    assert "above" not in refusal(png_header(side, side, depth=1))  # one bit a pixel: 25 MB a 200 million
+
+
+def test_a_jpeg_with_exif_above_pillows_own_limit_is_decoded_or_refused(
+    smooth: Pixels, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", smooth.shape[0] * smooth.shape[1] // 3)
+    try:
+        assert decode(encode(smooth, exif=exif_of(6))).shape == (310, 230, 3)
+    except PictureError as error:
+        assert "limit" in error.reason
+
+
+def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(
+    smooth: Pixels, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first thread enters first and leaves first, the second leaves last: a filter kept per process would stay.
+    before = list(warnings.filters)
+    content = encode(smooth, "PNG")
+    first_is_inside, second_is_inside, first_is_done = (threading.Event() for _ in range(3))
+
+    def slow(picture: Image.Image) -> Pixels:
+        if threading.current_thread().name == "first":
+            first_is_inside.set()
+            second_is_inside.wait(5)
+        else:
+            second_is_inside.set()
+            first_is_done.wait(5)
+        return to_pixels(picture)
+
+    def second() -> None:
+        first_is_inside.wait(5)
+        decode(content)
+
+    monkeypatch.setattr(decoding, "to_pixels", slow)
+    threads = [threading.Thread(target=decode, args=(content,), name="first"), threading.Thread(target=second)]
+    for thread in threads:
+        thread.start()
+    threads[0].join()
+    first_is_done.set()
+    threads[1].join()
+    after = list(warnings.filters)
+    warnings.filters[:] = before  # type: ignore[index]
+    assert after == before
+
+
+def test_reading_says_why_it_failed(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "folder.jpg").mkdir()
+    for name, reason in (("empty.jpg", "empty file"), ("gone.jpg", "No such file"), ("folder.jpg", "directory")):
+        with pytest.raises(PictureError, match=reason) as caught:
+            read_picture(tmp_path / name)
+        assert "\n" not in caught.value.reason
+
+
+def test_every_shared_awkward_picture_decodes_as_pillow_shows_it(awkward: Path) -> None:
+    files = [file for file in sorted(awkward.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    assert len(files) > 100
+    for file in files[::4]:
+        pixels = decode(file.read_bytes())
+        with Image.open(file) as picture:
+            upright = ImageOps.exif_transpose(picture)
+            assert pixels.shape == (upright.height, upright.width, 3)
+            if upright.mode in ("RGB", "L") and "transparency" not in upright.info:
+                np.testing.assert_array_equal(pixels, np.asarray(upright.convert("RGB")), str(file))

@@ -1,0 +1,300 @@
+"""What is taken for a labelled picture, what is left out and counted, and what is refused with one clear line."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bestiary.data.listing import list_labelled, list_pictures, read_table
+from bestiary.errors import DataError
+
+Tree = Callable[..., Path]
+Table = Callable[[str, str], Path]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    """Empty files at the paths given; nothing is opened while listing."""
+
+    def make(*paths: str) -> Path:
+        for path in paths:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).touch()
+        return tmp_path
+
+    return make
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    """A CSV and, by another suffix, the same as Parquet."""
+
+    def make(name: str, text: str) -> Path:
+        file = tmp_path / name
+        (tmp_path / "source.csv").write_text(text, encoding="utf-8")
+        if name.endswith(".parquet"):
+            pl.read_csv(tmp_path / "source.csv").write_parquet(file)
+        else:
+            file.write_text(text, encoding="utf-8")
+        return file
+
+    return make
+
+
+def refusal(data: Path, root: str = "") -> str:
+    with pytest.raises(DataError) as caught:
+        list_labelled(data, root)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def columns(data: Path, *names: str, root: str = "") -> list[tuple[str | None, ...]]:
+    return list_labelled(data, root).table.select(names).rows()
+
+
+def test_class_folders_give_labels_and_paths_sorted(tree: Tree) -> None:
+    data = tree("dog/b.jpg", "dog/a.png", "cat/c.webp", "cat/d.gif")
+    listing = list_labelled(data)
+    assert listing.root == data
+    assert listing.table.columns == ["path", "label", "group", "split"]
+    assert listing.table.rows() == [
+        ("cat/c.webp", "cat", None, None),
+        ("cat/d.gif", "cat", None, None),
+        ("dog/a.png", "dog", None, None),
+        ("dog/b.jpg", "dog", None, None),
+    ]
+    assert listing.ignored == {} and listing.unusable == []
+
+
+def test_folders_inside_a_class_folder_belong_to_the_class(tree: Tree) -> None:
+    data = tree("dog/2020/x/a.jpg", "dog/b.jpg", "cat/deep/c.jpg")
+    assert columns(data, "path", "label") == [
+        ("cat/deep/c.jpg", "cat"),
+        ("dog/2020/x/a.jpg", "dog"),
+        ("dog/b.jpg", "dog"),
+    ]
+
+
+def test_labels_may_hold_unicode_and_spaces(tree: Tree) -> None:
+    data = tree("Río de la Plata/a b.jpg", "犬/写真.jpg", "été 2/é.png", "a'b\"c,d/x.jpg")
+    assert [label for (label,) in columns(data, "label")] == ["Río de la Plata", "a'b\"c,d", "été 2", "犬"]
+    assert ("a'b\"c,d/x.jpg",) in columns(data, "path")
+
+
+def test_suffixes_count_in_any_case(tree: Tree) -> None:
+    data = tree("a/1.JPG", "a/2.Jpeg", "a/3.PNG", "b/4.TIFF", "b/5.WebP", "b/6.BMP", "b/7.jfif")
+    assert len(columns(data, "path")) == 7
+
+
+def test_hidden_files_and_what_is_no_picture_are_counted(tree: Tree) -> None:
+    data = tree(
+        "a/1.jpg", "b/2.jpg", "a/.hidden.jpg", ".git/x.jpg", ".DS_Store", "a/notes.txt", "b/data.csv", "b/no_suffix",
+        "loose.jpg",
+    )  # fmt: skip
+    listing = list_labelled(data)
+    assert listing.table.height == 2
+    assert listing.ignored == {"hidden": 3, "not named like a picture": 3, "in no class folder": 1}
+
+
+def test_a_link_that_leads_back_up_ends(tree: Tree) -> None:
+    data = tree("a/1.jpg", "b/2.jpg")
+    (data / "a" / "up").symlink_to(data, target_is_directory=True)
+    (data / "b" / "self").symlink_to(data / "b", target_is_directory=True)
+    assert columns(data, "path", "label") == [("a/1.jpg", "a"), ("b/2.jpg", "b")]
+
+
+def test_linked_class_folders_and_pictures_are_followed(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> None:
+    data = tree("a/1.jpg")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "2.jpg").touch()
+    (data / "b").symlink_to(elsewhere, target_is_directory=True)
+    (data / "a" / "3.jpg").symlink_to(elsewhere / "2.jpg")
+    assert columns(data, "path") == [("a/1.jpg",), ("a/3.jpg",), ("b/2.jpg",)]
+
+
+def test_a_file_name_that_is_not_unicode_is_set_aside_with_its_reason(tree: Tree) -> None:
+    data = tree("a/1.jpg", "b/2.jpg")
+    try:
+        Path(os.fsdecode(os.fsencode(data / "a") + b"/\xff\xfe.jpg")).touch()
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    listing = list_labelled(data)
+    assert listing.table.height == 2
+    ((path, reason),) = listing.unusable
+    assert path.startswith("a/") and path.isprintable() and reason == "file name is not Unicode"
+
+
+def test_train_and_val_are_pooled_and_a_flat_test_folder_is_left_out_and_counted(tree: Tree) -> None:
+    data = tree("train/0/a.jpg", "train/1/b.jpg", "val/0/c.jpg", "test/d.jpg", "test/e.jpg", "test/notes.txt")
+    listing = list_labelled(data)
+    assert listing.table.rows() == [
+        ("train/0/a.jpg", "0", None, "train"),
+        ("train/1/b.jpg", "1", None, "train"),
+        ("val/0/c.jpg", "0", None, "val"),
+    ]
+    assert listing.ignored == {"in test/, left for predict": 2}
+
+
+def test_a_test_folder_with_class_folders_is_left_out_too(tree: Tree) -> None:
+    data = tree("train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", "test/b/4.jpg", "test/b/5.jpg")
+    listing = list_labelled(data)
+    assert [path for (path,) in columns(data, "path")] == ["train/a/1.jpg", "train/b/2.jpg"]
+    assert listing.ignored == {"in test/, left for predict": 3}
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "Validation"])
+def test_the_validation_folder_may_have_any_usual_name(tree: Tree, name: str) -> None:
+    data = tree("train/a/1.jpg", "train/b/2.jpg", f"{name}/b/3.jpg")
+    assert sorted(columns(data, "split", "path")) == [
+        ("train", "train/a/1.jpg"), ("train", "train/b/2.jpg"), ("val", f"{name}/b/3.jpg"),
+    ]  # fmt: skip
+
+
+def test_train_alone_is_enough(tree: Tree) -> None:
+    assert columns(tree("train/a/1.jpg", "train/b/2.jpg"), "label") == [("a",), ("b",)]
+
+
+def test_counts_of_the_parts_are_added(tree: Tree) -> None:
+    data = tree("train/a/1.jpg", "train/b/2.jpg", "train/a/x.txt", "val/a/y.txt", "val/b/4.jpg", "train/loose.jpg")
+    assert list_labelled(data).ignored == {"not named like a picture": 2, "in no class folder": 1}
+
+
+def test_a_class_may_be_called_train(tree: Tree) -> None:
+    assert columns(tree("train/1.jpg", "plane/2.jpg"), "label") == [("plane",), ("train",)]
+
+
+def test_an_empty_folder_a_single_class_and_a_missing_folder_are_refused(tree: Tree, tmp_path: Path) -> None:
+    assert "nothing at all" in refusal(tmp_path)
+    assert "no such folder or table" in refusal(tmp_path / "gone")
+    tree("loose.jpg", "notes.txt")
+    assert "1 in no class folder" in refusal(tmp_path) and "1 not named like a picture" in refusal(tmp_path)
+    tree("only/1.jpg", "only/2.jpg")
+    assert "one class only, 'only'" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["pictures.csv", "pictures.CSV", "pictures.parquet"])
+def test_a_table_gives_path_label_group_and_split(table: Table, name: str) -> None:
+    file = table(name, "split,path,label,group\nval,x/2.jpg,7,g1\ntrain,x/1.jpg,10,\n,y/3.jpg,7,g1\n")
+    listing = list_labelled(file)
+    assert listing.root == file.parent
+    assert listing.table.rows() == [
+        ("x/1.jpg", "10", None, "train"),
+        ("x/2.jpg", "7", "g1", "val"),
+        ("y/3.jpg", "7", "g1", None),
+    ]
+
+
+def test_a_table_of_paths_and_labels_is_enough(table: Table) -> None:
+    assert columns(table("p.csv", "path,label,note\nb.jpg,b,x\na.jpg,a,y\n"), "path", "label", "group", "split") == [
+        ("a.jpg", "a", None, None),
+        ("b.jpg", "b", None, None),
+    ]
+
+
+def test_numbers_as_labels_keep_their_text_in_csv(table: Table) -> None:
+    assert columns(table("p.csv", "path,label\na.jpg,007\nb.jpg,7\n"), "label") == [("007",), ("7",)]
+
+
+def test_rows_without_label_and_of_the_test_split_are_left_out_and_counted(table: Table) -> None:
+    file = table(
+        "p.csv",
+        "path,label,split\na.jpg,a,train\nb.jpg,b,val\nc.jpg,,train\nd.jpg,a,test\ne.jpg,,test\nf.jpg,b,TEST\n",
+    )
+    listing = list_labelled(file)
+    assert listing.table["path"].to_list() == ["a.jpg", "b.jpg"]
+    assert listing.ignored == {"without a label": 2, "of the test split, left for predict": 2}
+
+
+def test_a_path_named_twice_is_refused(table: Table) -> None:
+    assert "'a.jpg' more than once" in refusal(table("p.csv", "path,label\na.jpg,a\nb.jpg,b\na.jpg,b\n"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/passwd.jpg", "../up.jpg", "a/../../up.jpg", "a/..", "C:/x.jpg", "c:x.jpg", "\\\\server\\x.jpg", "..\\x.jpg"],
+)
+def test_paths_that_lead_out_are_refused(table: Table, path: str) -> None:
+    line = refusal(table("p.csv", f"path,label\nok.jpg,a\n{path},b\n"))
+    assert "leads out of" in line and "data.root" in line
+
+
+def test_dots_that_do_not_lead_up_are_fine(table: Table) -> None:
+    assert columns(table("p.csv", "path,label\na..b/x..jpg,a\n...jpg,b\n"), "path") == [("...jpg",), ("a..b/x..jpg",)]
+
+
+def test_backslashes_are_folders_too(table: Table) -> None:
+    assert columns(table("p.csv", "path,label\na\\x.jpg,a\nb\\y.jpg,b\n"), "path") == [("a/x.jpg",), ("b/y.jpg",)]
+
+
+def test_the_root_of_a_table_can_be_named(table: Table, tmp_path: Path) -> None:
+    file = table("p.csv", "path,label\na.jpg,a\nb.jpg,b\n")
+    assert list_labelled(file, str(tmp_path / "elsewhere")).root == tmp_path / "elsewhere"
+    line = refusal(table("q.csv", "path,label\na.jpg,a\n../b.jpg,b\n"), str(tmp_path / "elsewhere"))
+    assert str(tmp_path / "elsewhere") in line
+
+
+def test_a_table_without_its_columns_says_what_it_has(table: Table) -> None:
+    line = refusal(table("p.csv", "file,label\na.jpg,a\n"))
+    assert "no column 'path'" in line and "file, label" in line
+    assert "no column 'label'" in refusal(table("q.csv", "path,class\na.jpg,a\n"))
+
+
+def test_a_row_without_a_path_is_named(table: Table) -> None:
+    assert "row 2 has no path" in refusal(table("p.csv", "path,label\na.jpg,a\n,b\n"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.csv", b""),
+        ("header.csv", b"path,label\n"),
+        ("ragged.csv", b"path,label\na.jpg,a\nb.jpg,b,c,d\n"),
+        ("binary.csv", b"\xff\xd8\xff\xe0\0\0\n\xff,\xfe\n"),
+        ("text.parquet", b"path,label\na.jpg,a\n"),
+        ("empty.parquet", b""),
+        ("table.xlsx", b"PK\x03\x04"),
+        ("picture.jpg", b"\xff\xd8\xff"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert name in refusal(tmp_path / name)
+
+
+def test_columns_that_are_no_text_are_refused_with_one_line(tmp_path: Path) -> None:
+    pl.DataFrame({"path": ["a.jpg", "b.jpg"], "label": [["a"], ["b"]]}).write_parquet(tmp_path / "lists.parquet")
+    assert "lists.parquet" in refusal(tmp_path / "lists.parquet")
+    pl.DataFrame({"path": [b"\xff\xfe", b"b.jpg"], "label": ["a", "b"]}).write_parquet(tmp_path / "bytes.parquet")
+    assert "bytes.parquet" in refusal(tmp_path / "bytes.parquet")
+
+
+def test_a_table_of_one_class_is_refused(table: Table) -> None:
+    assert "one class only" in refusal(table("p.csv", "path,label\na.jpg,a\nb.jpg,a\n"))
+
+
+def test_a_csv_is_read_as_text_whatever_it_holds(table: Table) -> None:
+    assert read_table(table("p.csv", "path,fold\n1,2\n")).rows() == [("1", "2")]
+
+
+def test_unlabelled_pictures_of_a_nested_folder_are_listed(tree: Tree) -> None:
+    data = tree("b.jpg", "x/y/a.PNG", ".hidden.jpg", "notes.txt")
+    listing = list_pictures(data)
+    assert listing.table["path"].to_list() == ["b.jpg", "x/y/a.PNG"]
+    assert listing.table["label"].null_count() == 2
+    assert listing.ignored == {"hidden": 1, "not named like a picture": 1}
+
+
+def test_one_picture_may_be_named_itself(tree: Tree) -> None:
+    data = tree("x/one.jpg", "x/two.jpg")
+    listing = list_pictures(data / "x" / "one.jpg")
+    assert listing.root == data / "x" and listing.table["path"].to_list() == ["one.jpg"]
+
+
+def test_no_pictures_are_an_error_that_names_the_formats(tree: Tree, tmp_path: Path) -> None:
+    tree("notes.txt")
+    with pytest.raises(DataError, match=r"holds no pictures.*\.jpg"):
+        list_pictures(tmp_path)
+    with pytest.raises(DataError, match="no such folder or picture"):
+        list_pictures(tmp_path / "gone")

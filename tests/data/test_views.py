@@ -1,0 +1,318 @@
+"""Views: drawn as torchvision draws, sampled as torchvision samples, and never aliased."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.stats import binomtest, ks_2samp
+from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional as ops
+
+from bestiary.data.decode import Pixels
+from bestiary.data.draws import generator
+from bestiary.data.loader import train_views
+from bestiary.data.views import (
+    EvalView,
+    Geometry,
+    TrainView,
+    affine_map,
+    apply_geometry,
+    draw_crop,
+    resize,
+    shrink_to_side,
+)
+from bestiary.recipe import Recipe, ViewOptions
+
+Psnr = Callable[..., float]
+PAPER = TrainView(size=224, flip=0.5, rotation=15.0, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
+EXTREMES = [(1, 1), (1, 2000), (2000, 1), (2, 3), (100, 400), (400, 100), (60, 1200), (17, 16)]
+
+
+def tensor_of(pixels: Pixels) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+
+
+def by_torchvision(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
+    """Mirror, rotate, crop and resize one after the other, as the paper's program does."""
+    image = tensor_of(pixels)
+    if geometry.flip:
+        image = ops.horizontal_flip(image)
+    if geometry.angle:
+        image = ops.rotate(image, geometry.angle, interpolation=InterpolationMode.BILINEAR)
+    image = ops.resized_crop(
+        image, geometry.top, geometry.left, geometry.height, geometry.width, [size, size], antialias=True
+    )
+    return image.permute(1, 2, 0).numpy()
+
+
+def inside(geometry: Geometry, height: int, width: int, size: int, border: float) -> np.ndarray:
+    """Pixels of the view (size, size) whose source lies more than `border` pixels inside the picture."""
+    y, x = np.mgrid[0:size, 0:size] + 0.5
+    sx, sy = np.tensordot(affine_map(geometry, height, width, size), np.stack([x, y, np.ones_like(x)]), 1)
+    return (sx > border) & (sx < width - border) & (sy > border) & (sy < height - border)
+
+
+@pytest.mark.parametrize(("height", "width"), [(240, 300), (500, 120), (64, 640)])
+def test_crops_are_distributed_as_torchvisions(height: int, width: int) -> None:
+    torch.manual_seed(0)
+    transform = v2.RandomResizedCrop(224, antialias=True)
+    picture, count = torch.empty(3, height, width), 3000
+    drawn = [transform.make_params([picture]) for _ in range(count)]
+    theirs = np.array([[box[k] for k in ("top", "left", "height", "width")] for box in drawn])
+    ours = np.array(
+        [draw_crop(height, width, (0.08, 1.0), (3 / 4, 4 / 3), generator(1, "crop", i)) for i in range(count)]
+    )
+    for what, measure in {
+        "area": lambda boxes: boxes[:, 2] * boxes[:, 3],
+        "ratio": lambda boxes: boxes[:, 3] / boxes[:, 2],
+        "top": lambda boxes: boxes[:, 0],
+        "left": lambda boxes: boxes[:, 1],
+        "centre": lambda boxes: boxes[:, 0] + boxes[:, 2] / 2,
+    }.items():
+        assert ks_2samp(measure(ours), measure(theirs)).pvalue > 0.001, what
+    assert (ours[:, :2] >= 0).all()
+    assert (ours[:, 0] + ours[:, 2] <= height).all() and (ours[:, 1] + ours[:, 3] <= width).all()
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 400), (400, 10), (1, 2000), (2000, 1), (1, 1)])
+def test_pictures_too_narrow_for_any_crop_fall_back_as_torchvision_does(height: int, width: int) -> None:
+    params = v2.RandomResizedCrop(8, scale=(0.9, 1.0), antialias=True).make_params([torch.empty(3, height, width)])
+    box = draw_crop(height, width, (0.9, 1.0), (3 / 4, 4 / 3), generator(0, "crop"))
+    assert box == tuple(params[k] for k in ("top", "left", "height", "width"))
+
+
+def test_angles_are_distributed_as_torchvisions() -> None:
+    torch.manual_seed(0)
+    rotation = v2.RandomRotation(15)
+    theirs = [rotation.make_params([])["angle"] for _ in range(3000)]
+    ours = [PAPER.draw(200, 300, generator(2, "angle", i)).angle for i in range(3000)]
+    assert ks_2samp(ours, theirs).pvalue > 0.001
+    assert -15 <= min(ours) < -14.5 and 14.5 < max(ours) <= 15
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
+def test_flips_come_as_often_as_asked(share: float) -> None:
+    view = TrainView(32, share, 0.0, (0.5, 1.0), (1.0, 1.0))
+    flips = sum(view.draw(50, 50, generator(3, "flip", i)).flip for i in range(3000))
+    if share in (0.0, 1.0):
+        assert flips == 3000 * share
+    else:
+        assert binomtest(flips, 3000, share).pvalue > 0.001
+
+
+def test_flip_angle_and_crop_are_drawn_independently() -> None:
+    drawn = [PAPER.draw(200, 300, generator(4, "all", i)) for i in range(3000)]
+    table = np.array([[g.flip, g.angle, g.top, g.height * g.width] for g in drawn], float)
+    correlation = np.corrcoef(table, rowvar=False)
+    assert abs(correlation[0, 1:]).max() < 0.07 and abs(correlation[1, 2:]).max() < 0.07
+
+
+def test_without_rotation_no_angle_is_drawn() -> None:
+    assert TrainView(32, 0.5, 0.0, (0.5, 1.0), (1.0, 1.0)).draw(9, 9, generator(0, "x")).angle == 0
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("angle", [-15.0, -7.3, 0.0, 2.0, 15.0, 40.0, 90.0, -135.0])
+@pytest.mark.parametrize("box", [(0, 0, 230, 310), (20, 30, 180, 200), (60, 90, 100, 75), (40, 160, 60, 80)])
+def test_a_map_equals_torchvisions_chain(
+    smooth: Pixels, psnr: Psnr, flip: bool, angle: float, box: tuple[int, int, int, int]
+) -> None:
+    geometry = Geometry(flip, angle, *box)
+    ours, theirs = apply_geometry(smooth, geometry, 96), by_torchvision(smooth, geometry, 96)
+    assert ours.shape == (96, 96, 3) and ours.dtype == np.uint8
+    seen = inside(geometry, *smooth.shape[:2], 96, border=4)
+    assert seen.any()
+    assert psnr(ours[seen], theirs[seen]) >= 35
+
+
+def test_the_map_without_change_gives_the_picture_back(smooth: Pixels) -> None:
+    square = smooth[:200, :200]
+    np.testing.assert_array_equal(apply_geometry(square, Geometry(False, 0.0, 0, 0, 200, 200), 200), square)
+    np.testing.assert_array_equal(apply_geometry(square, Geometry(True, 0.0, 0, 0, 200, 200), 200), square[:, ::-1])
+
+
+def test_a_hair_of_an_angle_moves_nothing_by_half_a_pixel(smooth: Pixels) -> None:
+    square = smooth[:200, :200]
+    turned = apply_geometry(square, Geometry(False, 1e-6, 0, 0, 200, 200), 200)
+    assert np.abs(turned[1:-1, 1:-1].astype(int) - square[1:-1, 1:-1]).max() <= 1
+
+
+def test_positive_angles_turn_counter_clockwise() -> None:
+    picture = np.zeros((101, 101, 3), np.uint8)
+    picture[40:61, 90:] = 255  # a mark on the right
+    turned = apply_geometry(picture, Geometry(False, 90.0, 0, 0, 101, 101), 101)
+    assert turned[:11, 40:61].mean() > 240 and turned.mean() < 10
+    np.testing.assert_allclose(turned, by_torchvision(picture, Geometry(False, 90.0, 0, 0, 101, 101), 101), atol=2)
+
+
+@pytest.mark.parametrize("angle", [0.0, 11.0, -15.0])
+@pytest.mark.parametrize(
+    ("size", "box"), [(150, (0, 0, 900, 1200)), (112, (0, 0, 896, 896)), (128, (100, 150, 700, 600))]
+)
+def test_strong_shrinking_does_not_alias(
+    detailed: Pixels, psnr: Psnr, angle: float, size: int, box: tuple[int, int, int, int]
+) -> None:
+    geometry = Geometry(False, angle, *box)
+    picture = Image.fromarray(detailed).rotate(angle, Image.Resampling.BICUBIC)
+    top, left, height, width = box
+    reference = picture.crop((left, top, left + width, top + height)).resize((size, size), Image.Resampling.BILINEAR)
+    seen = inside(geometry, *detailed.shape[:2], size, border=20)
+    assert psnr(apply_geometry(detailed, geometry, size)[seen], np.asarray(reference)[seen]) >= 28
+
+
+def test_fine_stripes_average_to_grey_at_any_angle() -> None:
+    stripes = np.zeros((800, 800, 3), np.uint8)
+    stripes[:, ::2] = 255
+    for angle in (0.0, 5.0, 30.0, 90.0):
+        view = apply_geometry(stripes, Geometry(False, angle, 200, 200, 400, 400), 64)
+        assert np.abs(view.astype(int) - 127).max() < 30, angle
+
+
+def test_outside_of_a_turned_picture_is_black() -> None:
+    white = np.full((200, 300, 3), 255, np.uint8)
+    geometry = Geometry(False, 15.0, 0, 0, 200, 300)
+    view = apply_geometry(white, geometry, 100)
+    for corner in (view[:4, :4], view[:4, -4:], view[-4:, :4], view[-4:, -4:]):
+        assert corner.max() == 0
+    assert view[40:60, 40:60].min() == 255
+    theirs = by_torchvision(white, geometry, 100)
+    assert np.abs((view == 0).mean() - (theirs == 0).mean()) < 0.01
+    assert np.abs(view.astype(int) - theirs).mean() < 3
+
+
+def test_a_crop_that_lies_outside_of_the_turned_picture_is_black() -> None:
+    white = np.full((100, 400, 3), 255, np.uint8)
+    for angle, left in ((90.0, 0), (90.0, 340), (-60.0, 0), (180.0, 0)):
+        geometry = Geometry(False, angle, 20, left, 50, 50)
+        view = apply_geometry(white, geometry, 32)
+        np.testing.assert_allclose(view, by_torchvision(white, geometry, 32), atol=40)
+
+
+@pytest.mark.parametrize("shape", EXTREMES)
+@pytest.mark.parametrize("rotation", [0.0, 15.0, 180.0])
+def test_a_picture_of_any_shape_has_a_training_view(shape: tuple[int, int], rotation: float) -> None:
+    pixels = np.full((*shape, 3), 200, np.uint8)
+    view = TrainView(32, 0.5, rotation, (0.08, 1.0), (3 / 4, 4 / 3))
+    for i in range(60):
+        made = view(pixels, generator(0, "extreme", i))
+        assert made.shape == (32, 32, 3) and made.dtype == np.uint8
+        assert made.max() <= 200
+        assert rotation or made.min() == 200
+
+
+def test_narrow_ratios_leave_even_a_line_of_pixels_something_to_crop() -> None:
+    view = TrainView(16, 0.0, 0.0, (0.08, 1.0), (0.25, 0.4))
+    assert view(np.full((1, 2000, 3), 9, np.uint8), generator(0, "x")).min() == 9
+    view = TrainView(16, 0.0, 0.0, (0.08, 1.0), (2.5, 4.0))
+    assert view(np.full((2000, 1, 3), 9, np.uint8), generator(0, "x")).min() == 9
+
+
+@pytest.mark.parametrize("shape", EXTREMES)
+@pytest.mark.parametrize("way", ["squash", "crop"])
+@pytest.mark.parametrize("enlarging", ["bilinear", "bicubic"])
+def test_a_picture_of_any_shape_has_an_evaluation_view(shape: tuple[int, int], way: str, enlarging: str) -> None:
+    view = EvalView(32, way, 0.95, enlarging)(np.full((*shape, 3), 200, np.uint8))
+    np.testing.assert_array_equal(view, np.full((32, 32, 3), 200))
+
+
+def test_a_view_can_be_handed_to_torch(smooth: Pixels) -> None:
+    for kind in ("none", "trivialaugment"):
+        view = TrainView(48, 1.0, 0.0, (0.5, 1.0), (0.75, 1.3), kind)(smooth, generator(0, "view"))
+        assert view.shape == (48, 48, 3) and view.dtype == np.uint8
+        assert torch.from_numpy(np.ascontiguousarray(view)).shape == (48, 48, 3)
+
+
+def test_the_picture_itself_is_never_changed(smooth: Pixels) -> None:
+    before = smooth.copy()
+    smooth.flags.writeable = False  # a stored picture is read-only too
+    try:
+        for i in range(30):
+            TrainView(48, 0.5, 15.0, (0.1, 1.0), (0.75, 1.3), "trivialaugment")(smooth, generator(0, "view", i))
+        EvalView(48)(smooth)
+    finally:
+        smooth.flags.writeable = True
+    np.testing.assert_array_equal(smooth, before)
+
+
+def test_a_view_depends_on_seed_fold_epoch_and_row_alone(smooth: Pixels) -> None:
+    def view(seed: int, fold: int, epoch: int, row: int) -> bytes:
+        return train_views(lambda _: smooth, PAPER, seed, fold, epoch)(row).tobytes()
+
+    first = view(0, 1, 2, 3)
+    assert view(0, 1, 2, 3) == first
+    assert len({first, view(1, 1, 2, 3), view(0, 2, 2, 3), view(0, 1, 3, 3), view(0, 1, 2, 4)}) == 5
+
+
+@pytest.mark.parametrize("size", [64, 112, 224, 300])
+def test_squashing_equals_torchvisions_resize(smooth: Pixels, detailed: Pixels, psnr: Psnr, size: int) -> None:
+    for pixels in (smooth, detailed):
+        theirs = v2.Resize((size, size), antialias=True)(tensor_of(pixels)).permute(1, 2, 0).numpy()
+        assert psnr(EvalView(size)(pixels), theirs) >= 30
+
+
+def test_a_real_photograph_is_squashed_as_torchvision_does(photographs: list, psnr: Psnr) -> None:  # type: ignore[type-arg]
+    for file in photographs[:20]:
+        pixels = np.array(Image.open(file).convert("RGB"))
+        theirs = v2.Resize((128, 128), antialias=True)(tensor_of(pixels)).permute(1, 2, 0).numpy()
+        assert psnr(EvalView(128)(pixels), theirs) >= 26, file  # an area average keeps more detail than a triangle
+
+
+@pytest.mark.parametrize(
+    ("enlarging", "way"), [("bilinear", InterpolationMode.BILINEAR), ("bicubic", InterpolationMode.BICUBIC)]
+)
+def test_a_smaller_picture_is_enlarged_as_the_weights_expect(
+    smooth: Pixels, psnr: Psnr, enlarging: str, way: InterpolationMode
+) -> None:
+    small = smooth[100:150, 100:160]
+    theirs = v2.Resize((96, 96), way, antialias=True)(tensor_of(small)).permute(1, 2, 0).numpy()
+    assert psnr(EvalView(96, interpolation=enlarging)(small), theirs) >= 40  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [(230, 310), (310, 230), (200, 200)])
+@pytest.mark.parametrize("share", [1.0, 0.875])
+def test_the_crop_keeps_the_aspect_and_takes_the_centre(
+    smooth: Pixels, psnr: Psnr, shape: tuple[int, int], share: float
+) -> None:
+    pixels = smooth if shape != (310, 230) else smooth.transpose(1, 0, 2)
+    pixels = pixels[: shape[0], : shape[1]]
+    side = round(min(shape) * share)
+    theirs = ops.resize(ops.center_crop(tensor_of(pixels), [side, side]), [96, 96], antialias=True)
+    view = EvalView(96, "crop", share)
+    assert psnr(view(pixels), theirs.permute(1, 2, 0).numpy()) >= 33
+    if share == 1.0 and shape[0] == shape[1]:
+        np.testing.assert_array_equal(view(pixels), EvalView(96)(pixels))
+
+
+def test_a_scaled_decode_keeps_twice_what_the_view_shows() -> None:
+    assert EvalView(100).min_side == 200
+    assert EvalView(100, "crop", 0.8).min_side == 250
+    assert EvalView(100, "squash", 0.8).min_side == 200
+
+
+def test_views_follow_the_recipe() -> None:
+    options = ViewOptions(size=64, flip=0.3, rotation=5, scale=(0.2, 0.9), ratio=(0.5, 2.0), augment="randaugment")
+    assert TrainView.of(options) == TrainView(64, 0.3, 5, (0.2, 0.9), (0.5, 2.0), "randaugment")
+    assert EvalView.of(options, "bicubic") == EvalView(64, "squash", 0.95, "bicubic")
+    other = ViewOptions(size=64, eval_size=80, eval_resize="crop", eval_crop=0.9)
+    assert EvalView.of(other, "bilinear") == EvalView(80, "crop", 0.9, "bilinear")
+    assert EvalView.of(Recipe().view, "bilinear").size == 224
+
+
+def test_one_side_may_shrink_while_the_other_grows(smooth: Pixels, psnr: Psnr) -> None:
+    theirs = v2.Resize((60, 500), antialias=True)(tensor_of(smooth)).permute(1, 2, 0).numpy()
+    assert psnr(resize(smooth, 60, 500), theirs) >= 35
+    assert resize(smooth, *smooth.shape[:2]) is smooth
+
+
+@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (1, 900), (3000, 2), (64, 64), (63, 500), (65, 64)])
+def test_shrinking_to_a_side_keeps_the_aspect_and_never_enlarges(shape: tuple[int, int]) -> None:
+    shrunk = shrink_to_side(np.zeros((*shape, 3), np.uint8), 64)
+    assert min(shrunk.shape[:2]) == min(64, *shape)
+    assert (
+        shrunk.shape[:2] == shape
+        if min(shape) <= 64
+        else math.isclose(shrunk.shape[0] / shrunk.shape[1], shape[0] / shape[1], rel_tol=0.02)
+    )

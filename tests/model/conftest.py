@@ -1,0 +1,54 @@
+"""Small networks, with every place where weights are looked for moved into the test's own folder."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+
+@pytest.fixture(autouse=True)
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder where torchvision looks for weights; nothing is fetched from anywhere."""
+    folder = tmp_path / "hub"
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder))
+
+    def no_connection(url: str, *_: object, **__: object) -> None:
+        raise AssertionError(f"{url} must not be fetched in a test")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", no_connection)
+    return folder / "checkpoints"
+
+
+class Malice:
+    """Unpickling this writes a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return os.mkdir, (str(self.file),)
+
+
+@pytest.fixture
+def malice(tmp_path: Path) -> Malice:
+    """An object whose unpickling makes the folder `.file`."""
+    return Malice(tmp_path / "executed")
+
+
+@pytest.fixture(scope="session")
+def randomise() -> Callable[[nn.Module, int], nn.Module]:
+    """Random parameters and statistics of batch norms, so that no two networks agree by chance."""
+
+    def fill(network: nn.Module, seed: int) -> nn.Module:
+        random = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, value in network.state_dict().items():
+                if value.is_floating_point():
+                    noise = torch.rand(value.shape, generator=random)
+                    value.copy_(noise + 0.5 if "running_var" in name or value.ndim == 1 else (noise - 0.5) / 3)
+        return network
+
+    return fill

