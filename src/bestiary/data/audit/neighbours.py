@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bestiary.data.audit.hashes import MIRROR, Hashes, pack_bits
 
-ORDERS = 16  # of the bits; each finds a pair that differs in 8 of 64 bits, among 24,000 hashes, with chance 0.2
+ORDERS = 24  # of the bits; each finds a pair that differs in 8 of 64 bits, among 20,000 hashes, in about 0.2 of cases
 BESIDE = 4  # hashes compared with on either side
 RADIUS = 14  # differing bits of 64 up to which a pair is worth a look
 NEAREST = 12  # partners kept for each picture
@@ -22,6 +22,9 @@ CHUNK = 1 << 17
 
 Pairs = NDArray[np.int64]
 """(pairs, 5): picture, partner, the picture's window that looks like the whole partner, mirrored (0 or 1), distance."""
+Packed = NDArray[np.uint64]
+"""The same in one number each, so that one sort brings a pair's finds together, nearest first. From the highest bit:
+the pair, distance (4 bits), whether the picture is the later of the two (1), window (3), mirrored (1)."""
 
 
 def near_pairs(hashes: Hashes) -> Pairs:
@@ -34,7 +37,7 @@ def near_pairs(hashes: Hashes) -> Pairs:
         each pair once, nearest first, and of each picture's partners the nearest few.
     """
     rng = np.random.default_rng(0)  # the orders of the bits are part of the method, not of anyone's seed
-    best = np.empty((0, 5), np.int64)
+    best = np.empty(0, np.uint64)
     whole = np.concatenate([hashes[:, 0], hashes[:, 0] ^ MIRROR])
     parts = [(window, start) for window in range(hashes.shape[1]) for start in range(0, len(hashes), CHUNK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -43,8 +46,11 @@ def near_pairs(hashes: Hashes) -> Pairs:
             keys = _reorder(whole, spread)
             standing = np.argsort(keys)
             look_up = partial(_look_up, keys[standing], standing, hashes, spread)
-            best = _nearest(np.concatenate([best, *pool.map(look_up, parts)]), len(hashes))
-    return best[np.lexsort((best[:, 1], best[:, 0], best[:, 4]))]
+            best = _nearest_of_each(np.concatenate([best, *pool.map(look_up, parts)]))
+            if len(best) > 2 * NEAREST * len(hashes):  # very many are alike; memory must not grow with their pairs
+                best = _drop_far_partners(best, len(hashes))
+    pairs = _unpack(_drop_far_partners(best, len(hashes)), len(hashes))
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0], pairs[:, 4]))]
 
 
 def _spread(order: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -67,7 +73,7 @@ def _reorder(hashes: Hashes, spread: NDArray[np.uint64]) -> Hashes:
 
 def _look_up(
     keys: Hashes, standing: NDArray[np.int64], hashes: Hashes, spread: NDArray[np.uint64], part: tuple[int, int]
-) -> Pairs:
+) -> Packed:
     """The pairs between some pictures' hashes of one window and the sorted `keys` that stand where they would."""
     window, start = part
     queries = _reorder(hashes[start : start + CHUNK, window], spread)
@@ -84,22 +90,37 @@ def _look_up(
         mirrored, partner = np.divmod(standing[beside[close]], len(hashes))
         other = partner != asking[close]
         close, mirrored, partner = close[other], mirrored[other], partner[other]
-        shape = np.full(len(close), window)
-        found.append(np.stack([asking[close], partner, shape, mirrored, distance[close].astype(np.int64)], axis=1))
+        picture = asking[close]
+        pair = np.minimum(picture, partner) * len(hashes) + np.maximum(picture, partner)
+        find = (distance[close].astype(np.int64) << 5) | ((picture > partner) << 4) | (window << 1) | mirrored
+        found.append(((pair << 9) | find).astype(np.uint64))
     return np.concatenate(found)
 
 
-def _nearest(pairs: Pairs, pictures: int) -> Pairs:
-    """Each pair once, as it is nearest, and of each picture's partners the `NEAREST`."""
-    low, high = np.minimum(pairs[:, 0], pairs[:, 1]), np.maximum(pairs[:, 0], pairs[:, 1])
-    key = low * pictures + high
-    pairs = pairs[np.lexsort((pairs[:, 3], pairs[:, 2], pairs[:, 0], pairs[:, 4], key))]
-    key.sort()
-    pairs = pairs[np.flatnonzero(np.diff(key, prepend=-1))]
-    kept = np.zeros(len(pairs), np.bool_)
-    for column in (0, 1):
-        sorted_by = np.lexsort((pairs[:, 4], pairs[:, column]))
-        owner = pairs[sorted_by, column]
+def _nearest_of_each(packed: Packed) -> Packed:
+    """Each pair once, as it is nearest, sorted by pair."""
+    packed = np.sort(packed)
+    pair = packed >> 9
+    first = np.ones(len(packed), np.bool_)
+    first[1:] = pair[1:] != pair[:-1]
+    return packed[first]
+
+
+def _drop_far_partners(packed: Packed, pictures: int) -> Packed:
+    """The pairs that are among the `NEAREST` of either of their pictures."""
+    pair, distance = np.divmod((packed >> 9).astype(np.int64), pictures), (packed >> 5) & 15
+    kept = np.zeros(len(packed), np.bool_)
+    for owner in pair:
+        order = np.lexsort((distance, owner))
+        owner = owner[order]
         rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
-        kept[sorted_by[rank < NEAREST]] = True
-    return pairs[kept]
+        kept[order[rank < NEAREST]] = True
+    return packed[kept]
+
+
+def _unpack(packed: Packed, pictures: int) -> Pairs:
+    low, high = np.divmod((packed >> 9).astype(np.int64), pictures)
+    find = (packed & 511).astype(np.int64)
+    later = (find >> 4) & 1 == 1
+    picture, partner = np.where(later, high, low), np.where(later, low, high)
+    return np.stack([picture, partner, (find >> 1) & 7, find & 1, find >> 5], axis=1)
