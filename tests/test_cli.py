@@ -17,9 +17,11 @@ from bestiary.run import Run
 FROZEN = {
     "sample": "directory species=20 per_species=40 size=160 seed=0 label_noise=0.0 near_duplicates=0.0 corrupt=0.0 "
     "unknown=0.0 quiet=False",
-    "train": "data run recipe=None overrides=() folds=None fold=() resume=False quiet=False",
+    "scan": "data out=None quiet=False",
+    "train": "data run recipe=None overrides=() folds=None fold=() fixes=None resume=False quiet=False",
     "predict": "run pictures out average=None format=full quiet=False",
     "evaluate": "run pictures out=None quiet=False",
+    "labels": "run out=None",
     "show": "run",
     "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",
 }
@@ -44,10 +46,12 @@ def test_public_names_are_frozen() -> None:
             "Run",
             "demo",
             "evaluate",
+            "labels",
             "load",
             "load_recipe",
             "predict",
             "sample",
+            "scan",
             "show",
             "train",
         ]

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bestiary.api import demo, evaluate, load, predict, sample, show, train
+    from bestiary.api import demo, evaluate, labels, load, predict, sample, scan, show, train
     from bestiary.ensemble import Ensemble
     from bestiary.errors import BestiaryError
     from bestiary.recipe import Recipe, load_recipe
@@ -24,10 +24,12 @@ __all__ = [
     "Run",
     "demo",
     "evaluate",
+    "labels",
     "load",
     "load_recipe",
     "predict",
     "sample",
+    "scan",
     "show",
     "train",
 ]

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
+    from bestiary.data.audit import Audit
     from bestiary.data.beasts import SampleSummary
     from bestiary.ensemble import Ensemble, Predictions
-    from bestiary.evaluate import Evaluation, Summary
+    from bestiary.evaluate import Evaluation, LabelReport, Summary
     from bestiary.run import Run
 else:  # the command line reads the annotations; what the verbs return is none of its business
-    Ensemble = Evaluation = Predictions = Run = SampleSummary = Summary = Any
+    Audit = Ensemble = Evaluation = LabelReport = Predictions = Run = SampleSummary = Summary = Any
 
 Place = str | Path
 Many = Parameter(consume_multiple=True)
@@ -79,6 +80,35 @@ def sample(
         )
 
 
+def scan(data: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Audit":
+    """Look for what makes scores lie: unreadable and odd pictures, copies, conflicting labels, leaks, odd classes.
+
+    train does the same before it deals the folds. Nothing in DATA is touched, and what was read once is remembered.
+    Exit status: 0, or 1 when there are unusable files, copies with different labels or copies across the test split.
+
+    Parameters
+    ----------
+    data
+        Folder of class folders (or of train/, val/ and test/), or a table, as for train.
+    out
+        Folder for the findings: quarantine.csv, warnings.csv, copies.csv, classes.csv, and scan.html, a page that
+        shows them with their pictures.
+    quiet
+        Show no progress.
+    """
+    from bestiary.atomic import write_text
+    from bestiary.data.audit import audit_pictures
+    from bestiary.data.listing import list_labelled, list_test
+    from bestiary.display import Display
+    from bestiary.report.scan_page import scan_page
+
+    audit = audit_pictures(list_labelled(Path(data)), list_test(Path(data)), Display(quiet))
+    if out is not None:
+        audit.write(Path(out))
+        write_text(Path(out) / "scan.html", scan_page(audit))
+    return audit
+
+
 def train(
     data: Place,
     run: Place,
@@ -88,6 +118,7 @@ def train(
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     folds: str | int | None = None,
     fold: Annotated[Sequence[int], Many] = (),
+    fixes: Place | None = None,
     resume: bool = False,
     quiet: bool = False,
 ) -> "Run":
@@ -111,6 +142,8 @@ def train(
         Number of folds, or a CSV or Parquet file of your own with the columns path,fold.
     fold
         Train only these folds (numbered from 0), so that several machines can share the work.
+    fixes
+        Table of decided labels that bestiary labels has written; nothing in DATA is touched.
     resume
         Go on with a run after its last whole epoch.
     quiet
@@ -122,8 +155,8 @@ def train(
     from bestiary.train.crossval import train_folds
     from bestiary.train.start import begin_or_resume
 
-    display = Display(quiet)
-    begun = begin_or_resume(Path(data), Path(run), recipe, overrides, folds, fold, resume, display)
+    display, decided = Display(quiet), Path(fixes) if fixes is not None else None
+    begun = begin_or_resume(Path(data), Path(run), recipe, overrides, folds, fold, resume, display, decided)
     try:
         train_folds(begun, list(fold) or begun.folds, display)
     except KeyboardInterrupt:
@@ -205,6 +238,32 @@ def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet:
 
     opened = Run.open(run)
     return evaluate_folder(opened, Ensemble.load(opened), Path(pictures), Path(out) if out else None, Display(quiet))
+
+
+def labels(run: Place, /, *, out: Place | None = None) -> "LabelReport":
+    """Find the labels of a run that are probably wrong, for a person to decide on.
+
+    The members' predictions of pictures that they have not seen are weighed by confident learning (cleanlab).
+    Decide on the page labels.html, which shows each suspect beside typical pictures and saves fixes.csv, or fill in
+    that table's column action (keep, relabel, drop) by hand; then train with --fixes.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    out
+        Folder for fixes.csv, class_quality.csv, class_overlap.csv and the page labels.html. Default: RUN/labels
+    """
+    from bestiary.atomic import write_text
+    from bestiary.evaluate import review_labels
+    from bestiary.report.labels_page import labels_page
+    from bestiary.run import Run
+
+    opened = Run.open(run)
+    report = review_labels(opened, Path(out) if out is not None else opened.file("labels"))
+    report.write()
+    write_text(report.folder / "labels.html", labels_page(report))
+    return report
 
 
 def show(run: Place, /) -> "Summary":

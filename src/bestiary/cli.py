@@ -11,9 +11,11 @@ from bestiary.errors import BestiaryError
 
 VERBS: tuple[Callable[..., Any], ...] = (
     api.sample,
+    api.scan,
     api.train,
     api.predict,
     api.evaluate,
+    api.labels,
     api.show,
     api.demo,
 )

@@ -39,6 +39,11 @@ class DataOptions(Section):
     root: str = Field(
         "", description="folder that a table's paths start from and may not leave; empty: the table's own"
     )
+    group_pattern: str = Field(
+        "",
+        description="regular expression whose first parentheses find a group's name (camera, specimen, burst) in a "
+        "picture's path; a group stays in one fold",
+    )
     store: bool = Field(True, description="keep decoded pictures on disk, so that each is decoded once for all runs")
     store_side: Whole = Field(
         0, description="short side of a stored picture in pixels, larger ones are shrunk; 0: 1.5 x view.size"
@@ -46,6 +51,20 @@ class DataOptions(Section):
     store_limit_gb: Positive = Field(
         50.0, description="disk that stored pictures may take; beyond it pictures are decoded each time"
     )
+
+    @model_validator(mode="after")
+    def _has_group(self) -> Self:
+        try:
+            groups = re.compile(self.group_pattern).groups
+        except re.error as error:
+            raise ValueError(
+                f"data.group_pattern = {self.group_pattern!r}: is not a regular expression ({error}); mend it"
+            ) from None
+        if self.group_pattern and not groups:
+            raise ValueError(
+                f"data.group_pattern = {self.group_pattern!r}: has no parentheses; put them around the group's name"
+            )
+        return self
 
 
 class FoldOptions(Section):

@@ -2,7 +2,8 @@
 
 ::
 
-    RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  ensemble.json  metrics.json
+    RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  warnings.csv  copies.csv
+    RUN/fixes.csv    ensemble.json  metrics.json  labels/
     RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  oof.parquet
                      tensorboard/
 
@@ -110,7 +111,8 @@ class Run:
     @property
     def is_vacant(self) -> bool:
         """Whether a run may be begun here: nothing is there but what an interrupted beginning left."""
-        begun = {"manifest.parquet", "folds.parquet", "quarantine.csv"}
+        tables = ("quarantine.csv", "warnings.csv", "copies.csv", "fixes.csv")
+        begun = {"manifest.parquet", "folds.parquet", *tables}
         return self.path.is_dir() and all(p.name in begun or p.name.startswith(".") for p in self.path.iterdir())
 
     @property

@@ -5,9 +5,10 @@ of what is inside a picture file.
 """
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +18,7 @@ from bestiary.errors import DataError
 
 TRAINING_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 TEST_SPLIT = "test"
+TEST_FOLDERS = ("test", "testing")
 SCHEMA = {"path": pl.String, "label": pl.String, "group": pl.String, "split": pl.String}
 
 
@@ -61,6 +63,57 @@ def list_labelled(data: Path, root: str = "") -> Listing:
     if len(labels) < 2:
         raise DataError(f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class folders")
     return listing
+
+
+def group_by_path(listing: Listing, pattern: str) -> Listing:
+    """The listing with a group for each picture that has none and whose path `pattern` finds a group's name in.
+
+    Args:
+        listing: the pictures.
+        pattern: a regular expression; what its first parentheses match anywhere in the path is the group's name.
+
+    Raises:
+        DataError: the pattern is found in none of the paths.
+    """
+    find = re.compile(pattern).search
+    names = [found.group(1) if (found := find(path)) else None for path in listing.table["path"]]
+    if all(name is None for name in names):
+        raise DataError(
+            f"data.group_pattern = {pattern!r}: is found in none of the {len(names):,} paths, "
+            f"such as {listing.table['path'][0]!r}; mend the pattern"
+        )
+    group = pl.coalesce("group", pl.Series("group", names, pl.String))
+    return replace(listing, table=listing.table.with_columns(group))
+
+
+def list_test(data: Path, root: str = "") -> Listing:
+    """The pictures of the test part that came with a folder or table, which `list_labelled` leaves out.
+
+    Args:
+        data: as for `list_labelled`.
+        root: likewise.
+
+    Returns:
+        their listing, split ``test``; labels where class folders or a column give them. Empty where there is none.
+
+    Raises:
+        DataError: the table cannot be used.
+    """
+    if data.is_file():
+        start = Path(root) if root else data.parent
+        table = _read_rows(data, start)
+        return Listing(start, table.filter(pl.col("split").str.to_lowercase() == TEST_SPLIT).sort("path"))
+    tables, unusable = [_table([])], []
+    for child in sorted(data.iterdir()) if _has_splits(data) else ():
+        if child.name.lower() not in TEST_FOLDERS or not child.is_dir():
+            continue
+        found = _walk(child)
+        unusable += [(f"{child.name}/{path}", reason) for path, reason in found.unusable]
+        parts = pl.col("path").str.split("/")
+        label = pl.when(parts.list.len() > 1).then(parts.list.first())
+        path = (pl.lit(f"{child.name}/") + pl.col("path")).alias("path")
+        tables.append(found.table.with_columns(path, label.alias("label"), pl.lit(TEST_SPLIT).alias("split")))
+    return Listing(data, pl.concat(tables).sort("path"), unusable=unusable)
 
 
 def list_pictures(place: Path) -> Listing:
@@ -145,7 +198,8 @@ def _list_splits(data: Path) -> Listing:
     return Listing(data, pl.concat(tables).sort("path"), dict(ignored), unusable)
 
 
-def _list_table(file: Path, root: Path) -> Listing:
+def _read_rows(file: Path, root: Path) -> pl.DataFrame:
+    """The rows of a user's table with the columns of `SCHEMA`, checked."""
     table = read_table(file)
     for column in ("path", "label"):
         if column not in table.columns:
@@ -162,6 +216,11 @@ def _list_table(file: Path, root: Path) -> Listing:
     if len(twice):
         raise DataError(f"{file}: names {twice[0]!r} more than once; keep one row for each picture")
     _check_inside(file, table["path"], root)
+    return table
+
+
+def _list_table(file: Path, root: Path) -> Listing:
+    table = _read_rows(file, root)
     unlabelled = pl.col("label").is_null() | (pl.col("label") == "")
     test = pl.col("split").str.to_lowercase() == TEST_SPLIT
     left = table.select(unlabelled.sum().alias("u"), (test.fill_null(False) & ~unlabelled).sum().alias("t")).row(0)

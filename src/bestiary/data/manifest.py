@@ -1,22 +1,20 @@
 """Listed pictures -> the manifest: what each file holds, and which files are set aside with the reason.
 
 Every picture is read and decoded once, so nothing is trained, or dealt to a fold, that cannot be decoded. Knows
-nothing of folds or networks.
+nothing of folds or networks, and compares no picture with another.
 """
 
-import hashlib
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
-from bestiary.data.decode import decode, read_picture
+from bestiary.data.doubts import doubt_about
+from bestiary.data.fact_cache import FactCache, cache_folder
 from bestiary.data.listing import Listing
 from bestiary.data.naming import natural_key
-from bestiary.errors import DataError, PictureError
+from bestiary.errors import DataError
 
 Progress = Callable[[int, int], None]  # (done, of)
 
@@ -29,7 +27,12 @@ SCHEMA = {
     "height": pl.Int32,
     "width": pl.Int32,
     "digest": pl.String,  # SHA-256 of the file's bytes, hexadecimal
+    "pixels": pl.String,  # SHA-256 of the decoded pixels, hexadecimal
+    "doubt": pl.String,  # what is odd about the picture, null where nothing is
+    "copies": pl.String,  # a name that copies of one picture share; null where there are none, or nobody looked
+    "conflict": pl.Boolean,  # copies of it have another label: it is trained on and never scored
 }
+GROUP_KEYS = ("group", "digest", "copies")  # pictures that share one of these must not be on two sides of a split
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,42 +69,43 @@ def natural_classes(labels: pl.Series) -> list[str]:
     return sorted(labels.unique().to_list(), key=natural_key)
 
 
-def read_manifest(listing: Listing, progress: Progress | None = None) -> Manifest:
-    """Read and decode every listed picture, on all cores.
+def read_manifest(listing: Listing, progress: Progress | None = None, cache: FactCache | None = None) -> Manifest:
+    """Read every listed picture on all cores, and decode those that were not seen before.
+
+    Args:
+        listing: the labelled pictures.
+        progress: told how many pictures are read.
+        cache: what is known of pictures; None: the one in the user's cache folder.
 
     Raises:
         DataError: not one of the pictures can be decoded.
+        BestiaryError: the cache's folder cannot be written.
+    """
+    manifest = read_listed(listing, progress, cache or FactCache(cache_folder()))
+    if manifest.table.is_empty():
+        count, first = listing.table.height, manifest.quarantine.row(0)
+        raise DataError(f"{listing.root}: none of its {count} pictures can be decoded; first: {first}")
+    return manifest
+
+
+def read_listed(listing: Listing, progress: Progress | None, cache: FactCache) -> Manifest:
+    """As `read_manifest`, but labels may be null, and it may be that no picture is there.
+
+    Raises:
+        BestiaryError: the cache's folder cannot be written.
     """
     paths = listing.table["path"].to_list()
-    rows: list[tuple[int, int, int, str] | None] = []
-    reasons: list[tuple[str, str]] = list(listing.unusable)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        # Chunks keep the queue of results short, so that memory does not grow with the number of pictures.
-        for start in range(0, len(paths), 1024):
-            part = paths[start : start + 1024]
-            for path, found in zip(part, pool.map(lambda p: _inspect(listing.root / p), part), strict=True):
-                if isinstance(found, str):
-                    reasons.append((path, found))
-                    rows.append(None)
-                else:
-                    rows.append(found)
-                if progress:
-                    progress(len(rows), len(paths))
-    good = pl.Series([row is not None for row in rows], dtype=pl.Boolean)
-    kinds = {name: SCHEMA[name] for name in ("bytes", "height", "width", "digest")}
-    facts = pl.DataFrame([row for row in rows if row is not None], schema=kinds, orient="row")
-    table = listing.table.filter(good).hstack(facts)
-    quarantine = pl.DataFrame(reasons, schema={"path": pl.String, "reason": pl.String}, orient="row").sort("path")
-    if table.is_empty():
-        raise DataError(f"{listing.root}: none of its {len(paths)} pictures can be decoded; first: {quarantine.row(0)}")
+    facts = cache.read([listing.root / path for path in paths], progress)
+    reasons = [(path, fact.reason) for path, fact in zip(paths, facts, strict=True) if fact.reason is not None]
+    quarantine = pl.DataFrame(
+        [*listing.unusable, *reasons], schema={"path": pl.String, "reason": pl.String}, orient="row"
+    ).sort("path")
+    good = pl.Series([fact.reason is None for fact in facts], dtype=pl.Boolean)
+    found = [
+        (f.length, f.height, f.width, f.digest, f.pixels, doubt_about(path, f), None, False)
+        for path, f in zip(paths, facts, strict=True)
+        if f.reason is None
+    ]
+    added = {name: kind for name, kind in SCHEMA.items() if name not in listing.table.columns}
+    table = listing.table.filter(good).hstack(pl.DataFrame(found, schema=added, orient="row"))
     return Manifest(listing.root.resolve(), table, quarantine, listing.ignored)
-
-
-def _inspect(path: Path) -> tuple[int, int, int, str] | str:
-    """Size in bytes, height, width and digest, or the reason why the picture is left out."""
-    try:
-        content = read_picture(path)
-        height, width = decode(content).shape[:2]
-    except PictureError as error:
-        return error.reason
-    return len(content), height, width, hashlib.sha256(content).hexdigest()

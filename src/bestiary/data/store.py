@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import platformdirs
 import polars as pl
 
 from bestiary.atomic import atomic_path
+from bestiary.data.caches import cache_root
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.views import shrink_to_side
 from bestiary.errors import PictureError
@@ -47,8 +47,8 @@ class _Place(NamedTuple):
 
 
 def default_folder() -> Path:
-    """Where stores lie: `BESTIARY_CACHE` if that is set, else the user's cache folder."""
-    return Path(os.environ.get("BESTIARY_CACHE") or platformdirs.user_cache_dir("bestiary")) / "store"
+    """Where stores lie."""
+    return cache_root() / "store"
 
 
 def load_shrunk(path: Path, side: int) -> Pixels:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from bestiary.data.folds import join_groups
+from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import RunError
 from bestiary.evaluate.scores import oof_scores
 from bestiary.run import Run, read_oof
@@ -15,22 +17,36 @@ def score_run(run: Run) -> bool:
     Raises:
         RunError: out-of-fold logits are damaged or do not cover the manifest.
     """
-    folds = run.folds
-    if not all(run.fold(fold).ended for fold in folds):
+    if not all(run.fold(fold).ended for fold in run.folds):
         return False
+    table, classes = read_out_of_fold(run)
+    table = table.filter(~pl.col("conflict"))  # nobody knows which of their labels is right
+    groups = join_groups(*(table[key] for key in GROUP_KEYS))
+    scores = oof_scores(table["logits"].to_numpy(), class_numbers(table, classes), table["fold"].to_numpy(), groups)
+    run.write_json("metrics.json", {"oof": scores})
+    return True
+
+
+def read_out_of_fold(run: Run) -> tuple[pl.DataFrame, list[str]]:
+    """The manifest of a run whose folds have all ended, with the columns fold and logits, and the logits' classes.
+
+    Raises:
+        RunError: out-of-fold logits are missing, damaged or do not cover the manifest.
+    """
     tables, classes = [], [""]
-    for fold in folds:
+    for fold in run.folds:
         table, classes = read_oof(run.fold(fold))
         tables.append(table.with_columns(pl.lit(fold).alias("fold")))
-    manifest = run.read_table("manifest.parquet").select("path", "label", "group", "digest")
+    manifest = run.read_table("manifest.parquet")
     joined = manifest.join(pl.concat(tables).drop("label"), on="path", how="left", maintain_order="left")
     if joined.height != manifest.height or joined["fold"].null_count():
         raise RunError(
             f"{run.path}: out-of-fold logits do not cover the manifest; remove the fold's folder and --resume"
         )
-    logits = joined["logits"].to_numpy()
+    return joined, classes
+
+
+def class_numbers(table: pl.DataFrame, classes: list[str]) -> NDArray[np.int64]:
+    """The labels of `table` as numbers of `classes` (pictures,)."""
     number = {name: index for index, name in enumerate(classes)}
-    labels = np.array([number[label] for label in joined["label"]], np.int64)
-    groups = join_groups(joined["group"], joined["digest"])
-    run.write_json("metrics.json", {"oof": oof_scores(logits, labels, joined["fold"].to_numpy(), groups)})
-    return True
+    return np.array([number[label] for label in table["label"]], np.int64)

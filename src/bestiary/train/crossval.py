@@ -13,9 +13,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data import folds as dealing
-from bestiary.data.listing import list_labelled
+from bestiary.data.audit import audit_pictures
+from bestiary.data.fixes import ACTIONS, apply_fixes, read_fixes
+from bestiary.data.listing import group_by_path, list_labelled, list_test
 from bestiary.data.loader import loader_threads, stream_views
-from bestiary.data.manifest import Manifest, read_manifest
+from bestiary.data.manifest import GROUP_KEYS, Manifest
 from bestiary.data.store import PictureStore, default_folder
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DataError
@@ -27,17 +29,29 @@ from bestiary.train.loop import train_fold
 from bestiary.train.task import TrainingSet, store_side
 
 
-def begin_run(data: Path, run: Run, recipe: Recipe, fold_file: Path | None, display: Display) -> None:
-    """Read the pictures, deal the folds and write both with the recipe.
+def begin_run(
+    data: Path, run: Run, recipe: Recipe, fold_file: Path | None, display: Display, fixes: Path | None = None
+) -> None:
+    """Read the pictures, deal the folds and write both with the recipe and the labels that `fixes` decides.
 
     Raises:
         DataError: the data cannot be used as it is.
         BestiaryError: the run's folder cannot be written.
     """
-    with display.counter("Reading pictures") as tick:
-        manifest = read_manifest(list_labelled(data, recipe.data.root), tick)
+    listing = list_labelled(data, recipe.data.root)
+    decided = read_fixes(fixes)
+    listing = apply_fixes(listing, decided)
+    if decided.height:
+        counts = dict(decided["action"].value_counts().iter_rows())
+        display.line(f"Fixes: {', '.join(f'{counts.get(action, 0):,} {action}' for action in ACTIONS)}")
+    if recipe.data.group_pattern:
+        listing = group_by_path(listing, recipe.data.group_pattern)
+    audit = audit_pictures(listing, list_test(data, recipe.data.root), display)
+    manifest = audit.manifest
     for reason, count in manifest.ignored.items():
         display.line(f"Ignored: {count:,} {reason}")
+    for line in audit.lines():
+        display.notice(line)
     groups = join(manifest)
     if fold_file is not None:
         folds = dealing.read_fold_file(fold_file, manifest.table["path"])
@@ -49,9 +63,11 @@ def begin_run(data: Path, run: Run, recipe: Recipe, fold_file: Path | None, disp
         manifest, groups = _settle_rare_classes(manifest, groups, recipe, display)
         labels = manifest.table["label"]
         folds = dealing.deal(manifest.table["path"], labels, groups, recipe.folds.n, recipe.folds.seed)
-    if manifest.quarantine.height:
-        display.notice(f"Set aside: {manifest.quarantine.height:,} pictures, each with its reason in quarantine.csv")
+    check_scorable(manifest, folds)
     run.write_table("quarantine.csv", manifest.quarantine)
+    run.write_table("fixes.csv", decided)
+    run.write_table("warnings.csv", audit.warnings)
+    run.write_table("copies.csv", audit.copies)
     run.write_table("manifest.parquet", manifest.table, {"root": str(manifest.root)})
     run.write_table("folds.parquet", manifest.table.select("path").with_columns(pl.Series("fold", folds)))
     run.write_recipe(recipe)  # last: a folder with a recipe is a run that can be resumed
@@ -59,8 +75,18 @@ def begin_run(data: Path, run: Run, recipe: Recipe, fold_file: Path | None, disp
 
 
 def join(manifest: Manifest) -> NDArray[np.int64]:
-    """Groups of the pictures: those that share the user's group or all their bytes."""
-    return dealing.join_groups(manifest.table["group"], manifest.table["digest"])
+    """Groups of the pictures: those that share the user's group or are copies of one picture."""
+    return dealing.join_groups(*(manifest.table[key] for key in GROUP_KEYS))
+
+
+def check_scorable(manifest: Manifest, folds: NDArray[np.int64]) -> None:
+    """Refuse a fold whose every picture has copies with another label: nothing would be left to score it by."""
+    empty = set(folds.tolist()) - set(folds[~manifest.table["conflict"].to_numpy()].tolist())
+    if empty:
+        raise DataError(
+            f"fold {min(empty)}: every picture has a copy with another label, so none can be scored; "
+            "see bestiary scan, and settle the labels"
+        )
 
 
 def _settle_rare_classes(

@@ -80,7 +80,7 @@ def train_fold(data: TrainingSet, fold: int, files: FoldFiles, features: Feature
             display.step(len(batch.rows))
         train_loss = torch.stack(losses).mean().item()
         trained = time.perf_counter()
-        scored = score_held_out(data, session, held_rows, last=epoch + 1 == recipe.train.epochs)
+        scored = score_held_out(data, session, data.scored(held_rows), last=epoch + 1 == recipe.train.epochs)
         speed, seconds = len(train_rows) / (trained - started), time.perf_counter() - started
         record = EpochRecord(epoch + 1, rate, train_loss, *scored, speed, seconds)
         end_epoch(data, session, files, record)

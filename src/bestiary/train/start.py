@@ -26,6 +26,7 @@ def begin_or_resume(
     fold: Sequence[int],
     resume: bool,
     display: Display,
+    fixes: Path | None = None,
 ) -> Run:
     """Begin the run at `path`, or open it to go on with; arguments as `bestiary.train` takes them.
 
@@ -39,6 +40,8 @@ def begin_or_resume(
     run = Run(path)
     fold_file, overrides = _split_folds(folds, overrides)
     if run.exists:
+        if fixes is not None:
+            raise ArgumentError(f"--fixes {fixes}: {path} has its labels already (fixes.csv); choose a new folder")
         _check_resumable(run, recipe, overrides, fold, resume, fold_file)
     else:
         if path.exists() and not run.is_vacant:
@@ -47,7 +50,7 @@ def begin_or_resume(
         _check_means(asked)
         if fold_file is None:
             _check_numbers(fold, range(asked.folds.n))
-        begin_run(data, run, asked, fold_file, display)
+        begin_run(data, run, asked, fold_file, display, fixes)
     _check_numbers(fold, run.folds)
     return run
 

@@ -29,6 +29,7 @@ class TrainingSet:
         sizes: height and width of every picture.
         labels: class numbers (pictures,).
         folds: fold of each picture (pictures,).
+        conflict: whether each picture has copies with another label (pictures,); these are not scored.
         classes: class names in the order of the logits.
         store: decoded pictures, or None to decode each time.
     """
@@ -40,6 +41,7 @@ class TrainingSet:
     sizes: list[tuple[int, int]]
     labels: NDArray[np.int64]
     folds: NDArray[np.int64]
+    conflict: NDArray[np.bool_]
     classes: list[str]
     store: PictureStore | None = field(default=None, compare=False)
 
@@ -52,11 +54,16 @@ class TrainingSet:
         labels = np.array([number[label] for label in table["label"]], np.int64)
         paths, digests = table["path"].to_list(), table["digest"].to_list()
         sizes = list(table.select("height", "width").iter_rows())
-        return cls(recipe, paths, root, digests, sizes, labels, table["fold"].to_numpy().astype(np.int64), classes)
+        folds_of, conflict = table["fold"].to_numpy().astype(np.int64), table["conflict"].to_numpy()
+        return cls(recipe, paths, root, digests, sizes, labels, folds_of, conflict, classes)
 
     def rows(self, fold: int) -> tuple[Rows, Rows]:
         """The rows that fold `fold` trains on, and those that it holds out."""
         return np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)
+
+    def scored(self, rows: Rows) -> Rows:
+        """Those of `rows` whose labels can be trusted enough to score by."""
+        return rows[~self.conflict[rows]]
 
     def pixels_of(self, row: int) -> Pixels:
         """What training views are taken from: the picture, its short side shrunk to the store's."""

@@ -1,0 +1,30 @@
+"""Picture files -> small pictures inside a page, as data URIs."""
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from bestiary.data.decode import decode, read_picture
+from bestiary.errors import PictureError
+
+SIDE = 160  # pixels of the long side; a page with 1,000 of them takes about 8 MB
+
+
+def picture_uri(path: Path, side: int = SIDE) -> str:
+    """The picture at `path`, shrunk so that its long side is at most `side`, as a data URI.
+
+    Returns:
+        an empty string where the picture is gone or cannot be decoded.
+    """
+    try:
+        pixels = decode(read_picture(path), min_side=side)
+    except PictureError:
+        return ""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    shape = max(1, round(width * scale)), max(1, round(height * scale))
+    small = np.ascontiguousarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA))
+    return "data:image/jpeg;base64," + base64.b64encode(simplejpeg.encode_jpeg(small, 80, "RGB", "420")).decode()
