@@ -19,8 +19,15 @@ check: $(VENV)/.developer
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Labelled photographs for those benchmarks that need them: make bench DATA=FOLDER
+DATA ?= ../shared/data/caltech-creatures
+
 bench: $(VENV)/.developer
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for claim in memory planted_faults million_rows leak_guard; do \
+		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
+	@test -d "$(DATA)" || echo "skipped, no folder $(DATA): fast, copies_photographs, scan_speed, wrong_labels"
+	test ! -d "$(DATA)" || for claim in fast copies_photographs scan_speed wrong_labels; do \
+		$(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -124,9 +124,11 @@ def train(
 ) -> "Run":
     """Train a k-fold ensemble on a folder of labelled pictures.
 
-    DATA is a folder with one folder of pictures for each class (or train/ and val/ folders of these), or a CSV or
-    Parquet table with the columns path,label[,group][,split]. RUN is a new folder for all that comes of it.
-    Example: bestiary train pictures run --recipe fast --set train.epochs=6 view.size=192
+    DATA is a folder with one folder of pictures for each class (or train/ and
+    val/ folders of these), or a CSV or Parquet table with the columns
+    path,label[,group][,split]. RUN is a new folder for all that comes of it.
+
+    bestiary train pictures run --recipe fast --set train.epochs=6 view.size=192
 
     Parameters
     ----------

@@ -1,6 +1,7 @@
 """The command line: registers the verbs on the functions of api.py."""
 
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def build_app(verb: str = "") -> App:
         help="From a folder of labelled pictures to an honest, deployable classifier.",
         help_epilogue="Start with: bestiary demo. Help for a verb: bestiary VERB --help.",
         version=__version__,
-        default_parameter=Parameter(negative=(), show_default=lambda value: value not in ((), None, False)),
+        default_parameter=Parameter(negative=(), show_default=_default_shown),
         suppress_keyboard_interrupt=False,
         help_format="plaintext",
     )
@@ -38,10 +39,18 @@ def build_app(verb: str = "") -> App:
     return app
 
 
+def _default_shown(value: object) -> str | None:
+    """The default as the help shows it; nothing for a switch that is off or a value that is not given."""
+    return None if value is None or value is False or value == () else str(value)
+
+
 def _recipe_help() -> str:
     from bestiary.recipe import options
 
-    lines = [f"  {option.name} = {option.default}\n      {option.description}" for option in options()]
+    lines = []
+    for option in options():
+        text = textwrap.fill(option.description, 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        lines.append(f"  {option.name} = {option.default}\n{text}")
     return "Options of the recipe, for --set and TOML files, with their defaults:\n" + "\n".join(lines)
 
 

@@ -252,7 +252,11 @@ def options() -> Iterator[Option]:
     for section, field in Recipe.model_fields.items():
         for key, option in field.default.__class__.model_fields.items():
             default = tomli_w.dumps({"v": getattr(field.default, key)}).removeprefix("v = ").strip()
-            yield Option(f"{section}.{key}", re.sub(r"\s*\n\s*", "", default), option.description or "")
+            yield Option(
+                f"{section}.{key}",
+                re.sub(r",?\s*\n\s*", lambda gap: ", " if "," in gap[0] else "", default).replace(", ]", "]"),
+                option.description or "",
+            )
 
 
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
