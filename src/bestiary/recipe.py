@@ -6,6 +6,7 @@ network and no picture.
 """
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -251,12 +252,8 @@ def options() -> Iterator[Option]:
     """Every option of the recipe in order, with its default as TOML."""
     for section, field in Recipe.model_fields.items():
         for key, option in field.default.__class__.model_fields.items():
-            default = tomli_w.dumps({"v": getattr(field.default, key)}).removeprefix("v = ").strip()
-            yield Option(
-                f"{section}.{key}",
-                re.sub(r",?\s*\n\s*", lambda gap: ", " if "," in gap[0] else "", default).replace(", ]", "]"),
-                option.description or "",
-            )
+            default = json.dumps(getattr(field.default, key))  # TOML's notation too, for such values
+            yield Option(f"{section}.{key}", default, option.description or "")
 
 
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
