@@ -284,7 +284,7 @@ def show(run: Place, /) -> "Summary":
 
 def demo(
     directory: Place = "bestiary-demo", /, *, species: int = 20, per_species: int = 40, quiet: bool = False
-) -> "Evaluation":
+) -> "Run":
     """Do the whole job on embedded data, without a connection: draw, train, predict, evaluate.
 
     Takes about two minutes on two cores.
@@ -309,15 +309,13 @@ def demo(
     display.line(f"{sample(place / 'pictures', species=species, per_species=per_species, quiet=quiet)}")
     held = hold_out(place / "pictures", place / "new", 0.2)
     display.line(f"{held:,} pictures were moved to {place}/new: training will not see them.\n")
-    overrides = ["view.size=128", "train.epochs=3"]
+    overrides = ["view.size=128", "view.eval_size=144"]
     display.line(f"$ bestiary train {place}/pictures {place}/run --recipe fast --set {' '.join(overrides)}")
     run = train(place / "pictures", place / "run", recipe="fast", overrides=overrides, quiet=quiet)
     display.line(f"{run.score_line}\n")
     display.line(f"$ bestiary predict {place}/run {place}/new --out {place}/prediction.csv")
     display.line(f"{predict(run.path, place / 'new', out=place / 'prediction.csv', quiet=quiet)}\n")
     display.line(f"$ bestiary evaluate {place}/run {place}/new")
-    result = evaluate(run.path, place / "new", out=place / "evaluation.json", quiet=quiet)
-    display.line(f"{result}\n")
-    display.line("Now with pictures of your own, one folder for each class:")
-    display.line("$ bestiary train PICTURES RUN")
-    return result
+    display.line(f"{evaluate(run.path, place / 'new', out=place / 'evaluation.json', quiet=quiet)}\n")
+    display.line("Now with pictures of your own, one folder for each class: bestiary train PICTURES RUN\n")
+    return run
