@@ -189,9 +189,7 @@ class PredictOptions(Section):
     """How members are put together."""
 
     average: Literal["logits", "probabilities", "vote"] = Field("logits", description="what is averaged over members")
-    variants: Literal[1, 2, 4] = Field(
-        1, description="forms of a picture whose logits are averaged: 1, 2 (mirror image too), 4 (both at two sizes)"
-    )
+    mirror: bool = Field(False, description="average each picture's logits with those of its mirror image")
 
 
 class TrackOptions(Section):

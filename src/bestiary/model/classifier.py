@@ -4,6 +4,7 @@ Scaling and normalisation are part of the network, so that training, prediction 
 Knows nothing of pictures on disk or of training.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,7 +89,9 @@ def build_classifier(name: str, classes: int, weights: str = "default", normalis
 
 def save_member(classifier: Classifier, file: Path) -> None:
     """Write the classifier's tensors, mean and std included, as safetensors, with what is needed to build it again."""
-    note = {"backbone": classifier.name, "interpolation": classifier.interpolation, "origin": classifier.origin}
+    card = {"backbone": classifier.name, "interpolation": classifier.interpolation, "origin": classifier.origin}
+    # One entry: safetensors writes several in any order, and the same member must be the same bytes.
+    note = {"bestiary": json.dumps(card)}
     with atomic_path(file) as temporary:
         save_file({k: v.contiguous() for k, v in classifier.state_dict().items()}, temporary, metadata=note)
 
@@ -102,10 +105,10 @@ def load_member(file: Path) -> Classifier:
     """
     try:
         with safe_open(file, "pt") as archive:
-            note = archive.metadata() or {}
+            card = json.loads((archive.metadata() or {})["bestiary"])
             state = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
-        name, interpolation = note["backbone"], note["interpolation"]
-    except (OSError, SafetensorError, KeyError) as error:
+        name, interpolation, origin = (str(card[key]) for key in ("backbone", "interpolation", "origin"))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise RunError(f"{file}: is not a whole member ({reason}); train that fold again") from None
     backbone = build_backbone(name, 1, weights="none")
@@ -115,7 +118,7 @@ def load_member(file: Path) -> Classifier:
     outputs = head.shape[0]
     backbone = build_backbone(name, outputs, weights="none")
     exact = replace(backbone, interpolation=enlarging(interpolation))
-    classifier = Classifier(name, replace(exact, origin=note.get("origin", "none")))
+    classifier = Classifier(name, replace(exact, origin=origin))
     try:
         classifier.load_state_dict(state)
     except RuntimeError as error:

@@ -3,19 +3,16 @@
 Also says which arithmetic a device is good at. Knows nothing of pictures, labels or ensembles.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from bestiary.model.classifier import Classifier, memory_format
 
 Precision = Literal["bf16", "fp16", "float32"]
-Variants = Literal[1, 2, 4]
-SMALLER = 7 / 8
 Logits = NDArray[np.float32]  # (pictures, classes)
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
@@ -41,22 +38,6 @@ def best_precision(device: torch.device) -> Precision:
     return "float32"
 
 
-def vary(images: torch.Tensor, variants: Variants) -> Iterator[torch.Tensor]:
-    """The forms of prepared images (n, 3, size, size) that a network is shown.
-
-    1: as they are. 2: their mirror images too. 4: both of these also at `SMALLER` of the size, since a network sees
-    other things at another scale (Simonyan and Zisserman 2015, arXiv:1409.1556, section 3.2).
-    """
-    scales = [images]
-    if variants == 4:
-        side = round(images.shape[3] * SMALLER)
-        scales.append(functional.interpolate(images, (side, side), mode="bilinear", antialias=True))
-    for scaled in scales:
-        yield scaled
-        if variants > 1:
-            yield scaled.flip(3)
-
-
 @torch.inference_mode()
 def run_network(
     classifier: Classifier,
@@ -65,7 +46,7 @@ def run_network(
     precision: Precision,
     *,
     channels_last: bool = True,
-    variants: Variants = 1,
+    mirror: bool = False,
     output: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> NDArray[np.float32]:
     """Run a classifier over batches of views.
@@ -76,7 +57,7 @@ def run_network(
         device: where to compute.
         precision: arithmetic of the network; the result is float32 always.
         channels_last: keep the channels innermost.
-        variants: forms of each view whose outputs are averaged, see `vary`.
+        mirror: average with the output for the mirror images.
         output: what to compute from prepared images; by default the logits.
 
     Returns:
@@ -88,6 +69,9 @@ def run_network(
         for batch in views:
             images = classifier.prepare(batch.to(device, non_blocking=True))
             images = images.contiguous(memory_format=memory_format(channels_last))
-            parts.append(torch.stack([compute(form).float() for form in vary(images, variants)]).mean(dim=0))
+            result = compute(images).float()
+            if mirror:
+                result = (result + compute(images.flip(3)).float()) / 2
+            parts.append(result)
     # One copy at the end: a copy for each batch would make a GPU wait for it.
     return torch.cat(parts).cpu().numpy()

@@ -50,7 +50,7 @@ def save_state(
     tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
     for number, entry in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{key}": torch.as_tensor(value) for key, value in entry.items()}
-    note = {"progress": json.dumps(asdict(progress)), "scaler": json.dumps(scaler)}
+    note = {"bestiary": json.dumps({"progress": asdict(progress), "scaler": scaler})}
     with atomic_path(file) as temporary:
         save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=note)
 
@@ -65,7 +65,7 @@ def load_state(
     """
     try:
         with safe_open(file, "pt") as archive:
-            note = archive.metadata()
+            note = json.loads(archive.metadata()["bestiary"])
             tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
         network.load_state_dict({k.removeprefix("network."): v for k, v in tensors.items() if k.startswith("network.")})
         entries: dict[int, dict[str, torch.Tensor]] = {}
@@ -74,9 +74,9 @@ def load_state(
                 _, number, name = key.split(".", 2)
                 entries.setdefault(int(number), {})[name] = value
         optimiser.load_state_dict({"state": entries, "param_groups": optimiser.state_dict()["param_groups"]})
-        progress = json.loads(note["progress"])
+        progress = note["progress"]
         progress["history"] = [EpochRecord(**record) for record in progress["history"]]
-        return Progress(**progress), json.loads(note["scaler"])
+        return Progress(**progress), dict(note["scaler"])
     except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise RunError(f"{file}: cannot be resumed from ({reason}); remove the folder {file.parent.parent}") from None

@@ -192,6 +192,6 @@ def _frozen_features(data: TrainingSet, display: Display) -> NDArray[np.float32]
             device,
             resolve_precision(recipe.train.precision, device),
             channels_last=recipe.train.channels_last,
-            variants=recipe.predict.variants,
+            mirror=recipe.predict.mirror,
             output=classifier.features,
         )

@@ -138,5 +138,5 @@ def predict_rows(data: TrainingSet, session: Session, classifier: Classifier, ro
         session.device,
         session.precision,
         channels_last=data.recipe.train.channels_last,
-        variants=data.recipe.predict.variants,
+        mirror=data.recipe.predict.mirror,
     )
