@@ -3,7 +3,7 @@
 Sets a part of the labelled pictures of a folder aside, trains `fast` on the rest, and scores the part set aside, which
 no fold has seen: is its accuracy inside the out-of-fold interval?
 
-    python benchmarks/bench_fast.py DATA [--share 0.2] [--seed 0] [--all]
+    python benchmarks/bench_fast.py DATA [--share 0.2] [--seed 0] [--folds 5] [--all]
 
 With --all nothing is set aside: the time and the out-of-fold score of the whole folder.
 """
@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--all", action="store_true")
     asked = parser.parse_args()
     listing = list_labelled(asked.data)
@@ -37,7 +38,7 @@ def main() -> None:
             listing.table.filter(part).select("path", "label").write_csv(place / f"{name}.csv")
         root = f"data.root={asked.data.resolve()}"
         started = time.perf_counter()
-        run = bestiary.train(place / "known.csv", place / "run", recipe="fast", overrides=[root])
+        run = bestiary.train(place / "known.csv", place / "run", recipe="fast", overrides=[root], folds=asked.folds)
         minutes = (time.perf_counter() - started) / 60
         print(
             f"{platform.machine()}, {os.cpu_count()} cores, {asked.data.name}, seed {asked.seed}: {minutes:.1f} minutes"

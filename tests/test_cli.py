@@ -60,6 +60,16 @@ def test_public_names_are_frozen() -> None:
         assert getattr(bestiary, name).__doc__
 
 
+def test_importing_the_subpackages_does_not_hide_the_verbs() -> None:
+    code = (
+        "import bestiary, bestiary.train.crossval, bestiary.evaluate.scores\n"
+        "from bestiary import train\n"
+        "print(train.__module__, bestiary.train.__module__, bestiary.evaluate.__module__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["bestiary.api"] * 3
+
+
 @pytest.mark.parametrize("verb", [verb.__name__ for verb in VERBS])
 def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0

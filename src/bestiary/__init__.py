@@ -5,7 +5,9 @@
 >>> bestiary.load(run).predict(["new.jpg"])                    # doctest: +SKIP
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,6 +44,21 @@ _HOMES = {
     "Run": "bestiary.run",
     "load_recipe": "bestiary.recipe",
 }
+
+
+class _Package(ModuleType):
+    """A package in which importing `bestiary.train` or `bestiary.evaluate` does not hide the verb of that name.
+
+    Python binds a subpackage to its parent when it is first imported; the verbs are what users mean by these names, and
+    ``from bestiary.train import ...`` works all the same.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:
