@@ -188,6 +188,7 @@ def predict(
     out: Place,
     average: Literal["logits", "probabilities", "vote"] | None = None,
     format: Literal["full", "submission"] = "full",
+    engine: Literal["auto", "openvino", "torch"] = "auto",
     quiet: bool = False,
 ) -> "Predictions":
     """Predict a picture or a folder of pictures with all members of a run.
@@ -208,13 +209,19 @@ def predict(
     format
         full: label, confidence, the next four, agreement of the members. submission: image_name,pred_label alone,
         and a solution.zip beside it.
+    engine
+        What runs the networks. auto: on a CPU OpenVINO where it is installed and agrees with PyTorch, else PyTorch.
     quiet
         Show no progress.
     """
     from bestiary.display import Display
     from bestiary.ensemble import Ensemble, predict_folder
 
-    return predict_folder(Ensemble.load(run), Path(pictures), Path(out), average, format, Display(quiet))
+    display, ensemble = Display(quiet), Ensemble.load(run, engine=engine)
+    display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
+    if ensemble.refused:
+        display.notice(ensemble.refused)
+    return predict_folder(ensemble, Path(pictures), Path(out), average, format, display)
 
 
 def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Evaluation":

@@ -3,7 +3,7 @@
 ::
 
     RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  warnings.csv  copies.csv
-    RUN/fixes.csv    ensemble.json  metrics.json  labels/
+    RUN/fixes.csv    arithmetic.json  ensemble.json  metrics.json  labels/
     RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  oof.parquet
                      tensorboard/
 
