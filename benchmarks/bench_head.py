@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bestiary.data.decode import decode, read_picture
-from bestiary.data.loader import stream_views
+from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView, Interpolation
 from bestiary.display import Display
 from bestiary.model import build_classifier
@@ -31,7 +31,9 @@ def features_of(data: TrainingSet, interpolation: Interpolation) -> NDArray[np.f
     classifier, device = build_classifier("offline/efficientnet_lite0", len(data.classes)).eval(), best_device()
     view = EvalView(224, "squash", 1.0, interpolation)
     rows = np.arange(len(data.paths))
-    views = stream_views(rows, 32, lambda row: view(decode(read_picture(data.root / data.paths[row]))), 1)
+    views = stream_views(
+        rows, 32, lambda row: view(decode(read_picture(data.root / data.paths[row]))), loader_threads("cpu")
+    )
     precision = best_precision(device)
     return run_network(classifier.to(device), views, device, precision, mirror=True, output=classifier.features)
 
