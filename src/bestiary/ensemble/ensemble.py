@@ -22,6 +22,7 @@ from bestiary.data.loader import load_batches, loader_threads, split_batches
 from bestiary.data.manifest import natural_classes
 from bestiary.data.views import EvalView
 from bestiary.ensemble.averaging import Average, average
+from bestiary.ensemble.card import check_card
 from bestiary.errors import ArgumentError, PictureError, RunError
 from bestiary.model import Classifier, load_member, memory_format
 from bestiary.model.arithmetic import best_device, resolve_precision
@@ -114,6 +115,7 @@ class Ensemble:
                 f"{run.path}: ensemble.json has format {card.get('format')!r}, this bestiary reads {FORMAT}; "
                 "update bestiary"
             )
+        check_card(card, str(run.path))
         try:
             files = [run.fold(int(m["fold"])).weights for m in card["members"]]
             members = [load_member(file) for file in files]
