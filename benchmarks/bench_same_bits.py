@@ -22,14 +22,15 @@ from bestiary.data.beasts import draw_sample
 from bestiary.run import Run, read_oof
 
 OPTIONS = ["train.epochs=2", "view.size=96", "model.freeze=0", "optimiser.lr=1e-4"]
+FIXED = ["train.layout=channels_last", "train.compile=never"]  # or a trial decides, and may decide otherwise
 
 
 def train(data: Path, run: Path, threads: int, precision: str) -> tuple[np.ndarray, np.ndarray, float]:
     """All weights in one row, out-of-fold logits (pictures, classes), and the accuracy."""
     command = [sys.executable, "-m", "bestiary", "train", str(data), str(run), "--recipe", "fast", "--folds", "2"]
     subprocess.run(
-        [*command, "--quiet", "--set", *OPTIONS, f"train.precision={precision}"],
-        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        [*command, "--quiet", "--set", *OPTIONS, *FIXED, f"train.precision={precision}", f"train.threads={threads}"],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "BESTIARY_CACHE": str(run.with_name(f"{run.name}-cache"))},
         check=True,
         capture_output=True,
     )
