@@ -146,8 +146,10 @@ def apply_geometry(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
     pixels, matrix = _shrink_to_sampling(pixels, matrix, size)
     # cv2 places a pixel's centre at whole numbers, the map above at halves.
     matrix[:, 2] += matrix[:, :2].sum(axis=1) * 0.5 - 0.5
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(pixels, matrix, (size, size), flags=flags), np.uint8)
+    # cv2 samples four channels more than twice as fast as three, which pays for adding one and dropping it.
+    padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    view = cv2.warpAffine(padded, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return np.asarray(cv2.cvtColor(view, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def affine_map(geometry: Geometry, height: int, width: int, size: int) -> NDArray[np.float64]:
