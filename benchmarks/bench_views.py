@@ -4,8 +4,8 @@ JPEGs of 500 x 375 become batches of 32 views at 224 pixels, as bytes: mirror, r
 resized crop. In one thread each, in turns: (a) Pillow and torchvision v2; bestiary's loader (b) from the JPEG and (c)
 from its store of decoded pictures. Bars: (b) at least 2.8 times (a), (c) at least 7 times.
 
---crop-first lets (a) crop before it turns: less work, and another view. --normalise goes on to normalised floats, in (a)
-picture by picture as torchvision's presets do it, in (b) and (c) by the batch as training does it.
+--crop-first lets (a) crop before it turns: less work, and another view. --normalise goes on to normalised floats, in
+(a) picture by picture as torchvision's presets do it, in (b) and (c) by the batch as training does it.
 
     python benchmarks/bench_views.py [DATA] [--pictures 256] [--rounds 7] [--size 224] [--crop-first] [--normalise]
 """

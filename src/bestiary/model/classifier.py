@@ -51,7 +51,8 @@ class Classifier(nn.Module):
     def prepare(self, views: torch.Tensor) -> torch.Tensor:
         """Float input (n, 3, size, size), normalised, of uint8 `views` (n, size, size, 3)."""
         # In place: each new tensor of this size costs more than the arithmetic in it.
-        return views.permute(0, 3, 1, 2).float().mul_(1 / (255.0 * self.std)).add_(-self.mean / self.std)
+        images = views.permute(0, 3, 1, 2).to(torch.float32, copy=True)
+        return images.mul_(1 / (255.0 * self.std)).add_(-self.mean / self.std)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (n, classes) of prepared images (n, 3, size, size)."""
