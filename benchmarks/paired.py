@@ -2,7 +2,7 @@
 
 A worker imports, builds and warms up once, says so, and sleeps until it is told to train one epoch; it answers with
 pictures a second. The parent goes round: A B C A B C ... Machines are shared, so only ratios within a round are
-results, and a round in which other programs took more than a tenth of a core is told, left out and repeated. The
+results, and a turn in which other programs took more than a tenth of a core is told, left out and repeated. The
 protocol is a line of JSON each way. Knows nothing of networks or pictures.
 """
 
@@ -104,18 +104,16 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
                 print(f"ready: {contender.name} {facts or ''}", file=sys.stderr)
             speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
             left_out = 0
-            while len(speeds[contenders[0].name]) < rounds:
-                told, others = zip(*(_take_turn(*worker, log) for worker in workers), strict=True)
-                names = [contender.name for contender in contenders]
-                line = ", ".join(f"{name} {speed:.2f}/s" for name, speed in zip(names, told, strict=True))
-                if max(others) > DISTURBED and left_out < rounds:
-                    left_out += 1
-                    print(f"left out, as others used {max(others):.2f} cores: {line}", file=sys.stderr)
-                    continue
-                print(f"round {len(speeds[names[0]]) + 1} (others {max(others):.2f}): {line}", file=sys.stderr)
-                for name, speed in zip(names, told, strict=True):
-                    speeds[name].append(speed)
-            print(f"{rounds} rounds; {left_out} more were disturbed by other programs and left out")
+            for number in range(1, rounds + 1):
+                for contender, process in workers:
+                    speed, others = _take_turn(contender, process, log)
+                    while others > DISTURBED and left_out < 2 * rounds:
+                        left_out += 1
+                        print(f"left out: {contender.name} {speed:.2f}/s, others {others:.2f} cores", file=sys.stderr)
+                        speed, others = _take_turn(contender, process, log)
+                    print(f"round {number}: {contender.name} {speed:.2f}/s, others {others:.2f} cores", file=sys.stderr)
+                    speeds[contender.name].append(speed)
+            print(f"{left_out} turns were disturbed by other programs, left out and repeated")
         finally:
             for _, process in workers:
                 assert process.stdin
