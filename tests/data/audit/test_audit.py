@@ -219,7 +219,7 @@ def test_classes_that_are_small_lopsided_or_named_alike_are_named() -> None:
         ("dog", 20, None),
     ]
     assert class_lines(classes) == [
-        "Small classes: 1 have fewer than 10 pictures, least 'axolotl' (3)",
+        "Small classes: 1 has fewer than 10 pictures, least 'axolotl' (3)",
         "Class names: 2 differ from another in case or spaces only, as 'Cat' and 'cat '",
         "Imbalance: the largest class has 100 times the pictures of the smallest",
     ]
