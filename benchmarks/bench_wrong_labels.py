@@ -1,6 +1,6 @@
 """Claim: of the first suspects, as many as labels were made wrong (3 %), ≥ 80 % are wrong, and mending them helps.
 
-    python benchmarks/bench_wrong_labels.py DATA [--seeds 3] [--rounds 20] [--place FOLDER]
+    python benchmarks/bench_wrong_labels.py DATA [--seeds 3] [--rounds 8] [--place FOLDER]
 
 A fifth of the pictures, no copy of which is among the rest, is held out with right labels; of the rest 3 % get a wrong
 label each. Five folds are trained, a person who knows the truth decides on the first suspects, as many as were planted,
@@ -133,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--place", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

@@ -37,14 +37,17 @@ def features_of(data: TrainingSet) -> Features:
 
 
 def cross_validate(
-    x: Features, labels: Numbers, folds: Numbers, held: Features, classes: int
+    x: Features, labels: Numbers, folds: Numbers, held: Features, classes: int, *, calibrated: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Out-of-fold logits (pictures, classes), and each member's logits (folds, held, classes) of pictures held out."""
+    """Out-of-fold logits (pictures, classes), and each member's (folds, held, classes) of pictures held out.
+
+    Calibration changes no member's best class; leaving it out halves the time.
+    """
     logits, members = np.empty((len(x), classes)), np.empty((FOLDS, len(held), classes))
     for fold in range(FOLDS):
         rest = folds != fold
         weights, biases = discriminant(x[rest], labels[rest], classes)
-        sharpness = calibrate(x[rest], labels[rest], classes)
+        sharpness = calibrate(x[rest], labels[rest], classes) if calibrated else 1.0
         logits[~rest] = (x[~rest] @ weights.T + biases) * sharpness
         members[fold] = (held @ weights.T + biases) * sharpness
     return logits, members

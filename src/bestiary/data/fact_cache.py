@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]  # (done, of)
 
 VERSION = 1  # raised whenever decoding or a fact changes, so that older segments are not read
 KEPT_DAYS = 90  # segments that nobody has asked for in so long are swept away
-KEPT_RESULTS = 64  # newest results of comparing pictures; a result of 1,000,000 pictures takes up to 100 MB
+KEPT_RESULTS = 32  # results of comparing pictures, the last used; with 200,000 copies one takes about 15 MB
 CHUNK = 512  # pictures a segment at most: what an interruption can cost
 SCHEMA = {
     "digest": pl.String,

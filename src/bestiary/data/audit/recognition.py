@@ -50,7 +50,7 @@ def recognise(later: pl.DataFrame, known: pl.DataFrame, root: Path, cache: FactC
         with display.counter("Reading the run's pictures") as tick:
             cache.read([root / path for path in forgotten["path"]], tick)
     held = pl.col("digest").is_in(list(cache.held))
-    parts = [part.select(SCHEMA).with_columns(pl.lit(new).alias("later")) for part, new in ((known, 0), (later, 1))]
+    parts = [part.select(*SCHEMA).with_columns(pl.lit(new).alias("later")) for part, new in ((known, 0), (later, 1))]
     both = pl.concat(parts)
     marked = mark_copies(both, find_links(both.filter(held), cache, display))
     table, old = marked.filter(later=1).drop("later"), marked.filter(later=0)
