@@ -66,7 +66,7 @@ def measure_head(source: Path, rounds: int, place: Path) -> None:
             own = deal(names, pl.Series(labels[rest]), groups[rest], FOLDS, seed)
             for name, folds in (("shuffled", plain_folds(labels[rest], seed)), ("bestiary's", own)):
                 x, y = features[rest], labels[rest]
-                out, members = cross_validate(x, y, folds, features[held], classes, calibrated=False)
+                out, members = cross_validate(x, y, folds, features[held], classes)
                 told = share_interval(out.argmax(axis=1) == y, groups[rest] if folds is own else None)
                 new = float((members.argmax(axis=2) == labels[held]).mean())
                 flattery[name].append(told.value - new)
