@@ -267,7 +267,8 @@ def predict(
 def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Evaluation":
     """Score a run on labelled pictures that it has not seen: every averaging rule, each member.
 
-    Pictures that the run was trained on are recognised by their bytes and left out of the scores.
+    Pictures that the run was trained on are left out of the scores, and so are copies of them: the same pixels in
+    another file, or near copies (re-encoded, resized, cropped, mirrored, brighter, marked). What is left out is named.
 
     Parameters
     ----------
