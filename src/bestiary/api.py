@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from bestiary.data.beasts import SampleSummary
     from bestiary.ensemble import Ensemble, Predictions
     from bestiary.evaluate import Evaluation, LabelReport, Summary
+    from bestiary.report.report import Report
     from bestiary.run import Run
 else:  # the command line reads the annotations; what the verbs return is none of its business
-    Audit = Ensemble = Evaluation = LabelReport = Predictions = Run = SampleSummary = Summary = Any
+    Audit = Ensemble = Evaluation = LabelReport = Predictions = Report = Run = SampleSummary = Summary = Any
 
 Place = str | Path
 Many = Parameter(consume_multiple=True)
@@ -153,7 +154,7 @@ def train(
     """
     from bestiary.display import Display
     from bestiary.ensemble import assemble
-    from bestiary.evaluate import score_run
+    from bestiary.evaluate import calibrate_run, score_run
     from bestiary.train.crossval import train_folds
     from bestiary.train.start import begin_or_resume
 
@@ -165,6 +166,7 @@ def train(
         display.notice(f"Interrupted. To go on: bestiary train {data} {run} --resume")
         raise
     assemble(begun)
+    calibrate_run(begun)
     score_run(begun)
     return begun
 
@@ -188,6 +190,9 @@ def predict(
     out: Place,
     average: Literal["logits", "probabilities", "vote"] | None = None,
     format: Literal["full", "submission"] = "full",
+    coverage: float = 0.9,
+    sets: Literal["all", "class"] = "all",
+    risk: float = 0.05,
     quiet: bool = False,
 ) -> "Predictions":
     """Predict a picture or a folder of pictures with all members of a run.
@@ -206,15 +211,22 @@ def predict(
     average
         What is averaged over the members. Default: as the run's recipe says.
     format
-        full: label, confidence, the next four, agreement of the members. submission: image_name,pred_label alone,
-        and a solution.zip beside it.
+        full: label, calibrated confidence, the next four, agreement of the members, set, sure, unknown.
+        submission: image_name,pred_label alone, and a solution.zip beside it.
+    coverage
+        Share of the pictures whose set holds the true class: 0.8, 0.9, 0.95 or 0.99.
+    sets
+        Whether the sets cover that share of all pictures, or of the pictures of each class.
+    risk
+        Share of errors among the answers that are called sure, at most: 0.01, 0.02, 0.05 or 0.1.
     quiet
         Show no progress.
     """
     from bestiary.display import Display
-    from bestiary.ensemble import Ensemble, predict_folder
+    from bestiary.ensemble import Caution, Ensemble, predict_folder
 
-    return predict_folder(Ensemble.load(run), Path(pictures), Path(out), average, format, Display(quiet))
+    caution = Caution(coverage, sets, risk)
+    return predict_folder(Ensemble.load(run), Path(pictures), Path(out), average, format, Display(quiet), caution)
 
 
 def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Evaluation":
@@ -266,6 +278,40 @@ def labels(run: Place, /, *, out: Place | None = None) -> "LabelReport":
     report.write()
     write_text(report.folder / "labels.html", labels_page(report))
     return report
+
+
+def report(
+    run: Place,
+    /,
+    *,
+    out: Place | None = None,
+    format: Literal["html", "md", "pdf"] = "html",
+    no_saliency: bool = False,
+    quiet: bool = False,
+) -> "Report":
+    """Write the report of a run: its number and what stands behind it, what it gets wrong, whether it knows.
+
+    The page is one file that opens without a connection. md and pdf are a text to hand in, with figures.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    out
+        File to write. Default: RUN/report.html, .md or .pdf
+    format
+        html: a page to explore. md: Markdown, its figures as SVG in figures/ beside it. pdf: the same text.
+    no_saliency
+        Leave out where the members looked, which has to run them.
+    quiet
+        Show no progress.
+    """
+    from bestiary.display import Display
+    from bestiary.report.report import write_report
+    from bestiary.run import Run
+
+    place = Path(out) if out is not None else None
+    return write_report(Run.open(run), place, format, not no_saliency, Display(quiet))
 
 
 def show(run: Place, /) -> "Summary":

@@ -17,6 +17,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.predict,
     api.evaluate,
     api.labels,
+    api.report,
     api.show,
     api.demo,
 )

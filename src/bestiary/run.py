@@ -3,9 +3,9 @@
 ::
 
     RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  warnings.csv  copies.csv
-    RUN/fixes.csv    ensemble.json  metrics.json  labels/
-    RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  oof.parquet
-                     tensorboard/
+    RUN/fixes.csv    ensemble.json  metrics.json  labels/  report.html  report.md  report.pdf  figures/
+    RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  costs.csv
+                     oof.parquet  tensorboard/
 
 A finished decision is a file: manifest, folds, recipe and out-of-fold logits are written once and read by everything
 after. Knows nothing of networks or pictures.
@@ -46,6 +46,11 @@ class FoldFiles:
     def history(self) -> Path:
         """One row an epoch."""
         return self.folder / "history.csv"
+
+    @property
+    def costs(self) -> Path:
+        """One row for each time the fold was worked on: seconds, device, peak memory, energy."""
+        return self.folder / "costs.csv"
 
     @property
     def oof(self) -> Path:

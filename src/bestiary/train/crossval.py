@@ -25,6 +25,7 @@ from bestiary.model import build_classifier, memory_format
 from bestiary.model.inference import best_device, resolve_precision, run_network
 from bestiary.recipe import Recipe
 from bestiary.run import Run
+from bestiary.train.cost import measured
 from bestiary.train.loop import train_fold
 from bestiary.train.task import TrainingSet, store_side
 
@@ -131,7 +132,7 @@ def train_folds(run: Run, numbers: list[int], display: Display) -> None:
     try:
         with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
             for number in waiting:
-                with run.fold(number).lock():
+                with run.fold(number).lock(), measured(run.fold(number)):
                     train_fold(data, number, run.fold(number), features, live)
     finally:
         if store:
