@@ -65,9 +65,10 @@ def main() -> None:
         print(f"{classes} classes, {groups} groups{' of 1 to 4 copies' if copies else ''}, sharpness {sharpness}:")
         for name, rows in held.items():
             share, width, value = np.mean(rows, axis=0)
-            print(
-                f"  {name:18} truth {truth[name]:.4f} mean {value:.4f}  held in {share:.3f} of {len(rows)}, mean width {width:.4f}"
+            text = (
+                f"truth {truth[name]:.4f} mean {value:.4f}  held in {share:.3f} of {len(rows)}, mean width {width:.4f}"
             )
+            print(f"  {name:18} {text}")
     world, rng = World(100, 1.5, 3.5), generator(0, "time")
     sample = world.draw(10_000, rng)
     started = time.perf_counter()

@@ -23,6 +23,7 @@ FROZEN = {
     "evaluate": "run pictures out=None quiet=False",
     "labels": "run out=None",
     "report": "run out=None format=html no_saliency=False quiet=False",
+    "compare": "run other more out=None",
     "show": "run",
     "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",
 }
@@ -45,6 +46,7 @@ def test_public_names_are_frozen() -> None:
             "Ensemble",
             "Recipe",
             "Run",
+            "compare",
             "demo",
             "evaluate",
             "labels",

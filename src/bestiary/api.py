@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from bestiary.data.beasts import SampleSummary
     from bestiary.ensemble import Ensemble, Predictions
     from bestiary.evaluate import Evaluation, LabelReport, Summary
+    from bestiary.report.compare_page import Compared
     from bestiary.report.report import Report
     from bestiary.run import Run
 else:  # the command line reads the annotations; what the verbs return is none of its business
-    Audit = Ensemble = Evaluation = LabelReport = Predictions = Report = Run = SampleSummary = Summary = Any
+    Audit = Compared = Ensemble = Evaluation = LabelReport = Predictions = Report = Run = SampleSummary = Summary = Any
 
 Place = str | Path
 Many = Parameter(consume_multiple=True)
@@ -312,6 +313,30 @@ def report(
 
     place = Path(out) if out is not None else None
     return write_report(Run.open(run), place, format, not no_saliency, Display(quiet))
+
+
+def compare(run: Place, other: Place, /, *more: Place, out: Place | None = None) -> "Compared":
+    """Compare finished runs on the pictures they share: paired differences of accuracy, with intervals and a test.
+
+    Each picture is judged by each run's member that has not seen it.
+
+    Parameters
+    ----------
+    run
+        Folder of the run that the others are compared with.
+    other
+        Folder of a run.
+    more
+        Folders of more runs.
+    out
+        Folder for compare.html, a page with the pictures won and lost, compare.md and compare.tex.
+    """
+    from bestiary.evaluate.compare import compare_runs
+    from bestiary.report.compare_page import Compared, write_comparison
+    from bestiary.run import Run
+
+    found = compare_runs([Run.open(place) for place in (run, other, *more)])
+    return Compared(found, []) if out is None else write_comparison(found, Path(out))
 
 
 def show(run: Place, /) -> "Summary":

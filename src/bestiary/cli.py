@@ -18,6 +18,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.evaluate,
     api.labels,
     api.report,
+    api.compare,
     api.show,
     api.demo,
 )

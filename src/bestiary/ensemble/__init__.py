@@ -3,6 +3,7 @@
 from bestiary.ensemble.averaging import AVERAGES, Average, average, softmax
 from bestiary.ensemble.calibration import Calibration, fit_temperature
 from bestiary.ensemble.ensemble import Ensemble, Scored, assemble
+from bestiary.ensemble.known import Known
 from bestiary.ensemble.predictions import Caution, Predictions, predict_folder
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "Calibration",
     "Caution",
     "Ensemble",
+    "Known",
     "Predictions",
     "Scored",
     "assemble",

@@ -1,4 +1,4 @@
-"""Members' logits -> confidence that means what it says, sets that hold the truth, and what is unknown.
+"""Members' logits -> confidence that means what it says, sets that hold the truth, answers that are sure.
 
 Pure functions of arrays, and the few numbers that they need as one object, which `ensemble.json` holds. How the numbers
 are found from out-of-fold logits is here too, since it is the same arithmetic. Knows nothing of runs or networks.
@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 from scipy.stats import beta
 
 from bestiary.ensemble.averaging import Average, average, softmax
@@ -22,7 +22,6 @@ Labels = NDArray[np.int64]
 Sets = Literal["all", "class"]
 
 COVERAGES = (0.8, 0.9, 0.95, 0.99)  # what sets can be asked to cover
-KEPT = 0.95  # share of known pictures that are not called unknown
 RISKS = (0.01, 0.02, 0.05, 0.1)  # shares of errors among sure answers that thresholds are kept for
 
 
@@ -35,14 +34,12 @@ class Calibration:
         sets: coverage -> the largest 1 - probability of a class in the set, over all pictures.
         class_sets: coverage -> the same for each class (classes,); 1 where its pictures are too few to say.
         sure: risk -> least confidence of a sure answer; 2 where no confidence is enough.
-        unknown: energy above which a picture is unlike the known ones.
     """
 
     temperature: float
     sets: dict[float, float]
     class_sets: dict[float, list[float]]
     sure: dict[float, float]
-    unknown: float
 
     @classmethod
     def fit(cls, logits: NDArray[np.floating], labels: Labels) -> Self:
@@ -57,7 +54,6 @@ class Calibration:
             {coverage: conformal_quantile(scores, coverage) for coverage in COVERAGES},
             {c: [conformal_quantile(scores[labels == label], c) for label in classes] for c in COVERAGES},
             {risk: sure_threshold(confidence, hits, risk) for risk in RISKS},
-            conformal_quantile(energy(logits[None]), KEPT, most=math.inf),
         )
 
     @classmethod
@@ -68,7 +64,6 @@ class Calibration:
             {float(k): float(v) for k, v in card["sets"].items()},
             {float(k): [float(q) for q in v] for k, v in card["class_sets"].items()},
             {float(k): float(v) for k, v in card["sure"].items()},
-            math.inf if card["unknown"] is None else float(card["unknown"]),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -78,7 +73,6 @@ class Calibration:
             "sets": self.sets,
             "class_sets": self.class_sets,
             "sure": self.sure,
-            "unknown": self.unknown if math.isfinite(self.unknown) else None,
         }
 
     def probabilities(self, logits: NDArray[np.floating], rule: Average) -> Floats:
@@ -90,13 +84,9 @@ class Calibration:
         limit = np.asarray(self.sets[coverage] if kind == "all" else self.class_sets[coverage])
         return prediction_sets(probabilities, limit)
 
-    def is_unknown(self, logits: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Whether each picture is unlike the known ones (pictures,); `logits` (members, pictures, classes)."""
-        return np.asarray(energy(logits) > self.unknown)
-
 
 def fit_temperature(logits: NDArray[np.floating], labels: Labels) -> float:
-    """The temperature that makes the log loss of `logits` (pictures, classes) least (Guo et al. 2017, arXiv:1706.04599).
+    """The temperature that makes the log loss of `logits` (pictures, classes) least: Guo et al. 2017, arXiv:1706.04599.
 
     Between 1/20 and 20: beyond it logits say nothing, or everything.
     """
@@ -159,18 +149,6 @@ def risk_coverage(confidence: Floats, hits: NDArray[np.bool_]) -> tuple[Floats, 
     wrong = np.cumsum(~hits[np.argsort(-confidence, kind="stable")])
     counts = np.arange(1, len(hits) + 1)
     return counts / len(hits), wrong / counts
-
-
-def energy(logits: NDArray[np.floating]) -> Floats:
-    """How unlike the known pictures each one is (pictures,): minus log sum exp of logits, mean over the members.
-
-    Liu et al. 2020, arXiv:2010.03759. Each member's own energy is averaged, not that of the averaged logits, so that
-    one member's energies of the pictures it held out are on the same scale.
-
-    Args:
-        logits: (members, pictures, classes).
-    """
-    return np.asarray(-logsumexp(logits.astype(np.float64), axis=2).mean(axis=0))
 
 
 def set_names(held: NDArray[np.bool_], probabilities: Floats, classes: Sequence[str]) -> list[list[str]]:

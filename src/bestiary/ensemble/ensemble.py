@@ -23,6 +23,7 @@ from bestiary.data.manifest import natural_classes
 from bestiary.data.views import EvalView
 from bestiary.ensemble.averaging import Average, average
 from bestiary.ensemble.calibration import Calibration
+from bestiary.ensemble.known import Known
 from bestiary.errors import ArgumentError, PictureError, RunError
 from bestiary.model import Classifier, load_member, memory_format
 from bestiary.model.inference import best_device, resolve_precision, run_network
@@ -59,6 +60,7 @@ class Ensemble:
         precision: arithmetic of the networks, or auto.
         device: where to compute; by default the GPU if there is one.
         calibration: what out-of-fold predictions say of the members' confidence; None where that is not known.
+        known: where they say that the known classes lie; None likewise.
 
     Attributes:
         classes_: class names, (classes,), in the order of `predict_proba`'s columns.
@@ -75,6 +77,7 @@ class Ensemble:
         precision: Any = "auto",
         device: str | torch.device | None = None,
         calibration: Calibration | None = None,
+        known: Known | None = None,
     ) -> None:
         self.device = torch.device(device) if device else best_device()
         self.members = [m.to(self.device).to(memory_format=memory_format(True)).eval() for m in members]
@@ -84,6 +87,7 @@ class Ensemble:
         self.mirror = mirror
         self.precision = resolve_precision(precision, self.device)
         self.calibration = calibration
+        self.known = known
 
     @classmethod
     def load(cls, run: str | Path | Run, device: str | torch.device | None = None) -> "Ensemble":
@@ -106,10 +110,11 @@ class Ensemble:
             calibration = Calibration.read(card["calibration"]) if "calibration" in card else None
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.path}: ensemble.json is not of bestiary's making ({error!r})") from None
+        known = Known.load(run.file("known.safetensors")) if calibration else None
         for member in members:
             if member.head_layer.out_features != len(classes):
                 raise RunError(f"{run.path}: a member has {member.head_layer.out_features} outputs, not {len(classes)}")
-        return cls(members, classes, view, device=device, calibration=calibration, **options)
+        return cls(members, classes, view, device=device, calibration=calibration, known=known, **options)
 
     def predict_proba(self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.float64]:
         """Probabilities (pictures, classes), calibrated where the run is.

@@ -149,10 +149,10 @@ def _answers(ensemble: Ensemble, scored: Scored, rule: Average, caution: Caution
             answer[f"label{suffix}"] = str(ensemble.classes_[label])
             answer[f"confidence{suffix}"] = float(probabilities[place, label])
         answers.append(answer)
-    if known:
+    if known and ensemble.known:
         held = known.set_of(probabilities, caution.coverage, caution.sets)
         names = set_names(held, probabilities, ensemble.classes_.tolist())
-        unknown = known.is_unknown(scored.logits)
+        unknown = ensemble.known.is_unknown(scored.logits)
         for place, answer in enumerate(answers):
             sure = answer["confidence"] >= known.sure[caution.risk] and not unknown[place]
             answer |= {"set": "|".join(names[place]), "sure": bool(sure), "unknown": bool(unknown[place])}

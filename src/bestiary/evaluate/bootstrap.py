@@ -152,7 +152,7 @@ def _ece_interval(probabilities: NDArray[np.float64], labels: NDArray[np.int64],
     place = ((totals - weights / 2) / totals[:, -1:] * bins).astype(np.int64).clip(0, bins - 1)
     cells = (np.arange(len(weights))[:, None] * bins + place).ravel()
     gaps = np.bincount(cells, (weights * (confidence - hits)).ravel(), len(weights) * bins).reshape(-1, bins)
-    gaps /= totals[:, -1:]
+    gaps = gaps / totals[:, -1:]
     scores, spread = np.abs(gaps[1:]).sum(axis=1), gaps[1:].std(axis=0)
     low, high = np.quantile(np.maximum(scores - 2 * (scores.mean() - value), 0), (0.025, 0.975))
     surprise = float((gaps[0][spread > 0] ** 2 / spread[spread > 0] ** 2).sum())

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from bestiary.evaluate.intervals import effective_size, wilson
 
-# Errors of five members over errors of one, each from one data set: 0.90 and 0.96 (two test halves, no mixing), 0.82 and
-# 0.69 (with MixUp and CutMix) in the described report, ResNeXt-101; 0.90 of `fast` (RESULTS.md). The least of these is
+# Errors of five members over errors of one: 0.90 and 0.96 (two test halves, no mixing), 0.82 and 0.69 (with MixUp and
+# CutMix) in the described report, ResNeXt-101; 0.90 of `fast`, three members (RESULTS.md). About the least of these is
 # taken for the lower end. More members gain as 1 - 1/members does: the variance of a mean (Breiman 1996, Bagging).
 RATIO = 0.7
 METHOD = (
-    "out-of-fold errors of single members times a ratio of 1 (nothing gained) down to {ratio:.2f} (as much as five-fold "
-    "ensembles have gained elsewhere, for {members} members), both uncertainties added; bestiary evaluate measures it"
+    "out-of-fold errors of single members times a ratio of 1 (nothing gained) down to {ratio:.2f} (as much as fold "
+    "ensembles of {members} members have gained elsewhere), both uncertainties added; bestiary evaluate measures it"
 )
 
 
@@ -74,8 +74,8 @@ def pick_optimism(curves: Sequence[Sequence[float | None]]) -> float:
     """By how much picking each fold's best epoch on its own held-out part flatters the score, 0 to 1.
 
     Each fold's best accuracy is set against its accuracy at the epoch that the other folds would have picked for it (as
-    in nested selection: Cawley and Talbot 2010, JMLR 11). Where folds truly differ in their best epoch this is too much,
-    so it is an upper estimate.
+    in nested selection: Cawley and Talbot 2010, JMLR 11). Where folds truly differ in their best epoch this is too
+    much, so it is an upper estimate.
 
     Args:
         curves: validation accuracy of each fold after each epoch; None where it was not measured. At least two folds.

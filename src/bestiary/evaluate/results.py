@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bestiary.data.folds import join_groups
 from bestiary.data.manifest import GROUP_KEYS
-from bestiary.ensemble import Calibration, softmax
+from bestiary.ensemble import Calibration, Known, softmax
 from bestiary.ensemble.calibration import COVERAGES, Sets
 from bestiary.errors import RunError
 from bestiary.evaluate.estimate import pick_optimism
@@ -36,6 +36,7 @@ class Results:
         raw: uncalibrated probabilities (pictures, classes).
         probabilities: calibrated by the other folds' temperature (pictures, classes).
         calibration: fitted on all of them, what `predict` uses.
+        known: likewise.
         scores: see `oof_scores`.
         per_class: see `class_table`.
         histories: history.csv of each fold.
@@ -49,6 +50,7 @@ class Results:
     raw: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     calibration: Calibration
+    known: Known
     scores: dict[str, Any]
     per_class: list[dict[str, Any]]
     histories: dict[int, pl.DataFrame]
@@ -111,6 +113,7 @@ def read_results(run: Run) -> Results:
         raw=raw,
         probabilities=cross_fitted(logits, labels, folds),
         calibration=Calibration.fit(logits, labels),
+        known=Known.fit(logits, labels, folds),
         scores=oof_scores(logits, labels, folds, groups),
         per_class=class_table(raw.argmax(axis=1), labels, groups, len(classes)),
         histories={fold: _history(run, fold) for fold in run.folds},
@@ -119,7 +122,9 @@ def read_results(run: Run) -> Results:
 
 def set_scores(results: Results) -> list[dict[str, Any]]:
     """Of the sets for each coverage and kind, by the limits that the other folds set: share that hold, mean size."""
-    logits, held, sizes = results.table["logits"].to_numpy(), {}, {}
+    logits = results.table["logits"].to_numpy()
+    held: dict[tuple[float, Sets], list[NDArray[np.bool_]]] = {}
+    sizes: dict[tuple[float, Sets], list[NDArray[np.int64]]] = {}
     kinds: tuple[Sets, ...] = ("all", "class")
     for fold in np.unique(results.folds):
         part = results.folds == fold

@@ -1,5 +1,7 @@
 """A run -> what it cost, as far as it was written down: rows of (what, how much)."""
 
+import numpy as np
+
 from bestiary.display import clock
 from bestiary.evaluate.results import Results
 from bestiary.train.cost import read_costs
@@ -9,7 +11,7 @@ def cost_rows(results: Results) -> list[tuple[str, str]]:
     """What training took; what nobody measured has no row."""
     histories = list(results.histories.values())
     seconds = sum(float(history["seconds"].sum()) for history in histories)
-    speed = [float(history["images_per_second"].median() or 0) for history in histories]
+    speed = [float(np.median(history["images_per_second"].to_numpy())) for history in histories]
     rows = [
         ("Epochs, all folds", clock(seconds)),
         ("Training speed", f"{min(speed):.0f} to {max(speed):.0f} pictures/s (medians of the folds)"),

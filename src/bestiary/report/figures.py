@@ -12,20 +12,28 @@ from bestiary.report.drawing import COLOURS, INK, QUIET, Drawing
 
 Floats = NDArray[np.float64]
 WIDTH, HEIGHT = 460.0, 300.0
-LEFT, RIGHT, TOP, BOTTOM = 52.0, 14.0, 30.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 62.0, 14.0, 30.0, 40.0
 
 
 class Axes:
-    """A drawing with two axes; `x` and `y` are (least, most)."""
+    """A drawing with two axes; `x` and `y` are (least, most); whole: x is a count."""
 
-    def __init__(self, title: str, x: tuple[float, float], y: tuple[float, float], names: tuple[str, str]) -> None:
+    def __init__(
+        self,
+        title: str,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        names: tuple[str, str],
+        *,
+        whole: bool = False,
+    ) -> None:
         self.drawing = Drawing(WIDTH, HEIGHT, title)
         self.x, self.y = x, y
         for value in ticks(*y):
             at = self.place(x[0], value)[1]
             self.drawing.line([(LEFT, at), (WIDTH - RIGHT, at)], QUIET, 0.4)
             self.drawing.words(LEFT - 6, at + 4, f"{value:g}", "end")
-        for value in ticks(*x):
+        for value in ticks(*x, least=1.0 if whole else 0.0):
             self.drawing.words(self.place(value, 0)[0], HEIGHT - BOTTOM + 16, f"{value:g}", "middle")
         self.drawing.line([(LEFT, HEIGHT - BOTTOM), (WIDTH - RIGHT, HEIGHT - BOTTOM)], INK, 0.8)
         self.drawing.words((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, names[0], "middle")
@@ -54,11 +62,12 @@ class Axes:
             at += 30 + 6.2 * len(name)
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers from `low` to `high`."""
+def ticks(low: float, high: float, about: int = 5, least: float = 0.0) -> list[float]:
+    """Round numbers from `low` to `high`, about so many, at least `least` apart."""
     span = high - low
     step = 10 ** np.floor(np.log10(span / about))
     step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= about)
+    step = max(step, least)
     first = np.ceil(low / step - 1e-9)
     return [round(float(n * step), 10) for n in np.arange(first, np.floor(high / step + 1e-9) + 1)]
 
@@ -75,7 +84,11 @@ def curves(histories: dict[int, pl.DataFrame]) -> list[Drawing]:
         low, high = float(values.min()), float(values.max())
         margin = max(0.05 * (high - low), 1e-3)
         axes = Axes(
-            f"{name}, by epoch and fold", (min(1, epochs - 1), epochs), (low - margin, high + margin), ("epoch", name)
+            f"{name}, by epoch and fold",
+            (min(1, epochs - 1), epochs),
+            (low - margin, high + margin),
+            ("epoch", name),
+            whole=True,
         )
         for fold, table in rows.items():
             colour = COLOURS[fold % len(COLOURS)]
@@ -140,11 +153,11 @@ def accuracy_figure(results: Results) -> Drawing:
     rows += [(f"fold {fold['fold']}", fold, QUIET) for fold in scores["folds"]]
     low = min(row["low"] for _, row, _ in rows)
     high = max(row["high"] for _, row, _ in rows)
-    room, step, top = 130.0, 22.0, 8.0
+    room, step, top = 150.0, 22.0, 8.0
     drawing = Drawing(WIDTH, top + step * len(rows) + 24, "Accuracies with their 95 % intervals")
 
     def across(value: float) -> float:
-        return room + (value - low) / max(high - low, 1e-9) * (WIDTH - room - 16)
+        return float(room + (value - low) / max(high - low, 1e-9) * (WIDTH - room - 16))
 
     for value in ticks(low, high):
         drawing.line([(across(value), top), (across(value), top + step * len(rows))], QUIET, 0.4)

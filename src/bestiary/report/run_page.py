@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary import __version__
 from bestiary.data.decode import decode, read_picture
 from bestiary.display import Display
 from bestiary.ensemble import Ensemble
@@ -47,7 +46,6 @@ def run_page(results: Results, display: Display, *, with_saliency: bool = True) 
     }
     return render(
         "run.html",
-        version=__version__,
         results=results,
         story=story,
         drawings={name: drawing.svg(themed=True) for name, drawing in drawings.items()},
@@ -107,7 +105,8 @@ def _looked(results: Results, mistakes: Rows, display: Display) -> list[dict[str
     _, first = np.unique(results.labels[hits], return_index=True)  # the surest hit of each class
     spread = hits[np.sort(first)]
     chosen = np.concatenate([mistakes[:LOOKED], spread[np.linspace(0, len(spread) - 1, LOOKED).astype(int)]])
-    ensemble, cards = Ensemble.load(results.run), {}
+    ensemble = Ensemble.load(results.run)
+    cards: dict[int, dict[str, Any]] = {}
     members = dict(
         zip([int(m["fold"]) for m in results.run.read_json("ensemble.json")["members"]], ensemble.members, strict=True)
     )

@@ -4,6 +4,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from bestiary.evaluate.results import Results, set_scores
@@ -44,10 +45,10 @@ def task(results: Results) -> str:
     """What was learnt from what."""
     table, run = results.table, results.run
     copies = table["copies"].drop_nulls().n_unique()
-    counts = table["label"].value_counts()["count"]
+    counts = np.bincount(results.labels)
     text = (
-        f"Pictures are told apart into {len(results.classes)} classes. {run.read_table('manifest.parquet').height:,} "
-        f"labelled pictures were used, {counts.min():,} to {counts.max():,} of each class that could be scored."
+        f"Pictures are sorted into {len(results.classes)} classes. {run.read_table('manifest.parquet').height:,} "
+        f"labelled pictures were used, {counts[counts > 0].min():,} to {counts.max():,} of each class that could be scored."
     )
     if copies:
         text += f" {copies:,} motifs are there more than once; their copies stay in one fold."
@@ -70,8 +71,10 @@ def method(recipe: Recipe, folds: int) -> str:
     ]
     if mix.probability:
         parts.append(f"MixUp or CutMix on {mix.probability:.0%} of the batches.")
-    picked = "its epoch of the best held-out accuracy" if train.keep_best else "its last epoch, nothing picked"
-    parts.append(f"Of each fold {picked} was kept. The ensemble averages the members' {recipe.predict.average}.")
+    picked = "the epoch of the best held-out accuracy" if train.keep_best else "the last epoch"
+    parts.append(
+        f"{picked.capitalize()} of each fold was kept. The ensemble averages the members' {recipe.predict.average}."
+    )
     return " ".join(parts)
 
 
@@ -79,10 +82,10 @@ def accuracy_sentence(results: Results) -> str:
     """What the number means."""
     score, ensemble = results.scores["accuracy"], results.scores["ensemble"]
     text = (
-        f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval {between(score)}, {score['n']:,} pictures in "
-        f"{score['groups']:,} groups): that of single members, each on the pictures it has not seen. The ensemble of all "
-        f"{len(results.run.folds)} is estimated at {percent(ensemble['value'])} ({between(ensemble)}) on new pictures of "
-        f"the same kind: {ensemble['method']}."
+        f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval {between(score)}, {score['n']:,} pictures "
+        f"in {score['groups']:,} groups): that of single members, each on the pictures it has not seen. The ensemble of "
+        f"all {len(results.run.folds)} is estimated at {percent(ensemble['value'])} ({between(ensemble)}) on new "
+        f"pictures of the same kind: {ensemble['method']}."
     )
     if results.optimism is None:
         return text + " Of each fold the last epoch was kept, so nothing was picked by these scores."

@@ -160,7 +160,7 @@ def _class_table(results: Results) -> Table:
     def share(score: dict[str, float] | None) -> str:
         return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]" if score else "never predicted"
 
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             row["name"],
             f"{row['support']:,}",
