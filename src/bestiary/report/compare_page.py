@@ -6,6 +6,7 @@ from typing import Any
 
 from bestiary.atomic import write_text
 from bestiary.evaluate.compare import Comparison
+from bestiary.recipe import Recipe
 from bestiary.report.gallery import Gallery
 from bestiary.report.pages import render
 from bestiary.report.story import Table
@@ -13,7 +14,7 @@ from bestiary.report.text_report import markdown_table
 
 SHOWN = 24  # won and lost pictures shown of each run
 LARGE = 120  # pixels of their long side
-HEAD = ("run", "accuracy", "95 % interval", "difference", "95 % interval", "won", "lost", "McNemar p")
+HEAD = ("run", "accuracy", "95 % interval", "difference", "95 % interval", "won", "lost", "McNemar p", "differs in")
 # What LaTeX reads as commands.
 _LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"} | {
     c: "\\" + c for c in "&%$#_{}"
@@ -52,15 +53,23 @@ class Compared:
 def comparison_table(found: Comparison) -> Table:
     """One row a run; differences are against the first."""
     rows: list[tuple[str, ...]] = []
-    for name, accuracy, difference in zip(found.names, found.accuracies, [None, *found.differences], strict=True):
+    recipes = [run.recipe for run in found.runs]
+    columns = zip(found.names, found.accuracies, [None, *found.differences], recipes, strict=True)
+    for name, accuracy, difference, recipe in columns:
         row = (name, f"{accuracy.value:.4f}", f"{accuracy.low:.4f} to {accuracy.high:.4f}")
         if difference is None:
-            rows.append((*row, "", "", "", "", ""))
+            rows.append((*row, "", "", "", "", "", ""))
             continue
         interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
         counts = str(difference.wins), str(difference.losses), f"{difference.p:.3g}"
-        rows.append((*row, f"{difference.value:+.4f}", interval, *counts))
+        rows.append((*row, f"{difference.value:+.4f}", interval, *counts, _differs(recipes[0], recipe)))
     return Table(HEAD, rows)
+
+
+def _differs(first: Recipe, other: Recipe) -> str:
+    """The options in which two recipes differ, with the other's values."""
+    values = other.model_dump(mode="json")
+    return ", ".join(f"{key}={values[key.split('.')[0]][key.split('.')[1]]}" for key in first.differences(other))
 
 
 def latex_table(table: Table, caption: str) -> str:

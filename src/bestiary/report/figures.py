@@ -69,7 +69,7 @@ def ticks(low: float, high: float, about: int = 5, least: float = 0.0) -> list[f
     step = next(step * factor for factor in (1, 2, 5, 10) if span / (step * factor) <= about)
     step = max(step, least)
     first = np.ceil(low / step - 1e-9)
-    return [round(float(n * step), 10) for n in np.arange(first, np.floor(high / step + 1e-9) + 1)]
+    return [round(float(n * step), 10) + 0.0 for n in np.arange(first, np.floor(high / step + 1e-9) + 1)]
 
 
 def curves(histories: dict[int, pl.DataFrame]) -> list[Drawing]:

@@ -44,10 +44,10 @@ def saliency(member: Classifier, views: Sequence[Pixels], targets: Sequence[int]
 
 
 def overlay(view: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """The view, grey where nothing spoke for the class, its own colours and a warm tint where much did."""
-    grey = np.repeat(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2) * 0.55
-    tint = 0.65 * view + 0.35 * np.array([255, 140, 0])
-    return np.asarray((grey * (1 - heat[..., None]) + tint * heat[..., None]).clip(0, 255), np.uint8)
+    """The view, grey and dim where nothing spoke for the class, its own colours in a warm light where much did."""
+    grey = np.repeat(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2) * 0.5
+    lit, share = 0.6 * view + 0.5 * np.array([255, 120, 0]), np.sqrt(heat)[..., None]
+    return np.asarray((grey * (1 - share) + lit * share).clip(0, 255), np.uint8)
 
 
 def _class_maps(member: Classifier, images: torch.Tensor, targets: torch.Tensor) -> NDArray[np.float32] | None:

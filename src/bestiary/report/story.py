@@ -48,7 +48,7 @@ def task(results: Results) -> str:
     counts = np.bincount(results.labels)
     text = (
         f"Pictures are sorted into {len(results.classes)} classes. {run.read_table('manifest.parquet').height:,} "
-        f"labelled pictures were used, {counts[counts > 0].min():,} to {counts.max():,} of each class that could be scored."
+        f"labelled pictures were used, {counts[counts > 0].min():,} to {counts.max():,} scored of each class."
     )
     if copies:
         text += f" {copies:,} motifs are there more than once; their copies stay in one fold."
@@ -70,7 +70,7 @@ def method(recipe: Recipe, folds: int) -> str:
         f"({recipe.schedule.kind.replace('_', ' ')}), views of {recipe.view.size} pixels.",
     ]
     if mix.probability:
-        parts.append(f"MixUp or CutMix on {mix.probability:.0%} of the batches.")
+        parts.append(f"MixUp or CutMix on {100 * mix.probability:g} % of the batches.")
     picked = "the epoch of the best held-out accuracy" if train.keep_best else "the last epoch"
     parts.append(
         f"{picked.capitalize()} of each fold was kept. The ensemble averages the members' {recipe.predict.average}."
@@ -83,8 +83,8 @@ def accuracy_sentence(results: Results) -> str:
     score, ensemble = results.scores["accuracy"], results.scores["ensemble"]
     text = (
         f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval {between(score)}, {score['n']:,} pictures "
-        f"in {score['groups']:,} groups): that of single members, each on the pictures it has not seen. The ensemble of "
-        f"all {len(results.run.folds)} is estimated at {percent(ensemble['value'])} ({between(ensemble)}) on new "
+        f"in {score['groups']:,} groups): that of single members, each on the pictures it has not seen. The ensemble "
+        f"of all {len(results.run.folds)} is estimated at {percent(ensemble['value'])} ({between(ensemble)}) on new "
         f"pictures of the same kind: {ensemble['method']}."
     )
     if results.optimism is None:
@@ -110,7 +110,7 @@ def caution_table(results: Results) -> Table:
     return Table(
         ("asked for", "over", "held", "classes in a set"),
         [
-            (f"{row['coverage']:.0%}", names[row["kind"]], percent(row["held"]), f"{row['size']:.2f}")
+            (f"{100 * row['coverage']:g} %", names[row["kind"]], percent(row["held"]), f"{row['size']:.2f}")
             for row in set_scores(results)
         ],
     )
@@ -124,7 +124,7 @@ def sure_table(results: Results) -> Table:
         kept = confidence >= threshold
         wrong = percent(float((~results.hits[kept]).mean())) if kept.any() else ""
         named = f"{threshold:.3f}" if threshold <= 1 else "none is enough"
-        rows.append((f"{risk:.0%}", named, percent(float(kept.mean())), wrong))
+        rows.append((f"{100 * risk:g} %", named, percent(float(kept.mean())), wrong))
     return Table(("errors at most", "sure from confidence", "pictures answered", "errors among them"), rows)
 
 
