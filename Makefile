@@ -23,10 +23,10 @@ check: $(VENV)/.developer
 DATA ?= ../shared/data/caltech-creatures
 
 bench: $(VENV)/.developer
-	for claim in memory planted_faults million_rows leak_guard; do \
+	for claim in memory intervals report planted_faults million_rows leak_guard; do \
 		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
-	@test -d "$(DATA)" || echo "skipped, no folder $(DATA): fast, head, copies_photographs, scan_speed, wrong_labels"
-	test ! -d "$(DATA)" || for claim in fast head copies_photographs scan_speed wrong_labels; do \
+	@test -d "$(DATA)" || echo "skipped, no folder $(DATA): fast, head, copies_photographs, scan_speed, wrong_labels, promises"
+	test ! -d "$(DATA)" || for claim in fast head copies_photographs scan_speed wrong_labels promises; do \
 		$(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
 
 clean:

@@ -4,7 +4,8 @@
 
 A world of classes of uneven size and a classifier that is wrong at times; its true scores are those of a sample of
 400,000. Each repetition draws a sample anew, in groups of one to four copies, and asks whether each interval holds the
-truth. Then sets: limits from 1,000 pictures, held by 1,000 others, in each repetition. Last the time that 10,000 pictures of 100 classes take with 1,000 replicates.
+truth. Then sets: limits from 1,000 pictures, held by 1,000 others, in each repetition. Last the time that 10,000
+pictures of 100 classes take with 1,000 replicates.
 """
 
 import argparse

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -16,10 +17,17 @@ from bestiary.data.decode import read_picture
 from bestiary.data.folds import join_groups
 from bestiary.data.listing import Listing, list_labelled
 from bestiary.display import Display
-from bestiary.ensemble import AVERAGES, Ensemble, average
+from bestiary.ensemble import AVERAGES, Average, Ensemble, average
+from bestiary.ensemble.calibration import COVERAGES
 from bestiary.errors import DataError, PictureError
+from bestiary.evaluate.bootstrap import score_intervals
+from bestiary.evaluate.estimate import Estimate
+from bestiary.evaluate.intervals import effective_size
 from bestiary.evaluate.scores import held_out_scores
 from bestiary.run import Run
+
+Logits = NDArray[np.float32]  # (members, pictures, classes)
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +35,8 @@ class Evaluation:
     """Scores on held-out pictures; prints as a table.
 
     Attributes:
-        scores: ensemble (rule -> accuracy with interval), members, mean_member, and what was left out.
+        scores: ensemble (rule -> accuracy with interval), members, mean_member, what was left out, caution (how well
+            confidence, sets and unknown keep their promise) and estimate (what was expected).
     """
 
     scores: dict[str, Any]
@@ -48,11 +57,32 @@ class Evaluation:
         console = Console(width=80)
         with console.capture() as captured:
             console.print(table)
-        lines = [f"{self.scores['n']:,} pictures of {self.scores['classes']} classes", "", captured.get().rstrip()]
+        lines = [f"{self.scores['n']:,} pictures of {self.scores['classes']} classes", "", captured.get().rstrip(), ""]
+        lines += [*_estimate_lines(self.scores["estimate"]), *_caution_lines(self.scores["caution"])]
         for key, words in _LEFT_OUT.items():
             if self.scores[key]:
                 lines.append(f"{self.scores[key]:,} {words}")
         return "\n".join(lines)
+
+
+def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
+    if estimate is None:
+        return []
+    expected = f"{estimate['value']:.4f}, on so many pictures {estimate['low']:.4f} to {estimate['high']:.4f}"
+    if estimate["holds"]:
+        return [f"Expected of the ensemble from out-of-fold scores: {expected}; it holds"]
+    return [f"Expected of the ensemble from out-of-fold scores: {expected}; these pictures are of another kind"]
+
+
+def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
+    if caution is None:
+        return []
+    held = ", ".join(f"{100 * float(asked):g} %: {100 * share:.1f} %" for asked, share in caution["sets_hold"].items())
+    ece = caution["scores"]["ece"]["value"]
+    return [
+        f"Calibration error {ece:.4f}; called unknown {100 * caution['unknown']:.1f} %",
+        f"Sets that were to hold the true class of {held}",
+    ]
 
 
 _LEFT_OUT = {
@@ -94,9 +124,33 @@ def evaluate_folder(run: Run, ensemble: Ensemble, pictures: Path, out: Path | No
     folds = [int(m["fold"]) for m in run.read_json("ensemble.json")["members"]]
     scores = held_out_scores(rules, dict(zip(folds, logits, strict=True)), labels, groups)
     scores = {"n": len(labels), "classes": len(set(fresh["label"])), **left_out, **scores}
+    scores |= {"caution": _caution(ensemble, logits, labels, groups), "estimate": _estimate(run, rules, labels, groups)}
     if out is not None:
         write_text(out, json.dumps(scores, indent=2) + "\n")
     return Evaluation(scores)
+
+
+def _caution(ensemble: Ensemble, logits: Logits, labels: Labels, groups: Labels) -> dict[str, Any] | None:
+    """How well confidence, sets and unknown keep their promise here; None where the run is not calibrated."""
+    if not (ensemble.calibration and ensemble.known):
+        return None
+    probabilities = ensemble.probabilities(logits)
+    rows = np.arange(len(labels))
+    held = {str(c): float(ensemble.calibration.set_of(probabilities, c)[rows, labels].mean()) for c in COVERAGES}
+    scores = {name: asdict(score) for name, score in score_intervals(probabilities, labels, groups).items()}
+    return {"scores": scores, "sets_hold": held, "unknown": float(ensemble.known.is_unknown(logits).mean())}
+
+
+def _estimate(
+    run: Run, rules: dict[Average, NDArray[np.float64]], labels: Labels, groups: Labels
+) -> dict[str, Any] | None:
+    """What the run's out-of-fold scores let expect of so many pictures; None where they are not complete."""
+    if not run.file("metrics.json").exists() or "ensemble" not in run.read_json("metrics.json")["oof"]:
+        return None
+    estimate = Estimate(**run.read_json("metrics.json")["oof"]["ensemble"])
+    hits = rules[run.recipe.predict.average].argmax(axis=1) == labels
+    low, high = estimate.on(effective_size(hits, groups))
+    return {"value": estimate.value, "low": low, "high": high, "holds": bool(low <= hits.mean() <= high)}
 
 
 def _digests(listing: Listing) -> list[str | None]:
