@@ -67,7 +67,7 @@ def score_intervals(
     kish = len(labels) ** 2 / float((np.bincount(groups) ** 2).sum())
     found = {name: _share_interval(scores[name], kish, _rarer(groups, probabilities, labels, name)) for name in SHARES}
     found |= {name: _mean_interval(scores[name]) for name in MEANS}
-    return found | {"ece": _ece_interval(probabilities, labels, weights[:, groups])}
+    return found | {"ece": _ece_interval(probabilities, labels, weights[:, groups], kish)}
 
 
 def _mean_scores(
@@ -138,12 +138,14 @@ def _mean_interval(scores: NDArray[np.float64]) -> Score:
     return Score(value, value * np.exp(-Z95 * spread), value * np.exp(Z95 * spread))
 
 
-def _ece_interval(probabilities: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float32]) -> Score:
+def _ece_interval(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], weights: NDArray[np.float32], kish: float
+) -> Score:
     """ECE of pictures in rising confidence.
 
     A finite sample makes ECE too large, and a replicate, a sample of a sample, again by about as much: the replicates
     are shifted down by twice what they exceed the value on average. Where the bins' gaps are no larger than chance
-    makes them (chi-squared test at 5 %), the interval begins at 0.
+    makes them in a calibrated network (chi-squared test at 5 %), the interval begins at 0.
     """
     hits, confidence = metrics.top_k_hits(probabilities, labels, 1), probabilities.max(axis=1)
     value = metrics.reliability(confidence, hits).ece
@@ -153,9 +155,12 @@ def _ece_interval(probabilities: NDArray[np.float64], labels: NDArray[np.int64],
     cells = (np.arange(len(weights))[:, None] * bins + place).ravel()
     gaps = np.bincount(cells, (weights * (confidence - hits)).ravel(), len(weights) * bins).reshape(-1, bins)
     gaps = gaps / totals[:, -1:]
-    scores, spread = np.abs(gaps[1:]).sum(axis=1), gaps[1:].std(axis=0)
+    scores = np.abs(gaps[1:]).sum(axis=1)
     low, high = np.quantile(np.maximum(scores - 2 * (scores.mean() - value), 0), (0.025, 0.975))
-    surprise = float((gaps[0][spread > 0] ** 2 / spread[spread > 0] ** 2).sum())
-    if surprise < chi2.ppf(0.95, int((spread > 0).sum())):
+    # A bin without a miss has no spread among replicates, but would have some if it were calibrated.
+    doubt = np.bincount(place[0], confidence * (1 - confidence), bins) / (len(labels) * kish)
+    variance = np.maximum(gaps[1:].var(axis=0), doubt)
+    real = variance > 0
+    if float((gaps[0][real] ** 2 / variance[real]).sum()) < chi2.ppf(0.95, int(real.sum())):
         low = 0.0
     return Score(value, float(low), float(high))

@@ -69,9 +69,8 @@ def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     if estimate is None:
         return []
     expected = f"{estimate['value']:.4f}, on so many pictures {estimate['low']:.4f} to {estimate['high']:.4f}"
-    if estimate["holds"]:
-        return [f"Expected of the ensemble from out-of-fold scores: {expected}; it holds"]
-    return [f"Expected of the ensemble from out-of-fold scores: {expected}; these pictures are of another kind"]
+    verdict = "it holds" if estimate["holds"] else "it does not: chance (1 in 20), or another kind of picture"
+    return [f"Expected of the ensemble from out-of-fold scores: {expected}; {verdict}"]
 
 
 def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
