@@ -73,18 +73,18 @@ def ticks(low: float, high: float, about: int = 5, least: float = 0.0) -> list[f
 
 
 def curves(histories: dict[int, pl.DataFrame]) -> list[Drawing]:
-    """Training loss of all folds, and their accuracy where it was measured after more than the last epoch."""
+    """Training loss of all folds, and their accuracy where it was measured after more than one epoch."""
     drawn = []
     epochs = max(history.height for history in histories.values())
     for column, name in (("train_loss", "training loss"), ("val_accuracy", "accuracy on the part held out")):
         rows = {fold: history.drop_nulls(column).select("epoch", column) for fold, history in histories.items()}
         values = np.concatenate([table[column].to_numpy() for table in rows.values()])
-        if not len(values):
+        if column == "val_accuracy" and len(values) <= len(rows):  # the last epoch alone makes no curve
             continue
         low, high = float(values.min()), float(values.max())
         margin = max(0.05 * (high - low), 1e-3)
         axes = Axes(
-            f"{name}, by epoch and fold",
+            f"{name.capitalize()}, by epoch and fold",
             (min(1, epochs - 1), epochs),
             (low - margin, high + margin),
             ("epoch", name),

@@ -110,10 +110,13 @@ def write_pdf(results: Results, file: Path) -> list[Path]:
         pdf.multi_cell(0, 7, part.title, new_x="LMARGIN", new_y="NEXT")
         for text in part.texts:
             pdf.set_font("Helvetica", size=10)
-            pdf.multi_cell(0, 5, _latin(text), new_x="LMARGIN", new_y="NEXT")
+            pdf.multi_cell(0, 5, _latin(text), align="L", new_x="LMARGIN", new_y="NEXT")
             pdf.ln(1.5)
-        for _, drawing in part.drawings:
-            _place(pdf, drawing)
+        drawings = [drawing for _, drawing in part.drawings]
+        while drawings:
+            row = 2 if len(drawings) > 1 and drawings[0].width == drawings[1].width == figures.WIDTH else 1
+            _place(pdf, drawings[:row])
+            drawings = drawings[row:]
         for table in part.tables:
             pdf.ln(2)
             _pdf_table(pdf, table)
@@ -122,14 +125,21 @@ def write_pdf(results: Results, file: Path) -> list[Path]:
     return [file]
 
 
-def _place(pdf: Any, drawing: Drawing) -> None:
-    width = min(pdf.epw, 120 if drawing.height < drawing.width else 150)
-    height = width * drawing.height / drawing.width
-    if pdf.will_page_break(height + 4):
+def _place(pdf: Any, row: list[Drawing]) -> None:
+    """One drawing, or two side by side, each with its title below."""
+    gap = 6.0
+    width = (pdf.epw - gap) / 2 if row[0].width == figures.WIDTH else 0.8 * pdf.epw
+    height = max(width * drawing.height / drawing.width for drawing in row)
+    if pdf.will_page_break(height + 14):
         pdf.add_page()
-    drawing.on_pdf(pdf, pdf.l_margin, pdf.get_y() + 2, width)
-    pdf.set_y(pdf.get_y() + height + 4)
-    pdf.set_text_color(0)
+    top = pdf.get_y() + 2
+    for number, drawing in enumerate(row):
+        left = pdf.l_margin + number * (width + gap)
+        drawing.on_pdf(pdf, left, top, width)
+        pdf.set_xy(left, top + height + 1)
+        pdf.set_font("Helvetica", "I", 8.5)
+        pdf.multi_cell(width, 4, _latin(drawing.title), align="L")
+    pdf.set_xy(pdf.l_margin, top + height + 11)
 
 
 def _pdf_table(pdf: Any, table: Table) -> None:
