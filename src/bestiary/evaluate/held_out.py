@@ -79,7 +79,7 @@ def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
     held = ", ".join(f"{100 * float(asked):g} %: {100 * share:.1f} %" for asked, share in caution["sets_hold"].items())
     ece = caution["scores"]["ece"]["value"]
     return [
-        f"Calibration error {ece:.4f}; called unknown {100 * caution['unknown']:.1f} %",
+        f"Calibration error {ece:.4f}; called unknown {100 * caution['unknown']['energy']:.1f} %",
         f"Sets that were to hold the true class of {held}",
     ]
 
@@ -135,9 +135,11 @@ def _caution(ensemble: Ensemble, logits: Logits, labels: Labels, groups: Labels)
         return None
     probabilities = ensemble.probabilities(logits)
     rows = np.arange(len(labels))
+    found = zip(("energy", "distance"), ensemble.known.scores(logits), ensemble.known.limits, strict=True)
+    unknown = {name: float((score > limit).mean()) for name, score, limit in found}
     held = {str(c): float(ensemble.calibration.set_of(probabilities, c)[rows, labels].mean()) for c in COVERAGES}
     scores = {name: asdict(score) for name, score in score_intervals(probabilities, labels, groups).items()}
-    return {"scores": scores, "sets_hold": held, "unknown": float(ensemble.known.is_unknown(logits).mean())}
+    return {"scores": scores, "sets_hold": held, "unknown": unknown}
 
 
 def _estimate(
