@@ -51,7 +51,7 @@ def build_run(place: Path) -> Run:
         pl.lit(None, pl.String).alias("copies"),
         pl.lit(False).alias("conflict"),
     )
-    table = table.select(SCHEMA).sort("path")
+    table = table.select(*SCHEMA).sort("path")
     folds = rng.permutation(np.arange(table.height) % FOLDS)
     run.write_table("manifest.parquet", table, {"root": str(pictures.resolve())})
     run.write_table("folds.parquet", table.select("path").with_columns(pl.Series("fold", folds)))

@@ -28,10 +28,10 @@ def test_value_counts_and_test_are_mcnemars() -> None:
 
 def test_intervals_hold_the_true_difference_and_the_test_keeps_its_level() -> None:
     rng, held, surprised = np.random.default_rng(0), 0, 0
+    truth = _truth(0.15) - _truth(0.2)
     for _ in range(400):
         hard = rng.random(300)
         first, second, same = (hard + rng.normal(0, 0.15, 300) > limit for limit in (0.2, 0.15, 0.2))
-        truth = _truth(0.15) - _truth(0.2)
         found = paired_difference(first, second, np.arange(300))
         held += found.low <= truth <= found.high
         surprised += paired_difference(first, same, np.arange(300)).p < 0.05

@@ -23,8 +23,8 @@ from bestiary.evaluate.intervals import effective_size, wilson
 # 0.96 of heads alone (RESULTS.md). More members gain as 1 - 1/members does: the variance of a mean (Breiman 1996).
 RATIO = 0.87, 0.10
 METHOD = (
-    "out-of-fold errors of single members times {ratio:.2f}, give or take {spread:.2f}: what fold ensembles of {members} "
-    "members have gained elsewhere; both uncertainties are in the interval, and bestiary evaluate measures it"
+    "out-of-fold errors of single members times {ratio:.2f}, give or take {spread:.2f}: what ensembles of {members} "
+    "folds have gained elsewhere; both uncertainties are in the interval, and bestiary evaluate measures it"
 )
 
 

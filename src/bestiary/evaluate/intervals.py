@@ -74,4 +74,5 @@ def wilson(value: float, n: float) -> tuple[float, float]:
     """Wilson's 95 % interval of a share `value` (0 to 1) of `n` pictures, which need not be whole."""
     centre = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At 0 and 1 one end is exact, which rounding must not hide.
+    return (max(0.0, centre - half) if value > 0 else 0.0), (min(1.0, centre + half) if value < 1 else 1.0)
