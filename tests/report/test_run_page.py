@@ -34,10 +34,8 @@ def page(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_every_part_is_there(page: str, trained: Run) -> None:
     sections = re.findall(r'<section id="(.*?)"', page)
-    expected = (
-        "scores training confusion pairs mistakes per-class trust data cost repeat"  # views too small for saliency
-    )
-    assert sections == expected.split()
+    # No saliency: of views as small as these the network has no maps left.
+    assert sections == "scores training confusion pairs mistakes per-class trust data cost repeat".split()
     results = read_results(trained)
     assert story.accuracy_sentence(results) in page.replace("&#39;", "'")
     assert f"{100 * results.scores['accuracy']['value']:.1f}<small> %" in page
@@ -160,7 +158,7 @@ def test_the_page_shows_where_the_members_looked(trained: Run, monkeypatch: pyte
     monkeypatch.setattr(run_page, "saliency", lambda _, views, __: np.ones((len(views), 32, 32), np.float32))
     html = run_page.run_page(read_results(trained), Display(quiet=True))
     results = read_results(trained)
-    shown = min(int((~results.hits).sum()), run_page.LOOKED) + run_page.LOOKED
+    shown = min(int((~results.hits).sum()), run_page.LOOKED) + len(set(results.labels[results.hits].tolist()))
     assert html.count('alt="saliency"') == shown
 
 

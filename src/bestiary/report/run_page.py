@@ -104,7 +104,8 @@ def _looked(results: Results, mistakes: Rows, display: Display) -> list[dict[str
     hits = gallery.least_sure_hits(results)[::-1]
     _, first = np.unique(results.labels[hits], return_index=True)  # the surest hit of each class
     spread = hits[np.sort(first)]
-    chosen = np.concatenate([mistakes[:LOOKED], spread[np.linspace(0, len(spread) - 1, LOOKED).astype(int)]])
+    even = np.unique(np.linspace(0, len(spread) - 1, LOOKED).astype(np.int64))[: len(spread)]
+    chosen = np.concatenate([mistakes[:LOOKED], spread[even]])
     ensemble = Ensemble.load(results.run)
     cards: dict[int, dict[str, Any]] = {}
     members = dict(
