@@ -35,7 +35,8 @@ def page(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_every_part_is_there(page: str, trained: Run) -> None:
     sections = re.findall(r'<section id="(.*?)"', page)
     # No saliency: of views as small as these the network has no maps left.
-    assert sections == "scores training confusion pairs mistakes per-class trust data cost repeat".split()
+    shown = "scores training confusion pairs mistakes per-class trust data cost repeat"
+    assert " ".join(sections) == shown
     results = read_results(trained)
     assert story.accuracy_sentence(results) in page.replace("&#39;", "'")
     assert f"{100 * results.scores['accuracy']['value']:.1f}<small> %" in page

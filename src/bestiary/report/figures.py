@@ -157,7 +157,7 @@ def accuracy_figure(results: Results) -> Drawing:
     drawing = Drawing(WIDTH, top + step * len(rows) + 24, "Accuracies with their 95 % intervals")
 
     def across(value: float) -> float:
-        return float(room + (value - low) / max(high - low, 1e-9) * (WIDTH - room - 16))
+        return float(room + (value - low) / max(high - low, 1e-9) * (WIDTH - room - 24))
 
     for value in ticks(low, high):
         drawing.line([(across(value), top), (across(value), top + step * len(rows))], QUIET, 0.4)

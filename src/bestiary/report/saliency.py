@@ -46,7 +46,7 @@ def saliency(member: Classifier, views: Sequence[Pixels], targets: Sequence[int]
 def overlay(view: Pixels, heat: NDArray[np.float32]) -> Pixels:
     """The view, grey and dim where nothing spoke for the class, its own colours in a warm light where much did."""
     grey = np.repeat(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2) * 0.5
-    lit, share = 0.6 * view + 0.5 * np.array([255, 120, 0]), np.sqrt(heat)[..., None]
+    lit, share = 0.6 * view + 0.5 * np.array([255, 120, 0]), heat[..., None]
     return np.asarray((grey * (1 - share) + lit * share).clip(0, 255), np.uint8)
 
 

@@ -82,7 +82,7 @@ if (!data.pairs.length) pairs.append(make("p", "None: every picture was right.")
 const matrix = at("matrix"), size = names.length, SIDE = 700;
 const place = new Map(data.order.map((label, number) => [label, number]));
 const longest = Math.max(...names.map(name => name.length));
-const ROOM = Math.min(120, 14 + 6.2 * longest);
+const ROOM = Math.min(150, 14 + 7 * longest);
 let view = {x: 0, y: 0, n: size}, chosen = null, pinned = false;
 const cells = data.cells.map(([row, column, n]) => ({row, column, n, y: place.get(row), x: place.get(column)}));
 const byPlace = new Map(cells.map(cell => [cell.y * size + cell.x, cell]));
@@ -122,19 +122,19 @@ function draw() {
   for (let number = Math.ceil(view.x); number < Math.min(size, view.x + view.n); number += every) {
     const x = ROOM + (number - view.x + .5) * cell + font / 3;
     const text = svg("text", {x, y: ROOM - 4, transform: `rotate(-90 ${x} ${ROOM - 4})`, style: `font-size:${font}px`});
-    text.textContent = short(names[data.order[number]]);
+    text.textContent = short(names[data.order[number]], font);
     parts.push(text);
   }
   for (let number = Math.ceil(view.y); number < Math.min(size, view.y + view.n); number += every) {
     const text = svg("text", {x: ROOM - 4, y: ROOM + (number - view.y + .5) * cell + font / 3, "text-anchor": "end", style: `font-size:${font}px`});
-    text.textContent = short(names[data.order[number]]);
+    text.textContent = short(names[data.order[number]], font);
     parts.push(text);
   }
   matrix.replaceChildren(...parts);
 }
 
-function short(name) {
-  const most = Math.floor((ROOM - 8) / 5.6);
+function short(name, font) {
+  const most = Math.floor((ROOM - 8) / (.6 * font));
   return name.length <= most ? name : name.slice(0, most - 1) + "…";
 }
 
