@@ -21,12 +21,19 @@ check: $(VENV)/.developer
 
 # Labelled photographs for those benchmarks that need them: make bench DATA=FOLDER
 DATA ?= ../shared/data/caltech-creatures
+# Interpreter that has the peers of bench_peers, where that is not this one: make bench PEER_PYTHON=FILE
+PEER_PYTHON ?= $(BIN)/python
 
 bench: $(VENV)/.developer
-	for claim in memory intervals report planted_faults million_rows leak_guard; do \
+	for claim in startup memory intervals report planted_faults million_rows leak_guard; do \
 		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
-	@test -d "$(DATA)" || echo "skipped, no folder $(DATA): fast, head, copies_photographs, scan_speed, wrong_labels, promises"
-	test ! -d "$(DATA)" || for claim in fast head copies_photographs scan_speed wrong_labels promises; do \
+	for claim in training views; do $(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
+	if $(PEER_PYTHON) -c 'import fastai, ultralytics' 2>/dev/null; \
+		then $(BIN)/python benchmarks/bench_peers.py "$(DATA)" --peer-python $(PEER_PYTHON); \
+		else echo "skipped: peers, which are not installed (pip install '.[bench]')"; fi
+	@test -d "$(DATA)" || \
+		echo "skipped, no folder $(DATA): predict, fast, head, copies_photographs, scan_speed, wrong_labels, promises"
+	test ! -d "$(DATA)" || for claim in predict fast head copies_photographs scan_speed wrong_labels promises; do \
 		$(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
 
 clean:

@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bestiary.data.decode import decode, read_picture
-from bestiary.data.loader import stream_views
+from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView, Interpolation
 from bestiary.display import Display
 from bestiary.model import build_classifier
-from bestiary.model.inference import best_device, best_precision, run_network
+from bestiary.model.arithmetic import best_device, best_precision
+from bestiary.model.inference import run_network
 from bestiary.recipe import load_recipe
 from bestiary.run import Run
-from bestiary.train import head
 from bestiary.train.crossval import begin_run
+from bestiary.train.head import SHRINKAGES, Moments, choose_shrinkage, discriminant
 from bestiary.train.task import TrainingSet
 
 
@@ -31,7 +32,9 @@ def features_of(data: TrainingSet, interpolation: Interpolation) -> NDArray[np.f
     classifier, device = build_classifier("offline/efficientnet_lite0", len(data.classes)).eval(), best_device()
     view = EvalView(224, "squash", 1.0, interpolation)
     rows = np.arange(len(data.paths))
-    views = stream_views(rows, 32, lambda row: view(decode(read_picture(data.root / data.paths[row]))), 1)
+    views = stream_views(
+        rows, 32, lambda row: view(decode(read_picture(data.root / data.paths[row]))), loader_threads("cpu")
+    )
     precision = best_precision(device)
     return run_network(classifier.to(device), views, device, precision, mirror=True, output=classifier.features)
 
@@ -46,13 +49,13 @@ def main() -> None:
     print(f"{len(data.paths):,} pictures of {classes} classes, five folds, {best_precision(best_device())}")
     for interpolation in ("bilinear", "bicubic"):
         features = features_of(data, interpolation)
-        for shrinkage in (0.4, 0.5, 0.6, 0.7, 0.8, 0.9):
-            head.SHRINKAGE = shrinkage
+        for shrinkage in (*SHRINKAGES, None):
             hits = []
             for train, held in map(data.rows, range(5)):
-                weights, biases = head.discriminant(features[train], data.labels[train], classes)
+                of = features[train], data.labels[train], classes
+                weights, biases = discriminant(Moments.of(*of), shrinkage or choose_shrinkage(*of)[0])
                 hits.append((features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held])
-            report(f"{interpolation}, discriminant, shrinkage {shrinkage}", hits)
+            report(f"{interpolation}, discriminant, shrinkage {shrinkage or 'chosen inside'}", hits)
         for strength in (0.01, 0.03, 0.1, 0.3, 1.0):
             hits = []
             for train, held in map(data.rows, range(5)):

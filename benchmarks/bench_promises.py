@@ -33,7 +33,7 @@ from bestiary.evaluate.scores import cross_fitted
 from bestiary.recipe import load_recipe
 from bestiary.run import Run
 from bestiary.train.crossval import begin_run
-from bestiary.train.head import calibrate, discriminant
+from bestiary.train.head import Moments, choose_shrinkage, discriminant
 from bestiary.train.task import TrainingSet
 
 Floats = NDArray[np.float64]
@@ -49,22 +49,23 @@ def read(data: Path) -> tuple[TrainingSet, NDArray[np.int64]]:
 
 
 def probe(
-    features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    folds: NDArray[np.int64],
-    new: NDArray[np.float32],
-    sure: bool,
-) -> tuple[Floats, Floats]:
-    """Out-of-fold logits (pictures, classes) and those of every member for `new` (members, pictures, classes)."""
+    features: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64], new: NDArray[np.float32]
+) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Out-of-fold logits (pictures, classes) and those of every member for `new` (members, pictures, classes).
+
+    First as `fast` begins, then without the factor that makes them log posteriors: as sure as they come.
+    """
     classes = int(labels.max()) + 1
-    oof, members = np.empty((len(labels), classes)), []
+    oof, factors, members = np.empty((len(labels), classes)), np.empty((len(labels), 1)), []
     for fold in np.unique(folds):
         part = folds != fold
-        weights, biases = discriminant(features[part], labels[part], classes)
-        sharpness = 1.0 if sure else calibrate(features[part], labels[part], classes)
-        oof[~part] = (features[~part] @ weights.T + biases) * sharpness
-        members.append((new @ weights.T + biases) * sharpness)
-    return oof, np.stack(members)
+        of = features[part], labels[part], classes
+        shrinkage, factor = choose_shrinkage(*of)
+        weights, biases = discriminant(Moments.of(*of), shrinkage)
+        oof[~part], factors[~part] = features[~part] @ weights.T + biases, factor
+        members.append((new @ weights.T + biases, factor))
+    sharp = np.stack([logits for logits, _ in members])
+    return (oof * factors, np.stack([logits * factor for logits, factor in members])), (oof, sharp)
 
 
 def main() -> None:
@@ -81,7 +82,8 @@ def main() -> None:
     for split in range(asked.splits):
         aside = generator(split, "promises").random(int(groups.max()) + 1)[groups] < asked.share
         folds = deal(names.filter(~aside), pl.Series(labels[~aside]), groups[~aside], asked.folds, split)
-        oof, new = probe(features[~aside], labels[~aside], folds, features[aside], sure=False)
+        both = probe(features[~aside], labels[~aside], folds, features[aside])
+        (oof, new), (sure_oof, sure_new) = both
         hits = oof.argmax(axis=1) == labels[~aside]
         estimate = ensemble_estimate(hits, groups[~aside], asked.folds)
         right = new.mean(axis=0).argmax(axis=1) == labels[aside]
@@ -89,7 +91,6 @@ def main() -> None:
         low, high = estimate.on(effective_size(right, groups[aside]))
         holds = low <= right.mean() <= high
         held_in += holds
-        sure_oof, sure_new = probe(features[~aside], labels[~aside], folds, features[aside], sure=True)
         known = Calibration.fit(sure_oof, labels[~aside])
         crossed = cross_fitted(sure_oof, labels[~aside], folds)
         probabilities = known.probabilities(sure_new, "logits")
@@ -131,7 +132,7 @@ def unknown_species(
         training = ~strange & ~aside
         _, own = np.unique(labels[training], return_inverse=True)
         folds = deal(names.filter(training), pl.Series(own), groups[training], count, seed)
-        oof, new = probe(features[training], own, folds, features[strange | aside], sure=False)
+        (oof, new), _ = probe(features[training], own, folds, features[strange | aside])
         for name, score in zip(found, Known.fit(oof, own, folds).scores(new), strict=True):
             found[name].append(roc_auc_score(strange[strange | aside], score))
     for name, areas in found.items():

@@ -19,7 +19,7 @@ FROZEN = {
     "unknown=0.0 quiet=False",
     "scan": "data out=None quiet=False",
     "train": "data run recipe=None overrides=() folds=None fold=() fixes=None resume=False quiet=False",
-    "predict": "run pictures out average=None format=full coverage=0.9 sets=all risk=0.05 quiet=False",
+    "predict": "run pictures out average=None format=full coverage=0.9 sets=all risk=0.05 engine=auto quiet=False",
     "evaluate": "run pictures out=None quiet=False",
     "labels": "run out=None",
     "report": "run out=None format=html no_saliency=False quiet=False",

@@ -194,6 +194,7 @@ def predict(
     coverage: float = 0.9,
     sets: Literal["all", "class"] = "all",
     risk: float = 0.05,
+    engine: Literal["auto", "openvino", "torch"] = "auto",
     quiet: bool = False,
 ) -> "Predictions":
     """Predict a picture or a folder of pictures with all members of a run.
@@ -220,6 +221,8 @@ def predict(
         Whether the sets cover that share of all pictures, or of the pictures of each class.
     risk
         Share of errors among the answers that are called sure, at most: 0.01, 0.02, 0.05 or 0.1.
+    engine
+        What runs the networks. auto: on a CPU OpenVINO where it is installed and agrees with PyTorch, else PyTorch.
     quiet
         Show no progress.
     """
@@ -227,7 +230,11 @@ def predict(
     from bestiary.ensemble import Caution, Ensemble, predict_folder
 
     caution = Caution(coverage, sets, risk)
-    return predict_folder(Ensemble.load(run), Path(pictures), Path(out), average, format, Display(quiet), caution)
+    display, ensemble = Display(quiet), Ensemble.load(run, engine=engine)
+    display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
+    if ensemble.refused:
+        display.notice(ensemble.refused)
+    return predict_folder(ensemble, Path(pictures), Path(out), average, format, display, caution)
 
 
 def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Evaluation":

@@ -180,9 +180,16 @@ class TrainOptions(Section):
     )
     checkpoint_every: Whole = Field(0, description="also keep the weights every so many epochs; 0: never")
     precision: Literal["auto", "bf16", "fp16", "float32"] = Field(
-        "auto", description="arithmetic of the network; auto: bf16 where the device has it"
+        "auto",
+        description="arithmetic of the network; auto: the fastest in a short trial, float32 or what the device has",
     )
-    channels_last: bool = Field(True, description="keep tensors with the channels innermost")
+    layout: Literal["auto", "channels_last", "contiguous"] = Field(
+        "auto", description="order of a tensor's axes in memory; auto: the faster in a short trial"
+    )
+    compile: Literal["auto", "never", "always"] = Field(
+        "auto", description="torch.compile; auto: where a trial shows that it pays within the run"
+    )
+    threads: Whole = Field(0, description="PyTorch's threads on a CPU; 0: as many as there are cores")
 
 
 class PredictOptions(Section):

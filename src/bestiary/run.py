@@ -3,7 +3,7 @@
 ::
 
     RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  warnings.csv  copies.csv
-    RUN/fixes.csv    ensemble.json  known.safetensors  metrics.json  labels/
+    RUN/fixes.csv    arithmetic.json  ensemble.json  known.safetensors  metrics.json  labels/
     RUN/report.html  report.md  report.pdf  figures/
     RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  costs.csv
                      oof.parquet  tensorboard/

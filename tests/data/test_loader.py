@@ -1,5 +1,6 @@
 """Batches: the same for any number of threads, in order, and nothing left running behind."""
 
+import os
 import threading
 import time
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from bestiary.data.decode import Pixels
 from bestiary.data.loader import (
+    Threads,
     epoch_order,
     load_batches,
     loader_threads,
@@ -20,6 +22,7 @@ from bestiary.data.loader import (
 )
 from bestiary.data.views import TrainView
 
+WAYS = [Threads(1, False), Threads(4, False), Threads(1, True), Threads(4, True)]
 VIEW = TrainView(16, 0.5, 10.0, (0.3, 1.0), (0.75, 1.33))
 
 
@@ -36,8 +39,8 @@ def slow_start(row: int) -> Pixels:
     return flat(row)
 
 
-@pytest.mark.parametrize("threads", [0, 1, 4])
-def test_batches_come_in_order_with_their_rows(threads: int) -> None:
+@pytest.mark.parametrize("threads", WAYS)
+def test_batches_come_in_order_with_their_rows(threads: Threads) -> None:
     rows = np.random.default_rng(0).permutation(50)
     batches = list(load_batches(split_batches(rows, 4), slow_start, threads))
     np.testing.assert_array_equal(np.concatenate([batch.rows for batch in batches]), rows)
@@ -52,14 +55,14 @@ def test_random_views_are_identical_for_any_number_of_threads() -> None:
     batches = split_batches(epoch_order(30, 0, 1, 2), 7)
     made = [
         torch.cat([b.views for b in load_batches(batches, train_views(lambda i: pictures[i], VIEW, 0, 1, 2), threads)])
-        for threads in (0, 1, 4)
+        for threads in WAYS
     ]
-    assert torch.equal(made[0], made[1]) and torch.equal(made[0], made[2])
+    assert all(torch.equal(made[0], other) for other in made[1:])
     assert made[0].float().std() > 10
 
 
-@pytest.mark.parametrize("threads", [0, 1, 4])
-def test_an_exception_reaches_the_consumer_and_ends_the_threads(threads: int) -> None:
+@pytest.mark.parametrize("threads", WAYS)
+def test_an_exception_reaches_the_consumer_and_ends_the_threads(threads: Threads) -> None:
     def fails_at_13(row: int) -> Pixels:
         if row == 13:
             raise LookupError("row 13")
@@ -73,8 +76,8 @@ def test_an_exception_reaches_the_consumer_and_ends_the_threads(threads: int) ->
     assert not loader_names()
 
 
-@pytest.mark.parametrize("threads", [1, 4])
-def test_stopping_early_leaves_no_thread_behind_and_makes_little_in_vain(threads: int) -> None:
+@pytest.mark.parametrize("threads", WAYS)
+def test_stopping_early_leaves_no_thread_behind_and_makes_little_in_vain(threads: Threads) -> None:
     made: list[int] = []
 
     def note(row: int) -> Pixels:
@@ -86,7 +89,7 @@ def test_stopping_early_leaves_no_thread_behind_and_makes_little_in_vain(threads
     assert loader_names()
     loading.close()  # type: ignore[attr-defined]
     assert not loader_names()
-    assert max(made) < 4 * (1 + 3 * threads + 1)
+    assert max(made) < 4 * (1 + threads.ahead * (3 * threads.number + 1))
 
 
 def test_no_more_batches_than_asked_for_wait_in_memory() -> None:
@@ -96,12 +99,23 @@ def test_no_more_batches_than_asked_for_wait_in_memory() -> None:
         made.append(row)
         return flat(row)
 
-    for number, _ in enumerate(load_batches(split_batches(np.arange(60), 1), note, 2)):
+    for number, _ in enumerate(load_batches(split_batches(np.arange(60), 1), note, Threads(2, ahead=True))):
         assert len(made) <= number + 1 + 2 * 2 + 1
 
 
+def test_a_batch_is_made_when_it_is_asked_for_and_each_view_once() -> None:
+    made: list[int] = []
+
+    def note(row: int) -> Pixels:
+        made.append(row)
+        return flat(row)
+
+    for number, _ in enumerate(load_batches(split_batches(np.arange(60), 4), note, Threads(2, ahead=False))):
+        assert sorted(made) == list(range(4 * (number + 1)))
+
+
 def test_no_batches_are_no_error() -> None:
-    assert list(load_batches([], flat, 0)) == list(load_batches([], flat, 2)) == []
+    assert all(list(load_batches([], flat, threads)) == [] for threads in WAYS)
 
 
 @given(st.integers(0, 200), st.integers(1, 50))
@@ -130,8 +144,8 @@ def test_an_epochs_order_is_a_permutation_of_its_own() -> None:
     assert np.mean(agreement) < 0.03  # 0.01 is chance
 
 
-@pytest.mark.parametrize("threads", [0, 2])
-def test_streamed_views_are_in_order_and_progress_is_told(threads: int) -> None:
+@pytest.mark.parametrize("threads", WAYS)
+def test_streamed_views_are_in_order_and_progress_is_told(threads: Threads) -> None:
     told: list[tuple[int, int]] = []
     views = list(stream_views(np.arange(10, 19), 4, flat, threads, lambda done, of: told.append((done, of))))
     assert torch.cat(views)[:, 0, 0, 0].tolist() == list(range(10, 19))
@@ -139,6 +153,6 @@ def test_streamed_views_are_in_order_and_progress_is_told(threads: int) -> None:
     assert len(list(stream_views(np.arange(3), 4, flat, threads))) == 1
 
 
-def test_one_thread_beside_a_network_on_the_cpu_and_several_beside_a_gpu() -> None:
-    assert loader_threads("cpu") == 1
-    assert 1 <= loader_threads("cuda") <= 16
+def test_all_cores_in_turns_with_a_network_on_the_cpu_and_several_ahead_of_a_gpu() -> None:
+    assert loader_threads("cpu") == Threads(os.cpu_count() or 1, ahead=False)
+    assert 1 <= loader_threads("cuda").number <= 16 and loader_threads("cuda").ahead

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from bestiary.model import Backbone, build_classifier
+from bestiary.model.arithmetic import best_device, best_precision, resolve_precision
 from bestiary.model.classifier import Classifier
-from bestiary.model.inference import best_device, best_precision, resolve_precision, run_network
+from bestiary.model.inference import run_network
 
 CPU = torch.device("cpu")
 

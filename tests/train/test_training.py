@@ -20,7 +20,7 @@ from bestiary.errors import BestiaryError, DataError, RunError
 from bestiary.model import build_classifier
 from bestiary.recipe import ScheduleOptions
 from bestiary.run import Run, read_oof
-from bestiary.train.head import SHRINKAGE, calibrate, fit_head
+from bestiary.train.head import SHRINKAGES, choose_shrinkage, fit_head
 from bestiary.train.optimiser import rate_at
 from bestiary.train.session import step_seed
 
@@ -199,17 +199,38 @@ def test_the_probes_head_is_scikit_learns_discriminant_analysis(classes: int) ->
     features = (rng.normal(size=(80, 1024)) + 0.1 * labels[:, None]).astype(np.float32)
     classifier = build_classifier("torchvision/shufflenet_v2_x0_5", classes, "none")
     fit_head(classifier, features, labels)
-    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE).fit(features, labels)
+    shrinkage, factor = choose_shrinkage(features, labels, classes)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(features, labels)
     with torch.no_grad():
         ours = classifier.head_layer(torch.from_numpy(features)).double().log_softmax(dim=1).numpy()
     # the same posteriors but for one factor on the log scale, which says how sure the head may be of new pictures
-    factor = calibrate(features, labels, classes)
     expected = log_softmax(reference.decision_function(features) * factor, axis=1) if classes > 2 else None
     if expected is None:
         logits = reference.decision_function(features) * factor
         expected = log_softmax(np.stack([-logits / 2, logits / 2], axis=1), axis=1)
     np.testing.assert_allclose(ours, expected, atol=1e-3)
     assert 0 < factor < 1
+
+
+def test_the_shrinkage_is_that_of_the_least_log_loss_on_pictures_kept_apart() -> None:
+    rng = np.random.default_rng(0)
+    chosen = []
+    for count in (40, 6000):  # few pictures need a simpler covariance than many
+        labels = rng.integers(0, 3, count)
+        stretch = np.geomspace(0.5, 1.5, 100)
+        features = (rng.normal(size=(count, 100)) * stretch + 0.3 * labels[:, None]).astype(np.float32)
+        shrinkage, _ = choose_shrinkage(features, labels, 3)
+        held = np.arange(count) % 5 == 0
+        losses = {}
+        for candidate in SHRINKAGES:
+            model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=candidate).fit(features[~held], labels[~held])
+            logits = model.decision_function(features[held])
+            factors = np.exp(np.linspace(-6, 2, 400))
+            at = [-log_softmax(logits * f, axis=1)[np.arange(held.sum()), labels[held]].mean() for f in factors]
+            losses[candidate] = min(at)
+        assert losses[shrinkage] <= min(losses.values()) + 1e-3
+        chosen.append(shrinkage)
+    assert chosen[0] > chosen[1]
 
 
 def test_the_probes_head_gives_a_class_that_it_has_not_seen_a_low_chance() -> None:

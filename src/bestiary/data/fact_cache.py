@@ -18,7 +18,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
-from bestiary.data.caches import cache_root
+from bestiary.caches import cache_root
 from bestiary.data.facts import THUMB, Facts, read_facts
 
 Progress = Callable[[int, int], None]  # (done, of)

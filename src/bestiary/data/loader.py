@@ -1,8 +1,12 @@
-"""Rows of pictures -> batches of views, made by threads ahead of the network.
+"""Rows of pictures -> batches of views, made by threads.
+
+Beside a GPU they are made ahead of the network. A network on the CPU has every core already: a thread that loads beside
+it takes turns with one of its own, for which the others wait. So there each batch is made when it is asked for, by all
+cores at once (benchmarks/bench_training.py).
 
 Decoding, resizing and copying release Python's lock, so threads keep up with a GPU, and nothing has to be pickled or
 survive a `spawn`. A view depends on (seed, fold, epoch, row) alone: batches are the same for any number of threads.
-Knows nothing of networks or devices.
+Knows nothing of networks.
 """
 
 import os
@@ -45,48 +49,79 @@ def split_batches(rows: Rows, size: int) -> list[Rows]:
     return batches
 
 
+class Threads(NamedTuple):
+    """Who makes batches: each thread one `ahead` of the consumer, or all threads together the one that is asked for."""
+
+    number: int
+    ahead: bool
+
+
 def load_batches(
-    batches: Sequence[Rows], view_of: Callable[[int], Pixels], threads: int, *, pin: bool = False
+    batches: Sequence[Rows], view_of: Callable[[int], Pixels], threads: Threads, *, pin: bool = False
 ) -> Iterator[Batch]:
-    """Make the batches in order, `threads` of them at a time and as many again ready and waiting.
+    """Make the batches in order.
 
     Args:
         batches: rows of each batch.
         view_of: row -> view, uint8 (size, size, 3); called from threads.
-        threads: number of threads; with 0 the batches are made when they are asked for.
+        threads: who makes them. Ahead, twice as many batches as there are threads are under way or ready.
         pin: keep views in page-locked memory, from which a GPU copies without waiting.
     """
-
-    def make(rows: Rows) -> Batch:
-        first = view_of(int(rows[0]))
-        views = torch.empty((len(rows), *first.shape), dtype=torch.uint8, pin_memory=pin)
-        array = views.numpy()
-        array[0] = first
-        for place, row in enumerate(rows[1:], 1):
-            array[place] = view_of(int(row))
-        return Batch(views, rows)
-
-    if threads == 0:
-        yield from map(make, batches)
-        return
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="bestiary-loader")
-    waiting: deque[Future[Batch]] = deque()
+    make = _ahead if threads.ahead else _when_asked
+    pool = ThreadPoolExecutor(threads.number, thread_name_prefix="bestiary-loader")
     try:
-        for rows in batches:
-            waiting.append(pool.submit(make, rows))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from make(pool, threads.number, _empty_batches(batches, view_of, pin), view_of)
     finally:  # also when the consumer stops early or an exception passes
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+_Empty = tuple[Batch, range]  # a batch and the places in it that are still to be filled
+
+
+def _empty_batches(batches: Sequence[Rows], view_of: Callable[[int], Pixels], pin: bool) -> Iterator[_Empty]:
+    first = view_of(int(batches[0][0])) if batches else np.empty(0, np.uint8)  # says how large all views are
+    for number, rows in enumerate(batches):
+        views = torch.empty((len(rows), *first.shape), dtype=torch.uint8, pin_memory=pin)
+        if number == 0:
+            views[0] = torch.from_numpy(np.ascontiguousarray(first))
+        yield Batch(views, rows), range(int(number == 0), len(rows))
+
+
+def _fill(batch: Batch, places: range, view_of: Callable[[int], Pixels]) -> Batch:
+    views = batch.views.numpy()
+    for place in places:
+        views[place] = view_of(int(batch.rows[place]))
+    return batch
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
+) -> Iterator[Batch]:
+    waiting: deque[Future[Batch]] = deque()
+    for batch, places in empty:
+        waiting.append(pool.submit(_fill, batch, places, view_of))
+        if len(waiting) > 2 * threads:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _when_asked(
+    pool: ThreadPoolExecutor, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
+) -> Iterator[Batch]:
+    for batch, places in empty:
+        step = max(1, len(places) // (4 * threads))  # several parts a thread, as one picture costs more than another
+        parts = [places[start : start + step] for start in range(0, len(places), step)]
+        for part in [pool.submit(_fill, batch, part, view_of) for part in parts]:
+            part.result()
+        yield batch
 
 
 def stream_views(
     rows: Rows,
     batch_size: int,
     view_of: Callable[[int], Pixels],
-    threads: int,
+    threads: Threads,
     tick: Callable[[int, int], None] | None = None,
 ) -> Iterator[torch.Tensor]:
     """The views of `rows` in order, uint8 (n, size, size, 3) a batch; `tick` is told (done, of) after each."""
@@ -109,6 +144,7 @@ def train_views(
     return view_of
 
 
-def loader_threads(device_type: str) -> int:
-    """Threads that make batches: one beside a network that runs on the CPU, up to 16 beside a GPU."""
-    return 1 if device_type == "cpu" else min(16, max(1, (os.cpu_count() or 2) - 1))
+def loader_threads(device_type: str) -> Threads:
+    """Who makes batches: all cores in turns with a network on the CPU, up to 16 threads ahead of one on a GPU."""
+    cores = os.cpu_count() or 1
+    return Threads(cores, ahead=False) if device_type == "cpu" else Threads(min(16, max(1, cores - 1)), ahead=True)

@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 
 from bestiary.atomic import atomic_path
-from bestiary.data.caches import cache_root
+from bestiary.caches import cache_root
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.views import shrink_to_side
 from bestiary.errors import PictureError

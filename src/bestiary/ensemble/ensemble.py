@@ -26,7 +26,8 @@ from bestiary.ensemble.calibration import Calibration
 from bestiary.ensemble.known import Known
 from bestiary.errors import ArgumentError, PictureError, RunError
 from bestiary.model import Classifier, load_member, memory_format
-from bestiary.model.inference import best_device, resolve_precision, run_network
+from bestiary.model.arithmetic import best_device, resolve_precision
+from bestiary.model.engine import Engine, build_network, kept_graph, mirrored
 from bestiary.run import FORMAT, Run
 
 BATCH = 32
@@ -61,9 +62,16 @@ class Ensemble:
         device: where to compute; by default the GPU if there is one.
         calibration: what out-of-fold predictions say of the members' confidence; None where that is not known.
         known: where they say that the known classes lie; None likewise.
+        engine: what runs the networks, see `bestiary.model.engine`.
+        graphs: for each member the file that keeps its graph for engines that need one.
 
     Attributes:
         classes_: class names, (classes,), in the order of `predict_proba`'s columns.
+        engine: what runs the networks, in words.
+        refused: why a faster engine was not taken, where one was tried; empty else.
+
+    Raises:
+        ArgumentError: the engine asked for cannot run the networks here.
     """
 
     def __init__(
@@ -78,6 +86,8 @@ class Ensemble:
         device: str | torch.device | None = None,
         calibration: Calibration | None = None,
         known: Known | None = None,
+        engine: Engine = "auto",
+        graphs: Sequence[Path | None] | None = None,
     ) -> None:
         self.device = torch.device(device) if device else best_device()
         self.members = [m.to(self.device).to(memory_format=memory_format(True)).eval() for m in members]
@@ -88,9 +98,18 @@ class Ensemble:
         self.precision = resolve_precision(precision, self.device)
         self.calibration = calibration
         self.known = known
+        built = [
+            build_network(member, view.size, self.device, self.precision, engine=engine, kept=graph)
+            for member, graph in zip(self.members, graphs or [None] * len(self.members), strict=True)
+        ]
+        self.engine = ", ".join(dict.fromkeys(b.engine for b in built))
+        self.refused = next((b.refused for b in built if b.refused), "")
+        self._networks = [mirrored(b.run) if mirror else b.run for b in built]
 
     @classmethod
-    def load(cls, run: str | Path | Run, device: str | torch.device | None = None) -> "Ensemble":
+    def load(
+        cls, run: str | Path | Run, device: str | torch.device | None = None, engine: Engine = "auto"
+    ) -> "Ensemble":
         """The ensemble of a run directory, with those members that are trained.
 
         Raises:
@@ -104,7 +123,8 @@ class Ensemble:
                 "update bestiary"
             )
         try:
-            members = [load_member(run.fold(int(m["fold"])).weights) for m in card["members"]]
+            files = [run.fold(int(m["fold"])).weights for m in card["members"]]
+            members = [load_member(file) for file in files]
             view, classes = EvalView(**card["view"]), [str(name) for name in card["classes"]]
             options = {key: card[key] for key in ("average", "mirror", "precision")}
             calibration = Calibration.read(card["calibration"]) if "calibration" in card else None
@@ -114,7 +134,18 @@ class Ensemble:
         for member in members:
             if member.head_layer.out_features != len(classes):
                 raise RunError(f"{run.path}: a member has {member.head_layer.out_features} outputs, not {len(classes)}")
-        return cls(members, classes, view, device=device, calibration=calibration, known=known, **options)
+        graphs = [kept_graph(file, view.size) for file in files]
+        return cls(
+            members,
+            classes,
+            view,
+            device=device,
+            engine=engine,
+            graphs=graphs,
+            calibration=calibration,
+            known=known,
+            **options,
+        )
 
     def predict_proba(self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.float64]:
         """Probabilities (pictures, classes), calibrated where the run is.
@@ -158,14 +189,11 @@ class Ensemble:
         done = 0
         batches = split_batches(np.arange(len(pictures)), BATCH)
         for batch in load_batches(batches, view_of, loader_threads(self.device.type)):
-            logits = np.stack([self._run(member, batch.views) for member in self.members])
+            logits = np.stack([run(batch.views) for run in self._networks])
             yield Scored(batch.rows, logits, {int(row): reasons[row] for row in batch.rows if row in reasons})
             done += len(batch.rows)
             if tick:
                 tick(done, len(pictures))
-
-    def _run(self, member: Classifier, views: torch.Tensor) -> NDArray[np.float32]:
-        return run_network(member, [views], self.device, self.precision, mirror=self.mirror)
 
 
 def assemble(run: Run) -> None:

@@ -106,7 +106,7 @@ def _looked(results: Results, mistakes: Rows, display: Display) -> list[dict[str
     spread = hits[np.sort(first)]
     even = np.unique(np.linspace(0, len(spread) - 1, LOOKED).astype(np.int64))[: len(spread)]
     chosen = np.concatenate([mistakes[:LOOKED], spread[even]])
-    ensemble = Ensemble.load(results.run)
+    ensemble = Ensemble.load(results.run, engine="torch")
     cards: dict[int, dict[str, Any]] = {}
     members = dict(
         zip([int(m["fold"]) for m in results.run.read_json("ensemble.json")["members"]], ensemble.members, strict=True)

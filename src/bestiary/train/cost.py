@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from bestiary.model.inference import best_device
+from bestiary.model.arithmetic import best_device
 from bestiary.run import FoldFiles, write_table
 
 COUNTERS = Path("/sys/class/powercap")  # Linux; often for the administrator only

@@ -16,18 +16,19 @@ from bestiary.data import folds as dealing
 from bestiary.data.audit import audit_pictures
 from bestiary.data.fixes import ACTIONS, apply_fixes, read_fixes
 from bestiary.data.listing import group_by_path, list_labelled, list_test
-from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.manifest import GROUP_KEYS, Manifest
 from bestiary.data.store import PictureStore, default_folder
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DataError
 from bestiary.model import build_classifier, memory_format
-from bestiary.model.inference import best_device, resolve_precision, run_network
+from bestiary.model.arithmetic import best_device, resolve_precision
 from bestiary.recipe import Recipe
 from bestiary.run import Run
 from bestiary.train.cost import measured
 from bestiary.train.loop import train_fold
+from bestiary.train.predicting import predict_rows
 from bestiary.train.task import TrainingSet, store_side
+from bestiary.train.trial import settle_arithmetic
 
 
 def begin_run(
@@ -129,11 +130,13 @@ def train_folds(run: Run, numbers: list[int], display: Display) -> None:
     store = _open_store(data, display) if recipe.data.store else None
     data = replace(data, store=store)
     features = _features_once(data, display)
+    views = recipe.train.epochs * sum(len(data.rows(fold)[0]) for fold in run.folds)
+    arithmetic = settle_arithmetic(run, views, len(data.classes), display)
     try:
         with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
             for number in waiting:
                 with run.fold(number).lock(), measured(run.fold(number)):
-                    train_fold(data, number, run.fold(number), features, live)
+                    train_fold(data, number, run.fold(number), features, arithmetic, live)
     finally:
         if store:
             store.close()
@@ -183,16 +186,9 @@ def _frozen_features(data: TrainingSet, display: Display) -> NDArray[np.float32]
     classifier = build_classifier(
         recipe.model.backbone, len(data.classes), recipe.model.weights, recipe.model.normalise
     )
-    classifier.to(device).to(memory_format=memory_format(recipe.train.channels_last)).eval()
-    view_of = data.eval_view_of(classifier.interpolation)
-    rows, threads = np.arange(len(data.paths)), loader_threads(device.type)
+    classifier.to(device).to(memory_format=memory_format(True)).eval()
+    precision = resolve_precision(recipe.train.precision, device)
     with display.counter("Features for the head") as tick:
-        return run_network(
-            classifier,
-            stream_views(rows, recipe.train.batch_size, view_of, threads, tick),
-            device,
-            resolve_precision(recipe.train.precision, device),
-            channels_last=recipe.train.channels_last,
-            mirror=recipe.predict.mirror,
-            output=classifier.features,
+        return predict_rows(
+            data, classifier, np.arange(len(data.paths)), device, precision, output="features", tick=tick
         )

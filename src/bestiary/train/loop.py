@@ -8,10 +8,8 @@ nothing of other folds.
 import time
 from dataclasses import asdict
 
-import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from bestiary.data.draws import generator
@@ -21,23 +19,31 @@ from bestiary.data.loader import (
     load_batches,
     loader_threads,
     split_batches,
-    stream_views,
     train_views,
 )
 from bestiary.data.mixing import Mixing
-from bestiary.data.views import TrainView
+from bestiary.data.views import EvalView, TrainView
 from bestiary.display import TrainingDisplay
-from bestiary.model import Classifier, load_member, save_member
-from bestiary.model.inference import Logits, run_network
+from bestiary.model import load_member, memory_format, save_member
+from bestiary.model.arithmetic import Arithmetic
+from bestiary.model.engine import kept_graph
 from bestiary.run import FoldFiles, write_oof, write_table
 from bestiary.train.checkpoint import EpochRecord, save_state
 from bestiary.train.loss import build_loss
 from bestiary.train.optimiser import rate_at, set_learning_rate
+from bestiary.train.predicting import predict_rows
 from bestiary.train.session import Features, Session, set_training_mode, start_session, step_seed
 from bestiary.train.task import TrainingSet
 
 
-def train_fold(data: TrainingSet, fold: int, files: FoldFiles, features: Features, display: TrainingDisplay) -> None:
+def train_fold(
+    data: TrainingSet,
+    fold: int,
+    files: FoldFiles,
+    features: Features,
+    arithmetic: Arithmetic,
+    display: TrainingDisplay,
+) -> None:
     """Train one fold, or go on with it after its last whole epoch; then predict its held-out part.
 
     Args:
@@ -45,11 +51,12 @@ def train_fold(data: TrainingSet, fold: int, files: FoldFiles, features: Feature
         fold: number of the fold that is held out.
         files: where the results go.
         features: gives the frozen features of every picture, where the recipe's head starts from a probe.
+        arithmetic: how the network is computed.
         display: told of every step and epoch.
     """
     recipe, seed = data.recipe, data.recipe.train.seed
     train_rows, held_rows = data.rows(fold)
-    session = start_session(data, fold, files, features)
+    session = start_session(data, fold, files, features, arithmetic)
     classifier, optimiser, accelerator = session.classifier, session.optimiser, session.accelerator
     loss_of = build_loss(recipe.loss)
     view = TrainView.of(recipe.view)
@@ -72,7 +79,7 @@ def train_fold(data: TrainingSet, fold: int, files: FoldFiles, features: Feature
             images = classifier.prepare(batch.views.to(session.device, non_blocking=True))
             targets = targets_of[batch.rows].to(session.device, non_blocking=True)
             images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
-            loss = loss_of(session.network(images.contiguous(memory_format=session.memory_format)), targets)
+            loss = loss_of(session.network(images.contiguous(memory_format=arithmetic.memory_format)), targets)
             accelerator.backward(loss)
             optimiser.step()
             optimiser.zero_grad()
@@ -108,7 +115,8 @@ def score_held_out(data: TrainingSet, session: Session, rows: Rows, *, last: boo
     """Mean cross-entropy and accuracy on the held-out part, where this epoch is scored at all."""
     if not (last or data.recipe.train.keep_best):
         return None, None
-    logits = torch.from_numpy(predict_rows(data, session, session.classifier, rows))
+    precision = session.arithmetic.precision
+    logits = torch.from_numpy(predict_rows(data, session.classifier, rows, session.device, precision))
     labels = torch.from_numpy(data.labels[rows])
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
     return functional.cross_entropy(logits, labels).item(), accuracy
@@ -116,8 +124,10 @@ def score_held_out(data: TrainingSet, session: Session, rows: Rows, *, last: boo
 
 def keep_oof(data: TrainingSet, session: Session, rows: Rows, files: FoldFiles) -> None:
     """Predict the held-out part with the member as it will be used, and keep the logits."""
-    member = load_member(files.weights).to(session.device)
-    logits = predict_rows(data, session, member.to(memory_format=session.memory_format), rows)
+    member = load_member(files.weights).to(session.device).to(memory_format=memory_format(True))
+    precision = session.arithmetic.precision
+    graph = kept_graph(files.weights, EvalView.of(data.recipe.view, member.interpolation).size)
+    logits = predict_rows(data, member, rows, session.device, precision, kept=graph)
     table = pl.DataFrame(
         {
             "path": [data.paths[row] for row in rows],
@@ -126,17 +136,3 @@ def keep_oof(data: TrainingSet, session: Session, rows: Rows, files: FoldFiles) 
         }
     )
     write_oof(files, table, data.classes)
-
-
-def predict_rows(data: TrainingSet, session: Session, classifier: Classifier, rows: NDArray[np.int64]) -> Logits:
-    """Logits (rows, classes) of the evaluation views of `rows`, computed as prediction computes them."""
-    classifier.eval()
-    view_of = data.eval_view_of(classifier.interpolation)
-    return run_network(
-        classifier,
-        stream_views(rows, data.recipe.train.batch_size, view_of, loader_threads(session.device.type)),
-        session.device,
-        session.precision,
-        channels_last=data.recipe.train.channels_last,
-        mirror=data.recipe.predict.mirror,
-    )

@@ -14,8 +14,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bestiary.data.draws import generator
 from bestiary.errors import RecipeError
-from bestiary.model import Classifier, build_classifier, memory_format
-from bestiary.model.inference import Precision, best_device, resolve_precision
+from bestiary.model import Classifier, build_classifier
+from bestiary.model.arithmetic import Arithmetic
 from bestiary.recipe import ModelOptions
 from bestiary.run import FoldFiles
 from bestiary.train.checkpoint import Progress, load_state
@@ -33,10 +33,9 @@ class Session:
     Attributes:
         accelerator: of the Accelerate library: device, mixed precision, trackers.
         classifier: the network with its normalisation.
-        network: the same, as the accelerator wraps it.
+        network: the same, as the accelerator wraps it and compiled where that pays.
         optimiser: as the accelerator wraps it.
-        precision: arithmetic of the network.
-        memory_format: channels last, or contiguous.
+        arithmetic: how the network is computed.
         progress: epochs done and the best of them.
     """
 
@@ -44,8 +43,7 @@ class Session:
     classifier: Classifier
     network: nn.Module
     optimiser: torch.optim.Optimizer
-    precision: Precision
-    memory_format: torch.memory_format
+    arithmetic: Arithmetic
     progress: Progress
 
     @property
@@ -60,10 +58,11 @@ class Session:
         return scaler.state_dict() if scaler is not None else {}
 
 
-def start_session(data: TrainingSet, fold: int, files: FoldFiles, features: Features) -> Session:
+def start_session(
+    data: TrainingSet, fold: int, files: FoldFiles, features: Features, arithmetic: Arithmetic
+) -> Session:
     """Build everything for one fold and fill it from the last checkpoint, if there is one."""
-    recipe = data.recipe
-    precision = resolve_precision(recipe.train.precision, best_device())
+    recipe, precision = data.recipe, arithmetic.precision
     # Accelerate keeps one precision for the whole process; folds and runs of one process may differ in it.
     AcceleratorState._reset_state()
     accelerator = Accelerator(
@@ -84,15 +83,16 @@ def start_session(data: TrainingSet, fold: int, files: FoldFiles, features: Feat
         train_rows, _ = data.rows(fold)
         fit_head(classifier, features()[train_rows], data.labels[train_rows])
     freeze(classifier, recipe.model)
-    layout = memory_format(recipe.train.channels_last)
-    classifier.to(memory_format=layout)
+    classifier.to(memory_format=arithmetic.memory_format)
     network, optimiser = accelerator.prepare(classifier, build_optimiser(classifier, recipe.optimiser))
     progress = Progress()
     if resumed:
         progress, scaler = load_state(files.state, classifier, optimiser)
         if accelerator.scaler is not None and scaler:
             accelerator.scaler.load_state_dict(scaler)
-    return Session(accelerator, classifier, network, optimiser, precision, layout, progress)
+    if arithmetic.compiled:
+        network = torch.compile(network)  # the classifier shares its parameters, and is not compiled for predicting
+    return Session(accelerator, classifier, network, optimiser, arithmetic, progress)
 
 
 def freeze(classifier: Classifier, options: ModelOptions) -> None:

@@ -12,7 +12,7 @@ from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.loader import Rows
 from bestiary.data.manifest import natural_classes
 from bestiary.data.store import PictureStore, load_shrunk
-from bestiary.data.views import EvalView, Interpolation
+from bestiary.data.views import EvalView
 from bestiary.errors import DataError, PictureError
 from bestiary.recipe import Recipe
 
@@ -72,9 +72,8 @@ class TrainingSet:
             return kept
         return self._named(row, lambda path: load_shrunk(path, store_side(self.recipe)))
 
-    def eval_view_of(self, interpolation: Interpolation) -> Callable[[int], Pixels]:
+    def eval_view_of(self, view: EvalView) -> Callable[[int], Pixels]:
         """The function row -> evaluation view, taken from the original as prediction does."""
-        view = EvalView.of(self.recipe.view, interpolation)
         return lambda row: self._named(row, lambda path: view(decode(read_picture(path), min_side=view.min_side)))
 
     def _named(self, row: int, load: Callable[[Path], Pixels]) -> Pixels:

@@ -1,0 +1,57 @@
+"""Claim: on the same work bestiary trains faster than timm, torchvision's references, Ultralytics and fastai.
+
+From the same JPEGs of 500 x 375, each peer (a) as its documentation says to run it and (b) with its fastest documented
+flags; what that means for each is said at the top of its file in contenders/. bestiary does all that recipe `paper`
+asks for (rotation, MixUp or CutMix on every batch, AdamW); what a peer leaves out of that is to its advantage. Bars:
+(a) at least 1.5 times the best; (b) at least 1.0 times the best for resnext50@224 and 1.2 times for resnet18@64.
+
+    pip install 'bestiary[bench]'
+    python benchmarks/bench_peers.py [DATA] [--work resnet18@64 ...] [--flags documented fastest] [--peers timm ...]
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from paired import Contender, compare, machine, report, spread
+from workload import WORKS, lay_out
+
+PEERS = ("timm", "torchvision", "ultralytics", "fastai")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn")
+    parser.add_argument("--work", nargs="+", default=["resnext50@224", "resnet18@64"], choices=WORKS)
+    parser.add_argument("--flags", nargs="+", default=["documented", "fastest"], help="also fastest-pure, for timm")
+    parser.add_argument("--peers", nargs="+", default=PEERS, choices=PEERS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pictures", type=int, help="pictures an epoch")
+    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the peers' loaders, with fastest flags")
+    parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers")
+    asked = parser.parse_args()
+    print(machine())
+    for name in asked.work:
+        for flags in asked.flags:
+            work = WORKS[name]
+            pictures = asked.pictures or work.pictures
+            with tempfile.TemporaryDirectory() as scratch:
+                place = Path(scratch)
+                classes = lay_out(asked.data, place / "data", pictures)
+                job = {**work._asdict(), "pictures": pictures, "classes": classes, "data": str(place / "data")}
+                job |= {"scratch": scratch, "variant": flags, "workers": asked.workers}
+                ours = Contender("bestiary", "contenders.with_bestiary", job)
+                peers = [Contender(p, f"contenders.with_{p}", job, asked.peer_python) for p in asked.peers]
+                print(f"\n{name}, batch {work.batch}, {pictures} pictures an epoch, peers with {flags} flags")
+                speeds = compare([ours, *peers], asked.rounds, place / "log")
+            report(speeds)
+            best = max(asked.peers, key=lambda peer: statistics.median(speeds[peer]))
+            ratios = [a / b for a, b in zip(speeds["bestiary"], speeds[best], strict=True)]
+            print(f"against the best, {best}: {spread(ratios)}")
+
+
+if __name__ == "__main__":
+    main()

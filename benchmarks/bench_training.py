@@ -1,0 +1,46 @@
+"""Claim: real training costs what its arithmetic costs, and leaves the described system's loop behind.
+
+bestiary trains from a folder of JPEGs of 500 x 375 (recipe `paper`, from its second epoch on, when its store is filled)
+in turns with (a) the same network, precision and layout on one batch that never leaves memory, and (b) the described
+system's loop: Pillow, torchvision's transforms, DataLoader, float32, NCHW. Bars: at least 0.95 of (a) for both; at
+least 2.5 times (b) for resnext50@224 and 2 times for resnet18@128.
+
+    python benchmarks/bench_training.py [DATA] [--work resnext50@224 ...] [--rounds 5] [--against compute described]
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from paired import Contender, compare, machine, report
+from workload import WORKS, lay_out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn")
+    parser.add_argument("--work", nargs="+", default=["resnext50@224", "resnet18@128"], choices=WORKS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pictures", type=int, help="pictures an epoch")
+    parser.add_argument("--against", nargs="+", default=["compute", "described"], choices=["compute", "described"])
+    parser.add_argument("--workers", type=int, default=2, help="of the described loop's DataLoader")
+    asked = parser.parse_args()
+    print(machine())
+    for name in asked.work:
+        work = WORKS[name]
+        pictures = asked.pictures or work.pictures
+        with tempfile.TemporaryDirectory() as scratch:
+            place = Path(scratch)
+            classes = lay_out(asked.data, place / "data", pictures)
+            job = {**work._asdict(), "pictures": pictures, "classes": classes, "data": str(place / "data")}
+            others = {
+                "compute": Contender("compute only", "contenders.compute_only", job),
+                "described": Contender("described loop", "contenders.described", {**job, "workers": asked.workers}),
+            }
+            ours = Contender("bestiary", "contenders.with_bestiary", {**job, "scratch": scratch})
+            print(f"\n{name}, batch {work.batch}, {pictures} pictures an epoch, {classes} classes")
+            report(compare([ours, *(others[key] for key in asked.against)], asked.rounds, place / "log"))
+
+
+if __name__ == "__main__":
+    main()

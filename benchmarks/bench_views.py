@@ -1,0 +1,107 @@
+"""Claim: a core makes training views several times as fast as torchvision v2 makes them.
+
+JPEGs of 500 x 375 become batches of 32 normalised float tensors at 224 pixels: mirror, rotation by up to 15 degrees,
+random resized crop. In one thread each, in turns: (a) Pillow and torchvision v2; bestiary (b) from the JPEG and (c)
+from its store of decoded pictures. Bars: (b) at least 2.8 times (a), (c) at least 7 times.
+
+torchvision's own order of these transforms is kept in (a); with --crop-first it crops before it turns, which is less
+work and another view. (b) and (c) normalise the batch as training does.
+
+    python benchmarks/bench_views.py [DATA] [--pictures 256] [--rounds 7] [--size 224] [--crop-first]
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from bestiary.data.decode import Pixels
+from bestiary.data.loader import split_batches, train_views
+from bestiary.data.store import PictureStore, load_shrunk
+from bestiary.data.views import TrainView
+from bestiary.model import build_classifier
+from bestiary.recipe import load_recipe
+from paired import machine, report
+from workload import HEIGHT, WIDTH, lay_out
+
+BATCH = 32
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def reference(size: int, crop_first: bool) -> v2.Compose:
+    flip, turn, crop = v2.RandomHorizontalFlip(), v2.RandomRotation(15), v2.RandomResizedCrop(size, antialias=True)
+    geometry = [crop, flip, turn] if crop_first else [flip, turn, crop]
+    return v2.Compose([*geometry, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn")
+    parser.add_argument("--pictures", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--crop-first", action="store_true")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    print(machine())
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        lay_out(asked.data, place / "data", asked.pictures)
+        files = sorted(place.glob("data/train/*/*"))
+        print(f"{len(files)} JPEGs of {WIDTH} x {HEIGHT}, views of {asked.size}, one thread")
+        ways = contenders(files, place, asked.size, asked.crop_first)
+        speeds: dict[str, list[float]] = {name: [] for name in ways}
+        for turn in range(asked.rounds + 1):
+            for name, make in ways.items():
+                started = time.perf_counter()
+                make(turn)
+                if turn:  # the first warms up
+                    speeds[name].append(len(files) / (time.perf_counter() - started))
+    first, *others = speeds
+    for name in others:
+        report({name: speeds[name], first: speeds[first]})
+
+
+def contenders(files: list[Path], place: Path, size: int, crop_first: bool) -> dict[str, Callable[[int], None]]:
+    """name -> function that makes the views of one epoch."""
+    recipe = load_recipe("paper", [f"view.size={size}"])
+    side, view = round(1.5 * size), TrainView.of(recipe.view)
+    store = PictureStore(place / "store", side)
+    store.fill([(file.name, file) for file in files], [(HEIGHT, WIDTH)] * len(files), 1 << 40)
+    prepare = build_classifier("torchvision/resnet18", 2, "none").prepare
+    rows = torch.arange(len(files)).numpy()
+
+    def from_store(row: int) -> Pixels:
+        pixels = store.get(files[row].name)
+        assert pixels is not None
+        return pixels
+
+    def ours(pixels_of: Callable[[int], Pixels]) -> Callable[[int], None]:
+        def epoch(number: int) -> None:
+            view_of = train_views(pixels_of, view, 0, 0, number)
+            for batch in split_batches(rows, BATCH):
+                prepare(torch.stack([torch.from_numpy(view_of(int(row)).copy()) for row in batch]))
+
+        return epoch
+
+    transform = reference(size, crop_first)
+
+    def theirs(number: int) -> None:
+        torch.manual_seed(number)
+        for batch in split_batches(rows, BATCH):
+            torch.stack([transform(Image.open(files[row]).convert("RGB")) for row in batch])
+
+    return {
+        "torchvision v2": theirs,
+        "bestiary, from JPEG": ours(lambda row: load_shrunk(files[row], side)),
+        "bestiary, from store": ours(from_store),
+    }
+
+
+if __name__ == "__main__":
+    main()

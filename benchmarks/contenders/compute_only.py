@@ -1,0 +1,38 @@
+"""The arithmetic alone: one batch that is there from the start, forward, loss, backward, AdamW; nothing is loaded.
+
+Precision and layout are those that the first contender has told.
+"""
+
+import torch
+import torchvision
+from torch.nn import functional
+
+from paired import Worker
+
+
+def main() -> None:
+    worker = Worker()
+    job, first = worker.job, worker.job["first"]
+    torch.manual_seed(0)
+    layout = getattr(torch, first["memory_format"])
+    network = torchvision.models.get_model(job["network"], num_classes=job["classes"]).to(memory_format=layout).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    images = torch.rand(job["batch"], 3, job["size"], job["size"]).contiguous(memory_format=layout)
+    targets = torch.rand(job["batch"], job["classes"]).softmax(dim=1)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(first["precision"])
+
+    def epoch(limit: int | None) -> int:
+        steps = limit or job["pictures"] // job["batch"]
+        for _ in range(steps):
+            with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+                loss = functional.cross_entropy(network(images), targets)
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+        return steps * job["batch"]
+
+    worker.serve(epoch)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""bestiary's own prediction of a folder by all members of a run, as its verb does it, the run being loaded already."""
+
+import time
+from pathlib import Path
+
+import bestiary
+from bestiary.display import Display
+from bestiary.ensemble import predict_folder
+from paired import Worker
+
+
+def main() -> None:
+    worker = Worker()
+    job = worker.job
+    started = time.perf_counter()
+    ensemble = bestiary.load(job["run"])
+    loaded = time.perf_counter() - started
+
+    def predict(folder: str) -> int:
+        out = Path(job["scratch"]) / f"{Path(folder).name}-bestiary.csv"
+        return predict_folder(ensemble, Path(folder), out, "logits", "full", Display(quiet=True)).table.height
+
+    turns = iter(job["folders"])
+    predict(next(turns))
+    worker.ready(load=round(loaded, 2), precision=str(ensemble.precision))
+    while True:
+        worker.wait()
+        started = time.perf_counter()
+        count = predict(next(turns))
+        worker.answer(count / (time.perf_counter() - started))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""The described system's test loop: picture by picture, Pillow, resized and moved for each of five float32 networks.
+
+A picture is decoded once for all of them; their logits are averaged.
+"""
+
+import csv
+import time
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torchvision import transforms
+
+from bestiary.model import load_member
+from paired import Worker
+
+
+def main() -> None:
+    worker = Worker()
+    job = worker.job
+    members = [load_member(file) for file in sorted(Path(job["run"]).glob("fold-*/weights.safetensors"))]
+    networks = [member.network.eval() for member in members]
+    views = [
+        transforms.Compose(
+            [
+                transforms.Resize((job["size"], job["size"])),
+                transforms.ToTensor(),
+                transforms.Normalize(member.mean.flatten().tolist(), member.std.flatten().tolist()),
+            ]
+        )
+        for member in members
+    ]
+    classes = job["classes"]
+
+    @torch.no_grad()
+    def predict(folder: str) -> int:
+        rows = []
+        for file in sorted(Path(folder).rglob("*.jpg")):
+            picture = Image.open(file).convert("RGB")
+            logits = sum(network(view(picture).unsqueeze(0)) for network, view in zip(networks, views, strict=True))
+            rows.append((str(file.relative_to(folder)), classes[int(logits.argmax())]))
+        with (Path(job["scratch"]) / f"{Path(folder).name}-described.csv").open("w", newline="") as out:
+            csv.writer(out).writerows([("path", "label"), *rows])
+        return len(rows)
+
+    turns = iter(job["folders"])
+    predict(next(turns))
+    worker.ready(members=len(members))
+    while True:
+        worker.wait()
+        started = time.perf_counter()
+        count = predict(next(turns))
+        worker.answer(count / (time.perf_counter() - started))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""fastai's Learner on its ImageDataLoaders, held up at the start of each epoch by a callback.
+
+documented: as its vision tutorial trains (pictures resized to 460, then augmented in batches to the size of the view,
+Adam, as many workers as cores). fastest: its RandomResizedCrop and flip on each picture and nothing else, and
+``ChannelsLast``. Its mixed precision is CUDA's and changes nothing on a CPU.
+"""
+
+import time
+from pathlib import Path
+
+import fastai
+import torch
+import torchvision
+from fastai.callback.channelslast import ChannelsLast
+from fastai.callback.core import Callback, CancelValidException
+from fastai.vision.all import (
+    FlipItem,
+    ImageDataLoaders,
+    Learner,
+    Normalize,
+    RandomResizedCrop,
+    Resize,
+    aug_transforms,
+    imagenet_stats,
+)
+
+from paired import Worker
+
+
+class TakesTurns(Callback):
+    """Waits before an epoch's first batch is loaded, answers after its last step; nothing is validated."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker, self.begun = worker, False
+
+    def before_train(self) -> None:
+        if self.begun:
+            self.worker.wait()
+        self.started = time.perf_counter()
+
+    def after_train(self) -> None:
+        if self.begun:
+            self.worker.answer(self.dls.train.n / (time.perf_counter() - self.started))
+        else:
+            self.worker.ready(fastai=fastai.__version__)
+        self.begun = True
+
+    def before_validate(self) -> None:
+        raise CancelValidException
+
+
+def main() -> None:
+    worker = Worker()
+    job, fast = worker.job, worker.job["variant"] == "fastest"
+    torch.manual_seed(0)
+    normalise = Normalize.from_stats(*imagenet_stats)
+    if fast:
+        views = {"item_tfms": [RandomResizedCrop(job["size"]), FlipItem()], "batch_tfms": [normalise]}
+    else:
+        views = {"item_tfms": Resize(460), "batch_tfms": [*aug_transforms(size=job["size"]), normalise]}
+    loaders = ImageDataLoaders.from_folder(
+        Path(job["data"]), train="train", valid="val", bs=job["batch"], device=torch.device("cpu"), **views
+    )
+    network = torchvision.models.get_model(job["network"], num_classes=job["classes"])
+    learner = Learner(loaders, network, cbs=[TakesTurns(worker), *([ChannelsLast()] if fast else [])])
+    with learner.no_bar(), learner.no_logging():
+        learner.fit(10_000, 1e-4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Contenders, each in a process of its own, take turns -> speeds of the same minutes, and their ratios.
+
+A worker imports, builds and warms up once, says so, and sleeps until it is told to train one epoch; it answers with
+pictures a second. The parent goes round: A B C A B C ... Machines are shared, so only ratios within a round are
+results. The protocol is a line of JSON each way. Knows nothing of networks or pictures.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NoReturn
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way of doing the work.
+
+    Attributes:
+        name: as it is printed.
+        module: of this folder, run as ``python -m``; it reads its job with `Worker`.
+        job: what it is to do; `compare` adds ``first``, the facts that the first contender told when it was ready.
+        python: interpreter that has what the module imports.
+    """
+
+    name: str
+    module: str
+    job: dict[str, Any] = field(default_factory=dict)
+    python: str = sys.executable
+
+
+class Worker:
+    """A contender's side of the protocol; whatever else it prints goes to standard error."""
+
+    def __init__(self) -> None:
+        self.job: dict[str, Any] = json.loads(sys.argv[1])
+        self._answers = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)
+        self._idle_since: float | None = None
+
+    def ready(self, **facts: Any) -> None:
+        """Say that everything is built and warm."""
+        self._tell(facts)
+
+    def wait(self) -> None:
+        """Sleep until it is this contender's turn; ends the process when there is no further turn."""
+        slept = time.process_time()
+        if not sys.stdin.readline():
+            self.leave()
+        self._idle = time.process_time() - slept
+
+    def answer(self, speed: float) -> None:
+        """Give the pictures a second of the turn that has ended."""
+        self._tell({"speed": speed, "idle": self._idle})
+
+    def leave(self) -> NoReturn:
+        """End at once: what an unfinished training would still do at its end is of no interest."""
+        sys.stderr.flush()
+        os._exit(0)
+
+    def serve(self, epoch: Callable[[int | None], int], **facts: Any) -> None:
+        """Time `epoch`, which trains on so many batches at most and gives the number of pictures."""
+        epoch(2)
+        self.ready(**facts)
+        while True:
+            self.wait()
+            started = time.perf_counter()
+            pictures = epoch(None)
+            self.answer(pictures / (time.perf_counter() - started))
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        print(json.dumps(message), file=self._answers, flush=True)
+
+
+def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str, list[float]]:
+    """Let the contenders take turns and give each one's pictures a second, a figure a round.
+
+    Raises:
+        SystemExit: a contender has failed; the end of what it wrote is shown.
+    """
+    workers: list[tuple[Contender, subprocess.Popen[str]]] = []
+    first: dict[str, Any] = {}
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    with log.open("a+") as errors:
+        try:
+            for contender in contenders:
+                command = [contender.python, "-m", contender.module, json.dumps({**contender.job, "first": first})]
+                environment = {**os.environ, "PYTHONPATH": path}
+                pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+                workers.append((contender, subprocess.Popen(command, env=environment, text=True, **pipes)))
+                facts = _listen(*workers[-1], log)
+                first = first or facts
+                print(f"ready: {contender.name} {facts or ''}", file=sys.stderr)
+            speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+            for number in range(rounds):
+                for contender, process in workers:
+                    assert process.stdin
+                    print("go", file=process.stdin, flush=True)
+                    said = _listen(contender, process, log)
+                    speeds[contender.name].append(said["speed"])
+                    note = f" (used {said['idle']:.1f} s of CPU while it waited)" if said["idle"] > 0.1 else ""
+                    print(f"round {number + 1}: {contender.name} {said['speed']:.2f}/s{note}", file=sys.stderr)
+        finally:
+            for _, process in workers:
+                assert process.stdin
+                process.stdin.close()
+            for _, process in workers:
+                process.wait()
+    return speeds
+
+
+def _listen(contender: Contender, process: "subprocess.Popen[str]", log: Path) -> dict[str, Any]:
+    assert process.stdout
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit(f"{contender.name} has failed:\n" + "\n".join(log.read_text().splitlines()[-15:]))
+    return dict(json.loads(line))
+
+
+def report(speeds: dict[str, list[float]]) -> None:
+    """Print each contender's median speed, and how many times as fast the first is: median, least and most."""
+    (name, ours), *others = speeds.items()
+    width = max(map(len, speeds))
+    print(f"{name:{width}}  {spread(ours)} pictures/s, n = {len(ours)}")
+    for other, theirs in others:
+        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+        print(f"{other:{width}}  {spread(theirs)} pictures/s; {name} is {spread(ratios)} times as fast")
+
+
+def spread(values: Sequence[float]) -> str:
+    """Median, least and most."""
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def machine() -> str:
+    """The machine and the versions that matter, in a line."""
+    import torch
+
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    bf16 = "with" if torch.cpu.get_capabilities().get("avx512_bf16") else "without"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm"))
+    return (
+        f"{os.cpu_count()} cores of {model} {bf16} AVX-512 bf16, {gpu}; Python {platform.python_version()}, {libraries}"
+    )

@@ -1,0 +1,73 @@
+"""The work that contenders are compared on: networks, sizes, and JPEGs of 500 x 375 in class folders."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from bestiary.data.beasts import draw_sample
+from bestiary.data.decode import decode, read_picture
+from bestiary.data.draws import generator
+from bestiary.data.listing import list_labelled
+
+WIDTH, HEIGHT, QUALITY = 500, 375, 90
+
+
+class Work(NamedTuple):
+    """A network and its input; `pictures` is what an epoch takes unless asked otherwise."""
+
+    network: str
+    size: int
+    batch: int
+    pictures: int
+
+
+WORKS = {
+    "resnext50@224": Work("resnext50_32x4d", 224, 16, 64),
+    "resnet18@128": Work("resnet18", 128, 64, 640),
+    "resnet18@64": Work("resnet18", 64, 64, 1280),
+}
+
+
+def lay_out(source: Path | None, goal: Path, pictures: int) -> int:
+    """Fill `goal`/train with so many JPEGs of 500 x 375 in class folders, and `goal`/val with one more of each class.
+
+    Args:
+        source: labelled photographs to enlarge or shrink; drawn beasts where there is no such folder.
+        goal: new folder.
+        pictures: number of pictures in train; short sources are gone through again, mirrored, then turned.
+
+    Returns:
+        the number of classes.
+    """
+    if source is None or not source.is_dir():
+        source = goal / "drawn"
+        draw_sample(source, species=20, per_species=max(10, -(-pictures // 20) + 1), size=500)
+    table = list_labelled(source).table.select("path", "label")
+    order = generator(0, "benchmark").permutation(table.height)
+    known: dict[str, list[str]] = {}
+    for row in order:
+        path, label = table.row(int(row))
+        known.setdefault(label, []).append(path)
+    for label in known:
+        _write(source / known[label].pop(), goal / "val" / label, 0, 0)
+    turns = [
+        (label, path)
+        for place in range(max(map(len, known.values())))
+        for label, paths in known.items()
+        for path in paths[place : place + 1]
+    ]
+    for number in range(pictures):
+        label, path = turns[number % len(turns)]
+        _write(source / path, goal / "train" / label, number, number // len(turns))
+    return len(known)
+
+
+def _write(source: Path, folder: Path, number: int, again: int) -> None:
+    pixels = decode(read_picture(source))
+    pixels = np.rot90(pixels[:, ::-1] if again % 2 else pixels, again // 2)
+    resized = cv2.resize(np.ascontiguousarray(pixels), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{number:06d}.jpg"
+    cv2.imwrite(str(file), resized[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])

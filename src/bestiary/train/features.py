@@ -1,0 +1,106 @@
+"""Pictures -> what the frozen pretrained network makes of them, computed once and kept in the user's cache.
+
+The pretrained network has seen no label of a run, so its features leak nothing from fold to fold: all folds, and all
+runs with the same network and view, share them. They are kept by the pictures' digests. Knows nothing of heads.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from bestiary.atomic import atomic_path
+from bestiary.caches import cache_root
+from bestiary.data.views import EvalView
+from bestiary.display import Display
+from bestiary.errors import BestiaryError
+from bestiary.model import Classifier, build_classifier, memory_format
+from bestiary.model.arithmetic import best_device, resolve_precision
+from bestiary.train.predicting import predict_rows
+from bestiary.train.task import TrainingSet
+
+Features = NDArray[np.float32]  # (pictures, features)
+KEPT_BYTES = 4_000_000_000  # of features in the cache folder; those used longest ago go first
+
+
+def frozen_features(data: TrainingSet, display: Display) -> Features:
+    """Features (pictures, features) of every picture of `data`, from the cache where it has them.
+
+    Raises:
+        DataError: a picture has vanished.
+        WeightsError: the backbone or its weights are not to be had.
+    """
+    recipe, device = data.recipe, best_device()
+    model = recipe.model
+    classifier = build_classifier(model.backbone, 1, model.weights, model.normalise)
+    precision = resolve_precision(recipe.train.precision, device)
+    view = EvalView.of(recipe.view, classifier.interpolation)
+    key = [network_digest(classifier), asdict(view), recipe.predict.mirror, precision, device.type]
+    kept = _FeatureCache(hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32])
+    known = kept.read(set(data.digests))
+    rows = np.array([row for row, digest in enumerate(data.digests) if digest not in known], np.int64)
+    if len(rows):
+        classifier.to(device).to(memory_format=memory_format(True)).eval()
+        with display.counter("Features of the frozen network") as tick:
+            fresh = predict_rows(data, classifier, rows, device, precision, output="features", tick=tick)
+        new = {data.digests[row]: features for row, features in zip(rows, fresh, strict=True)}
+        kept.add(new)
+        known |= new
+    return np.stack([known[digest] for digest in data.digests])
+
+
+def network_digest(classifier: Classifier) -> str:
+    """SHA-256 of everything in `classifier` but its last layer, whose start is random."""
+    digest = hashlib.sha256(classifier.name.encode())
+    for name, tensor in sorted(classifier.state_dict().items()):
+        if not name.startswith(f"network.{classifier.head}."):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class _FeatureCache:
+    """Features of one network and view, by the digests of pictures; a table for each time that some were added."""
+
+    def __init__(self, key: str) -> None:
+        self.folder = cache_root() / "features" / key
+
+    def read(self, wanted: set[str]) -> dict[str, Features]:
+        """What is kept of `wanted`; a damaged table is as good as none."""
+        found: dict[str, Features] = {}
+        for file in sorted(self.folder.glob("*.parquet")):
+            with suppress(OSError, pl.exceptions.PolarsError):
+                table = pl.read_parquet(file).filter(pl.col("digest").is_in(list(wanted)))
+                if table.height:
+                    found |= dict(zip(table["digest"], table["features"].to_numpy(), strict=True))
+                    file.touch()  # marks it as used, see `_sweep`
+        return found
+
+    def add(self, features: dict[str, Features]) -> None:
+        """Keep `features`; a cache that cannot be written costs the next run a pass, no more."""
+        width = len(next(iter(features.values())))
+        table = pl.DataFrame(
+            {
+                "digest": list(features),
+                "features": pl.Series(np.stack(list(features.values())), dtype=pl.Array(pl.Float32, width)),
+            }
+        )
+        with suppress(BestiaryError), atomic_path(self.folder / f"{uuid.uuid4().hex}.parquet") as temporary:
+            table.write_parquet(temporary)
+        _sweep(sorted(self.folder.parent.glob("*/*.parquet"), key=lambda file: file.stat().st_mtime))
+
+
+def _sweep(oldest_first: Sequence[Path]) -> None:
+    used = sum(file.stat().st_size for file in oldest_first)
+    for file in oldest_first[:-1]:
+        if used <= KEPT_BYTES:
+            return
+        used -= file.stat().st_size
+        file.unlink(missing_ok=True)

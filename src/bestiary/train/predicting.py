@@ -1,0 +1,54 @@
+"""Rows of a training set -> outputs of a network for their evaluation views, computed as prediction computes them.
+
+Knows nothing of optimisers or epochs.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bestiary.data.loader import Rows, loader_threads, stream_views
+from bestiary.data.views import EvalView
+from bestiary.model import Classifier
+from bestiary.model.arithmetic import Precision
+from bestiary.model.engine import Engine, Output, build_network, mirrored
+from bestiary.train.task import TrainingSet
+
+# Views from which on building a faster engine's graph (2 to 3 seconds) is won back.
+WORTH_A_GRAPH = 500
+
+
+def predict_rows(
+    data: TrainingSet,
+    classifier: Classifier,
+    rows: Rows,
+    device: torch.device,
+    precision: Precision,
+    *,
+    output: Output = "logits",
+    kept: Path | None = None,
+    tick: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float32]:
+    """Outputs (rows, outputs) for the evaluation views of `rows`.
+
+    Args:
+        data: whose recipe says what the views are and whether mirror images are averaged in.
+        classifier: in eval mode, on `device`.
+        rows: of the training set.
+        device: where to compute.
+        precision: arithmetic of the network.
+        output: logits, or what the last linear layer is given.
+        kept: where an engine's graph is kept, if it is to be.
+        tick: told (done, of) after each batch.
+    """
+    recipe, mirror = data.recipe, data.recipe.predict.mirror
+    view = EvalView.of(recipe.view, classifier.interpolation)
+    engine: Engine = "auto" if len(rows) * (1 + mirror) >= WORTH_A_GRAPH else "torch"
+    classifier.eval()
+    built = build_network(classifier, view.size, device, precision, engine=engine, output=output, kept=kept)
+    run = mirrored(built.run) if mirror else built.run
+    views = stream_views(rows, recipe.train.batch_size, data.eval_view_of(view), loader_threads(device.type), tick)
+    return np.concatenate([run(batch) for batch in views])

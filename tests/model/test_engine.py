@@ -1,0 +1,137 @@
+"""The fast engine: it agrees with the network, is kept and built anew, and gives way where it disagrees."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bestiary.errors import ArgumentError
+from bestiary.model import build_classifier, engine, save_member
+from bestiary.model.classifier import Classifier
+from bestiary.model.engine import build_network, kept_graph, mirrored
+from bestiary.model.inference import run_network
+
+CPU = torch.device("cpu")
+needs_openvino = pytest.mark.skipif(not engine.is_installed(), reason="openvino is not installed")
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    torch.manual_seed(3)
+    return build_classifier("timm/test_resnet", 6, "none").eval()
+
+
+@pytest.fixture(scope="module")
+def views() -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8))
+
+
+@needs_openvino
+@pytest.mark.parametrize("backbone", ["timm/test_resnet", "timm/test_vit", "torchvision/shufflenet_v2_x0_5"])
+def test_openvino_gives_the_network_s_logits_for_any_size_of_batch(backbone: str) -> None:
+    torch.manual_seed(1)
+    network = build_classifier(backbone, 6, "none").eval()
+    size = 160 if "vit" in backbone else 64
+    views = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, size, size, 3), dtype=np.uint8))
+    built = build_network(network, size, CPU, "float32", engine="openvino")
+    assert built.engine == "OpenVINO float32" and not built.refused
+    exact = run_network(network, [views], CPU, "float32")
+    assert exact.std() > 1e-3
+    for batch in (views, views[:1], views[:3]):
+        np.testing.assert_allclose(built.run(batch), exact[: len(batch)], atol=1e-4, rtol=1e-4)
+
+
+@needs_openvino
+def test_features_and_mirror_images_are_the_network_s(classifier: Classifier, views: torch.Tensor) -> None:
+    built = build_network(classifier, 64, CPU, "float32", engine="openvino", output="features")
+    exact = run_network(classifier, [views], CPU, "float32", mirror=True, output=classifier.features)
+    assert exact.shape == (5, classifier.head_layer.in_features)
+    np.testing.assert_allclose(mirrored(built.run)(views), exact, atol=1e-4, rtol=1e-4)
+
+
+@needs_openvino
+def test_bf16_is_near_float32(classifier: Classifier, views: torch.Tensor) -> None:
+    built = build_network(classifier, 64, CPU, "bf16", engine="openvino")
+    exact = run_network(classifier, [views], CPU, "float32")
+    assert np.sqrt(np.mean((built.run(views) - exact) ** 2)) < engine.TOLERANCE["bf16"] * exact.std()
+
+
+@needs_openvino
+def test_a_kept_graph_is_used_and_a_damaged_one_built_anew(
+    classifier: Classifier, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "graphs" / "a.xml"
+    first = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=kept).run(views)
+    assert sorted(file.name for file in kept.parent.iterdir()) == ["a.bin", "a.xml"]
+    converted = []
+    convert = engine._convert
+    monkeypatch.setattr(engine, "_convert", lambda *a: converted.append(1) or convert(*a))
+    again = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=kept).run(views)
+    assert not converted
+    np.testing.assert_array_equal(again, first)
+    kept.write_text("<net")
+    mended = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=kept).run(views)
+    assert converted == [1]
+    np.testing.assert_array_equal(mended, first)
+
+
+@needs_openvino
+def test_a_graph_that_disagrees_gives_way_to_pytorch(
+    classifier: Classifier, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(graph: object, precision: str) -> engine.Network:
+        return lambda views: np.zeros((len(views), 6), np.float32)
+
+    monkeypatch.setattr(engine, "_compile", wrong)
+    built = build_network(classifier, 64, CPU, "float32", kept=tmp_path / "a.xml")
+    assert built.engine == "PyTorch float32" and "differs from PyTorch by 1" in built.refused
+    assert not (tmp_path / "a.xml").exists()
+    np.testing.assert_array_equal(built.run(views), run_network(classifier, [views], CPU, "float32"))
+    with pytest.raises(ArgumentError, match=r"--engine openvino: .* differs from PyTorch"):
+        build_network(classifier, 64, CPU, "float32", engine="openvino")
+
+
+@needs_openvino
+def test_what_cannot_be_converted_runs_by_pytorch(
+    classifier: Classifier, views: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no such\noperation")
+
+    monkeypatch.setattr(engine, "_convert", fail)
+    built = build_network(classifier, 64, CPU, "float32")
+    assert built.engine == "PyTorch float32"
+    assert built.refused == "OpenVINO cannot convert timm/test_resnet (no such operation)"
+
+
+def test_without_openvino_pytorch_runs_and_asking_for_it_names_the_remedy(
+    classifier: Classifier, views: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "is_installed", lambda: False)
+    built = build_network(classifier, 64, CPU, "float32")
+    assert built.engine == "PyTorch float32" and not built.refused
+    with pytest.raises(ArgumentError, match=r"pip install 'bestiary\[export\]'"):
+        build_network(classifier, 64, CPU, "float32", engine="openvino")
+
+
+def test_graphs_are_kept_by_what_the_weights_are(classifier: Classifier, tmp_path: Path) -> None:
+    save_member(classifier, tmp_path / "a.safetensors")
+    save_member(classifier, tmp_path / "b.safetensors")
+    torch.manual_seed(8)
+    save_member(build_classifier("timm/test_resnet", 6, "none"), tmp_path / "c.safetensors")
+    a, b, c = (kept_graph(tmp_path / f"{name}.safetensors", 64) for name in "abc")
+    assert a == b != c
+    assert kept_graph(tmp_path / "a.safetensors", 96) != a
+
+
+def test_the_graphs_used_longest_ago_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    monkeypatch.setattr(engine, "KEPT_BYTES", 250)
+    for age, name in enumerate(["old", "middle", "new"]):
+        (tmp_path / f"{name}.xml").write_text("x")
+        (tmp_path / f"{name}.bin").write_bytes(bytes(100))
+        os.utime(tmp_path / f"{name}.xml", (age, age))
+    engine._sweep(tmp_path, 100)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["new.bin", "new.xml"]
