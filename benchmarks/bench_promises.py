@@ -1,6 +1,6 @@
 """Claims: the estimate of the ensemble's accuracy holds what held-out pictures show; sets keep their word.
 
-    python benchmarks/bench_promises.py DATA [--splits 40] [--share 0.2] [--folds 5]
+    python benchmarks/bench_promises.py DATA [--splits 25] [--share 0.2] [--folds 5]
 
 Runs of the head alone: frozen features of the offline backbone once, then for each random split of the pictures (copies
 together) a linear discriminant for each fold, as `fast` begins. Of each split it prints the out-of-fold accuracy, the
@@ -71,7 +71,7 @@ def probe(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--splits", type=int, default=40)
+    parser.add_argument("--splits", type=int, default=25)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--folds", type=int, default=5)
     asked = parser.parse_args()

@@ -67,7 +67,7 @@ def score_intervals(
     kish = len(labels) ** 2 / float((np.bincount(groups) ** 2).sum())
     found = {name: _share_interval(scores[name], kish, _rarer(groups, probabilities, labels, name)) for name in SHARES}
     found |= {name: _mean_interval(scores[name]) for name in MEANS}
-    return found | {"ece": _ece_interval(probabilities, labels, weights[:, groups], kish)}
+    return found | {"ece": _ece_interval(probabilities, labels, np.take(weights, groups, axis=1), kish)}
 
 
 def _mean_scores(
