@@ -14,8 +14,12 @@ from bestiary.errors import BestiaryError
 
 
 @contextmanager
-def atomic_path(goal: Path) -> Iterator[Path]:
+def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
     """Give a temporary path beside `goal`; when the block ends well, flush it and rename it to `goal`.
+
+    Args:
+        goal: the file to write.
+        former: what the file that was there is renamed to; a crash between the two renamings leaves that one alone.
 
     Raises:
         BestiaryError: the folder cannot be written (read-only, no space left); `goal` stays as it was.
@@ -30,6 +34,8 @@ def atomic_path(goal: Path) -> Iterator[Path]:
         yield temporary
         _give_default_mode(temporary)
         _flush(temporary)
+        if former is not None and goal.exists():
+            os.replace(goal, former)
         os.replace(temporary, goal)
         _flush(goal.parent)
     except OSError as error:
@@ -52,6 +58,13 @@ def write_bytes(goal: Path, content: bytes) -> None:
 def write_text(goal: Path, content: str) -> None:
     """Write `content` as UTF-8 with the line ends it has, whole or not at all."""
     write_bytes(goal, content.encode("utf-8"))
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files in and below `folder` that a crash has left; nothing may be writing there."""
+    for leftover in folder.rglob(".*.tmp"):
+        with suppress(OSError):
+            leftover.unlink()
 
 
 def _give_default_mode(path: Path) -> None:

@@ -1,14 +1,16 @@
 """The command line: registers the verbs on the functions of api.py."""
 
+import signal
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 from bestiary import __version__, api
-from bestiary.errors import BestiaryError
+from bestiary.errors import ArgumentError, BestiaryError
 
 VERBS: tuple[Callable[..., Any], ...] = (
     api.sample,
@@ -57,28 +59,44 @@ def _recipe_help() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives the exit status: 0, 1 where the verb says so, 2 for bad input, 130 when interrupted."""
+    """Run one command.
+
+    Returns:
+        the exit status: 0, 1 where the verb says so, 2 for bad input, 128 and the signal's number when stopped.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     app = build_app(next(iter(arguments), ""))
     try:
+        if "" in arguments:
+            raise ArgumentError("an argument is empty; is a variable of the shell not set?")
         result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        text = None if result is None else str(result)
     except CycloptsError as error:
         print(f"bestiary: {_one_line(error)}; see bestiary {' '.join(arguments[:1])} --help", file=sys.stderr)
         return 2
     except BestiaryError as error:
         print(f"bestiary: {_one_line(error)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        return 130
-    if result is not None:
-        print(result)
+    except KeyboardInterrupt as stop:
+        return 128 + getattr(stop, "number", signal.SIGINT)
+    if text is not None:
+        print(text)
     return int(getattr(result, "exit_code", 0))
 
 
 def run() -> None:
     """The entry point of the `bestiary` command."""
+    threading.excepthook = _thread_failed
     sys.exit(main())
 
 
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """A thread that cannot write, as TensorBoard's on a full disk, tells whoever waits for it; no traceback as well."""
+    if not isinstance(failure.exc_value, OSError):
+        threading.__excepthook__(failure)
+
+
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+    """The message on one line; what would steer a terminal, as a file's name may, is written out."""
+    text = " ".join(str(error).split()).rstrip(".")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -77,6 +77,7 @@ class TrainingDisplay:
         self.of = of
         self.epochs = epochs
         self._waiting = len(folds)
+        self._fold = -1
         self._best: float | None = None
         self._pictures = 0
         self._speed = 0.0
@@ -96,11 +97,11 @@ class TrainingDisplay:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def start_fold(self, fold: int, epochs_done: int, pictures: int) -> None:
-        """A fold begins, or goes on after `epochs_done` epochs, with `pictures` in its training part."""
+    def start_fold(self, fold: int, epochs_done: int, pictures: int, seen: int = 0) -> None:
+        """A fold begins, or goes on after `epochs_done` epochs and `seen` of the `pictures` of the next."""
+        self._waiting -= fold != self._fold  # one that goes back to its last state begins a second time
         self._fold, self._best, self._pictures = fold, None, pictures
-        self._waiting -= 1
-        self._done = epochs_done * pictures
+        self._done = epochs_done * pictures + min(seen, pictures)
         self._since = time.perf_counter()
         self._counted = 0
         for task in self._bar.task_ids:
@@ -108,8 +109,9 @@ class TrainingDisplay:
         self._task = self._bar.add_task(
             "", total=self.epochs * pictures, completed=self._done, fold=f"{fold + 1}/{self.of}", epoch="", numbers=""
         )
-        if epochs_done:
-            self.display.line(f"fold {fold + 1}/{self.of}: goes on after epoch {epochs_done}")
+        if self._done:
+            inside = f" and {seen:,} pictures" if seen else ""
+            self.display.line(f"fold {fold + 1}/{self.of}: goes on after epoch {epochs_done}{inside}")
 
     def step(self, pictures: int) -> None:
         """A step over `pictures` is done."""

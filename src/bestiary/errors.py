@@ -9,6 +9,7 @@
     │   └── PictureError       one picture that cannot be decoded; `reason` is a short phrase
     ├── WeightsError           a backbone's name or its weights
     └── RunError               a run directory: missing, taken, incomplete or of another make
+        └── DamagedError       a file of a run that is not as it was written
 
 The command line prints the message of a `BestiaryError` on one line and exits with code 2. Anything else that is
 raised is a defect of bestiary and keeps its traceback.
@@ -49,3 +50,19 @@ class WeightsError(BestiaryError):
 
 class RunError(BestiaryError):
     """A run directory is missing, already taken, incomplete or written by another version."""
+
+
+class DamagedError(RunError):
+    """A file of a run is missing, cut short, changed or of another make."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM; whoever started the work says how to go on with it.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number

@@ -24,8 +24,8 @@ SHIPPED = ("paper", "fast")
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Whole = Annotated[int, Field(ge=0, strict=True)]
-Count = Annotated[int, Field(ge=1, strict=True)]
+Whole = Annotated[int, Field(ge=0, lt=1 << 31, strict=True)]
+Count = Annotated[int, Field(ge=1, lt=1 << 31, strict=True)]
 
 
 class Section(BaseModel):
@@ -178,7 +178,7 @@ class TrainOptions(Section):
     keep_best: bool = Field(
         True, description="score the held-out part every epoch and keep the best epoch; false: keep the last, unpicked"
     )
-    checkpoint_every: Whole = Field(0, description="also keep the weights every so many epochs; 0: never")
+    keep_every: Whole = Field(0, description="also keep the weights every so many epochs; 0: never")
     precision: Literal["auto", "bf16", "fp16", "float32"] = Field(
         "auto",
         description="arithmetic of the network; auto: the fastest in a short trial, float32 or what the device has",
@@ -302,14 +302,14 @@ def _read(recipe: str | Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"--recipe {recipe}: cannot be read ({error.strerror}); check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"--recipe {recipe}: is not TOML ({error}); mend that line") from None
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"--recipe {recipe}: is not TOML ({_short(error)}); mend that line") from None
 
 
 def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -327,4 +327,15 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ")
     message = str(problem["msg"])
-    return f"{name} = {problem['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{name} = {_shown(problem['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _shown(value: object) -> str:
+    try:
+        return f"{value!r:.120}"
+    except (ValueError, RecursionError):  # a number of more digits than Python writes, a list of lists of lists ...
+        return f"(a very large {type(value).__name__})"
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -3,27 +3,44 @@
 ::
 
     RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  warnings.csv  copies.csv
-    RUN/fixes.csv    arithmetic.json  ensemble.json  known.safetensors  metrics.json  labels/
+    RUN/fixes.csv    SHA256SUMS  arithmetic.json  ensemble.json  known.safetensors  metrics.json  labels/
     RUN/report.html  report.md  report.pdf  figures/
     RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  costs.csv
                      oof.parquet  tensorboard/
 
 A finished decision is a file: manifest, folds, recipe and out-of-fold logits are written once and read by everything
-after. Knows nothing of networks or pictures.
+after. SHA256SUMS (as `sha256sum -c` reads it) says how those were that the run was begun with. Knows nothing of
+networks or pictures.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from filelock import FileLock, Timeout
 
 from bestiary.atomic import atomic_path, write_text
-from bestiary.errors import RecipeError, RunError
+from bestiary.errors import DamagedError, RecipeError, RunError
 from bestiary.recipe import Recipe, load_recipe
+from bestiary.tables import TableError, foreign_table, guard, read_frame, read_note, unguard
 
+BEGUN = ("manifest.parquet", "folds.parquet", "quarantine.csv", "warnings.csv", "copies.csv", "fixes.csv")
+SUMS = "SHA256SUMS"
+TEXT = pl.String()
+TABLES: dict[str, dict[str, Any]] = {
+    "manifest.parquet": {
+        **dict.fromkeys(("path", "label", "group", "digest", "copies"), TEXT),
+        **dict.fromkeys(("height", "width"), pl.Int32()),
+        "conflict": pl.Boolean(),
+    },
+    "folds.parquet": {"path": TEXT, "fold": pl.Int64()},
+}
+OPTIONAL = ("group", "copies", "val_accuracy", "suggested", "score", "action")
+LEAVING = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"  # what a path below a folder never has
 FORMAT = 1  # of the run directory; raised when a reader of the former could misread it
 
 
@@ -42,6 +59,11 @@ class FoldFiles:
     def state(self) -> Path:
         """Everything that resuming needs."""
         return self.folder / "last" / "state.safetensors"
+
+    @property
+    def former_state(self) -> Path:
+        """The state before that, for when the last one is damaged."""
+        return self.folder / "last" / "former.safetensors"
 
     @property
     def history(self) -> Path:
@@ -78,15 +100,7 @@ class FoldFiles:
         Raises:
             RunError: another process holds it.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"{self.folder}: another process is training it; wait for it or choose other folds"
-            ) from None
-        return lock
+        return _lock(self.folder, "is training it; wait for it or choose other folds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +131,7 @@ class Run:
     @property
     def is_vacant(self) -> bool:
         """Whether a run may be begun here: nothing is there but what an interrupted beginning left."""
-        tables = ("quarantine.csv", "warnings.csv", "copies.csv", "fixes.csv")
-        begun = {"manifest.parquet", "folds.parquet", *tables}
+        begun = {*BEGUN, SUMS}
         return self.path.is_dir() and all(p.name in begun or p.name.startswith(".") for p in self.path.iterdir())
 
     @property
@@ -126,12 +139,18 @@ class Run:
         """The out-of-fold accuracy in words; None until all folds have ended."""
         if not self.file("metrics.json").exists():
             return None
-        score = self.read_json("metrics.json")["oof"]["accuracy"]
-        groups = "" if score["groups"] == score["n"] else f", {score['groups']:,} groups"
-        return (
-            f"Out-of-fold accuracy {score['value']:.4f}, 95 % interval {score['low']:.4f} to {score['high']:.4f} "
-            f"({score['n']:,} pictures{groups})"
-        )
+        scores = self.read_json("metrics.json")
+        try:
+            score = scores["oof"]["accuracy"]
+            groups = "" if score["groups"] == score["n"] else f", {score['groups']:,} groups"
+            return (
+                f"Out-of-fold accuracy {score['value']:.4f}, 95 % interval {score['low']:.4f} to {score['high']:.4f} "
+                f"({score['n']:,} pictures{groups})"
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedError(
+                f"{self.file('metrics.json')}: is not of bestiary's making ({error!r:.80}); make it anew with --resume"
+            ) from None
 
     def __str__(self) -> str:
         if self.score_line is None:
@@ -142,6 +161,14 @@ class Run:
             f"What next: bestiary predict {self.path} PICTURES --out prediction.csv\n"
             f"           bestiary evaluate {self.path} LABELLED_PICTURES"
         )
+
+    def lock(self) -> FileLock:
+        """A lock that one process holds while it begins the run; a crash leaves none behind.
+
+        Raises:
+            RunError: another process holds it.
+        """
+        return _lock(self.path, "is beginning it; wait for it or choose another folder")
 
     def file(self, name: str) -> Path:
         """The path of one of the names in the module's docstring."""
@@ -154,6 +181,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """What was asked, every value resolved."""
+        self._check_sum("recipe.toml")
         try:
             return load_recipe(self.file("recipe.toml"))
         except RecipeError as error:
@@ -161,14 +189,15 @@ class Run:
 
     def read_table(self, name: str) -> pl.DataFrame:
         """`manifest.parquet` or `folds.parquet`."""
-        return _read_parquet(self.file(name))
+        self._check_sum(name)
+        return read_table(self.file(name), TABLES[name])
 
     @property
     def root(self) -> Path:
         """The folder that the manifest's paths start from."""
         try:
-            return Path(pl.read_parquet_metadata(self.file("manifest.parquet"))["root"])
-        except (OSError, KeyError, pl.exceptions.PolarsError) as error:
+            return Path(read_note(self.file("manifest.parquet"))["root"])
+        except (OSError, KeyError, TableError) as error:
             raise RunError(f"{self.file('manifest.parquet')}: cannot be read ({_short(error)})") from None
 
     @property
@@ -194,15 +223,34 @@ class Run:
             raise RunError(
                 f"{self.path}: has no {name} yet; finish a fold with bestiary train DATA {self.path} --resume"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.file(name)}: cannot be read ({_short(error)})") from None
         if not isinstance(content, dict):
             raise RunError(f"{self.file(name)}: is not of bestiary's making")
         return content
 
     def write_recipe(self, recipe: Recipe) -> None:
-        """Write recipe.toml; from then on the folder is a run."""
-        write_text(self.file("recipe.toml"), recipe.to_toml())
+        """Write SHA256SUMS, then recipe.toml; from then on the folder is a run."""
+        text = recipe.to_toml()
+        sums = {name: hashlib.sha256(self.file(name).read_bytes()) for name in BEGUN if self.file(name).exists()}
+        sums["recipe.toml"] = hashlib.sha256(text.encode())
+        write_text(self.file(SUMS), "".join(f"{digest.hexdigest()}  {name}\n" for name, digest in sums.items()))
+        write_text(self.file("recipe.toml"), text)
+
+    def _check_sum(self, name: str) -> None:
+        """Refuse a file that is not as the run was begun with; files without a line in SHA256SUMS pass."""
+        try:
+            sums = dict(line.split("  ", 1)[::-1] for line in self.file(SUMS).read_text("utf-8").splitlines())
+            found = hashlib.sha256(self.file(name).read_bytes()).hexdigest()
+        except FileNotFoundError:
+            return  # a run of before, or a file whose reader says what it misses
+        except (OSError, ValueError) as error:
+            raise DamagedError(f"{self.file(SUMS)}: cannot be read ({_short(error)})") from None
+        if sums.get(name, found) != found:
+            raise DamagedError(
+                f"{self.file(name)}: is not as the run was begun with (SHA256SUMS); put it back, or remove its line "
+                "there if the change was meant"
+            )
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write `ensemble.json` or `metrics.json`."""
@@ -213,18 +261,33 @@ class Run:
         write_table(self.file(name), table, metadata)
 
 
+def _lock(folder: Path, doing: str) -> FileLock:
+    """A lock on `folder`, which the operating system takes back when the process ends, however it ends."""
+    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(f"{folder}: another process {doing}") from None
+    except (OSError, NotImplementedError) as error:  # the latter where a network disk has no locks
+        reason = getattr(error, "strerror", None) or _short(error)
+        raise RunError(f"{folder}: cannot be locked ({reason}); choose a folder that can be written") from None
+    return lock
+
+
 def write_table(file: Path, table: pl.DataFrame, metadata: dict[str, str] | None = None) -> None:
     """Write a table whole or not at all: CSV or Parquet by its name, Parquet with `metadata`."""
     with atomic_path(file) as temporary:
         if file.suffix == ".csv":
-            table.write_csv(temporary)
+            guard(table).write_csv(temporary)
         else:
             table.write_parquet(temporary, metadata=metadata)
 
 
 def write_oof(files: FoldFiles, table: pl.DataFrame, classes: list[str]) -> None:
     """Write out-of-fold predictions; see `read_oof` for the columns."""
-    write_table(files.oof, table, {"classes": json.dumps(classes, ensure_ascii=False)})
+    card = {"classes": json.dumps(classes, ensure_ascii=False), "sha256": _oof_checksum(table)}
+    write_table(files.oof, table, card)
 
 
 def read_oof(files: FoldFiles) -> tuple[pl.DataFrame, list[str]]:
@@ -233,20 +296,47 @@ def read_oof(files: FoldFiles) -> tuple[pl.DataFrame, list[str]]:
     Returns:
         columns path, label, logits (array of float32), and the class names in the order of the logits.
     """
-    table = _read_parquet(files.oof)
+    table = read_table(files.oof, {"path": TEXT, "label": TEXT})
     try:
-        return table, list(json.loads(pl.read_parquet_metadata(files.oof)["classes"]))
-    except (KeyError, ValueError) as error:
-        raise RunError(f"{files.oof}: is not of bestiary's making ({_short(error)})") from None
+        card = read_note(files.oof)
+        classes = [str(name) for name in json.loads(card["classes"])]
+        if table.schema.get("logits") != pl.Array(pl.Float32, len(classes)):
+            raise ValueError("logits of other classes")
+        whole = card.get("sha256") in (None, _oof_checksum(table))
+    except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise DamagedError(f"{files.oof}: is not of bestiary's making ({_short(error)})") from None
+    if not whole:
+        raise DamagedError(f"{files.oof}: its checksum does not hold; remove it and --resume")
+    return table, classes
 
 
-def _read_parquet(file: Path) -> pl.DataFrame:
+def _oof_checksum(table: pl.DataFrame) -> str:
+    """SHA-256 of paths, labels and logits."""
+    digest = hashlib.sha256(json.dumps(table.select("path", "label").rows()).encode())
+    digest.update(np.ascontiguousarray(table["logits"].to_numpy()).data)
+    return digest.hexdigest()
+
+
+def read_table(file: Path, schema: dict[str, Any]) -> pl.DataFrame:
+    """A run's table, which must have the columns of `schema` (name -> type), filled in but for those in `OPTIONAL`.
+
+    Raises:
+        DamagedError: it is missing, no table, or another one.
+    """
     try:
-        return pl.read_parquet(file)
+        table = read_frame(file) if file.suffix == ".parquet" else unguard(read_frame(file, infer_schema=False))
+        with foreign_table():
+            table = table.with_columns(pl.col(name).cast(kind) for name, kind in schema.items())
+        empty = [name for name in schema if name not in OPTIONAL and table[name].null_count()]
+        if empty:
+            raise TableError(f"its column {empty[0]} has gaps")
+        if "path" in schema and table["path"].str.contains(LEAVING).any():
+            raise TableError("a path in it leads out of the folder of the pictures")
+        return table
     except FileNotFoundError:
-        raise RunError(f"{file}: is missing; go on with bestiary train DATA {file.parent} --resume") from None
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise RunError(f"{file}: cannot be read ({_short(error)})") from None
+        raise DamagedError(f"{file}: is missing; go on with bestiary train DATA {file.parent} --resume") from None
+    except (OSError, TableError) as error:
+        raise DamagedError(f"{file}: cannot be read ({_short(error)})") from None
 
 
 def _short(error: Exception) -> str:

@@ -139,6 +139,9 @@ def test_calibration_survives_json() -> None:
     assert Calibration.read(json.loads(json.dumps(found.to_json()))) == found
     with pytest.raises(KeyError):
         Calibration.read({"temperature": 1.0})
+    for wrong in ({"temperature": 0.0}, {"temperature": float("nan")}, {"sets": {"0.9": 1.0}}, {"sure": 3}):
+        with pytest.raises(ValueError, match="calibration"):
+            Calibration.read(found.to_json() | wrong)
 
 
 def test_names_of_a_set_come_with_the_likeliest_first() -> None:

@@ -64,9 +64,12 @@ def test_few_pictures_call_nothing_unknown() -> None:
 def test_the_file_holds_it_and_damage_is_named(tmp_path: Path) -> None:
     known, file = Known.fit(*draw(100, 0)), tmp_path / "known.safetensors"
     known.save(file)
-    again = Known.load(file)
+    again = Known.load(file, 3, 4)
     for name in ("scales", "whitening", "means", "limits"):
         assert (getattr(again, name) == getattr(known, name)).all()
+    for others in ((2, 4), (3, 5)):
+        with pytest.raises(RunError, match="it is not"):
+            Known.load(file, *others)
     file.write_bytes(file.read_bytes()[:50])
     with pytest.raises(RunError, match="cannot be read"):
-        Known.load(file)
+        Known.load(file, 3, 4)

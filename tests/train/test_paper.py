@@ -96,7 +96,7 @@ def test_set_learning_rate_keeps_each_groups_factor() -> None:
 
 def test_budget_checkpoints_folds_and_averaging() -> None:
     assert (PAPER.train.batch_size, PAPER.train.epochs, PAPER.folds.n) == (64, 80, 5)
-    assert (PAPER.train.checkpoint_every, PAPER.train.keep_best) == (20, True)
+    assert (PAPER.train.keep_every, PAPER.train.keep_best) == (20, True)
     assert PAPER.predict.average == "logits"
 
 
@@ -149,7 +149,7 @@ def test_paper_trains_resnext101_from_a_file_with_torchvisions_name(
     file.parent.mkdir(parents=True)
     torch.save(network.state_dict(), file)
 
-    options = ["train.epochs=1", "train.batch_size=16", "train.checkpoint_every=1", "view.eval_size=64"]
+    options = ["train.epochs=1", "train.batch_size=16", "train.keep_every=1", "view.eval_size=64"]
     run = api.train(data, tmp_path / "run", recipe="paper", overrides=options, folds=2, fold=[0], quiet=True)
 
     member = load_member(Run.open(run.path).fold(0).weights)

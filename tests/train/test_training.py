@@ -255,7 +255,7 @@ def test_cosine_rises_over_the_warm_up_and_falls_to_nothing() -> None:
 
 
 def test_keep_best_false_keeps_the_last_epoch_and_scores_it_alone(beasts: Path, tiny: Path, tmp_path: Path) -> None:
-    options = ["train.keep_best=false", "train.epochs=3", "train.checkpoint_every=1"]
+    options = ["train.keep_best=false", "train.epochs=3", "train.keep_every=1"]
     run = api.train(beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, fold=[0], quiet=True)
     history = pl.read_csv(run.fold(0).history)
     assert history["val_accuracy"].is_null().to_list() == [True, True, False]

@@ -23,6 +23,9 @@ Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 MAX_PIXELS = 178_000_000  # half a gigabyte decoded, where Pillow stops too; what claims more is taken for a bomb
+# What a byte of a file can at most stand for, so that a forged size is told before memory is taken and time spent. JPEG
+# has a bit or more for each block of 64; deflate makes 1,032 bytes of one, 8 pixels each; LZW 4,096 of 12 bits.
+MOST_PIXELS_A_BYTE = {"JPEG": 1_000, "MPO": 1_000, "PNG": 8_300, "GIF": 4_096}
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 # cv2 would start threads of its own for each call; bestiary runs one picture a thread.
@@ -99,7 +102,9 @@ def _decode_plain_jpeg(content: bytes, min_side: int) -> Pixels | None:
     """The fast path; None where Pillow must look: CMYK, or any fault."""
     try:
         height, width, colourspace, _ = simplejpeg.decode_jpeg_header(content)
-        if colourspace in ("CMYK", "YCCK") or height * width > MAX_PIXELS:
+        if colourspace in ("CMYK", "YCCK") or height * width > min(
+            MAX_PIXELS, MOST_PIXELS_A_BYTE["JPEG"] * len(content)
+        ):
             return None
         pixels = (
             simplejpeg.decode_jpeg(
@@ -134,8 +139,7 @@ def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
 def _decode_with_pillow(content: bytes) -> Pixels:
     try:
         with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise PictureError(f"{picture.width} x {picture.height} pixels: above the limit of {MAX_PIXELS:,}")
+            _check_size(picture, len(content))
             return to_pixels(picture)
     except UnidentifiedImageError:
         raise PictureError("not a picture") from None
@@ -149,6 +153,15 @@ def _decode_with_pillow(content: bytes) -> Pixels:
         if "truncated" in str(error).lower():
             raise PictureError("truncated") from None
         raise PictureError(f"damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
+
+
+def _check_size(picture: Image.Image, length: int) -> None:
+    """Refuse a size that is a bomb's, or that a file of `length` bytes cannot hold."""
+    pixels = picture.width * picture.height
+    if pixels > MAX_PIXELS:
+        raise PictureError(f"{picture.width} x {picture.height} pixels: above the limit of {MAX_PIXELS:,}")
+    if pixels > MOST_PIXELS_A_BYTE.get(picture.format or "", MAX_PIXELS) * length:
+        raise PictureError(f"damaged ({picture.width} x {picture.height} pixels cannot be in so few bytes)")
 
 
 def to_pixels(picture: Image.Image) -> Pixels:

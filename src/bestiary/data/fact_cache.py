@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root
 from bestiary.data.facts import THUMB, Facts, read_facts
+from bestiary.tables import TableError, read_frame
 
 Progress = Callable[[int, int], None]  # (done, of)
 
@@ -65,8 +66,8 @@ class FactCache:
             if time.time() - file.stat().st_mtime > KEPT_DAYS * 86_400:
                 file.unlink()
                 return
-            table = pl.read_parquet(file, columns=[name for name in SCHEMA if name != "thumb"])
-        except (OSError, pl.exceptions.PolarsError):
+            table = read_frame(file, columns=[name for name in SCHEMA if name != "thumb"])
+        except (OSError, TableError):
             return
         self._note(file.name, [Facts(*row) for row in table.iter_rows()])
 
@@ -120,8 +121,8 @@ class FactCache:
     def read_result(self, key: str) -> pl.DataFrame | None:
         """What was kept under `key`, or None."""
         try:
-            return pl.read_parquet(self.folder / f"result-{key}.parquet")
-        except (OSError, pl.exceptions.PolarsError):
+            return read_frame(self.folder / f"result-{key}.parquet")
+        except (OSError, TableError):
             return None
 
     def keep_result(self, key: str, table: pl.DataFrame) -> None:

@@ -11,6 +11,7 @@ import polars as pl
 
 from bestiary.data.listing import Listing, read_table
 from bestiary.errors import DataError
+from bestiary.tables import TableError, foreign_table, unguard
 
 SCHEMA = {
     "path": pl.String,
@@ -32,13 +33,14 @@ def read_fixes(file: Path | None) -> pl.DataFrame:
         return pl.DataFrame(schema=SCHEMA)
     if not file.is_file():
         raise DataError(f"--fixes {file}: no such file; give the fixes.csv that bestiary labels has written")
-    table = read_table(file)
+    table = unguard(read_table(file))
     missing = [column for column in SCHEMA if column not in table.columns]
     if missing:
         raise DataError(f"--fixes {file}: has no column {missing[0]!r}; expected {','.join(SCHEMA)}")
     try:
-        table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
-    except pl.exceptions.PolarsError:
+        with foreign_table():
+            table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+    except TableError:
         raise DataError(f"--fixes {file}: the column score must hold numbers; mend or empty it") from None
     table = table.with_columns(pl.col("action").str.strip_chars().str.to_lowercase())
     decided = table.filter(pl.col("action").fill_null("") != "").sort("path")

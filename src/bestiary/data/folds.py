@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 
 from bestiary.data.draws import generator
 from bestiary.errors import DataError
+from bestiary.tables import TableError, foreign_table, read_frame
 
 Codes = NDArray[np.int64]  # (pictures,)
 
@@ -134,11 +135,11 @@ def read_fold_file(file: Path, paths: pl.Series) -> Codes:
         DataError: the file is no such table, lacks a picture, or its folds are not 0 to n - 1 with n of 2 or more.
     """
     try:
-        table = pl.read_parquet(file) if file.suffix == ".parquet" else pl.read_csv(file)
-        table = table.select(pl.col("path").cast(pl.String), pl.col("fold").cast(pl.Float64)).unique()
-    except (OSError, pl.exceptions.PolarsError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"--folds {file}: not a table with the columns path and fold ({reason})") from None
+        table = read_frame(file)
+        with foreign_table():
+            table = table.select(pl.col("path").cast(pl.String), pl.col("fold").cast(pl.Float64)).unique()
+    except (OSError, TableError) as error:
+        raise DataError(f"--folds {file}: not a table with the columns path and fold ({error})") from None
     twice = table.filter(pl.col("path").is_duplicated())["path"]
     if len(twice):
         raise DataError(f"--folds {file}: {twice[0]!r} has more than one fold; keep one")

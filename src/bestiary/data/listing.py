@@ -15,6 +15,8 @@ import polars as pl
 
 from bestiary.data.decode import SUFFIXES
 from bestiary.errors import DataError
+from bestiary.run import LEAVING
+from bestiary.tables import TableError, foreign_table, read_frame
 
 TRAINING_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 TEST_SPLIT = "test"
@@ -63,6 +65,13 @@ def list_labelled(data: Path, root: str = "") -> Listing:
     if len(labels) < 2:
         raise DataError(f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class folders")
     return listing
+
+
+def root_of(data: Path, root: str = "") -> Path:
+    """The absolute folder that the paths of `data` start from; arguments as for `list_labelled`."""
+    if data.is_file():
+        return (Path(root) if root else data.parent).resolve()
+    return data.resolve()
 
 
 def group_by_path(listing: Listing, pattern: str) -> Listing:
@@ -206,12 +215,12 @@ def _read_rows(file: Path, root: Path) -> pl.DataFrame:
             found = ", ".join(table.columns)
             raise DataError(f"{file}: has no column {column!r} (found {found}); expected path,label[,group][,split]")
     try:
-        table = table.select(
-            (pl.col(c) if c in table.columns else pl.lit(None)).cast(pl.String).alias(c) for c in SCHEMA
-        ).with_columns(pl.col("path").str.replace_all("\\", "/", literal=True))
-    except pl.exceptions.PolarsError as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{file}: its columns path, label, group and split must be text ({reason})") from None
+        with foreign_table():
+            table = table.select(
+                (pl.col(c) if c in table.columns else pl.lit(None)).cast(pl.String).alias(c) for c in SCHEMA
+            ).with_columns(pl.col("path").str.replace_all("\\", "/", literal=True))
+    except TableError as error:
+        raise DataError(f"{file}: its columns path, label, group and split must be text ({error})") from None
     twice = table.filter(pl.col("path").is_duplicated())["path"]
     if len(twice):
         raise DataError(f"{file}: names {twice[0]!r} more than once; keep one row for each picture")
@@ -237,11 +246,11 @@ def read_table(file: Path) -> pl.DataFrame:
     """
     try:
         if file.suffix.lower() == ".parquet":
-            return pl.read_parquet(file)
+            return read_frame(file)
         if file.suffix.lower() == ".csv":
-            return pl.read_csv(file, infer_schema=False)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"{file}: is not a readable table ({' '.join(str(error).split())[:120]})") from None
+            return read_frame(file, infer_schema=False)
+    except (OSError, TableError) as error:
+        raise DataError(f"{file}: is not a readable table ({error})") from None
     raise DataError(f"{file}: is neither a folder nor a .csv or .parquet table")
 
 
@@ -250,7 +259,7 @@ def _check_inside(file: Path, paths: pl.Series, root: Path) -> None:
     empty = paths.is_null() | (paths == "")
     if empty.any():
         raise DataError(f"{file}: row {int(empty.arg_true()[0]) + 1} has no path; fill it in or remove the row")
-    odd = paths.filter(paths.str.contains(r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"))
+    odd = paths.filter(paths.str.contains(LEAVING))
     if len(odd):
         raise DataError(
             f"{file}: path {odd[0]!r} leads out of {root}; use paths below it, or name the folder that they "

@@ -25,6 +25,7 @@ from bestiary.caches import cache_root
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.views import shrink_to_side
 from bestiary.errors import PictureError
+from bestiary.tables import TableError, read_frame
 
 SEGMENT_BYTES = 1 << 28
 SPARE_BYTES = 2 << 30  # disk that filling leaves free for everything else
@@ -177,9 +178,9 @@ class PictureStore:
 
     def _open_segment(self, index: Path) -> None:
         try:
-            table = pl.read_parquet(index, columns=list(INDEX))
+            table = read_frame(index, columns=list(INDEX))
             handle = os.open(index.with_suffix(".pixels"), os.O_RDONLY)
-        except (OSError, pl.exceptions.PolarsError):
+        except (OSError, TableError):
             return  # a damaged or half-removed segment is as good as none
         self._handles.append(handle)
         with suppress(OSError):  # a store may be shared and read-only
@@ -210,8 +211,8 @@ class PictureStore:
 
     def _holds_any(self, segment: Path, wanted: set[str]) -> bool:
         try:
-            held = pl.read_parquet(segment.with_suffix(".parquet"), columns=["digest"])["digest"]
-        except (OSError, pl.exceptions.PolarsError):
+            held = read_frame(segment.with_suffix(".parquet"), columns=["digest"])["digest"]
+        except (OSError, TableError):
             return False
         return any(digest in wanted for digest in held)
 

@@ -59,6 +59,11 @@ class Calibration:
     @classmethod
     def read(cls, card: dict[str, Any]) -> Self:
         """From what `to_json` gives; KeyError, TypeError or ValueError where it is something else."""
+        for name, known in (("sets", COVERAGES), ("class_sets", COVERAGES), ("sure", RISKS)):
+            if not isinstance(card[name], dict) or {float(key) for key in card[name]} != set(known):
+                raise ValueError(f"calibration.{name}")
+        if not 0 < float(card["temperature"]) < math.inf:
+            raise ValueError(f"calibration.temperature = {card['temperature']}")
         return cls(
             float(card["temperature"]),
             {float(k): float(v) for k, v in card["sets"].items()},

@@ -23,6 +23,7 @@ from bestiary.data.manifest import natural_classes
 from bestiary.data.views import EvalView
 from bestiary.ensemble.averaging import Average, average
 from bestiary.ensemble.calibration import Calibration
+from bestiary.ensemble.card import check_card
 from bestiary.ensemble.known import Known
 from bestiary.errors import ArgumentError, PictureError, RunError
 from bestiary.model import Classifier, load_member, memory_format
@@ -122,6 +123,7 @@ class Ensemble:
                 f"{run.path}: ensemble.json has format {card.get('format')!r}, this bestiary reads {FORMAT}; "
                 "update bestiary"
             )
+        check_card(card, str(run.path))
         try:
             files = [run.fold(int(m["fold"])).weights for m in card["members"]]
             members = [load_member(file) for file in files]
@@ -130,10 +132,12 @@ class Ensemble:
             calibration = Calibration.read(card["calibration"]) if "calibration" in card else None
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.path}: ensemble.json is not of bestiary's making ({error!r})") from None
-        known = Known.load(run.file("known.safetensors")) if calibration else None
         for member in members:
             if member.head_layer.out_features != len(classes):
                 raise RunError(f"{run.path}: a member has {member.head_layer.out_features} outputs, not {len(classes)}")
+        if calibration and any(len(limits) != len(classes) for limits in calibration.class_sets.values()):
+            raise RunError(f"{run.path}: ensemble.json is not of bestiary's making (calibration.class_sets)")
+        known = Known.load(run.file("known.safetensors"), len(members), len(classes)) if calibration else None
         graphs = [kept_graph(file, view.size) for file in files]
         return cls(
             members,

@@ -61,17 +61,23 @@ class Known:
         return cls(scales, *_place(even, labels), np.array(limits))
 
     @classmethod
-    def load(cls, file: Path) -> Self:
-        """From what `save` wrote.
+    def load(cls, file: Path, members: int, classes: int) -> Self:
+        """From what `save` wrote, for so many members and classes.
 
         Raises:
-            RunError: the file is damaged.
+            RunError: the file is missing, damaged or of another ensemble.
         """
         try:
             arrays = load_file(file)
-            return cls(*(arrays[name] for name in ("scales", "whitening", "means", "limits")))
-        except (OSError, SafetensorError, KeyError) as error:
-            raise RunError(f"{file}: cannot be read ({error}); train any fold again with --resume") from None
+            known = cls(*(arrays[name] for name in ("scales", "whitening", "means", "limits")))
+            shapes = [array.shape for array in (known.scales, known.whitening, known.means[:1], known.limits)]
+            if shapes != [(members,), (classes, classes), (1, classes), (2,)]:
+                raise ValueError(f"of {members} members and {classes} classes it is not")
+            return known
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise RunError(
+                f"{file}: cannot be read ({error}); train the run again, or go on with it by --resume"
+            ) from None
 
     def save(self, file: Path) -> None:
         """Write it as safetensors, whole or not at all."""

@@ -10,7 +10,7 @@ from bestiary.data.fixes import SCHEMA
 from bestiary.errors import RunError
 from bestiary.evaluate.label_issues import LabelIssues, class_overlap, class_quality, find_label_issues
 from bestiary.evaluate.oof import class_numbers, read_out_of_fold
-from bestiary.run import Run, write_table
+from bestiary.run import Run, read_table, write_table
 
 TYPICAL = 3  # pictures that stand for a class
 
@@ -103,7 +103,7 @@ def _to_decide(run: Run, table: pl.DataFrame, issues: LabelIssues, classes: list
         },
         schema=SCHEMA,
     )
-    decided = pl.read_csv(run.file("fixes.csv"), schema=SCHEMA)
+    decided = read_table(run.file("fixes.csv"), SCHEMA).select(list(SCHEMA))
     return pl.concat([decided, suspects.join(decided, on="path", how="anti", maintain_order="left")])
 
 

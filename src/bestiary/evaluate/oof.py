@@ -33,9 +33,13 @@ def read_out_of_fold(run: Run) -> tuple[pl.DataFrame, list[str]]:
     Raises:
         RunError: out-of-fold logits are missing, damaged or do not cover the manifest.
     """
-    tables, classes = [], [""]
+    tables: list[pl.DataFrame] = []
+    classes: list[str] = []
     for fold in run.folds:
-        table, classes = read_oof(run.fold(fold))
+        table, names = read_oof(run.fold(fold))
+        if classes and names != classes:
+            raise RunError(f"{run.fold(fold).oof}: has other classes than the folds before it")
+        classes = names
         tables.append(table.with_columns(pl.lit(fold).alias("fold")))
     manifest = run.read_table("manifest.parquet")
     joined = manifest.join(pl.concat(tables).drop("label"), on="path", how="left", maintain_order="left")
@@ -47,6 +51,13 @@ def read_out_of_fold(run: Run) -> tuple[pl.DataFrame, list[str]]:
 
 
 def class_numbers(table: pl.DataFrame, classes: list[str]) -> NDArray[np.int64]:
-    """The labels of `table` as numbers of `classes` (pictures,)."""
+    """The labels of `table` as numbers of `classes` (pictures,).
+
+    Raises:
+        RunError: a label is none of the classes.
+    """
     number = {name: index for index, name in enumerate(classes)}
+    strange = set(table["label"]) - number.keys()
+    if strange:
+        raise RunError(f"label {min(strange)!r:.80} of the manifest is none of the classes of the out-of-fold logits")
     return np.array([number[label] for label in table["label"]], np.int64)

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from bestiary.run import FoldFiles, Run
+from bestiary.run import FoldFiles, Run, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def summarise(run: Run) -> Summary:
         run=run,
         pictures=manifest.height,
         classes=manifest["label"].n_unique(),
-        quarantined=pl.read_csv(quarantine).height if quarantine.exists() else 0,
+        quarantined=read_table(quarantine, {"path": pl.String}).height if quarantine.exists() else 0,
         folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in run.folds],
     )
 
@@ -70,7 +70,7 @@ def summarise(run: Run) -> Summary:
 def _progress(files: FoldFiles) -> dict[str, Any]:
     if not files.history.exists():
         return {"epochs": 0, "accuracy": None, "epoch": None, "ended": files.ended}
-    history = pl.read_csv(files.history, schema_overrides={"val_accuracy": pl.Float64})
+    history = read_table(files.history, {"epoch": pl.Int64, "val_accuracy": pl.Float64})
     scored = history.drop_nulls("val_accuracy").sort("val_accuracy", "epoch", descending=[True, False])
     best = scored.row(0, named=True) if scored.height else {"val_accuracy": None, "epoch": None}
     return {

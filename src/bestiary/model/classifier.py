@@ -4,7 +4,6 @@ Scaling and normalisation are part of the network, so that training, prediction 
 Knows nothing of pictures on disk or of training.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +12,11 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from bestiary.atomic import atomic_path
-from bestiary.errors import RunError
+from bestiary.errors import DamagedError, RunError
 from bestiary.model.backbone import Backbone, build_backbone, enlarging
+from bestiary.model.tensor_file import read_tensors, write_tensors
 
 _NUMBERED = re.compile(r"(layer|stage)\d")  # ResNet's layer1, ShuffleNet's stage2
 _EXPANDED = ("blocks", "features", "stages", "layers")  # what the libraries call the row of a network's stages
@@ -90,10 +87,7 @@ def build_classifier(name: str, classes: int, weights: str = "default", normalis
 def save_member(classifier: Classifier, file: Path) -> None:
     """Write the classifier's tensors, mean and std included, as safetensors, with what is needed to build it again."""
     card = {"backbone": classifier.name, "interpolation": classifier.interpolation, "origin": classifier.origin}
-    # One entry: safetensors writes several in any order, and the same member must be the same bytes.
-    note = {"bestiary": json.dumps(card)}
-    with atomic_path(file) as temporary:
-        save_file({k: v.contiguous() for k, v in classifier.state_dict().items()}, temporary, metadata=note)
+    write_tensors(file, classifier.state_dict(), card)
 
 
 def load_member(file: Path) -> Classifier:
@@ -103,15 +97,13 @@ def load_member(file: Path) -> Classifier:
         RunError: the file is missing or damaged, or not of a classifier's.
         WeightsError: the backbone is unknown to this installation.
     """
-    try:
-        with safe_open(file, "pt") as archive:
-            card = json.loads((archive.metadata() or {})["bestiary"])
-            state = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
-        name, interpolation, origin = (str(card[key]) for key in ("backbone", "interpolation", "origin"))
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise RunError(f"{file}: is not a whole member ({reason}); train that fold again") from None
-    backbone = build_backbone(name, 1, weights="none")
+    state, (name, interpolation, origin) = _read_member(file)
+    with torch.device("meta"):  # takes no memory: a stranger's file may name a network of gigabytes
+        backbone = build_backbone(name, 1, weights="none")
+    for key, value in backbone.network.state_dict().items():
+        found = state.get(f"network.{key}")
+        if found is None or (found.shape != value.shape and not key.startswith(f"{backbone.head}.")):
+            raise RunError(f"{file}: does not fit {name} (its {key} is missing or of another shape)")
     head = state.get(f"network.{backbone.head}.weight", torch.empty(0))
     if head.ndim != 2:
         raise RunError(f"{file}: is not a whole member (it has no last layer of {name}); train that fold again")
@@ -124,6 +116,27 @@ def load_member(file: Path) -> Classifier:
     except RuntimeError as error:
         raise RunError(f"{file}: does not fit {name} ({' '.join(str(error).split())[:120]})") from None
     return classifier.eval()
+
+
+def check_member(file: Path) -> None:
+    """Read a member's file without building its network.
+
+    Raises:
+        DamagedError: it is not as `save_member` wrote it.
+    """
+    _read_member(file)
+
+
+def _read_member(file: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Tensors; backbone, interpolation and origin."""
+    try:
+        state, card = read_tensors(file)
+        return state, [str(card[key]) for key in ("backbone", "interpolation", "origin")]
+    except (DamagedError, KeyError) as error:
+        reason = f"it says no {error}" if isinstance(error, KeyError) else str(error)
+        raise DamagedError(
+            f"{file}: is not a whole member ({reason}); remove that fold's folder and train it again"
+        ) from None
 
 
 def memory_format(channels_last: bool) -> torch.memory_format:

@@ -4,6 +4,7 @@ Safetensors, or a PyTorch file read with ``weights_only=True``. A last layer of 
 be trained anyway); any other difference is an error that names it.
 """
 
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -41,10 +42,14 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of what it is about to refuse
+            warnings.simplefilter("ignore")
+            state = torch.load(file, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
         if isinstance(error, UnpicklingError) and "GLOBAL" in str(error):
             reason = "holds more than tensors, which could run code, and is refused; save a .safetensors"
+        elif isinstance(error, UnpicklingError):
+            reason = "is damaged or a pickle of another kind, which could run code, and is refused; save a .safetensors"
         else:
             reason = f"is not a whole weights file ({reason_of(error)}); fetch or save it again"
         raise WeightsError(f"model.weights = {str(file)!r}: {reason}") from None

@@ -19,14 +19,15 @@ from bestiary.data.listing import group_by_path, list_labelled, list_test
 from bestiary.data.manifest import GROUP_KEYS, Manifest
 from bestiary.data.store import PictureStore, default_folder
 from bestiary.display import Display, TrainingDisplay
-from bestiary.errors import DataError
-from bestiary.model import build_classifier, memory_format
+from bestiary.errors import DamagedError, DataError, RunError
+from bestiary.model import build_classifier, check_member, memory_format
 from bestiary.model.arithmetic import best_device, resolve_precision
 from bestiary.recipe import Recipe
-from bestiary.run import Run
+from bestiary.run import FoldFiles, Run, read_oof
 from bestiary.train.cost import measured
-from bestiary.train.loop import train_fold
+from bestiary.train.keeper import Keeper
 from bestiary.train.predicting import predict_rows
+from bestiary.train.recovery import train_fold_safely
 from bestiary.train.task import TrainingSet, store_side
 from bestiary.train.trial import settle_arithmetic
 
@@ -66,13 +67,16 @@ def begin_run(
         labels = manifest.table["label"]
         folds = dealing.deal(manifest.table["path"], labels, groups, recipe.folds.n, recipe.folds.seed)
     check_scorable(manifest, folds)
-    run.write_table("quarantine.csv", manifest.quarantine)
-    run.write_table("fixes.csv", decided)
-    run.write_table("warnings.csv", audit.warnings)
-    run.write_table("copies.csv", audit.copies)
-    run.write_table("manifest.parquet", manifest.table, {"root": str(manifest.root)})
-    run.write_table("folds.parquet", manifest.table.select("path").with_columns(pl.Series("fold", folds)))
-    run.write_recipe(recipe)  # last: a folder with a recipe is a run that can be resumed
+    with run.lock():
+        if run.exists:
+            raise RunError(f"{run.path}: another process has begun it meanwhile; go on with it by --resume")
+        run.write_table("quarantine.csv", manifest.quarantine)
+        run.write_table("fixes.csv", decided)
+        run.write_table("warnings.csv", audit.warnings)
+        run.write_table("copies.csv", audit.copies)
+        run.write_table("manifest.parquet", manifest.table, {"root": str(manifest.root)})
+        run.write_table("folds.parquet", manifest.table.select("path").with_columns(pl.Series("fold", folds)))
+        run.write_recipe(recipe)  # last: a folder with a recipe is a run that can be resumed
     display.line(f"{len(folds):,} pictures of {len(manifest.classes)} classes in {len(np.unique(folds))} folds")
 
 
@@ -113,8 +117,8 @@ def _settle_rare_classes(
     return kept, join(kept)
 
 
-def train_folds(run: Run, numbers: list[int], display: Display) -> None:
-    """Train those of the folds `numbers` that have not ended yet.
+def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) -> None:
+    """Train those of the folds `numbers` that have not ended yet; `keeper` keeps their states.
 
     Raises:
         RunError: another process trains one of them.
@@ -123,7 +127,7 @@ def train_folds(run: Run, numbers: list[int], display: Display) -> None:
     """
     recipe = run.recipe
     data = TrainingSet.of(recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet"))
-    waiting = [number for number in numbers if not run.fold(number).ended]
+    waiting = [number for number in numbers if not ended_whole(run.fold(number), display)]
     if not waiting:
         return
     check_present(data)
@@ -136,10 +140,24 @@ def train_folds(run: Run, numbers: list[int], display: Display) -> None:
         with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
             for number in waiting:
                 with run.fold(number).lock(), measured(run.fold(number)):
-                    train_fold(data, number, run.fold(number), features, arithmetic, live)
+                    train_fold_safely(data, number, run.fold(number), features, arithmetic, keeper, live)
     finally:
         if store:
             store.close()
+
+
+def ended_whole(files: FoldFiles, display: Display) -> bool:
+    """Whether a fold has ended and what it left is as it was written; what is damaged is made again."""
+    if not files.ended:
+        return False
+    try:
+        check_member(files.weights)
+        read_oof(files)
+    except DamagedError as error:
+        display.notice(f"{error}; what is missing is made again")
+        files.oof.unlink()
+        return False
+    return True
 
 
 def check_present(data: TrainingSet) -> None:

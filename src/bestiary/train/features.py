@@ -24,6 +24,7 @@ from bestiary.display import Display
 from bestiary.errors import BestiaryError
 from bestiary.model import Classifier, build_classifier, memory_format
 from bestiary.model.arithmetic import best_device, resolve_precision
+from bestiary.tables import TableError, read_frame
 from bestiary.train.predicting import predict_rows
 from bestiary.train.task import TrainingSet
 
@@ -76,8 +77,9 @@ class _FeatureCache:
         """What is kept of `wanted`; a damaged table is as good as none."""
         found: dict[str, Features] = {}
         for file in sorted(self.folder.glob("*.parquet")):
-            with suppress(OSError, pl.exceptions.PolarsError):
-                table = pl.read_parquet(file).filter(pl.col("digest").is_in(list(wanted)))
+            with suppress(OSError, TableError):
+                table = read_frame(file)
+                table = table.filter(pl.col("digest").is_in(list(wanted)))
                 if table.height:
                     found |= dict(zip(table["digest"], table["features"].to_numpy(), strict=True))
                     file.touch()  # marks it as used, see `_sweep`

@@ -2,7 +2,7 @@
 
 The loop is one visible function; variants are values of the recipe. Every random draw is a function of the seed, the
 fold, the epoch and the step or row, so a fold gives the same result whether it ran through or was resumed. Knows
-nothing of other folds.
+nothing of other folds, or of what is done when something fails.
 """
 
 import time
@@ -25,90 +25,86 @@ from bestiary.data.mixing import Mixing
 from bestiary.data.views import EvalView, TrainView
 from bestiary.display import TrainingDisplay
 from bestiary.model import load_member, memory_format, save_member
-from bestiary.model.arithmetic import Arithmetic
 from bestiary.model.engine import kept_graph
 from bestiary.run import FoldFiles, write_oof, write_table
-from bestiary.train.checkpoint import EpochRecord, save_state
+from bestiary.train.checkpoint import EpochRecord
+from bestiary.train.keeper import Keeper, check_losses
 from bestiary.train.loss import build_loss
 from bestiary.train.optimiser import rate_at, set_learning_rate
 from bestiary.train.predicting import predict_rows
-from bestiary.train.session import Features, Session, set_training_mode, start_session, step_seed
+from bestiary.train.session import Session, set_training_mode, step_seed
+from bestiary.train.step import backward
 from bestiary.train.task import TrainingSet
 
 
 def train_fold(
-    data: TrainingSet,
-    fold: int,
-    files: FoldFiles,
-    features: Features,
-    arithmetic: Arithmetic,
-    display: TrainingDisplay,
+    data: TrainingSet, fold: int, files: FoldFiles, session: Session, keeper: Keeper, display: TrainingDisplay
 ) -> None:
-    """Train one fold, or go on with it after its last whole epoch; then predict its held-out part.
+    """Train one fold, or go on with it where its session stands; then predict its held-out part.
 
     Args:
         data: the pictures, labels and folds of the run, and its recipe.
         fold: number of the fold that is held out.
         files: where the results go.
-        features: gives the frozen features of every picture, where the recipe's head starts from a probe.
-        arithmetic: how the network is computed.
+        session: network, optimiser and progress.
+        keeper: keeps the state inside an epoch.
         display: told of every step and epoch.
     """
-    recipe, seed = data.recipe, data.recipe.train.seed
+    recipe, seed, progress = data.recipe, data.recipe.train.seed, session.progress
     train_rows, held_rows = data.rows(fold)
-    session = start_session(data, fold, files, features, arithmetic)
-    classifier, optimiser, accelerator = session.classifier, session.optimiser, session.accelerator
+    classifier, optimiser = session.classifier, session.optimiser
     loss_of = build_loss(recipe.loss)
     view = TrainView.of(recipe.view)
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
     targets_of = functional.one_hot(torch.from_numpy(data.labels), len(data.classes)).float()
-    display.start_fold(fold, session.progress.epochs_done, len(train_rows))
+    display.start_fold(fold, progress.epochs_done, len(train_rows), progress.step * recipe.train.batch_size)
 
-    for epoch in range(session.progress.epochs_done, recipe.train.epochs):
-        started, losses, rate = time.perf_counter(), [], 0.0
+    for epoch in range(progress.epochs_done, recipe.train.epochs):
+        first, started = progress.step, time.perf_counter() - progress.seconds
         set_training_mode(classifier, recipe.model)
         order = train_rows[epoch_order(len(train_rows), seed, fold, epoch)]
         batches = split_batches(order, recipe.train.batch_size)
         view_of = train_views(data.pixels_of, view, seed, fold, epoch)
-        for step, batch in enumerate(
-            load_batches(batches, view_of, loader_threads(session.device.type), pin=session.device.type == "cuda")
-        ):
-            torch.manual_seed(step_seed(seed, fold, epoch, step))  # dropout and drop path draw from it
-            rate = recipe.optimiser.lr * rate_at(recipe.schedule, epoch, step, len(batches), recipe.train.epochs)
-            set_learning_rate(optimiser, rate)
-            images = classifier.prepare(batch.views.to(session.device, non_blocking=True))
-            targets = targets_of[batch.rows].to(session.device, non_blocking=True)
-            images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
-            loss = loss_of(session.network(images.contiguous(memory_format=arithmetic.memory_format)), targets)
-            accelerator.backward(loss)
-            optimiser.step()
-            optimiser.zero_grad()
-            losses.append(loss.detach())  # read once an epoch, so that no step waits for the device
+        threads, pin = loader_threads(session.device.type), session.device.type == "cuda"
+        for step, batch in enumerate(load_batches(batches[first:], view_of, threads, pin=pin), first):
+            with keeper.whole():
+                torch.manual_seed(step_seed(seed, fold, epoch, step))  # dropout and drop path draw from it
+                rate = recipe.optimiser.lr * rate_at(recipe.schedule, epoch, step, len(batches), recipe.train.epochs)
+                set_learning_rate(optimiser, rate)
+                images = classifier.prepare(batch.views.to(session.device, non_blocking=True))
+                targets = targets_of[batch.rows].to(session.device, non_blocking=True)
+                images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
+                loss = backward(session, loss_of, images, targets, rate, watched=keeper.watched(session))
+                optimiser.step()
+                optimiser.zero_grad()
+                keeper.end_step(session, files, loss, time.perf_counter() - started)
             display.step(len(batch.rows))
-        train_loss = torch.stack(losses).mean().item()
-        trained = time.perf_counter()
         scored = score_held_out(data, session, data.scored(held_rows), last=epoch + 1 == recipe.train.epochs)
-        speed, seconds = len(train_rows) / (trained - started), time.perf_counter() - started
-        record = EpochRecord(epoch + 1, rate, train_loss, *scored, speed, seconds)
-        end_epoch(data, session, files, record)
-        display.end_epoch(epoch + 1, train_loss, record.val_accuracy, session.progress.best_accuracy, speed)
-    accelerator.end_training()
+        check_losses(progress.losses)
+        rate = recipe.optimiser.lr * rate_at(
+            recipe.schedule, epoch, len(batches) - 1, len(batches), recipe.train.epochs
+        )
+        train_loss, speed = torch.stack(progress.losses).mean().item(), len(train_rows) / progress.seconds
+        record = EpochRecord(epoch + 1, rate, train_loss, *scored, speed, time.perf_counter() - started)
+        with keeper.whole():
+            end_epoch(data, session, files, record, keeper)
+        display.end_epoch(epoch + 1, train_loss, record.val_accuracy, progress.best_accuracy, speed)
     keep_oof(data, session, held_rows, files)
 
 
-def end_epoch(data: TrainingSet, session: Session, files: FoldFiles, record: EpochRecord) -> None:
+def end_epoch(data: TrainingSet, session: Session, files: FoldFiles, record: EpochRecord, keeper: Keeper) -> None:
     """Keep what an epoch has earned: the member if it is the best so far, and the state to go on from."""
     train, progress = data.recipe.train, session.progress
-    progress.history.append(record)
+    progress.end_epoch(record)
     if record.val_accuracy is not None and (not train.keep_best or record.val_accuracy > progress.best_accuracy):
         progress.best_accuracy, progress.best_epoch = record.val_accuracy, record.epoch
         save_member(session.classifier, files.weights)
-    if train.checkpoint_every and record.epoch % train.checkpoint_every == 0:
+    if train.keep_every and record.epoch % train.keep_every == 0:
         save_member(session.classifier, files.epoch(record.epoch))
-    # The state comes last: a crash before it repeats the epoch and writes the same files again.
-    save_state(files.state, session.classifier, session.optimiser, session.scaler_state, progress)
+    # The state comes last: a crash before it repeats what came since the one before and writes the same files again.
+    keeper.end_epoch(session, files, last=record.epoch == train.epochs)
     write_table(files.history, pl.DataFrame([asdict(row) for row in progress.history], infer_schema_length=None))
-    session.accelerator.log({k: v for k, v in asdict(record).items() if v is not None}, step=record.epoch)
+    session.log(record.epoch, {k: v for k, v in asdict(record).items() if v is not None})
 
 
 def score_held_out(data: TrainingSet, session: Session, rows: Rows, *, last: bool) -> tuple[float | None, float | None]:

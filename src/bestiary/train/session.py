@@ -1,6 +1,7 @@
 """What a fold's loop works with: network, optimiser and accelerator, fresh or as a checkpoint left them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bestiary.data.draws import generator
-from bestiary.errors import RecipeError
+from bestiary.errors import RecipeError, RunError
 from bestiary.model import Classifier, build_classifier
 from bestiary.model.arithmetic import Arithmetic
 from bestiary.recipe import ModelOptions
 from bestiary.run import FoldFiles
-from bestiary.train.checkpoint import Progress, load_state
+from bestiary.train.checkpoint import Progress, read_state
 from bestiary.train.head import fit_head
 from bestiary.train.optimiser import build_optimiser
 from bestiary.train.task import TrainingSet
@@ -57,11 +58,26 @@ class Session:
         scaler = self.accelerator.scaler
         return scaler.state_dict() if scaler is not None else {}
 
+    def log(self, epoch: int, numbers: dict[str, float]) -> None:
+        """Give an epoch's numbers to the trackers; what they cannot keep must not stop the training."""
+        with suppress(OSError):
+            self.accelerator.log(numbers, step=epoch)
+
+    def end_logging(self) -> None:
+        """Give the trackers' files back."""
+        with suppress(OSError):
+            self.accelerator.end_training()
+
 
 def start_session(
-    data: TrainingSet, fold: int, files: FoldFiles, features: Features, arithmetic: Arithmetic
+    data: TrainingSet,
+    fold: int,
+    files: FoldFiles,
+    features: Features,
+    arithmetic: Arithmetic,
+    notice: Callable[[str], None],
 ) -> Session:
-    """Build everything for one fold and fill it from the last checkpoint, if there is one."""
+    """Build everything for one fold and fill it from its last good state, if there is one; `notice` shows a line."""
     recipe, precision = data.recipe, arithmetic.precision
     # Accelerate keeps one precision for the whole process; folds and runs of one process may differ in it.
     AcceleratorState._reset_state()
@@ -70,26 +86,30 @@ def start_session(
         log_with=["tensorboard", *recipe.track.to],
         project_dir=files.folder,
     )
-    accelerator.init_trackers("tensorboard" if not recipe.track.to else recipe.track.project)
+    try:
+        accelerator.init_trackers("tensorboard" if not recipe.track.to else recipe.track.project)
+    except OSError as error:
+        raise RunError(f"{files.folder}: cannot be written ({error.strerror}); free space, then --resume") from None
     torch.manual_seed(step_seed(recipe.train.seed, fold, 0, 0))  # for the new head
-    resumed = files.state.exists()
+    state = read_state(files, notice)
     classifier = build_classifier(
         recipe.model.backbone,
         len(data.classes),
-        "none" if resumed else recipe.model.weights,
+        "none" if state else recipe.model.weights,
         recipe.model.normalise,
     )
-    if recipe.model.head == "probe" and not resumed:
+    if recipe.model.head == "probe" and not state:
         train_rows, _ = data.rows(fold)
         fit_head(classifier, features()[train_rows], data.labels[train_rows])
     freeze(classifier, recipe.model)
     classifier.to(memory_format=arithmetic.memory_format)
     network, optimiser = accelerator.prepare(classifier, build_optimiser(classifier, recipe.optimiser))
-    progress = Progress()
-    if resumed:
-        progress, scaler = load_state(files.state, classifier, optimiser)
-        if accelerator.scaler is not None and scaler:
-            accelerator.scaler.load_state_dict(scaler)
+    progress = state.progress if state else Progress()
+    if state:
+        state.restore(classifier, optimiser)
+        progress.losses = [loss.to(accelerator.device) for loss in progress.losses]
+        if accelerator.scaler is not None and state.scaler:
+            accelerator.scaler.load_state_dict(state.scaler)
     if arithmetic.compiled:
         network = torch.compile(network)  # the classifier shares its parameters, and is not compiled for predicting
     return Session(accelerator, classifier, network, optimiser, arithmetic, progress)

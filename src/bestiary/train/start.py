@@ -4,9 +4,11 @@ Nothing in a run that exists is ever overwritten.
 """
 
 import importlib.util
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from bestiary.data.listing import root_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError
 from bestiary.model import build_backbone
@@ -43,6 +45,7 @@ def begin_or_resume(
         if fixes is not None:
             raise ArgumentError(f"--fixes {fixes}: {path} has its labels already (fixes.csv); choose a new folder")
         _check_resumable(run, recipe, overrides, fold, resume, fold_file)
+        _check_root(run, data)
     else:
         if path.exists() and not run.is_vacant:
             raise RunError(f"{path}: is not empty and not a run; choose a new folder")
@@ -53,6 +56,21 @@ def begin_or_resume(
         begin_run(data, run, asked, fold_file, display, fixes)
     _check_numbers(fold, run.folds)
     return run
+
+
+def command_to_go_on(data: Path, path: Path, fold: Sequence[int]) -> str:
+    """What to type so that an interrupted `train` goes on; its own arguments again where no run was begun yet."""
+    if not Run(path).exists:
+        return "the same command again (nothing is trained yet)"
+    some = [word for number in fold for word in ("--fold", str(number))]
+    return shlex.join(["bestiary", "train", str(data), str(path), *some, "--resume"])
+
+
+def _check_root(run: Run, data: Path) -> None:
+    """A run, which may be a stranger's, reads pictures from no other folder than the one that the user names."""
+    root = root_of(data, run.recipe.data.root)
+    if root != run.root:
+        raise ArgumentError(f"{data}: {run.path} was begun with the pictures in {run.root}; name that folder")
 
 
 def _split_folds(folds: str | int | None, overrides: Sequence[str]) -> tuple[Path | None, Sequence[str]]:

@@ -13,7 +13,7 @@ from bestiary.data.loader import Rows
 from bestiary.data.manifest import natural_classes
 from bestiary.data.store import PictureStore, load_shrunk
 from bestiary.data.views import EvalView
-from bestiary.errors import DataError, PictureError
+from bestiary.errors import DamagedError, DataError, PictureError
 from bestiary.recipe import Recipe
 
 
@@ -48,7 +48,10 @@ class TrainingSet:
     @classmethod
     def of(cls, recipe: Recipe, table: pl.DataFrame, root: Path, folds: pl.DataFrame) -> "TrainingSet":
         """From the tables of a run, without a store."""
+        rows = table.height
         table = table.join(folds, on="path", how="left", maintain_order="left")
+        if table.height != rows or table["fold"].null_count():
+            raise DamagedError(f"{root}: folds.parquet does not give each picture of manifest.parquet one fold")
         classes = natural_classes(table["label"])
         number = {name: index for index, name in enumerate(classes)}
         labels = np.array([number[label] for label in table["label"]], np.int64)

@@ -27,6 +27,7 @@ from bestiary.model import Classifier, build_classifier
 from bestiary.model.arithmetic import DTYPES, Arithmetic, best_device, device_name, resolve_precision
 from bestiary.recipe import Recipe, TrainOptions
 from bestiary.run import Run
+from bestiary.train.faults import is_out_of_memory
 from bestiary.train.loss import build_loss
 from bestiary.train.optimiser import build_optimiser
 from bestiary.train.session import freeze, set_training_mode
@@ -71,7 +72,8 @@ def settle_arithmetic(run: Run, pictures: int, classes: int, display: Display) -
     if device.type in decided:
         try:
             arithmetic = Arithmetic(**{key: decided[device.type][key] for key in asdict(Arithmetic("bf16"))})
-        except (KeyError, TypeError):
+            _check(arithmetic)
+        except (KeyError, TypeError, ValueError):
             raise RunError(f"{run.file('arithmetic.json')}: is not of bestiary's making; remove it") from None
     else:
         arithmetic, timings = decide(run.recipe, pictures, classes, device)
@@ -82,6 +84,13 @@ def settle_arithmetic(run: Run, pictures: int, classes: int, display: Display) -
         torch.set_num_threads(arithmetic.threads)
     display.line(f"Arithmetic: {arithmetic} on {device_name(device)}")
     return arithmetic
+
+
+def _check(arithmetic: Arithmetic) -> None:
+    """Raise ValueError for what no trial has decided; a run may come from a stranger."""
+    switches = isinstance(arithmetic.channels_last, bool) and isinstance(arithmetic.compiled, bool)
+    if arithmetic.precision not in DTYPES or not switches or arithmetic.threads not in range(1, 4097):
+        raise ValueError(arithmetic)
 
 
 def decide(recipe: Recipe, pictures: int, classes: int, device: torch.device) -> tuple[Arithmetic, Timings]:
@@ -131,10 +140,17 @@ def measure_step(recipe: Recipe, classes: int, way: Arithmetic, device: torch.de
     """Time training steps as the loop makes them, on random pictures; None where the device cannot compute that way."""
     before = torch.get_num_threads()
     torch.set_num_threads(way.threads)
+    count = _batch(recipe, device)
     try:
-        step, count = _training_step(recipe, classes, way, device)
-        starting = _seconds(step, device)
-        return Timing(min(_seconds(step, device) for _ in range(STEPS)) / count, starting)
+        while True:
+            try:
+                step = _training_step(recipe, classes, way, device, count)
+                starting = _seconds(step, device)
+                return Timing(min(_seconds(step, device) for _ in range(STEPS)) / count, starting)
+            except RuntimeError as error:
+                if count < 4 or not is_out_of_memory(error):
+                    raise
+                count //= 2  # as training itself will do
     except RuntimeError:  # torch.compile's own errors are of this kind: no compiler, an operation it does not know
         if not way.compiled:
             raise
@@ -144,9 +160,9 @@ def measure_step(recipe: Recipe, classes: int, way: Arithmetic, device: torch.de
 
 
 def _training_step(
-    recipe: Recipe, classes: int, way: Arithmetic, device: torch.device
-) -> tuple[Callable[[], None], int]:
-    count, size = _batch(recipe, device), recipe.view.size
+    recipe: Recipe, classes: int, way: Arithmetic, device: torch.device, count: int
+) -> Callable[[], None]:
+    size = recipe.view.size
     classifier: Classifier = build_classifier(recipe.model.backbone, classes, "none").to(device)
     freeze(classifier, recipe.model)
     set_training_mode(classifier, recipe.model)
@@ -164,7 +180,7 @@ def _training_step(
         optimiser.step()
         optimiser.zero_grad()
 
-    return step, count
+    return step
 
 
 def _batch(recipe: Recipe, device: torch.device) -> int:

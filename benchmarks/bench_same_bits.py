@@ -1,0 +1,72 @@
+"""Claim: the same seed on the same machine gives the same bits; what another number of threads changes is measured.
+
+Trains the same small run in fresh processes, twice with each number of threads and in each precision that the machine
+has, and compares weights and out-of-fold logits.
+
+    python benchmarks/bench_same_bits.py [--threads 1 2]
+"""
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from bestiary.data.beasts import draw_sample
+from bestiary.run import Run, read_oof
+
+OPTIONS = ["train.epochs=2", "view.size=96", "model.freeze=0", "optimiser.lr=1e-4"]
+FIXED = ["train.layout=channels_last", "train.compile=never"]  # or a trial decides, and may decide otherwise
+
+
+def train(data: Path, run: Path, threads: int, precision: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """All weights in one row, out-of-fold logits (pictures, classes), and the accuracy."""
+    command = [sys.executable, "-m", "bestiary", "train", str(data), str(run), "--recipe", "fast", "--folds", "2"]
+    subprocess.run(
+        [*command, "--quiet", "--set", *OPTIONS, *FIXED, f"train.precision={precision}", f"train.threads={threads}"],
+        env={**os.environ, "OMP_NUM_THREADS": str(threads), "BESTIARY_CACHE": str(run.with_name(f"{run.name}-cache"))},
+        check=True,
+        capture_output=True,
+    )
+    files = [Run.open(run).fold(fold) for fold in (0, 1)]
+    weights = [load_file(f.weights) for f in files]
+    row = np.concatenate([member[key].ravel().astype(np.float32) for member in weights for key in sorted(member)])
+    logits = np.concatenate([read_oof(f)[0]["logits"].to_numpy() for f in files])
+    return row, logits, json.loads((run / "metrics.json").read_text())["oof"]["accuracy"]["value"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        draw_sample(place / "data", species=8, per_species=20, size=128)
+        for precision in ("float32", "bf16"):
+            kept = {}
+            for threads, repeat in itertools.product(asked.threads, (0, 1)):
+                kept[threads, repeat] = train(
+                    place / "data", place / f"{precision}-{threads}-{repeat}", threads, precision
+                )
+            for threads in asked.threads:
+                same = all(np.array_equal(kept[threads, 0][part], kept[threads, 1][part]) for part in (0, 1))
+                print(f"{precision}, {threads} threads, twice: {'the same bits' if same else 'OTHER BITS'}", flush=True)
+            for one, other in itertools.combinations(asked.threads, 2):
+                a, b = kept[one, 0], kept[other, 0]
+                moved, labels = a[0] != b[0], a[1].argmax(axis=1) == b[1].argmax(axis=1)
+                print(
+                    f"{precision}, {one} against {other} threads: {moved.mean():.1%} of the weights differ, at most by "
+                    f"{np.abs(a[0] - b[0]).max():.2g}; logits by {np.abs(a[1] - b[1]).max():.2g}; labels agree "
+                    f"for {labels.mean():.1%} of {len(labels)}; accuracy {a[2]:.4f} and {b[2]:.4f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""A fold that may fail on the way -> a fold that ends, or one line that says why it cannot and what is kept.
+
+Short memory and a loss that is not finite set the fold back to its last good state; a stop and lost pictures keep the
+state first. Knows nothing of how a fold is trained.
+"""
+
+from collections.abc import Callable
+
+from accelerate.utils.memory import clear_device_cache
+
+from bestiary.atomic import sweep
+from bestiary.display import TrainingDisplay
+from bestiary.errors import DamagedError, DataError, RunError
+from bestiary.model import check_member
+from bestiary.model.arithmetic import Arithmetic
+from bestiary.run import FoldFiles
+from bestiary.train.faults import NotFiniteError, ShortMemoryError, is_out_of_memory
+from bestiary.train.keeper import Keeper
+from bestiary.train.loop import train_fold
+from bestiary.train.session import Features, start_session
+from bestiary.train.task import TrainingSet
+
+
+def train_fold_safely(
+    data: TrainingSet,
+    fold: int,
+    files: FoldFiles,
+    features: Features,
+    arithmetic: Arithmetic,
+    keeper: Keeper,
+    display: TrainingDisplay,
+) -> None:
+    """Train one fold, or go on with it; arguments as `train_fold` and `start_session` take them.
+
+    Raises:
+        DataError: pictures have vanished or cannot be read any more; the state is kept.
+        RunError: the loss is not finite again, or memory does not suffice for two pictures a step.
+        Interrupted: the user has stopped it; the state is kept.
+        BestiaryError: the run's folder cannot be written.
+    """
+    notice = display.display.notice
+    sweep(files.folder)
+    _drop_damaged(files, notice)
+    keeper.suspicious, parts = False, 1
+    while True:
+        try:
+            return _train(data, fold, files, features, arithmetic, keeper, display, parts)
+        except NotFiniteError as error:
+            if keeper.suspicious:
+                raise RunError(f"fold {fold}: {error}") from None
+            keeper.suspicious = True
+            notice(f"fold {fold}: {error}; goes back to its last good state, once")
+        except ShortMemoryError as error:
+            parts = _halve(data, fold, error.parts)
+            notice(
+                f"fold {fold}: out of memory; goes back to its last state with each batch of "
+                f"{data.recipe.train.batch_size} in {parts} parts, gradients added up"
+            )
+        clear_device_cache(garbage_collection=True)  # out here, since the errors held the old session's tensors
+
+
+def _train(
+    data: TrainingSet,
+    fold: int,
+    files: FoldFiles,
+    features: Features,
+    arithmetic: Arithmetic,
+    keeper: Keeper,
+    display: TrainingDisplay,
+    parts: int,
+) -> None:
+    """One attempt, with each batch in `parts` at least; a session lives no longer than this."""
+    session = None
+    try:
+        session = start_session(data, fold, files, features, arithmetic, display.display.notice)
+        session.progress.parts = parts = max(session.progress.parts, parts)
+        keeper.begin(session)
+        train_fold(data, fold, files, session, keeper, display)
+    except (KeyboardInterrupt, DataError):
+        if session is not None:
+            keeper.keep_on_stopping(session, files)
+        raise
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise ShortMemoryError(parts) from None
+        raise
+    finally:
+        if session is not None:
+            session.end_logging()
+
+
+def _drop_damaged(files: FoldFiles, notice: Callable[[str], None]) -> None:
+    """Without the weights of its best epoch so far, a fold has to begin anew."""
+    if not files.weights.exists():
+        return
+    try:
+        check_member(files.weights)
+    except DamagedError as error:
+        notice(f"{error}: it begins anew")
+        for file in (files.former_state, files.state, files.weights):
+            file.unlink(missing_ok=True)
+
+
+def _halve(data: TrainingSet, fold: int, parts: int) -> int:
+    """Twice as many parts, as long as each has two pictures."""
+    if data.recipe.train.batch_size // (2 * parts) < 2:
+        raise RunError(
+            f"fold {fold}: out of memory even with {data.recipe.train.batch_size // parts} pictures at a time; free "
+            "memory and --resume, or begin a new run with a smaller view.size or another model.backbone"
+        )
+    return 2 * parts
