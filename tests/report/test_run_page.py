@@ -65,6 +65,7 @@ def test_the_report_survives_pictures_that_are_gone(trained: Run, tmp_path: Path
     run = _renamed(trained, tmp_path / "run", "yeti")
     manifest = run.read_table("manifest.parquet")
     run.write_table("manifest.parquet", manifest, {"root": str(tmp_path / "gone")})
+    run.write_recipe(run.recipe)
     html = api.report(run.path, quiet=True).files[0].read_text()
     assert "data:image/jpeg" not in html and "Surest mistakes" in html
 
@@ -170,6 +171,7 @@ def _renamed(trained: Run, place: Path, name: str) -> Run:
     change = pl.col("label").replace(old, name)
     manifest = run.read_table("manifest.parquet")
     run.write_table("manifest.parquet", manifest.with_columns(change), {"root": str(trained.root)})
+    run.write_recipe(run.recipe)  # with the sums of the files as they are now
     card = run.read_json("ensemble.json")
     run.write_json("ensemble.json", card | {"classes": [name, *card["classes"][1:]]})
     for fold in run.folds:
