@@ -25,7 +25,7 @@ DATA ?= ../shared/data/caltech-creatures
 PEER_PYTHON ?= $(BIN)/python
 
 bench: $(VENV)/.developer
-	for claim in startup memory planted_faults million_rows leak_guard; do \
+	for claim in startup memory intervals report planted_faults million_rows leak_guard; do \
 		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
 	for claim in kills write_faults fuzz same_bits checkpoint_cost; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
@@ -34,8 +34,8 @@ bench: $(VENV)/.developer
 		then $(BIN)/python benchmarks/bench_peers.py "$(DATA)" --peer-python $(PEER_PYTHON); \
 		else echo "skipped: peers, which are not installed (pip install '.[bench]')"; fi
 	@test -d "$(DATA)" || \
-		echo "skipped, no folder $(DATA): predict, fast, head, copies_photographs, scan_speed, wrong_labels"
-	test ! -d "$(DATA)" || for claim in predict fast head copies_photographs scan_speed wrong_labels; do \
+		echo "skipped, no folder $(DATA): predict, fast, head, copies_photographs, scan_speed, wrong_labels, promises"
+	test ! -d "$(DATA)" || for claim in predict fast head copies_photographs scan_speed wrong_labels promises; do \
 		$(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
 	test ! -d "$(DATA)" || $(BIN)/python benchmarks/bench_leak_guard.py "$(DATA)" --seeds
 

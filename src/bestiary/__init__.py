@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bestiary.api import demo, evaluate, labels, load, predict, probe, sample, scan, show, train
+    from bestiary.api import compare, demo, evaluate, labels, load, predict, probe, report, sample, scan, show, train
     from bestiary.ensemble import Ensemble
     from bestiary.errors import BestiaryError
     from bestiary.recipe import Recipe, load_recipe
@@ -24,6 +24,7 @@ __all__ = [
     "Ensemble",
     "Recipe",
     "Run",
+    "compare",
     "demo",
     "evaluate",
     "labels",
@@ -31,6 +32,7 @@ __all__ = [
     "load_recipe",
     "predict",
     "probe",
+    "report",
     "sample",
     "scan",
     "show",

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from bestiary.data.beasts import SampleSummary
     from bestiary.ensemble import Ensemble, Predictions
     from bestiary.evaluate import Evaluation, LabelReport, Summary
+    from bestiary.report.compare_page import Compared
+    from bestiary.report.report import Report
     from bestiary.run import Run
 else:  # the command line reads the annotations; what the verbs return is none of its business
-    Audit = Ensemble = Evaluation = LabelReport = Predictions = Run = SampleSummary = Summary = Any
+    Audit = Compared = Ensemble = Evaluation = LabelReport = Predictions = Report = Run = SampleSummary = Summary = Any
 
 Place = str | Path
 Many = Parameter(consume_multiple=True)
@@ -157,7 +159,7 @@ def train(
     """
     from bestiary.display import Display
     from bestiary.ensemble import assemble
-    from bestiary.evaluate import score_run
+    from bestiary.evaluate import calibrate_run, score_run
     from bestiary.train.crossval import train_folds
     from bestiary.train.interrupts import Interrupts
     from bestiary.train.keeper import Keeper, seconds_of
@@ -172,6 +174,7 @@ def train(
             display.notice(f"Interrupted. To go on: {command_to_go_on(Path(data), Path(run), fold)}")
             raise
         assemble(begun)
+        calibrate_run(begun)
         score_run(begun)
     return begun
 
@@ -228,6 +231,9 @@ def predict(
     out: Place,
     average: Literal["logits", "probabilities", "vote"] | None = None,
     format: Literal["full", "submission"] = "full",
+    coverage: float = 0.9,
+    sets: Literal["all", "class"] = "all",
+    risk: float = 0.05,
     engine: Literal["auto", "openvino", "torch"] = "auto",
     quiet: bool = False,
 ) -> "Predictions":
@@ -247,21 +253,28 @@ def predict(
     average
         What is averaged over the members. Default: as the run's recipe says.
     format
-        full: label, confidence, the next four, agreement of the members. submission: image_name,pred_label alone,
-        and a solution.zip beside it.
+        full: label, calibrated confidence, the next four, agreement of the members, set, sure, unknown.
+        submission: image_name,pred_label alone, and a solution.zip beside it.
+    coverage
+        Share of the pictures whose set holds the true class: 0.8, 0.9, 0.95 or 0.99.
+    sets
+        Whether the sets cover that share of all pictures, or of the pictures of each class.
+    risk
+        Share of errors among the answers that are called sure, at most: 0.01, 0.02, 0.05 or 0.1.
     engine
         What runs the networks. auto: on a CPU OpenVINO where it is installed and agrees with PyTorch, else PyTorch.
     quiet
         Show no progress.
     """
     from bestiary.display import Display
-    from bestiary.ensemble import Ensemble, predict_folder
+    from bestiary.ensemble import Caution, Ensemble, predict_folder
 
+    caution = Caution(coverage, sets, risk)
     display, ensemble = Display(quiet), Ensemble.load(run, engine=engine)
     display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
     if ensemble.refused:
         display.notice(ensemble.refused)
-    return predict_folder(ensemble, Path(pictures), Path(out), average, format, display)
+    return predict_folder(ensemble, Path(pictures), Path(out), average, format, display, caution)
 
 
 def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Evaluation":
@@ -314,6 +327,64 @@ def labels(run: Place, /, *, out: Place | None = None) -> "LabelReport":
     report.write()
     write_text(report.folder / "labels.html", labels_page(report))
     return report
+
+
+def report(
+    run: Place,
+    /,
+    *,
+    out: Place | None = None,
+    format: Literal["html", "md", "pdf"] = "html",
+    no_saliency: bool = False,
+    quiet: bool = False,
+) -> "Report":
+    """Write the report of a run: its number and what stands behind it, what it gets wrong, whether it knows.
+
+    The page is one file that opens without a connection. md and pdf are a text to hand in, with figures.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    out
+        File to write. Default: RUN/report.html, .md or .pdf
+    format
+        html: a page to explore. md: Markdown, its figures as SVG in figures/ beside it. pdf: the same text.
+    no_saliency
+        Leave out where the members looked, which has to run them.
+    quiet
+        Show no progress.
+    """
+    from bestiary.display import Display
+    from bestiary.report.report import write_report
+    from bestiary.run import Run
+
+    place = Path(out) if out is not None else None
+    return write_report(Run.open(run), place, format, not no_saliency, Display(quiet))
+
+
+def compare(run: Place, other: Place, /, *more: Place, out: Place | None = None) -> "Compared":
+    """Compare finished runs on the pictures they share: paired differences of accuracy, with intervals and a test.
+
+    Each picture is judged by each run's member that has not seen it.
+
+    Parameters
+    ----------
+    run
+        Folder of the run that the others are compared with.
+    other
+        Folder of a run.
+    more
+        Folders of more runs.
+    out
+        Folder for compare.html, a page with the pictures won and lost, compare.md and compare.tex.
+    """
+    from bestiary.evaluate.compare import compare_runs
+    from bestiary.report.compare_page import Compared, write_comparison
+    from bestiary.run import Run
+
+    found = compare_runs([Run.open(place) for place in (run, other, *more)])
+    return Compared(found, []) if out is None else write_comparison(found, Path(out))
 
 
 def show(run: Place, /) -> "Summary":

@@ -20,6 +20,8 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.predict,
     api.evaluate,
     api.labels,
+    api.report,
+    api.compare,
     api.show,
     api.demo,
 )

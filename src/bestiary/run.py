@@ -3,9 +3,10 @@
 ::
 
     RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  warnings.csv  copies.csv
-    RUN/fixes.csv    SHA256SUMS  arithmetic.json  ensemble.json  metrics.json  labels/
-    RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  oof.parquet
-                     tensorboard/
+    RUN/fixes.csv    SHA256SUMS  arithmetic.json  ensemble.json  known.safetensors  metrics.json  labels/
+    RUN/report.html  report.md  report.pdf  figures/
+    RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  costs.csv
+                     oof.parquet  tensorboard/
 
 A finished decision is a file: manifest, folds, recipe and out-of-fold logits are written once and read by everything
 after. SHA256SUMS (as `sha256sum -c` reads it) says how those were that the run was begun with. Knows nothing of
@@ -68,6 +69,11 @@ class FoldFiles:
     def history(self) -> Path:
         """One row an epoch."""
         return self.folder / "history.csv"
+
+    @property
+    def costs(self) -> Path:
+        """One row for each time the fold was worked on: seconds, device, peak memory, energy."""
+        return self.folder / "costs.csv"
 
     @property
     def oof(self) -> Path:

@@ -106,8 +106,33 @@ def test_average_chooses_the_rule(trained: Run, ensemble: Ensemble, beasts: Path
     logits = np.concatenate([scored.logits for scored in ensemble.score(paths)], axis=1)
     for rule in ("logits", "probabilities", "vote"):
         table = api.predict(trained.path, beasts, out=tmp_path / "p.parquet", average=rule, quiet=True).table
-        np.testing.assert_allclose(table["confidence"].to_numpy(), average(logits, rule).max(axis=1))
+        calibrated = average(logits / ensemble.calibration.temperature, rule).max(axis=1)
+        np.testing.assert_allclose(table["confidence"].to_numpy(), calibrated)
         assert pl.read_parquet(tmp_path / "p.parquet").equals(table)
+
+
+def test_sets_sure_and_unknown_are_in_the_table_as_asked_for(
+    trained: Run, ensemble: Ensemble, beasts: Path, tmp_path: Path
+) -> None:
+    logits = np.concatenate([scored.logits for scored in ensemble.score(pictures_of(beasts))], axis=1)
+    probabilities = ensemble.predict_proba(pictures_of(beasts))
+    sizes = []
+    for coverage in (0.8, 0.95):
+        table = api.predict(trained.path, beasts, out=tmp_path / "p.csv", coverage=coverage, quiet=True).table
+        held = ensemble.calibration.set_of(probabilities, coverage)
+        assert [set(names.split("|")) for names in table["set"]] == [set(ensemble.classes_[row]) for row in held]
+        assert all(names.split("|")[0] == label for names, label in table.select("set", "label").iter_rows())
+        assert (table["unknown"].to_numpy() == ensemble.known.is_unknown(logits)).all()
+        assert not table["sure"].any()  # 27 pictures show of no confidence that it errs in 5 % at most
+        sizes.append(held.sum())
+    assert sizes[0] <= sizes[1]
+
+
+def test_a_run_that_is_not_calibrated_predicts_without_sets(beasts: Path, tiny: Path, tmp_path: Path) -> None:
+    run = api.train(beasts, tmp_path / "run", recipe=tiny, folds=3, fold=[1], quiet=True)
+    table = api.predict(run.path, beasts, out=tmp_path / "p.csv", quiet=True).table
+    assert table["confidence"].null_count() == 0
+    assert table["set"].null_count() == table["unknown"].null_count() == table.height
 
 
 def test_submission_is_exactly_what_the_described_system_hands_in(trained: Run, beasts: Path, tmp_path: Path) -> None:

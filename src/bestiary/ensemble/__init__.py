@@ -1,17 +1,23 @@
 """A run's members as one predictor."""
 
 from bestiary.ensemble.averaging import AVERAGES, Average, average, softmax
+from bestiary.ensemble.calibration import Calibration, fit_temperature
 from bestiary.ensemble.ensemble import Ensemble, Scored, assemble
-from bestiary.ensemble.predictions import Predictions, predict_folder
+from bestiary.ensemble.known import Known
+from bestiary.ensemble.predictions import Caution, Predictions, predict_folder
 
 __all__ = [
     "AVERAGES",
     "Average",
+    "Calibration",
+    "Caution",
     "Ensemble",
+    "Known",
     "Predictions",
     "Scored",
     "assemble",
     "average",
+    "fit_temperature",
     "predict_folder",
     "softmax",
 ]

@@ -22,7 +22,9 @@ from bestiary.data.loader import load_batches, loader_threads, split_batches
 from bestiary.data.manifest import natural_classes
 from bestiary.data.views import EvalView
 from bestiary.ensemble.averaging import Average, average
+from bestiary.ensemble.calibration import Calibration
 from bestiary.ensemble.card import check_card
+from bestiary.ensemble.known import Known
 from bestiary.errors import ArgumentError, PictureError, RunError
 from bestiary.model import Classifier, load_member, memory_format
 from bestiary.model.arithmetic import best_device, resolve_precision
@@ -59,6 +61,8 @@ class Ensemble:
         mirror: average with the mirror image.
         precision: arithmetic of the networks, or auto.
         device: where to compute; by default the GPU if there is one.
+        calibration: what out-of-fold predictions say of the members' confidence; None where that is not known.
+        known: where they say that the known classes lie; None likewise.
         engine: what runs the networks, see `bestiary.model.engine`.
         graphs: for each member the file that keeps its graph for engines that need one.
 
@@ -81,6 +85,8 @@ class Ensemble:
         mirror: bool = False,
         precision: Any = "auto",
         device: str | torch.device | None = None,
+        calibration: Calibration | None = None,
+        known: Known | None = None,
         engine: Engine = "auto",
         graphs: Sequence[Path | None] | None = None,
     ) -> None:
@@ -91,6 +97,8 @@ class Ensemble:
         self.average = average
         self.mirror = mirror
         self.precision = resolve_precision(precision, self.device)
+        self.calibration = calibration
+        self.known = known
         built = [
             build_network(member, view.size, self.device, self.precision, engine=engine, kept=graph)
             for member, graph in zip(self.members, graphs or [None] * len(self.members), strict=True)
@@ -121,16 +129,30 @@ class Ensemble:
             members = [load_member(file) for file in files]
             view, classes = EvalView(**card["view"]), [str(name) for name in card["classes"]]
             options = {key: card[key] for key in ("average", "mirror", "precision")}
+            calibration = Calibration.read(card["calibration"]) if "calibration" in card else None
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.path}: ensemble.json is not of bestiary's making ({error!r})") from None
         for member in members:
             if member.head_layer.out_features != len(classes):
                 raise RunError(f"{run.path}: a member has {member.head_layer.out_features} outputs, not {len(classes)}")
+        if calibration and any(len(limits) != len(classes) for limits in calibration.class_sets.values()):
+            raise RunError(f"{run.path}: ensemble.json is not of bestiary's making (calibration.class_sets)")
+        known = Known.load(run.file("known.safetensors"), len(members), len(classes)) if calibration else None
         graphs = [kept_graph(file, view.size) for file in files]
-        return cls(members, classes, view, device=device, engine=engine, graphs=graphs, **options)
+        return cls(
+            members,
+            classes,
+            view,
+            device=device,
+            engine=engine,
+            graphs=graphs,
+            calibration=calibration,
+            known=known,
+            **options,
+        )
 
     def predict_proba(self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Probabilities (pictures, classes).
+        """Probabilities (pictures, classes), calibrated where the run is.
 
         Args:
             pictures: paths, PIL pictures or uint8 arrays (height, width, 3), one or several.
@@ -145,12 +167,17 @@ class Ensemble:
             for place, reason in scored.reasons.items():
                 named = items[place] if isinstance(items[place], (str, Path)) else f"picture {place}"
                 raise PictureError(f"{named}: {reason}")
-            rows.append(average(scored.logits, self.average))
+            rows.append(self.probabilities(scored.logits))
         return np.concatenate(rows)
 
     def predict(self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.str_]:
         """Class names (pictures,); takes and raises what `predict_proba` does."""
         return np.asarray(self.classes_[self.predict_proba(pictures).argmax(axis=1)])
+
+    def probabilities(self, logits: NDArray[np.float32], rule: Average | None = None) -> NDArray[np.float64]:
+        """Probabilities (pictures, classes) of the members' `logits` (members, pictures, classes), calibrated."""
+        rule = rule or self.average
+        return self.calibration.probabilities(logits, rule) if self.calibration else average(logits, rule)
 
     def score(self, pictures: Sequence[Picture], tick: Callable[[int, int], None] | None = None) -> Iterator[Scored]:
         """The members' logits for each picture, batch by batch, in order; `tick` is told (done, of)."""

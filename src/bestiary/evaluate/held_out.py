@@ -1,12 +1,13 @@
 """An ensemble and labelled pictures that it has not seen -> its accuracy by every averaging rule, and each member's."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -17,10 +18,17 @@ from bestiary.data.folds import join_groups
 from bestiary.data.listing import list_labelled
 from bestiary.data.manifest import GROUP_KEYS, read_listed
 from bestiary.display import Display
-from bestiary.ensemble import AVERAGES, Ensemble, average
+from bestiary.ensemble import AVERAGES, Average, Ensemble, average
+from bestiary.ensemble.calibration import COVERAGES
 from bestiary.errors import DataError
+from bestiary.evaluate.bootstrap import score_intervals
+from bestiary.evaluate.estimate import Estimate
+from bestiary.evaluate.intervals import effective_size
 from bestiary.evaluate.scores import held_out_scores
 from bestiary.run import Run
+
+Logits = NDArray[np.float32]  # (members, pictures, classes)
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,9 @@ class Evaluation:
     """Scores on held-out pictures; prints as a table.
 
     Attributes:
-        scores: ensemble (rule -> accuracy with interval), members, mean_member, and what was left out: counts, and
-            under recognised the trained pictures and copies of them, each with how it was seen and the run's picture.
+        scores: ensemble (rule -> accuracy with interval), members, mean_member, what was left out (counts, and
+            under recognised the trained pictures and copies of them, each with how it was seen and the run's picture),
+            caution (how well confidence, sets and unknown keep their promise) and estimate (what was expected).
     """
 
     scores: dict[str, Any]
@@ -50,7 +59,8 @@ class Evaluation:
         console = Console(width=80)
         with console.capture() as captured:
             console.print(table)
-        lines = [f"{self.scores['n']:,} pictures of {self.scores['classes']} classes", "", captured.get().rstrip()]
+        lines = [f"{self.scores['n']:,} pictures of {self.scores['classes']} classes", "", captured.get().rstrip(), ""]
+        lines += [*_estimate_lines(self.scores["estimate"]), *_caution_lines(self.scores["caution"])]
         for key, words in _LEFT_OUT.items():
             if self.scores[key]:
                 alike = [row for row in self.scores["recognised"] if row["kind"] == key and key != "seen_in_training"]
@@ -60,6 +70,25 @@ class Evaluation:
         if self.scores["gone"]:
             lines.append(f"{self.scores['gone']:,} {_GONE}")
         return "\n".join(lines)
+
+
+def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
+    if estimate is None:
+        return []
+    expected = f"{estimate['value']:.4f}, on so many pictures {estimate['low']:.4f} to {estimate['high']:.4f}"
+    verdict = "it holds" if estimate["holds"] else "it does not: chance (1 in 20), or another kind of picture"
+    return [f"Expected of the ensemble from out-of-fold scores: {expected}; {verdict}"]
+
+
+def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
+    if caution is None:
+        return []
+    held = ", ".join(f"{100 * float(asked):g} %: {100 * share:.1f} %" for asked, share in caution["sets_hold"].items())
+    ece = caution["scores"]["ece"]["value"]
+    return [
+        f"Calibration error {ece:.4f}; called unknown {100 * caution['unknown']['energy']:.1f} %",
+        f"Sets that were to hold the true class of {held}",
+    ]
 
 
 _LEFT_OUT = {
@@ -107,9 +136,35 @@ def evaluate_folder(run: Run, ensemble: Ensemble, pictures: Path, out: Path | No
     recognised = found.table.filter(pl.col("kind").is_not_null()).select("path", "kind", "original").to_dicts()
     about = {"n": len(labels), "classes": len(set(fresh["label"])), **left_out, "gone": found.gone}
     scores = {**about, **scores, "recognised": recognised}
+    scores |= {"caution": _caution(ensemble, logits, labels, groups), "estimate": _estimate(run, rules, labels, groups)}
     if out is not None:
         write_text(out, json.dumps(scores, indent=2) + "\n")
     return Evaluation(scores)
+
+
+def _caution(ensemble: Ensemble, logits: Logits, labels: Labels, groups: Labels) -> dict[str, Any] | None:
+    """How well confidence, sets and unknown keep their promise here; None where the run is not calibrated."""
+    if not (ensemble.calibration and ensemble.known):
+        return None
+    probabilities = ensemble.probabilities(logits)
+    rows = np.arange(len(labels))
+    found = zip(("energy", "distance"), ensemble.known.scores(logits), ensemble.known.limits, strict=True)
+    unknown = {name: float((score > limit).mean()) for name, score, limit in found}
+    held = {str(c): float(ensemble.calibration.set_of(probabilities, c)[rows, labels].mean()) for c in COVERAGES}
+    scores = {name: asdict(score) for name, score in score_intervals(probabilities, labels, groups).items()}
+    return {"scores": scores, "sets_hold": held, "unknown": unknown}
+
+
+def _estimate(
+    run: Run, rules: dict[Average, NDArray[np.float64]], labels: Labels, groups: Labels
+) -> dict[str, Any] | None:
+    """What the run's out-of-fold scores let expect of so many pictures; None where they are not complete."""
+    if not run.file("metrics.json").exists() or "ensemble" not in run.read_json("metrics.json")["oof"]:
+        return None
+    estimate = Estimate(**run.read_json("metrics.json")["oof"]["ensemble"])
+    hits = rules[run.recipe.predict.average].argmax(axis=1) == labels
+    low, high = estimate.on(effective_size(hits, groups))
+    return {"value": estimate.value, "low": low, "high": high, "holds": bool(low <= hits.mean() <= high)}
 
 
 def _member_logits(

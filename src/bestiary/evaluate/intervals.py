@@ -51,13 +51,16 @@ def share_interval(hits: NDArray[np.bool_], groups: NDArray[np.int64] | None = N
         raise ValueError("a share of no pictures has no value")
     value = float(hits.mean())
     clusters = n if groups is None else len(np.unique(groups))
-    effective = float(n) if clusters == n else _effective_size(hits, np.asarray(groups), value, clusters)
-    low, high = _wilson(value, effective)
+    low, high = wilson(value, effective_size(hits, groups))
     return Interval(value, low, high, n, clusters)
 
 
-def _effective_size(hits: NDArray[np.bool_], groups: NDArray[np.int64], value: float, clusters: int) -> float:
-    """How many independent pictures would leave the share as uncertain as these groups do."""
+def effective_size(hits: NDArray[np.bool_], groups: NDArray[np.int64] | None = None) -> float:
+    """How many independent pictures would leave the share of hits as uncertain as these groups do."""
+    value = float(hits.mean())
+    clusters = len(hits) if groups is None else len(np.unique(groups))
+    if groups is None or clusters == len(hits):
+        return float(len(hits))
     if value in (0.0, 1.0) or clusters == 1:
         return float(clusters)  # no spread to estimate from: every group counts once
     _, codes = np.unique(groups, return_inverse=True)
@@ -67,7 +70,9 @@ def _effective_size(hits: NDArray[np.bool_], groups: NDArray[np.int64], value: f
     return min(float(len(hits)), value * (1 - value) / variance) if variance > 0 else float(clusters)
 
 
-def _wilson(value: float, n: float) -> tuple[float, float]:
+def wilson(value: float, n: float) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share `value` (0 to 1) of `n` pictures, which need not be whole."""
     centre = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # At 0 and 1 one end is exact, which rounding must not hide.
+    return (max(0.0, centre - half) if value > 0 else 0.0), (min(1.0, centre + half) if value < 1 else 1.0)

@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.ensemble import Average
+from bestiary.ensemble import Average, fit_temperature, softmax
+from bestiary.evaluate.bootstrap import score_intervals
+from bestiary.evaluate.estimate import ensemble_estimate
 from bestiary.evaluate.intervals import share_interval
+from bestiary.evaluate.metrics import class_scores, confusion
 
 
 def oof_scores(
     logits: NDArray[np.floating], labels: NDArray[np.int64], folds: NDArray[np.int64], groups: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """Out-of-fold accuracy: each picture judged by the one member that has not seen it.
+    """Out-of-fold scores: each picture judged by the one member that has not seen it.
 
     Args:
         logits: (pictures, classes), of the member that held each picture out.
@@ -27,12 +30,47 @@ def oof_scores(
     """
     hits = logits.argmax(axis=1) == labels
     per_fold = {int(fold): share_interval(hits[folds == fold], groups[folds == fold]) for fold in np.unique(folds)}
+    raw = score_intervals(softmax(logits), labels, groups)
+    calibrated = score_intervals(cross_fitted(logits, labels, folds), labels, groups)
     return {
         "accuracy": asdict(share_interval(hits, groups)),
         "interval": "95 %, Wilson at the effective number of pictures, groups counted once",
         "folds": [{"fold": fold, **asdict(interval)} for fold, interval in per_fold.items()],
         "note": "single members, each on the pictures it has not seen; the ensemble is expected to do better",
+        "scores": {name: asdict(score) for name, score in raw.items()},
+        "calibrated": {name: asdict(calibrated[name]) for name in ("log_loss", "brier", "ece")},
+        "intervals": "95 %, 1,000 draws of whole groups; calibrated: by the temperature that the other folds set",
+        "ensemble": asdict(ensemble_estimate(hits, groups, len(per_fold))),
     }
+
+
+def cross_fitted(
+    logits: NDArray[np.floating], labels: NDArray[np.int64], folds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Probabilities (pictures, classes), each fold's by the temperature fitted on the other folds' `logits`."""
+    probabilities = np.empty(logits.shape)
+    for fold in np.unique(folds):
+        held = folds == fold
+        probabilities[held] = softmax(logits[held] / fit_temperature(logits[~held], labels[~held]))
+    return probabilities
+
+
+def class_table(
+    predicted: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64], classes: int
+) -> list[dict[str, Any]]:
+    """Precision, recall (each with its interval), F1 and support of every class, in the order of the classes."""
+    scores, hits, rows = class_scores(confusion(predicted, labels, classes)), predicted == labels, []
+    for number in range(classes):
+        of_class, taken = labels == number, predicted == number
+        rows.append(
+            {
+                "recall": asdict(share_interval(hits[of_class], groups[of_class])) if of_class.any() else None,
+                "precision": asdict(share_interval(hits[taken], groups[taken])) if taken.any() else None,
+                "f1": float(scores.f1[number]),
+                "support": int(scores.support[number]),
+            }
+        )
+    return rows
 
 
 def held_out_scores(

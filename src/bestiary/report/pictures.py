@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from bestiary.data.decode import decode, read_picture
+from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.errors import PictureError
 
 SIDE = 160  # pixels of the long side; a page with 1,000 of them takes about 8 MB
@@ -20,9 +20,13 @@ def picture_uri(path: Path, side: int = SIDE) -> str:
         an empty string where the picture is gone or cannot be decoded.
     """
     try:
-        pixels = decode(read_picture(path), min_side=side)
+        return pixels_uri(decode(read_picture(path), min_side=side), side)
     except PictureError:
         return ""
+
+
+def pixels_uri(pixels: Pixels, side: int = SIDE) -> str:
+    """Pixels (height, width, 3), shrunk so that the long side is at most `side`, as a data URI."""
     height, width = pixels.shape[:2]
     scale = min(1.0, side / max(height, width))
     shape = max(1, round(width * scale)), max(1, round(height * scale))

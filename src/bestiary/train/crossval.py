@@ -23,6 +23,7 @@ from bestiary.errors import DamagedError, DataError, RunError
 from bestiary.model import check_member
 from bestiary.recipe import Recipe
 from bestiary.run import FoldFiles, Run, read_oof
+from bestiary.train.cost import measured
 from bestiary.train.features import frozen_features
 from bestiary.train.keeper import Keeper
 from bestiary.train.recovery import train_fold_safely
@@ -137,7 +138,7 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
     try:
         with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
             for number in waiting:
-                with run.fold(number).lock():
+                with run.fold(number).lock(), measured(run.fold(number)):
                     train_fold_safely(data, number, run.fold(number), features, arithmetic, keeper, live)
     finally:
         if store:

@@ -1,0 +1,68 @@
+"""Work under way -> what it cost: time, peak memory, energy where the machine can be asked."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from bestiary.model.arithmetic import best_device
+from bestiary.run import FoldFiles, write_table
+
+COUNTERS = Path("/sys/class/powercap")  # Linux; often for the administrator only
+SCHEMA = {
+    "started": pl.String,  # UTC, ISO 8601
+    "seconds": pl.Float64,
+    "device": pl.String,
+    "threads": pl.Int64,
+    "peak_memory_mb": pl.Float64,  # of the process so far; on a GPU the GPU's
+    "energy_wh": pl.Float64,  # of the processor package, other work on it included; null where it cannot be read
+}
+
+
+@contextmanager
+def measured(files: FoldFiles) -> Iterator[None]:
+    """Add a row to the fold's costs.csv for the work inside, however often the fold is gone on with."""
+    device, began = best_device(), read_energy(COUNTERS)
+    started, clock = datetime.now(UTC), time.perf_counter()
+    yield
+    seconds, ended = time.perf_counter() - clock, read_energy(COUNTERS)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    energy = None if began is None or ended is None or ended < began else (ended - began) / 3.6e9
+    row = (started.isoformat(timespec="seconds"), seconds, name, torch.get_num_threads(), peak_memory(device), energy)
+    before = [pl.read_csv(files.costs, schema=SCHEMA)] if files.costs.exists() else []
+    write_table(files.costs, pl.concat([*before, pl.DataFrame([row], schema=SCHEMA, orient="row")]))
+
+
+def read_energy(counters: Path) -> float | None:
+    """Microjoules that the processor packages have used, by the kernel's counters; None where they cannot be read.
+
+    A counter begins anew now and then; the caller must expect less than before.
+    """
+    try:
+        values = [float(path.read_text()) for path in sorted(counters.glob("*-rapl:?/energy_uj"))]
+    except (OSError, ValueError):
+        return None
+    return sum(values) if values else None
+
+
+def peak_memory(device: torch.device) -> float | None:
+    """Megabytes at most so far; None where the system does not keep it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def read_costs(folds: list[FoldFiles]) -> pl.DataFrame:
+    """The rows of all folds' costs.csv, those there are."""
+    files = [files.costs for files in folds if files.costs.exists()]
+    return pl.concat([pl.DataFrame(schema=SCHEMA), *(pl.read_csv(file, schema=SCHEMA) for file in files)])
