@@ -170,12 +170,12 @@ def train(
         try:
             begun = begin_or_resume(Path(data), Path(run), recipe, overrides, folds, fold, resume, display, decided)
             train_folds(begun, list(fold) or begun.folds, Keeper(every, interrupts), display)
+            assemble(begun)
+            calibrate_run(begun)
+            score_run(begun)
         except KeyboardInterrupt:
             display.notice(f"Interrupted. To go on: {command_to_go_on(Path(data), Path(run), fold)}")
             raise
-        assemble(begun)
-        calibrate_run(begun)
-        score_run(begun)
     return begun
 
 

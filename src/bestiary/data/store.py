@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bestiary.atomic import atomic_path
+from bestiary.atomic import atomic_path, sweep
 from bestiary.caches import cache_root
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.views import shrink_to_side, side_kept
@@ -28,6 +28,7 @@ from bestiary.errors import PictureError
 from bestiary.tables import TableError, read_frame
 
 SEGMENT_BYTES = 1 << 28
+DAY = 86_400.0  # seconds after which nobody writes a temporary file any more
 SPARE_BYTES = 2 << 30  # disk that filling leaves free for everything else
 DECODER = 2  # raised whenever decoding or shrinking changes a pixel, so that older stores are not read
 INDEX = {
@@ -192,6 +193,7 @@ class PictureStore:
     def _make_room(self, needed: int, limit: int, wanted: set[str]) -> str | None:
         """Remove the segments used longest ago that hold nothing wanted; say why if that is not enough."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder, DAY)
         free = shutil.disk_usage(self.folder).free - SPARE_BYTES
         segments = sorted(self.folder.glob("*.pixels"), key=lambda p: _modified(p.with_suffix(".parquet")))
         sizes = {segment: segment.stat().st_size for segment in segments}
