@@ -18,6 +18,7 @@ FROZEN = {
     "sample": "directory species=20 per_species=40 size=160 seed=0 label_noise=0.0 near_duplicates=0.0 corrupt=0.0 "
     "unknown=0.0 quiet=False",
     "scan": "data out=None quiet=False",
+    "probe": "data run overrides=() folds=None fixes=None quiet=False",
     "train": "data run recipe=None overrides=() folds=None fold=() fixes=None resume=False "
     "checkpoint_every=5min quiet=False",
     "predict": "run pictures out average=None format=full coverage=0.9 sets=all risk=0.05 engine=auto quiet=False",

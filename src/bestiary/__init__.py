@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bestiary.api import compare, demo, evaluate, labels, load, predict, report, sample, scan, show, train
+    from bestiary.api import compare, demo, evaluate, labels, load, predict, probe, report, sample, scan, show, train
     from bestiary.ensemble import Ensemble
     from bestiary.errors import BestiaryError
     from bestiary.recipe import Recipe, load_recipe
@@ -31,6 +31,7 @@ __all__ = [
     "load",
     "load_recipe",
     "predict",
+    "probe",
     "report",
     "sample",
     "scan",

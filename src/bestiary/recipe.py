@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bestiary.errors import RecipeError
 
-SHIPPED = ("paper", "fast")
+SHIPPED = ("paper", "fast", "probe")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -113,6 +113,11 @@ class ViewOptions(Section):
     augment: Literal["none", "randaugment", "trivialaugment"] = Field(
         "none", description="changes of colour and shape drawn for each training view"
     )
+    made_on: Literal["cpu", "device"] = Field(
+        "cpu",
+        description="where training views are sampled: by the CPU's cores, or in batch where the network computes, for "
+        "a GPU with few cores beside it",
+    )
     eval_size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
         0, description="side of a validation and prediction view in pixels; 0: view.size"
     )
@@ -130,6 +135,8 @@ class ViewOptions(Section):
                 raise ValueError(
                     f"view.{name} = [{low:g}, {high:g}]: the first must be above 0 and not above the second"
                 )
+        if self.made_on == "device" and self.augment != "none":
+            raise ValueError(f"view.augment = {self.augment!r}: is done by the CPU alone; leave view.made_on out")
         return self
 
 
@@ -172,7 +179,9 @@ class ScheduleOptions(Section):
 class TrainOptions(Section):
     """The budget of a fold and the arithmetic it is done in."""
 
-    epochs: Count = Field(4, description="passes over a fold's training part")
+    epochs: Whole = Field(
+        4, description="passes over a fold's training part; 0: the head alone, where model.head is probe"
+    )
     batch_size: Count = Field(32, description="pictures a step, over all processes")
     seed: Whole = Field(0, description="seed of everything drawn in training")
     keep_best: bool = Field(
@@ -224,6 +233,14 @@ class Recipe(Section):
     train: TrainOptions = TrainOptions()
     predict: PredictOptions = PredictOptions()
     track: TrackOptions = TrackOptions()
+
+    @model_validator(mode="after")
+    def _learns(self) -> Self:
+        if not self.train.epochs and self.model.head != "probe":
+            raise ValueError("train.epochs = 0: nothing would be learnt; give 1 or more, or model.head=probe")
+        if self.model.head == "probe" and self.model.weights == "none":
+            raise ValueError('model.weights = "none": a probe needs a pretrained network; leave model.weights out')
+        return self
 
     @classmethod
     def parse(cls, values: dict[str, Any], origin: str = "recipe") -> Self:

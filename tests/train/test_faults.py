@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from bestiary import api
-from bestiary.data import loader
+from bestiary.data import workers
 from bestiary.data.loader import Threads, load_batches, split_batches
 from bestiary.errors import DataError
 from bestiary.run import Run
@@ -179,7 +179,7 @@ def test_weights_that_are_not_finite_are_never_kept() -> None:
 def test_a_loader_that_hangs_is_noticed_and_keeps_nobody_waiting(
     monkeypatch: pytest.MonkeyPatch, threads: Threads
 ) -> None:
-    monkeypatch.setattr(loader, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(workers, "STALL_SECONDS", 0.2)
     gone = threading.Event()
 
     def view_of(row: int) -> np.ndarray:  # type: ignore[type-arg]

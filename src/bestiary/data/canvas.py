@@ -5,7 +5,8 @@ where a fast GPU has few cores beside it, which then only read pictures. Knows n
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,9 @@ import torch
 from torch.nn import functional
 
 from bestiary.data.decode import Pixels
-from bestiary.data.loader import Rows
+from bestiary.data.loader import Rows, run_ahead
 from bestiary.data.views import Geometry, TrainView, affine_map
+from bestiary.data.workers import Workers
 
 # Samples along each side of an output pixel, at most: from a store whose pictures have 1.5 times the view's side a crop
 # shrinks by less than this unless the picture is very long.
@@ -44,6 +46,25 @@ class Canvas(NamedTuple):
         """The views, uint8 (n, size, size, 3), on `device`."""
         pixels, maps, bounds = (t.to(device, non_blocking=True) for t in (self.pixels, self.maps, self.bounds))
         return sample_views(pixels, maps, bounds, self.samples, self.size)
+
+
+def load_canvases(
+    batches: Sequence[Rows],
+    pixels_of: Callable[[int], Pixels],
+    view: TrainView,
+    rng_of: Callable[[int], np.random.Generator],
+    threads: int,
+    *,
+    pin: bool = False,
+) -> Iterator[Canvas]:
+    """The canvases of `batches` in order, made ahead by a number of threads; other arguments as of `make_canvas`.
+
+    Raises:
+        DataError: a batch takes too long, see `bestiary.data.workers`.
+    """
+    with Workers(threads) as workers:
+        jobs = (partial(make_canvas, rows, pixels_of, view, rng_of, pin=pin) for rows in batches)
+        yield from run_ahead(workers, threads, jobs)
 
 
 def make_canvas(

@@ -11,12 +11,10 @@ Knows nothing of networks.
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any, NamedTuple, Self, TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,12 +23,10 @@ from numpy.typing import NDArray
 from bestiary.data.decode import Pixels
 from bestiary.data.draws import generator
 from bestiary.data.views import TrainView
-from bestiary.errors import DataError
+from bestiary.data.workers import Workers
 
-STALL_SECONDS = 300.0  # a batch takes seconds; a disk that answers no more takes for ever
-
-T = TypeVar("T")
 Rows = NDArray[np.int64]
+T = TypeVar("T")
 
 
 class Batch(NamedTuple):
@@ -38,6 +34,10 @@ class Batch(NamedTuple):
 
     views: torch.Tensor  # uint8 (n, size, size, 3)
     rows: Rows  # (n,)
+
+    def on(self, device: torch.device) -> torch.Tensor:
+        """The views on `device`."""
+        return self.views.to(device, non_blocking=True)
 
 
 def epoch_order(count: int, seed: int, fold: int, epoch: int) -> Rows:
@@ -75,81 +75,22 @@ def load_batches(
         pin: keep views in page-locked memory, from which a GPU copies without waiting.
 
     Raises:
-        DataError: nothing is ready within `STALL_SECONDS`.
+        DataError: a batch takes too long, see `bestiary.data.workers`.
     """
     make = _ahead if threads.ahead else _when_asked
-    with _Workers(threads.number) as workers:  # which also end when the consumer stops early or an exception passes
+    with Workers(threads.number) as workers:
         yield from make(workers, threads.number, _empty_batches(workers, batches, view_of, pin), view_of)
-
-
-class _Workers:
-    """Threads that a read which never returns, as from a network disk that is gone, cannot keep the program alive by.
-
-    `ThreadPoolExecutor` waits for its threads when the program ends; these are left behind once they are known to hang.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self._jobs: SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
-        self._threads = [
-            Thread(target=self._work, name=f"bestiary-loader-{number}", daemon=True) for number in range(threads)
-        ]
-        self._hang = False
-
-    def __enter__(self) -> Self:
-        for worker in self._threads:
-            worker.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:  # also when the consumer stops early or an exception passes
-        with suppress(Empty):
-            while True:
-                self._jobs.get_nowait()
-        for _ in self._threads:
-            self._jobs.put(None)
-        for worker in self._threads:
-            worker.join(0 if self._hang else STALL_SECONDS)
-
-    def submit(self, make: Callable[..., T], *arguments: Any) -> Future[T]:
-        """Call `make` when its turn comes."""
-        future: Future[T] = Future()
-        self._jobs.put((future, make, arguments))
-        return future
-
-    def wait_for(self, future: Future[T]) -> T:
-        """What was made, or what was raised meanwhile.
-
-        Raises:
-            DataError: it takes too long.
-        """
-        try:
-            return future.result(STALL_SECONDS)
-        except TimeoutError:
-            if future.done():  # its own error
-                raise
-            self._hang = True
-            raise DataError(
-                f"no batch of pictures was ready within {STALL_SECONDS:.0f} s: a disk that holds them may be gone; "
-                "look after it, then go on with --resume"
-            ) from None
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            future, make, arguments = job
-            try:
-                future.set_result(make(*arguments))
-            except BaseException as error:  # the consumer's to handle
-                future.set_exception(error)
 
 
 _Empty = tuple[Batch, range]  # a batch and the places in it that are still to be filled
 
 
 def _empty_batches(
-    workers: _Workers, batches: Sequence[Rows], view_of: Callable[[int], Pixels], pin: bool
+    workers: Workers, batches: Sequence[Rows], view_of: Callable[[int], Pixels], pin: bool
 ) -> Iterator[_Empty]:
     if not batches:
         return
-    first = workers.wait_for(workers.submit(view_of, int(batches[0][0])))  # says how large all views are
+    first = workers.wait_for(workers.submit(partial(view_of, int(batches[0][0]))))  # says how large all views are
     for number, rows in enumerate(batches):
         views = torch.empty((len(rows), *first.shape), dtype=torch.uint8, pin_memory=pin)
         if number == 0:
@@ -165,11 +106,16 @@ def _fill(batch: Batch, places: range, view_of: Callable[[int], Pixels]) -> Batc
 
 
 def _ahead(
-    workers: _Workers, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
+    workers: Workers, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
 ) -> Iterator[Batch]:
-    waiting: deque[Future[Batch]] = deque()
-    for batch, places in empty:
-        waiting.append(workers.submit(_fill, batch, places, view_of))
+    return run_ahead(workers, threads, (partial(_fill, batch, places, view_of) for batch, places in empty))
+
+
+def run_ahead(workers: Workers, threads: int, jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """The results of `jobs` in order, twice as many as there are threads under way or ready."""
+    waiting: deque[Future[T]] = deque()
+    for job in jobs:
+        waiting.append(workers.submit(job))
         if len(waiting) > 2 * threads:
             yield workers.wait_for(waiting.popleft())
     while waiting:
@@ -177,12 +123,12 @@ def _ahead(
 
 
 def _when_asked(
-    workers: _Workers, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
+    workers: Workers, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
 ) -> Iterator[Batch]:
     for batch, places in empty:
         step = max(1, len(places) // (4 * threads))  # several parts a thread, as one picture costs more than another
         parts = [places[start : start + step] for start in range(0, len(places), step)]
-        for part in [workers.submit(_fill, batch, part, view_of) for part in parts]:
+        for part in [workers.submit(partial(_fill, batch, part, view_of)) for part in parts]:
             workers.wait_for(part)
         yield batch
 

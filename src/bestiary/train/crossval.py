@@ -20,13 +20,12 @@ from bestiary.data.manifest import GROUP_KEYS, Manifest
 from bestiary.data.store import PictureStore, default_folder
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError, DataError, RunError
-from bestiary.model import build_classifier, check_member, memory_format
-from bestiary.model.arithmetic import best_device, resolve_precision
+from bestiary.model import check_member
 from bestiary.recipe import Recipe
 from bestiary.run import FoldFiles, Run, read_oof
 from bestiary.train.cost import measured
+from bestiary.train.features import frozen_features
 from bestiary.train.keeper import Keeper
-from bestiary.train.predicting import predict_rows
 from bestiary.train.recovery import train_fold_safely
 from bestiary.train.task import TrainingSet, store_side
 from bestiary.train.trial import settle_arithmetic
@@ -131,7 +130,7 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
     if not waiting:
         return
     check_present(data)
-    store = _open_store(data, display) if recipe.data.store else None
+    store = _open_store(data, display) if recipe.data.store and recipe.train.epochs else None
     data = replace(data, store=store)
     features = _features_once(data, display)
     views = recipe.train.epochs * sum(len(data.rows(fold)[0]) for fold in run.folds)
@@ -185,28 +184,12 @@ def _open_store(data: TrainingSet, display: Display) -> PictureStore | None:
 
 
 def _features_once(data: TrainingSet, display: Display) -> Callable[[], NDArray[np.float32]]:
-    """Frozen features of every picture, computed when first asked for and shared by the folds.
-
-    The pretrained network has seen no label of this run, so its features leak nothing from fold to fold.
-    """
+    """Frozen features of every picture, read or computed when first asked for and shared by the folds."""
     kept: list[NDArray[np.float32]] = []
 
     def features() -> NDArray[np.float32]:
         if not kept:
-            kept.append(_frozen_features(data, display))
+            kept.append(frozen_features(data, display))
         return kept[0]
 
     return features
-
-
-def _frozen_features(data: TrainingSet, display: Display) -> NDArray[np.float32]:
-    recipe, device = data.recipe, best_device()
-    classifier = build_classifier(
-        recipe.model.backbone, len(data.classes), recipe.model.weights, recipe.model.normalise
-    )
-    classifier.to(device).to(memory_format=memory_format(True)).eval()
-    precision = resolve_precision(recipe.train.precision, device)
-    with display.counter("Features for the head") as tick:
-        return predict_rows(
-            data, classifier, np.arange(len(data.paths)), device, precision, output="features", tick=tick
-        )

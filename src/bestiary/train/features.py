@@ -63,7 +63,7 @@ def network_digest(classifier: Classifier) -> str:
     digest = hashlib.sha256(classifier.name.encode())
     for name, tensor in sorted(classifier.state_dict().items()):
         if not name.startswith(f"network.{classifier.head}."):
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+            digest.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

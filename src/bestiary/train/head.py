@@ -125,3 +125,10 @@ def fit_head(classifier: Classifier, features: NDArray[np.float32], labels: NDAr
     with torch.no_grad():
         head.weight.copy_(torch.as_tensor(weights, dtype=head.weight.dtype))
         head.bias.copy_(torch.as_tensor(biases, dtype=head.bias.dtype))
+
+
+@torch.no_grad()
+def head_logits(classifier: Classifier, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits (pictures, classes) that the last layer gives `features` (pictures, features)."""
+    logits: torch.Tensor = classifier.head_layer.cpu()(torch.from_numpy(features))
+    return logits.numpy()

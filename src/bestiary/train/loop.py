@@ -16,18 +16,16 @@ from bestiary.data.draws import generator
 from bestiary.data.loader import (
     Rows,
     epoch_order,
-    load_batches,
-    loader_threads,
     split_batches,
-    train_views,
 )
 from bestiary.data.mixing import Mixing
-from bestiary.data.views import EvalView, TrainView
+from bestiary.data.views import EvalView
 from bestiary.display import TrainingDisplay
 from bestiary.model import load_member, memory_format, save_member
 from bestiary.model.engine import kept_graph
 from bestiary.run import FoldFiles, write_oof, write_table
 from bestiary.train.checkpoint import EpochRecord
+from bestiary.train.head import head_logits
 from bestiary.train.keeper import Keeper, check_losses
 from bestiary.train.loss import build_loss
 from bestiary.train.optimiser import rate_at, set_learning_rate
@@ -54,7 +52,6 @@ def train_fold(
     train_rows, held_rows = data.rows(fold)
     classifier, optimiser = session.classifier, session.optimiser
     loss_of = build_loss(recipe.loss)
-    view = TrainView.of(recipe.view)
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
     targets_of = functional.one_hot(torch.from_numpy(data.labels), len(data.classes)).float()
     display.start_fold(fold, progress.epochs_done, len(train_rows), progress.step * recipe.train.batch_size)
@@ -64,14 +61,12 @@ def train_fold(
         set_training_mode(classifier, recipe.model)
         order = train_rows[epoch_order(len(train_rows), seed, fold, epoch)]
         batches = split_batches(order, recipe.train.batch_size)
-        view_of = train_views(data.pixels_of, view, seed, fold, epoch)
-        threads, pin = loader_threads(session.device.type), session.device.type == "cuda"
-        for step, batch in enumerate(load_batches(batches[first:], view_of, threads, pin=pin), first):
+        for step, batch in enumerate(data.training_batches(batches[first:], fold, epoch, session.device), first):
             with keeper.whole():
                 torch.manual_seed(step_seed(seed, fold, epoch, step))  # dropout and drop path draw from it
                 rate = recipe.optimiser.lr * rate_at(recipe.schedule, epoch, step, len(batches), recipe.train.epochs)
                 set_learning_rate(optimiser, rate)
-                images = classifier.prepare(batch.views.to(session.device, non_blocking=True))
+                images = classifier.prepare(batch.on(session.device))
                 targets = targets_of[batch.rows].to(session.device, non_blocking=True)
                 images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
                 loss = backward(session, loss_of, images, targets, rate, watched=keeper.watched(session))
@@ -89,6 +84,8 @@ def train_fold(
         with keeper.whole():
             end_epoch(data, session, files, record, keeper)
         display.end_epoch(epoch + 1, train_loss, record.val_accuracy, progress.best_accuracy, speed)
+    if not recipe.train.epochs:  # the head that a probe has fitted is all there is to the member
+        save_member(classifier, files.weights)
     keep_oof(data, session, held_rows, files)
 
 
@@ -112,7 +109,8 @@ def score_held_out(data: TrainingSet, session: Session, rows: Rows, *, last: boo
     if not (last or data.recipe.train.keep_best):
         return None, None
     precision = session.arithmetic.precision
-    logits = torch.from_numpy(predict_rows(data, session.classifier, rows, session.device, precision))
+    parts = session.progress.parts
+    logits = torch.from_numpy(predict_rows(data, session.classifier, rows, session.device, precision, parts=parts))
     labels = torch.from_numpy(data.labels[rows])
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
     return functional.cross_entropy(logits, labels).item(), accuracy
@@ -123,7 +121,10 @@ def keep_oof(data: TrainingSet, session: Session, rows: Rows, files: FoldFiles) 
     member = load_member(files.weights).to(session.device).to(memory_format=memory_format(True))
     precision = session.arithmetic.precision
     graph = kept_graph(files.weights, EvalView.of(data.recipe.view, member.interpolation).size)
-    logits = predict_rows(data, member, rows, session.device, precision, kept=graph)
+    if data.recipe.train.epochs:
+        logits = predict_rows(data, member, rows, session.device, precision, parts=session.progress.parts, kept=graph)
+    else:
+        logits = head_logits(member, session.features()[rows])
     table = pl.DataFrame(
         {
             "path": [data.paths[row] for row in rows],

@@ -29,6 +29,7 @@ def predict_rows(
     precision: Precision,
     *,
     output: Output = "logits",
+    parts: int = 1,
     kept: Path | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
@@ -41,6 +42,7 @@ def predict_rows(
         device: where to compute.
         precision: arithmetic of the network.
         output: logits, or what the last linear layer is given.
+        parts: what a batch is cut into where memory is short.
         kept: where an engine's graph is kept, if it is to be.
         tick: told (done, of) after each batch.
     """
@@ -50,5 +52,6 @@ def predict_rows(
     classifier.eval()
     built = build_network(classifier, view.size, device, precision, engine=engine, output=output, kept=kept)
     run = mirrored(built.run) if mirror else built.run
-    views = stream_views(rows, recipe.train.batch_size, data.eval_view_of(view), loader_threads(device.type), tick)
+    batch_size = max(1, recipe.train.batch_size // parts)
+    views = stream_views(rows, batch_size, data.eval_view_of(view), loader_threads(device.type), tick)
     return np.concatenate([run(batch) for batch in views])

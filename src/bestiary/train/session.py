@@ -37,6 +37,7 @@ class Session:
         network: the same, as the accelerator wraps it and compiled where that pays.
         optimiser: as the accelerator wraps it.
         arithmetic: how the network is computed.
+        features: gives the frozen network's features of every picture.
         progress: epochs done and the best of them.
     """
 
@@ -45,6 +46,7 @@ class Session:
     network: nn.Module
     optimiser: torch.optim.Optimizer
     arithmetic: Arithmetic
+    features: Features
     progress: Progress
 
     @property
@@ -112,7 +114,7 @@ def start_session(
             accelerator.scaler.load_state_dict(state.scaler)
     if arithmetic.compiled:
         network = torch.compile(network)  # the classifier shares its parameters, and is not compiled for predicting
-    return Session(accelerator, classifier, network, optimiser, arithmetic, progress)
+    return Session(accelerator, classifier, network, optimiser, arithmetic, features, progress)
 
 
 def freeze(classifier: Classifier, options: ModelOptions) -> None:

@@ -1,18 +1,22 @@
 """A manifest, its folds and a recipe -> what one fold trains on: rows, labels, and functions from row to view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 
+from bestiary.data.canvas import Canvas, load_canvases
 from bestiary.data.decode import Pixels, decode, read_picture
-from bestiary.data.loader import Rows
+from bestiary.data.draws import generator
+from bestiary.data.loader import Batch, Rows, load_batches, loader_threads, train_views
 from bestiary.data.manifest import natural_classes
 from bestiary.data.store import PictureStore, load_shrunk
-from bestiary.data.views import EvalView
+from bestiary.data.views import EvalView, TrainView
 from bestiary.errors import DamagedError, DataError, PictureError
 from bestiary.recipe import Recipe
 
@@ -74,6 +78,17 @@ class TrainingSet:
         if kept is not None:
             return kept
         return self._named(row, lambda path: load_shrunk(path, store_side(self.recipe)))
+
+    def training_batches(
+        self, batches: Sequence[Rows], fold: int, epoch: int, device: torch.device
+    ) -> Iterator[Batch | Canvas]:
+        """The batches of an epoch, or what is left of it, with the random views that are theirs for `device`."""
+        view, seed = TrainView.of(self.recipe.view), self.recipe.train.seed
+        threads, pin = loader_threads(device.type), device.type == "cuda"
+        if self.recipe.view.made_on == "device":
+            rng_of = partial(generator, seed, "view", fold, epoch)
+            return load_canvases(batches, self.pixels_of, view, rng_of, threads.number, pin=pin)
+        return load_batches(batches, train_views(self.pixels_of, view, seed, fold, epoch), threads, pin=pin)
 
     def eval_view_of(self, view: EvalView) -> Callable[[int], Pixels]:
         """The function row -> evaluation view, taken from the original as prediction does."""

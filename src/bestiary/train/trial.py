@@ -96,7 +96,7 @@ def _check(arithmetic: Arithmetic) -> None:
 def decide(recipe: Recipe, pictures: int, classes: int, device: torch.device) -> tuple[Arithmetic, Timings]:
     """The fastest of the ways that the recipe leaves open, and what has been measured of them."""
     ways = candidates(recipe.train, device)
-    if len(ways) == 1 and recipe.train.compile != "auto" and recipe.train.threads:
+    if not pictures or (len(ways) == 1 and recipe.train.compile != "auto" and recipe.train.threads):
         return ways[0], {}
     trial = _Trial(recipe, pictures, classes, device)
     for way in ways:
