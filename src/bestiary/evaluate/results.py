@@ -22,7 +22,6 @@ from bestiary.evaluate.oof import class_numbers, read_out_of_fold
 from bestiary.evaluate.scores import class_table, cross_fitted, oof_scores
 from bestiary.run import Run
 
-
 HISTORY = {
     "epoch": pl.Int64,
     "train_loss": pl.Float64,
