@@ -37,6 +37,7 @@ bench: $(VENV)/.developer
 		echo "skipped, no folder $(DATA): predict, fast, head, copies_photographs, scan_speed, wrong_labels, promises"
 	test ! -d "$(DATA)" || for claim in predict fast head copies_photographs scan_speed wrong_labels promises; do \
 		$(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
+	test ! -d "$(DATA)" || $(BIN)/python benchmarks/bench_leak_guard.py "$(DATA)" --seeds
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -32,6 +32,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, help="pictures an epoch")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the peers' loaders, with fastest flags")
     parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers")
+    parser.add_argument(
+        "--set", nargs="+", default=[], help="options of bestiary's recipe, such as train.compile=always"
+    )
     asked = parser.parse_args()
     print(machine())
     for name in asked.work:
@@ -42,7 +45,7 @@ def main() -> None:
                 place = Path(scratch)
                 classes = lay_out(asked.data, place / "data", pictures)
                 job = {**work._asdict(), "pictures": pictures, "classes": classes, "data": str(place / "data")}
-                job |= {"scratch": scratch, "variant": flags, "workers": asked.workers}
+                job |= {"scratch": scratch, "variant": flags, "workers": asked.workers, "set": asked.set}
                 ours = Contender("bestiary", "contenders.with_bestiary", job)
                 peers = [Contender(p, f"contenders.with_{p}", job, asked.peer_python) for p in asked.peers]
                 print(f"\n{name}, batch {work.batch}, {pictures} pictures an epoch, peers with {flags} flags")

@@ -40,7 +40,7 @@ def compare(truth: pl.DataFrame, audit: Audit) -> str:
 
 
 def main() -> None:
-    seeds, species, per_species = (int(text) for text in (sys.argv[1:] or ("3", "20", "40")))
+    seeds, species, per_species = (int(text) for text in (sys.argv[1:] or ("3", "20", "100")))
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as place:
             os.environ["BESTIARY_CACHE"] = f"{place}/cache"

@@ -24,6 +24,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, help="pictures an epoch")
     parser.add_argument("--against", nargs="+", default=["compute", "described"], choices=["compute", "described"])
     parser.add_argument("--workers", type=int, default=2, help="of the described loop's DataLoader")
+    parser.add_argument(
+        "--set", nargs="+", default=[], help="options of bestiary's recipe, such as train.compile=always"
+    )
     asked = parser.parse_args()
     print(machine())
     for name in asked.work:
@@ -37,7 +40,7 @@ def main() -> None:
                 "compute": Contender("compute only", "contenders.compute_only", job),
                 "described": Contender("described loop", "contenders.described", {**job, "workers": asked.workers}),
             }
-            ours = Contender("bestiary", "contenders.with_bestiary", {**job, "scratch": scratch})
+            ours = Contender("bestiary", "contenders.with_bestiary", {**job, "scratch": scratch, "set": asked.set})
             print(f"\n{name}, batch {work.batch}, {pictures} pictures an epoch, {classes} classes")
             report(compare([ours, *(others[key] for key in asked.against)], asked.rounds, place / "log"))
 

@@ -2,7 +2,8 @@
 
 A worker imports, builds and warms up once, says so, and sleeps until it is told to train one epoch; it answers with
 pictures a second. The parent goes round: A B C A B C ... Machines are shared, so only ratios within a round are
-results. The protocol is a line of JSON each way. Knows nothing of networks or pictures.
+results, and a turn in which other programs took more than a tenth of a core is told, left out and repeated. The
+protocol is a line of JSON each way. Knows nothing of networks or pictures.
 """
 
 import json
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 HERE = Path(__file__).parent
+DISTURBED = 0.1  # cores that others may use, on average over a turn
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,17 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
                 first = first or facts
                 print(f"ready: {contender.name} {facts or ''}", file=sys.stderr)
             speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-            for number in range(rounds):
+            left_out = 0
+            for number in range(1, rounds + 1):
                 for contender, process in workers:
-                    assert process.stdin
-                    print("go", file=process.stdin, flush=True)
-                    said = _listen(contender, process, log)
-                    speeds[contender.name].append(said["speed"])
-                    note = f" (used {said['idle']:.1f} s of CPU while it waited)" if said["idle"] > 0.1 else ""
-                    print(f"round {number + 1}: {contender.name} {said['speed']:.2f}/s{note}", file=sys.stderr)
+                    speed, others = _take_turn(contender, process, log)
+                    while others > DISTURBED and left_out < 2 * rounds:
+                        left_out += 1
+                        print(f"left out: {contender.name} {speed:.2f}/s, others {others:.2f} cores", file=sys.stderr)
+                        speed, others = _take_turn(contender, process, log)
+                    print(f"round {number}: {contender.name} {speed:.2f}/s, others {others:.2f} cores", file=sys.stderr)
+                    speeds[contender.name].append(speed)
+            print(f"{left_out} turns were disturbed by other programs, left out and repeated")
         finally:
             for _, process in workers:
                 assert process.stdin
@@ -116,6 +121,37 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
             for _, process in workers:
                 process.wait()
     return speeds
+
+
+def _take_turn(contender: Contender, process: "subprocess.Popen[str]", log: Path) -> tuple[float, float]:
+    """A contender's pictures a second, and the cores that other programs used in the meantime."""
+    assert process.stdin
+    started, before = time.perf_counter(), _foreign_seconds()
+    print("go", file=process.stdin, flush=True)
+    said = _listen(contender, process, log)
+    if said["idle"] > 0.1:
+        print(f"{contender.name} used {said['idle']:.1f} s of CPU while it waited", file=sys.stderr)
+    return said["speed"], (_foreign_seconds() - before) / (time.perf_counter() - started)
+
+
+def _foreign_seconds() -> float:
+    """CPU seconds that the machine has spent on anything but this process and its children; 0 where Linux is not."""
+    if not Path("/proc/stat").exists():
+        return 0.0
+    tick = os.sysconf("SC_CLK_TCK")
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    times, parents = {}, {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended since it was listed
+            continue
+        number = int(stat.parent.name)
+        times[number], parents[number] = sum(map(int, fields[11:15])), int(fields[1])
+    ours = {os.getpid()}
+    while more := {number for number, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    return (user + nice + system + irq + softirq + steal - sum(times[number] for number in ours)) / tick
 
 
 def _listen(contender: Contender, process: "subprocess.Popen[str]", log: Path) -> dict[str, Any]:

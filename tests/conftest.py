@@ -1,13 +1,19 @@
-"""What many tests need: a small drawn data set, a recipe that trains in a second, and a trained run."""
+"""What many tests need: a small drawn data set, a recipe that trains in a second, trained runs, and a browser."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 from bestiary import api
 from bestiary.data.beasts import draw_sample
-from bestiary.run import Run
+from bestiary.display import Display
+from bestiary.recipe import load_recipe
+from bestiary.run import Run, write_oof
 
 TINY = """
 [model]
@@ -53,6 +59,55 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of three folds; not to be changed."""
     return api.train(beasts, tmp_path_factory.mktemp("runs") / "run", recipe=tiny, folds=3, quiet=True)
+
+
+@pytest.fixture
+def pretend_run() -> Callable[..., Run]:
+    """Begin a run of two folds (data, place, fixes=None) and write out-of-fold logits for it, as if it were trained.
+
+    Its members are sure of every label, but hold `stray.jpg` for the first class.
+    """
+    from bestiary.train.crossval import begin_run
+
+    def pretend(data: Path, place: Path, fixes: Path | None = None) -> Run:
+        run = Run(place)
+        begin_run(data, run, load_recipe("fast", ["folds.n=2"]), None, Display(quiet=True), fixes)
+        table = run.read_table("manifest.parquet").join(run.read_table("folds.parquet"), on="path")
+        classes = sorted(table["label"].unique())
+        for fold in run.folds:
+            part = table.filter(fold=fold).select("path", "label")
+            believed = [classes[0] if "stray" in path else label for path, label in part.iter_rows()]
+            logits = np.array([[8.0 * (name == label) for name in classes] for label in believed], np.float32)
+            write_oof(run.fold(fold), part.with_columns(pl.Series("logits", logits, pl.Array(pl.Float32, 3))), classes)
+            run.fold(fold).weights.touch()
+        return run
+
+    return pretend
+
+
+@pytest.fixture
+def strayed(beasts: Path, tmp_path: Path, pretend_run: Callable[..., Run]) -> Run:
+    """A run, as if trained, of which one picture (stray.jpg) of the first class lies in the second class's folder."""
+    data = tmp_path / "data"
+    shutil.copytree(beasts, data, ignore=shutil.ignore_patterns("truth.csv"))
+    first, second = sorted(data.iterdir())[:2]
+    sorted(first.iterdir())[4].rename(second / "stray.jpg")
+    return pretend_run(data, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Headless Chromium, driven by Playwright; skips where either is not installed."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("no Chromium is installed (Debian: apt install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=program, args=flags)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The arithmetic alone: one batch that is there from the start, forward, loss, backward, AdamW; nothing is loaded.
 
-Precision and layout are those that the first contender has told.
+Precision, layout, compilation and threads are those that the first contender has told.
 """
 
 import torch
@@ -14,12 +14,16 @@ def main() -> None:
     worker = Worker()
     job, first = worker.job, worker.job["first"]
     torch.manual_seed(0)
-    layout = getattr(torch, first["memory_format"])
+    torch.set_num_threads(first["threads"])
+    layout = torch.channels_last if first["channels_last"] else torch.contiguous_format
     network = torchvision.models.get_model(job["network"], num_classes=job["classes"]).to(memory_format=layout).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     images = torch.rand(job["batch"], 3, job["size"], job["size"]).contiguous(memory_format=layout)
     targets = torch.rand(job["batch"], job["classes"]).softmax(dim=1)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(first["precision"])
+
+    if first["compiled"]:
+        network = torch.compile(network)
 
     def epoch(limit: int | None) -> int:
         steps = limit or job["pictures"] // job["batch"]

@@ -170,12 +170,12 @@ def train(
         try:
             begun = begin_or_resume(Path(data), Path(run), recipe, overrides, folds, fold, resume, display, decided)
             train_folds(begun, list(fold) or begun.folds, Keeper(every, interrupts), display)
+            assemble(begun)
+            calibrate_run(begun)
+            score_run(begun)
         except KeyboardInterrupt:
             display.notice(f"Interrupted. To go on: {command_to_go_on(Path(data), Path(run), fold)}")
             raise
-        assemble(begun)
-        calibrate_run(begun)
-        score_run(begun)
     return begun
 
 
@@ -280,7 +280,8 @@ def predict(
 def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Evaluation":
     """Score a run on labelled pictures that it has not seen: every averaging rule, each member.
 
-    Pictures that the run was trained on are recognised by their bytes and left out of the scores.
+    Pictures that the run was trained on are left out of the scores, and so are copies of them: the same pixels in
+    another file, or near copies (re-encoded, resized, cropped, mirrored, brighter, marked). What is left out is named.
 
     Parameters
     ----------

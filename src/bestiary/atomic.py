@@ -6,6 +6,7 @@ reader never sees half of one and a crash leaves the file that was there before.
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,11 +61,17 @@ def write_text(goal: Path, content: str) -> None:
     write_bytes(goal, content.encode("utf-8"))
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files in and below `folder` that a crash has left; nothing may be writing there."""
+def sweep(folder: Path, seconds: float = 0.0) -> None:
+    """Remove the temporary files in and below `folder` that a crash has left.
+
+    Args:
+        folder: nothing may be writing there,
+        seconds: or nothing for so long.
+    """
     for leftover in folder.rglob(".*.tmp"):
         with suppress(OSError):
-            leftover.unlink()
+            if time.time() - leftover.stat().st_mtime >= seconds:
+                leftover.unlink()
 
 
 def _give_default_mode(path: Path) -> None:

@@ -163,6 +163,22 @@ def test_strong_shrinking_does_not_alias(
     assert psnr(apply_geometry(detailed, geometry, size)[seen], np.asarray(reference)[seen]) >= 28
 
 
+@pytest.mark.parametrize("step", [1.05, 1.3, 1.5, 1.65, 1.8, 2.0, 2.4, 2.9])
+def test_turned_photographs_are_sampled_as_well_as_pillow_does(photographs: list, psnr: Psnr, step: float) -> None:  # type: ignore[type-arg]
+    scores = []
+    for file in photographs[::4]:
+        picture = Image.open(file).convert("RGB")
+        side = round(60 * step)
+        if min(picture.size) < side + 20:
+            continue
+        top, left = (picture.height - side) // 2, (picture.width - side) // 2
+        turned = picture.rotate(7.0, Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
+        theirs = np.asarray(turned.resize((60, 60), Image.Resampling.BILINEAR))
+        ours = apply_geometry(np.array(picture), Geometry(False, 7.0, top, left, side, side), 60)
+        scores.append(psnr(ours[6:-6, 6:-6], theirs[6:-6, 6:-6]))
+    assert np.mean(scores) >= 33
+
+
 def test_fine_stripes_average_to_grey_at_any_angle() -> None:
     stripes = np.zeros((800, 800, 3), np.uint8)
     stripes[:, ::2] = 255
@@ -250,14 +266,14 @@ def test_a_view_depends_on_seed_fold_epoch_and_row_alone(smooth: Pixels) -> None
 def test_squashing_equals_torchvisions_resize(smooth: Pixels, detailed: Pixels, psnr: Psnr, size: int) -> None:
     for pixels in (smooth, detailed):
         theirs = v2.Resize((size, size), antialias=True)(tensor_of(pixels)).permute(1, 2, 0).numpy()
-        assert psnr(EvalView(size)(pixels), theirs) >= 30
+        assert psnr(EvalView(size)(pixels), theirs) >= (60 if size <= min(pixels.shape[:2]) else 30)
 
 
 def test_a_real_photograph_is_squashed_as_torchvision_does(photographs: list, psnr: Psnr) -> None:  # type: ignore[type-arg]
     for file in photographs[:20]:
         pixels = np.array(Image.open(file).convert("RGB"))
         theirs = v2.Resize((128, 128), antialias=True)(tensor_of(pixels)).permute(1, 2, 0).numpy()
-        assert psnr(EvalView(128)(pixels), theirs) >= 26, file  # an area average keeps more detail than a triangle
+        assert psnr(EvalView(128)(pixels), theirs) >= (60 if min(pixels.shape[:2]) >= 128 else 35), file
 
 
 @pytest.mark.parametrize(
@@ -307,12 +323,14 @@ def test_one_side_may_shrink_while_the_other_grows(smooth: Pixels, psnr: Psnr) -
     assert resize(smooth, *smooth.shape[:2]) is smooth
 
 
-@pytest.mark.parametrize("shape", [(300, 400), (400, 300), (1, 900), (3000, 2), (64, 64), (63, 500), (65, 64)])
+@pytest.mark.parametrize(
+    "shape", [(300, 400), (400, 300), (1, 900), (3000, 2), (64, 64), (63, 500), (79, 90), (80, 90)]
+)
 def test_shrinking_to_a_side_keeps_the_aspect_and_never_enlarges(shape: tuple[int, int]) -> None:
     shrunk = shrink_to_side(np.zeros((*shape, 3), np.uint8), 64)
-    assert min(shrunk.shape[:2]) == min(64, *shape)
+    assert min(shrunk.shape[:2]) == (64 if min(shape) >= 80 else min(shape))
     assert (
         shrunk.shape[:2] == shape
-        if min(shape) <= 64
+        if min(shape) < 80
         else math.isclose(shrunk.shape[0] / shrunk.shape[1], shape[0] / shape[1], rel_tol=0.02)
     )

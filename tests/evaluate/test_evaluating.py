@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from sklearn.metrics import accuracy_score
 
 from bestiary import api
@@ -50,6 +51,45 @@ def test_pictures_that_were_trained_on_are_left_out(trained: Run, unseen: Path, 
     scores = api.evaluate(trained.path, both, quiet=True).scores
     assert (scores["n"], scores["seen_in_training"]) == (12, 27)
     assert scores["ensemble"] == api.evaluate(trained.path, unseen, quiet=True).scores["ensemble"]
+
+
+def test_copies_of_trained_pictures_are_left_out_and_named(
+    trained: Run, unseen: Path, beasts: Path, tmp_path: Path
+) -> None:
+    both = shutil.copytree(unseen, tmp_path / "both")
+    originals = sorted(beasts.rglob("*.jpg"))[:4]
+    names = [path.relative_to(beasts).as_posix() for path in originals]
+    for path, name in zip(originals, names, strict=True):
+        same, near = both / Path(name).with_suffix(".png"), both / Path(name).with_stem(f"{path.stem}-near")
+        with Image.open(path) as picture:
+            picture.save(same)
+            picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((96, 72)).save(near, quality=60)
+    result = api.evaluate(trained.path, both, quiet=True)
+    scores = result.scores
+    assert (scores["n"], scores["seen_in_training"], scores["same_pixels"], scores["near_copy"]) == (12, 0, 4, 4)
+    seen = {(row["path"], row["kind"]): row["original"] for row in scores["recognised"]}
+    assert [seen[str(Path(name).with_suffix(".png")), "same_pixels"] for name in names] == names
+    near = f"{names[0].removesuffix('.jpg')}-near.jpg of {names[0]}"
+    assert "4 pictures left out: near copies of pictures that the run was trained on (" in str(result)
+    assert near in str(result) and str(result).endswith(" ...)")
+    assert scores["ensemble"] == api.evaluate(trained.path, unseen, quiet=True).scores["ensemble"]
+
+
+def test_near_copies_are_found_again_from_the_run_s_data_folder_and_else_said_to_be_missing(
+    beasts: Path, tiny: Path, unseen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = shutil.copytree(beasts, tmp_path / "data", ignore=shutil.ignore_patterns("truth.csv"))
+    run = api.train(data, tmp_path / "run", recipe=tiny, folds=3, fold=[0], quiet=True)
+    both = shutil.copytree(unseen, tmp_path / "both")
+    original = sorted(data.rglob("*.jpg"))[0]
+    with Image.open(original) as picture:
+        picture.save(both / original.parent.name / "near.jpg", quality=50)
+    for place, gone, near in (("one", 0, 1), ("other", 27, 0)):
+        monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / place))  # a machine that has not seen the pictures
+        result = api.evaluate(run.path, both, quiet=True)
+        assert (result.scores["gone"], result.scores["near_copy"]) == (gone, near)
+        assert ("27 pictures of the run are gone" in str(result)) == bool(gone)
+        shutil.rmtree(data, ignore_errors=True)
 
 
 def test_nothing_but_trained_pictures_is_no_evaluation(trained: Run, beasts: Path) -> None:

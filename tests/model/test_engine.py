@@ -1,5 +1,7 @@
 """The fast engine: it agrees with the network, is kept and built anew, and gives way where it disagrees."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,24 @@ def test_what_cannot_be_converted_runs_by_pytorch(
     built = build_network(classifier, 64, CPU, "float32")
     assert built.engine == "PyTorch float32"
     assert built.refused == "OpenVINO cannot convert timm/test_resnet (no such operation)"
+
+
+@needs_openvino
+def test_signals_are_survived_when_another_thread_drops_the_last_network(classifier: Classifier) -> None:
+    code = """
+import os, signal, threading, torch
+from bestiary.model import build_classifier
+from bestiary.model.engine import build_network
+kept = [build_network(build_classifier("timm/test_resnet", 6, "none").eval(), 64, torch.device("cpu"), "float32",
+                      engine="openvino")]
+dropping = threading.Thread(target=kept.clear)
+dropping.start()
+dropping.join()
+signal.signal(signal.SIGTERM, lambda *_: print("survived"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "survived\n"), ended.stderr
 
 
 def test_without_openvino_pytorch_runs_and_asking_for_it_names_the_remedy(

@@ -26,6 +26,7 @@ Progress = Callable[[int, int], None]  # (done, of)
 
 VERSION = 1  # raised whenever decoding or a fact changes, so that older segments are not read
 KEPT_DAYS = 90  # segments that nobody has asked for in so long are swept away
+KEPT_RESULTS = 32  # results of comparing pictures, the last used; with 200,000 copies one takes about 15 MB
 CHUNK = 512  # pictures a segment at most: what an interruption can cost
 SCHEMA = {
     "digest": pl.String,
@@ -75,6 +76,11 @@ class FactCache:
         self._facts.update((fact.digest, fact) for fact in facts)
         self._segments[name] = {fact.digest for fact in facts}
 
+    @property
+    def held(self) -> set[str]:
+        """The digests of the pictures that decode and whose facts are known."""
+        return {digest for digest, fact in self._facts.items() if fact.reason is None}
+
     def read(self, paths: Sequence[Path], progress: Progress | None = None) -> list[Facts]:
         """The facts of every file, without thumbs, in the order of `paths`; what is new is kept.
 
@@ -120,12 +126,23 @@ class FactCache:
 
     def read_result(self, key: str) -> pl.DataFrame | None:
         """What was kept under `key`, or None."""
+        file = self.folder / f"result-{key}.parquet"
         try:
-            return read_frame(self.folder / f"result-{key}.parquet")
+            table = read_frame(file)
         except (OSError, TableError):
             return None
+        with suppress(OSError):
+            os.utime(file)  # marks it as used
+        return table
 
     def keep_result(self, key: str, table: pl.DataFrame) -> None:
-        """Keep a table under `key`, a hexadecimal digest of all that it was made from."""
+        """Keep a table under `key`, a hexadecimal digest of all that it was made from; the oldest make room for it."""
         with atomic_path(self.folder / f"result-{key}.parquet") as temporary:
             table.write_parquet(temporary)
+        kept = []
+        for file in self.folder.glob("result-*.parquet"):
+            with suppress(OSError):  # another process may have swept it
+                kept.append((file.stat().st_mtime, file))
+        for _, file in sorted(kept)[:-KEPT_RESULTS]:
+            with suppress(OSError):
+                file.unlink()

@@ -20,16 +20,17 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bestiary.atomic import atomic_path
+from bestiary.atomic import atomic_path, sweep
 from bestiary.caches import cache_root
 from bestiary.data.decode import Pixels, decode, read_picture
-from bestiary.data.views import shrink_to_side
+from bestiary.data.views import shrink_to_side, side_kept
 from bestiary.errors import PictureError
 from bestiary.tables import TableError, read_frame
 
 SEGMENT_BYTES = 1 << 28
+DAY = 86_400.0  # seconds after which nobody writes a temporary file any more
 SPARE_BYTES = 2 << 30  # disk that filling leaves free for everything else
-DECODER = 1  # raised whenever decoding or shrinking changes a pixel, so that older stores are not read
+DECODER = 2  # raised whenever decoding or shrinking changes a pixel, so that older stores are not read
 INDEX = {
     "digest": pl.String,
     "offset": pl.Int64,
@@ -94,14 +95,15 @@ class PictureStore:
         place = self._places.get(digest)
         if place is None:
             return None
-        content = os.pread(place.handle, place.height * place.width * 3, place.offset)
+        pixels = np.empty((place.height, place.width, 3), np.uint8)
+        count = os.preadv(place.handle, [pixels.data.cast("B")], place.offset)
         if digest not in self._checked:
-            if len(content) != place.height * place.width * 3 or zlib.crc32(content) != place.checksum:
+            if count != pixels.size or zlib.crc32(pixels.data) != place.checksum:
                 with self._lock:
                     self._places.pop(digest, None)
                 return None
             self._checked.add(digest)
-        return np.frombuffer(content, np.uint8).reshape(place.height, place.width, 3)
+        return pixels
 
     def fill(
         self,
@@ -145,7 +147,7 @@ class PictureStore:
             return None  # gone or changed since the manifest; training will meet it and say so
 
     def _stored_bytes(self, height: int, width: int) -> int:
-        shrink = min(1.0, self.side / min(height, width))
+        shrink = side_kept(min(height, width), self.side) / min(height, width)
         return round(height * shrink) * round(width * shrink) * 3
 
     def _batches(self, missing: dict[str, tuple[Path, tuple[int, int]]]) -> Iterator[list[tuple[str, Path]]]:
@@ -191,6 +193,7 @@ class PictureStore:
     def _make_room(self, needed: int, limit: int, wanted: set[str]) -> str | None:
         """Remove the segments used longest ago that hold nothing wanted; say why if that is not enough."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder, DAY)
         free = shutil.disk_usage(self.folder).free - SPARE_BYTES
         segments = sorted(self.folder.glob("*.pixels"), key=lambda p: _modified(p.with_suffix(".parquet")))
         sizes = {segment: segment.stat().st_size for segment in segments}

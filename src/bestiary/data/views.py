@@ -12,7 +12,9 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from bestiary.data.augment import Augment, augment
 from bestiary.data.decode import Pixels
@@ -144,8 +146,10 @@ def apply_geometry(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
     pixels, matrix = _shrink_to_sampling(pixels, matrix, size)
     # cv2 places a pixel's centre at whole numbers, the map above at halves.
     matrix[:, 2] += matrix[:, :2].sum(axis=1) * 0.5 - 0.5
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(pixels, matrix, (size, size), flags=flags), np.uint8)
+    # cv2 samples four channels more than twice as fast as three, which pays for adding one and dropping it.
+    padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    view = cv2.warpAffine(padded, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    return np.asarray(cv2.cvtColor(view, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def affine_map(geometry: Geometry, height: int, width: int, size: int) -> NDArray[np.float64]:
@@ -160,38 +164,63 @@ def affine_map(geometry: Geometry, height: int, width: int, size: int) -> NDArra
 
 
 def _shrink_to_sampling(pixels: Pixels, matrix: NDArray[np.float64], size: int) -> tuple[Pixels, NDArray[np.float64]]:
-    """Cut out what the map touches and average it down to about one pixel a sample, so that sampling cannot alias."""
+    """Cut out what the map touches and average whole pixels of it to about one a sample, so that sampling cannot alias.
+
+    Whole numbers of pixels are averaged several times faster than fractions, and sampling bilinearly between 0.9 and
+    1.7 pixels apart comes nearer to Pillow's anti-aliased path than averaging to exactly one and sampling then.
+    """
     corners = matrix @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]])
     step_x, step_y = np.hypot(matrix[:, 0], matrix[:, 1])  # source pixels crossed from one sample to the next
-    margin = 2 * math.ceil(max(step_x, step_y, 1))
+    whole_x, whole_y = max(1, int(1.15 * step_x)), max(1, int(1.15 * step_y))
+    margin = 2 * max(whole_x, whole_y)
     x0, y0 = np.maximum(np.floor(corners.min(axis=1)).astype(int) - margin, 0)
     x1, y1 = np.minimum(np.ceil(corners.max(axis=1)).astype(int) + margin, (pixels.shape[1], pixels.shape[0]))
     if x0 >= x1 or y0 >= y1:  # turned far, the crop of a long picture may miss it: all is black
         return np.zeros((1, 1, 3), np.uint8), np.array([[0.0, 0.0, -9.0], [0.0, 0.0, -9.0]])
     region = pixels[y0:y1, x0:x1]
-    height, width = region.shape[:2]
-    new_width = max(1, round(width / max(step_x, 1.0)))
-    new_height = max(1, round(height / max(step_y, 1.0)))
-    scale = np.array([[new_width / width], [new_height / height]])
-    moved = (matrix - np.array([[0, 0, x0], [0, 0, y0]])) * scale
-    return resize(region, new_height, new_width), moved
+    moved = matrix - np.array([[0, 0, x0], [0, 0, y0]])
+    if whole_x == whole_y == 1:
+        return region, moved
+    below, beside = -region.shape[0] % whole_y, -region.shape[1] % whole_x
+    if below or beside:
+        region = np.asarray(cv2.copyMakeBorder(region, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8)
+    small = (region.shape[1] // whole_x, region.shape[0] // whole_y)
+    region = np.asarray(cv2.resize(region, small, interpolation=cv2.INTER_AREA), np.uint8)
+    return region, moved / np.array([[whole_x], [whole_y]])
 
 
 def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear") -> Pixels:
-    """Resize (h, w, 3) to (height, width, 3): the average over the area where a side shrinks, else `interpolation`."""
+    """Resize (h, w, 3) to (height, width, 3): anti-aliased as torchvision does where a side shrinks, else as asked."""
     low_height, low_width = min(height, pixels.shape[0]), min(width, pixels.shape[1])
     if (low_height, low_width) != pixels.shape[:2]:
-        # One side may shrink while the other grows; cv2 averages areas only where neither grows.
-        pixels = np.asarray(cv2.resize(pixels, (low_width, low_height), interpolation=cv2.INTER_AREA), np.uint8)
+        pixels = _shrink(pixels, low_height, low_width)
     if (height, width) != pixels.shape[:2]:
         pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=_ENLARGE[interpolation]), np.uint8)
     return pixels
 
 
+def _shrink(pixels: Pixels, height: int, width: int) -> Pixels:
+    """PyTorch's triangle filter for bytes, a third of the time of cv2's average over areas by a fraction."""
+    if not pixels.flags.writeable or min(pixels.strides) < 0:  # which PyTorch does not take
+        pixels = pixels.copy()
+    batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    shrunk = functional.interpolate(batch, (height, width), mode="bilinear", antialias=True)
+    return np.asarray(shrunk[0].permute(1, 2, 0).numpy(), np.uint8)
+
+
+def side_kept(short: int, side: int) -> int:
+    """The short side in pixels that is kept of a picture's `short`, where `side` is asked for.
+
+    A picture less than a quarter larger stays as it is: shrinking by so little costs more than it saves, and blurs.
+    """
+    return side if short >= 1.25 * side else short
+
+
 def shrink_to_side(pixels: Pixels, side: int) -> Pixels:
-    """Shrink (h, w, 3) so that its short side is `side` pixels; a smaller picture stays as it is."""
+    """Shrink (h, w, 3) so that its short side is about `side` pixels, see `side_kept`; none is enlarged."""
     height, width = pixels.shape[:2]
     short = min(height, width)
-    if short <= side:
+    kept = side_kept(short, side)
+    if kept == short:
         return pixels
-    return resize(pixels, max(1, round(height * side / short)), max(1, round(width * side / short)))
+    return resize(pixels, max(1, round(height * kept / short)), max(1, round(width * kept / short)))

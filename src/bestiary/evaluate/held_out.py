@@ -1,6 +1,5 @@
 """An ensemble and labelled pictures that it has not seen -> its accuracy by every averaging rule, and each member's."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,13 +12,15 @@ from rich.console import Console
 from rich.table import Table
 
 from bestiary.atomic import write_text
-from bestiary.data.decode import read_picture
+from bestiary.data.audit import KINDS, recognise
+from bestiary.data.fact_cache import FactCache, cache_folder
 from bestiary.data.folds import join_groups
-from bestiary.data.listing import Listing, list_labelled
+from bestiary.data.listing import list_labelled
+from bestiary.data.manifest import GROUP_KEYS, read_listed
 from bestiary.display import Display
 from bestiary.ensemble import AVERAGES, Average, Ensemble, average
 from bestiary.ensemble.calibration import COVERAGES
-from bestiary.errors import DataError, PictureError
+from bestiary.errors import DataError
 from bestiary.evaluate.bootstrap import score_intervals
 from bestiary.evaluate.estimate import Estimate
 from bestiary.evaluate.intervals import effective_size
@@ -35,8 +36,9 @@ class Evaluation:
     """Scores on held-out pictures; prints as a table.
 
     Attributes:
-        scores: ensemble (rule -> accuracy with interval), members, mean_member, what was left out, caution (how well
-            confidence, sets and unknown keep their promise) and estimate (what was expected).
+        scores: ensemble (rule -> accuracy with interval), members, mean_member, what was left out (counts, and
+            under recognised the trained pictures and copies of them, each with how it was seen and the run's picture),
+            caution (how well confidence, sets and unknown keep their promise) and estimate (what was expected).
     """
 
     scores: dict[str, Any]
@@ -61,7 +63,12 @@ class Evaluation:
         lines += [*_estimate_lines(self.scores["estimate"]), *_caution_lines(self.scores["caution"])]
         for key, words in _LEFT_OUT.items():
             if self.scores[key]:
-                lines.append(f"{self.scores[key]:,} {words}")
+                alike = [row for row in self.scores["recognised"] if row["kind"] == key and key != "seen_in_training"]
+                named = [f"{row['path']} of {row['original']}" for row in alike[:2]]
+                more = f" ({', '.join(named)}{' ...' if len(alike) > 2 else ''})" if named else ""
+                lines.append(f"{self.scores[key]:,} {words}{more}")
+        if self.scores["gone"]:
+            lines.append(f"{self.scores['gone']:,} {_GONE}")
         return "\n".join(lines)
 
 
@@ -86,9 +93,12 @@ def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
 
 _LEFT_OUT = {
     "seen_in_training": "pictures left out: the run was trained on them",
+    "same_pixels": "pictures left out: the run was trained on the same pixels in another file",
+    "near_copy": "pictures left out: near copies of pictures that the run was trained on",
     "unknown_class": "pictures left out: the run has no such class",
     "unreadable": "pictures left out: they could not be read",
 }
+_GONE = "pictures of the run are gone from its data folder: near copies of them could not be recognised"
 
 
 def evaluate_folder(run: Run, ensemble: Ensemble, pictures: Path, out: Path | None, display: Display) -> Evaluation:
@@ -97,17 +107,18 @@ def evaluate_folder(run: Run, ensemble: Ensemble, pictures: Path, out: Path | No
     Raises:
         DataError: no labelled picture is there, or none is left that the run has not seen and has a class for.
     """
-    listing = list_labelled(pictures)
-    digests = _digests(listing)
+    listing, cache = list_labelled(pictures), FactCache(cache_folder())
+    with display.counter("Reading pictures") as tick:
+        read = read_listed(listing, tick, cache)
+    found = recognise(read.table, run.read_table("manifest.parquet"), run.root, cache, display)
     known = set(ensemble.classes_.tolist())
-    seen = set(run.read_table("manifest.parquet")["digest"].to_list())
-    table = listing.table.with_columns(pl.Series("digest", digests, pl.String)).with_columns(
-        pl.col("digest").is_null().alias("unreadable"),
-        pl.col("digest").is_in(list(seen)).fill_null(False).alias("seen_in_training"),
+    table = found.table.with_columns(
+        *((pl.col("kind") == kind).fill_null(False).alias(kind) for kind in KINDS),
         (~pl.col("label").is_in(list(known))).alias("unknown_class"),
     )
-    fresh = table.filter(~pl.any_horizontal("unreadable", "seen_in_training", "unknown_class"))
-    left_out = {key: int(table[key].sum()) for key in _LEFT_OUT}
+    fresh = table.filter(~pl.any_horizontal(*KINDS, "unknown_class"))
+    left_out = {key: int(table[key].sum()) for key in (*KINDS, "unknown_class")}
+    left_out["unreadable"] = read.quarantine.height
     if fresh.is_empty():
         reasons = ", ".join(
             f"{left_out[key]} {words.split(': ')[1]}" for key, words in _LEFT_OUT.items() if left_out[key]
@@ -118,11 +129,13 @@ def evaluate_folder(run: Run, ensemble: Ensemble, pictures: Path, out: Path | No
     left_out["unreadable"] += int((~readable).sum())
     number = {name: index for index, name in enumerate(ensemble.classes_.tolist())}
     labels = np.array([number[label] for label in fresh["label"]], np.int64)
-    groups = join_groups(fresh["group"], fresh["digest"])
+    groups = join_groups(*(fresh[key] for key in GROUP_KEYS))
     rules = {rule: average(logits, rule) for rule in AVERAGES}
     folds = [int(m["fold"]) for m in run.read_json("ensemble.json")["members"]]
     scores = held_out_scores(rules, dict(zip(folds, logits, strict=True)), labels, groups)
-    scores = {"n": len(labels), "classes": len(set(fresh["label"])), **left_out, **scores}
+    recognised = found.table.filter(pl.col("kind").is_not_null()).select("path", "kind", "original").to_dicts()
+    about = {"n": len(labels), "classes": len(set(fresh["label"])), **left_out, "gone": found.gone}
+    scores = {**about, **scores, "recognised": recognised}
     scores |= {"caution": _caution(ensemble, logits, labels, groups), "estimate": _estimate(run, rules, labels, groups)}
     if out is not None:
         write_text(out, json.dumps(scores, indent=2) + "\n")
@@ -152,16 +165,6 @@ def _estimate(
     hits = rules[run.recipe.predict.average].argmax(axis=1) == labels
     low, high = estimate.on(effective_size(hits, groups))
     return {"value": estimate.value, "low": low, "high": high, "holds": bool(low <= hits.mean() <= high)}
-
-
-def _digests(listing: Listing) -> list[str | None]:
-    digests: list[str | None] = []
-    for path in listing.table["path"]:
-        try:
-            digests.append(hashlib.sha256(read_picture(listing.root / path)).hexdigest())
-        except PictureError:
-            digests.append(None)
-    return digests
 
 
 def _member_logits(

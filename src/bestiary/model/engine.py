@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,11 +172,21 @@ def _convert(whole: nn.Module, size: int) -> Any:
         return openvino.convert_model(whole, example_input=views, input=[shape])
 
 
-def _compile(graph: Any, precision: Precision) -> Network:
+@cache
+def _core() -> Any:
+    """OpenVINO's one core of this process, which lives as long as that.
+
+    It gives the thread that loads it a stack for signal handlers, and takes it back only in the thread that unloads it:
+    if that is another, the next Ctrl-C ends in a segmentation fault.
+    """
     import openvino
 
+    return openvino.Core()
+
+
+def _compile(graph: Any, precision: Precision) -> Network:
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
-    compiled = openvino.Core().compile_model(graph, "CPU", options)
+    compiled = _core().compile_model(graph, "CPU", options)
 
     def run(views: torch.Tensor) -> NDArray[np.float32]:
         return np.array(compiled(views.numpy())[0], np.float32)

@@ -7,7 +7,7 @@ from bestiary.report.pages import render
 from bestiary.report.pictures import picture_uri
 
 MOST = 400  # suspects shown with their pictures; the page saves the rows of all
-LARGE = 320  # pixels of a suspect's long side
+LARGE = 400  # pixels of a suspect's long side
 
 
 def labels_page(report: LabelReport) -> str:

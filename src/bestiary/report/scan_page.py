@@ -23,8 +23,9 @@ def scan_page(audit: Audit) -> str:
     largest = audit.classes["pictures"].max()
     return render(
         "scan.html",
-        root=str(root),
-        summary=str(audit).splitlines(),
+        root=root,
+        pictures=audit.pictures.height,
+        summary=[line.partition(": ")[::2] for line in audit.lines()],
         kinds=[
             _groups("Leaks", "Copies on both sides of the test split: the test score flatters.", leaks, root),
             _groups(

@@ -189,6 +189,19 @@ def test_a_cache_that_nobody_asks_for_is_swept_away(data: Path) -> None:
     assert not old.exists()
 
 
+def test_results_of_comparing_are_bounded_and_those_in_use_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bestiary.data.fact_cache.KEPT_RESULTS", 3)
+    cache, table = FactCache(tmp_path), pl.DataFrame({"digest": ["a"], "copy": ["b"]})
+    for age, key in enumerate("abc"):
+        cache.keep_result(key, table)
+        os.utime(tmp_path / f"result-{key}.parquet", (100 + age, 100 + age))
+    assert cache.read_result("a") is not None
+    cache.keep_result("d", table)
+    assert [key for key in "abcd" if cache.read_result(key) is not None] == ["a", "c", "d"]
+
+
 def test_a_cache_that_cannot_be_written_is_one_clear_line(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BESTIARY_CACHE", str(data / "a/0.jpg"))
     with pytest.raises(BestiaryError, match="cannot be written"):
@@ -219,7 +232,7 @@ def test_classes_that_are_small_lopsided_or_named_alike_are_named() -> None:
         ("dog", 20, None),
     ]
     assert class_lines(classes) == [
-        "Small classes: 1 have fewer than 10 pictures, least 'axolotl' (3)",
+        "Small classes: 1 has fewer than 10 pictures, least 'axolotl' (3)",
         "Class names: 2 differ from another in case or spaces only, as 'Cat' and 'cat '",
         "Imbalance: the largest class has 100 times the pictures of the smallest",
     ]

@@ -2,5 +2,6 @@
 
 from bestiary.data.audit.audit import audit_pictures
 from bestiary.data.audit.findings import Audit
+from bestiary.data.audit.recognition import KINDS, Recognition, recognise
 
-__all__ = ["Audit", "audit_pictures"]
+__all__ = ["KINDS", "Audit", "Recognition", "audit_pictures", "recognise"]

@@ -30,7 +30,8 @@ def class_lines(classes: pl.DataFrame) -> list[str]:
     few = classes.filter(pl.col("pictures") < FEW).sort("pictures", maintain_order=True)
     if few.height:
         label, count, _ = few.row(0)
-        lines.append(f"Small classes: {few.height:,} have fewer than {FEW} pictures, least {label!r} ({count})")
+        have = "has" if few.height == 1 else "have"
+        lines.append(f"Small classes: {few.height:,} {have} fewer than {FEW} pictures, least {label!r} ({count})")
     twins = classes.filter(pl.col("twins").is_not_null())
     if twins.height:
         label, _, others = twins.row(0)

@@ -1,0 +1,53 @@
+"""A folder of labelled pictures -> frozen features, and what heads on them predict: the cheap stand-in for `fast`.
+
+`fast` starts each member's head from a linear discriminant of frozen features and changes it little after, so the same
+folds and the same ensembles can be had for many splits in the time of one run.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bestiary.data.audit import audit_pictures
+from bestiary.data.folds import join_groups
+from bestiary.data.listing import list_labelled, list_test
+from bestiary.display import Display
+from bestiary.recipe import load_recipe
+from bestiary.train.crossval import frozen_features
+from bestiary.train.head import Moments, choose_shrinkage, discriminant
+from bestiary.train.task import TrainingSet
+
+FOLDS = 5
+Numbers = NDArray[np.int64]
+Features = NDArray[np.float32]
+
+
+def read_data(source: Path) -> tuple[TrainingSet, Numbers]:
+    """The pictures with their labels, and the group of each as the audit finds them."""
+    table = audit_pictures(list_labelled(source), list_test(source), Display(quiet=True)).manifest.table
+    folds = table.select("path", pl.lit(0).alias("fold"))
+    groups = join_groups(table["digest"], table["copies"])
+    return TrainingSet.of(load_recipe("fast"), table, source.resolve(), folds), groups
+
+
+def features_of(data: TrainingSet) -> Features:
+    return frozen_features(data, Display(quiet=True))
+
+
+def cross_validate(
+    x: Features, labels: Numbers, folds: Numbers, held: Features, classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Out-of-fold logits (pictures, classes), and each member's (folds, held, classes) of pictures held out.
+
+    The shrinkage is chosen once, on the first fold's training part, where `fast` chooses it for every fold.
+    """
+    logits, members = np.empty((len(x), classes)), np.empty((FOLDS, len(held), classes))
+    shrinkage, factor = choose_shrinkage(x[folds != 0], labels[folds != 0], classes)
+    for fold in range(FOLDS):
+        rest = folds != fold
+        weights, biases = discriminant(Moments.of(x[rest], labels[rest], classes), shrinkage)
+        logits[~rest] = (x[~rest] @ weights.T + biases) * factor
+        members[fold] = (held @ weights.T + biases) * factor
+    return logits, members
