@@ -88,6 +88,14 @@ def test_the_pdf_is_one(trained: Run, tmp_path: Path) -> None:
     assert content.count(b"/Type /Page\n") >= 2
 
 
+def test_heads_that_were_fitted_have_a_report_without_curves(trained: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
+    for fold in run.folds:
+        run.fold(fold).history.unlink()
+    html = api.report(run.path, no_saliency=True, quiet=True).files[0].read_text()
+    assert "training loss" not in html and "Training speed" not in html and "Peak memory" in html
+
+
 def test_an_unfinished_run_is_refused(trained: Run, tmp_path: Path) -> None:
     run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
     run.fold(1).oof.unlink()

@@ -22,6 +22,14 @@ from bestiary.evaluate.oof import class_numbers, read_out_of_fold
 from bestiary.evaluate.scores import class_table, cross_fitted, oof_scores
 from bestiary.run import Run
 
+HISTORY = {
+    "epoch": pl.Int64,
+    "train_loss": pl.Float64,
+    "val_accuracy": pl.Float64,
+    "images_per_second": pl.Float64,
+    "seconds": pl.Float64,
+}  # the columns that are shown
+
 
 @dataclass(frozen=True)
 class Results:
@@ -39,7 +47,7 @@ class Results:
         known: likewise.
         scores: see `oof_scores`.
         per_class: see `class_table`.
-        histories: history.csv of each fold.
+        histories: history.csv of each fold, with the columns of `HISTORY`.
     """
 
     run: Run
@@ -83,7 +91,7 @@ class Results:
     @property
     def optimism(self) -> float | None:
         """How much the pick of each fold's best epoch flatters at most (0 to 1); None where nothing is picked."""
-        if not self.run.recipe.train.keep_best:
+        if not (self.run.recipe.train.keep_best and self.run.recipe.train.epochs):
             return None
         return pick_optimism([history["val_accuracy"].to_list() for history in self.histories.values()])
 
@@ -147,7 +155,8 @@ def set_scores(results: Results) -> list[dict[str, Any]]:
 
 
 def _history(run: Run, fold: int) -> pl.DataFrame:
+    """The rows of history.csv; none where heads were fitted and nothing was trained."""
     file = run.fold(fold).history
     if not file.exists():
-        raise RunError(f"{file}: is missing; put it back")
-    return pl.read_csv(file, schema_overrides={"val_accuracy": pl.Float64, "val_loss": pl.Float64})
+        return pl.DataFrame(schema=HISTORY)
+    return pl.read_csv(file, schema_overrides=HISTORY).select(HISTORY.keys())

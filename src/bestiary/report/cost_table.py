@@ -9,13 +9,15 @@ from bestiary.train.cost import read_costs
 
 def cost_rows(results: Results) -> list[tuple[str, str]]:
     """What training took; what nobody measured has no row."""
-    histories = list(results.histories.values())
-    seconds = sum(float(history["seconds"].sum()) for history in histories)
-    speed = [float(np.median(history["images_per_second"].to_numpy())) for history in histories]
-    rows = [
-        ("Epochs, all folds", clock(seconds)),
-        ("Training speed", f"{min(speed):.0f} to {max(speed):.0f} pictures/s (medians of the folds)"),
-    ]
+    histories = [history for history in results.histories.values() if history.height]
+    rows = []
+    if histories:
+        seconds = sum(float(history["seconds"].sum()) for history in histories)
+        speed = [float(np.median(history["images_per_second"].to_numpy())) for history in histories]
+        rows += [
+            ("Epochs, all folds", clock(seconds)),
+            ("Training speed", f"{min(speed):.0f} to {max(speed):.0f} pictures/s (medians of the folds)"),
+        ]
     costs = read_costs([results.run.fold(fold) for fold in results.run.folds])
     if costs.is_empty():
         return rows

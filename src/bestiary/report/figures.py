@@ -79,7 +79,8 @@ def curves(histories: dict[int, pl.DataFrame]) -> list[Drawing]:
     for column, name in (("train_loss", "training loss"), ("val_accuracy", "accuracy on the part held out")):
         rows = {fold: history.drop_nulls(column).select("epoch", column) for fold, history in histories.items()}
         values = np.concatenate([table[column].to_numpy() for table in rows.values()])
-        if column == "val_accuracy" and len(values) <= len(rows):  # the last epoch alone makes no curve
+        # Heads that were fitted have no epoch; and the last epoch's accuracy alone makes no curve.
+        if not len(values) or (column == "val_accuracy" and len(values) <= len(rows)):
             continue
         low, high = float(values.min()), float(values.max())
         margin = max(0.05 * (high - low), 1e-3)

@@ -58,23 +58,22 @@ def task(results: Results) -> str:
 def method(recipe: Recipe, folds: int) -> str:
     """How it was learnt, in sentences."""
     model, train, mix = recipe.model, recipe.train, recipe.mix
-    start = (
-        "its last layer begun as a linear discriminant of the frozen features"
-        if model.head == "probe"
-        else ("its last layer begun at random")
-    )
+    start = "a linear discriminant of the frozen features" if model.head == "probe" else "begun at random"
     parts = [
         f"{folds}-fold cross-validation, stratified by class, groups and copies never split; one network for each "
-        f"fold: {model.backbone}, {start}, its weights {model.weights}.",
-        f"{train.epochs} epochs, batches of {train.batch_size}, AdamW with a learning rate of {recipe.optimiser.lr:g} "
-        f"({recipe.schedule.kind.replace('_', ' ')}), views of {recipe.view.size} pixels.",
+        f"fold: {model.backbone} with weights {model.weights}, its last layer {start}, views of {recipe.view.size} "
+        "pixels.",
     ]
-    if mix.probability:
+    if train.epochs:
+        rate = f"{recipe.optimiser.lr:g} ({recipe.schedule.kind.replace('_', ' ')})"
+        picked = "the epoch of the best held-out accuracy" if train.keep_best else "the last epoch"
+        parts.append(
+            f"{train.epochs} epochs, batches of {train.batch_size}, AdamW with a learning rate of {rate}; {picked} of "
+            "each fold was kept."
+        )
+    if train.epochs and mix.probability:
         parts.append(f"MixUp or CutMix on {100 * mix.probability:g} % of the batches.")
-    picked = "the epoch of the best held-out accuracy" if train.keep_best else "the last epoch"
-    parts.append(
-        f"{picked.capitalize()} of each fold was kept. The ensemble averages the members' {recipe.predict.average}."
-    )
+    parts.append(f"The ensemble averages the members' {recipe.predict.average}.")
     return " ".join(parts)
 
 
@@ -88,7 +87,7 @@ def accuracy_sentence(results: Results) -> str:
         f"pictures of the same kind: {ensemble['method']}."
     )
     if results.optimism is None:
-        return text + " Of each fold the last epoch was kept, so nothing was picked by these scores."
+        return text + " Nothing was picked by these scores."
     return text + (
         f" Each fold's best epoch was picked by the same pictures, which flatters by at most about "
         f"{100 * results.optimism:.1f} points (the best epoch against the one that the other folds would have picked)."
