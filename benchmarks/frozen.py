@@ -15,7 +15,7 @@ from bestiary.data.folds import join_groups
 from bestiary.data.listing import list_labelled, list_test
 from bestiary.display import Display
 from bestiary.recipe import load_recipe
-from bestiary.train.crossval import frozen_features
+from bestiary.train.features import frozen_features
 from bestiary.train.head import Moments, choose_shrinkage, discriminant
 from bestiary.train.task import TrainingSet
 
