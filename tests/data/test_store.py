@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -81,6 +82,19 @@ def test_what_is_kept_equals_what_decoding_gives(items: Items, opened: Callable[
     assert_holds(store, items)
     assert_holds(opened(), items)  # and from another process's files
     assert store.get(items[0][0][0]).shape == (48, 65, 3)  # type: ignore[union-attr]
+
+
+def test_a_system_that_cannot_read_at_a_place_gives_the_same(
+    items: Items, opened: Callable[..., PictureStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = opened()
+    kept.fill(*items, PLENTY)
+    expected = [kept.get(digest) for digest, _ in items[0]]
+    monkeypatch.delattr(os, "preadv")
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(kept.get, [digest for digest, _ in items[0]] * 20))
+    for number, pixels in enumerate(again):
+        np.testing.assert_array_equal(pixels, expected[number % len(expected)])
 
 
 def test_an_unknown_digest_gives_nothing(items: Items, opened: Callable[..., PictureStore]) -> None:

@@ -96,7 +96,7 @@ class PictureStore:
         if place is None:
             return None
         pixels = np.empty((place.height, place.width, 3), np.uint8)
-        count = os.preadv(place.handle, [pixels.data.cast("B")], place.offset)
+        count = self._read(place, pixels.data.cast("B"))
         if digest not in self._checked:
             if count != pixels.size or zlib.crc32(pixels.data) != place.checksum:
                 with self._lock:
@@ -104,6 +104,15 @@ class PictureStore:
                 return None
             self._checked.add(digest)
         return pixels
+
+    def _read(self, place: "_Place", into: memoryview) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(place.handle, [into], place.offset)
+        with self._lock:  # Windows has no reading at a place: the handle's own place is shared by all threads
+            os.lseek(place.handle, place.offset, os.SEEK_SET)
+            content = os.read(place.handle, len(into))
+        into[: len(content)] = content
+        return len(content)
 
     def fill(
         self,
@@ -181,7 +190,7 @@ class PictureStore:
     def _open_segment(self, index: Path) -> None:
         try:
             table = read_frame(index, columns=list(INDEX))
-            handle = os.open(index.with_suffix(".pixels"), os.O_RDONLY)
+            handle = os.open(index.with_suffix(".pixels"), os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except (OSError, TableError):
             return  # a damaged or half-removed segment is as good as none
         self._handles.append(handle)

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 
 from bestiary.model.arithmetic import best_device
 from bestiary.run import FoldFiles, write_table
+from bestiary.tables import TableError, read_frame
 
 COUNTERS = Path("/sys/class/powercap")  # Linux; often for the administrator only
 SCHEMA = {
@@ -34,8 +35,7 @@ def measured(files: FoldFiles) -> Iterator[None]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     energy = None if began is None or ended is None or ended < began else (ended - began) / 3.6e9
     row = (started.isoformat(timespec="seconds"), seconds, name, torch.get_num_threads(), peak_memory(device), energy)
-    before = [pl.read_csv(files.costs, schema=SCHEMA)] if files.costs.exists() else []
-    write_table(files.costs, pl.concat([*before, pl.DataFrame([row], schema=SCHEMA, orient="row")]))
+    write_table(files.costs, pl.concat([read_costs([files]), pl.DataFrame([row], schema=SCHEMA, orient="row")]))
 
 
 def read_energy(counters: Path) -> float | None:
@@ -63,6 +63,9 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def read_costs(folds: list[FoldFiles]) -> pl.DataFrame:
-    """The rows of all folds' costs.csv, those there are."""
-    files = [files.costs for files in folds if files.costs.exists()]
-    return pl.concat([pl.DataFrame(schema=SCHEMA), *(pl.read_csv(file, schema=SCHEMA) for file in files)])
+    """The rows of all folds' costs.csv, those there are; what is damaged tells nothing and stops nothing."""
+    tables = [pl.DataFrame(schema=SCHEMA)]
+    for files in folds:
+        with suppress(FileNotFoundError, TableError):
+            tables.append(read_frame(files.costs, schema=SCHEMA))
+    return pl.concat(tables)
