@@ -20,7 +20,7 @@ from bestiary.evaluate.estimate import pick_optimism
 from bestiary.evaluate.metrics import confusion
 from bestiary.evaluate.oof import class_numbers, read_out_of_fold
 from bestiary.evaluate.scores import class_table, cross_fitted, oof_scores
-from bestiary.run import Run
+from bestiary.run import Run, read_table
 
 
 @dataclass(frozen=True)
@@ -150,4 +150,5 @@ def _history(run: Run, fold: int) -> pl.DataFrame:
     file = run.fold(fold).history
     if not file.exists():
         raise RunError(f"{file}: is missing; put it back")
-    return pl.read_csv(file, schema_overrides={"val_accuracy": pl.Float64, "val_loss": pl.Float64})
+    numbers = ("lr", "train_loss", "val_loss", "val_accuracy", "images_per_second", "seconds")
+    return read_table(file, {"epoch": pl.Int64, **dict.fromkeys(numbers, pl.Float64)})

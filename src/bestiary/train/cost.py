@@ -3,15 +3,16 @@
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import torch
 
+from bestiary.errors import DamagedError
 from bestiary.model.arithmetic import best_device
-from bestiary.run import FoldFiles, write_table
+from bestiary.run import FoldFiles, read_table, write_table
 
 COUNTERS = Path("/sys/class/powercap")  # Linux; often for the administrator only
 SCHEMA = {
@@ -34,7 +35,10 @@ def measured(files: FoldFiles) -> Iterator[None]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     energy = None if began is None or ended is None or ended < began else (ended - began) / 3.6e9
     row = (started.isoformat(timespec="seconds"), seconds, name, torch.get_num_threads(), peak_memory(device), energy)
-    before = [pl.read_csv(files.costs, schema=SCHEMA)] if files.costs.exists() else []
+    before = []
+    if files.costs.exists():
+        with suppress(DamagedError):  # what is lost then is no more than what former work has cost
+            before = [_read(files.costs)]
     write_table(files.costs, pl.concat([*before, pl.DataFrame([row], schema=SCHEMA, orient="row")]))
 
 
@@ -65,4 +69,8 @@ def peak_memory(device: torch.device) -> float | None:
 def read_costs(folds: list[FoldFiles]) -> pl.DataFrame:
     """The rows of all folds' costs.csv, those there are."""
     files = [files.costs for files in folds if files.costs.exists()]
-    return pl.concat([pl.DataFrame(schema=SCHEMA), *(pl.read_csv(file, schema=SCHEMA) for file in files)])
+    return pl.concat([pl.DataFrame(schema=SCHEMA), *(_read(file) for file in files)])
+
+
+def _read(file: Path) -> pl.DataFrame:
+    return read_table(file, SCHEMA).select(list(SCHEMA))
