@@ -39,7 +39,17 @@ TABLES: dict[str, dict[str, Any]] = {
     },
     "folds.parquet": {"path": TEXT, "fold": pl.Int64()},
 }
-OPTIONAL = ("group", "copies", "val_accuracy", "suggested", "score", "action")
+OPTIONAL = (
+    "group",
+    "copies",
+    "val_accuracy",
+    "val_loss",
+    "suggested",
+    "score",
+    "action",
+    "peak_memory_mb",
+    "energy_wh",
+)
 LEAVING = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"  # what a path below a folder never has
 FORMAT = 1  # of the run directory; raised when a reader of the former could misread it
 

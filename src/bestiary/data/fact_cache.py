@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root
 from bestiary.data.facts import THUMB, Facts, read_facts
+from bestiary.errors import DataError
 from bestiary.tables import TableError, read_frame
 
 Progress = Callable[[int, int], None]  # (done, of)
@@ -117,7 +118,10 @@ class FactCache:
             if not here:
                 continue
             wanted -= here
-            table = pl.read_parquet(self.folder / name, columns=["digest", "thumb"])
+            try:
+                table = read_frame(self.folder / name, columns=["digest", "thumb"])
+            except (OSError, TableError) as error:
+                raise DataError(f"{self.folder / name}: a cached table is damaged ({error}); remove it") from None
             table = table.filter(pl.col("digest").is_in(list(here)))
             with suppress(OSError):
                 os.utime(self.folder / name)  # marks the segment as used

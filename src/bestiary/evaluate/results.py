@@ -20,7 +20,7 @@ from bestiary.evaluate.estimate import pick_optimism
 from bestiary.evaluate.metrics import confusion
 from bestiary.evaluate.oof import class_numbers, read_out_of_fold
 from bestiary.evaluate.scores import class_table, cross_fitted, oof_scores
-from bestiary.run import Run
+from bestiary.run import Run, read_table
 
 HISTORY = {
     "epoch": pl.Int64,
@@ -159,4 +159,4 @@ def _history(run: Run, fold: int) -> pl.DataFrame:
     file = run.fold(fold).history
     if not file.exists():
         return pl.DataFrame(schema=HISTORY)
-    return pl.read_csv(file, schema_overrides=HISTORY).select(HISTORY.keys())
+    return read_table(file, HISTORY).select(HISTORY.keys())

@@ -9,6 +9,7 @@ import polars as pl
 
 from bestiary.evaluate.results import Results, set_scores
 from bestiary.recipe import Recipe
+from bestiary.run import read_table
 
 Rows = list[tuple[str, ...]]
 
@@ -173,4 +174,4 @@ def _number(score: dict[str, float]) -> str:
 
 
 def _height(file: Any) -> int:
-    return pl.read_csv(file).height if file.exists() else 0
+    return read_table(file, {"path": pl.String}).height if file.exists() else 0

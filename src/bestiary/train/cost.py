@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 import torch
 
+from bestiary.errors import DamagedError
 from bestiary.model.arithmetic import best_device
-from bestiary.run import FoldFiles, write_table
-from bestiary.tables import TableError, read_frame
+from bestiary.run import FoldFiles, read_table, write_table
 
 COUNTERS = Path("/sys/class/powercap")  # Linux; often for the administrator only
 SCHEMA = {
@@ -35,7 +35,11 @@ def measured(files: FoldFiles) -> Iterator[None]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     energy = None if began is None or ended is None or ended < began else (ended - began) / 3.6e9
     row = (started.isoformat(timespec="seconds"), seconds, name, torch.get_num_threads(), peak_memory(device), energy)
-    write_table(files.costs, pl.concat([read_costs([files]), pl.DataFrame([row], schema=SCHEMA, orient="row")]))
+    before = []
+    if files.costs.exists():
+        with suppress(DamagedError):  # what is lost then is no more than what former work has cost
+            before = [_read(files.costs)]
+    write_table(files.costs, pl.concat([*before, pl.DataFrame([row], schema=SCHEMA, orient="row")]))
 
 
 def read_energy(counters: Path) -> float | None:
@@ -63,9 +67,10 @@ def peak_memory(device: torch.device) -> float | None:
 
 
 def read_costs(folds: list[FoldFiles]) -> pl.DataFrame:
-    """The rows of all folds' costs.csv, those there are; what is damaged tells nothing and stops nothing."""
-    tables = [pl.DataFrame(schema=SCHEMA)]
-    for files in folds:
-        with suppress(FileNotFoundError, TableError):
-            tables.append(read_frame(files.costs, schema=SCHEMA))
-    return pl.concat(tables)
+    """The rows of all folds' costs.csv, those there are."""
+    files = [files.costs for files in folds if files.costs.exists()]
+    return pl.concat([pl.DataFrame(schema=SCHEMA), *(_read(file) for file in files)])
+
+
+def _read(file: Path) -> pl.DataFrame:
+    return read_table(file, SCHEMA).select(list(SCHEMA))
