@@ -55,6 +55,7 @@ def test_public_names_are_frozen() -> None:
             "load",
             "load_recipe",
             "predict",
+            "probe",
             "report",
             "sample",
             "scan",

@@ -49,7 +49,7 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
         if isinstance(error, UnpicklingError) and "GLOBAL" in str(error):
             reason = "holds more than tensors, which could run code, and is refused; save a .safetensors"
         elif isinstance(error, UnpicklingError):
-            reason = "is damaged or a pickle of another kind, which could run code, and is refused; save a .safetensors"
+            reason = "is not a whole weights file, or a pickle that could run code, and is refused; save a .safetensors"
         else:
             reason = f"is not a whole weights file ({reason_of(error)}); fetch or save it again"
         raise WeightsError(f"model.weights = {str(file)!r}: {reason}") from None
