@@ -96,7 +96,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "an unknown section": (setting("trian.epochs=3"), "did you mean train?"),
     "a key in the wrong section": (setting("model.batch_size=3"), "train.batch_size"),
     "no value": (setting("train.epochs"), "section.key=value"),
-    "a value out of range": (setting("train.epochs=0"), "train.epochs = 0"),
+    "a value out of range": (setting("train.batch_size=0"), "train.batch_size = 0"),
     "a number past all bounds": (setting("train.epochs=0xffffffffffffffffffff"), "train.epochs"),
     "a value of another kind": (setting("train.epochs=lots"), "train.epochs = 'lots'"),
     "a value that is no number": (setting("optimiser.lr=nan"), "optimiser.lr"),

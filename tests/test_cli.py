@@ -147,7 +147,7 @@ WRONG = {
     "an unknown section": (["train", "{beasts}", "{new}", "--set", "trian.epochs=3"], "did you mean train?"),
     "a key in the wrong section": (["train", "{beasts}", "{new}", "--set", "model.batch_size=3"], "train.batch_size"),
     "no value": (["train", "{beasts}", "{new}", "--set", "train.epochs"], "section.key=value"),
-    "a value out of range": (["train", "{beasts}", "{new}", "--set", "train.epochs=0"], "train.epochs = 0"),
+    "a value out of range": (["train", "{beasts}", "{new}", "--set", "train.batch_size=0"], "train.batch_size = 0"),
     "a value of another kind": (["train", "{beasts}", "{new}", "--set", "train.epochs=lots"], "train.epochs = 'lots'"),
     "a choice that is none": (["train", "{beasts}", "{new}", "--set", "loss.kind=hinge"], "loss.kind = 'hinge'"),
     "a range the wrong way round": (["train", "{beasts}", "{new}", "--set", "view.scale=[1.0,0.5]"], "view.scale"),
@@ -188,7 +188,7 @@ def test_bad_input_gets_one_line(case: str, beasts: Path, trained: Run, tmp_path
 
 
 def test_wrong_arguments_leave_no_run_behind(beasts: Path, tmp_path: Path, fails) -> None:  # type: ignore[no-untyped-def]
-    fails("train", beasts, tmp_path / "run", "--set", "train.epochs=0")
+    fails("train", beasts, tmp_path / "run", "--set", "train.batch_size=0")
     fails("train", beasts, tmp_path / "run", "--folds", "10")
     fails("train", beasts, tmp_path / "run", "--set", "model.backbone=torchvision/nothing")
     assert not (tmp_path / "run").exists()

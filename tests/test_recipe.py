@@ -15,7 +15,8 @@ from bestiary.recipe import SHIPPED, Recipe, load_recipe, options, shipped_text
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_recipe_opens_with_its_command_its_cost_and_what_to_expect(name: str) -> None:
     opening = shipped_text(name).split("\n\n")[0]
-    assert opening.startswith(f"# bestiary train DATA RUN --recipe {name}\n")
+    command = "probe DATA RUN" if name == "probe" else f"train DATA RUN --recipe {name}"
+    assert opening.startswith(f"# bestiary {command}\n")
     assert "Cost" in opening
     assert "Expect" in opening
 
@@ -41,12 +42,12 @@ def test_overrides_take_tomls_notation_and_bare_text() -> None:
         [
             "train.epochs=7",
             "view.scale=[0.2, 0.9]",
-            "model.weights=none",
+            "model.weights=DEFAULT",
             'model.backbone="timm/x"',
             "train.keep_best=true",
         ],
     )
-    assert (recipe.train.epochs, recipe.view.scale, recipe.model.weights) == (7, (0.2, 0.9), "none")
+    assert (recipe.train.epochs, recipe.view.scale, recipe.model.weights) == (7, (0.2, 0.9), "DEFAULT")
     assert (recipe.model.backbone, recipe.train.keep_best) == ("timm/x", True)
 
 
