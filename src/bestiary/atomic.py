@@ -70,7 +70,7 @@ def sweep(folder: Path, seconds: float = 0.0) -> None:
     """
     for leftover in folder.rglob(".*.tmp"):
         with suppress(OSError):
-            if time.time() - leftover.stat().st_mtime >= seconds:
+            if not seconds or time.time() - leftover.stat().st_mtime >= seconds:
                 leftover.unlink()
 
 
