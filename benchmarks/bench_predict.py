@@ -26,8 +26,8 @@ from paired import Contender, compare, machine, report
 MEMBERS = 5
 
 
-def part(data: Path, place: Path, rounds: int, pictures: int) -> tuple[Path, list[str]]:
-    """A table of the pictures to train on, and folders of `pictures` others to predict: one to warm up, one a round."""
+def part(data: Path, place: Path, rounds: int, pictures: int, known: int) -> tuple[Path, list[str]]:
+    """A table of `known` pictures to train on, and folders of `pictures` others each: one to warm up, one a round."""
     table = list_labelled(data).table.select("path", "label")
     table = table[generator(0, "predict").permutation(table.height)]
     folders = []
@@ -39,7 +39,7 @@ def part(data: Path, place: Path, rounds: int, pictures: int) -> tuple[Path, lis
         for place_in_row, path in enumerate(rows["path"]):
             (goal / f"{place_in_row:05d}.jpg").symlink_to((data / path).resolve())
         folders.append(str(goal))
-    table.write_csv(place / "known.csv")
+    table.head(known).write_csv(place / "known.csv")
     return place / "known.csv", folders
 
 
@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=150, help="pictures a round")
+    parser.add_argument("--known", type=int, default=600, help="pictures to train the members on")
     parser.add_argument("--backbone", default="offline/efficientnet_lite0")
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, help="use this run's members")
@@ -73,7 +74,7 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        known, folders = part(asked.data, place, asked.rounds, asked.pictures)
+        known, folders = part(asked.data, place, asked.rounds, asked.pictures, asked.known)
         run = Run.open(asked.run or train(asked.data, known, place, asked.backbone, asked.weights))
         backbone = load_member(run.fold(0).weights).name
         job = {"run": str(run.path), "folders": folders, "scratch": scratch, "size": 224, "classes": run.classes}

@@ -1,6 +1,7 @@
 """bestiary's own prediction of a folder by all members of a run, as its verb does it, the run being loaded already."""
 
 import time
+from itertools import cycle
 from pathlib import Path
 
 import bestiary
@@ -20,8 +21,9 @@ def main() -> None:
         out = Path(job["scratch"]) / f"{Path(folder).name}-bestiary.csv"
         return predict_folder(ensemble, Path(folder), out, "logits", "full", Display(quiet=True)).table.height
 
-    turns = iter(job["folders"])
-    predict(next(turns))
+    warm, *folders = job["folders"]
+    predict(warm)
+    turns = cycle(folders)  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
     worker.ready(load=round(loaded, 2), precision=str(ensemble.precision))
     while True:
         worker.wait()

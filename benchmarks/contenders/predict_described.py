@@ -5,6 +5,7 @@ A picture is decoded once for all of them; their logits are averaged.
 
 import csv
 import time
+from itertools import cycle
 from pathlib import Path
 
 import torch
@@ -43,8 +44,9 @@ def main() -> None:
             csv.writer(out).writerows([("path", "label"), *rows])
         return len(rows)
 
-    turns = iter(job["folders"])
-    predict(next(turns))
+    warm, *folders = job["folders"]
+    predict(warm)
+    turns = cycle(folders)  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
     worker.ready(members=len(members))
     while True:
         worker.wait()

@@ -156,11 +156,13 @@ def affine_map(geometry: Geometry, height: int, width: int, size: int) -> NDArra
     """The (2, 3) matrix that takes a point (x, y, 1) of the view to the picture, pixel i covering [i, i + 1)."""
     flip, angle, top, left, box_height, box_width = geometry
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    crop = np.array([[box_width / size, 0, left], [0, box_height / size, top], [0, 0, 1]])
-    to_centre = np.array([[1, 0, -width / 2], [0, 1, -height / 2], [0, 0, 1]])
-    rotation = np.array([[cos, -sin, width / 2], [sin, cos, height / 2], [0, 0, 1]])
-    mirror = np.array([[-1, 0, width], [0, 1, 0], [0, 0, 1]]) if flip else np.eye(3)
-    return np.asarray((mirror @ rotation @ to_centre @ crop)[:2])
+    step_x, step_y = box_width / size, box_height / size
+    x, y = left - width / 2, top - height / 2  # the crop's corner, seen from the centre
+    across = [cos * step_x, -sin * step_y, cos * x - sin * y + width / 2]
+    down = [sin * step_x, cos * step_y, sin * x + cos * y + height / 2]
+    if flip:
+        across = [-across[0], -across[1], width - across[2]]
+    return np.array([across, down])
 
 
 def _shrink_to_sampling(pixels: Pixels, matrix: NDArray[np.float64], size: int) -> tuple[Pixels, NDArray[np.float64]]:
@@ -169,16 +171,18 @@ def _shrink_to_sampling(pixels: Pixels, matrix: NDArray[np.float64], size: int) 
     Whole numbers of pixels are averaged several times faster than fractions, and sampling bilinearly between 0.9 and
     1.7 pixels apart comes nearer to Pillow's anti-aliased path than averaging to exactly one and sampling then.
     """
-    corners = matrix @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]])
-    step_x, step_y = np.hypot(matrix[:, 0], matrix[:, 1])  # source pixels crossed from one sample to the next
-    whole_x, whole_y = max(1, int(1.15 * step_x)), max(1, int(1.15 * step_y))
+    (xx, xy, x), (yx, yy, y) = matrix.tolist()
+    # Pixels of the picture from one sample to the next, along its own axes.
+    whole_x, whole_y = max(1, int(1.15 * math.hypot(xx, xy))), max(1, int(1.15 * math.hypot(yx, yy)))
     margin = 2 * max(whole_x, whole_y)
-    x0, y0 = np.maximum(np.floor(corners.min(axis=1)).astype(int) - margin, 0)
-    x1, y1 = np.minimum(np.ceil(corners.max(axis=1)).astype(int) + margin, (pixels.shape[1], pixels.shape[0]))
+    x0 = max(math.floor(x + min(xx, 0) * size + min(xy, 0) * size) - margin, 0)
+    y0 = max(math.floor(y + min(yx, 0) * size + min(yy, 0) * size) - margin, 0)
+    x1 = min(math.ceil(x + max(xx, 0) * size + max(xy, 0) * size) + margin, pixels.shape[1])
+    y1 = min(math.ceil(y + max(yx, 0) * size + max(yy, 0) * size) + margin, pixels.shape[0])
     if x0 >= x1 or y0 >= y1:  # turned far, the crop of a long picture may miss it: all is black
         return np.zeros((1, 1, 3), np.uint8), np.array([[0.0, 0.0, -9.0], [0.0, 0.0, -9.0]])
     region = pixels[y0:y1, x0:x1]
-    moved = matrix - np.array([[0, 0, x0], [0, 0, y0]])
+    moved = np.array([[xx, xy, x - x0], [yx, yy, y - y0]])
     if whole_x == whole_y == 1:
         return region, moved
     below, beside = -region.shape[0] % whole_y, -region.shape[1] % whole_x
