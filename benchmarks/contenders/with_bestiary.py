@@ -39,7 +39,7 @@ def main() -> None:
         "view.size": job["size"],
         "train.batch_size": job["batch"],
         "train.keep_best": "false",
-        "train.checkpoint_every": 0,
+        "train.keep_every": 0,
     }
     overrides = [*(f"{key}={value}" for key, value in values.items()), *job["set"]]
     bestiary.train(
