@@ -22,14 +22,10 @@ def main() -> None:
         return predict_folder(ensemble, Path(folder), out, "logits", "full", Display(quiet=True)).table.height
 
     warm, *folders = job["folders"]
-    predict(warm)
     turns = cycle(folders)  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
-    worker.ready(load=round(loaded, 2), precision=str(ensemble.precision))
-    while True:
-        worker.wait()
-        started = time.perf_counter()
-        count = predict(next(turns))
-        worker.answer(count / (time.perf_counter() - started))
+    worker.serve(
+        lambda limit: predict(warm if limit else next(turns)), load=round(loaded, 2), precision=str(ensemble.precision)
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A picture is decoded once for all of them; their logits are averaged.
 """
 
 import csv
-import time
 from itertools import cycle
 from pathlib import Path
 
@@ -45,14 +44,8 @@ def main() -> None:
         return len(rows)
 
     warm, *folders = job["folders"]
-    predict(warm)
     turns = cycle(folders)  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
-    worker.ready(members=len(members))
-    while True:
-        worker.wait()
-        started = time.perf_counter()
-        count = predict(next(turns))
-        worker.answer(count / (time.perf_counter() - started))
+    worker.serve(lambda limit: predict(warm if limit else next(turns)), members=len(members))
 
 
 if __name__ == "__main__":
