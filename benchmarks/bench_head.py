@@ -20,6 +20,7 @@ from bestiary.data.views import EvalView, Interpolation
 from bestiary.display import Display
 from bestiary.model import build_classifier
 from bestiary.model.arithmetic import best_device, best_precision
+from bestiary.model.engine import mirrored
 from bestiary.model.inference import run_network
 from bestiary.recipe import load_recipe
 from bestiary.run import Run
@@ -36,7 +37,10 @@ def features_of(data: TrainingSet, interpolation: Interpolation) -> NDArray[np.f
         rows, 32, lambda row: view(decode(read_picture(data.root / data.paths[row]))), loader_threads("cpu")
     )
     precision = best_precision(device)
-    return run_network(classifier.to(device), views, device, precision, mirror=True, output=classifier.features)
+    run = mirrored(
+        lambda batch: run_network(classifier.to(device), [batch], device, precision, output=classifier.features)
+    )
+    return np.concatenate([run(batch) for batch in views])
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def test_openvino_gives_the_network_s_logits_for_any_size_of_batch(backbone: str
 @needs_openvino
 def test_features_and_mirror_images_are_the_network_s(classifier: Classifier, views: torch.Tensor) -> None:
     built = build_network(classifier, 64, CPU, "float32", engine="openvino", output="features")
-    exact = run_network(classifier, [views], CPU, "float32", mirror=True, output=classifier.features)
+    exact = mirrored(lambda batch: run_network(classifier, [batch], CPU, "float32", output=classifier.features))(views)
     assert exact.shape == (5, classifier.head_layer.in_features)
     np.testing.assert_allclose(mirrored(built.run)(views), exact, atol=1e-4, rtol=1e-4)
 
@@ -64,16 +64,16 @@ def test_a_kept_graph_is_used_and_a_damaged_one_built_anew(
     classifier: Classifier, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = tmp_path / "graphs" / "a.xml"
-    first = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=kept).run(views)
+    first = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(views)
     assert sorted(file.name for file in kept.parent.iterdir()) == ["a.bin", "a.xml"]
     converted = []
     convert = engine._convert
     monkeypatch.setattr(engine, "_convert", lambda *a: converted.append(1) or convert(*a))
-    again = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=kept).run(views)
+    again = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(views)
     assert not converted
     np.testing.assert_array_equal(again, first)
     kept.write_text("<net")
-    mended = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=kept).run(views)
+    mended = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(views)
     assert converted == [1]
     np.testing.assert_array_equal(mended, first)
 
@@ -86,7 +86,7 @@ def test_a_graph_that_disagrees_gives_way_to_pytorch(
         return lambda views: np.zeros((len(views), 6), np.float32)
 
     monkeypatch.setattr(engine, "_compile", wrong)
-    built = build_network(classifier, 64, CPU, "float32", kept=tmp_path / "a.xml")
+    built = build_network(classifier, 64, CPU, "float32", kept=lambda: tmp_path / "a.xml")
     assert built.engine == "PyTorch float32" and "differs from PyTorch by 1" in built.refused
     assert not (tmp_path / "a.xml").exists()
     np.testing.assert_array_equal(built.run(views), run_network(classifier, [views], CPU, "float32"))
@@ -135,6 +135,11 @@ def test_without_openvino_pytorch_runs_and_asking_for_it_names_the_remedy(
         build_network(classifier, 64, CPU, "float32", engine="openvino")
 
 
+def test_weights_are_not_digested_where_there_is_no_graph(classifier: Classifier) -> None:
+    build_network(classifier, 64, CPU, "float32", engine="torch", kept=lambda: pytest.fail("was asked for"))
+
+
+@needs_openvino
 def test_graphs_are_kept_by_what_the_weights_are(classifier: Classifier, tmp_path: Path) -> None:
     save_member(classifier, tmp_path / "a.safetensors")
     save_member(classifier, tmp_path / "b.safetensors")
@@ -143,15 +148,3 @@ def test_graphs_are_kept_by_what_the_weights_are(classifier: Classifier, tmp_pat
     a, b, c = (kept_graph(tmp_path / f"{name}.safetensors", 64) for name in "abc")
     assert a == b != c
     assert kept_graph(tmp_path / "a.safetensors", 96) != a
-
-
-def test_the_graphs_used_longest_ago_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    monkeypatch.setattr(engine, "KEPT_BYTES", 250)
-    for age, name in enumerate(["old", "middle", "new"]):
-        (tmp_path / f"{name}.xml").write_text("x")
-        (tmp_path / f"{name}.bin").write_bytes(bytes(100))
-        os.utime(tmp_path / f"{name}.xml", (age, age))
-    engine._sweep(tmp_path, 100)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["new.bin", "new.xml"]

@@ -89,15 +89,6 @@ def test_another_view_or_network_has_features_of_its_own(beasts: Path, tmp_path:
     assert computed == [27, 27, 27]
 
 
-def test_features_used_longest_ago_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features, "KEPT_BYTES", 250)
-    files = [tmp_path / f"{name}.parquet" for name in ("old", "middle", "new")]
-    for file in files:
-        file.write_bytes(bytes(100))
-    features._sweep(files)
-    assert [file.exists() for file in files] == [False, True, True]
-
-
 def test_no_epochs_need_a_probed_head(beasts: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
     line = fails("train", beasts, tmp_path / "run", "--set", "train.epochs=0", "model.head=random")
     assert "train.epochs = 0: nothing would be learnt" in line

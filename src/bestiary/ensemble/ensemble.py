@@ -7,6 +7,7 @@ the run directory.
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class Ensemble:
         calibration: what out-of-fold predictions say of the members' confidence; None where that is not known.
         known: where they say that the known classes lie; None likewise.
         engine: what runs the networks, see `bestiary.model.engine`.
-        graphs: for each member the file that keeps its graph for engines that need one.
+        graphs: for each member what tells the file that keeps its graph, for engines that need one.
 
     Attributes:
         classes_: class names, (classes,), in the order of `predict_proba`'s columns.
@@ -88,7 +89,7 @@ class Ensemble:
         calibration: Calibration | None = None,
         known: Known | None = None,
         engine: Engine = "auto",
-        graphs: Sequence[Path | None] | None = None,
+        graphs: Sequence[Callable[[], Path] | None] | None = None,
     ) -> None:
         self.device = torch.device(device) if device else best_device()
         self.members = [m.to(self.device).to(memory_format=memory_format(True)).eval() for m in members]
@@ -138,7 +139,7 @@ class Ensemble:
         if calibration and any(len(limits) != len(classes) for limits in calibration.class_sets.values()):
             raise RunError(f"{run.path}: ensemble.json is not of bestiary's making (calibration.class_sets)")
         known = Known.load(run.file("known.safetensors"), len(members), len(classes)) if calibration else None
-        graphs = [kept_graph(file, view.size) for file in files]
+        graphs = [partial(kept_graph, file, view.size) for file in files]
         return cls(
             members,
             classes,

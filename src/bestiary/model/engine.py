@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from bestiary.caches import cache_root
+from bestiary.caches import cache_root, make_room
 from bestiary.errors import ArgumentError
 from bestiary.model.arithmetic import Precision
 from bestiary.model.classifier import Classifier
@@ -63,7 +63,7 @@ def build_network(
     *,
     engine: Engine = "auto",
     output: Output = "logits",
-    kept: Path | None = None,
+    kept: Callable[[], Path] | None = None,
 ) -> Built:
     """Build the function that runs `classifier`.
 
@@ -74,7 +74,8 @@ def build_network(
         precision: arithmetic; the result is float32 always.
         engine: auto takes OpenVINO on a CPU if it is installed, and PyTorch where it is not or disagrees.
         output: logits, or what the last linear layer is given.
-        kept: file (.xml) that the graph is read from if it is there, else written to; None: neither.
+        kept: tells the file (.xml) that the graph is read from if it is there, else written to; asked only where there
+            is to be a graph, since finding its name may take reading all weights. None: it is not kept.
 
     Raises:
         ArgumentError: OpenVINO is asked for, and is not installed, the device is no CPU, or it disagrees.
@@ -91,7 +92,7 @@ def build_network(
         raise ArgumentError("--engine openvino: is not installed; pip install 'bestiary[export]'")
     if device.type != "cpu":
         raise ArgumentError(f"--engine openvino: computes on a CPU, not on {device}; leave it out")
-    run, reason = _openvino_network(classifier, size, precision, output, kept)
+    run, reason = _openvino_network(classifier, size, precision, output, kept() if kept else None)
     if run is not None:
         return Built(run, f"OpenVINO {precision if precision == 'bf16' else 'float32'}")
     if engine == "openvino":
@@ -115,8 +116,7 @@ def kept_graph(weights: Path, size: int) -> Path:
     """
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    release = importlib.metadata.version("openvino") if is_installed() else "none"
-    return cache_root() / "graphs" / f"{digest[:32]}-{size}-{release}.xml"
+    return cache_root() / "graphs" / f"{digest[:32]}-{size}-{importlib.metadata.version('openvino')}.xml"
 
 
 def is_installed() -> bool:
@@ -145,7 +145,7 @@ def _openvino_network(
     if kept is not None and kept.exists():
         with suppress(RuntimeError):  # a damaged graph is built anew
             run = _compile(kept, wanted)
-            with suppress(OSError):  # marks it as used, see _sweep; a cache may be shared and read-only
+            with suppress(OSError):  # marks it as used, see make_room; a cache may be shared and read-only
                 os.utime(kept)
             return run, ""
     whole = _Whole(classifier, output).eval()
@@ -212,21 +212,11 @@ def _keep(graph: Any, kept: Path) -> bool:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as folder:
             openvino.save_model(graph, Path(folder) / "graph.xml", compress_to_fp16=False)
-            _sweep(kept.parent, (Path(folder) / "graph.bin").stat().st_size)
+            needed = (Path(folder) / "graph.bin").stat().st_size
+            graphs = [(xml, xml.with_suffix(".bin")) for xml in kept.parent.glob("*.xml")]
+            make_room(graphs, KEPT_BYTES - needed)
             os.replace(Path(folder) / "graph.bin", kept.with_suffix(".bin"))
             os.replace(Path(folder) / "graph.xml", kept)
     except (OSError, RuntimeError):  # a cache that cannot be written costs the next start seconds, no more
         return False
     return True
-
-
-def _sweep(folder: Path, needed: int) -> None:
-    graphs = sorted(folder.glob("*.xml"), key=lambda file: file.stat().st_mtime)
-    sizes = {file: file.with_suffix(".bin").stat().st_size for file in graphs if file.with_suffix(".bin").exists()}
-    used = sum(sizes.values())
-    for file, size in sizes.items():
-        if used + needed <= KEPT_BYTES:
-            return
-        file.unlink(missing_ok=True)
-        file.with_suffix(".bin").unlink(missing_ok=True)
-        used -= size

@@ -23,7 +23,6 @@ def run_network(
     precision: Precision,
     *,
     channels_last: bool = True,
-    mirror: bool = False,
     output: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> NDArray[np.float32]:
     """Run a classifier over batches of views.
@@ -34,7 +33,6 @@ def run_network(
         device: where to compute.
         precision: arithmetic of the network; the result is float32 always.
         channels_last: keep the channels innermost.
-        mirror: average with the output for the mirror images.
         output: what to compute from prepared images; by default the logits.
 
     Returns:
@@ -46,9 +44,6 @@ def run_network(
         for batch in views:
             images = classifier.prepare(batch.to(device, non_blocking=True))
             images = images.contiguous(memory_format=memory_format(channels_last))
-            result = compute(images).float()
-            if mirror:
-                result = (result + compute(images.flip(3)).float()) / 2
-            parts.append(result)
+            parts.append(compute(images).float())
     # One copy at the end: a copy for each batch would make a GPU wait for it.
     return torch.cat(parts).cpu().numpy()

@@ -7,10 +7,8 @@ runs with the same network and view, share them. They are kept by the pictures' 
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -18,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
-from bestiary.caches import cache_root
+from bestiary.caches import cache_root, make_room
 from bestiary.data.views import EvalView
 from bestiary.display import Display
 from bestiary.errors import BestiaryError
@@ -82,7 +80,7 @@ class _FeatureCache:
                 table = table.filter(pl.col("digest").is_in(list(wanted)))
                 if table.height:
                     found |= dict(zip(table["digest"], table["features"].to_numpy(), strict=True))
-                    file.touch()  # marks it as used, see `_sweep`
+                    file.touch()  # marks it as used, see `make_room`
         return found
 
     def add(self, features: dict[str, Features]) -> None:
@@ -94,15 +92,8 @@ class _FeatureCache:
                 "features": pl.Series(np.stack(list(features.values())), dtype=pl.Array(pl.Float32, width)),
             }
         )
+        make_room(
+            [(file,) for file in self.folder.parent.glob("*/*.parquet")], KEPT_BYTES - int(table.estimated_size())
+        )
         with suppress(BestiaryError), atomic_path(self.folder / f"{uuid.uuid4().hex}.parquet") as temporary:
             table.write_parquet(temporary)
-        _sweep(sorted(self.folder.parent.glob("*/*.parquet"), key=lambda file: file.stat().st_mtime))
-
-
-def _sweep(oldest_first: Sequence[Path]) -> None:
-    used = sum(file.stat().st_size for file in oldest_first)
-    for file in oldest_first[:-1]:
-        if used <= KEPT_BYTES:
-            return
-        used -= file.stat().st_size
-        file.unlink(missing_ok=True)

@@ -7,17 +7,14 @@ nothing of other folds, or of what is done when something fails.
 
 import time
 from dataclasses import asdict
+from functools import partial
 
 import polars as pl
 import torch
 from torch.nn import functional
 
 from bestiary.data.draws import generator
-from bestiary.data.loader import (
-    Rows,
-    epoch_order,
-    split_batches,
-)
+from bestiary.data.loader import Rows, epoch_order, split_batches
 from bestiary.data.mixing import Mixing
 from bestiary.data.views import EvalView
 from bestiary.display import TrainingDisplay
@@ -120,7 +117,7 @@ def keep_oof(data: TrainingSet, session: Session, rows: Rows, files: FoldFiles) 
     """Predict the held-out part with the member as it will be used, and keep the logits."""
     member = load_member(files.weights).to(session.device).to(memory_format=memory_format(True))
     precision = session.arithmetic.precision
-    graph = kept_graph(files.weights, EvalView.of(data.recipe.view, member.interpolation).size)
+    graph = partial(kept_graph, files.weights, EvalView.of(data.recipe.view, member.interpolation).size)
     if data.recipe.train.epochs:
         logits = predict_rows(data, member, rows, session.device, precision, parts=session.progress.parts, kept=graph)
     else:

@@ -30,7 +30,7 @@ def predict_rows(
     *,
     output: Output = "logits",
     parts: int = 1,
-    kept: Path | None = None,
+    kept: Callable[[], Path] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
     """Outputs (rows, outputs) for the evaluation views of `rows`.
@@ -43,7 +43,7 @@ def predict_rows(
         precision: arithmetic of the network.
         output: logits, or what the last linear layer is given.
         parts: what a batch is cut into where memory is short.
-        kept: where an engine's graph is kept, if it is to be.
+        kept: tells where an engine's graph is kept, if it is to be.
         tick: told (done, of) after each batch.
     """
     recipe, mirror = data.recipe, data.recipe.predict.mirror
