@@ -77,7 +77,7 @@ def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
         return []
     expected = f"{estimate['value']:.4f}, on so many pictures {estimate['low']:.4f} to {estimate['high']:.4f}"
     verdict = "it holds" if estimate["holds"] else "it does not: chance (1 in 20), or another kind of picture"
-    return [f"Expected of the ensemble from out-of-fold scores: {expected}; {verdict}"]
+    return ["Expected of the ensemble from out-of-fold scores:", f"  {expected}; {verdict}"]
 
 
 def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
@@ -87,7 +87,8 @@ def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
     ece = caution["scores"]["ece"]["value"]
     return [
         f"Calibration error {ece:.4f}; called unknown {100 * caution['unknown']['energy']:.1f} %",
-        f"Sets that were to hold the true class of {held}",
+        "Share of sets that were to hold the true class, and that did:",
+        f"  {held}",
     ]
 
 

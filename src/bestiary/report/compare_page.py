@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from bestiary.atomic import write_text
@@ -35,13 +36,18 @@ class Compared:
 
     def __str__(self) -> str:
         table, found = comparison_table(self.comparison), self.comparison
-        rows = [table.head, *table.rows]
-        wide = [max(len(row[column]) for row in rows) for column in range(len(table.head))]
+        rows = [row[:-1] for row in (table.head, *table.rows)]  # what differs is too long for a screen's column
+        wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
             f"{found.table.height:,} pictures that all runs have scored, each by the member that has not seen it",
             "",
         ]
         lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, wide, strict=True)).rstrip() for row in rows]
+        lines += [
+            fill(f"{row[0]} differs in {row[-1]}", 80, subsequent_indent="  ", break_on_hyphens=False)
+            for row in table.rows
+            if row[-1]
+        ]
         lines += [
             f"{count:,} pictures of {name} are not in all of them and left out"
             for name, count in zip(found.names, found.alone, strict=True)
