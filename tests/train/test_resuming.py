@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,14 @@ OPTIONS = [
     "mix.probability=1.0",
     "train.precision=float32",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _heeding_signals() -> Iterator[None]:
+    """As in a terminal: a shell starts what it puts in the background with Ctrl-C ignored, which bestiary respects."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
 
 
 class KilledError(Exception):
