@@ -74,7 +74,7 @@ def test_importing_the_subpackages_does_not_hide_the_verbs() -> None:
         "print(train.__module__, bestiary.train.__module__, bestiary.evaluate.__module__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["bestiary.api"] * 3
+    assert done.stdout.split() == ["bestiary.api.training", "bestiary.api.training", "bestiary.api.using"]
 
 
 @pytest.mark.parametrize("verb", [verb.__name__ for verb in VERBS])

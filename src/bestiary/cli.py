@@ -1,4 +1,4 @@
-"""The command line: registers the verbs on the functions of api.py."""
+"""The command line: registers the verbs on the functions of api/."""
 
 import signal
 import sys

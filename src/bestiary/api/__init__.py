@@ -1,0 +1,25 @@
+"""The verbs, one function each, for Python and the command line alike: composition only.
+
+A function's signature and docstring are the command's options and help. What it returns prints itself; anything heavy
+is imported when the verb runs.
+"""
+
+from bestiary.api.pictures import sample, scan
+from bestiary.api.reading import compare, labels, report, show
+from bestiary.api.training import demo, probe, train
+from bestiary.api.using import evaluate, load, predict
+
+__all__ = [
+    "compare",
+    "demo",
+    "evaluate",
+    "labels",
+    "load",
+    "predict",
+    "probe",
+    "report",
+    "sample",
+    "scan",
+    "show",
+    "train",
+]

@@ -1,0 +1,104 @@
+"""The verbs that put a run to work on pictures: load, predict, evaluate."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bestiary.api.arguments import Place
+
+if TYPE_CHECKING:
+    from bestiary.ensemble import Ensemble, Predictions
+    from bestiary.evaluate import Evaluation
+    from bestiary.run import Run
+else:  # the command line reads the annotations; what the verbs return is none of its business
+    Ensemble = Evaluation = Predictions = Run = Any
+
+
+def load(run: "Place | Run", /) -> "Ensemble":
+    """The ensemble of a run, with scikit-learn's verbs on paths, PIL pictures and uint8 arrays.
+
+    Raises:
+        RunError: no run is there, or none of its folds is trained.
+    """
+    from bestiary.ensemble import Ensemble
+
+    return Ensemble.load(run)
+
+
+def predict(
+    run: Place,
+    pictures: Place,
+    /,
+    *,
+    out: Place,
+    average: Literal["logits", "probabilities", "vote"] | None = None,
+    format: Literal["full", "submission"] = "full",
+    coverage: float = 0.9,
+    sets: Literal["all", "class"] = "all",
+    risk: float = 0.05,
+    engine: Literal["auto", "openvino", "torch"] = "auto",
+    quiet: bool = False,
+) -> "Predictions":
+    """Predict a picture or a folder of pictures with all members of a run.
+
+    Exit status: 0 when every picture was read, 1 when some could not be (each has its row with the reason), 2 when
+    nothing could be done.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    pictures
+        A picture, or a folder that is searched with all folders in it.
+    out
+        Table to write, .csv or .parquet.
+    average
+        What is averaged over the members. Default: as the run's recipe says.
+    format
+        full: label, calibrated confidence, the next four, agreement of the members, set, sure, unknown.
+        submission: image_name,pred_label alone, and a solution.zip beside it.
+    coverage
+        Share of the pictures whose set holds the true class: 0.8, 0.9, 0.95 or 0.99.
+    sets
+        Whether the sets cover that share of all pictures, or of the pictures of each class.
+    risk
+        Share of errors among the answers that are called sure, at most: 0.01, 0.02, 0.05 or 0.1.
+    engine
+        What runs the networks. auto: on a CPU OpenVINO where it is installed and agrees with PyTorch, else PyTorch.
+    quiet
+        Show no progress.
+    """
+    from bestiary.display import Display
+    from bestiary.ensemble import Caution, Ensemble, predict_folder
+
+    caution = Caution(coverage, sets, risk)
+    display, ensemble = Display(quiet), Ensemble.load(run, engine=engine)
+    display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
+    if ensemble.refused:
+        display.notice(ensemble.refused)
+    return predict_folder(ensemble, Path(pictures), Path(out), average, format, display, caution)
+
+
+def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Evaluation":
+    """Score a run on labelled pictures that it has not seen: every averaging rule, each member.
+
+    Pictures that the run was trained on are left out of the scores, and so are copies of them: the same pixels in
+    another file, or near copies (re-encoded, resized, cropped, mirrored, brighter, marked). What is left out is named.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    pictures
+        Folder of class folders, or a table with the columns path,label.
+    out
+        JSON file for the scores, besides the table on the screen.
+    quiet
+        Show no progress.
+    """
+    from bestiary.display import Display
+    from bestiary.ensemble import Ensemble
+    from bestiary.evaluate import evaluate_folder
+    from bestiary.run import Run
+
+    opened = Run.open(run)
+    return evaluate_folder(opened, Ensemble.load(opened), Path(pictures), Path(out) if out else None, Display(quiet))
