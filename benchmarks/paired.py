@@ -9,6 +9,7 @@ protocol is a line of JSON each way. Knows nothing of networks or pictures.
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -62,7 +63,7 @@ class Worker:
 
     def answer(self, speed: float) -> None:
         """Give the pictures a second of the turn that has ended."""
-        self._tell({"speed": speed, "idle": self._idle})
+        self._tell({"speed": speed, "idle": self._idle, "peak": _peak_megabytes()})
 
     def leave(self) -> NoReturn:
         """End at once: what an unfinished training would still do at its end is of no interest."""
@@ -103,17 +104,22 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
                 first = first or facts
                 print(f"ready: {contender.name} {facts or ''}", file=sys.stderr)
             speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+            peaks: dict[str, float] = {}
             left_out = 0
             for number in range(1, rounds + 1):
                 for contender, process in workers:
-                    speed, others = _take_turn(contender, process, log)
+                    said, others = _take_turn(contender, process, log)
                     while others > DISTURBED and left_out < 2 * rounds:
                         left_out += 1
-                        print(f"left out: {contender.name} {speed:.2f}/s, others {others:.2f} cores", file=sys.stderr)
-                        speed, others = _take_turn(contender, process, log)
-                    print(f"round {number}: {contender.name} {speed:.2f}/s, others {others:.2f} cores", file=sys.stderr)
-                    speeds[contender.name].append(speed)
+                        told = f"{contender.name} {said['speed']:.2f}/s, others {others:.2f} cores"
+                        print(f"left out: {told}", file=sys.stderr)
+                        said, others = _take_turn(contender, process, log)
+                    told = f"{said['speed']:.2f}/s, peak {said['peak']:,.0f} MB, others {others:.2f} cores"
+                    print(f"round {number}: {contender.name} {told}", file=sys.stderr)
+                    speeds[contender.name].append(said["speed"])
+                    peaks[contender.name] = said["peak"]
             print(f"{left_out} turns were disturbed by other programs, left out and repeated")
+            print("peak memory: " + ", ".join(f"{name} {peak:,.0f} MB" for name, peak in peaks.items()))
         finally:
             for _, process in workers:
                 assert process.stdin
@@ -123,15 +129,21 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
     return speeds
 
 
-def _take_turn(contender: Contender, process: "subprocess.Popen[str]", log: Path) -> tuple[float, float]:
-    """A contender's pictures a second, and the cores that other programs used in the meantime."""
+def _take_turn(contender: Contender, process: "subprocess.Popen[str]", log: Path) -> tuple[dict[str, Any], float]:
+    """What a contender says of its turn, and the cores that other programs used in the meantime."""
     assert process.stdin
     started, before = time.perf_counter(), _foreign_seconds()
     print("go", file=process.stdin, flush=True)
     said = _listen(contender, process, log)
     if said["idle"] > 0.1:
         print(f"{contender.name} used {said['idle']:.1f} s of CPU while it waited", file=sys.stderr)
-    return said["speed"], (_foreign_seconds() - before) / (time.perf_counter() - started)
+    return said, (_foreign_seconds() - before) / (time.perf_counter() - started)
+
+
+def _peak_megabytes() -> float:
+    """Most resident memory of this process so far, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _foreign_seconds() -> float:

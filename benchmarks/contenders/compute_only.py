@@ -1,18 +1,23 @@
 """The arithmetic alone: one batch that is there from the start, forward, loss, backward, AdamW; nothing is loaded.
 
-Precision, layout, compilation and threads are those that the first contender has told.
+Precision, layout, compilation and threads are those that the first contender has told, or the job's own; memory is kept
+as in bestiary unless the job says otherwise.
 """
+
+from contextlib import nullcontext
 
 import torch
 import torchvision
 from torch.nn import functional
 
+from bestiary.train.memory import memory_kept
 from paired import Worker
 
 
 def main() -> None:
     worker = Worker()
-    job, first = worker.job, worker.job["first"]
+    job = worker.job
+    first = job["first"] or job["arithmetic"]
     torch.manual_seed(0)
     torch.set_num_threads(first["threads"])
     layout = torch.channels_last if first["channels_last"] else torch.contiguous_format
@@ -35,7 +40,8 @@ def main() -> None:
             optimiser.zero_grad()
         return steps * job["batch"]
 
-    worker.serve(epoch)
+    with memory_kept(torch.device("cpu")) if job.get("kept", True) else nullcontext():
+        worker.serve(epoch)
 
 
 if __name__ == "__main__":

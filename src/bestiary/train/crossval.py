@@ -21,11 +21,13 @@ from bestiary.data.store import PictureStore, default_folder
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError, DataError, RunError
 from bestiary.model import check_member
+from bestiary.model.arithmetic import best_device
 from bestiary.recipe import Recipe
 from bestiary.run import FoldFiles, Run, read_oof
 from bestiary.train.cost import measured
 from bestiary.train.features import frozen_features
 from bestiary.train.keeper import Keeper
+from bestiary.train.memory import memory_kept
 from bestiary.train.recovery import train_fold_safely
 from bestiary.train.task import TrainingSet, store_side
 from bestiary.train.trial import settle_arithmetic
@@ -134,12 +136,13 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
     data = replace(data, store=store)
     features = _features_once(data, display)
     views = recipe.train.epochs * sum(len(data.rows(fold)[0]) for fold in run.folds)
-    arithmetic = settle_arithmetic(run, views, len(data.classes), display)
     try:
-        with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
-            for number in waiting:
-                with run.fold(number).lock(), measured(run.fold(number)):
-                    train_fold_safely(data, number, run.fold(number), features, arithmetic, keeper, live)
+        with memory_kept(best_device()):
+            arithmetic = settle_arithmetic(run, views, len(data.classes), display)
+            with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
+                for number in waiting:
+                    with run.fold(number).lock(), measured(run.fold(number)):
+                        train_fold_safely(data, number, run.fold(number), features, arithmetic, keeper, live)
     finally:
         if store:
             store.close()
