@@ -84,7 +84,8 @@ class ModelOptions(Section):
     """The network that each fold starts from."""
 
     backbone: str = Field(
-        "offline/efficientnet_lite0", description="torchvision/NAME, timm/NAME[.tag] or offline/efficientnet_lite0"
+        "offline/efficientnet_lite0",
+        description="torchvision/NAME, timm/NAME[.tag], or offline/efficientnet_lite0 to lite2",
     )
     weights: str = Field(
         "default", description="default, none, a torchvision weights name, or a .safetensors or .pth file"

@@ -78,8 +78,8 @@ def test_a_name_without_its_library_says_what_a_name_looks_like(name: str) -> No
     assert f"{name!r}" in line and "must start with torchvision/, timm/" in line and "torchvision/resnet50" in line
 
 
-def test_there_is_one_offline_backbone() -> None:
-    assert "the one offline backbone is offline/efficientnet_lite0" in refusal("offline/resnet50")
+def test_an_unknown_offline_backbone_names_the_nearest() -> None:
+    assert "did you mean offline/efficientnet_lite2" in refusal("offline/efficientnet_lite20")
 
 
 def test_a_network_without_a_linear_head_is_refused() -> None:

