@@ -147,6 +147,7 @@ class MixOptions(Section):
     probability: Share = Field(0.0, description="share of the batches that are mixed")
     mixup: NotNegative = Field(1.0, description="alpha of MixUp's Beta distribution; 0: never MixUp")
     cutmix: NotNegative = Field(1.0, description="alpha of CutMix's Beta distribution; 0: never CutMix")
+    until: Share = Field(1.0, description="share of the steps after which nothing is mixed any more")
 
 
 class LossOptions(Section):
@@ -155,6 +156,10 @@ class LossOptions(Section):
     kind: Literal["cross_entropy", "focal"] = Field("cross_entropy", description="loss on soft targets")
     gamma: NotNegative = Field(2.0, description="focal loss: how much easy pictures count less")
     label_smoothing: Share = Field(0.0, description="share of each target that is spread over all classes")
+    logit_adjustment: NotNegative = Field(
+        0.0,
+        description="how far rare classes are made equal to frequent ones: 0 favours accuracy, 1 balanced accuracy",
+    )
 
 
 class OptimiserOptions(Section):
@@ -162,6 +167,9 @@ class OptimiserOptions(Section):
 
     lr: Positive = Field(1e-4, description="learning rate at the schedule's height")
     head_factor: Positive = Field(1.0, description="the last layer's learning rate as a multiple of lr")
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="each stage's learning rate as a multiple of that of the stage after it"
+    )
     weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
     decay_all: bool = Field(True, description="weight decay on biases and norms too, as PyTorch's default does")
 
@@ -187,6 +195,9 @@ class TrainOptions(Section):
     seed: Whole = Field(0, description="seed of everything drawn in training")
     keep_best: bool = Field(
         True, description="score the held-out part every epoch and keep the best epoch; false: keep the last, unpicked"
+    )
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="decay a step of a moving average of the weights, which becomes the member; 0: no average"
     )
     keep_every: Whole = Field(0, description="also keep the weights every so many epochs; 0: never")
     precision: Literal["auto", "bf16", "fp16", "float32"] = Field(

@@ -99,7 +99,7 @@ def test_short_memory_halves_the_batch_and_keeps_the_results(
     options = ["train.precision=float32", "model.freeze_norms=true"]  # without batch statistics, parts change nothing
     plain = train(beasts, tiny, tmp_path / "plain", *options)
     capsys.readouterr()
-    monkeypatch.setattr(loop, "build_loss", lambda _: short_of_memory(3))
+    monkeypatch.setattr(loop, "build_loss", lambda *_: short_of_memory(3))
     halved = train(beasts, tiny, tmp_path / "halved", *options)
     told = " ".join(capsys.readouterr().err.split())
     assert told.count("out of memory") == 2 and "in 4 parts, gradients added up" in told
@@ -111,7 +111,7 @@ def test_short_memory_halves_the_batch_and_keeps_the_results(
 def test_memory_that_does_not_suffice_for_two_pictures_is_one_line(
     beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Callable[..., str]
 ) -> None:
-    monkeypatch.setattr(loop, "build_loss", lambda _: short_of_memory(1))
+    monkeypatch.setattr(loop, "build_loss", lambda *_: short_of_memory(1))
     line = fails("train", beasts, tmp_path / "run", "--recipe", tiny, "--folds", 2, "--set", "train.batch_size=8")
     assert "out of memory even with 2 pictures at a time" in line
 

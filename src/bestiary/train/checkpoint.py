@@ -67,7 +67,8 @@ class State:
     """What a state file holds.
 
     Attributes:
-        tensors: by name; the network's begin with ``network.``, the optimiser's with ``optimiser.NUMBER.``.
+        tensors: by name; the network's begin with ``network.``, its moving average's with ``average.``, the
+            optimiser's with ``optimiser.NUMBER.``.
         scaler: state of fp16's gradient scaler.
         progress: how far the fold had come.
     """
@@ -76,8 +77,10 @@ class State:
     scaler: dict[str, Any]
     progress: Progress
 
-    def restore(self, network: torch.nn.Module, optimiser: torch.optim.Optimizer) -> None:
-        """Fill network and optimiser.
+    def restore(
+        self, network: torch.nn.Module, average: torch.nn.Module | None, optimiser: torch.optim.Optimizer
+    ) -> None:
+        """Fill network, its moving average where there is one, and optimiser.
 
         Raises:
             RunError: the state is another network's.
@@ -85,6 +88,8 @@ class State:
         entries: dict[int, dict[str, torch.Tensor]] = {}
         try:
             network.load_state_dict(_inside("network.", self.tensors))
+            if average is not None:
+                average.load_state_dict(_inside("average.", self.tensors))
             for key, value in _inside("optimiser.", self.tensors).items():
                 number, name = key.split(".", 1)
                 entries.setdefault(int(number), {})[name] = value
@@ -98,6 +103,7 @@ class State:
 def save_state(
     files: FoldFiles,
     network: torch.nn.Module,
+    average: torch.nn.Module | None,
     optimiser: torch.optim.Optimizer,
     scaler: dict[str, Any],
     progress: Progress,
@@ -108,6 +114,8 @@ def save_state(
         BestiaryError: the folder cannot be written; what was there stays.
     """
     tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
+    if average is not None:
+        tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
     for number, entry in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{key}": torch.as_tensor(value) for key, value in entry.items()}
     if progress.losses:

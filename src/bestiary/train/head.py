@@ -50,12 +50,13 @@ class Moments:
         return cls(counts, means, (within.T @ within).astype(np.float64) / len(labels))
 
 
-def discriminant(moments: Moments, shrinkage: float) -> Layer:
+def discriminant(moments: Moments, shrinkage: float, adjustment: float = 0.0) -> Layer:
     """Linear discriminant analysis with shrunk covariance, as scikit-learn's ``solver="lsqr"`` in one factorisation.
 
     Args:
         moments: of the training part; classes without a picture get the bias minus infinity.
         shrinkage: share of the covariance that is made the same in all directions, 0 to 1.
+        adjustment: how far the classes are taken to be equally frequent, 0 to 1; see `bestiary.train.loss`.
 
     Returns:
         weights and biases whose logits are log posteriors but for a constant.
@@ -67,7 +68,8 @@ def discriminant(moments: Moments, shrinkage: float) -> Layer:
     covariance[np.diag_indices_from(covariance)] += shrinkage * spread + 1e-9
     weights = np.asarray(cho_solve(cho_factor(covariance), means.T).T)
     with np.errstate(divide="ignore"):
-        biases = np.log(counts / counts.sum()) - 0.5 * (weights * means).sum(axis=1)
+        priors = np.log(counts / counts.sum())
+        biases = np.where(counts > 0, (1 - adjustment) * priors, priors) - 0.5 * (weights * means).sum(axis=1)
     # What all classes share decides nothing, and would cost digits in bf16.
     weights -= weights[counts > 0].mean(axis=0)
     biases -= biases[counts > 0].mean()
@@ -109,17 +111,20 @@ def _sharpen(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[fl
     return float(found.fun), math.exp(found.x)
 
 
-def fit_head(classifier: Classifier, features: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+def fit_head(
+    classifier: Classifier, features: NDArray[np.float32], labels: NDArray[np.int64], adjustment: float = 0.0
+) -> None:
     """Set the last layer to the discriminant of `features` (pictures, features) of the training part.
 
     Args:
         classifier: whose last layer is set.
         features: what the last layer is given for each picture's evaluation view.
         labels: class numbers (pictures,).
+        adjustment: how far the classes are taken to be equally frequent, 0 to 1.
     """
     head = classifier.head_layer
     shrinkage, factor = choose_shrinkage(features, labels, head.out_features)
-    weights, biases = discriminant(Moments.of(features, labels, head.out_features), shrinkage)
+    weights, biases = discriminant(Moments.of(features, labels, head.out_features), shrinkage, adjustment)
     weights, biases = weights * factor, biases * factor
     biases = np.maximum(biases, biases[np.isfinite(biases)].min() + UNSEEN)
     with torch.no_grad():

@@ -114,7 +114,7 @@ class Keeper:
         progress, started = session.progress, time.perf_counter()
         check_losses(progress.losses)
         check_weights(session.classifier)
-        save_state(files, session.classifier, session.optimiser, session.scaler_state, progress)
+        save_state(files, session.classifier, session.average, session.optimiser, session.scaler_state, progress)
         self._kept = (progress.epochs_done, progress.step)
         self._since = time.perf_counter()
         self._cost = self._since - started

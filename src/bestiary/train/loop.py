@@ -48,7 +48,7 @@ def train_fold(
     recipe, seed, progress = data.recipe, data.recipe.train.seed, session.progress
     train_rows, held_rows = data.rows(fold)
     classifier, optimiser = session.classifier, session.optimiser
-    loss_of = build_loss(recipe.loss)
+    loss_of = build_loss(recipe.loss, data.frequencies(train_rows).to(session.device))
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
     targets_of = functional.one_hot(torch.from_numpy(data.labels), len(data.classes)).float()
     display.start_fold(fold, progress.epochs_done, len(train_rows), progress.step * recipe.train.batch_size)
@@ -61,14 +61,17 @@ def train_fold(
         for step, batch in enumerate(data.training_batches(batches[first:], fold, epoch, session.device), first):
             with keeper.whole():
                 torch.manual_seed(step_seed(seed, fold, epoch, step))  # dropout and drop path draw from it
+                done = epoch * len(batches) + step
                 rate = recipe.optimiser.lr * rate_at(recipe.schedule, epoch, step, len(batches), recipe.train.epochs)
                 set_learning_rate(optimiser, rate)
                 images = classifier.prepare(batch.on(session.device))
                 targets = targets_of[batch.rows].to(session.device, non_blocking=True)
-                images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
+                if done < recipe.mix.until * len(batches) * recipe.train.epochs:
+                    images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
                 loss = backward(session, loss_of, images, targets, rate, watched=keeper.watched(session))
                 optimiser.step()
                 optimiser.zero_grad()
+                session.follow(done + 1)
                 keeper.end_step(session, files, loss, time.perf_counter() - started)
             display.step(len(batch.rows))
         scored = score_held_out(data, session, data.scored(held_rows), last=epoch + 1 == recipe.train.epochs)
@@ -82,7 +85,7 @@ def train_fold(
             end_epoch(data, session, files, record, keeper)
         display.end_epoch(epoch + 1, train_loss, record.val_accuracy, progress.best_accuracy, speed)
     if not recipe.train.epochs:  # the head that a probe has fitted is all there is to the member
-        save_member(classifier, files.weights)
+        save_member(session.member, files.weights)
     keep_oof(data, session, held_rows, files)
 
 
@@ -92,9 +95,9 @@ def end_epoch(data: TrainingSet, session: Session, files: FoldFiles, record: Epo
     progress.end_epoch(record)
     if record.val_accuracy is not None and (not train.keep_best or record.val_accuracy > progress.best_accuracy):
         progress.best_accuracy, progress.best_epoch = record.val_accuracy, record.epoch
-        save_member(session.classifier, files.weights)
+        save_member(session.member, files.weights)
     if train.keep_every and record.epoch % train.keep_every == 0:
-        save_member(session.classifier, files.epoch(record.epoch))
+        save_member(session.member, files.epoch(record.epoch))
     # The state comes last: a crash before it repeats what came since the one before and writes the same files again.
     keeper.end_epoch(session, files, last=record.epoch == train.epochs)
     write_table(files.history, pl.DataFrame([asdict(row) for row in progress.history], infer_schema_length=None))
@@ -107,7 +110,7 @@ def score_held_out(data: TrainingSet, session: Session, rows: Rows, *, last: boo
         return None, None
     precision = session.arithmetic.precision
     parts = session.progress.parts
-    logits = torch.from_numpy(predict_rows(data, session.classifier, rows, session.device, precision, parts=parts))
+    logits = torch.from_numpy(predict_rows(data, session.member, rows, session.device, precision, parts=parts))
     labels = torch.from_numpy(data.labels[rows])
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
     return functional.cross_entropy(logits, labels).item(), accuracy

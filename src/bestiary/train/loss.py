@@ -1,4 +1,8 @@
-"""Logits and soft targets -> the loss that training makes small."""
+"""Logits and soft targets -> the loss that training makes small.
+
+With uneven classes the logits may be adjusted by their frequencies, so that rare classes are not drowned: Menon et al.
+2021, arXiv:2007.07314.
+"""
 
 from collections.abc import Callable
 
@@ -10,11 +14,33 @@ from bestiary.recipe import LossOptions
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def build_loss(options: LossOptions) -> Loss:
-    """The loss that the recipe asks for: (logits (n, classes), targets (n, classes)) -> mean over the batch."""
-    if options.kind == "focal":
-        return lambda logits, targets: focal(logits, smooth(targets, options.label_smoothing), options.gamma)
-    return lambda logits, targets: functional.cross_entropy(logits, targets, label_smoothing=options.label_smoothing)
+def build_loss(options: LossOptions, frequencies: torch.Tensor) -> Loss:
+    """The loss that the recipe asks for: (logits (n, classes), targets (n, classes)) -> mean over the batch.
+
+    Args:
+        options: kind, smoothing and adjustment.
+        frequencies: share of each class in the training part (classes,), on the device.
+    """
+    smoothing, offset = options.label_smoothing, log_offset(frequencies, options.logit_adjustment)
+
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if offset is not None:
+            logits = logits + offset
+        if options.kind == "focal":
+            return focal(logits, smooth(targets, smoothing), options.gamma)
+        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+    return loss
+
+
+def log_offset(frequencies: torch.Tensor, adjustment: float) -> torch.Tensor | None:
+    """What is added to logits (n, classes) in training alone: `adjustment` times the logarithm of `frequencies`.
+
+    A class without a picture counts as the rarest that has one; None where nothing is adjusted.
+    """
+    if not adjustment:
+        return None
+    return adjustment * frequencies.clamp(min=float(frequencies[frequencies > 0].min())).log()
 
 
 def focal(logits: torch.Tensor, targets: torch.Tensor, gamma: float) -> torch.Tensor:

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
+from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -35,6 +36,7 @@ class Session:
         accelerator: of the Accelerate library: device, mixed precision, trackers.
         classifier: the network with its normalisation.
         network: the same, as the accelerator wraps it and compiled where that pays.
+        average: a moving average of the classifier, its norms' statistics included, where the recipe asks for it.
         optimiser: as the accelerator wraps it.
         arithmetic: how the network is computed.
         features: gives the frozen network's features of every picture.
@@ -44,6 +46,7 @@ class Session:
     accelerator: Accelerator
     classifier: Classifier
     network: nn.Module
+    average: ModelEmaV3 | None
     optimiser: torch.optim.Optimizer
     arithmetic: Arithmetic
     features: Features
@@ -53,6 +56,16 @@ class Session:
     def device(self) -> torch.device:
         """Where the network computes."""
         return torch.device(self.accelerator.device)
+
+    @property
+    def member(self) -> Classifier:
+        """What predicts and is kept: the average of the weights, or the weights as they are."""
+        return self.classifier if self.average is None else cast(Classifier, self.average.module)
+
+    def follow(self, steps: int) -> None:
+        """Move the average towards the weights as they are after so many `steps` of the fold."""
+        if self.average is not None:
+            self.average.update(self.classifier, steps)
 
     @property
     def scaler_state(self) -> dict[str, Any]:
@@ -102,19 +115,29 @@ def start_session(
     )
     if recipe.model.head == "probe" and not state:
         train_rows, _ = data.rows(fold)
-        fit_head(classifier, features()[train_rows], data.labels[train_rows])
+        fit_head(classifier, features()[train_rows], data.labels[train_rows], min(1.0, recipe.loss.logit_adjustment))
     freeze(classifier, recipe.model)
     classifier.to(memory_format=arithmetic.memory_format)
+    average = averaged(classifier, recipe.train.ema)
     network, optimiser = accelerator.prepare(classifier, build_optimiser(classifier, recipe.optimiser))
     progress = state.progress if state else Progress()
     if state:
-        state.restore(classifier, optimiser)
+        state.restore(classifier, average, optimiser)
         progress.losses = [loss.to(accelerator.device) for loss in progress.losses]
         if accelerator.scaler is not None and state.scaler:
             accelerator.scaler.load_state_dict(state.scaler)
     if arithmetic.compiled:
         network = torch.compile(network)  # the classifier shares its parameters, and is not compiled for predicting
-    return Session(accelerator, classifier, network, optimiser, arithmetic, features, progress)
+    return Session(accelerator, classifier, network, average, optimiser, arithmetic, features, progress)
+
+
+def averaged(classifier: Classifier, decay: float) -> ModelEmaV3 | None:
+    """A moving average of `classifier`'s weights (Polyak and Juditsky 1992, doi:10.1137/0330046), norms included.
+
+    Its decay rises to `decay` over the first steps, so that it does not hold on to the start; 0: none.
+    """
+    # gamma and power: after n steps the average reaches back over about n / 10 of them
+    return ModelEmaV3(classifier, decay, use_warmup=True, warmup_gamma=10.0, warmup_power=1.0) if decay else None
 
 
 def freeze(classifier: Classifier, options: ModelOptions) -> None:

@@ -68,6 +68,10 @@ class TrainingSet:
         """The rows that fold `fold` trains on, and those that it holds out."""
         return np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)
 
+    def frequencies(self, rows: Rows) -> torch.Tensor:
+        """Share of each class among `rows`, float (classes,)."""
+        return torch.bincount(torch.from_numpy(self.labels[rows]), minlength=len(self.classes)) / len(rows)
+
     def scored(self, rows: Rows) -> Rows:
         """Those of `rows` whose labels can be trusted enough to score by."""
         return rows[~self.conflict[rows]]

@@ -168,7 +168,8 @@ def _training_step(
     set_training_mode(classifier, recipe.model)
     classifier.to(memory_format=way.memory_format)
     network: Callable[[torch.Tensor], torch.Tensor] = torch.compile(classifier) if way.compiled else classifier
-    optimiser, loss_of = build_optimiser(classifier, recipe.optimiser), build_loss(recipe.loss)
+    even = torch.full((classes,), 1 / classes, device=device)
+    optimiser, loss_of = build_optimiser(classifier, recipe.optimiser), build_loss(recipe.loss, even)
     views = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, device=device)
     targets = functional.one_hot(torch.arange(count, device=device) % classes, classes).float()
 

@@ -1,0 +1,97 @@
+"""Parts that a recipe adds to the plain loop, each against a reference: averages, adjusted logits, rates by depth."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from torch.nn import functional
+
+from bestiary import api
+from bestiary.data.draws import generator
+from bestiary.model import build_classifier, load_member
+from bestiary.recipe import LossOptions, OptimiserOptions
+from bestiary.train import loop
+from bestiary.train.head import Moments, discriminant
+from bestiary.train.loss import build_loss
+from bestiary.train.optimiser import build_optimiser
+from bestiary.train.session import averaged
+
+
+def test_the_average_follows_the_weights_and_the_norms_statistics() -> None:
+    classifier = build_classifier("timm/test_resnet", 3, "none")
+    average = averaged(classifier, 0.9)
+    assert average is not None
+    name = next(key for key in classifier.state_dict() if key.endswith("running_mean"))
+    expected = classifier.state_dict()[name].clone()
+    for step in range(1, 200):
+        for value in classifier.state_dict().values():
+            if value.is_floating_point():
+                value.fill_(float(step))
+        average.update(classifier, step)
+        decay = min(0.9, 1 - 1 / (1 + (step - 1) / 10)) if step > 1 else 0.0
+        expected = expected * decay + step * (1 - decay)
+    torch.testing.assert_close(average.module.state_dict()[name], expected)
+    assert averaged(classifier, 0.0) is None
+
+
+def test_the_member_is_the_average(beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = []
+    keep = loop.keep_oof
+    monkeypatch.setattr(
+        loop, "keep_oof", lambda data, session, *rest: (sessions.append(session), keep(data, session, *rest))
+    )
+    options = ["train.ema=0.99", "train.keep_best=false"]
+    run = api.train(beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, fold=[0], quiet=True)
+    member, (session,) = load_member(run.fold(0).weights).state_dict(), sessions
+    weight = session.classifier.head + ".weight"
+    torch.testing.assert_close(member[f"network.{weight}"], session.average.module.state_dict()[f"network.{weight}"])
+    assert not torch.equal(member[f"network.{weight}"], session.classifier.state_dict()[f"network.{weight}"])
+
+
+def test_nothing_is_mixed_after_its_share_of_the_steps(
+    beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[object, ...]] = []
+    monkeypatch.setattr(loop, "generator", lambda *key: drawn.append(key) or generator(*key))  # type: ignore[arg-type, func-returns-value]
+    options = ["mix.until=0.5", "train.epochs=4", "mix.probability=1.0"]
+    api.train(beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, fold=[0], quiet=True)
+    assert {key[3] for key in drawn if key[1] == "mix"} == {0, 1}
+
+
+def test_adjusted_loss_is_cross_entropy_of_logits_plus_log_frequencies() -> None:
+    torch.manual_seed(0)
+    logits, targets = torch.randn(16, 3), torch.rand(16, 3).softmax(dim=1)
+    shares = torch.tensor([0.7, 0.3, 0.0])
+    expected = functional.cross_entropy(logits + 1.5 * torch.tensor([0.7, 0.3, 0.3]).log(), targets)
+    torch.testing.assert_close(build_loss(LossOptions(logit_adjustment=1.5), shares)(logits, targets), expected)
+    plain = functional.cross_entropy(logits, targets)
+    torch.testing.assert_close(build_loss(LossOptions(), shares)(logits, targets), plain)
+
+
+def test_a_wholly_adjusted_discriminant_is_that_of_scikit_learns_covariance_and_even_priors() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [60, 20, 5])
+    features = (rng.normal(size=(85, 6)) + labels[:, None]).astype(np.float32)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(features, labels)
+    covariance = reference.covariance_
+    moments = Moments.of(features, labels, 3)
+    weights, biases = discriminant(moments, 0.3, 1.0)
+    precision = np.linalg.inv(covariance)
+    expected = features @ precision @ moments.means.T - 0.5 * np.einsum(
+        "cf,fg,cg->c", moments.means, precision, moments.means
+    )
+    found = features @ weights.T + biases
+    np.testing.assert_allclose(found - found[:, :1], expected - expected[:, :1], rtol=1e-3, atol=1e-3)
+
+
+def test_rates_fall_with_depth_and_the_heads_is_its_own() -> None:
+    classifier = build_classifier("torchvision/resnet18", 3, "none")
+    options = OptimiserOptions(lr=1.0, layer_decay=0.5, head_factor=4.0, decay_all=False)
+    groups = build_optimiser(classifier, options).param_groups
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    network = classifier.network
+    parts = [network.conv1, network.layer1[0].conv1, network.layer4[0].conv1, network.fc]
+    # stem, four stages, and the head in the last of them
+    assert [rate[id(part.weight)] for part in parts] == [0.5**4, 0.5**3, 1.0, 4.0]
