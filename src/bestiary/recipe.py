@@ -95,6 +95,7 @@ class ModelOptions(Section):
         "random",
         description="last layer's start: random, or a linear discriminant of the training part's frozen features",
     )
+    root: bool = Field(False, description="the last layer is given the square root of the features")
     freeze: Whole = Field(
         0, description="stages, counted from the input, that stay as they are (the stem is the first)"
     )

@@ -10,8 +10,10 @@ from torch.nn import functional
 
 from bestiary import api
 from bestiary.data.draws import generator
-from bestiary.model import build_classifier, load_member
+from bestiary.model import build_classifier, load_member, save_member
+from bestiary.model.root import root
 from bestiary.recipe import LossOptions, OptimiserOptions
+from bestiary.run import read_oof
 from bestiary.train import loop
 from bestiary.train.head import Moments, discriminant
 from bestiary.train.loss import build_loss
@@ -95,3 +97,35 @@ def test_rates_fall_with_depth_and_the_heads_is_its_own() -> None:
     parts = [network.conv1, network.layer1[0].conv1, network.layer4[0].conv1, network.fc]
     # stem, four stages, and the head in the last of them
     assert [rate[id(part.weight)] for part in parts] == [0.5**4, 0.5**3, 1.0, 4.0]
+
+
+def test_the_root_is_odd_nothing_at_nothing_and_can_be_trained_through() -> None:
+    features = torch.tensor([-4.0, -0.01, 0.0, 0.01, 4.0], requires_grad=True)
+    rooted = root(features)
+    torch.testing.assert_close(rooted, -root(-features))
+    torch.testing.assert_close(rooted.detach()[-1], torch.tensor(2.0), atol=0.11, rtol=0)
+    rooted.sum().backward()
+    assert features.grad is not None and bool(features.grad.isfinite().all())
+
+
+def test_a_member_with_a_root_predicts_the_same_from_its_file(tmp_path: Path) -> None:
+    classifier = build_classifier("torchvision/resnet18", 3, "none", rooted=True).eval()
+    images = torch.rand(2, 3, 32, 32)
+    save_member(classifier, tmp_path / "member.safetensors")
+    with torch.inference_mode():
+        weighed, head = classifier.features(images), classifier.head_layer
+        expected = functional.linear(weighed, head.weight, head.bias)
+        torch.testing.assert_close(load_member(tmp_path / "member.safetensors")(images), expected)
+    features = build_classifier("torchvision/resnet18", 3, "none")
+    features.load_state_dict(classifier.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(root(features.eval().features(images)), weighed)
+
+
+def test_a_probe_of_roots_fits_the_discriminant_of_roots(beasts: Path, tmp_path: Path) -> None:
+    options = ["view.size=32", "model.root=true", "train.precision=float32"]
+    run = api.probe(beasts, tmp_path / "run", overrides=options, folds=3, quiet=True)
+    table, _ = read_oof(run.fold(0))
+    scored = api.load(run).score([beasts / path for path in table["path"]])
+    logits = np.concatenate([batch.logits[0] for batch in scored])
+    np.testing.assert_allclose(logits, table["logits"].to_numpy(), atol=1e-3)

@@ -16,6 +16,7 @@ from torch import nn
 
 from bestiary.errors import DamagedError, RunError
 from bestiary.model.backbone import Backbone, build_backbone, enlarging
+from bestiary.model.root import RootLinear, root
 from bestiary.model.tensor_file import read_tensors, write_tensors
 
 _NUMBERED = re.compile(r"(layer|stage)\d")  # ResNet's layer1, ShuffleNet's stage2
@@ -29,16 +30,20 @@ class Classifier(nn.Module):
         name: the backbone's name, see `build_backbone`.
         backbone: the network, its head's name and what its weights expect.
         normalise: with false, views are only scaled to 0...1.
+        rooted: the last layer is given the root of the features, see `bestiary.model.root`.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, name: str, backbone: Backbone, normalise: bool = True) -> None:
+    def __init__(self, name: str, backbone: Backbone, normalise: bool = True, rooted: bool = False) -> None:
         super().__init__()
         self.name = name
         self.network = backbone.network
         self.head = backbone.head
+        self.rooted = rooted
+        if rooted:
+            self.network.set_submodule(self.head, RootLinear.instead_of(self.head_layer))
         self.interpolation = backbone.interpolation
         self.origin = backbone.origin
         mean, std = (backbone.mean, backbone.std) if normalise else ((0.0,) * 3, (1.0,) * 3)
@@ -61,10 +66,10 @@ class Classifier(nn.Module):
         return cast(nn.Linear, self.network.get_submodule(self.head))
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the last linear layer is given, (n, features), for prepared images."""
+        """What the last layer weighs, roots where it takes them, (n, features), for prepared images."""
         with _capture_input(self.head_layer) as captured:
             self(images)
-        return captured[0]
+        return root(captured[0]) if self.rooted else captured[0]
 
     def stages(self) -> list[list[nn.Module]]:
         """The network's parts from the input on: the stem, then each stage; the head comes last."""
@@ -81,14 +86,21 @@ class Classifier(nn.Module):
         return [stage for stage in stages if stage]
 
 
-def build_classifier(name: str, classes: int, weights: str = "default", normalise: bool = True) -> Classifier:
+def build_classifier(
+    name: str, classes: int, weights: str = "default", normalise: bool = True, rooted: bool = False
+) -> Classifier:
     """Build backbone and normalisation by name; see `build_backbone`."""
-    return Classifier(name, build_backbone(name, classes, weights), normalise)
+    return Classifier(name, build_backbone(name, classes, weights), normalise, rooted)
 
 
 def save_member(classifier: Classifier, file: Path) -> None:
     """Write the classifier's tensors, mean and std included, as safetensors, with what is needed to build it again."""
-    card = {"backbone": classifier.name, "interpolation": classifier.interpolation, "origin": classifier.origin}
+    card = {
+        "backbone": classifier.name,
+        "interpolation": classifier.interpolation,
+        "origin": classifier.origin,
+        "rooted": classifier.rooted,
+    }
     write_tensors(file, classifier.state_dict(), card)
 
 
@@ -99,7 +111,7 @@ def load_member(file: Path) -> Classifier:
         RunError: the file is missing or damaged, or not of a classifier's.
         WeightsError: the backbone is unknown to this installation.
     """
-    state, (name, interpolation, origin) = _read_member(file)
+    state, (name, interpolation, origin), rooted = _read_member(file)
     with torch.device("meta"):  # takes no memory: a stranger's file may name a network of gigabytes
         backbone = build_backbone(name, 1, weights="none")
     for key, value in backbone.network.state_dict().items():
@@ -112,7 +124,7 @@ def load_member(file: Path) -> Classifier:
     outputs = head.shape[0]
     backbone = build_backbone(name, outputs, weights="none")
     exact = replace(backbone, interpolation=enlarging(interpolation))
-    classifier = Classifier(name, replace(exact, origin=origin))
+    classifier = Classifier(name, replace(exact, origin=origin), rooted=rooted)
     try:
         classifier.load_state_dict(state)
     except RuntimeError as error:
@@ -129,11 +141,12 @@ def check_member(file: Path) -> None:
     _read_member(file)
 
 
-def _read_member(file: Path) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """Tensors; backbone, interpolation and origin."""
+def _read_member(file: Path) -> tuple[dict[str, torch.Tensor], list[str], bool]:
+    """Tensors; backbone, interpolation and origin; whether the last layer is given the root of the features."""
     try:
         state, card = read_tensors(file)
-        return state, [str(card[key]) for key in ("backbone", "interpolation", "origin")]
+        named = [str(card[key]) for key in ("backbone", "interpolation", "origin")]
+        return state, named, card.get("rooted") is True  # members of older versions do not say
     except (DamagedError, KeyError) as error:
         reason = f"it says no {error}" if isinstance(error, KeyError) else str(error)
         raise DamagedError(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from torch.nn import functional
 
 from bestiary.model import Classifier
 
@@ -118,7 +119,7 @@ def fit_head(
 
     Args:
         classifier: whose last layer is set.
-        features: what the last layer is given for each picture's evaluation view.
+        features: what the last layer weighs for each picture's evaluation view.
         labels: class numbers (pictures,).
         adjustment: how far the classes are taken to be equally frequent, 0 to 1.
     """
@@ -135,5 +136,5 @@ def fit_head(
 @torch.no_grad()
 def head_logits(classifier: Classifier, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logits (pictures, classes) that the last layer gives `features` (pictures, features)."""
-    logits: torch.Tensor = classifier.head_layer.cpu()(torch.from_numpy(features))
-    return logits.numpy()
+    head = classifier.head_layer.cpu()
+    return functional.linear(torch.from_numpy(features), head.weight, head.bias).numpy()

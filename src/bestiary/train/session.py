@@ -112,6 +112,7 @@ def start_session(
         len(data.classes),
         "none" if state else recipe.model.weights,
         recipe.model.normalise,
+        recipe.model.root,
     )
     if recipe.model.head == "probe" and not state:
         train_rows, _ = data.rows(fold)
