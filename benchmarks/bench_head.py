@@ -20,8 +20,8 @@ from bestiary.data.views import EvalView, Interpolation
 from bestiary.display import Display
 from bestiary.model import build_classifier
 from bestiary.model.arithmetic import best_device, best_precision
-from bestiary.model.engine import mirrored
 from bestiary.model.inference import run_network
+from bestiary.model.test_time import averaged
 from bestiary.recipe import load_recipe
 from bestiary.run import Run
 from bestiary.train.crossval import begin_run
@@ -37,8 +37,8 @@ def features_of(data: TrainingSet, interpolation: Interpolation) -> NDArray[np.f
         rows, 32, lambda row: view(decode(read_picture(data.root / data.paths[row]))), loader_threads("cpu")
     )
     precision = best_precision(device)
-    run = mirrored(
-        lambda batch: run_network(classifier.to(device), [batch], device, precision, output=classifier.features)
+    run = averaged(
+        lambda batch: run_network(classifier.to(device), [batch], device, precision, output=classifier.features), 2
     )
     return np.concatenate([run(batch) for batch in views])
 

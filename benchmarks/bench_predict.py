@@ -47,7 +47,7 @@ def train(data: Path, known: Path, place: Path, backbone: str, weights: str) -> 
     """A run whose members have a head of their own on a common, frozen network."""
     stages = len(build_classifier(backbone, 2, "none").stages())
     overrides = [f"data.root={data.resolve()}", f"model.backbone={backbone}", f"model.weights={weights}"]
-    overrides += [f"model.freeze={stages - 1}", "train.epochs=1", "predict.mirror=false", "folds.rare=keep"]
+    overrides += [f"model.freeze={stages - 1}", "train.epochs=1", "predict.views=1", "folds.rare=keep"]
     bestiary.train(known, place / "run", recipe="fast", overrides=overrides, folds=MEMBERS, quiet=True)
     return place / "run"
 

@@ -21,7 +21,10 @@ FROZEN = {
     "probe": "data run overrides=() folds=None fixes=None quiet=False",
     "train": "data run recipe=None overrides=() folds=None fold=() fixes=None resume=False "
     "checkpoint_every=5min quiet=False",
-    "predict": "run pictures out average=None format=full coverage=0.9 sets=all risk=0.05 engine=auto quiet=False",
+    "predict": "run pictures out average=None format=full coverage=0.9 sets=all risk=0.05 engine=auto "
+    "views=None resume=False watch=False quiet=False",
+    "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
+    "ablate": "data run over recipe=None overrides=() seeds=0 on=None resume=False quiet=False",
     "evaluate": "run pictures out=None quiet=False",
     "labels": "run out=None",
     "report": "run out=None format=html no_saliency=False quiet=False",
@@ -48,6 +51,8 @@ def test_public_names_are_frozen() -> None:
             "Ensemble",
             "Recipe",
             "Run",
+            "ablate",
+            "advise",
             "compare",
             "demo",
             "evaluate",

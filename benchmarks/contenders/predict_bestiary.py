@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bestiary
 from bestiary.display import Display
-from bestiary.ensemble import predict_folder
+from bestiary.ensemble import Job, predict_folder
 from paired import Worker
 
 
@@ -19,7 +19,7 @@ def main() -> None:
 
     def predict(folder: str) -> int:
         out = Path(job["scratch"]) / f"{Path(folder).name}-bestiary.csv"
-        return predict_folder(ensemble, Path(folder), out, "logits", "full", Display(quiet=True)).table.height
+        return predict_folder(ensemble, Job(Path(folder), out, "logits"), Display(quiet=True)).counts.rows
 
     warm, *folders = job["folders"]
     turns = cycle(folders)  # a disturbed turn is repeated by the next folder, so there may be more turns than folders

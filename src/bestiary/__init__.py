@@ -11,7 +11,22 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bestiary.api import compare, demo, evaluate, labels, load, predict, probe, report, sample, scan, show, train
+    from bestiary.api import (
+        ablate,
+        advise,
+        compare,
+        demo,
+        evaluate,
+        labels,
+        load,
+        predict,
+        probe,
+        report,
+        sample,
+        scan,
+        show,
+        train,
+    )
     from bestiary.ensemble import Ensemble
     from bestiary.errors import BestiaryError
     from bestiary.recipe import Recipe, load_recipe
@@ -24,6 +39,8 @@ __all__ = [
     "Ensemble",
     "Recipe",
     "Run",
+    "ablate",
+    "advise",
     "compare",
     "demo",
     "evaluate",

@@ -17,6 +17,8 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.scan,
     api.probe,
     api.train,
+    api.advise,
+    api.ablate,
     api.predict,
     api.evaluate,
     api.labels,

@@ -218,7 +218,11 @@ class PredictOptions(Section):
     """How members are put together."""
 
     average: Literal["logits", "probabilities", "vote"] = Field("logits", description="what is averaged over members")
-    mirror: bool = Field(False, description="average each picture's logits with those of its mirror image")
+    views: Literal[1, 2, 5] = Field(
+        1,
+        description="views of a picture whose logits are averaged: 1 the view itself, 2 its mirror image too, 5 the "
+        "whole and its four corners",
+    )
 
 
 class TrackOptions(Section):

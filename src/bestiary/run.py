@@ -23,7 +23,7 @@ import numpy as np
 import polars as pl
 from filelock import FileLock, Timeout
 
-from bestiary.atomic import atomic_path, write_text
+from bestiary.atomic import atomic_path, write_bytes, write_text
 from bestiary.errors import DamagedError, RecipeError, RunError
 from bestiary.recipe import Recipe, load_recipe
 from bestiary.tables import TableError, foreign_table, guard, read_frame, read_note, unguard
@@ -246,6 +246,13 @@ class Run:
         sums["recipe.toml"] = hashlib.sha256(text.encode())
         write_text(self.file(SUMS), "".join(f"{digest.hexdigest()}  {name}\n" for name, digest in sums.items()))
         write_text(self.file("recipe.toml"), text)
+
+    def begin_like(self, other: "Run", recipe: Recipe) -> None:
+        """Begin a run with the pictures, labels and folds of `other`: from then on the folder is a run."""
+        for name in BEGUN:
+            if other.file(name).exists():
+                write_bytes(self.file(name), other.file(name).read_bytes())
+        self.write_recipe(recipe)
 
     def _check_sum(self, name: str) -> None:
         """Refuse a file that is not as the run was begun with; files without a line in SHA256SUMS pass."""

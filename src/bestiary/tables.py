@@ -7,9 +7,11 @@ one kind of error here.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
+
+Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
 class TableError(ValueError):
@@ -33,7 +35,7 @@ def read_note(file: Path) -> dict[str, str]:
         return pl.read_parquet_metadata(file)
 
 
-def guard(table: pl.DataFrame) -> pl.DataFrame:
+def guard(table: Frame) -> Frame:
     """A table for CSV in which no text is a spreadsheet's formula: an apostrophe goes before what begins like one.
 
     Names of classes and files may come from a stranger. See OWASP, CSV injection.

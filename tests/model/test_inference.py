@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from bestiary.model import Backbone, build_classifier, engine
+from bestiary.model import Backbone, build_classifier
 from bestiary.model.arithmetic import best_device, best_precision, resolve_precision
 from bestiary.model.classifier import Classifier
 from bestiary.model.inference import run_network
+from bestiary.model.test_time import averaged
 
 CPU = torch.device("cpu")
 
@@ -55,10 +56,10 @@ def test_batches_may_come_one_by_one(classifier: Classifier, views: torch.Tensor
 def test_mirroring_averages_the_logits_of_both_images(classifier: Classifier, views: torch.Tensor) -> None:
     straight = run_network(classifier, [views], CPU, "float32")
     mirrored = run_network(classifier, [views.flip(2)], CPU, "float32")
-    both = engine.mirrored(lambda batch: run_network(classifier, [batch], CPU, "float32"))(views)
+    both = averaged(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(views)
     assert np.abs(straight - mirrored).max() > 1e-4
     np.testing.assert_allclose(both, (straight + mirrored) / 2, atol=1e-5, rtol=1e-4)
-    again = engine.mirrored(lambda batch: run_network(classifier, [batch], CPU, "float32"))(views.flip(2))
+    again = averaged(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(views.flip(2))
     np.testing.assert_allclose(again, both, atol=1e-5, rtol=1e-4)
 
 

@@ -42,7 +42,7 @@ def test_training_view_is_flip_then_rotation_then_torchvisions_default_crop() ->
 
 def test_validation_view_squashes_to_224_and_does_nothing_else() -> None:
     assert EvalView.of(PAPER.view, "bilinear") == EvalView(224, "squash", PAPER.view.eval_crop, "bilinear")
-    assert not PAPER.predict.mirror
+    assert PAPER.predict.views == 1
     assert not PAPER.model.normalise
 
 

@@ -4,12 +4,16 @@ A function's signature and docstring are the command's options and help. What it
 is imported when the verb runs.
 """
 
+from bestiary.api.ablating import ablate
+from bestiary.api.advising import advise
 from bestiary.api.pictures import sample, scan
 from bestiary.api.reading import compare, labels, report, show
 from bestiary.api.training import demo, probe, train
 from bestiary.api.using import evaluate, load, predict
 
 __all__ = [
+    "ablate",
+    "advise",
     "compare",
     "demo",
     "evaluate",

@@ -36,9 +36,15 @@ def predict(
     sets: Literal["all", "class"] = "all",
     risk: float = 0.05,
     engine: Literal["auto", "openvino", "torch"] = "auto",
+    views: Literal[1, 2, 5] | None = None,
+    resume: bool = False,
+    watch: bool = False,
     quiet: bool = False,
 ) -> "Predictions":
-    """Predict a picture or a folder of pictures with all members of a run.
+    """Predict a picture or a folder of pictures, of any size, with all members of a run.
+
+    The table appears whole; until then its rows lie beside it in OUT.partial, from where a prediction that was stopped
+    goes on.
 
     Exit status: 0 when every picture was read, 1 when some could not be (each has its row with the reason), 2 when
     nothing could be done.
@@ -64,18 +70,32 @@ def predict(
         Share of errors among the answers that are called sure, at most: 0.01, 0.02, 0.05 or 0.1.
     engine
         What runs the networks. auto: on a CPU OpenVINO where it is installed and agrees with PyTorch, else PyTorch.
+    views
+        Views of each picture that are averaged: 1 the view itself, 2 its mirror image too, 5 the whole and
+        its four corners. Confidence was calibrated for the number in the run's recipe, which is the default.
+    resume
+        Go on with a prediction that was stopped; it ends in the same table.
+    watch
+        Go on for ever with pictures that are added to the folder (a camera trap), each once it is complete; Ctrl-C
+        ends it. The table is written when no picture is waiting. Later, --watch --resume goes on.
     quiet
         Show no progress.
     """
     from bestiary.display import Display
-    from bestiary.ensemble import Caution, Ensemble, predict_folder
+    from bestiary.ensemble import Caution, Ensemble, Job, predict_folder, watch_folder
+    from bestiary.train.interrupts import Interrupts
 
-    caution = Caution(coverage, sets, risk)
-    display, ensemble = Display(quiet), Ensemble.load(run, engine=engine)
+    job = Job(Path(pictures), Path(out), average, format, Caution(coverage, sets, risk), resume)
+    display, ensemble = Display(quiet), Ensemble.load(run, engine=engine, views=views)
     display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
     if ensemble.refused:
         display.notice(ensemble.refused)
-    return predict_folder(ensemble, Path(pictures), Path(out), average, format, display, caution)
+    with Interrupts():
+        try:
+            return watch_folder(ensemble, job, display) if watch else predict_folder(ensemble, job, display)
+        except KeyboardInterrupt:
+            display.notice("Interrupted. To go on: the same command with --resume")
+            raise
 
 
 def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Evaluation":

@@ -141,6 +141,11 @@ def list_pictures(place: Path) -> Listing:
     raise DataError(f"{place}: holds no pictures; bestiary reads {' '.join(sorted(SUFFIXES))}")
 
 
+def list_files(folder: Path) -> Listing:
+    """The pictures of a folder (nested), or none where there are none or the folder is gone; labels are null."""
+    return _walk(folder)
+
+
 def _table(rows: Sequence[tuple[str, str | None, str | None, str | None]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("path")
 

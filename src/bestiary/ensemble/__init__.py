@@ -4,7 +4,7 @@ from bestiary.ensemble.averaging import AVERAGES, Average, average, softmax
 from bestiary.ensemble.calibration import Calibration, fit_temperature
 from bestiary.ensemble.ensemble import Ensemble, Scored, assemble
 from bestiary.ensemble.known import Known
-from bestiary.ensemble.predictions import Caution, Predictions, predict_folder
+from bestiary.ensemble.predictions import Caution, Job, Predictions, predict_folder, watch_folder
 
 __all__ = [
     "AVERAGES",
@@ -12,6 +12,7 @@ __all__ = [
     "Calibration",
     "Caution",
     "Ensemble",
+    "Job",
     "Known",
     "Predictions",
     "Scored",
@@ -20,4 +21,5 @@ __all__ = [
     "fit_temperature",
     "predict_folder",
     "softmax",
+    "watch_folder",
 ]

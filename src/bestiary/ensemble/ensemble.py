@@ -4,10 +4,12 @@ All members see one decode and one view of each picture, batch by batch. Knows n
 the run directory.
 """
 
+import hashlib
+import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,8 @@ from bestiary.ensemble.known import Known
 from bestiary.errors import ArgumentError, PictureError, RunError
 from bestiary.model import Classifier, load_member, memory_format
 from bestiary.model.arithmetic import best_device, resolve_precision
-from bestiary.model.engine import Engine, build_network, kept_graph, mirrored
+from bestiary.model.engine import Engine, build_network, kept_graph
+from bestiary.model.test_time import Views, averaged, side_for
 from bestiary.run import FORMAT, Run
 
 BATCH = 32
@@ -59,7 +62,7 @@ class Ensemble:
         classes: class names in the order of the outputs.
         view: how a picture becomes the members' input.
         average: how members are put together, unless a call says otherwise.
-        mirror: average with the mirror image.
+        views: how many views of each picture are averaged, see `bestiary.model.test_time`.
         precision: arithmetic of the networks, or auto.
         device: where to compute; by default the GPU if there is one.
         calibration: what out-of-fold predictions say of the members' confidence; None where that is not known.
@@ -83,7 +86,7 @@ class Ensemble:
         view: EvalView,
         *,
         average: Average = "logits",
-        mirror: bool = False,
+        views: Views = 1,
         precision: Any = "auto",
         device: str | torch.device | None = None,
         calibration: Calibration | None = None,
@@ -96,7 +99,7 @@ class Ensemble:
         self.classes_ = np.array(classes)
         self.view = view
         self.average = average
-        self.mirror = mirror
+        self.views = views
         self.precision = resolve_precision(precision, self.device)
         self.calibration = calibration
         self.known = known
@@ -106,13 +109,17 @@ class Ensemble:
         ]
         self.engine = ", ".join(dict.fromkeys(b.engine for b in built))
         self.refused = next((b.refused for b in built if b.refused), "")
-        self._networks = [mirrored(b.run) if mirror else b.run for b in built]
+        self._networks = [averaged(b.run, views) for b in built]
 
     @classmethod
     def load(
-        cls, run: str | Path | Run, device: str | torch.device | None = None, engine: Engine = "auto"
+        cls,
+        run: str | Path | Run,
+        device: str | torch.device | None = None,
+        engine: Engine = "auto",
+        views: Views | None = None,
     ) -> "Ensemble":
-        """The ensemble of a run directory, with those members that are trained.
+        """The ensemble of a run directory, with those members that are trained; `views` None: as its recipe says.
 
         Raises:
             RunError: no run, or none of its folds has ended, or a file of it is damaged.
@@ -129,7 +136,8 @@ class Ensemble:
             files = [run.fold(int(m["fold"])).weights for m in card["members"]]
             members = [load_member(file) for file in files]
             view, classes = EvalView(**card["view"]), [str(name) for name in card["classes"]]
-            options = {key: card[key] for key in ("average", "mirror", "precision")}
+            options = {key: card[key] for key in ("average", "views", "precision")}
+            options["views"] = views or options["views"]
             calibration = Calibration.read(card["calibration"]) if "calibration" in card else None
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{run.path}: ensemble.json is not of bestiary's making ({error!r})") from None
@@ -175,6 +183,17 @@ class Ensemble:
         """Class names (pictures,); takes and raises what `predict_proba` does."""
         return np.asarray(self.classes_[self.predict_proba(pictures).argmax(axis=1)])
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what it is: weights, classes, view, precision and calibration."""
+        card = [self.classes_.tolist(), asdict(self.view), self.precision]
+        card += [self.calibration.to_json() if self.calibration else None]
+        digest = hashlib.sha256(json.dumps(card).encode())
+        for member in self.members:
+            for name, tensor in sorted(member.state_dict().items()):
+                digest.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
     def probabilities(self, logits: NDArray[np.float32], rule: Average | None = None) -> NDArray[np.float64]:
         """Probabilities (pictures, classes) of the members' `logits` (members, pictures, classes), calibrated."""
         rule = rule or self.average
@@ -183,13 +202,14 @@ class Ensemble:
     def score(self, pictures: Sequence[Picture], tick: Callable[[int, int], None] | None = None) -> Iterator[Scored]:
         """The members' logits for each picture, batch by batch, in order; `tick` is told (done, of)."""
         reasons: dict[int, str] = {}
+        seen = replace(self.view, size=side_for(self.view.size, self.views))
 
         def view_of(row: int) -> Pixels:
             try:
-                return self.view(_load(pictures[row], self.view.min_side))
+                return seen(_load(pictures[row], seen.min_side))
             except PictureError as error:
                 reasons[row] = error.reason
-                return np.zeros((self.view.size, self.view.size, 3), np.uint8)  # holds the place; never reported
+                return np.zeros((seen.size, seen.size, 3), np.uint8)  # holds the place; never reported
 
         done = 0
         batches = split_batches(np.arange(len(pictures)), BATCH)
@@ -215,7 +235,7 @@ def assemble(run: Run) -> None:
             "format": FORMAT,
             "classes": natural_classes(run.read_table("manifest.parquet")["label"]),
             "view": asdict(view),
-            "mirror": recipe.predict.mirror,
+            "views": recipe.predict.views,
             "average": recipe.predict.average,
             "precision": recipe.train.precision,
             "backbone": recipe.model.backbone,

@@ -1,7 +1,13 @@
-"""An ensemble and a folder -> a table of predictions, one row a picture, read or not."""
+"""An ensemble and a folder of any size -> a table of predictions, one row a picture, read or not.
 
+Rows are kept as they come (`bestiary.ensemble.partial`), so memory is that of a batch and of the paths, and what was
+stopped goes on. Knows nothing of runs.
+"""
+
+import time
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,13 +15,15 @@ import numpy as np
 import polars as pl
 
 from bestiary.atomic import atomic_path
-from bestiary.data.listing import Listing, list_pictures
-from bestiary.display import Display
+from bestiary.data.listing import list_pictures
+from bestiary.display import Display, Tick
 from bestiary.ensemble.averaging import Average, agreement
 from bestiary.ensemble.calibration import COVERAGES, RISKS, Sets, set_names
-from bestiary.ensemble.ensemble import Ensemble, Scored
+from bestiary.ensemble.ensemble import Ensemble, Picture, Scored
+from bestiary.ensemble.partial import Counts, Partial
+from bestiary.ensemble.watching import SHARE, may_be_arriving, new_pictures
 from bestiary.errors import ArgumentError
-from bestiary.run import write_table
+from bestiary.tables import read_frame, unguard
 
 Format = Literal["full", "submission"]
 TOP = 5
@@ -62,78 +70,183 @@ class Predictions:
 
     Attributes:
         files: the files, table first.
-        table: one row a picture: path, label, confidence, the next four with theirs, agreement, set, sure, unknown,
-            error.
+        counts: pictures, and how many of them could not be read.
     """
 
     files: list[Path]
-    table: pl.DataFrame
+    counts: Counts
 
     @property
-    def unread(self) -> pl.DataFrame:
-        """The rows of pictures that could not be read."""
-        return self.table.filter(pl.col("error").is_not_null())
+    def table(self) -> pl.DataFrame:
+        """The table, read back: path, label, confidence, the next four with theirs, agreement, set, sure, unknown,
+        error; of a submission its two columns.
+        """
+        csv = self.files[0].suffix.lower() == ".csv"
+        if not csv or len(self.files) > 1:
+            return read_frame(self.files[0])
+        return unguard(read_frame(self.files[0], schema=FULL))
 
     @property
     def exit_code(self) -> int:
         """1 when some pictures could not be read."""
-        return int(not self.unread.is_empty())
+        return int(self.counts.unread > 0)
 
     def __str__(self) -> str:
-        read = self.table.height - self.unread.height
-        lines = [f"{read:,} pictures predicted: {', '.join(map(str, self.files))}"]
+        lines = [f"{self.counts.rows - self.counts.unread:,} pictures predicted: {', '.join(map(str, self.files))}"]
         if self.exit_code:
-            path, reason = self.unread.select("path", "error").row(0)
-            lines.append(f"{self.unread.height:,} could not be read and have no label; first {path}: {reason}")
+            path, reason = self.counts.first
+            lines.append(f"{self.counts.unread:,} could not be read and have no label; first {path}: {reason}")
         return "\n".join(lines)
 
 
-def predict_folder(
-    ensemble: Ensemble,
-    pictures: Path,
-    out: Path,
-    rule: Average | None,
-    layout: Format,
-    display: Display,
-    caution: Caution | None = None,
-) -> Predictions:
-    """Predict every picture at `pictures` and write the table.
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be predicted, and how.
+
+    Attributes:
+        pictures: a picture, or a folder that is searched with all folders in it.
+        out: the table, .csv or .parquet.
+        rule: what is averaged over the members; None: as the run's recipe says.
+        layout: full, or a submission.
+        caution: how careful answers are to be.
+        resume: go on with what was stopped.
 
     Raises:
-        ArgumentError: `out` is not named as a table, or a submission's names would clash.
+        ArgumentError: `out` is not named as a table.
+    """
+
+    pictures: Path
+    out: Path
+    rule: Average | None = None
+    layout: Format = "full"
+    caution: Caution = Caution()
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        kinds = (".csv",) if self.layout == "submission" else (".csv", ".parquet")
+        if self.out.suffix.lower() not in kinds:
+            raise ArgumentError(f"--out {self.out}: must be the name of a {' or '.join(kinds)} file")
+
+    def partial(self, ensemble: Ensemble) -> Partial:
+        """The rows of this job by `ensemble`."""
+        asked = {
+            "run": ensemble.digest,
+            "engine": ensemble.engine,
+            "number of views": ensemble.views,
+            "folder": str(self.pictures.resolve()),
+            "average": self.rule or ensemble.average,
+            "format": self.layout,
+            **asdict(self.caution),
+        }
+        return Partial(self.out, asked, FULL, resume=self.resume)
+
+
+def predict_folder(ensemble: Ensemble, job: Job, display: Display) -> Predictions:
+    """Predict every picture of a job that has no row yet, and write the table.
+
+    Raises:
+        ArgumentError: a submission's names would clash, or rows are there that are not to be gone on with.
         DataError: no picture is there.
     """
-    if out.suffix.lower() not in (".csv", ".parquet") or (layout == "submission" and out.suffix.lower() != ".csv"):
-        kinds = ".csv" if layout == "submission" else ".csv or .parquet"
-        raise ArgumentError(f"--out {out}: must be the name of a {kinds} file")
-    listing = list_pictures(pictures)
-    if layout == "submission":
-        _check_names(listing)
-    table = predict_listing(ensemble, listing, rule or ensemble.average, display, caution or Caution())
-    if layout == "full":
-        write_table(out, table)
-        return Predictions([out], table)
-    stem = pl.col("path").str.split("/").list.last().str.replace(r"\.[^.]*$", "")
-    write_table(out, table.select(stem.alias("image_name"), pl.col("label").alias("pred_label")))
-    archive = out.with_name("solution.zip")
-    with atomic_path(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as solution:
-        solution.write(out, "prediction.csv")
-    return Predictions([out, archive], table)
+    listing = list_pictures(job.pictures)
+    if job.layout == "submission":
+        _check_names(listing.table["path"])
+    with job.partial(ensemble) as partial:
+        done = partial.paths()
+        paths = listing.table["path"].filter(~listing.table["path"].is_in(done.implode()))
+        if len(done):
+            display.line(f"{len(done):,} pictures have their rows already")
+        seen = set(done) if listing.unusable else set()
+        partial.add({"path": path, "error": reason} for path, reason in listing.unusable if path not in seen)
+        with display.counter("Predicting") as tick:
+            for rows in answers(ensemble, listing.root, paths, job, tick):
+                partial.add(rows)
+        files = _write(partial, job)
+        counts = partial.counts()
+        partial.remove()
+        return Predictions(files, counts)
 
 
-def predict_listing(
-    ensemble: Ensemble, listing: Listing, rule: Average, display: Display, caution: Caution
-) -> pl.DataFrame:
-    """The full table for the pictures of `listing`, sorted by path."""
-    paths = listing.table["path"].to_list()
-    rows: list[dict[str, Any]] = [{"path": path, "error": reason} for path, reason in listing.unusable]
+def watch_folder(ensemble: Ensemble, job: Job, display: Display) -> Predictions:
+    """Predict the pictures of a folder as they come, until interrupted; the table is written then, and now and then.
+
+    The rows stay beside the table, so that watching may go on. A picture that cannot be read has its row a minute after
+    its last change.
+
+    Raises:
+        ArgumentError: as for `predict_folder`, or the pictures are no folder.
+    """
+    if not job.pictures.is_dir():
+        raise ArgumentError(f"--watch: {job.pictures} is no folder; make it, or leave --watch out")
+    if job.layout == "submission":
+        raise ArgumentError("--watch: a submission is handed in once; leave --format submission out")
+    with job.partial(ensemble) as partial:
+        known = set(partial.paths())
+        due = time.monotonic()
+        written = len(known)
+        display.line(f"Watching {job.pictures}; Ctrl-C ends it and writes {job.out}")
+        try:
+            for complete, unusable in new_pictures(job.pictures, known):
+                partial.add({"path": path, "error": reason} for path, reason in unusable)
+                if complete:
+                    _predict_round(ensemble, job, partial, complete, known, display)
+                elif written != len(known) and time.monotonic() >= due:
+                    started, written = time.monotonic(), len(known)
+                    _write(partial, job)
+                    due = time.monotonic() + (time.monotonic() - started) / SHARE
+        except KeyboardInterrupt:
+            display.line("")
+        return Predictions(_write(partial, job), partial.counts())
+
+
+def _predict_round(
+    ensemble: Ensemble, job: Job, partial: Partial, complete: list[str], known: set[str], display: Display
+) -> None:
+    paths = pl.Series("path", complete, pl.String)
     with display.counter("Predicting") as tick:
-        for scored in ensemble.score([listing.root / path for path in paths], tick):
-            answers = _answers(ensemble, scored, rule, caution)
-            for row, answer in zip(scored.rows, answers, strict=True):
-                reason = scored.reasons.get(int(row))
-                rows.append({"path": paths[row], **(answer if reason is None else {"error": reason})})
-    return pl.DataFrame(rows, schema=FULL).sort("path")
+        for rows in answers(ensemble, job.pictures, paths, job, tick):
+            arriving = {row["path"] for row in rows if row.get("error") and may_be_arriving(job.pictures / row["path"])}
+            known -= arriving
+            partial.add(row for row in rows if row["path"] not in arriving)
+
+
+def _write(partial: Partial, job: Job) -> list[Path]:
+    """Write the table, or the submission and its archive."""
+    if job.layout == "full":
+        partial.write()
+        return [job.out]
+    stem = pl.col("path").str.split("/").list.last().str.replace(r"\.[^.]*$", "")
+    partial.write([stem.alias("image_name"), pl.col("label").alias("pred_label")])
+    archive = job.out.with_name("solution.zip")
+    with atomic_path(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as solution:
+        solution.write(job.out, "prediction.csv")
+    return [job.out, archive]
+
+
+class _Files(Sequence[Picture]):
+    """Paths below a folder, made when they are asked for: a million of them would take memory."""
+
+    def __init__(self, root: Path, paths: pl.Series) -> None:
+        self.root, self.paths = root, paths
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self.root / self.paths[row]
+
+
+def answers(
+    ensemble: Ensemble, root: Path, paths: pl.Series, job: Job, tick: Tick | None = None
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows of `paths` below `root`, batch by batch, in order; `tick` is told (done, of)."""
+    for scored in ensemble.score(_Files(root, paths), tick):
+        rows = []
+        found = _answers(ensemble, scored, job.rule or ensemble.average, job.caution)
+        for row, answer in zip(scored.rows, found, strict=True):
+            reason = scored.reasons.get(int(row))
+            rows.append({"path": paths[int(row)], **(answer if reason is None else {"error": reason})})
+        yield rows
 
 
 def _answers(ensemble: Ensemble, scored: Scored, rule: Average, caution: Caution) -> list[dict[str, Any]]:
@@ -159,9 +272,9 @@ def _answers(ensemble: Ensemble, scored: Scored, rule: Average, caution: Caution
     return answers
 
 
-def _check_names(listing: Listing) -> None:
+def _check_names(paths: pl.Series) -> None:
     names: dict[str, str] = {}
-    for path in listing.table["path"]:
+    for path in paths:
         name = Path(path).stem
         if name in names:
             raise ArgumentError(

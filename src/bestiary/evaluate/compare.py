@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import binomtest
+from scipy.stats import t as student
 
 from bestiary.data.folds import join_groups
 from bestiary.data.manifest import GROUP_KEYS
@@ -34,7 +35,7 @@ class Difference:
         high: upper end.
         wins: pictures that only the second has right.
         losses: pictures that only the first has right.
-        p: two-sided exact McNemar test, groups counted once.
+        p: two-sided exact McNemar test, groups counted once; over several seeds a t-test.
     """
 
     value: float
@@ -56,6 +57,7 @@ class Comparison:
         accuracies: of each run.
         differences: of each run but the first, against the first.
         alone: for each run, how many of its pictures some other lacks.
+        groups: group number of each picture (pictures,).
     """
 
     runs: list[Run]
@@ -64,6 +66,11 @@ class Comparison:
     accuracies: list[Interval]
     differences: list[Difference]
     alone: list[int]
+    groups: NDArray[np.int64]
+
+    def hits(self, number: int) -> Hits:
+        """Whether run `number` has each picture right (pictures,)."""
+        return (self.table[f"predicted_{number}"] == self.table["label"]).to_numpy()
 
     def changed(self, number: int, *, won: bool) -> pl.DataFrame:
         """Rows that only run `number` (won) or only the first (lost) has right, the surest first."""
@@ -98,8 +105,43 @@ def paired_difference(first: Hits, second: Hits, groups: NDArray[np.int64]) -> D
     return Difference(float(change.mean()), max(-1.0, middle - half), min(1.0, middle + half), wins, losses, p)
 
 
-def compare_runs(runs: Sequence[Run]) -> Comparison:
+def paired_over_seeds(first: Hits, second: Hits, groups: NDArray[np.int64]) -> Difference:
+    """The difference of two shares of hits on the same pictures, each the mean over trainings with several seeds.
+
+    Both pictures and seeds are drawn from larger sets, so both spread: the variance is the sum of the groups' (of
+    changes averaged over the seeds) and of the seeds' (of changes averaged over the pictures), which errs on the safe
+    side (Owen 2007, doi:10.1214/07-AOAS122). Student's t at Satterthwaite's degrees of freedom (1946,
+    doi:10.2307/3002019). As for one seed, a picture that is won and one that is lost are added (Bonett and Price 2012).
+
+    Args:
+        first: whether each picture was right (seeds, pictures); with one seed see `paired_difference`.
+        second: likewise.
+        groups: group number of each picture (pictures,).
+    """
+    if len(first) == 1:
+        return paired_difference(first[0], second[0], groups)
+    change = second.astype(np.int64) - first
+    seeds = len(change)
+    _, codes = np.unique(groups, return_inverse=True)
+    each = np.append(change.mean(axis=0), [1.0, -1.0])
+    codes = np.append(codes, [codes.max() + 1, codes.max() + 2])
+    middle, clusters = float(each.mean()), int(codes.max()) + 1
+    by_group = clusters / (clusters - 1) * float((np.bincount(codes, each - middle) ** 2).sum()) / len(each) ** 2
+    by_seed = float(change.mean(axis=1).var(ddof=1)) / seeds
+    error = sqrt(by_group + by_seed)
+    freedom = (by_group + by_seed) ** 2 / (by_group**2 / (clusters - 1) + by_seed**2 / (seeds - 1))
+    half = float(student.ppf(0.975, freedom)) * error
+    p = float(2 * student.sf(abs(middle) / error, freedom))
+    wins, losses = int((change > 0).sum()), int((change < 0).sum())
+    return Difference(float(change.mean()), max(-1.0, middle - half), min(1.0, middle + half), wins, losses, p)
+
+
+def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Comparison:
     """Compare `runs`, two at least, with the first, on the pictures (the same bytes and label) that all have scored.
+
+    Args:
+        runs: finished runs.
+        names: of the runs, all different; None: those of their folders.
 
     Raises:
         RunError: a run has folds that have not ended.
@@ -117,11 +159,12 @@ def compare_runs(runs: Sequence[Run]) -> Comparison:
     hits = [(shared[f"predicted_{number}"] == shared["label"]).to_numpy() for number in range(len(runs))]
     return Comparison(
         list(runs),
-        _names(runs),
+        list(names or _names(runs)),
         shared,
         [share_interval(hit, groups) for hit in hits],
         [paired_difference(hits[0], hit, groups) for hit in hits[1:]],
         [table.height - shared.height for table in tables],
+        groups,
     )
 
 

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bestiary.atomic import write_text
 from bestiary.data.audit import KINDS, recognise
+from bestiary.data.audit.recognition import Recognition
 from bestiary.data.fact_cache import FactCache, cache_folder
 from bestiary.data.folds import join_groups
 from bestiary.data.listing import list_labelled
@@ -108,25 +109,10 @@ def evaluate_folder(run: Run, ensemble: Ensemble, pictures: Path, out: Path | No
     Raises:
         DataError: no labelled picture is there, or none is left that the run has not seen and has a class for.
     """
-    listing, cache = list_labelled(pictures), FactCache(cache_folder())
-    with display.counter("Reading pictures") as tick:
-        read = read_listed(listing, tick, cache)
-    found = recognise(read.table, run.read_table("manifest.parquet"), run.root, cache, display)
-    known = set(ensemble.classes_.tolist())
-    table = found.table.with_columns(
-        *((pl.col("kind") == kind).fill_null(False).alias(kind) for kind in KINDS),
-        (~pl.col("label").is_in(list(known))).alias("unknown_class"),
-    )
-    fresh = table.filter(~pl.any_horizontal(*KINDS, "unknown_class"))
-    left_out = {key: int(table[key].sum()) for key in (*KINDS, "unknown_class")}
-    left_out["unreadable"] = read.quarantine.height
-    if fresh.is_empty():
-        reasons = ", ".join(
-            f"{left_out[key]} {words.split(': ')[1]}" for key, words in _LEFT_OUT.items() if left_out[key]
-        )
-        raise DataError(f"{pictures}: no picture is left to score ({reasons}); for trained pictures see bestiary show")
-    logits, readable = _member_logits(ensemble, listing.root, fresh, display)
-    fresh = fresh.filter(pl.Series(readable))
+    new = unseen_pictures(run, ensemble.classes_.tolist(), pictures, display)
+    found, left_out = new.found, new.left_out
+    logits, readable = member_logits(ensemble, new.root, new.table, display)
+    fresh = new.table.filter(pl.Series(readable))
     left_out["unreadable"] += int((~readable).sum())
     number = {name: index for index, name in enumerate(ensemble.classes_.tolist())}
     labels = np.array([number[label] for label in fresh["label"]], np.int64)
@@ -141,6 +127,48 @@ def evaluate_folder(run: Run, ensemble: Ensemble, pictures: Path, out: Path | No
     if out is not None:
         write_text(out, json.dumps(scores, indent=2) + "\n")
     return Evaluation(scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Labelled pictures that a run may be scored by.
+
+    Attributes:
+        root: folder that the paths start from.
+        table: columns as of a manifest, one picture at least; none is the run's or a copy of one, all have a class.
+        found: what was recognised.
+        left_out: why others were left out, counted.
+    """
+
+    root: Path
+    table: pl.DataFrame
+    found: Recognition
+    left_out: dict[str, int]
+
+
+def unseen_pictures(run: Run, classes: list[str], pictures: Path, display: Display) -> Unseen:
+    """The labelled pictures at `pictures` that are new to `run`, which knows `classes`.
+
+    Raises:
+        DataError: no labelled picture is there, or none is left that the run has not seen and has a class for.
+    """
+    listing, cache = list_labelled(pictures), FactCache(cache_folder())
+    with display.counter("Reading pictures") as tick:
+        read = read_listed(listing, tick, cache)
+    found = recognise(read.table, run.read_table("manifest.parquet"), run.root, cache, display)
+    table = found.table.with_columns(
+        *((pl.col("kind") == kind).fill_null(False).alias(kind) for kind in KINDS),
+        (~pl.col("label").is_in(classes)).alias("unknown_class"),
+    )
+    fresh = table.filter(~pl.any_horizontal(*KINDS, "unknown_class"))
+    left_out = {key: int(table[key].sum()) for key in (*KINDS, "unknown_class")}
+    left_out["unreadable"] = read.quarantine.height
+    if fresh.is_empty():
+        reasons = ", ".join(
+            f"{left_out[key]} {words.split(': ')[1]}" for key, words in _LEFT_OUT.items() if left_out[key]
+        )
+        raise DataError(f"{pictures}: no picture is left to score ({reasons}); for trained pictures see bestiary show")
+    return Unseen(listing.root, fresh, found, left_out)
 
 
 def _caution(ensemble: Ensemble, logits: Logits, labels: Labels, groups: Labels) -> dict[str, Any] | None:
@@ -168,7 +196,7 @@ def _estimate(
     return {"value": estimate.value, "low": low, "high": high, "holds": bool(low <= hits.mean() <= high)}
 
 
-def _member_logits(
+def member_logits(
     ensemble: Ensemble, root: Path, table: pl.DataFrame, display: Display
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.bool_]]]:
     """Logits (members, readable pictures, classes), and which pictures are readable."""

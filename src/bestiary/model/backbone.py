@@ -6,6 +6,7 @@ by the libraries' own code from the places where those look. Knows nothing of pi
 
 import difflib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +70,33 @@ def build_backbone(name: str, classes: int, weights: str = "default") -> Backbon
     load_weights_file(backbone.network, file, backbone.head)
     return Backbone(
         backbone.network, backbone.head, backbone.mean, backbone.std, backbone.interpolation, f"file {file.name}"
+    )
+
+
+def weights_are_here(name: str) -> bool:
+    """Whether the default weights of the backbone `name` can be had without a connection; nothing is fetched or built.
+
+    Raises:
+        WeightsError: the name is unknown.
+    """
+    with torch.device("meta"):  # an unknown name is told; takes no memory
+        build_backbone(name, 2, "none")
+    library, _, architecture = name.partition("/")
+    if library == "offline":
+        with suppress(WeightsError):
+            return offline.weights_file(architecture).is_file()
+        return False
+    if library == "torchvision":
+        from torchvision import models
+
+        entry = models.get_model_weights(architecture).DEFAULT
+        return Path(torch.hub.get_dir(), "checkpoints", Path(entry.url).name).is_file()
+    import timm
+    from huggingface_hub import try_to_load_from_cache
+
+    config = timm.get_pretrained_cfg(architecture)
+    return bool(config and config.hf_hub_id) and isinstance(
+        try_to_load_from_cache(config.hf_hub_id, "model.safetensors"), str
     )
 
 

@@ -100,15 +100,6 @@ def build_network(
     return Built(by_torch, torch_name, reason)
 
 
-def mirrored(run: Network) -> Network:
-    """The average of a network's outputs for views and for their mirror images."""
-
-    def both(views: torch.Tensor) -> NDArray[np.float32]:
-        return (run(views) + run(views.flip(2))) / np.float32(2)
-
-    return both
-
-
 def kept_graph(weights: Path, size: int) -> Path:
     """Where the graph of the member in the file `weights` is kept, for views of `size` pixels.
 

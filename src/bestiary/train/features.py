@@ -42,7 +42,7 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
     classifier = build_classifier(model.backbone, 1, model.weights, model.normalise, model.root)
     precision = resolve_precision(recipe.train.precision, device)
     view = EvalView.of(recipe.view, classifier.interpolation)
-    key = [network_digest(classifier), asdict(view), recipe.predict.mirror, precision, device.type, model.root]
+    key = [network_digest(classifier), asdict(view), recipe.predict.views, precision, device.type, model.root]
     kept = _FeatureCache(hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32])
     known = kept.read(set(data.digests))
     rows = np.array([row for row, digest in enumerate(data.digests) if digest not in known], np.int64)

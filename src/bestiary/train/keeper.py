@@ -20,20 +20,20 @@ from bestiary.train.session import Session
 
 MOST = 0.01  # of the time may go into states; where a disk is slow they are kept less often
 LOOK = 32  # steps between looks at the loss on a GPU, which each look waits for
-UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
+UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
-def seconds_of(text: str) -> float:
-    """Seconds of a duration such as ``90s``, ``5min`` or ``2h``; infinite for ``never``.
+def seconds_of(text: str, option: str = "--checkpoint-every") -> float:
+    """Seconds of a duration such as ``50ms``, ``90s``, ``5min`` or ``2h``; infinite for ``never``. `option` is named.
 
     Raises:
         ArgumentError: it is none of these.
     """
     if text.strip() == "never":
         return float("inf")
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*(s|min|h)", text.strip())
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*(ms|s|min|h)", text.strip())
     if found is None or not float(found[1]):
-        raise ArgumentError(f"--checkpoint-every {text}: is not a duration; give 90s, 5min, 2h or never")
+        raise ArgumentError(f"{option} {text}: is not a duration; give 90s, 5min, 2h or never")
     return float(found[1]) * UNITS[found[2]]
 
 

@@ -4,6 +4,7 @@ Knows nothing of optimisers or epochs.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from bestiary.data.loader import Rows, loader_threads, stream_views
 from bestiary.data.views import EvalView
 from bestiary.model import Classifier
 from bestiary.model.arithmetic import Precision
-from bestiary.model.engine import Engine, Output, build_network, mirrored
+from bestiary.model.engine import Engine, Output, build_network
+from bestiary.model.test_time import averaged, side_for
 from bestiary.train.task import TrainingSet
 
 # Views from which on building a faster engine's graph (2 to 3 seconds) is won back.
@@ -36,7 +38,7 @@ def predict_rows(
     """Outputs (rows, outputs) for the evaluation views of `rows`.
 
     Args:
-        data: whose recipe says what the views are and whether mirror images are averaged in.
+        data: whose recipe says what the views are and how many of each picture are averaged.
         classifier: in eval mode, on `device`.
         rows: of the training set.
         device: where to compute.
@@ -46,12 +48,13 @@ def predict_rows(
         kept: tells where an engine's graph is kept, if it is to be.
         tick: told (done, of) after each batch.
     """
-    recipe, mirror = data.recipe, data.recipe.predict.mirror
+    recipe, number = data.recipe, data.recipe.predict.views
     view = EvalView.of(recipe.view, classifier.interpolation)
-    engine: Engine = "auto" if len(rows) * (1 + mirror) >= WORTH_A_GRAPH else "torch"
+    engine: Engine = "auto" if len(rows) * number >= WORTH_A_GRAPH else "torch"
     classifier.eval()
     built = build_network(classifier, view.size, device, precision, engine=engine, output=output, kept=kept)
-    run = mirrored(built.run) if mirror else built.run
+    run = averaged(built.run, number)
     batch_size = max(1, recipe.train.batch_size // parts)
-    views = stream_views(rows, batch_size, data.eval_view_of(view), loader_threads(device.type), tick)
+    seen = replace(view, size=side_for(view.size, number))
+    views = stream_views(rows, batch_size, data.eval_view_of(seen), loader_threads(device.type), tick)
     return np.concatenate([run(batch) for batch in views])

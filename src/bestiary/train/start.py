@@ -11,10 +11,11 @@ from pathlib import Path
 from bestiary.data.listing import root_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError
-from bestiary.model import build_backbone
+from bestiary.model import build_classifier
 from bestiary.recipe import Recipe, load_recipe
 from bestiary.run import Run
 from bestiary.train.crossval import begin_run
+from bestiary.train.session import freeze
 
 DEFAULT_RECIPE = "fast"
 
@@ -45,12 +46,12 @@ def begin_or_resume(
         if fixes is not None:
             raise ArgumentError(f"--fixes {fixes}: {path} has its labels already (fixes.csv); choose a new folder")
         _check_resumable(run, recipe, overrides, fold, resume, fold_file)
-        _check_root(run, data)
+        check_root(run, data)
     else:
         if path.exists() and not run.is_vacant:
             raise RunError(f"{path}: is not empty and not a run; choose a new folder")
         asked = load_recipe(recipe or DEFAULT_RECIPE, overrides)
-        _check_means(asked)
+        check_means(asked)
         if fold_file is None:
             _check_numbers(fold, range(asked.folds.n))
         begin_run(data, run, asked, fold_file, display, fixes)
@@ -66,7 +67,7 @@ def command_to_go_on(data: Path, path: Path, fold: Sequence[int]) -> str:
     return shlex.join(["bestiary", "train", str(data), str(path), *some, "--resume"])
 
 
-def _check_root(run: Run, data: Path) -> None:
+def check_root(run: Run, data: Path) -> None:
     """A run, which may be a stranger's, reads pictures from no other folder than the one that the user names."""
     root = root_of(data, run.recipe.data.root)
     if root != run.root:
@@ -85,9 +86,14 @@ def _split_folds(folds: str | int | None, overrides: Sequence[str]) -> tuple[Pat
     return file, overrides
 
 
-def _check_means(recipe: Recipe) -> None:
-    """Fail now, not after the pictures are read, where the network, its weights or a tracker are not to be had."""
-    build_backbone(recipe.model.backbone, 2, recipe.model.weights)
+def check_means(recipe: Recipe) -> None:
+    """Fail now, not after the pictures are read, where the network, its weights or a tracker are not to be had.
+
+    Raises:
+        WeightsError: the backbone or its weights are not to be had.
+        RecipeError: the backbone has fewer stages than are to be frozen, or a tracker is not installed.
+    """
+    freeze(build_classifier(recipe.model.backbone, 2, recipe.model.weights), recipe.model)
     for tracker in recipe.track.to:
         if importlib.util.find_spec(tracker) is None:
             raise RecipeError(f"track.to = {tracker!r}: is not installed; pip install {tracker}, or leave it out")

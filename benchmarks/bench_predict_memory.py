@@ -1,0 +1,68 @@
+"""Claim: the peak memory of `bestiary predict` does not grow with the number of pictures.
+
+    python benchmarks/bench_predict_memory.py [--pictures 2000] [--pairs 1]
+
+A run of two folds is trained on drawn beasts for an epoch; folders that differ ten times in size are made of hard links
+to the same pictures and predicted, each in a process of its own, to CSV and to Parquet. Peak resident memory is the
+operating system's (`ru_maxrss` of the process).
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import bestiary
+from bestiary.data.beasts import draw_sample
+
+CODE = (
+    "import sys, resource; from bestiary.cli import main; status = main(sys.argv[1:]); "
+    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
+)
+
+
+def link(pictures: list[Path], folder: Path, count: int) -> None:
+    """So many hard links to `pictures`, a thousand in a folder."""
+    for number in range(count):
+        goal = folder / f"{number // 1000:04d}" / f"{number:08d}.jpg"
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        os.link(pictures[number % len(pictures)], goal)
+
+
+def peak_megabytes(run: Path, pictures: Path, out: Path) -> float:
+    """Peak resident memory of predicting a folder, in MB."""
+    command = [sys.executable, "-c", CODE, "predict", str(run), str(pictures), "--out", str(out), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return int(done.stdout.splitlines()[-1]) * unit / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--pairs", type=int, default=1)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        draw_sample(place / "beasts", species=5, per_species=20, size=96)
+        overrides = ["view.size=96", "train.epochs=1", "folds.n=2"]
+        bestiary.train(place / "beasts", place / "run", recipe="fast", overrides=overrides, quiet=True)
+        pictures = sorted((place / "beasts").rglob("*.jpg"))
+        counts = {"small": asked.pictures, "large": 10 * asked.pictures}
+        for name, count in counts.items():
+            link(pictures, place / name, count)
+        for kind in ("csv", "parquet"):
+            ratios = []
+            for _ in range(asked.pairs):
+                small, large = (peak_megabytes(place / "run", place / name, place / f"p.{kind}") for name in counts)
+                ratios.append(large / small)
+                print(f"{kind}: {counts['small']:,} pictures {small:.0f} MB, {counts['large']:,} {large:.0f} MB")
+            spread = f"{min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)}"
+            print(f"{kind}: ratio, median {statistics.median(ratios):.3f}, {spread}")
+
+
+if __name__ == "__main__":
+    main()

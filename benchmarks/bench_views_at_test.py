@@ -1,0 +1,134 @@
+"""Claim: what each choice of test-time views gains out of fold, and what it costs.
+
+    python benchmarks/bench_views_at_test.py DATA [--size 224] [--share 0.875] [--backbone offline/efficientnet_lite0]
+
+Frozen features of each view, bestiary's folds (no copy on two sides) for several seeds of the deal; for each fold a
+linear discriminant, as recipe `probe` fits it, of features averaged over the same views (averaging logits is the same,
+the head being linear). Crops are taken from the evaluation view and enlarged (`of view`); from an evaluation view that
+is larger by as much as they are smaller, so that they are slices of it, and the whole is shrunk (`of larger view`); and
+from the picture itself (`of picture`). The first two are functions of one view, so that the network's own graph can
+make them; the third costs a resizing for each crop. Differences are paired
+with the plain view's, over the seeds' folds of the same pictures. The cost is that of the network: passes a picture,
+and pictures/s of passes that were timed.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from bestiary.data.decode import Pixels, decode, read_picture
+from bestiary.data.folds import deal
+from bestiary.data.loader import loader_threads, stream_views
+from bestiary.data.views import EvalView, resize
+from bestiary.evaluate.compare import paired_difference
+from bestiary.model import build_classifier
+from bestiary.model.arithmetic import best_device, best_precision
+from bestiary.model.engine import build_network
+from frozen import FOLDS, cross_validate, read_data
+from paired import machine
+
+Features = NDArray[np.float32]
+SEEDS = range(3)  # of the deal
+CORNERS = ("top left", "top right", "bottom left", "bottom right")
+SOURCES = ("view", "larger view", "picture")
+BOTH = ("whole", "whole m")
+
+
+def choices() -> dict[str, tuple[str, ...]]:
+    """Name -> the views whose features are averaged; each may be followed by " m", its mirror image."""
+    found: dict[str, tuple[str, ...]] = {"plain": BOTH[:1], "plain, mirror": BOTH}
+    for source in SOURCES:
+        whole = "whole of larger view" if source == "larger view" else "whole"
+        a, b, c, d = (f"{corner} of {source}" for corner in CORNERS)
+        found |= {
+            f"centre and corners of {source}": (f"centre of {source}", a, b, c, d),
+            f"whole and corners of {source}": (whole, a, b, c, d),
+            f"whole and corners of {source}, two mirrored": (whole, a, f"{b} m", f"{c} m", d),
+        }
+    return found
+
+
+def cut(pixels: Pixels, place: str, share: float, size: int) -> Pixels:
+    """The crop of `share` of both sides at a corner or the centre, made `size` x `size`."""
+    height, width = pixels.shape[:2]
+    tall, wide = round(height * share), round(width * share)
+    top = 0 if place.startswith("top") else height - tall if place.startswith("bottom") else (height - tall) // 2
+    left = 0 if place.endswith("left") else width - wide if place.endswith("right") else (width - wide) // 2
+    return resize(np.ascontiguousarray(pixels[top : top + tall, left : left + wide]), size, size)
+
+
+def shrunk(view: Pixels, size: int) -> Pixels:
+    """A view made `size` x `size` by interpolation alone."""
+    batch = torch.from_numpy(view).permute(2, 0, 1)[None].float()
+    small = functional.interpolate(batch, (size, size), mode="bilinear")
+    return small.round().to(torch.uint8)[0].permute(1, 2, 0).numpy()
+
+
+def views_of(size: int, share: float) -> dict[str, Callable[[Pixels], Pixels]]:
+    """Name -> the function from a picture to that view of it."""
+    whole, larger = EvalView(size), EvalView(round(size / share))
+    made: dict[str, Callable[[Pixels], Pixels]] = {"whole": whole}
+    made["whole of larger view"] = lambda p: shrunk(larger(p), size)
+    for place in ("centre", *CORNERS):
+        made[f"{place} of view"] = lambda p, at=place: cut(whole(p), at, share, size)
+        made[f"{place} of picture"] = lambda p, at=place: cut(p, at, share, size)
+        made[f"{place} of larger view"] = lambda p, at=place: cut(larger(p), at, size / larger.size, size)
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--share", type=float, default=0.875, help="of both sides that a crop keeps")
+    parser.add_argument("--backbone", default="offline/efficientnet_lite0")
+    asked = parser.parse_args()
+    data, groups = read_data(asked.data)
+    device, classes = best_device(), len(data.classes)
+    classifier = build_classifier(asked.backbone, classes).to(device, memory_format=torch.channels_last).eval()
+    run = build_network(classifier, asked.size, device, best_precision(device), output="features").run
+    print(machine())
+    print(f"{len(data.paths):,} pictures of {classes} classes")
+    print(f"{asked.backbone} at {asked.size} pixels, crops of {asked.share}")
+
+    features: dict[str, Features] = {}
+    passes, seconds = 0, 0.0
+    needed = {name for used in choices().values() for name in used}
+    for name, view in views_of(asked.size, asked.share).items():
+        parts: dict[str, list[Features]] = {m: [] for m in ("", " m") if f"{name}{m}" in needed}
+
+        def view_of(row: int, view: Callable[[Pixels], Pixels] = view) -> Pixels:
+            return view(decode(read_picture(data.root / data.paths[row]), min_side=2 * asked.size))
+
+        for batch in stream_views(np.arange(len(data.paths)), 32, view_of, loader_threads(device.type)):
+            for m, part in parts.items():
+                started = time.perf_counter()
+                part.append(run(batch.flip(2) if m else batch))
+                seconds, passes = seconds + time.perf_counter() - started, passes + len(batch)
+        features |= {f"{name}{m}": np.concatenate(part) for m, part in parts.items()}
+    print(f"{passes / seconds:,.0f} passes/s of the network alone")
+
+    folds = [deal(pl.Series(data.paths), pl.Series(data.labels), groups, FOLDS, seed) for seed in SEEDS]
+    base: list[NDArray[np.bool_]] = []
+    for name, used in choices().items():
+        x = np.mean([features[view] for view in used], axis=0)
+        hits = [cross_validate(x, data.labels, of, x[:0], classes)[0].argmax(axis=1) == data.labels for of in folds]
+        base = base or hits
+        change = [paired_difference(a, b, groups) for a, b in zip(base, hits, strict=True)]
+        means = [float(h.mean()) for h in hits]
+        print(
+            f"{np.mean(means):.4f} ({min(means):.4f} to {max(means):.4f})"
+            f"  {np.mean([c.value for c in change]):+.4f} [{np.mean([c.low for c in change]):+.4f}, "
+            f"{np.mean([c.high for c in change]):+.4f}]  {len(used):2} passes  {name}"
+        )
+
+
+if __name__ == "__main__":
+    main()

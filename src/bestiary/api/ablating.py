@@ -1,0 +1,115 @@
+"""The verb that shows what each part of a recipe does: ablate."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from bestiary.api.arguments import Many, Place
+
+if TYPE_CHECKING:
+    from bestiary.report.ablation_page import Ablation
+else:  # the command line reads the annotations; what the verbs return is none of its business
+    Ablation = Any
+
+
+def ablate(
+    data: Place,
+    run: Place,
+    /,
+    *,
+    over: Annotated[Sequence[str], Many],
+    recipe: Place | None = None,
+    overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    seeds: str = "0",
+    on: Place | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+) -> "Ablation":
+    """Train variants of a recipe on the same pictures, folds and seeds, and say what each part of it does.
+
+    Each variant differs from the base recipe in one value: not a grid, so that
+    every row shows one part, and costs grow with the number of values.
+
+    bestiary ablate DATA RUN --over optimiser.lr=1e-5,1e-4 mix.probability=0
+
+    What a report on backbones, tricks and ensemble rules needs:
+
+    bestiary ablate DATA RUN --over model.backbone=torchvision/resnet50,timm/resnest50d
+
+    bestiary ablate DATA RUN --over mix.probability=0 loss.kind=focal view.augment=trivialaugment
+
+    bestiary ablate DATA RUN --over predict.average=probabilities,vote --on NEW
+
+    Members are averaged in another way without being trained again; out of fold
+    each picture has one member, so that such rules need pictures that are new.
+
+    Parameters
+    ----------
+    data
+        Folder of class folders, or a table, as for train.
+    run
+        Folder for the runs (one for each variant and seed), ablation.csv, ablation.md and a page that compares them.
+    over
+        Options to vary, each as section.key=value,value. A value that holds commas stands in brackets or quotes:
+        view.scale=[0.2,1.0],[0.6,1.0]
+    recipe
+        Of the base: paper, fast, probe, or the path of a TOML file. Default: fast.
+    overrides
+        Options of the base as section.key=value; see bestiary train --help.
+    seeds
+        Seeds of training, such as 0,1,2: every variant is trained with each. With one, the intervals do not know how
+        much two trainings of the same recipe differ.
+    on
+        Labelled pictures that are new (folder of class folders, or a table) to judge the ensembles by, too.
+    resume
+        Go on: what is trained stays, and values and seeds may be added.
+    quiet
+        Show no progress.
+    """
+    from bestiary.display import Display
+    from bestiary.errors import ArgumentError
+    from bestiary.evaluate.ablation import judge_held_out, judge_out_of_fold
+    from bestiary.report.ablation_page import write_ablation
+    from bestiary.train.interrupts import Interrupts
+    from bestiary.train.keeper import Keeper, seconds_of
+    from bestiary.train.start import DEFAULT_RECIPE
+    from bestiary.train.variants import begin_variants, parse_seeds, plan_variants
+
+    place, display = Path(run), Display(quiet)
+    variants, numbers = plan_variants(recipe or DEFAULT_RECIPE, overrides, over), parse_seeds(seeds)
+    alike = [v.name for v in variants[1:] if v.folder in {o.folder for o in variants if o is not v}]
+    if alike and on is None:
+        raise ArgumentError(f"--over {alike[0]}: out of fold each picture has one member; give new pictures by --on")
+    with Interrupts() as interrupts:
+        try:
+            runs = begin_variants(Path(data), place, variants, numbers, resume, display)
+            train_variants(runs, Keeper(seconds_of("5min"), interrupts), display)
+        except KeyboardInterrupt:
+            display.notice("Interrupted. To go on: the same command with --resume")
+            raise
+    by_variant = {variant.name: list(runs[variant.name].values()) for variant in variants}
+    trained = {v.name: by_variant[v.name] for v in variants if v.name not in alike}
+    rows = judge_out_of_fold(trained) if len(trained) > 1 else []
+    if on is not None:
+        rules = {variant.name: variant.recipe.predict.average for variant in variants}
+        rows += judge_held_out(by_variant, rules, Path(on), display)
+    return write_ablation(rows, by_variant, place)
+
+
+def train_variants(runs: "dict[str, dict[int, Any]]", keeper: Any, display: Any) -> None:
+    """Train every run (variant -> seed -> run) that is not finished; a run of several variants once."""
+    from bestiary.ensemble import assemble
+    from bestiary.evaluate import calibrate_run, score_run
+    from bestiary.train.crossval import train_folds
+
+    apart = {run.path: run for of_variant in runs.values() for run in of_variant.values()}
+    for number, run in enumerate(apart.values(), 1):
+        if run.score_line is None:
+            display.line(f"\n{number} of {len(apart)}: {run.path}")
+            train_folds(run, run.folds, keeper, display)
+            assemble(run)
+            calibrate_run(run)
+            score_run(run)
+        display.line(f"{run.path}: {run.score_line}")

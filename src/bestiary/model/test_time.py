@@ -1,0 +1,60 @@
+"""Views -> the views of the same pictures whose outputs are averaged at test time.
+
+Crops and mirror images: Krizhevsky, Sutskever and Hinton 2012 (doi:10.1145/3065386). Which five was chosen by what they
+gain out of fold (benchmarks/bench_views_at_test.py): the whole and its four corners, the corners in the detail that the
+picture has, beat crops of what the network sees anyway. All are slices and one resizing of a single view, which is a
+little larger than what the network takes, so that a graph can make them too. Knows nothing of pictures on disk.
+"""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from bestiary.model.engine import Network
+
+Views = Literal[1, 2, 5]
+SHARE = 0.875  # of both sides that a corner keeps: 224 of 256 pixels
+
+
+def side_for(size: int, number: Views) -> int:
+    """Side in pixels of the view that `at_test_time` makes `number` views of `size` pixels from."""
+    return round(size / SHARE) if number == 5 else size
+
+
+def at_test_time(views: torch.Tensor, number: Views) -> list[torch.Tensor]:
+    """The `number` views of each picture.
+
+    Args:
+        views: uint8 (n, side, side, 3), with the side that `side_for` says.
+        number: 1 the view itself; 2 its mirror image too; 5 the whole, shrunk, and the four corners, of which top right
+            and bottom left are mirrored, so that either way of looking is there twice.
+
+    Returns:
+        `number` tensors uint8 (n, size, size, 3).
+    """
+    if number == 1:
+        return [views]
+    if number == 2:
+        return [views, views.flip(2)]
+    size = round(views.shape[1] * SHARE)
+    whole = functional.interpolate(views.permute(0, 3, 1, 2).float(), (size, size), mode="bilinear")
+    return [
+        whole.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous(),
+        views[:, :size, :size].contiguous(),
+        views[:, :size, -size:].flip(2),
+        views[:, -size:, :size].flip(2),
+        views[:, -size:, -size:].contiguous(),
+    ]
+
+
+def averaged(run: Network, number: Views) -> Network:
+    """The average of a network's outputs over `number` views of each picture."""
+
+    def mean(views: torch.Tensor) -> NDArray[np.float32]:
+        outputs = [run(view) for view in at_test_time(views, number)]
+        return sum(outputs[1:], outputs[0]) / np.float32(number)
+
+    return run if number == 1 else mean

@@ -1,0 +1,44 @@
+"""A training set -> what heads on the frozen network get right out of fold, without a run on disk."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bestiary.data.draws import generator
+from bestiary.data.folds import deal, join_groups
+from bestiary.data.manifest import GROUP_KEYS, Manifest
+from bestiary.display import Display
+from bestiary.recipe import Recipe
+from bestiary.train.features import frozen_features
+from bestiary.train.head import Moments, choose_shrinkage, discriminant
+from bestiary.train.task import TrainingSet
+
+
+def draw_part(manifest: Manifest, most: int, seed: int = 0) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """Rows of a manifest, `most` of those that can be scored or all, drawn at random, and the group of each."""
+    table = manifest.table.filter(~pl.col("conflict"))
+    if table.height > most:
+        rows = generator(seed, "part", table.height, most).permutation(table.height)[:most]
+        table = table[np.sort(rows)]
+    return table, join_groups(*(table[key] for key in GROUP_KEYS))
+
+
+def probe_hits(
+    recipe: Recipe, manifest: Manifest, table: pl.DataFrame, groups: NDArray[np.int64], display: Display
+) -> NDArray[np.bool_]:
+    """Whether a linear discriminant of the other folds' frozen features has each picture of `table` right (pictures,).
+
+    Raises:
+        WeightsError: the backbone or its weights are not to be had.
+    """
+    folds = deal(table["path"], table["label"], groups, recipe.folds.n, recipe.folds.seed)
+    dealt = table.select("path").with_columns(pl.Series("fold", folds))
+    data = TrainingSet.of(recipe, table, manifest.root, dealt)
+    features, classes = frozen_features(data, display), len(data.classes)
+    hits = np.zeros(len(data.labels), np.bool_)
+    for fold in range(recipe.folds.n):
+        train, held = data.rows(fold)
+        known = features[train], data.labels[train], classes
+        weights, biases = discriminant(Moments.of(*known), choose_shrinkage(*known)[0])
+        hits[held] = (features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held]
+    return hits
