@@ -11,7 +11,21 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bestiary.api import compare, demo, evaluate, labels, load, predict, probe, report, sample, scan, show, train
+    from bestiary.api import (
+        compare,
+        demo,
+        evaluate,
+        export,
+        labels,
+        load,
+        predict,
+        probe,
+        report,
+        sample,
+        scan,
+        show,
+        train,
+    )
     from bestiary.ensemble import Ensemble
     from bestiary.errors import BestiaryError
     from bestiary.recipe import Recipe, load_recipe
@@ -27,6 +41,7 @@ __all__ = [
     "compare",
     "demo",
     "evaluate",
+    "export",
     "labels",
     "load",
     "load_recipe",

@@ -23,6 +23,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.report,
     api.compare,
     api.show,
+    api.export,
     api.demo,
 )
 
