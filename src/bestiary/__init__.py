@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bestiary.api import (
         compare,
         demo,
+        distill,
         evaluate,
         export,
         labels,
@@ -40,6 +41,7 @@ __all__ = [
     "Run",
     "compare",
     "demo",
+    "distill",
     "evaluate",
     "export",
     "labels",

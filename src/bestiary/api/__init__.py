@@ -6,13 +6,14 @@ is imported when the verb runs.
 
 from bestiary.api.pictures import sample, scan
 from bestiary.api.reading import compare, labels, report, show
-from bestiary.api.shipping import export
+from bestiary.api.shipping import distill, export
 from bestiary.api.training import demo, probe, train
 from bestiary.api.using import evaluate, load, predict
 
 __all__ = [
     "compare",
     "demo",
+    "distill",
     "evaluate",
     "export",
     "labels",
