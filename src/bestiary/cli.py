@@ -25,6 +25,8 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.report,
     api.compare,
     api.show,
+    api.export,
+    api.distill,
     api.demo,
 )
 

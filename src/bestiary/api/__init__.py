@@ -8,6 +8,7 @@ from bestiary.api.ablating import ablate
 from bestiary.api.advising import advise
 from bestiary.api.pictures import sample, scan
 from bestiary.api.reading import compare, labels, report, show
+from bestiary.api.shipping import distill, export
 from bestiary.api.training import demo, probe, train
 from bestiary.api.using import evaluate, load, predict
 
@@ -16,7 +17,9 @@ __all__ = [
     "advise",
     "compare",
     "demo",
+    "distill",
     "evaluate",
+    "export",
     "labels",
     "load",
     "predict",

@@ -199,10 +199,15 @@ class Ensemble:
         rule = rule or self.average
         return self.calibration.probabilities(logits, rule) if self.calibration else average(logits, rule)
 
+    @property
+    def input_view(self) -> EvalView:
+        """What a picture becomes first: as large as the test-time views that are made of it ask for."""
+        return replace(self.view, size=side_for(self.view.size, self.views))
+
     def score(self, pictures: Sequence[Picture], tick: Callable[[int, int], None] | None = None) -> Iterator[Scored]:
         """The members' logits for each picture, batch by batch, in order; `tick` is told (done, of)."""
         reasons: dict[int, str] = {}
-        seen = replace(self.view, size=side_for(self.view.size, self.views))
+        seen = self.input_view
 
         def view_of(row: int) -> Pixels:
             try:
