@@ -104,9 +104,15 @@ def advise(
 
 
 def recipe_of(name: str, base: str, overrides: Sequence[str]) -> Any:
-    """The recipe `base` with the backbone and size of ``NAME`` or ``NAME@SIZE``."""
+    """The recipe `base` with the backbone and size of ``NAME`` or ``NAME@SIZE``, with its pretrained weights."""
+    from bestiary.model.classifier import count_stages
     from bestiary.recipe import load_recipe
 
     backbone, _, size = name.partition("@")
     sized = [f"view.size={size}", "view.eval_size=0"] if size else []
-    return load_recipe(base, [f'model.backbone="{backbone}"', "model.weights=default", *sized, *overrides])
+    own = load_recipe(base, overrides)
+    # As large a share of the stages is frozen as of the recipe's own backbone.
+    stages = {of: count_stages(of) for of in (own.model.backbone, backbone)}
+    frozen = min(round(own.model.freeze * stages[backbone] / stages[own.model.backbone]), stages[backbone] - 1)
+    chosen = [f'model.backbone="{backbone}"', "model.weights=default", f"model.freeze={frozen}"]
+    return load_recipe(base, [*overrides, *chosen, *sized])
