@@ -76,7 +76,7 @@ def test_what_is_advised_can_be_pasted(beasts: Path, tmp_path: Path, monkeypatch
     assert advice.exit_code == 0
     text = str(advice)
     assert max(map(len, text.splitlines())) <= 80 + len(str(beasts))
-    assert len(re.findall(r"unknown +no weights here", text)) == 1
+    assert len(re.findall(r"unknown +no weights", text)) == 1
     command = shlex.split(text[text.index("bestiary train") :].replace("\\\n", ""))
     assert command[:4] == ["bestiary", "train", str(beasts), "RUN"]
     asked = load_recipe(command[5], command[7:])

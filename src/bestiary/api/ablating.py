@@ -36,9 +36,11 @@ def ablate(
 
     What a report on backbones, tricks and ensemble rules needs:
 
-    bestiary ablate DATA RUN --over model.backbone=torchvision/resnet50,timm/resnest50d
+    bestiary ablate DATA RUN --recipe paper --set model.weights=default
+    --over model.backbone=torchvision/resnet152,timm/resnest200e
 
-    bestiary ablate DATA RUN --over mix.probability=0 loss.kind=focal view.augment=trivialaugment
+    bestiary ablate DATA RUN --recipe paper
+    --over mix.probability=0 loss.kind=focal model.normalise=true
 
     bestiary ablate DATA RUN --over predict.average=probabilities,vote --on NEW
 

@@ -76,9 +76,10 @@ def advise(
     from bestiary.model.backbone import weights_are_here
     from bestiary.train.keeper import seconds_of
     from bestiary.train.probing import draw_part, probe_hits
-    from bestiary.train.speeds import measure_reading, measure_speed
+    from bestiary.train.speeds import busy_cores, measure_reading, measure_speed
     from bestiary.train.start import DEFAULT_RECIPE
 
+    busy = busy_cores()
     base, display, place = str(recipe or DEFAULT_RECIPE), Display(quiet), Path(data)
     within = seconds_of(budget, "--budget") if budget else None
     at_most = seconds_of(latency, "--latency") if latency else None
@@ -89,6 +90,8 @@ def advise(
     manifest = audit_pictures(listing, list_test(place, recipes[0].data.root), display).manifest
     table, groups = draw_part(manifest, JUDGED)
     files = [manifest.root / path for path in table["path"]]
+    if busy > 0.5:
+        display.notice(f"Other programs keep {busy:.1f} cores busy: times will look longer than they are")
     candidates = []
     for asked, at_hand in zip(recipes, here, strict=True):
         display.line(
@@ -104,9 +107,15 @@ def advise(
 
 
 def recipe_of(name: str, base: str, overrides: Sequence[str]) -> Any:
-    """The recipe `base` with the backbone and size of ``NAME`` or ``NAME@SIZE``."""
+    """The recipe `base` with the backbone and size of ``NAME`` or ``NAME@SIZE``, with its pretrained weights."""
+    from bestiary.model.classifier import count_stages
     from bestiary.recipe import load_recipe
 
     backbone, _, size = name.partition("@")
     sized = [f"view.size={size}", "view.eval_size=0"] if size else []
-    return load_recipe(base, [f'model.backbone="{backbone}"', "model.weights=default", *sized, *overrides])
+    own = load_recipe(base, overrides)
+    # As large a share of the stages is frozen as of the recipe's own backbone.
+    stages = {of: count_stages(of) for of in (own.model.backbone, backbone)}
+    frozen = min(round(own.model.freeze * stages[backbone] / stages[own.model.backbone]), stages[backbone] - 1)
+    chosen = [f'model.backbone="{backbone}"', "model.weights=default", f"model.freeze={frozen}"]
+    return load_recipe(base, [*overrides, *chosen, *sized])

@@ -85,7 +85,7 @@ class Advice:
 
     def __str__(self) -> str:
         table = Table(box=None, pad_edge=False, padding=(0, 1))
-        for name in ("backbone", "size", "accuracy", "95 % interval", "training", "one picture"):
+        for name in ("backbone", "size", "accuracy", "95 % interval", "training", "latency"):
             table.add_column(name, justify="left" if name == "backbone" else "right", overflow="fold")
         for candidate in self.candidates:
             table.add_row(*self._cells(candidate))
@@ -96,7 +96,7 @@ class Advice:
 
     def _cells(self, candidate: Candidate) -> tuple[str, ...]:
         recipe = candidate.recipe
-        accuracy, interval = "unknown", "no weights here"
+        accuracy, interval = "unknown", "no weights"
         if candidate.hits is not None:
             score = share_interval(candidate.hits, self.groups)
             accuracy, interval = f"{score.value:.4f}", f"{score.low:.3f} to {score.high:.3f}"
@@ -111,7 +111,7 @@ class Advice:
             f"Measured {judged}: out-of-fold accuracy of a linear head on the frozen network (bestiary probe), and on "
             "this machine a few training steps and predictions, on random pictures and weights.",
             f"Extrapolated from these: training, {recipe.folds.n} folds of {recipe.train.epochs} epochs by recipe "
-            f"{self.base}, {self.pictures:,} pictures; one picture, by {recipe.folds.n} members with "
+            f"{self.base}, {self.pictures:,} pictures; latency of one picture by {recipe.folds.n} members with "
             f"{recipe.predict.views} views each, reading it not included.",
             "Not known beforehand: what fine-tuning adds to the head's accuracy.",
         )
@@ -129,13 +129,14 @@ class Advice:
         within = f", within {' and '.join(bounds)}" if bounds else ""
         text = (
             f"Recommended{within}: {recipe.model.backbone} at {recipe.view.size} pixels, {recipe.train.epochs} epochs; "
-            f"about {clock(seconds)}, give or take a third."
+            f"expected to take {clock(seconds)}."
         )
         return [fill(text, 80, break_on_hyphens=False), "", *self._command(recipe)]
 
     def _command(self, recipe: Recipe) -> list[str]:
         options = [f"model.backbone={recipe.model.backbone}", f"view.size={recipe.view.size}"]
         options += [f"{key}={value}" for key, value in (("view.eval_size", recipe.view.eval_size),) if value]
+        options += [f"model.freeze={recipe.model.freeze}"]
         options += [f"train.epochs={recipe.train.epochs}", f"predict.views={recipe.predict.views}"]
         if recipe.folds.n != 5:
             options.append(f"folds.n={recipe.folds.n}")

@@ -93,6 +93,16 @@ def build_classifier(
     return Classifier(name, build_backbone(name, classes, weights), normalise, rooted)
 
 
+def count_stages(name: str) -> int:
+    """How many stages the backbone `name` has; takes no memory.
+
+    Raises:
+        WeightsError: the name is unknown.
+    """
+    with torch.device("meta"):
+        return len(build_classifier(name, 2, "none").stages())
+
+
 def save_member(classifier: Classifier, file: Path) -> None:
     """Write the classifier's tensors, mean and std included, as safetensors, with what is needed to build it again."""
     card = {

@@ -61,7 +61,11 @@ def table_of(rows: Sequence[Row], minutes: Mapping[str, float]) -> Table:
         middle = (
             ("", "", "")
             if change is None
-            else (f"{change.value:+.4f}", f"{change.low:+.4f} to {change.high:+.4f}", f"{change.p:.3f}")
+            else (
+                f"{change.value:+.4f}",
+                f"{change.low:+.4f} to {change.high:+.4f}",
+                f"{change.p:.3f}" if change.p >= 0.001 else "<0.001",
+            )
         )
         cells.append((*first, *middle, f"{minutes[row.variant]:.1f}"))
     return Table(HEAD, cells)

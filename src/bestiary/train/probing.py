@@ -35,10 +35,10 @@ def probe_hits(
     dealt = table.select("path").with_columns(pl.Series("fold", folds))
     data = TrainingSet.of(recipe, table, manifest.root, dealt)
     features, classes = frozen_features(data, display), len(data.classes)
-    hits = np.zeros(len(data.labels), np.bool_)
+    hits, adjustment = np.zeros(len(data.labels), np.bool_), min(1.0, recipe.loss.logit_adjustment)
     for fold in range(recipe.folds.n):
         train, held = data.rows(fold)
         known = features[train], data.labels[train], classes
-        weights, biases = discriminant(Moments.of(*known), choose_shrinkage(*known)[0])
+        weights, biases = discriminant(Moments.of(*known), choose_shrinkage(*known)[0], adjustment)
         hits[held] = (features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held]
     return hits

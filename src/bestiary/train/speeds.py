@@ -4,6 +4,7 @@ Training steps are those of `bestiary.train.trial`; prediction runs on the engin
 random but for the reading of real ones. Knows nothing of accuracies or advice.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -72,6 +73,11 @@ def measure_reading(pictures: list[Path], view: EvalView) -> float:
     ):
         pass
     return (time.perf_counter() - started) / len(chosen)
+
+
+def busy_cores() -> float:
+    """Cores that all programs have kept busy over the last minute; 0 where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
 def _median(work: Callable[[], object]) -> float:
