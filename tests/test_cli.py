@@ -30,6 +30,7 @@ FROZEN = {
     "report": "run out=None format=html no_saliency=False quiet=False",
     "compare": "run other more out=None",
     "show": "run",
+    "export": "run out format=onnx int8=False max_drop=0.01 prune=None quiet=False",
     "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",
 }
 
@@ -56,6 +57,7 @@ def test_public_names_are_frozen() -> None:
             "compare",
             "demo",
             "evaluate",
+            "export",
             "labels",
             "load",
             "load_recipe",

@@ -25,6 +25,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.report,
     api.compare,
     api.show,
+    api.export,
     api.demo,
 )
 

@@ -8,6 +8,7 @@ from bestiary.api.ablating import ablate
 from bestiary.api.advising import advise
 from bestiary.api.pictures import sample, scan
 from bestiary.api.reading import compare, labels, report, show
+from bestiary.api.shipping import export
 from bestiary.api.training import demo, probe, train
 from bestiary.api.using import evaluate, load, predict
 
@@ -17,6 +18,7 @@ __all__ = [
     "compare",
     "demo",
     "evaluate",
+    "export",
     "labels",
     "load",
     "predict",

@@ -164,7 +164,7 @@ def _convert(whole: nn.Module, size: int) -> Any:
 
 
 @cache
-def _core() -> Any:
+def openvino_core() -> Any:
     """OpenVINO's one core of this process, which lives as long as that.
 
     It gives the thread that loads it a stack for signal handlers, and takes it back only in the thread that unloads it:
@@ -177,7 +177,7 @@ def _core() -> Any:
 
 def _compile(graph: Any, precision: Precision) -> Network:
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
-    compiled = _core().compile_model(graph, "CPU", options)
+    compiled = openvino_core().compile_model(graph, "CPU", options)
 
     def run(views: torch.Tensor) -> NDArray[np.float32]:
         return np.array(compiled(views.numpy())[0], np.float32)

@@ -1,0 +1,343 @@
+"""An exported file against the network it was made of, opened as those who have no bestiary open it."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import polars as pl
+import pytest
+import torch
+from sklearn.metrics import log_loss
+
+from bestiary import api
+from bestiary.data.decode import decode, read_picture
+from bestiary.deploy import export as exporting
+from bestiary.deploy.agreement import accuracy_lost, compare_outputs
+from bestiary.deploy.export import build_graph
+from bestiary.deploy.formats import WRITERS, _tail, read_card
+from bestiary.deploy.graph import Outputs, run_graph
+from bestiary.deploy.prune import _p_equal
+from bestiary.ensemble import AVERAGES, Ensemble
+from bestiary.run import Run
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "predict_onnx.py"
+SUFFIXES = {"onnx": "onnx", "openvino": "xml", "torch": "pt2"}
+
+
+@pytest.fixture(scope="module")
+def ensemble(small: Run) -> Ensemble:
+    return Ensemble.load(small, device="cpu", engine="torch")
+
+
+@pytest.fixture(scope="module")
+def pictures(beasts: Path) -> list[Path]:
+    return sorted(beasts.rglob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def views(ensemble: Ensemble, pictures: list[Path]) -> np.ndarray:
+    return np.stack([ensemble.view(decode(read_picture(path), min_side=ensemble.view.min_side)) for path in pictures])
+
+
+@pytest.fixture(scope="module")
+def exported(small: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A file of each format."""
+    place = tmp_path_factory.mktemp("exported")
+    for format, suffix in SUFFIXES.items():
+        api.export(small.path, place / f"m.{suffix}", format=format, quiet=True)  # type: ignore[arg-type]
+    return {format: place / f"m.{suffix}" for format, suffix in SUFFIXES.items()}
+
+
+def by_onnxruntime(file: Path, views: np.ndarray) -> list[np.ndarray]:
+    return onnxruntime.InferenceSession(file).run(["probabilities", "energy", "logits"], {"pixels": views})
+
+
+def by_openvino(file: Path, views: np.ndarray) -> list[np.ndarray]:
+    found = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(views)
+    return [np.array(found[name]) for name in ("probabilities", "energy", "logits")]
+
+
+def by_torch(file: Path, views: np.ndarray) -> list[np.ndarray]:
+    return [output.detach().numpy() for output in torch.export.load(file).module()(torch.from_numpy(views))]
+
+
+READERS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "ONNX by ONNX Runtime": ("onnx", by_onnxruntime),
+    "ONNX by OpenVINO": ("onnx", by_openvino),
+    "OpenVINO's own": ("openvino", by_openvino),
+    "PyTorch's own": ("torch", by_torch),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_gives_what_the_network_gives(
+    reader: str,
+    small: Run,
+    ensemble: Ensemble,
+    exported: dict[str, Path],
+    views: np.ndarray,
+    pictures: list[Path],
+) -> None:
+    format, read = READERS[reader]
+    probabilities, energy, logits = read(exported[format], views)
+    expected = ensemble.predict_proba(pictures)
+    assert (probabilities.argmax(axis=1) == expected.argmax(axis=1)).all()
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    member_logits = np.concatenate([scored.logits for scored in ensemble.score(pictures)], axis=1)
+    np.testing.assert_allclose(logits, member_logits.transpose(1, 0, 2), atol=1e-4)
+    assert ensemble.known is not None
+    np.testing.assert_allclose(energy, ensemble.known.scores(member_logits)[0], atol=1e-4)
+    # the unknown are those that bestiary says are
+    unknown = energy > read_card(exported[format])["thresholds"]["unknown"]
+    assert unknown.tolist() == ensemble.known.is_unknown(member_logits).tolist()
+    for count in (1, 5):  # the batch axis is free
+        np.testing.assert_allclose(read(exported[format], views[:count])[0], probabilities[:count], atol=1e-5)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("rule", AVERAGES)
+def test_the_graph_averages_as_the_ensemble_does(
+    rule: Any, mirror: bool, small: Run, views: np.ndarray, pictures: list[Path]
+) -> None:
+    ensemble = Ensemble.load(small, device="cpu", engine="torch")
+    ensemble.average, ensemble.mirror = rule, mirror
+    found = run_graph(build_graph(ensemble, [0, 1, 2]), views)
+    single = [run_graph(build_graph(ensemble, [place]), views).logits[:, 0] for place in range(3)]
+    np.testing.assert_allclose(found.logits, np.stack(single, axis=1), atol=1e-5)
+    np.testing.assert_allclose(
+        found.probabilities, ensemble.probabilities(found.logits.transpose(1, 0, 2), rule), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("format", SUFFIXES)
+def test_a_file_knows_what_it_is(format: str, small: Run, ensemble: Ensemble, exported: dict[str, Path]) -> None:
+    card = read_card(exported[format])
+    assert card["classes"] == small.classes
+    assert card["members"] == [0, 1, 2]
+    assert (card["input"]["name"], card["input"]["size"], card["input"]["resize"]) == ("pixels", 32, "squash")
+    assert ensemble.calibration and ensemble.known
+    assert card["temperature"] == ensemble.calibration.temperature
+    assert {float(key): value for key, value in card["thresholds"]["sets"].items()} == ensemble.calibration.sets
+    assert {float(key): value for key, value in card["thresholds"]["sure"].items()} == ensemble.calibration.sure
+    limit = float(ensemble.known.limits[0])
+    assert card["thresholds"]["unknown"] == (limit if math.isfinite(limit) else None)
+    assert card["versions"]["torch"] == torch.__version__
+    agreed = card["agreement"]["float32"]
+    assert agreed["labels_equal"] == agreed["pictures"] == 27
+    assert agreed["probability_difference"] < 1e-4
+    # nothing of this machine is handed over
+    parts = [exported[format], exported[format].with_suffix(".bin")]
+    assert not any(str(Path.home().parent / "src").encode() in part.read_bytes() for part in parts if part.exists())
+    here = str(Path(__file__).parents[2]).encode()
+    assert not any(here in part.read_bytes() for part in parts if part.exists())
+
+
+def test_common_parts_of_members_are_kept_once(
+    beasts: Path, tmp_path: Path, exported: dict[str, Path], ensemble: Ensemble
+) -> None:
+    parts = [*ensemble.members[:1], *ensemble.members[:1]]
+    twice = replace_members(ensemble, parts)
+    graph = build_graph(twice, [0, 1])
+    model = WRITERS["onnx"].build(exporting.trace(graph, 32), 32)
+    once = WRITERS["onnx"].build(exporting.trace(build_graph(ensemble, [0]), 32), 32)
+    count = [sum(node.op_type == "Conv" for node in each.graph.node) for each in (model, once)]
+    assert count[0] == count[1] > 0
+
+
+def replace_members(ensemble: Ensemble, members: list[Any]) -> Ensemble:
+    """An ensemble of other members, calibrated alike."""
+    assert ensemble.known
+    known = replace(ensemble.known, scales=ensemble.known.scales[: len(members)])
+    return Ensemble(
+        members, ensemble.classes_.tolist(), ensemble.view, device="cpu", known=known, calibration=ensemble.calibration
+    )
+
+
+def test_the_example_needs_no_bestiary(
+    exported: dict[str, Path], ensemble: Ensemble, pictures: list[Path], small: Run, tmp_path: Path
+) -> None:
+    assert "import bestiary" not in EXAMPLE.read_text() and "from bestiary" not in EXAMPLE.read_text()
+    assert len([line for line in EXAMPLE.read_text().splitlines() if line.strip()]) <= 32
+    some = [str(path) for path in pictures[::3]]
+    command = [sys.executable, str(EXAMPLE), str(exported["onnx"]), *some]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    # Pillow shrinks a little otherwise than bestiary does, so that confidence differs in the third digit.
+    expected = ensemble.predict_proba(some)
+    assert [row[0] for row in rows] == some
+    clear = np.sort(expected, axis=1)[:, -1] - np.sort(expected, axis=1)[:, -2] > 0.05
+    found, labels = np.array([row[1] for row in rows]), ensemble.predict(some)
+    assert clear.any() and (found[clear] == labels[clear]).all()
+    np.testing.assert_allclose([float(row[2]) for row in rows], expected.max(axis=1), atol=0.03)
+    api.predict(small.path, Path(some[0]), out=tmp_path / "p.csv", quiet=True)
+    known = pl.read_csv(tmp_path / "p.csv").row(0, named=True)
+    said = "unknown" if known["unknown"] else "sure" if known["sure"] else known["set"]
+    assert sorted(rows[0][3].split("|")) == sorted(said.split("|"))
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_int8_is_judged_by_members_that_have_not_seen_the_picture(
+    format: Any, small: Run, beasts: Path, views: np.ndarray, pictures: list[Path], tmp_path: Path
+) -> None:
+    out = tmp_path / f"m.{SUFFIXES[format]}"
+    made = api.export(small.path, out, format=format, int8=True, max_drop=1.0, quiet=True)
+    read = {"onnx": by_onnxruntime, "openvino": by_openvino}[format]
+    found = made.card["int8"]
+    assert made.card == read_card(out)
+    assert (made.card["precision"], found["calibrated_on"], found["pictures"]) == ("int8", 13, 14)
+    # its own figure again, from the file and the run's tables
+    sample = exporting.sample_views(small, Ensemble.load(small, device="cpu").view, 800)
+    table, logits = sample.table[13:], read(out, sample.views[13:])[2]
+    right = [
+        small.classes[logits[row, fold].argmax()] == label
+        for row, (fold, label) in enumerate(table.select("fold", "label").iter_rows())
+    ]
+    assert found["accuracy_int8"] == pytest.approx(np.mean(right))
+    if format == "onnx":
+        kinds = [node.op_type for node in onnx.load(out).graph.node]
+        assert "QuantizeLinear" in kinds
+        after_last = kinds[len(kinds) - kinds[::-1].index("Gemm") :]
+        assert "QuantizeLinear" not in after_last  # averaging stays as it was
+
+
+def test_int8_that_loses_too_much_is_not_written(
+    small: Run, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wreck(model: Any, views: Any) -> Any:
+        """Turn every member's decisions round."""
+        heads = {node.input[1] for node in model.graph.node if node.op_type == "Gemm"}
+        for tensor in model.graph.initializer:
+            if tensor.name in heads:
+                tensor.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(tensor), tensor.name))
+        return model
+
+    monkeypatch.setitem(WRITERS, "onnx", replace(WRITERS["onnx"], quantise=wreck))
+    line = fails("export", small.path, tmp_path / "m.onnx", "--int8", "--max-drop", "0.05", "--quiet")
+    assert "accuracy falls by" in line and "--max-drop 0.05" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_disagrees_is_not_kept(
+    small: Run, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(file: Path, precision: str) -> Any:
+        run = WRITERS["openvino"].open(file, "float32")
+        return lambda views: run(views)._replace(probabilities=run(views).probabilities + 2e-4)
+
+    monkeypatch.setitem(exporting.WRITERS, "onnx", replace(WRITERS["onnx"], open=wrong))
+    assert "from the network's" in fails("export", small.path, tmp_path / "m.onnx", "--quiet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_accuracy_lost_counts_only_the_member_that_held_a_picture_out() -> None:
+    logits = np.zeros((4, 2, 3), np.float32)  # pictures, members, classes
+    logits[:, 0, 0] = logits[:, 1, 1] = 5.0  # member 0 says a, member 1 says b, always
+    changed = logits.copy()
+    changed[3, 1] = (0, 0, 9)  # of fold 1, where member 1 was right and now says c
+    changed[0, 1] = (0, 0, 9)  # of fold 0: member 1 has seen it, and is not asked
+    tables = [Outputs(each.mean(axis=1), each.max(axis=(1, 2)), each) for each in (logits, changed)]
+    alone = pl.Series([None] * 4, dtype=pl.String)
+    table = pl.DataFrame({"label": ["a", "b", "c", "b"], "fold": [3, 3, 7, 7], "group": alone, "copies": alone})
+    table = table.with_columns(pl.Series("digest", list("wxyz")))
+    found = accuracy_lost(*tables, table, [3, 7], ["a", "b", "c"])
+    assert (found["accuracy_float32"], found["accuracy_int8"]) == (0.5, 0.25)
+    assert (found["difference"]["wins"], found["difference"]["losses"]) == (0, 1)
+    assert compare_outputs(*tables)["labels_equal"] == 2
+
+
+def test_prune_keeps_the_members_with_the_least_log_loss(
+    small: Run, ensemble: Ensemble, views: np.ndarray, tmp_path: Path
+) -> None:
+    made = api.export(small.path, tmp_path / "m.pt2", format="torch", prune=2, quiet=True)
+    choice = made.choice
+    assert choice is not None and ensemble.calibration is not None
+    for fold in range(3):
+        held = pl.read_parquet(small.fold(fold).oof)
+        logits = held["logits"].to_numpy() / ensemble.calibration.temperature
+        expected = log_loss(held["label"], torch.from_numpy(logits).softmax(dim=1).numpy(), labels=small.classes)
+        assert choice.losses[fold] == pytest.approx(expected, rel=1e-4)
+    assert choice.kept == sorted(sorted(choice.losses, key=choice.losses.__getitem__)[:2])
+    assert made.card["members"] == choice.kept == read_card(tmp_path / "m.pt2")["prune"]["kept"]
+    np.testing.assert_allclose(
+        by_torch(tmp_path / "m.pt2", views)[0],
+        run_graph(build_graph(ensemble, choice.kept), views).probabilities,
+        atol=1e-6,
+    )
+    assert choice.after.value < choice.before.value or choice.before.value == 1
+
+
+def test_members_are_told_apart_only_where_they_differ_by_more_than_chance() -> None:
+    rng = np.random.default_rng(0)
+    same = [_p_equal(rng.normal(1.0, 0.1, 5).tolist(), [0.1] * 5) for _ in range(400)]
+    assert 0.02 < np.mean(np.array(same) < 0.05) < 0.09
+    assert _p_equal([1.0, 1.0, 1.0, 1.0, 1.6], [0.1] * 5) < 1e-3
+
+
+def test_what_follows_the_last_layer_is_the_tail() -> None:
+    nodes = [
+        ("input", "Parameter", [], ["x"]),
+        ("first", "Conv", ["x"], ["a"]),
+        ("pool", "ReduceMean", ["a"], ["b"]),
+        ("head", "Gemm", ["b"], ["c"]),
+        ("mean", "ReduceMean", ["c"], ["d"]),
+        ("softmax", "Softmax", ["d"], ["e"]),
+    ]
+    assert _tail(nodes) == ["softmax", "mean"]
+
+
+def test_pictures_that_are_gone_are_said_so(
+    beasts: Path, small: Run, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    run = shutil.copytree(small.path, tmp_path / "run")
+    table = pl.read_parquet(run / "manifest.parquet")
+    table.write_parquet(run / "manifest.parquet", metadata={"root": str(tmp_path / "gone")})
+    (run / "SHA256SUMS").unlink()
+    made = api.export(run, tmp_path / "m.pt2", format="torch", quiet=True)
+    assert "drawn views" in str(made)
+    assert "can be read" in fails("export", run, tmp_path / "m.onnx", "--int8", "--quiet")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+WRONG = {
+    "a file that exists": (["{exists}"], "exists already"),
+    "weights that exist": (["{beside}", "--format", "openvino"], "exists already"),
+    "a name for another format": (["{new}.onnx", "--format", "openvino"], "must be named .xml"),
+    "a name without an ending": (["{new}"], "must be named .onnx"),
+    "a format that is none": (["{new}.onnx", "--format", "tflite"], "tflite"),
+    "int8 in PyTorch's format": (["{new}.pt2", "--format", "torch", "--int8"], "choose --format onnx or openvino"),
+    "a drop that is no share": (["{new}.onnx", "--int8", "--max-drop", "2"], "--max-drop 2"),
+    "no member": (["{new}.onnx", "--prune", "0"], "--prune 0"),
+    "all members": (["{new}.onnx", "--prune", "3"], "--prune 3"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_exports_get_one_line(case: str, small: Run, tmp_path: Path, fails: Callable[..., str]) -> None:
+    arguments, words = WRONG[case]
+    (tmp_path / "exists.onnx").write_text("mine")
+    (tmp_path / "beside.bin").write_text("mine")
+    places = {"new": tmp_path / "new", "exists": tmp_path / "exists.onnx", "beside": tmp_path / "beside.xml"}
+    assert words in fails("export", small.path, *[argument.format(**places) for argument in arguments])
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
+
+
+def test_a_run_that_is_not_finished(beasts: Path, small: Run, tmp_path: Path, fails: Callable[..., str]) -> None:
+    run = shutil.copytree(small.path, tmp_path / "run")
+    card = json.loads((run / "ensemble.json").read_text())
+    del card["calibration"]
+    card["members"] = card["members"][:2]
+    (run / "ensemble.json").write_text(json.dumps(card))
+    made = api.export(run, tmp_path / "m.pt2", format="torch", quiet=True)
+    assert (made.card["members"], made.card["thresholds"], made.card["temperature"]) == ([0, 1], None, 1.0)
+    assert "not all folds" in fails("export", run, tmp_path / "n.pt2", "--format", "torch", "--prune", "1")
+    assert "no such run" in fails("export", tmp_path / "none", tmp_path / "n.onnx")
