@@ -31,6 +31,7 @@ FROZEN = {
     "compare": "run other more out=None",
     "show": "run",
     "export": "run out format=onnx int8=False max_drop=0.01 prune=None quiet=False",
+    "distill": "run out overrides=() held=None hold_out=0.2 weight=0.5 resume=False checkpoint_every=5min quiet=False",
     "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",
 }
 
@@ -56,6 +57,7 @@ def test_public_names_are_frozen() -> None:
             "advise",
             "compare",
             "demo",
+            "distill",
             "evaluate",
             "export",
             "labels",

@@ -26,6 +26,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.compare,
     api.show,
     api.export,
+    api.distill,
     api.demo,
 )
 

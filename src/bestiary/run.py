@@ -4,6 +4,7 @@
 
     RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  warnings.csv  copies.csv
     RUN/fixes.csv    SHA256SUMS  arithmetic.json  ensemble.json  known.safetensors  metrics.json  labels/
+    RUN/targets.parquet  distill.json  (of a student)
     RUN/report.html  report.md  report.pdf  figures/
     RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  costs.csv
                      oof.parquet  tensorboard/
@@ -28,7 +29,15 @@ from bestiary.errors import DamagedError, RecipeError, RunError
 from bestiary.recipe import Recipe, load_recipe
 from bestiary.tables import TableError, foreign_table, guard, read_frame, read_note, unguard
 
-BEGUN = ("manifest.parquet", "folds.parquet", "quarantine.csv", "warnings.csv", "copies.csv", "fixes.csv")
+BEGUN = (
+    "manifest.parquet",
+    "folds.parquet",
+    "quarantine.csv",
+    "warnings.csv",
+    "copies.csv",
+    "fixes.csv",
+    "targets.parquet",
+)
 SUMS = "SHA256SUMS"
 TEXT = pl.String()
 TABLES: dict[str, dict[str, Any]] = {
@@ -38,6 +47,7 @@ TABLES: dict[str, dict[str, Any]] = {
         "conflict": pl.Boolean(),
     },
     "folds.parquet": {"path": TEXT, "fold": pl.Int64()},
+    "targets.parquet": {"path": TEXT},
 }
 OPTIONAL = (
     "group",
@@ -50,6 +60,7 @@ OPTIONAL = (
     "peak_memory_mb",
     "energy_wh",
 )
+NEVER_HELD = -1  # fold of the pictures that every member is trained on, of a student
 LEAVING = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"  # what a path below a folder never has
 FORMAT = 1  # of the run directory; raised when a reader of the former could misread it
 
@@ -64,6 +75,11 @@ class FoldFiles:
     def weights(self) -> Path:
         """The member: the best epoch's weights, or the last's where the recipe says so."""
         return self.folder / "weights.safetensors"
+
+    @property
+    def student(self) -> Path:
+        """A student's own weights, where the mean of its teachers' was better and is the member."""
+        return self.folder / "student.safetensors"
 
     @property
     def state(self) -> Path:
@@ -213,7 +229,7 @@ class Run:
     @property
     def folds(self) -> list[int]:
         """The numbers of the folds, once they are dealt."""
-        table = self.read_table("folds.parquet")
+        table = self.read_table("folds.parquet").filter(pl.col("fold") != NEVER_HELD)
         return sorted(table["fold"].unique().to_list())
 
     @property

@@ -8,7 +8,7 @@ from bestiary.api.ablating import ablate
 from bestiary.api.advising import advise
 from bestiary.api.pictures import sample, scan
 from bestiary.api.reading import compare, labels, report, show
-from bestiary.api.shipping import export
+from bestiary.api.shipping import distill, export
 from bestiary.api.training import demo, probe, train
 from bestiary.api.using import evaluate, load, predict
 
@@ -17,6 +17,7 @@ __all__ = [
     "advise",
     "compare",
     "demo",
+    "distill",
     "evaluate",
     "export",
     "labels",

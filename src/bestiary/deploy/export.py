@@ -23,6 +23,7 @@ from bestiary.deploy.views import BATCH, Sample, drawn_views, sample_views
 from bestiary.display import Display
 from bestiary.ensemble import Ensemble
 from bestiary.errors import ArgumentError, BestiaryError, DataError
+from bestiary.model import memory_format
 from bestiary.model.arithmetic import Precision, best_device, best_precision
 from bestiary.run import Run
 
@@ -115,7 +116,8 @@ def build_graph(ensemble: Ensemble, places: list[int]) -> EnsembleGraph:
     scales = [float(ensemble.known.scales[p]) if ensemble.known else 1.0 for p in places]
     temperature = ensemble.calibration.temperature if ensemble.calibration else 1.0
     members = [ensemble.members[place] for place in places]
-    return EnsembleGraph(members, ensemble.average, ensemble.mirror, temperature, scales).eval()
+    graph = EnsembleGraph(members, ensemble.average, ensemble.mirror, temperature, scales).eval()
+    return graph.to(memory_format=memory_format(False))  # files keep weights with the channels outermost
 
 
 def _check_asked(out: Path, format: Format, int8: bool, max_drop: float) -> None:

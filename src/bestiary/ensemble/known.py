@@ -46,16 +46,24 @@ class Known:
     limits: Floats
 
     @classmethod
-    def fit(cls, logits: NDArray[np.floating], labels: NDArray[np.int64], folds: NDArray[np.int64]) -> Self:
+    def fit(
+        cls,
+        logits: NDArray[np.floating],
+        labels: NDArray[np.int64],
+        folds: NDArray[np.int64],
+        parts: NDArray[np.int64] | None = None,
+    ) -> Self:
         """From out-of-fold `logits` (pictures, classes), `labels` and `folds` (pictures,).
 
-        For the limits, each fold's pictures are judged by where the others' lie.
+        For the limits, each fold's pictures are judged by where the others' lie; where there is one fold only, those of
+        each of `parts` (pictures,).
         """
         numbers, member = np.unique(folds, return_inverse=True)
         scales = np.array([max(float(logits[folds == fold].std()), 1e-12) for fold in numbers])
         even, distances = logits / scales[member][:, None], np.empty(len(labels))
-        for fold in numbers:
-            held = folds == fold
+        parts = folds if parts is None else parts
+        for part in np.unique(parts):
+            held = parts == part
             distances[held] = distance(even[None, held], *_place(even[~held], labels[~held]))
         limits = [conformal_quantile(scores, KEPT, most=math.inf) for scores in (energy(even[None]), distances)]
         return cls(scales, *_place(even, labels), np.array(limits))

@@ -2,8 +2,11 @@
 
 import polars as pl
 
+from bestiary.data.folds import join_groups
+from bestiary.data.manifest import GROUP_KEYS
 from bestiary.ensemble import Calibration, Known
 from bestiary.evaluate.oof import class_numbers, read_out_of_fold
+from bestiary.evaluate.scores import crossing
 from bestiary.run import Run
 
 
@@ -20,8 +23,9 @@ def calibrate_run(run: Run) -> bool:
         return False
     table, classes = read_out_of_fold(run)
     table = table.filter(~pl.col("conflict"))
-    logits, labels = table["logits"].to_numpy(), class_numbers(table, classes)
-    Known.fit(logits, labels, table["fold"].to_numpy()).save(run.file("known.safetensors"))
+    logits, labels, folds = table["logits"].to_numpy(), class_numbers(table, classes), table["fold"].to_numpy()
+    parts = crossing(folds, join_groups(*(table[key] for key in GROUP_KEYS)))
+    Known.fit(logits, labels, folds, parts).save(run.file("known.safetensors"))
     found = Calibration.fit(logits, labels)
     run.write_json("ensemble.json", run.read_json("ensemble.json") | {"calibration": found.to_json()})
     return True

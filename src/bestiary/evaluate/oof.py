@@ -8,7 +8,7 @@ from bestiary.data.folds import join_groups
 from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import RunError
 from bestiary.evaluate.scores import oof_scores
-from bestiary.run import Run, read_oof
+from bestiary.run import NEVER_HELD, Run, read_oof
 
 
 def score_run(run: Run) -> bool:
@@ -28,7 +28,9 @@ def score_run(run: Run) -> bool:
 
 
 def read_out_of_fold(run: Run) -> tuple[pl.DataFrame, list[str]]:
-    """The manifest of a run whose folds have all ended, with the columns fold and logits, and the logits' classes.
+    """The held-out part of a run's manifest, which is all of it unless the run is a student, and the logits' classes.
+
+    All folds must have ended. The table has the columns fold and logits besides the manifest's.
 
     Raises:
         RunError: out-of-fold logits are missing, damaged or do not cover the manifest.
@@ -41,7 +43,8 @@ def read_out_of_fold(run: Run) -> tuple[pl.DataFrame, list[str]]:
             raise RunError(f"{run.fold(fold).oof}: has other classes than the folds before it")
         classes = names
         tables.append(table.with_columns(pl.lit(fold).alias("fold")))
-    manifest = run.read_table("manifest.parquet")
+    never = run.read_table("folds.parquet").filter(pl.col("fold") == NEVER_HELD)
+    manifest = run.read_table("manifest.parquet").join(never, on="path", how="anti", maintain_order="left")
     joined = manifest.join(pl.concat(tables).drop("label"), on="path", how="left", maintain_order="left")
     if joined.height != manifest.height or joined["fold"].null_count():
         raise RunError(

@@ -19,7 +19,7 @@ from bestiary.errors import RunError
 from bestiary.evaluate.estimate import pick_optimism
 from bestiary.evaluate.metrics import confusion
 from bestiary.evaluate.oof import class_numbers, read_out_of_fold
-from bestiary.evaluate.scores import class_table, cross_fitted, oof_scores
+from bestiary.evaluate.scores import class_table, cross_fitted, crossing, oof_scores
 from bestiary.run import Run, read_table
 
 HISTORY = {
@@ -111,7 +111,7 @@ def read_results(run: Run) -> Results:
     table = table.filter(~pl.col("conflict"))
     labels, logits = class_numbers(table, classes), table["logits"].to_numpy()
     groups, folds = join_groups(*(table[key] for key in GROUP_KEYS)), table["fold"].to_numpy().astype(np.int64)
-    raw = softmax(logits)
+    raw, parts = softmax(logits), crossing(folds, groups)
     return Results(
         run=run,
         classes=classes,
@@ -119,9 +119,9 @@ def read_results(run: Run) -> Results:
         labels=labels,
         groups=groups,
         raw=raw,
-        probabilities=cross_fitted(logits, labels, folds),
+        probabilities=cross_fitted(logits, labels, parts),
         calibration=Calibration.fit(logits, labels),
-        known=Known.fit(logits, labels, folds),
+        known=Known.fit(logits, labels, folds, parts),
         scores=oof_scores(logits, labels, folds, groups),
         per_class=class_table(raw.argmax(axis=1), labels, groups, len(classes)),
         histories={fold: _history(run, fold) for fold in run.folds},
@@ -130,12 +130,12 @@ def read_results(run: Run) -> Results:
 
 def set_scores(results: Results) -> list[dict[str, Any]]:
     """Of the sets for each coverage and kind, by the limits that the other folds set: share that hold, mean size."""
-    logits = results.table["logits"].to_numpy()
+    logits, parts = results.table["logits"].to_numpy(), crossing(results.folds, results.groups)
     held: dict[tuple[float, Sets], list[NDArray[np.bool_]]] = {}
     sizes: dict[tuple[float, Sets], list[NDArray[np.int64]]] = {}
     kinds: tuple[Sets, ...] = ("all", "class")
-    for fold in np.unique(results.folds):
-        part = results.folds == fold
+    for number in np.unique(parts):
+        part = parts == number
         known = Calibration.fit(logits[~part], results.labels[~part])
         probabilities = known.probabilities(logits[None, part], "logits")
         for coverage in COVERAGES:

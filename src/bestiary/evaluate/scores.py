@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.data.draws import generator
 from bestiary.ensemble import Average, fit_temperature, softmax
 from bestiary.evaluate.bootstrap import score_intervals
 from bestiary.evaluate.estimate import ensemble_estimate
@@ -31,7 +32,7 @@ def oof_scores(
     hits = logits.argmax(axis=1) == labels
     per_fold = {int(fold): share_interval(hits[folds == fold], groups[folds == fold]) for fold in np.unique(folds)}
     raw = score_intervals(softmax(logits), labels, groups)
-    calibrated = score_intervals(cross_fitted(logits, labels, folds), labels, groups)
+    calibrated = score_intervals(cross_fitted(logits, labels, crossing(folds, groups)), labels, groups)
     return {
         "accuracy": asdict(share_interval(hits, groups)),
         "interval": "95 %, Wilson at the effective number of pictures, groups counted once",
@@ -44,13 +45,21 @@ def oof_scores(
     }
 
 
+def crossing(folds: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The parts (pictures,) that cross-fitting goes over: the folds, or of a single one five parts of whole groups."""
+    if folds.min() < folds.max():
+        return folds
+    _, codes = np.unique(groups, return_inverse=True)
+    return np.asarray(generator(0, "crossing").permutation(int(codes.max()) + 1)[codes] % 5)
+
+
 def cross_fitted(
-    logits: NDArray[np.floating], labels: NDArray[np.int64], folds: NDArray[np.int64]
+    logits: NDArray[np.floating], labels: NDArray[np.int64], parts: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Probabilities (pictures, classes), each fold's by the temperature fitted on the other folds' `logits`."""
+    """Probabilities (pictures, classes), each part's by the temperature fitted on the other parts' `logits`."""
     probabilities = np.empty(logits.shape)
-    for fold in np.unique(folds):
-        held = folds == fold
+    for part in np.unique(parts):
+        held = parts == part
         probabilities[held] = softmax(logits[held] / fit_temperature(logits[~held], labels[~held]))
     return probabilities
 

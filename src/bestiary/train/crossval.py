@@ -25,6 +25,7 @@ from bestiary.model.arithmetic import best_device
 from bestiary.recipe import Recipe
 from bestiary.run import FoldFiles, Run, read_oof
 from bestiary.train.cost import measured
+from bestiary.train.distilling import read_targets
 from bestiary.train.features import frozen_features
 from bestiary.train.keeper import Keeper
 from bestiary.train.memory import memory_kept
@@ -128,6 +129,7 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
     """
     recipe = run.recipe
     data = TrainingSet.of(recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet"))
+    data = replace(data, targets=read_targets(run, data))
     waiting = [number for number in numbers if not ended_whole(run.fold(number), display)]
     if not waiting:
         return

@@ -50,7 +50,7 @@ def train_fold(
     classifier, optimiser = session.classifier, session.optimiser
     loss_of = build_loss(recipe.loss, data.frequencies(train_rows).to(session.device))
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
-    targets_of = functional.one_hot(torch.from_numpy(data.labels), len(data.classes)).float()
+    targets_of = data.soft_targets
     display.start_fold(fold, progress.epochs_done, len(train_rows), progress.step * recipe.train.batch_size)
 
     for epoch in range(progress.epochs_done, recipe.train.epochs):

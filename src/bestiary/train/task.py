@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from bestiary.data.canvas import Canvas, load_canvases
 from bestiary.data.decode import Pixels, decode, read_picture
@@ -35,6 +36,7 @@ class TrainingSet:
         folds: fold of each picture (pictures,).
         conflict: whether each picture has copies with another label (pictures,); these are not scored.
         classes: class names in the order of the logits.
+        targets: float32 (pictures, classes), what a student is to answer; None: the labels.
         store: decoded pictures, or None to decode each time.
     """
 
@@ -47,6 +49,7 @@ class TrainingSet:
     folds: NDArray[np.int64]
     conflict: NDArray[np.bool_]
     classes: list[str]
+    targets: NDArray[np.float32] | None = field(default=None, compare=False)
     store: PictureStore | None = field(default=None, compare=False)
 
     @classmethod
@@ -63,6 +66,13 @@ class TrainingSet:
         sizes = list(table.select("height", "width").iter_rows())
         folds_of, conflict = table["fold"].to_numpy().astype(np.int64), table["conflict"].to_numpy()
         return cls(recipe, paths, root, digests, sizes, labels, folds_of, conflict, classes)
+
+    @property
+    def soft_targets(self) -> torch.Tensor:
+        """What is to be answered for each picture, float32 (pictures, classes)."""
+        if self.targets is not None:
+            return torch.from_numpy(self.targets)
+        return functional.one_hot(torch.from_numpy(self.labels), len(self.classes)).float()
 
     def rows(self, fold: int) -> tuple[Rows, Rows]:
         """The rows that fold `fold` trains on, and those that it holds out."""
