@@ -34,8 +34,8 @@ bench: $(VENV)/.developer
 		then $(BIN)/python benchmarks/bench_peers.py "$(DATA)" --peer-python $(PEER_PYTHON); \
 		else echo "skipped: peers, which are not installed (pip install '.[bench]')"; fi
 	@test -d "$(DATA)" || \
-		echo "skipped, no folder $(DATA): predict, fast, head, copies_photographs, scan_speed, wrong_labels, promises"
-	test ! -d "$(DATA)" || for claim in predict fast head copies_photographs scan_speed wrong_labels promises; do \
+		echo "skipped, no folder $(DATA): predict, fast, head, copies_photographs, scan_speed, wrong_labels, promises, export, distill"
+	test ! -d "$(DATA)" || for claim in predict fast head copies_photographs scan_speed wrong_labels promises export distill; do \
 		$(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
 	test ! -d "$(DATA)" || $(BIN)/python benchmarks/bench_leak_guard.py "$(DATA)" --seeds
 

@@ -15,4 +15,5 @@ def small(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of three folds that averages mirror images; not to be changed."""
     place = tmp_path_factory.mktemp("small") / "run"
     overrides = [*SMALL, "train.epochs=2", "train.batch_size=8", "predict.mirror=true", "optimiser.lr=1e-3"]
-    return api.train(beasts, place, overrides=["model.head=random", "model.freeze=0", *overrides], folds=3, quiet=True)
+    overrides += ["model.head=random", "model.freeze=0", "model.freeze_norms=false"]
+    return api.train(beasts, place, overrides=overrides, folds=3, quiet=True)

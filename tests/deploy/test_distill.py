@@ -14,7 +14,6 @@ from scipy.special import softmax
 
 from bestiary import api
 from bestiary.data.beasts import draw_sample
-from bestiary.data.listing import list_labelled
 from bestiary.deploy.averaging import average_members, has_moved_norms, refresh_norms
 from bestiary.deploy.judging import best_of, cross_chosen
 from bestiary.deploy.latency import _speed
@@ -26,20 +25,18 @@ from bestiary.train.task import TrainingSet
 
 
 @pytest.fixture(scope="module")
-def new_beasts(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four other pictures of each of the three species, and one that is the run's own."""
-    folder = tmp_path_factory.mktemp("new") / "beasts"
-    draw_sample(folder, species=3, per_species=4, size=48, seed=7)
-    known = sorted(beasts.rglob("*.jpg"))[0]
-    shutil.copy(known, folder / known.parent.name / "known.jpg")
+def more_beasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same three species: the nine pictures of each that the run has, and four that it has not."""
+    folder = tmp_path_factory.mktemp("more") / "beasts"
+    draw_sample(folder, species=3, per_species=13, size=48)
     return folder
 
 
 @pytest.fixture(scope="module")
-def student(small: Run, new_beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def student(small: Run, more_beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A student judged by new pictures; not to be changed."""
     place = tmp_path_factory.mktemp("students") / "student"
-    return api.distill(small.path, place, held=new_beasts, weight=0.25, quiet=True).run
+    return api.distill(small.path, place, held=more_beasts, weight=0.25, quiet=True).run
 
 
 @pytest.fixture(scope="module")
@@ -70,20 +67,20 @@ def test_targets_are_the_answers_of_the_member_that_held_a_picture_out(
     assert targets.height == (27 if kind == "student" else 27 - folds.filter(fold=0).height)
 
 
-def test_new_pictures_judge_it_and_known_ones_do_not(student: Run, small: Run, new_beasts: Path) -> None:
+def test_new_pictures_judge_it_and_known_ones_do_not(student: Run, small: Run, more_beasts: Path) -> None:
     held = student.read_table("folds.parquet").filter(fold=0)["path"]
-    assert len(held) == 12 and not any("known.jpg" in path for path in held)
+    digests = student.read_table("manifest.parquet").filter(pl.col("path").is_in(held.implode()))["digest"]
+    assert len(held) == 12 and not set(digests) & set(small.read_table("manifest.parquet")["digest"])
     found = student.read_json("distill.json")
     assert found["new_pictures"] and set(found["candidates"]) == {"student", "average"}
     # the ensemble's own figure, again by the other verb
-    evaluated = api.evaluate(small.path, new_beasts, quiet=True).scores
+    evaluated = api.evaluate(small.path, more_beasts, quiet=True).scores
     assert found["before"]["value"] == pytest.approx(evaluated["ensemble"]["logits"]["value"])
     assert evaluated["n"] == found["before"]["n"] == 12
     # and the kept network's, again from its predictions
+    table = student.read_table("manifest.parquet").filter(pl.col("path").is_in(held.implode()))
     ensemble = Ensemble.load(student, device="cpu", engine="torch")
-    listing = list_labelled(new_beasts)
-    table = listing.table.filter(~pl.col("path").str.contains("known"))
-    right = ensemble.predict([listing.root / path for path in table["path"]]) == table["label"].to_numpy()
+    right = ensemble.predict([student.root / path for path in table["path"]]) == table["label"].to_numpy()
     assert found["candidates"][found["kept"]]["value"] == pytest.approx(right.mean())
 
 
