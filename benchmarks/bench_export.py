@@ -30,7 +30,7 @@ from bestiary.data.listing import list_labelled
 from bestiary.deploy.export import CALIBRATION, build_graph, run_batches
 from bestiary.deploy.formats import read_card
 from bestiary.deploy.graph import OUTPUTS, Outputs, run_graph
-from bestiary.deploy.views import sample_views
+from bestiary.deploy.views import deal_pictures, read_sample, shuffled_pictures
 from bestiary.ensemble import Ensemble
 from bestiary.model import build_backbone
 from bestiary.run import Run
@@ -42,6 +42,8 @@ KINDS = {"onnx": "m.onnx", "openvino": "m.xml"}
 
 def make_run(data: Path, place: Path, backbone: str, weights: Path | None, pictures: int) -> Run:
     """Five members, each fine-tuned for an epoch from the same weights, on so many pictures of `data`."""
+    if (place / "run").exists():
+        return bestiary.train(place / "known.csv", place / "run", resume=True, quiet=True)
     place.mkdir(parents=True, exist_ok=True)
     listing = list_labelled(data)
     order = generator(0, "benchmark").permutation(listing.table.height)[:pictures]
@@ -111,7 +113,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--backbone", default="torchvision/resnet50")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--pictures", type=int, default=500, help="to train on")
+    parser.add_argument("--pictures", type=int, default=300, help="to train on")
     parser.add_argument("--compared", type=int, default=100, help="pictures to compare on")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--place", type=Path)
@@ -138,9 +140,9 @@ def accuracy_words(lost: dict[str, Any]) -> str:
 def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> None:
     ensemble = Ensemble.load(run, device="cpu", engine="torch")
     graph = build_graph(ensemble, list(range(len(ensemble.members))))
-    sample = sample_views(run, ensemble.view, CALIBRATION + compared)
-    sample = sample.part(min(CALIBRATION, len(sample) // 2))
-    views, fold = sample.views[:compared], sample.table["fold"].to_numpy()[:compared]
+    _, judges = deal_pictures(shuffled_pictures(run), run.folds, CALIBRATION, compared)
+    sample = read_sample(run, ensemble.view, judges)
+    views, fold = sample.views, sample.table["fold"].to_numpy()
     name, size = ensemble.members[0].name, ensemble.view.size
     print(f"\n{len(ensemble.members)} members of {name}, {size} px, on {len(views)} pictures")
     runners: dict[str, Runner] = {"PyTorch float32": lambda views: run_graph(graph, views)}

@@ -20,6 +20,7 @@ from bestiary.deploy.latency import _speed
 from bestiary.ensemble import Ensemble
 from bestiary.evaluate.results import read_results
 from bestiary.model import load_member
+from bestiary.report import story
 from bestiary.run import NEVER_HELD, Run, read_oof
 from bestiary.train.task import TrainingSet
 
@@ -111,6 +112,13 @@ def test_a_student_is_a_run_like_any_other(
         len(results.labels) == results.scores["accuracy"]["n"] == run.read_table("folds.parquet").filter(fold=0).height
     )
     assert np.isfinite(results.probabilities).all()
+    assert story.repeat_command(results).startswith(f"bestiary distill {teacher_of(run)} NEW_RUN")
+    assert "One network" in story.method(run.recipe, len(run.folds))
+    assert "ensemble" not in story.accuracy_sentence(results)
+
+
+def teacher_of(student: Run) -> str:
+    return str(pl.read_parquet_metadata(student.file("targets.parquet"))["teacher"])
 
 
 def test_going_on_ends_in_the_same_bits(frugal: Run, small: Run, tmp_path: Path, fails: Callable[..., str]) -> None:

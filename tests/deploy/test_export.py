@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +27,9 @@ from bestiary.deploy import export as exporting
 from bestiary.deploy.agreement import accuracy_lost, compare_outputs
 from bestiary.deploy.export import build_graph
 from bestiary.deploy.formats import WRITERS, _tail, read_card
-from bestiary.deploy.graph import Outputs, run_graph
+from bestiary.deploy.graph import EnsembleGraph, Outputs, run_graph
 from bestiary.deploy.prune import _p_equal
+from bestiary.deploy.views import deal_pictures, read_sample, shuffled_pictures
 from bestiary.ensemble import AVERAGES, Ensemble
 from bestiary.run import Run
 
@@ -58,6 +61,23 @@ def exported(small: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return {format: place / f"m.{suffix}" for format, suffix in SUFFIXES.items()}
 
 
+@pytest.fixture(scope="module")
+def built(ensemble: Ensemble) -> dict[str, Any]:
+    """What each format's files are made from, built once for those tests that are of what follows."""
+    program = exporting.trace(build_graph(ensemble, [0, 1, 2]), 32)
+    return {format: WRITERS[format].build(program, 32) for format in SUFFIXES}  # type: ignore[index]
+
+
+@pytest.fixture
+def quick(built: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporting all members begins from what is built."""
+    copies = {"onnx": deepcopy, "openvino": lambda model: model.clone(), "torch": lambda program: program}
+    monkeypatch.setattr(exporting, "_traced", lambda graph, ensemble: None)
+    for format, copied in copies.items():
+        build = partial(lambda copied, format, program, size: copied(built[format]), copied, format)
+        monkeypatch.setitem(WRITERS, format, replace(WRITERS[format], build=build))  # type: ignore[index, misc]
+
+
 def by_onnxruntime(file: Path, views: np.ndarray) -> list[np.ndarray]:
     return onnxruntime.InferenceSession(file).run(["probabilities", "energy", "logits"], {"pixels": views})
 
@@ -68,7 +88,10 @@ def by_openvino(file: Path, views: np.ndarray) -> list[np.ndarray]:
 
 
 def by_torch(file: Path, views: np.ndarray) -> list[np.ndarray]:
-    return [output.detach().numpy() for output in torch.export.load(file).module()(torch.from_numpy(views))]
+    return [output.detach().numpy() for output in load_program(file).module()(torch.from_numpy(views))]
+
+
+load_program = cache(torch.export.load)
 
 
 READERS: dict[str, tuple[str, Callable[..., Any]]] = {
@@ -131,7 +154,7 @@ def test_a_file_knows_what_it_is(format: str, small: Run, ensemble: Ensemble, ex
     assert {float(key): value for key, value in card["thresholds"]["sure"].items()} == ensemble.calibration.sure
     limit = float(ensemble.known.limits[0])
     assert card["thresholds"]["unknown"] == (limit if math.isfinite(limit) else None)
-    assert card["versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(card["versions"]["torch"])
     agreed = card["agreement"]["float32"]
     assert agreed["labels_equal"] == agreed["pictures"] == 27
     assert agreed["probability_difference"] < 1e-4
@@ -142,29 +165,15 @@ def test_a_file_knows_what_it_is(format: str, small: Run, ensemble: Ensemble, ex
     assert not any(here in part.read_bytes() for part in parts if part.exists())
 
 
-def test_common_parts_of_members_are_kept_once(
-    beasts: Path, tmp_path: Path, exported: dict[str, Path], ensemble: Ensemble
-) -> None:
-    parts = [*ensemble.members[:1], *ensemble.members[:1]]
-    twice = replace_members(ensemble, parts)
-    graph = build_graph(twice, [0, 1])
-    model = WRITERS["onnx"].build(exporting.trace(graph, 32), 32)
-    once = WRITERS["onnx"].build(exporting.trace(build_graph(ensemble, [0]), 32), 32)
-    count = [sum(node.op_type == "Conv" for node in each.graph.node) for each in (model, once)]
-    assert count[0] == count[1] > 0
-
-
-def replace_members(ensemble: Ensemble, members: list[Any]) -> Ensemble:
-    """An ensemble of other members, calibrated alike."""
-    assert ensemble.known
-    known = replace(ensemble.known, scales=ensemble.known.scales[: len(members)])
-    return Ensemble(
-        members, ensemble.classes_.tolist(), ensemble.view, device="cpu", known=known, calibration=ensemble.calibration
-    )
+def test_common_parts_of_members_are_kept_once(ensemble: Ensemble, built: dict[str, Any]) -> None:
+    twice = EnsembleGraph([ensemble.members[0], deepcopy(ensemble.members[0])], "logits", False, 1.0, [1.0, 1.0])
+    model = WRITERS["onnx"].build(exporting.trace(twice.eval(), 32), 32)
+    convolutions = [sum(node.op_type == "Conv" for node in each.graph.node) for each in (model, built["onnx"])]
+    assert 3 * convolutions[0] == convolutions[1] > 0  # three members that have nothing in common
 
 
 def test_the_example_needs_no_bestiary(
-    exported: dict[str, Path], ensemble: Ensemble, pictures: list[Path], small: Run, tmp_path: Path
+    exported: dict[str, Path], ensemble: Ensemble, pictures: list[Path], small: Run, beasts: Path, tmp_path: Path
 ) -> None:
     assert "import bestiary" not in EXAMPLE.read_text() and "from bestiary" not in EXAMPLE.read_text()
     assert len([line for line in EXAMPLE.read_text().splitlines() if line.strip()]) <= 32
@@ -175,19 +184,21 @@ def test_the_example_needs_no_bestiary(
     # Pillow shrinks a little otherwise than bestiary does, so that confidence differs in the third digit.
     expected = ensemble.predict_proba(some)
     assert [row[0] for row in rows] == some
-    clear = np.sort(expected, axis=1)[:, -1] - np.sort(expected, axis=1)[:, -2] > 0.05
-    found, labels = np.array([row[1] for row in rows]), ensemble.predict(some)
-    assert clear.any() and (found[clear] == labels[clear]).all()
-    np.testing.assert_allclose([float(row[2]) for row in rows], expected.max(axis=1), atol=0.03)
-    api.predict(small.path, Path(some[0]), out=tmp_path / "p.csv", quiet=True)
-    known = pl.read_csv(tmp_path / "p.csv").row(0, named=True)
-    said = "unknown" if known["unknown"] else "sure" if known["sure"] else known["set"]
-    assert sorted(rows[0][3].split("|")) == sorted(said.split("|"))
+    of_labels = expected[np.arange(len(some)), [small.classes.index(row[1]) for row in rows]]
+    np.testing.assert_allclose(of_labels, expected.max(axis=1), atol=0.02)
+    np.testing.assert_allclose([float(row[2]) for row in rows], expected.max(axis=1), atol=0.02)
+    known = api.predict(small.path, beasts, out=tmp_path / "p.csv", quiet=True).table
+    same = 0
+    for path, _, _, said in rows:
+        answer = known.filter(path=Path(path).relative_to(beasts).as_posix()).row(0, named=True)
+        words = "unknown" if answer["unknown"] else "sure" if answer["sure"] else answer["set"]
+        same += sorted(said.split("|")) == sorted(words.split("|"))
+    assert same >= len(rows) - 1  # one may lie that near to a threshold
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_int8_is_judged_by_members_that_have_not_seen_the_picture(
-    format: Any, small: Run, beasts: Path, views: np.ndarray, pictures: list[Path], tmp_path: Path
+    format: Any, small: Run, quick: None, tmp_path: Path
 ) -> None:
     out = tmp_path / f"m.{SUFFIXES[format]}"
     made = api.export(small.path, out, format=format, int8=True, max_drop=1.0, quiet=True)
@@ -196,8 +207,10 @@ def test_int8_is_judged_by_members_that_have_not_seen_the_picture(
     assert made.card == read_card(out)
     assert (made.card["precision"], found["calibrated_on"], found["pictures"]) == ("int8", 13, 14)
     # its own figure again, from the file and the run's tables
-    sample = exporting.sample_views(small, Ensemble.load(small, device="cpu").view, 800)
-    table, logits = sample.table[13:], read(out, sample.views[13:])[2]
+    ranges, judges = deal_pictures(shuffled_pictures(small), [0, 1, 2], 100, 400)
+    assert not set(ranges["path"]) & set(judges["path"])
+    sample = read_sample(small, Ensemble.load(small, device="cpu").view, judges)
+    table, logits = sample.table, read(out, sample.views)[2]
     right = [
         small.classes[logits[row, fold].argmax()] == label
         for row, (fold, label) in enumerate(table.select("fold", "label").iter_rows())
@@ -211,7 +224,7 @@ def test_int8_is_judged_by_members_that_have_not_seen_the_picture(
 
 
 def test_int8_that_loses_too_much_is_not_written(
-    small: Run, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    small: Run, quick: None, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wreck(model: Any, views: Any) -> Any:
         """Turn every member's decisions round."""
@@ -228,10 +241,12 @@ def test_int8_that_loses_too_much_is_not_written(
 
 
 def test_a_file_that_disagrees_is_not_kept(
-    small: Run, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    small: Run, quick: None, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(file: Path, precision: str) -> Any:
-        run = WRITERS["openvino"].open(file, "float32")
+    read = WRITERS["onnx"].open
+
+    def wrong(file: Path, precision: Any) -> Any:
+        run = read(file, precision)
         return lambda views: run(views)._replace(probabilities=run(views).probabilities + 2e-4)
 
     monkeypatch.setitem(exporting.WRITERS, "onnx", replace(WRITERS["onnx"], open=wrong))
@@ -253,6 +268,26 @@ def test_accuracy_lost_counts_only_the_member_that_held_a_picture_out() -> None:
     assert (found["accuracy_float32"], found["accuracy_int8"]) == (0.5, 0.25)
     assert (found["difference"]["wins"], found["difference"]["losses"]) == (0, 1)
     assert compare_outputs(*tables)["labels_equal"] == 2
+
+
+@pytest.mark.parametrize(
+    ("trained", "held", "folds", "sizes"),
+    [
+        (0, 40, [0, 1], (10, 15)),  # of two folds, all can judge
+        (0, 40, [1], (10, 15)),  # one of the members is left out: the other's pictures take ranges first
+        (30, 8, [0, 1], (10, 8)),  # a student: it was trained on the others
+        (0, 12, [0, 1], (6, 6)),  # few
+    ],
+)
+def test_pictures_are_dealt_to_those_that_judge_and_those_that_do_not(
+    trained: int, held: int, folds: list[int], sizes: tuple[int, int]
+) -> None:
+    table = pl.DataFrame(
+        {"path": [str(n) for n in range(trained + held)], "fold": [-1] * trained + [0, 1] * (held // 2)}
+    )
+    ranges, judges = deal_pictures(table, folds, 10, 15)
+    assert (ranges.height, judges.height) == sizes
+    assert set(judges["fold"]) <= set(folds) and not set(ranges["path"]) & set(judges["path"])
 
 
 def test_prune_keeps_the_members_with_the_least_log_loss(
@@ -295,9 +330,7 @@ def test_what_follows_the_last_layer_is_the_tail() -> None:
     assert _tail(nodes) == ["softmax", "mean"]
 
 
-def test_pictures_that_are_gone_are_said_so(
-    beasts: Path, small: Run, tmp_path: Path, fails: Callable[..., str]
-) -> None:
+def test_pictures_that_are_gone_are_said_so(small: Run, quick: None, tmp_path: Path, fails: Callable[..., str]) -> None:
     run = shutil.copytree(small.path, tmp_path / "run")
     table = pl.read_parquet(run / "manifest.parquet")
     table.write_parquet(run / "manifest.parquet", metadata={"root": str(tmp_path / "gone")})

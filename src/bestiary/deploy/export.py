@@ -19,7 +19,7 @@ from bestiary.deploy.card import describe
 from bestiary.deploy.formats import WRITERS, Card, Format, Runner, Views, Writer, check_installed, silenced
 from bestiary.deploy.graph import EnsembleGraph, Outputs, run_graph, trace
 from bestiary.deploy.prune import Choice, choose_members
-from bestiary.deploy.views import BATCH, Sample, drawn_views, sample_views
+from bestiary.deploy.views import BATCH, Sample, deal_pictures, drawn_views, read_sample, shuffled_pictures
 from bestiary.display import Display
 from bestiary.ensemble import Ensemble
 from bestiary.errors import ArgumentError, BestiaryError, DataError
@@ -28,9 +28,9 @@ from bestiary.model.arithmetic import Precision, best_device, best_precision
 from bestiary.run import Run
 
 COMPARED = 32  # pictures that the file and the network are compared on
-CALIBRATION = 300  # pictures that ranges of int8 are taken from, NNCF's own default
-JUDGED = 500  # pictures, others than those, that int8 is judged by
-LEAST = 20  # pictures that --int8 needs for the two
+CALIBRATION = 100  # pictures that ranges of int8 are taken from
+JUDGED = 400  # pictures, others than those, that int8 is judged by
+LEAST = 10  # pictures that --int8 needs for each of the two
 ONNX_BYTES = 2_000_000_000  # a protocol buffer, which an ONNX file is, ends at 2 GiB
 
 
@@ -95,9 +95,9 @@ def export_run(
     kept = choice.kept if choice else folds
     graph = build_graph(ensemble, [folds.index(fold) for fold in kept])
     _check_size(graph, format)
-    sample = _read_sample(run, ensemble, kept, int8, display)
-    compared = sample.part(0, COMPARED).views if len(sample) else drawn_views(ensemble.view.size, COMPARED // 4)
-    card = describe(run, ensemble, kept) | {"compared_on": "pictures of the run" if len(sample) else "drawn views"}
+    ranges, judges = _read_samples(run, ensemble, kept, int8, display)
+    compared = ranges.views[:COMPARED] if len(ranges) else drawn_views(ensemble.view.size, COMPARED // 4)
+    card = describe(run, ensemble, kept) | {"compared_on": "pictures of the run" if len(ranges) else "drawn views"}
     card |= {"prune": choice.to_json()} if choice else {}
     with _new_place(out) as file:
         display.line(f"Writing {out.name}: {len(kept)} members as one graph")
@@ -106,7 +106,7 @@ def export_run(
         card["agreement"] = _agreement(graph, writer, file, compared, format)
         if int8:
             card["precision"] = "int8"
-            model, card["int8"] = _quantised(model, writer, file, sample, card, max_drop, display)
+            model, card["int8"] = _quantised(model, writer, file, (ranges, judges), card, max_drop, display)
         writer.save(model, card, file)
         return Exported([out, *(out.with_name(part.name) for part in _parts(file)[1:])], card, choice)
 
@@ -147,15 +147,19 @@ def _check_size(graph: EnsembleGraph, format: Format) -> None:
         )
 
 
-def _read_sample(run: Run, ensemble: Ensemble, kept: list[int], int8: bool, display: Display) -> Sample:
+def _read_samples(run: Run, ensemble: Ensemble, kept: list[int], int8: bool, display: Display) -> tuple[Sample, Sample]:
+    """Pictures that ranges are taken from, some of which are compared on; and others, where int8 is to be judged."""
+    calibration, judged = (CALIBRATION, JUDGED) if int8 else (COMPARED, 0)
+    chosen = deal_pictures(shuffled_pictures(run), kept, calibration, judged)
     with display.counter("Reading pictures") as tick:
-        sample = sample_views(run, ensemble.view, CALIBRATION + JUDGED if int8 else COMPARED, tick)
-    if int8 and len(sample) < LEAST:
+        ranges = read_sample(run, ensemble.view, chosen[0], tick)
+        judges = read_sample(run, ensemble.view, chosen[1], tick)
+    if int8 and min(len(ranges), len(judges)) < LEAST:
         raise DataError(
-            f"--int8: {len(sample)} of the run's pictures can be read at {run.root}, and {LEAST} are needed to take "
-            "ranges from and to judge by; put them back, or leave --int8 out"
+            f"--int8: {len(ranges)} and {len(judges)} pictures can be read at {run.root} to take ranges from and to "
+            f"judge by, and each takes {LEAST}; put them back, or leave --int8 out"
         )
-    return sample
+    return ranges, judges
 
 
 def _traced(graph: EnsembleGraph, ensemble: Ensemble) -> Any:
@@ -184,19 +188,22 @@ def _agreement(graph: EnsembleGraph, writer: Writer, file: Path, views: Views, f
 
 
 def _quantised(
-    model: Any, writer: Writer, file: Path, sample: Sample, card: Card, max_drop: float, display: Display
+    model: Any,
+    writer: Writer,
+    file: Path,
+    samples: tuple[Sample, Sample],
+    card: Card,
+    max_drop: float,
+    display: Display,
 ) -> tuple[Any, dict[str, Any]]:
     """The model in int8 and what it loses; `file` holds the float32 one."""
-    calibration = min(CALIBRATION, len(sample) // 2)
-    judged = sample.part(calibration)
-    mask = judged.table["fold"].is_in(card["members"])
-    judged = Sample(judged.views[mask.to_numpy()], judged.table.filter(mask))
-    display.line(f"Quantising by {calibration} pictures of the run, judging by {len(judged)} others")
+    ranges, judged = samples
+    display.line(f"Quantising by {len(ranges)} pictures of the run, judging by {len(judged)} others")
     assert writer.quantise is not None
     with display.counter("Judging in float32") as tick:
         reference = run_batches(writer.open(file, "float32"), judged.views, tick)
     try:
-        small = writer.quantise(model, sample.part(0, calibration).views)
+        small = writer.quantise(model, ranges.views)
     except Exception as error:  # NNCF raises what it pleases for what it cannot quantise
         raise BestiaryError(f"--int8: NNCF cannot quantise it ({' '.join(str(error).split())[:100]})") from None
     for part in _parts(file):
@@ -211,7 +218,7 @@ def _quantised(
             f"--int8: accuracy falls by {100 * drop:.2f} points on {lost['pictures']} pictures held out, more than "
             f"--max-drop {max_drop:g} allows, and nothing was written; leave --int8 out, or allow more"
         )
-    return small, {"calibrated_on": calibration, "max_drop": max_drop, **lost}
+    return small, {"calibrated_on": len(ranges), "max_drop": max_drop, **lost}
 
 
 def run_batches(runner: Runner, views: Views, tick: Callable[[int, int], None] | None = None) -> Outputs:

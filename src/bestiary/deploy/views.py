@@ -1,6 +1,6 @@
 """A run -> some of its own pictures as the members see them, to compare arithmetics on. Knows nothing of networks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Pictures of a run in an order that its seed draws.
+    """Some pictures of a run.
 
     Attributes:
         views: uint8 (n, size, size, 3).
@@ -32,22 +32,41 @@ class Sample:
     def __len__(self) -> int:
         return len(self.views)
 
-    def part(self, start: int, stop: int | None = None) -> "Sample":
-        """Pictures `start` to before `stop`."""
-        return Sample(self.views[start:stop], self.table[start:stop])
 
-
-def sample_views(run: Run, view: EvalView, count: int, tick: Callable[[int, int], None] | None = None) -> Sample:
-    """At most `count` of the run's pictures that are still there and whose label is not in doubt.
+def shuffled_pictures(run: Run) -> pl.DataFrame:
+    """The manifest with the column fold, without labels in doubt, in an order that the run's seed draws.
 
     Raises:
         RunError: the manifest or the folds are damaged.
     """
-    manifest = run.read_table("manifest.parquet").join(run.read_table("folds.parquet"), on="path", how="left")
-    manifest = manifest.filter(~pl.col("conflict")).sort("path")
-    order = generator(run.recipe.folds.seed, "export sample", manifest.height).permutation(manifest.height)
-    chosen, root, failed = manifest[order[:count]], run.root, set[int]()
-    paths = chosen["path"].to_list()
+    table = run.read_table("manifest.parquet").join(run.read_table("folds.parquet"), on="path", how="left")
+    table = table.filter(~pl.col("conflict")).sort("path")
+    return table[generator(run.recipe.folds.seed, "export sample", table.height).permutation(table.height)]
+
+
+def deal_pictures(
+    table: pl.DataFrame, folds: Sequence[int], calibration: int, judged: int
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Two parts of `table` that share no picture: to take ranges from, and to judge by.
+
+    Args:
+        table: in the order to be taken, with the column fold.
+        folds: of the members; only pictures that one of them held out can judge.
+        calibration: how many at most to take ranges from; a half of all at most.
+        judged: how many at most to judge by.
+    """
+    able = table["fold"].is_in(list(folds))
+    judges, others = table.filter(able), table.filter(~able)
+    calibration = min(calibration, table.height // 2)
+    judged = min(judged, judges.height - max(0, calibration - others.height))
+    return pl.concat([others, judges[judged:]])[:calibration], judges[:judged]
+
+
+def read_sample(
+    run: Run, view: EvalView, chosen: pl.DataFrame, tick: Callable[[int, int], None] | None = None
+) -> Sample:
+    """Those of the `chosen` rows whose pictures are still there."""
+    root, failed, paths = run.root, set[int](), chosen["path"].to_list()
 
     def view_of(row: int) -> Pixels:
         try:

@@ -10,6 +10,7 @@ import polars as pl
 from bestiary.evaluate.results import Results, set_scores
 from bestiary.recipe import Recipe
 from bestiary.run import read_table
+from bestiary.train.distilling import TARGETS, read_note_of
 
 Rows = list[tuple[str, ...]]
 
@@ -60,9 +61,13 @@ def method(recipe: Recipe, folds: int) -> str:
     """How it was learnt, in sentences."""
     model, train, mix = recipe.model, recipe.train, recipe.mix
     start = "a linear discriminant of the frozen features" if model.head == "probe" else "begun at random"
+    begun = (
+        f"{folds}-fold cross-validation, stratified by class, groups and copies never split; one network for each fold"
+        if folds > 1
+        else "One network, trained on the answers of a fold ensemble's members and judged by pictures held out from it"
+    )
     parts = [
-        f"{folds}-fold cross-validation, stratified by class, groups and copies never split; one network for each "
-        f"fold: {model.backbone} with weights {model.weights}, its last layer {start}, views of {recipe.view.size} "
+        f"{begun}: {model.backbone} with weights {model.weights}, its last layer {start}, views of {recipe.view.size} "
         "pixels.",
     ]
     if train.epochs:
@@ -83,10 +88,13 @@ def accuracy_sentence(results: Results) -> str:
     score, ensemble = results.scores["accuracy"], results.scores["ensemble"]
     text = (
         f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval {between(score)}, {score['n']:,} pictures "
-        f"in {score['groups']:,} groups): that of single members, each on the pictures it has not seen. The ensemble "
-        f"of all {len(results.run.folds)} is estimated at {percent(ensemble['value'])} ({between(ensemble)}) on new "
-        f"pictures of the same kind: {ensemble['method']}."
+        f"in {score['groups']:,} groups): that of single members, each on the pictures it has not seen."
     )
+    if len(results.run.folds) > 1:
+        text += (
+            f" The ensemble of all {len(results.run.folds)} is estimated at {percent(ensemble['value'])} "
+            f"({between(ensemble)}) on new pictures of the same kind: {ensemble['method']}."
+        )
     if results.optimism is None:
         return text + " Nothing was picked by these scores."
     return text + (
@@ -162,6 +170,8 @@ def findings(results: Results) -> Rows:
 def repeat_command(results: Results) -> str:
     """The command that trains the same again."""
     run = results.run
+    if run.file(TARGETS).exists():
+        return read_note_of(run)["command"]
     words = [
         "bestiary", "train", str(run.file("manifest.parquet")), "NEW_RUN", "--recipe", str(run.file("recipe.toml")),
         "--folds", str(run.file("folds.parquet")), "--set", f"data.root={run.root}",
