@@ -3,8 +3,9 @@
 Makes five members of ResNet-50 on a part of DATA: heads fitted on frozen features, then every weight of every member
 moved by noise of a hundredth of its layer's spread, so that no two members share a part, as after fine-tuning. With no
 weights given they are random, so that accuracy means little while agreement and speed mean what they say: labels that
-hang on small differences are the harder test. Exports them in both formats, in float32 and in int8, and compares every file, opened
-by the libraries alone, with PyTorch's float32 on pictures that int8's ranges were not taken from. Then all take turns.
+hang on small differences are the harder test. Exports them in both formats, in float32
+and in int8, and compares every file, opened by the libraries alone, with PyTorch's float32 on pictures that int8's
+ranges were not taken from. Then all take turns.
 
     python benchmarks/bench_export.py DATA [--backbone torchvision/resnet50] [--weights FILE] [--rounds 7] [--place DIR]
 
@@ -52,7 +53,7 @@ def make_run(data: Path, place: Path, backbone: str, weights: Path | None, pictu
         weights = place / "random.safetensors"
         save_file(build_backbone(backbone, 2, "none").network.state_dict(), weights)
     overrides = [f"data.root={data.resolve()}", f"model.backbone={backbone}", f"model.weights={weights}"]
-    overrides += ["predict.mirror=false", "folds.rare=drop"]
+    overrides += ["predict.views=1", "folds.rare=drop"]
     run = bestiary.probe(place / "known.csv", place / "run", overrides=overrides, folds=5, quiet=True)
     for fold in run.folds:
         member, noise = load_member(run.fold(fold).weights), torch.Generator().manual_seed(fold)
