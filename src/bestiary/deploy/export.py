@@ -149,8 +149,8 @@ def _check_size(graph: EnsembleGraph, format: Format) -> None:
 
 def _read_samples(run: Run, ensemble: Ensemble, kept: list[int], int8: bool, display: Display) -> tuple[Sample, Sample]:
     """Pictures that ranges are taken from, some of which are compared on; and others, where int8 is to be judged."""
-    calibration, judged = (CALIBRATION, JUDGED) if int8 else (COMPARED, 0)
-    chosen = deal_pictures(shuffled_pictures(run), kept, calibration, judged)
+    pictures = shuffled_pictures(run)
+    chosen = deal_pictures(pictures, kept, CALIBRATION, JUDGED) if int8 else (pictures[:COMPARED], pictures[:0])
     with display.counter("Reading pictures") as tick:
         ranges = read_sample(run, input_view(ensemble), chosen[0], tick)
         judges = read_sample(run, input_view(ensemble), chosen[1], tick)
