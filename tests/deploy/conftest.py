@@ -12,7 +12,7 @@ SMALL = ["model.backbone=timm/test_resnet", "model.weights=none", "train.precisi
 
 @pytest.fixture(scope="session")
 def small(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A finished run of three folds that averages mirror images; not to be changed."""
+    """A finished run of three folds that averages two views; not to be changed."""
     place = tmp_path_factory.mktemp("small") / "run"
     overrides = [*SMALL, "train.epochs=2", "train.batch_size=8", "predict.views=2", "optimiser.lr=1e-3"]
     overrides += ["model.head=random", "model.freeze=0", "model.freeze_norms=false"]

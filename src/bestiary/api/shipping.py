@@ -29,7 +29,7 @@ def export(
     """Write all members of a run as one file that needs no bestiary.
 
     Pixels go in, calibrated probabilities come out: normalisation, members,
-    test-time views, averaging and temperature are inside, and so are the class
+    views at test time, averaging and temperature are inside, and so are the class
     names, how to make the input, and the thresholds for sets, sure answers and
     unknown pictures. The file is opened again and compared with the network.
 

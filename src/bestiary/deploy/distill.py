@@ -162,6 +162,8 @@ def distill_run(teacher: Run, student: Run, keeper: Keeper, display: Display) ->
         "candidates": scores,
     }
     found["lines"] = _lines(found, teacher, len(ensemble.members))
+    if not student.recipe.train.epochs:
+        found["lines"].append("The recipe trains no epoch: the student's head was fitted to labels, not to the members")
     speeds = compare_speed(ensemble, Ensemble.load(student), _pictures(trial, ensemble), display)
     found |= {"speed": [asdict(speed) for speed in speeds], "speed_lines": [str(speed) for speed in speeds]}
     student.write_json(RESULT, found)
@@ -234,7 +236,10 @@ def _is_alike(teacher: Run, student: Run) -> bool:
     """Whether the mean of the members' weights would be a network of the kind that was asked for."""
     first, second = teacher.recipe, student.recipe
     sizes = [recipe.view.eval_size or recipe.view.size for recipe in (first, second)]
-    same = [(r.model.backbone, r.model.normalise, r.view.eval_resize, r.view.eval_crop) for r in (first, second)]
+    same = [
+        (r.model.backbone, r.model.normalise, r.model.root, r.view.eval_resize, r.view.eval_crop)
+        for r in (first, second)
+    ]
     return sizes[0] == sizes[1] and same[0] == same[1]
 
 

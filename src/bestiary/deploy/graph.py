@@ -1,8 +1,8 @@
 """An ensemble's members -> one network from pixels to probabilities, in a graph that needs no bestiary to run.
 
-Normalisation, members, test-time views, averaging rule, temperature and the energy that tells unknown pictures are all
-inside; the batch axis is free. The rules are those of `bestiary.ensemble`, in PyTorch's terms, and are tested against
-them. Knows nothing of files.
+Normalisation, views at test time, members, averaging rule, temperature and the energy that tells unknown pictures are
+all inside; the batch axis is free. The rules are those of `bestiary.ensemble`, in PyTorch's terms, and are tested
+against them. Knows nothing of files.
 """
 
 import warnings
@@ -44,7 +44,7 @@ class EnsembleGraph(nn.Module):
     Args:
         members: in eval mode, on the CPU, all with the same outputs.
         average: how members are put together.
-        views: how many views of each picture are averaged, see `bestiary.model.test_time`.
+        number: of views of each picture whose logits are averaged, see `bestiary.model.test_time`.
         temperature: what logits are divided by before they become probabilities.
         scales: spread of each member's logits (members,), by which energy is made comparable.
     """
@@ -52,22 +52,28 @@ class EnsembleGraph(nn.Module):
     scales: torch.Tensor
 
     def __init__(
-        self, members: Sequence[Classifier], average: Average, views: Views, temperature: float, scales: Sequence[float]
+        self,
+        members: Sequence[Classifier],
+        average: Average,
+        number: Views,
+        temperature: float,
+        scales: Sequence[float],
     ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
         norms = [(*member.mean.flatten().tolist(), *member.std.flatten().tolist()) for member in members]
         self.alike = [norms.index(norm) for norm in norms]  # the first member that normalises as each does
         self.average = average
-        self.views = views
+        self.number = number
         self.temperature = temperature
         self.register_buffer("scales", torch.tensor(scales, dtype=torch.float32).view(1, -1, 1))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """`Outputs` of uint8 `pixels` (n, size, size, 3), RGB."""
-        views = torch.cat(at_test_time(pixels, self.views))
+        """`Outputs` of uint8 `pixels` (n, side, side, 3), RGB, with the side that `side_for` says."""
+        views = torch.cat(at_test_time(pixels, self.number)) if self.number > 1 else pixels
         logits = torch.stack([member(images) for member, images in self._prepared(views)], dim=1)
-        logits = logits.reshape(self.views, pixels.shape[0], *logits.shape[1:]).sum(dim=0) / self.views
+        if self.number > 1:
+            logits = logits.reshape(self.number, pixels.shape[0], *logits.shape[1:]).sum(dim=0) / self.number
         energy = -(logits / self.scales).logsumexp(dim=2).mean(dim=1)
         return self._averaged(logits / self.temperature), energy, logits
 
@@ -88,9 +94,9 @@ class EnsembleGraph(nn.Module):
         return (votes + TIE_BREAK * mean) / (len(self.members) + TIE_BREAK)
 
 
-def trace(graph: EnsembleGraph, size: int) -> ExportedProgram:
-    """`graph` as a program of PyTorch's for any number of pictures, their views of `size` pixels."""
-    views = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+def trace(graph: EnsembleGraph, side: int) -> ExportedProgram:
+    """`graph` as a program of PyTorch's for any number of pictures of `side` pixels."""
+    views = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of what the libraries' networks do in Python
         program = torch.export.export(graph, (views,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False)
