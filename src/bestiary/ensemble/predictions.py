@@ -25,6 +25,7 @@ from bestiary.errors import ArgumentError
 from bestiary.tables import read_frame, unguard
 
 Format = Literal["full", "submission"]
+CAREFUL = Caution()
 FULL = {
     "path": pl.String,
     "label": pl.String,
@@ -97,7 +98,7 @@ class Job:
     out: Path
     rule: Average | None = None
     layout: Format = "full"
-    caution: Caution = Caution()
+    caution: Caution = CAREFUL
     resume: bool = False
 
     def __post_init__(self) -> None:
