@@ -69,7 +69,8 @@ def serve(
     display, address = Display(quiet), Address(host, port)
     limits = Limits(int(max_mb * 1e6), int(max_megapixels * 1e6), max_pictures, timeout, queue)
     token = read_token(Path(token_file) if token_file is not None else None)
-    opened = Run.open(run)
-    ensemble = Ensemble.load(opened, engine=engine)
-    app = application_of(opened, ensemble, limits, token, address, not no_similar, display)
-    run_server(app, address.bind(), timeout, lambda url: display.line(f"Serving {run} at {url}  (Ctrl-C ends it)"))
+    with address.bind() as bound:
+        opened = Run.open(run)
+        ensemble = Ensemble.load(opened, engine=engine)
+        app = application_of(opened, ensemble, limits, token, address, not no_similar, display)
+        run_server(app, bound, timeout, lambda url: display.line(f"Serving {run} at {url}  (Ctrl-C ends it)"))

@@ -1,7 +1,7 @@
 """A picture -> where the members looked, as a mask to lay over it, and the training pictures that are most like it.
 
-Likeness is distance in the members' logits, brought to one spread and whitened as `bestiary.ensemble.known` does. Each
-training picture is compared through the one member that has not been trained on it: both pictures are new to that
+Likeness is the cosine between members' logits, brought to one spread and whitened as `bestiary.ensemble.known` does.
+Each training picture is compared through the one member that has not been trained on it: both pictures are new to that
 network, which needs nothing but the out-of-fold logits that every finished run keeps.
 """
 
@@ -54,15 +54,17 @@ class TrainingPictures:
         root: folder of the pictures.
         rows: path, label, digest and a number that copies share, of each picture.
         members: which member saw each picture (pictures,).
-        places: whitened logits (pictures, classes).
         known: the scales and the whitening.
+        centre: mean of the whitened logits (classes,).
+        directions: of each picture's whitened logits from the centre, of length 1 (pictures, classes).
     """
 
     root: Path
     rows: list[tuple[str, str, str, int]]
     members: NDArray[np.int64]
-    places: NDArray[np.float32]
     known: Known
+    centre: NDArray[np.float64]
+    directions: NDArray[np.float32]
 
     @classmethod
     def of(cls, run: Run, ensemble: Ensemble) -> Self:
@@ -79,13 +81,25 @@ class TrainingPictures:
         folds, members = np.unique(table["fold"].to_numpy(), return_inverse=True)
         if len(folds) != len(ensemble.members):
             raise BestiaryError("the members are not those of the run's folds")
-        logits = table["logits"].to_numpy() / ensemble.known.scales[members][:, None]
-        groups = np.unique([copies or digest for copies, digest in table.select("copies", "digest").iter_rows()],
-                           return_inverse=True)[1]  # fmt: skip
-        rows = [(*row, int(group)) for row, group in
-                zip(table.select("path", "label", "digest").iter_rows(), groups, strict=True)]  # fmt: skip
-        places = (logits @ ensemble.known.whitening).astype(np.float32)
-        return cls(run.root, rows, members.astype(np.int64), places, ensemble.known)
+        names = [copies or digest for copies, digest in table.select("copies", "digest").iter_rows()]
+        groups = np.unique(names, return_inverse=True)[1].tolist()
+        facts = table.select("path", "label", "digest").iter_rows()
+        rows = [(path, label, digest, group) for (path, label, digest), group in zip(facts, groups, strict=True)]
+        return cls.at(run.root, rows, members.astype(np.int64), ensemble.known, table["logits"].to_numpy())
+
+    @classmethod
+    def at(
+        cls,
+        root: Path,
+        rows: list[tuple[str, str, str, int]],
+        members: NDArray[np.int64],
+        known: Known,
+        logits: NDArray[np.floating[Any]],
+    ) -> Self:
+        """As the attributes, with the `logits` (pictures, classes) that each picture's member gave it."""
+        places = (logits / known.scales[members][:, None]) @ known.whitening
+        centre = places.mean(axis=0)
+        return cls(root, rows, members, known, centre, _directions(places - centre).astype(np.float32))
 
     def nearest(self, logits: NDArray[np.float32]) -> list[tuple[str, str, str | None]]:
         """Label, path, and small picture or None, of the nearest to a picture of `logits` (members, 1, classes).
@@ -93,9 +107,10 @@ class TrainingPictures:
         Of copies of one picture the nearest stands for all.
         """
         seen = (logits[:, 0] / self.known.scales[:, None]) @ self.known.whitening
-        distances = np.linalg.norm(self.places - seen[self.members].astype(np.float32), axis=1)
+        cosines = self.directions @ _directions(seen - self.centre).astype(np.float32).T  # (pictures, members)
+        likeness = cosines[np.arange(len(self.rows)), self.members]
         found: dict[int, tuple[str, str, str | None]] = {}
-        for row in np.argsort(distances, kind="stable"):
+        for row in np.argsort(-likeness, kind="stable"):
             path, label, digest, group = self.rows[row]
             if group not in found:
                 found[group] = (label, path, self._picture(path, digest))
@@ -112,6 +127,11 @@ class TrainingPictures:
             return pixels_uri(decode(content, min_side=PICTURE_SIDE), PICTURE_SIDE)
         except PictureError:
             return None
+
+
+def _directions(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rows of `places`, brought to length 1."""
+    return np.asarray(places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12))
 
 
 def explain(ensemble: Ensemble, training: TrainingPictures | None, content: bytes) -> Explained:

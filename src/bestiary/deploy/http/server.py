@@ -37,6 +37,10 @@ class Address:
     host: str = "127.0.0.1"
     port: int = 8000
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65_535:
+            raise ArgumentError(f"--port {self.port}: choose 0 to 65535")
+
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine reaches it."""
@@ -51,7 +55,7 @@ class Address:
         return frozenset({"localhost", "127.0.0.1", "::1", self.host}) if self.is_loopback else None
 
     def bind(self) -> socket.socket:
-        """A socket that listens here.
+        """A socket that is bound here; it refuses connections until it is listened on.
 
         Raises:
             ArgumentError: the address is taken, or not this machine's.
@@ -59,12 +63,15 @@ class Address:
         try:
             found = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             family, kind, protocol, _, place = found[0]
-            listener = socket.socket(family, kind, protocol)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(place)
-            listener.listen(2048)
-            return listener
-        except (OSError, OverflowError) as error:
+            bound = socket.socket(family, kind, protocol)
+            try:
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                bound.bind(place)
+            except BaseException:
+                bound.close()
+                raise
+            return bound
+        except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ArgumentError(
                 f"--host {self.host} --port {self.port}: cannot be listened on ({reason}); choose another"
@@ -97,12 +104,12 @@ def read_token(file: Path | None) -> str | None:
     return token
 
 
-def serve(app: ASGIApp, listener: socket.socket, seconds: float, started: Callable[[str], object]) -> None:
+def serve(app: ASGIApp, bound: socket.socket, seconds: float, started: Callable[[str], object]) -> None:
     """Serve `app` until Ctrl-C or SIGTERM.
 
     Args:
         app: an ASGI application.
-        listener: a socket that listens.
+        bound: a socket that is bound to where it is to listen.
         seconds: that requests under way may take once it is to end.
         started: told the address when the service answers.
     """
@@ -116,9 +123,9 @@ def serve(app: ASGIApp, listener: socket.socket, seconds: float, started: Callab
         proxy_headers=False,
         timeout_graceful_shutdown=round(seconds) + 1,
     )
-    server = _Server(config, lambda: started(_url(listener)))
+    server = _Server(config, lambda: started(_url(bound)))
     with _stopped_by(server):
-        server.run([listener])
+        server.run([bound])
 
 
 class _Server(uvicorn.Server):
@@ -182,6 +189,6 @@ def _stopped_by(server: uvicorn.Server) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
