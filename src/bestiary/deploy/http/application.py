@@ -29,22 +29,14 @@ from bestiary.errors import PictureError
 T = TypeVar("T")
 PICTURE = {"schema": {"type": "string", "format": "binary"}}
 KINDS = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff", "image/gif")
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            **dict.fromkeys(KINDS, PICTURE),
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": [FIELD],
-                    "additionalProperties": False,
-                    "properties": {FIELD: {"type": "array", "minItems": 1, "items": PICTURE["schema"]}},
-                }
-            },
-        },
-    }
-}
+
+
+def _body(count: int) -> dict[str, Any]:
+    """A body of `count` pictures at most, as the OpenAPI document shows it."""
+    many = {"type": "array", "minItems": 1, "maxItems": count, "items": PICTURE["schema"]}
+    form = {"type": "object", "required": [FIELD], "additionalProperties": False, "properties": {FIELD: many}}
+    content: dict[str, Any] = {**dict.fromkeys(KINDS, PICTURE), "multipart/form-data": {"schema": form}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -171,7 +163,7 @@ def _add_facts(
 def _add_predictions(app: FastAPI, batches: Batches, limits: Limits, room: Room, metrics: Metrics) -> None:
     refusals = _refusals(400, 401, 408, 413, 415, 421, 422, 503)
 
-    @app.post("/v1/predict", tags=["pictures"], openapi_extra=BODY, responses=refusals)
+    @app.post("/v1/predict", tags=["pictures"], openapi_extra=_body(limits.count), responses=refusals)
     async def predict(
         request: Request,
         coverage: Annotated[Literal["0.8", "0.9", "0.95", "0.99"], Query(description="of the sets")] = "0.9",
@@ -200,7 +192,7 @@ def _add_explanations(
 ) -> None:
     refusals = _refusals(400, 401, 408, 413, 415, 421, 422, 503)
 
-    @app.post("/v1/explain", tags=["pictures"], openapi_extra=BODY, responses=refusals)
+    @app.post("/v1/explain", tags=["pictures"], openapi_extra=_body(1), responses=refusals)
     async def why(request: Request) -> Explanation:
         """Say why one picture is taken for what it is: where the members looked, and what it is most like."""
         with room.hold() as take:

@@ -51,14 +51,13 @@ class Batches:
         self._metrics = metrics
         self._queue: deque[_Waiting] = deque()
         self._aside = 0
-        self._arrived = asyncio.Event()
-        self._engine = ThreadPoolExecutor(1, "bestiary-engine")
-        self._loop: asyncio.Task[None] | None = None
         metrics.waiting.set_function(lambda: len(self._queue))
 
     async def start(self) -> None:
         """Warm the engine up, with a batch and a single picture, and begin."""
         loop, view = asyncio.get_running_loop(), self.ensemble.view
+        self._arrived = asyncio.Event()
+        self._engine = ThreadPoolExecutor(1, "bestiary-engine")
         for count in (BATCH, 1):
             await loop.run_in_executor(self._engine, self._warm, count, view.size)
         self._loop = asyncio.create_task(self._run())
@@ -67,10 +66,9 @@ class Batches:
     async def stop(self) -> None:
         """End, once what was begun is done; what still waits is given up."""
         self.ready = False
-        if self._loop:
-            self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
+        self._loop.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._loop
         for waiting in self._queue:
             waiting.outcome.cancel()
         self._queue.clear()
@@ -96,8 +94,10 @@ class Batches:
         """What `job` gives, done by the engine's thread between two batches.
 
         Raises:
-            Problem: too many wait already.
+            Problem: too many wait already, or the engine does not run.
         """
+        if not self.ready:
+            raise busy("The engine is not ready.")
         if self._aside >= ASIDE:
             raise busy("Other explanations are under way; try again in a moment.")
         self._aside += 1

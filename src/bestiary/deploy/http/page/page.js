@@ -147,7 +147,7 @@ function show(item) {
     (answer?.set?.length === 1 ? "." : ", so this one is settled by looking.");
   at("file").textContent = item.name;
   if (at("picture").src !== item.url) {
-    at("picture").hidden = false;
+    at("picture").parentElement.hidden = false;
     at("noshow").hidden = true;
     at("picture").src = item.url;
   }
@@ -183,7 +183,7 @@ function showWhy({why, answer, error}) {
 // Many pictures: a row each.
 function addRow(item) {
   const thumb = make("img", {src: item.url, alt: "", loading: "lazy", decoding: "async"});
-  thumb.onerror = () => thumb.removeAttribute("src");
+  thumb.onerror = () => thumb.replaceWith(make("span", {className: "blank"}));
   const open = make("button", {type: "button", className: "open", onclick: () => { show(item); at("label").focus(); at("result").scrollIntoView({block: "nearest"}); }},
     thumb, make("span", {textContent: item.name}));
   item.row = make("tr", {}, make("td", {}, open), ...Array.from({length: 4}, () => make("td")));
@@ -196,7 +196,7 @@ function fillRow(item) {
   label.textContent = answer ? plain(answer.label) : "";
   confidence.textContent = answer ? percent(answer.confidence) : "";
   set.textContent = (answer?.set || []).slice(0, 4).map(plain).join(", ") + (answer?.set?.length > 4 ? ` and ${answer.set.length - 4} more` : "");
-  note.replaceChildren(make("span", {className: {sure: "good", unsure: "doubt"}[kind] || "bad", textContent: error || verdicts[kind][0]}));
+  note.replaceChildren(make("span", {className: {sure: "good", unsure: "doubt"}[kind] || "bad", textContent: verdicts[kind][0], title: error || ""}));
 }
 
 function tally() {
@@ -276,7 +276,8 @@ for (const [button, input] of [["choose", "files"], ["camera", "photo"]]) {
   at(button).onclick = () => at(input).click();
   at(input).onchange = () => { if (at(input).files.length) add(at(input).files); at(input).value = ""; };
 }
-at("picture").onerror = () => { at("picture").hidden = true; at("noshow").hidden = false; };
+at("picture").onload = () => at("picture").parentElement.style.setProperty("--wide", at("picture").naturalWidth / at("picture").naturalHeight);
+at("picture").onerror = () => { at("picture").parentElement.hidden = true; at("noshow").hidden = false; };
 at("looked").onclick = () => {
   const on = at("looked").getAttribute("aria-pressed") !== "true";
   at("looked").setAttribute("aria-pressed", on);
@@ -306,10 +307,11 @@ async function introduce() {
     const {classes} = await ask("v1/classes"), {score, limits} = model;
     document.title = `${model.name}: what is in your picture?`;
     at("name").textContent = model.name;
+    at("lead").textContent = `Drop pictures here, paste one, or choose them. It knows ${classes.length.toLocaleString("en")} classes, and says when it does not know.`;
     at("takes").textContent = `JPEG, PNG, WebP, BMP, TIFF or GIF, up to ${limits.bytes / 1e6} MB each. Nothing is kept.`;
     at("facts").replaceChildren(
       ...(score ? [fact("Right on pictures it had not seen", percent(score.accuracy), `95 % interval ${percent(score.low)} to ${percent(score.high)}, ${score.pictures.toLocaleString("en")} pictures`)] : []),
-      fact("Classes", model.classes.toLocaleString("en")), fact("Networks that vote", String(model.members), `${model.backbone} by ${model.engine}`),
+      fact("Classes", model.classes.toLocaleString("en")), fact("Networks averaged", String(model.members), `${model.backbone} by ${model.engine}`),
       fact("Made with", `bestiary ${model.version}`));
     at("knows").textContent = `The ${classes.length.toLocaleString("en")} classes it knows`;
     at("classes").replaceChildren(...classes.map(name => make("li", {textContent: plain(name)})));
