@@ -5,15 +5,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
-from bestiary.deploy.http import Limits, build_application
+from bestiary.deploy.http import Address, Limits, build_application
 from bestiary.ensemble import Ensemble
 from bestiary.run import Run
 
@@ -107,5 +109,24 @@ def serving() -> Callable[..., Any]:
             assert process.stdout and process.stderr
             process.stdout.close()
             process.stderr.close()
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[..., Any]:
+    """Serve an application from a thread of this process; gives its address."""
+
+    @contextmanager
+    def start(app: Any) -> Iterator[str]:
+        with Address(port=0).bind() as bound:
+            server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+            thread = threading.Thread(target=server.run, args=([bound],))
+            thread.start()
+            while not server.started:
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
+            server.should_exit = True
+            thread.join()
 
     return start

@@ -6,15 +6,13 @@ More of them by hand: ``SCHEMATHESIS_EXAMPLES=1000 pytest tests/deploy/http/test
 import os
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-import uvicorn
 
-from bestiary.deploy.http import Address, Limits, build_application
+from bestiary.deploy.http import Limits, build_application
 from bestiary.ensemble import Ensemble
 
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "20")
@@ -23,18 +21,10 @@ HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
 
 
 @pytest.fixture
-def url(ensemble: Ensemble) -> Iterator[str]:
+def url(ensemble: Ensemble, running: Callable[..., Any]) -> Iterator[str]:
     """A service with a token."""
-    app = build_application(ensemble, token=TOKEN, limits=Limits(body=300_000, count=4))
-    with Address(port=0).bind() as bound:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        running = threading.Thread(target=server.run, args=([bound],))
-        running.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-        server.should_exit = True
-        running.join()
+    with running(build_application(ensemble, token=TOKEN, limits=Limits(body=300_000, count=4))) as started:
+        yield started
 
 
 def test_the_service_keeps_to_its_document(url: str, picture: bytes, tmp_path: Path) -> None:
@@ -45,7 +35,7 @@ def test_the_service_keeps_to_its_document(url: str, picture: bytes, tmp_path: P
         "-c",
         "from schemathesis.cli import schemathesis; schemathesis()",
         "run",
-        f"{url}/openapi.json",
+        f"{url}openapi.json",
     ]
     options = ["--header", f"Authorization: Bearer {TOKEN}", "--max-examples", EXAMPLES, "--seed", "0", "--no-color"]
     done = subprocess.run(

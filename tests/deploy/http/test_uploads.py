@@ -62,7 +62,7 @@ def test_a_raw_body_is_one_picture_whatever_it_is_called(client: TestClient, pic
 
 def test_a_form_is_many_pictures_and_each_has_its_own_answer(client: TestClient, picture: bytes) -> None:
     cut = picture[: len(picture) // 8]
-    files = [("pictures", ("a.jpg", picture)), ("pictures", ("b.txt", b"text")), ("file", ("c.jpg", cut))]
+    files = [("pictures", ("a.jpg", picture)), ("pictures", ("b.txt", b"text")), ("pictures", ("c.jpg", cut))]
     found = client.post("/v1/predict", files=files).json()["predictions"]
     assert [one["name"] for one in found] == ["a.jpg", "b.txt", "c.jpg"]
     assert found[0]["label"] and found[0]["error"] is None
@@ -108,7 +108,7 @@ def test_too_many_pixels_by_the_header_alone(client: TestClient) -> None:
 
 def test_too_many_pictures(client: TestClient, picture: bytes) -> None:
     assert form(client, part(b"pictures", picture) * 4 + b"--b--\r\n").status_code == 200
-    refused(form(client, part(b"pictures", picture) * 5 + b"--b--\r\n"), 413, "too_many_pictures")
+    refused(form(client, part(b"pictures", picture) * 5 + b"--b--\r\n"), 422, "too_many_pictures")
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,7 @@ def test_too_many_pictures(client: TestClient, picture: bytes) -> None:
         (b"--b\r\n", 400, "malformed"),
         (part(b"pictures", b"x"), 400, "malformed"),
         (b"nothing of the kind", 400, "malformed"),
+        (part(b"file", b"x", b'; filename="x"') + b"--b--\r\n", 422, "unknown_field"),
         (part(b"coverage", b"0.9") + b"--b--\r\n", 422, "unknown_field"),
         (b"--b\r\n\r\nx\r\n--b--\r\n", 422, "unknown_field"),
         (part(b"pictures", b"") + b"--b--\r\n", 422, "empty"),

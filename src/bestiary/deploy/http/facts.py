@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-import bestiary
 from bestiary.deploy.http.limits import Limits
 from bestiary.deploy.http.schemas import Bounds, Model, Score
 from bestiary.ensemble import Ensemble
@@ -42,7 +41,6 @@ class Facts:
             score=self.score,
             similar=None if similar else self.no_similar,
             limits=Bounds(bytes=limits.body, pixels=limits.pixels, pictures=limits.count),
-            version=bestiary.__version__,
         )
 
 

@@ -72,7 +72,7 @@ class Limits:
         """
         if count > self.count:
             raise Problem(
-                413, "too_many_pictures", f"More than {self.count} pictures in one request; send them in several."
+                422, "too_many_pictures", f"More than {self.count} pictures in one request; send them in several."
             )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
@@ -9,6 +10,18 @@ from pydantic import BaseModel, Field
 from bestiary.errors import ForeignError, OversizeError, PictureError
 
 MEDIA_TYPE = "application/problem+json"
+
+
+MEANINGS = {
+    400: "The body cannot be read.",
+    401: "A token is needed.",
+    408: "The body took too long to arrive.",
+    413: "Too many bytes, pixels or pictures.",
+    415: "Not a picture, or not a type that is taken.",
+    421: "The service is not called by that name.",
+    422: "The picture is damaged or empty, or a parameter is out of its range.",
+    503: "Too much is waiting; Retry-After says when to come again.",
+}
 
 
 class Trouble(BaseModel):
@@ -63,3 +76,11 @@ def of_picture(error: PictureError) -> Problem:
     if isinstance(error, OversizeError):
         return Problem(413, "too_many_pixels", f"This picture is too large: {error.reason}.")
     return Problem(422, "damaged", f"This picture cannot be read: {error.reason}.")
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Refusals as the OpenAPI document lists them."""
+    return {
+        status: {"model": ProblemAnswer, "content": {MEDIA_TYPE: {}}, "description": MEANINGS[status]}
+        for status in statuses
+    }

@@ -91,7 +91,6 @@ class Model(BaseModel):
     score: Score | None = None
     similar: str | None = Field(None, description="why no similar training pictures can be shown; null: they can")
     limits: Bounds
-    version: str
 
 
 class Similar(BaseModel):

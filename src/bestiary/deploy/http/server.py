@@ -117,7 +117,7 @@ def serve(app: ASGIApp, bound: socket.socket, seconds: float, started: Callable[
         app,
         http=_Patient,
         ws="none",
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,

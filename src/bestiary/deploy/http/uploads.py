@@ -5,6 +5,7 @@ bounds are `Limits` and `Room`. Knows nothing of what pictures are for.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from bestiary.deploy.http.problems import Problem
 FIELD = "pictures"
 HEADER_BYTES = 8_192  # of one part's headers
 NAME_CHARACTERS = 200  # of a file's name that are given back
+# The parser logs what is wrong with a body: something of an upload, and as often as a client likes.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class _Parts:
     def _end_headers(self) -> None:
         headers = {bytes(name).lower(): bytes(value) for name, value in self._headers}
         _, options = parse_options_header(headers.get(b"content-disposition", b""))
-        if options.get(b"name") != FIELD.encode() and b"filename" not in options:
+        if options.get(b"name") != FIELD.encode():
             field = options.get(b"name", b"").decode("utf-8", "replace")[:80]
             raise Problem(422, "unknown_field", f"The form has a field {field!r}; pictures go in parts named {FIELD}.")
         self._limits.check_count(len(self._found) + 1)

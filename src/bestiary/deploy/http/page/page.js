@@ -311,8 +311,7 @@ async function introduce() {
     at("takes").textContent = `JPEG, PNG, WebP, BMP, TIFF or GIF, up to ${limits.bytes / 1e6} MB each. Nothing is kept.`;
     at("facts").replaceChildren(
       ...(score ? [fact("Right on pictures it had not seen", percent(score.accuracy), `95 % interval ${percent(score.low)} to ${percent(score.high)}, ${score.pictures.toLocaleString("en")} pictures`)] : []),
-      fact("Classes", model.classes.toLocaleString("en")), fact("Networks averaged", String(model.members), `${model.backbone} by ${model.engine}`),
-      fact("Made with", `bestiary ${model.version}`));
+      fact("Classes", model.classes.toLocaleString("en")), fact("Networks averaged", String(model.members), `${model.backbone} by ${model.engine}`));
     at("knows").textContent = `The ${classes.length.toLocaleString("en")} classes it knows`;
     at("classes").replaceChildren(...classes.map(name => make("li", {textContent: plain(name)})));
   } catch (error) { complain(error.message); }
