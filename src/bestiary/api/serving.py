@@ -55,10 +55,7 @@ def serve(
     quiet
         Print nothing but warnings.
     """
-    from bestiary.display import Display
-    from bestiary.ensemble import Ensemble
     from bestiary.errors import ArgumentError
-    from bestiary.run import Run
 
     try:
         from bestiary.deploy.http import Address, Limits, read_token
@@ -66,6 +63,10 @@ def serve(
         from bestiary.deploy.http.start import application_of
     except ModuleNotFoundError as error:
         raise ArgumentError(f"serve: {error.name} is not installed; pip install 'bestiary[serve]'") from None
+    from bestiary.display import Display
+    from bestiary.ensemble import Ensemble
+    from bestiary.run import Run
+
     display, address = Display(quiet), Address(host, port)
     limits = Limits(int(max_mb * 1e6), int(max_megapixels * 1e6), max_pictures, timeout, queue)
     token = read_token(Path(token_file) if token_file is not None else None)

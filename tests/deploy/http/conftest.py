@@ -16,6 +16,7 @@ import uvicorn
 from starlette.testclient import TestClient
 
 from bestiary.deploy.http import Address, Limits, build_application
+from bestiary.deploy.http.server import Patient
 from bestiary.ensemble import Ensemble
 from bestiary.run import Run
 
@@ -120,7 +121,7 @@ def running() -> Callable[..., Any]:
     @contextmanager
     def start(app: Any) -> Iterator[str]:
         with Address(port=0).bind() as bound:
-            server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+            server = uvicorn.Server(uvicorn.Config(app, http=Patient, log_level="error"))
             thread = threading.Thread(target=server.run, args=([bound],))
             thread.start()
             while not server.started:

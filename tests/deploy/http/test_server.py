@@ -4,6 +4,8 @@ import http.client
 import json
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from bestiary.deploy.http import Address, read_token
+from bestiary.deploy.http import Address, build_application, read_token, server
+from bestiary.ensemble import Ensemble
 from bestiary.errors import ArgumentError
 from bestiary.run import Run
 
@@ -57,6 +60,33 @@ def test_clients_that_leave_or_dawdle_hurt_nobody(trained: Run, serving: Callabl
         large.close()
         assert served.stop(signal.SIGINT) == 0
     assert "Traceback" not in served.said, served.said
+
+
+def test_nobody_waits_for_headers_or_for_the_rest_of_a_refused_body(
+    ensemble: Ensemble, running: Callable[..., Any], picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "PATIENCE", 0.3)
+    with running(build_application(ensemble)) as url:
+        port = int(url.split(":")[2].strip("/"))
+        with opened(port, head_of(9)[:30]) as silent:
+            assert silent.recv(99) == b""
+        with opened(port, head_of(10**9)) as endless:
+            assert endless.recv(9_999).startswith(b"HTTP/1.1 413")
+            with pytest.raises(OSError, match=r"reset|pipe"):
+                while True:
+                    endless.sendall(bytes(1_000))
+                    time.sleep(0.01)
+        with opened(port, head_of(len(picture)) + picture[:500]) as late:
+            time.sleep(0.5)  # a body has the application's time, not this
+            late.sendall(picture[500:])
+            assert late.recv(9_999).startswith(b"HTTP/1.1 200")
+
+
+def test_what_is_not_installed_is_named() -> None:
+    code = "import sys; sys.modules['fastapi'] = None; from bestiary.cli import main; sys.exit(main(['serve', 'x']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "bestiary: serve: fastapi is not installed; pip install 'bestiary[serve]'\n"
 
 
 def test_sigterm_ends_it_once_what_is_under_way_is_answered(

@@ -115,7 +115,7 @@ def serve(app: ASGIApp, bound: socket.socket, seconds: float, started: Callable[
     """
     config = uvicorn.Config(
         app,
-        http=_Patient,
+        http=Patient,
         ws="none",
         log_level="error",
         access_log=False,
@@ -146,7 +146,7 @@ class _Server(uvicorn.Server):
             self._told()
 
 
-class _Patient(HttpToolsProtocol):
+class Patient(HttpToolsProtocol):
     """A connection that is closed when it takes too long over what comes before, or after, a request's answer.
 
     The body's time is the application's to watch; uvicorn itself would wait for headers, or for the rest of a body that
@@ -154,14 +154,17 @@ class _Patient(HttpToolsProtocol):
     """
 
     def connection_made(self, transport: Any) -> None:
+        """Begin to watch."""
         super().connection_made(transport)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Watch no more."""
         self._patience.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
+        """Watch what comes after the answer."""
         super().on_response_complete()
         self._patience.cancel()
         self._watch()
