@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 MEMORY = b"process_resident_memory_bytes "
+CPU = b"process_cpu_seconds_total "
 
 
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
@@ -35,15 +36,23 @@ async def ask(job: dict[str, Any], requests: list[bytes], turn: "count[int]", un
     return found
 
 
+async def numbers(port: int) -> tuple[float, float]:
+    """The server's resident memory in MB, and the CPU seconds that it has used."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    _, body = await read_answer(reader)
+    writer.close()
+    memory, cpu = (
+        next(float(line.split()[1]) for line in body.splitlines() if line.startswith(name)) for name in (MEMORY, CPU)
+    )
+    return memory / 1e6, cpu
+
+
 async def watch(port: int, until: float) -> list[float]:
     """The server's resident memory in MB, every five seconds."""
     sizes = []
     while time.perf_counter() < until:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        _, body = await read_answer(reader)
-        writer.close()
-        sizes += [float(line.split()[1]) / 1e6 for line in body.splitlines() if line.startswith(MEMORY)]
+        sizes.append((await numbers(port))[0])
         await asyncio.sleep(5)
     return sizes
 
@@ -60,6 +69,7 @@ async def run(job: dict[str, Any]) -> dict[str, Any]:
             f"Content-Length: {len(body)}",
         ]
         requests.append("\r\n".join([*head, "", ""]).encode() + body)
+    _, cpu = await numbers(job["port"])
     started, turn = time.perf_counter(), count()
     until = started + job["seconds"]
     sizes, *clients = await asyncio.gather(
@@ -70,6 +80,7 @@ async def run(job: dict[str, Any]) -> dict[str, Any]:
     return {
         "statuses": Counter(str(status) for status, _ in found),
         "seconds": time.perf_counter() - started,
+        "cpu": (await numbers(job["port"]))[1] - cpu,
         "p50": seconds[len(seconds) // 2],
         "p99": seconds[len(seconds) * 99 // 100],
         "memory_mb": sizes,

@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from bestiary.data.views import EvalView
-from bestiary.deploy.http import build_application
+from bestiary.deploy.http import build_application, explaining
 from bestiary.deploy.http.explaining import DARK, TrainingPictures, explain, mask_over
 from bestiary.ensemble import Ensemble
 from bestiary.ensemble.known import Known
@@ -76,7 +76,7 @@ def test_training_pictures_that_changed_or_vanished_are_not_shown(
     assert after and [picture is None for *_, picture in after] == [True, True, False]
 
 
-def test_why_none_can_be_shown(trained: Run, ensemble: Ensemble, tmp_path: Path, beasts: Path) -> None:
+def test_why_none_can_be_shown(trained: Run, ensemble: Ensemble, monkeypatch: pytest.MonkeyPatch) -> None:
     bare = Ensemble(ensemble.members, ensemble.classes_.tolist(), ensemble.view, engine="torch")
     with pytest.raises(BestiaryError, match="not finished"):
         TrainingPictures.of(trained, bare)
@@ -84,6 +84,9 @@ def test_why_none_can_be_shown(trained: Run, ensemble: Ensemble, tmp_path: Path,
     pruned.members = pruned.members[:2]
     with pytest.raises(BestiaryError, match="members"):
         TrainingPictures.of(trained, pruned)
+    monkeypatch.setattr(explaining, "MOST_NUMBERS", 80)
+    with pytest.raises(BestiaryError, match="81 logits"):
+        TrainingPictures.of(trained, ensemble)
 
 
 def test_the_service_explains_one_picture(client: TestClient, picture: bytes) -> None:

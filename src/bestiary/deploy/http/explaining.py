@@ -26,6 +26,7 @@ from bestiary.evaluate.oof import read_out_of_fold
 from bestiary.run import Run
 
 NEAREST = 3
+MOST_NUMBERS = 250_000_000  # of logits that are held to look among: a gigabyte
 MASK_SIDE = 320  # pixels of the long side; heat is coarser than that
 DARK = 0.72  # opacity where nothing spoke for the class
 PICTURE_SIDE = 240
@@ -77,6 +78,9 @@ class TrainingPictures:
             raise BestiaryError("the run is not finished, so that it knows no out-of-fold logits")
         if not run.root.is_dir():
             raise BestiaryError("the folder of the training pictures is not there any more")
+        numbers = run.read_table("manifest.parquet").height * len(ensemble.classes_)
+        if numbers > MOST_NUMBERS:
+            raise BestiaryError(f"the run has too many pictures and classes to look among ({numbers:,} logits)")
         table, _ = read_out_of_fold(run)
         folds, members = np.unique(table["fold"].to_numpy(), return_inverse=True)
         if len(folds) != len(ensemble.members):
