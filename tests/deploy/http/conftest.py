@@ -31,7 +31,7 @@ def ensemble(trained: Run) -> Ensemble:
 @pytest.fixture(scope="session")
 def client(ensemble: Ensemble) -> Iterator[TestClient]:
     """A service with small limits."""
-    limits = Limits(body=300_000, pixels=1_000_000, count=4, seconds=20.0, waiting=8)
+    limits = Limits(body=300_000, pixels=1_000_000, count=4, seconds=300.0, waiting=8)
     with TestClient(build_application(ensemble, limits=limits)) as opened:
         yield opened
 

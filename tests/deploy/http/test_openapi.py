@@ -23,7 +23,9 @@ HOOKS = Path(__file__).parent / "schemathesis_hooks.py"
 @pytest.fixture
 def url(ensemble: Ensemble, running: Callable[..., Any]) -> Iterator[str]:
     """A service with a token."""
-    with running(build_application(ensemble, token=TOKEN, limits=Limits(body=300_000, count=4))) as started:
+    with running(
+        build_application(ensemble, token=TOKEN, limits=Limits(body=300_000, count=4, seconds=300.0))
+    ) as started:
         yield started
 
 
@@ -37,7 +39,17 @@ def test_the_service_keeps_to_its_document(url: str, picture: bytes, tmp_path: P
         "run",
         f"{url}openapi.json",
     ]
-    options = ["--header", f"Authorization: Bearer {TOKEN}", "--max-examples", EXAMPLES, "--seed", "0", "--no-color"]
+    options = [
+        "--header",
+        f"Authorization: Bearer {TOKEN}",
+        "--max-examples",
+        EXAMPLES,
+        "--seed",
+        "0",
+        "--no-color",
+        "--request-timeout",
+        "300",
+    ]
     done = subprocess.run(
         [*command, *options], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
     )

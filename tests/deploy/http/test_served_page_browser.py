@@ -33,7 +33,7 @@ EVENTS = """([kind, files]) => {
 @pytest.fixture(scope="module")
 def url(trained: Run, ensemble: Ensemble, running: Callable[..., Any]) -> Iterator[str]:
     training = TrainingPictures.of(trained, ensemble)
-    limits = Limits(body=300_000, pixels=1_000_000)
+    limits = Limits(body=300_000, pixels=1_000_000, seconds=300.0)
     with running(build_application(ensemble, limits=limits, training=training)) as started:
         yield started
 
@@ -51,7 +51,7 @@ def page(chromium: Any, url: str) -> Iterator[Any]:
     shown.on("console", lambda message: told.append(message.text))
     shown.on("pageerror", lambda error: told.append(str(error)))
     shown.on("request", lambda asked: None if asked.url.startswith((url, "blob:", "data:")) else told.append(asked.url))
-    shown.set_default_timeout(30_000)
+    shown.set_default_timeout(120_000)
     shown.goto(url)
     shown.locator("#facts div").first.wait_for()
     shown.told = told

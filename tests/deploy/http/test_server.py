@@ -23,7 +23,7 @@ TOKEN = "a-token-of-some-length"
 
 
 def ask(port: int, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     try:
         connection.request("POST" if body is not None else "GET", path, body, headers or {})
         answer = connection.getresponse()
@@ -33,7 +33,7 @@ def ask(port: int, path: str, body: bytes | None = None, headers: dict[str, str]
 
 
 def opened(port: int, head: bytes) -> socket.socket:
-    found = socket.create_connection(("127.0.0.1", port), timeout=60)
+    found = socket.create_connection(("127.0.0.1", port), timeout=300)
     found.sendall(head)
     return found
 
@@ -92,7 +92,7 @@ def test_what_is_not_installed_is_named() -> None:
 def test_sigterm_ends_it_once_what_is_under_way_is_answered(
     trained: Run, serving: Callable[..., Any], picture: bytes
 ) -> None:
-    with serving(trained, BESTIARY_TOKEN=TOKEN) as served:
+    with serving(trained, "--timeout", "300", BESTIARY_TOKEN=TOKEN) as served:
         assert ask(served.port, "/v1/predict", picture)[0] == 401
         token = {"Authorization": f"Bearer {TOKEN}"}
         assert ask(served.port, "/v1/predict", picture, token)[0] == 200
@@ -114,7 +114,7 @@ def test_sigterm_ends_it_once_what_is_under_way_is_answered(
         half.sendall(picture[500:])
         answer = half.recv(99_999)
         assert answer.startswith(b"HTTP/1.1 200") and b"predictions" in answer
-        stopping.join(60)
+        stopping.join(300)
         assert status == [0]
         half.close()
         idle.close()
