@@ -109,6 +109,7 @@ def test_the_buttons_open_their_choosers_by_keyboard(page: Any, pictures: list[P
     chooser.value.set_files(pictures[0])
     answered(page)
     page.set_viewport_size({"width": 400, "height": 800})
+    page.locator("#camera").wait_for()
     page.locator("#camera").focus()
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
