@@ -47,7 +47,7 @@ def test_the_service_keeps_to_its_document(url: str, picture: bytes, tmp_path: P
         "--seed",
         "0",
         "--no-color",
-        # It renames a form's part, then sends it by its own name all the same (4.32.5), and finds the right answer wrong;
+        # It renames a form's part, sends it by its own name all the same (4.32.5), and finds the right answer wrong;
         # forms with other parts are in test_uploads.py.
         "--exclude-checks",
         "negative_data_rejection",
