@@ -25,11 +25,11 @@ DATA ?= ../shared/data/caltech-creatures
 PEER_PYTHON ?= $(BIN)/python
 
 bench: $(VENV)/.developer
-	for claim in startup memory intervals report planted_faults million_rows leak_guard; do \
+	for claim in startup memory intervals report planted_faults million_rows leak_guard serve_abuse; do \
 		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
 	for claim in kills write_faults fuzz same_bits checkpoint_cost; do \
 		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
-	for claim in training views; do $(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
+	for claim in training views serve; do $(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
 	if $(PEER_PYTHON) -c 'import fastai, ultralytics' 2>/dev/null; \
 		then $(BIN)/python benchmarks/bench_peers.py "$(DATA)" --peer-python $(PEER_PYTHON); \
 		else echo "skipped: peers, which are not installed (pip install '.[bench]')"; fi

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         report,
         sample,
         scan,
+        serve,
         show,
         train,
     )
@@ -56,6 +57,7 @@ __all__ = [
     "report",
     "sample",
     "scan",
+    "serve",
     "show",
     "train",
 ]

@@ -20,6 +20,7 @@ VERBS: tuple[Callable[..., Any], ...] = (
     api.advise,
     api.ablate,
     api.predict,
+    api.serve,
     api.evaluate,
     api.labels,
     api.report,

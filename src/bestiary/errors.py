@@ -7,6 +7,8 @@
     ├── RecipeError            a recipe's key or value
     ├── DataError              a folder, table, manifest or fold file
     │   └── PictureError       one picture that cannot be decoded; `reason` is a short phrase
+    │       ├── ForeignError   its bytes are no picture of a kind that is read
+    │       └── OversizeError  it claims more pixels, or more work, than is allowed
     ├── WeightsError           a backbone's name or its weights
     └── RunError               a run directory: missing, taken, incomplete or of another make
         └── DamagedError       a file of a run that is not as it was written
@@ -42,6 +44,14 @@ class PictureError(DataError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class ForeignError(PictureError):
+    """Bytes are no picture of a kind that is read."""
+
+
+class OversizeError(PictureError):
+    """A picture claims more pixels, or more work to decode them, than is allowed."""
 
 
 class WeightsError(BestiaryError):

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from bestiary.data import decode as decoding
-from bestiary.data.decode import MAX_PIXELS, SUFFIXES, Pixels, decode, read_picture, to_pixels
-from bestiary.errors import PictureError
+from bestiary.data.decode import MAX_PIXELS, SUFFIXES, Pixels, claimed_size, decode, read_picture, to_pixels
+from bestiary.errors import ForeignError, OversizeError, PictureError
 
 Encode = Callable[..., bytes]
 Psnr = Callable[..., float]
@@ -423,3 +423,36 @@ def test_every_shared_awkward_picture_decodes_as_pillow_shows_it(awkward: Path) 
             assert pixels.shape == (upright.height, upright.width, 3)
             if upright.mode in ("RGB", "L") and "transparency" not in upright.info:
                 np.testing.assert_array_equal(pixels, np.asarray(upright.convert("RGB")), str(file))
+
+
+def progressive(side: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes so many times."""
+    file = io.BytesIO()
+    Image.new("L", (side, side)).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last = content.rindex(b"\xff\xda")
+    return content[:last] + content[last:-2] * scans + content[-2:]
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert decode(progressive(1_000, 10)).shape == (1_000, 1_000, 3)
+    monkeypatch.setattr(decoding, "to_pixels", lambda picture: pytest.fail("decoded"))
+    monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded"))
+    endless = progressive(1_000, 2_600)
+    assert "scans" in refusal(endless)
+    with pytest.raises(OversizeError, match="scans"):
+        claimed_size(endless)
+
+
+def test_a_claimed_size_is_told_without_decoding(smooth: Pixels, encode: Encode) -> None:
+    height, width = smooth.shape[:2]
+    for kind in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"):
+        content = encode(smooth, kind)
+        assert claimed_size(content) == (height, width)
+        assert claimed_size(content[: int(len(content) * 0.7)] if kind == "JPEG" else content) == (height, width)
+    with pytest.raises(ForeignError, match="not a picture"):
+        claimed_size(b"text")
+    with pytest.raises(OversizeError, match="above the limit"):
+        claimed_size(png_header(50_000, 50_000))
+    with pytest.raises(PictureError, match="so few bytes"):
+        claimed_size(png_header(10_000, 10_000))

@@ -14,12 +14,12 @@ from torch import nn
 from bestiary import api
 from bestiary.cli import main
 from bestiary.display import Display
+from bestiary.ensemble.saliency import overlay, saliency
 from bestiary.errors import RunError
 from bestiary.evaluate.results import read_results
 from bestiary.model import Classifier
 from bestiary.model.backbone import Backbone
 from bestiary.report import figures, gallery, run_page, story
-from bestiary.report.saliency import overlay, saliency
 from bestiary.run import Run, read_oof, write_oof
 
 EVIL = '<img src=x onerror=alert(1)>|"</script>'

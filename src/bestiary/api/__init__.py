@@ -8,6 +8,7 @@ from bestiary.api.ablating import ablate
 from bestiary.api.advising import advise
 from bestiary.api.pictures import sample, scan
 from bestiary.api.reading import compare, labels, report, show
+from bestiary.api.serving import serve
 from bestiary.api.shipping import distill, export
 from bestiary.api.training import demo, probe, train
 from bestiary.api.using import evaluate, load, predict
@@ -27,6 +28,7 @@ __all__ = [
     "report",
     "sample",
     "scan",
+    "serve",
     "show",
     "train",
 ]

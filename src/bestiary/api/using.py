@@ -14,7 +14,7 @@ else:  # the command line reads the annotations; what the verbs return is none o
 
 
 def load(run: "Place | Run", /) -> "Ensemble":
-    """The ensemble of a run, with scikit-learn's verbs on paths, PIL pictures and uint8 arrays.
+    """The ensemble of a run, with scikit-learn's verbs on paths, bytes, PIL pictures and uint8 arrays.
 
     Raises:
         RunError: no run is there, or none of its folds is trained.

@@ -17,7 +17,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bestiary.errors import PictureError
+from bestiary.errors import ForeignError, OversizeError, PictureError
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
@@ -26,6 +26,11 @@ MAX_PIXELS = 178_000_000  # half a gigabyte decoded, where Pillow stops too; wha
 # What a byte of a file can at most stand for, so that a forged size is told before memory is taken and time spent. JPEG
 # has a bit or more for each block of 64; deflate makes 1,032 bytes of one, 8 pixels each; LZW 4,096 of 12 bits.
 MOST_PIXELS_A_BYTE = {"JPEG": 1_000, "MPO": 1_000, "PNG": 8_300, "GIF": 4_096}
+# A progressive JPEG goes over all pixels once a scan, and a scan takes a few bytes: 20 MB could keep a decoder
+# busy for days. Cameras write 1 scan, the web's tools 10; this is 14 of those at the most pixels.
+MOST_SCANNED = 14 * MAX_PIXELS  # pixels times scans
+LEAST_SCAN = 8  # bytes
+SCAN = b"\xff\xda"  # begins a scan; inside one, a zero byte follows each 255
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 # cv2 would start threads of its own for each call; bestiary runs one picture a thread.
@@ -102,8 +107,10 @@ def _decode_plain_jpeg(content: bytes, min_side: int) -> Pixels | None:
     """The fast path; None where Pillow must look: CMYK, or any fault."""
     try:
         height, width, colourspace, _ = simplejpeg.decode_jpeg_header(content)
-        if colourspace in ("CMYK", "YCCK") or height * width > min(
-            MAX_PIXELS, MOST_PIXELS_A_BYTE["JPEG"] * len(content)
+        if (
+            colourspace in ("CMYK", "YCCK")
+            or height * width > min(MAX_PIXELS, MOST_PIXELS_A_BYTE["JPEG"] * len(content))
+            or _is_endless(content, height * width)
         ):
             return None
         pixels = (
@@ -139,29 +146,60 @@ def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
 def _decode_with_pillow(content: bytes) -> Pixels:
     try:
         with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as picture:
-            _check_size(picture, len(content))
+            _check_size(picture, content)
             return to_pixels(picture)
-    except UnidentifiedImageError:
-        raise PictureError("not a picture") from None
-    except Image.DecompressionBombError:
-        raise PictureError(f"above the limit of {MAX_PIXELS:,} pixels") from None
-    except MemoryError:
-        raise PictureError("too large for this machine's memory") from None
-    except PictureError:
-        raise
     except Exception as error:  # a decoder may fail in any way on hostile bytes; each is a damaged picture
-        if "truncated" in str(error).lower():
-            raise PictureError("truncated") from None
-        raise PictureError(f"damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
+        raise _named(error) from None
 
 
-def _check_size(picture: Image.Image, length: int) -> None:
-    """Refuse a size that is a bomb's, or that a file of `length` bytes cannot hold."""
+def _named(error: Exception) -> PictureError:
+    """What a decoder raised, as a reason."""
+    if isinstance(error, PictureError):
+        return error
+    if isinstance(error, UnidentifiedImageError):
+        return ForeignError("not a picture")
+    if isinstance(error, Image.DecompressionBombError):
+        return OversizeError(f"above the limit of {MAX_PIXELS:,} pixels")
+    if isinstance(error, MemoryError):
+        return OversizeError("too large for this machine's memory")
+    if "truncated" in str(error).lower():
+        return PictureError("truncated")
+    return PictureError(f"damaged ({' '.join(str(error).split()) or type(error).__name__})")
+
+
+def claimed_size(content: bytes) -> tuple[int, int]:
+    """Height and width in pixels that a picture's header claims, before anything is decoded.
+
+    Raises:
+        ForeignError: `content` is no picture.
+        OversizeError: it claims more than `MAX_PIXELS`, or more scans than anyone needs.
+        PictureError: its header is damaged, or claims what cannot be in so few bytes.
+    """
+    try:
+        with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as picture:
+            _check_size(picture, content)
+            return picture.height, picture.width
+    except Exception as error:  # as above
+        raise _named(error) from None
+
+
+def _check_size(picture: Image.Image, content: bytes) -> None:
+    """Refuse a size that is a bomb's, or that a file of these bytes cannot hold, and the work of too many scans."""
     pixels = picture.width * picture.height
+    size = f"{picture.width} x {picture.height} pixels"
     if pixels > MAX_PIXELS:
-        raise PictureError(f"{picture.width} x {picture.height} pixels: above the limit of {MAX_PIXELS:,}")
-    if pixels > MOST_PIXELS_A_BYTE.get(picture.format or "", MAX_PIXELS) * length:
-        raise PictureError(f"damaged ({picture.width} x {picture.height} pixels cannot be in so few bytes)")
+        raise OversizeError(f"{size}: above the limit of {MAX_PIXELS:,}")
+    if pixels > MOST_PIXELS_A_BYTE.get(picture.format or "", MAX_PIXELS) * len(content):
+        raise PictureError(f"damaged ({size} cannot be in so few bytes)")
+    if picture.format in ("JPEG", "MPO") and _is_endless(content, pixels):
+        raise OversizeError(f"{size} in {content.count(SCAN):,} scans: more work than a picture is worth")
+
+
+def _is_endless(content: bytes, pixels: int) -> bool:
+    """Whether a JPEG of so many pixels has more scans than it is worth; they are counted only where that can be."""
+    if pixels * (len(content) // LEAST_SCAN) <= MOST_SCANNED:
+        return False
+    return pixels * content.count(SCAN) > MOST_SCANNED
 
 
 def to_pixels(picture: Image.Image) -> Pixels:

@@ -99,13 +99,17 @@ class EvalView:
         """Short side below which a JPEG must not be decoded: twice what the view shows, so that nothing is lost."""
         return math.ceil(2 * self.size / (self.crop if self.resize == "crop" else 1.0))
 
+    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
+        """Top, left, height and width in pixels of what the view shows of a picture of `height` x `width`."""
+        if self.resize == "squash":
+            return 0, 0, height, width
+        side = max(1, round(min(height, width) * self.crop))
+        return (height - side) // 2, (width - side) // 2, side, side
+
     def __call__(self, pixels: Pixels) -> Pixels:
         """The view, uint8 (size, size, 3), of `pixels`, uint8 (height, width, 3)."""
-        if self.resize == "crop":
-            height, width = pixels.shape[:2]
-            side = max(1, round(min(height, width) * self.crop))
-            top, left = (height - side) // 2, (width - side) // 2
-            pixels = pixels[top : top + side, left : left + side]
+        top, left, height, width = self.box(*pixels.shape[:2])
+        pixels = pixels[top : top + height, left : left + width]
         return resize(pixels, self.size, self.size, self.interpolation)
 
 

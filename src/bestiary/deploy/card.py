@@ -3,7 +3,6 @@
 import math
 import platform
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,7 +10,6 @@ from bestiary.data.views import EvalView
 from bestiary.deploy.graph import INPUT
 from bestiary.ensemble import Ensemble
 from bestiary.ensemble.known import KEPT
-from bestiary.model.test_time import side_for
 from bestiary.run import Run
 
 FORMAT = 1  # of the card; raised when a reader of the former could misread it
@@ -23,7 +21,7 @@ def describe(run: Run, ensemble: Ensemble, folds: Sequence[int]) -> dict[str, An
     return {
         "format": FORMAT,
         "classes": ensemble.classes_.tolist(),
-        "input": _input(input_view(ensemble)),
+        "input": _input(ensemble.input_view),
         "outputs": {
             "probabilities": "(n, classes), each row sums to 1" + ("" if ensemble.calibration else "; not calibrated"),
             "energy": "(n,), above thresholds.unknown the picture is unlike those of the known classes",
@@ -39,11 +37,6 @@ def describe(run: Run, ensemble: Ensemble, folds: Sequence[int]) -> dict[str, An
         "precision": "float32",
         "versions": {"python": platform.python_version(), **{n: v for n in NAMED if (v := _version(n))}},
     }
-
-
-def input_view(ensemble: Ensemble) -> EvalView:
-    """How a picture becomes the graph's input, from which the graph makes all views at test time."""
-    return replace(ensemble.view, size=side_for(ensemble.view.size, ensemble.views))
 
 
 def _input(view: EvalView) -> dict[str, Any]:

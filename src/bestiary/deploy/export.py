@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from bestiary.deploy.agreement import TOLERANCE, accuracy_lost, compare_outputs
-from bestiary.deploy.card import describe, input_view
+from bestiary.deploy.card import describe
 from bestiary.deploy.formats import WRITERS, Card, Format, Runner, Views, Writer, check_installed, silenced
 from bestiary.deploy.graph import EnsembleGraph, Outputs, run_graph, trace
 from bestiary.deploy.prune import Choice, choose_members
@@ -96,12 +96,12 @@ def export_run(
     graph = build_graph(ensemble, [folds.index(fold) for fold in kept])
     _check_size(graph, format)
     ranges, judges = _read_samples(run, ensemble, kept, int8, display)
-    compared = ranges.views[:COMPARED] if len(ranges) else drawn_views(input_view(ensemble).size, COMPARED // 4)
+    compared = ranges.views[:COMPARED] if len(ranges) else drawn_views(ensemble.input_view.size, COMPARED // 4)
     card = describe(run, ensemble, kept) | {"compared_on": "pictures of the run" if len(ranges) else "drawn views"}
     card |= {"prune": choice.to_json()} if choice else {}
     with _new_place(out) as file:
         display.line(f"Writing {out.name}: {len(kept)} members as one graph")
-        model = writer.build(_traced(graph, ensemble), input_view(ensemble).size)
+        model = writer.build(_traced(graph, ensemble), ensemble.input_view.size)
         writer.save(model, card, file)
         card["agreement"] = _agreement(graph, writer, file, compared, format)
         if int8:
@@ -152,8 +152,8 @@ def _read_samples(run: Run, ensemble: Ensemble, kept: list[int], int8: bool, dis
     pictures = shuffled_pictures(run)
     chosen = deal_pictures(pictures, kept, CALIBRATION, JUDGED) if int8 else (pictures[:COMPARED], pictures[:0])
     with display.counter("Reading pictures") as tick:
-        ranges = read_sample(run, input_view(ensemble), chosen[0], tick)
-        judges = read_sample(run, input_view(ensemble), chosen[1], tick)
+        ranges = read_sample(run, ensemble.input_view, chosen[0], tick)
+        judges = read_sample(run, ensemble.input_view, chosen[1], tick)
     if int8 and min(len(ranges), len(judges)) < LEAST:
         raise DataError(
             f"--int8: {len(ranges)} and {len(judges)} pictures can be read at {run.root} to take ranges from and to "
@@ -165,7 +165,7 @@ def _read_samples(run: Run, ensemble: Ensemble, kept: list[int], int8: bool, dis
 def _traced(graph: EnsembleGraph, ensemble: Ensemble) -> Any:
     try:
         with silenced():
-            return trace(graph, input_view(ensemble).size)
+            return trace(graph, ensemble.input_view.size)
     except Exception as error:  # the tracer raises what it pleases for what it cannot follow
         reason = " ".join(str(error).split())[:100]
         raise BestiaryError(f"{ensemble.members[0].name}: cannot be made one graph ({reason})") from None

@@ -36,7 +36,7 @@ from bestiary.model.test_time import Views, averaged, side_for
 from bestiary.run import FORMAT, Run
 
 BATCH = 32
-Picture = str | Path | Image.Image | Pixels
+Picture = str | Path | bytes | Image.Image | Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,8 @@ class Ensemble:
         """Probabilities (pictures, classes), calibrated where the run is.
 
         Args:
-            pictures: paths, PIL pictures or uint8 arrays (height, width, 3), one or several.
+            pictures: paths, the bytes of picture files, PIL pictures or uint8 arrays (height, width, 3), one or
+                several.
 
         Raises:
             PictureError: one of them cannot be decoded; its place and the reason are named.
@@ -174,7 +175,8 @@ class Ensemble:
         rows: list[NDArray[np.float64]] = [np.empty((0, len(self.classes_)))]
         for scored in self.score(items):
             for place, reason in scored.reasons.items():
-                named = items[place] if isinstance(items[place], (str, Path)) else f"picture {place}"
+                item = items[place]
+                named = str(item) if isinstance(item, (str, Path)) else f"picture {place}"
                 raise PictureError(f"{named}: {reason}")
             rows.append(self.probabilities(scored.logits))
         return np.concatenate(rows)
@@ -257,7 +259,7 @@ def assemble(run: Run) -> None:
 
 
 def _as_list(pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> Sequence[Picture]:
-    if isinstance(pictures, (str, Path, Image.Image)):
+    if isinstance(pictures, (str, Path, bytes, Image.Image)):
         return [pictures]
     if isinstance(pictures, np.ndarray):
         return [pictures] if pictures.ndim == 3 else list(pictures)
@@ -267,9 +269,11 @@ def _as_list(pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> Seque
 def _load(picture: Picture, min_side: int) -> Pixels:
     if isinstance(picture, (str, Path)):
         return decode(read_picture(Path(picture)), min_side=min_side)
+    if isinstance(picture, bytes):
+        return decode(picture, min_side=min_side)
     if isinstance(picture, Image.Image):
         return to_pixels(picture)
     if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
         return picture
     what = f"array {picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
-    raise ArgumentError(f"{what}: pictures are paths, PIL pictures or uint8 arrays (height, width, 3)")
+    raise ArgumentError(f"{what}: pictures are paths, bytes, PIL pictures or uint8 arrays (height, width, 3)")

@@ -11,22 +11,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 
 from bestiary.atomic import atomic_path
 from bestiary.data.listing import list_pictures
 from bestiary.display import Display, Tick
-from bestiary.ensemble.averaging import Average, agreement
-from bestiary.ensemble.calibration import COVERAGES, RISKS, Sets, set_names
-from bestiary.ensemble.ensemble import Ensemble, Picture, Scored
+from bestiary.ensemble.answers import TOP, Caution, answer_batch
+from bestiary.ensemble.averaging import Average
+from bestiary.ensemble.ensemble import Ensemble, Picture
 from bestiary.ensemble.partial import Counts, Partial
 from bestiary.ensemble.watching import SHARE, may_be_arriving, new_pictures
 from bestiary.errors import ArgumentError
 from bestiary.tables import read_frame, unguard
 
 Format = Literal["full", "submission"]
-TOP = 5
+CAREFUL = Caution()
 FULL = {
     "path": pl.String,
     "label": pl.String,
@@ -42,26 +41,6 @@ FULL = {
     "unknown": pl.Boolean,
     "error": pl.String,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Caution:
-    """How careful answers are to be.
-
-    Attributes:
-        coverage: share of the pictures whose set holds the true class, one of `COVERAGES`.
-        sets: all: over all pictures; class: within each class.
-        risk: share of errors among sure answers, at most; one of `RISKS`.
-    """
-
-    coverage: float = 0.9
-    sets: Sets = "all"
-    risk: float = 0.05
-
-    def __post_init__(self) -> None:
-        for name, known in (("coverage", COVERAGES), ("risk", RISKS)):
-            if getattr(self, name) not in known:
-                raise ArgumentError(f"--{name} {getattr(self, name)}: choose {', '.join(map(str, known))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +98,7 @@ class Job:
     out: Path
     rule: Average | None = None
     layout: Format = "full"
-    caution: Caution = Caution()
+    caution: Caution = CAREFUL
     resume: bool = False
 
     def __post_init__(self) -> None:
@@ -242,34 +221,11 @@ def answers(
     """The rows of `paths` below `root`, batch by batch, in order; `tick` is told (done, of)."""
     for scored in ensemble.score(_Files(root, paths), tick):
         rows = []
-        found = _answers(ensemble, scored, job.rule or ensemble.average, job.caution)
+        found = answer_batch(ensemble, scored, job.rule or ensemble.average, job.caution)
         for row, answer in zip(scored.rows, found, strict=True):
             reason = scored.reasons.get(int(row))
-            rows.append({"path": paths[int(row)], **(answer if reason is None else {"error": reason})})
+            rows.append({"path": paths[int(row)], **(answer.columns() if reason is None else {"error": reason})})
         yield rows
-
-
-def _answers(ensemble: Ensemble, scored: Scored, rule: Average, caution: Caution) -> list[dict[str, Any]]:
-    """The columns of each picture of a batch, but for its path and error."""
-    probabilities, known = ensemble.probabilities(scored.logits, rule), ensemble.calibration
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
-    agreeing = agreement(scored.logits, best[:, 0])
-    answers: list[dict[str, Any]] = []
-    for place, ranked in enumerate(best):
-        answer: dict[str, Any] = {"agreement": float(agreeing[place])}
-        for rank, label in enumerate(ranked, 1):
-            suffix = "" if rank == 1 else f"_{rank}"
-            answer[f"label{suffix}"] = str(ensemble.classes_[label])
-            answer[f"confidence{suffix}"] = float(probabilities[place, label])
-        answers.append(answer)
-    if known and ensemble.known:
-        held = known.set_of(probabilities, caution.coverage, caution.sets)
-        names = set_names(held, probabilities, ensemble.classes_.tolist())
-        unknown = ensemble.known.is_unknown(scored.logits)
-        for place, answer in enumerate(answers):
-            sure = answer["confidence"] >= known.sure[caution.risk] and not unknown[place]
-            answer |= {"set": "|".join(names[place]), "sure": bool(sure), "unknown": bool(unknown[place])}
-    return answers
 
 
 def _check_names(paths: pl.Series) -> None:

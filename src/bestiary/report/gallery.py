@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from bestiary.data.thumbnails import picture_uri
 from bestiary.evaluate.results import Results
-from bestiary.report.pictures import picture_uri
 
 Rows = NDArray[np.int64]
 

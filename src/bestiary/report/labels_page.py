@@ -2,9 +2,9 @@
 
 import polars as pl
 
+from bestiary.data.thumbnails import picture_uri
 from bestiary.evaluate.labels import LabelReport
 from bestiary.report.pages import render
-from bestiary.report.pictures import picture_uri
 
 MOST = 400  # suspects shown with their pictures; the page saves the rows of all
 LARGE = 400  # pixels of a suspect's long side

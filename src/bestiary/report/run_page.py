@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.data.decode import decode, read_picture
+from bestiary.data.thumbnails import pixels_uri
 from bestiary.display import Display
 from bestiary.ensemble import Ensemble
 from bestiary.ensemble.calibration import risk_coverage
+from bestiary.ensemble.saliency import overlay, saliency
 from bestiary.errors import PictureError
 from bestiary.evaluate.metrics import reliability
 from bestiary.evaluate.results import Results
 from bestiary.report import figures, gallery, story
 from bestiary.report.cost_table import cost_rows
 from bestiary.report.pages import render
-from bestiary.report.pictures import pixels_uri
-from bestiary.report.saliency import overlay, saliency
 
 PAIRS = 12  # pairs of classes shown with pictures
 SHOWN = 12  # surest mistakes, least sure hits

@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 
 from bestiary.data.audit import Audit
+from bestiary.data.thumbnails import picture_uri
 from bestiary.report.pages import render
-from bestiary.report.pictures import picture_uri
 
 MOST = 100  # groups or pictures shown of each kind; the tables beside the page hold all of them
 MEMBERS = 8  # pictures shown of one group

@@ -1,0 +1,77 @@
+"""The verb that puts a run to work for others: serve."""
+
+from pathlib import Path
+from typing import Literal
+
+from bestiary.api.arguments import Place
+
+
+def serve(
+    run: Place,
+    /,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    token_file: Place | None = None,
+    no_similar: bool = False,
+    max_mb: float = 20.0,
+    max_megapixels: float = 64.0,
+    max_pictures: int = 64,
+    timeout: float = 30.0,
+    queue: int = 256,
+    engine: Literal["auto", "openvino", "torch"] = "auto",
+    quiet: bool = False,
+) -> None:
+    """Serve a run over HTTP: a page for people, and an interface for programs (/openapi.json).
+
+    POST a picture to /v1/predict. Only this machine reaches it unless --host says otherwise. With a token, in
+    --token-file or the environment variable BESTIARY_TOKEN, requests need Authorization: Bearer TOKEN. Nothing of
+    what is sent is written to disk or logged. Ctrl-C and SIGTERM end it once requests under way are answered.
+
+    Parameters
+    ----------
+    run
+        Folder of a trained run.
+    host
+        Address to listen on; 0.0.0.0 for all of this machine's.
+    port
+        Port to listen on; 0 for any that is free.
+    token_file
+        File with the token that requests need.
+    no_similar
+        Show no training pictures. Otherwise whoever reaches the service sees those most like the picture they send.
+    max_mb
+        Size of a request, in million bytes.
+    max_megapixels
+        Size of a picture, in million pixels.
+    max_pictures
+        Pictures in a request.
+    timeout
+        Seconds that a request may take to arrive, and then to be answered.
+    queue
+        Pictures that may wait; what comes beyond is answered with 503 and Retry-After.
+    engine
+        What runs the networks. auto: on a CPU OpenVINO where it is installed and agrees with PyTorch, else PyTorch.
+    quiet
+        Print nothing but warnings.
+    """
+    from bestiary.errors import ArgumentError
+
+    try:
+        from bestiary.deploy.http import Address, Limits, read_token
+        from bestiary.deploy.http import serve as run_server
+        from bestiary.deploy.http.start import application_of
+    except ModuleNotFoundError as error:
+        raise ArgumentError(f"serve: {error.name} is not installed; pip install 'bestiary[serve]'") from None
+    from bestiary.display import Display
+    from bestiary.ensemble import Ensemble
+    from bestiary.run import Run
+
+    display, address = Display(quiet), Address(host, port)
+    limits = Limits(int(max_mb * 1e6), int(max_megapixels * 1e6), max_pictures, timeout, queue)
+    token = read_token(Path(token_file) if token_file is not None else None)
+    with address.bind() as bound:
+        opened = Run.open(run)
+        ensemble = Ensemble.load(opened, engine=engine)
+        app = application_of(opened, ensemble, limits, token, address, not no_similar, display)
+        run_server(app, bound, timeout, lambda url: display.line(f"Serving {run} at {url}  (Ctrl-C ends it)"))

@@ -1,0 +1,319 @@
+"use strict";
+// The page's side of the service: pictures in, answers out. No markup is ever made from text.
+const at = id => document.getElementById(id);
+const items = [];           // {file, name, url, answer, why, error, row}
+const AT_ONCE = 4;          // requests under way; the server gathers them into batches
+const TRIES = 8;            // of a picture that the server had no room for
+let model = null, current = null, underWay = 0, next = 0, token = sessionStorage.getItem("token") || "", asking = null;
+
+function make(tag, properties, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+const percent = share => share >= 0.9995 ? "> 99.9 %" : share < 0.0005 ? "< 0.1 %" : `${(100 * share).toFixed(1)} %`;
+const plain = label => label.replaceAll("_", " ");
+const pause = seconds => new Promise(done => setTimeout(done, 1000 * seconds));
+
+// Errors are said to the person: on the page, and by screen readers, since the region is an alert.
+function complain(text) {
+  const one = make("p", {className: "alert"}, make("span", {textContent: text}));
+  one.append(make("button", {type: "button", textContent: "Dismiss", onclick: () => one.remove()}));
+  while (at("alerts").children.length > 3) at("alerts").firstChild.remove();
+  at("alerts").append(one);
+}
+
+// The token is asked for once, however many requests find that they need it.
+function askToken(wrong) {
+  asking ||= new Promise(done => {
+    at("askwhy").textContent = wrong ? "That token is not the right one." :
+      "Whoever runs it can give you one. It is kept until you close this tab.";
+    at("token").value = "";
+    at("ask").returnValue = "";
+    at("ask").onclose = () => {
+      asking = null;
+      if (at("ask").returnValue === "ok" && at("token").value.trim()) {
+        token = at("token").value.trim();
+        sessionStorage.setItem("token", token);
+        done(true);
+      } else done(false);
+    };
+    at("ask").showModal();
+  });
+  return asking;
+}
+
+async function ask(path, body) {
+  for (let tried = 1; ; tried++) {
+    const used = token;
+    let response;
+    try {
+      response = await fetch(path, {
+        method: body ? "POST" : "GET", body,
+        headers: {...(used && {Authorization: `Bearer ${used}`}), ...(body && {"Content-Type": "application/octet-stream"})},
+      });
+    } catch {
+      throw new Error("The service does not answer. Is it still running, and is there a connection?");
+    }
+    if (response.ok) return response.json();
+    if (response.status === 401 && (used !== token || await askToken(Boolean(used)))) continue;
+    if (response.status === 503 && tried < TRIES) {
+      await pause((Number(response.headers.get("Retry-After")) || 1) * (0.5 + Math.random()));
+      continue;
+    }
+    const problem = await response.json().catch(() => ({}));
+    throw new Error(problem.detail || `The service answered with ${response.status}.`);
+  }
+}
+
+// Pictures come in by four ways and are one list from here on.
+function add(files) {
+  const some = [...files].filter(file => file.size || file.type);
+  if (!some.length) { complain("There is no picture in that."); return; }
+  const fresh = some.map(file => ({file, name: file.name || "pasted picture", url: URL.createObjectURL(file)}));
+  items.push(...fresh);
+  document.body.classList.add("used");
+  for (const item of fresh) addRow(item);
+  show(fresh[0]);
+  work();
+}
+
+function work() {
+  while (underWay < AT_ONCE && next < items.length) answer(items[next++]);
+  tally();
+}
+
+async function answer(item) {
+  underWay++;
+  try {
+    if (model && item.file.size > model.limits.bytes)
+      throw new Error(`It is larger than the ${model.limits.bytes / 1e6} MB that are taken here.`);
+    item.answer = (await ask("v1/predict", item.file)).predictions[0];
+  } catch (error) {
+    item.error = error.message;
+    complain(`${item.name}: ${error.message}`);
+  }
+  underWay--;
+  fillRow(item);
+  if (item === current) show(item);
+  work();
+}
+
+async function explain(item) {
+  item.why = "asked";
+  try { item.why = await ask("v1/explain", item.file); } catch (error) { item.why = {failed: error.message}; }
+  if (item === current) showWhy(item);
+}
+
+// What is said of one picture.
+const verdicts = {
+  waiting: ["Looking …", "waiting"], failed: ["No answer", "unknown"], unknown: ["Unknown", "unknown"],
+  sure: ["Sure", "sure"], unsure: ["Not sure", "unsure"], bare: ["Not calibrated", "unsure"],
+};
+
+function verdict({answer, error}) {
+  if (error) return "failed";
+  if (!answer) return "waiting";
+  if (answer.unknown === null) return "bare";
+  return answer.unknown ? "unknown" : answer.sure ? "sure" : "unsure";
+}
+
+function meaning(item) {
+  const {answer, error} = item, right = answer && Math.round(100 * answer.confidence);
+  const share = right >= 100 ? "more than 99" : `about ${right}`;
+  return {
+    waiting: "", failed: error,
+    unknown: "This picture is unlike anything the model has learnt from. Below is what it comes nearest to; do not take it for an answer.",
+    sure: `Of answers this confident, ${share} in 100 are right.`,
+    unsure: `Of answers this confident, only ${share} in 100 are right. Look for yourself.`,
+    bare: "The run behind this is not finished, so that its confidence has not been checked against pictures it had not seen.",
+  }[verdict(item)];
+}
+
+function show(item) {
+  current = item;
+  at("result").hidden = false;
+  const kind = verdict(item), [word, style] = verdicts[kind], {answer} = item;
+  at("badge").textContent = word;
+  at("badge").className = `badge ${style}`;
+  at("result").classList.toggle("doubted", kind === "unknown");
+  at("label").textContent = answer ? (answer.unknown ? "Nothing it knows" : plain(answer.label)) : kind === "failed" ? "This picture has no answer" : "One moment";
+  at("meaning").textContent = meaning(item);
+  at("top").replaceChildren(...(answer ? answer.top : []).map(bar));
+  at("setbox").hidden = !answer?.set || answer.unknown;
+  at("set").replaceChildren(...(answer?.set || []).map(name => make("li", {textContent: plain(name)})));
+  at("setnote").textContent = "Sets like this hold the true class of nine pictures in ten" +
+    (answer?.set?.length === 1 ? "." : ", so this one is settled by looking.");
+  at("file").textContent = item.name;
+  if (at("picture").src !== item.url) {
+    at("picture").parentElement.hidden = false;
+    at("noshow").hidden = true;
+    at("picture").src = item.url;
+  }
+  at("picture").alt = answer ? `${item.name}, answered with ${at("label").textContent}` : item.name;
+  for (const {row} of items) row?.toggleAttribute("aria-current", row === item.row);
+  if (item.row?.hasAttribute("aria-current")) item.row.setAttribute("aria-current", "true");
+  showWhy(item);
+  if (answer && item.why === undefined) explain(item);
+  if (kind !== "waiting") at("status").textContent = `${item.name}: ${word}. ${at("label").textContent}` + (answer ? `, ${percent(answer.confidence)}` : "");
+}
+
+function bar({label, confidence}) {
+  const fill = make("i");
+  fill.style.width = `${100 * confidence}%`;
+  return make("li", {}, make("span", {className: "name", textContent: plain(label)}), make("span", {className: "share", textContent: percent(confidence)}),
+    make("span", {className: "track"}, fill));
+}
+
+function showWhy({why, answer, error}) {
+  const known = why && why !== "asked" && !why.failed ? why : null;
+  at("looked").hidden = !known?.mask;
+  at("mask").hidden = !known?.mask || at("looked").getAttribute("aria-pressed") !== "true";
+  if (known?.mask) at("mask").src = known.mask; else at("mask").removeAttribute("src");
+  at("similarbox").hidden = !answer || Boolean(error);
+  at("similar").replaceChildren(...(known?.similar || []).map(one => make("li", {},
+    one.picture ? make("img", {src: one.picture, alt: `training picture of ${plain(one.label)}`})
+      : make("span", {className: "gone", textContent: "no longer there"}),
+    make("b", {textContent: plain(one.label)}), make("small", {textContent: one.path.split("/").pop(), title: one.path}))));
+  at("similarnote").textContent = why?.failed || (!known ? "Looking for them …" : known.similar ? "" :
+    `None can be shown: ${model?.similar || "this service does not know them"}.`);
+}
+
+// Many pictures: a row each.
+function addRow(item) {
+  const thumb = make("img", {src: item.url, alt: "", loading: "lazy", decoding: "async"});
+  thumb.onerror = () => thumb.replaceWith(make("span", {className: "blank"}));
+  const open = make("button", {type: "button", className: "open", onclick: () => { show(item); at("label").focus(); at("result").scrollIntoView({block: "nearest"}); }},
+    thumb, make("span", {textContent: item.name}));
+  item.row = make("tr", {}, make("td", {}, open), ...Array.from({length: 4}, () => make("td")));
+  at("rows").append(item.row);
+  at("many").hidden = items.length < 2;
+}
+
+function fillRow(item) {
+  const [, label, confidence, set, note] = item.row.children, {answer, error} = item, kind = verdict(item);
+  label.textContent = answer ? plain(answer.label) : "";
+  confidence.textContent = answer ? percent(answer.confidence) : "";
+  set.textContent = (answer?.set || []).slice(0, 4).map(plain).join(", ") + (answer?.set?.length > 4 ? ` and ${answer.set.length - 4} more` : "");
+  note.replaceChildren(make("span", {className: {sure: "good", unsure: "doubt"}[kind] || "bad", textContent: verdicts[kind][0], title: error || ""}));
+}
+
+function tally() {
+  const done = items.filter(item => item.answer || item.error), count = kind => done.filter(item => verdict(item) === kind).length;
+  at("progress").value = items.length ? done.length / items.length : 0;
+  at("progress").hidden = done.length === items.length;
+  at("tally").textContent = `${done.length} of ${items.length} answered: ${count("sure")} sure, ${count("unsure") + count("bare")} not sure, ` +
+    `${count("unknown")} unknown, ${count("failed")} without an answer`;
+  at("csv").disabled = !done.length;
+}
+
+// The table, with the columns of bestiary predict.
+function field(value) {
+  const text = String(value ?? ""), safe = /^(?:[=@\t\r]|[+-](?![\d.]+(?:e[+-]?\d+)?$))/.test(text) ? "'" + text : text;  // no formula for a spreadsheet
+  return /[",\r\n]/.test(safe) ? '"' + safe.replaceAll('"', '""') + '"' : safe;
+}
+
+function table() {
+  const ranks = [2, 3, 4, 5].flatMap(n => [`label_${n}`, `confidence_${n}`]);
+  const head = ["path", "label", "confidence", ...ranks, "agreement", "set", "sure", "unknown", "error"];
+  const rows = items.filter(item => item.answer || item.error).map(({name, answer, error}) => {
+    const others = [1, 2, 3, 4].flatMap(n => [answer?.top[n]?.label, answer?.top[n]?.confidence]);
+    return [name, answer?.label, answer?.confidence, ...others, answer?.agreement, answer?.set?.join("|"), answer?.sure, answer?.unknown, error];
+  });
+  return [head, ...rows].map(row => row.map(field).join(",") + "\n").join("");
+}
+
+function save() {
+  const link = make("a", {href: URL.createObjectURL(new Blob([table()], {type: "text/csv"})), download: "prediction.csv"});
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function clear() {
+  for (const item of items.splice(0)) URL.revokeObjectURL(item.url);
+  next = 0;
+  current = null;
+  at("rows").replaceChildren();
+  at("alerts").replaceChildren();
+  at("result").hidden = at("many").hidden = true;
+  document.body.classList.remove("used");
+  at("choose").focus();
+}
+
+// The ways in.
+async function filesOf(entry) {  // of a folder, all below it
+  if (entry.isFile) return [await new Promise((done, failed) => entry.file(done, failed))];
+  const reader = entry.createReader(), found = [];
+  for (;;) {
+    const some = await new Promise((done, failed) => reader.readEntries(done, failed));
+    if (!some.length) return found;
+    for (const one of some) if (!one.name.startsWith(".")) found.push(...await filesOf(one));
+  }
+}
+
+async function drop(event) {
+  event.preventDefault();
+  at("start").classList.remove("over");
+  const entries = [...event.dataTransfer.items].map(item => item.webkitGetAsEntry?.()), files = [...event.dataTransfer.files];
+  if (!entries.some(entry => entry?.isDirectory)) { add(files); return; }
+  try { add((await Promise.all(entries.filter(Boolean).map(filesOf))).flat()); } catch { complain("That folder cannot be read."); }
+}
+
+const carriesFiles = event => [...(event.dataTransfer?.types || [])].includes("Files");
+addEventListener("dragover", event => { if (carriesFiles(event)) { event.preventDefault(); at("start").classList.add("over"); } });
+addEventListener("dragleave", event => { if (!event.relatedTarget) at("start").classList.remove("over"); });
+addEventListener("drop", event => {
+  if (carriesFiles(event)) drop(event);
+  else if (event.target.tagName !== "INPUT") { event.preventDefault(); complain("That is no file. Save the picture first, or copy and paste it."); }
+});
+addEventListener("paste", event => {
+  if (event.target.id === "token") return;
+  if (event.clipboardData.files.length) add(event.clipboardData.files);
+  else complain("There is no picture on the clipboard. Copy a picture, not its address.");
+});
+for (const [button, input] of [["choose", "files"], ["camera", "photo"]]) {
+  at(button).onclick = () => at(input).click();
+  at(input).onchange = () => { if (at(input).files.length) add(at(input).files); at(input).value = ""; };
+}
+at("picture").onload = () => at("picture").parentElement.style.setProperty("--wide", at("picture").naturalWidth / at("picture").naturalHeight);
+at("picture").onerror = () => { at("picture").parentElement.hidden = true; at("noshow").hidden = false; };
+at("looked").onclick = () => {
+  const on = at("looked").getAttribute("aria-pressed") !== "true";
+  at("looked").setAttribute("aria-pressed", on);
+  at("mask").hidden = !on;
+};
+at("csv").onclick = save;
+at("clear").onclick = clear;
+
+const themes = ["system", "light", "dark"];
+let theme = 0;
+at("theme").onclick = () => {
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  theme = theme ? (theme + 1) % 3 : dark ? 1 : 2;  // the first press is always seen
+  if (theme) document.documentElement.dataset.theme = themes[theme]; else delete document.documentElement.dataset.theme;
+  at("theme").textContent = `Theme: ${themes[theme]}`;
+};
+
+// What answers here.
+function fact(term, text, more) {
+  return make("div", {}, make("dt", {textContent: term}), make("dd", {textContent: text}, ...(more ? [make("small", {textContent: more})] : [])));
+}
+
+async function introduce() {
+  at("curl").textContent = `curl -F pictures=@cat.jpg ${location.origin}/v1/predict`;
+  try {
+    model = await ask("v1/model");
+    const {classes} = await ask("v1/classes"), {score, limits} = model;
+    document.title = `${model.name}: what is in your picture?`;
+    at("name").textContent = model.name;
+    at("lead").textContent = `Drop pictures here, paste one, or choose them. It knows ${classes.length.toLocaleString("en")} classes, and says when it does not know.`;
+    at("takes").textContent = `JPEG, PNG, WebP, BMP, TIFF or GIF, up to ${limits.bytes / 1e6} MB each. Nothing is kept.`;
+    at("facts").replaceChildren(
+      ...(score ? [fact("Right on pictures it had not seen", percent(score.accuracy), `95 % interval ${percent(score.low)} to ${percent(score.high)}, ${score.pictures.toLocaleString("en")} pictures`)] : []),
+      fact("Classes", model.classes.toLocaleString("en")), fact("Networks averaged", String(model.members), `${model.backbone} by ${model.engine}`));
+    at("knows").textContent = `The ${classes.length.toLocaleString("en")} classes it knows`;
+    at("classes").replaceChildren(...classes.map(name => make("li", {textContent: plain(name)})));
+  } catch (error) { complain(error.message); }
+}
+introduce();
