@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         report,
         sample,
         scan,
+        shard,
         show,
         train,
     )
@@ -52,6 +53,7 @@ __all__ = [
     "report",
     "sample",
     "scan",
+    "shard",
     "show",
     "train",
 ]

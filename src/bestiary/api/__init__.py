@@ -6,7 +6,7 @@ is imported when the verb runs.
 
 from bestiary.api.ablating import ablate
 from bestiary.api.advising import advise
-from bestiary.api.pictures import sample, scan
+from bestiary.api.pictures import sample, scan, shard
 from bestiary.api.reading import compare, labels, report, show
 from bestiary.api.training import demo, probe, train
 from bestiary.api.using import evaluate, load, predict
@@ -24,6 +24,7 @@ __all__ = [
     "report",
     "sample",
     "scan",
+    "shard",
     "show",
     "train",
 ]

@@ -34,9 +34,10 @@ from bestiary.model.arithmetic import best_device, resolve_precision
 from bestiary.model.engine import Engine, build_network, kept_graph
 from bestiary.model.test_time import Views, averaged, side_for
 from bestiary.run import FORMAT, Run
+from bestiary.storage import Readable, StoredFile, is_address
 
 BATCH = 32
-Picture = str | Path | Image.Image | Pixels
+Picture = str | Readable | Image.Image | Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class Ensemble:
         rows: list[NDArray[np.float64]] = [np.empty((0, len(self.classes_)))]
         for scored in self.score(items):
             for place, reason in scored.reasons.items():
-                named = items[place] if isinstance(items[place], (str, Path)) else f"picture {place}"
+                named = items[place] if isinstance(items[place], (str, Readable)) else f"picture {place}"
                 raise PictureError(f"{named}: {reason}")
             rows.append(self.probabilities(scored.logits))
         return np.concatenate(rows)
@@ -256,12 +257,14 @@ def _as_list(pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> Seque
         return [pictures]
     if isinstance(pictures, np.ndarray):
         return [pictures] if pictures.ndim == 3 else list(pictures)
-    return pictures
+    return [pictures] if isinstance(pictures, Readable) else pictures
 
 
 def _load(picture: Picture, min_side: int) -> Pixels:
-    if isinstance(picture, (str, Path)):
-        return decode(read_picture(Path(picture)), min_side=min_side)
+    if isinstance(picture, str):
+        picture = StoredFile(picture) if is_address(picture) else Path(picture)
+    if isinstance(picture, Readable):
+        return decode(read_picture(picture), min_side=min_side)
     if isinstance(picture, Image.Image):
         return to_pixels(picture)
     if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
