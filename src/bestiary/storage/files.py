@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from bestiary.errors import DataError
 
-TRIES = 6  # of one request, beside what the store's own library repeats
+TRIES = 3  # of one request, each of which the store's own library repeats a few times
 FIRST_WAIT = 0.1  # seconds before the second try; twice as long before each further one
 
 T = TypeVar("T")
