@@ -1,6 +1,8 @@
 """Folds on Ray are the folds of a local run, also where a worker or a machine is lost on the way."""
 
+import gc
 import os
+import shutil
 import signal
 import threading
 import time
@@ -46,6 +48,16 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+    gc.collect()  # Ray's programs that are still ending are told of here, not at the end of all tests
+
+
+@pytest.fixture
+def two_workers() -> Iterator[None]:
+    """One machine with two cores."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+    gc.collect()
 
 
 def once_trained(run: Run, act: Callable[[], Any]) -> threading.Thread:
@@ -86,23 +98,17 @@ def test_a_worker_and_a_machine_are_lost_and_the_digests_are_a_local_runs(
 
 
 def test_one_machine_two_workers_and_an_error_that_a_worker_meets(
-    beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    beasts: Path, tiny: Path, tmp_path: Path, two_workers: None
 ) -> None:
-    import shutil
-
     data = shutil.copytree(beasts, tmp_path / "data")
     run = api.train(data, tmp_path / "run", recipe=tiny, overrides=OPTIONS, folds=3, fold=[0], quiet=True)
     picture = next(data.rglob("*.jpg"))
     content = picture.read_bytes()
     picture.unlink()
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        with pytest.raises(DataError, match="pictures are gone"):
-            api.train(data, run.path, resume=True, on="ray", quiet=True)
-        picture.write_bytes(content)
-        assert api.train(data, run.path, resume=True, on="ray", quiet=True).score_line
-    finally:
-        ray.shutdown()
+    with pytest.raises(DataError, match="pictures are gone"):
+        api.train(data, run.path, resume=True, on="ray", quiet=True)
+    picture.write_bytes(content)
+    assert api.train(data, run.path, resume=True, on="ray", quiet=True).score_line
 
 
 def test_places_that_are_none(beasts: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
