@@ -18,9 +18,10 @@ FROZEN = {
     "sample": "directory species=20 per_species=40 size=160 seed=0 label_noise=0.0 near_duplicates=0.0 corrupt=0.0 "
     "unknown=0.0 quiet=False",
     "scan": "data out=None quiet=False",
+    "shard": "data out megabytes=256 quiet=False",
     "probe": "data run overrides=() folds=None fixes=None quiet=False",
     "train": "data run recipe=None overrides=() folds=None fold=() fixes=None resume=False "
-    "checkpoint_every=5min quiet=False",
+    "checkpoint_every=5min processes=1 on=None quiet=False",
     "predict": "run pictures out average=None format=full coverage=0.9 sets=all risk=0.05 engine=auto "
     "views=None resume=False watch=False quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
@@ -71,6 +72,7 @@ def test_public_names_are_frozen() -> None:
             "sample",
             "scan",
             "serve",
+            "shard",
             "show",
             "train",
         ]

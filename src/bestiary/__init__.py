@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         sample,
         scan,
         serve,
+        shard,
         show,
         train,
     )
@@ -58,6 +59,7 @@ __all__ = [
     "sample",
     "scan",
     "serve",
+    "shard",
     "show",
     "train",
 ]

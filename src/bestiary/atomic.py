@@ -7,11 +7,13 @@ reader never sees half of one and a crash leaves the file that was there before.
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bestiary.errors import BestiaryError
+
+_WATCHERS: dict[Path, Callable[[Path], None]] = {}
 
 
 @contextmanager
@@ -39,6 +41,9 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
             os.replace(goal, former)
         os.replace(temporary, goal)
         _flush(goal.parent)
+        for folder, tell in list(_WATCHERS.items()):
+            if goal.is_relative_to(folder):
+                tell(goal)
     except OSError as error:
         if error.errno is None:
             raise
@@ -48,6 +53,16 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def watched(folder: Path, tell: Callable[[Path], None]) -> Iterator[None]:
+    """A block in which `tell` is given each file in and below `folder` as soon as it is whole."""
+    _WATCHERS[folder] = tell
+    try:
+        yield
+    finally:
+        del _WATCHERS[folder]
 
 
 def write_bytes(goal: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ from bestiary.errors import ArgumentError, BestiaryError
 VERBS: tuple[Callable[..., Any], ...] = (
     api.sample,
     api.scan,
+    api.shard,
     api.probe,
     api.train,
     api.advise,

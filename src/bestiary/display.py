@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,25 +15,49 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Tick = Callable[[int, int], None]  # (done, of)
 
 
+class Listener(Protocol):
+    """Who shows what a display elsewhere would: the one display of work that several machines do."""
+
+    def line(self, text: str) -> None:
+        """A line about the work."""
+
+    def notice(self, text: str) -> None:
+        """A line that the user must see even when quiet."""
+
+    def progress(self, fold: int, done: float) -> None:
+        """So much of a fold is done, 0 to 1."""
+
+
 class Display:
     """One verb's display.
 
     Args:
         quiet: show nothing but notices.
+        shown: with false not even these, since another process shows them.
+        listener: is told everything instead.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
-        self.quiet = quiet
+    def __init__(self, quiet: bool = False, *, shown: bool = True, listener: Listener | None = None) -> None:
+        here = shown and listener is None
+        self.console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), quiet=not here)
+        self.quiet = quiet or not shown
+        self.listener = listener
 
     def line(self, text: str) -> None:
         """A line about the work, unless quiet."""
         if not self.quiet:
-            self.console.print(text, markup=False)
+            self._say(text)
 
     def notice(self, text: str) -> None:
         """A line that the user must see even when quiet."""
+        if self.listener:
+            self.listener.notice(text)
         self.console.print(text, markup=False, style="yellow")
+
+    def _say(self, text: str) -> None:
+        if self.listener:
+            self.listener.line(text)
+        self.console.print(text, markup=False)
 
     @contextmanager
     def counter(self, text: str) -> Iterator[Tick]:
@@ -118,6 +143,8 @@ class TrainingDisplay:
         self._done += pictures
         self._counted += pictures
         self._speed = self._counted / (time.perf_counter() - self._since)
+        if self.display.listener:
+            self.display.listener.progress(self._fold, self._done / (self.epochs * self._pictures))
         left = self.epochs * self._pictures - self._done
         run_left = left + self._waiting * self.epochs * self._pictures
         best = "" if self._best is None else f"  best {self._best:.3f}"

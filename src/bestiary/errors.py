@@ -71,8 +71,10 @@ class Interrupted(KeyboardInterrupt):
 
     Attributes:
         number: of the signal.
+        agreed: all processes that train the fold stop by it, at the same step.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, agreed: bool = False) -> None:
         super().__init__(number)
         self.number = number
+        self.agreed = agreed

@@ -53,6 +53,10 @@ class DataOptions(Section):
         50.0, description="disk that stored pictures may take; beyond it pictures are decoded each time"
     )
 
+    shuffle_buffer: Count = Field(
+        10_000, description="pictures in shards that are shuffled together; all that an epoch reads at a time"
+    )
+
     @model_validator(mode="after")
     def _has_group(self) -> Self:
         try:

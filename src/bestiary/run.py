@@ -27,6 +27,7 @@ from filelock import FileLock, Timeout
 from bestiary.atomic import atomic_path, write_bytes, write_text
 from bestiary.errors import DamagedError, RecipeError, RunError
 from bestiary.recipe import Recipe, load_recipe
+from bestiary.storage import Root, root_at
 from bestiary.tables import TableError, foreign_table, guard, read_frame, read_note, unguard
 
 BEGUN = (
@@ -120,13 +121,16 @@ class FoldFiles:
         """Whether the fold is trained and its held-out part predicted."""
         return self.oof.exists() and self.weights.exists()
 
-    def lock(self) -> FileLock:
+    def lock(self, patience: float = 0.0) -> FileLock:
         """A lock that one process holds while it trains the fold; a crash leaves none behind.
+
+        Args:
+            patience: seconds to wait for it, where the process that had it may be about to end.
 
         Raises:
             RunError: another process holds it.
         """
-        return _lock(self.folder, "is training it; wait for it or choose other folds")
+        return _lock(self.folder, "is training it; wait for it or choose other folds", patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +223,10 @@ class Run:
         return read_table(self.file(name), TABLES[name])
 
     @property
-    def root(self) -> Path:
+    def root(self) -> Root:
         """The folder that the manifest's paths start from."""
         try:
-            return Path(read_note(self.file("manifest.parquet"))["root"])
+            return root_at(read_note(self.file("manifest.parquet"))["root"])
         except (OSError, KeyError, TableError) as error:
             raise RunError(f"{self.file('manifest.parquet')}: cannot be read ({_short(error)})") from None
 
@@ -294,12 +298,12 @@ class Run:
         write_table(self.file(name), table, metadata)
 
 
-def _lock(folder: Path, doing: str) -> FileLock:
+def _lock(folder: Path, doing: str, patience: float = 0.0) -> FileLock:
     """A lock on `folder`, which the operating system takes back when the process ends, however it ends."""
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout:
         raise RunError(f"{folder}: another process {doing}") from None
     except (OSError, NotImplementedError) as error:  # the latter where a network disk has no locks

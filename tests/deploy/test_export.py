@@ -25,7 +25,6 @@ from bestiary import api
 from bestiary.data.decode import decode, read_picture
 from bestiary.deploy import export as exporting
 from bestiary.deploy.agreement import accuracy_lost, compare_outputs
-from bestiary.deploy.card import input_view
 from bestiary.deploy.export import build_graph
 from bestiary.deploy.formats import WRITERS, _tail, read_card
 from bestiary.deploy.graph import EnsembleGraph, Outputs, run_graph
@@ -133,7 +132,7 @@ def test_a_file_gives_what_the_network_gives(
 def test_the_graph_averages_as_the_ensemble_does(rule: Any, number: Any, small: Run, pictures: list[Path]) -> None:
     ensemble = Ensemble.load(small, device="cpu", engine="torch", views=number)
     ensemble.average = rule
-    view = input_view(ensemble)
+    view = ensemble.input_view
     views = np.stack([view(decode(read_picture(path), min_side=view.min_side)) for path in pictures])
     found = run_graph(build_graph(ensemble, [0, 1, 2]), views)
     logits = np.concatenate([scored.logits for scored in ensemble.score(pictures)], axis=1)

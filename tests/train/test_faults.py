@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from bestiary.run import Run
 from bestiary.train import keeper, loop
 from bestiary.train.faults import NotFiniteError, Suspect, is_out_of_memory
 from bestiary.train.step import backward
+from bestiary.train.world import ALONE
 
 OPTIONS = ["train.epochs=2", "train.batch_size=8"]
 
@@ -30,7 +32,8 @@ def session_of(network: nn.Module, parts: int) -> SimpleNamespace:
         classifier=SimpleNamespace(network=network),
         progress=SimpleNamespace(parts=parts, epochs_done=0, step=0),
         arithmetic=SimpleNamespace(memory_format=torch.contiguous_format, precision="float32"),
-        accelerator=SimpleNamespace(backward=lambda loss: loss.backward()),
+        accelerator=SimpleNamespace(backward=lambda loss: loss.backward(), no_sync=nullcontext),
+        world=ALONE,
     )
 
 

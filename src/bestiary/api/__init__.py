@@ -6,7 +6,7 @@ is imported when the verb runs.
 
 from bestiary.api.ablating import ablate
 from bestiary.api.advising import advise
-from bestiary.api.pictures import sample, scan
+from bestiary.api.pictures import sample, scan, shard
 from bestiary.api.reading import compare, labels, report, show
 from bestiary.api.serving import serve
 from bestiary.api.shipping import distill, export
@@ -29,6 +29,7 @@ __all__ = [
     "sample",
     "scan",
     "serve",
+    "shard",
     "show",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""The verbs on labelled pictures, before there is a run: sample, scan."""
+"""The verbs on labelled pictures, before there is a run: sample, scan, shard."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,8 +8,9 @@ from bestiary.api.arguments import Place
 if TYPE_CHECKING:
     from bestiary.data.audit import Audit
     from bestiary.data.beasts import SampleSummary
+    from bestiary.data.sharding import ShardSummary
 else:  # the command line reads the annotations; what the verbs return is none of its business
-    Audit = SampleSummary = Any
+    Audit = SampleSummary = ShardSummary = Any
 
 
 def sample(
@@ -91,8 +92,35 @@ def scan(data: Place, /, *, out: Place | None = None, quiet: bool = False) -> "A
     from bestiary.display import Display
     from bestiary.report.scan_page import scan_page
 
-    audit = audit_pictures(list_labelled(Path(data)), list_test(Path(data)), Display(quiet))
+    audit = audit_pictures(list_labelled(data), list_test(data), Display(quiet))
     if out is not None:
         audit.write(Path(out))
         write_text(Path(out) / "scan.html", scan_page(audit))
     return audit
+
+
+def shard(data: Place, out: Place, /, *, megabytes: int = 256, quiet: bool = False) -> "ShardSummary":
+    """Write pictures as tar shards (WebDataset's layout) that are read from beginning to end: for data beyond a disk.
+
+    train, scan and shard take the folder of shards as DATA; a bounded number of shards is on the disk at a time. Exit
+    status: 0, or 1 when there are pictures that cannot be read, which are left out.
+
+    Parameters
+    ----------
+    data
+        Folder of class folders, or a table, as for train; or the address of one, such as s3://bucket/pictures.
+    out
+        Folder or address for the shards and their index, where there are none yet.
+    megabytes
+        Size of a shard.
+    quiet
+        Show no progress.
+    """
+    from bestiary.data.listing import list_labelled, list_test
+    from bestiary.data.sharding import write_shards
+    from bestiary.display import Display
+    from bestiary.errors import ArgumentError
+
+    if megabytes < 1:
+        raise ArgumentError(f"--megabytes {megabytes}: give 1 or more")
+    return write_shards(list_labelled(data).with_test(list_test(data)), out, megabytes, Display(quiet))

@@ -1,6 +1,7 @@
 """The verbs that make a run: train, probe, demo."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,9 @@ from bestiary.api.pictures import sample
 from bestiary.api.using import evaluate, predict
 
 if TYPE_CHECKING:
+    from bestiary.display import Display
     from bestiary.run import Run
+    from bestiary.train.keeper import Keeper
 else:  # the command line reads the annotations; what the verbs return is none of its business
     Run = Any
 
@@ -28,6 +31,8 @@ def train(
     fixes: Place | None = None,
     resume: bool = False,
     checkpoint_every: str = "5min",
+    processes: int = 1,
+    on: str | None = None,
     quiet: bool = False,
 ) -> "Run":
     """Train a k-fold ensemble on a folder of labelled pictures.
@@ -59,29 +64,77 @@ def train(
     checkpoint_every
         Time between states kept inside an epoch, such as 90s, 5min or 2h, or never; one is kept after an epoch
         too, and when the run is stopped by Ctrl-C or SIGTERM. They take a hundredth of the time at most.
+    processes
+        Processes of this machine that train each fold together, one for each GPU. Under torchrun, accelerate launch
+        or srun leave it out: there it is their number.
+    on
+        ray, or ray://HOST:PORT: folds are trained side by side by the machines of a Ray cluster, which all see DATA and
+        RUN. Each asks for a GPU a process, or where there are none for a machine's cores (or train.threads).
     quiet
         Show no progress.
     """
     from bestiary.display import Display
     from bestiary.ensemble import assemble
     from bestiary.evaluate import calibrate_run, score_run
-    from bestiary.train.crossval import train_folds
+    from bestiary.run import Run
+    from bestiary.storage import location, working_folder
     from bestiary.train.interrupts import Interrupts
     from bestiary.train.keeper import Keeper, seconds_of
     from bestiary.train.start import begin_or_resume, command_to_go_on
+    from bestiary.train.world import check_processes, join_world
 
-    display, decided, every = Display(quiet), Path(fixes) if fixes is not None else None, seconds_of(checkpoint_every)
-    with Interrupts() as interrupts:
+    if on is not None:
+        from bestiary.cluster import check_address
+
+        check_address(on)
+    else:
+        check_processes(processes)
+    every, decided = seconds_of(checkpoint_every), Path(fixes) if fixes is not None else None
+    world = join_world()
+    display, begun = Display(quiet, shown=world.main), Run(Path(run))
+    with Interrupts() as interrupts, world.membership(), ExitStack() as held:
         try:
-            begun = begin_or_resume(Path(data), Path(run), recipe, overrides, folds, fold, resume, display, decided)
-            train_folds(begun, list(fold) or begun.folds, Keeper(every, interrupts), display)
-            assemble(begun)
-            calibrate_run(begun)
-            score_run(begun)
+            begun = Run(held.enter_context(working_folder(run)))
+            with world.together() as main:
+                if main:
+                    begin_or_resume(data, begun.path, recipe, overrides, folds, fold, resume, display, decided)
+            numbers, keeper = list(fold) or begun.folds, Keeper(every, interrupts, world)
+            if on is None:
+                _train_here(begun, numbers, keeper, processes, display)
+            else:
+                threads = begun.recipe.train.threads
+                held.close()  # what has been begun at an address is sent there, for the cluster's machines to fetch
+                _train_on_cluster(location(run), numbers, threads, on, keeper, processes, display)
+                begun = Run(held.enter_context(working_folder(run)))
+            with world.together() as main:
+                if main:
+                    assemble(begun)
+                    calibrate_run(begun)
+                    score_run(begun)
         except KeyboardInterrupt:
-            display.notice(f"Interrupted. To go on: {command_to_go_on(Path(data), Path(run), fold)}")
+            display.notice(f"Interrupted. To go on: {command_to_go_on(data, run, fold, begun.exists)}")
             raise
     return begun
+
+
+def _train_here(run: "Run", numbers: list[int], keeper: "Keeper", processes: int, display: "Display") -> None:
+    """Train the folds in this process, or by several of this machine."""
+    if processes == 1 or keeper.world.size > 1:
+        from bestiary.train.crossval import train_folds
+
+        return train_folds(run, numbers, keeper, display)
+    from bestiary.train.processes import train_in_processes
+
+    train_in_processes(run, numbers, processes, keeper.every, quiet=display.quiet)
+
+
+def _train_on_cluster(
+    place: str, numbers: list[int], threads: int, on: str, keeper: "Keeper", processes: int, display: "Display"
+) -> None:
+    """Train the folds of the run at `place` on Ray."""
+    from bestiary.cluster import FoldJob, train_on_ray
+
+    train_on_ray([FoldJob(place, fold, threads) for fold in numbers], on, keeper.every, processes, display)
 
 
 def probe(

@@ -9,7 +9,6 @@ of labels, sizes asked for by a network, or files other than the one it is given
 import threading
 import warnings
 from io import BytesIO
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bestiary.errors import ForeignError, OversizeError, PictureError
+from bestiary.storage import Readable
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
@@ -67,7 +67,7 @@ class _Quiet:
 _PILLOW_QUIET = _Quiet()
 
 
-def read_picture(path: Path) -> bytes:
+def read_picture(path: Readable) -> bytes:
     """The bytes of the file at `path`.
 
     Raises:

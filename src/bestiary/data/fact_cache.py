@@ -21,6 +21,7 @@ from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root
 from bestiary.data.facts import THUMB, Facts, read_facts
 from bestiary.errors import DataError
+from bestiary.storage import Readable
 from bestiary.tables import TableError, read_frame
 
 Progress = Callable[[int, int], None]  # (done, of)
@@ -82,7 +83,7 @@ class FactCache:
         """The digests of the pictures that decode and whose facts are known."""
         return {digest for digest, fact in self._facts.items() if fact.reason is None}
 
-    def read(self, paths: Sequence[Path], progress: Progress | None = None) -> list[Facts]:
+    def read(self, paths: Sequence[Readable], progress: Progress | None = None) -> list[Facts]:
         """The facts of every file, without thumbs, in the order of `paths`; what is new is kept.
 
         Raises:

@@ -7,7 +7,6 @@ pictures, or of what is made of the facts.
 import hashlib
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 
 from bestiary.data.decode import FORMATS, Pixels, decode, read_picture
 from bestiary.errors import PictureError
+from bestiary.storage import Readable
 
 THUMB = 64  # side in pixels of the grey miniature that copies are recognised by
 
@@ -50,7 +50,7 @@ class Facts:
     thumb: bytes = b""
 
 
-def read_facts(path: Path, known: dict[str, Facts]) -> Facts:
+def read_facts(path: Readable, known: dict[str, Facts]) -> Facts:
     """The facts of the file at `path`; those in `known` (by digest) are not worked out again."""
     try:
         content = read_picture(path)

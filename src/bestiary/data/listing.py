@@ -6,6 +6,7 @@ of what is inside a picture file.
 
 import os
 import re
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,11 @@ import polars as pl
 from bestiary.data.decode import SUFFIXES
 from bestiary.errors import DataError
 from bestiary.run import LEAVING
+from bestiary.storage import Root, ShardFolder, StoredFile, StoredFolder, is_address, location, root_at
+from bestiary.storage.shards import has_index
 from bestiary.tables import TableError, foreign_table, read_frame
 
+Place = str | Path
 TRAINING_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
 TEST_SPLIT = "test"
 TEST_FOLDERS = ("test", "testing")
@@ -35,27 +39,33 @@ class Listing:
         unusable: path and reason of files that are named like pictures but cannot even be listed.
     """
 
-    root: Path
+    root: Root
     table: pl.DataFrame
     ignored: dict[str, int] = field(default_factory=dict)
     unusable: list[tuple[str, str]] = field(default_factory=list)
 
+    def with_test(self, test: "Listing") -> "Listing":
+        """The listing with the pictures of the test part that came with it."""
+        return replace(self, table=pl.concat([self.table, test.table]).sort("path"))
 
-def list_labelled(data: Path, root: str = "") -> Listing:
+
+def list_labelled(data: Place, root: str = "") -> Listing:
     """The labelled pictures of a folder or table, training and validation parts pooled, the test part left out.
 
     Args:
-        data: folder of class folders, folder of `train/` (and `val/`, `test/`), or a .csv or .parquet table with the
-            columns path, label and, if wanted, group and split.
+        data: folder of class folders, folder of `train/` (and `val/`, `test/`), folder of shards, or a .csv or .parquet
+            table with the columns path, label and, if wanted, group and split; or the address of one of these.
         root: folder that a table's paths start from and may not leave; empty: the folder the table lies in.
 
     Raises:
         DataError: nothing usable is there, with what was found instead.
     """
-    if data.is_dir():
-        listing = _list_splits(data) if _has_splits(data) else _list_class_folders(data)
-    elif data.is_file():
-        listing = _list_table(data, Path(root) if root else data.parent)
+    if is_address(data) or has_index(data):
+        listing = _list_stored(data, root)
+    elif (folder := Path(data)).is_dir():
+        listing = _list_splits(folder) if _has_splits(folder) else _list_class_folders(folder)
+    elif folder.is_file():
+        listing = _list_table(folder, Path(root) if root else folder.parent)
     else:
         raise DataError(f"{data}: no such folder or table; check the path")
     if listing.table.is_empty():
@@ -67,11 +77,18 @@ def list_labelled(data: Path, root: str = "") -> Listing:
     return listing
 
 
-def root_of(data: Path, root: str = "") -> Path:
+def root_of(data: Place, root: str = "") -> str:
     """The absolute folder that the paths of `data` start from; arguments as for `list_labelled`."""
-    if data.is_file():
-        return (Path(root) if root else data.parent).resolve()
-    return data.resolve()
+    if is_address(data):
+        return location(root or (str(data).rsplit("/", 1)[0] if is_table(data) else data))
+    if Path(data).is_file():
+        return str(_read_rows(Path(data), Path(root) if root else Path(data).parent)[1].resolve())
+    return location(data)
+
+
+def is_table(data: Place) -> bool:
+    """Whether a place is named like a table."""
+    return Path(str(data)).suffix.lower() in (".csv", ".parquet")
 
 
 def group_by_path(listing: Listing, pattern: str) -> Listing:
@@ -95,7 +112,7 @@ def group_by_path(listing: Listing, pattern: str) -> Listing:
     return replace(listing, table=listing.table.with_columns(group))
 
 
-def list_test(data: Path, root: str = "") -> Listing:
+def list_test(data: Place, root: str = "") -> Listing:
     """The pictures of the test part that came with a folder or table, which `list_labelled` leaves out.
 
     Args:
@@ -108,10 +125,13 @@ def list_test(data: Path, root: str = "") -> Listing:
     Raises:
         DataError: the table cannot be used.
     """
+    if is_address(data) or has_index(data):
+        start, table, _ = _stored_rows(data, root)
+        return Listing(start, table.filter(_is_test()).with_columns(pl.lit(TEST_SPLIT).alias("split")))
+    data = Path(data)
     if data.is_file():
-        start = Path(root) if root else data.parent
-        table = _read_rows(data, start)
-        return Listing(start, table.filter(pl.col("split").str.to_lowercase() == TEST_SPLIT).sort("path"))
+        table, start = _read_rows(data, Path(root) if root else data.parent)
+        return Listing(start, table.filter(_is_test()).sort("path"))
     tables, unusable = [_table([])], []
     for child in sorted(data.iterdir()) if _has_splits(data) else ():
         if child.name.lower() not in TEST_FOLDERS or not child.is_dir():
@@ -212,8 +232,11 @@ def _list_splits(data: Path) -> Listing:
     return Listing(data, pl.concat(tables).sort("path"), dict(ignored), unusable)
 
 
-def _read_rows(file: Path, root: Path) -> pl.DataFrame:
-    """The rows of a user's table with the columns of `SCHEMA`, checked."""
+def _read_rows(file: Path, root: Root) -> tuple[pl.DataFrame, Root]:
+    """The rows of a user's table with the columns of `SCHEMA`, checked, and the folder that their paths start from.
+
+    Where the paths are addresses, that is the folder in the store that holds them all.
+    """
     table = read_table(file)
     for column in ("path", "label"):
         if column not in table.columns:
@@ -229,18 +252,72 @@ def _read_rows(file: Path, root: Path) -> pl.DataFrame:
     twice = table.filter(pl.col("path").is_duplicated())["path"]
     if len(twice):
         raise DataError(f"{file}: names {twice[0]!r} more than once; keep one row for each picture")
+    first, last = table["path"].min(), table["path"].max()
+    if isinstance(first, str) and isinstance(last, str) and is_address(first) and is_address(last):
+        folder = _common_folder(file, first, last)
+        table, root = table.with_columns(pl.col("path").str.slice(len(folder) + 1)), StoredFolder(folder)
     _check_inside(file, table["path"], root)
-    return table
+    return table, root
 
 
 def _list_table(file: Path, root: Path) -> Listing:
-    table = _read_rows(file, root)
+    table, start = _read_rows(file, root)
+    return _labelled_part(start, table, {})
+
+
+def _is_test() -> pl.Expr:
+    return (pl.col("split").str.to_lowercase() == TEST_SPLIT).fill_null(False)
+
+
+def _labelled_part(root: Root, table: pl.DataFrame, ignored: dict[str, int]) -> Listing:
     unlabelled = pl.col("label").is_null() | (pl.col("label") == "")
-    test = pl.col("split").str.to_lowercase() == TEST_SPLIT
-    left = table.select(unlabelled.sum().alias("u"), (test.fill_null(False) & ~unlabelled).sum().alias("t")).row(0)
+    left = table.select(unlabelled.sum().alias("u"), (_is_test() & ~unlabelled).sum().alias("t")).row(0)
     reasons = zip(("without a label", "of the test split, left for predict"), left, strict=True)
-    kept = table.filter(~unlabelled & ~test.fill_null(False)).sort("path")
-    return Listing(root, kept, {reason: count for reason, count in reasons if count})
+    kept = table.filter(~unlabelled & ~_is_test()).sort("path")
+    return Listing(root, kept, ignored | {reason: count for reason, count in reasons if count})
+
+
+def _list_stored(data: Place, root: str) -> Listing:
+    return _labelled_part(*_stored_rows(data, root))
+
+
+def _stored_rows(data: Place, root: str) -> tuple[Root, pl.DataFrame, dict[str, int]]:
+    """Root, rows with the columns of `SCHEMA`, and what was ignored, of an address or a folder of shards."""
+    try:
+        if is_address(data) and is_table(data):
+            with tempfile.TemporaryDirectory() as folder:
+                copy = Path(folder) / str(data).rsplit("/", 1)[-1]
+                copy.write_bytes(StoredFile(str(data)).read_bytes())
+                table, _ = _read_rows(copy, copy.parent)
+            return root_at(root_of(data, root)), table.sort("path"), {}
+        found = root_at(data)
+        if isinstance(found, ShardFolder):
+            return found, found.table.select(list(SCHEMA)), {}
+        return found, *_rows_of_names(list(StoredFolder(str(data)).list_files()))
+    except OSError as error:
+        raise DataError(
+            f"{data}: cannot be read ({error.strerror or error}); check the address and the access"
+        ) from None
+
+
+def _rows_of_names(names: list[str]) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Rows of the pictures among the paths below a folder, label and split by the folders they are in."""
+    split = any(name.startswith("train/") for name in names)
+    splits = TRAINING_SPLITS | dict.fromkeys(TEST_FOLDERS, TEST_SPLIT)
+    rows: list[tuple[str, str | None, str | None, str | None]] = []
+    ignored = Counter[str]()
+    for name in names:
+        parts = name.split("/")
+        part = splits.get(parts.pop(0).lower()) if split else None
+        if any(folder.startswith(".") for folder in parts):
+            ignored["hidden"] += 1
+        elif os.path.splitext(name)[1].lower() not in SUFFIXES:
+            ignored["not named like a picture"] += 1
+        elif len(parts) < 2 or (split and part is None):
+            ignored["in no class folder"] += 1
+        else:
+            rows.append((name, parts[0], None, part))
+    return _table(rows), dict(ignored)
 
 
 def read_table(file: Path) -> pl.DataFrame:
@@ -259,7 +336,18 @@ def read_table(file: Path) -> pl.DataFrame:
     raise DataError(f"{file}: is neither a folder nor a .csv or .parquet table")
 
 
-def _check_inside(file: Path, paths: pl.Series, root: Path) -> None:
+def _common_folder(file: Path, first: str, last: str) -> str:
+    """The deepest folder that two addresses, and so all that sort between them, are below."""
+    above, other = first.split("/")[:-1], last.split("/")[:-1]
+    same = 0
+    while same < min(len(above), len(other)) and above[same] == other[same]:
+        same += 1
+    if same < 3:  # the kind of store, nothing, its bucket
+        raise DataError(f"{file}: {first} and {last} are in different stores; make a table, and a run, of each")
+    return "/".join(above[:same])
+
+
+def _check_inside(file: Path, paths: pl.Series, root: object) -> None:
     """Refuse paths that leave the root: a table from a stranger must not make bestiary read other files."""
     empty = paths.is_null() | (paths == "")
     if empty.any():

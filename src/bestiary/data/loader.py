@@ -45,6 +45,32 @@ def epoch_order(count: int, seed: int, fold: int, epoch: int) -> Rows:
     return generator(seed, "order", fold, epoch).permutation(count)
 
 
+def window_order(shards: NDArray[np.int32], window: int, seed: int, fold: int, epoch: int) -> Rows:
+    """The shuffled order (count,) in which an epoch visits pictures that lie in shards.
+
+    The shards are shuffled; then one after the other is read into a buffer, and whenever that holds `window` pictures
+    or more, they are shuffled and used up. So no more shards than fill the buffer are read at a time.
+
+    Args:
+        shards: number of each picture's shard (count,).
+        window: pictures in the buffer.
+        seed: of the run.
+        fold: number of the fold that is held out.
+        epoch: epochs done.
+    """
+    rng = generator(seed, "order", fold, epoch)
+    numbers, inverse, counts = np.unique(shards, return_inverse=True, return_counts=True)
+    turns = rng.permutation(len(numbers))
+    read_before = np.concatenate([[0], np.cumsum(counts[turns])[:-1]])  # pictures read before each shard in turn
+    # the shard in turn k goes into the buffer that is being filled when as many pictures were read before it
+    fillings, filled, start = np.zeros(len(turns), np.int64), 0, 0
+    for turn, before in enumerate(read_before):
+        if before - start >= window:
+            filled, start = filled + 1, int(before)
+        fillings[turns[turn]] = filled
+    return np.lexsort((rng.random(len(shards)), fillings[inverse])).astype(np.int64)
+
+
 def split_batches(rows: Rows, size: int) -> list[Rows]:
     """Consecutive batches of `size`; the last may be smaller, but a single left-over picture joins the one before.
 
@@ -54,6 +80,41 @@ def split_batches(rows: Rows, size: int) -> list[Rows]:
     if len(batches) > 1 and len(batches[-1]) == 1:
         batches[-2:] = [np.concatenate(batches[-2:])]
     return batches
+
+
+class Share(NamedTuple):
+    """What one of several processes does of a batch.
+
+    Attributes:
+        rows: that it loads, (n,).
+        before: how many of them, at the beginning, are there only because the next is mixed with them.
+        weight: what its mean loss is multiplied by, so that the mean over the processes is the batch's mean.
+    """
+
+    rows: Rows
+    before: int
+    weight: float
+
+
+def share_batch(rows: Rows, rank: int, size: int, *, mixed: bool) -> Share:
+    """Process `rank`'s share of a batch, of `size` processes: consecutive rows, as even as they divide.
+
+    Each has two rows at least, see `split_batches`; where there are too few for all, the last ones repeat another's
+    with weight 0, so that every process takes part in every step.
+
+    Args:
+        rows: the batch.
+        rank: number of the process, from 0.
+        size: number of processes.
+        mixed: each picture may be mixed with its neighbour in the batch, so that the one before the share is needed.
+    """
+    sharing = min(size, max(1, len(rows) // 2))
+    parts = np.array_split(rows, sharing)
+    number = min(rank, sharing - 1)
+    weight = size * len(parts[number]) / len(rows) if rank < sharing else 0.0
+    if sharing == 1 or not mixed:
+        return Share(parts[number], 0, weight)
+    return Share(np.append(parts[number - 1][-1:], parts[number]), 1, weight)
 
 
 class Threads(NamedTuple):
@@ -160,7 +221,12 @@ def train_views(
     return view_of
 
 
-def loader_threads(device_type: str) -> Threads:
-    """Who makes batches: all cores in turns with a network on the CPU, up to 16 threads ahead of one on a GPU."""
-    cores = os.cpu_count() or 1
+def loader_threads(device_type: str, processes: int = 1) -> Threads:
+    """Who makes batches: all cores in turns with a network on the CPU, up to 16 threads ahead of one on a GPU.
+
+    Args:
+        device_type: where the network computes.
+        processes: that share this machine's cores.
+    """
+    cores = max(1, (os.cpu_count() or 1) // processes)
     return Threads(cores, ahead=False) if device_type == "cpu" else Threads(min(16, max(1, cores - 1)), ahead=True)

@@ -6,8 +6,8 @@ nothing of folds or networks, and compares no picture with another.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from bestiary.data.doubts import doubt_about
@@ -15,6 +15,7 @@ from bestiary.data.fact_cache import FactCache, cache_folder
 from bestiary.data.listing import Listing
 from bestiary.data.naming import natural_key
 from bestiary.errors import DataError
+from bestiary.storage import Root, reading_order
 
 Progress = Callable[[int, int], None]  # (done, of)
 
@@ -46,7 +47,7 @@ class Manifest:
         ignored: counts of files that were not taken for pictures, by reason.
     """
 
-    root: Path
+    root: Root
     table: pl.DataFrame
     quarantine: pl.DataFrame
     ignored: dict[str, int]
@@ -95,7 +96,9 @@ def read_listed(listing: Listing, progress: Progress | None, cache: FactCache) -
         BestiaryError: the cache's folder cannot be written.
     """
     paths = listing.table["path"].to_list()
-    facts = cache.read([listing.root / path for path in paths], progress)
+    order = reading_order(listing.root, paths)
+    read = cache.read([listing.root / paths[row] for row in order], progress)
+    facts = [read[place] for place in np.argsort(order)]
     reasons = [(path, fact.reason) for path, fact in zip(paths, facts, strict=True) if fact.reason is not None]
     quarantine = pl.DataFrame(
         [*listing.unusable, *reasons], schema={"path": pl.String, "reason": pl.String}, orient="row"

@@ -25,6 +25,7 @@ from bestiary.caches import cache_root
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.views import shrink_to_side, side_kept
 from bestiary.errors import PictureError
+from bestiary.storage import Readable
 from bestiary.tables import TableError, read_frame
 
 SEGMENT_BYTES = 1 << 28
@@ -53,7 +54,7 @@ def default_folder() -> Path:
     return cache_root() / "store"
 
 
-def load_shrunk(path: Path, side: int) -> Pixels:
+def load_shrunk(path: Readable, side: int) -> Pixels:
     """Decode the picture at `path`, its short side shrunk to `side` pixels: what a store keeps of it.
 
     Raises:
@@ -116,7 +117,7 @@ class PictureStore:
 
     def fill(
         self,
-        pictures: Sequence[tuple[str, Path]],
+        pictures: Sequence[tuple[str, Readable]],
         sizes: Sequence[tuple[int, int]],
         limit_bytes: int,
         progress: Callable[[int, int], None] | None = None,
@@ -149,7 +150,7 @@ class PictureStore:
                     progress(done, total)
         return None
 
-    def _load(self, path: Path) -> Pixels | None:
+    def _load(self, path: Readable) -> Pixels | None:
         try:
             return load_shrunk(path, self.side)
         except PictureError:
@@ -159,7 +160,7 @@ class PictureStore:
         shrink = side_kept(min(height, width), self.side) / min(height, width)
         return round(height * shrink) * round(width * shrink) * 3
 
-    def _batches(self, missing: dict[str, tuple[Path, tuple[int, int]]]) -> Iterator[list[tuple[str, Path]]]:
+    def _batches(self, missing: dict[str, tuple[Readable, tuple[int, int]]]) -> Iterator[list[tuple[str, Readable]]]:
         batch, size = [], 0
         for digest, (path, shape) in missing.items():
             batch.append((digest, path))

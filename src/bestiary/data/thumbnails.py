@@ -1,7 +1,6 @@
 """Picture files -> small pictures inside a page, as data URIs."""
 
 import base64
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,11 +8,12 @@ import simplejpeg
 
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.errors import PictureError
+from bestiary.storage import Readable
 
 SIDE = 160  # pixels of the long side; a page with 1,000 of them takes about 8 MB
 
 
-def picture_uri(path: Path, side: int = SIDE) -> str:
+def picture_uri(path: Readable, side: int = SIDE) -> str:
     """The picture at `path`, shrunk so that its long side is at most `side`, as a data URI.
 
     Returns:

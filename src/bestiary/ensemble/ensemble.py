@@ -34,9 +34,10 @@ from bestiary.model.arithmetic import best_device, resolve_precision
 from bestiary.model.engine import Engine, build_network, kept_graph
 from bestiary.model.test_time import Views, averaged, side_for
 from bestiary.run import FORMAT, Run
+from bestiary.storage import Readable, StoredFile, is_address
 
 BATCH = 32
-Picture = str | Path | bytes | Image.Image | Pixels
+Picture = str | Readable | bytes | Image.Image | Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ class Ensemble:
         for scored in self.score(items):
             for place, reason in scored.reasons.items():
                 item = items[place]
-                named = str(item) if isinstance(item, (str, Path)) else f"picture {place}"
+                named = str(item) if isinstance(item, (str, Readable)) else f"picture {place}"
                 raise PictureError(f"{named}: {reason}")
             rows.append(self.probabilities(scored.logits))
         return np.concatenate(rows)
@@ -263,12 +264,14 @@ def _as_list(pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> Seque
         return [pictures]
     if isinstance(pictures, np.ndarray):
         return [pictures] if pictures.ndim == 3 else list(pictures)
-    return pictures
+    return [pictures] if isinstance(pictures, Readable) else pictures
 
 
 def _load(picture: Picture, min_side: int) -> Pixels:
-    if isinstance(picture, (str, Path)):
-        return decode(read_picture(Path(picture)), min_side=min_side)
+    if isinstance(picture, str):
+        picture = StoredFile(picture) if is_address(picture) else Path(picture)
+    if isinstance(picture, Readable):
+        return decode(read_picture(picture), min_side=min_side)
     if isinstance(picture, bytes):
         return decode(picture, min_side=min_side)
     if isinstance(picture, Image.Image):

@@ -22,6 +22,7 @@ from bestiary.ensemble.ensemble import Ensemble, Picture
 from bestiary.ensemble.partial import Counts, Partial
 from bestiary.ensemble.watching import SHARE, may_be_arriving, new_pictures
 from bestiary.errors import ArgumentError
+from bestiary.storage import Root
 from bestiary.tables import read_frame, unguard
 
 Format = Literal["full", "submission"]
@@ -205,7 +206,7 @@ def _write(partial: Partial, job: Job) -> list[Path]:
 class _Files(Sequence[Picture]):
     """Paths below a folder, made when they are asked for: a million of them would take memory."""
 
-    def __init__(self, root: Path, paths: pl.Series) -> None:
+    def __init__(self, root: Root, paths: pl.Series) -> None:
         self.root, self.paths = root, paths
 
     def __len__(self) -> int:
@@ -216,7 +217,7 @@ class _Files(Sequence[Picture]):
 
 
 def answers(
-    ensemble: Ensemble, root: Path, paths: pl.Series, job: Job, tick: Tick | None = None
+    ensemble: Ensemble, root: Root, paths: pl.Series, job: Job, tick: Tick | None = None
 ) -> Iterator[list[dict[str, Any]]]:
     """The rows of `paths` below `root`, batch by batch, in order; `tick` is told (done, of)."""
     for scored in ensemble.score(_Files(root, paths), tick):

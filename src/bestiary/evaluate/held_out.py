@@ -27,6 +27,7 @@ from bestiary.evaluate.estimate import Estimate
 from bestiary.evaluate.intervals import effective_size
 from bestiary.evaluate.scores import held_out_scores
 from bestiary.run import Run
+from bestiary.storage import Root
 
 Logits = NDArray[np.float32]  # (members, pictures, classes)
 Labels = NDArray[np.int64]
@@ -140,7 +141,7 @@ class Unseen:
         left_out: why others were left out, counted.
     """
 
-    root: Path
+    root: Root
     table: pl.DataFrame
     found: Recognition
     left_out: dict[str, int]
@@ -197,7 +198,7 @@ def _estimate(
 
 
 def member_logits(
-    ensemble: Ensemble, root: Path, table: pl.DataFrame, display: Display
+    ensemble: Ensemble, root: Root, table: pl.DataFrame, display: Display
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.bool_]]]:
     """Logits (members, readable pictures, classes), and which pictures are readable."""
     parts, readable = [], np.ones(table.height, np.bool_)

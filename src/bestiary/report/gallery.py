@@ -6,7 +6,6 @@ Chooses and shrinks; scores nothing.
 import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +14,7 @@ from scipy.spatial.distance import squareform
 
 from bestiary.data.thumbnails import picture_uri
 from bestiary.evaluate.results import Results
+from bestiary.storage import Root
 
 Rows = NDArray[np.int64]
 
@@ -30,7 +30,7 @@ class Gallery:
         root: folder that the paths start from.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Root) -> None:
         self.root = root
         self.uris: dict[str, str] = {}  # empty where a picture is gone or damaged
 

@@ -1,6 +1,5 @@
 """Results -> one self-contained HTML page that opens without a connection. Computes no score itself."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -124,7 +123,7 @@ def _looked(results: Results, mistakes: Rows, display: Display) -> list[dict[str
 
 
 def _view(ensemble: Ensemble, results: Results, row: int) -> NDArray[np.uint8] | None:
-    path = Path(results.run.root) / results.table["path"][row]
+    path = results.run.root / results.table["path"][row]
     try:
         return ensemble.view(decode(read_picture(path), min_side=ensemble.view.min_side))
     except PictureError:

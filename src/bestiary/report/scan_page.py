@@ -1,6 +1,5 @@
 """An audit -> one self-contained HTML page that shows each finding with its pictures. Finds nothing itself."""
 
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -8,6 +7,7 @@ import polars as pl
 from bestiary.data.audit import Audit
 from bestiary.data.thumbnails import picture_uri
 from bestiary.report.pages import render
+from bestiary.storage import Root
 
 MOST = 100  # groups or pictures shown of each kind; the tables beside the page hold all of them
 MEMBERS = 8  # pictures shown of one group
@@ -49,7 +49,7 @@ def scan_page(audit: Audit) -> str:
     )
 
 
-def _groups(title: str, meaning: str, copies: pl.DataFrame, root: Path) -> dict[str, Any]:
+def _groups(title: str, meaning: str, copies: pl.DataFrame, root: Root) -> dict[str, Any]:
     """What the page shows of one kind of copies."""
     names = copies["copies"].unique(maintain_order=True)
     shown = []

@@ -4,7 +4,8 @@ What is decided is written before anything is trained, and read back by everythi
 different processes. Knows nothing of ensembles and scores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +22,10 @@ from bestiary.data.store import PictureStore, default_folder
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError, DataError, RunError
 from bestiary.model import check_member
-from bestiary.model.arithmetic import best_device
+from bestiary.model.arithmetic import Arithmetic, best_device
 from bestiary.recipe import Recipe
 from bestiary.run import FoldFiles, Run, read_oof
+from bestiary.storage import StoredFolder
 from bestiary.train.cost import measured
 from bestiary.train.distilling import read_targets
 from bestiary.train.features import frozen_features
@@ -32,10 +34,11 @@ from bestiary.train.memory import memory_kept
 from bestiary.train.recovery import train_fold_safely
 from bestiary.train.task import TrainingSet, store_side
 from bestiary.train.trial import settle_arithmetic
+from bestiary.train.world import World
 
 
 def begin_run(
-    data: Path, run: Run, recipe: Recipe, fold_file: Path | None, display: Display, fixes: Path | None = None
+    data: str | Path, run: Run, recipe: Recipe, fold_file: Path | None, display: Display, fixes: Path | None = None
 ) -> None:
     """Read the pictures, deal the folds and write both with the recipe and the labels that `fixes` decides.
 
@@ -127,27 +130,58 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
         DataError: a picture has vanished.
         WeightsError: the backbone or its weights are not to be had.
     """
-    recipe = run.recipe
-    data = TrainingSet.of(recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet"))
-    data = replace(data, targets=read_targets(run, data))
-    waiting = [number for number in numbers if not ended_whole(run.fold(number), display)]
+    world = keeper.world
+    with world.together() as main:
+        data = _read(run)
+        recipe = data.recipe
+        left = [number for number in numbers if not ended_whole(run.fold(number), display)] if main else []
+    waiting = world.tell(left)
     if not waiting:
         return
-    check_present(data)
+    data = replace(data, world=world)
+    with world.together():
+        if not world.local_rank:  # the others look at the same disk
+            check_present(data)
     store = _open_store(data, display) if recipe.data.store and recipe.train.epochs else None
     data = replace(data, store=store)
     features = _features_once(data, display)
-    views = recipe.train.epochs * sum(len(data.rows(fold)[0]) for fold in run.folds)
     try:
         with memory_kept(best_device()):
-            arithmetic = settle_arithmetic(run, views, len(data.classes), display)
+            arithmetic = _settle(run, data, display)
             with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
                 for number in waiting:
-                    with run.fold(number).lock(), measured(run.fold(number)):
+                    with _working(run.fold(number), world):
                         train_fold_safely(data, number, run.fold(number), features, arithmetic, keeper, live)
     finally:
         if store:
             store.close()
+
+
+def settle_run(run: Run, display: Display) -> None:
+    """Settle the run's arithmetic, before its folds are trained side by side; raises as `settle_arithmetic` does."""
+    _settle(run, _read(run), display)
+
+
+def _read(run: Run) -> TrainingSet:
+    tables = run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet")
+    data = TrainingSet.of(run.recipe, *tables)
+    return replace(data, targets=read_targets(run, data))
+
+
+def _settle(run: Run, data: TrainingSet, display: Display) -> Arithmetic:
+    views = data.recipe.train.epochs * sum(len(data.rows(fold)[0]) for fold in run.folds)
+    return settle_arithmetic(run, views, len(data.classes), display, data.world)
+
+
+@contextmanager
+def _working(files: FoldFiles, world: World) -> Iterator[None]:
+    """A fold's training: the main process locks the fold and notes the costs."""
+    with ExitStack() as held:
+        with world.together() as main:
+            if main:
+                held.enter_context(files.lock())
+                held.enter_context(measured(files))
+        yield
 
 
 def ended_whole(files: FoldFiles, display: Display) -> bool:
@@ -168,7 +202,11 @@ def check_present(data: TrainingSet) -> None:
     """Look whether every picture of the manifest is still there, before hours are spent on the others."""
     if not data.root.is_dir():
         raise DataError(f"{data.root}: the run's pictures are gone; put the folder back, then --resume")
-    missing = [path for path in data.paths if not (data.root / path).is_file()]
+    if isinstance(data.root, StoredFolder):  # one list, not a question for each picture
+        there = data.root.list_files()
+        missing = [path for path in data.paths if path not in there]
+    else:
+        missing = [path for path in data.paths if not (data.root / path).is_file()]
     if missing:
         raise DataError(
             f"{data.root}: {len(missing)} of the run's pictures are gone, first {missing[0]}; "
@@ -177,15 +215,26 @@ def check_present(data: TrainingSet) -> None:
 
 
 def _open_store(data: TrainingSet, display: Display) -> PictureStore | None:
-    store = PictureStore(default_folder(), store_side(data.recipe))
-    pictures = [(digest, data.root / path) for digest, path in zip(data.digests, data.paths, strict=True)]
-    with display.counter("Decoding pictures") as tick:
-        reason = store.fill(pictures, data.sizes, int(data.recipe.data.store_limit_gb * 1e9), tick)
+    if not data.world.local_rank:
+        store, reason = _fill_store(data, display)
+    data.world.agree(0)
+    if data.world.local_rank:  # the first process of this machine has filled it
+        store, reason = PictureStore(default_folder(), store_side(data.recipe)), None
     if reason is None:
         return store
     display.notice(f"Pictures are decoded anew in every epoch: {reason}")
     store.close()
     return None
+
+
+def _fill_store(data: TrainingSet, display: Display) -> tuple[PictureStore, str | None]:
+    store = PictureStore(default_folder(), store_side(data.recipe))
+    order = data.reading_order(np.arange(len(data.paths)))
+    pictures = [(data.digests[row], data.root / data.paths[row]) for row in order]
+    with display.counter("Decoding pictures") as tick:
+        return store, store.fill(
+            pictures, [data.sizes[row] for row in order], int(data.recipe.data.store_limit_gb * 1e9), tick
+        )
 
 
 def _features_once(data: TrainingSet, display: Display) -> Callable[[], NDArray[np.float32]]:

@@ -26,6 +26,7 @@ from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, RunError
 from bestiary.recipe import Recipe
 from bestiary.run import NEVER_HELD, Run, read_oof
+from bestiary.storage import Root
 from bestiary.tables import TableError, read_note
 from bestiary.train.task import TrainingSet
 
@@ -46,7 +47,7 @@ class Lesson:
     """
 
     table: pl.DataFrame
-    root: Path
+    root: Root
     held: NDArray[np.bool_]
     new: bool
     left_out: dict[str, int]
@@ -86,6 +87,8 @@ def new_pictures(teacher: Run, data: Path, display: Display) -> Lesson:
     fresh = fresh.filter(~shared)
     if fresh.is_empty():
         raise DataError(f"--held {data}: no picture there is new to {teacher.path} and of its classes; give others")
+    if not (isinstance(teacher.root, Path) and isinstance(read.root, Path)):
+        raise DataError(f"--held {data}: both the run's pictures and these must lie in folders of this machine")
     root = Path(os.path.commonpath([teacher.root, read.root]))
     parts = [_below(known, teacher.root, root), _below(fresh.with_columns("held-" + pl.col("copies")), read.root, root)]
     table = pl.concat([part.select(*SCHEMA) for part in parts])

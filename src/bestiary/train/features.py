@@ -33,6 +33,8 @@ KEPT_BYTES = 4_000_000_000  # of features in the cache folder; those used longes
 def frozen_features(data: TrainingSet, display: Display) -> Features:
     """Features (pictures, features) of every picture of `data`, from the cache where it has them.
 
+    Of several processes each computes a part of them, and the main one has them all in the end; the others have none.
+
     Raises:
         DataError: a picture has vanished.
         WeightsError: the backbone or its weights are not to be had.
@@ -45,14 +47,19 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
     key = [network_digest(classifier), asdict(view), recipe.predict.views, precision, device.type, model.root]
     kept = _FeatureCache(hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32])
     known = kept.read(set(data.digests))
-    rows = np.array([row for row, digest in enumerate(data.digests) if digest not in known], np.int64)
+    # The main process's cache counts, and it alone needs them all: it fits the head.
+    missing = [row for row, digest in enumerate(data.digests) if digest not in known]
+    rows = np.array(data.world.tell(missing), np.int64)
     if len(rows):
         classifier.to(device).to(memory_format=memory_format(True)).eval()
         with display.counter("Features of the frozen network") as tick:
             fresh = predict_rows(data, classifier, rows, device, precision, output="features", tick=tick)
         new = {data.digests[row]: features for row, features in zip(rows, fresh, strict=True)}
-        kept.add(new)
+        if data.world.main:
+            kept.add(new)
         known |= new
+    if not data.world.main:
+        return np.empty((len(data.digests), 0), np.float32)
     return np.stack([known[digest] for digest in data.digests])
 
 

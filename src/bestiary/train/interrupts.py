@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM -> an exception at a moment when the state of a fold is whole.
 
-A signal that comes inside a training step or an epoch's end waits for its end; a second one does not. Knows nothing of
-what is saved then.
+A signal that comes inside a training step or an epoch's end waits for its end; a second one does not. Where several
+processes train a fold, it waits until all of them know of it. Knows nothing of what is saved then.
 """
 
 import signal
@@ -23,12 +23,14 @@ class Interrupts:
 
     Attributes:
         torn: whether a second signal has broken into what was held, so that nothing in memory can be trusted.
+        arrived: number of the signal that waits to be heeded, or 0.
     """
 
     def __init__(self) -> None:
         self.torn = False
+        self.arrived = 0
         self._held = False
-        self._arrived = 0
+        self._noted = False
         self._former: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -50,12 +52,21 @@ class Interrupts:
             yield
         finally:
             self._held = False
-        if self._arrived:
-            raise Interrupted(self._arrived)
+        if self.arrived and not self._noted:
+            raise Interrupted(self.arrived)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """A block that heeds a first signal by looking at `arrived`, since other processes must stop with this one."""
+        self._noted = True
+        try:
+            yield
+        finally:
+            self._noted = False
 
     def _arrive(self, number: int, _: FrameType | None) -> None:
-        if self._held and not self._arrived:
-            self._arrived = number
+        if (self._held or self._noted) and not self.arrived:
+            self.arrived = number
             return
         self.torn = self.torn or self._held
         raise Interrupted(number)

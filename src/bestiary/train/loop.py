@@ -9,12 +9,14 @@ import time
 from dataclasses import asdict
 from functools import partial
 
+import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from bestiary.data.draws import generator
-from bestiary.data.loader import Rows, epoch_order, split_batches
+from bestiary.data.loader import Rows, split_batches
 from bestiary.data.mixing import Mixing
 from bestiary.data.views import EvalView
 from bestiary.display import TrainingDisplay
@@ -45,35 +47,34 @@ def train_fold(
         keeper: keeps the state inside an epoch.
         display: told of every step and epoch.
     """
-    recipe, seed, progress = data.recipe, data.recipe.train.seed, session.progress
-    train_rows, held_rows = data.rows(fold)
-    classifier, optimiser = session.classifier, session.optimiser
+    recipe, seed, progress, world = data.recipe, data.recipe.train.seed, session.progress, data.world
+    (train_rows, held_rows), classifier, optimiser = data.rows(fold), session.classifier, session.optimiser
     loss_of = build_loss(recipe.loss, data.frequencies(train_rows).to(session.device))
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
-    targets_of = data.soft_targets
     display.start_fold(fold, progress.epochs_done, len(train_rows), progress.step * recipe.train.batch_size)
 
     for epoch in range(progress.epochs_done, recipe.train.epochs):
         first, started = progress.step, time.perf_counter() - progress.seconds
         set_training_mode(classifier, recipe.model)
-        order = train_rows[epoch_order(len(train_rows), seed, fold, epoch)]
-        batches = split_batches(order, recipe.train.batch_size)
-        for step, batch in enumerate(data.training_batches(batches[first:], fold, epoch, session.device), first):
+        batches = split_batches(data.epoch_rows(train_rows, fold, epoch), recipe.train.batch_size)
+        loading = data.training_batches(batches[first:], fold, epoch, session.device)
+        for step, (batch, share) in enumerate(keeper.agreed(loading), first):
             with keeper.whole():
-                torch.manual_seed(step_seed(seed, fold, epoch, step))  # dropout and drop path draw from it
+                torch.manual_seed(step_seed(seed, fold, epoch, step, world.rank))  # for dropout and drop path
                 done = epoch * len(batches) + step
                 rate = recipe.optimiser.lr * rate_at(recipe.schedule, epoch, step, len(batches), recipe.train.epochs)
                 set_learning_rate(optimiser, rate)
                 images = classifier.prepare(batch.on(session.device))
-                targets = targets_of[batch.rows].to(session.device, non_blocking=True)
+                targets = data.soft_targets(batch.rows).to(session.device)
                 if done < recipe.mix.until * len(batches) * recipe.train.epochs:
                     images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
-                loss = backward(session, loss_of, images, targets, rate, watched=keeper.watched(session))
+                own, watched = slice(share.before, None), keeper.watched(session)
+                loss = backward(session, loss_of, images[own], targets[own], rate, watched=watched, weight=share.weight)
                 optimiser.step()
                 optimiser.zero_grad()
                 session.follow(done + 1)
                 keeper.end_step(session, files, loss, time.perf_counter() - started)
-            display.step(len(batch.rows))
+            display.step(len(batches[step]))
         scored = score_held_out(data, session, data.scored(held_rows), last=epoch + 1 == recipe.train.epochs)
         check_losses(progress.losses)
         rate = recipe.optimiser.lr * rate_at(
@@ -84,8 +85,9 @@ def train_fold(
         with keeper.whole():
             end_epoch(data, session, files, record, keeper)
         display.end_epoch(epoch + 1, train_loss, record.val_accuracy, progress.best_accuracy, speed)
-    if not recipe.train.epochs:  # the head that a probe has fitted is all there is to the member
-        save_member(session.member, files.weights)
+    with world.together() as main:
+        if main and not recipe.train.epochs:  # the head that a probe has fitted is all there is to the member
+            save_member(session.member, files.weights)
     keep_oof(data, session, held_rows, files)
 
 
@@ -93,14 +95,21 @@ def end_epoch(data: TrainingSet, session: Session, files: FoldFiles, record: Epo
     """Keep what an epoch has earned: the member if it is the best so far, and the state to go on from."""
     train, progress = data.recipe.train, session.progress
     progress.end_epoch(record)
+    better = False
     if record.val_accuracy is not None and (not train.keep_best or record.val_accuracy > progress.best_accuracy):
-        progress.best_accuracy, progress.best_epoch = record.val_accuracy, record.epoch
-        save_member(session.member, files.weights)
-    if train.keep_every and record.epoch % train.keep_every == 0:
-        save_member(session.member, files.epoch(record.epoch))
+        better, progress.best_accuracy, progress.best_epoch = True, record.val_accuracy, record.epoch
+    with data.world.together() as main:
+        if main and better:
+            save_member(session.member, files.weights)
+        if main and train.keep_every and record.epoch % train.keep_every == 0:
+            save_member(session.member, files.epoch(record.epoch))
     # The state comes last: a crash before it repeats what came since the one before and writes the same files again.
     keeper.end_epoch(session, files, last=record.epoch == train.epochs)
-    write_table(files.history, pl.DataFrame([asdict(row) for row in progress.history], infer_schema_length=None))
+    with data.world.together() as main:
+        if main:
+            write_table(
+                files.history, pl.DataFrame([asdict(row) for row in progress.history], infer_schema_length=None)
+            )
     session.log(record.epoch, {k: v for k, v in asdict(record).items() if v is not None})
 
 
@@ -109,6 +118,7 @@ def score_held_out(data: TrainingSet, session: Session, rows: Rows, *, last: boo
     if not (last or data.recipe.train.keep_best):
         return None, None
     precision = session.arithmetic.precision
+    data.world.spread_buffers(session.member)
     parts = session.progress.parts
     logits = torch.from_numpy(predict_rows(data, session.member, rows, session.device, precision, parts=parts))
     labels = torch.from_numpy(data.labels[rows])
@@ -118,18 +128,25 @@ def score_held_out(data: TrainingSet, session: Session, rows: Rows, *, last: boo
 
 def keep_oof(data: TrainingSet, session: Session, rows: Rows, files: FoldFiles) -> None:
     """Predict the held-out part with the member as it will be used, and keep the logits."""
-    member = load_member(files.weights).to(session.device).to(memory_format=memory_format(True))
+    with data.world.together():
+        member = load_member(files.weights).to(session.device).to(memory_format=memory_format(True))
     precision = session.arithmetic.precision
     graph = partial(kept_graph, files.weights, EvalView.of(data.recipe.view, member.interpolation).size)
     if data.recipe.train.epochs:
         logits = predict_rows(data, member, rows, session.device, precision, parts=session.progress.parts, kept=graph)
     else:
-        logits = head_logits(member, session.features()[rows])
-    table = pl.DataFrame(
+        vectors = session.features()[rows]  # which the main process alone has
+        logits = head_logits(member, vectors) if data.world.main else vectors
+    with data.world.together() as main:
+        if main:
+            write_oof(files, _oof_table(data, rows, logits), data.classes)
+
+
+def _oof_table(data: TrainingSet, rows: Rows, logits: NDArray[np.float32]) -> pl.DataFrame:
+    return pl.DataFrame(
         {
             "path": [data.paths[row] for row in rows],
             "label": [data.classes[data.labels[row]] for row in rows],
             "logits": pl.Series(logits, dtype=pl.Array(pl.Float32, logits.shape[1])),
         }
     )
-    write_oof(files, table, data.classes)

@@ -35,7 +35,7 @@ def predict_rows(
     kept: Callable[[], Path] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Outputs (rows, outputs) for the evaluation views of `rows`.
+    """Outputs (rows, outputs) for the evaluation views of `rows`, each computed by one of the processes.
 
     Args:
         data: whose recipe says what the views are and how many of each picture are averaged.
@@ -50,11 +50,17 @@ def predict_rows(
     """
     recipe, number = data.recipe, data.recipe.predict.views
     view = EvalView.of(recipe.view, classifier.interpolation)
-    engine: Engine = "auto" if len(rows) * number >= WORTH_A_GRAPH else "torch"
+    # A process without a picture computes one, so that it knows how many outputs there are.
+    order = data.reading_order(rows)
+    mine = data.world.part(rows[order])
+    todo = mine if len(mine) else rows[:1]
+    engine: Engine = "auto" if len(todo) * number >= WORTH_A_GRAPH else "torch"
     classifier.eval()
     built = build_network(classifier, view.size, device, precision, engine=engine, output=output, kept=kept)
     run = averaged(built.run, number)
     batch_size = max(1, recipe.train.batch_size // parts)
-    seen = replace(view, size=side_for(view.size, number))
-    views = stream_views(rows, batch_size, data.eval_view_of(seen), loader_threads(device.type), tick)
-    return np.concatenate([run(batch) for batch in views])
+    seen, threads = replace(view, size=side_for(view.size, number)), loader_threads(device.type, data.world.local_size)
+    with data.world.together():
+        views = stream_views(todo, batch_size, data.eval_view_of(seen), threads, tick)
+        outputs = np.concatenate([run(batch) for batch in views])
+    return data.world.gather(outputs[: len(mine)])[np.argsort(order)]

@@ -19,6 +19,7 @@ from bestiary.train.keeper import Keeper
 from bestiary.train.loop import train_fold
 from bestiary.train.session import Features, start_session
 from bestiary.train.task import TrainingSet
+from bestiary.train.world import AloneError
 
 
 def train_fold_safely(
@@ -39,12 +40,15 @@ def train_fold_safely(
         BestiaryError: the run's folder cannot be written.
     """
     notice = display.display.notice
-    sweep(files.folder)
-    _drop_damaged(files, notice)
+    with data.world.together() as main:
+        if main:
+            sweep(files.folder)
+            _drop_damaged(files, notice)
     keeper.suspicious, parts = False, 1
     while True:
         try:
-            return _train(data, fold, files, features, arithmetic, keeper, display, parts)
+            with keeper.noting():
+                return _train(data, fold, files, features, arithmetic, keeper, display, parts)
         except NotFiniteError as error:
             if keeper.suspicious:
                 raise RunError(f"fold {fold}: {error}") from None
@@ -81,9 +85,14 @@ def _train(
             keeper.keep_on_stopping(session, files)
         raise
     except (RuntimeError, MemoryError) as error:
-        if is_out_of_memory(error):
-            raise ShortMemoryError(parts) from None
-        raise
+        if not is_out_of_memory(error):
+            raise
+        if data.world.size > 1:  # the others wait for gradients, and cannot be told to go back
+            raise AloneError(
+                f"fold {fold}: out of memory in process {data.world.rank} of {data.world.size}; go on with --resume "
+                "and more processes, or begin a new run with a smaller view.size or train.batch_size"
+            ) from None
+        raise ShortMemoryError(parts) from None
     finally:
         if session is not None:
             session.end_logging()

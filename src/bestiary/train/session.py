@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
+from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -18,12 +19,13 @@ from bestiary.data.draws import generator
 from bestiary.errors import RecipeError, RunError
 from bestiary.model import Classifier, build_classifier
 from bestiary.model.arithmetic import Arithmetic
-from bestiary.recipe import ModelOptions
+from bestiary.recipe import ModelOptions, TrackOptions
 from bestiary.run import FoldFiles
 from bestiary.train.checkpoint import Progress, read_state
 from bestiary.train.head import fit_head
 from bestiary.train.optimiser import build_optimiser
 from bestiary.train.task import TrainingSet
+from bestiary.train.world import World
 
 Features = Callable[[], NDArray[np.float32]]  # of every picture of the run, from the frozen network
 
@@ -41,6 +43,7 @@ class Session:
         arithmetic: how the network is computed.
         features: gives the frozen network's features of every picture.
         progress: epochs done and the best of them.
+        world: the processes that train the fold together.
     """
 
     accelerator: Accelerator
@@ -51,6 +54,7 @@ class Session:
     arithmetic: Arithmetic
     features: Features
     progress: Progress
+    world: World
 
     @property
     def device(self) -> torch.device:
@@ -80,8 +84,9 @@ class Session:
 
     def end_logging(self) -> None:
         """Give the trackers' files back."""
-        with suppress(OSError):
-            self.accelerator.end_training()
+        with suppress(OSError):  # Accelerator.end_training would end the processes' ties too
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
 
 
 def start_session(
@@ -93,7 +98,7 @@ def start_session(
     notice: Callable[[str], None],
 ) -> Session:
     """Build everything for one fold and fill it from its last good state, if there is one; `notice` shows a line."""
-    recipe, precision = data.recipe, arithmetic.precision
+    recipe, precision, world = data.recipe, arithmetic.precision, data.world
     # Accelerate keeps one precision for the whole process; folds and runs of one process may differ in it.
     AcceleratorState._reset_state()
     accelerator = Accelerator(
@@ -101,23 +106,27 @@ def start_session(
         log_with=["tensorboard", *recipe.track.to],
         project_dir=files.folder,
     )
-    try:
-        accelerator.init_trackers("tensorboard" if not recipe.track.to else recipe.track.project)
-    except OSError as error:
-        raise RunError(f"{files.folder}: cannot be written ({error.strerror}); free space, then --resume") from None
     torch.manual_seed(step_seed(recipe.train.seed, fold, 0, 0))  # for the new head
-    state = read_state(files, notice)
-    classifier = build_classifier(
-        recipe.model.backbone,
-        len(data.classes),
-        "none" if state else recipe.model.weights,
-        recipe.model.normalise,
-        recipe.model.root,
-    )
+    with world.together():
+        _begin_logging(accelerator, files, recipe.track)
+        state = read_state(files, notice)
+        classifier = build_classifier(
+            recipe.model.backbone,
+            len(data.classes),
+            "none" if state else recipe.model.weights,
+            recipe.model.normalise,
+            recipe.model.root,
+        )
+    _check_same_disk(world, files, state is not None)
     if recipe.model.head == "probe" and not state:
         train_rows, _ = data.rows(fold)
-        fit_head(classifier, features()[train_rows], data.labels[train_rows], min(1.0, recipe.loss.logit_adjustment))
+        vectors = features()
+        if world.main:
+            fit_head(classifier, vectors[train_rows], data.labels[train_rows], min(1.0, recipe.loss.logit_adjustment))
+        classifier.head_layer.load_state_dict(world.tell(classifier.head_layer.state_dict()))
     freeze(classifier, recipe.model)
+    if world.size > 1 and accelerator.device.type == "cuda" and not recipe.model.freeze_norms:
+        classifier = convert_sync_batchnorm(classifier)
     classifier.to(memory_format=arithmetic.memory_format)
     average = averaged(classifier, recipe.train.ema)
     network, optimiser = accelerator.prepare(classifier, build_optimiser(classifier, recipe.optimiser))
@@ -129,7 +138,7 @@ def start_session(
             accelerator.scaler.load_state_dict(state.scaler)
     if arithmetic.compiled:
         network = torch.compile(network)  # the classifier shares its parameters, and is not compiled for predicting
-    return Session(accelerator, classifier, network, average, optimiser, arithmetic, features, progress)
+    return Session(accelerator, classifier, network, average, optimiser, arithmetic, features, progress, world)
 
 
 def averaged(classifier: Classifier, decay: float) -> ModelEmaV3 | None:
@@ -139,6 +148,19 @@ def averaged(classifier: Classifier, decay: float) -> ModelEmaV3 | None:
     """
     # gamma and power: after n steps the average reaches back over about n / 10 of them
     return ModelEmaV3(classifier, decay, use_warmup=True, warmup_gamma=10.0, warmup_power=1.0) if decay else None
+
+
+def _begin_logging(accelerator: Accelerator, files: FoldFiles, options: TrackOptions) -> None:
+    try:
+        accelerator.init_trackers("tensorboard" if not options.to else options.project)
+    except OSError as error:
+        raise RunError(f"{files.folder}: cannot be written ({error.strerror}); free space, then --resume") from None
+
+
+def _check_same_disk(world: World, files: FoldFiles, found: bool) -> None:
+    """Whether all processes have found the fold's state, or none has."""
+    if len(set(world.hear(found))) > 1:
+        raise RunError(f"{files.state}: is not seen by all processes; choose a folder that all machines share")
 
 
 def freeze(classifier: Classifier, options: ModelOptions) -> None:
@@ -166,6 +188,6 @@ def set_training_mode(classifier: Classifier, options: ModelOptions) -> None:
                 module.eval()
 
 
-def step_seed(seed: int, fold: int, epoch: int, step: int) -> int:
-    """The seed of PyTorch's own generators for one step."""
-    return int(generator(seed, "torch", fold, epoch, step).integers(1 << 62))
+def step_seed(seed: int, fold: int, epoch: int, step: int, rank: int = 0) -> int:
+    """The seed of PyTorch's own generators for one step of the process `rank`."""
+    return int(generator(seed, f"torch-{rank}" if rank else "torch", fold, epoch, step).integers(1 << 62))

@@ -21,7 +21,7 @@ DEFAULT_RECIPE = "fast"
 
 
 def begin_or_resume(
-    data: Path,
+    data: str | Path,
     path: Path,
     recipe: str | Path | None,
     overrides: Sequence[str],
@@ -59,18 +59,18 @@ def begin_or_resume(
     return run
 
 
-def command_to_go_on(data: Path, path: Path, fold: Sequence[int]) -> str:
-    """What to type so that an interrupted `train` goes on; its own arguments again where no run was begun yet."""
-    if not Run(path).exists:
+def command_to_go_on(data: str | Path, path: str | Path, fold: Sequence[int], begun: bool) -> str:
+    """What to type so that an interrupted `train` goes on; its own arguments again where no run was `begun` yet."""
+    if not begun:
         return "the same command again (nothing is trained yet)"
     some = [word for number in fold for word in ("--fold", str(number))]
     return shlex.join(["bestiary", "train", str(data), str(path), *some, "--resume"])
 
 
-def check_root(run: Run, data: Path) -> None:
+def check_root(run: Run, data: str | Path) -> None:
     """A run, which may be a stranger's, reads pictures from no other folder than the one that the user names."""
     root = root_of(data, run.recipe.data.root)
-    if root != run.root:
+    if root != str(run.root):
         raise ArgumentError(f"{data}: {run.path} was begun with the pictures in {run.root}; name that folder")
 
 

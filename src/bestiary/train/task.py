@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,12 +13,24 @@ from torch.nn import functional
 from bestiary.data.canvas import Canvas, load_canvases
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.draws import generator
-from bestiary.data.loader import Batch, Rows, load_batches, loader_threads, train_views
+from bestiary.data.loader import (
+    Batch,
+    Rows,
+    Share,
+    epoch_order,
+    load_batches,
+    loader_threads,
+    share_batch,
+    train_views,
+    window_order,
+)
 from bestiary.data.manifest import natural_classes
 from bestiary.data.store import PictureStore, load_shrunk
 from bestiary.data.views import EvalView, TrainView
 from bestiary.errors import DamagedError, DataError, PictureError
 from bestiary.recipe import Recipe
+from bestiary.storage import Readable, Root, ShardFolder, reading_order
+from bestiary.train.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -38,11 +49,12 @@ class TrainingSet:
         classes: class names in the order of the logits.
         targets: float32 (pictures, classes), what a student is to answer; None: the labels.
         store: decoded pictures, or None to decode each time.
+        world: the processes that work on it together.
     """
 
     recipe: Recipe
     paths: list[str]
-    root: Path
+    root: Root
     digests: list[str]
     sizes: list[tuple[int, int]]
     labels: NDArray[np.int64]
@@ -51,9 +63,10 @@ class TrainingSet:
     classes: list[str]
     targets: NDArray[np.float32] | None = field(default=None, compare=False)
     store: PictureStore | None = field(default=None, compare=False)
+    world: World = ALONE
 
     @classmethod
-    def of(cls, recipe: Recipe, table: pl.DataFrame, root: Path, folds: pl.DataFrame) -> "TrainingSet":
+    def of(cls, recipe: Recipe, table: pl.DataFrame, root: Root, folds: pl.DataFrame) -> "TrainingSet":
         """From the tables of a run, without a store."""
         rows = table.height
         table = table.join(folds, on="path", how="left", maintain_order="left")
@@ -67,12 +80,25 @@ class TrainingSet:
         folds_of, conflict = table["fold"].to_numpy().astype(np.int64), table["conflict"].to_numpy()
         return cls(recipe, paths, root, digests, sizes, labels, folds_of, conflict, classes)
 
-    @property
-    def soft_targets(self) -> torch.Tensor:
-        """What is to be answered for each picture, float32 (pictures, classes)."""
+    def soft_targets(self, rows: Rows) -> torch.Tensor:
+        """What is to be answered for each of `rows`, float32 (rows, classes)."""
         if self.targets is not None:
-            return torch.from_numpy(self.targets)
-        return functional.one_hot(torch.from_numpy(self.labels), len(self.classes)).float()
+            return torch.from_numpy(self.targets[rows])
+        return functional.one_hot(torch.from_numpy(self.labels[rows]), len(self.classes)).float()
+
+    def epoch_rows(self, rows: Rows, fold: int, epoch: int) -> Rows:
+        """`rows` in the order in which an epoch visits them; of shards, few are read at a time."""
+        seed = self.recipe.train.seed
+        if not isinstance(self.root, ShardFolder):
+            return rows[epoch_order(len(rows), seed, fold, epoch)]
+        shards = self.root.shards_of([self.paths[row] for row in rows])
+        order = window_order(shards, self.recipe.data.shuffle_buffer, seed, fold, epoch)
+        self.root.will_read(shards[order])
+        return rows[order]
+
+    def reading_order(self, rows: Rows) -> Rows:
+        """The order (rows,) in which `rows` are best read, where any order will do."""
+        return reading_order(self.root, [self.paths[row] for row in rows])
 
     def rows(self, fold: int) -> tuple[Rows, Rows]:
         """The rows that fold `fold` trains on, and those that it holds out."""
@@ -95,10 +121,18 @@ class TrainingSet:
 
     def training_batches(
         self, batches: Sequence[Rows], fold: int, epoch: int, device: torch.device
-    ) -> Iterator[Batch | Canvas]:
-        """The batches of an epoch, or what is left of it, with the random views that are theirs for `device`."""
+    ) -> Iterator[tuple[Batch | Canvas, Share]]:
+        """The batches of an epoch, or what is left of it, with the random views that are theirs for `device`.
+
+        Of several processes each has its share of every batch.
+        """
+        mixed = self.recipe.mix.probability > 0
+        shares = [share_batch(rows, self.world.rank, self.world.size, mixed=mixed) for rows in batches]
+        return zip(self._load([share.rows for share in shares], fold, epoch, device), shares, strict=True)
+
+    def _load(self, batches: Sequence[Rows], fold: int, epoch: int, device: torch.device) -> Iterator[Batch | Canvas]:
         view, seed = TrainView.of(self.recipe.view), self.recipe.train.seed
-        threads, pin = loader_threads(device.type), device.type == "cuda"
+        threads, pin = loader_threads(device.type, self.world.local_size), device.type == "cuda"
         if self.recipe.view.made_on == "device":
             rng_of = partial(generator, seed, "view", fold, epoch)
             return load_canvases(batches, self.pixels_of, view, rng_of, threads.number, pin=pin)
@@ -108,7 +142,7 @@ class TrainingSet:
         """The function row -> evaluation view, taken from the original as prediction does."""
         return lambda row: self._named(row, lambda path: view(decode(read_picture(path), min_side=view.min_side)))
 
-    def _named(self, row: int, load: Callable[[Path], Pixels]) -> Pixels:
+    def _named(self, row: int, load: Callable[[Readable], Pixels]) -> Pixels:
         path = self.root / self.paths[row]
         try:
             return load(path)

@@ -31,6 +31,7 @@ from bestiary.train.faults import is_out_of_memory
 from bestiary.train.loss import build_loss
 from bestiary.train.optimiser import build_optimiser
 from bestiary.train.session import freeze, set_training_mode
+from bestiary.train.world import ALONE, World, cores_each
 
 SHARE = 0.02  # of the training's expected time that the trial may take
 MARGIN = 0.05  # what a way must be faster by than the one expected to be best, so that noise does not choose
@@ -54,7 +55,7 @@ class Timing:
 Timings = dict[Arithmetic, Timing]
 
 
-def settle_arithmetic(run: Run, pictures: int, classes: int, display: Display) -> Arithmetic:
+def settle_arithmetic(run: Run, pictures: int, classes: int, display: Display, world: World = ALONE) -> Arithmetic:
     """The arithmetic that the run's recipe asks for, what it leaves open decided by a trial; written to the run.
 
     Args:
@@ -62,12 +63,27 @@ def settle_arithmetic(run: Run, pictures: int, classes: int, display: Display) -
         pictures: views that all its folds and epochs train on together, which bounds the trial.
         classes: number of outputs.
         display: told of the decision.
+        world: the processes that go by it; the main one decides, as if it had its machine to itself.
 
     Raises:
         RunError: arithmetic.json is damaged.
         WeightsError: the backbone is unknown to this installation.
     """
     device = best_device()
+    if world.size > 1 and device.type == "cpu":  # so that the decision is the same for any number of processes
+        torch.set_num_threads(cores_each(1))
+    with world.together() as main:
+        settled = _settle(run, pictures, classes, device) if main else Arithmetic("float32")
+    arithmetic = world.tell(settled)
+    if device.type == "cpu":
+        torch.set_num_threads(max(1, arithmetic.threads // world.local_size))
+    shared = f", shared by {world.size} processes" if world.size > 1 else ""
+    display.line(f"Arithmetic: {arithmetic}{shared} on {device_name(device)}")
+    return arithmetic
+
+
+def _settle(run: Run, pictures: int, classes: int, device: torch.device) -> Arithmetic:
+    """What the run has decided before; else decide it and write it down."""
     decided = run.read_json("arithmetic.json") if run.file("arithmetic.json").exists() else {}
     if device.type in decided:
         try:
@@ -75,14 +91,11 @@ def settle_arithmetic(run: Run, pictures: int, classes: int, display: Display) -
             _check(arithmetic)
         except (KeyError, TypeError, ValueError):
             raise RunError(f"{run.file('arithmetic.json')}: is not of bestiary's making; remove it") from None
-    else:
-        arithmetic, timings = decide(run.recipe, pictures, classes, device)
-        measured = [{**asdict(a), **asdict(t)} for a, t in timings.items()]
-        entry = {**asdict(arithmetic), "device": device_name(device), "torch": torch.__version__, "trial": measured}
-        run.write_json("arithmetic.json", {**decided, device.type: entry})
-    if device.type == "cpu":
-        torch.set_num_threads(arithmetic.threads)
-    display.line(f"Arithmetic: {arithmetic} on {device_name(device)}")
+        return arithmetic
+    arithmetic, timings = decide(run.recipe, pictures, classes, device)
+    measured = [{**asdict(a), **asdict(t)} for a, t in timings.items()]
+    entry = {**asdict(arithmetic), "device": device_name(device), "torch": torch.__version__, "trial": measured}
+    run.write_json("arithmetic.json", {**decided, device.type: entry})
     return arithmetic
 
 

@@ -5,7 +5,6 @@ and of networks.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
@@ -13,6 +12,7 @@ from bestiary.data.audit.linking import find_links, mark_copies
 from bestiary.data.fact_cache import FactCache
 from bestiary.data.manifest import SCHEMA
 from bestiary.display import Display
+from bestiary.storage import Root
 
 KINDS = {"seen_in_training": "digest", "same_pixels": "pixels", "near_copy": "copies"}
 """Ways to be known, the surest first, and the column that the two pictures share."""
@@ -32,7 +32,7 @@ class Recognition:
     gone: int
 
 
-def recognise(later: pl.DataFrame, known: pl.DataFrame, root: Path, cache: FactCache, display: Display) -> Recognition:
+def recognise(later: pl.DataFrame, known: pl.DataFrame, root: Root, cache: FactCache, display: Display) -> Recognition:
     """Look for the pictures of `known` among those of `later`.
 
     Args:

@@ -8,7 +8,6 @@ network, which needs nothing but the out-of-fold logits that every finished run 
 import base64
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import cv2
@@ -24,6 +23,7 @@ from bestiary.ensemble.saliency import saliency
 from bestiary.errors import BestiaryError, PictureError
 from bestiary.evaluate.oof import read_out_of_fold
 from bestiary.run import Run
+from bestiary.storage import Root
 
 NEAREST = 3
 MOST_NUMBERS = 250_000_000  # of logits that are held to look among: a gigabyte
@@ -60,7 +60,7 @@ class TrainingPictures:
         directions: of each picture's whitened logits from the centre, of length 1 (pictures, classes).
     """
 
-    root: Path
+    root: Root
     rows: list[tuple[str, str, str, int]]
     members: NDArray[np.int64]
     known: Known
@@ -94,7 +94,7 @@ class TrainingPictures:
     @classmethod
     def at(
         cls,
-        root: Path,
+        root: Root,
         rows: list[tuple[str, str, str, int]],
         members: NDArray[np.int64],
         known: Known,

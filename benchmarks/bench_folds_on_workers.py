@@ -1,0 +1,88 @@
+"""Claim: k folds on n workers of Ray take at most 1 / 0.9 of the ideal k / n folds, with folds of a minute or longer.
+
+Run: python benchmarks/bench_folds_on_workers.py [SECONDS_OF_A_FOLD]
+
+Measured on this machine's two cores: four folds of one thread each, by one process after the other, and by Ray with two
+workers; Ray's start, and what a job costs beside its training. Where the cores end, simulated: k jobs of a minute with
+the measured cost, handed out by Ray's rule (whoever is free takes the next), for n workers; against k / n, and against
+the best that whole folds allow, which is ceil(k / n).
+"""
+
+import heapq
+import math
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import polars as pl
+import ray
+
+from bestiary import api
+from bestiary.data.beasts import draw_sample
+from bestiary.run import Run
+
+FOLDS = 4
+OPTIONS = ["train.threads=1", "train.precision=float32", "train.layout=contiguous", "train.compile=never"]
+
+
+def options(epochs: int) -> list[str]:
+    return [*OPTIONS, "view.size=96", f"train.epochs={epochs}", "train.batch_size=16", "model.head=random"]
+
+
+def busy_seconds(run: Run) -> float:
+    return sum(pl.read_csv(run.fold(fold).costs)["seconds"].sum() for fold in run.folds)
+
+
+def train(data: Path, place: Path, epochs: int, on: str | None) -> tuple[float, Run]:
+    started = time.perf_counter()
+    run = api.train(data, place, overrides=options(epochs), folds=FOLDS, on=on, quiet=True)
+    return time.perf_counter() - started, run
+
+
+def simulated(folds: int, workers: int, seconds: float, cost: float, start: float) -> float:
+    """Seconds until the last of `folds` jobs has ended."""
+    free = [start] * workers
+    for _ in range(folds):
+        heapq.heappush(free, heapq.heappop(free) + seconds + cost)
+    return max(free)
+
+
+def main() -> None:
+    wanted = float(sys.argv[1]) if len(sys.argv) > 1 else 30.0
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        os.environ["BESTIARY_CACHE"] = str(place / "cache")
+        data = place / "pictures"
+        draw_sample(data, species=8, per_species=40, size=128)
+        _, probe = train(data, place / "probe", 1, None)
+        epochs = max(1, round(wanted * FOLDS / busy_seconds(probe)))
+        alone, local = train(data, place / "local", epochs, None)
+        began = time.perf_counter()
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        start = time.perf_counter() - began
+        together, spread = train(data, place / "ray", epochs, "ray")
+        ray.shutdown()
+        fold_alone, fold_beside = busy_seconds(local) / FOLDS, busy_seconds(spread) / FOLDS
+        weights = [[run.fold(n).weights.read_bytes() for n in run.folds] for run in (local, spread)]
+    cost = together / (FOLDS / 2) - fold_beside
+    print(f"Ray's start: {start:.1f} s; the same bits: {weights[0] == weights[1]}")
+    print(f"a fold: {fold_alone:.1f} s alone, {fold_beside:.1f} s beside another; a job costs {cost:.1f} s more")
+    print(f"{FOLDS} folds: {alone:.1f} s by one process, {together:.1f} s by two workers")
+    ideal = fold_beside * FOLDS / 2
+    print(f"ideal / measured: {ideal / together:.3f}; with the start: {ideal / (together + start):.3f} (n = 1)")
+    print("simulated, folds of 60 s and of 600 s: share of k / n reached, and of ceil(k / n)")
+    for folds, workers in ((5, 1), (4, 2), (5, 2), (5, 5), (10, 5), (10, 10), (100, 16), (100, 64)):
+        row = []
+        for seconds in (60.0, 600.0):
+            took = simulated(folds, workers, seconds, cost, start)
+            row.append(f"{seconds * folds / workers / took:.3f} {seconds * math.ceil(folds / workers) / took:.3f}")
+        print(f"  k = {folds}, n = {workers}: {'; '.join(row)}")
+
+
+if __name__ == "__main__":
+    main()

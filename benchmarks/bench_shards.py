@@ -1,0 +1,121 @@
+"""Claim: shards give at least 0.95 of a folder's throughput on the same work; memory is flat from 10^4 to 10^6 rows.
+
+Run: python benchmarks/bench_shards.py [DATA]
+
+Throughput: an epoch of training batches (JPEGs decoded, random views of 224 pixels), from the folder and from its
+shards in turns, all in memory's cache; pictures a second and the ratio within each round. DATA: else drawn beasts.
+Memory: an index of so many rows, which all point at the pictures of one real shard; a process opens it, draws an
+epoch's order and reads 5,000 pictures; its peak resident memory, and that of a process which only imports.
+"""
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from bestiary import api
+from bestiary.data.beasts import draw_sample
+from bestiary.data.loader import split_batches, window_order
+from bestiary.display import Display
+from bestiary.recipe import load_recipe
+from bestiary.run import Run
+from bestiary.storage import ShardFolder
+from bestiary.storage.shards import INDEX, SCHEMA, shard_name
+from bestiary.train.crossval import begin_run
+from bestiary.train.task import TrainingSet
+
+ROUNDS = 5
+READ = 5_000
+
+
+def training_set(data: Path, place: Path) -> TrainingSet:
+    run = Run(place)
+    begin_run(data, run, load_recipe("fast", ["data.store=false"]), None, Display(quiet=True))
+    return TrainingSet.of(run.recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet"))
+
+
+def epoch_speed(data: TrainingSet, epoch: int) -> float:
+    rows, _ = data.rows(0)
+    started = time.perf_counter()
+    batches = split_batches(data.epoch_rows(rows, 0, epoch), 32)
+    for _ in data.training_batches(batches, 0, epoch, torch.device("cpu")):
+        pass
+    return len(rows) / (time.perf_counter() - started)
+
+
+def throughput(data: Path, place: Path) -> None:
+    api.shard(data, place / "shards", megabytes=32, quiet=True)
+    contenders = {"folder": training_set(data, place / "a"), "shards": training_set(place / "shards", place / "b")}
+    for contender in contenders.values():
+        epoch_speed(contender, 0)
+    ratios, speeds = [], {name: [] for name in contenders}
+    for epoch in range(1, ROUNDS + 1):
+        for name in list(contenders) if epoch % 2 else reversed(list(contenders)):
+            speeds[name].append(epoch_speed(contenders[name], epoch))
+        ratios.append(speeds["shards"][-1] / speeds["folder"][-1])
+    for name, found in speeds.items():
+        print(f"{name}: {statistics.median(found):,.0f} pictures/s ({min(found):,.0f} to {max(found):,.0f})")
+    spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
+    print(f"shards / folder: {statistics.median(ratios):.3f} ({spread}), n = {ROUNDS} rounds")
+
+
+def read_some(place: str) -> None:
+    folder = ShardFolder(place)
+    shards = folder.table["shard"].to_numpy()
+    order = window_order(shards, 10_000, 0, 0, 0)
+    folder.will_read(shards[order])
+    paths = folder.table["path"]
+    for row in order[:READ].tolist():
+        (folder / paths[row]).read_bytes()
+
+
+def memory(place: Path) -> None:
+    real = pl.read_parquet(place / "shards" / INDEX).filter(pl.col("shard") == 0)
+    found = {}
+    for rows in (10_000, 100_000, 1_000_000):
+        folder = place / f"rows-{rows}"
+        folder.mkdir()
+        each = 10_000  # pictures a shard
+        picked = real[np.arange(rows) % real.height]
+        table = picked.with_columns(
+            pl.Series("path", [f"class-{n % 100:03d}/picture-{n:09d}.jpg" for n in range(rows)]),
+            pl.Series("shard", np.arange(rows) // each),
+        ).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+        table.write_parquet(folder / INDEX)
+        for number in range(-(-rows // each)):
+            os.link(place / "shards" / shard_name(0), folder / shard_name(number))
+        child = [sys.executable, __file__, "--read", str(folder)]
+        done = subprocess.run(child, capture_output=True, text=True, check=True)
+        found[rows] = float(done.stdout)
+    bare = float(subprocess.run([sys.executable, __file__, "--read", ""], capture_output=True, text=True).stdout)
+    for rows, megabytes in found.items():
+        print(f"{rows:>9,} rows: {megabytes:,.0f} MB ({megabytes - bare:,.0f} MB above a process that only imports)")
+    print(f"10^6 / 10^4 rows: {found[1_000_000] / found[10_000]:.3f} (n = 1)")
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["--read"]:
+        if sys.argv[2]:
+            read_some(sys.argv[2])
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        os.environ["BESTIARY_CACHE"] = str(place / "cache")
+        data = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else place / "drawn"
+        if len(sys.argv) == 1:
+            draw_sample(data, species=20, per_species=60, size=400)
+        throughput(data, place)
+        memory(place)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Listed pictures -> tar shards in WebDataset's layout and their index, on a disk or in a store.
+
+Pictures are written as they are, in an order drawn once, so that every shard holds a mixture of the classes and a
+buffer of a few shards shuffles well. One shard at a time is on this disk. Knows nothing of what is read from shards.
+"""
+
+import json
+import shutil
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from bestiary.atomic import atomic_path
+from bestiary.data.decode import read_picture
+from bestiary.data.draws import generator
+from bestiary.data.listing import Listing
+from bestiary.display import Display
+from bestiary.errors import DataError, PictureError
+from bestiary.storage import ShardFolder, is_address, reading_order
+from bestiary.storage.files import open_store, retried
+from bestiary.storage.shards import INDEX, SCHEMA, has_index, shard_name
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSummary:
+    """What was written where.
+
+    Attributes:
+        place: path or address of the shards.
+        pictures: their number.
+        shards: their number.
+        missing: path and reason of pictures that could not be read.
+    """
+
+    place: str
+    pictures: int
+    shards: int
+    missing: list[tuple[str, str]]
+
+    @property
+    def exit_code(self) -> int:
+        """1 where pictures are missing."""
+        return int(bool(self.missing))
+
+    def __str__(self) -> str:
+        lines = [f"{self.pictures:,} pictures in {self.shards:,} shards in {self.place}"]
+        lines += [f"Left out: {path} ({reason})" for path, reason in self.missing[:10]]
+        if len(self.missing) > 10:
+            lines.append(f"... and {len(self.missing) - 10:,} more")
+        return "\n".join(lines)
+
+
+def write_shards(listing: Listing, out: str | Path, megabytes: int, display: Display) -> ShardSummary:
+    """Write the pictures of `listing` as shards of about `megabytes` each; the index comes last, and makes them count.
+
+    Raises:
+        DataError: `out` has shards already, none of the pictures can be read, or a store cannot be written.
+        BestiaryError: the folder cannot be written.
+    """
+    try:
+        from webdataset import ShardWriter
+    except ImportError:
+        raise DataError("shard: webdataset is not installed; pip install 'bestiary[storage]'") from None
+    if has_index(out):
+        raise DataError(f"{out}: holds shards already ({INDEX}); choose another folder")
+    rows, missing, places = listing.table, list[tuple[str, str]](), list[tuple[int, int, int, int]]()
+    order = generator(0, "shards").permutation(rows.height)
+    if isinstance(listing.root, ShardFolder):  # which is mixed already
+        order = reading_order(listing.root, rows["path"].to_list())
+    written: list[int] = []  # rows of the shard that is being written
+
+    def close(file: str) -> None:
+        number = int(Path(file).stem.rsplit("-", 1)[1])
+        with tarfile.open(file) as archive:
+            members = [member for member in archive if not member.name.endswith(".json")]
+        places.extend((row, number, m.offset_data, m.size) for row, m in zip(written, members, strict=True))
+        written.clear()
+        _put(Path(file), out, shard_name(number))
+
+    with tempfile.TemporaryDirectory(prefix="bestiary-") as folder, display.counter("Writing shards") as tick:
+        pattern = f"{folder}/shard-%06d.tar"
+        # mtime: the same pictures are the same bytes
+        with ShardWriter(
+            pattern, maxcount=1 << 40, maxsize=megabytes * 1e6, post=close, verbose=0, encoder=False, mtime=0.0
+        ) as writer:
+            for done, row in enumerate(order.tolist(), 1):
+                path, label, group, split = rows.row(row)[:4]
+                try:
+                    content = read_picture(listing.root / path)
+                except PictureError as error:
+                    missing.append((path, error.reason))
+                    continue
+                said = json.dumps({"path": path, "label": label, "group": group, "split": split}, ensure_ascii=False)
+                suffix = Path(path).suffix.lower().lstrip(".") or "bin"
+                written.append(row)
+                writer.write({"__key__": f"{row:012d}", suffix: content, "json": said.encode()})
+                tick(done, rows.height)
+    if not places:
+        raise DataError(f"{listing.root}: none of its {rows.height:,} pictures can be read")
+    found = pl.DataFrame(places, schema={"row": pl.Int64, **dict(list(SCHEMA.items())[4:])}, orient="row").sort("row")
+    index = rows.select("path", "label", "group", "split")[found["row"]].hstack(found.drop("row")).sort("path")
+    with tempfile.TemporaryDirectory(prefix="bestiary-") as folder:
+        index.write_parquet(f"{folder}/{INDEX}")
+        _put(Path(folder, INDEX), out, INDEX)
+    return ShardSummary(str(out), index.height, int(index["shard"].n_unique()), sorted(missing))
+
+
+def _put(file: Path, out: str | Path, name: str) -> None:
+    """Move a finished file to its place, whole or not at all."""
+    if not is_address(out):
+        with atomic_path(Path(out) / name) as temporary:
+            shutil.copyfile(file, temporary)
+        file.unlink()
+        return
+    files, goal = open_store(f"{str(out).rstrip('/')}/{name}")
+    try:
+        retried(lambda: files.put_file(str(file), goal))
+    except OSError as error:
+        raise DataError(
+            f"{out}/{name}: cannot be written ({error.strerror or error}); see to it and begin again"
+        ) from None
+    file.unlink()

@@ -1,0 +1,35 @@
+"""A path or an address -> the folder it is, of whatever kind."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bestiary.storage.files import Root, StoredFolder, is_address
+from bestiary.storage.shards import ShardFolder, has_index
+
+
+def root_at(place: str | Path) -> Root:
+    """The folder that pictures' paths start from: of files or of shards, on a disk or in a store.
+
+    Raises:
+        DataError: its kind of store cannot be opened, or an index of shards cannot be read.
+    """
+    if has_index(place):
+        return ShardFolder(place)
+    return StoredFolder(str(place)) if is_address(place) else Path(place)
+
+
+def location(place: str | Path) -> str:
+    """One name for a place, however it was written."""
+    return str(place).rstrip("/") if is_address(place) else str(Path(place).resolve())
+
+
+def reading_order(root: Root, paths: Sequence[str]) -> NDArray[np.int64]:
+    """The order (paths,) in which `paths` are best read: as they come, or by shards, which are then fetched ahead."""
+    if not isinstance(root, ShardFolder):
+        return np.arange(len(paths))
+    order = root.reading_order(paths)
+    root.will_read(root.shards_of(paths)[order])
+    return order

@@ -1,0 +1,72 @@
+"""A store that speaks S3 on loopback, busy and breaking connections now and then."""
+
+import threading
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import fsspec
+import pytest
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+
+class Faulty:
+    """A WSGI application before another: every so many reads it is busy, or breaks off in the middle.
+
+    Attributes:
+        busy: one in so many answers is 503 SlowDown; 0: none.
+        broken: one in so many bodies ends half-way; 0: none.
+        dead: every answer is 503.
+        asked: requests so far.
+        failed: of these, how many were made to fail.
+    """
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self.app = app
+        self.busy = self.broken = self.asked = self.failed = 0
+        self.dead = False
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        self.asked += 1
+        if self.dead or (self.busy and self.asked % self.busy == 0):
+            self.failed += 1
+            start("503 Slow Down", [("Content-Type", "application/xml")])
+            return [
+                b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your rate</Message></Error>"
+            ]
+        body = self.app(environ, start)
+        reads = environ["REQUEST_METHOD"] == "GET" and not environ.get("QUERY_STRING")
+        if self.broken and reads and self.asked % self.broken == 0:
+            self.failed += 1
+            whole = b"".join(body)
+            return [whole[: len(whole) // 2]]  # fewer bytes than Content-Length says
+        return body
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
+    """An empty bucket behind faults that are off; every program of this test finds it."""
+    faulty = Faulty(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, faulty, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": address,
+        "AWS_MAX_ATTEMPTS": "2",  # botocore's own
+        "NO_PROXY": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST")).close()
+    files = fsspec.filesystem("s3", skip_instance_cache=True)
+    type(files).clear_instance_cache()
+    fsspec.filesystem("s3").mkdir("bucket")
+    yield faulty
+    type(files).clear_instance_cache()
+    server.shutdown()
+    thread.join()
+    server.server_close()

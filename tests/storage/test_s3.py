@@ -1,0 +1,114 @@
+"""Pictures, tables, shards and runs in a store that is busy and breaks connections: nothing is lost, retries end."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import polars as pl
+import pytest
+
+from bestiary import api
+from bestiary.caches import cache_root
+from bestiary.run import Run, read_oof
+from bestiary.storage import files as storing
+from bestiary.train import loop
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # botocore and moto use what is deprecated
+
+OPTIONS = ["model.backbone=timm/test_resnet", "train.precision=float32", "train.layout=contiguous", "train.threads=1"]
+
+
+def digests(run: Run) -> dict[int, tuple[bytes, bytes]]:
+    return {
+        fold: (run.fold(fold).weights.read_bytes(), read_oof(run.fold(fold))[0]["logits"].to_numpy().tobytes())
+        for fold in run.folds
+    }
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storing, "FIRST_WAIT", 0.001)
+
+
+@pytest.fixture(scope="module")
+def local(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    place = tmp_path_factory.mktemp("local") / "run"
+    return api.train(beasts, place, recipe=tiny, overrides=OPTIONS, folds=2, quiet=True)
+
+
+def another_machine() -> None:
+    """Nothing of what was fetched or worked on is on this disk any more."""
+    for name in ("runs", "shards", "store"):
+        shutil.rmtree(cache_root() / name, ignore_errors=True)
+
+
+def test_pictures_and_run_in_a_store_killed_and_gone_on_with_elsewhere(
+    beasts: Path, tiny: Path, local: Run, s3: Any, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsspec.filesystem("s3").put(f"{beasts}/", "bucket/pictures/", recursive=True)
+    s3.busy, s3.broken = 7, 11
+    steps = iter(range(1, 1000))
+    backward = loop.backward
+
+    def dying(*arguments: Any, **more: Any) -> Any:
+        if next(steps) == 6:
+            raise KeyboardInterrupt
+        return backward(*arguments, **more)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "backward", dying)
+        api.train("s3://bucket/pictures", "s3://bucket/runs/one", recipe=tiny, overrides=OPTIONS, folds=2, quiet=True)
+    another_machine()
+    run = api.train("s3://bucket/pictures", "s3://bucket/runs/one", resume=True, quiet=True)
+    assert s3.failed > 10
+    assert digests(run) == digests(local)
+    stored = {name.removeprefix("bucket/runs/one/") for name in fsspec.filesystem("s3").find("bucket/runs/one")}
+    assert {"recipe.toml", "metrics.json", "fold-1/oof.parquet", "fold-0/last/state.safetensors"} <= stored
+    another_machine()
+    with storing_working_folder("s3://bucket/runs/one") as folder:
+        assert digests(Run(folder)) == digests(local)
+
+
+def storing_working_folder(address: str) -> Any:
+    from bestiary.storage import working_folder
+
+    return working_folder(address)
+
+
+def test_a_table_that_points_into_a_store(beasts: Path, tiny: Path, local: Run, s3: Any, tmp_path: Path) -> None:
+    fsspec.filesystem("s3").put(f"{beasts}/", "bucket/pictures/", recursive=True)
+    manifest = local.read_table("manifest.parquet")
+    table = manifest.select(("s3://bucket/pictures/" + pl.col("path")).alias("path"), "label")
+    table.write_csv(tmp_path / "table.csv")
+    run = api.train(tmp_path / "table.csv", tmp_path / "run", recipe=tiny, overrides=OPTIONS, folds=2, quiet=True)
+    assert str(run.root) == "s3://bucket/pictures"
+    assert digests(run) == digests(local)
+
+
+def test_shards_in_a_store_and_on_a_disk_are_trained_alike(
+    beasts: Path, tiny: Path, s3: Any, quick: None, tmp_path: Path
+) -> None:
+    assert api.shard(beasts, tmp_path / "shards", megabytes=1, quiet=True).pictures == 27
+    s3.busy, s3.broken = 5, 7
+    assert api.shard(beasts, "s3://bucket/shards", megabytes=1, quiet=True).pictures == 27
+    overrides = [*OPTIONS, "data.store=false", "data.shuffle_buffer=8"]
+    runs = [
+        api.train(place, tmp_path / f"run{number}", recipe=tiny, overrides=overrides, folds=2, quiet=True)
+        for number, place in enumerate([tmp_path / "shards", "s3://bucket/shards"])
+    ]
+    assert s3.failed > 2
+    assert digests(runs[0]) == digests(runs[1])
+    assert sum(read_oof(runs[1].fold(fold))[0].height for fold in runs[1].folds) == 27
+
+
+def test_a_store_that_answers_no_more_is_one_line_after_a_bounded_number_of_tries(
+    s3: Any, quick: None, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs.core
+
+    monkeypatch.setattr(s3fs.core.S3FileSystem, "retries", 1)
+    s3.dead, s3.asked = True, 0
+    assert "s3://bucket/pictures" in fails("train", "s3://bucket/pictures", tmp_path / "run", "--quiet")
+    assert s3.asked <= 3 * storing.TRIES * 2 * 2, "three questions, tried by bestiary, s3fs and botocore"

@@ -1,0 +1,75 @@
+"""Shards: WebDataset reads them, the cache keeps its bound, the order is drawn, mixed and local."""
+
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import webdataset
+
+from bestiary import api
+from bestiary.data.listing import list_labelled
+from bestiary.data.loader import window_order
+from bestiary.errors import DataError
+from bestiary.storage import ShardFolder
+
+
+@pytest.fixture(scope="module")
+def shards(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("shards") / "out"
+    api.shard(beasts, place, quiet=True)
+    return place
+
+
+@pytest.mark.filterwarnings("ignore")  # it leaves the file open
+def test_webdataset_reads_what_was_written(beasts: Path, shards: Path) -> None:
+    found = {}
+    for sample in webdataset.WebDataset(str(shards / "shard-000000.tar"), shardshuffle=False).decode():
+        found[sample["json"]["path"]] = sample["json"]["label"]
+    listing = list_labelled(beasts)
+    assert found == dict(listing.table.select("path", "label").iter_rows())
+
+
+def test_the_index_gives_every_picture_its_own_bytes(beasts: Path, shards: Path) -> None:
+    folder, listing = ShardFolder(shards), list_labelled(beasts)
+    for path in listing.table["path"]:
+        assert (folder / path).read_bytes() == (beasts / path).read_bytes()
+    assert not (folder / "no such picture.jpg").is_file()
+    assert list_labelled(shards).table.equals(listing.table)
+
+
+def test_the_same_pictures_are_the_same_shards(beasts: Path, shards: Path, tmp_path: Path) -> None:
+    api.shard(beasts, tmp_path / "again", quiet=True)
+    for file in shards.iterdir():
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
+    with pytest.raises(DataError, match="holds shards already"):
+        api.shard(beasts, shards, quiet=True)
+
+
+def test_a_shard_that_is_cut_short_is_told(shards: Path, tmp_path: Path) -> None:
+    for file in shards.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    shard = tmp_path / "shard-000000.tar"
+    with tarfile.open(shard) as archive:
+        last = [m for m in archive if not m.name.endswith(".json")][-1]
+    shard.write_bytes(shard.read_bytes()[: last.offset_data + 10])
+    folder = ShardFolder(tmp_path)
+    row = folder.table.sort("offset").row(-1, named=True)
+    with pytest.raises(OSError, match="cut short"):
+        (folder / row["path"]).read_bytes()
+
+
+@pytest.mark.parametrize("window", [1, 50, 120, 10_000])
+def test_the_order_of_an_epoch_reads_few_shards_at_a_time(window: int) -> None:
+    numbers = np.random.default_rng(0).integers(0, 20, 1000)
+    order = window_order(numbers, window, 0, 0, 0)
+    assert sorted(order.tolist()) == list(range(1000))
+    assert (order == window_order(numbers, window, 0, 0, 0)).all()
+    assert (order != window_order(numbers, window, 0, 0, 1)).any()
+    visited = numbers[order]
+    largest = np.bincount(numbers).max()
+    for number in range(20):
+        places = np.flatnonzero(visited == number)
+        assert places[-1] - places[0] <= window + largest, "a shard is used up within one filling of the buffer"
+    if window > 1000:
+        assert len(np.unique(visited[:100])) > 15, "all shards are mixed"

@@ -1,0 +1,115 @@
+"""Folds on Ray are the folds of a local run, also where a worker or a machine is lost on the way."""
+
+import gc
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from bestiary import api
+from bestiary.errors import DataError
+from bestiary.run import Run, read_oof
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray leaves files open
+
+# One thread a fold, so that folds run side by side on two cores, and the same arithmetic everywhere.
+OPTIONS = ["model.backbone=timm/test_resnet", "train.threads=1", "train.precision=float32", "train.layout=contiguous"]
+LONG = [*OPTIONS, "train.epochs=25", "train.batch_size=2"]
+
+
+def digests(run: Run) -> dict[int, tuple[bytes, bytes]]:
+    return {
+        fold: (run.fold(fold).weights.read_bytes(), read_oof(run.fold(fold))[0]["logits"].to_numpy().tobytes())
+        for fold in run.folds
+    }
+
+
+@pytest.fixture(scope="module")
+def local(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    place = tmp_path_factory.mktemp("local") / "run"
+    return api.train(beasts, place, recipe=tiny, overrides=LONG, folds=3, quiet=True)
+
+
+@pytest.fixture
+def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """Two nodes on loopback with a core each."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    cluster.add_node(num_cpus=1)
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+    gc.collect()  # Ray's programs that are still ending are told of here, not at the end of all tests
+
+
+@pytest.fixture
+def two_workers() -> Iterator[None]:
+    """One machine with two cores."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+    gc.collect()
+
+
+def once_trained(run: Run, act: Callable[[], Any]) -> threading.Thread:
+    """Do something as soon as a fold is under way and has a state."""
+
+    def wait() -> None:
+        for _ in range(1200):
+            under_way = [run.fold(fold) for fold in range(3) if run.fold(fold).folder.exists()]
+            if any(files.state.exists() and not files.ended for files in under_way):
+                return act()
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_a_worker_and_a_machine_are_lost_and_the_digests_are_a_local_runs(
+    beasts: Path, tiny: Path, local: Run, tmp_path: Path, two_nodes: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, lost = Run(tmp_path / "run"), []
+
+    def kill() -> None:
+        workers = [p for p in psutil.process_iter(["cmdline"]) if "ray::_train" in " ".join(p.info["cmdline"] or [])]
+        lost.append(len(workers))
+        os.kill(workers[0].pid, signal.SIGKILL)
+        time.sleep(1)
+        two_nodes.remove_node(two_nodes.list_all_nodes[-1], allow_graceful=False)
+
+    thread = once_trained(run, kill)
+    api.train(beasts, run.path, recipe=tiny, overrides=LONG, folds=3, on="ray")
+    thread.join()
+    assert lost and lost[0] >= 1, "a fold was under way"
+    assert digests(run) == digests(local)
+    told = capsys.readouterr().err
+    assert told.count("goes on after epoch") >= 1, "what was lost went on from a state"
+    assert run.score_line == local.score_line
+
+
+def test_one_machine_two_workers_and_an_error_that_a_worker_meets(
+    beasts: Path, tiny: Path, tmp_path: Path, two_workers: None
+) -> None:
+    data = shutil.copytree(beasts, tmp_path / "data")
+    run = api.train(data, tmp_path / "run", recipe=tiny, overrides=OPTIONS, folds=3, fold=[0], quiet=True)
+    picture = next(data.rglob("*.jpg"))
+    content = picture.read_bytes()
+    picture.unlink()
+    with pytest.raises(DataError, match="pictures are gone"):
+        api.train(data, run.path, resume=True, on="ray", quiet=True)
+    picture.write_bytes(content)
+    assert api.train(data, run.path, resume=True, on="ray", quiet=True).score_line
+
+
+def test_places_that_are_none(beasts: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
+    assert "--on moon: is no place to train" in fails("train", beasts, tmp_path / "run", "--on", "moon")
