@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from bestiary.evaluate.results import read_results
 from bestiary.model import load_member
 from bestiary.report import story
 from bestiary.run import NEVER_HELD, Run, read_oof
+from bestiary.train.distilling import read_targets
 from bestiary.train.task import TrainingSet
 
 
@@ -145,7 +147,13 @@ def test_going_on_ends_in_the_same_bits(frugal: Run, small: Run, tmp_path: Path,
 def test_soft_targets_are_what_it_learns(small: Run, frugal: Run) -> None:
     tables = frugal.read_table("manifest.parquet"), frugal.root, frugal.read_table("folds.parquet")
     plain = TrainingSet.of(frugal.recipe, *tables)
-    assert plain.soft_targets.sum(dim=1).eq(1).all() and plain.soft_targets.max(dim=1).values.eq(1).all()
+    rows = np.array([3, 0, 7])
+    np.testing.assert_array_equal(plain.soft_targets(rows), np.eye(len(plain.classes))[plain.labels[rows]])
+    targets = read_targets(frugal, plain)
+    assert targets is not None
+    np.testing.assert_array_equal(replace(plain, targets=targets).soft_targets(rows), targets[rows])
+    np.testing.assert_allclose(targets.sum(axis=1), plain.folds == NEVER_HELD, atol=1e-5)  # zeros where held out
+    assert ((targets > 0) & (targets < 1)).any(axis=1).any()  # members' answers, not labels alone
     history = pl.read_csv(frugal.fold(0).history)
     assert history["train_loss"].is_finite().all()
 
