@@ -106,6 +106,8 @@ class Job:
         kinds = (".csv",) if self.layout == "submission" else (".csv", ".parquet")
         if self.out.suffix.lower() not in kinds:
             raise ArgumentError(f"--out {self.out}: must be the name of a {' or '.join(kinds)} file")
+        if self.out.is_dir():
+            raise ArgumentError(f"--out {self.out}: cannot be written, a folder has that name; choose another")
 
     def partial(self, ensemble: Ensemble) -> Partial:
         """The rows of this job by `ensemble`."""
