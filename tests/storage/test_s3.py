@@ -10,9 +10,11 @@ import polars as pl
 import pytest
 
 from bestiary import api
+from bestiary.atomic import write_text
 from bestiary.caches import cache_root
 from bestiary.run import Run, read_oof
 from bestiary.storage import files as storing
+from bestiary.storage import mirror
 from bestiary.train import loop
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # botocore and moto use what is deprecated
@@ -112,3 +114,17 @@ def test_a_store_that_answers_no_more_is_one_line_after_a_bounded_number_of_trie
     s3.dead, s3.asked = True, 0
     assert "s3://bucket/pictures" in fails("train", "s3://bucket/pictures", tmp_path / "run", "--quiet")
     assert s3.asked <= 3 * storing.TRIES * 2 * 2, "three questions, tried by bestiary, s3fs and botocore"
+
+
+def test_only_what_was_written_is_sent(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = fsspec.filesystem("s3")
+    store.pipe({"bucket/run/recipe.toml": b"old", "bucket/run/fold-0/weights.safetensors": b"large"})
+    sent: list[str] = []
+    put = mirror.put_file
+    monkeypatch.setattr(mirror, "put_file", lambda file, address: (sent.append(file.name), put(file, address)))
+    another_machine()
+    with storing_working_folder("s3://bucket/run") as folder:
+        (folder / "recipe.toml").write_text("newer")
+        write_text(folder / "fold-0" / "history.csv", "epoch")
+    assert sorted(sent) == ["history.csv", "recipe.toml"]
+    assert store.cat("bucket/run/recipe.toml") == b"newer"

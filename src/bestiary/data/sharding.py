@@ -19,8 +19,8 @@ from bestiary.data.draws import generator
 from bestiary.data.listing import Listing
 from bestiary.display import Display
 from bestiary.errors import DataError, PictureError
-from bestiary.storage import ShardFolder, is_address, reading_order
-from bestiary.storage.files import open_store, retried
+from bestiary.storage import ShardFolder, is_address, location, reading_order
+from bestiary.storage.files import put_file
 from bestiary.storage.shards import INDEX, SCHEMA, has_index, shard_name
 
 
@@ -115,9 +115,8 @@ def _put(file: Path, out: str | Path, name: str) -> None:
             shutil.copyfile(file, temporary)
         file.unlink()
         return
-    files, goal = open_store(f"{str(out).rstrip('/')}/{name}")
     try:
-        retried(lambda: files.put_file(str(file), goal))
+        put_file(file, f"{location(out)}/{name}")
     except OSError as error:
         raise DataError(
             f"{out}/{name}: cannot be written ({error.strerror or error}); see to it and begin again"

@@ -1,8 +1,8 @@
 """Places that fsspec knows (s3://, gs://, ...), tar shards and local folders, read and written alike."""
 
-from bestiary.storage.files import Readable, Root, StoredFile, StoredFolder, is_address
+from bestiary.storage.files import Readable, Root, StoredFile, StoredFolder, is_address, location
 from bestiary.storage.mirror import working_folder
-from bestiary.storage.places import location, reading_order, root_at
+from bestiary.storage.places import reading_order, root_at
 from bestiary.storage.shards import ShardFolder
 
 __all__ = [

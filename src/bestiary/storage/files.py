@@ -47,6 +47,16 @@ def is_address(place: str | Path) -> bool:
     return "://" in str(place)
 
 
+def location(place: str | Path) -> str:
+    """One name for a place, however it was written."""
+    return str(place).rstrip("/") if is_address(place) else str(Path(place).resolve())
+
+
+def folder_at(place: str | Path) -> Root:
+    """The folder of files at a place."""
+    return StoredFolder(str(place)) if is_address(place) else Path(place)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredFile:
     """A file in a store."""
@@ -100,6 +110,34 @@ class StoredFolder:
         found: dict[str, dict[str, Any]] = retried(lambda: files.find(path, detail=True))
         start = len(path.rstrip("/")) + 1
         return {name[start:]: int(entry["size"]) for name, entry in sorted(found.items())}
+
+
+def fetch_file(address: str, goal: Path) -> None:
+    """Copy one file of a store to `goal`.
+
+    Raises:
+        OSError: it cannot be read, or not all of it.
+    """
+    files, path = open_store(address)
+    goal.parent.mkdir(parents=True, exist_ok=True)
+
+    def get() -> None:
+        size = files.size(path)
+        files.get_file(path, str(goal))
+        if goal.stat().st_size != size:
+            raise OSError(5, f"{goal.stat().st_size} of {size} bytes came")
+
+    retried(get)
+
+
+def put_file(file: Path, address: str) -> None:
+    """Copy `file` to its place in a store, where it appears whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    files, path = open_store(address)
+    retried(lambda: files.put_file(str(file), path))
 
 
 def open_store(address: str) -> tuple[Any, str]:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -18,10 +18,11 @@ from threading import Thread
 from bestiary.atomic import watched
 from bestiary.caches import cache_root
 from bestiary.errors import RunError
-from bestiary.storage.files import StoredFolder, is_address, open_store, retried
+from bestiary.storage.files import StoredFolder, fetch_file, is_address, put_file
 
 UNSENT = ".unsent"  # there while the folder may hold what the store does not
 Wanted = Callable[[str], bool]  # of a path below the run
+Stamp = tuple[int, int]  # time of change in nanoseconds, and size in bytes
 
 
 @contextmanager
@@ -44,9 +45,11 @@ def working_folder(place: str | Path, wanted: Wanted | None = None) -> Iterator[
     part = f"-{os.getpid()}" if wanted else ""
     folder = cache_root() / "runs" / f"{hashlib.sha256(str(store).encode()).hexdigest()[:16]}{part}" / name
     try:
+        there: dict[str, Stamp] = {}
         if not (folder / UNSENT).exists():
             fetch_run(store, folder, wanted)
-        sender = _Sender(store, folder)
+            there = dict(_stamps(folder))
+        sender = _Sender(store, folder, there)
         with watched(folder, sender.send):
             try:
                 yield folder
@@ -74,31 +77,32 @@ def fetch_run(store: StoredFolder, folder: Path, wanted: Wanted | None = None) -
             fetch_file(str(store / path), folder / path)
 
 
-def fetch_file(address: str, goal: Path) -> None:
-    """Copy one file of a store to `goal`.
+def _stamps(folder: Path) -> Iterator[tuple[str, Stamp]]:
+    """Path below `folder` and stamp of every file of the run there, sorted by path."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.name.startswith("."):
+            with suppress(FileNotFoundError):  # replaced by a later one, or taken away
+                yield file.relative_to(folder).as_posix(), _stamp(file)
 
-    Raises:
-        OSError: it cannot be read, or not all of it.
-    """
-    files, path = open_store(address)
-    goal.parent.mkdir(parents=True, exist_ok=True)
 
-    def get() -> None:
-        size = files.size(path)
-        files.get_file(path, str(goal))
-        if goal.stat().st_size != size:
-            raise OSError(5, f"{goal.stat().st_size} of {size} bytes came")
-
-    retried(get)
+def _stamp(file: Path) -> Stamp:
+    state = file.stat()
+    return state.st_mtime_ns, state.st_size
 
 
 class _Sender:
-    """A thread that puts files into the store in the order in which they were finished."""
+    """A thread that puts files into the store in the order in which they were finished.
 
-    def __init__(self, store: StoredFolder, folder: Path) -> None:
+    Args:
+        store: where they go.
+        folder: where they are made.
+        there: path and stamp of what the store has already.
+    """
+
+    def __init__(self, store: StoredFolder, folder: Path, there: dict[str, Stamp]) -> None:
         self._store, self._folder = store, folder
         self._waiting: SimpleQueue[Path | None] = SimpleQueue()
-        self._sent: dict[str, tuple[int, int]] = {}
+        self._sent = there
         self._failure: OSError | None = None
         (folder / UNSENT).touch()
         self._thread = Thread(target=self._work, name="bestiary-sender", daemon=True)
@@ -117,9 +121,8 @@ class _Sender:
         self._waiting.put(None)
         self._thread.join()
         if self._failure is None:
-            for file in sorted(self._folder.rglob("*")):
-                if file.is_file() and not file.name.startswith("."):
-                    self._put(file)
+            for path, _ in _stamps(self._folder):
+                self._put(self._folder / path)
         if self._failure is not None:
             raise self._failure
         (self._folder / UNSENT).unlink()
@@ -132,15 +135,13 @@ class _Sender:
     def _put(self, file: Path) -> None:
         path = file.relative_to(self._folder).as_posix()
         try:
-            stat = file.stat()
+            stamp = _stamp(file)
         except FileNotFoundError:
             return  # replaced by a later one, or taken away
-        stamp = (stat.st_mtime_ns, stat.st_size)
         if self._sent.get(path) == stamp:
             return
-        files, goal = open_store(str(self._store / path))
         try:
-            retried(lambda: files.put_file(str(file), goal))
+            put_file(file, str(self._store / path))
         except OSError as error:
             self._failure = error
             return

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.storage.files import Root, StoredFolder, is_address
+from bestiary.storage.files import Root, folder_at
 from bestiary.storage.shards import ShardFolder, has_index
 
 
@@ -18,12 +18,7 @@ def root_at(place: str | Path) -> Root:
     """
     if has_index(place):
         return ShardFolder(place)
-    return StoredFolder(str(place)) if is_address(place) else Path(place)
-
-
-def location(place: str | Path) -> str:
-    """One name for a place, however it was written."""
-    return str(place).rstrip("/") if is_address(place) else str(Path(place).resolve())
+    return folder_at(place)
 
 
 def reading_order(root: Root, paths: Sequence[str]) -> NDArray[np.int64]:

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from bestiary.caches import cache_root
 from bestiary.errors import DataError
-from bestiary.storage.files import Root, StoredFolder, is_address
-from bestiary.storage.mirror import fetch_file
+from bestiary.storage.files import StoredFolder, fetch_file, folder_at, is_address, location
 from bestiary.tables import TableError, foreign_table, read_frame
 
 INDEX = "index.parquet"
@@ -77,7 +76,7 @@ class ShardFolder:
     """
 
     def __init__(self, place: str | Path, cache_bytes: int = CACHE_BYTES) -> None:
-        self.place = str(place).rstrip("/") if is_address(place) else str(Path(place).resolve())
+        self.place = location(place)
         self.table = _read_index(self.place)
         self._paths = self.table["path"]
         self._shards = self.table["shard"].to_numpy()
@@ -206,8 +205,7 @@ class _ShardCache:
 
 def has_index(place: str | Path) -> bool:
     """Whether a folder holds shards with an index."""
-    root: Root = StoredFolder(str(place)) if is_address(place) else Path(place)
-    return (root / INDEX).is_file()
+    return (folder_at(place) / INDEX).is_file()
 
 
 def _read_index(place: str) -> pl.DataFrame:
