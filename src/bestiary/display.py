@@ -11,6 +11,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 Tick = Callable[[int, int], None]  # (done, of)
 
@@ -167,6 +168,14 @@ class TrainingDisplay:
             f"fold {self._fold + 1}/{self.of}  epoch {epoch}/{self.epochs}  loss {loss:.4f}{score}"
             f"  {speed:.0f}/s  {clock(left / speed)} left"
         )
+
+
+def on_screen(table: Table) -> str:
+    """A table as text, 80 columns wide at most."""
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().rstrip()
 
 
 def clock(seconds: float) -> str:

@@ -102,8 +102,7 @@ def ablate(
 
 def train_variants(runs: "dict[str, dict[int, Any]]", keeper: Any, display: Any) -> None:
     """Train every run (variant -> seed -> run) that is not finished; a run of several variants once."""
-    from bestiary.ensemble import assemble
-    from bestiary.evaluate import calibrate_run, score_run
+    from bestiary.evaluate import finish_run
     from bestiary.train.crossval import train_folds
 
     apart = {run.path: run for of_variant in runs.values() for run in of_variant.values()}
@@ -111,7 +110,5 @@ def train_variants(runs: "dict[str, dict[int, Any]]", keeper: Any, display: Any)
         if run.score_line is None:
             display.line(f"\n{number} of {len(apart)}: {run.path}")
             train_folds(run, run.folds, keeper, display)
-            assemble(run)
-            calibrate_run(run)
-            score_run(run)
+            finish_run(run)
         display.line(f"{run.path}: {run.score_line}")

@@ -74,8 +74,7 @@ def train(
         Show no progress.
     """
     from bestiary.display import Display
-    from bestiary.ensemble import assemble
-    from bestiary.evaluate import calibrate_run, score_run
+    from bestiary.evaluate import finish_run
     from bestiary.run import Run
     from bestiary.storage import location, working_folder
     from bestiary.train.interrupts import Interrupts
@@ -108,9 +107,7 @@ def train(
                 begun = Run(held.enter_context(working_folder(run)))
             with world.together() as main:
                 if main:
-                    assemble(begun)
-                    calibrate_run(begun)
-                    score_run(begun)
+                    finish_run(begun)
         except KeyboardInterrupt:
             display.notice(f"Interrupted. To go on: {command_to_go_on(data, run, fold, begun.exists)}")
             raise

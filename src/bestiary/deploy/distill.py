@@ -24,9 +24,9 @@ from bestiary.deploy.averaging import average_members, has_moved_norms, refresh_
 from bestiary.deploy.judging import Labels, Logits, best_of, cross_chosen
 from bestiary.deploy.latency import compare_speed
 from bestiary.display import Display
-from bestiary.ensemble import Ensemble, assemble
+from bestiary.ensemble import Ensemble
 from bestiary.errors import ArgumentError, DataError, RunError
-from bestiary.evaluate import calibrate_run, score_run
+from bestiary.evaluate import finish_run
 from bestiary.evaluate.compare import paired_difference
 from bestiary.evaluate.intervals import Interval, share_interval
 from bestiary.evaluate.oof import class_numbers, read_out_of_fold
@@ -34,7 +34,7 @@ from bestiary.model import Classifier, build_backbone, memory_format, save_membe
 from bestiary.model.arithmetic import best_device
 from bestiary.recipe import load_recipe
 from bestiary.run import NEVER_HELD, Run, write_oof
-from bestiary.train.crossval import train_folds
+from bestiary.train.crossval import read_training_set, train_folds
 from bestiary.train.distilling import Lesson, begin_student, new_pictures, part_of_run, read_note_of
 from bestiary.train.keeper import Keeper
 from bestiary.train.predicting import predict_rows
@@ -148,9 +148,7 @@ def distill_run(teacher: Run, student: Run, keeper: Keeper, display: Display) ->
     honest = cross_chosen(logits, trial.labels, trial.groups)
     if average is not None and kept == "average":
         _adopt(average, trial, logits[kept])
-    assemble(student)
-    calibrate_run(student)
-    score_run(student)
+    finish_run(student)
     scores = {name: asdict(trial.share(part.argmax(axis=1) == trial.labels)) for name, part in logits.items()}
     found = {
         "kept": kept,
@@ -195,8 +193,7 @@ class _Trial:
         table, classes = read_out_of_fold(student)
         table = table.filter(~pl.col("conflict"))
         groups = join_groups(*(table[key] for key in GROUP_KEYS))
-        tables = student.read_table("manifest.parquet"), student.root, student.read_table("folds.parquet")
-        data = TrainingSet.of(student.recipe, *tables)
+        data = read_training_set(student)
         return cls(student, data, table, table["logits"].to_numpy(), class_numbers(table, classes), groups)
 
     def share(self, hits: NDArray[np.bool_]) -> Interval:

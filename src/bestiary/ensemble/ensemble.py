@@ -4,8 +4,6 @@ All members see one decode and one view of each picture, batch by batch. Knows n
 the run directory.
 """
 
-import hashlib
-import json
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,6 +30,7 @@ from bestiary.errors import ArgumentError, PictureError, RunError
 from bestiary.model import Classifier, load_member, memory_format
 from bestiary.model.arithmetic import best_device, resolve_precision
 from bestiary.model.engine import Engine, build_network, kept_graph
+from bestiary.model.tensor_file import checksum
 from bestiary.model.test_time import Views, averaged, side_for
 from bestiary.run import FORMAT, Run
 from bestiary.storage import Readable, StoredFile, is_address
@@ -189,13 +188,10 @@ class Ensemble:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what it is: weights, classes, view, precision and calibration."""
-        card = [self.classes_.tolist(), asdict(self.view), self.precision]
-        card += [self.calibration.to_json() if self.calibration else None]
-        digest = hashlib.sha256(json.dumps(card).encode())
-        for member in self.members:
-            for name, tensor in sorted(member.state_dict().items()):
-                digest.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        card = {"classes": self.classes_.tolist(), "view": asdict(self.view), "precision": self.precision}
+        card |= {"calibration": self.calibration.to_json() if self.calibration else None}
+        tensors = {f"{n}.{name}": t for n, member in enumerate(self.members) for name, t in member.state_dict().items()}
+        return checksum(tensors, card)
 
     def probabilities(self, logits: NDArray[np.float32], rule: Average | None = None) -> NDArray[np.float64]:
         """Probabilities (pictures, classes) of the members' `logits` (members, pictures, classes), calibrated."""

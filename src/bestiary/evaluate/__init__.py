@@ -1,6 +1,6 @@
 """Predictions and labels -> honest numbers. Takes arrays, never a network."""
 
-from bestiary.evaluate.calibrate import calibrate_run
+from bestiary.evaluate.finishing import finish_run
 from bestiary.evaluate.held_out import Evaluation, evaluate_folder
 from bestiary.evaluate.intervals import Interval, share_interval
 from bestiary.evaluate.labels import LabelReport, review_labels
@@ -13,8 +13,8 @@ __all__ = [
     "Interval",
     "LabelReport",
     "Summary",
-    "calibrate_run",
     "evaluate_folder",
+    "finish_run",
     "held_out_scores",
     "oof_scores",
     "review_labels",

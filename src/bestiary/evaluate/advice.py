@@ -13,10 +13,9 @@ from textwrap import fill
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
-from bestiary.display import clock
+from bestiary.display import clock, on_screen
 from bestiary.evaluate.compare import Hits, paired_difference
 from bestiary.evaluate.intervals import share_interval
 from bestiary.recipe import Recipe
@@ -89,10 +88,7 @@ class Advice:
             table.add_column(name, justify="left" if name == "backbone" else "right", overflow="fold")
         for candidate in self.candidates:
             table.add_row(*self._cells(candidate))
-        console = Console(width=80)
-        with console.capture() as captured:
-            console.print(table)
-        return "\n".join([captured.get().rstrip(), "", *self._notes(), "", *self._recommendation()])
+        return "\n".join([on_screen(table), "", *self._notes(), "", *self._recommendation()])
 
     def _cells(self, candidate: Candidate) -> tuple[str, ...]:
         recipe = candidate.recipe

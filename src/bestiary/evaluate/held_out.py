@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from bestiary.atomic import write_text
-from bestiary.data.audit import KINDS, recognise
+from bestiary.data.audit import KINDS, recognise_labelled
 from bestiary.data.audit.recognition import Recognition
-from bestiary.data.fact_cache import FactCache, cache_folder
 from bestiary.data.folds import join_groups
-from bestiary.data.listing import list_labelled
-from bestiary.data.manifest import GROUP_KEYS, read_listed
-from bestiary.display import Display
+from bestiary.data.manifest import GROUP_KEYS
+from bestiary.display import Display, on_screen
 from bestiary.ensemble import AVERAGES, Average, Ensemble, average
 from bestiary.ensemble.calibration import COVERAGES
 from bestiary.errors import DataError
@@ -58,10 +55,7 @@ class Evaluation:
         for name, row in {**{f"ensemble, {k}": v for k, v in self.scores["ensemble"].items()}, **members}.items():
             table.add_row(name, f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
         table.add_row("mean member", f"{self.scores['mean_member']:.4f}", "")
-        console = Console(width=80)
-        with console.capture() as captured:
-            console.print(table)
-        lines = [f"{self.scores['n']:,} pictures of {self.scores['classes']} classes", "", captured.get().rstrip(), ""]
+        lines = [f"{self.scores['n']:,} pictures of {self.scores['classes']} classes", "", on_screen(table), ""]
         lines += [*_estimate_lines(self.scores["estimate"]), *_caution_lines(self.scores["caution"])]
         for key, words in _LEFT_OUT.items():
             if self.scores[key]:
@@ -153,10 +147,7 @@ def unseen_pictures(run: Run, classes: list[str], pictures: Path, display: Displ
     Raises:
         DataError: no labelled picture is there, or none is left that the run has not seen and has a class for.
     """
-    listing, cache = list_labelled(pictures), FactCache(cache_folder())
-    with display.counter("Reading pictures") as tick:
-        read = read_listed(listing, tick, cache)
-    found = recognise(read.table, run.read_table("manifest.parquet"), run.root, cache, display)
+    read, found = recognise_labelled(pictures, run.read_table("manifest.parquet"), run.root, display)
     table = found.table.with_columns(
         *((pl.col("kind") == kind).fill_null(False).alias(kind) for kind in KINDS),
         (~pl.col("label").is_in(classes)).alias("unknown_class"),
@@ -169,7 +160,7 @@ def unseen_pictures(run: Run, classes: list[str], pictures: Path, display: Displ
             f"{left_out[key]} {words.split(': ')[1]}" for key, words in _LEFT_OUT.items() if left_out[key]
         )
         raise DataError(f"{pictures}: no picture is left to score ({reasons}); for trained pictures see bestiary show")
-    return Unseen(listing.root, fresh, found, left_out)
+    return Unseen(read.root, fresh, found, left_out)
 
 
 def _caution(ensemble: Ensemble, logits: Logits, labels: Labels, groups: Labels) -> dict[str, Any] | None:

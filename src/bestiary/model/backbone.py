@@ -90,7 +90,7 @@ def weights_are_here(name: str) -> bool:
         from torchvision import models
 
         entry = models.get_model_weights(architecture).DEFAULT
-        return Path(torch.hub.get_dir(), "checkpoints", Path(entry.url).name).is_file()
+        return _torchvision_file(entry).is_file()
     import timm
     from huggingface_hub import try_to_load_from_cache
 
@@ -154,7 +154,7 @@ def _from_torchvision(architecture: str, classes: int, weights: str) -> Backbone
 
 
 def _torchvision_state(entry: Any) -> Mapping[str, torch.Tensor]:
-    place = Path(torch.hub.get_dir(), "checkpoints", Path(entry.url).name)
+    place = _torchvision_file(entry)
     try:
         # weights_only: what lies at that place may have been put there by anybody
         state: Mapping[str, torch.Tensor] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
@@ -164,6 +164,11 @@ def _torchvision_state(entry: Any) -> Mapping[str, torch.Tensor]:
             f"weights file {place.name} {what} ({reason_of(error)}); put it at {place}, {OFFLINE_HINT}"
         ) from None
     return state
+
+
+def _torchvision_file(entry: Any) -> Path:
+    """Where torchvision keeps a file of weights that it has fetched."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(entry.url).name)
 
 
 def _from_timm(architecture: str, classes: int, weights: str) -> Backbone:

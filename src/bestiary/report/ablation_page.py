@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from rich.console import Console
 from rich.table import Table as ScreenTable
 
 from bestiary.atomic import write_text
+from bestiary.display import on_screen
 from bestiary.evaluate.ablation import Row
 from bestiary.evaluate.compare import compare_runs
 from bestiary.report.compare_page import write_comparison
@@ -45,10 +45,7 @@ class Ablation:
                 )
             for cells in table_of(rows, self.minutes).rows:
                 table.add_row(*cells)
-            console = Console(width=80)
-            with console.capture() as captured:
-                console.print(table)
-            parts += [caption(rows, 80), "", captured.get().rstrip(), ""]
+            parts += [caption(rows, 80), "", on_screen(table), ""]
         return "\n".join([*parts, *map(str, self.files)])
 
 

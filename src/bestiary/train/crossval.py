@@ -132,7 +132,7 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
     """
     world = keeper.world
     with world.together() as main:
-        data = _read(run)
+        data = read_training_set(run)
         recipe = data.recipe
         left = [number for number in numbers if not ended_whole(run.fold(number), display)] if main else []
     waiting = world.tell(left)
@@ -159,10 +159,15 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
 
 def settle_run(run: Run, display: Display) -> None:
     """Settle the run's arithmetic, before its folds are trained side by side; raises as `settle_arithmetic` does."""
-    _settle(run, _read(run), display)
+    _settle(run, read_training_set(run), display)
 
 
-def _read(run: Run) -> TrainingSet:
+def read_training_set(run: Run) -> TrainingSet:
+    """What a run trains on, as its tables say; without a store.
+
+    Raises:
+        DamagedError: the tables are damaged or do not fit each other.
+    """
     tables = run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet")
     data = TrainingSet.of(run.recipe, *tables)
     return replace(data, targets=read_targets(run, data))

@@ -18,10 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from bestiary.data import folds as dealing
-from bestiary.data.audit import KINDS, recognise
-from bestiary.data.fact_cache import FactCache, cache_folder
-from bestiary.data.listing import list_labelled
-from bestiary.data.manifest import GROUP_KEYS, SCHEMA, read_listed
+from bestiary.data.audit import KINDS, recognise_labelled
+from bestiary.data.manifest import GROUP_KEYS, SCHEMA
 from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, RunError
 from bestiary.recipe import Recipe
@@ -74,11 +72,9 @@ def new_pictures(teacher: Run, data: Path, display: Display) -> Lesson:
     Raises:
         DataError: no labelled picture is there, or none that is new and of the run's classes.
     """
-    known, cache = teacher.read_table("manifest.parquet"), FactCache(cache_folder())
-    listing = list_labelled(data)
-    with display.counter("Reading pictures") as tick:
-        read = read_listed(listing, tick, cache)
-    found = recognise(read.table, known, teacher.root, cache, display).table
+    known = teacher.read_table("manifest.parquet")
+    read, recognised = recognise_labelled(data, known, teacher.root, display)
+    found = recognised.table
     fresh = found.filter(pl.col("kind").is_null() & pl.col("label").is_in(known["label"].unique().to_list()))
     shared = fresh["group"].is_in(known["group"].drop_nulls().unique().to_list()).fill_null(False)
     left_out = {kind: int((found["kind"] == kind).sum()) for kind in KINDS}

@@ -12,7 +12,6 @@ from dataclasses import asdict
 
 import numpy as np
 import polars as pl
-import torch
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
@@ -22,6 +21,7 @@ from bestiary.display import Display
 from bestiary.errors import BestiaryError
 from bestiary.model import Classifier, build_classifier, memory_format
 from bestiary.model.arithmetic import best_device, resolve_precision
+from bestiary.model.tensor_file import checksum
 from bestiary.tables import TableError, read_frame
 from bestiary.train.predicting import predict_rows
 from bestiary.train.task import TrainingSet
@@ -65,11 +65,9 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
 
 def network_digest(classifier: Classifier) -> str:
     """SHA-256 of everything in `classifier` but its last layer, whose start is random."""
-    digest = hashlib.sha256(classifier.name.encode())
-    for name, tensor in sorted(classifier.state_dict().items()):
-        if not name.startswith(f"network.{classifier.head}."):
-            digest.update(name.encode() + tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    head = f"network.{classifier.head}."
+    body = {name: tensor for name, tensor in classifier.state_dict().items() if not name.startswith(head)}
+    return checksum(body, {"backbone": classifier.name})
 
 
 class _FeatureCache:

@@ -112,22 +112,29 @@ def _sharpen(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[fl
     return float(found.fun), math.exp(found.x)
 
 
+def fitted_layer(
+    features: NDArray[np.float32], labels: NDArray[np.int64], classes: int, adjustment: float = 0.0
+) -> Layer:
+    """The discriminant of the training part whose shrinkage and factor are chosen inside it.
+
+    Args:
+        features: what the last layer weighs for each picture's evaluation view, (pictures, features).
+        labels: class numbers (pictures,).
+        classes: number of classes.
+        adjustment: how far the classes are taken to be equally frequent; from 1 on wholly.
+    """
+    shrinkage, factor = choose_shrinkage(features, labels, classes)
+    weights, biases = discriminant(Moments.of(features, labels, classes), shrinkage, min(1.0, adjustment))
+    weights, biases = weights * factor, biases * factor
+    return weights, np.maximum(biases, biases[np.isfinite(biases)].min() + UNSEEN)
+
+
 def fit_head(
     classifier: Classifier, features: NDArray[np.float32], labels: NDArray[np.int64], adjustment: float = 0.0
 ) -> None:
-    """Set the last layer to the discriminant of `features` (pictures, features) of the training part.
-
-    Args:
-        classifier: whose last layer is set.
-        features: what the last layer weighs for each picture's evaluation view.
-        labels: class numbers (pictures,).
-        adjustment: how far the classes are taken to be equally frequent, 0 to 1.
-    """
+    """Set the last layer of `classifier` to the `fitted_layer` of the training part; the rest as that takes it."""
     head = classifier.head_layer
-    shrinkage, factor = choose_shrinkage(features, labels, head.out_features)
-    weights, biases = discriminant(Moments.of(features, labels, head.out_features), shrinkage, adjustment)
-    weights, biases = weights * factor, biases * factor
-    biases = np.maximum(biases, biases[np.isfinite(biases)].min() + UNSEEN)
+    weights, biases = fitted_layer(features, labels, head.out_features, adjustment)
     with torch.no_grad():
         head.weight.copy_(torch.as_tensor(weights, dtype=head.weight.dtype))
         head.bias.copy_(torch.as_tensor(biases, dtype=head.bias.dtype))

@@ -10,7 +10,7 @@ from bestiary.data.manifest import GROUP_KEYS, Manifest
 from bestiary.display import Display
 from bestiary.recipe import Recipe
 from bestiary.train.features import frozen_features
-from bestiary.train.head import Moments, choose_shrinkage, discriminant
+from bestiary.train.head import fitted_layer
 from bestiary.train.task import TrainingSet
 
 
@@ -35,10 +35,9 @@ def probe_hits(
     dealt = table.select("path").with_columns(pl.Series("fold", folds))
     data = TrainingSet.of(recipe, table, manifest.root, dealt)
     features, classes = frozen_features(data, display), len(data.classes)
-    hits, adjustment = np.zeros(len(data.labels), np.bool_), min(1.0, recipe.loss.logit_adjustment)
+    hits = np.zeros(len(data.labels), np.bool_)
     for fold in range(recipe.folds.n):
         train, held = data.rows(fold)
-        known = features[train], data.labels[train], classes
-        weights, biases = discriminant(Moments.of(*known), choose_shrinkage(*known)[0], adjustment)
+        weights, biases = fitted_layer(features[train], data.labels[train], classes, recipe.loss.logit_adjustment)
         hits[held] = (features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held]
     return hits

@@ -2,6 +2,6 @@
 
 from bestiary.data.audit.audit import audit_pictures
 from bestiary.data.audit.findings import Audit
-from bestiary.data.audit.recognition import KINDS, Recognition, recognise
+from bestiary.data.audit.recognition import KINDS, Recognition, recognise_labelled
 
-__all__ = ["KINDS", "Audit", "Recognition", "audit_pictures", "recognise"]
+__all__ = ["KINDS", "Audit", "Recognition", "audit_pictures", "recognise_labelled"]

@@ -5,12 +5,14 @@ and of networks.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from bestiary.data.audit.linking import find_links, mark_copies
-from bestiary.data.fact_cache import FactCache
-from bestiary.data.manifest import SCHEMA
+from bestiary.data.fact_cache import FactCache, cache_folder
+from bestiary.data.listing import list_labelled
+from bestiary.data.manifest import SCHEMA, Manifest, read_listed
 from bestiary.display import Display
 from bestiary.storage import Root
 
@@ -30,6 +32,20 @@ class Recognition:
 
     table: pl.DataFrame
     gone: int
+
+
+def recognise_labelled(
+    pictures: Path, known: pl.DataFrame, root: Root, display: Display
+) -> tuple[Manifest, Recognition]:
+    """Read the labelled pictures at `pictures`, and look for those of `known` among them; the rest as `recognise`.
+
+    Raises:
+        DataError: no labelled picture is there.
+    """
+    listing, cache = list_labelled(pictures), FactCache(cache_folder())
+    with display.counter("Reading pictures") as tick:
+        read = read_listed(listing, tick, cache)
+    return read, recognise(read.table, known, root, cache, display)
 
 
 def recognise(later: pl.DataFrame, known: pl.DataFrame, root: Root, cache: FactCache, display: Display) -> Recognition:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from bestiary.deploy.http.metrics import Metrics
 from bestiary.deploy.http.problems import busy
 from bestiary.ensemble import Answer, Caution, Ensemble, answer_batch
@@ -150,6 +152,4 @@ class Batches:
         return outcomes
 
     def _warm(self, count: int, size: int) -> None:
-        import numpy as np
-
         list(self.ensemble.score([np.zeros((size, size, 3), np.uint8)] * count))
