@@ -1,34 +1,26 @@
 """Claim: the peak memory of training does not grow with the number of pictures.
 
 Draws two sets that differ ten times in size, trains one fold of recipe `fast` on each in a process of its own, and
-reads each process's peak resident memory from the operating system (`ru_maxrss` of the finished child).
+reads each process's peak resident memory from the operating system (`ru_maxrss` of the child, as it says itself).
 
     python benchmarks/bench_memory.py [--pictures 2000] [--pairs 1]
 """
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from bestiary.data.beasts import draw_sample
+from paired import peak_of
 
 SPECIES = 20
 
 
 def peak_megabytes(data: Path, run: Path) -> float:
     """Peak resident memory of training one fold, in MB."""
-    code = (
-        "import sys, resource; from bestiary.cli import main; status = main(sys.argv[1:]); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
-    )
     options = ["--fold", "0", "--folds", "2", "--quiet", "--set", "train.epochs=1", "view.size=64"]
-    command = [sys.executable, "-c", code, "train", str(data), str(run), "--recipe", "fast", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-    return int(done.stdout.splitlines()[-1]) * unit / 1e6
+    return peak_of(["train", str(data), str(run), "--recipe", "fast", *options])
 
 
 def main() -> None:

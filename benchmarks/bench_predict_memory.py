@@ -10,18 +10,12 @@ operating system's (`ru_maxrss` of the process).
 import argparse
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import bestiary
 from bestiary.data.beasts import draw_sample
-
-CODE = (
-    "import sys, resource; from bestiary.cli import main; status = main(sys.argv[1:]); "
-    "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(status)"
-)
+from paired import peak_of
 
 
 def link(pictures: list[Path], folder: Path, count: int) -> None:
@@ -30,14 +24,6 @@ def link(pictures: list[Path], folder: Path, count: int) -> None:
         goal = folder / f"{number // 1000:04d}" / f"{number:08d}.jpg"
         goal.parent.mkdir(parents=True, exist_ok=True)
         os.link(pictures[number % len(pictures)], goal)
-
-
-def peak_megabytes(run: Path, pictures: Path, out: Path) -> float:
-    """Peak resident memory of predicting a folder, in MB."""
-    command = [sys.executable, "-c", CODE, "predict", str(run), str(pictures), "--out", str(out), "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
-    return int(done.stdout.splitlines()[-1]) * unit / 1e6
 
 
 def main() -> None:
@@ -57,7 +43,10 @@ def main() -> None:
         for kind in ("csv", "parquet"):
             ratios = []
             for _ in range(asked.pairs):
-                small, large = (peak_megabytes(place / "run", place / name, place / f"p.{kind}") for name in counts)
+                small, large = (
+                    peak_of(["predict", f"{place}/run", f"{place}/{name}", "--out", f"{place}/p.{kind}", "--quiet"])
+                    for name in counts
+                )
                 ratios.append(large / small)
                 print(f"{kind}: {counts['small']:,} pictures {small:.0f} MB, {counts['large']:,} {large:.0f} MB")
             spread = f"{min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)}"

@@ -9,7 +9,6 @@ measured there; and what it says for 10^7 to 10^9, where nothing was measured.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -21,12 +20,9 @@ import polars as pl
 from bestiary.data.loader import epoch_order, window_order
 from bestiary.recipe import load_recipe
 from bestiary.train.task import TrainingSet
+from paired import peak_megabytes
 
 SIZES = (100_000, 1_000_000)
-
-
-def peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
 
 
 def measure(rows: int) -> dict[str, float]:
@@ -42,9 +38,9 @@ def measure(rows: int) -> dict[str, float]:
         }
     ).sort("path")
     folds = table.select("path").with_columns(pl.Series("fold", np.arange(rows) % 5))
-    recipe, before, started = load_recipe("fast", []), peak(), time.perf_counter()
+    recipe, before, started = load_recipe("fast", []), peak_megabytes(), time.perf_counter()
     data = TrainingSet.of(recipe, table, Path("/"), folds)
-    made, kept = time.perf_counter() - started, peak() - before
+    made, kept = time.perf_counter() - started, 1e6 * (peak_megabytes() - before)
     train, _ = data.rows(0)
     started = time.perf_counter()
     epoch_order(len(train), 0, 0, 0)

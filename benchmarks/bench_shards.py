@@ -9,7 +9,6 @@ epoch's order and reads 5,000 pictures; its peak resident memory, and that of a 
 """
 
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from bestiary.storage import ShardFolder
 from bestiary.storage.shards import INDEX, SCHEMA, shard_name
 from bestiary.train.crossval import begin_run
 from bestiary.train.task import TrainingSet
+from paired import peak_megabytes
 
 ROUNDS = 5
 READ = 5_000
@@ -105,7 +105,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--read"]:
         if sys.argv[2]:
             read_some(sys.argv[2])
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+        print(peak_megabytes())
         return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

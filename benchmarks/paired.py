@@ -63,7 +63,7 @@ class Worker:
 
     def answer(self, speed: float) -> None:
         """Give the pictures a second of the turn that has ended."""
-        self._tell({"speed": speed, "idle": self._idle, "peak": _peak_megabytes()})
+        self._tell({"speed": speed, "idle": self._idle, "peak": peak_megabytes()})
 
     def leave(self) -> NoReturn:
         """End at once: what an unfinished training would still do at its end is of no interest."""
@@ -92,14 +92,12 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
     """
     workers: list[tuple[Contender, subprocess.Popen[str]]] = []
     first: dict[str, Any] = {}
-    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     with log.open("a+") as errors:
         try:
             for contender in contenders:
                 command = [contender.python, "-m", contender.module, json.dumps({**contender.job, "first": first})]
-                environment = {**os.environ, "PYTHONPATH": path}
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
-                workers.append((contender, subprocess.Popen(command, env=environment, text=True, **pipes)))
+                workers.append((contender, subprocess.Popen(command, env=_environment(), text=True, **pipes)))
                 facts = _listen(*workers[-1], log)
                 first = first or facts
                 print(f"ready: {contender.name} {facts or ''}", file=sys.stderr)
@@ -140,10 +138,27 @@ def _take_turn(contender: Contender, process: "subprocess.Popen[str]", log: Path
     return said, (_foreign_seconds() - before) / (time.perf_counter() - started)
 
 
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
     """Most resident memory of this process so far, in MB."""
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def peak_of(arguments: Sequence[str]) -> float:
+    """Most resident memory, in MB, of a process that runs `bestiary` with these arguments."""
+    code = (
+        "import sys; from bestiary.cli import main; from paired import peak_megabytes; "
+        "status = main(sys.argv[1:]); print(peak_megabytes()); sys.exit(status)"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=True)
+    return float(done.stdout.splitlines()[-1])
+
+
+def _environment() -> dict[str, str]:
+    """In which a process finds the modules of this folder."""
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def _foreign_seconds() -> float:

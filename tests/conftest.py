@@ -126,3 +126,24 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         return lines[-1]
 
     return run
+
+
+@pytest.fixture
+def check_theme() -> Callable[[Any], None]:
+    """Asserts that an open page is light or dark as the system is, until its button #theme is pressed."""
+
+    def check(page: Any) -> None:
+        def paper() -> str:
+            return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+        light = paper()
+        page.emulate_media(color_scheme="dark")
+        dark = paper()
+        assert light != dark
+        page.locator("#theme").click()
+        assert paper() == light
+        page.locator("#theme").click()
+        page.emulate_media(color_scheme="light")
+        assert paper() == dark
+
+    return check

@@ -287,18 +287,8 @@ def test_anyone_can_use_it(page: Any, pictures: list[Path], width: int, scheme: 
     assert page.locator("#camera").is_visible() == (width == 400)
 
 
-def test_the_theme_follows_the_system_until_it_is_chosen(page: Any) -> None:
-    def paper() -> str:
-        return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
-
-    light = paper()
-    page.emulate_media(color_scheme="dark")
-    dark = paper()
-    assert light != dark
-    page.locator("#theme").click()
-    assert paper() == light
-    page.locator("#theme").click()
-    assert paper() == dark
+def test_the_theme_follows_the_system_until_it_is_chosen(page: Any, check_theme: Callable[[Any], None]) -> None:
+    check_theme(page)
 
 
 def test_nothing_inline_is_let_in(page: Any) -> None:
