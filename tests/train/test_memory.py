@@ -13,10 +13,13 @@ import resource, torch
 from pathlib import Path
 from bestiary.train.memory import memory_kept
 
+def step():
+    return [torch.ones(16, 1024, 256) for _ in range(8)]  # 128 MB in blocks that are kept; malloc alone gives them back
+
 def faults(steps):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(steps):
-        torch.ones(64, 1024, 256)  # 64 MB: beyond any threshold below which malloc keeps a block by itself
+        step()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 def resident_megabytes():
@@ -44,7 +47,7 @@ with memory_kept(torch.device("cpu")):
 def test_what_was_kept_is_given_back_at_the_end() -> None:
     inside, after = _printed("""
 with memory_kept(torch.device("cpu")):
-    held = [torch.ones(64, 1024, 256) for _ in range(4)]
+    held = [step() for _ in range(2)]
     del held
     inside = resident_megabytes()
 print(inside, resident_megabytes())

@@ -22,7 +22,7 @@ from bestiary.data.store import PictureStore, default_folder
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError, DataError, RunError
 from bestiary.model import check_member
-from bestiary.model.arithmetic import Arithmetic, best_device
+from bestiary.model.arithmetic import Arithmetic
 from bestiary.recipe import Recipe
 from bestiary.run import FoldFiles, Run, read_oof
 from bestiary.storage import StoredFolder
@@ -30,7 +30,6 @@ from bestiary.train.cost import measured
 from bestiary.train.distilling import read_targets
 from bestiary.train.features import frozen_features
 from bestiary.train.keeper import Keeper
-from bestiary.train.memory import memory_kept
 from bestiary.train.recovery import train_fold_safely
 from bestiary.train.task import TrainingSet, store_side
 from bestiary.train.trial import settle_arithmetic
@@ -146,12 +145,11 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
     data = replace(data, store=store)
     features = _features_once(data, display)
     try:
-        with memory_kept(best_device()):
-            arithmetic = _settle(run, data, display)
-            with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
-                for number in waiting:
-                    with _working(run.fold(number), world):
-                        train_fold_safely(data, number, run.fold(number), features, arithmetic, keeper, live)
+        arithmetic = _settle(run, data, display)
+        with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
+            for number in waiting:
+                with _working(run.fold(number), world):
+                    train_fold_safely(data, number, run.fold(number), features, arithmetic, keeper, live)
     finally:
         if store:
             store.close()

@@ -27,6 +27,7 @@ from bestiary.train.checkpoint import EpochRecord
 from bestiary.train.head import head_logits
 from bestiary.train.keeper import Keeper, check_losses
 from bestiary.train.loss import build_loss
+from bestiary.train.memory import memory_kept
 from bestiary.train.optimiser import rate_at, set_learning_rate
 from bestiary.train.predicting import predict_rows
 from bestiary.train.session import Session, set_training_mode, step_seed
@@ -58,23 +59,28 @@ def train_fold(
         set_training_mode(classifier, recipe.model)
         batches = split_batches(data.epoch_rows(train_rows, fold, epoch), recipe.train.batch_size)
         loading = data.training_batches(batches[first:], fold, epoch, session.device)
-        for step, (batch, share) in enumerate(keeper.agreed(loading), first):
-            with keeper.whole():
-                torch.manual_seed(step_seed(seed, fold, epoch, step, world.rank))  # for dropout and drop path
-                done = epoch * len(batches) + step
-                rate = recipe.optimiser.lr * rate_at(recipe.schedule, epoch, step, len(batches), recipe.train.epochs)
-                set_learning_rate(optimiser, rate)
-                images = classifier.prepare(batch.on(session.device))
-                targets = data.soft_targets(batch.rows).to(session.device)
-                if done < recipe.mix.until * len(batches) * recipe.train.epochs:
-                    images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
-                own, watched = slice(share.before, None), keeper.watched(session)
-                loss = backward(session, loss_of, images[own], targets[own], rate, watched=watched, weight=share.weight)
-                optimiser.step()
-                optimiser.zero_grad()
-                session.follow(done + 1)
-                keeper.end_step(session, files, loss, time.perf_counter() - started)
-            display.step(len(batches[step]))
+        with memory_kept(session.device):
+            for step, (batch, share) in enumerate(keeper.agreed(loading), first):
+                with keeper.whole():
+                    torch.manual_seed(step_seed(seed, fold, epoch, step, world.rank))  # for dropout and drop path
+                    done = epoch * len(batches) + step
+                    rate = recipe.optimiser.lr * rate_at(
+                        recipe.schedule, epoch, step, len(batches), recipe.train.epochs
+                    )
+                    set_learning_rate(optimiser, rate)
+                    images = classifier.prepare(batch.on(session.device))
+                    targets = data.soft_targets(batch.rows).to(session.device)
+                    if done < recipe.mix.until * len(batches) * recipe.train.epochs:
+                        images, targets = mixing(images, targets, generator(seed, "mix", fold, epoch, step))
+                    own, watched = slice(share.before, None), keeper.watched(session)
+                    loss = backward(
+                        session, loss_of, images[own], targets[own], rate, watched=watched, weight=share.weight
+                    )
+                    optimiser.step()
+                    optimiser.zero_grad()
+                    session.follow(done + 1)
+                    keeper.end_step(session, files, loss, time.perf_counter() - started)
+                display.step(len(batches[step]))
         scored = score_held_out(data, session, data.scored(held_rows), last=epoch + 1 == recipe.train.epochs)
         check_losses(progress.losses)
         rate = recipe.optimiser.lr * rate_at(

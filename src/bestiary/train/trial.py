@@ -29,6 +29,7 @@ from bestiary.recipe import Recipe, TrainOptions
 from bestiary.run import Run
 from bestiary.train.faults import is_out_of_memory
 from bestiary.train.loss import build_loss
+from bestiary.train.memory import memory_kept
 from bestiary.train.optimiser import build_optimiser
 from bestiary.train.session import freeze, set_training_mode
 from bestiary.train.world import ALONE, World, cores_each
@@ -158,8 +159,9 @@ def measure_step(recipe: Recipe, classes: int, way: Arithmetic, device: torch.de
         while True:
             try:
                 step = _training_step(recipe, classes, way, device, count)
-                starting = _seconds(step, device)
-                return Timing(min(_seconds(step, device) for _ in range(STEPS)) / count, starting)
+                with memory_kept(device):
+                    starting = _seconds(step, device)
+                    return Timing(min(_seconds(step, device) for _ in range(STEPS)) / count, starting)
             except RuntimeError as error:
                 if count < 4 or not is_out_of_memory(error):
                     raise
