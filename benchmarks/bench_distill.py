@@ -14,28 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import polars as pl
-
 import bestiary
 from bestiary.data.decode import decode, read_picture
-from bestiary.data.draws import generator
-from bestiary.data.listing import list_labelled
 from bestiary.deploy.latency import compare_speed
 from bestiary.display import Display
 from bestiary.run import Run
 from paired import machine
-
-
-def lay_out(data: Path, place: Path, share: float, seed: int) -> None:
-    """`place`/known.csv, and `place`/new with links to the pictures set aside."""
-    listing = list_labelled(data)
-    aside = pl.Series(generator(seed, "set aside").random(listing.table.height) < share)
-    place.mkdir(parents=True, exist_ok=True)
-    listing.table.filter(~aside).select("path", "label").write_csv(place / "known.csv")
-    for path, label in listing.table.filter(aside).select("path", "label").iter_rows():
-        link = place / "new" / label / Path(path).name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to((data / path).resolve())
+from workload import set_aside
 
 
 def minutes_of(started: float) -> float:
@@ -63,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = asked.place or Path(scratch)
         if not (place / "known.csv").exists():
-            lay_out(asked.data, place, asked.share, asked.seed)
+            set_aside(asked.data, place, asked.share, asked.seed)
         started, there = time.perf_counter(), (place / "run").exists()
         options = [f"data.root={asked.data.resolve()}", *asked.overrides]
         named = {} if there else {"recipe": asked.recipe, "overrides": options}

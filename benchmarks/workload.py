@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import polars as pl
 
 from bestiary.data.beasts import draw_sample
 from bestiary.data.decode import decode, read_picture
@@ -62,6 +63,25 @@ def lay_out(source: Path | None, goal: Path, pictures: int) -> int:
         label, path = turns[number % len(turns)]
         _write(source / path, goal / "train" / label, number, number // len(turns))
     return len(known)
+
+
+def set_aside(data: Path, place: Path, share: float, seed: int) -> None:
+    """A table of the pictures that are kept, `place`/known.csv, and links to the others in class folders, `place`/new.
+
+    Args:
+        data: labelled pictures; the table's paths start from it.
+        place: new folder.
+        share: of the pictures that are drawn for `new`, 0 to 1.
+        seed: of the draw.
+    """
+    listing = list_labelled(data)
+    aside = pl.Series(generator(seed, "set aside").random(listing.table.height) < share)
+    place.mkdir(parents=True, exist_ok=True)
+    listing.table.filter(~aside).select("path", "label").write_csv(place / "known.csv")
+    for path, label in listing.table.filter(aside).select("path", "label").iter_rows():
+        link = place / "new" / label / Path(path).name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to((data / path).resolve())
 
 
 def _write(source: Path, folder: Path, number: int, again: int) -> None:

@@ -1,12 +1,19 @@
 """Folds on Ray are the folds of a local run, also where a worker or a machine is lost on the way."""
 
 import gc
+import json
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,5 +118,56 @@ def test_one_machine_two_workers_and_an_error_that_a_worker_meets(
     assert api.train(data, run.path, resume=True, on="ray", quiet=True).score_line
 
 
+def test_replicas_answer_as_the_ensemble_does_and_one_that_is_lost_is_replaced(
+    local: Run, beasts: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "bestiary", "serve", str(local.path), "--on", "ray", "--replicas", "2"]
+    log = tmp_path / "log"
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"}
+    with log.open("wb") as lines:
+        serving = subprocess.Popen([*command, "--port", "0"], stdout=lines, stderr=lines, env=environment)
+    try:
+        url = address_in(log, serving)
+        picture = next(beasts.rglob("*.jpg")).read_bytes()
+        expected = api.load(local).predict_proba([picture])[0]
+        assert answer(url, picture) == pytest.approx(expected.max(), abs=1e-4)
+        replicas = [p for p in psutil.process_iter(["cmdline"]) if "ServeReplica" in " ".join(p.info["cmdline"] or [])]
+        assert len(replicas) == 2
+        replicas[0].kill()
+        for _ in range(20):  # what was under way at the lost replica may fail; the service goes on
+            with suppress(urllib.error.HTTPError):
+                assert answer(url, picture) == pytest.approx(expected.max(), abs=1e-4)
+                break
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            answer(url, b"no picture")
+        assert refused.value.code == 415
+    finally:
+        serving.send_signal(signal.SIGTERM)
+        ended = serving.wait(60)
+    assert ended == 0, log.read_text()
+
+
+def address_in(log: Path, serving: "subprocess.Popen[bytes]") -> str:
+    for _ in range(1200):
+        if found := re.search(r"at (http://\S+)", log.read_text()):
+            return found[1]
+        assert serving.poll() is None, log.read_text()
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+def answer(url: str, content: bytes) -> float:
+    """Confidence in the likeliest class."""
+    asked = urllib.request.Request(f"{url}v1/predict", content, {"Content-Type": "image/jpeg"})
+    with urllib.request.urlopen(asked, timeout=60) as response:
+        return float(json.load(response)["predictions"][0]["confidence"])
+
+
+def test_replicas_that_cannot_be(local: Run, tmp_path: Path, fails: Callable[..., str]) -> None:
+    assert "--replicas 2: needs a cluster; add --on ray" in fails("serve", local.path, "--replicas", 2)
+    assert "--replicas 0: choose 1 or more" in fails("serve", local.path, "--on", "ray", "--replicas", 0)
+    assert "no such run" in fails("serve", tmp_path / "none", "--on", "ray")
+
+
 def test_places_that_are_none(beasts: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
-    assert "--on moon: is no place to train" in fails("train", beasts, tmp_path / "run", "--on", "moon")
+    assert "--on moon: is no cluster" in fails("train", beasts, tmp_path / "run", "--on", "moon")

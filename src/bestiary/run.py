@@ -298,6 +298,12 @@ class Run:
         write_table(self.file(name), table, metadata)
 
 
+def needed_to_use(path: str) -> bool:
+    """Whether the file at `path` below a run is needed to predict with it: states, kept epochs and logs are not."""
+    parts = path.split("/")
+    return not {"last", "tensorboard"} & set(parts[:-1]) and not parts[-1].startswith("epoch-")
+
+
 def _lock(folder: Path, doing: str, patience: float = 0.0) -> FileLock:
     """A lock on `folder`, which the operating system takes back when the process ends, however it ends."""
     lock = FileLock(folder / ".lock")

@@ -12,6 +12,7 @@ import pytest
 from bestiary import api
 from bestiary.atomic import write_text
 from bestiary.caches import cache_root
+from bestiary.errors import RunError
 from bestiary.run import Run, read_oof
 from bestiary.storage import files as storing
 from bestiary.storage import mirror
@@ -71,6 +72,11 @@ def test_pictures_and_run_in_a_store_killed_and_gone_on_with_elsewhere(
     another_machine()
     with storing_working_folder("s3://bucket/runs/one") as folder:
         assert digests(Run(folder)) == digests(local)
+    one = next(beasts.rglob("*.jpg")).read_bytes()
+    near, far = (api.load(place).predict_proba([one]) for place in (local.path, "s3://bucket/runs/one"))
+    assert (near == far).all()
+    with pytest.raises(RunError, match="s3://bucket/runs/none: no run is there"):
+        api.predict("s3://bucket/runs/none", beasts, out=beasts.parent / "never.csv", quiet=True)
 
 
 def storing_working_folder(address: str) -> Any:

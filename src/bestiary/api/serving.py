@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from bestiary.api.arguments import Place
+from bestiary.api.arguments import Place, opened
 
 
 def serve(
@@ -20,6 +20,8 @@ def serve(
     timeout: float = 30.0,
     queue: int = 256,
     engine: Literal["auto", "openvino", "torch"] = "auto",
+    on: str | None = None,
+    replicas: int | None = None,
     quiet: bool = False,
 ) -> None:
     """Serve a run over HTTP: a page for people, and an interface for programs (/openapi.json).
@@ -31,7 +33,7 @@ def serve(
     Parameters
     ----------
     run
-        Folder of a trained run.
+        Folder of a trained run, or its address in a store.
     host
         Address to listen on; 0.0.0.0 for all of this machine's.
     port
@@ -52,26 +54,45 @@ def serve(
         Pictures that may wait; what comes beyond is answered with 503 and Retry-After.
     engine
         What runs the networks. auto: on a CPU OpenVINO where it is installed and agrees with PyTorch, else PyTorch.
+    on
+        ray, or ray://HOST:PORT: replicas on a Ray cluster answer, whose machines all see RUN. --host and --port are
+        then those of its head.
+    replicas
+        Processes that answer on the cluster, each with a GPU, or an even share of the cores. Default: 1. The limits
+        hold for each.
     quiet
         Print nothing but warnings.
     """
     from bestiary.errors import ArgumentError
 
     try:
-        from bestiary.deploy.http import Address, Limits, read_token
+        from bestiary.deploy.http import Address, Limits, application_of, read_token
         from bestiary.deploy.http import serve as run_server
-        from bestiary.deploy.http.start import application_of
     except ModuleNotFoundError as error:
         raise ArgumentError(f"serve: {error.name} is not installed; pip install 'bestiary[serve]'") from None
     from bestiary.display import Display
     from bestiary.ensemble import Ensemble
-    from bestiary.run import Run
+    from bestiary.storage import location
 
     display, address = Display(quiet), Address(host, port)
     limits = Limits(int(max_mb * 1e6), int(max_megapixels * 1e6), max_pictures, timeout, queue)
     token = read_token(Path(token_file) if token_file is not None else None)
-    with address.bind() as bound:
-        opened = Run.open(run)
-        ensemble = Ensemble.load(opened, engine=engine)
-        app = application_of(opened, ensemble, limits, token, address, not no_similar, display)
-        run_server(app, bound, timeout, lambda url: display.line(f"Serving {run} at {url}  (Ctrl-C ends it)"))
+
+    def tell(url: str) -> None:
+        display.line(f"Serving {run} at {url}  (Ctrl-C ends it)")
+
+    if on is not None:
+        from bestiary.cluster import check_address
+        from bestiary.cluster.replicas import Service, serve_on_ray
+
+        check_address(on)
+        with opened(run, lambda path: "/" not in path):
+            pass  # it is there
+        service = Service(location(run), engine, limits, token, address, not no_similar)
+        return serve_on_ray(service, on, 1 if replicas is None else replicas, display, tell)
+    if replicas is not None:
+        raise ArgumentError(f"--replicas {replicas}: needs a cluster; add --on ray")
+    with address.bind() as bound, opened(run) as found:
+        ensemble = Ensemble.load(found, engine=engine)
+        app = application_of(found, ensemble, limits, token, address, not no_similar, display)
+        run_server(app, bound, timeout, tell)

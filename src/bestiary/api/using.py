@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bestiary.api.arguments import Place
+from bestiary.api.arguments import Place, opened
 
 if TYPE_CHECKING:
     from bestiary.ensemble import Ensemble, Predictions
@@ -21,7 +21,10 @@ def load(run: "Place | Run", /) -> "Ensemble":
     """
     from bestiary.ensemble import Ensemble
 
-    return Ensemble.load(run)
+    if not isinstance(run, str | Path):
+        return Ensemble.load(run)
+    with opened(run) as found:
+        return Ensemble.load(found)
 
 
 def predict(
@@ -52,7 +55,7 @@ def predict(
     Parameters
     ----------
     run
-        Folder of a trained run.
+        Folder of a trained run, or its address in a store.
     pictures
         A picture, or a folder that is searched with all folders in it.
     out
@@ -86,7 +89,9 @@ def predict(
     from bestiary.train.interrupts import Interrupts
 
     job = Job(Path(pictures), Path(out), average, format, Caution(coverage, sets, risk), resume)
-    display, ensemble = Display(quiet), Ensemble.load(run, engine=engine, views=views)
+    display = Display(quiet)
+    with opened(run) as found:
+        ensemble = Ensemble.load(found, engine=engine, views=views)
     display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
     if ensemble.refused:
         display.notice(ensemble.refused)
@@ -107,7 +112,7 @@ def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet:
     Parameters
     ----------
     run
-        Folder of a trained run.
+        Folder of a trained run, or its address in a store.
     pictures
         Folder of class folders, or a table with the columns path,label.
     out
@@ -118,7 +123,6 @@ def evaluate(run: Place, pictures: Place, /, *, out: Place | None = None, quiet:
     from bestiary.display import Display
     from bestiary.ensemble import Ensemble
     from bestiary.evaluate import evaluate_folder
-    from bestiary.run import Run
 
-    opened = Run.open(run)
-    return evaluate_folder(opened, Ensemble.load(opened), Path(pictures), Path(out) if out else None, Display(quiet))
+    with opened(run) as found:
+        return evaluate_folder(found, Ensemble.load(found), Path(pictures), Path(out) if out else None, Display(quiet))

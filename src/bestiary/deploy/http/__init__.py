@@ -6,6 +6,7 @@ written to disk or logged. Knows nothing of training.
 
 from bestiary.deploy.http.application import build_application
 from bestiary.deploy.http.limits import Limits
-from bestiary.deploy.http.server import Address, read_token, serve
+from bestiary.deploy.http.server import Address, read_token, serve, stopped_by
+from bestiary.deploy.http.start import application_of
 
-__all__ = ["Address", "Limits", "build_application", "read_token", "serve"]
+__all__ = ["Address", "Limits", "application_of", "build_application", "read_token", "serve", "stopped_by"]

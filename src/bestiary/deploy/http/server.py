@@ -50,9 +50,23 @@ class Address:
             return self.host == "localhost"
 
     @property
+    def url(self) -> str:
+        """Where a browser finds it."""
+        return f"http://[{self.host}]:{self.port}/" if ":" in self.host else f"http://{self.host}:{self.port}/"
+
+    @property
     def names(self) -> frozenset[str] | None:
         """Names that it may be called by; None: any."""
         return frozenset({"localhost", "127.0.0.1", "::1", self.host}) if self.is_loopback else None
+
+    def settled(self) -> "Address":
+        """The same, with a port that is free now, for a server that binds by itself.
+
+        Raises:
+            ArgumentError: as `bind`.
+        """
+        with self.bind() as bound:
+            return Address(self.host, bound.getsockname()[1])
 
     def bind(self) -> socket.socket:
         """A socket that is bound here; it refuses connections until it is listened on.
@@ -124,7 +138,7 @@ def serve(app: ASGIApp, bound: socket.socket, seconds: float, started: Callable[
         timeout_graceful_shutdown=round(seconds) + 1,
     )
     server = _Server(config, lambda: started(_url(bound)))
-    with _stopped_by(server):
+    with stopped_by(lambda: setattr(server, "should_exit", True)):
         server.run([bound])
 
 
@@ -178,13 +192,13 @@ class Patient(HttpToolsProtocol):
 
 
 @contextmanager
-def _stopped_by(server: uvicorn.Server) -> Iterator[None]:
-    """Let signals stop `server` from the very start, and this process outlive them: uvicorn raises them again."""
+def stopped_by(stop: Callable[[], object]) -> Iterator[None]:
+    """Call `stop` at Ctrl-C and SIGTERM, from the very start, and outlive them: uvicorn raises them again."""
 
-    def stop(*_: object) -> None:
-        server.should_exit = True
+    def told(*_: object) -> None:
+        stop()
 
-    former = {number: signal.signal(number, stop) for number in SIGNALS}
+    former = {number: signal.signal(number, told) for number in SIGNALS}
     try:
         yield
     finally:
@@ -193,5 +207,4 @@ def _stopped_by(server: uvicorn.Server) -> Iterator[None]:
 
 
 def _url(bound: socket.socket) -> str:
-    host, port = bound.getsockname()[:2]
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    return Address(*bound.getsockname()[:2]).url

@@ -3,11 +3,8 @@
 A job is a fold of a run that has been begun; a run's folds, or those of an ablation's variants, are given together. A
 job that loses its worker or machine is started anew by Ray and goes on from its last state, which lies with the run in
 storage that all machines see. Knows nothing of how a fold is trained.
-
-Ray: Moritz et al. 2018, arXiv:1712.05889.
 """
 
-import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -19,8 +16,9 @@ from typing import Any, NamedTuple
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from bestiary import errors
+from bestiary.cluster.connection import connected, load_ray
 from bestiary.display import Display
-from bestiary.errors import ArgumentError, BestiaryError, RunError
+from bestiary.errors import BestiaryError, RunError
 from bestiary.run import Run
 from bestiary.storage import working_folder
 from bestiary.train.crossval import settle_run, train_folds
@@ -55,17 +53,6 @@ class Resources:
     gpus: float
 
 
-def check_address(on: str) -> None:
-    """Refuse a place to train that is none, or that this installation cannot reach.
-
-    Raises:
-        ArgumentError: with what to give, or to install.
-    """
-    if on != "ray" and not on.startswith("ray://"):
-        raise ArgumentError(f"--on {on}: is no place to train; give ray, or ray://HOST:PORT for a cluster elsewhere")
-    _ray()
-
-
 def train_on_ray(jobs: Sequence[FoldJob], on: str, every: float, processes: int, display: Display) -> None:
     """Train all folds that have not ended yet.
 
@@ -80,8 +67,8 @@ def train_on_ray(jobs: Sequence[FoldJob], on: str, every: float, processes: int,
         KeyboardInterrupt: Ctrl-C; the jobs keep their states.
         BestiaryError: what a job has met; the others are stopped and keep their states.
     """
-    ray = _ray()
-    with _connected(on):
+    ray = load_ray()
+    with connected(on):
         # The actor that all report to stays where this command is, so that no lost machine takes it along.
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=True
@@ -103,7 +90,7 @@ def train_on_ray(jobs: Sequence[FoldJob], on: str, every: float, processes: int,
 
 def _follow(jobs: dict[Any, FoldJob], board: Any, display: Display) -> None:
     """Show what jobs report until all have ended; where one fails, or the user stops it, the others are stopped."""
-    ray = _ray()
+    ray = load_ray()
     waiting = list(jobs)
     try:
         with _Table(display, len({job.run for job in jobs.values()}) > 1) as table:
@@ -123,7 +110,7 @@ def _follow(jobs: dict[Any, FoldJob], board: Any, display: Display) -> None:
 
 def _outcome(job: Any) -> tuple[str, str] | None:
     """Kind and line of a failure, None where the job is done."""
-    ray = _ray()
+    ray = load_ray()
     try:
         failure: tuple[str, str] | None = ray.get(job)
         return failure
@@ -212,7 +199,7 @@ class _Table:
 def _task(function: Any, resources: Resources) -> Any:
     # A worker that is lost is Ray's to replace; what a job itself raises comes back as its result.
     return (
-        _ray()
+        load_ray()
         .remote(function)
         .options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=RETRIES, retry_exceptions=False)
     )
@@ -254,41 +241,9 @@ def _reported(run: str, quiet: bool, board: Any) -> Iterator[tuple[Display, list
 
 def _resources(threads: int, processes: int) -> Resources:
     """What a fold asks for: a GPU a process with its share of the cores; without GPUs `threads` a process."""
-    nodes = [node["Resources"] for node in _ray().nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in load_ray().nodes() if node["Alive"]]
     gpus = max((node.get("GPU", 0.0) / max(node.get("CPU", 1.0), 1.0), node.get("CPU", 1.0)) for node in nodes)
     if gpus[0] > 0:
         return Resources(max(1.0, processes / gpus[0] // 1), float(processes))
     cores = min(node.get("CPU", 1.0) for node in nodes if node.get("CPU", 0.0) >= 1)
     return Resources(float(threads * processes or cores), 0.0)
-
-
-@contextmanager
-def _connected(on: str) -> Iterator[None]:
-    """A connection to the cluster, for the length of the block unless there was one."""
-    ray = _ray()
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    address = on if on.startswith("ray://") else None
-    try:
-        ray.init(
-            address=address, include_dashboard=None if address else False, log_to_driver=False, logging_level="ERROR"
-        )
-    except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ArgumentError(f"--on {on}: no cluster answers there ({reason}); see ray status") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _ray() -> Any:
-    try:
-        import ray
-        import ray.exceptions
-        import ray.util.scheduling_strategies
-    except ImportError:
-        raise ArgumentError("--on ray: Ray is not installed; pip install 'bestiary[cluster]'") from None
-    return ray
