@@ -1,5 +1,6 @@
 """The fast engine: it agrees with the network, is kept and built anew, and gives way where it disagrees."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,20 @@ def test_graphs_are_kept_by_what_the_weights_are(classifier: Classifier, tmp_pat
     a, b, c = (kept_graph(tmp_path / f"{name}.safetensors", 64) for name in "abc")
     assert a == b != c
     assert kept_graph(tmp_path / "a.safetensors", 96) != a
+
+
+@needs_openvino
+def test_nothing_of_a_conversion_is_sent_to_openvino_s_makers(tmp_path: Path) -> None:
+    pytest.importorskip("openvino_telemetry")
+    program = (
+        "from bestiary.model import build_classifier\n"
+        "from bestiary.model.engine import build_network\n"
+        "import openvino_telemetry, torch\n"
+        "network = build_classifier('timm/test_resnet', 6, 'none').eval()\n"
+        "build_network(network, 64, torch.device('cpu'), 'float32', engine='openvino')\n"
+        "assert openvino_telemetry.Telemetry().consent is False\n"
+    )
+    outside = {key: value for key, value in os.environ.items() if key not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    environment = {**outside, "HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -24,7 +24,7 @@ from torch.export import ExportedProgram
 from bestiary.deploy.graph import INPUT, OUTPUTS, Outputs
 from bestiary.errors import ArgumentError
 from bestiary.model.arithmetic import Precision
-from bestiary.model.engine import openvino_core
+from bestiary.model.engine import openvino_core, unreported
 
 Format = Literal["onnx", "openvino", "torch"]
 Views = NDArray[np.uint8]  # (n, size, size, 3)
@@ -125,7 +125,7 @@ def _quantise_onnx(model: Any, views: Views) -> Any:
 def _build_openvino(program: ExportedProgram, size: int) -> Any:
     import openvino
 
-    with silenced():
+    with silenced(), unreported():
         model = openvino.convert_model(program)
     model.reshape([-1, size, size, 3])
     model.inputs[0].get_tensor().set_names({INPUT})
