@@ -69,10 +69,10 @@ def throughput(data: Path, place: Path) -> None:
 
 def read_some(place: str) -> None:
     folder = ShardFolder(place)
-    shards = folder.table["shard"].to_numpy()
+    shards = folder.shards_of(folder.paths)
     order = window_order(shards, 10_000, 0, 0, 0)
     folder.will_read(shards[order])
-    paths = folder.table["path"]
+    paths = folder.paths
     for row in order[:READ].tolist():
         (folder / paths[row]).read_bytes()
 

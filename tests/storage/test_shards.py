@@ -54,7 +54,7 @@ def test_a_shard_that_is_cut_short_is_told(shards: Path, tmp_path: Path) -> None
         last = [m for m in archive if not m.name.endswith(".json")][-1]
     shard.write_bytes(shard.read_bytes()[: last.offset_data + 10])
     folder = ShardFolder(tmp_path)
-    row = folder.table.sort("offset").row(-1, named=True)
+    row = folder.list_pictures().sort("offset").row(-1, named=True)
     with pytest.raises(OSError, match="cut short"):
         (folder / row["path"]).read_bytes()
 

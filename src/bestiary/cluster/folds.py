@@ -80,7 +80,9 @@ def train_on_ray(jobs: Sequence[FoldJob], on: str, every: float, processes: int,
             _task(_settle, resources).remote(run, display.quiet, board): FoldJob(run, -1)
             for run, resources in asked.items()
         }
-        _follow(settling, board, display)
+        # Meanwhile workers start where there is room for folds, and import what they need.
+        starting = {_task(_start, asked[job.run]).remote(): job for job in jobs[len(asked) :]}
+        _follow(settling | starting, board, display)
         training = {
             _task(_train, asked[job.run]).remote(job.run, job.fold, every, processes, display.quiet, board): job
             for job in jobs
@@ -203,6 +205,10 @@ def _task(function: Any, resources: Resources) -> Any:
         .remote(function)
         .options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=RETRIES, retry_exceptions=False)
     )
+
+
+def _start() -> None:
+    """What a worker does that has nothing to do yet: finding this function imports all of training."""
 
 
 def _settle(run: str, quiet: bool, board: Any) -> tuple[str, str] | None:

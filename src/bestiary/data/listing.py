@@ -292,7 +292,7 @@ def _stored_rows(data: Place, root: str) -> tuple[Root, pl.DataFrame, dict[str, 
             return root_at(root_of(data, root)), table.sort("path"), {}
         found = root_at(data)
         if isinstance(found, ShardFolder):
-            return found, found.table.select(list(SCHEMA)), {}
+            return found, found.list_pictures().select(list(SCHEMA)), {}
         return found, *_rows_of_names(list(StoredFolder(str(data)).list_files()))
     except OSError as error:
         raise DataError(
