@@ -25,9 +25,9 @@ FROZEN = {
     "predict": "run pictures out average=None format=full coverage=0.9 sets=all risk=0.05 engine=auto "
     "views=None resume=False watch=False quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
-    "ablate": "data run over recipe=None overrides=() seeds=0 on=None resume=False quiet=False",
+    "ablate": "data run over recipe=None overrides=() seeds=0 held=None on=None resume=False quiet=False",
     "serve": "run host=127.0.0.1 port=8000 token_file=None no_similar=False max_mb=20.0 max_megapixels=64.0 "
-    "max_pictures=64 timeout=30.0 queue=256 engine=auto quiet=False",
+    "max_pictures=64 timeout=30.0 queue=256 engine=auto on=None replicas=None quiet=False",
     "evaluate": "run pictures out=None quiet=False",
     "labels": "run out=None",
     "report": "run out=None format=html no_saliency=False quiet=False",

@@ -118,6 +118,19 @@ def test_one_machine_two_workers_and_an_error_that_a_worker_meets(
     assert api.train(data, run.path, resume=True, on="ray", quiet=True).score_line
 
 
+def test_variants_of_an_ablation_are_those_of_a_local_one(
+    beasts: Path, tiny: Path, tmp_path: Path, two_workers: None
+) -> None:
+    asked = {"over": ["mix.probability=0"], "recipe": tiny, "overrides": [*OPTIONS, "folds.n=2"], "quiet": True}
+    here = api.ablate(beasts, tmp_path / "here", **asked)
+    there = api.ablate(beasts, tmp_path / "there", **asked, on="ray")
+    assert str(here).replace("/here", "/there") == str(there)
+    runs = sorted(place.parent.relative_to(tmp_path / "here") for place in (tmp_path / "here").glob("*/*/recipe.toml"))
+    assert len(runs) == 2
+    for run in runs:
+        assert digests(Run(tmp_path / "here" / run)) == digests(Run(tmp_path / "there" / run))
+
+
 def test_replicas_answer_as_the_ensemble_does_and_one_that_is_lost_is_replaced(
     local: Run, beasts: Path, tmp_path: Path
 ) -> None:

@@ -69,7 +69,7 @@ def test_averaging_rules_are_judged_on_new_pictures_without_training_again(
     shutil.copytree(beasts, data, ignore=shutil.ignore_patterns("truth.csv"))
     hold_out(data, new, 0.3)
     over = ["predict.average=probabilities,vote"]
-    found = api.ablate(data, folder, over=over, recipe=tiny, overrides=BASE, on=new, seeds="0,1", quiet=True)
+    found = api.ablate(data, folder, over=over, recipe=tiny, overrides=BASE, held=new, seeds="0,1", quiet=True)
     assert len(trained_folds) == 6
     assert [(row.variant, row.judged, row.seeds) for row in found.rows] == [
         ("base", "held out", 2),
@@ -101,7 +101,7 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(
         "train.epochs": "section.key=value",
         "view.scale=[0.2,1.0": "not closed",
         "train.epochs=1,,2": "empty value",
-        "predict.average=vote": "give new pictures by --on",
+        "predict.average=vote": "give new pictures by --held",
         "train.epochs=2": "no value differs",
     }
     for over, words in wrong.items():

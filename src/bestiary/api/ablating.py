@@ -1,6 +1,6 @@
 """The verb that shows what each part of a recipe does: ablate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +9,10 @@ from cyclopts import Parameter
 from bestiary.api.arguments import Many, Place
 
 if TYPE_CHECKING:
+    from bestiary.display import Display
     from bestiary.report.ablation_page import Ablation
+    from bestiary.run import Run
+    from bestiary.train.keeper import Keeper
 else:  # the command line reads the annotations; what the verbs return is none of its business
     Ablation = Any
 
@@ -23,7 +26,8 @@ def ablate(
     recipe: Place | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     seeds: str = "0",
-    on: Place | None = None,
+    held: Place | None = None,
+    on: str | None = None,
     resume: bool = False,
     quiet: bool = False,
 ) -> "Ablation":
@@ -42,7 +46,7 @@ def ablate(
     bestiary ablate DATA RUN --recipe paper
     --over mix.probability=0 loss.kind=focal model.normalise=true
 
-    bestiary ablate DATA RUN --over predict.average=probabilities,vote --on NEW
+    bestiary ablate DATA RUN --over predict.average=probabilities,vote --held NEW
 
     Members are averaged in another way without being trained again; out of fold
     each picture has one member, so that such rules need pictures that are new.
@@ -63,8 +67,11 @@ def ablate(
     seeds
         Seeds of training, such as 0,1,2: every variant is trained with each. With one, the intervals do not know how
         much two trainings of the same recipe differ.
-    on
+    held
         Labelled pictures that are new (folder of class folders, or a table) to judge the ensembles by, too.
+    on
+        ray, or ray://HOST:PORT: the folds of all variants are trained side by side by the machines of a Ray cluster, as
+        train --on does it.
     resume
         Go on: what is trained stays, and values and seeds may be added.
     quiet
@@ -79,36 +86,63 @@ def ablate(
     from bestiary.train.start import DEFAULT_RECIPE
     from bestiary.train.variants import begin_variants, parse_seeds, plan_variants
 
+    if on is not None:
+        from bestiary.cluster import check_address
+
+        check_address(on)
     place, display = Path(run), Display(quiet)
     variants, numbers = plan_variants(recipe or DEFAULT_RECIPE, overrides, over), parse_seeds(seeds)
     alike = [v.name for v in variants[1:] if v.folder in {o.folder for o in variants if o is not v}]
-    if alike and on is None:
-        raise ArgumentError(f"--over {alike[0]}: out of fold each picture has one member; give new pictures by --on")
+    if alike and held is None:
+        raise ArgumentError(f"--over {alike[0]}: out of fold each picture has one member; give new pictures by --held")
     with Interrupts() as interrupts:
         try:
             runs = begin_variants(Path(data), place, variants, numbers, resume, display)
-            train_variants(runs, Keeper(seconds_of("5min"), interrupts), display)
+            train_variants(runs, on, Keeper(seconds_of("5min"), interrupts), display)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
     by_variant = {variant.name: list(runs[variant.name].values()) for variant in variants}
     trained = {v.name: by_variant[v.name] for v in variants if v.name not in alike}
     rows = judge_out_of_fold(trained) if len(trained) > 1 else []
-    if on is not None:
+    if held is not None:
         rules = {variant.name: variant.recipe.predict.average for variant in variants}
-        rows += judge_held_out(by_variant, rules, Path(on), display)
+        rows += judge_held_out(by_variant, rules, Path(held), display)
     return write_ablation(rows, by_variant, place)
 
 
-def train_variants(runs: "dict[str, dict[int, Any]]", keeper: Any, display: Any) -> None:
+def train_variants(
+    runs: "Mapping[str, Mapping[int, Run]]", on: str | None, keeper: "Keeper", display: "Display"
+) -> None:
     """Train every run (variant -> seed -> run) that is not finished; a run of several variants once."""
+    apart = {run.path: run for of_variant in runs.values() for run in of_variant.values()}
+    waiting = [run for run in apart.values() if run.score_line is None]
+    if on is None:
+        train_here(waiting, keeper, display)
+    elif waiting:
+        train_on_cluster(waiting, on, keeper, display)
+    for run in apart.values():
+        display.line(f"{run.path}: {run.score_line}")
+
+
+def train_here(runs: "Sequence[Run]", keeper: "Keeper", display: "Display") -> None:
+    """Train and finish one run after the other."""
     from bestiary.evaluate import finish_run
     from bestiary.train.crossval import train_folds
 
-    apart = {run.path: run for of_variant in runs.values() for run in of_variant.values()}
-    for number, run in enumerate(apart.values(), 1):
-        if run.score_line is None:
-            display.line(f"\n{number} of {len(apart)}: {run.path}")
-            train_folds(run, run.folds, keeper, display)
-            finish_run(run)
-        display.line(f"{run.path}: {run.score_line}")
+    for number, run in enumerate(runs, 1):
+        display.line(f"\n{number} of {len(runs)}: {run.path}")
+        train_folds(run, run.folds, keeper, display)
+        finish_run(run)
+
+
+def train_on_cluster(runs: "Sequence[Run]", on: str, keeper: "Keeper", display: "Display") -> None:
+    """Train the folds of all runs on Ray, and finish the runs."""
+    from bestiary.cluster import FoldJob, train_on_ray
+    from bestiary.evaluate import finish_run
+    from bestiary.storage import location
+
+    jobs = [FoldJob(location(run.path), fold, run.recipe.train.threads) for run in runs for fold in run.folds]
+    train_on_ray(jobs, on, keeper.every, 1, display)
+    for run in runs:
+        finish_run(run)

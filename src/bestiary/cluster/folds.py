@@ -136,7 +136,7 @@ class Board:
         self._said: list[tuple[str, str, Any]] = []
 
     def tell(self, kind: str, run: str, what: Any) -> None:
-        """Note a report: ``line``, ``notice`` or ``progress``, the run's name, and a text or (fold, share done)."""
+        """Note a report: ``line``, ``notice`` or ``progress``; which run's; and a text, or (fold, share done)."""
         self._said.append((kind, run, what))
 
     def take(self) -> list[tuple[str, str, Any]]:
@@ -240,7 +240,7 @@ def _reported(run: str, quiet: bool, board: Any) -> Iterator[tuple[Display, list
     """A display that reports to the board, and a list that a failure within the block is put into."""
     failure: list[tuple[str, str]] = []
     try:
-        yield Display(quiet, listener=_Reporter(board, Path(run).name)), failure
+        yield Display(quiet, listener=_Reporter(board, "/".join(Path(run).parts[-2:]))), failure
     except BestiaryError as error:
         failure.append((type(error).__name__, f"{error} (on {socket.gethostname()})"))
 
