@@ -9,7 +9,6 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,12 +109,12 @@ def _builder(service: Service) -> Callable[[], Any]:
     """A function that makes the application; Ray calls it in every replica."""
 
     def build() -> Any:
-        held = ExitStack()  # never closed: a replica's copy of a run at an address goes with its machine's cache
-        run = Run.open(held.enter_context(working_folder(service.run, needed_to_use)))
-        ensemble = Ensemble.load(run, engine=service.engine)
-        return application_of(
-            run, ensemble, service.limits, service.token, service.address, service.similar, Display(quiet=True)
-        )
+        with working_folder(service.run, needed_to_use) as folder:
+            run = Run.open(folder)
+            ensemble = Ensemble.load(run, engine=service.engine)
+            return application_of(
+                run, ensemble, service.limits, service.token, service.address, service.similar, Display(quiet=True)
+            )
 
     return build
 
