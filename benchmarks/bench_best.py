@@ -8,7 +8,7 @@ epochs too. Mistakes of single members are compared (of five, the mean), and tho
     python benchmarks/bench_best.py [DATA] [--size 96] [--seeds 0 1 2] [--share 0.2] [--epochs 30] [--long]
                                     [--set KEY=VALUE ...] [--place DIR]
 
-Without DATA on drawn beasts (20 species of 40 pictures). With --place runs are kept there, and found there again.
+Without DATA on drawn beasts (20 species of 50 pictures). With --place runs are kept there, and found there again.
 """
 
 import argparse
