@@ -28,6 +28,11 @@ WITHOUT = (
     "train.ema=0",
     "optimiser.layer_decay=1",
     "mix.probability=0",
+    "mix.until=1",
+    "model.freeze_norms=false",
+    "optimiser.decay_all=true",
+    "schedule.warmup=0",
+    "view.scale=[0.35,1.0]",  # what a recipe that names no scale has
 )
 SPECIES, PICTURES, NEW = 20, 100, 25  # drawn, of each species; NEW more of each judge uneven classes
 
