@@ -125,7 +125,10 @@ class ViewOptions(Section):
         "a GPU with few cores beside it",
     )
     eval_size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
-        0, description="side of a validation and prediction view in pixels; 0: view.size"
+        0, description="side of a validation and prediction view in pixels; 0: view.size times eval_factor"
+    )
+    eval_factor: Annotated[float, Field(ge=0.5, le=4)] = Field(
+        1.0, description="side of a validation and prediction view as a multiple of view.size"
     )
     eval_resize: Literal["squash", "crop"] = Field(
         "squash", description="squash both sides to eval_size, or keep the aspect and crop the centre"
@@ -133,6 +136,11 @@ class ViewOptions(Section):
     eval_crop: Annotated[float, Field(gt=0, le=1)] = Field(
         0.95, description="share of the short side that the centre crop keeps, where eval_resize is crop"
     )
+
+    @property
+    def eval_side(self) -> int:
+        """Side of a validation and prediction view in pixels."""
+        return self.eval_size or round(self.size * self.eval_factor)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -204,6 +212,10 @@ class TrainOptions(Section):
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="decay a step of a moving average of the weights, which becomes the member; 0: no average"
     )
+    start_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="share of the weights' start in the member, beside the trained ones; for keep_best=false",
+    )
     keep_every: Whole = Field(0, description="also keep the weights every so many epochs; 0: never")
     precision: Literal["auto", "bf16", "fp16", "float32"] = Field(
         "auto",
@@ -261,6 +273,11 @@ class Recipe(Section):
             raise ValueError("train.epochs = 0: nothing would be learnt; give 1 or more, or model.head=probe")
         if self.model.head == "probe" and self.model.weights == "none":
             raise ValueError('model.weights = "none": a probe needs a pretrained network; leave model.weights out')
+        if self.train.start_share and self.train.keep_best:
+            raise ValueError(
+                f"train.start_share = {self.train.start_share:g}: it is the last epoch's weights that are joined with "
+                "their start, so no epoch can be picked; give train.keep_best=false too"
+            )
         return self
 
     @classmethod

@@ -6,8 +6,8 @@
     RUN/fixes.csv    SHA256SUMS  arithmetic.json  ensemble.json  known.safetensors  metrics.json  labels/
     RUN/targets.parquet  distill.json  (of a student)
     RUN/report.html  report.md  report.pdf  figures/
-    RUN/fold-0/      weights.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv  costs.csv
-                     oof.parquet  tensorboard/
+    RUN/fold-0/      weights.safetensors  start.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv
+                     costs.csv  oof.parquet  tensorboard/
 
 A finished decision is a file: manifest, folds, recipe and out-of-fold logits are written once and read by everything
 after. SHA256SUMS (as `sha256sum -c` reads it) says how those were that the run was begun with. Knows nothing of
@@ -81,6 +81,11 @@ class FoldFiles:
     def student(self) -> Path:
         """A student's own weights, where the mean of its teachers' was better and is the member."""
         return self.folder / "student.safetensors"
+
+    @property
+    def start(self) -> Path:
+        """The weights that training began from, where the member keeps a share of them."""
+        return self.folder / "start.safetensors"
 
     @property
     def state(self) -> Path:

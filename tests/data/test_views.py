@@ -315,6 +315,7 @@ def test_views_follow_the_recipe() -> None:
     other = ViewOptions(size=64, eval_size=80, eval_resize="crop", eval_crop=0.9)
     assert EvalView.of(other, "bilinear") == EvalView(80, "crop", 0.9, "bilinear")
     assert EvalView.of(Recipe().view, "bilinear").size == 224
+    assert EvalView.of(ViewOptions(size=64, eval_factor=1.25), "bilinear").size == 80
 
 
 def test_one_side_may_shrink_while_the_other_grows(smooth: Pixels, psnr: Psnr) -> None:

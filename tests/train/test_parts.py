@@ -10,9 +10,10 @@ from torch.nn import functional
 
 from bestiary import api
 from bestiary.data.draws import generator
+from bestiary.errors import RecipeError
 from bestiary.model import build_classifier, load_member, save_member
 from bestiary.model.root import root
-from bestiary.recipe import LossOptions, OptimiserOptions
+from bestiary.recipe import LossOptions, OptimiserOptions, load_recipe
 from bestiary.run import read_oof
 from bestiary.train import loop
 from bestiary.train.head import Moments, discriminant
@@ -50,6 +51,26 @@ def test_the_member_is_the_average(beasts: Path, tiny: Path, tmp_path: Path, mon
     weight = session.classifier.head + ".weight"
     torch.testing.assert_close(member[f"network.{weight}"], session.average.module.state_dict()[f"network.{weight}"])
     assert not torch.equal(member[f"network.{weight}"], session.classifier.state_dict()[f"network.{weight}"])
+
+
+def test_the_member_is_the_mean_of_the_start_and_the_trained_weights(beasts: Path, tiny: Path, tmp_path: Path) -> None:
+    options = ["model.backbone=timm/test_resnet", "train.keep_best=false", "train.threads=1", "train.precision=float32"]
+    members = {}
+    for share in (0.0, 0.25):
+        place = tmp_path / f"run-{share}"
+        own = [*options, f"train.start_share={share}"]
+        run = api.train(beasts, place, recipe=tiny, overrides=own, folds=3, fold=[0], quiet=True)
+        members[share] = load_member(run.fold(0).weights).state_dict()
+    start, weight = load_member(run.fold(0).start).state_dict(), "network.conv1.0.weight"
+    assert not torch.equal(members[0.0][weight], start[weight])
+    for name, tensor in members[0.25].items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, 0.25 * start[name] + 0.75 * members[0.0][name])
+
+
+def test_a_share_of_the_start_is_not_for_picked_epochs() -> None:
+    with pytest.raises(RecipeError, match=r"train.start_share = 0.5: .* give train.keep_best=false too"):
+        load_recipe("paper", ["train.start_share=0.5"])
 
 
 def test_nothing_is_mixed_after_its_share_of_the_steps(

@@ -19,13 +19,15 @@ from bestiary.train.interrupts import Interrupts
 from bestiary.train.keeper import seconds_of
 
 # dense convolutions, so that the optimiser's state has tensors whose layout matters; dropout, so that draws do; a
-# moving average of the weights, which is a second network to keep
+# moving average of the weights, which is a second network to keep; a share of the start, which is a third
 OPTIONS = [
     "model.backbone=timm/test_resnet",
     "train.epochs=2",
     "train.batch_size=4",
     "mix.probability=1.0",
     "train.ema=0.9",
+    "train.start_share=0.25",
+    "train.keep_best=false",
     "train.precision=float32",
 ]
 

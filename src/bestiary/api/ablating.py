@@ -61,7 +61,7 @@ def ablate(
         Options to vary, each as section.key=value,value. A value that holds commas stands in brackets or quotes:
         view.scale=[0.2,1.0],[0.6,1.0]
     recipe
-        Of the base: best, paper, fast, probe, or the path of a TOML file. Default: fast.
+        Of the base: best, paper, fast, probe, or the path of a TOML file. Default: best.
     overrides
         Options of the base as section.key=value; see bestiary train --help.
     seeds

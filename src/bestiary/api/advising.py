@@ -61,7 +61,7 @@ def advise(
     backbones
         Backbones to measure, each as NAME or NAME@SIZE. Default: a few for a CPU, or for a GPU.
     recipe
-        Whose other options hold: best, paper, fast, or the path of a TOML file. Default: fast.
+        Whose other options hold: best, paper, fast, or the path of a TOML file. Default: best.
     overrides
         Options of the recipe as section.key=value; see bestiary train --help.
     quiet

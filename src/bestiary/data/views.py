@@ -92,7 +92,7 @@ class EvalView:
     @classmethod
     def of(cls, options: ViewOptions, interpolation: Interpolation) -> "EvalView":
         """The view that a recipe asks for, enlarging as the network's weights expect."""
-        return cls(options.eval_size or options.size, options.eval_resize, options.eval_crop, interpolation)
+        return cls(options.eval_side, options.eval_resize, options.eval_crop, interpolation)
 
     @property
     def min_side(self) -> int:

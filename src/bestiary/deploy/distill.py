@@ -232,7 +232,7 @@ def _by_members(teacher: Run, trial: _Trial) -> Labels:
 def _is_alike(teacher: Run, student: Run) -> bool:
     """Whether the mean of the members' weights would be a network of the kind that was asked for."""
     first, second = teacher.recipe, student.recipe
-    sizes = [recipe.view.eval_size or recipe.view.size for recipe in (first, second)]
+    sizes = [recipe.view.eval_side for recipe in (first, second)]
     same = [
         (r.model.backbone, r.model.normalise, r.model.root, r.view.eval_resize, r.view.eval_crop)
         for r in (first, second)

@@ -20,7 +20,7 @@ from bestiary.data.loader import Rows, split_batches
 from bestiary.data.mixing import Mixing
 from bestiary.data.views import EvalView
 from bestiary.display import TrainingDisplay
-from bestiary.model import load_member, memory_format, save_member
+from bestiary.model import Classifier, load_member, memory_format, save_member
 from bestiary.model.engine import kept_graph
 from bestiary.run import FoldFiles, write_oof, write_table
 from bestiary.train.checkpoint import EpochRecord
@@ -30,7 +30,7 @@ from bestiary.train.loss import build_loss
 from bestiary.train.memory import memory_kept
 from bestiary.train.optimiser import rate_at, set_learning_rate
 from bestiary.train.predicting import predict_rows
-from bestiary.train.session import Session, set_training_mode, step_seed
+from bestiary.train.session import Session, joined, set_training_mode, step_seed
 from bestiary.train.step import backward
 from bestiary.train.task import TrainingSet
 
@@ -81,7 +81,8 @@ def train_fold(
                     session.follow(done + 1)
                     keeper.end_step(session, files, loss, time.perf_counter() - started)
                 display.step(len(batches[step]))
-        scored = score_held_out(data, session, data.scored(held_rows), last=epoch + 1 == recipe.train.epochs)
+        member = joined(session, files, recipe.train, epoch + 1)
+        scored = score_held_out(data, session, member, data.scored(held_rows), last=epoch + 1 == recipe.train.epochs)
         check_losses(progress.losses)
         rate = recipe.optimiser.lr * rate_at(
             recipe.schedule, epoch, len(batches) - 1, len(batches), recipe.train.epochs
@@ -89,7 +90,7 @@ def train_fold(
         train_loss, speed = torch.stack(progress.losses).mean().item(), len(train_rows) / progress.seconds
         record = EpochRecord(epoch + 1, rate, train_loss, *scored, speed, time.perf_counter() - started)
         with keeper.whole():
-            end_epoch(data, session, files, record, keeper)
+            end_epoch(data, session, member, files, record, keeper)
         display.end_epoch(epoch + 1, train_loss, record.val_accuracy, progress.best_accuracy, speed)
     with world.together() as main:
         if main and not recipe.train.epochs:  # the head that a probe has fitted is all there is to the member
@@ -97,7 +98,9 @@ def train_fold(
     keep_oof(data, session, held_rows, files)
 
 
-def end_epoch(data: TrainingSet, session: Session, files: FoldFiles, record: EpochRecord, keeper: Keeper) -> None:
+def end_epoch(
+    data: TrainingSet, session: Session, member: Classifier, files: FoldFiles, record: EpochRecord, keeper: Keeper
+) -> None:
     """Keep what an epoch has earned: the member if it is the best so far, and the state to go on from."""
     train, progress = data.recipe.train, session.progress
     progress.end_epoch(record)
@@ -106,7 +109,7 @@ def end_epoch(data: TrainingSet, session: Session, files: FoldFiles, record: Epo
         better, progress.best_accuracy, progress.best_epoch = True, record.val_accuracy, record.epoch
     with data.world.together() as main:
         if main and better:
-            save_member(session.member, files.weights)
+            save_member(member, files.weights)
         if main and train.keep_every and record.epoch % train.keep_every == 0:
             save_member(session.member, files.epoch(record.epoch))
     # The state comes last: a crash before it repeats what came since the one before and writes the same files again.
@@ -119,14 +122,16 @@ def end_epoch(data: TrainingSet, session: Session, files: FoldFiles, record: Epo
     session.log(record.epoch, {k: v for k, v in asdict(record).items() if v is not None})
 
 
-def score_held_out(data: TrainingSet, session: Session, rows: Rows, *, last: bool) -> tuple[float | None, float | None]:
+def score_held_out(
+    data: TrainingSet, session: Session, member: Classifier, rows: Rows, *, last: bool
+) -> tuple[float | None, float | None]:
     """Mean cross-entropy and accuracy on the held-out part, where this epoch is scored at all."""
     if not (last or data.recipe.train.keep_best):
         return None, None
     precision = session.arithmetic.precision
-    data.world.spread_buffers(session.member)
+    data.world.spread_buffers(member)
     parts = session.progress.parts
-    logits = torch.from_numpy(predict_rows(data, session.member, rows, session.device, precision, parts=parts))
+    logits = torch.from_numpy(predict_rows(data, member, rows, session.device, precision, parts=parts))
     labels = torch.from_numpy(data.labels[rows])
     accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
     return functional.cross_entropy(logits, labels).item(), accuracy

@@ -17,9 +17,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bestiary.data.draws import generator
 from bestiary.errors import RecipeError, RunError
-from bestiary.model import Classifier, build_classifier
+from bestiary.model import Classifier, build_classifier, load_member, save_member
 from bestiary.model.arithmetic import Arithmetic
-from bestiary.recipe import ModelOptions, TrackOptions
+from bestiary.recipe import ModelOptions, TrackOptions, TrainOptions
 from bestiary.run import FoldFiles
 from bestiary.train.checkpoint import Progress, read_state
 from bestiary.train.head import fit_head
@@ -127,6 +127,9 @@ def start_session(
     freeze(classifier, recipe.model)
     if world.size > 1 and accelerator.device.type == "cuda" and not recipe.model.freeze_norms:
         classifier = convert_sync_batchnorm(classifier)
+    with world.together() as main:
+        if main and recipe.train.start_share and not state:
+            save_member(classifier, files.start)
     classifier.to(memory_format=arithmetic.memory_format)
     average = averaged(classifier, recipe.train.ema)
     network, optimiser = accelerator.prepare(classifier, build_optimiser(classifier, recipe.optimiser))
@@ -139,6 +142,31 @@ def start_session(
     if arithmetic.compiled:
         network = torch.compile(network)  # the classifier shares its parameters, and is not compiled for predicting
     return Session(accelerator, classifier, network, average, optimiser, arithmetic, features, progress, world)
+
+
+def joined(session: Session, files: FoldFiles, options: TrainOptions, epochs: int) -> Classifier:
+    """What predicts after so many `epochs`: in the end, where it is asked for, the mean of the start and the member.
+
+    Fine-tuned weights, drawn back in a straight line towards their start, forget less of what the pretrained network
+    knew: WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903). Statistics of norms are averaged likewise. The session's own
+    weights stay as they are, so that a state can be kept at any time.
+
+    Raises:
+        RunError: the start is missing or damaged.
+    """
+    share = options.start_share
+    if not share or epochs < options.epochs:
+        return session.member
+    trained = session.member.state_dict()
+    with session.world.together():
+        mean = load_member(files.start).to(session.device).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        for name, tensor in mean.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.lerp_(trained[name], 1 - share)
+            else:
+                tensor.copy_(trained[name])
+    return mean
 
 
 def averaged(classifier: Classifier, decay: float) -> ModelEmaV3 | None:

@@ -53,7 +53,7 @@ def measure_speed(recipe: Recipe, classes: int) -> Speed:
     device = best_device()
     timing = measure_step(recipe, classes, candidates(recipe.train, device)[0], device)
     assert timing, "nothing is compiled, so nothing can be missing for that"
-    size = recipe.view.eval_size or recipe.view.size
+    size = recipe.view.eval_side
     classifier = build_classifier(recipe.model.backbone, classes, "none", recipe.model.normalise).to(device)
     classifier.to(memory_format=memory_format(True)).eval()
     run = build_network(classifier, size, device, resolve_precision(recipe.train.precision, device)).run

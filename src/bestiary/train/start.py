@@ -17,7 +17,7 @@ from bestiary.run import Run
 from bestiary.train.crossval import begin_run
 from bestiary.train.session import freeze
 
-DEFAULT_RECIPE = "fast"
+DEFAULT_RECIPE = "best"
 
 
 def begin_or_resume(
