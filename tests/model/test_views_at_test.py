@@ -26,7 +26,8 @@ def test_five_views_are_torchvision_s_corners_and_the_whole() -> None:
         crop = crop.flip(3) if mirrored else crop
         assert torch.equal(corner, crop.permute(0, 2, 3, 1))
     shrunk = functional.resize(views.permute(0, 3, 1, 2).float(), [224, 224], antialias=False).permute(0, 2, 3, 1)
-    assert (whole.float() - shrunk).abs().max() <= 0.5
+    # halves, of which a shrinking by 7/8 gives many, are rounded up, whichever side of them float's noise has them on
+    assert torch.equal(whole.float(), (shrunk + 1 / 512).round())
 
 
 @pytest.mark.parametrize("size", [16, 31, 225, 288, 333])
