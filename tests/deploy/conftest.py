@@ -16,4 +16,4 @@ def small(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     place = tmp_path_factory.mktemp("small") / "run"
     overrides = [*SMALL, "train.epochs=2", "train.batch_size=8", "predict.views=2", "optimiser.lr=1e-3"]
     overrides += ["model.head=random", "model.freeze=0", "model.freeze_norms=false"]
-    return api.train(beasts, place, overrides=overrides, folds=3, quiet=True)
+    return api.train(beasts, place, recipe="fast", overrides=overrides, folds=3, quiet=True)
