@@ -34,7 +34,7 @@ def features_of(data: TrainingSet, interpolation: Interpolation) -> NDArray[np.f
     view = EvalView(224, "squash", 1.0, interpolation)
     rows = np.arange(len(data.paths))
     views = stream_views(
-        rows, 32, lambda row: view(decode(read_picture(data.root / data.paths[row]))), loader_threads("cpu")
+        rows, 32, lambda row: view(decode(read_picture(data.root / data.paths[int(row)]))), loader_threads("cpu")
     )
     precision = best_precision(device)
     run = averaged(

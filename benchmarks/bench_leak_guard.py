@@ -58,11 +58,11 @@ def measure_head(source: Path, rounds: int, place: Path) -> None:
     flattery: dict[str, list[float]] = {"shuffled": [], "bestiary's": []}
     told_of, new_of = [], []
     for seed in range(rounds):
-        rng, fifths = np.random.default_rng(seed), deal(pl.Series(data.paths), pl.Series(labels), groups, FOLDS, seed)
+        rng, fifths = np.random.default_rng(seed), deal(data.paths, pl.Series(labels), groups, FOLDS, seed)
         for fifth in range(FOLDS):
             held = np.flatnonzero((fifths == fifth) & ~is_copy)
             rest = np.flatnonzero((fifths != fifth) & (~is_copy | (rng.random(len(fifths)) < COPIES)))
-            names = pl.Series([data.paths[row] for row in rest])
+            names = data.paths[rest]
             own = deal(names, pl.Series(labels[rest]), groups[rest], FOLDS, seed)
             for name, folds in (("shuffled", plain_folds(labels[rest], seed)), ("bestiary's", own)):
                 x, y = features[rest], labels[rest]

@@ -77,7 +77,7 @@ def main() -> None:
     asked = parser.parse_args()
     data, groups = read(asked.data)
     features, labels = features_of(data, "bilinear"), data.labels
-    names = pl.Series(data.paths)
+    names = data.paths
     held_in, rows = 0, []
     for split in range(asked.splits):
         aside = generator(split, "promises").random(int(groups.max()) + 1)[groups] < asked.share

@@ -33,7 +33,7 @@ def main() -> None:
     features = features_of(data)
     roots = root(torch.from_numpy(features)).numpy()
     hits: dict[str, list[NDArray[np.bool_]]] = {"plain": [], "root": []}
-    paths, names = pl.Series(data.paths), pl.Series(np.array(data.classes)[data.labels])
+    paths, names = data.paths, pl.Series(np.array(data.classes)[data.labels])
     for seed in range(asked.deals):
         folds = deal(paths, names, groups, FOLDS, seed)
         for name, x in (("plain", features), ("root", roots)):

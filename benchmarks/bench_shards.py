@@ -85,11 +85,10 @@ def memory(place: Path) -> None:
         folder.mkdir()
         each = 10_000  # pictures a shard
         picked = real[np.arange(rows) % real.height]
-        table = picked.with_columns(
-            pl.Series("path", [f"class-{n % 100:03d}/picture-{n:09d}.jpg" for n in range(rows)]),
-            pl.Series("shard", np.arange(rows) // each),
-        ).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
-        table.write_parquet(folder / INDEX)
+        paths = pl.Series("path", [f"class-{n % 100:03d}/picture-{n:09d}.jpg" for n in range(rows)])
+        table = picked.with_columns(paths, pl.Series("shard", np.arange(rows) // each))
+        table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+        table.sort("path").write_parquet(folder / INDEX)  # as `shard` writes it
         for number in range(-(-rows // each)):
             os.link(place / "shards" / shard_name(0), folder / shard_name(number))
         child = [sys.executable, __file__, "--read", str(folder)]

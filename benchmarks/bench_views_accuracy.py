@@ -45,7 +45,7 @@ def by_torchvision(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
 
 def whole(data: TrainingSet, row: int) -> Pixels:
     """The picture as it lies in the folder, not shrunk."""
-    return decode(read_picture(data.root / data.paths[row]))
+    return decode(read_picture(data.root / data.paths[int(row)]))
 
 
 def hits(data: Path, place: Path, torchvision: bool, seed: int, asked: argparse.Namespace) -> NDArray[np.float64]:

@@ -105,7 +105,7 @@ def main() -> None:
         parts: dict[str, list[Features]] = {m: [] for m in ("", " m") if f"{name}{m}" in needed}
 
         def view_of(row: int, view: Callable[[Pixels], Pixels] = view) -> Pixels:
-            return view(decode(read_picture(data.root / data.paths[row]), min_side=2 * asked.size))
+            return view(decode(read_picture(data.root / data.paths[int(row)]), min_side=2 * asked.size))
 
         for batch in stream_views(np.arange(len(data.paths)), 32, view_of, loader_threads(device.type)):
             for m, part in parts.items():
@@ -115,7 +115,7 @@ def main() -> None:
         features |= {f"{name}{m}": np.concatenate(part) for m, part in parts.items()}
     print(f"{passes / seconds:,.0f} passes/s of the network alone")
 
-    folds = [deal(pl.Series(data.paths), pl.Series(data.labels), groups, FOLDS, seed) for seed in SEEDS]
+    folds = [deal(data.paths, pl.Series(data.labels), groups, FOLDS, seed) for seed in SEEDS]
     base: list[NDArray[np.bool_]] = []
     for name, used in choices().items():
         x = np.mean([features[view] for view in used], axis=0)

@@ -35,7 +35,7 @@ WRONG = 0.03
 
 def split(data: TrainingSet, groups: Numbers, seed: int) -> Numbers:
     """A fifth (0 to 4) for each picture."""
-    return deal(pl.Series(data.paths), pl.Series(data.labels), groups, FOLDS, seed)
+    return deal(data.paths, pl.Series(data.labels), groups, FOLDS, seed)
 
 
 def plant(truth: Numbers, classes: int, rng: np.random.Generator) -> Numbers:
@@ -53,7 +53,7 @@ def measure_head(data: TrainingSet, groups: Numbers, rounds: int) -> None:
         fifths, rng = split(data, groups, seed), np.random.default_rng(seed)
         for fifth in range(FOLDS):
             rest, held = np.flatnonzero(fifths != fifth), np.flatnonzero(fifths == fifth)
-            names = pl.Series([data.paths[row] for row in rest])
+            names = data.paths[rest]
             truth, given = data.labels[rest], plant(data.labels[rest], classes, rng)
             folds = deal(names, pl.Series(given), groups[rest], FOLDS, seed)
             logits, members = cross_validate(features[rest], given, folds, features[held], classes)
@@ -92,12 +92,12 @@ def measure_fast(data: TrainingSet, groups: Numbers, seeds: int, place: Path) ->
         rest = np.flatnonzero(split(data, groups, seed) != 0)
         held = np.flatnonzero(split(data, groups, seed) == 0)
         given = plant(data.labels[rest], len(data.classes), np.random.default_rng(seed))
-        table = pl.DataFrame({"path": [data.paths[n] for n in rest], "label": [data.classes[n] for n in given]})
+        table = pl.DataFrame({"path": data.paths[rest], "label": [data.classes[n] for n in given]})
         here = place / f"seed-{seed}"
         here.mkdir(parents=True, exist_ok=True)
         table.write_csv(here / "table.csv")
         first = train(here, "first", data.root, None)
-        truth = {data.paths[n]: data.classes[data.labels[n]] for n in rest}
+        truth = {data.paths[n]: data.classes[data.labels[n]] for n in rest.tolist()}
         wrong = int((given != data.labels[rest]).sum())
         suspects = review_labels(first, here / "labels").undecided
         top = suspects.head(wrong)
@@ -106,7 +106,7 @@ def measure_fast(data: TrainingSet, groups: Numbers, seeds: int, place: Path) ->
         action = pl.when(right == top["given"]).then(pl.lit("keep")).otherwise(pl.lit("relabel")).alias("action")
         top.with_columns(right, action).write_csv(here / "fixes.csv")
         second = train(here, "second", data.root, here / "fixes.csv")
-        paths = [data.root / data.paths[n] for n in held]
+        paths = [data.root / path for path in data.paths[held]]
         names = np.array(data.classes)[data.labels[held]]
         before, after = (bestiary.load(run).predict(paths) == names for run in (first, second))
         rows, befores, afters = [*rows, held], [*befores, before], [*afters, after]

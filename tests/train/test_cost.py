@@ -1,7 +1,10 @@
 """What training cost is written down, as far as the machine can be asked."""
 
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bestiary.run import FoldFiles, Run
@@ -36,3 +39,11 @@ def test_energy_is_the_packages_counters(tmp_path: Path, monkeypatch: pytest.Mon
     with cost.measured(FoldFiles(tmp_path / "fold")):
         (tmp_path / "intel-rapl:0" / "energy_uj").write_text("7200000000\n")
     assert cost.read_costs([FoldFiles(tmp_path / "fold")])["energy_wh"].to_list() == [1.0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system's figure is taken as it is")
+def test_the_peak_is_not_that_of_the_process_before() -> None:
+    taken = np.ones(1_500_000_000, np.uint8)
+    ask = "import torch; from bestiary.train.cost import peak_memory; print(peak_memory(torch.device('cpu')))"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
+    assert 50 < float(done.stdout) < taken.nbytes / 1e6

@@ -57,7 +57,7 @@ def test_conflicts_are_trained_on_and_predicted_but_not_scored(guarded: Run) -> 
     assert len(conflicts) == 2
     data = TrainingSet.of(guarded.recipe, table, guarded.root, guarded.read_table("folds.parquet"))
     rows = np.arange(table.height)
-    assert {data.paths[row] for row in rows} - {data.paths[row] for row in data.scored(rows)} == conflicts
+    assert set(data.paths[rows]) - set(data.paths[data.scored(rows)]) == conflicts
     logits = pl.concat(read_oof(guarded.fold(fold))[0] for fold in guarded.folds)
     assert conflicts <= set(logits["path"])
     scored = json.loads(guarded.file("metrics.json").read_text())["oof"]["accuracy"]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.storage.files import Root, folder_at
@@ -21,7 +22,7 @@ def root_at(place: str | Path) -> Root:
     return folder_at(place)
 
 
-def reading_order(root: Root, paths: Sequence[str]) -> NDArray[np.int64]:
+def reading_order(root: Root, paths: Sequence[str] | pl.Series) -> NDArray[np.int64]:
     """The order (paths,) in which `paths` are best read: as they come, or by shards, which are then fetched ahead."""
     if not isinstance(root, ShardFolder):
         return np.arange(len(paths))

@@ -137,7 +137,7 @@ class ShardFolder:
         rows = self.paths.search_sorted(pl.Series(paths, dtype=pl.String)).to_numpy()
         return np.asarray(self._shards[rows])
 
-    def reading_order(self, paths: Sequence[str]) -> NDArray[np.int64]:
+    def reading_order(self, paths: Sequence[str] | pl.Series) -> NDArray[np.int64]:
         """The order (paths,) in which each shard is read once, from its beginning to its end."""
         rows = self.paths.search_sorted(pl.Series(paths, dtype=pl.String)).to_numpy()
         return np.lexsort((self._offsets[rows], self._shards[rows])).astype(np.int64)

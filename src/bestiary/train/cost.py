@@ -58,6 +58,8 @@ def peak_memory(device: torch.device) -> float | None:
     """Megabytes at most so far; None where the system does not keep it."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
+    with suppress(OSError, IndexError):  # ru_maxrss begins with what the process that started this one had taken
+        return 1.024e-3 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
     try:
         import resource
     except ImportError:  # Windows

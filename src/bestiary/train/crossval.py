@@ -233,11 +233,9 @@ def _open_store(data: TrainingSet, display: Display) -> PictureStore | None:
 def _fill_store(data: TrainingSet, display: Display) -> tuple[PictureStore, str | None]:
     store = PictureStore(default_folder(), store_side(data.recipe))
     order = data.reading_order(np.arange(len(data.paths)))
-    pictures = [(data.digests[row], data.root / data.paths[row]) for row in order]
+    pictures = [(digest, data.root / path) for digest, path in zip(data.digests[order], data.paths[order], strict=True)]
     with display.counter("Decoding pictures") as tick:
-        return store, store.fill(
-            pictures, [data.sizes[row] for row in order], int(data.recipe.data.store_limit_gb * 1e9), tick
-        )
+        return store, store.fill(pictures, data.sizes[order].tolist(), int(data.recipe.data.store_limit_gb * 1e9), tick)
 
 
 def _features_once(data: TrainingSet, display: Display) -> Callable[[], NDArray[np.float32]]:

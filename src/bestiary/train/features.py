@@ -54,7 +54,7 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
         classifier.to(device).to(memory_format=memory_format(True)).eval()
         with display.counter("Features of the frozen network") as tick:
             fresh = predict_rows(data, classifier, rows, device, precision, output="features", tick=tick)
-        new = {data.digests[row]: features for row, features in zip(rows, fresh, strict=True)}
+        new = dict(zip(data.digests[rows], fresh, strict=True))
         if data.world.main:
             kept.add(new)
         known |= new

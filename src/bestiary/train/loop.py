@@ -156,7 +156,7 @@ def keep_oof(data: TrainingSet, session: Session, rows: Rows, files: FoldFiles) 
 def _oof_table(data: TrainingSet, rows: Rows, logits: NDArray[np.float32]) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "path": [data.paths[row] for row in rows],
+            "path": data.paths[rows],
             "label": [data.classes[data.labels[row]] for row in rows],
             "logits": pl.Series(logits, dtype=pl.Array(pl.Float32, logits.shape[1])),
         }
