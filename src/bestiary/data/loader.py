@@ -59,16 +59,16 @@ def window_order(shards: NDArray[np.int32], window: int, seed: int, fold: int, e
         epoch: epochs done.
     """
     rng = generator(seed, "order", fold, epoch)
-    numbers, inverse, counts = np.unique(shards, return_inverse=True, return_counts=True)
-    turns = rng.permutation(len(numbers))
+    counts = np.bincount(shards)
+    turns = rng.permutation(np.flatnonzero(counts))
     read_before = np.concatenate([[0], np.cumsum(counts[turns])[:-1]])  # pictures read before each shard in turn
     # the shard in turn k goes into the buffer that is being filled when as many pictures were read before it
-    fillings, filled, start = np.zeros(len(turns), np.int64), 0, 0
+    fillings, filled, start = np.zeros(len(counts), np.int32), 0, 0
     for turn, before in enumerate(read_before):
         if before - start >= window:
             filled, start = filled + 1, int(before)
         fillings[turns[turn]] = filled
-    return np.lexsort((rng.random(len(shards)), fillings[inverse])).astype(np.int64)
+    return np.lexsort((rng.random(len(shards)), fillings[shards])).astype(np.int64, copy=False)
 
 
 def split_batches(rows: Rows, size: int) -> list[Rows]:

@@ -83,9 +83,7 @@ class ShardFolder:
         self.place = location(place)
         places = _read_index(self.place, ["path", "shard", "offset", "bytes"])
         self.paths = places["path"]
-        self._shards = places["shard"].to_numpy()
-        self._offsets = places["offset"].to_numpy()
-        self._sizes = places["bytes"].to_numpy()
+        self._shards, self._offsets, self._sizes = places["shard"], places["offset"], places["bytes"]
         self._cache = _ShardCache(self.place, cache_bytes)
         self._following: dict[int, list[int]] = {}
 
@@ -126,26 +124,28 @@ class ShardFolder:
         row = self.row(path)
         if row is None:
             raise FileNotFoundError(2, "not in index.parquet")
-        number = int(self._shards[row])
-        content = self._cache.read(number, int(self._offsets[row]), int(self._sizes[row]))
+        number = self._shards[row]
+        content = self._cache.read(number, self._offsets[row], self._sizes[row])
         for coming in self._following.get(number, ()):
             self._cache.expect(coming)
         return content
 
     def shards_of(self, paths: Sequence[str] | pl.Series) -> NDArray[np.int32]:
         """The number of each path's shard (paths,)."""
-        rows = self.paths.search_sorted(pl.Series(paths, dtype=pl.String)).to_numpy()
-        return np.asarray(self._shards[rows])
+        return self._shards[self._rows(paths)].to_numpy()
 
     def reading_order(self, paths: Sequence[str] | pl.Series) -> NDArray[np.int64]:
         """The order (paths,) in which each shard is read once, from its beginning to its end."""
-        rows = self.paths.search_sorted(pl.Series(paths, dtype=pl.String)).to_numpy()
-        return np.lexsort((self._offsets[rows], self._shards[rows])).astype(np.int64)
+        rows = self._rows(paths)
+        return np.lexsort((self._offsets[rows].to_numpy(), self._shards[rows].to_numpy())).astype(np.int64)
 
     def will_read(self, shards: NDArray[np.int32]) -> None:
         """Be told the order in which shards will be wanted, so that they are fetched ahead."""
-        order = list(dict.fromkeys(shards.tolist()))
+        order = pl.Series(shards).unique(maintain_order=True).to_list()
         self._following = {shard: order[place + 1 : place + 1 + AHEAD] for place, shard in enumerate(order)}
+
+    def _rows(self, paths: Sequence[str] | pl.Series) -> pl.Series:
+        return self.paths.search_sorted(pl.Series(paths, dtype=pl.String))
 
 
 class _Shard:
