@@ -140,23 +140,39 @@ class FoldFiles:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run directory that exists, or is about to."""
+    """A run directory that exists, or is about to.
+
+    Attributes:
+        path: folder that holds its files.
+        address: of the store that the folder is a working copy for; empty where it is the run itself.
+    """
 
     path: Path
+    address: str = ""
 
     @classmethod
-    def open(cls, path: str | Path) -> "Run":
+    def open(cls, path: str | Path, address: str = "") -> "Run":
         """The run at `path`.
 
         Raises:
             RunError: there is none.
         """
-        run = cls(Path(path))
+        run = cls(Path(path), address)
         if not run.path.is_dir():
             raise RunError(f"{path}: no such run; check the path, or make one with bestiary train DATA {path}")
         if not run.exists:
             raise RunError(f"{path}: is not a run (it has no recipe.toml); make one with bestiary train DATA RUN")
         return run
+
+    @property
+    def place(self) -> str:
+        """The path or the address that its user knows it by."""
+        return self.address or str(self.path)
+
+    @property
+    def name(self) -> str:
+        """The last part of its place."""
+        return self.address.rstrip("/").rsplit("/", 1)[-1] or self.path.resolve().name
 
     @property
     def exists(self) -> bool:
@@ -190,11 +206,11 @@ class Run:
     def __str__(self) -> str:
         if self.score_line is None:
             ended = [fold for fold in self.folds if self.fold(fold).ended]
-            return f"{self.path}: {len(ended)} of {len(self.folds)} folds have ended; see bestiary show {self.path}"
+            return f"{self.place}: {len(ended)} of {len(self.folds)} folds have ended; see bestiary show {self.place}"
         return (
             f"{self.score_line}\n"
-            f"What next: bestiary predict {self.path} PICTURES --out prediction.csv\n"
-            f"           bestiary evaluate {self.path} LABELLED_PICTURES"
+            f"What next: bestiary predict {self.place} PICTURES --out prediction.csv\n"
+            f"           bestiary evaluate {self.place} LABELLED_PICTURES"
         )
 
     def lock(self) -> FileLock:
@@ -256,7 +272,7 @@ class Run:
             content = json.loads(self.file(name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(
-                f"{self.path}: has no {name} yet; finish a fold with bestiary train DATA {self.path} --resume"
+                f"{self.place}: has no {name} yet; finish a fold with bestiary train DATA {self.place} --resume"
             ) from None
         except (OSError, ValueError, RecursionError) as error:
             raise RunError(f"{self.file(name)}: cannot be read ({_short(error)})") from None
@@ -306,7 +322,7 @@ class Run:
 def needed_to_use(path: str) -> bool:
     """Whether the file at `path` below a run is needed to predict with it: states, kept epochs and logs are not."""
     parts = path.split("/")
-    return not {"last", "tensorboard"} & set(parts[:-1]) and not parts[-1].startswith("epoch-")
+    return not {"last", "tensorboard"} & set(parts[:-1]) and not parts[-1].startswith(("epoch-", "start."))
 
 
 def _lock(folder: Path, doing: str, patience: float = 0.0) -> FileLock:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from bestiary import api
 from bestiary.cli import main
-from bestiary.evaluate.labels import LabelReport, review_labels
+from bestiary.evaluate.labels import review_labels
 from bestiary.report.labels_page import labels_page
 from bestiary.run import Run
 
@@ -22,7 +23,7 @@ def page(strayed: Run, tmp_path: Path) -> str:
     """The page of two suspects: stray.jpg, and one that is gone and oddly named."""
     report = review_labels(strayed, tmp_path / "labels")
     odd = pl.DataFrame([(ODD, "a", "b", 0.5, None)], schema=report.fixes.schema, orient="row")
-    return labels_page(LabelReport(strayed, report.folder, pl.concat([report.fixes, odd]), {}, report.quality, odd))
+    return labels_page(replace(report, fixes=pl.concat([report.fixes, odd]), typical={}, overlap=odd))
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_decisions_outlive_a_closed_page(page: str, open_page: Callable[..., Any
 
 def test_without_suspects_the_page_says_so(strayed: Run, open_page: Callable[..., Any], tmp_path: Path) -> None:
     report = review_labels(strayed, tmp_path / "labels")
-    none = LabelReport(strayed, report.folder, report.fixes.clear(), {}, report.quality, report.overlap)
+    none = replace(report, fixes=report.fixes.clear(), typical={})
     (tmp_path / "labels.html").write_text(labels_page(none))
     tab = open_page(tmp_path / "labels.html")
     assert tab.text_content("#progress") == "Nothing is left to decide."

@@ -12,7 +12,7 @@ import pytest
 from bestiary import api
 from bestiary.atomic import write_text
 from bestiary.caches import cache_root
-from bestiary.errors import RunError
+from bestiary.errors import ArgumentError, RunError
 from bestiary.run import Run, read_oof
 from bestiary.storage import files as storing
 from bestiary.storage import mirror
@@ -75,6 +75,17 @@ def test_pictures_and_run_in_a_store_killed_and_gone_on_with_elsewhere(
     one = next(beasts.rglob("*.jpg")).read_bytes()
     near, far = (api.load(place).predict_proba([one]) for place in (local.path, "s3://bucket/runs/one"))
     assert (near == far).all()
+    summary = str(api.show("s3://bucket/runs/one"))
+    assert summary == str(api.show(run.path)).replace(str(run.path), "s3://bucket/runs/one")
+    report = api.report("s3://bucket/runs/one", no_saliency=True, quiet=True)
+    assert report.place == "s3://bucket/runs/one/report.html"
+    assert fsspec.filesystem("s3").cat("bucket/runs/one/report.html").startswith(b"<!DOCTYPE html>")
+    compared = str(api.compare("s3://bucket/runs/one", local.path))
+    assert "+0.0000" in compared
+    api.labels("s3://bucket/runs/one", out=beasts.parent / "labels")
+    with pytest.raises(ArgumentError, match="give a folder of this machine with --out"):
+        api.labels("s3://bucket/runs/one")
+    assert api.export("s3://bucket/runs/one", beasts.parent / "model.onnx", quiet=True)
     with pytest.raises(RunError, match="s3://bucket/runs/none: no run is there"):
         api.predict("s3://bucket/runs/none", beasts, out=beasts.parent / "never.csv", quiet=True)
 

@@ -30,4 +30,4 @@ def opened(run: Place, wanted: Callable[[str], bool] | None = None) -> "Iterator
     with working_folder(run, wanted or needed_to_use) as folder:
         if is_address(run) and not Run(folder).exists:
             raise RunError(f"{run}: no run is there (it has no recipe.toml); check the address")
-        yield Run.open(folder)
+        yield Run.open(folder, str(run).rstrip("/") if is_address(run) else "")

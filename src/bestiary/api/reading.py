@@ -1,9 +1,10 @@
 """The verbs that read finished runs: show, report, compare, labels."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bestiary.api.arguments import Place
+from bestiary.api.arguments import Place, opened
 
 if TYPE_CHECKING:
     from bestiary.evaluate import LabelReport, Summary
@@ -19,12 +20,12 @@ def show(run: Place, /) -> "Summary":
     Parameters
     ----------
     run
-        Folder of a run, finished or not.
+        Folder of a run, finished or not, or its address in a store.
     """
     from bestiary.evaluate import summarise
-    from bestiary.run import Run
 
-    return summarise(Run.open(run))
+    with opened(run) as found:
+        return summarise(found)
 
 
 def report(
@@ -43,7 +44,7 @@ def report(
     Parameters
     ----------
     run
-        Folder of a trained run.
+        Folder of a trained run, or its address in a store.
     out
         File to write. Default: RUN/report.html, .md or .pdf
     format
@@ -55,10 +56,10 @@ def report(
     """
     from bestiary.display import Display
     from bestiary.report.report import write_report
-    from bestiary.run import Run
 
     place = Path(out) if out is not None else None
-    return write_report(Run.open(run), place, format, not no_saliency, Display(quiet))
+    with opened(run) as found:
+        return write_report(found, place, format, not no_saliency, Display(quiet))
 
 
 def compare(run: Place, other: Place, /, *more: Place, out: Place | None = None) -> "Compared":
@@ -69,7 +70,7 @@ def compare(run: Place, other: Place, /, *more: Place, out: Place | None = None)
     Parameters
     ----------
     run
-        Folder of the run that the others are compared with.
+        Folder of the run that the others are compared with, or its address in a store, as of all.
     other
         Folder of a run.
     more
@@ -79,10 +80,10 @@ def compare(run: Place, other: Place, /, *more: Place, out: Place | None = None)
     """
     from bestiary.evaluate.compare import compare_runs
     from bestiary.report.compare_page import Compared, write_comparison
-    from bestiary.run import Run
 
-    found = compare_runs([Run.open(place) for place in (run, other, *more)])
-    return Compared(found, []) if out is None else write_comparison(found, Path(out))
+    with ExitStack() as held:
+        found = compare_runs([held.enter_context(opened(place)) for place in (run, other, *more)])
+        return Compared(found, []) if out is None else write_comparison(found, Path(out))
 
 
 def labels(run: Place, /, *, out: Place | None = None) -> "LabelReport":
@@ -95,17 +96,20 @@ def labels(run: Place, /, *, out: Place | None = None) -> "LabelReport":
     Parameters
     ----------
     run
-        Folder of a trained run.
+        Folder of a trained run, or its address in a store; then --out is needed.
     out
         Folder for fixes.csv, class_quality.csv, class_overlap.csv and the page labels.html. Default: RUN/labels
     """
     from bestiary.atomic import write_text
+    from bestiary.errors import ArgumentError
     from bestiary.evaluate import review_labels
     from bestiary.report.labels_page import labels_page
-    from bestiary.run import Run
+    from bestiary.storage import is_address
 
-    opened = Run.open(run)
-    report = review_labels(opened, Path(out) if out is not None else opened.file("labels"))
-    report.write()
-    write_text(report.folder / "labels.html", labels_page(report))
+    if out is None and is_address(run):
+        raise ArgumentError(f"labels {run}: the page is for a browser here; give a folder of this machine with --out")
+    with opened(run) as found:
+        report = review_labels(found, Path(out) if out is not None else found.file("labels"))
+        report.write()
+        write_text(report.folder / "labels.html", labels_page(report))
     return report

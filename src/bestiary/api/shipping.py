@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Many, Place
+from bestiary.api.arguments import Many, Place, opened
 
 if TYPE_CHECKING:
     from bestiary.deploy.distill import Distilled
@@ -36,7 +36,7 @@ def export(
     Parameters
     ----------
     run
-        Folder of a trained run.
+        Folder of a trained run, or its address in a store.
     out
         File to write: .onnx, .xml (its weights go to .bin beside it) or .pt2. Nothing is ever overwritten.
     format
@@ -53,10 +53,9 @@ def export(
     """
     from bestiary.deploy.export import export_run
     from bestiary.display import Display
-    from bestiary.run import Run
 
-    opened, display = Run.open(run), Display(quiet)
-    return export_run(opened, Path(out), format, int8=int8, max_drop=max_drop, prune=prune, display=display)
+    with opened(run) as found:
+        return export_run(found, Path(out), format, int8=int8, max_drop=max_drop, prune=prune, display=Display(quiet))
 
 
 def distill(
@@ -83,7 +82,7 @@ def distill(
     Parameters
     ----------
     run
-        Folder of a finished run.
+        Folder of a finished run, or its address in a store.
     out
         Folder for the student; nothing in it is ever overwritten.
     overrides
@@ -105,13 +104,12 @@ def distill(
     """
     from bestiary.deploy.distill import begin_or_open, distill_run
     from bestiary.display import Display
-    from bestiary.run import Run
     from bestiary.train.interrupts import Interrupts
     from bestiary.train.keeper import Keeper, seconds_of
 
-    display, every, teacher = Display(quiet), seconds_of(checkpoint_every), Run.open(run)
+    display, every = Display(quiet), seconds_of(checkpoint_every)
     given = Path(held) if held is not None else None
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, opened(run) as teacher:
         try:
             student = begin_or_open(teacher, Path(out), overrides, given, hold_out, weight, resume, display)
             return distill_run(teacher, student, Keeper(every, interrupts), display)

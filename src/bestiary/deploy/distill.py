@@ -34,6 +34,7 @@ from bestiary.model import Classifier, build_backbone, memory_format, save_membe
 from bestiary.model.arithmetic import best_device
 from bestiary.recipe import load_recipe
 from bestiary.run import NEVER_HELD, Run, write_oof
+from bestiary.storage import location
 from bestiary.train.crossval import read_training_set, train_folds
 from bestiary.train.distilling import Lesson, begin_student, new_pictures, part_of_run, read_note_of
 from bestiary.train.keeper import Keeper
@@ -88,12 +89,12 @@ def begin_or_open(
     _check_asked(overrides, share, weight)
     ensemble = teacher.read_json("ensemble.json")
     if "calibration" not in ensemble:
-        raise RunError(f"{teacher.path}: not all of its folds have ended; go on with it by --resume first")
+        raise RunError(f"{teacher.place}: not all of its folds have ended; go on with it by --resume first")
     recipe = load_recipe(teacher.file("recipe.toml"), [*overrides, KEPT_LAST])
     build_backbone(recipe.model.backbone, 2, recipe.model.weights)  # fails now where it is not to be had
     lesson = new_pictures(teacher, held, display) if held else part_of_run(teacher, share)
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": str(lesson.root)})})
-    words = ["bestiary", "distill", str(teacher.path), "NEW_RUN", "--weight", f"{weight:g}"]
+    words = ["bestiary", "distill", teacher.place, "NEW_RUN", "--weight", f"{weight:g}"]
     words += ["--held", str(held)] if held else ["--hold-out", f"{share:g}"]
     command = shlex.join([*words, *(["--set", *overrides] if overrides else [])])
     temperature = float(ensemble["calibration"]["temperature"])
@@ -106,7 +107,7 @@ def _check_resumable(teacher: Run, student: Run, resume: bool) -> None:
     if not resume:
         raise RunError(f"{student.path}: holds a run already; go on with it by --resume, or choose another folder")
     of = read_note_of(student)["teacher"]
-    if Path(of) != teacher.path.resolve():
+    if of != location(teacher.place):
         raise RunError(f"{student.path}: is the student of another run, {of}; name that one")
 
 

@@ -80,10 +80,12 @@ def choose_members(run: Run, ensemble: Ensemble, count: int) -> Choice:
     """
     if not 1 <= count < len(ensemble.members):
         raise ArgumentError(
-            f"--prune {count}: {run.path} has {len(ensemble.members)} members; keep at least 1 and not all of them"
+            f"--prune {count}: {run.place} has {len(ensemble.members)} members; keep at least 1 and not all of them"
         )
     if ensemble.calibration is None:
-        raise ArgumentError(f"--prune {count}: not all folds of {run.path} have ended; go on with it by --resume first")
+        raise ArgumentError(
+            f"--prune {count}: not all folds of {run.place} have ended; go on with it by --resume first"
+        )
     table, classes = read_out_of_fold(run)
     table = table.filter(~pl.col("conflict"))
     logits, labels = table["logits"].to_numpy().astype(np.float64), class_numbers(table, classes)

@@ -128,10 +128,10 @@ class Ensemble:
         card = run.read_json("ensemble.json")
         if card.get("format") != FORMAT:
             raise RunError(
-                f"{run.path}: ensemble.json has format {card.get('format')!r}, this bestiary reads {FORMAT}; "
+                f"{run.place}: ensemble.json has format {card.get('format')!r}, this bestiary reads {FORMAT}; "
                 "update bestiary"
             )
-        check_card(card, str(run.path))
+        check_card(card, run.place)
         try:
             files = [run.fold(int(m["fold"])).weights for m in card["members"]]
             members = [load_member(file) for file in files]
@@ -140,12 +140,14 @@ class Ensemble:
             options["views"] = views or options["views"]
             calibration = Calibration.read(card["calibration"]) if "calibration" in card else None
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{run.path}: ensemble.json is not of bestiary's making ({error!r})") from None
+            raise RunError(f"{run.place}: ensemble.json is not of bestiary's making ({error!r})") from None
         for member in members:
             if member.head_layer.out_features != len(classes):
-                raise RunError(f"{run.path}: a member has {member.head_layer.out_features} outputs, not {len(classes)}")
+                raise RunError(
+                    f"{run.place}: a member has {member.head_layer.out_features} outputs, not {len(classes)}"
+                )
         if calibration and any(len(limits) != len(classes) for limits in calibration.class_sets.values()):
-            raise RunError(f"{run.path}: ensemble.json is not of bestiary's making (calibration.class_sets)")
+            raise RunError(f"{run.place}: ensemble.json is not of bestiary's making (calibration.class_sets)")
         known = Known.load(run.file("known.safetensors"), len(members), len(classes)) if calibration else None
         graphs = [partial(kept_graph, file, view.size) for file in files]
         return cls(

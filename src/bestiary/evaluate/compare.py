@@ -20,7 +20,9 @@ from bestiary.ensemble import softmax
 from bestiary.errors import DataError, RunError
 from bestiary.evaluate.intervals import Z95, Interval, share_interval
 from bestiary.evaluate.oof import read_out_of_fold
+from bestiary.recipe import Recipe
 from bestiary.run import Run
+from bestiary.storage import Root
 
 Hits = NDArray[np.bool_]
 
@@ -51,8 +53,9 @@ class Comparison:
     """Runs on the pictures that all of them have scored.
 
     Attributes:
-        runs: the runs, the first is what the others are compared with.
-        names: a name for each, all different.
+        names: a name for each run, all different; the first is what the others are compared with.
+        recipes: what was asked of each.
+        root: folder that the first one's pictures' paths start from.
         table: path, label, and `predicted_0`, `confidence_0`, `predicted_1` ... of each run.
         accuracies: of each run.
         differences: of each run but the first, against the first.
@@ -60,8 +63,9 @@ class Comparison:
         groups: group number of each picture (pictures,).
     """
 
-    runs: list[Run]
     names: list[str]
+    recipes: list[Recipe]
+    root: Root
     table: pl.DataFrame
     accuracies: list[Interval]
     differences: list[Difference]
@@ -158,8 +162,9 @@ def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Com
     groups = join_groups(*(shared[key] for key in GROUP_KEYS))
     hits = [(shared[f"predicted_{number}"] == shared["label"]).to_numpy() for number in range(len(runs))]
     return Comparison(
-        list(runs),
         list(names or _names(runs)),
+        [run.recipe for run in runs],
+        runs[0].root,
         shared,
         [share_interval(hit, groups) for hit in hits],
         [paired_difference(hits[0], hit, groups) for hit in hits[1:]],
@@ -172,7 +177,7 @@ def _predictions(run: Run, number: int) -> pl.DataFrame:
     waiting = [fold for fold in run.folds if not run.fold(fold).ended]
     if waiting:
         raise RunError(
-            f"{run.path}: fold {waiting[0]} has not ended; go on with bestiary train {run.root} {run.path} --resume"
+            f"{run.place}: fold {waiting[0]} has not ended; go on with bestiary train {run.root} {run.place} --resume"
         )
     table, classes = read_out_of_fold(run)
     table = table.filter(~pl.col("conflict")).unique(["digest", "label"], keep="first", maintain_order=True)
@@ -184,5 +189,5 @@ def _predictions(run: Run, number: int) -> pl.DataFrame:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    short = [run.path.resolve().name for run in runs]
-    return short if len(set(short)) == len(short) else [str(run.path) for run in runs]
+    short = [run.name for run in runs]
+    return short if len(set(short)) == len(short) else [run.place for run in runs]

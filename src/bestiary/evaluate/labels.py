@@ -11,6 +11,7 @@ from bestiary.errors import RunError
 from bestiary.evaluate.label_issues import LabelIssues, class_overlap, class_quality, find_label_issues
 from bestiary.evaluate.oof import class_numbers, read_out_of_fold
 from bestiary.run import Run, read_table, write_table
+from bestiary.storage import Root
 
 TYPICAL = 3  # pictures that stand for a class
 
@@ -20,7 +21,8 @@ class LabelReport:
     """The labels of a run that are probably wrong.
 
     Attributes:
-        run: the run.
+        run: its place.
+        root: folder that its pictures' paths start from.
         folder: where the tables lie.
         fixes: path, given, suggested, score, action; what is decided already first, then suspects by score.
         typical: class name -> paths of pictures that fit it best.
@@ -28,7 +30,8 @@ class LabelReport:
         overlap: see `class_overlap`.
     """
 
-    run: Run
+    run: str
+    root: Root
     folder: Path
     fixes: pl.DataFrame
     typical: dict[str, list[str]]
@@ -48,7 +51,7 @@ class LabelReport:
             lines.append(
                 f"Decide in {self.folder / 'labels.html'}, or fill in the column action (keep, relabel, drop);"
             )
-            lines.append(f"then: bestiary train {self.run.root} NEW_RUN --fixes fixes.csv")
+            lines.append(f"then: bestiary train {self.root} NEW_RUN --fixes fixes.csv")
         return "\n".join(lines)
 
     def write(self) -> None:
@@ -75,13 +78,14 @@ def review_labels(run: Run, folder: Path) -> LabelReport:
     waiting = [fold for fold in run.folds if not run.fold(fold).ended]
     if waiting:
         raise RunError(
-            f"{run.path}: fold {waiting[0]} has not ended; go on with bestiary train {run.root} {run.path} --resume"
+            f"{run.place}: fold {waiting[0]} has not ended; go on with bestiary train {run.root} {run.place} --resume"
         )
     table, classes = read_out_of_fold(run)
     labels = class_numbers(table, classes)
     issues = find_label_issues(softmax(table["logits"].to_numpy().astype("float64"), axis=1), labels)
     return LabelReport(
-        run=run,
+        run=run.place,
+        root=run.root,
         folder=folder,
         fixes=_to_decide(run, table, issues, classes),
         typical=_typical(table, issues),

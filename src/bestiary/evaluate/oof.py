@@ -48,7 +48,7 @@ def read_out_of_fold(run: Run) -> tuple[pl.DataFrame, list[str]]:
     joined = manifest.join(pl.concat(tables).drop("label"), on="path", how="left", maintain_order="left")
     if joined.height != manifest.height or joined["fold"].null_count():
         raise RunError(
-            f"{run.path}: out-of-fold logits do not cover the manifest; remove the fold's folder and --resume"
+            f"{run.place}: out-of-fold logits do not cover the manifest; remove the fold's folder and --resume"
         )
     return joined, classes
 

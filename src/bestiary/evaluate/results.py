@@ -105,7 +105,7 @@ def read_results(run: Run) -> Results:
     waiting = [fold for fold in run.folds if not run.fold(fold).ended]
     if waiting:
         raise RunError(
-            f"{run.path}: fold {waiting[0]} has not ended; go on with bestiary train {run.root} {run.path} --resume"
+            f"{run.place}: fold {waiting[0]} has not ended; go on with bestiary train {run.root} {run.place} --resume"
         )
     table, classes = read_out_of_fold(run)
     table = table.filter(~pl.col("conflict"))

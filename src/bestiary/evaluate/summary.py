@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from bestiary.recipe import Recipe
 from bestiary.run import FoldFiles, Run, read_table
 
 
@@ -13,25 +14,31 @@ class Summary:
     """What `show` prints.
 
     Attributes:
-        run: the run.
+        place: of the run.
+        root: folder that its pictures' paths start from.
+        recipe: what was asked.
+        score_line: its out-of-fold accuracy in words; None until all folds have ended.
         pictures: number of pictures in its manifest.
         classes: number of classes.
         quarantined: number of pictures set aside.
         folds: per fold: epochs done, best accuracy on its held-out part, ended or not.
     """
 
-    run: Run
+    place: str
+    root: str
+    recipe: Recipe
+    score_line: str | None
     pictures: int
     classes: int
     quarantined: int
     folds: list[dict[str, Any]]
 
     def __str__(self) -> str:
-        recipe = self.run.recipe
+        recipe = self.recipe
         lines = [
-            f"{self.run.path}: {self.pictures:,} pictures of {self.classes} classes, {len(self.folds)} folds"
+            f"{self.place}: {self.pictures:,} pictures of {self.classes} classes, {len(self.folds)} folds"
             + (f", {self.quarantined:,} pictures set aside (quarantine.csv)" if self.quarantined else ""),
-            f"pictures from {self.run.root}",
+            f"pictures from {self.root}",
             f"{recipe.model.backbone}, {recipe.view.size} px, {recipe.train.epochs} epochs, "
             f"batch {recipe.train.batch_size}",
             "",
@@ -42,11 +49,11 @@ class Summary:
             lines.append(f"fold {fold['fold']}: {state}, {fold['epochs']} of {recipe.train.epochs} epochs{score}")
         ended = sum(fold["ended"] for fold in self.folds)
         lines.append("")
-        if self.run.score_line:
-            lines.append(self.run.score_line)
+        if self.score_line:
+            lines.append(self.score_line)
         else:
             lines.append(f"{ended} of {len(self.folds)} folds have ended; the out-of-fold score needs all of them.")
-            lines.append(f"To go on: bestiary train {self.run.root} {self.run.path} --resume")
+            lines.append(f"To go on: bestiary train {self.root} {self.place} --resume")
         return "\n".join(lines)
 
 
@@ -59,7 +66,10 @@ def summarise(run: Run) -> Summary:
     manifest = run.read_table("manifest.parquet")
     quarantine = run.file("quarantine.csv")
     return Summary(
-        run=run,
+        place=run.place,
+        root=str(run.root),
+        recipe=run.recipe,
+        score_line=run.score_line,
         pictures=manifest.height,
         classes=manifest["label"].n_unique(),
         quarantined=read_table(quarantine, {"path": pl.String}).height if quarantine.exists() else 0,

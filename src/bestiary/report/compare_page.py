@@ -59,8 +59,7 @@ class Compared:
 def comparison_table(found: Comparison) -> Table:
     """One row a run; differences are against the first."""
     rows: list[tuple[str, ...]] = []
-    recipes = [run.recipe for run in found.runs]
-    columns = zip(found.names, found.accuracies, [None, *found.differences], recipes, strict=True)
+    columns = zip(found.names, found.accuracies, [None, *found.differences], found.recipes, strict=True)
     for name, accuracy, difference, recipe in columns:
         row = (name, f"{accuracy.value:.4f}", f"{accuracy.low:.4f} to {accuracy.high:.4f}")
         if difference is None:
@@ -68,7 +67,7 @@ def comparison_table(found: Comparison) -> Table:
             continue
         interval = f"{difference.low:+.4f} to {difference.high:+.4f}"
         counts = str(difference.wins), str(difference.losses), f"{difference.p:.3g}"
-        rows.append((*row, f"{difference.value:+.4f}", interval, *counts, _differs(recipes[0], recipe)))
+        rows.append((*row, f"{difference.value:+.4f}", interval, *counts, _differs(found.recipes[0], recipe)))
     return Table(HEAD, rows)
 
 
@@ -113,7 +112,7 @@ def write_comparison(found: Comparison, folder: Path) -> Compared:
 
 
 def _page(found: Comparison, table: Table, caption: str) -> str:
-    gallery, sides = Gallery(found.runs[0].root), []
+    gallery, sides = Gallery(found.root), []
     for number, name in list(enumerate(found.names))[1:]:
         for won in (True, False):
             rows = found.changed(number, won=won)

@@ -12,14 +12,13 @@ LARGE = 400  # pixels of a suspect's long side
 
 def labels_page(report: LabelReport) -> str:
     """The page as HTML."""
-    root = report.run.root
     asked = report.undecided.head(MOST)
-    pictures = {path: picture_uri(root / path, LARGE) for path in asked["path"]}
+    pictures = {path: picture_uri(report.root / path, LARGE) for path in asked["path"]}
     shown = pl.concat([asked["given"], asked["suggested"]]).unique(maintain_order=True).to_list()
-    typical = {label: [picture_uri(root / path) for path in report.typical.get(label, [])] for label in shown}
+    typical = {label: [picture_uri(report.root / path) for path in report.typical.get(label, [])] for label in shown}
     return render(
         "labels.html",
-        run=str(report.run.path),
+        run=report.run,
         asked=asked.height,
         left=report.undecided.height - asked.height,
         data={

@@ -20,15 +20,20 @@ class Report:
 
     Attributes:
         files: the report, then the files it needs beside it.
+        place: where the report lies, a path or an address.
+        megabytes: its size.
         results: what it shows.
+        score_line: its number in words.
     """
 
     files: list[Path]
+    place: str
+    megabytes: float
     results: Results
+    score_line: str | None
 
     def __str__(self) -> str:
-        size = self.files[0].stat().st_size / 1e6
-        return f"{self.results.run.score_line}\n{self.files[0]} ({size:.1f} MB)"
+        return f"{self.score_line}\n{self.place} ({self.megabytes:.1f} MB)"
 
 
 def write_report(run: Run, out: Path | None, layout: ReportFormat, saliency: bool, display: Display) -> Report:
@@ -38,10 +43,14 @@ def write_report(run: Run, out: Path | None, layout: ReportFormat, saliency: boo
         RunError: not all folds have ended, or a file of the run is damaged.
         BestiaryError: a library that the format needs is not installed, or `out` cannot be written.
     """
-    results, file = read_results(run), out or run.file(f"report.{layout}")
+    results, name = read_results(run), f"report.{layout}"
+    file = out or run.file(name)
     if layout == "md":
-        return Report(write_markdown(results, file), results)
-    if layout == "pdf":
-        return Report(write_pdf(results, file), results)
-    write_text(file, run_page(results, display, with_saliency=saliency))
-    return Report([file], results)
+        files = write_markdown(results, file)
+    elif layout == "pdf":
+        files = write_pdf(results, file)
+    else:
+        files = [file]
+        write_text(file, run_page(results, display, with_saliency=saliency))
+    place = f"{run.address}/{name}" if run.address and out is None else str(file)
+    return Report(files, place, file.stat().st_size / 1e6, results, run.score_line)

@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -172,9 +173,10 @@ def repeat_command(results: Results) -> str:
     run = results.run
     if run.file(TARGETS).exists():
         return read_note_of(run)["command"]
+    folder = Path(run.name) if run.address else run.path  # of a run in a store, once it has been fetched
     words = [
-        "bestiary", "train", str(run.file("manifest.parquet")), "NEW_RUN", "--recipe", str(run.file("recipe.toml")),
-        "--folds", str(run.file("folds.parquet")), "--set", f"data.root={run.root}",
+        "bestiary", "train", str(folder / "manifest.parquet"), "NEW_RUN", "--recipe", str(folder / "recipe.toml"),
+        "--folds", str(folder / "folds.parquet"), "--set", f"data.root={run.root}",
     ]  # fmt: skip
     return shlex.join(words)
 

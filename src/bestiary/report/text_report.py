@@ -69,7 +69,7 @@ def parts(results: Results) -> list[Part]:
 
 def write_markdown(results: Results, file: Path) -> list[Path]:
     """Write the text and, beside it, a folder figures/ with SVG files; gives what was written, the text first."""
-    lines, written = [f"# {results.run.path.name}"], [file]
+    lines, written = [f"# {results.run.name}"], [file]
     for part in parts(results):
         lines += [f"## {part.title}", *map(_escaped, part.texts)]
         for name, drawing in part.drawings:
@@ -99,11 +99,11 @@ def write_pdf(results: Results, file: Path) -> list[Path]:
     except ImportError:
         raise BestiaryError("--format pdf: needs the library fpdf2; pip install 'bestiary[report]'") from None
     pdf = FPDF()
-    pdf.set_title(results.run.path.name)
+    pdf.set_title(results.run.name)
     pdf.set_auto_page_break(True, 18)
     pdf.add_page()
     pdf.set_font("Helvetica", "B", 18)
-    pdf.multi_cell(0, 9, _latin(results.run.path.name), new_x="LMARGIN", new_y="NEXT")
+    pdf.multi_cell(0, 9, _latin(results.run.name), new_x="LMARGIN", new_y="NEXT")
     for part in parts(results):
         pdf.ln(4)
         pdf.set_font("Helvetica", "B", 13)

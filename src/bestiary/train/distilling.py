@@ -24,7 +24,7 @@ from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, RunError
 from bestiary.recipe import Recipe
 from bestiary.run import NEVER_HELD, Run, read_oof
-from bestiary.storage import Root
+from bestiary.storage import Root, location
 from bestiary.tables import TableError, read_note
 from bestiary.train.task import TrainingSet
 
@@ -62,7 +62,9 @@ def part_of_run(teacher: Run, share: float) -> Lesson:
     held &= np.array([label in learnt for label in table["label"]])
     held &= ~np.isin(groups, groups[(parts == 0) & ~held])
     if not held.any():
-        raise DataError(f"{teacher.path}: no picture can be held out; its classes have too few, so give some by --held")
+        raise DataError(
+            f"{teacher.place}: no picture can be held out; its classes have too few, so give some by --held"
+        )
     return Lesson(table, teacher.root, held, new=False, left_out={})
 
 
@@ -82,7 +84,7 @@ def new_pictures(teacher: Run, data: Path, display: Display) -> Lesson:
     left_out["unknown_class"] = found.filter(pl.col("kind").is_null()).height - fresh.height
     fresh = fresh.filter(~shared)
     if fresh.is_empty():
-        raise DataError(f"--held {data}: no picture there is new to {teacher.path} and of its classes; give others")
+        raise DataError(f"--held {data}: no picture there is new to {teacher.place} and of its classes; give others")
     if not (isinstance(teacher.root, Path) and isinstance(read.root, Path)):
         raise DataError(f"--held {data}: both the run's pictures and these must lie in folders of this machine")
     root = Path(os.path.commonpath([teacher.root, read.root]))
@@ -121,14 +123,14 @@ def begin_student(
     digests = answers.select("digest", "answer").unique("digest")
     joined = learnt.select("path", "label", "digest").join(digests, on="digest", how="left", maintain_order="left")
     if joined["answer"].null_count():
-        raise RunError(f"{teacher.path}: its out-of-fold logits do not cover its pictures; go on with it by --resume")
+        raise RunError(f"{teacher.place}: its out-of-fold logits do not cover its pictures; go on with it by --resume")
     labels = np.eye(len(classes))[[classes.index(label) for label in joined["label"]]]
     mixed = (weight * joined["answer"].to_numpy() + (1 - weight) * labels).astype(np.float32)
     targets = joined.select("path").with_columns(pl.Series("target", mixed, pl.Array(pl.Float32, len(classes))))
     note = {"classes": json.dumps(classes, ensure_ascii=False), "new": json.dumps(lesson.new), "command": command}
     folds = pl.Series("fold", np.where(lesson.held, 0, NEVER_HELD), dtype=pl.Int64)
     with student.lock():
-        student.write_table(TARGETS, targets, note | {"weight": str(weight), "teacher": str(teacher.path.resolve())})
+        student.write_table(TARGETS, targets, note | {"weight": str(weight), "teacher": location(teacher.place)})
         student.write_table("manifest.parquet", lesson.table, {"root": str(lesson.root)})
         student.write_table("folds.parquet", lesson.table.select("path").with_columns(folds))
         student.write_recipe(recipe)
@@ -140,7 +142,7 @@ def _answers(teacher: Run, temperature: float) -> tuple[pl.DataFrame, list[str]]
     for fold in teacher.folds:
         table, names = read_oof(teacher.fold(fold))
         if names != classes:
-            raise RunError(f"{teacher.fold(fold).oof}: has other classes than {teacher.path}")
+            raise RunError(f"{teacher.fold(fold).oof}: has other classes than {teacher.place}")
         answers = softmax(table["logits"].to_numpy().astype(np.float64) / temperature, axis=1)
         tables.append(table.select("path").with_columns(pl.Series("answer", answers, pl.Array(pl.Float64, len(names)))))
     manifest = teacher.read_table("manifest.parquet").select("path", "digest")

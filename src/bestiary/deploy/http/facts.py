@@ -27,7 +27,7 @@ class Facts:
     @classmethod
     def of(cls, run: Run, no_similar: str) -> Self:
         """Those of `run`."""
-        return cls(run.path.resolve().name, _score(run), no_similar)
+        return cls(run.name, _score(run), no_similar)
 
     def model(self, ensemble: Ensemble, limits: Limits, similar: bool) -> Model:
         """All that is told; `similar` says whether similar training pictures are shown."""
