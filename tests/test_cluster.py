@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -116,6 +117,40 @@ def test_one_machine_two_workers_and_an_error_that_a_worker_meets(
         api.train(data, run.path, resume=True, on="ray", quiet=True)
     picture.write_bytes(content)
     assert api.train(data, run.path, resume=True, on="ray", quiet=True).score_line
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+# Ray's server for clients forks beside gRPC's threads, which gRPC's own handlers of forks do not survive.
+WITH_TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "GRPC_ENABLE_FORK_SUPPORT": "0"}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """The address of a cluster that `ray start` has started, as on a machine of its own."""
+    cluster, clients = free_port(), free_port()
+    command = [f"{Path(sys.executable).parent}/ray", "start", "--head", "--block", "--num-cpus=2"]
+    command += [f"--port={cluster}", f"--ray-client-server-port={clients}", "--include-dashboard=false"]
+    with (tmp_path / "ray.log").open("wb") as log:
+        head = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | WITH_TOKEN)
+    yield f"ray://127.0.0.1:{clients}"
+    head.terminate()
+    head.wait(60)
+
+
+def test_a_cluster_elsewhere_trains_what_is_trained_here(
+    beasts: Path, tiny: Path, tmp_path: Path, elsewhere: str
+) -> None:
+    here = api.train(beasts, tmp_path / "here", recipe=tiny, overrides=OPTIONS, folds=2, quiet=True)
+    command = [sys.executable, "-m", "bestiary", "train", str(beasts), str(tmp_path / "there"), "--folds", "2"]
+    command += ["--recipe", str(tiny), "--on", elsewhere, "--quiet", "--set", *OPTIONS]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | WITH_TOKEN)
+    assert done.returncode == 0, done.stderr
+    assert digests(Run(tmp_path / "there")) == digests(here)
 
 
 def test_variants_of_an_ablation_are_those_of_a_local_one(

@@ -37,7 +37,10 @@ def connected(on: str) -> Iterator[None]:
         )
     except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise ArgumentError(f"--on {on}: no cluster answers there ({reason}); see ray status") from None
+        remedy = "see ray status"
+        if address and "RAY_AUTH_MODE" not in os.environ:  # a client of Ray that has no token is only told of a timeout
+            remedy += " there; where it asks for a token, set RAY_AUTH_MODE=token"
+        raise ArgumentError(f"--on {on}: no cluster answers there ({reason}); {remedy}") from None
     try:
         yield
     finally:
