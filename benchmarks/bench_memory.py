@@ -1,7 +1,7 @@
 """Claim: the peak memory of training does not grow with the number of pictures.
 
 Draws two sets that differ ten times in size, trains one fold of recipe `fast` on each in a process of its own, and
-reads each process's peak resident memory from the operating system (`ru_maxrss` of the child, as it says itself).
+reads each process's peak resident memory from the operating system (`VmHWM`, on a Mac `ru_maxrss`).
 
     python benchmarks/bench_memory.py [--pictures 2000] [--pairs 1]
 """

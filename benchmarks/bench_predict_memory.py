@@ -4,7 +4,7 @@
 
 A run of two folds is trained on drawn beasts for an epoch; folders that differ ten times in size are made of hard links
 to the same pictures and predicted, each in a process of its own, to CSV and to Parquet. Peak resident memory is the
-operating system's (`ru_maxrss` of the process).
+operating system's (`VmHWM` of the process, on a Mac `ru_maxrss`).
 """
 
 import argparse

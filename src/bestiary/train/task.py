@@ -68,15 +68,15 @@ class TrainingSet:
     @classmethod
     def of(cls, recipe: Recipe, table: pl.DataFrame, root: Root, folds: pl.DataFrame) -> "TrainingSet":
         """From the tables of a run, without a store."""
-        rows = table.height
-        table = table.join(folds, on="path", how="left", maintain_order="left")
-        if table.height != rows or table["fold"].null_count():
+        if not table["path"].equals(folds["path"]):  # joining takes as much memory again
+            folds = table.select("path").join(folds, on="path", how="left", maintain_order="left")
+        if folds.height != table.height or folds["fold"].null_count():
             raise DamagedError(f"{root}: folds.parquet does not give each picture of manifest.parquet one fold")
         classes = natural_classes(table["label"])
         number = {name: index for index, name in enumerate(classes)}
-        labels = np.array([number[label] for label in table["label"]], np.int64)
+        labels = table["label"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
         sizes = table.select(pl.col("height", "width").cast(pl.Int32)).to_numpy()
-        folds_of, conflict = table["fold"].to_numpy().astype(np.int64), table["conflict"].to_numpy()
+        folds_of, conflict = folds["fold"].to_numpy().astype(np.int64), table["conflict"].to_numpy()
         return cls(recipe, table["path"], root, table["digest"], sizes, labels, folds_of, conflict, classes)
 
     def soft_targets(self, rows: Rows) -> torch.Tensor:
