@@ -174,6 +174,11 @@ WRONG = {
         ["train", "{beasts}", "{new}", "--set", "model.backbone=torchvision/resnet51"],
         "torchvision/resnet50",
     ),
+    "a size that is not the network's": (
+        ["train", "{beasts}", "{new}", "--set", "model.backbone=timm/test_vit", "view.size=96"],
+        "view.eval_size or eval_factor: timm/test_vit cannot take pictures of 115 pixels (Input height (115) should be "
+        "divisible by patch size (16).); choose 128",
+    ),
     "weights from nowhere": (["train", "{beasts}", "{new}", "--set", "model.weights=my.pth"], "my.pth"),
     "a run that is none": (["predict", "{beasts}", "{beasts}", "--out", "p.csv"], "is not a run"),
     "a table of no known kind": (["predict", "{run}", "{beasts}", "--out", "p.xlsx"], "p.xlsx"),

@@ -4,12 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bestiary.errors import RecipeError
 from bestiary.recipe import SHIPPED, Recipe, load_recipe, options, shipped_text
+from bestiary.train import start
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -29,6 +31,16 @@ def test_toml_gives_the_same_recipe_again(name: str, tmp_path: Path) -> None:
     assert load_recipe(file) == recipe
     for option in options():
         assert re.search(rf"^{option.name.partition('.')[2]} = ", file.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize(("device", "name"), [("cuda", "best-gpu"), ("mps", "best"), ("cpu", "best")])
+def test_the_default_suits_the_machine(device: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "best_device", lambda: torch.device(device))
+    recipe = load_recipe(start.default_recipe())
+    assert recipe == load_recipe(name)
+    assert recipe.model.backbone.startswith("timm/seresnextaa101d" if device == "cuda" else "offline/")
+    both = load_recipe("best").differences(load_recipe("best-gpu"))
+    assert sorted(both) == ["model.backbone", "train.batch_size", "view.eval_factor", "view.size"], "the same parts"
 
 
 def test_recipes_cannot_be_changed() -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bestiary.errors import RecipeError
 
-SHIPPED = ("best", "paper", "fast", "probe")
+SHIPPED = ("best", "best-gpu", "paper", "fast", "probe")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bestiary.errors import RunError, WeightsError
-from bestiary.model import build_classifier, load_member, memory_format, save_member
+from bestiary.model import build_classifier, load_member, memory_format, refusal_of, save_member
 from bestiary.model.classifier import Classifier
 
 Randomise = Callable[[nn.Module, int], nn.Module]
@@ -106,17 +106,27 @@ def test_efficientnet_lites_stages_are_its_stem_and_seven_rows_of_blocks() -> No
 def test_the_first_stage_is_the_stem_and_the_stages_hold_every_parameter_once(name: str) -> None:
     with torch.device("meta"):
         classifier = build_classifier(name, 4, "none")
-    stages = classifier.stages()
-    held = [id(p) for stage in stages for part in stage for p in part.parameters()]
-    assert len(held) == len(set(held))
-    outer = [classifier.network, *classifier.network.children()]
-    bare = {id(p) for module in outer for p in module.parameters(recurse=False)}  # such as a class token
-    assert set(held) | bare == {id(p) for p in classifier.network.parameters()}
-    assert len(stages) >= 4
-    first = [p for part in stages[0] for p in part.parameters()]
-    assert first, "freezing one stage would freeze nothing"
-    assert id(classifier.head_layer.weight) not in {id(p) for p in first}
-    assert id(classifier.head_layer.weight) in {id(p) for part in stages[-1] for p in part.parameters()}
+    stages = [[id(parameter) for parameter in stage] for stage in classifier.stage_parameters()]
+    held = [parameter for stage in stages for parameter in stage]
+    assert sorted(held) == sorted(id(p) for p in classifier.network.parameters())
+    assert 4 <= len(stages) == len(classifier.stages())
+    assert stages[0], "freezing one stage would freeze nothing"
+    assert id(classifier.head_layer.weight) in stages[-1]
+    bare = {id(p) for p in classifier.network.parameters(recurse=False)}  # such as a class token
+    assert bare <= set(stages[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "says"),
+    [
+        ("timm/vit_tiny_patch16_224", 160, "Input height (160) doesn't match model (224)."),
+        ("torchvision/vit_b_16", 160, "Wrong image height! Expected 224 but got 160!"),
+        ("timm/vit_tiny_patch16_224", 224, None),
+        ("torchvision/resnet18", 77, None),
+    ],
+)
+def test_a_network_says_which_sizes_it_does_not_take(name: str, side: int, says: str | None) -> None:
+    assert refusal_of(name, side) == says
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -36,6 +36,16 @@ def digests(run: Run) -> dict[str, str]:
     return found
 
 
+def test_a_network_with_a_class_token_is_trained_and_frozen(beasts: Path, tiny: Path, tmp_path: Path) -> None:
+    options = ["model.backbone=timm/test_vit", "view.size=160", "optimiser.layer_decay=0.7", "train.epochs=1"]
+    tokens = []
+    for frozen in (0, 1):
+        asked = [*options, f"model.freeze={frozen}"]
+        run = api.train(beasts, tmp_path / str(frozen), recipe=tiny, overrides=asked, folds=2, quiet=True)
+        tokens.append(float(load_file(run.fold(0).weights)["network.cls_token"].abs().max()))
+    assert tokens[1] < 1e-5 < tokens[0], "it begins with a deviation of 1e-6"
+
+
 def test_a_run_holds_what_the_format_says(trained: Run) -> None:
     for name in ("recipe.toml", "manifest.parquet", "folds.parquet", "quarantine.csv", "ensemble.json", "metrics.json"):
         assert trained.file(name).is_file(), name

@@ -61,7 +61,8 @@ def ablate(
         Options to vary, each as section.key=value,value. A value that holds commas stands in brackets or quotes:
         view.scale=[0.2,1.0],[0.6,1.0]
     recipe
-        Of the base: best, paper, fast, probe, or the path of a TOML file. Default: best.
+        Of the base: best, best-gpu, paper, fast, probe, or the path of a TOML file. Default: best, or best-gpu where
+        there is a GPU.
     overrides
         Options of the base as section.key=value; see bestiary train --help.
     seeds
@@ -83,7 +84,7 @@ def ablate(
     from bestiary.report.ablation_page import write_ablation
     from bestiary.train.interrupts import Interrupts
     from bestiary.train.keeper import Keeper, seconds_of
-    from bestiary.train.start import DEFAULT_RECIPE
+    from bestiary.train.start import default_recipe
     from bestiary.train.variants import begin_variants, parse_seeds, plan_variants
 
     if on is not None:
@@ -91,7 +92,7 @@ def ablate(
 
         check_address(on)
     place, display = Path(run), Display(quiet)
-    variants, numbers = plan_variants(recipe or DEFAULT_RECIPE, overrides, over), parse_seeds(seeds)
+    variants, numbers = plan_variants(recipe or default_recipe(), overrides, over), parse_seeds(seeds)
     alike = [v.name for v in variants[1:] if v.folder in {o.folder for o in variants if o is not v}]
     if alike and held is None:
         raise ArgumentError(f"--over {alike[0]}: out of fold each picture has one member; give new pictures by --held")

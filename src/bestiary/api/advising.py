@@ -28,7 +28,7 @@ CANDIDATES = {
         "torchvision/resnet50@224",
         "torchvision/resnext101_64x4d@224",
         "torchvision/convnext_base@224",
-        "timm/seresnextaa101d_32x8d.sw_in12k_ft_in1k_288@288",
+        "timm/seresnextaa101d_32x8d.sw_in12k_ft_in1k_288@256",
     ),
 }
 
@@ -61,7 +61,8 @@ def advise(
     backbones
         Backbones to measure, each as NAME or NAME@SIZE. Default: a few for a CPU, or for a GPU.
     recipe
-        Whose other options hold: best, paper, fast, or the path of a TOML file. Default: best.
+        Whose other options hold: best, best-gpu, paper, fast, or the path of a TOML file. Default: best, or best-gpu
+        where there is a GPU.
     overrides
         Options of the recipe as section.key=value; see bestiary train --help.
     quiet
@@ -77,10 +78,10 @@ def advise(
     from bestiary.train.keeper import seconds_of
     from bestiary.train.probing import draw_part, probe_hits
     from bestiary.train.speeds import busy_cores, measure_reading, measure_speed
-    from bestiary.train.start import DEFAULT_RECIPE
+    from bestiary.train.start import default_recipe
 
     busy = busy_cores()
-    base, display, place = str(recipe or DEFAULT_RECIPE), Display(quiet), Path(data)
+    base, display, place = str(recipe or default_recipe()), Display(quiet), Path(data)
     within = seconds_of(budget, "--budget") if budget else None
     at_most = seconds_of(latency, "--latency") if latency else None
     names = backbones or CANDIDATES["cpu" if best_device().type == "cpu" else "gpu"]

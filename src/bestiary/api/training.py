@@ -50,7 +50,8 @@ def train(
     run
         Folder for the results; nothing in it is ever overwritten.
     recipe
-        best, paper, fast, probe, or the path of a TOML file. Default: best; with --resume, the run's own.
+        best, best-gpu, paper, fast, probe, or the path of a TOML file. Default: best, or best-gpu where there is a
+        GPU; with --resume, the run's own.
     overrides
         Options of the recipe as section.key=value, listed below.
     folds

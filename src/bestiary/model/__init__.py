@@ -7,6 +7,7 @@ from bestiary.model.classifier import (
     check_member,
     load_member,
     memory_format,
+    refusal_of,
     save_member,
 )
 
@@ -18,5 +19,6 @@ __all__ = [
     "check_member",
     "load_member",
     "memory_format",
+    "refusal_of",
     "save_member",
 ]

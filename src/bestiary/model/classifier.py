@@ -85,6 +85,13 @@ class Classifier(nn.Module):
                 stages[-1].append(child)
         return [stage for stage in stages if stage]
 
+    def stage_parameters(self) -> list[list[nn.Parameter]]:
+        """The parameters of each of `stages`; what lies in none, as a class token does, belongs to the stem."""
+        found = [[parameter for part in stage for parameter in part.parameters()] for stage in self.stages()]
+        staged = {id(parameter) for stage in found for parameter in stage}
+        found[0] += [parameter for parameter in self.parameters() if id(parameter) not in staged]
+        return found
+
 
 def build_classifier(
     name: str, classes: int, weights: str = "default", normalise: bool = True, rooted: bool = False
@@ -101,6 +108,25 @@ def count_stages(name: str) -> int:
     """
     with torch.device("meta"):
         return len(build_classifier(name, 2, "none").stages())
+
+
+def refusal_of(name: str, side: int) -> str | None:
+    """Why the backbone `name` cannot take pictures of `side` pixels; None where it can, or cannot be asked.
+
+    Its shapes alone are computed: takes no memory, and a second at most.
+
+    Raises:
+        WeightsError: the name is unknown.
+    """
+    with torch.device("meta"), torch.no_grad():
+        network = build_classifier(name, 2, "none").eval()
+        try:
+            network(torch.zeros(1, 3, side, side))
+        except NotImplementedError:  # an operation whose shapes PyTorch cannot foretell
+            return None
+        except (RuntimeError, AssertionError, ValueError, TypeError) as error:  # each library says so in its own way
+            return " ".join(str(error).split())[:100] or type(error).__name__
+    return None
 
 
 def save_member(classifier: Classifier, file: Path) -> None:

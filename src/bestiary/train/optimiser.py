@@ -16,8 +16,7 @@ from bestiary.recipe import OptimiserOptions, ScheduleOptions
 def build_optimiser(classifier: Classifier, options: OptimiserOptions) -> torch.optim.AdamW:
     """AdamW over the parameters that are trained, the head's learning rate `head_factor` times its stage's."""
     head = {id(parameter) for parameter in classifier.head_layer.parameters()}
-    stages = classifier.stages()
-    depth = {id(p): len(stages) - 1 - n for n, stage in enumerate(stages) for part in stage for p in part.parameters()}
+    depth = {id(p): n for n, stage in enumerate(reversed(classifier.stage_parameters())) for p in stage}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in classifier.parameters():
         if not parameter.requires_grad:

@@ -193,15 +193,15 @@ def _check_same_disk(world: World, files: FoldFiles, found: bool) -> None:
 
 def freeze(classifier: Classifier, options: ModelOptions) -> None:
     """Keep the parameters of the first stages as they are."""
-    stages = classifier.stages()
+    stages = classifier.stage_parameters()
     if options.freeze >= len(stages):
         raise RecipeError(
             f"model.freeze = {options.freeze}: {options.backbone} has {len(stages)} stages, its head in the last; "
             f"choose 0 to {len(stages) - 1}"
         )
     for stage in stages[: options.freeze]:
-        for part in stage:
-            part.requires_grad_(False)
+        for parameter in stage:
+            parameter.requires_grad_(False)
 
 
 def set_training_mode(classifier: Classifier, options: ModelOptions) -> None:

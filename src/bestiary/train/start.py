@@ -11,13 +11,17 @@ from pathlib import Path
 from bestiary.data.listing import root_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError
-from bestiary.model import build_classifier
+from bestiary.model import build_classifier, refusal_of
+from bestiary.model.arithmetic import best_device
 from bestiary.recipe import Recipe, load_recipe
 from bestiary.run import Run
 from bestiary.train.crossval import begin_run
 from bestiary.train.session import freeze
 
-DEFAULT_RECIPE = "best"
+
+def default_recipe() -> str:
+    """The recipe where none is named: ``best-gpu`` where PyTorch has a GPU of NVIDIA's or AMD's, else ``best``."""
+    return "best-gpu" if best_device().type == "cuda" else "best"
 
 
 def begin_or_resume(
@@ -50,7 +54,10 @@ def begin_or_resume(
     else:
         if path.exists() and not run.is_vacant:
             raise RunError(f"{path}: is not empty and not a run; choose a new folder")
-        asked = load_recipe(recipe or DEFAULT_RECIPE, overrides)
+        chosen = recipe or default_recipe()
+        asked = load_recipe(chosen, overrides)
+        if recipe is None:
+            display.line(f"Recipe {chosen}: {asked.model.backbone} at {asked.view.size} pixels")
         check_means(asked)
         if fold_file is None:
             _check_numbers(fold, range(asked.folds.n))
@@ -91,9 +98,17 @@ def check_means(recipe: Recipe) -> None:
 
     Raises:
         WeightsError: the backbone or its weights are not to be had.
-        RecipeError: the backbone has fewer stages than are to be frozen, or a tracker is not installed.
+        RecipeError: the backbone cannot take pictures of the sizes asked for or has fewer stages than are to be frozen,
+            or a tracker is not installed.
     """
-    freeze(build_classifier(recipe.model.backbone, 2, recipe.model.weights), recipe.model)
+    backbone = recipe.model.backbone
+    for asked, side in (("view.size", recipe.view.size), ("view.eval_size or eval_factor", recipe.view.eval_side)):
+        reason = refusal_of(backbone, side)
+        if reason:
+            near = sorted((*range(32, 513, 32), 299, 518), key=lambda other: abs(other - side))
+            fits = next((str(other) for other in near if not refusal_of(backbone, other)), "another")
+            raise RecipeError(f"{asked}: {backbone} cannot take pictures of {side} pixels ({reason}); choose {fits}")
+    freeze(build_classifier(backbone, 2, recipe.model.weights), recipe.model)
     for tracker in recipe.track.to:
         if importlib.util.find_spec(tracker) is None:
             raise RecipeError(f"track.to = {tracker!r}: is not installed; pip install {tracker}, or leave it out")
