@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bestiary.errors import RunError, WeightsError
-from bestiary.model import build_classifier, load_member, memory_format, refusal_of, save_member
+from bestiary.model import build_classifier, load_member, memory_format, refusals_of, save_member
 from bestiary.model.classifier import Classifier
 
 Randomise = Callable[[nn.Module, int], nn.Module]
@@ -126,7 +126,7 @@ def test_the_first_stage_is_the_stem_and_the_stages_hold_every_parameter_once(na
     ],
 )
 def test_a_network_says_which_sizes_it_does_not_take(name: str, side: int, says: str | None) -> None:
-    assert refusal_of(name, side) == says
+    assert list(refusals_of(name, [side])) == [says]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

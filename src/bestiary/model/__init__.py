@@ -7,7 +7,7 @@ from bestiary.model.classifier import (
     check_member,
     load_member,
     memory_format,
-    refusal_of,
+    refusals_of,
     save_member,
 )
 
@@ -19,6 +19,6 @@ __all__ = [
     "check_member",
     "load_member",
     "memory_format",
-    "refusal_of",
+    "refusals_of",
     "save_member",
 ]

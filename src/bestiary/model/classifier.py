@@ -5,7 +5,7 @@ Knows nothing of pictures on disk or of training.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -110,23 +110,26 @@ def count_stages(name: str) -> int:
         return len(build_classifier(name, 2, "none").stages())
 
 
-def refusal_of(name: str, side: int) -> str | None:
-    """Why the backbone `name` cannot take pictures of `side` pixels; None where it can, or cannot be asked.
+def refusals_of(name: str, sides: Iterable[int]) -> Iterator[str | None]:
+    """For each of `sides` why the backbone `name` cannot take pictures of so many pixels; None where it can.
 
-    Its shapes alone are computed: takes no memory, and a second at most.
+    Shapes alone are computed: takes no memory.
 
     Raises:
         WeightsError: the name is unknown.
     """
-    with torch.device("meta"), torch.no_grad():
+    with torch.device("meta"):
         network = build_classifier(name, 2, "none").eval()
+    for side in sides:
         try:
-            network(torch.zeros(1, 3, side, side))
+            with torch.no_grad():
+                network(torch.zeros(1, 3, side, side, device="meta"))
         except NotImplementedError:  # an operation whose shapes PyTorch cannot foretell
-            return None
+            yield None
         except (RuntimeError, AssertionError, ValueError, TypeError) as error:  # each library says so in its own way
-            return " ".join(str(error).split())[:100] or type(error).__name__
-    return None
+            yield " ".join(str(error).split())[:100] or type(error).__name__
+        else:
+            yield None
 
 
 def save_member(classifier: Classifier, file: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from bestiary.data.listing import root_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError
-from bestiary.model import build_classifier, refusal_of
+from bestiary.model import build_classifier, refusals_of
 from bestiary.model.arithmetic import best_device
 from bestiary.recipe import Recipe, load_recipe
 from bestiary.run import Run
@@ -101,13 +101,16 @@ def check_means(recipe: Recipe) -> None:
         RecipeError: the backbone cannot take pictures of the sizes asked for or has fewer stages than are to be frozen,
             or a tracker is not installed.
     """
-    backbone = recipe.model.backbone
-    for asked, side in (("view.size", recipe.view.size), ("view.eval_size or eval_factor", recipe.view.eval_side)):
-        reason = refusal_of(backbone, side)
+    backbone, sides = recipe.model.backbone, {recipe.view.eval_side: "view.eval_size or eval_factor"}
+    sides[recipe.view.size] = "view.size"
+    for side, reason in zip(sides, refusals_of(backbone, sides), strict=True):
         if reason:
             near = sorted((*range(32, 513, 32), 299, 518), key=lambda other: abs(other - side))
-            fits = next((str(other) for other in near if not refusal_of(backbone, other)), "another")
-            raise RecipeError(f"{asked}: {backbone} cannot take pictures of {side} pixels ({reason}); choose {fits}")
+            fits = (str(other) for other, no in zip(near, refusals_of(backbone, near), strict=True) if not no)
+            raise RecipeError(
+                f"{sides[side]}: {backbone} cannot take pictures of {side} pixels ({reason}); "
+                f"choose {next(fits, 'another')}"
+            )
     freeze(build_classifier(backbone, 2, recipe.model.weights), recipe.model)
     for tracker in recipe.track.to:
         if importlib.util.find_spec(tracker) is None:
