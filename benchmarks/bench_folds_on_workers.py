@@ -75,13 +75,14 @@ def main() -> None:
     print(f"{FOLDS} folds: {alone:.1f} s by one process, {together:.1f} s by two workers")
     ideal = fold_beside * FOLDS / 2
     print(f"ideal / measured: {ideal / together:.3f}; with the start: {ideal / (together + start):.3f} (n = 1)")
-    print("simulated, folds of 60 s and of 600 s: share of k / n reached, and of ceil(k / n)")
-    for folds, workers in ((5, 1), (4, 2), (5, 2), (5, 5), (10, 5), (10, 10), (100, 16), (100, 64)):
-        row = []
-        for seconds in (60.0, 600.0):
-            took = simulated(folds, workers, seconds, cost, start)
-            row.append(f"{seconds * folds / workers / took:.3f} {seconds * math.ceil(folds / workers) / took:.3f}")
-        print(f"  k = {folds}, n = {workers}: {'; '.join(row)}")
+    for cluster, waited in (("that is started for the command", start), ("that runs already", 0.0)):
+        print(f"simulated, a cluster {cluster}, folds of 60 s and of 600 s: share of k / n reached, and of ceil(k / n)")
+        for folds, workers in ((5, 1), (4, 2), (5, 2), (5, 5), (10, 5), (10, 10), (100, 16), (100, 64)):
+            row = []
+            for seconds in (60.0, 600.0):
+                took = simulated(folds, workers, seconds, cost, waited)
+                row.append(f"{seconds * folds / workers / took:.3f} {seconds * math.ceil(folds / workers) / took:.3f}")
+            print(f"  k = {folds}, n = {workers}: {'; '.join(row)}")
 
 
 if __name__ == "__main__":
