@@ -225,6 +225,19 @@ class Run:
         """The path of one of the names in the module's docstring."""
         return self.path / name
 
+    def check_ended(self) -> None:
+        """Refuse a run that is not finished.
+
+        Raises:
+            RunError: a fold has not ended.
+        """
+        waiting = [number for number in self.folds if not self.fold(number).ended]
+        if waiting:
+            raise RunError(
+                f"{self.place}: fold {waiting[0]} has not ended; "
+                f"go on with bestiary train {self.root} {self.place} --resume"
+            )
+
     def fold(self, number: int) -> FoldFiles:
         """The files of fold `number`."""
         return FoldFiles(self.path / f"fold-{number}")

@@ -25,9 +25,9 @@ def opened(run: Place, wanted: Callable[[str], bool] | None = None) -> "Iterator
     """
     from bestiary.errors import RunError
     from bestiary.run import Run, needed_to_use
-    from bestiary.storage import is_address, working_folder
+    from bestiary.storage import address_of, working_folder
 
     with working_folder(run, wanted or needed_to_use) as folder:
-        if is_address(run) and not Run(folder).exists:
+        if address_of(run) and not Run(folder).exists:
             raise RunError(f"{run}: no run is there (it has no recipe.toml); check the address")
-        yield Run.open(folder, str(run).rstrip("/") if is_address(run) else "")
+        yield Run.open(folder, address_of(run))

@@ -77,7 +77,7 @@ def train(
     from bestiary.display import Display
     from bestiary.evaluate import finish_run
     from bestiary.run import Run
-    from bestiary.storage import is_address, location, working_folder
+    from bestiary.storage import address_of, location, working_folder
     from bestiary.train.interrupts import Interrupts
     from bestiary.train.keeper import Keeper, seconds_of
     from bestiary.train.start import begin_or_resume, command_to_go_on
@@ -94,7 +94,7 @@ def train(
     display, begun = Display(quiet, shown=world.main), Run(Path(run))
     with Interrupts() as interrupts, world.membership(), ExitStack() as held:
         try:
-            begun = Run(held.enter_context(working_folder(run)), str(run) if is_address(run) else "")
+            begun = Run(held.enter_context(working_folder(run)), address_of(run))
             with world.together() as main:
                 if main:
                     begin_or_resume(data, begun.path, recipe, overrides, folds, fold, resume, display, decided)
@@ -105,7 +105,7 @@ def train(
                 threads = begun.recipe.train.threads
                 held.close()  # what has been begun at an address is sent there, for the cluster's machines to fetch
                 _train_on_cluster(location(run), numbers, threads, on, keeper, processes, display)
-                begun = Run(held.enter_context(working_folder(run)), str(run) if is_address(run) else "")
+                begun = Run(held.enter_context(working_folder(run)), address_of(run))
             with world.together() as main:
                 if main:
                     finish_run(begun)

@@ -17,7 +17,7 @@ from scipy.stats import t as student
 from bestiary.data.folds import join_groups
 from bestiary.data.manifest import GROUP_KEYS
 from bestiary.ensemble import softmax
-from bestiary.errors import DataError, RunError
+from bestiary.errors import DataError
 from bestiary.evaluate.intervals import Z95, Interval, share_interval
 from bestiary.evaluate.oof import read_out_of_fold
 from bestiary.recipe import Recipe
@@ -174,11 +174,7 @@ def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Com
 
 
 def _predictions(run: Run, number: int) -> pl.DataFrame:
-    waiting = [fold for fold in run.folds if not run.fold(fold).ended]
-    if waiting:
-        raise RunError(
-            f"{run.place}: fold {waiting[0]} has not ended; go on with bestiary train {run.root} {run.place} --resume"
-        )
+    run.check_ended()
     table, classes = read_out_of_fold(run)
     table = table.filter(~pl.col("conflict")).unique(["digest", "label"], keep="first", maintain_order=True)
     probabilities = softmax(table["logits"].to_numpy())

@@ -75,11 +75,7 @@ def review_labels(run: Run, folder: Path) -> LabelReport:
         RunError: not all folds have ended.
         BestiaryError: cleanlab is not installed.
     """
-    waiting = [fold for fold in run.folds if not run.fold(fold).ended]
-    if waiting:
-        raise RunError(
-            f"{run.place}: fold {waiting[0]} has not ended; go on with bestiary train {run.root} {run.place} --resume"
-        )
+    run.check_ended()
     table, classes = read_out_of_fold(run)
     labels = class_numbers(table, classes)
     issues = find_label_issues(softmax(table["logits"].to_numpy().astype("float64"), axis=1), labels)

@@ -15,7 +15,6 @@ from bestiary.data.folds import join_groups
 from bestiary.data.manifest import GROUP_KEYS
 from bestiary.ensemble import Calibration, Known, softmax
 from bestiary.ensemble.calibration import COVERAGES, Sets
-from bestiary.errors import RunError
 from bestiary.evaluate.estimate import pick_optimism
 from bestiary.evaluate.metrics import confusion
 from bestiary.evaluate.oof import class_numbers, read_out_of_fold
@@ -102,11 +101,7 @@ def read_results(run: Run) -> Results:
     Raises:
         RunError: not all folds have ended, or a file is damaged.
     """
-    waiting = [fold for fold in run.folds if not run.fold(fold).ended]
-    if waiting:
-        raise RunError(
-            f"{run.place}: fold {waiting[0]} has not ended; go on with bestiary train {run.root} {run.place} --resume"
-        )
+    run.check_ended()
     table, classes = read_out_of_fold(run)
     table = table.filter(~pl.col("conflict"))
     labels, logits = class_numbers(table, classes), table["logits"].to_numpy()

@@ -1,6 +1,6 @@
 """Places that fsspec knows (s3://, gs://, ...), tar shards and local folders, read and written alike."""
 
-from bestiary.storage.files import Readable, Root, StoredFile, StoredFolder, is_address, location
+from bestiary.storage.files import Readable, Root, StoredFile, StoredFolder, address_of, is_address, location
 from bestiary.storage.mirror import working_folder
 from bestiary.storage.places import reading_order, root_at
 from bestiary.storage.shards import ShardFolder
@@ -11,6 +11,7 @@ __all__ = [
     "ShardFolder",
     "StoredFile",
     "StoredFolder",
+    "address_of",
     "is_address",
     "location",
     "reading_order",

@@ -47,9 +47,14 @@ def is_address(place: str | Path) -> bool:
     return "://" in str(place)
 
 
+def address_of(place: str | Path) -> str:
+    """`place` where it is an address, else nothing."""
+    return str(place).rstrip("/") if is_address(place) else ""
+
+
 def location(place: str | Path) -> str:
     """One name for a place, however it was written."""
-    return str(place).rstrip("/") if is_address(place) else str(Path(place).resolve())
+    return address_of(place) or str(Path(place).resolve())
 
 
 def folder_at(place: str | Path) -> Root:
