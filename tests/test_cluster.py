@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -135,11 +136,15 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
     cluster, clients = free_port(), free_port()
     command = [f"{Path(sys.executable).parent}/ray", "start", "--head", "--block", "--num-cpus=2"]
     command += [f"--port={cluster}", f"--ray-client-server-port={clients}", "--include-dashboard=false"]
-    with (tmp_path / "ray.log").open("wb") as log:
-        head = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | WITH_TOKEN)
-    yield f"ray://127.0.0.1:{clients}"
-    head.terminate()
-    head.wait(60)
+    # A folder of its own, lest later tests take this cluster for theirs; short, for the sockets' names.
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as own:
+        with (tmp_path / "ray.log").open("wb") as log:
+            head = subprocess.Popen(
+                [*command, f"--temp-dir={own}"], stdout=log, stderr=log, env=os.environ | WITH_TOKEN
+            )
+        yield f"ray://127.0.0.1:{clients}"
+        head.terminate()
+        head.wait(60)
 
 
 def test_a_cluster_elsewhere_trains_what_is_trained_here(

@@ -65,8 +65,8 @@ def test_optimiser_is_pytorchs_adamw_with_its_default_decay_on_everything() -> N
             self.body, self.norm = torch.nn.Linear(4, 4), torch.nn.BatchNorm1d(4)
             self.head_layer = torch.nn.Linear(4, 2)
 
-        def stages(self) -> list[list[torch.nn.Module]]:
-            return [[self.body, self.norm, self.head_layer]]
+        def stage_parameters(self) -> list[list[torch.nn.Parameter]]:
+            return [list(self.parameters())]
 
     optimiser = build_optimiser(Net(), PAPER.optimiser)  # type: ignore[arg-type]
     plain = torch.optim.AdamW(Net().parameters(), lr=1e-4)
