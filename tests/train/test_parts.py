@@ -93,7 +93,7 @@ def test_adjusted_loss_is_cross_entropy_of_logits_plus_log_frequencies() -> None
     torch.testing.assert_close(build_loss(LossOptions(), shares)(logits, targets), plain)
 
 
-def test_a_wholly_adjusted_discriminant_is_that_of_scikit_learns_covariance_and_even_priors() -> None:
+def test_a_wholly_adjusted_discriminant_has_scikit_learns_covariance_even_priors_and_unbiased_squares() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [60, 20, 5])
     features = (rng.normal(size=(85, 6)) + labels[:, None]).astype(np.float32)
@@ -105,6 +105,8 @@ def test_a_wholly_adjusted_discriminant_is_that_of_scikit_learns_covariance_and_
     expected = features @ precision @ moments.means.T - 0.5 * np.einsum(
         "cf,fg,cg->c", moments.means, precision, moments.means
     )
+    # the square of a mean of n pictures is expected to be larger by the trace over n
+    expected += 0.5 * np.trace(precision @ moments.covariance) / np.array([60, 20, 5])
     found = features @ weights.T + biases
     np.testing.assert_allclose(found - found[:, :1], expected - expected[:, :1], rtol=1e-3, atol=1e-3)
 

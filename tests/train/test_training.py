@@ -20,7 +20,7 @@ from bestiary.errors import BestiaryError, DataError, RunError
 from bestiary.model import build_classifier
 from bestiary.recipe import ScheduleOptions
 from bestiary.run import Run, read_oof
-from bestiary.train.head import SHRINKAGES, choose_shrinkage, fit_head
+from bestiary.train.head import SHRINKAGES, Moments, choose_shrinkage, discriminant, fit_head
 from bestiary.train.optimiser import rate_at
 from bestiary.train.session import step_seed
 
@@ -220,6 +220,29 @@ def test_the_probes_head_is_scikit_learns_discriminant_analysis(classes: int) ->
         expected = log_softmax(np.stack([-logits / 2, logits / 2], axis=1), axis=1)
     np.testing.assert_allclose(ours, expected, atol=1e-3)
     assert 0 < factor < 1
+
+
+def test_a_class_of_few_pictures_is_not_missed_for_that_alone() -> None:
+    rng = np.random.default_rng(0)
+    found: dict[float, list[tuple[float, float]]] = {0.0: [], 1.0: []}
+    for _ in range(20):
+        centres = 0.25 * rng.normal(size=(2, 60))
+        labels = np.repeat([0, 1], [400, 5])
+        features, new = (
+            (centres[of] + rng.normal(size=(len(of), 60))).astype(np.float32)
+            for of in (labels, np.repeat([0, 1], 2000))
+        )
+        moments = Moments.of(features, labels, 2)
+        # equally frequent by their counts, so that what is left is the rare class's mean
+        for share, told in found.items():
+            weights, biases = discriminant(moments, 0.1, share)
+            prior = np.log(moments.counts) * (1 - share)
+            margin = np.diff(new @ weights.T + biases - prior, axis=1)[:, 0]
+            told.append((-float(margin[:2000].mean()), float(margin[2000:].mean())))
+    (often, rare), (often_put_back, rare_put_back) = (np.mean(told, axis=0) for told in found.values())
+    assert often - rare > 8, "the rare class's logits are too low"
+    assert abs(often_put_back - rare_put_back) < 0.2 * (often - rare)
+    assert often_put_back + rare_put_back == pytest.approx(often + rare, rel=1e-6), "nothing else is changed"
 
 
 def test_the_shrinkage_is_that_of_the_least_log_loss_on_pictures_kept_apart() -> None:

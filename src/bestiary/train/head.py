@@ -6,7 +6,7 @@ covariance: Friedman 1989, doi:10.1080/01621459.1989.10478752.
 
 import math
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -57,7 +57,8 @@ def discriminant(moments: Moments, shrinkage: float, adjustment: float = 0.0) ->
     Args:
         moments: of the training part; classes without a picture get the bias minus infinity.
         shrinkage: share of the covariance that is made the same in all directions, 0 to 1.
-        adjustment: how far the classes are taken to be equally frequent, 0 to 1; see `bestiary.train.loss`.
+        adjustment: how far the classes are taken to be equally frequent, and equally well known, 0 to 1; see
+            `bestiary.train.loss`, and `_unknown`.
 
     Returns:
         weights and biases whose logits are log posteriors but for a constant.
@@ -67,15 +68,29 @@ def discriminant(moments: Moments, shrinkage: float, adjustment: float = 0.0) ->
     covariance = moments.covariance * (1 - shrinkage)
     # The tiny share keeps features that never vary from making the factorisation fail.
     covariance[np.diag_indices_from(covariance)] += shrinkage * spread + 1e-9
-    weights = np.asarray(cho_solve(cho_factor(covariance), means.T).T)
+    factor = cho_factor(covariance)
+    weights = np.asarray(cho_solve(factor, means.T).T)
     with np.errstate(divide="ignore"):
         priors = np.log(counts / counts.sum())
         biases = np.where(counts > 0, (1 - adjustment) * priors, priors) - 0.5 * (weights * means).sum(axis=1)
+    if adjustment:
+        biases += adjustment * _unknown(moments, factor)
     # What all classes share decides nothing, and would cost digits in bf16.
     weights -= weights[counts > 0].mean(axis=0)
     biases -= biases[counts > 0].mean()
     weights[counts == 0] = 0.0
     return weights, biases
+
+
+def _unknown(moments: Moments, factor: Any) -> NDArray[np.float64]:
+    """What the logits of each class (classes,) are too low by, since its mean is the mean of few pictures.
+
+    The square of an estimated mean is larger than that of the true one, by the trace over the number of pictures: a
+    rare class is missed for that alone (Moran and Murphy 1979, Applied Statistics 28:223; with many features Huang, Tong
+    and Zhao 2010, doi:10.1111/j.1541-0420.2010.01395.x).
+    """
+    trace = float(np.trace(cho_solve(factor, moments.covariance)))
+    return 0.5 * trace / np.maximum(moments.counts, 1)
 
 
 def choose_shrinkage(features: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> tuple[float, float]:
