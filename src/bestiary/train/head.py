@@ -86,8 +86,8 @@ def _unknown(moments: Moments, factor: Any) -> NDArray[np.float64]:
     """What the logits of each class (classes,) are too low by, since its mean is the mean of few pictures.
 
     The square of an estimated mean is larger than that of the true one, by the trace over the number of pictures: a
-    rare class is missed for that alone (Moran and Murphy 1979, Applied Statistics 28:223; with many features Huang, Tong
-    and Zhao 2010, doi:10.1111/j.1541-0420.2010.01395.x).
+    rare class is missed for that alone (Moran and Murphy 1979, Applied Statistics 28:223; with many features Huang,
+    Tong and Zhao 2010, doi:10.1111/j.1541-0420.2010.01395.x).
     """
     trace = float(np.trace(cho_solve(factor, moments.covariance)))
     return 0.5 * trace / np.maximum(moments.counts, 1)
