@@ -144,7 +144,8 @@ class Run:
 
     Attributes:
         path: folder that holds its files.
-        address: of the store that the folder is a working copy for; empty where it is the run itself.
+        address: in a store, of what the folder is a working copy of, without a slash at its end; empty where the folder
+            is the run itself.
     """
 
     path: Path
@@ -172,7 +173,7 @@ class Run:
     @property
     def name(self) -> str:
         """The last part of its place."""
-        return self.address.rstrip("/").rsplit("/", 1)[-1] or self.path.resolve().name
+        return self.address.rsplit("/", 1)[-1] or self.path.resolve().name
 
     @property
     def exists(self) -> bool:
