@@ -5,7 +5,8 @@ Run: python benchmarks/bench_shards.py [DATA]
 Throughput: an epoch of training batches (JPEGs decoded, random views of 224 pixels), from the folder and from its
 shards in turns, all in memory's cache; pictures a second and the ratio within each round. DATA: else drawn beasts.
 Memory: an index of so many rows, which all point at the pictures of one real shard; a process opens it, draws an
-epoch's order and reads 5,000 pictures; its peak resident memory, and that of a process which only imports.
+epoch's order and reads 5,000 pictures; its peak resident memory, and that of a process which only holds the paths, as
+whatever trains on so many pictures does.
 """
 
 import os
@@ -27,7 +28,7 @@ from bestiary.display import Display
 from bestiary.recipe import load_recipe
 from bestiary.run import Run
 from bestiary.storage import ShardFolder
-from bestiary.storage.shards import INDEX, SCHEMA, shard_name
+from bestiary.storage.shards import INDEX, INDEX_ROWS, SCHEMA, shard_name
 from bestiary.train.crossval import begin_run
 from bestiary.train.task import TrainingSet
 from paired import peak_megabytes
@@ -67,19 +68,27 @@ def throughput(data: Path, place: Path) -> None:
     print(f"shards / folder: {statistics.median(ratios):.3f} ({spread}), n = {ROUNDS} rounds")
 
 
+def hold_paths(place: str) -> pl.Series:
+    return pl.read_parquet(Path(place) / INDEX, columns=["path"])["path"]
+
+
 def read_some(place: str) -> None:
-    folder = ShardFolder(place)
-    shards = folder.shards_of(folder.paths)
+    paths, folder = hold_paths(place), ShardFolder(place)
+    shards = folder.shards_of(paths)
     order = window_order(shards, 10_000, 0, 0, 0)
     folder.will_read(shards[order])
-    paths = folder.paths
     for row in order[:READ].tolist():
         (folder / paths[row]).read_bytes()
 
 
+def peak(step: str, folder: Path) -> float:
+    child = [sys.executable, __file__, step, str(folder)]
+    return float(subprocess.run(child, capture_output=True, text=True, check=True).stdout)
+
+
 def memory(place: Path) -> None:
     real = pl.read_parquet(place / "shards" / INDEX).filter(pl.col("shard") == 0)
-    found = {}
+    found: dict[int, tuple[float, float]] = {}
     for rows in (10_000, 100_000, 1_000_000):
         folder = place / f"rows-{rows}"
         folder.mkdir()
@@ -88,22 +97,20 @@ def memory(place: Path) -> None:
         paths = pl.Series("path", [f"class-{n % 100:03d}/picture-{n:09d}.jpg" for n in range(rows)])
         table = picked.with_columns(paths, pl.Series("shard", np.arange(rows) // each))
         table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
-        table.sort("path").write_parquet(folder / INDEX)  # as `shard` writes it
+        table.sort("path").write_parquet(folder / INDEX, row_group_size=INDEX_ROWS)  # as `shard` writes it
         for number in range(-(-rows // each)):
             os.link(place / "shards" / shard_name(0), folder / shard_name(number))
-        child = [sys.executable, __file__, "--read", str(folder)]
-        done = subprocess.run(child, capture_output=True, text=True, check=True)
-        found[rows] = float(done.stdout)
-    bare = float(subprocess.run([sys.executable, __file__, "--read", ""], capture_output=True, text=True).stdout)
-    for rows, megabytes in found.items():
-        print(f"{rows:>9,} rows: {megabytes:,.0f} MB ({megabytes - bare:,.0f} MB above a process that only imports)")
-    print(f"10^6 / 10^4 rows: {found[1_000_000] / found[10_000]:.3f} (n = 1)")
+        found[rows] = peak("--paths", folder), peak("--read", folder)
+    for rows, (paths, reading) in found.items():
+        print(f"{rows:>9,} rows: {reading:,.0f} MB, {reading - paths:,.0f} MB more than a process that holds the paths")
+    most, least = found[1_000_000], found[10_000]
+    print(f"10^6 / 10^4 rows: {most[1] / least[1]:.3f}; of the paths alone {most[0] / least[0]:.3f} (n = 1)")
 
 
 def main() -> None:
-    if sys.argv[1:2] == ["--read"]:
-        if sys.argv[2]:
-            read_some(sys.argv[2])
+    steps = {"--paths": hold_paths, "--read": read_some}
+    if sys.argv[1:2] and sys.argv[1] in steps:
+        steps[sys.argv[1]](sys.argv[2])
         print(peak_megabytes())
         return
     with tempfile.TemporaryDirectory() as folder:

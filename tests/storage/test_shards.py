@@ -4,6 +4,7 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import webdataset
 
@@ -73,3 +74,16 @@ def test_the_order_of_an_epoch_reads_few_shards_at_a_time(window: int) -> None:
         assert places[-1] - places[0] <= window + largest, "a shard is used up within one filling of the buffer"
     if window > 1000:
         assert len(np.unique(visited[:100])) > 15, "all shards are mixed"
+
+
+def test_an_index_that_is_wrong_is_told(shards: Path, tmp_path: Path) -> None:
+    index = pl.read_parquet(shards / "index.parquet")
+    for wrong, words in (
+        (pl.concat([index, index[:1]]), "names a picture twice"),
+        (index.with_columns(offset=None), "has gaps"),
+        (index.drop("bytes"), "cannot be read"),
+        (index.with_columns(shard=pl.lit("first")), "cannot be read"),
+    ):
+        wrong.write_parquet(tmp_path / "index.parquet")
+        with pytest.raises(DataError, match=words):
+            ShardFolder(tmp_path)

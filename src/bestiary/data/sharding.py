@@ -21,7 +21,7 @@ from bestiary.display import Display
 from bestiary.errors import DataError, PictureError
 from bestiary.storage import ShardFolder, is_address, location, reading_order
 from bestiary.storage.files import put_file
-from bestiary.storage.shards import INDEX, SCHEMA, has_index, shard_name
+from bestiary.storage.shards import INDEX, INDEX_ROWS, SCHEMA, has_index, shard_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def write_shards(listing: Listing, out: str | Path, megabytes: int, display: Dis
     found = pl.DataFrame(places, schema={"row": pl.Int64, **dict(list(SCHEMA.items())[4:])}, orient="row").sort("row")
     index = rows.select("path", "label", "group", "split")[found["row"]].hstack(found.drop("row")).sort("path")
     with tempfile.TemporaryDirectory(prefix="bestiary-") as folder:
-        index.write_parquet(f"{folder}/{INDEX}")
+        index.write_parquet(f"{folder}/{INDEX}", row_group_size=INDEX_ROWS)
         _put(Path(folder, INDEX), out, INDEX)
     return ShardSummary(str(out), index.height, int(index["shard"].n_unique()), sorted(missing))
 
