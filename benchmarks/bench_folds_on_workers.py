@@ -3,9 +3,10 @@
 Run: python benchmarks/bench_folds_on_workers.py [SECONDS_OF_A_FOLD]
 
 Measured on this machine's two cores: four folds of one thread each, by one process after the other, and by Ray with two
-workers; Ray's start, and what a job costs beside its training. Where the cores end, simulated: k jobs of a minute with
-the measured cost, handed out by Ray's rule (whoever is free takes the next), for n workers; against k / n, and against
-the best that whole folds allow, which is ceil(k / n).
+workers, on a cluster that runs already and on one that is started for the command, beside the reading of the pictures;
+from that, what a job costs beside its training, and what the cluster's start adds to a command. Where the cores end,
+simulated: k jobs of a minute with the measured cost, handed out by Ray's rule (whoever is free takes the next), for n
+workers; against k / n, and against the best that whole folds allow, which is ceil(k / n).
 """
 
 import heapq
@@ -61,20 +62,22 @@ def main() -> None:
         _, probe = train(data, place / "probe", 1, None)
         epochs = max(1, round(wanted * FOLDS / busy_seconds(probe)))
         alone, local = train(data, place / "local", epochs, None)
-        began = time.perf_counter()
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        started, first = train(data, place / "ray", epochs, "ray")
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        start = time.perf_counter() - began
-        together, spread = train(data, place / "ray", epochs, "ray")
+        together, spread = train(data, place / "again", epochs, "ray")
         ray.shutdown()
         fold_alone, fold_beside = busy_seconds(local) / FOLDS, busy_seconds(spread) / FOLDS
-        weights = [[run.fold(n).weights.read_bytes() for n in run.folds] for run in (local, spread)]
+        weights = [[run.fold(n).weights.read_bytes() for n in run.folds] for run in (local, first, spread)]
+        fold_started = busy_seconds(first) / FOLDS
     cost = together / (FOLDS / 2) - fold_beside
-    print(f"Ray's start: {start:.1f} s; the same bits: {weights[0] == weights[1]}")
+    start = started - together - (fold_started - fold_beside) * FOLDS / 2  # but for what the folds themselves differ by
+    print(f"the same bits: {weights[0] == weights[1] == weights[2]}")
+    print(f"started for the command: {started:.1f} s, {start:.1f} s of them the start")
     print(f"a fold: {fold_alone:.1f} s alone, {fold_beside:.1f} s beside another; a job costs {cost:.1f} s more")
     print(f"{FOLDS} folds: {alone:.1f} s by one process, {together:.1f} s by two workers")
     ideal = fold_beside * FOLDS / 2
-    print(f"ideal / measured: {ideal / together:.3f}; with the start: {ideal / (together + start):.3f} (n = 1)")
+    print(f"ideal / measured: {ideal / together:.3f}; with the start: {ideal / started:.3f} (n = 1)")
     for cluster, waited in (("that is started for the command", start), ("that runs already", 0.0)):
         print(f"simulated, a cluster {cluster}, folds of 60 s and of 600 s: share of k / n reached, and of ceil(k / n)")
         for folds, workers in ((5, 1), (4, 2), (5, 2), (5, 5), (10, 5), (10, 10), (100, 16), (100, 64)):

@@ -158,6 +158,24 @@ def test_a_cluster_elsewhere_trains_what_is_trained_here(
     assert digests(Run(tmp_path / "there")) == digests(here)
 
 
+def test_a_command_that_is_stopped_keeps_what_was_trained_and_goes_on(
+    beasts: Path, tiny: Path, local: Run, tmp_path: Path
+) -> None:
+    run = Run(tmp_path / "run")
+    command = [sys.executable, "-m", "bestiary", "train", str(beasts), str(run.path)]
+    begin = [*command, "--recipe", str(tiny), "--folds", "3", "--on", "ray", "--set", *LONG]
+    with subprocess.Popen(begin, stderr=subprocess.PIPE, text=True) as training:
+        thread = once_trained(run, lambda: training.send_signal(signal.SIGTERM))
+        told = training.communicate()[1]
+        thread.join()
+    assert training.returncode == 128 + signal.SIGINT, told  # Ray, which waits, hands on either signal as Ctrl-C
+    assert f"To go on: bestiary train {beasts} {run.path} --resume" in told.replace("\n", "")
+    done = subprocess.run([*command, "--resume", "--on", "ray"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "goes on after epoch" in done.stderr
+    assert digests(run) == digests(local)
+
+
 def test_variants_of_an_ablation_are_those_of_a_local_one(
     beasts: Path, tiny: Path, tmp_path: Path, two_workers: None
 ) -> None:

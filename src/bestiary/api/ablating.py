@@ -139,11 +139,12 @@ def train_here(runs: "Sequence[Run]", keeper: "Keeper", display: "Display") -> N
 
 def train_on_cluster(runs: "Sequence[Run]", on: str, keeper: "Keeper", display: "Display") -> None:
     """Train the folds of all runs on Ray, and finish the runs."""
-    from bestiary.cluster import FoldJob, train_on_ray
+    from bestiary.cluster import Connection, FoldJob, train_on_ray
     from bestiary.evaluate import finish_run
     from bestiary.storage import location
 
     jobs = [FoldJob(location(run.path), fold, run.recipe.train.threads) for run in runs for fold in run.folds]
-    train_on_ray(jobs, on, keeper.every, 1, display)
+    with Connection(on) as cluster:
+        train_on_ray(jobs, cluster, keeper.every, 1, display)
     for run in runs:
         finish_run(run)

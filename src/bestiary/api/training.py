@@ -1,7 +1,7 @@
 """The verbs that make a run: train, probe, demo."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from bestiary.api.pictures import sample
 from bestiary.api.using import evaluate, predict
 
 if TYPE_CHECKING:
+    from bestiary.cluster import Connection
     from bestiary.display import Display
     from bestiary.run import Run
     from bestiary.train.keeper import Keeper
@@ -83,28 +84,30 @@ def train(
     from bestiary.train.start import begin_or_resume, command_to_go_on
     from bestiary.train.world import check_processes, join_world
 
-    if on is not None:
-        from bestiary.cluster import check_address
-
-        check_address(on)
-    else:
+    if on is None:
         check_processes(processes)
+        cluster = None
+    else:
+        from bestiary.cluster import Connection
+
+        cluster = Connection(on)
     every, decided = seconds_of(checkpoint_every), Path(fixes) if fixes is not None else None
     world = join_world()
     display, begun = Display(quiet, shown=world.main), Run(Path(run))
-    with Interrupts() as interrupts, world.membership(), ExitStack() as held:
+    with Interrupts() as interrupts, world.membership(), cluster or nullcontext(), ExitStack() as held:
         try:
             begun = Run(held.enter_context(working_folder(run)), address_of(run))
             with world.together() as main:
                 if main:
-                    begin_or_resume(data, begun.path, recipe, overrides, folds, fold, resume, display, decided)
+                    asked = (recipe, overrides, folds, fold, resume, display, decided)
+                    begin_or_resume(data, begun.path, *asked, beside=cluster.begin if cluster else None)
             numbers, keeper = list(fold) or begun.folds, Keeper(every, interrupts, world)
-            if on is None:
+            if cluster is None:
                 _train_here(begun, numbers, keeper, processes, display)
             else:
                 threads = begun.recipe.train.threads
                 held.close()  # what has been begun at an address is sent there, for the cluster's machines to fetch
-                _train_on_cluster(location(run), numbers, threads, on, keeper, processes, display)
+                _train_on_cluster(location(run), numbers, threads, cluster, keeper, processes, display)
                 begun = Run(held.enter_context(working_folder(run)), address_of(run))
             with world.together() as main:
                 if main:
@@ -127,12 +130,18 @@ def _train_here(run: "Run", numbers: list[int], keeper: "Keeper", processes: int
 
 
 def _train_on_cluster(
-    place: str, numbers: list[int], threads: int, on: str, keeper: "Keeper", processes: int, display: "Display"
+    place: str,
+    numbers: list[int],
+    threads: int,
+    cluster: "Connection",
+    keeper: "Keeper",
+    processes: int,
+    display: "Display",
 ) -> None:
     """Train the folds of the run at `place` on Ray."""
     from bestiary.cluster import FoldJob, train_on_ray
 
-    train_on_ray([FoldJob(place, fold, threads) for fold in numbers], on, keeper.every, processes, display)
+    train_on_ray([FoldJob(place, fold, threads) for fold in numbers], cluster, keeper.every, processes, display)
 
 
 def probe(

@@ -3,7 +3,7 @@
 Nothing is imported from Ray before it is asked for; services (`replicas`) need the extra `serve` too.
 """
 
-from bestiary.cluster.connection import check_address
+from bestiary.cluster.connection import Connection, check_address
 from bestiary.cluster.folds import FoldJob, train_on_ray
 
-__all__ = ["FoldJob", "check_address", "train_on_ray"]
+__all__ = ["Connection", "FoldJob", "check_address", "train_on_ray"]

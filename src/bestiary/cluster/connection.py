@@ -4,9 +4,10 @@ Ray: Moritz et al. 2018, arXiv:1712.05889.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+import signal
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Self
 
 from bestiary.errors import ArgumentError
 
@@ -22,29 +23,73 @@ def check_address(on: str) -> None:
     load_ray()
 
 
-@contextmanager
-def connected(on: str) -> Iterator[None]:
-    """A connection to the cluster, for the length of the block unless there was one."""
-    ray = load_ray()
-    if ray.is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    address = on if on.startswith("ray://") else None
-    try:
-        ray.init(
-            address=address, include_dashboard=None if address else False, log_to_driver=False, logging_level="ERROR"
-        )
-    except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
-        reason = " ".join(str(error).split())[:160]
-        remedy = "see ray status"
-        if address and "RAY_AUTH_MODE" not in os.environ:  # a client of Ray that has no token is only told of a timeout
-            remedy += " there; where it asks for a token, set RAY_AUTH_MODE=token"
-        raise ArgumentError(f"--on {on}: no cluster answers there ({reason}); {remedy}") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
+class Connection:
+    """A connection to a cluster for the length of a block, unless there was one; it may be made while others work.
+
+    Args:
+        on: ``ray``, the cluster of this machine, started for the block where there is none; or ``ray://HOST:PORT``.
+
+    Raises:
+        ArgumentError: `on` is no cluster, or Ray is not installed.
+    """
+
+    def __init__(self, on: str) -> None:
+        check_address(on)
+        self._on = on
+        self._made: Future[None] | None = None
+        self._own = False
+        self._thread = ThreadPoolExecutor(1, "bestiary-cluster")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._made is not None:
+            wait([self._made])
+        if self._own:
+            load_ray().shutdown()
+        self._thread.shutdown()  # last: the cluster's programs end with the thread that has started them
+
+    def begin(self) -> None:
+        """Begin to connect, and to start the cluster where there is none, beside what else this process does."""
+        if self._made is None:
+            self._made = self._thread.submit(self._connect)
+
+    def wait(self) -> None:
+        """Come back when there is a connection.
+
+        Raises:
+            ArgumentError: no cluster answers.
+        """
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.begin()
+        assert self._made is not None
+        self._made.result()
+        # Ray has put its own in their place: SIGTERM would end this process with a dump of its stack.
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _connect(self) -> None:
+        ray = load_ray()
+        if ray.is_initialized():
+            return
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+        address = self._on if self._on.startswith("ray://") else None
+        try:
+            ray.init(
+                address=address,
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+        except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
+            reason = " ".join(str(error).split())[:160]
+            remedy = "see ray status"
+            if address and "RAY_AUTH_MODE" not in os.environ:  # a client that has no token is only told of a timeout
+                remedy += " there; where it asks for a token, set RAY_AUTH_MODE=token"
+            raise ArgumentError(f"--on {self._on}: no cluster answers there ({reason}); {remedy}") from None
+        self._own = True
 
 
 def load_ray() -> Any:

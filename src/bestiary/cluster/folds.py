@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from bestiary import errors
-from bestiary.cluster.connection import connected, load_ray
+from bestiary.cluster.connection import Connection, load_ray
 from bestiary.display import Display
 from bestiary.errors import BestiaryError, RunError
 from bestiary.run import Run
@@ -53,41 +53,42 @@ class Resources:
     gpus: float
 
 
-def train_on_ray(jobs: Sequence[FoldJob], on: str, every: float, processes: int, display: Display) -> None:
+def train_on_ray(jobs: Sequence[FoldJob], cluster: Connection, every: float, processes: int, display: Display) -> None:
     """Train all folds that have not ended yet.
 
     Args:
         jobs: folds of runs that have been begun, in the order in which they are started.
-        on: ``ray``, the cluster of this machine, started for this command where there is none; or ``ray://HOST:PORT``.
+        cluster: which machines do it.
         every: seconds between states inside an epoch.
         processes: that train a fold together, on one machine.
         display: shows all of them.
 
     Raises:
+        ArgumentError: no cluster answers.
         KeyboardInterrupt: Ctrl-C; the jobs keep their states.
         BestiaryError: what a job has met; the others are stopped and keep their states.
     """
     ray = load_ray()
-    with connected(on):
-        # The actor that all report to stays where this command is, so that no lost machine takes it along.
-        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=True
-        )
-        board = ray.remote(Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
-        asked = {job.run: _resources(job.threads, processes) for job in jobs}
-        # What is decided by measuring is decided once, before folds begin side by side.
-        settling = {
-            _task(_settle, resources).remote(run, display.quiet, board): FoldJob(run, -1)
-            for run, resources in asked.items()
-        }
-        # Meanwhile workers start where there is room for folds, and import what they need.
-        starting = {_task(_start, asked[job.run]).remote(): job for job in jobs[len(asked) :]}
-        _follow(settling | starting, board, display)
-        training = {
-            _task(_train, asked[job.run]).remote(job.run, job.fold, every, processes, display.quiet, board): job
-            for job in jobs
-        }
-        _follow(training, board, display)
+    cluster.wait()
+    # The actor that all report to stays where this command is, so that no lost machine takes it along.
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=True
+    )
+    board = ray.remote(Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
+    asked = {job.run: _resources(job.threads, processes) for job in jobs}
+    # What is decided by measuring is decided once, before folds begin side by side.
+    settling = {
+        _task(_settle, resources).remote(run, display.quiet, board): FoldJob(run, -1)
+        for run, resources in asked.items()
+    }
+    # Meanwhile workers start where there is room for folds, and import what they need.
+    starting = {_task(_start, asked[job.run]).remote(): job for job in jobs[len(asked) :]}
+    _follow(settling | starting, board, display)
+    training = {
+        _task(_train, asked[job.run]).remote(job.run, job.fold, every, processes, display.quiet, board): job
+        for job in jobs
+    }
+    _follow(training, board, display)
 
 
 def _follow(jobs: dict[Any, FoldJob], board: Any, display: Display) -> None:

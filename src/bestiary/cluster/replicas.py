@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bestiary.cluster.connection import connected, load_ray
+from bestiary.cluster.connection import Connection, load_ray
 from bestiary.deploy.http import Address, Limits, application_of, stopped_by
 from bestiary.display import Display
 from bestiary.ensemble import Ensemble
@@ -65,7 +65,8 @@ def serve_on_ray(service: Service, on: str, replicas: int, display: Display, sta
     here = not on.startswith("ray://")
     address = service.address.settled() if here else service.address
     ended, seconds = threading.Event(), service.limits.seconds
-    with connected(on), stopped_by(ended.set):
+    with Connection(on) as cluster, stopped_by(ended.set):
+        cluster.wait()
         serve, resources = _load_serve(), _share(replicas)
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
         # The application's own limit of time comes first.

@@ -5,7 +5,7 @@ Nothing in a run that exists is ever overwritten.
 
 import importlib.util
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bestiary.data.listing import root_of
@@ -34,8 +34,11 @@ def begin_or_resume(
     resume: bool,
     display: Display,
     fixes: Path | None = None,
+    beside: Callable[[], None] | None = None,
 ) -> Run:
     """Begin the run at `path`, or open it to go on with; arguments as `bestiary.train` takes them.
+
+    `beside` is called when what was asked is known to be sound, before the pictures are read, which may take long.
 
     Raises:
         RunError: the folder holds something else, or a run that must not be touched without ``--resume``.
@@ -61,6 +64,8 @@ def begin_or_resume(
         check_means(asked)
         if fold_file is None:
             _check_numbers(fold, range(asked.folds.n))
+        if beside is not None:
+            beside()
         begin_run(data, run, asked, fold_file, display, fixes)
     _check_numbers(fold, run.folds)
     return run
