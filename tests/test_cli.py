@@ -179,6 +179,14 @@ WRONG = {
         "view.eval_size or eval_factor: timm/test_vit cannot take pictures of 115 pixels (Input height (115) should be "
         "divisible by patch size (16).); choose 128",
     ),
+    "a size that is not the network's, among others": (
+        ["advise", "{beasts}", "--backbones", "timm/test_resnet@96", "timm/test_vit@100"],
+        "timm/test_vit cannot take pictures of 120 pixels",
+    ),
+    "a size that is not the student's": (
+        ["distill", "{run}", "{new}", "--set", "model.backbone=timm/test_vit", "view.size=100"],
+        "timm/test_vit cannot take pictures of",
+    ),
     "weights from nowhere": (["train", "{beasts}", "{new}", "--set", "model.weights=my.pth"], "my.pth"),
     "a run that is none": (["predict", "{beasts}", "{beasts}", "--out", "p.csv"], "is not a run"),
     "a table of no known kind": (["predict", "{run}", "{beasts}", "--out", "p.xlsx"], "p.xlsx"),

@@ -78,7 +78,7 @@ def advise(
     from bestiary.train.keeper import seconds_of
     from bestiary.train.probing import draw_part, probe_hits
     from bestiary.train.speeds import busy_cores, measure_reading, measure_speed
-    from bestiary.train.start import default_recipe
+    from bestiary.train.start import check_sides, default_recipe
 
     busy = busy_cores()
     base, display, place = str(recipe or default_recipe()), Display(quiet), Path(data)
@@ -86,6 +86,8 @@ def advise(
     at_most = seconds_of(latency, "--latency") if latency else None
     names = backbones or CANDIDATES["cpu" if best_device().type == "cpu" else "gpu"]
     recipes = [recipe_of(name, base, overrides) for name in names]
+    for asked in recipes:
+        check_sides(asked)
     here = [weights_are_here(asked.model.backbone) for asked in recipes]
     listing = list_labelled(place, recipes[0].data.root)
     manifest = audit_pictures(listing, list_test(place, recipes[0].data.root), display).manifest

@@ -30,7 +30,7 @@ from bestiary.evaluate import finish_run
 from bestiary.evaluate.compare import paired_difference
 from bestiary.evaluate.intervals import Interval, share_interval
 from bestiary.evaluate.oof import class_numbers, read_out_of_fold
-from bestiary.model import Classifier, build_backbone, memory_format, save_member
+from bestiary.model import Classifier, memory_format, save_member
 from bestiary.model.arithmetic import best_device
 from bestiary.recipe import load_recipe
 from bestiary.run import NEVER_HELD, Run, write_oof
@@ -39,6 +39,7 @@ from bestiary.train.crossval import read_training_set, train_folds
 from bestiary.train.distilling import Lesson, begin_student, new_pictures, part_of_run, read_note_of
 from bestiary.train.keeper import Keeper
 from bestiary.train.predicting import predict_rows
+from bestiary.train.start import check_means
 from bestiary.train.task import TrainingSet
 from bestiary.train.trial import settle_arithmetic
 
@@ -91,7 +92,7 @@ def begin_or_open(
     if "calibration" not in ensemble:
         raise RunError(f"{teacher.place}: not all of its folds have ended; go on with it by --resume first")
     recipe = load_recipe(teacher.file("recipe.toml"), [*overrides, KEPT_LAST])
-    build_backbone(recipe.model.backbone, 2, recipe.model.weights)  # fails now where it is not to be had
+    check_means(recipe)
     lesson = new_pictures(teacher, held, display) if held else part_of_run(teacher, share)
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": str(lesson.root)})})
     words = ["bestiary", "distill", teacher.place, "NEW_RUN", "--weight", f"{weight:g}"]

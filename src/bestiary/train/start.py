@@ -98,13 +98,12 @@ def _split_folds(folds: str | int | None, overrides: Sequence[str]) -> tuple[Pat
     return file, overrides
 
 
-def check_means(recipe: Recipe) -> None:
-    """Fail now, not after the pictures are read, where the network, its weights or a tracker are not to be had.
+def check_sides(recipe: Recipe) -> None:
+    """Fail now, not after the pictures are read, where the network cannot take pictures of the sizes asked for.
 
     Raises:
-        WeightsError: the backbone or its weights are not to be had.
-        RecipeError: the backbone cannot take pictures of the sizes asked for or has fewer stages than are to be frozen,
-            or a tracker is not installed.
+        WeightsError: the backbone is unknown.
+        RecipeError: it cannot.
     """
     backbone, sides = recipe.model.backbone, {recipe.view.eval_side: "view.eval_size or eval_factor"}
     sides[recipe.view.size] = "view.size"
@@ -116,7 +115,18 @@ def check_means(recipe: Recipe) -> None:
                 f"{sides[side]}: {backbone} cannot take pictures of {side} pixels ({reason}); "
                 f"choose {next(fits, 'another')}"
             )
-    freeze(build_classifier(backbone, 2, recipe.model.weights), recipe.model)
+
+
+def check_means(recipe: Recipe) -> None:
+    """Fail now, not after the pictures are read, where the network, its weights or a tracker are not to be had.
+
+    Raises:
+        WeightsError: the backbone or its weights are not to be had.
+        RecipeError: the backbone cannot take pictures of the sizes asked for or has fewer stages than are to be frozen,
+            or a tracker is not installed.
+    """
+    check_sides(recipe)
+    freeze(build_classifier(recipe.model.backbone, 2, recipe.model.weights), recipe.model)
     for tracker in recipe.track.to:
         if importlib.util.find_spec(tracker) is None:
             raise RecipeError(f"track.to = {tracker!r}: is not installed; pip install {tracker}, or leave it out")
