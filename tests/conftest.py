@@ -1,6 +1,7 @@
 """What many tests need: a small drawn data set, a recipe that trains in a second, trained runs, and a browser."""
 
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,18 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     patch.setenv("BESTIARY_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A port of this machine that no program listens at."""
+
+    def find() -> int:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            return int(found.getsockname()[1])
+
+    return find
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -120,18 +119,12 @@ def test_one_machine_two_workers_and_an_error_that_a_worker_meets(
     assert api.train(data, run.path, resume=True, on="ray", quiet=True).score_line
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 # Ray's server for clients forks beside gRPC's threads, which gRPC's own handlers of forks do not survive.
 WITH_TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "GRPC_ENABLE_FORK_SUPPORT": "0"}
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[str]:
+def elsewhere(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[str]:
     """The address of a cluster that `ray start` has started, as on a machine of its own."""
     cluster, clients = free_port(), free_port()
     command = [f"{Path(sys.executable).parent}/ray", "start", "--head", "--block", "--num-cpus=2"]

@@ -1,4 +1,4 @@
-"""A store that speaks S3 on loopback, busy and breaking connections now and then."""
+"""Stores on loopback: one that speaks S3, busy and breaking connections now and then, and one that is like Google's."""
 
 import threading
 import urllib.request
@@ -7,6 +7,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from gcp_storage_emulator.server import create_server
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -70,3 +71,20 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def gs(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> Iterator[None]:
+    """An empty bucket of a store that speaks as Google's does, but for gRPC."""
+    port = free_port()
+    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
+    server.start()
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    for name in ("gs", "gcs"):
+        monkeypatch.setitem(fsspec.config.conf, name, {"token": "anon", "endpoint_url": f"http://127.0.0.1:{port}"})
+    files = fsspec.get_filesystem_class("gs")
+    files.clear_instance_cache()
+    yield
+    files.clear_instance_cache()
+    server.stop()

@@ -15,7 +15,7 @@ from bestiary.caches import cache_root
 from bestiary.errors import ArgumentError, RunError
 from bestiary.run import Run, read_oof
 from bestiary.storage import files as storing
-from bestiary.storage import mirror
+from bestiary.storage import mirror, working_folder
 from bestiary.train import loop
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # botocore and moto use what is deprecated
@@ -120,6 +120,16 @@ def test_shards_in_a_store_and_on_a_disk_are_trained_alike(
     assert s3.failed > 2
     assert digests(runs[0]) == digests(runs[1])
     assert sum(read_oof(runs[1].fold(fold))[0].height for fold in runs[1].folds) == 27
+
+
+def test_shards_and_a_run_in_a_store_of_googles(beasts: Path, tiny: Path, gs: None) -> None:
+    assert api.shard(beasts, "gs://bucket/shards", quiet=True).pictures == 27
+    run = api.train("gs://bucket/shards", "gs://bucket/run", recipe=tiny, overrides=OPTIONS, folds=2, quiet=True)
+    kept = digests(run)
+    another_machine()
+    with working_folder("gs://bucket/run") as folder:
+        assert digests(Run(folder)) == kept
+    assert "fold 1: ended" in str(api.show("gs://bucket/run"))
 
 
 def test_a_store_that_answers_no_more_is_one_line_after_a_bounded_number_of_tries(

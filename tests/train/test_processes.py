@@ -95,6 +95,29 @@ def test_under_torchrun_as_it_is_and_resumed_by_another_number_of_processes(
     np.testing.assert_allclose(curves[0], curves[1], rtol=1e-3)
 
 
+def test_under_accelerate_launch_as_it_is(
+    beasts: Path, tiny: Path, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    # --multi_gpu is what starts several processes without MPI, whether there are GPUs or not.
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_machines",
+        "1",
+        "--num_processes",
+    ]
+    launch += ["2", "--num_cpu_threads_per_process", "1", "--main_process_port", str(free_port()), "-m", "bestiary"]
+    asked = words(beasts, tiny, tmp_path / "run", 2)
+    asked.remove("--quiet")
+    done = subprocess.run([*launch, *asked], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "shared by 2 processes" in done.stderr
+    whole = api.train(beasts, tmp_path / "whole", recipe=tiny, overrides=OPTIONS, folds=2, quiet=True)
+    check_same(Run(tmp_path / "run"), whole)
+
+
 def test_what_one_process_meets_is_one_line(
     beasts: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
