@@ -99,16 +99,14 @@ def test_under_accelerate_launch_as_it_is(
     beasts: Path, tiny: Path, tmp_path: Path, free_port: Callable[[], int]
 ) -> None:
     # --multi_gpu is what starts several processes without MPI, whether there are GPUs or not.
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_machines",
-        "1",
-        "--num_processes",
-    ]
-    launch += ["2", "--num_cpu_threads_per_process", "1", "--main_process_port", str(free_port()), "-m", "bestiary"]
+    options = {
+        "num_machines": 1,
+        "num_processes": 2,
+        "num_cpu_threads_per_process": 1,
+        "main_process_port": free_port(),
+    }
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    launch += [*(f"--{name}={value}" for name, value in options.items()), "-m", "bestiary"]
     asked = words(beasts, tiny, tmp_path / "run", 2)
     asked.remove("--quiet")
     done = subprocess.run([*launch, *asked], capture_output=True, text=True)
