@@ -29,7 +29,7 @@ PEER_PYTHON ?= $(BIN)/python
 
 bench: $(VENV)/.developer
 	for claim in startup memory kept_memory predict_memory intervals report planted_faults million_rows leak_guard \
-			serve_abuse scale shards folds_on_workers best parts; do \
+			serve_abuse scale shards folds_on_workers best parts scratch; do \
 		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
 	$(BIN)/python benchmarks/bench_parts.py --imbalance 50 --set folds.n=3
 	$(BIN)/python benchmarks/bench_unknown.py "$$(mktemp -d)"

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from bestiary.data import facts
 from bestiary.data.audit import Audit, audit_pictures
@@ -237,3 +238,28 @@ def test_classes_that_are_small_lopsided_or_named_alike_are_named() -> None:
         "Imbalance: the largest class has 100 times the pictures of the smallest",
     ]
     assert class_lines(count_classes(pl.Series(["a", "b"] * 10))) == []
+
+
+def test_handwritten_digits_are_not_copies_of_one_another_and_their_copies_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As MNIST has them: 20 pixels amid 28. By what copies of photographs have in common most would be one motif."""
+    monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "cache"))
+    digits, copies = load_digits(), 20
+    for number, (grey, label) in enumerate(zip(digits.images[:600], digits.target[:600], strict=True)):
+        small = Image.fromarray((grey * 255 / 16).astype(np.uint8)).resize((20, 20), Image.Resampling.BICUBIC)
+        drawn = Image.fromarray(np.pad(np.clip(np.asarray(small, float) * 3 - 256, 0, 255).astype(np.uint8), 4))
+        place = tmp_path / "data" / str(label)
+        place.mkdir(parents=True, exist_ok=True)
+        drawn.save(place / f"{number:03d}.png")
+        if number < copies:
+            drawn.point(lambda level: round(0.9 * level)).save(place / f"{number:03d} again.jpg", quality=95)
+    listing = list_labelled(tmp_path / "data")
+    found = audit_pictures(listing, list_test(tmp_path / "data"), Display(quiet=True)).manifest.table
+    assert "Look-alikes: " in capsys.readouterr().err
+    group = dict(found.select("path", "copies").iter_rows())
+    pairs = [(path, path.replace(" again.jpg", ".png")) for path in group if "again" in path]
+    assert len(pairs) == copies
+    assert sum(group[a] is not None and group[a] == group[b] for a, b in pairs) >= copies - 2
+    assert found["copies"].is_not_null().sum() < 2 * copies + 60
+    assert not found["conflict"].any()

@@ -29,6 +29,10 @@ ALIKE = 0.8  # correlation from which a block's details agree
 # benchmarks/copies.py reach 0.91 and more (a watermark across the picture: 99 % reach 0.53), the 300 nearest pairs of
 # different pictures 0.33 at most; what lies between was looked at: burst frames and redrawn copies.
 SHARE = 0.45
+# The same where pictures have so little detail that by SHARE a large part of them would be one motif: of 6,000 nearest
+# pairs of handwritten digits of 28 pixels 57 % reach SHARE and 0.4 % this; of their copies darker ones and JPEGs of
+# quality 95 all do, of quality 85 and enlarged ones a quarter to a half.
+SHARE_OF_ALIKE = 0.85
 DOUBT = 2  # blocks that are taken to disagree besides, so that a single one cannot decide
 COVERED = 0.6  # share of the copy that must lie on its original
 ROUND = 2048  # pairs compared before those that are in one group by now are dropped
@@ -36,7 +40,11 @@ _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-3)
 
 
 def confirm_copies(
-    pairs: Pairs, thumbs: NDArray[np.uint8], row_of: NDArray[np.int64], progress: Progress | None = None
+    pairs: Pairs,
+    thumbs: NDArray[np.uint8],
+    row_of: NDArray[np.int64],
+    progress: Progress | None = None,
+    share: float = SHARE,
 ) -> NDArray[np.int64]:
     """Those of the pairs that show one picture, as far as groups need them.
 
@@ -47,6 +55,7 @@ def confirm_copies(
         thumbs: grey squares (thumbs, side, side).
         row_of: for each picture, its row among the thumbs.
         progress: told how many pairs are settled.
+        share: of the blocks with detail that must agree.
 
     Returns:
         (links, 2) numbers of pictures.
@@ -57,7 +66,7 @@ def confirm_copies(
             part = pairs[start : start + ROUND]
             group = components(links, len(row_of))
             part = part[group[part[:, 0]] != group[part[:, 1]]]
-            alike = np.fromiter(pool.map(lambda pair: _is_copy(pair, thumbs, row_of), part), np.bool_, len(part))
+            alike = np.fromiter(pool.map(lambda pair: _is_copy(pair, thumbs, row_of, share), part), np.bool_, len(part))
             links = np.concatenate([links, part[alike, :2]])
             if progress:
                 progress(min(start + ROUND, len(pairs)), len(pairs))
@@ -70,10 +79,10 @@ def components(links: NDArray[np.int64], pictures: int) -> NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def _is_copy(pair: NDArray[np.int64], thumbs: NDArray[np.uint8], row_of: NDArray[np.int64]) -> bool:
+def _is_copy(pair: NDArray[np.int64], thumbs: NDArray[np.uint8], row_of: NDArray[np.int64], share: float) -> bool:
     picture, partner, window, mirrored = (int(number) for number in pair[:4])
     copy = thumbs[row_of[partner]]
-    return agreement(thumbs[row_of[picture]], copy[:, ::-1] if mirrored else copy, window) >= SHARE
+    return agreement(thumbs[row_of[picture]], copy[:, ::-1] if mirrored else copy, window) >= share
 
 
 def agreement(original: NDArray[np.uint8], copy: NDArray[np.uint8], window: int) -> float:

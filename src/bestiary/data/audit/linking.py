@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.audit.copies import components, confirm_copies
+from bestiary.data.audit.copies import SHARE, SHARE_OF_ALIKE, components, confirm_copies
 from bestiary.data.audit.hashes import WINDOWS, hash_thumbs
 from bestiary.data.audit.neighbours import near_pairs
 from bestiary.data.doubts import BLANK
@@ -18,6 +18,8 @@ from bestiary.data.fact_cache import FactCache
 from bestiary.data.facts import THUMB
 from bestiary.display import Display
 
+PART = 0.2  # of all pictures, and no fewer than FEW, that one motif's copies never are
+FEW = 100
 METHOD = 1  # raised whenever other pairs would be found, so that older results are not used
 LINKS = {"digest": pl.String, "copy": pl.String}
 
@@ -25,10 +27,25 @@ LINKS = {"digest": pl.String, "copy": pl.String}
 def find_links(table: pl.DataFrame, cache: FactCache, display: Display) -> pl.DataFrame:
     """Near copies among the pictures of a manifest's `table`: columns digest and copy, two digests a row.
 
-    The same pictures are compared once: what was found is kept in `cache`.
+    The same pictures are compared once: what was found is kept in `cache`. Copies come in small groups; where the
+    largest group would hold a large part of all pictures, they look alike without being copies (handwritten digits,
+    silhouettes), and more of their details must agree.
     """
     different = table.group_by("pixels").agg(pl.col("digest").min())["digest"].sort()
-    key = hashlib.sha256(f"copies {METHOD} {' '.join(different)}".encode()).hexdigest()
+    links = _links_of(different, SHARE, cache, display)
+    largest = int(np.bincount(_groups(different, links)).max(initial=0))
+    if largest < max(FEW, PART * len(different)):
+        return links
+    display.notice(
+        f"Look-alikes: {largest:,} of {len(different):,} pictures would be copies of one motif, as pictures of little "
+        f"detail seem to be; only where {SHARE_OF_ALIKE:.0%} of the details agree are they taken for copies"
+    )
+    return _links_of(different, SHARE_OF_ALIKE, cache, display)
+
+
+def _links_of(different: pl.Series, share: float, cache: FactCache, display: Display) -> pl.DataFrame:
+    """Near copies among pictures of `different` digests, of whose detailed blocks `share` agree."""
+    key = hashlib.sha256(f"copies {METHOD} {share} {' '.join(different)}".encode()).hexdigest()
     kept = cache.read_result(key)
     if kept is not None:
         return kept
@@ -43,11 +60,21 @@ def find_links(table: pl.DataFrame, cache: FactCache, display: Display) -> pl.Da
     row_of = np.zeros(len(digests), np.int64)
     row_of[wanted] = np.arange(len(wanted))
     with display.counter("Comparing look-alikes") as tick:
-        links = confirm_copies(pairs, thumbs, row_of, tick)
+        links = confirm_copies(pairs, thumbs, row_of, tick, share)
     rows = sorted(sorted((digests[a], digests[b])) for a, b in links)
     result = pl.DataFrame(rows, schema=LINKS, orient="row")
     cache.keep_result(key, result)
     return result
+
+
+def _groups(digests: pl.Series, links: pl.DataFrame) -> NDArray[np.int64]:
+    """Group number of each of `digests` (digests,)."""
+    return components(_ends(links, {digest: row for row, digest in enumerate(digests)}), len(digests))
+
+
+def _ends(links: pl.DataFrame, number: dict[str, int]) -> NDArray[np.int64]:
+    """(links, 2) numbers of what is linked."""
+    return np.array([[number[a], number[b]] for a, b in links.iter_rows()], np.int64).reshape(-1, 2)
 
 
 def _hash_all(wanted: list[str], cache: FactCache) -> tuple[list[str], NDArray[np.uint64]]:
@@ -70,7 +97,7 @@ def mark_copies(table: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
         links: near copies, columns digest and copy.
     """
     number = {digest: row for row, digest in enumerate(table["digest"].unique().sort())}
-    ends = np.array([[number[a], number[b]] for a, b in links.iter_rows()], np.int64).reshape(-1, 2)
+    ends = _ends(links, number)
     own = table["digest"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
     # Pictures with the same pixels are linked through the first of them.
     first = table.select(pl.col("digest").first().over("pixels"))["digest"]
