@@ -3,10 +3,12 @@
 Ray: Moritz et al. 2018, arXiv:1712.05889.
 """
 
+import ctypes
 import os
 import signal
-import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any, Self
 
 from bestiary.errors import ArgumentError
@@ -52,8 +54,7 @@ class Connection:
 
     def begin(self) -> None:
         """Begin to connect, and to start the cluster where there is none, beside what else this process does."""
-        if self._made is None:
-            self._made = self._thread.submit(self._connect)
+        self._connecting()
 
     def wait(self) -> None:
         """Come back when there is a connection.
@@ -61,14 +62,12 @@ class Connection:
         Raises:
             ArgumentError: no cluster answers.
         """
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        self.begin()
-        assert self._made is not None
-        self._made.result()
-        # Ray has put its own in their place: SIGTERM would end this process with a dump of its stack.
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+        self._connecting().result()
+
+    def _connecting(self) -> "Future[None]":
+        if self._made is None:
+            self._made = self._thread.submit(self._connect)
+        return self._made
 
     def _connect(self) -> None:
         ray = load_ray()
@@ -77,12 +76,13 @@ class Connection:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
         address = self._on if self._on.startswith("ray://") else None
         try:
-            ray.init(
-                address=address,
-                include_dashboard=None if address else False,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
+            with _handlers_kept():
+                ray.init(
+                    address=address,
+                    include_dashboard=None if address else False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                )
         except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
             reason = " ".join(str(error).split())[:160]
             remedy = "see ray status"
@@ -90,6 +90,24 @@ class Connection:
                 remedy += " there; where it asks for a token, set RAY_AUTH_MODE=token"
             raise ArgumentError(f"--on {self._on}: no cluster answers there ({reason}); {remedy}") from None
         self._own = True
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """A block that may set handlers of signals, after which those are in force that were before; in any thread.
+
+    Ray sets its own for SIGTERM, which ends the process with a dump of its stack. Python's `signal` sets handlers in
+    the main thread alone, which has other work to do; what it calls for that itself can be called in any.
+    """
+    get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.c_int]
+    put.restype, put.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
+    kept = {number: get(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            put(number, handler)
 
 
 def load_ray() -> Any:
