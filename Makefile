@@ -22,14 +22,14 @@ check: $(VENV)/.developer
 # Labelled photographs for those benchmarks that need them: make bench DATA=FOLDER
 DATA ?= ../shared/data/caltech-creatures
 # Claims that need them
-ON_PHOTOGRAPHS := predict fast best head root parts views_at_test views_accuracy copies_photographs scan_speed \
-	wrong_labels promises export distill
+ON_PHOTOGRAPHS := predict fast advise best head root parts start_share views_at_test views_accuracy \
+	copies_photographs scan_speed wrong_labels promises export distill
 # Interpreter that has the peers of bench_peers, where that is not this one: make bench PEER_PYTHON=FILE
 PEER_PYTHON ?= $(BIN)/python
 
 bench: $(VENV)/.developer
 	for claim in startup memory kept_memory predict_memory intervals report planted_faults million_rows leak_guard \
-			serve_abuse scale shards folds_on_workers best parts scratch; do \
+			serve_abuse scale shards folds_on_workers best parts start_share scratch; do \
 		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
 	$(BIN)/python benchmarks/bench_parts.py --imbalance 50 --set folds.n=3
 	$(BIN)/python benchmarks/bench_unknown.py "$$(mktemp -d)"

@@ -98,16 +98,18 @@ def report(first: str, second: str, found: list[dict[str, Any]]) -> None:
     pairs = [(one["hits"][first], one["hits"][second]) for one in found]
     ratios = [float((1 - b.mean()) / (1 - a.mean())) for a, b in pairs]
     pooled = sum(1 - b.mean() for _, b in pairs) / sum(1 - a.mean() for a, _ in pairs)
-    # Seeds set other pictures aside; those that several seeds drew are dependent, as are a picture's members.
     changes = np.concatenate([b.mean(axis=0) - a.mean(axis=0) for a, b in pairs])
-    _, groups = np.unique(np.concatenate([one["names"] for one in found]), return_inverse=True)
+    names = np.concatenate([one["names"] for one in found])
+    print(f"{second} to {first}: mistakes {pooled:.3f} (seeds {spread(ratios)}), accuracy {difference(changes, names)}")
+
+
+def difference(changes: NDArray[np.float64], names: NDArray[np.str_]) -> str:
+    """Mean of changes of single pictures, 95 % interval and number; what several seeds drew (`names`) is dependent."""
+    _, groups = np.unique(names, return_inverse=True)
     sums = np.bincount(groups, changes - changes.mean())
     half = Z95 * float(np.sqrt((sums**2).sum())) / len(changes)
-    print(
-        f"{second} to {first}: mistakes {pooled:.3f} (seeds {spread(ratios)}), "
-        f"accuracy {changes.mean():+.4f} [{changes.mean() - half:+.4f}, {changes.mean() + half:+.4f}], "
-        f"{len(changes)} pictures"
-    )
+    mean = float(changes.mean())
+    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}], {len(changes)} pictures"
 
 
 if __name__ == "__main__":
