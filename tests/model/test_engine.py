@@ -1,11 +1,13 @@
 """The fast engine: it agrees with the network, is kept and built anew, and gives way where it disagrees."""
 
+import gc
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -109,6 +111,18 @@ def test_what_cannot_be_converted_runs_by_pytorch(
     built = build_network(classifier, 64, CPU, "float32")
     assert built.engine == "PyTorch float32"
     assert built.refused == "OpenVINO cannot convert timm/test_resnet (no such operation)"
+
+
+@needs_openvino
+def test_networks_that_are_gone_hold_no_memory() -> None:
+    """Each has 13 MB of weights, and TorchScript, which traces them, kept 40 MB of each for good."""
+    classifier = build_classifier("offline/efficientnet_lite0", 6, "none").eval()
+    resident = []
+    for _ in range(6):
+        assert build_network(classifier, 64, CPU, "float32", engine="openvino").run is not None
+        gc.collect()
+        resident.append(psutil.Process().memory_info().rss / 1e6)
+    assert resident[-1] - resident[0] < 60
 
 
 @needs_openvino

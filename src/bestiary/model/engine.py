@@ -160,7 +160,23 @@ def _convert(whole: nn.Module, size: int) -> Any:
     with warnings.catch_warnings(), torch.inference_mode(), unreported():
         warnings.simplefilter("ignore")  # tracing warns of every Python value that it takes for a constant
         shape = openvino.PartialShape([-1, size, size, 3])
-        return openvino.convert_model(whole, example_input=views, input=[shape])
+        try:
+            return openvino.convert_model(whole, example_input=views, input=[shape])
+        finally:
+            _forget_traces()
+
+
+def _forget_traces() -> None:
+    """Let go of the modules that the converter has traced.
+
+    TorchScript keeps the types of all modules that it has ever seen, and with them their weights: 40 MB for each
+    EfficientNet-Lite0, which five folds of many variants make gigabytes. PyTorch has no public name for this; its own
+    tests do the same between any two of them (torch.testing._internal.jit_utils).
+    """
+    with suppress(AttributeError):  # names of another version: then it is kept, as it always was
+        torch._C._jit_clear_class_registry()
+        torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
+        torch.jit._state._clear_class_state()
 
 
 @contextmanager
