@@ -1,16 +1,23 @@
-"""Claim: the peak memory of training does not grow with the number of pictures.
+"""Claim: the peak memory of training does not grow with the number of pictures, nor that of a process with its folds.
 
 Draws two sets that differ ten times in size, trains one fold of recipe `fast` on each in a process of its own, and
 reads each process's peak resident memory from the operating system (`VmHWM`, on a Mac `ru_maxrss`).
 
-    python benchmarks/bench_memory.py [--pictures 2000] [--pairs 1]
+Then trains a few small runs of `best` one after the other in this process, as an ablation does, and prints what it
+holds after each.
+
+    python benchmarks/bench_memory.py [--pictures 2000] [--pairs 1] [--runs 7]
 """
 
 import argparse
+import gc
 import statistics
 import tempfile
 from pathlib import Path
 
+import psutil
+
+import bestiary
 from bestiary.data.beasts import draw_sample
 from paired import peak_of
 
@@ -23,10 +30,22 @@ def peak_megabytes(data: Path, run: Path) -> float:
     return peak_of(["train", str(data), str(run), "--recipe", "fast", *options])
 
 
+def held_after(data: Path, place: Path, runs: int) -> list[float]:
+    """Resident memory of this process in MB after each of some runs of three folds."""
+    held = []
+    for number in range(runs):
+        options = ["view.size=64", "train.epochs=1", "folds.n=3"]
+        bestiary.train(data, place / f"small-run-{number}", recipe="best", overrides=options, quiet=True)
+        gc.collect()
+        held.append(psutil.Process().memory_info().rss / 1e6)
+    return held
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--runs", type=int, default=7)
     asked = parser.parse_args()
     ratios = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -38,6 +57,9 @@ def main() -> None:
             large = peak_megabytes(place / "large", place / f"run-large-{pair}")
             ratios.append(large / small)
             print(f"pair {pair}: {asked.pictures:,} pictures {small:.0f} MB, ten times as many {large:.0f} MB")
+        draw_sample(place / "few", species=4, per_species=60, size=64)
+        held = held_after(place / "few", place, asked.runs)
+    print(f"after each of {asked.runs} runs of three folds: {', '.join(f'{megabytes:,.0f}' for megabytes in held)} MB")
     print(f"ratio: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)}")
 
 
