@@ -33,7 +33,7 @@ def find_links(table: pl.DataFrame, cache: FactCache, display: Display) -> pl.Da
     """
     different = table.group_by("pixels").agg(pl.col("digest").min())["digest"].sort()
     links = _links_of(different, SHARE, cache, display)
-    largest = int(np.bincount(_groups(different, links)).max(initial=0))
+    largest = _largest_group(links)
     if largest < max(FEW, PART * len(different)):
         return links
     display.notice(
@@ -67,9 +67,10 @@ def _links_of(different: pl.Series, share: float, cache: FactCache, display: Dis
     return result
 
 
-def _groups(digests: pl.Series, links: pl.DataFrame) -> NDArray[np.int64]:
-    """Group number of each of `digests` (digests,)."""
-    return components(_ends(links, {digest: row for row, digest in enumerate(digests)}), len(digests))
+def _largest_group(links: pl.DataFrame) -> int:
+    """Pictures in the largest group that `links` make."""
+    linked = {digest: row for row, digest in enumerate(pl.concat([links["digest"], links["copy"]]).unique())}
+    return int(np.bincount(components(_ends(links, linked), len(linked))).max(initial=0))
 
 
 def _ends(links: pl.DataFrame, number: dict[str, int]) -> NDArray[np.int64]:
