@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bestiary.data import folds as dealing
 from bestiary.data.audit import audit_pictures
 from bestiary.data.fixes import ACTIONS, apply_fixes, read_fixes
-from bestiary.data.listing import group_by_path, list_labelled, list_test
+from bestiary.data.listing import Listing, group_by_path, list_labelled, list_test
 from bestiary.data.manifest import GROUP_KEYS, Manifest
 from bestiary.data.store import PictureStore, default_folder
 from bestiary.display import Display, TrainingDisplay
@@ -37,22 +37,25 @@ from bestiary.train.world import World
 
 
 def begin_run(
-    data: str | Path, run: Run, recipe: Recipe, fold_file: Path | None, display: Display, fixes: Path | None = None
+    data: str | Path,
+    run: Run,
+    recipe: Recipe,
+    fold_file: Path | None,
+    display: Display,
+    fixes: Path | None = None,
+    beside: Callable[[], None] | None = None,
 ) -> None:
     """Read the pictures, deal the folds and write both with the recipe and the labels that `fixes` decides.
+
+    `beside` is called when the pictures are listed, before they are read, which may take long.
 
     Raises:
         DataError: the data cannot be used as it is.
         BestiaryError: the run's folder cannot be written.
     """
-    listing = list_labelled(data, recipe.data.root)
-    decided = read_fixes(fixes)
-    listing = apply_fixes(listing, decided)
-    if decided.height:
-        counts = dict(decided["action"].value_counts().iter_rows())
-        display.line(f"Fixes: {', '.join(f'{counts.get(action, 0):,} {action}' for action in ACTIONS)}")
-    if recipe.data.group_pattern:
-        listing = group_by_path(listing, recipe.data.group_pattern)
+    listing, decided = _listed(data, recipe, fixes, display)
+    if beside is not None:
+        beside()
     audit = audit_pictures(listing, list_test(data, recipe.data.root), display)
     manifest = audit.manifest
     for reason, count in manifest.ignored.items():
@@ -82,6 +85,19 @@ def begin_run(
         run.write_table("folds.parquet", manifest.table.select("path").with_columns(pl.Series("fold", folds)))
         run.write_recipe(recipe)  # last: a folder with a recipe is a run that can be resumed
     display.line(f"{len(folds):,} pictures of {len(manifest.classes)} classes in {len(np.unique(folds))} folds")
+
+
+def _listed(data: str | Path, recipe: Recipe, fixes: Path | None, display: Display) -> tuple[Listing, pl.DataFrame]:
+    """The labelled pictures, with the labels and groups that are asked for, and what `fixes` decides."""
+    listing = list_labelled(data, recipe.data.root)
+    decided = read_fixes(fixes)
+    listing = apply_fixes(listing, decided)
+    if decided.height:
+        counts = dict(decided["action"].value_counts().iter_rows())
+        display.line(f"Fixes: {', '.join(f'{counts.get(action, 0):,} {action}' for action in ACTIONS)}")
+    if recipe.data.group_pattern:
+        listing = group_by_path(listing, recipe.data.group_pattern)
+    return listing, decided
 
 
 def join(manifest: Manifest) -> NDArray[np.int64]:

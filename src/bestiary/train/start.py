@@ -38,7 +38,7 @@ def begin_or_resume(
 ) -> Run:
     """Begin the run at `path`, or open it to go on with; arguments as `bestiary.train` takes them.
 
-    `beside` is called when what was asked is known to be sound, before the pictures are read, which may take long.
+    `beside` is called when what was asked is known to be sound, before the pictures of a new run are read.
 
     Raises:
         RunError: the folder holds something else, or a run that must not be touched without ``--resume``.
@@ -64,9 +64,7 @@ def begin_or_resume(
         check_means(asked)
         if fold_file is None:
             _check_numbers(fold, range(asked.folds.n))
-        if beside is not None:
-            beside()
-        begin_run(data, run, asked, fold_file, display, fixes)
+        begin_run(data, run, asked, fold_file, display, fixes, beside)
     _check_numbers(fold, run.folds)
     return run
 
