@@ -13,6 +13,7 @@ Without DATA on drawn beasts (20 species of 50 pictures). With --place runs are 
 
 import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,34 @@ def judged(run: Run, unseen: Unseen) -> tuple[Hits, Hits, NDArray[np.str_]]:
     return logits.argmax(axis=2) == labels, together.argmax(axis=1) == labels, table["digest"].to_numpy()
 
 
-def of_seed(data: Path, place: Path, seed: int, asked: argparse.Namespace) -> dict[str, Any]:
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """What to train on, with which seeds, and where: the options that every benchmark of `best` has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--share", type=float, default=0.2)
+    parser.add_argument("--set", dest="overrides", nargs="*", default=[])
+    parser.add_argument("--place", type=Path)
+    return parser
+
+
+def dealt(asked: argparse.Namespace, scratch: Path) -> Iterator[tuple[int, Path, list[str]]]:
+    """For each seed its folder, with the share that is set aside, and the options that all its runs have."""
+    place = asked.place or scratch
+    data = asked.data or place / "beasts"
+    if asked.data is None and not data.exists():
+        draw_sample(data, species=20, per_species=50)
+    for seed in asked.seeds:
+        folder = place / f"seed-{seed}"
+        if not (folder / "known.csv").exists():
+            set_aside(data, folder, asked.share, seed)
+        same = [f"data.root={data.resolve()}", f"view.size={asked.size}", f"train.seed={seed}", f"folds.seed={seed}"]
+        yield seed, folder, same
+
+
+def of_seed(seed: int, place: Path, same: list[str], asked: argparse.Namespace) -> dict[str, Any]:
     """Train all for one seed: name -> hits (members, pictures) or (1, pictures); and the pictures' digests."""
-    if not (place / "known.csv").exists():
-        set_aside(data, place, asked.share, seed)
-    same = [f"data.root={data.resolve()}", f"view.size={asked.size}", f"train.seed={seed}", f"folds.seed={seed}"]
     described = [*same, f"model.backbone={BACKBONE}", "model.weights=default", f"train.epochs={asked.epochs}"]
     runs = {
         "paper": trained(place, "paper", [0], "paper", described),
@@ -72,23 +96,13 @@ def of_seed(data: Path, place: Path, seed: int, asked: argparse.Namespace) -> di
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--share", type=float, default=0.2)
+    parser = arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--set", dest="overrides", nargs="*", default=[])
-    parser.add_argument("--place", type=Path)
     asked = parser.parse_args()
     own = load_recipe("best", asked.overrides).train.epochs
     print(f"{machine()}\n{BACKBONE} at {asked.size} pixels, paper {asked.epochs} epochs, best {own}")
     with tempfile.TemporaryDirectory() as scratch:
-        place = asked.place or Path(scratch)
-        data = asked.data or place / "beasts"
-        if asked.data is None and not data.exists():
-            draw_sample(data, species=20, per_species=50)
-        found = [of_seed(data, place / f"seed-{seed}", seed, asked) for seed in asked.seeds]
+        found = [of_seed(*of, asked) for of in dealt(asked, Path(scratch))]
     for first, second in PAIRS:
         report(first, second, found)
 

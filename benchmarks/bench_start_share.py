@@ -8,7 +8,6 @@ Runs are those of bench_best.py, and are found again in its place.
                                            [--set KEY=VALUE ...]
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
@@ -16,14 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench_best import difference, trained
-from bestiary.data.beasts import draw_sample
+from bench_best import arguments, dealt, difference, trained
 from bestiary.model import Classifier, load_member
 from bestiary.run import Run
 from bestiary.train.predicting import predict_rows
 from bestiary.train.task import TrainingSet
 from paired import machine
-from workload import set_aside
 
 SHARES = (0.0, 0.5, 1.0)
 
@@ -54,28 +51,13 @@ def hits_of(run: Run) -> tuple[dict[float, NDArray[np.bool_]], NDArray[np.str_]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?")
-    parser.add_argument("--size", type=int, default=96)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--share", type=float, default=0.2)
-    parser.add_argument("--place", type=Path)
-    parser.add_argument("--set", dest="overrides", nargs="*", default=[])
-    asked = parser.parse_args()
+    asked = arguments(__doc__).parse_args()
     print(f"{machine()}\n`best` at {asked.size} pixels, seeds {asked.seeds}")
-    found = []
     with tempfile.TemporaryDirectory() as scratch:
-        place = asked.place or Path(scratch)
-        data = asked.data or place / "beasts"
-        if asked.data is None and not data.exists():
-            draw_sample(data, species=20, per_species=50)
-        for seed in asked.seeds:
-            folder = place / f"seed-{seed}"
-            if not (folder / "known.csv").exists():
-                set_aside(data, folder, asked.share, seed)
-            options = [f"data.root={data.resolve()}", f"view.size={asked.size}"]
-            options += [f"train.seed={seed}", f"folds.seed={seed}", *asked.overrides]
-            found.append(hits_of(trained(folder, "best", [], "best", options)))
+        found = [
+            hits_of(trained(folder, "best", [], "best", [*same, *asked.overrides]))
+            for _, folder, same in dealt(asked, Path(scratch))
+        ]
     names = np.concatenate([digests for _, digests in found])
     hits = {share: np.concatenate([of[share] for of, _ in found]).astype(float) for share in SHARES}
     for share, of in hits.items():

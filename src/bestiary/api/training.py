@@ -99,8 +99,8 @@ def train(
             begun = Run(held.enter_context(working_folder(run)), address_of(run))
             with world.together() as main:
                 if main:
-                    asked = (recipe, overrides, folds, fold, resume, display, decided)
-                    begin_or_resume(data, begun.path, *asked, beside=cluster.begin if cluster else None)
+                    beside = cluster.begin if cluster else None
+                    begin_or_resume(data, begun.path, recipe, overrides, folds, fold, resume, display, decided, beside)
             numbers, keeper = list(fold) or begun.folds, Keeper(every, interrupts, world)
             if cluster is None:
                 _train_here(begun, numbers, keeper, processes, display)

@@ -52,9 +52,11 @@ class Connection:
             load_ray().shutdown()
         self._thread.shutdown()  # last: the cluster's programs end with the thread that has started them
 
-    def begin(self) -> None:
+    def begin(self) -> "Future[None]":
         """Begin to connect, and to start the cluster where there is none, beside what else this process does."""
-        self._connecting()
+        if self._made is None:
+            self._made = self._thread.submit(self._connect)
+        return self._made
 
     def wait(self) -> None:
         """Come back when there is a connection.
@@ -62,12 +64,7 @@ class Connection:
         Raises:
             ArgumentError: no cluster answers.
         """
-        self._connecting().result()
-
-    def _connecting(self) -> "Future[None]":
-        if self._made is None:
-            self._made = self._thread.submit(self._connect)
-        return self._made
+        self.begin().result()
 
     def _connect(self) -> None:
         ray = load_ray()

@@ -43,7 +43,7 @@ def begin_run(
     fold_file: Path | None,
     display: Display,
     fixes: Path | None = None,
-    beside: Callable[[], None] | None = None,
+    beside: Callable[[], object] | None = None,
 ) -> None:
     """Read the pictures, deal the folds and write both with the recipe and the labels that `fixes` decides.
 

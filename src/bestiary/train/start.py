@@ -34,7 +34,7 @@ def begin_or_resume(
     resume: bool,
     display: Display,
     fixes: Path | None = None,
-    beside: Callable[[], None] | None = None,
+    beside: Callable[[], object] | None = None,
 ) -> Run:
     """Begin the run at `path`, or open it to go on with; arguments as `bestiary.train` takes them.
 
