@@ -22,7 +22,7 @@ check: $(VENV)/.developer
 # Labelled photographs for those benchmarks that need them: make bench DATA=FOLDER
 DATA ?= ../shared/data/caltech-creatures
 # Claims that need them
-ON_PHOTOGRAPHS := predict fast advise best head root parts start_share views_at_test views_accuracy \
+ON_PHOTOGRAPHS := predict fast advise best head head_parts parts start_share views_at_test views_accuracy \
 	copies_photographs scan_speed wrong_labels promises export distill
 # Interpreter that has the peers of bench_peers, where that is not this one: make bench PEER_PYTHON=FILE
 PEER_PYTHON ?= $(BIN)/python

@@ -25,7 +25,7 @@ from bestiary.model.test_time import averaged
 from bestiary.recipe import load_recipe
 from bestiary.run import Run
 from bestiary.train.crossval import begin_run
-from bestiary.train.head import SHRINKAGES, Moments, choose_shrinkage, discriminant
+from bestiary.train.head import SHRINKAGES, Moments, Shape, choose_shape, discriminant
 from bestiary.train.task import TrainingSet
 
 
@@ -53,13 +53,15 @@ def main() -> None:
     print(f"{len(data.paths):,} pictures of {classes} classes, five folds, {best_precision(best_device())}")
     for interpolation in ("bilinear", "bicubic"):
         features = features_of(data, interpolation)
-        for shrinkage in (*SHRINKAGES, None):
+        for shape in (*map(Shape, SHRINKAGES), None, "tau"):
             hits = []
             for train, held in map(data.rows, range(5)):
                 of = features[train], data.labels[train], classes
-                weights, biases = discriminant(Moments.of(*of), shrinkage or choose_shrinkage(*of)[0])
+                chosen = shape if isinstance(shape, Shape) else choose_shape(*of, tau_normalise=shape == "tau")
+                weights, biases = discriminant(Moments.of(*of), chosen)
                 hits.append((features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held])
-            report(f"{interpolation}, discriminant, shrinkage {shrinkage or 'chosen inside'}", hits)
+            name = shape.shrinkage if isinstance(shape, Shape) else f"{'and tau ' if shape else ''}chosen inside"
+            report(f"{interpolation}, discriminant, shrinkage {name}", hits)
         for strength in (0.01, 0.03, 0.1, 0.3, 1.0):
             hits = []
             for train, held in map(data.rows, range(5)):

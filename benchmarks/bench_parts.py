@@ -1,4 +1,4 @@
-"""Claim: every part of `best` raises its accuracy, its remedy for uneven classes their balanced accuracy, and none of
+"""Claim: every part of `best` raises its accuracy, its remedies for uneven classes their balanced accuracy, and none of
 the parts that were tried and taken out would raise it further.
 
     python benchmarks/bench_parts.py [DATA] [--size 96] [--seeds 0,1,2] [--over KEY=VALUE ...] [--place DIR]
@@ -25,6 +25,7 @@ from paired import machine
 WITHOUT = (
     "model.head=random",
     "model.root=false",
+    "model.tau_normalise=false",
     "model.freeze_norms=false",
     "train.epochs=0",
     "train.start_share=0",
@@ -39,6 +40,7 @@ TAKEN_OUT = (
     "schedule.warmup=0.1",
     "view.scale=[0.5,1.0]",
 )
+REMEDIES = ("model.tau_normalise=false", "loss.logit_adjustment=0")
 SPECIES, PICTURES, NEW = 20, 100, 25  # drawn, of each species; NEW more of each judge uneven classes
 
 
@@ -71,7 +73,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(machine())
     options = [f"view.size={asked.size}", *asked.overrides]
-    over = asked.over or (["loss.logit_adjustment=0"] if asked.imbalance else [*WITHOUT, *TAKEN_OUT])
+    over = asked.over or (REMEDIES if asked.imbalance else [*WITHOUT, *TAKEN_OUT])
     with tempfile.TemporaryDirectory() as scratch:
         place = asked.place or Path(scratch)
         place.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ how well energy tells them from held-out pictures of the known ones.
 
 import argparse
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from bestiary.evaluate.scores import cross_fitted
 from bestiary.recipe import load_recipe
 from bestiary.run import Run
 from bestiary.train.crossval import begin_run
-from bestiary.train.head import Moments, choose_shrinkage, discriminant
+from bestiary.train.head import Moments, choose_shape, discriminant
 from bestiary.train.task import TrainingSet
 
 Floats = NDArray[np.float64]
@@ -60,10 +61,10 @@ def probe(
     for fold in np.unique(folds):
         part = folds != fold
         of = features[part], labels[part], classes
-        shrinkage, factor = choose_shrinkage(*of)
-        weights, biases = discriminant(Moments.of(*of), shrinkage)
-        oof[~part], factors[~part] = features[~part] @ weights.T + biases, factor
-        members.append((new @ weights.T + biases, factor))
+        shape = choose_shape(*of, tau_normalise=True)
+        weights, biases = discriminant(Moments.of(*of), replace(shape, factor=1.0))
+        oof[~part], factors[~part] = features[~part] @ weights.T + biases, shape.factor
+        members.append((new @ weights.T + biases, shape.factor))
     sharp = np.stack([logits for logits, _ in members])
     return (oof * factors, np.stack([logits * factor for logits, factor in members])), (oof, sharp)
 

@@ -16,7 +16,7 @@ from bestiary.data.listing import list_labelled, list_test
 from bestiary.display import Display
 from bestiary.recipe import load_recipe
 from bestiary.train.features import frozen_features
-from bestiary.train.head import Moments, choose_shrinkage, discriminant
+from bestiary.train.head import Moments, choose_shape, discriminant
 from bestiary.train.task import TrainingSet
 
 FOLDS = 5
@@ -37,17 +37,17 @@ def features_of(data: TrainingSet) -> Features:
 
 
 def cross_validate(
-    x: Features, labels: Numbers, folds: Numbers, held: Features, classes: int
+    x: Features, labels: Numbers, folds: Numbers, held: Features, classes: int, tau_normalise: bool = True
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Out-of-fold logits (pictures, classes), and each member's (folds, held, classes) of pictures held out.
 
-    The shrinkage is chosen once, on the first fold's training part, where `fast` chooses it for every fold.
+    The shape is chosen once, on the first fold's training part, where `fast` chooses it for every fold.
     """
     logits, members = np.empty((len(x), classes)), np.empty((FOLDS, len(held), classes))
-    shrinkage, factor = choose_shrinkage(x[folds != 0], labels[folds != 0], classes)
+    shape = choose_shape(x[folds != 0], labels[folds != 0], classes, tau_normalise)
     for fold in range(FOLDS):
         rest = folds != fold
-        weights, biases = discriminant(Moments.of(x[rest], labels[rest], classes), shrinkage)
-        logits[~rest] = (x[~rest] @ weights.T + biases) * factor
-        members[fold] = (held @ weights.T + biases) * factor
+        weights, biases = discriminant(Moments.of(x[rest], labels[rest], classes), shape)
+        logits[~rest] = x[~rest] @ weights.T + biases
+        members[fold] = held @ weights.T + biases
     return logits, members

@@ -99,6 +99,9 @@ class ModelOptions(Section):
         "random",
         description="last layer's start: random, or a linear discriminant of the training part's frozen features",
     )
+    tau_normalise: bool = Field(
+        False, description="head of probe: class means made as equally long as the training part's own pictures want"
+    )
     root: bool = Field(False, description="the last layer is given the square root of the features")
     freeze: Whole = Field(
         0, description="stages, counted from the input, that stay as they are (the stem is the first)"

@@ -16,7 +16,7 @@ from bestiary.model.root import root
 from bestiary.recipe import LossOptions, OptimiserOptions, load_recipe
 from bestiary.run import read_oof
 from bestiary.train import loop
-from bestiary.train.head import Moments, discriminant
+from bestiary.train.head import Moments, Shape, discriminant
 from bestiary.train.loss import build_loss
 from bestiary.train.optimiser import build_optimiser
 from bestiary.train.session import averaged
@@ -93,22 +93,37 @@ def test_adjusted_loss_is_cross_entropy_of_logits_plus_log_frequencies() -> None
     torch.testing.assert_close(build_loss(LossOptions(), shares)(logits, targets), plain)
 
 
-def test_a_wholly_adjusted_discriminant_has_scikit_learns_covariance_even_priors_and_unbiased_squares() -> None:
+def test_a_wholly_adjusted_discriminant_has_scikit_learns_covariance_and_even_priors() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1, 2], [60, 20, 5])
     features = (rng.normal(size=(85, 6)) + labels[:, None]).astype(np.float32)
-    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(features, labels)
-    covariance = reference.covariance_
+    covariance = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(features, labels).covariance_
     moments = Moments.of(features, labels, 3)
-    weights, biases = discriminant(moments, 0.3, 1.0)
+    weights, biases = discriminant(moments, Shape(0.3), 1.0)
     precision = np.linalg.inv(covariance)
     expected = features @ precision @ moments.means.T - 0.5 * np.einsum(
         "cf,fg,cg->c", moments.means, precision, moments.means
     )
-    # the square of a mean of n pictures is expected to be larger by the trace over n
-    expected += 0.5 * np.trace(precision @ moments.covariance) / np.array([60, 20, 5])
     found = features @ weights.T + biases
     np.testing.assert_allclose(found - found[:, :1], expected - expected[:, :1], rtol=1e-3, atol=1e-3)
+
+
+def test_tau_makes_the_means_as_equally_long_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), [60, 20, 5, 2])
+    features = (rng.normal(size=(87, 6)) + rng.normal(size=(4, 6))[labels]).astype(np.float32)
+    moments = Moments.of(features, labels, 4)
+    covariance = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.3).fit(features, labels).covariance_
+    whiten = np.linalg.inv(np.linalg.cholesky(covariance))
+    means = (moments.means - moments.means.mean(axis=0)) @ whiten.T
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    for tau in (0.0, 0.5, 1.0):
+        drawn = means * (np.sqrt(np.mean(lengths**2)) / lengths) ** tau
+        points = (features - moments.means.mean(axis=0)) @ whiten.T
+        expected = -0.5 * ((points[:, None] - drawn) ** 2).sum(axis=2)  # nearest mean
+        weights, biases = discriminant(moments, Shape(0.3, tau), 1.0)
+        found = features @ weights.T + biases
+        np.testing.assert_allclose(found - found[:, :1], expected - expected[:, :1], rtol=1e-3, atol=1e-3)
 
 
 def test_rates_fall_with_depth_and_the_heads_is_its_own() -> None:

@@ -20,7 +20,7 @@ from bestiary.errors import BestiaryError, DataError, RunError
 from bestiary.model import build_classifier
 from bestiary.recipe import ScheduleOptions
 from bestiary.run import Run, read_oof
-from bestiary.train.head import SHRINKAGES, Moments, choose_shrinkage, discriminant, fit_head
+from bestiary.train.head import SHRINKAGES, Moments, choose_shape, discriminant, fit_head
 from bestiary.train.optimiser import rate_at
 from bestiary.train.session import step_seed
 
@@ -209,40 +209,56 @@ def test_the_probes_head_is_scikit_learns_discriminant_analysis(classes: int) ->
     features = (rng.normal(size=(80, 1024)) + 0.1 * labels[:, None]).astype(np.float32)
     classifier = build_classifier("torchvision/shufflenet_v2_x0_5", classes, "none")
     fit_head(classifier, features, labels)
-    shrinkage, factor = choose_shrinkage(features, labels, classes)
-    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(features, labels)
+    shape = choose_shape(features, labels, classes)
+    reference = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shape.shrinkage).fit(features, labels)
     with torch.no_grad():
         ours = classifier.head_layer(torch.from_numpy(features)).double().log_softmax(dim=1).numpy()
     # the same posteriors but for one factor on the log scale, which says how sure the head may be of new pictures
-    expected = log_softmax(reference.decision_function(features) * factor, axis=1) if classes > 2 else None
+    expected = log_softmax(reference.decision_function(features) * shape.factor, axis=1) if classes > 2 else None
     if expected is None:
-        logits = reference.decision_function(features) * factor
+        logits = reference.decision_function(features) * shape.factor
         expected = log_softmax(np.stack([-logits / 2, logits / 2], axis=1), axis=1)
     np.testing.assert_allclose(ours, expected, atol=1e-3)
-    assert 0 < factor < 1
+    assert 0 < shape.factor < 1
 
 
 def test_a_class_of_few_pictures_is_not_missed_for_that_alone() -> None:
+    """Equally frequent by their priors, so that what is left is that the mean of few pictures comes out too long."""
     rng = np.random.default_rng(0)
-    found: dict[float, list[tuple[float, float]]] = {0.0: [], 1.0: []}
-    for _ in range(20):
-        centres = 0.25 * rng.normal(size=(2, 60))
-        labels = np.repeat([0, 1], [400, 5])
+    right: dict[bool, list[float]] = {False: [], True: []}
+    for _ in range(10):
+        centres = 0.25 * rng.normal(size=(5, 200))
+        labels = np.repeat(np.arange(5), [100, 100, 100, 100, 5])
         features, new = (
-            (centres[of] + rng.normal(size=(len(of), 60))).astype(np.float32)
-            for of in (labels, np.repeat([0, 1], 2000))
+            (centres[of] + rng.normal(size=(len(of), 200))).astype(np.float32) for of in (labels, np.repeat(4, 500))
         )
-        moments = Moments.of(features, labels, 2)
-        # equally frequent by their counts, so that what is left is the rare class's mean
-        for share, told in found.items():
-            weights, biases = discriminant(moments, 0.1, share)
-            prior = np.log(moments.counts) * (1 - share)
-            margin = np.diff(new @ weights.T + biases - prior, axis=1)[:, 0]
-            told.append((-float(margin[:2000].mean()), float(margin[2000:].mean())))
-    (often, rare), (often_put_back, rare_put_back) = (np.mean(told, axis=0) for told in found.values())
-    assert often - rare > 8, "the rare class's logits are too low"
-    assert abs(often_put_back - rare_put_back) < 0.2 * (often - rare)
-    assert often_put_back + rare_put_back == pytest.approx(often + rare, rel=1e-6), "nothing else is changed"
+        for tau_normalise, shares in right.items():
+            shape = choose_shape(features, labels, 5, tau_normalise)
+            weights, biases = discriminant(Moments.of(features, labels, 5), shape, 1.0)
+            shares.append(float(((new @ weights.T + biases).argmax(axis=1) == 4).mean()))
+    own, evened = (np.mean(shares) for shares in right.values())
+    assert own < 0.2, "the rare class is missed"
+    assert evened > own + 0.2
+
+
+def test_classes_that_are_steps_of_one_scale_keep_their_means_lengths() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 1500)
+    features = rng.normal(size=(1500, 20)).astype(np.float32)
+    features[:, 0] += 2 * labels  # the middle one's mean is the centre
+    assert choose_shape(features, labels, 5, tau_normalise=True).tau == 0
+
+
+def test_a_head_that_has_every_picture_right_is_not_boundlessly_sure() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    features = (rng.normal(size=(40, 8)) + 20 * labels[:, None]).astype(np.float32)
+    shape = choose_shape(features, labels, 2)
+    weights, biases = discriminant(Moments.of(features, labels, 2), shape)
+    logits = features @ weights.T + biases
+    assert (logits.argmax(axis=1) == labels).all()
+    # eight pictures were kept apart: the ninth may be wrong
+    assert 0.8 < np.exp(log_softmax(logits, axis=1)).max(axis=1).mean() < 0.99
 
 
 def test_the_shrinkage_is_that_of_the_least_log_loss_on_pictures_kept_apart() -> None:
@@ -252,7 +268,7 @@ def test_the_shrinkage_is_that_of_the_least_log_loss_on_pictures_kept_apart() ->
         labels = rng.integers(0, 3, count)
         stretch = np.geomspace(0.5, 1.5, 100)
         features = (rng.normal(size=(count, 100)) * stretch + 0.3 * labels[:, None]).astype(np.float32)
-        shrinkage, _ = choose_shrinkage(features, labels, 3)
+        shrinkage = choose_shape(features, labels, 3).shrinkage
         held = np.arange(count) % 5 == 0
         losses = {}
         for candidate in SHRINKAGES:

@@ -2,7 +2,7 @@
 
 Pooled activations are skewed: a few pictures have several times as much of a feature as others of their class. A linear
 layer, and a discriminant more so, tells classes better apart by the roots (power normalisation: Perronnin et al. 2010,
-doi:10.1007/978-3-642-15561-1_11; measured here by benchmarks/bench_root.py).
+doi:10.1007/978-3-642-15561-1_11; measured here by benchmarks/bench_head_parts.py).
 """
 
 import torch

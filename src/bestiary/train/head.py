@@ -6,7 +6,8 @@ covariance: Friedman 1989, doi:10.1080/01621459.1989.10478752.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Self
+from operator import itemgetter
+from typing import Self
 
 import numpy as np
 import torch
@@ -22,6 +23,10 @@ from bestiary.model import Classifier
 # with 42 pictures each, features of EfficientNet-Lite0, is level between 0.5 and 0.8; few pictures want more, many
 # less.
 SHRINKAGES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
+# How far the classes' means may be made equally long. Pictures of many kinds want 0.5 to 0.75, few pictures of rare
+# classes 1, classes that are steps of one scale 0 (benchmarks/accuracy.md).
+TAUS = (0.0, 0.25, 0.5, 0.75, 1.0)
+HELD_MOST = 20_000  # pictures that judge a shape: more would not tell shapes better apart, and cost memory
 UNSEEN = -20.0  # bias, below the least of the others, of a class that the training part has no picture of
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]  # weights (classes, features) and biases (classes,)
 
@@ -51,113 +56,158 @@ class Moments:
         return cls(counts, means, (within.T @ within).astype(np.float64) / len(labels))
 
 
-def discriminant(moments: Moments, shrinkage: float, adjustment: float = 0.0) -> Layer:
-    """Linear discriminant analysis with shrunk covariance, as scikit-learn's ``solver="lsqr"`` in one factorisation.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a discriminant's logits depend on besides the moments.
+
+    Attributes:
+        shrinkage: share of the covariance that is made the same in all directions, 0 to 1.
+        tau: how far the means of the classes are made equally long, 0 to 1; see `discriminant`.
+        factor: what the logits are multiplied by.
+    """
+
+    shrinkage: float
+    tau: float = 0.0
+    factor: float = 1.0
+
+
+def discriminant(moments: Moments, shape: Shape, adjustment: float = 0.0) -> Layer:
+    """Linear discriminant analysis with shrunk covariance and means of more equal lengths.
+
+    With ``tau=0`` it is scikit-learn's ``solver="lsqr"`` in one factorisation. The length of a class's mean, from the
+    centre of all means and in units of the covariance, says as little of pictures to come as of the class: the fewer
+    pictures it is the mean of, the longer it comes out, and the less its class is predicted. Each is divided by its
+    length to the power of tau (tau-normalisation: Kang et al. 2020, arXiv:1910.09217; that means end up equally long
+    where a network has fitted its classes: Papyan et al. 2020, doi:10.1073/pnas.2015509117).
 
     Args:
         moments: of the training part; classes without a picture get the bias minus infinity.
-        shrinkage: share of the covariance that is made the same in all directions, 0 to 1.
-        adjustment: how far the classes are taken to be equally frequent, and equally well known, 0 to 1; see
-            `bestiary.train.loss`, and `_unknown`.
+        shape: of the logits.
+        adjustment: how far the classes are taken to be equally frequent, 0 to 1; see `bestiary.train.loss`.
 
     Returns:
-        weights and biases whose logits are log posteriors but for a constant.
+        weights and biases whose logits are log posteriors but for a constant, where the factor is 1.
     """
-    counts, means = moments.counts, moments.means
+    counts, seen = moments.counts, moments.counts > 0
     spread = float(np.trace(moments.covariance)) / len(moments.covariance)
-    covariance = moments.covariance * (1 - shrinkage)
+    covariance = moments.covariance * (1 - shape.shrinkage)
     # The tiny share keeps features that never vary from making the factorisation fail.
-    covariance[np.diag_indices_from(covariance)] += shrinkage * spread + 1e-9
-    factor = cho_factor(covariance)
-    weights = np.asarray(cho_solve(factor, means.T).T)
+    covariance[np.diag_indices_from(covariance)] += shape.shrinkage * spread + 1e-9
+    centre = moments.means[seen].mean(axis=0)
+    means = np.where(seen[:, None], moments.means - centre, 0.0)
+    weights = np.asarray(cho_solve(cho_factor(covariance), means.T).T)
+    squares = (weights * means).sum(axis=1)
+    scales = _scales(squares, seen, shape.tau)
+    weights *= scales[:, None]
     with np.errstate(divide="ignore"):
         priors = np.log(counts / counts.sum())
-        biases = np.where(counts > 0, (1 - adjustment) * priors, priors) - 0.5 * (weights * means).sum(axis=1)
-    if adjustment:
-        biases += adjustment * _unknown(moments, factor)
+    biases = np.where(seen, (1 - adjustment) * priors, priors) - 0.5 * scales**2 * squares - weights @ centre
     # What all classes share decides nothing, and would cost digits in bf16.
-    weights -= weights[counts > 0].mean(axis=0)
-    biases -= biases[counts > 0].mean()
-    weights[counts == 0] = 0.0
-    return weights, biases
+    weights -= weights[seen].mean(axis=0)
+    biases -= biases[seen].mean()
+    weights[~seen] = 0.0
+    return weights * shape.factor, biases * shape.factor
 
 
-def _unknown(moments: Moments, factor: Any) -> NDArray[np.float64]:
-    """What the logits of each class (classes,) are too low by, since its mean is the mean of few pictures.
-
-    The square of an estimated mean is larger than that of the true one, by the trace over the number of pictures: a
-    rare class is missed for that alone (Moran and Murphy 1979, Applied Statistics 28:223; with many features Huang,
-    Tong and Zhao 2010, doi:10.1111/j.1541-0420.2010.01395.x).
-    """
-    trace = float(np.trace(cho_solve(factor, moments.covariance)))
-    return 0.5 * trace / np.maximum(moments.counts, 1)
+def _scales(squares: NDArray[np.float64], seen: NDArray[np.bool_], tau: float) -> NDArray[np.float64]:
+    """What the mean of each class (classes,) is multiplied by, `squares` being their lengths' squares."""
+    typical = squares[seen].mean()
+    return np.where(squares > 0, (typical / np.maximum(squares, 1e-300)) ** (tau / 2), 1.0)
 
 
-def choose_shrinkage(features: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> tuple[float, float]:
-    """The shrinkage, and what to multiply its logits by, that make the log loss least on pictures kept apart.
+def choose_shape(
+    features: NDArray[np.float32], labels: NDArray[np.int64], classes: int, tau_normalise: bool = False
+) -> Shape:
+    """The shape that makes the log loss least on pictures kept apart.
 
     With more features than pictures a discriminant is far too sure of itself; the factor makes its logits log
-    posteriors of pictures that it has not seen (Guo et al. 2017, arXiv:1706.04599). Every fifth picture is judged by a
-    discriminant of the others.
+    posteriors of pictures that it has not seen (Guo et al. 2017, arXiv:1706.04599). Every fifth picture, of very many
+    fewer, is judged by a discriminant of the others.
 
-    Returns:
-        shrinkage, and the factor.
+    Args:
+        features: (pictures, features).
+        labels: class numbers (pictures,).
+        classes: number of classes.
+        tau_normalise: whether tau is chosen too; else it is 0.
     """
-    held = np.arange(len(labels)) % 5 == 0
+    held = np.arange(len(labels)) % max(5, len(labels) // HELD_MOST) == 0
     # Pictures of classes that the others lack cannot be right and tell nothing.
-    judged = held & np.isin(labels, labels[~held])
-    if not judged.any():
-        return 0.65, 1.0
+    seen = np.isin(np.arange(classes), labels[~held])
+    judged = held & seen[labels]
+    if not judged.any() or seen.sum() < 2:
+        return Shape(0.65)
     moments = Moments.of(features[~held], labels[~held], classes)
-    losses: dict[int, tuple[float, float]] = {}
+    answers = (np.cumsum(seen) - 1)[labels[judged]]  # numbers among the classes that are seen
+    found: dict[int, tuple[float, Shape]] = {}
 
     def loss(place: int) -> float:
-        if place not in losses:
-            weights, biases = discriminant(moments, SHRINKAGES[place])
-            losses[place] = _sharpen(features[judged] @ weights.T + biases, labels[judged])
-        return losses[place][0]
+        if place not in found:
+            looks = []
+            for tau in TAUS if tau_normalise else (0.0,):
+                weights, biases = discriminant(moments, Shape(SHRINKAGES[place], tau))
+                least, factor = _sharpen(features[judged] @ weights[seen].T + biases[seen], answers)
+                looks.append((least, Shape(SHRINKAGES[place], tau, factor)))
+            found[place] = min(looks, key=itemgetter(0))
+        return found[place][0]
 
     # The loss falls, then rises: downhill from the middle, since each look costs a factorisation.
     best, before = len(SHRINKAGES) // 2, -1
     while best != before:
         before = best
         best = min((p for p in (best, best - 1, best + 1) if 0 <= p < len(SHRINKAGES)), key=loss)
-    return SHRINKAGES[best], losses[best][1]
+    return found[best][1]
 
 
 def _sharpen(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:
-    """The least log loss that a factor on `logits` (pictures, classes) can make, and the factor."""
+    """The least log loss that a factor on `logits` (pictures, classes) can make, and the factor.
+
+    Labels count for as much less than one as a further picture might be wrong (Platt 1999, "Probabilistic outputs for
+    support vector machines"): where every picture is right, the factor would else have no bound.
+    """
+    pictures, classes = logits.shape
+    doubt = 1 / (pictures + 2)
 
     def log_loss(exponent: float) -> float:
-        return float(-log_softmax(logits * math.exp(exponent), axis=1)[np.arange(len(labels)), labels].mean())
+        logs = log_softmax(logits * math.exp(exponent), axis=1)
+        right = logs[np.arange(pictures), labels]
+        others = (logs.sum(axis=1) - right) / (classes - 1)
+        return float(-((1 - doubt) * right + doubt * others).mean())
 
     found = minimize_scalar(log_loss, bounds=(-6.0, 2.0), method="bounded")
     return float(found.fun), math.exp(found.x)
 
 
 def fitted_layer(
-    features: NDArray[np.float32], labels: NDArray[np.int64], classes: int, adjustment: float = 0.0
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    classes: int,
+    adjustment: float = 0.0,
+    tau_normalise: bool = False,
 ) -> Layer:
-    """The discriminant of the training part whose shrinkage and factor are chosen inside it.
+    """The discriminant of the training part whose shape is chosen inside it.
 
     Args:
         features: what the last layer weighs for each picture's evaluation view, (pictures, features).
         labels: class numbers (pictures,).
         classes: number of classes.
         adjustment: how far the classes are taken to be equally frequent; from 1 on wholly.
+        tau_normalise: whether the classes' means may be made more equally long.
     """
-    shrinkage, factor = choose_shrinkage(features, labels, classes)
-    weights, biases = discriminant(Moments.of(features, labels, classes), shrinkage, min(1.0, adjustment))
-    weights, biases = weights * factor, biases * factor
+    shape = choose_shape(features, labels, classes, tau_normalise)
+    weights, biases = discriminant(Moments.of(features, labels, classes), shape, min(1.0, adjustment))
     return weights, np.maximum(biases, biases[np.isfinite(biases)].min() + UNSEEN)
 
 
 def fit_head(
-    classifier: Classifier, features: NDArray[np.float32], labels: NDArray[np.int64], adjustment: float = 0.0
+    classifier: Classifier,
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    adjustment: float = 0.0,
+    tau_normalise: bool = False,
 ) -> None:
     """Set the last layer of `classifier` to the `fitted_layer` of the training part; the rest as that takes it."""
     head = classifier.head_layer
-    weights, biases = fitted_layer(features, labels, head.out_features, adjustment)
+    weights, biases = fitted_layer(features, labels, head.out_features, adjustment, tau_normalise)
     with torch.no_grad():
         head.weight.copy_(torch.as_tensor(weights, dtype=head.weight.dtype))
         head.bias.copy_(torch.as_tensor(biases, dtype=head.bias.dtype))

@@ -38,6 +38,8 @@ def probe_hits(
     hits = np.zeros(len(data.labels), np.bool_)
     for fold in range(recipe.folds.n):
         train, held = data.rows(fold)
-        weights, biases = fitted_layer(features[train], data.labels[train], classes, recipe.loss.logit_adjustment)
+        weights, biases = fitted_layer(
+            features[train], data.labels[train], classes, recipe.loss.logit_adjustment, recipe.model.tau_normalise
+        )
         hits[held] = (features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held]
     return hits

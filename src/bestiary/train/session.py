@@ -122,7 +122,13 @@ def start_session(
         train_rows, _ = data.rows(fold)
         vectors = features()
         if world.main:
-            fit_head(classifier, vectors[train_rows], data.labels[train_rows], recipe.loss.logit_adjustment)
+            fit_head(
+                classifier,
+                vectors[train_rows],
+                data.labels[train_rows],
+                recipe.loss.logit_adjustment,
+                recipe.model.tau_normalise,
+            )
         classifier.head_layer.load_state_dict(world.tell(classifier.head_layer.state_dict()))
     freeze(classifier, recipe.model)
     if world.size > 1 and accelerator.device.type == "cuda" and not recipe.model.freeze_norms:

@@ -1,0 +1,55 @@
+"""Claim: roots of the features, and class means of more equal lengths, each make heads tell classes better apart.
+
+    python benchmarks/bench_head_parts.py DATA [--deals 5]
+
+Frozen features of recipe `fast` and bestiary's folds (no copy on two sides) for several seeds of the deal; for each
+fold a linear discriminant, its shape chosen inside the training part, of the features or of their roots
+(`model.root`), with means of their own lengths or of more equal ones (`model.tau_normalise`). Differences of
+out-of-fold accuracy are paired by picture, with an interval over groups of copies.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from bestiary.data.folds import deal
+from bestiary.model.root import root
+from frozen import FOLDS, cross_validate, features_of, read_data
+from paired import machine
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--deals", type=int, default=5)
+    asked = parser.parse_args()
+    data, groups = read_data(asked.data)
+    classes = len(data.classes)
+    print(f"{machine()}\n{len(data.paths):,} pictures of {classes} classes, {data.recipe.model.backbone}")
+    features = features_of(data)
+    roots = root(torch.from_numpy(features)).numpy()
+    heads = {"plain": (features, False), "root": (roots, False), "tau": (features, True), "both": (roots, True)}
+    hits: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in heads}
+    paths, names = data.paths, pl.Series(np.array(data.classes)[data.labels])
+    for seed in range(asked.deals):
+        folds = deal(paths, names, groups, FOLDS, seed)
+        for name, (x, tau_normalise) in heads.items():
+            logits, _ = cross_validate(x, data.labels, folds, x[:1], classes, tau_normalise)
+            hits[name].append(logits.argmax(axis=1) == data.labels)
+        print(f"deal {seed}: " + ", ".join(f"{name} {hits[name][-1].mean():.4f}" for name in heads), flush=True)
+    for with_it, without in (("root", "plain"), ("tau", "plain"), ("both", "tau"), ("both", "root")):
+        gains = [a.mean() - b.mean() for a, b in zip(hits[with_it], hits[without], strict=True)]
+        change = np.mean(hits[with_it], axis=0) - np.mean(hits[without], axis=0)
+        half = 1.96 * np.sqrt((np.bincount(groups, change) ** 2).sum()) / len(change)
+        print(
+            f"{with_it} instead of {without}: {change.mean():+.4f}, 95 % interval over groups of copies "
+            f"[{change.mean() - half:+.4f}, {change.mean() + half:+.4f}], deals {min(gains):+.4f} to {max(gains):+.4f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
