@@ -71,6 +71,45 @@ class Shape:
     factor: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Directions:
+    """The means of the classes that have pictures, as a discriminant sees them; everything else of it is cheap.
+
+    Attributes:
+        counts: pictures of each class, (classes,).
+        centre: of all means, (features,).
+        weights: the means from the centre, in units of the covariance, (classes, features).
+        squares: of the means' lengths in those units, (classes,).
+    """
+
+    counts: NDArray[np.int64]
+    centre: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, moments: Moments, shrinkage: float) -> Self:
+        seen = moments.counts > 0
+        spread = float(np.trace(moments.covariance)) / len(moments.covariance)
+        covariance = moments.covariance * (1 - shrinkage)
+        # The tiny share keeps features that never vary from making the factorisation fail.
+        covariance[np.diag_indices_from(covariance)] += shrinkage * spread + 1e-9
+        centre = moments.means[seen].mean(axis=0)
+        means = moments.means[seen] - centre
+        weights = np.asarray(cho_solve(cho_factor(covariance), means.T).T)
+        return cls(moments.counts[seen], centre, weights, (weights * means).sum(axis=1))
+
+    def scales(self, tau: float) -> NDArray[np.float64]:
+        """What the mean of each class (classes,) is multiplied by: 1 over its length to the power of `tau`."""
+        typical = self.squares.mean()
+        return np.where(self.squares > 0, (typical / np.maximum(self.squares, 1e-300)) ** (tau / 2), 1.0)
+
+    def biases(self, tau: float, adjustment: float = 0.0) -> NDArray[np.float64]:
+        """Of each class (classes,), for features that are counted from the centre."""
+        priors = (1 - adjustment) * np.log(self.counts / self.counts.sum())
+        return np.asarray(priors - 0.5 * self.scales(tau) ** 2 * self.squares)
+
+
 def discriminant(moments: Moments, shape: Shape, adjustment: float = 0.0) -> Layer:
     """Linear discriminant analysis with shrunk covariance and means of more equal lengths.
 
@@ -88,31 +127,14 @@ def discriminant(moments: Moments, shape: Shape, adjustment: float = 0.0) -> Lay
     Returns:
         weights and biases whose logits are log posteriors but for a constant, where the factor is 1.
     """
-    counts, seen = moments.counts, moments.counts > 0
-    spread = float(np.trace(moments.covariance)) / len(moments.covariance)
-    covariance = moments.covariance * (1 - shape.shrinkage)
-    # The tiny share keeps features that never vary from making the factorisation fail.
-    covariance[np.diag_indices_from(covariance)] += shape.shrinkage * spread + 1e-9
-    centre = moments.means[seen].mean(axis=0)
-    means = np.where(seen[:, None], moments.means - centre, 0.0)
-    weights = np.asarray(cho_solve(cho_factor(covariance), means.T).T)
-    squares = (weights * means).sum(axis=1)
-    scales = _scales(squares, seen, shape.tau)
-    weights *= scales[:, None]
-    with np.errstate(divide="ignore"):
-        priors = np.log(counts / counts.sum())
-    biases = np.where(seen, (1 - adjustment) * priors, priors) - 0.5 * scales**2 * squares - weights @ centre
+    seen, directions = moments.counts > 0, _Directions.of(moments, shape.shrinkage)
+    rows = directions.weights * directions.scales(shape.tau)[:, None]
+    offsets = directions.biases(shape.tau, adjustment) - rows @ directions.centre
+    weights, biases = np.zeros(moments.means.shape), np.full(len(seen), -np.inf)
     # What all classes share decides nothing, and would cost digits in bf16.
-    weights -= weights[seen].mean(axis=0)
-    biases -= biases[seen].mean()
-    weights[~seen] = 0.0
-    return weights * shape.factor, biases * shape.factor
-
-
-def _scales(squares: NDArray[np.float64], seen: NDArray[np.bool_], tau: float) -> NDArray[np.float64]:
-    """What the mean of each class (classes,) is multiplied by, `squares` being their lengths' squares."""
-    typical = squares[seen].mean()
-    return np.where(squares > 0, (typical / np.maximum(squares, 1e-300)) ** (tau / 2), 1.0)
+    weights[seen] = shape.factor * (rows - rows.mean(axis=0))
+    biases[seen] = shape.factor * (offsets - offsets.mean())
+    return weights, biases
 
 
 def choose_shape(
@@ -142,10 +164,10 @@ def choose_shape(
 
     def loss(place: int) -> float:
         if place not in found:
-            looks = []
-            for tau in TAUS if tau_normalise else (0.0,):
-                weights, biases = discriminant(moments, Shape(SHRINKAGES[place], tau))
-                least, factor = _sharpen(features[judged] @ weights[seen].T + biases[seen], answers)
+            directions, looks = _Directions.of(moments, SHRINKAGES[place]), []
+            points = (features[judged] - directions.centre) @ directions.weights.T
+            for tau in TAUS if tau_normalise else TAUS[:1]:
+                least, factor = _sharpen(points * directions.scales(tau) + directions.biases(tau), answers)
                 looks.append((least, Shape(SHRINKAGES[place], tau, factor)))
             found[place] = min(looks, key=itemgetter(0))
         return found[place][0]
