@@ -1,9 +1,9 @@
 """Claim: roots of the features, and class means of more equal lengths, each make heads tell classes better apart.
 
-    python benchmarks/bench_head_parts.py DATA [--deals 5]
+    python benchmarks/bench_head_parts.py DATA [--deals 5] [--set KEY=VALUE ...]
 
-Frozen features of recipe `fast` and bestiary's folds (no copy on two sides) for several seeds of the deal; for each
-fold a linear discriminant, its shape chosen inside the training part, of the features or of their roots
+Frozen features that recipe `best` starts from and bestiary's folds (no copy on two sides) for several seeds of the
+deal; for each fold a linear discriminant, its shape chosen inside the training part, of the features or of their roots
 (`model.root`), with means of their own lengths or of more equal ones (`model.tau_normalise`). Differences of
 out-of-fold accuracy are paired by picture, with an interval over groups of copies.
 """
@@ -26,10 +26,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--deals", type=int, default=5)
+    parser.add_argument("--set", dest="overrides", nargs="*", default=[])
     asked = parser.parse_args()
-    data, groups = read_data(asked.data)
+    data, groups = read_data(asked.data, "best", ["model.root=false", *asked.overrides])
     classes = len(data.classes)
-    print(f"{machine()}\n{len(data.paths):,} pictures of {classes} classes, {data.recipe.model.backbone}")
+    recipe = data.recipe
+    print(f"{machine()}\n{len(data.paths):,} pictures of {classes} classes")
+    print(f"{recipe.model.backbone}, views of {recipe.view.eval_side} pixels, {recipe.predict.views} of each picture")
     features = features_of(data)
     roots = root(torch.from_numpy(features)).numpy()
     heads = {"plain": (features, False), "root": (roots, False), "tau": (features, True), "both": (roots, True)}

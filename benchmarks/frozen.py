@@ -4,6 +4,7 @@
 folds and the same ensembles can be had for many splits in the time of one run.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,12 @@ Numbers = NDArray[np.int64]
 Features = NDArray[np.float32]
 
 
-def read_data(source: Path) -> tuple[TrainingSet, Numbers]:
-    """The pictures with their labels, and the group of each as the audit finds them."""
+def read_data(source: Path, recipe: str = "fast", overrides: Sequence[str] = ()) -> tuple[TrainingSet, Numbers]:
+    """The pictures with their labels, viewed as `recipe` views them, and the group of each as the audit finds them."""
     table = audit_pictures(list_labelled(source), list_test(source), Display(quiet=True)).manifest.table
     folds = table.select("path", pl.lit(0).alias("fold"))
     groups = join_groups(table["digest"], table["copies"])
-    return TrainingSet.of(load_recipe("fast"), table, source.resolve(), folds), groups
+    return TrainingSet.of(load_recipe(recipe, overrides), table, source.resolve(), folds), groups
 
 
 def features_of(data: TrainingSet) -> Features:
