@@ -158,14 +158,14 @@ def choose_shape(
     judged = held & seen[labels]
     if not judged.any() or seen.sum() < 2:
         return Shape(0.65)
-    moments = Moments.of(features[~held], labels[~held], classes)
+    moments, apart = Moments.of(features[~held], labels[~held], classes), features[judged]
     answers = (np.cumsum(seen) - 1)[labels[judged]]  # numbers among the classes that are seen
     found: dict[int, tuple[float, Shape]] = {}
 
     def loss(place: int) -> float:
         if place not in found:
             directions, looks = _Directions.of(moments, SHRINKAGES[place]), []
-            points = (features[judged] - directions.centre) @ directions.weights.T
+            points = (apart - directions.centre) @ directions.weights.T
             for tau in TAUS if tau_normalise else TAUS[:1]:
                 least, factor = _sharpen(points * directions.scales(tau) + directions.biases(tau), answers)
                 looks.append((least, Shape(SHRINKAGES[place], tau, factor)))
