@@ -2,13 +2,16 @@
 
 `best` keeps the weights that a fold started from and the mean of these and the trained ones, so that the trained ones
 follow; every share of the start is then judged on the pictures that each fold holds out. One training serves all rows.
-Runs are those of bench_best.py, and are found again in its place.
+Runs are those of bench_best.py, and are found again in its place; or finished ones of `best`.
 
     python benchmarks/bench_start_share.py [DATA] [--size 96] [--seeds 0 1 2] [--share 0.2] [--place DIR]
                                            [--set KEY=VALUE ...]
+    python benchmarks/bench_start_share.py --runs RUN [RUN ...]
 """
 
+import argparse
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -50,14 +53,21 @@ def hits_of(run: Run) -> tuple[dict[float, NDArray[np.bool_]], NDArray[np.str_]]
     return {share: of[scored] for share, of in hits.items()}, data.digests.to_numpy()[scored]
 
 
+def trained_runs(asked: argparse.Namespace, scratch: Path) -> Iterator[Run]:
+    """One of `best` for each seed."""
+    print(f"`best` at {asked.size} pixels, seeds {asked.seeds}")
+    for _, folder, same in dealt(asked, scratch):
+        yield trained(folder, "best", [], "best", [*same, *asked.overrides])
+
+
 def main() -> None:
-    asked = arguments(__doc__).parse_args()
-    print(f"{machine()}\n`best` at {asked.size} pixels, seeds {asked.seeds}")
+    parser = arguments(__doc__)
+    parser.add_argument("--runs", type=Path, nargs="*", default=[])
+    asked = parser.parse_args()
+    print(machine())
     with tempfile.TemporaryDirectory() as scratch:
-        found = [
-            hits_of(trained(folder, "best", [], "best", [*same, *asked.overrides]))
-            for _, folder, same in dealt(asked, Path(scratch))
-        ]
+        runs = map(Run, asked.runs) if asked.runs else trained_runs(asked, Path(scratch))
+        found = [hits_of(run) for run in runs]
     names = np.concatenate([digests for _, digests in found])
     hits = {share: np.concatenate([of[share] for of, _ in found]).astype(float) for share in SHARES}
     for share, of in hits.items():

@@ -43,6 +43,13 @@ def test_the_default_suits_the_machine(device: str, name: str, monkeypatch: pyte
     assert sorted(both) == ["model.backbone", "train.batch_size", "view.eval_factor", "view.size"], "the same parts"
 
 
+def test_a_probe_is_what_best_starts_from() -> None:
+    """So the features of one serve the other."""
+    best, probe = load_recipe("best"), load_recipe("probe")
+    assert (probe.view, probe.predict, probe.loss) == (best.view, best.predict, best.loss)
+    assert probe.model == best.model.model_copy(update={"freeze_norms": False})
+
+
 def test_recipes_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         load_recipe("fast").train.epochs = 9  # type: ignore[misc]

@@ -71,8 +71,8 @@ def test_weights_are_looked_for_and_not_fetched(monkeypatch: pytest.MonkeyPatch,
 def test_what_is_advised_can_be_pasted(beasts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     names = ["offline/efficientnet_lite0@32", "offline/efficientnet_lite0@64", "torchvision/shufflenet_v2_x0_5@32"]
-    # of the shipped recipes fast is the one whose heads see what those of `probe` see
-    options = {"recipe": "fast", "backbones": names, "overrides": ["folds.n=3", "predict.views=1"], "quiet": True}
+    # whose heads see what those of `probe` see
+    options = {"recipe": "best", "backbones": names, "overrides": ["folds.n=3", "predict.views=1"], "quiet": True}
     advice = api.advise(beasts, budget="2h", latency="10s", **options)
     assert advice.exit_code == 0
     text = str(advice)
