@@ -19,6 +19,7 @@ from bestiary.errors import RunError
 from bestiary.evaluate.results import read_results
 from bestiary.model import Classifier
 from bestiary.model.backbone import Backbone
+from bestiary.recipe import load_recipe
 from bestiary.report import figures, gallery, run_page, story
 from bestiary.run import Run, read_oof, write_oof
 
@@ -101,6 +102,24 @@ def test_an_unfinished_run_is_refused(trained: Run, tmp_path: Path) -> None:
     run.fold(1).oof.unlink()
     with pytest.raises(RunError, match="fold 1 has not ended"):
         api.report(run.path, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        (
+            "best",
+            ["6 epochs on views of 224 pixels", "50 % of the way back to its start", "5 views of 269 pixels"],
+        ),
+        ("probe", ["a linear discriminant of the frozen features. Pictures are judged by the mean of 5 views of 269"]),
+        ("paper", ["MixUp or CutMix on 100 % of the batches. Pictures are judged by one view of 224 pixels"]),
+    ],
+)
+def test_the_method_says_what_was_trained_and_how_it_was_judged(recipe: str, said: list[str]) -> None:
+    text = story.method(load_recipe(recipe), 5)
+    assert [words for words in said if words not in text] == []
+    assert "the ensemble averages" in text
+    assert "the ensemble averages" not in story.method(load_recipe(recipe), 1)
 
 
 def test_the_command_repeats_the_run(trained: Run, tmp_path: Path) -> None:

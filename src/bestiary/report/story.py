@@ -67,20 +67,21 @@ def method(recipe: Recipe, folds: int) -> str:
         if folds > 1
         else "One network, trained on the answers of a fold ensemble's members and judged by pictures held out from it"
     )
-    parts = [
-        f"{begun}: {model.backbone} with weights {model.weights}, its last layer {start}, views of {recipe.view.size} "
-        "pixels.",
-    ]
+    parts = [f"{begun}: {model.backbone} with weights {model.weights}, its last layer {start}."]
     if train.epochs:
         rate = f"{recipe.optimiser.lr:g} ({recipe.schedule.kind.replace('_', ' ')})"
         picked = "the epoch of the best held-out accuracy" if train.keep_best else "the last epoch"
+        back = f", drawn {100 * train.start_share:g} % of the way back to its start" if train.start_share else ""
         parts.append(
-            f"{train.epochs} epochs, batches of {train.batch_size}, AdamW with a learning rate of {rate}; {picked} of "
-            "each fold was kept."
+            f"{train.epochs} epochs on views of {recipe.view.size} pixels, batches of {train.batch_size}, AdamW with a "
+            f"learning rate of {rate}; {picked} of each fold was kept{back}."
         )
     if train.epochs and mix.probability:
         parts.append(f"MixUp or CutMix on {100 * mix.probability:g} % of the batches.")
-    parts.append(f"The ensemble averages the members' {recipe.predict.average}.")
+    views, side = recipe.predict.views, recipe.view.eval_side
+    seen = f"one view of {side} pixels" if views == 1 else f"the mean of {views} views of {side} pixels"
+    joined = f"; the ensemble averages the members' {recipe.predict.average}" if folds > 1 else ""
+    parts.append(f"Pictures are judged by {seen}{joined}.")
     return " ".join(parts)
 
 
