@@ -13,12 +13,14 @@ import time
 from pathlib import Path
 
 import bestiary
-from bestiary.recipe import load_recipe
+from bestiary.recipe.load import load_recipe
 from paired import machine
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--recipe", default="best")
     parser.add_argument("--backbone")
@@ -36,13 +38,20 @@ def main() -> None:
         chosen = advice.chosen.recipe
         expected = advice.chosen.seconds(advice.pictures, chosen.train.epochs)
         options = [f"model.backbone={chosen.model.backbone}", f"view.size={chosen.view.size}"]
-        options += [f"view.eval_size={chosen.view.eval_size}", f"model.freeze={chosen.model.freeze}"]
-        os.environ["BESTIARY_CACHE"] = str(place / "another")  # as on a machine where nothing was computed before
+        options += [
+            f"view.eval_size={chosen.view.eval_size}",
+            f"model.freeze={chosen.model.freeze}",
+        ]
+        os.environ["BESTIARY_CACHE"] = str(
+            place / "another"
+        )  # as on a machine where nothing was computed before
         given["overrides"] = [*asked.overrides, *options, f"train.epochs={chosen.train.epochs}"]
         started = time.perf_counter()
         run = bestiary.train(asked.data, place / "run", **given)
         taken = time.perf_counter() - started
-        print(f"expected {expected / 60:.1f} minutes, taken {taken / 60:.1f}: ratio {taken / expected:.2f} (n = 1)")
+        print(
+            f"expected {expected / 60:.1f} minutes, taken {taken / 60:.1f}: ratio {taken / expected:.2f} (n = 1)"
+        )
         print(run.score_line)
 
 

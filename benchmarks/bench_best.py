@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bestiary
-from bestiary.data.beasts import draw_sample
+from bestiary.beasts.sample import draw_sample
 from bestiary.display import Display
-from bestiary.ensemble import average
-from bestiary.evaluate.held_out import Unseen, member_logits, unseen_pictures
-from bestiary.evaluate.intervals import Z95
-from bestiary.recipe import load_recipe
-from bestiary.run import Run
+from bestiary.evaluation.held_out import Unseen, member_logits, unseen_pictures
+from bestiary.recipe.load import load_recipe
+from bestiary.run.run import Run
+from bestiary.stats.averaging import average
+from bestiary.stats.intervals import Z95
 from paired import machine, spread
 from workload import set_aside
 
@@ -41,7 +41,9 @@ def trained(place: Path, name: str, fold: list[int], recipe: str, options: list[
     """The run `name` of the table in `place`, made or gone on with unless it is finished."""
     there = (place / name / "recipe.toml").exists()
     asked: dict[str, Any] = {} if there else {"recipe": recipe, "overrides": options}
-    return bestiary.train(place / "known.csv", place / name, fold=fold, resume=there, quiet=True, **asked)
+    return bestiary.train(
+        place / "known.csv", place / name, fold=fold, resume=there, quiet=True, **asked
+    )
 
 
 def judged(run: Run, unseen: Unseen) -> tuple[Hits, Hits, NDArray[np.str_]]:
@@ -50,12 +52,18 @@ def judged(run: Run, unseen: Unseen) -> tuple[Hits, Hits, NDArray[np.str_]]:
     table = unseen.table.filter(readable)
     labels = np.array([run.classes.index(label) for label in table["label"]])
     together = average(logits, run.recipe.predict.average)
-    return logits.argmax(axis=2) == labels, together.argmax(axis=1) == labels, table["digest"].to_numpy()
+    return (
+        logits.argmax(axis=2) == labels,
+        together.argmax(axis=1) == labels,
+        table["digest"].to_numpy(),
+    )
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
     """What to train on, with which seeds, and where: the options that every benchmark of `best` has."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
@@ -75,13 +83,23 @@ def dealt(asked: argparse.Namespace, scratch: Path) -> Iterator[tuple[int, Path,
         folder = place / f"seed-{seed}"
         if not (folder / "known.csv").exists():
             set_aside(data, folder, asked.share, seed)
-        same = [f"data.root={data.resolve()}", f"view.size={asked.size}", f"train.seed={seed}", f"folds.seed={seed}"]
+        same = [
+            f"data.root={data.resolve()}",
+            f"view.size={asked.size}",
+            f"train.seed={seed}",
+            f"folds.seed={seed}",
+        ]
         yield seed, folder, same
 
 
 def of_seed(seed: int, place: Path, same: list[str], asked: argparse.Namespace) -> dict[str, Any]:
     """Train all for one seed: name -> hits (members, pictures) or (1, pictures); and the pictures' digests."""
-    described = [*same, f"model.backbone={BACKBONE}", "model.weights=default", f"train.epochs={asked.epochs}"]
+    described = [
+        *same,
+        f"model.backbone={BACKBONE}",
+        "model.weights=default",
+        f"train.epochs={asked.epochs}",
+    ]
     runs = {
         "paper": trained(place, "paper", [0], "paper", described),
         "best": trained(place, "best", [], "best", [*same, *asked.overrides]),
@@ -89,7 +107,11 @@ def of_seed(seed: int, place: Path, same: list[str], asked: argparse.Namespace) 
     # Both have the same pictures, so what is new to one is new to the other.
     unseen = unseen_pictures(runs["best"], runs["best"].classes, place / "new", QUIET)
     members, together, names = judged(runs["best"], unseen)
-    hits = {"paper": judged(runs["paper"], unseen)[0], "best": members, "five members": together[None]}
+    hits = {
+        "paper": judged(runs["paper"], unseen)[0],
+        "best": members,
+        "five members": together[None],
+    }
     errors = ", ".join(f"{name} {1 - part.mean():.4f}" for name, part in hits.items())
     print(f"seed {seed}, {len(names)} pictures held out, share of mistakes: {errors}", flush=True)
     return {"hits": hits, "names": names}
@@ -100,7 +122,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=30)
     asked = parser.parse_args()
     own = load_recipe("best", asked.overrides).train.epochs
-    print(f"{machine()}\n{BACKBONE} at {asked.size} pixels, paper {asked.epochs} epochs, best {own}")
+    print(
+        f"{machine()}\n{BACKBONE} at {asked.size} pixels, paper {asked.epochs} epochs, best {own}"
+    )
     with tempfile.TemporaryDirectory() as scratch:
         found = [of_seed(*of, asked) for of in dealt(asked, Path(scratch))]
     for first, second in PAIRS:
@@ -114,7 +138,9 @@ def report(first: str, second: str, found: list[dict[str, Any]]) -> None:
     pooled = sum(1 - b.mean() for _, b in pairs) / sum(1 - a.mean() for a, _ in pairs)
     changes = np.concatenate([b.mean(axis=0) - a.mean(axis=0) for a, b in pairs])
     names = np.concatenate([one["names"] for one in found])
-    print(f"{second} to {first}: mistakes {pooled:.3f} (seeds {spread(ratios)}), accuracy {difference(changes, names)}")
+    print(
+        f"{second} to {first}: mistakes {pooled:.3f} (seeds {spread(ratios)}), accuracy {difference(changes, names)}"
+    )
 
 
 def difference(changes: NDArray[np.float64], names: NDArray[np.str_]) -> str:

@@ -16,10 +16,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bestiary import api
-from bestiary.data.beasts import draw_sample
-from bestiary.run import FoldFiles, Run
-from bestiary.train import crossval, keeper, recovery
+import bestiary
+from bestiary.beasts.sample import draw_sample
+from bestiary.run.layout import FoldFiles
+from bestiary.run.run import Run
+from bestiary.training import checkpointer as keeper
+from bestiary.training import crossval
+from bestiary.training import fold as recovery
 
 WORK = {
     "fast, 224 px": ["train.epochs=3"],
@@ -87,7 +90,7 @@ def main() -> None:
                 for repeat in range(asked.repeats):
                     run = place / f"{work[:4]}-{every}-{repeat}"
                     clock.seconds, began = 0.0, time.perf_counter()
-                    api.train(
+                    bestiary.train(
                         place / "data",
                         run,
                         recipe="fast",

@@ -82,7 +82,10 @@ def count_pairs(
 def main() -> None:
     source, seeds = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3
     classes = sorted(folder.name for folder in source.iterdir())
-    halves = {"classes used to set constants": set(classes[::2]), "other classes": set(classes[1::2])}
+    halves = {
+        "classes used to set constants": set(classes[::2]),
+        "other classes": set(classes[1::2]),
+    }
     known = reviewed_pairs()
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as place:
@@ -94,14 +97,26 @@ def main() -> None:
         for half, names in halves.items():
             here = [name for name in originals if name.split("/")[0] in names]
             found = np.array(
-                [[_same(groups, f"{n}-original.jpg", f"{n}-{way}.jpg") for way in range(len(WAYS))] for n in here]
+                [
+                    [
+                        _same(groups, f"{n}-original.jpg", f"{n}-{way}.jpg")
+                        for way in range(len(WAYS))
+                    ]
+                    for n in here
+                ]
             )
             right, wrong, odd = count_pairs(groups, known, names)
             print(
                 f"  {half}: recall {found.mean():.4f} (n = {found.size}), precision {right / (right + wrong):.4f} "
                 f"({right} pairs right, {wrong} wrong)"
             )
-            print("    " + ", ".join(f"{way} {share:.4f}" for way, share in zip(WAYS, found.mean(axis=0), strict=True)))
+            print(
+                "    "
+                + ", ".join(
+                    f"{way} {share:.4f}"
+                    for way, share in zip(WAYS, found.mean(axis=0), strict=True)
+                )
+            )
             for pair in sorted(map(sorted, odd)):
                 print(f"    wrong: {pair}")
 

@@ -90,7 +90,10 @@ def main() -> None:
         size = ("--species", 6, "--per-species", 12, "--size", 128)
         bestiary(source, place, "sample", place / "data", *size, "--near-duplicates", 0.1)
         bestiary(source, place, "sample", place / "new", *size, "--seed", 1)
-        print(f"images {digest_of_images(place / 'data')} {digest_of_images(place / 'new')}", flush=True)
+        print(
+            f"images {digest_of_images(place / 'data')} {digest_of_images(place / 'new')}",
+            flush=True,
+        )
         for recipe, options in RECIPES.items():
             run = place / recipe
             chosen = ("--recipe", recipe, "--folds", 3, "--set", *options, *FIXED)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import bestiary
 from bestiary.data.decode import decode, read_picture
-from bestiary.deploy.latency import compare_speed
 from bestiary.display import Display
-from bestiary.run import Run
+from bestiary.distillation.latency import compare_speed
+from bestiary.run.run import Run
 from paired import machine
 from workload import set_aside
 
@@ -36,7 +36,9 @@ def student_of(place: Path, name: str, **options: object) -> bestiary.Run:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
@@ -55,16 +57,24 @@ def main() -> None:
         if there and (place / "run" / "metrics.json").exists():
             run = Run.open(place / "run")
         else:
-            run = bestiary.train(place / "known.csv", place / "run", resume=there, quiet=True, **named)  # type: ignore[arg-type]
-        print(f"run: {minutes_of(started):.1f} minutes{' (was there)' if there else ''}\n{run.score_line}")
+            run = bestiary.train(
+                place / "known.csv", place / "run", resume=there, quiet=True, **named
+            )  # type: ignore[arg-type]
+        print(
+            f"run: {minutes_of(started):.1f} minutes{' (was there)' if there else ''}\n{run.score_line}"
+        )
         student = student_of(place, "student", held=place / "new")
         frugal = student_of(place, "frugal")
-        print(f"frugal on the pictures set aside: {bestiary.evaluate(frugal.path, place / 'new', quiet=True)}")
+        print(
+            f"frugal on the pictures set aside: {bestiary.evaluate(frugal.path, place / 'new', quiet=True)}"
+        )
         first, second = bestiary.load(run), bestiary.load(student)
         view = first.view
         files = sorted((place / "new").rglob("*.*"))[:16]
         pictures = [view(decode(read_picture(file))) for file in files]
-        print(f"\ntimed anew: {first.engine} and {second.engine}, {len(first.members)} members and one")
+        print(
+            f"\ntimed anew: {first.engine} and {second.engine}, {len(first.members)} members and one"
+        )
         for speed in compare_speed(first, second, pictures, Display(quiet=True), rounds=15):
             print(speed)
 

@@ -27,15 +27,16 @@ import torch
 from safetensors.torch import save_file
 
 import bestiary
-from bestiary.data.draws import generator
 from bestiary.data.listing import list_labelled
-from bestiary.deploy.export import CALIBRATION, build_graph, run_batches
-from bestiary.deploy.formats import read_card
-from bestiary.deploy.graph import OUTPUTS, Outputs, run_graph
-from bestiary.deploy.views import deal_pictures, read_sample, shuffled_pictures
-from bestiary.ensemble import Ensemble
-from bestiary.model import build_backbone, load_member, save_member
-from bestiary.run import Run
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.exporting.export import CALIBRATION, build_graph, run_batches
+from bestiary.exporting.formats import read_card
+from bestiary.exporting.graph import OUTPUTS, Outputs, run_graph
+from bestiary.exporting.sample import deal_pictures, read_sample, shuffled_pictures
+from bestiary.model.backbone import build_backbone
+from bestiary.model.classifier import load_member, save_member
+from bestiary.rng import generator
+from bestiary.run.run import Run
 from paired import machine, spread
 
 Runner = Callable[[np.ndarray], Outputs]
@@ -52,14 +53,22 @@ def make_run(data: Path, place: Path, backbone: str, weights: Path | None, pictu
         torch.manual_seed(0)
         weights = place / "random.safetensors"
         save_file(build_backbone(backbone, 2, "none").network.state_dict(), weights)
-    overrides = [f"data.root={data.resolve()}", f"model.backbone={backbone}", f"model.weights={weights}"]
+    overrides = [
+        f"data.root={data.resolve()}",
+        f"model.backbone={backbone}",
+        f"model.weights={weights}",
+    ]
     overrides += ["predict.views=1", "folds.rare=drop"]
-    run = bestiary.probe(place / "known.csv", place / "run", overrides=overrides, folds=5, quiet=True)
+    run = bestiary.probe(
+        place / "known.csv", place / "run", overrides=overrides, folds=5, quiet=True
+    )
     for fold in run.folds:
         member, noise = load_member(run.fold(fold).weights), torch.Generator().manual_seed(fold)
         with torch.no_grad():
             for values in member.network.parameters():
-                values += 0.01 * values.std(correction=0) * torch.randn(values.shape, generator=noise)
+                values += (
+                    0.01 * values.std(correction=0) * torch.randn(values.shape, generator=noise)
+                )
         save_member(member, run.fold(fold).weights)
     return run
 
@@ -72,8 +81,15 @@ def export_all(run: Run, place: Path, precisions: tuple[str, ...]) -> dict[str, 
             file = place / precision / name
             if not file.exists():
                 started = time.perf_counter()
-                options = {"format": format, "int8": precision == "int8", "max_drop": 1.0, "quiet": True}
-                print(f"{bestiary.export(run.path, file, **options)}\n({time.perf_counter() - started:.0f} s)")
+                options = {
+                    "format": format,
+                    "int8": precision == "int8",
+                    "max_drop": 1.0,
+                    "quiet": True,
+                }
+                print(
+                    f"{bestiary.export(run.path, file, **options)}\n({time.perf_counter() - started:.0f} s)"
+                )
             files[f"{format} {precision}"] = file
     return files
 
@@ -97,12 +113,16 @@ def agreement(reference: Outputs, found: Outputs, fold: np.ndarray) -> str:
     """Of the ensembles, and of the members that have not seen the pictures."""
     same = (reference.probabilities.argmax(axis=1) == found.probabilities.argmax(axis=1)).mean()
     rows = np.arange(len(fold))
-    own = (reference.logits[rows, fold].argmax(axis=1) == found.logits[rows, fold].argmax(axis=1)).mean()
+    own = (
+        reference.logits[rows, fold].argmax(axis=1) == found.logits[rows, fold].argmax(axis=1)
+    ).mean()
     difference = np.abs(reference.probabilities - found.probabilities).max()
     return f"labels equal {same:.4f} (members on pictures held out {own:.4f}), probabilities within {difference:.2g}"
 
 
-def take_turns(runners: dict[str, Runner], views: np.ndarray, rounds: int) -> dict[str, list[float]]:
+def take_turns(
+    runners: dict[str, Runner], views: np.ndarray, rounds: int
+) -> dict[str, list[float]]:
     """Pictures a second of each, one figure a round; what came first comes first again."""
     speeds: dict[str, list[float]] = {name: [] for name in runners}
     for number in range(rounds + 1):
@@ -115,7 +135,9 @@ def take_turns(runners: dict[str, Runner], views: np.ndarray, rounds: int) -> di
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--backbone", default="torchvision/resnet50")
     parser.add_argument("--weights", type=Path)
@@ -127,11 +149,19 @@ def main() -> None:
     parser.add_argument("--make", action="store_true", help="stop when everything is made")
     parser.add_argument("--float32", action="store_true", help="leave int8 out")
     asked = parser.parse_args()
-    print(machine(), f"onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__}", sep="; ")
+    print(
+        machine(),
+        f"onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__}",
+        sep="; ",
+    )
     with tempfile.TemporaryDirectory() as scratch:
         place = asked.place or Path(scratch)
         there = asked.run or (place / "run" if (place / "run" / "metrics.json").exists() else None)
-        run = Run.open(there) if there else make_run(asked.data, place, asked.backbone, asked.weights, asked.pictures)
+        run = (
+            Run.open(there)
+            if there
+            else make_run(asked.data, place, asked.backbone, asked.weights, asked.pictures)
+        )
         print(run.score_line)
         files = export_all(run, place, ("float32",) if asked.float32 else ("float32", "int8"))
         if asked.make:
@@ -169,7 +199,9 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
     base = speeds["PyTorch float32"]
     for name, values in speeds.items():
         ratios = [ours / theirs for ours, theirs in zip(values, base, strict=True)]
-        print(f"{name:32} {spread(values)} pictures/s, {spread(ratios)} times PyTorch float32, n = {len(values)}")
+        print(
+            f"{name:32} {spread(values)} pictures/s, {spread(ratios)} times PyTorch float32, n = {len(values)}"
+        )
     for name, file in files.items():
         parts = [part for part in (file, file.with_suffix(".bin")) if part.exists()]
         size = sum(part.stat().st_size for part in parts) / 1e6

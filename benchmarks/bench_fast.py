@@ -19,7 +19,9 @@ from workload import set_aside
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--share", type=float, default=0.2)
@@ -33,10 +35,16 @@ def main() -> None:
         root = f"data.root={asked.data.resolve()}"
         started = time.perf_counter()
         run = bestiary.train(
-            place / "known.csv", place / "run", recipe=asked.recipe, overrides=[root], folds=asked.folds
+            place / "known.csv",
+            place / "run",
+            recipe=asked.recipe,
+            overrides=[root],
+            folds=asked.folds,
         )
         minutes = (time.perf_counter() - started) / 60
-        print(f"{machine()}\n{asked.recipe} on {asked.data.name}, seed {asked.seed}: {minutes:.1f} minutes")
+        print(
+            f"{machine()}\n{asked.recipe} on {asked.data.name}, seed {asked.seed}: {minutes:.1f} minutes"
+        )
         print(run.score_line)
         if not asked.all:
             print(bestiary.evaluate(run.path, place / "new", quiet=True))

@@ -22,16 +22,27 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import polars as pl
 import ray
 
-from bestiary import api
-from bestiary.data.beasts import draw_sample
-from bestiary.run import Run
+import bestiary
+from bestiary.beasts.sample import draw_sample
+from bestiary.run.run import Run
 
 FOLDS = 4
-OPTIONS = ["train.threads=1", "train.precision=float32", "train.layout=contiguous", "train.compile=never"]
+OPTIONS = [
+    "train.threads=1",
+    "train.precision=float32",
+    "train.layout=contiguous",
+    "train.compile=never",
+]
 
 
 def options(epochs: int) -> list[str]:
-    return [*OPTIONS, "view.size=96", f"train.epochs={epochs}", "train.batch_size=16", "model.head=random"]
+    return [
+        *OPTIONS,
+        "view.size=96",
+        f"train.epochs={epochs}",
+        "train.batch_size=16",
+        "model.head=random",
+    ]
 
 
 def busy_seconds(run: Run) -> float:
@@ -40,7 +51,7 @@ def busy_seconds(run: Run) -> float:
 
 def train(data: Path, place: Path, epochs: int, on: str | None) -> tuple[float, Run]:
     started = time.perf_counter()
-    run = api.train(data, place, overrides=options(epochs), folds=FOLDS, on=on, quiet=True)
+    run = bestiary.train(data, place, overrides=options(epochs), folds=FOLDS, on=on, quiet=True)
     return time.perf_counter() - started, run
 
 
@@ -68,23 +79,44 @@ def main() -> None:
         together, spread = train(data, place / "again", epochs, "ray")
         ray.shutdown()
         fold_alone, fold_beside = busy_seconds(local) / FOLDS, busy_seconds(spread) / FOLDS
-        weights = [[run.fold(n).weights.read_bytes() for n in run.folds] for run in (local, first, spread)]
+        weights = [
+            [run.fold(n).weights.read_bytes() for n in run.folds] for run in (local, first, spread)
+        ]
         fold_started = busy_seconds(first) / FOLDS
     cost = together / (FOLDS / 2) - fold_beside
-    start = started - together - (fold_started - fold_beside) * FOLDS / 2  # but for what the folds themselves differ by
+    start = (
+        started - together - (fold_started - fold_beside) * FOLDS / 2
+    )  # but for what the folds themselves differ by
     print(f"the same bits: {weights[0] == weights[1] == weights[2]}")
     print(f"started for the command: {started:.1f} s, {start:.1f} s of them the start")
-    print(f"a fold: {fold_alone:.1f} s alone, {fold_beside:.1f} s beside another; a job costs {cost:.1f} s more")
+    print(
+        f"a fold: {fold_alone:.1f} s alone, {fold_beside:.1f} s beside another; a job costs {cost:.1f} s more"
+    )
     print(f"{FOLDS} folds: {alone:.1f} s by one process, {together:.1f} s by two workers")
     ideal = fold_beside * FOLDS / 2
-    print(f"ideal / measured: {ideal / together:.3f}; with the start: {ideal / started:.3f} (n = 1)")
+    print(
+        f"ideal / measured: {ideal / together:.3f}; with the start: {ideal / started:.3f} (n = 1)"
+    )
     for cluster, waited in (("that is started for the command", start), ("that runs already", 0.0)):
-        print(f"simulated, a cluster {cluster}, folds of 60 s and of 600 s: share of k / n reached, and of ceil(k / n)")
-        for folds, workers in ((5, 1), (4, 2), (5, 2), (5, 5), (10, 5), (10, 10), (100, 16), (100, 64)):
+        print(
+            f"simulated, a cluster {cluster}, folds of 60 s and of 600 s: share of k / n reached, and of ceil(k / n)"
+        )
+        for folds, workers in (
+            (5, 1),
+            (4, 2),
+            (5, 2),
+            (5, 5),
+            (10, 5),
+            (10, 10),
+            (100, 16),
+            (100, 64),
+        ):
             row = []
             for seconds in (60.0, 600.0):
                 took = simulated(folds, workers, seconds, cost, waited)
-                row.append(f"{seconds * folds / workers / took:.3f} {seconds * math.ceil(folds / workers) / took:.3f}")
+                row.append(
+                    f"{seconds * folds / workers / took:.3f} {seconds * math.ceil(folds / workers) / took:.3f}"
+                )
             print(f"  k = {folds}, n = {workers}: {'; '.join(row)}")
 
 

@@ -54,7 +54,9 @@ def fuzz_pictures(seed: int, start: int, count: int) -> tuple[Counter[str], floa
     return outcomes, slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, wrong
 
 
-def fuzz_files(run: Path, seed: int, start: int, count: int) -> tuple[Counter[str], float, int, list[str]]:
+def fuzz_files(
+    run: Path, seed: int, start: int, count: int
+) -> tuple[Counter[str], float, int, list[str]]:
     """The same for the files that `READERS` read."""
     outcomes, slowest, wrong = Counter[str](), 0.0, []
     for number in range(start, start + count):
@@ -103,13 +105,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     print(f"bound: {MAX_PIXELS:,} pixels")
-    bad = tally("damaged pictures", asked.pictures, lambda start, n: fuzz_pictures(asked.seed, start, n))
+    bad = tally(
+        "damaged pictures", asked.pictures, lambda start, n: fuzz_pictures(asked.seed, start, n)
+    )
     with tempfile.TemporaryDirectory() as scratch:
         place = Place(Path(scratch))
         run = place.folder / "fuzzed"
-        forked(lambda: str(make_run(place)))  # in a child: the table library's threads do not survive a fork
+        forked(
+            lambda: str(make_run(place))
+        )  # in a child: the table library's threads do not survive a fork
         bad |= tally(
-            "damaged tables, recipes and run files", asked.files, lambda s, n: fuzz_files(run, asked.seed, s, n)
+            "damaged tables, recipes and run files",
+            asked.files,
+            lambda s, n: fuzz_files(run, asked.seed, s, n),
         )
         shutil.rmtree(run)
     raise SystemExit(bad)

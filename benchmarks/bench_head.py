@@ -18,27 +18,36 @@ from bestiary.data.decode import decode, read_picture
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView, Interpolation
 from bestiary.display import Display
-from bestiary.model import build_classifier
-from bestiary.model.arithmetic import best_device, best_precision
+from bestiary.model.classifier import build_classifier
+from bestiary.model.compute import best_device, best_precision
 from bestiary.model.inference import run_network
-from bestiary.model.test_time import averaged
-from bestiary.recipe import load_recipe
-from bestiary.run import Run
-from bestiary.train.crossval import begin_run
-from bestiary.train.head import SHRINKAGES, Moments, Shape, choose_shape, discriminant
-from bestiary.train.task import TrainingSet
+from bestiary.model.tta import averaged
+from bestiary.recipe.load import load_recipe
+from bestiary.run.run import Run
+from bestiary.training.dataset import TrainingSet
+from bestiary.training.lda_head import SHRINKAGES, Moments, Shape, choose_shape, discriminant
+from bestiary.training.prepare import begin_run
 
 
 def features_of(data: TrainingSet, interpolation: Interpolation) -> NDArray[np.float32]:
-    classifier, device = build_classifier("offline/efficientnet_lite0", len(data.classes)).eval(), best_device()
+    classifier, device = (
+        build_classifier("offline/efficientnet_lite0", len(data.classes)).eval(),
+        best_device(),
+    )
     view = EvalView(224, "squash", 1.0, interpolation)
     rows = np.arange(len(data.paths))
     views = stream_views(
-        rows, 32, lambda row: view(decode(read_picture(data.root / data.paths[int(row)]))), loader_threads("cpu")
+        rows,
+        32,
+        lambda row: view(decode(read_picture(data.root / data.paths[int(row)]))),
+        loader_threads("cpu"),
     )
     precision = best_precision(device)
     run = averaged(
-        lambda batch: run_network(classifier.to(device), [batch], device, precision, output=classifier.features), 2
+        lambda batch: run_network(
+            classifier.to(device), [batch], device, precision, output=classifier.features
+        ),
+        2,
     )
     return np.concatenate([run(batch) for batch in views])
 
@@ -50,22 +59,36 @@ def main() -> None:
         tables = run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet")
         data = TrainingSet.of(load_recipe("fast"), *tables)
     classes = len(data.classes)
-    print(f"{len(data.paths):,} pictures of {classes} classes, five folds, {best_precision(best_device())}")
+    print(
+        f"{len(data.paths):,} pictures of {classes} classes, five folds, {best_precision(best_device())}"
+    )
     for interpolation in ("bilinear", "bicubic"):
         features = features_of(data, interpolation)
         for shape in (*map(Shape, SHRINKAGES), None, "tau"):
             hits = []
             for train, held in map(data.rows, range(5)):
                 of = features[train], data.labels[train], classes
-                chosen = shape if isinstance(shape, Shape) else choose_shape(*of, tau_normalise=shape == "tau")
+                chosen = (
+                    shape
+                    if isinstance(shape, Shape)
+                    else choose_shape(*of, tau_normalise=shape == "tau")
+                )
                 weights, biases = discriminant(Moments.of(*of), chosen)
-                hits.append((features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held])
-            name = shape.shrinkage if isinstance(shape, Shape) else f"{'and tau ' if shape else ''}chosen inside"
+                hits.append(
+                    (features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held]
+                )
+            name = (
+                shape.shrinkage
+                if isinstance(shape, Shape)
+                else f"{'and tau ' if shape else ''}chosen inside"
+            )
             report(f"{interpolation}, discriminant, shrinkage {name}", hits)
         for strength in (0.01, 0.03, 0.1, 0.3, 1.0):
             hits = []
             for train, held in map(data.rows, range(5)):
-                fitted = LogisticRegression(C=strength, max_iter=300).fit(features[train], data.labels[train])
+                fitted = LogisticRegression(C=strength, max_iter=300).fit(
+                    features[train], data.labels[train]
+                )
                 hits.append(fitted.predict(features[held]) == data.labels[held])
             report(f"{interpolation}, logistic regression, C {strength}", hits)
 

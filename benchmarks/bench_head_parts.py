@@ -17,13 +17,15 @@ import torch
 from numpy.typing import NDArray
 
 from bestiary.data.folds import deal
-from bestiary.model.root import root
+from bestiary.model.power_norm import root
 from frozen import FOLDS, cross_validate, features_of, read_data
 from paired import machine
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--deals", type=int, default=5)
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
@@ -32,10 +34,17 @@ def main() -> None:
     classes = len(data.classes)
     recipe = data.recipe
     print(f"{machine()}\n{len(data.paths):,} pictures of {classes} classes")
-    print(f"{recipe.model.backbone}, views of {recipe.view.eval_side} pixels, {recipe.predict.views} of each picture")
+    print(
+        f"{recipe.model.backbone}, views of {recipe.view.eval_side} pixels, {recipe.predict.views} of each picture"
+    )
     features = features_of(data)
     roots = root(torch.from_numpy(features)).numpy()
-    heads = {"plain": (features, False), "root": (roots, False), "tau": (features, True), "both": (roots, True)}
+    heads = {
+        "plain": (features, False),
+        "root": (roots, False),
+        "tau": (features, True),
+        "both": (roots, True),
+    }
     hits: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in heads}
     paths, names = data.paths, pl.Series(np.array(data.classes)[data.labels])
     for seed in range(asked.deals):
@@ -43,8 +52,16 @@ def main() -> None:
         for name, (x, tau_normalise) in heads.items():
             logits, _ = cross_validate(x, data.labels, folds, x[:1], classes, tau_normalise)
             hits[name].append(logits.argmax(axis=1) == data.labels)
-        print(f"deal {seed}: " + ", ".join(f"{name} {hits[name][-1].mean():.4f}" for name in heads), flush=True)
-    for with_it, without in (("root", "plain"), ("tau", "plain"), ("both", "tau"), ("both", "root")):
+        print(
+            f"deal {seed}: " + ", ".join(f"{name} {hits[name][-1].mean():.4f}" for name in heads),
+            flush=True,
+        )
+    for with_it, without in (
+        ("root", "plain"),
+        ("tau", "plain"),
+        ("both", "tau"),
+        ("both", "root"),
+    ):
         gains = [a.mean() - b.mean() for a, b in zip(hits[with_it], hits[without], strict=True)]
         change = np.mean(hits[with_it], axis=0) - np.mean(hits[without], axis=0)
         half = 1.96 * np.sqrt((np.bincount(groups, change) ** 2).sum()) / len(change)

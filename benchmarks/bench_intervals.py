@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from bestiary.data.draws import generator
-from bestiary.ensemble import Calibration
-from bestiary.ensemble.calibration import COVERAGES
-from bestiary.evaluate.bootstrap import score_intervals
+from bestiary.rng import generator
+from bestiary.stats.bootstrap import score_intervals
+from bestiary.stats.calibration import COVERAGES, Calibration
 
 
 class World:
@@ -28,11 +27,15 @@ class World:
         self.classes, self.sharpness, self.skill = classes, sharpness, skill
         self.shares = np.linspace(1, 2, classes) / np.linspace(1, 2, classes).sum()
 
-    def draw(self, groups: int, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    def draw(
+        self, groups: int, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         labels = rng.choice(self.classes, groups, p=self.shares)
         logits = rng.standard_normal((groups, self.classes))
         logits[np.arange(groups), labels] += self.skill
-        posterior = self.skill * logits + np.log(self.shares)  # the true log posterior, but for a constant
+        posterior = self.skill * logits + np.log(
+            self.shares
+        )  # the true log posterior, but for a constant
         return softmax(self.sharpness * posterior, axis=1), labels
 
 
@@ -44,7 +47,9 @@ def sets(repetitions: int) -> None:
     """What share of new pictures the sets hold, over all and in the class that fares worst on average."""
     world, held = World(10, 2.5, 2.5), {(c, k): [] for c in COVERAGES for k in ("all", "class")}
     for number in range(repetitions):
-        (known, labels), (new, truth) = (world.draw(1000, generator(0, name, number)) for name in ("known", "new"))
+        (known, labels), (new, truth) = (
+            world.draw(1000, generator(0, name, number)) for name in ("known", "new")
+        )
         found = Calibration.fit(np.log(known), labels)
         probabilities = found.probabilities(np.log(new)[None], "logits")
         for (coverage, kind), rows in held.items():
@@ -53,7 +58,9 @@ def sets(repetitions: int) -> None:
             rows.append([inside.mean(), *by_class])
     for (coverage, kind), rows in held.items():
         mean = np.mean(rows, axis=0)
-        print(f"sets of {coverage}, {kind}: held {mean[0]:.4f}, classes {mean[1:].min():.3f} to {mean[1:].max():.3f}")
+        print(
+            f"sets of {coverage}, {kind}: held {mean[0]:.4f}, classes {mean[1:].min():.3f} to {mean[1:].max():.3f}"
+        )
 
 
 def main() -> None:
@@ -81,12 +88,12 @@ def main() -> None:
                 held.setdefault(name, []).append(
                     (score.low <= truth[name] <= score.high, score.high - score.low, score.value)
                 )
-        print(f"{classes} classes, {groups} groups{' of 1 to 4 copies' if copies else ''}, sharpness {sharpness}:")
+        print(
+            f"{classes} classes, {groups} groups{' of 1 to 4 copies' if copies else ''}, sharpness {sharpness}:"
+        )
         for name, rows in held.items():
             share, width, value = np.mean(rows, axis=0)
-            text = (
-                f"truth {truth[name]:.4f} mean {value:.4f}  held in {share:.3f} of {len(rows)}, mean width {width:.4f}"
-            )
+            text = f"truth {truth[name]:.4f} mean {value:.4f}  held in {share:.3f} of {len(rows)}, mean width {width:.4f}"
             print(f"  {name:18} {text}")
     sets(asked.repetitions)
     world, rng = World(100, 1.5, 3.5), generator(0, "time")

@@ -1,7 +1,7 @@
 """Claim: keeping freed memory makes training steps on a CPU faster and does not raise the peak of memory.
 
 The same network trains on one batch that stays in memory, in two processes that take turns: one lets glibc's malloc
-keep what a step frees (`bestiary.train.memory`), the other leaves malloc as it is.
+keep what a step frees (`bestiary.training.malloc`), the other leaves malloc as it is.
 
     python benchmarks/bench_kept_memory.py [--work resnext50@224 ...] [--rounds 5]
 """
@@ -14,11 +14,18 @@ from pathlib import Path
 from paired import Contender, compare, machine, report
 from workload import WORKS
 
-ARITHMETIC = {"precision": "bf16", "channels_last": True, "compiled": False, "threads": os.cpu_count()}
+ARITHMETIC = {
+    "precision": "bf16",
+    "channels_last": True,
+    "compiled": False,
+    "threads": os.cpu_count(),
+}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", nargs="+", default=list(WORKS), choices=WORKS)
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()

@@ -80,7 +80,9 @@ class Tally:
         if way == "in writing":
             number = self.rng.randrange(2, 120) / 2
             return self.place.train(run, prepare=lambda: die_in_writing(number))
-        return self.place.train(run, prepare=die_between_folds if way == "between folds" else lambda: None)
+        return self.place.train(
+            run, prepare=die_between_folds if way == "between folds" else lambda: None
+        )
 
     def finish(self, run: Path) -> None:
         """Kill and resume `run` until it gets through."""
@@ -94,7 +96,9 @@ class Tally:
                 raise SystemExit(f"{run.name}: exit status {status}: {said}")
             if way == "between folds":
                 ways.remove(way)  # once in a run, or it would never end
-            states = sum((run / f"fold-{fold}/last/state.safetensors").exists() for fold in range(FOLDS))
+            states = sum(
+                (run / f"fold-{fold}/last/state.safetensors").exists() for fold in range(FOLDS)
+            )
             self.kills[way] += 1
             self.found[("no state", "a state of fold 0", "states of both folds")[states]] += 1
             print(f"kill {self.kills.total()}: {way}; {last_line(said)}", flush=True)
@@ -114,8 +118,12 @@ def main() -> None:
             runs += 1
             tally.finish(place.folder / f"run-{runs}")
             same += digests(place.folder / f"run-{runs}") == expected
-    print(f"whole run {tally.whole:.1f} s; {tally.kills.total()} kills {dict(tally.kills)}; left {dict(tally.found)}")
-    print(f"{same} of {runs} runs that were killed and resumed end in the digests of the one that was left alone")
+    print(
+        f"whole run {tally.whole:.1f} s; {tally.kills.total()} kills {dict(tally.kills)}; left {dict(tally.found)}"
+    )
+    print(
+        f"{same} of {runs} runs that were killed and resumed end in the digests of the one that was left alone"
+    )
     raise SystemExit(same != runs)
 
 

@@ -22,20 +22,25 @@ import polars as pl
 from sklearn.model_selection import StratifiedKFold
 
 import bestiary
-from bestiary.data.beasts import draw_sample
+from bestiary.beasts.sample import draw_sample
 from bestiary.data.decode import decode, read_picture
 from bestiary.data.folds import deal
-from bestiary.evaluate.intervals import share_interval
+from bestiary.stats.intervals import share_interval
 from copying import WAYS, encode
 from frozen import FOLDS, Numbers, cross_validate, features_of, read_data
 
 COPIES = 0.2
-SMALL = ["view.size=128", "view.eval_size=144"]  # as `bestiary demo` has it: drawn beasts are 160 pixels wide
+SMALL = [
+    "view.size=128",
+    "view.eval_size=144",
+]  # as `bestiary demo` has it: drawn beasts are 160 pixels wide
 
 
 def plain_folds(labels: Numbers, seed: int) -> Numbers:
     folds = np.empty(len(labels), np.int64)
-    for fold, (_, part) in enumerate(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels)):
+    for fold, (_, part) in enumerate(
+        StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(labels, labels)
+    ):
         folds[part] = fold
     return folds
 
@@ -58,26 +63,37 @@ def measure_head(source: Path, rounds: int, place: Path) -> None:
     flattery: dict[str, list[float]] = {"shuffled": [], "bestiary's": []}
     told_of, new_of = [], []
     for seed in range(rounds):
-        rng, fifths = np.random.default_rng(seed), deal(data.paths, pl.Series(labels), groups, FOLDS, seed)
+        rng, fifths = (
+            np.random.default_rng(seed),
+            deal(data.paths, pl.Series(labels), groups, FOLDS, seed),
+        )
         for fifth in range(FOLDS):
             held = np.flatnonzero((fifths == fifth) & ~is_copy)
-            rest = np.flatnonzero((fifths != fifth) & (~is_copy | (rng.random(len(fifths)) < COPIES)))
+            rest = np.flatnonzero(
+                (fifths != fifth) & (~is_copy | (rng.random(len(fifths)) < COPIES))
+            )
             names = data.paths[rest]
             own = deal(names, pl.Series(labels[rest]), groups[rest], FOLDS, seed)
             for name, folds in (("shuffled", plain_folds(labels[rest], seed)), ("bestiary's", own)):
                 x, y = features[rest], labels[rest]
                 out, members = cross_validate(x, y, folds, features[held], classes)
-                told = share_interval(out.argmax(axis=1) == y, groups[rest] if folds is own else None)
+                told = share_interval(
+                    out.argmax(axis=1) == y, groups[rest] if folds is own else None
+                )
                 new = float((members.argmax(axis=2) == labels[held]).mean())
                 flattery[name].append(told.value - new)
                 if folds is own:
                     told_of.append((told.low, told.high))
                     new_of.append(new)
-    print(f"head of fast, {rounds} rounds of {FOLDS} fifths, {len(held)} pictures held out each time:")
+    print(
+        f"head of fast, {rounds} rounds of {FOLDS} fifths, {len(held)} pictures held out each time:"
+    )
     for name, values in flattery.items():
         by_round = np.reshape(values, (rounds, FOLDS)).mean(axis=1)
         half = 1.96 * by_round.std(ddof=1) / rounds**0.5
-        print(f"  {name} folds flatter by {by_round.mean():+.4f} ± {half:.4f} (95 %, of {rounds} rounds)")
+        print(
+            f"  {name} folds flatter by {by_round.mean():+.4f} ± {half:.4f} (95 %, of {rounds} rounds)"
+        )
     (low, high), new = np.transpose(told_of), np.array(new_of)
     print(
         f"  bestiary's interval is [{low.mean():.4f}, {high.mean():.4f}] in the mean, the held-out figure "
@@ -96,7 +112,9 @@ def measure_fast(seed: int, overrides: list[str], place: Path) -> None:
     pl.DataFrame({"path": paths, "fold": plain_folds(codes, seed)}).write_csv(place / "folds.csv")
     for name, folds in (("shuffled folds", str(place / "folds.csv")), ("bestiary's folds", None)):
         asked = [*SMALL, f"folds.seed={seed}", *overrides]
-        run = bestiary.train(data, place / name, recipe="fast", overrides=asked, folds=folds, quiet=True)
+        run = bestiary.train(
+            data, place / name, recipe="fast", overrides=asked, folds=folds, quiet=True
+        )
         told = run.read_json("metrics.json")["oof"]["accuracy"]
         scores = bestiary.evaluate(run.path, held, quiet=True).scores
         inside = told["low"] <= scores["mean_member"] <= told["high"]
@@ -109,7 +127,9 @@ def measure_fast(seed: int, overrides: list[str], place: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--rounds", type=int, default=8)

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 import bestiary
-from bestiary.data.beasts import draw_sample
+from bestiary.beasts.sample import draw_sample
 from paired import peak_of
 
 SPECIES = 20
@@ -35,14 +35,18 @@ def held_after(data: Path, place: Path, runs: int) -> list[float]:
     held = []
     for number in range(runs):
         options = ["view.size=64", "train.epochs=1", "folds.n=3"]
-        bestiary.train(data, place / f"small-run-{number}", recipe="best", overrides=options, quiet=True)
+        bestiary.train(
+            data, place / f"small-run-{number}", recipe="best", overrides=options, quiet=True
+        )
         gc.collect()
         held.append(psutil.Process().memory_info().rss / 1e6)
     return held
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--runs", type=int, default=7)
@@ -56,11 +60,17 @@ def main() -> None:
             small = peak_megabytes(place / "small", place / f"run-small-{pair}")
             large = peak_megabytes(place / "large", place / f"run-large-{pair}")
             ratios.append(large / small)
-            print(f"pair {pair}: {asked.pictures:,} pictures {small:.0f} MB, ten times as many {large:.0f} MB")
+            print(
+                f"pair {pair}: {asked.pictures:,} pictures {small:.0f} MB, ten times as many {large:.0f} MB"
+            )
         draw_sample(place / "few", species=4, per_species=60, size=64)
         held = held_after(place / "few", place, asked.runs)
-    print(f"after each of {asked.runs} runs of three folds: {', '.join(f'{megabytes:,.0f}' for megabytes in held)} MB")
-    print(f"ratio: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)}")
+    print(
+        f"after each of {asked.runs} runs of three folds: {', '.join(f'{megabytes:,.0f}' for megabytes in held)} MB"
+    )
+    print(
+        f"ratio: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)}"
+    )
 
 
 if __name__ == "__main__":

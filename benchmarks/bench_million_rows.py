@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bestiary.data.audit.copies import components
-from bestiary.data.audit.hashes import WINDOWS
-from bestiary.data.audit.neighbours import near_pairs
 from bestiary.data.folds import deal, join_groups
-from bestiary.run import write_table
+from bestiary.data.near_duplicates.candidates import near_pairs
+from bestiary.data.near_duplicates.hashes import WINDOWS
+from bestiary.data.near_duplicates.matching import components
+from bestiary.run.tables import write_table
 
 FOLDS = 5
 DIFFERING = 10  # bits
@@ -66,7 +66,9 @@ def measure(rows: int) -> float:
     ended = time.perf_counter()
     originals, copies = np.arange(len(distance)), np.arange(rows - len(distance), rows)
     found = group[originals] == group[copies]
-    shares = ", ".join(f"{bits}: {found[distance == bits].mean():.3f}" for bits in range(0, DIFFERING + 1, 2))
+    shares = ", ".join(
+        f"{bits}: {found[distance == bits].mean():.3f}" for bits in range(0, DIFFERING + 1, 2)
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         f"{rows:,} rows: hash groups {grouped - started:.1f} s, manifest {written - grouped:.1f} s, folds "
@@ -85,7 +87,9 @@ def main() -> None:
         return
     seconds = []
     for rows in sizes:
-        done = subprocess.run([sys.executable, __file__, str(rows)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, str(rows)], capture_output=True, text=True, check=True
+        )
         *lines, last = done.stdout.splitlines()
         print("\n".join(lines), flush=True)
         seconds.append(float(last))

@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 
 import bestiary
-from bestiary.data.beasts import draw_sample
+from bestiary.beasts.sample import draw_sample
 from bestiary.data.listing import list_labelled
 from paired import machine
 
@@ -40,8 +40,15 @@ TAKEN_OUT = (
     "schedule.warmup=0.1",
     "view.scale=[0.5,1.0]",
 )
-REMEDIES = ("model.tau_normalise=false", "loss.logit_adjustment=1")  # the one of `best`, and one taken out
-SPECIES, PICTURES, NEW = 20, 100, 25  # drawn, of each species; NEW more of each judge uneven classes
+REMEDIES = (
+    "model.tau_normalise=false",
+    "loss.logit_adjustment=1",
+)  # the one of `best`, and one taken out
+SPECIES, PICTURES, NEW = (
+    20,
+    100,
+    25,
+)  # drawn, of each species; NEW more of each judge uneven classes
 
 
 def draw_uneven(place: Path, imbalance: float) -> tuple[Path, Path]:
@@ -52,7 +59,10 @@ def draw_uneven(place: Path, imbalance: float) -> tuple[Path, Path]:
     table = (
         list_labelled(folder)
         .table.select("path", "label")
-        .with_columns(("uneven/" + pl.col("path")).alias("path"), pl.int_range(pl.len()).over("label").alias("number"))
+        .with_columns(
+            ("uneven/" + pl.col("path")).alias("path"),
+            pl.int_range(pl.len()).over("label").alias("number"),
+        )
     )
     rank = pl.col("label").rank("dense").cast(pl.Float64) - 1
     most = (PICTURES * imbalance ** (-rank / (SPECIES - 1))).round()
@@ -62,7 +72,9 @@ def draw_uneven(place: Path, imbalance: float) -> tuple[Path, Path]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--seeds", default="0,1,2")

@@ -23,17 +23,35 @@ PEERS = ("timm", "torchvision", "ultralytics", "fastai")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn")
-    parser.add_argument("--work", nargs="+", default=["resnext50@224", "resnet18@64"], choices=WORKS)
-    parser.add_argument("--flags", nargs="+", default=["documented", "fastest"], help="also fastest-pure, for timm")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn"
+    )
+    parser.add_argument(
+        "--work", nargs="+", default=["resnext50@224", "resnet18@64"], choices=WORKS
+    )
+    parser.add_argument(
+        "--flags", nargs="+", default=["documented", "fastest"], help="also fastest-pure, for timm"
+    )
     parser.add_argument("--peers", nargs="+", default=PEERS, choices=PEERS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, help="pictures an epoch")
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="of the peers' loaders, with fastest flags")
-    parser.add_argument("--peer-python", default=sys.executable, help="interpreter that has the peers")
     parser.add_argument(
-        "--set", nargs="+", default=[], help="options of bestiary's recipe, such as train.compile=always"
+        "--workers",
+        type=int,
+        default=os.cpu_count(),
+        help="of the peers' loaders, with fastest flags",
+    )
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="interpreter that has the peers"
+    )
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        help="options of bestiary's recipe, such as train.compile=always",
     )
     asked = parser.parse_args()
     print(machine())
@@ -44,11 +62,26 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as scratch:
                 place = Path(scratch)
                 classes = lay_out(asked.data, place / "data", pictures)
-                job = {**work._asdict(), "pictures": pictures, "classes": classes, "data": str(place / "data")}
-                job |= {"scratch": scratch, "variant": flags, "workers": asked.workers, "set": asked.set}
+                job = {
+                    **work._asdict(),
+                    "pictures": pictures,
+                    "classes": classes,
+                    "data": str(place / "data"),
+                }
+                job |= {
+                    "scratch": scratch,
+                    "variant": flags,
+                    "workers": asked.workers,
+                    "set": asked.set,
+                }
                 ours = Contender("bestiary", "contenders.with_bestiary", job)
-                peers = [Contender(p, f"contenders.with_{p}", job, asked.peer_python) for p in asked.peers]
-                print(f"\n{name}, batch {work.batch}, {pictures} pictures an epoch, peers with {flags} flags")
+                peers = [
+                    Contender(p, f"contenders.with_{p}", job, asked.peer_python)
+                    for p in asked.peers
+                ]
+                print(
+                    f"\n{name}, batch {work.batch}, {pictures} pictures an epoch, peers with {flags} flags"
+                )
                 speeds = compare([ours, *peers], asked.rounds, place / "log")
             report(speeds)
             best = max(asked.peers, key=lambda peer: statistics.median(speeds[peer]))

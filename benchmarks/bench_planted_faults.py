@@ -14,8 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
+from bestiary.beasts.sample import draw_sample
 from bestiary.data.audit import Audit, audit_pictures
-from bestiary.data.beasts import draw_sample
 from bestiary.data.listing import list_labelled, list_test
 from bestiary.display import Display
 
@@ -45,7 +45,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             os.environ["BESTIARY_CACHE"] = f"{place}/cache"
             data = Path(place) / "data"
-            draw_sample(data, species=species, per_species=per_species, seed=seed, near_duplicates=0.2, corrupt=0.05)
+            draw_sample(
+                data,
+                species=species,
+                per_species=per_species,
+                seed=seed,
+                near_duplicates=0.2,
+                corrupt=0.05,
+            )
             audit = audit_pictures(list_labelled(data), list_test(data), Display(quiet=True))
             print(f"seed {seed}: {compare(pl.read_csv(data / 'truth.csv'), audit)}", flush=True)
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import polars as pl
 
 import bestiary
-from bestiary.data.draws import generator
 from bestiary.data.listing import list_labelled
-from bestiary.model import build_classifier, load_member
-from bestiary.run import Run
+from bestiary.model.classifier import build_classifier, load_member
+from bestiary.rng import generator
+from bestiary.run.run import Run
 from paired import Contender, compare, machine, report
 
 MEMBERS = 5
@@ -46,23 +46,38 @@ def part(data: Path, place: Path, rounds: int, pictures: int, known: int) -> tup
 def train(data: Path, known: Path, place: Path, backbone: str, weights: str) -> Path:
     """A run whose members have a head of their own on a common, frozen network."""
     stages = len(build_classifier(backbone, 2, "none").stages())
-    overrides = [f"data.root={data.resolve()}", f"model.backbone={backbone}", f"model.weights={weights}"]
-    overrides += [f"model.freeze={stages - 1}", "train.epochs=1", "predict.views=1", "folds.rare=keep"]
-    bestiary.train(known, place / "run", recipe="fast", overrides=overrides, folds=MEMBERS, quiet=True)
+    overrides = [
+        f"data.root={data.resolve()}",
+        f"model.backbone={backbone}",
+        f"model.weights={weights}",
+    ]
+    overrides += [
+        f"model.freeze={stages - 1}",
+        "train.epochs=1",
+        "predict.views=1",
+        "folds.rare=keep",
+    ]
+    bestiary.train(
+        known, place / "run", recipe="fast", overrides=overrides, folds=MEMBERS, quiet=True
+    )
     return place / "run"
 
 
 def agreement(place: Path, folders: list[str]) -> tuple[int, int]:
     """How many labels agree, of how many."""
     tables = [
-        pl.read_csv([place / f"{Path(f).name}-{who}.csv" for f in folders], columns=["path", "label"])
+        pl.read_csv(
+            [place / f"{Path(f).name}-{who}.csv" for f in folders], columns=["path", "label"]
+        )
         for who in ("bestiary", "described")
     ]
     return int((tables[0]["label"] == tables[1]["label"]).sum()), tables[0].height
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=150, help="pictures a round")
@@ -77,7 +92,13 @@ def main() -> None:
         known, folders = part(asked.data, place, asked.rounds, asked.pictures, asked.known)
         run = Run.open(asked.run or train(asked.data, known, place, asked.backbone, asked.weights))
         backbone = load_member(run.fold(0).weights).name
-        job = {"run": str(run.path), "folders": folders, "scratch": scratch, "size": 224, "classes": run.classes}
+        job = {
+            "run": str(run.path),
+            "folders": folders,
+            "scratch": scratch,
+            "size": 224,
+            "classes": run.classes,
+        }
         print(f"{MEMBERS} members of {backbone}, {asked.pictures} pictures a round")
         ours = Contender("bestiary", "contenders.predict_bestiary", job)
         theirs = Contender("described loop", "contenders.predict_described", job)

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import bestiary
-from bestiary.data.beasts import draw_sample
+from bestiary.beasts.sample import draw_sample
 from paired import peak_of
 
 
@@ -35,7 +35,9 @@ def main() -> None:
         place = Path(scratch)
         draw_sample(place / "beasts", species=5, per_species=20, size=96)
         overrides = ["view.size=96", "train.epochs=1", "folds.n=2"]
-        bestiary.train(place / "beasts", place / "run", recipe="fast", overrides=overrides, quiet=True)
+        bestiary.train(
+            place / "beasts", place / "run", recipe="fast", overrides=overrides, quiet=True
+        )
         pictures = sorted((place / "beasts").rglob("*.jpg"))
         counts = {"small": asked.pictures, "large": 10 * asked.pictures}
         for name, count in counts.items():
@@ -44,11 +46,22 @@ def main() -> None:
             ratios = []
             for _ in range(asked.pairs):
                 small, large = (
-                    peak_of(["predict", f"{place}/run", f"{place}/{name}", "--out", f"{place}/p.{kind}", "--quiet"])
+                    peak_of(
+                        [
+                            "predict",
+                            f"{place}/run",
+                            f"{place}/{name}",
+                            "--out",
+                            f"{place}/p.{kind}",
+                            "--quiet",
+                        ]
+                    )
                     for name in counts
                 )
                 ratios.append(large / small)
-                print(f"{kind}: {counts['small']:,} pictures {small:.0f} MB, {counts['large']:,} {large:.0f} MB")
+                print(
+                    f"{kind}: {counts['small']:,} pictures {small:.0f} MB, {counts['large']:,} {large:.0f} MB"
+                )
             spread = f"{min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)}"
             print(f"{kind}: ratio, median {statistics.median(ratios):.3f}, {spread}")
 

@@ -22,20 +22,21 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from bench_head import features_of
-from bestiary.data.draws import generator
-from bestiary.data.folds import deal, join_groups
-from bestiary.data.manifest import GROUP_KEYS
+from bestiary.data.folds import deal, leak_groups
 from bestiary.display import Display
-from bestiary.ensemble import Calibration, Known, softmax
-from bestiary.evaluate.estimate import ensemble_estimate
-from bestiary.evaluate.intervals import effective_size
-from bestiary.evaluate.metrics import reliability
-from bestiary.evaluate.scores import cross_fitted
-from bestiary.recipe import load_recipe
-from bestiary.run import Run
-from bestiary.train.crossval import begin_run
-from bestiary.train.head import Moments, choose_shape, discriminant
-from bestiary.train.task import TrainingSet
+from bestiary.recipe.load import load_recipe
+from bestiary.rng import generator
+from bestiary.run.run import Run
+from bestiary.stats.averaging import softmax
+from bestiary.stats.calibration import Calibration
+from bestiary.stats.ensemble_gain import ensemble_estimate
+from bestiary.stats.intervals import effective_size
+from bestiary.stats.metrics import reliability
+from bestiary.stats.ood import Known
+from bestiary.stats.scores import cross_fitted
+from bestiary.training.dataset import TrainingSet
+from bestiary.training.lda_head import Moments, choose_shape, discriminant
+from bestiary.training.prepare import begin_run
 
 Floats = NDArray[np.float64]
 
@@ -45,12 +46,17 @@ def read(data: Path) -> tuple[TrainingSet, NDArray[np.int64]]:
         run = Run(Path(scratch) / "run")
         begin_run(data, run, load_recipe("fast"), None, Display(quiet=True))
         table = run.read_table("manifest.parquet")
-        training = TrainingSet.of(load_recipe("fast"), table, run.root, run.read_table("folds.parquet"))
-        return training, join_groups(*(table[key] for key in GROUP_KEYS))
+        training = TrainingSet.of(
+            load_recipe("fast"), table, run.root, run.read_table("folds.parquet")
+        )
+        return training, leak_groups(table)
 
 
 def probe(
-    features: NDArray[np.float32], labels: NDArray[np.int64], folds: NDArray[np.int64], new: NDArray[np.float32]
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    new: NDArray[np.float32],
 ) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
     """Out-of-fold logits (pictures, classes) and those of every member for `new` (members, pictures, classes).
 
@@ -70,7 +76,9 @@ def probe(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--splits", type=int, default=25)
     parser.add_argument("--share", type=float, default=0.2)
@@ -82,7 +90,9 @@ def main() -> None:
     held_in, rows = 0, []
     for split in range(asked.splits):
         aside = generator(split, "promises").random(int(groups.max()) + 1)[groups] < asked.share
-        folds = deal(names.filter(~aside), pl.Series(labels[~aside]), groups[~aside], asked.folds, split)
+        folds = deal(
+            names.filter(~aside), pl.Series(labels[~aside]), groups[~aside], asked.folds, split
+        )
         both = probe(features[~aside], labels[~aside], folds, features[aside])
         (oof, new), (sure_oof, sure_new) = both
         hits = oof.argmax(axis=1) == labels[~aside]
@@ -103,7 +113,9 @@ def main() -> None:
                 "members": single,
                 "ensemble": right.mean(),
                 "ece before": reliability(softmax(sure_oof).max(axis=1), hits).ece,
-                "ece after": reliability(crossed.max(axis=1), sure_oof.argmax(axis=1) == labels[~aside]).ece,
+                "ece after": reliability(
+                    crossed.max(axis=1), sure_oof.argmax(axis=1) == labels[~aside]
+                ).ece,
                 "ece ensemble": reliability(probabilities.max(axis=1), right).ece,
                 "held": sets[np.arange(len(sets)), labels[aside]].mean(),
                 "size": sets.sum(axis=1).mean(),
@@ -118,12 +130,18 @@ def main() -> None:
     print(f"{held_in} of {asked.splits} splits hold")
     table = pl.DataFrame(rows)
     for name in table.columns:
-        print(f"{name}: mean {table[name].mean():.4f}, {table[name].min():.4f} to {table[name].max():.4f}")
+        print(
+            f"{name}: mean {table[name].mean():.4f}, {table[name].min():.4f} to {table[name].max():.4f}"
+        )
     unknown_species(features, labels, groups, names, asked.folds)
 
 
 def unknown_species(
-    features: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64], names: pl.Series, count: int
+    features: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    names: pl.Series,
+    count: int,
 ) -> None:
     classes = int(labels.max()) + 1
     found: dict[str, list[float]] = {"energy": [], "distance": []}

@@ -16,11 +16,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bestiary import api
-from bestiary.data.draws import generator
+import bestiary
 from bestiary.data.manifest import SCHEMA, natural_classes
-from bestiary.recipe import load_recipe
-from bestiary.run import FORMAT, Run, write_oof, write_table
+from bestiary.recipe.load import load_recipe
+from bestiary.rng import generator
+from bestiary.run.layout import FORMAT
+from bestiary.run.oof import write_oof
+from bestiary.run.run import Run
+from bestiary.run.tables import write_table
 
 CLASSES, DRAWN, NAMES, FOLDS, EPOCHS = 100, 10, 10, 5, 20
 
@@ -28,7 +31,7 @@ CLASSES, DRAWN, NAMES, FOLDS, EPOCHS = 100, 10, 10, 5, 20
 def build_run(place: Path) -> Run:
     """The made-up run."""
     pictures, rng = place / "pictures", generator(0, "report")
-    api.sample(pictures, species=CLASSES, per_species=DRAWN, size=160, quiet=True)
+    bestiary.sample(pictures, species=CLASSES, per_species=DRAWN, size=160, quiet=True)
     rows = []
     for folder in sorted(path for path in pictures.iterdir() if path.is_dir()):
         for picture in sorted(folder.iterdir()):
@@ -55,7 +58,11 @@ def build_run(place: Path) -> Run:
     folds = rng.permutation(np.arange(table.height) % FOLDS)
     run.write_table("manifest.parquet", table, {"root": str(pictures.resolve())})
     run.write_table("folds.parquet", table.select("path").with_columns(pl.Series("fold", folds)))
-    for name, columns in (("quarantine.csv", "path,reason"), ("warnings.csv", "path,reason"), ("fixes.csv", "path")):
+    for name, columns in (
+        ("quarantine.csv", "path,reason"),
+        ("warnings.csv", "path,reason"),
+        ("fixes.csv", "path"),
+    ):
         run.file(name).write_text(columns + "\n")
     classes = natural_classes(table["label"])
     labels = np.array([classes.index(label) for label in table["label"]])
@@ -76,7 +83,12 @@ def made_up_logits(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_fold(
-    run: Run, fold: int, table: pl.DataFrame, logits: np.ndarray, classes: list[str], rng: np.random.Generator
+    run: Run,
+    fold: int,
+    table: pl.DataFrame,
+    logits: np.ndarray,
+    classes: list[str],
+    rng: np.random.Generator,
 ) -> None:
     files, epochs = run.fold(fold), np.arange(1, EPOCHS + 1)
     files.folder.mkdir(exist_ok=True)
@@ -97,13 +109,15 @@ def write_fold(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--place", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         run = build_run(asked.place or Path(scratch))
         started = time.perf_counter()
-        written = api.report(run.path, no_saliency=True, quiet=True)
+        written = bestiary.report(run.path, no_saliency=True, quiet=True)
         seconds, size = time.perf_counter() - started, written.files[0].stat().st_size / 1e6
         right = float(written.results.hits.mean())
         print(f"10,000 pictures, 100 classes, accuracy {right:.3f}: {seconds:.1f} s, {size:.1f} MB")

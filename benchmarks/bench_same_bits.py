@@ -18,25 +18,56 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from bestiary.data.beasts import draw_sample
-from bestiary.run import Run, read_oof
+from bestiary.beasts.sample import draw_sample
+from bestiary.run.oof import read_oof
+from bestiary.run.run import Run
 
 OPTIONS = ["train.epochs=2", "view.size=96", "model.freeze=0", "optimiser.lr=1e-4"]
-FIXED = ["train.layout=channels_last", "train.compile=never"]  # or a trial decides, and may decide otherwise
+FIXED = [
+    "train.layout=channels_last",
+    "train.compile=never",
+]  # or a trial decides, and may decide otherwise
 
 
-def train(data: Path, run: Path, threads: int, precision: str) -> tuple[np.ndarray, np.ndarray, float]:
+def train(
+    data: Path, run: Path, threads: int, precision: str
+) -> tuple[np.ndarray, np.ndarray, float]:
     """All weights in one row, out-of-fold logits (pictures, classes), and the accuracy."""
-    command = [sys.executable, "-m", "bestiary", "train", str(data), str(run), "--recipe", "fast", "--folds", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "bestiary",
+        "train",
+        str(data),
+        str(run),
+        "--recipe",
+        "fast",
+        "--folds",
+        "2",
+    ]
     subprocess.run(
-        [*command, "--quiet", "--set", *OPTIONS, *FIXED, f"train.precision={precision}", f"train.threads={threads}"],
-        env={**os.environ, "OMP_NUM_THREADS": str(threads), "BESTIARY_CACHE": str(run.with_name(f"{run.name}-cache"))},
+        [
+            *command,
+            "--quiet",
+            "--set",
+            *OPTIONS,
+            *FIXED,
+            f"train.precision={precision}",
+            f"train.threads={threads}",
+        ],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads),
+            "BESTIARY_CACHE": str(run.with_name(f"{run.name}-cache")),
+        },
         check=True,
         capture_output=True,
     )
     files = [Run.open(run).fold(fold) for fold in (0, 1)]
     weights = [load_file(f.weights) for f in files]
-    row = np.concatenate([member[key].ravel().astype(np.float32) for member in weights for key in sorted(member)])
+    row = np.concatenate(
+        [member[key].ravel().astype(np.float32) for member in weights for key in sorted(member)]
+    )
     logits = np.concatenate([read_oof(f)[0]["logits"].to_numpy() for f in files])
     return row, logits, json.loads((run / "metrics.json").read_text())["oof"]["accuracy"]["value"]
 
@@ -55,8 +86,14 @@ def main() -> None:
                     place / "data", place / f"{precision}-{threads}-{repeat}", threads, precision
                 )
             for threads in asked.threads:
-                same = all(np.array_equal(kept[threads, 0][part], kept[threads, 1][part]) for part in (0, 1))
-                print(f"{precision}, {threads} threads, twice: {'the same bits' if same else 'OTHER BITS'}", flush=True)
+                same = all(
+                    np.array_equal(kept[threads, 0][part], kept[threads, 1][part])
+                    for part in (0, 1)
+                )
+                print(
+                    f"{precision}, {threads} threads, twice: {'the same bits' if same else 'OTHER BITS'}",
+                    flush=True,
+                )
             for one, other in itertools.combinations(asked.threads, 2):
                 a, b = kept[one, 0], kept[other, 0]
                 moved, labels = a[0] != b[0], a[1].argmax(axis=1) == b[1].argmax(axis=1)

@@ -19,8 +19,8 @@ import numpy as np
 import polars as pl
 
 from bestiary.data.loader import epoch_order, window_order
-from bestiary.recipe import load_recipe
-from bestiary.train.task import TrainingSet
+from bestiary.recipe.load import load_recipe
+from bestiary.training.dataset import TrainingSet
 from paired import peak_megabytes
 
 SIZES = (100_000, 1_000_000)
@@ -30,7 +30,11 @@ def write_tables(rows: int, place: Path) -> None:
     numbers = pl.int_range(rows, eager=True)
     table = pl.DataFrame(
         {
-            "path": "class-" + (numbers % 100).cast(pl.String) + "/picture-" + numbers.cast(pl.String) + ".jpg",
+            "path": "class-"
+            + (numbers % 100).cast(pl.String)
+            + "/picture-"
+            + numbers.cast(pl.String)
+            + ".jpg",
             "label": (numbers % 100).cast(pl.String),
             "digest": [f"{number:064x}" for number in range(rows)],
             "height": pl.Series(np.full(rows, 375), dtype=pl.Int32),
@@ -39,7 +43,9 @@ def write_tables(rows: int, place: Path) -> None:
         }
     ).sort("path")
     table.write_parquet(place / "manifest.parquet")
-    table.select("path", pl.Series("fold", np.arange(rows) % 5)).write_parquet(place / "folds.parquet")
+    table.select("path", pl.Series("fold", np.arange(rows) % 5)).write_parquet(
+        place / "folds.parquet"
+    )
 
 
 def measure(place: Path) -> dict[str, float]:
@@ -55,7 +61,12 @@ def measure(place: Path) -> dict[str, float]:
     started = time.perf_counter()
     window_order((train // 10_000).astype(np.int32), 10_000, 0, 0, 0)
     windowed, taken = time.perf_counter() - started, 1e6 * (peak_megabytes() - before)
-    return {"training set, s": made, "order, s": ordered, "order of shards, s": windowed, "memory, bytes": taken}
+    return {
+        "training set, s": made,
+        "order, s": ordered,
+        "order of shards, s": windowed,
+        "memory, bytes": taken,
+    }
 
 
 def main() -> None:
@@ -66,7 +77,9 @@ def main() -> None:
     for rows in SIZES:
         with tempfile.TemporaryDirectory() as place:
             write_tables(rows, Path(place))
-            done = subprocess.run([sys.executable, __file__, place], capture_output=True, check=True)
+            done = subprocess.run(
+                [sys.executable, __file__, place], capture_output=True, check=True
+            )
         found.append(json.loads(done.stdout))
     small, large = found
     heads = "10^5 rows", "10^6, model", "10^6", "ratio", "10^7", "10^8", "10^9"

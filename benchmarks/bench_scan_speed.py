@@ -31,7 +31,9 @@ def enlarge(source: Path, goal: Path) -> int:
         (place / f"{file.stem}.jpg").write_bytes(encode(pixels, 90))
         count += 1
         if number % 5 == 0:
-            (place / f"{file.stem}-copy.jpg").write_bytes(ways[number // 5 % len(ways)](pixels, rng))
+            (place / f"{file.stem}-copy.jpg").write_bytes(
+                ways[number // 5 % len(ways)](pixels, rng)
+            )
             count += 1
     return count
 

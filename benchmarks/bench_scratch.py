@@ -21,12 +21,22 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
 import bestiary
-from bestiary.run import read_oof
+from bestiary.run.oof import read_oof
 from paired import machine, spread
 
 # Digits are no digits in a mirror; the rest is what a network of this kind is usually trained with.
-OPTIONS = ["model.backbone=torchvision/resnet18", "model.weights=none", "view.size=32", "view.flip=0"]
-OPTIONS += ["view.scale=[0.6,1.0]", "mix.probability=0.5", "optimiser.lr=1e-3", "schedule.kind=cosine"]
+OPTIONS = [
+    "model.backbone=torchvision/resnet18",
+    "model.weights=none",
+    "view.size=32",
+    "view.flip=0",
+]
+OPTIONS += [
+    "view.scale=[0.6,1.0]",
+    "mix.probability=0.5",
+    "optimiser.lr=1e-3",
+    "schedule.kind=cosine",
+]
 OPTIONS += ["schedule.warmup=0.1", "train.keep_best=false"]
 METHODS = {"nearest neighbour": KNeighborsClassifier(1), "support vectors": SVC(gamma=0.001)}
 
@@ -50,14 +60,17 @@ def of_others(method: ClassifierMixin, folds: list[np.ndarray]) -> float:
         known = np.setdiff1d(np.concatenate(folds), held)
         hits += int(
             (
-                method.fit(digits.data[known], digits.target[known]).predict(digits.data[held]) == digits.target[held]
+                method.fit(digits.data[known], digits.target[known]).predict(digits.data[held])
+                == digits.target[held]
             ).sum()
         )
     return hits / sum(map(len, folds))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
@@ -67,7 +80,12 @@ def main() -> None:
         place = Path(scratch)
         places = write_digits(place / "digits")
         for seed in asked.seeds:
-            options = [*OPTIONS, f"train.epochs={asked.epochs}", f"train.seed={seed}", f"folds.seed={seed}"]
+            options = [
+                *OPTIONS,
+                f"train.epochs={asked.epochs}",
+                f"train.seed={seed}",
+                f"folds.seed={seed}",
+            ]
             run = bestiary.train(
                 place / "digits",
                 place / f"run-{seed}",
@@ -75,12 +93,22 @@ def main() -> None:
                 overrides=[*options, *asked.overrides],
                 quiet=True,
             )
-            found["network"].append(float(run.read_json("metrics.json")["oof"]["accuracy"]["value"]))
-            folds = [np.array([places[path] for path in read_oof(run.fold(fold))[0]["path"]]) for fold in run.folds]
+            found["network"].append(
+                float(run.read_json("metrics.json")["oof"]["accuracy"]["value"])
+            )
+            folds = [
+                np.array([places[path] for path in read_oof(run.fold(fold))[0]["path"]])
+                for fold in run.folds
+            ]
             for name, method in METHODS.items():
                 found[name].append(of_others(method, folds))
-            print(f"seed {seed}: {', '.join(f'{name} {of[-1]:.4f}' for name, of in found.items())}", flush=True)
-    print(f"{machine()}\n{len(places):,} digits, five folds, {asked.epochs} epochs, out-of-fold accuracy")
+            print(
+                f"seed {seed}: {', '.join(f'{name} {of[-1]:.4f}' for name, of in found.items())}",
+                flush=True,
+            )
+    print(
+        f"{machine()}\n{len(places):,} digits, five folds, {asked.epochs} epochs, out-of-fold accuracy"
+    )
     for name, accuracies in found.items():
         print(f"{name}: {spread(accuracies)}")
 

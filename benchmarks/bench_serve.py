@@ -25,7 +25,9 @@ from workload import lay_out
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--run", type=Path, help="use this run's members")
     parser.add_argument("--rounds", type=int, default=3)
@@ -38,24 +40,46 @@ def main() -> None:
         lay_out(asked.data, place, 300)
         run = asked.run or bestiary.probe(place / "train", place / "run", quiet=True).path
         files = sorted(str(file) for file in (place / "train").rglob("*.jpg"))[:256]
-        job = {"run": str(run), "files": files, "seconds": asked.seconds, "notes": str(place / "notes")}
+        job = {
+            "run": str(run),
+            "files": files,
+            "seconds": asked.seconds,
+            "notes": str(place / "notes"),
+        }
         job["offline_notes"] = str(place / "offline")
         served = Contender("served", "contenders.serve_http", {**job, "clients": asked.clients})
-        report(compare([served, Contender("offline", "contenders.serve_offline", job)], asked.rounds, place / "log"))
+        report(
+            compare(
+                [served, Contender("offline", "contenders.serve_offline", job)],
+                asked.rounds,
+                place / "log",
+            )
+        )
         notes, offline = (
-            [json.loads(line) for line in (place / name).read_text().splitlines()] for name in ("notes", "offline")
+            [json.loads(line) for line in (place / name).read_text().splitlines()]
+            for name in ("notes", "offline")
         )
     print("statuses:", *(note["statuses"] for note in notes))
-    print(f"seconds to an answer: median {spread([n['p50'] for n in notes])}, 99 % {spread([n['p99'] for n in notes])}")
-    ours = [(note["cpu"] + note["client_cores"] * note["seconds"]) / note["statuses"]["200"] for note in notes]
+    print(
+        f"seconds to an answer: median {spread([n['p50'] for n in notes])}, 99 % {spread([n['p99'] for n in notes])}"
+    )
+    ours = [
+        (note["cpu"] + note["client_cores"] * note["seconds"]) / note["statuses"]["200"]
+        for note in notes
+    ]
     theirs = [note["cpu"] for note in offline]
-    print(f"CPU seconds a picture: served, clients included {spread(ours)}, offline {spread(theirs)}")
-    print(f"pictures to CPU seconds, served to offline: {statistics.median(theirs) / statistics.median(ours):.3f}")
+    print(
+        f"CPU seconds a picture: served, clients included {spread(ours)}, offline {spread(theirs)}"
+    )
+    print(
+        f"pictures to CPU seconds, served to offline: {statistics.median(theirs) / statistics.median(ours):.3f}"
+    )
     print(f"cores that the clients took: {spread([note['client_cores'] for note in notes])}")
     first = notes[0]["memory_mb"][min(2, len(notes[0]["memory_mb"]) - 1)]
     ends = [note["memory_mb"][-1] for note in notes]
     print(
-        f"memory of the server in MB: {first:.0f} early in the first turn, at the ends", *(f"{end:.0f}" for end in ends)
+        f"memory of the server in MB: {first:.0f} early in the first turn, at the ends",
+        *(f"{end:.0f}" for end in ends),
     )
 
 

@@ -29,8 +29,8 @@ import numpy as np
 from PIL import Image
 
 import bestiary
-from bestiary.data.beasts import draw_sample
-from bestiary.data.draws import generator
+from bestiary.beasts.sample import draw_sample
+from bestiary.rng import generator
 from paired import machine
 
 HEAD = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
@@ -44,9 +44,15 @@ class Service:
         command = [sys.executable, "-m", "bestiary", "serve", str(run), *options]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
-        self.port = next(int(x.split("127.0.0.1:")[1].split("/")[0]) for x in self.process.stderr if "127.0.0.1:" in x)
+        self.port = next(
+            int(x.split("127.0.0.1:")[1].split("/")[0])
+            for x in self.process.stderr
+            if "127.0.0.1:" in x
+        )
 
-    def ask(self, body: Any, kind: str = "image/jpeg", path: str = "/v1/predict", **options: Any) -> int:
+    def ask(
+        self, body: Any, kind: str = "image/jpeg", path: str = "/v1/predict", **options: Any
+    ) -> int:
         """The status of an answer, whose body must be JSON, and whose 503 must say when to come again."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
@@ -70,7 +76,11 @@ class Service:
         connection.request("GET", "/metrics")
         lines = connection.getresponse().read().decode().splitlines()
         connection.close()
-        return next(float(x.split()[1]) / 1e6 for x in lines if x.startswith("process_resident_memory_bytes "))
+        return next(
+            float(x.split()[1]) / 1e6
+            for x in lines
+            if x.startswith("process_resident_memory_bytes ")
+        )
 
 
 def killed(service: Service, picture: bytes) -> Counter[str]:
@@ -110,7 +120,9 @@ def large(service: Service, _: bytes) -> Counter[str]:
     """200 MB, with their length and in chunks without it."""
     chunk = bytes(1_000_000)
     pieces: list[Any] = [bytes(200_000_000), (chunk for _ in range(200))]
-    return Counter(str(service.ask(piece, encode_chunked=number == 1)) for number, piece in enumerate(pieces))
+    return Counter(
+        str(service.ask(piece, encode_chunked=number == 1)) for number, piece in enumerate(pieces)
+    )
 
 
 def bombs(service: Service, _: bytes) -> Counter[str]:
@@ -127,7 +139,12 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
             return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
 
         header = width.to_bytes(4) + height.to_bytes(4) + bytes([8, 0, 0, 0, 0])
-        return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+        return (
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", header)
+            + chunk(b"IDAT", rows)
+            + chunk(b"IEND", b"")
+        )
 
     yield "PNG of 30,000 x 30,000 zeros", png(30_000, 30_000, zlib.compress(bytes(900_030_000), 9))
     yield "PNG of 8,100 x 8,100 zeros", png(8_100, 8_100, zlib.compress(bytes(8_101 * 8_100), 9))
@@ -142,12 +159,21 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     Image.new("RGB", (7_900, 7_900)).save(file, "JPEG", progressive=True)
     content = file.getvalue()
     last = content.rindex(b"\xff\xda")
-    yield "JPEG of 7,900 x 7,900 with 5,000 scans", content[:-2] + content[last:-2][:2_000] * 5_000 + b"\xff\xd9"
+    yield (
+        "JPEG of 7,900 x 7,900 with 5,000 scans",
+        content[:-2] + content[last:-2][:2_000] * 5_000 + b"\xff\xd9",
+    )
 
 
 def wrong(service: Service, picture: bytes) -> Counter[str]:
     """Types that are none."""
-    kinds = ["text/html", "application/json", "application/x-www-form-urlencoded", "multipart/form-data", "video/mp4"]
+    kinds = [
+        "text/html",
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "video/mp4",
+    ]
     found = Counter(f"{kind}: {service.ask(picture, kind)}" for kind in kinds)
     found += Counter(f"a PDF as image/jpeg: {service.ask(b'%PDF-1.7' + picture)}" for _ in range(1))
     return found
@@ -156,17 +182,33 @@ def wrong(service: Service, picture: bytes) -> Counter[str]:
 def random(service: Service, picture: bytes, bodies: int, seed: int) -> Counter[str]:
     """Random and mutated bodies, eight at a time."""
     draw = generator(seed, "abuse")
-    heads = [b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\x00\x00\x00\x00WEBP", b"II*\x00", b"BM"]
-    form = b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="x"\r\n\r\n' + picture + b"\r\n--b--\r\n"
+    heads = [
+        b"",
+        b"\xff\xd8\xff\xe0",
+        b"\x89PNG\r\n\x1a\n",
+        b"GIF89a",
+        b"RIFF\x00\x00\x00\x00WEBP",
+        b"II*\x00",
+        b"BM",
+    ]
+    form = (
+        b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="x"\r\n\r\n'
+        + picture
+        + b"\r\n--b--\r\n"
+    )
     kinds = ["image/jpeg", "application/octet-stream", "multipart/form-data; boundary=b"]
 
     def body(number: int) -> tuple[bytes, str]:
         if number % 2:
-            return heads[number % len(heads)] + draw.bytes(int(draw.integers(3_000))), kinds[int(draw.integers(3))]
+            return heads[number % len(heads)] + draw.bytes(int(draw.integers(3_000))), kinds[
+                int(draw.integers(3))
+            ]
         content = np.frombuffer(form if number % 4 else picture, np.uint8).copy()
         places = draw.integers(0, len(content), 1 + number % 7)
         content[places] = draw.integers(0, 256, len(places))
-        return content[: int(draw.integers(1, len(content) + 1))].tobytes(), kinds[2 if number % 4 else 0]
+        return content[: int(draw.integers(1, len(content) + 1))].tobytes(), kinds[
+            2 if number % 4 else 0
+        ]
 
     drawn = [body(number) for number in range(bodies)]
     with ThreadPoolExecutor(8) as clients:
@@ -176,11 +218,15 @@ def random(service: Service, picture: bytes, bodies: int, seed: int) -> Counter[
 def crowd(service: Service, picture: bytes) -> Counter[str]:
     """Four hundred requests at once, where 48 pictures may wait."""
     with ThreadPoolExecutor(400) as clients:
-        return Counter(str(status) for status in clients.map(lambda _: service.ask(picture), range(400)))
+        return Counter(
+            str(status) for status in clients.map(lambda _: service.ask(picture), range(400))
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--run", type=Path)
     parser.add_argument("--bodies", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
@@ -188,7 +234,10 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:
         draw_sample(Path(scratch) / "beasts", species=4, per_species=10, size=160)
-        run = asked.run or bestiary.probe(Path(scratch) / "beasts", Path(scratch) / "run", quiet=True).path
+        run = (
+            asked.run
+            or bestiary.probe(Path(scratch) / "beasts", Path(scratch) / "run", quiet=True).path
+        )
         picture = sorted((Path(scratch) / "beasts").rglob("*.jpg"))[0].read_bytes()
         service = Service(run)
         print(f"memory at first: {service.memory():.0f} MB")
@@ -196,10 +245,13 @@ def main() -> None:
             found = abuse(service, picture)
             alive = service.ask(picture)
             print(
-                f"{abuse.__name__}: {dict(found)}; then a good picture: {alive}; {service.memory():.0f} MB", flush=True
+                f"{abuse.__name__}: {dict(found)}; then a good picture: {alive}; {service.memory():.0f} MB",
+                flush=True,
             )
         found = random(service, picture, asked.bodies, asked.seed)
-        print(f"random: {dict(found)}; then a good picture: {service.ask(picture)}; {service.memory():.0f} MB")
+        print(
+            f"random: {dict(found)}; then a good picture: {service.ask(picture)}; {service.memory():.0f} MB"
+        )
         service.process.send_signal(signal.SIGTERM)
         assert service.process.stderr
         said = service.process.stderr.read()

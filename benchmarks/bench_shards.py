@@ -21,16 +21,15 @@ import numpy as np
 import polars as pl
 import torch
 
-from bestiary import api
-from bestiary.data.beasts import draw_sample
+import bestiary
+from bestiary.beasts.sample import draw_sample
 from bestiary.data.loader import split_batches, window_order
 from bestiary.display import Display
-from bestiary.recipe import load_recipe
-from bestiary.run import Run
-from bestiary.storage import ShardFolder
-from bestiary.storage.shards import INDEX, INDEX_ROWS, SCHEMA, shard_name
-from bestiary.train.crossval import begin_run
-from bestiary.train.task import TrainingSet
+from bestiary.recipe.load import load_recipe
+from bestiary.run.run import Run
+from bestiary.storage.shards import INDEX, INDEX_ROWS, SCHEMA, ShardFolder, shard_name
+from bestiary.training.dataset import TrainingSet
+from bestiary.training.prepare import begin_run
 from paired import peak_megabytes
 
 ROUNDS = 5
@@ -40,7 +39,9 @@ READ = 5_000
 def training_set(data: Path, place: Path) -> TrainingSet:
     run = Run(place)
     begin_run(data, run, load_recipe("fast", ["data.store=false"]), None, Display(quiet=True))
-    return TrainingSet.of(run.recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet"))
+    return TrainingSet.of(
+        run.recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet")
+    )
 
 
 def epoch_speed(data: TrainingSet, epoch: int) -> float:
@@ -53,8 +54,11 @@ def epoch_speed(data: TrainingSet, epoch: int) -> float:
 
 
 def throughput(data: Path, place: Path) -> None:
-    api.shard(data, place / "shards", megabytes=32, quiet=True)
-    contenders = {"folder": training_set(data, place / "a"), "shards": training_set(place / "shards", place / "b")}
+    bestiary.shard(data, place / "shards", megabytes=32, quiet=True)
+    contenders = {
+        "folder": training_set(data, place / "a"),
+        "shards": training_set(place / "shards", place / "b"),
+    }
     for contender in contenders.values():
         epoch_speed(contender, 0)
     ratios, speeds = [], {name: [] for name in contenders}
@@ -63,7 +67,9 @@ def throughput(data: Path, place: Path) -> None:
             speeds[name].append(epoch_speed(contenders[name], epoch))
         ratios.append(speeds["shards"][-1] / speeds["folder"][-1])
     for name, found in speeds.items():
-        print(f"{name}: {statistics.median(found):,.0f} pictures/s ({min(found):,.0f} to {max(found):,.0f})")
+        print(
+            f"{name}: {statistics.median(found):,.0f} pictures/s ({min(found):,.0f} to {max(found):,.0f})"
+        )
     spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
     print(f"shards / folder: {statistics.median(ratios):.3f} ({spread}), n = {ROUNDS} rounds")
 
@@ -97,14 +103,20 @@ def memory(place: Path) -> None:
         paths = pl.Series("path", [f"class-{n % 100:03d}/picture-{n:09d}.jpg" for n in range(rows)])
         table = picked.with_columns(paths, pl.Series("shard", np.arange(rows) // each))
         table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
-        table.sort("path").write_parquet(folder / INDEX, row_group_size=INDEX_ROWS)  # as `shard` writes it
+        table.sort("path").write_parquet(
+            folder / INDEX, row_group_size=INDEX_ROWS
+        )  # as `shard` writes it
         for number in range(-(-rows // each)):
             os.link(place / "shards" / shard_name(0), folder / shard_name(number))
         found[rows] = peak("--paths", folder), peak("--read", folder)
     for rows, (paths, reading) in found.items():
-        print(f"{rows:>9,} rows: {reading:,.0f} MB, {reading - paths:,.0f} MB more than a process that holds the paths")
+        print(
+            f"{rows:>9,} rows: {reading:,.0f} MB, {reading - paths:,.0f} MB more than a process that holds the paths"
+        )
     most, least = found[1_000_000], found[10_000]
-    print(f"10^6 / 10^4 rows: {most[1] / least[1]:.3f}; of the paths alone {most[0] / least[0]:.3f} (n = 1)")
+    print(
+        f"10^6 / 10^4 rows: {most[1] / least[1]:.3f}; of the paths alone {most[0] / least[0]:.3f} (n = 1)"
+    )
 
 
 def main() -> None:

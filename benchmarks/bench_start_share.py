@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from bench_best import arguments, dealt, difference, trained
-from bestiary.model import Classifier, load_member
-from bestiary.run import Run
-from bestiary.train.predicting import predict_rows
-from bestiary.train.task import TrainingSet
+from bestiary.model.classifier import Classifier, load_member
+from bestiary.run.run import Run
+from bestiary.training.dataset import TrainingSet
+from bestiary.training.prediction import predict_rows
 from paired import machine
 
 SHARES = (0.0, 0.5, 1.0)
@@ -42,12 +42,16 @@ def with_share(run: Run, fold: int, share: float) -> Classifier:
 
 def hits_of(run: Run) -> tuple[dict[float, NDArray[np.bool_]], NDArray[np.str_]]:
     """Whether each picture is taken for what it is by the member that has not seen it, by share; and their digests."""
-    data = TrainingSet.of(run.recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet"))
+    data = TrainingSet.of(
+        run.recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet")
+    )
     hits = {share: np.zeros(len(data.labels), np.bool_) for share in SHARES}
     for fold in run.folds:
         held = data.rows(fold)[1]
         for share, of in hits.items():
-            logits = predict_rows(data, with_share(run, fold, share), held, torch.device("cpu"), "bf16")
+            logits = predict_rows(
+                data, with_share(run, fold, share), held, torch.device("cpu"), "bf16"
+            )
             of[held] = logits.argmax(axis=1) == data.labels[held]
     scored = data.scored(np.arange(len(data.labels)))
     return {share: of[scored] for share, of in hits.items()}, data.digests.to_numpy()[scored]
@@ -71,7 +75,9 @@ def main() -> None:
     names = np.concatenate([digests for _, digests in found])
     hits = {share: np.concatenate([of[share] for of, _ in found]).astype(float) for share in SHARES}
     for share, of in hits.items():
-        print(f"share of the start {share:.2f}: accuracy {of.mean():.4f}, to 0.5 {difference(of - hits[0.5], names)}")
+        print(
+            f"share of the start {share:.2f}: accuracy {of.mean():.4f}, to 0.5 {difference(of - hits[0.5], names)}"
+        )
 
 
 if __name__ == "__main__":

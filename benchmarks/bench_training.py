@@ -17,15 +17,26 @@ from workload import WORKS, lay_out
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn")
-    parser.add_argument("--work", nargs="+", default=["resnext50@224", "resnet18@128"], choices=WORKS)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn"
+    )
+    parser.add_argument(
+        "--work", nargs="+", default=["resnext50@224", "resnet18@128"], choices=WORKS
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pictures", type=int, help="pictures an epoch")
-    parser.add_argument("--against", nargs="+", default=["compute", "described"], choices=["compute", "described"])
+    parser.add_argument(
+        "--against", nargs="+", default=["compute", "described"], choices=["compute", "described"]
+    )
     parser.add_argument("--workers", type=int, default=2, help="of the described loop's DataLoader")
     parser.add_argument(
-        "--set", nargs="+", default=[], help="options of bestiary's recipe, such as train.compile=always"
+        "--set",
+        nargs="+",
+        default=[],
+        help="options of bestiary's recipe, such as train.compile=always",
     )
     asked = parser.parse_args()
     print(machine())
@@ -35,14 +46,29 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             place = Path(scratch)
             classes = lay_out(asked.data, place / "data", pictures)
-            job = {**work._asdict(), "pictures": pictures, "classes": classes, "data": str(place / "data")}
+            job = {
+                **work._asdict(),
+                "pictures": pictures,
+                "classes": classes,
+                "data": str(place / "data"),
+            }
             others = {
                 "compute": Contender("compute only", "contenders.compute_only", job),
-                "described": Contender("described loop", "contenders.described", {**job, "workers": asked.workers}),
+                "described": Contender(
+                    "described loop", "contenders.described", {**job, "workers": asked.workers}
+                ),
             }
-            ours = Contender("bestiary", "contenders.with_bestiary", {**job, "scratch": scratch, "set": asked.set})
+            ours = Contender(
+                "bestiary",
+                "contenders.with_bestiary",
+                {**job, "scratch": scratch, "set": asked.set},
+            )
             print(f"\n{name}, batch {work.batch}, {pictures} pictures an epoch, {classes} classes")
-            report(compare([ours, *(others[key] for key in asked.against)], asked.rounds, place / "log"))
+            report(
+                compare(
+                    [ours, *(others[key] for key in asked.against)], asked.rounds, place / "log"
+                )
+            )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from bestiary import api
+import bestiary
 
 SPECIES, PICTURES, NEW = 20, 40, 8
 
@@ -22,27 +22,39 @@ SPECIES, PICTURES, NEW = 20, 40, 8
 def main() -> None:
     place = Path(sys.argv[1])
     if not (place / "pictures").exists():
-        api.sample(place / "pictures", species=SPECIES, per_species=PICTURES, unknown=0.25, quiet=True)
+        bestiary.sample(
+            place / "pictures", species=SPECIES, per_species=PICTURES, unknown=0.25, quiet=True
+        )
     if not (place / "more").exists():
-        api.sample(place / "more", species=SPECIES, per_species=PICTURES + NEW, quiet=True)
+        bestiary.sample(place / "more", species=SPECIES, per_species=PICTURES + NEW, quiet=True)
     if not (place / "run").exists():
         overrides = ["view.size=128", "view.eval_size=144"]
-        api.train(place / "pictures", place / "run", recipe="fast", overrides=overrides, quiet=True)
+        bestiary.train(
+            place / "pictures", place / "run", recipe="fast", overrides=overrides, quiet=True
+        )
     seen = {path.read_bytes() for path in (place / "pictures").rglob("*.jpg")}
-    known = [path for path in sorted((place / "more").rglob("*.jpg")) if path.read_bytes() not in seen]
+    known = [
+        path for path in sorted((place / "more").rglob("*.jpg")) if path.read_bytes() not in seen
+    ]
     unknown = sorted((place / "pictures-unknown").rglob("*.jpg"))
-    ensemble = api.load(place / "run")
+    ensemble = bestiary.load(place / "run")
 
     def logits(paths: list[Path]) -> NDArray[np.float32]:
         return np.concatenate([scored.logits for scored in ensemble.score(paths)], axis=1)
 
     judged = [logits(known), logits(unknown)]
-    for name, *scores in zip(("energy", "distance"), *map(ensemble.known.scores, judged), strict=True):
-        area = roc_auc_score(np.repeat([0, 1], [len(score) for score in scores]), np.concatenate(scores))
-        print(f"{name}: AUROC {area:.3f} ({len(known)} new pictures of known species, {len(unknown)} of unknown ones)")
+    for name, *scores in zip(
+        ("energy", "distance"), *map(ensemble.known.scores, judged), strict=True
+    ):
+        area = roc_auc_score(
+            np.repeat([0, 1], [len(score) for score in scores]), np.concatenate(scores)
+        )
+        print(
+            f"{name}: AUROC {area:.3f} ({len(known)} new pictures of known species, {len(unknown)} of unknown ones)"
+        )
     shares = [float(ensemble.known.is_unknown(some).mean()) for some in judged]
     print(f"called unknown: {shares[0]:.3f} of the known, {shares[1]:.3f} of the unknown")
-    print(api.evaluate(place / "run", place / "more", quiet=True))
+    print(bestiary.evaluate(place / "run", place / "more", quiet=True))
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from bestiary.data.decode import Pixels
 from bestiary.data.loader import Threads, load_batches, split_batches, train_views
 from bestiary.data.store import PictureStore, load_shrunk
 from bestiary.data.views import TrainView
-from bestiary.model import build_classifier
-from bestiary.recipe import load_recipe
+from bestiary.model.classifier import build_classifier
+from bestiary.recipe.load import load_recipe
 from paired import machine, report
 from workload import HEIGHT, WIDTH, lay_out
 
@@ -34,15 +34,23 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def reference(size: int, crop_first: bool, normalise: bool) -> v2.Compose:
-    flip, turn, crop = v2.RandomHorizontalFlip(), v2.RandomRotation(15), v2.RandomResizedCrop(size, antialias=True)
+    flip, turn, crop = (
+        v2.RandomHorizontalFlip(),
+        v2.RandomRotation(15),
+        v2.RandomResizedCrop(size, antialias=True),
+    )
     geometry = [crop, flip, turn] if crop_first else [flip, turn, crop]
     ending = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)] if normalise else []
     return v2.Compose([*geometry, v2.ToImage(), *ending])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn"
+    )
     parser.add_argument("--pictures", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--size", type=int, default=224)
@@ -57,7 +65,9 @@ def main() -> None:
         files = sorted(place.glob("data/train/*/*"))
         kind = "normalised floats" if asked.normalise else "bytes"
         order = "crop, mirror, turn" if asked.crop_first else "mirror, turn, crop"
-        print(f"{len(files)} JPEGs of {WIDTH} x {HEIGHT}, views of {asked.size} as {kind}, one thread; (a) {order}")
+        print(
+            f"{len(files)} JPEGs of {WIDTH} x {HEIGHT}, views of {asked.size} as {kind}, one thread; (a) {order}"
+        )
         ways = contenders(files, place, asked.size, asked.crop_first, asked.normalise)
         speeds: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(asked.rounds + 1):

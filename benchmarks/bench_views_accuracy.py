@@ -25,8 +25,8 @@ from torchvision.transforms.v2 import functional
 import bestiary
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.views import Geometry
-from bestiary.evaluate.intervals import Z95
-from bestiary.train.task import TrainingSet
+from bestiary.stats.intervals import Z95
+from bestiary.training.dataset import TrainingSet
 from paired import machine
 
 VIEWS = ["view.rotation=15", "view.scale=[0.08,1.0]"]
@@ -39,7 +39,9 @@ def by_torchvision(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
         picture = functional.horizontal_flip(picture)
     picture = functional.rotate(picture, geometry.angle)
     box = (geometry.top, geometry.left, geometry.height, geometry.width)
-    view = functional.resized_crop(picture, *box, [size, size], InterpolationMode.BILINEAR, antialias=True)
+    view = functional.resized_crop(
+        picture, *box, [size, size], InterpolationMode.BILINEAR, antialias=True
+    )
     return np.asarray(view, np.uint8)
 
 
@@ -48,10 +50,18 @@ def whole(data: TrainingSet, row: int) -> Pixels:
     return decode(read_picture(data.root / data.paths[int(row)]))
 
 
-def hits(data: Path, place: Path, torchvision: bool, seed: int, asked: argparse.Namespace) -> NDArray[np.float64]:
+def hits(
+    data: Path, place: Path, torchvision: bool, seed: int, asked: argparse.Namespace
+) -> NDArray[np.float64]:
     """Whether each picture of the folds held out is labelled right, in the order of their paths."""
     run = place / f"{'torchvision' if torchvision else 'bestiary'}-{seed}"
-    options = [*VIEWS, f"view.size={asked.size}", f"train.epochs={asked.epochs}", f"train.seed={seed}", *asked.set]
+    options = [
+        *VIEWS,
+        f"view.size={asked.size}",
+        f"train.epochs={asked.epochs}",
+        f"train.seed={seed}",
+        *asked.set,
+    ]
     with ExitStack() as patches:
         if torchvision:
             patches.enter_context(patch("bestiary.data.views.apply_geometry", by_torchvision))
@@ -59,12 +69,16 @@ def hits(data: Path, place: Path, torchvision: bool, seed: int, asked: argparse.
         if not (run / f"fold-{asked.fold[-1]}" / "oof.parquet").exists():
             bestiary.train(data, run, recipe="best", overrides=options, fold=asked.fold, quiet=True)
     classes = bestiary.Run(run).classes
-    table = pl.concat(pl.read_parquet(run / f"fold-{fold}" / "oof.parquet") for fold in asked.fold).sort("path")
+    table = pl.concat(
+        pl.read_parquet(run / f"fold-{fold}" / "oof.parquet") for fold in asked.fold
+    ).sort("path")
     return np.array(classes)[table["logits"].to_numpy().argmax(axis=1)] == table["label"].to_numpy()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--epochs", type=int, default=4)
@@ -76,7 +90,10 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:
         place = asked.place or Path(scratch)
-        pairs = [[hits(asked.data, place, way, seed, asked) for way in (False, True)] for seed in asked.seeds]
+        pairs = [
+            [hits(asked.data, place, way, seed, asked) for way in (False, True)]
+            for seed in asked.seeds
+        ]
     ours, theirs = np.mean(pairs, axis=0)
     for seed, (own, other) in zip(asked.seeds, pairs, strict=True):
         print(f"seed {seed}: bestiary's views {own.mean():.4f}, torchvision's {other.mean():.4f}")

@@ -27,10 +27,10 @@ from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.folds import deal
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView, resize
-from bestiary.evaluate.compare import paired_difference
-from bestiary.model import build_classifier
-from bestiary.model.arithmetic import best_device, best_precision
+from bestiary.model.classifier import build_classifier
+from bestiary.model.compute import best_device, best_precision
 from bestiary.model.engine import build_network
+from bestiary.stats.paired import paired_difference
 from frozen import FOLDS, cross_validate, read_data
 from paired import machine
 
@@ -59,8 +59,20 @@ def cut(pixels: Pixels, place: str, share: float, size: int) -> Pixels:
     """The crop of `share` of both sides at a corner or the centre, made `size` x `size`."""
     height, width = pixels.shape[:2]
     tall, wide = round(height * share), round(width * share)
-    top = 0 if place.startswith("top") else height - tall if place.startswith("bottom") else (height - tall) // 2
-    left = 0 if place.endswith("left") else width - wide if place.endswith("right") else (width - wide) // 2
+    top = (
+        0
+        if place.startswith("top")
+        else height - tall
+        if place.startswith("bottom")
+        else (height - tall) // 2
+    )
+    left = (
+        0
+        if place.endswith("left")
+        else width - wide
+        if place.endswith("right")
+        else (width - wide) // 2
+    )
     return resize(np.ascontiguousarray(pixels[top : top + tall, left : left + wide]), size, size)
 
 
@@ -79,7 +91,9 @@ def views_of(size: int, share: float) -> dict[str, Callable[[Pixels], Pixels]]:
     for place in ("centre", *CORNERS):
         made[f"{place} of view"] = lambda p, at=place: cut(whole(p), at, share, size)
         made[f"{place} of picture"] = lambda p, at=place: cut(p, at, share, size)
-        made[f"{place} of larger view"] = lambda p, at=place: cut(larger(p), at, size / larger.size, size)
+        made[f"{place} of larger view"] = lambda p, at=place: cut(
+            larger(p), at, size / larger.size, size
+        )
     return made
 
 
@@ -87,13 +101,21 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--share", type=float, default=0.875, help="of both sides that a crop keeps")
+    parser.add_argument(
+        "--share", type=float, default=0.875, help="of both sides that a crop keeps"
+    )
     parser.add_argument("--backbone", default="offline/efficientnet_lite0")
     asked = parser.parse_args()
     data, groups = read_data(asked.data)
     device, classes = best_device(), len(data.classes)
-    classifier = build_classifier(asked.backbone, classes).to(device, memory_format=torch.channels_last).eval()
-    run = build_network(classifier, asked.size, device, best_precision(device), output="features").run
+    classifier = (
+        build_classifier(asked.backbone, classes)
+        .to(device, memory_format=torch.channels_last)
+        .eval()
+    )
+    run = build_network(
+        classifier, asked.size, device, best_precision(device), output="features"
+    ).run
     print(machine())
     print(f"{len(data.paths):,} pictures of {classes} classes")
     print(f"{asked.backbone} at {asked.size} pixels, crops of {asked.share}")
@@ -105,9 +127,13 @@ def main() -> None:
         parts: dict[str, list[Features]] = {m: [] for m in ("", " m") if f"{name}{m}" in needed}
 
         def view_of(row: int, view: Callable[[Pixels], Pixels] = view) -> Pixels:
-            return view(decode(read_picture(data.root / data.paths[int(row)]), min_side=2 * asked.size))
+            return view(
+                decode(read_picture(data.root / data.paths[int(row)]), min_side=2 * asked.size)
+            )
 
-        for batch in stream_views(np.arange(len(data.paths)), 32, view_of, loader_threads(device.type)):
+        for batch in stream_views(
+            np.arange(len(data.paths)), 32, view_of, loader_threads(device.type)
+        ):
             for m, part in parts.items():
                 started = time.perf_counter()
                 part.append(run(batch.flip(2) if m else batch))
@@ -119,7 +145,10 @@ def main() -> None:
     base: list[NDArray[np.bool_]] = []
     for name, used in choices().items():
         x = np.mean([features[view] for view in used], axis=0)
-        hits = [cross_validate(x, data.labels, of, x[:0], classes)[0].argmax(axis=1) == data.labels for of in folds]
+        hits = [
+            cross_validate(x, data.labels, of, x[:0], classes)[0].argmax(axis=1) == data.labels
+            for of in folds
+        ]
         base = base or hits
         change = [paired_difference(a, b, groups) for a, b in zip(base, hits, strict=True)]
         means = [float(h.mean()) for h in hits]

@@ -81,7 +81,9 @@ def stopped_as_expected(fault: str, status: int, said: str) -> bool:
     """Whether the run with the fault was killed, or has stopped with one line about the disk."""
     if fault != "fails":
         return status == -signal.SIGKILL
-    return status == 2 and last_line(said).startswith("bestiary: ") and "No space" in last_line(said)
+    return (
+        status == 2 and last_line(said).startswith("bestiary: ") and "No space" in last_line(said)
+    )
 
 
 def outcome(fault: str, status: int, said: str, same: bool) -> str:
@@ -104,7 +106,10 @@ def main() -> None:
         if status:
             raise SystemExit(said)
         names = note.read_text().splitlines()
-        print(f"{len(names)} writes: {dict(Counter('cache' if len(n) > 30 else n for n in names))}", flush=True)
+        print(
+            f"{len(names)} writes: {dict(Counter('cache' if len(n) > 30 else n for n in names))}",
+            flush=True,
+        )
         expected = digests(place.folder / "whole")
         for number, fault in itertools.product(range(0, len(names), asked.every), FAULTS):
             run = place.folder / f"{fault}-{number}"

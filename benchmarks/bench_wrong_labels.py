@@ -25,9 +25,9 @@ from scipy.special import softmax
 
 import bestiary
 from bestiary.data.folds import deal
-from bestiary.evaluate.label_issues import find_label_issues
-from bestiary.evaluate.labels import review_labels
-from bestiary.train.task import TrainingSet
+from bestiary.evaluation.labels import review_labels
+from bestiary.stats.label_issues import find_label_issues
+from bestiary.training.dataset import TrainingSet
 from frozen import FOLDS, Numbers, cross_validate, features_of, read_data
 
 WRONG = 0.03
@@ -65,7 +65,9 @@ def measure_head(data: TrainingSet, groups: Numbers, rounds: int) -> None:
             _, after = cross_validate(features[rest], mended, folds, features[held], classes)
             _, best = cross_validate(features[rest], truth, folds, features[held], classes)
             for row, logits in enumerate((members, after, best)):
-                hits[row, held] += (logits.mean(axis=0).argmax(axis=1) == data.labels[held]) / rounds
+                hits[row, held] += (
+                    logits.mean(axis=0).argmax(axis=1) == data.labels[held]
+                ) / rounds
     print(
         f"head of fast, {rounds} rounds of {FOLDS} fifths: of the first suspects {np.mean(precisions):.3f} are planted "
         f"({min(precisions):.3f} to {max(precisions):.3f}); {paired(hits[0], hits[1], groups)}; with all labels right "
@@ -103,7 +105,12 @@ def measure_fast(data: TrainingSet, groups: Numbers, seeds: int, place: Path) ->
         top = suspects.head(wrong)
         right = pl.Series("suggested", [truth[path] for path in top["path"]])
         found = int((right != top["given"]).sum())
-        action = pl.when(right == top["given"]).then(pl.lit("keep")).otherwise(pl.lit("relabel")).alias("action")
+        action = (
+            pl.when(right == top["given"])
+            .then(pl.lit("keep"))
+            .otherwise(pl.lit("relabel"))
+            .alias("action")
+        )
         top.with_columns(right, action).write_csv(here / "fixes.csv")
         second = train(here, "second", data.root, here / "fixes.csv")
         paths = [data.root / path for path in data.paths[held]]
@@ -126,11 +133,15 @@ def train(place: Path, name: str, root: Path, fixes: Path | None) -> bestiary.Ru
     if (run / "recipe.toml").exists():
         return bestiary.train(place / "table.csv", run, resume=True, quiet=True)
     asked = [f"data.root={root}"]
-    return bestiary.train(place / "table.csv", run, recipe="fast", overrides=asked, fixes=fixes, quiet=True)
+    return bestiary.train(
+        place / "table.csv", run, recipe="fast", overrides=asked, fixes=fixes, quiet=True
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=8)

@@ -35,7 +35,9 @@ def mirrored(pixels: Pixels, rng: np.random.Generator) -> bytes:
 
 def brightened(pixels: Pixels, rng: np.random.Generator) -> bytes:
     """A fifth darker or brighter, clipped."""
-    return encode(np.clip(pixels * np.float32(rng.choice([0.8, 1.2])) + 0.5, 0, 255).astype(np.uint8))
+    return encode(
+        np.clip(pixels * np.float32(rng.choice([0.8, 1.2])) + 0.5, 0, 255).astype(np.uint8)
+    )
 
 
 def watermarked(pixels: Pixels, rng: np.random.Generator) -> bytes:
@@ -43,7 +45,16 @@ def watermarked(pixels: Pixels, rng: np.random.Generator) -> bytes:
     marked, (height, width) = pixels.copy(), pixels.shape[:2]
     place = (int(width * 0.05), int(height * rng.uniform(0.3, 0.95)))
     size, weight = width / 300, max(1, round(2 * width / 300))
-    cv2.putText(marked, "(c) Photo Archive", place, cv2.FONT_HERSHEY_SIMPLEX, size, (255,) * 3, weight, cv2.LINE_AA)
+    cv2.putText(
+        marked,
+        "(c) Photo Archive",
+        place,
+        cv2.FONT_HERSHEY_SIMPLEX,
+        size,
+        (255,) * 3,
+        weight,
+        cv2.LINE_AA,
+    )
     return encode(cv2.addWeighted(marked, 0.6, pixels, 0.4, 0))
 
 
@@ -57,7 +68,8 @@ def next_frame(pixels: Pixels, rng: np.random.Generator) -> bytes:
 def _crop(pixels: Pixels, rng: np.random.Generator, share: float) -> Pixels:
     height, width = (round(side * share) for side in pixels.shape[:2])
     top, left = (
-        int(rng.integers(side - part + 1)) for side, part in zip(pixels.shape[:2], (height, width), strict=True)
+        int(rng.integers(side - part + 1))
+        for side, part in zip(pixels.shape[:2], (height, width), strict=True)
     )
     return pixels[top : top + height, left : left + width]
 

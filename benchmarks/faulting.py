@@ -17,10 +17,11 @@ from typing import Any
 import timm.models  # noqa: F401 (imported before the children are forked)
 import torch
 
+from bestiary.beasts.sample import draw_sample
 from bestiary.cli import main
-from bestiary.data.beasts import draw_sample
-from bestiary.run import Run, read_oof
-from bestiary.train import crossval, keeper, start  # noqa: F401
+from bestiary.run.oof import read_oof
+from bestiary.run.run import Run
+from bestiary.training import checkpointer as keeper
 
 RECIPE = """
 [model]
@@ -63,7 +64,11 @@ class Place:
         return ["train", str(self.data), str(run), *how, "--checkpoint-every", "0.01s"]
 
     def train(
-        self, run: Path, *, prepare: Callable[[], object] = lambda: None, kill_after: float | None = None
+        self,
+        run: Path,
+        *,
+        prepare: Callable[[], object] = lambda: None,
+        kill_after: float | None = None,
     ) -> tuple[int, str]:
         """Begin or resume `run` in a child; gives its exit status (minus the signal that ended it) and its output."""
 
@@ -76,7 +81,9 @@ class Place:
         return in_child(work, run.with_name(run.name + ".log"), kill_after)
 
 
-def in_child(work: Callable[[], int], log: Path, kill_after: float | None = None) -> tuple[int, str]:
+def in_child(
+    work: Callable[[], int], log: Path, kill_after: float | None = None
+) -> tuple[int, str]:
     """Run `work` in a forked child whose output goes to `log`; SIGKILL it after so many seconds, if it still runs."""
     pid = os.fork()
     if pid == 0:
@@ -137,7 +144,9 @@ def _digests(run: Path) -> dict[str, str]:
         files = opened.fold(fold)
         found[f"weights {fold}"] = hashlib.sha256(files.weights.read_bytes()).hexdigest()
         found[f"epoch 2 {fold}"] = hashlib.sha256(files.epoch(2).read_bytes()).hexdigest()
-        found[f"logits {fold}"] = hashlib.sha256(read_oof(files)[0]["logits"].to_numpy().tobytes()).hexdigest()
+        found[f"logits {fold}"] = hashlib.sha256(
+            read_oof(files)[0]["logits"].to_numpy().tobytes()
+        ).hexdigest()
     found["metrics"] = hashlib.sha256(opened.file("metrics.json").read_bytes()).hexdigest()
     return found
 

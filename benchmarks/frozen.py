@@ -15,19 +15,23 @@ from bestiary.data.audit import audit_pictures
 from bestiary.data.folds import join_groups
 from bestiary.data.listing import list_labelled, list_test
 from bestiary.display import Display
-from bestiary.recipe import load_recipe
-from bestiary.train.features import frozen_features
-from bestiary.train.head import Moments, choose_shape, discriminant
-from bestiary.train.task import TrainingSet
+from bestiary.recipe.load import load_recipe
+from bestiary.training.dataset import TrainingSet
+from bestiary.training.frozen_features import frozen_features
+from bestiary.training.lda_head import Moments, choose_shape, discriminant
 
 FOLDS = 5
 Numbers = NDArray[np.int64]
 Features = NDArray[np.float32]
 
 
-def read_data(source: Path, recipe: str = "fast", overrides: Sequence[str] = ()) -> tuple[TrainingSet, Numbers]:
+def read_data(
+    source: Path, recipe: str = "fast", overrides: Sequence[str] = ()
+) -> tuple[TrainingSet, Numbers]:
     """The pictures with their labels, viewed as `recipe` views them, and the group of each as the audit finds them."""
-    table = audit_pictures(list_labelled(source), list_test(source), Display(quiet=True)).manifest.table
+    table = audit_pictures(
+        list_labelled(source), list_test(source), Display(quiet=True)
+    ).manifest.table
     folds = table.select("path", pl.lit(0).alias("fold"))
     groups = join_groups(table["digest"], table["copies"])
     return TrainingSet.of(load_recipe(recipe, overrides), table, source.resolve(), folds), groups
@@ -38,7 +42,12 @@ def features_of(data: TrainingSet) -> Features:
 
 
 def cross_validate(
-    x: Features, labels: Numbers, folds: Numbers, held: Features, classes: int, tau_normalise: bool = True
+    x: Features,
+    labels: Numbers,
+    folds: Numbers,
+    held: Features,
+    classes: int,
+    tau_normalise: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Out-of-fold logits (pictures, classes), and each member's (folds, held, classes) of pictures held out.
 

@@ -9,8 +9,27 @@ import numpy as np
 from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
-ODD_NUMBERS = (b"-1", b"0", b"1e999", b"nan", b"99999999999999999999", b"9" * 5000, b"0x" + b"f" * 6000, b"null", b"[]")
-ODD_TEXTS = (b"\x00", b"\xff\xfe", b"../../etc/passwd", b'"', b"\r\n\r\n", b"=cmd()", b"[" * 100_000, b"{" * 5_000)
+ODD_NUMBERS = (
+    b"-1",
+    b"0",
+    b"1e999",
+    b"nan",
+    b"99999999999999999999",
+    b"9" * 5000,
+    b"0x" + b"f" * 6000,
+    b"null",
+    b"[]",
+)
+ODD_TEXTS = (
+    b"\x00",
+    b"\xff\xfe",
+    b"../../etc/passwd",
+    b'"',
+    b"\r\n\r\n",
+    b"=cmd()",
+    b"[" * 100_000,
+    b"{" * 5_000,
+)
 Rng = np.random.Generator
 
 
@@ -37,7 +56,12 @@ def _variants(name: str) -> list[tuple[str, dict[str, object]]]:
         "PNG": [("RGB", {}), ("RGBA", {}), ("P", {}), ("I;16", {}), ("1", {})],
         "WEBP": [("RGB", {}), ("RGBA", {"lossless": True}), ("RGB", frames)],
         "GIF": [("P", {}), ("RGB", frames)],
-        "TIFF": [("RGB", {}), ("L", {"compression": "tiff_lzw"}), ("F", {}), ("RGB", {"compression": "jpeg"})],
+        "TIFF": [
+            ("RGB", {}),
+            ("L", {"compression": "tiff_lzw"}),
+            ("F", {}),
+            ("RGB", {"compression": "jpeg"}),
+        ],
         "BMP": [("RGB", {})],
     }[name]
 
@@ -79,7 +103,11 @@ def _drop(content: bytes, rng: Rng) -> bytes:
 
 def _repeat(content: bytes, rng: Rng) -> bytes:
     start, end = sorted(rng.integers(0, len(content) + 1, 2))
-    return content[:end] + content[start : min(end, start + 256)] * int(rng.integers(1, 20)) + content[end:]
+    return (
+        content[:end]
+        + content[start : min(end, start + 256)] * int(rng.integers(1, 20))
+        + content[end:]
+    )
 
 
 def _forge(content: bytes, rng: Rng) -> bytes:
@@ -105,7 +133,9 @@ def _forge_size(content: bytes, rng: Rng) -> bytes:
         import zlib
 
         forged[16:24] = struct.pack(">II", side, side)
-        forged[29:33] = struct.pack(">I", zlib.crc32(bytes(forged[12:29])))  # or the header would not be believed
+        forged[29:33] = struct.pack(
+            ">I", zlib.crc32(bytes(forged[12:29]))
+        )  # or the header would not be believed
     elif content[:3] == b"GIF":
         forged[6:10] = struct.pack("<HH", side & 0xFFFF, side & 0xFFFF)
     elif content[:2] == b"BM":
@@ -118,7 +148,11 @@ def _number(content: bytes, rng: Rng) -> bytes:
     if not found:
         return content
     place = found[int(rng.integers(len(found)))]
-    return content[: place.start()] + ODD_NUMBERS[int(rng.integers(len(ODD_NUMBERS)))] + content[place.end() :]
+    return (
+        content[: place.start()]
+        + ODD_NUMBERS[int(rng.integers(len(ODD_NUMBERS)))]
+        + content[place.end() :]
+    )
 
 
 def _insert(content: bytes, rng: Rng) -> bytes:
@@ -137,4 +171,15 @@ def _swap_words(content: bytes, rng: Rng) -> bytes:
 
 Damage = Callable[[bytes, Rng], bytes]
 _PICTURE: tuple[Damage, ...] = (_flip, _flip_early, _cut, _drop, _repeat, _forge, _forge_size)
-_TEXT: tuple[Damage, ...] = (_flip, _cut, _drop, _repeat, _forge, _number, _number, _insert, _swap_words, _swap_words)
+_TEXT: tuple[Damage, ...] = (
+    _flip,
+    _cut,
+    _drop,
+    _repeat,
+    _forge,
+    _number,
+    _number,
+    _insert,
+    _swap_words,
+    _swap_words,
+)

@@ -95,9 +95,16 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
     with log.open("a+") as errors:
         try:
             for contender in contenders:
-                command = [contender.python, "-m", contender.module, json.dumps({**contender.job, "first": first})]
+                command = [
+                    contender.python,
+                    "-m",
+                    contender.module,
+                    json.dumps({**contender.job, "first": first}),
+                ]
                 pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
-                workers.append((contender, subprocess.Popen(command, env=_environment(), text=True, **pipes)))
+                workers.append(
+                    (contender, subprocess.Popen(command, env=_environment(), text=True, **pipes))
+                )
                 facts = _listen(*workers[-1], log)
                 first = first or facts
                 print(f"ready: {contender.name} {facts or ''}", file=sys.stderr)
@@ -117,7 +124,10 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
                     speeds[contender.name].append(said["speed"])
                     peaks[contender.name] = said["peak"]
             print(f"{left_out} turns were disturbed by other programs, left out and repeated")
-            print("peak memory: " + ", ".join(f"{name} {peak:,.0f} MB" for name, peak in peaks.items()))
+            print(
+                "peak memory: "
+                + ", ".join(f"{name} {peak:,.0f} MB" for name, peak in peaks.items())
+            )
         finally:
             for _, process in workers:
                 assert process.stdin
@@ -127,7 +137,9 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
     return speeds
 
 
-def _take_turn(contender: Contender, process: "subprocess.Popen[str]", log: Path) -> tuple[dict[str, Any], float]:
+def _take_turn(
+    contender: Contender, process: "subprocess.Popen[str]", log: Path
+) -> tuple[dict[str, Any], float]:
     """What a contender says of its turn, and the cores that other programs used in the meantime."""
     assert process.stdin
     started, before = time.perf_counter(), _foreign_seconds()
@@ -169,7 +181,9 @@ def _foreign_seconds() -> float:
     if not Path("/proc/stat").exists():
         return 0.0
     tick = os.sysconf("SC_CLK_TCK")
-    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, Path("/proc/stat").read_text().split()[1:9]
+    )
     times, parents = {}, {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -181,14 +195,18 @@ def _foreign_seconds() -> float:
     ours = {os.getpid()}
     while more := {number for number, parent in parents.items() if parent in ours} - ours:
         ours |= more
-    return (user + nice + system + irq + softirq + steal - sum(times[number] for number in ours)) / tick
+    return (
+        user + nice + system + irq + softirq + steal - sum(times[number] for number in ours)
+    ) / tick
 
 
 def _listen(contender: Contender, process: "subprocess.Popen[str]", log: Path) -> dict[str, Any]:
     assert process.stdout
     line = process.stdout.readline()
     if not line:
-        raise SystemExit(f"{contender.name} has failed:\n" + "\n".join(log.read_text().splitlines()[-15:]))
+        raise SystemExit(
+            f"{contender.name} has failed:\n" + "\n".join(log.read_text().splitlines()[-15:])
+        )
     return dict(json.loads(line))
 
 
@@ -199,7 +217,9 @@ def report(speeds: dict[str, list[float]]) -> None:
     print(f"{name:{width}}  {spread(ours)} pictures/s, n = {len(ours)}")
     for other, theirs in others:
         ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-        print(f"{other:{width}}  {spread(theirs)} pictures/s; {name} is {spread(ratios)} times as fast")
+        print(
+            f"{other:{width}}  {spread(theirs)} pictures/s; {name} is {spread(ratios)} times as fast"
+        )
 
 
 def spread(values: Sequence[float]) -> str:
@@ -214,10 +234,11 @@ def machine() -> str:
     model = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+        model = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+            model,
+        )
     bf16 = "with" if torch.cpu.get_capabilities().get("avx512_bf16") else "without"
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm"))
-    return (
-        f"{os.cpu_count()} cores of {model} {bf16} AVX-512 bf16, {gpu}; Python {platform.python_version()}, {libraries}"
-    )
+    return f"{os.cpu_count()} cores of {model} {bf16} AVX-512 bf16, {gpu}; Python {platform.python_version()}, {libraries}"

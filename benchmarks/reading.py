@@ -10,15 +10,17 @@ from bestiary.data.fixes import read_fixes
 from bestiary.data.folds import read_fold_file
 from bestiary.data.listing import list_labelled, list_test
 from bestiary.display import Display
-from bestiary.ensemble import Ensemble
-from bestiary.evaluate import review_labels, score_run, summarise
-from bestiary.recipe import load_recipe
-from bestiary.run import Run
-from bestiary.train.checkpoint import read_state
-from bestiary.train.crossval import check_present, ended_whole
-from bestiary.train.start import begin_or_resume
-from bestiary.train.task import TrainingSet
-from bestiary.train.trial import settle_arithmetic
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.evaluation.finish import score_run
+from bestiary.evaluation.labels import review_labels
+from bestiary.evaluation.summary import summarise
+from bestiary.recipe.load import load_recipe
+from bestiary.run.run import Run
+from bestiary.training.autotune import settle_arithmetic
+from bestiary.training.checkpoint import read_state
+from bestiary.training.crossval import ended_whole
+from bestiary.training.dataset import TrainingSet, check_present
+from bestiary.training.request import begin_or_resume
 from faulting import Place
 
 
@@ -37,7 +39,9 @@ def make_run(place: Place) -> Path:
     folds.write_csv(run / "own.csv")
     folds.write_parquet(run / "own.parquet")
     fixes = table.select("path", pl.col("label").alias("given"), pl.col("label").alias("suggested"))
-    fixes.with_columns(pl.lit(0.5).alias("score"), pl.lit("keep").alias("action")).write_csv(run / "mine.csv")
+    fixes.with_columns(pl.lit(0.5).alias("score"), pl.lit("keep").alias("action")).write_csv(
+        run / "mine.csv"
+    )
     return run
 
 
@@ -56,7 +60,10 @@ def _resume(run: Path) -> object:
     opened = Run.open(run)
     begun = begin_or_resume(opened.root, run, None, (), None, (), True, Display(True))
     data = TrainingSet.of(
-        begun.recipe, begun.read_table("manifest.parquet"), begun.root, begun.read_table("folds.parquet")
+        begun.recipe,
+        begun.read_table("manifest.parquet"),
+        begun.root,
+        begun.read_table("folds.parquet"),
     )
     return check_present(data)
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import polars as pl
 
-from bestiary.data.beasts import draw_sample
+from bestiary.beasts.sample import draw_sample
 from bestiary.data.decode import decode, read_picture
-from bestiary.data.draws import generator
 from bestiary.data.listing import list_labelled
+from bestiary.rng import generator
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 
@@ -87,7 +87,9 @@ def set_aside(data: Path, place: Path, share: float, seed: int) -> None:
 def _write(source: Path, folder: Path, number: int, again: int) -> None:
     pixels = decode(read_picture(source))
     pixels = np.rot90(pixels[:, ::-1] if again % 2 else pixels, again // 2)
-    resized = cv2.resize(np.ascontiguousarray(pixels), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    resized = cv2.resize(
+        np.ascontiguousarray(pixels), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC
+    )
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{number:06d}.jpg"
     cv2.imwrite(str(file), resized[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])

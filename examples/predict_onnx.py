@@ -17,20 +17,30 @@ wanted, limits, size = card["input"], card["thresholds"], card["input"]["size"]
 
 def read(file: str) -> np.ndarray:
     picture = ImageOps.exif_transpose(Image.open(file)).convert("RGBA")
-    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
+        "RGB"
+    )
     if wanted["resize"] == "crop":
         side = round(min(picture.size) * wanted["crop"])
         left, top = ((length - side) // 2 for length in picture.size)
         picture = picture.crop((left, top, left + side, top + side))
     cubic = wanted["enlarge"] == "bicubic" and min(picture.size) < size
-    return np.asarray(picture.resize((size, size), Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR))
+    return np.asarray(
+        picture.resize(
+            (size, size), Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR
+        )
+    )
 
 
 pixels = np.stack([read(file) for file in sys.argv[2:]])
 probabilities, energy = session.run(["probabilities", "energy"], {wanted["name"]: pixels})
 for file, row, strangeness in zip(sys.argv[2:], probabilities, energy, strict=True):
     unknown = limits["unknown"] is not None and strangeness > limits["unknown"]
-    among = [name for name, p in zip(card["classes"], row, strict=True) if 1 - p <= limits["sets"]["0.9"]]
+    among = [
+        name for name, p in zip(card["classes"], row, strict=True) if 1 - p <= limits["sets"]["0.9"]
+    ]
     sure = row.max() >= limits["sure"]["0.05"] and not unknown
     label = card["classes"][row.argmax()]
-    print(f"{file}\t{label}\t{row.max():.4f}\t{'unknown' if unknown else 'sure' if sure else '|'.join(among)}")
+    print(
+        f"{file}\t{label}\t{row.max():.4f}\t{'unknown' if unknown else 'sure' if sure else '|'.join(among)}"
+    )

@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bestiary import api
-from bestiary.data.beasts import draw_sample
+import bestiary
+from bestiary.beasts.sample import draw_sample
 from bestiary.display import Display
-from bestiary.recipe import load_recipe
-from bestiary.run import Run, write_oof
+from bestiary.recipe.load import load_recipe
+from bestiary.run.oof import write_oof
+from bestiary.run.run import Run
 
 TINY = """
 [model]
@@ -29,6 +30,12 @@ probability = 0.5
 epochs = 2
 batch_size = 8
 """
+SMALL = [
+    "model.backbone=timm/test_resnet",
+    "model.weights=none",
+    "train.precision=float32",
+    "view.size=32",
+]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,7 +78,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A finished run of three folds; not to be changed."""
-    return api.train(beasts, tmp_path_factory.mktemp("runs") / "run", recipe=tiny, folds=3, quiet=True)
+    return bestiary.train(
+        beasts, tmp_path_factory.mktemp("runs") / "run", recipe=tiny, folds=3, quiet=True
+    )
 
 
 @pytest.fixture
@@ -80,7 +89,7 @@ def pretend_run() -> Callable[..., Run]:
 
     Its members are sure of every label, but hold `stray.jpg` for the first class.
     """
-    from bestiary.train.crossval import begin_run
+    from bestiary.training.prepare import begin_run
 
     def pretend(data: Path, place: Path, fixes: Path | None = None) -> Run:
         run = Run(place)
@@ -89,9 +98,17 @@ def pretend_run() -> Callable[..., Run]:
         classes = sorted(table["label"].unique())
         for fold in run.folds:
             part = table.filter(fold=fold).select("path", "label")
-            believed = [classes[0] if "stray" in path else label for path, label in part.iter_rows()]
-            logits = np.array([[8.0 * (name == label) for name in classes] for label in believed], np.float32)
-            write_oof(run.fold(fold), part.with_columns(pl.Series("logits", logits, pl.Array(pl.Float32, 3))), classes)
+            believed = [
+                classes[0] if "stray" in path else label for path, label in part.iter_rows()
+            ]
+            logits = np.array(
+                [[8.0 * (name == label) for name in classes] for label in believed], np.float32
+            )
+            write_oof(
+                run.fold(fold),
+                part.with_columns(pl.Series("logits", logits, pl.Array(pl.Float32, 3))),
+                classes,
+            )
             run.fold(fold).weights.touch()
         return run
 
@@ -160,3 +177,18 @@ def check_theme() -> Callable[[Any], None]:
         assert paper() == dark
 
     return check
+
+
+@pytest.fixture(scope="session")
+def small(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run of three folds that averages two views; not to be changed."""
+    place = tmp_path_factory.mktemp("small") / "run"
+    overrides = [
+        *SMALL,
+        "train.epochs=2",
+        "train.batch_size=8",
+        "predict.views=2",
+        "optimiser.lr=1e-3",
+    ]
+    overrides += ["model.head=random", "model.freeze=0", "model.freeze_norms=false"]
+    return bestiary.train(beasts, place, recipe="fast", overrides=overrides, folds=3, quiet=True)

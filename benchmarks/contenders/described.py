@@ -26,7 +26,9 @@ def main() -> None:
     )
     data = torchvision.datasets.ImageFolder(f"{job['data']}/train", view)
     loader = DataLoader(data, job["batch"], shuffle=True, num_workers=job["workers"])
-    mix = v2.RandomChoice([v2.MixUp(num_classes=job["classes"]), v2.CutMix(num_classes=job["classes"])])
+    mix = v2.RandomChoice(
+        [v2.MixUp(num_classes=job["classes"]), v2.CutMix(num_classes=job["classes"])]
+    )
     network = torchvision.models.get_model(job["network"], num_classes=job["classes"]).train()
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
 

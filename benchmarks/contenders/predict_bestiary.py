@@ -6,7 +6,7 @@ from pathlib import Path
 
 import bestiary
 from bestiary.display import Display
-from bestiary.ensemble import Job, predict_folder
+from bestiary.ensemble.predictions import Job, predict_folder
 from paired import Worker
 
 
@@ -19,12 +19,18 @@ def main() -> None:
 
     def predict(folder: str) -> int:
         out = Path(job["scratch"]) / f"{Path(folder).name}-bestiary.csv"
-        return predict_folder(ensemble, Job(Path(folder), out, "logits"), Display(quiet=True)).counts.rows
+        return predict_folder(
+            ensemble, Job(Path(folder), out, "logits"), Display(quiet=True)
+        ).counts.rows
 
     warm, *folders = job["folders"]
-    turns = cycle(folders)  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
+    turns = cycle(
+        folders
+    )  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
     worker.serve(
-        lambda limit: predict(warm if limit else next(turns)), load=round(loaded, 2), precision=str(ensemble.precision)
+        lambda limit: predict(warm if limit else next(turns)),
+        load=round(loaded, 2),
+        precision=str(ensemble.precision),
     )
 
 

@@ -11,14 +11,16 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from bestiary.model import load_member
+from bestiary.model.classifier import load_member
 from paired import Worker
 
 
 def main() -> None:
     worker = Worker()
     job = worker.job
-    members = [load_member(file) for file in sorted(Path(job["run"]).glob("fold-*/weights.safetensors"))]
+    members = [
+        load_member(file) for file in sorted(Path(job["run"]).glob("fold-*/weights.safetensors"))
+    ]
     networks = [member.network.eval() for member in members]
     views = [
         transforms.Compose(
@@ -37,14 +39,21 @@ def main() -> None:
         rows = []
         for file in sorted(Path(folder).rglob("*.jpg")):
             picture = Image.open(file).convert("RGB")
-            logits = sum(network(view(picture).unsqueeze(0)) for network, view in zip(networks, views, strict=True))
+            logits = sum(
+                network(view(picture).unsqueeze(0))
+                for network, view in zip(networks, views, strict=True)
+            )
             rows.append((str(file.relative_to(folder)), classes[int(logits.argmax())]))
-        with (Path(job["scratch"]) / f"{Path(folder).name}-described.csv").open("w", newline="") as out:
+        with (Path(job["scratch"]) / f"{Path(folder).name}-described.csv").open(
+            "w", newline=""
+        ) as out:
             csv.writer(out).writerows([("path", "label"), *rows])
         return len(rows)
 
     warm, *folders = job["folders"]
-    turns = cycle(folders)  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
+    turns = cycle(
+        folders
+    )  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
     worker.serve(lambda limit: predict(warm if limit else next(turns)), members=len(members))
 
 

@@ -20,11 +20,17 @@ CPU = b"process_cpu_seconds_total "
 async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     """Status and body of the next answer."""
     head = await reader.readuntil(b"\r\n\r\n")
-    length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    length = next(
+        int(line[15:])
+        for line in head.lower().split(b"\r\n")
+        if line.startswith(b"content-length:")
+    )
     return int(head[9:12]), await reader.readexactly(length)
 
 
-async def ask(job: dict[str, Any], requests: list[bytes], turn: "count[int]", until: float) -> list[tuple[int, float]]:
+async def ask(
+    job: dict[str, Any], requests: list[bytes], turn: "count[int]", until: float
+) -> list[tuple[int, float]]:
     """One client's statuses and seconds to an answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", job["port"])
     found = []
@@ -43,7 +49,8 @@ async def numbers(port: int) -> tuple[float, float]:
     _, body = await read_answer(reader)
     writer.close()
     memory, cpu = (
-        next(float(line.split()[1]) for line in body.splitlines() if line.startswith(name)) for name in (MEMORY, CPU)
+        next(float(line.split()[1]) for line in body.splitlines() if line.startswith(name))
+        for name in (MEMORY, CPU)
     )
     return memory / 1e6, cpu
 

@@ -27,14 +27,20 @@ def main() -> None:
     command = [sys.executable, "-m", "bestiary", "serve", job["run"], "--port", "0"]
     worker.server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert worker.server.stderr
-    port = next(int(line.split("127.0.0.1:")[1].split("/")[0]) for line in worker.server.stderr if "127.0.0.1:" in line)
+    port = next(
+        int(line.split("127.0.0.1:")[1].split("/")[0])
+        for line in worker.server.stderr
+        if "127.0.0.1:" in line
+    )
 
     def turn(limit: int | None) -> int:
         """Let the clients ask; gives how many answers they had, and notes the rest."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         asked = {**job, "port": port, "seconds": 2 if limit else job["seconds"]}
         clients = [sys.executable, "-m", "contenders.serve_clients", json.dumps(asked)]
-        found = json.loads(subprocess.run(clients, capture_output=True, text=True, check=True).stdout)
+        found = json.loads(
+            subprocess.run(clients, capture_output=True, text=True, check=True).stdout
+        )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if not limit:

@@ -16,7 +16,11 @@ def main() -> None:
 
     def turn(limit: int | None) -> int:
         """Score all pictures again and again; gives how many that were."""
-        until, done, cpu = time.perf_counter() + (2 if limit else job["seconds"]), 0, time.process_time()
+        until, done, cpu = (
+            time.perf_counter() + (2 if limit else job["seconds"]),
+            0,
+            time.process_time(),
+        )
         while time.perf_counter() < until:
             for scored in ensemble.score(contents):
                 done += len(scored.rows)

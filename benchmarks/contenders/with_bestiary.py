@@ -22,7 +22,12 @@ def main() -> None:
         end_epoch(display, epoch, loss, accuracy, best, speed)
         if epoch == 1:
             (chosen,) = json.loads((scratch / "run" / "arithmetic.json").read_text()).values()
-            worker.ready(**{key: chosen[key] for key in ("precision", "channels_last", "compiled", "threads")})
+            worker.ready(
+                **{
+                    key: chosen[key]
+                    for key in ("precision", "channels_last", "compiled", "threads")
+                }
+            )
         else:
             worker.answer(speed)
         worker.wait()
@@ -43,7 +48,13 @@ def main() -> None:
     }
     overrides = [*(f"{key}={value}" for key, value in values.items()), *job["set"]]
     bestiary.train(
-        data, scratch / "run", recipe="paper", overrides=overrides, folds=scratch / "folds.csv", fold=[0], quiet=True
+        data,
+        scratch / "run",
+        recipe="paper",
+        overrides=overrides,
+        folds=scratch / "folds.csv",
+        fold=[0],
+        quiet=True,
     )
 
 

@@ -55,14 +55,27 @@ def main() -> None:
     torch.manual_seed(0)
     normalise = Normalize.from_stats(*imagenet_stats)
     if fast:
-        views = {"item_tfms": [RandomResizedCrop(job["size"]), FlipItem()], "batch_tfms": [normalise]}
+        views = {
+            "item_tfms": [RandomResizedCrop(job["size"]), FlipItem()],
+            "batch_tfms": [normalise],
+        }
     else:
-        views = {"item_tfms": Resize(460), "batch_tfms": [*aug_transforms(size=job["size"]), normalise]}
+        views = {
+            "item_tfms": Resize(460),
+            "batch_tfms": [*aug_transforms(size=job["size"]), normalise],
+        }
     loaders = ImageDataLoaders.from_folder(
-        Path(job["data"]), train="train", valid="val", bs=job["batch"], device=torch.device("cpu"), **views
+        Path(job["data"]),
+        train="train",
+        valid="val",
+        bs=job["batch"],
+        device=torch.device("cpu"),
+        **views,
     )
     network = torchvision.models.get_model(job["network"], num_classes=job["classes"])
-    learner = Learner(loaders, network, cbs=[TakesTurns(worker), *([ChannelsLast()] if fast else [])])
+    learner = Learner(
+        loaders, network, cbs=[TakesTurns(worker), *([ChannelsLast()] if fast else [])]
+    )
     with learner.no_bar(), learner.no_logging():
         learner.fit(10_000, 1e-4)
 

@@ -25,7 +25,11 @@ def main() -> None:
     torch.manual_seed(0)
     device, dtype = torch.device("cpu"), torch.bfloat16 if pure else torch.float32
     layout = torch.channels_last if fast else torch.contiguous_format
-    network = timm.create_model(job["network"], num_classes=job["classes"]).to(dtype=dtype).to(memory_format=layout)
+    network = (
+        timm.create_model(job["network"], num_classes=job["classes"])
+        .to(dtype=dtype)
+        .to(memory_format=layout)
+    )
     opt = {"opt": "adamw", "lr": 1e-4} if fast else {"opt": "sgd", "lr": 0.01, "momentum": 0.9}
     optimiser = create_optimizer_v2(network, weight_decay=2e-5, **opt)
     loader = create_loader(
@@ -41,7 +45,9 @@ def main() -> None:
     )
     smoothing = {} if fast else {"smoothing": 0.1}
     task = ClassificationTask(network, criterion_kwargs=smoothing, device=device, verbose=False)
-    autocast = partial(torch.autocast, "cpu", dtype=torch.bfloat16) if fast and not pure else nullcontext
+    autocast = (
+        partial(torch.autocast, "cpu", dtype=torch.bfloat16) if fast and not pure else nullcontext
+    )
     task.get_trainable_module().train()
 
     def epoch(limit: int | None) -> int:

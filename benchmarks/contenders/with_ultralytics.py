@@ -36,7 +36,13 @@ def main() -> None:
     }
     file = place / f"yolo11-cls-{job['network']}.yaml"
     file.write_text(yaml.safe_dump(card))
-    plain = {"cache": "ram", "auto_augment": None, "erasing": 0.0, "optimizer": "AdamW", "lr0": 1e-4}
+    plain = {
+        "cache": "ram",
+        "auto_augment": None,
+        "erasing": 0.0,
+        "optimizer": "AdamW",
+        "lr0": 1e-4,
+    }
     colours = {"hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0, "scale": 0.92}
     trainer = ClassificationTrainer(
         overrides={

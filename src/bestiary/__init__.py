@@ -1,40 +1,37 @@
-"""bestiary: from a folder of labelled pictures to an honest, deployable classifier.
+"""bestiary: from a folder of labelled images to an honest, deployable classifier.
 
 >>> import bestiary
->>> run = bestiary.train("pictures", "run", recipe="fast")     # doctest: +SKIP
->>> bestiary.load(run).predict(["new.jpg"])                    # doctest: +SKIP
+>>> run = bestiary.train("images", "run", recipe="fast")     # doctest: +SKIP
+>>> bestiary.load(run).predict(["new.jpg"])                  # doctest: +SKIP
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bestiary.api import (
-        ablate,
-        advise,
-        compare,
-        demo,
-        distill,
-        evaluate,
-        export,
-        labels,
-        load,
-        predict,
-        probe,
-        report,
-        sample,
-        scan,
-        serve,
-        shard,
-        show,
-        train,
-    )
-    from bestiary.ensemble import Ensemble
+    from bestiary.api.ablate import ablate
+    from bestiary.api.advise import advise
+    from bestiary.api.compare import compare
+    from bestiary.api.demo import demo
+    from bestiary.api.distill import distill
+    from bestiary.api.evaluate import evaluate
+    from bestiary.api.export import export
+    from bestiary.api.labels import labels
+    from bestiary.api.load import load
+    from bestiary.api.predict import predict
+    from bestiary.api.probe import probe
+    from bestiary.api.report import report
+    from bestiary.api.sample import sample
+    from bestiary.api.scan import scan
+    from bestiary.api.serve import serve
+    from bestiary.api.shard import shard
+    from bestiary.api.show import show
+    from bestiary.api.train import train
+    from bestiary.ensemble.ensemble import Ensemble
     from bestiary.errors import BestiaryError
-    from bestiary.recipe import Recipe, load_recipe
-    from bestiary.run import Run
+    from bestiary.recipe.load import load_recipe
+    from bestiary.recipe.options import Recipe
+    from bestiary.run.run import Run
 
 __version__ = "0.1.0"
 
@@ -64,35 +61,23 @@ __all__ = [
     "train",
 ]
 
-# Imported when first asked for, so that `bestiary --help` and `import bestiary` do not wait for PyTorch.
+# Where the public names that are no verbs are defined. A verb stands in the module of its name in api/.
 _HOMES = {
     "BestiaryError": "bestiary.errors",
-    "Ensemble": "bestiary.ensemble",
-    "Recipe": "bestiary.recipe",
-    "Run": "bestiary.run",
-    "load_recipe": "bestiary.recipe",
+    "Ensemble": "bestiary.ensemble.ensemble",
+    "Recipe": "bestiary.recipe.options",
+    "Run": "bestiary.run.run",
+    "load_recipe": "bestiary.recipe.load",
 }
 
 
-class _Package(ModuleType):
-    """A package in which importing `bestiary.train` or `bestiary.evaluate` does not hide the verb of that name.
-
-    Python binds a subpackage to its parent when it is first imported; the verbs are what users mean by these names, and
-    ``from bestiary.train import ...`` works all the same.
-    """
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in __all__ and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
-
-
 def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for: `import bestiary` does not wait for PyTorch."""
     if name not in __all__:
         raise AttributeError(f"module 'bestiary' has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "bestiary.api")), name)
+    value = getattr(import_module(_HOMES.get(name, f"bestiary.api.{name}")), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

@@ -31,7 +31,9 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
     temporary = None
     try:
         goal.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{goal.name[:60]}.", suffix=".tmp", dir=goal.parent)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{goal.name[:60]}.", suffix=".tmp", dir=goal.parent
+        )
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -48,7 +50,9 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
         if error.errno is None:
             raise
         reason = error.strerror or type(error).__name__
-        raise BestiaryError(f"{goal}: cannot be written ({reason}); free space or choose another folder") from error
+        raise BestiaryError(
+            f"{goal}: cannot be written ({reason}); free space or choose another folder"
+        ) from error
     finally:
         if temporary is not None:
             with suppress(OSError):

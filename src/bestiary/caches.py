@@ -23,7 +23,9 @@ def make_room(kept: Iterable[tuple[Path, ...]], most: int) -> None:
     found = []
     for files in kept:
         with suppress(FileNotFoundError):  # another process makes room too
-            found.append((files[0].stat().st_mtime, sum(file.stat().st_size for file in files), files))
+            found.append(
+                (files[0].stat().st_mtime, sum(file.stat().st_size for file in files), files)
+            )
     used = sum(size for _, size, _ in found)
     for _, size, files in sorted(found, key=lambda entry: entry[0]):
         if used <= most:

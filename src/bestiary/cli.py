@@ -1,53 +1,85 @@
 """The command line: registers the verbs on the functions of api/."""
 
+import ast
 import signal
 import sys
 import textwrap
 import threading
 from collections.abc import Callable, Sequence
+from functools import wraps
+from importlib import import_module, resources
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from bestiary import __version__, api
+from bestiary import __version__
 from bestiary.errors import ArgumentError, BestiaryError
 
-VERBS: tuple[Callable[..., Any], ...] = (
-    api.sample,
-    api.scan,
-    api.shard,
-    api.probe,
-    api.train,
-    api.advise,
-    api.ablate,
-    api.predict,
-    api.serve,
-    api.evaluate,
-    api.labels,
-    api.report,
-    api.compare,
-    api.show,
-    api.export,
-    api.distill,
-    api.demo,
+VERBS = (
+    "sample",
+    "scan",
+    "shard",
+    "probe",
+    "train",
+    "advise",
+    "ablate",
+    "predict",
+    "serve",
+    "evaluate",
+    "labels",
+    "report",
+    "compare",
+    "show",
+    "export",
+    "distill",
+    "demo",
 )
+"""The commands, in the order of the help; each is the function of its name in ``bestiary.api``."""
 
 
 def build_app(verb: str = "") -> App:
-    """The application; `verb` is the one that is asked for, whose help may take longer to write."""
+    """Build the application.
+
+    Args:
+        verb: the verb that is asked for. Only its module is imported, and only its help is written in full.
+    """
     app = App(
         name="bestiary",
-        help="From a folder of labelled pictures to an honest, deployable classifier.",
+        help="From a folder of labelled images to an honest, deployable classifier.",
         help_epilogue="Start with: bestiary demo. Help for a verb: bestiary VERB --help.",
         version=__version__,
         default_parameter=Parameter(negative=(), show_default=_default_shown),
         suppress_keyboard_interrupt=False,
         help_format="plaintext",
     )
-    for function in VERBS:
-        epilogue = _recipe_help() if function is api.train and verb == "train" else None
-        app.command(function, help_epilogue=epilogue)
+    for name in VERBS:
+        if name == verb:
+            epilogue = _recipe_help() if verb == "train" else None
+            app.command(_command_of(name), name=name, help_epilogue=epilogue)
+        else:
+            app.command(f"bestiary.api.{name}:{name}", name=name, help=_summary_of(name))
     return app
+
+
+def _command_of(name: str) -> Callable[..., Any]:
+    """The function of a verb, without its return annotation: it names a type that only type checkers import."""
+    function: Callable[..., Any] = getattr(import_module(f"bestiary.api.{name}"), name)
+
+    @wraps(function)
+    def command(*args: Any, **options: Any) -> Any:
+        return function(*args, **options)
+
+    hints = function.__annotations__.items()
+    command.__annotations__ = {key: hint for key, hint in hints if key != "return"}
+    return command
+
+
+def _summary_of(name: str) -> str:
+    """The first line of a verb's docstring, read from its source: importing 17 modules takes too long."""
+    source = resources.files("bestiary.api").joinpath(f"{name}.py").read_text(encoding="utf-8")
+    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    verb = next(function for function in functions if function.name == name)
+    return (ast.get_docstring(verb) or "").partition("\n")[0]
 
 
 def _default_shown(value: object) -> str | None:
@@ -56,13 +88,17 @@ def _default_shown(value: object) -> str | None:
 
 
 def _recipe_help() -> str:
-    from bestiary.recipe import options
+    from bestiary.recipe.options import options
 
     lines = []
     for option in options():
-        text = textwrap.fill(option.description, 80, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        text = textwrap.fill(
+            option.description, 80, initial_indent=" " * 6, subsequent_indent=" " * 6
+        )
         lines.append(f"  {option.name} = {option.default}\n{text}")
-    return "Options of the recipe, for --set and TOML files, with their defaults:\n" + "\n".join(lines)
+    return "Options of the recipe, for --set and TOML files, with their defaults:\n" + "\n".join(
+        lines
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,10 +112,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if "" in arguments:
             raise ArgumentError("an argument is empty; is a variable of the shell not set?")
-        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+        result = app(
+            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+        )
         text = None if result is None else str(result)
     except CycloptsError as error:
-        print(f"bestiary: {_one_line(error)}; see bestiary {' '.join(arguments[:1])} --help", file=sys.stderr)
+        print(
+            f"bestiary: {_one_line(error)}; see bestiary {' '.join(arguments[:1])} --help",
+            file=sys.stderr,
+        )
         return 2
     except BestiaryError as error:
         print(f"bestiary: {_one_line(error)}", file=sys.stderr)

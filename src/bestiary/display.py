@@ -38,9 +38,13 @@ class Display:
         listener: is told everything instead.
     """
 
-    def __init__(self, quiet: bool = False, *, shown: bool = True, listener: Listener | None = None) -> None:
+    def __init__(
+        self, quiet: bool = False, *, shown: bool = True, listener: Listener | None = None
+    ) -> None:
         here = shown and listener is None
-        self.console = Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), quiet=not here)
+        self.console = Console(
+            stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), quiet=not here
+        )
         self.quiet = quiet or not shown
         self.listener = listener
 
@@ -79,7 +83,12 @@ class Display:
         def tick(done: int, total: int) -> None:
             nonlocal seen
             seen = (done, total)
-            bar.update(task, completed=done, total=total, speed=f"{done / (time.perf_counter() - started):,.0f}/s")
+            bar.update(
+                task,
+                completed=done,
+                total=total,
+                speed=f"{done / (time.perf_counter() - started):,.0f}/s",
+            )
 
         with bar:
             yield tick
@@ -125,7 +134,9 @@ class TrainingDisplay:
 
     def start_fold(self, fold: int, epochs_done: int, pictures: int, seen: int = 0) -> None:
         """A fold begins, or goes on after `epochs_done` epochs and `seen` of the `pictures` of the next."""
-        self._waiting -= fold != self._fold  # one that goes back to its last state begins a second time
+        self._waiting -= (
+            fold != self._fold
+        )  # one that goes back to its last state begins a second time
         self._fold, self._best, self._pictures = fold, None, pictures
         self._done = epochs_done * pictures + min(seen, pictures)
         self._since = time.perf_counter()
@@ -133,11 +144,18 @@ class TrainingDisplay:
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self._task = self._bar.add_task(
-            "", total=self.epochs * pictures, completed=self._done, fold=f"{fold + 1}/{self.of}", epoch="", numbers=""
+            "",
+            total=self.epochs * pictures,
+            completed=self._done,
+            fold=f"{fold + 1}/{self.of}",
+            epoch="",
+            numbers="",
         )
         if self._done:
             inside = f" and {seen:,} pictures" if seen else ""
-            self.display.line(f"fold {fold + 1}/{self.of}: goes on after epoch {epochs_done}{inside}")
+            self.display.line(
+                f"fold {fold + 1}/{self.of}: goes on after epoch {epochs_done}{inside}"
+            )
 
     def step(self, pictures: int) -> None:
         """A step over `pictures` is done."""
@@ -156,14 +174,18 @@ class TrainingDisplay:
             numbers=f"{self._speed:.1f}/s  {clock(left / self._speed)} run {clock(run_left / self._speed)}{best}",
         )
 
-    def end_epoch(self, epoch: int, loss: float, accuracy: float | None, best: float, speed: float) -> None:
+    def end_epoch(
+        self, epoch: int, loss: float, accuracy: float | None, best: float, speed: float
+    ) -> None:
         """An epoch is done and scored."""
         self._best = best if accuracy is not None else self._best
         self._since, self._counted = time.perf_counter(), 0  # scoring is not part of the speed
         score = "" if accuracy is None else f"  accuracy {accuracy:.4f}"
         if accuracy is not None and best > accuracy:
             score += f"  best {best:.4f}"
-        left = self.epochs * self._pictures - self._done + self._waiting * self.epochs * self._pictures
+        left = (
+            self.epochs * self._pictures - self._done + self._waiting * self.epochs * self._pictures
+        )
         self.display.line(
             f"fold {self._fold + 1}/{self.of}  epoch {epoch}/{self.epochs}  loss {loss:.4f}{score}"
             f"  {speed:.0f}/s  {clock(left / speed)} left"

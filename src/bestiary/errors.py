@@ -18,6 +18,11 @@ raised is a defect of bestiary and keeps its traceback.
 """
 
 
+def one_line(error: Exception, most: int = 120) -> str:
+    """The message of a foreign error on one line of at most `most` characters; its type where it has none."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 class BestiaryError(Exception):
     """A foreseen failure; its message names the value, the cause and the remedy."""
 

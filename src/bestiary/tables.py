@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 import polars as pl
 
+from bestiary.errors import one_line
+
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
 
@@ -26,7 +28,11 @@ def read_frame(file: Path, **options: Any) -> pl.DataFrame:
         TableError: it is not a table.
     """
     with foreign_table():
-        return pl.read_parquet(file, **options) if file.suffix.lower() == ".parquet" else pl.read_csv(file, **options)
+        return (
+            pl.read_parquet(file, **options)
+            if file.suffix.lower() == ".parquet"
+            else pl.read_csv(file, **options)
+        )
 
 
 def read_note(file: Path) -> dict[str, str]:
@@ -64,8 +70,11 @@ def foreign_table() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (OSError, ValueError, TypeError, MemoryError, pl.exceptions.PolarsError) as error:
-        raise TableError(" ".join(str(error).split())[:120] or type(error).__name__) from None
+        raise TableError(one_line(error, 120)) from None
     except BaseException as error:
         if isinstance(error, pl.exceptions.PanicException):  # which is no Exception
             raise TableError("its bytes make no sense") from None
         raise
+
+
+LEAVING = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"  # what a path below a folder never has

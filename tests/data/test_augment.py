@@ -19,7 +19,7 @@ from bestiary.data.augment import (
     draw_changes,
 )
 from bestiary.data.decode import Pixels
-from bestiary.data.draws import generator
+from bestiary.rng import generator
 
 KINDS = {"trivialaugment": v2.TrivialAugmentWide, "randaugment": v2.RandAugment}
 HEIGHT, WIDTH = 60, 96
@@ -37,45 +37,70 @@ def magnitudes(kind: str, name: str) -> tuple[np.ndarray, bool]:
 
 @pytest.fixture(scope="module", params=list(KINDS))
 def drawn(request: pytest.FixtureRequest) -> tuple[str, list[list[Change]]]:
-    return request.param, [draw_changes(request.param, HEIGHT, WIDTH, generator(0, "augment", i)) for i in range(8000)]
+    return request.param, [
+        draw_changes(request.param, HEIGHT, WIDTH, generator(0, "augment", i)) for i in range(8000)
+    ]
 
 
-def test_as_many_operations_are_drawn_as_in_torchvision(drawn: tuple[str, list[list[Change]]]) -> None:
+def test_as_many_operations_are_drawn_as_in_torchvision(
+    drawn: tuple[str, list[list[Change]]],
+) -> None:
     kind, changes = drawn
-    assert {len(each) for each in changes} == {1 if kind == "trivialaugment" else v2.RandAugment().num_ops}
-    assert v2.RandAugment().magnitude == RANDAUGMENT_BIN and v2.RandAugment().num_ops == RANDAUGMENT_OPERATIONS
+    assert {len(each) for each in changes} == {
+        1 if kind == "trivialaugment" else v2.RandAugment().num_ops
+    }
+    assert (
+        v2.RandAugment().magnitude == RANDAUGMENT_BIN
+        and v2.RandAugment().num_ops == RANDAUGMENT_OPERATIONS
+    )
     assert KINDS[kind]().num_magnitude_bins == BINS
 
 
-def test_every_operation_of_torchvisions_comes_equally_often(drawn: tuple[str, list[list[Change]]]) -> None:
+def test_every_operation_of_torchvisions_comes_equally_often(
+    drawn: tuple[str, list[list[Change]]],
+) -> None:
     kind, changes = drawn
     names = Counter(change.operation for each in changes for change in each)
     assert set(names) == set(KINDS[kind]._AUGMENTATION_SPACE)
     assert chisquare(list(names.values())).pvalue > 0.001
 
 
-def test_strengths_are_torchvisions_and_equally_often(drawn: tuple[str, list[list[Change]]]) -> None:
+def test_strengths_are_torchvisions_and_equally_often(
+    drawn: tuple[str, list[list[Change]]],
+) -> None:
     kind, changes = drawn
     for name in KINDS[kind]._AUGMENTATION_SPACE:
         allowed, signed = magnitudes(kind, name)
-        seen = np.array([change.magnitude for each in changes for change in each if change.operation == name])
+        seen = np.array(
+            [change.magnitude for each in changes for change in each if change.operation == name]
+        )
         gaps = np.abs(np.abs(seen)[:, None] - allowed[None])
         assert gaps.min(axis=1).max() < 1e-4, name
         values = np.unique(allowed.round(4))
         nearest = np.abs(np.abs(seen)[:, None] - values[None]).argmin(axis=1)
-        expected = np.array([(allowed.round(4) == value).sum() for value in values]) / len(allowed) * len(seen)
+        expected = (
+            np.array([(allowed.round(4) == value).sum() for value in values])
+            / len(allowed)
+            * len(seen)
+        )
         if len(values) > 1:
-            assert chisquare(np.bincount(nearest, minlength=len(values)), expected).pvalue > 0.0005, name
+            assert (
+                chisquare(np.bincount(nearest, minlength=len(values)), expected).pvalue > 0.0005
+            ), name
         negative = (seen[np.abs(seen) > 0] < 0).mean() if (seen != 0).any() else 0.0
         assert abs(negative - 0.5) < 0.1 if signed else negative == 0, name
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("name", list(v2.TrivialAugmentWide._AUGMENTATION_SPACE))
-def test_every_operation_changes_pixels_exactly_as_torchvision_does(smooth: Pixels, kind: str, name: str) -> None:
+def test_every_operation_changes_pixels_exactly_as_torchvision_does(
+    smooth: Pixels, kind: str, name: str
+) -> None:
     view = torch.from_numpy(np.ascontiguousarray(smooth[:HEIGHT, :WIDTH])).permute(2, 0, 1)
     transform = KINDS[kind]()
-    table, signed = magnitudes("trivialaugment" if kind == "trivialaugment" else "randaugment", name)
+    table, signed = magnitudes(
+        "trivialaugment" if kind == "trivialaugment" else "randaugment", name
+    )
     strengths = sorted({*table[:: max(1, len(table) // 4)].tolist(), float(table[-1])})
     for strength in strengths + [-s for s in strengths if signed]:
         theirs = transform._apply_image_or_video_transform(
@@ -92,7 +117,9 @@ def test_none_draws_and_changes_nothing(smooth: Pixels) -> None:
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_a_changed_view_depends_on_its_generator_alone_and_leaves_the_view(smooth: Pixels, kind: str) -> None:
+def test_a_changed_view_depends_on_its_generator_alone_and_leaves_the_view(
+    smooth: Pixels, kind: str
+) -> None:
     view = smooth[:64, :64].copy()
     state = torch.random.get_rng_state()
     made = [augment(view, kind, generator(0, "a", i)) for i in range(40)]  # type: ignore[arg-type]
@@ -108,4 +135,6 @@ def test_a_changed_view_depends_on_its_generator_alone_and_leaves_the_view(smoot
 def test_a_mirrored_view_can_be_changed(smooth: Pixels) -> None:
     for i in range(30):
         mirrored = augment(smooth[:, ::-1], "trivialaugment", generator(0, "a", i))
-        np.testing.assert_array_equal(mirrored, augment(smooth[:, ::-1].copy(), "trivialaugment", generator(0, "a", i)))
+        np.testing.assert_array_equal(
+            mirrored, augment(smooth[:, ::-1].copy(), "trivialaugment", generator(0, "a", i))
+        )

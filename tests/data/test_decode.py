@@ -13,7 +13,15 @@ import pytest
 from PIL import Image, ImageOps
 
 from bestiary.data import decode as decoding
-from bestiary.data.decode import MAX_PIXELS, SUFFIXES, Pixels, claimed_size, decode, read_picture, to_pixels
+from bestiary.data.decode import (
+    MAX_PIXELS,
+    SUFFIXES,
+    Pixels,
+    claimed_size,
+    decode,
+    read_picture,
+    to_pixels,
+)
 from bestiary.errors import ForeignError, OversizeError, PictureError
 
 Encode = Callable[..., bytes]
@@ -35,11 +43,15 @@ def png_header(width: int, height: int, depth: int = 8, colour: int = 0) -> byte
     """A PNG that claims a size and holds next to nothing."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     data = zlib.compress(bytes(100))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 def png_16_bit(values: np.ndarray) -> bytes:
@@ -49,10 +61,14 @@ def png_16_bit(values: np.ndarray) -> bytes:
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
 
     def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
 
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 def refusal(content: bytes) -> str:
@@ -67,7 +83,9 @@ def refusal(content: bytes) -> str:
 @pytest.mark.parametrize(
     "options", [{}, {"quality": 30}, {"subsampling": 0}, {"progressive": True}, {"optimize": True}]
 )
-def test_a_plain_jpeg_equals_pillow_bit_for_bit(smooth: Pixels, encode: Encode, options: dict[str, int]) -> None:
+def test_a_plain_jpeg_equals_pillow_bit_for_bit(
+    smooth: Pixels, encode: Encode, options: dict[str, int]
+) -> None:
     content = encode(smooth, **options)
     pixels = decode(content)
     assert pixels.dtype == np.uint8 and pixels.shape == smooth.shape
@@ -76,7 +94,9 @@ def test_a_plain_jpeg_equals_pillow_bit_for_bit(smooth: Pixels, encode: Encode, 
 
 def test_real_photographs_equal_pillow_bit_for_bit(photographs: list[Path]) -> None:
     for file in photographs:
-        np.testing.assert_array_equal(decode(file.read_bytes()), by_pillow(file.read_bytes()), str(file))
+        np.testing.assert_array_equal(
+            decode(file.read_bytes()), by_pillow(file.read_bytes()), str(file)
+        )
 
 
 def test_a_grey_jpeg_becomes_rgb(smooth: Pixels, encode: Encode) -> None:
@@ -89,8 +109,14 @@ def test_a_grey_jpeg_becomes_rgb(smooth: Pixels, encode: Encode) -> None:
 
 def test_a_cmyk_jpeg_shows_its_colours_and_not_their_negative(encode: Encode) -> None:
     colours = np.zeros((32, 96, 3), np.uint8)
-    colours[:, :32], colours[:, 32:64], colours[:, 64:] = (250, 250, 250), (220, 30, 30), (20, 20, 20)
-    content = encode(Image.fromarray(colours).convert("CMYK"), quality=95)  # Pillow writes Adobe's inverted CMYK
+    colours[:, :32], colours[:, 32:64], colours[:, 64:] = (
+        (250, 250, 250),
+        (220, 30, 30),
+        (20, 20, 20),
+    )
+    content = encode(
+        Image.fromarray(colours).convert("CMYK"), quality=95
+    )  # Pillow writes Adobe's inverted CMYK
     assert b"Adobe" in content
     pixels = decode(content)
     np.testing.assert_array_equal(pixels, by_pillow(content))
@@ -120,7 +146,11 @@ def test_transparency_is_laid_over_white(encode: Encode, kind: str) -> None:
 
 def test_grey_with_alpha_is_laid_over_white(encode: Encode) -> None:
     picture = Image.merge(
-        "LA", [Image.new("L", (4, 4), 40), Image.fromarray(np.repeat([[0, 255]], 4, 0).astype("u1").repeat(2, 1))]
+        "LA",
+        [
+            Image.new("L", (4, 4), 40),
+            Image.fromarray(np.repeat([[0, 255]], 4, 0).astype("u1").repeat(2, 1)),
+        ],
     )
     pixels = decode(encode(picture, "PNG"))
     np.testing.assert_array_equal(pixels[:, :2], np.full((4, 2, 3), 255))
@@ -129,7 +159,9 @@ def test_grey_with_alpha_is_laid_over_white(encode: Encode) -> None:
 
 def test_a_palette_png_equals_its_colours(smooth: Pixels, encode: Encode) -> None:
     palette = Image.fromarray(smooth).quantize(64)
-    np.testing.assert_array_equal(decode(encode(palette, "PNG")), np.asarray(palette.convert("RGB")))
+    np.testing.assert_array_equal(
+        decode(encode(palette, "PNG")), np.asarray(palette.convert("RGB"))
+    )
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
@@ -143,9 +175,13 @@ def test_the_transparent_entry_of_a_palette_becomes_white(encode: Encode, kind: 
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "RGB"])
-def test_grey_one_bit_and_rgb_png_keep_their_values(smooth: Pixels, encode: Encode, mode: str) -> None:
+def test_grey_one_bit_and_rgb_png_keep_their_values(
+    smooth: Pixels, encode: Encode, mode: str
+) -> None:
     picture = Image.fromarray(smooth).convert(mode)
-    np.testing.assert_array_equal(decode(encode(picture, "PNG")), np.asarray(picture.convert("RGB")))
+    np.testing.assert_array_equal(
+        decode(encode(picture, "PNG")), np.asarray(picture.convert("RGB"))
+    )
 
 
 def test_the_transparent_colour_of_a_grey_png_becomes_white(encode: Encode) -> None:
@@ -169,16 +205,26 @@ def test_16_bit_grey_tiff_is_scaled_and_not_clipped(encode: Encode) -> None:
 
 def test_16_bit_rgb_keeps_its_range_and_channels() -> None:
     ramp = np.linspace(0, 65535, 30)
-    values = np.stack([ramp, ramp[::-1], np.full(30, 32768)], axis=1)[None].repeat(4, 0).astype(np.uint16)
+    values = (
+        np.stack([ramp, ramp[::-1], np.full(30, 32768)], axis=1)[None]
+        .repeat(4, 0)
+        .astype(np.uint16)
+    )
     pixels = decode(png_16_bit(values))
-    assert np.abs(pixels - values.astype(float) * 255 / 65535).max() <= 1  # Pillow keeps the upper byte
+    assert (
+        np.abs(pixels - values.astype(float) * 255 / 65535).max() <= 1
+    )  # Pillow keeps the upper byte
 
 
 def test_float_grey_in_0_to_1_is_scaled_and_beyond_is_refused(encode: Encode) -> None:
     values = np.array([[0.0, 0.25, 1.0]], np.float32)
-    np.testing.assert_array_equal(decode(encode(Image.fromarray(values), "TIFF"))[0, :, 0], [0, 64, 255])
+    np.testing.assert_array_equal(
+        decode(encode(Image.fromarray(values), "TIFF"))[0, :, 0], [0, 64, 255]
+    )
     for bad in (-0.5, np.nan, 1e6):
-        assert "outside" in refusal(encode(Image.fromarray(np.array([[0.5, bad]], np.float32)), "TIFF"))
+        assert "outside" in refusal(
+            encode(Image.fromarray(np.array([[0.5, bad]], np.float32)), "TIFF")
+        )
 
 
 @pytest.mark.parametrize("kind", ["BMP", "TIFF", "PNG", "GIF", "WEBP"])
@@ -213,7 +259,9 @@ def test_every_exif_orientation_is_undone_as_pillow_does(
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_scaled_decode_is_turned_upright_too(smooth: Pixels, encode: Encode, psnr: Psnr, orientation: int) -> None:
+def test_a_scaled_decode_is_turned_upright_too(
+    smooth: Pixels, encode: Encode, psnr: Psnr, orientation: int
+) -> None:
     content = encode(smooth, exif=exif_of(orientation), quality=95)
     small = decode(content, min_side=100)
     full = by_pillow(content)
@@ -242,7 +290,9 @@ def test_exif_that_comes_late_in_the_file_is_found(smooth: Pixels, encode: Encod
     ],
     ids=["nothing", "garbage", "cut short", "text", "two values", "beyond the end", "42"],
 )
-def test_a_sound_jpeg_with_damaged_exif_is_decoded_without_a_word(smooth: Pixels, encode: Encode, exif: bytes) -> None:
+def test_a_sound_jpeg_with_damaged_exif_is_decoded_without_a_word(
+    smooth: Pixels, encode: Encode, exif: bytes
+) -> None:
     content = encode(smooth, exif=exif)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -261,7 +311,9 @@ def test_a_scaled_decode_never_falls_below_the_side_asked_for(
     assert min(pixels.shape[:2]) >= min(min_side, *full.shape[:2])
     # A JPEG is scaled by whole eighths; the last row and column may show less of the picture than the others.
     (height, width), (low, wide) = full.shape[:2], pixels.shape[:2]
-    eighths = next(m for m in range(1, 9) if (-(-height * m // 8), -(-width * m // 8)) == (low, wide))
+    eighths = next(
+        m for m in range(1, 9) if (-(-height * m // 8), -(-width * m // 8)) == (low, wide)
+    )
     padded = Image.fromarray(np.pad(full, ((0, 8), (0, 8), (0, 0)), mode="edge"))
     box = (0, 0, wide * 8 / eighths, low * 8 / eighths)
     ways = (Image.Resampling.BOX, Image.Resampling.LANCZOS)
@@ -279,7 +331,9 @@ def test_a_scaled_decode_leaves_other_formats_whole(smooth: Pixels, encode: Enco
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_truncated_picture_is_refused(detailed: Pixels, encode: Encode, kind: str, share: float) -> None:
+def test_a_truncated_picture_is_refused(
+    detailed: Pixels, encode: Encode, kind: str, share: float
+) -> None:
     content = encode(detailed[:120, :160], kind)
     assert refusal(content[: int(len(content) * share)])
 
@@ -323,10 +377,14 @@ def test_text_under_a_pictures_name_is_not_a_picture() -> None:
 
 def test_formats_that_are_not_bestiarys_are_refused(smooth: Pixels, encode: Encode) -> None:
     assert refusal(encode(smooth, "PPM")) == "not a picture"
-    assert refusal(encode(smooth, "EPS")) == "not a picture"  # Pillow would start ghostscript for it
+    assert (
+        refusal(encode(smooth, "EPS")) == "not a picture"
+    )  # Pillow would start ghostscript for it
 
 
-def test_a_jpeg_with_flipped_bytes_is_decoded_or_refused_and_nothing_else(smooth: Pixels, encode: Encode) -> None:
+def test_a_jpeg_with_flipped_bytes_is_decoded_or_refused_and_nothing_else(
+    smooth: Pixels, encode: Encode
+) -> None:
     content, rng = encode(smooth, exif=exif_of(6)), np.random.default_rng(0)
     outcomes = set()
     with warnings.catch_warnings():
@@ -342,7 +400,9 @@ def test_a_jpeg_with_flipped_bytes_is_decoded_or_refused_and_nothing_else(smooth
     assert outcomes == {"uint8", "refused"}
 
 
-def test_a_picture_that_claims_a_huge_size_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_that_claims_a_huge_size_is_refused_before_decoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(decoding, "to_pixels", lambda picture: pytest.fail("decoded"))
     assert f"above the limit of {MAX_PIXELS:,}" in refusal(png_header(50_000, 50_000))
     side = int(MAX_PIXELS**0.5) + 2
@@ -358,7 +418,9 @@ def test_a_jpeg_that_claims_a_huge_size_is_refused(smooth: Pixels, encode: Encod
 
 def test_a_picture_below_the_limit_is_not_told_to_be_above_it() -> None:
     side = int(MAX_PIXELS**0.5)
-    assert "above" not in refusal(png_header(side, side, depth=1))  # one bit a pixel: 25 MB a 200 million
+    assert "above" not in refusal(
+        png_header(side, side, depth=1)
+    )  # one bit a pixel: 25 MB a 200 million
 
 
 def test_a_jpeg_with_exif_above_pillows_own_limit_is_decoded_or_refused(
@@ -393,7 +455,10 @@ def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(
         decode(content)
 
     monkeypatch.setattr(decoding, "to_pixels", slow)
-    threads = [threading.Thread(target=decode, args=(content,), name="first"), threading.Thread(target=second)]
+    threads = [
+        threading.Thread(target=decode, args=(content,), name="first"),
+        threading.Thread(target=second),
+    ]
     for thread in threads:
         thread.start()
     threads[0].join()
@@ -407,7 +472,11 @@ def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(
 def test_reading_says_why_it_failed(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "folder.jpg").mkdir()
-    for name, reason in (("empty.jpg", "empty file"), ("gone.jpg", "No such file"), ("folder.jpg", "directory")):
+    for name, reason in (
+        ("empty.jpg", "empty file"),
+        ("gone.jpg", "No such file"),
+        ("folder.jpg", "directory"),
+    ):
         with pytest.raises(PictureError, match=reason) as caught:
             read_picture(tmp_path / name)
         assert "\n" not in caught.value.reason
@@ -434,7 +503,9 @@ def progressive(side: int, scans: int) -> bytes:
     return content[:last] + content[last:-2] * scans + content[-2:]
 
 
-def test_a_jpeg_of_endless_scans_is_refused_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jpeg_of_endless_scans_is_refused_before_decoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert decode(progressive(1_000, 10)).shape == (1_000, 1_000, 3)
     monkeypatch.setattr(decoding, "to_pixels", lambda picture: pytest.fail("decoded"))
     monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded"))
@@ -449,7 +520,10 @@ def test_a_claimed_size_is_told_without_decoding(smooth: Pixels, encode: Encode)
     for kind in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"):
         content = encode(smooth, kind)
         assert claimed_size(content) == (height, width)
-        assert claimed_size(content[: int(len(content) * 0.7)] if kind == "JPEG" else content) == (height, width)
+        assert claimed_size(content[: int(len(content) * 0.7)] if kind == "JPEG" else content) == (
+            height,
+            width,
+        )
     with pytest.raises(ForeignError, match="not a picture"):
         claimed_size(b"text")
     with pytest.raises(OversizeError, match="above the limit"):

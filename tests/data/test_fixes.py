@@ -14,8 +14,14 @@ HEAD = "path,given,suggested,score,action\n"
 
 @pytest.fixture
 def listing() -> Listing:
-    rows = [("a/1.jpg", "a", None, None), ("a/2.jpg", "a", "g", None), ("b/3.jpg", "b", None, "val")]
-    return Listing(Path("data"), pl.DataFrame(rows, schema=["path", "label", "group", "split"], orient="row"))
+    rows = [
+        ("a/1.jpg", "a", None, None),
+        ("a/2.jpg", "a", "g", None),
+        ("b/3.jpg", "b", None, "val"),
+    ]
+    return Listing(
+        Path("data"), pl.DataFrame(rows, schema=["path", "label", "group", "split"], orient="row")
+    )
 
 
 def fixes(tmp_path: Path, text: str) -> Path:
@@ -23,12 +29,17 @@ def fixes(tmp_path: Path, text: str) -> Path:
     return tmp_path / "fixes.csv"
 
 
-def test_decisions_are_followed_and_what_is_undecided_stays(listing: Listing, tmp_path: Path) -> None:
+def test_decisions_are_followed_and_what_is_undecided_stays(
+    listing: Listing, tmp_path: Path
+) -> None:
     text = 'b/3.jpg,b,"a, or so",0.1,Relabel \na/2.jpg,a,b,0.2,drop\na/1.jpg,a,b,0.3,\n'
     decided = read_fixes(fixes(tmp_path, text))
     assert decided["action"].to_list() == ["drop", "relabel"]
     fixed = apply_fixes(listing, decided)
-    assert fixed.table.rows() == [("a/1.jpg", "a", None, None), ("b/3.jpg", "a, or so", None, "val")]
+    assert fixed.table.rows() == [
+        ("a/1.jpg", "a", None, None),
+        ("b/3.jpg", "a, or so", None, "val"),
+    ]
     assert fixed.unusable == [("a/2.jpg", "dropped by --fixes")]
     assert listing.table["label"].to_list() == ["a", "a", "b"]
 
@@ -42,7 +53,10 @@ def test_no_file_and_kept_labels_change_nothing(listing: Listing, tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a/1.jpg,a,b,0.3,delete\n", "action 'delete' of a/1.jpg: must be keep, relabel, drop or empty"),
+        (
+            "a/1.jpg,a,b,0.3,delete\n",
+            "action 'delete' of a/1.jpg: must be keep, relabel, drop or empty",
+        ),
         ("a/1.jpg,a,,0.3,relabel\n", "a/1.jpg is to be relabelled and has no suggested label"),
         ("a/1.jpg,a,b,0.3,drop\na/1.jpg,a,b,0.3,keep\n", "names a/1.jpg more than once"),
         ("a/1.jpg,a,b,low,drop\n", "the column score must hold numbers"),
@@ -61,7 +75,9 @@ def test_what_cannot_be_followed_is_one_clear_line(text: str, message: str, tmp_
         ("b/3.jpg,a,b,0.3,keep\n", "b/3.jpg is labelled 'b' now and was 'a'"),
     ],
 )
-def test_fixes_for_other_data_are_refused(text: str, message: str, listing: Listing, tmp_path: Path) -> None:
+def test_fixes_for_other_data_are_refused(
+    text: str, message: str, listing: Listing, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=message):
         apply_fixes(listing, read_fixes(fixes(tmp_path, text)))
 

@@ -28,10 +28,20 @@ def data_sets(draw: st.DrawFn, largest_group: int = 6) -> Dealt:
     kinds = draw(st.integers(1, 5))
     rng = np.random.default_rng(draw(st.integers(0, 999)))
     pure = draw(st.booleans())
-    labels = rng.integers(kinds, size=len(sizes))[groups] if pure else rng.integers(kinds, size=len(groups))
+    labels = (
+        rng.integers(kinds, size=len(sizes))[groups]
+        if pure
+        else rng.integers(kinds, size=len(groups))
+    )
     order = rng.permutation(len(groups))
     seed = draw(st.integers(0, 10_000))
-    return names_of(len(groups)), pl.Series(labels[order]).cast(pl.String), groups[order], draw(st.integers(2, 7)), seed
+    return (
+        names_of(len(groups)),
+        pl.Series(labels[order]).cast(pl.String),
+        groups[order],
+        draw(st.integers(2, 7)),
+        seed,
+    )
 
 
 def counts_of(folds: np.ndarray, labels: pl.Series, n: int) -> np.ndarray:
@@ -64,7 +74,9 @@ def test_pictures_that_stand_alone_are_spread_evenly_in_each_class_and_in_all(da
 
 @settings(max_examples=60, deadline=None)
 @given(data_sets(), st.randoms(use_true_random=False))
-def test_the_deal_is_the_same_for_any_order_and_any_numbering_of_groups(data: Dealt, random) -> None:  # type: ignore[no-untyped-def]
+def test_the_deal_is_the_same_for_any_order_and_any_numbering_of_groups(
+    data: Dealt, random
+) -> None:  # type: ignore[no-untyped-def]
     names, labels, groups, n, seed = data
     order = list(range(len(names)))
     random.shuffle(order)
@@ -109,7 +121,9 @@ def test_our_folds_are_no_less_balanced_than_scikit_learns() -> None:
         labels = rng.choice(8, size=150, p=rng.dirichlet(np.ones(8)))[groups]
         stray = rng.random(len(labels)) < 0.05  # a few groups of two classes
         labels[stray] = rng.integers(8, size=stray.sum())
-        ours = counts_of(deal(names_of(len(groups)), pl.Series(labels), groups, 5, draw), pl.Series(labels), 5)
+        ours = counts_of(
+            deal(names_of(len(groups)), pl.Series(labels), groups, 5, draw), pl.Series(labels), 5
+        )
         folds = np.empty(len(groups), int)
         splitter = StratifiedGroupKFold(5, shuffle=True, random_state=draw)
         with warnings.catch_warnings():
@@ -118,7 +132,9 @@ def test_our_folds_are_no_less_balanced_than_scikit_learns() -> None:
                 folds[held_out] = fold
         theirs = counts_of(folds, pl.Series(labels), 5)
         # Whole numbers, so that equal splits compare as equal: n times the squared distance from the mean of n folds.
-        unevenness.append([((5 * counts - counts.sum(axis=0)) ** 2).sum() for counts in (ours, theirs)])
+        unevenness.append(
+            [((5 * counts - counts.sum(axis=0)) ** 2).sum() for counts in (ours, theirs)]
+        )
     ours_, theirs_ = np.array(unevenness).T
     assert (ours_ <= theirs_).sum() >= 20  # not worse on most of the 30 draws
     assert ours_.sum() <= 1.05 * theirs_.sum()
@@ -135,18 +151,30 @@ def test_pictures_that_share_any_key_are_in_one_group() -> None:
 
 def test_nulls_share_nothing() -> None:
     assert len(np.unique(join_groups(pl.Series([None] * 5, dtype=pl.String)))) == 5
-    assert len(np.unique(join_groups(pl.Series([None] * 5, dtype=pl.String), pl.Series(list("aabbc"))))) == 3
+    assert (
+        len(
+            np.unique(join_groups(pl.Series([None] * 5, dtype=pl.String), pl.Series(list("aabbc"))))
+        )
+        == 3
+    )
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.none() | st.integers(0, 6), st.integers(0, 12)), min_size=1, max_size=25))
+@given(
+    st.lists(st.tuples(st.none() | st.integers(0, 6), st.integers(0, 12)), min_size=1, max_size=25)
+)
 def test_groups_are_the_connected_components(keys: list[tuple[int | None, int]]) -> None:
-    one, two = pl.Series([k[0] for k in keys], dtype=pl.Int64), pl.Series([k[1] for k in keys], dtype=pl.Int64)
+    one, two = (
+        pl.Series([k[0] for k in keys], dtype=pl.Int64),
+        pl.Series([k[1] for k in keys], dtype=pl.Int64),
+    )
     groups = join_groups(one, two)
     expected = list(range(len(keys)))
     for _ in keys:  # the plain way: take over the smallest number among those that share a key, until nothing moves
         for i, (a, b) in enumerate(keys):
-            shared = [expected[j] for j, (c, d) in enumerate(keys) if (a is not None and a == c) or b == d]
+            shared = [
+                expected[j] for j, (c, d) in enumerate(keys) if (a is not None and a == c) or b == d
+            ]
             expected[i] = min(shared)
     assert (groups[:, None] == groups).tolist() == (np.equal.outer(expected, expected)).tolist()
 
@@ -162,7 +190,9 @@ def test_exact_duplicates_end_in_one_fold() -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=8), st.integers(0, 40), st.integers(0, 99))
-def test_levelling_pours_one_by_one_onto_the_lowest(heights: list[int], amount: int, seed: int) -> None:
+def test_levelling_pours_one_by_one_onto_the_lowest(
+    heights: list[int], amount: int, seed: int
+) -> None:
     preference = np.random.default_rng(seed).permutation(len(heights))
     poured = level(np.array(heights), amount, preference)
     expected = np.array(heights)
@@ -185,9 +215,13 @@ PATHS = pl.Series("path", ["b.jpg", "a.jpg", "c.jpg", "d.jpg"])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_users_own_folds_are_read_in_the_order_of_the_pictures(tmp_path: Path, suffix: str) -> None:
+def test_a_users_own_folds_are_read_in_the_order_of_the_pictures(
+    tmp_path: Path, suffix: str
+) -> None:
     file = tmp_path / f"folds{suffix}"
-    table = pl.DataFrame({"fold": [0, 1, 2, 0, 1], "path": ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "not-used.jpg"]})
+    table = pl.DataFrame(
+        {"fold": [0, 1, 2, 0, 1], "path": ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "not-used.jpg"]}
+    )
     _ = table.write_csv(file) if suffix == ".csv" else table.write_parquet(file)
     folds = read_fold_file(file, PATHS)
     assert folds.tolist() == [1, 0, 2, 0] and folds.dtype == np.int64
@@ -213,7 +247,9 @@ def test_a_users_own_folds_are_read_in_the_order_of_the_pictures(tmp_path: Path,
     ids=["rows missing", "gap", "from one", "negative", "one fold", "no number", "text", "no column", "empty",
          "bytes", "two folds", "fraction"],
 )  # fmt: skip
-def test_a_fold_file_that_will_not_do_is_refused_with_one_line(tmp_path: Path, content: str, message: str) -> None:
+def test_a_fold_file_that_will_not_do_is_refused_with_one_line(
+    tmp_path: Path, content: str, message: str
+) -> None:
     file = tmp_path / "folds.csv"
     file.write_text(content)
     with pytest.raises(DataError, match=message) as caught:

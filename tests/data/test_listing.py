@@ -79,7 +79,12 @@ def test_folders_inside_a_class_folder_belong_to_the_class(tree: Tree) -> None:
 
 def test_labels_may_hold_unicode_and_spaces(tree: Tree) -> None:
     data = tree("Río de la Plata/a b.jpg", "犬/写真.jpg", "été 2/é.png", "a'b\"c,d/x.jpg")
-    assert [label for (label,) in columns(data, "label")] == ["Río de la Plata", "a'b\"c,d", "été 2", "犬"]
+    assert [label for (label,) in columns(data, "label")] == [
+        "Río de la Plata",
+        "a'b\"c,d",
+        "été 2",
+        "犬",
+    ]
     assert ("a'b\"c,d/x.jpg",) in columns(data, "path")
 
 
@@ -105,7 +110,9 @@ def test_a_link_that_leads_back_up_ends(tree: Tree) -> None:
     assert columns(data, "path", "label") == [("a/1.jpg", "a"), ("b/2.jpg", "b")]
 
 
-def test_linked_class_folders_and_pictures_are_followed(tree: Tree, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_linked_class_folders_and_pictures_are_followed(
+    tree: Tree, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     data = tree("a/1.jpg")
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "2.jpg").touch()
@@ -126,8 +133,17 @@ def test_a_file_name_that_is_not_unicode_is_set_aside_with_its_reason(tree: Tree
     assert path.startswith("a/") and path.isprintable() and reason == "file name is not Unicode"
 
 
-def test_train_and_val_are_pooled_and_a_flat_test_folder_is_left_out_and_counted(tree: Tree) -> None:
-    data = tree("train/0/a.jpg", "train/1/b.jpg", "val/0/c.jpg", "test/d.jpg", "test/e.jpg", "test/notes.txt")
+def test_train_and_val_are_pooled_and_a_flat_test_folder_is_left_out_and_counted(
+    tree: Tree,
+) -> None:
+    data = tree(
+        "train/0/a.jpg",
+        "train/1/b.jpg",
+        "val/0/c.jpg",
+        "test/d.jpg",
+        "test/e.jpg",
+        "test/notes.txt",
+    )
     listing = list_labelled(data)
     assert listing.table.rows() == [
         ("train/0/a.jpg", "0", None, "train"),
@@ -157,7 +173,14 @@ def test_train_alone_is_enough(tree: Tree) -> None:
 
 
 def test_counts_of_the_parts_are_added(tree: Tree) -> None:
-    data = tree("train/a/1.jpg", "train/b/2.jpg", "train/a/x.txt", "val/a/y.txt", "val/b/4.jpg", "train/loose.jpg")
+    data = tree(
+        "train/a/1.jpg",
+        "train/b/2.jpg",
+        "train/a/x.txt",
+        "val/a/y.txt",
+        "val/b/4.jpg",
+        "train/loose.jpg",
+    )
     assert list_labelled(data).ignored == {"not named like a picture": 2, "in no class folder": 1}
 
 
@@ -165,18 +188,24 @@ def test_a_class_may_be_called_train(tree: Tree) -> None:
     assert columns(tree("train/1.jpg", "plane/2.jpg"), "label") == [("plane",), ("train",)]
 
 
-def test_an_empty_folder_a_single_class_and_a_missing_folder_are_refused(tree: Tree, tmp_path: Path) -> None:
+def test_an_empty_folder_a_single_class_and_a_missing_folder_are_refused(
+    tree: Tree, tmp_path: Path
+) -> None:
     assert "nothing at all" in refusal(tmp_path)
     assert "no such folder or table" in refusal(tmp_path / "gone")
     tree("loose.jpg", "notes.txt")
-    assert "1 in no class folder" in refusal(tmp_path) and "1 not named like a picture" in refusal(tmp_path)
+    assert "1 in no class folder" in refusal(tmp_path) and "1 not named like a picture" in refusal(
+        tmp_path
+    )
     tree("only/1.jpg", "only/2.jpg")
     assert "one class only, 'only'" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["pictures.csv", "pictures.CSV", "pictures.parquet"])
 def test_a_table_gives_path_label_group_and_split(table: Table, name: str) -> None:
-    file = table(name, "split,path,label,group\nval,x/2.jpg,7,g1\ntrain,x/1.jpg,10,\n,y/3.jpg,7,g1\n")
+    file = table(
+        name, "split,path,label,group\nval,x/2.jpg,7,g1\ntrain,x/1.jpg,10,\n,y/3.jpg,7,g1\n"
+    )
     listing = list_labelled(file)
     assert listing.root == file.parent
     assert listing.table.rows() == [
@@ -187,14 +216,19 @@ def test_a_table_gives_path_label_group_and_split(table: Table, name: str) -> No
 
 
 def test_a_table_of_paths_and_labels_is_enough(table: Table) -> None:
-    assert columns(table("p.csv", "path,label,note\nb.jpg,b,x\na.jpg,a,y\n"), "path", "label", "group", "split") == [
+    assert columns(
+        table("p.csv", "path,label,note\nb.jpg,b,x\na.jpg,a,y\n"), "path", "label", "group", "split"
+    ) == [
         ("a.jpg", "a", None, None),
         ("b.jpg", "b", None, None),
     ]
 
 
 def test_numbers_as_labels_keep_their_text_in_csv(table: Table) -> None:
-    assert columns(table("p.csv", "path,label\na.jpg,007\nb.jpg,7\n"), "label") == [("007",), ("7",)]
+    assert columns(table("p.csv", "path,label\na.jpg,007\nb.jpg,7\n"), "label") == [
+        ("007",),
+        ("7",),
+    ]
 
 
 def test_rows_without_label_and_of_the_test_split_are_left_out_and_counted(table: Table) -> None:
@@ -208,12 +242,23 @@ def test_rows_without_label_and_of_the_test_split_are_left_out_and_counted(table
 
 
 def test_a_path_named_twice_is_refused(table: Table) -> None:
-    assert "'a.jpg' more than once" in refusal(table("p.csv", "path,label\na.jpg,a\nb.jpg,b\na.jpg,b\n"))
+    assert "'a.jpg' more than once" in refusal(
+        table("p.csv", "path,label\na.jpg,a\nb.jpg,b\na.jpg,b\n")
+    )
 
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd.jpg", "../up.jpg", "a/../../up.jpg", "a/..", "C:/x.jpg", "c:x.jpg", "\\\\server\\x.jpg", "..\\x.jpg"],
+    [
+        "/etc/passwd.jpg",
+        "../up.jpg",
+        "a/../../up.jpg",
+        "a/..",
+        "C:/x.jpg",
+        "c:x.jpg",
+        "\\\\server\\x.jpg",
+        "..\\x.jpg",
+    ],
 )
 def test_paths_that_lead_out_are_refused(table: Table, path: str) -> None:
     line = refusal(table("p.csv", f"path,label\nok.jpg,a\n{path},b\n"))
@@ -221,11 +266,17 @@ def test_paths_that_lead_out_are_refused(table: Table, path: str) -> None:
 
 
 def test_dots_that_do_not_lead_up_are_fine(table: Table) -> None:
-    assert columns(table("p.csv", "path,label\na..b/x..jpg,a\n...jpg,b\n"), "path") == [("...jpg",), ("a..b/x..jpg",)]
+    assert columns(table("p.csv", "path,label\na..b/x..jpg,a\n...jpg,b\n"), "path") == [
+        ("...jpg",),
+        ("a..b/x..jpg",),
+    ]
 
 
 def test_backslashes_are_folders_too(table: Table) -> None:
-    assert columns(table("p.csv", "path,label\na\\x.jpg,a\nb\\y.jpg,b\n"), "path") == [("a/x.jpg",), ("b/y.jpg",)]
+    assert columns(table("p.csv", "path,label\na\\x.jpg,a\nb\\y.jpg,b\n"), "path") == [
+        ("a/x.jpg",),
+        ("b/y.jpg",),
+    ]
 
 
 def test_the_root_of_a_table_can_be_named(table: Table, tmp_path: Path) -> None:
@@ -258,15 +309,21 @@ def test_a_row_without_a_path_is_named(table: Table) -> None:
         ("picture.jpg", b"\xff\xd8\xff"),
     ],
 )
-def test_what_is_no_table_is_refused_with_one_line(tmp_path: Path, name: str, content: bytes) -> None:
+def test_what_is_no_table_is_refused_with_one_line(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
     (tmp_path / name).write_bytes(content)
     assert name in refusal(tmp_path / name)
 
 
 def test_columns_that_are_no_text_are_refused_with_one_line(tmp_path: Path) -> None:
-    pl.DataFrame({"path": ["a.jpg", "b.jpg"], "label": [["a"], ["b"]]}).write_parquet(tmp_path / "lists.parquet")
+    pl.DataFrame({"path": ["a.jpg", "b.jpg"], "label": [["a"], ["b"]]}).write_parquet(
+        tmp_path / "lists.parquet"
+    )
     assert "lists.parquet" in refusal(tmp_path / "lists.parquet")
-    pl.DataFrame({"path": [b"\xff\xfe", b"b.jpg"], "label": ["a", "b"]}).write_parquet(tmp_path / "bytes.parquet")
+    pl.DataFrame({"path": [b"\xff\xfe", b"b.jpg"], "label": ["a", "b"]}).write_parquet(
+        tmp_path / "bytes.parquet"
+    )
     assert "bytes.parquet" in refusal(tmp_path / "bytes.parquet")
 
 

@@ -1,6 +1,5 @@
 """Batches: the same for any number of threads, in order, and nothing left running behind."""
 
-import os
 import threading
 import time
 
@@ -10,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bestiary.cores import cores
 from bestiary.data.decode import Pixels
 from bestiary.data.loader import (
     Threads,
@@ -27,7 +27,9 @@ VIEW = TrainView(16, 0.5, 10.0, (0.3, 1.0), (0.75, 1.33))
 
 
 def loader_names() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("bestiary-loader")]
+    return [
+        thread.name for thread in threading.enumerate() if thread.name.startswith("bestiary-loader")
+    ]
 
 
 def flat(row: int) -> Pixels:
@@ -54,7 +56,14 @@ def test_random_views_are_identical_for_any_number_of_threads() -> None:
     pictures = np.random.default_rng(0).integers(0, 255, (30, 40, 40, 3), dtype=np.uint8)
     batches = split_batches(epoch_order(30, 0, 1, 2), 7)
     made = [
-        torch.cat([b.views for b in load_batches(batches, train_views(lambda i: pictures[i], VIEW, 0, 1, 2), threads)])
+        torch.cat(
+            [
+                b.views
+                for b in load_batches(
+                    batches, train_views(lambda i: pictures[i], VIEW, 0, 1, 2), threads
+                )
+            ]
+        )
         for threads in WAYS
     ]
     assert all(torch.equal(made[0], other) for other in made[1:])
@@ -99,7 +108,9 @@ def test_no_more_batches_than_asked_for_wait_in_memory() -> None:
         made.append(row)
         return flat(row)
 
-    for number, _ in enumerate(load_batches(split_batches(np.arange(60), 1), note, Threads(2, ahead=True))):
+    for number, _ in enumerate(
+        load_batches(split_batches(np.arange(60), 1), note, Threads(2, ahead=True))
+    ):
         assert len(made) <= number + 1 + 2 * 2 + 1
 
 
@@ -110,7 +121,9 @@ def test_a_batch_is_made_when_it_is_asked_for_and_each_view_once() -> None:
         made.append(row)
         return flat(row)
 
-    for number, _ in enumerate(load_batches(split_batches(np.arange(60), 4), note, Threads(2, ahead=False))):
+    for number, _ in enumerate(
+        load_batches(split_batches(np.arange(60), 4), note, Threads(2, ahead=False))
+    ):
         assert sorted(made) == list(range(4 * (number + 1)))
 
 
@@ -119,7 +132,9 @@ def test_no_batches_are_no_error() -> None:
 
 
 @given(st.integers(0, 200), st.integers(1, 50))
-def test_batches_cover_the_rows_in_order_and_none_but_an_only_one_is_single(count: int, size: int) -> None:
+def test_batches_cover_the_rows_in_order_and_none_but_an_only_one_is_single(
+    count: int, size: int
+) -> None:
     batches = split_batches(np.arange(count), size)
     assert [row for batch in batches for row in batch] == list(range(count))
     assert all(len(batch) == size for batch in batches[:-2])
@@ -135,24 +150,31 @@ def test_a_single_left_over_picture_joins_the_batch_before() -> None:
 
 
 def test_an_epochs_order_is_a_permutation_of_its_own() -> None:
-    orders = {(seed, fold, epoch): epoch_order(100, seed, fold, epoch) for seed, fold, epoch in np.ndindex(2, 3, 4)}
+    orders = {
+        (seed, fold, epoch): epoch_order(100, seed, fold, epoch)
+        for seed, fold, epoch in np.ndindex(2, 3, 4)
+    }
     for order in orders.values():
         assert sorted(order.tolist()) == list(range(100))
     assert len({order.tobytes() for order in orders.values()}) == 24
     np.testing.assert_array_equal(orders[1, 2, 3], epoch_order(100, 1, 2, 3))
-    agreement = [(a == b).mean() for i, a in enumerate(orders.values()) for b in list(orders.values())[:i]]
+    agreement = [
+        (a == b).mean() for i, a in enumerate(orders.values()) for b in list(orders.values())[:i]
+    ]
     assert np.mean(agreement) < 0.03  # 0.01 is chance
 
 
 @pytest.mark.parametrize("threads", WAYS)
 def test_streamed_views_are_in_order_and_progress_is_told(threads: Threads) -> None:
     told: list[tuple[int, int]] = []
-    views = list(stream_views(np.arange(10, 19), 4, flat, threads, lambda done, of: told.append((done, of))))
+    views = list(
+        stream_views(np.arange(10, 19), 4, flat, threads, lambda done, of: told.append((done, of)))
+    )
     assert torch.cat(views)[:, 0, 0, 0].tolist() == list(range(10, 19))
     assert told == [(4, 9), (9, 9)]
     assert len(list(stream_views(np.arange(3), 4, flat, threads))) == 1
 
 
 def test_all_cores_in_turns_with_a_network_on_the_cpu_and_several_ahead_of_a_gpu() -> None:
-    assert loader_threads("cpu") == Threads(os.cpu_count() or 1, ahead=False)
+    assert loader_threads("cpu") == Threads(cores(), ahead=False)
     assert 1 <= loader_threads("cuda").number <= 16 and loader_threads("cuda").ahead

@@ -50,7 +50,13 @@ def test_every_column_is_true(folder: Path) -> None:
     ]  # fmt: skip
     assert manifest.table["label"].to_list() == ["10", "10", "2", "2", "été 1"]
     sizes = manifest.table.select("height", "width").rows()
-    assert sizes == [(10, 30), (30, 20), (5, 30), (5, 30), (20, 30)]  # the second as it stands after its EXIF
+    assert sizes == [
+        (10, 30),
+        (30, 20),
+        (5, 30),
+        (5, 30),
+        (20, 30),
+    ]  # the second as it stands after its EXIF
     for path, count, digest in manifest.table.select("path", "bytes", "digest").iter_rows():
         content = (folder / path).read_bytes()
         assert count == len(content)
@@ -133,7 +139,10 @@ def test_classes_are_in_natural_order_and_can_be_left_out(folder: Path) -> None:
     fewer = manifest.without(["2"], "rare")
     assert fewer.classes == ["10", "été 1"]
     assert fewer.quarantine.filter(reason="rare")["path"].to_list() == ["2/copy.png", "2/wide.png"]
-    assert fewer.quarantine.height == manifest.quarantine.height + 2 and fewer.quarantine["path"].is_sorted()
+    assert (
+        fewer.quarantine.height == manifest.quarantine.height + 2
+        and fewer.quarantine["path"].is_sorted()
+    )
     assert fewer.ignored == manifest.ignored
 
 
@@ -144,6 +153,8 @@ def test_what_listing_left_out_stays_counted(folder: Path) -> None:
 
 
 def test_an_empty_listing_is_an_error_and_no_crash(tmp_path: Path) -> None:
-    empty = pl.DataFrame(schema={"path": pl.String, "label": pl.String, "group": pl.String, "split": pl.String})
+    empty = pl.DataFrame(
+        schema={"path": pl.String, "label": pl.String, "group": pl.String, "split": pl.String}
+    )
     with pytest.raises(DataError, match="none of its 0 pictures"):
         read_manifest(Listing(tmp_path, empty, {}, [("x.jpg", "file name is not Unicode")]))

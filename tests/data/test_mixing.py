@@ -12,8 +12,8 @@ from scipy.stats import binomtest, kstest
 from torchvision.transforms import v2
 
 from bestiary.data import mixing
-from bestiary.data.draws import generator
 from bestiary.data.mixing import Mixing, cut_box, cutmix, mixup
+from bestiary.rng import generator
 
 CLASSES = 5
 
@@ -36,8 +36,12 @@ def test_mixup_equals_torchvisions(batch: tuple[torch.Tensor, torch.Tensor], kee
     torch.testing.assert_close(soft, transform.transform(targets, params))
 
 
-@pytest.mark.parametrize("box", [(0, 0, 28, 20), (3, 4, 10, 17), (0, 5, 1, 6), (7, 7, 7, 7), (20, 0, 28, 20)])
-def test_cutmix_equals_torchvisions(batch: tuple[torch.Tensor, torch.Tensor], box: tuple[int, int, int, int]) -> None:
+@pytest.mark.parametrize(
+    "box", [(0, 0, 28, 20), (3, 4, 10, 17), (0, 5, 1, 6), (7, 7, 7, 7), (20, 0, 28, 20)]
+)
+def test_cutmix_equals_torchvisions(
+    batch: tuple[torch.Tensor, torch.Tensor], box: tuple[int, int, int, int]
+) -> None:
     images, targets = batch
     transform = v2.CutMix(num_classes=CLASSES)
     left, top, right, bottom = box
@@ -53,7 +57,11 @@ def test_the_box_is_torchvisions_for_the_same_draw(monkeypatch: pytest.MonkeyPat
     transform = v2.CutMix(num_classes=CLASSES)
     for _ in range(300):
         height, width = (int(side) for side in rng.integers(1, 80, 2))
-        keep, x, y = float(np.float32(rng.random())), int(rng.integers(width)), int(rng.integers(height))
+        keep, x, y = (
+            float(np.float32(rng.random())),
+            int(rng.integers(width)),
+            int(rng.integers(height)),
+        )
         draws = iter([torch.tensor([x]), torch.tensor([y])])
         monkeypatch.setattr(torch, "randint", lambda *_, draws=draws, **__: next(draws))
         transform._dist = SimpleNamespace(sample=lambda _, keep=keep: torch.tensor(keep))
@@ -71,7 +79,9 @@ def test_the_box_stays_inside_and_covers_no_more_than_its_share(
     assert (right - left) * (bottom - top) <= (1 - keep) * width * height + 1e-6
 
 
-@pytest.mark.parametrize("settings", [(1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.5, 0.2, 2.0)])
+@pytest.mark.parametrize(
+    "settings", [(1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.5, 0.2, 2.0)]
+)
 def test_rows_of_targets_sum_to_one_and_the_batch_given_is_left_alone(
     batch: tuple[torch.Tensor, torch.Tensor], settings: tuple[float, float, float]
 ) -> None:
@@ -86,7 +96,9 @@ def test_rows_of_targets_sum_to_one_and_the_batch_given_is_left_alone(
     assert torch.equal(images, before[0]) and torch.equal(targets, before[1])
 
 
-def test_targets_tell_the_share_of_pixels_that_cutmix_took(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_targets_tell_the_share_of_pixels_that_cutmix_took(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 32, 40).contiguous()
     targets = torch.eye(6)
     for i in range(50):
@@ -111,7 +123,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
     """What `Mixing` draws: the share kept by MixUp, and by CutMix before its box is cut at the border."""
     seen: dict[str, list[float]] = {"mixup": [], "cutmix": [], "x": [], "y": []}
 
-    def see_mixup(images: torch.Tensor, targets: torch.Tensor, keep: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def see_mixup(
+        images: torch.Tensor, targets: torch.Tensor, keep: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         seen["mixup"].append(keep)
         return images, targets
 

@@ -76,7 +76,9 @@ def assert_holds(store: PictureStore, items: Items) -> None:
         np.testing.assert_array_equal(kept, load_shrunk(path, store.side))
 
 
-def test_what_is_kept_equals_what_decoding_gives(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_what_is_kept_equals_what_decoding_gives(
+    items: Items, opened: Callable[..., PictureStore]
+) -> None:
     store = opened()
     assert store.fill(*items, PLENTY) is None
     assert_holds(store, items)
@@ -128,7 +130,9 @@ def test_exact_duplicates_are_kept_once(
     assert len(decodings) == 1
 
 
-def test_progress_counts_the_pictures_that_were_missing(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_progress_counts_the_pictures_that_were_missing(
+    items: Items, opened: Callable[..., PictureStore]
+) -> None:
     told: list[tuple[int, int]] = []
     store = opened()
     store.fill(items[0][:2], items[1][:2], PLENTY, lambda done, of: told.append((done, of)))
@@ -136,7 +140,9 @@ def test_progress_counts_the_pictures_that_were_missing(items: Items, opened: Ca
     assert told == [(2, 2), (4, 4)]
 
 
-def test_a_picture_that_went_missing_is_left_out(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_a_picture_that_went_missing_is_left_out(
+    items: Items, opened: Callable[..., PictureStore]
+) -> None:
     items[0][1][1].unlink()
     items[0][2][1].write_bytes(b"no picture")
     store = opened()
@@ -161,7 +167,9 @@ def test_damaged_pixels_are_not_believed(items: Items, opened: Callable[..., Pic
     assert_holds(store, items)
 
 
-def test_a_segment_cut_short_is_not_believed(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_a_segment_cut_short_is_not_believed(
+    items: Items, opened: Callable[..., PictureStore]
+) -> None:
     opened().fill(*items, PLENTY)
     store = opened()
     (segment,) = store.folder.glob("*.pixels")
@@ -169,7 +177,9 @@ def test_a_segment_cut_short_is_not_believed(items: Items, opened: Callable[...,
     assert [store.get(digest) for digest, _ in items[0]] == [None] * len(items[0])
 
 
-@pytest.mark.parametrize("harm", ["no index", "no pixels", "empty index", "another's index", "garbage index"])
+@pytest.mark.parametrize(
+    "harm", ["no index", "no pixels", "empty index", "another's index", "garbage index"]
+)
 def test_a_damaged_segment_is_as_good_as_none_and_is_filled_anew(
     items: Items, opened: Callable[..., PictureStore], decodings: list[Path], harm: str
 ) -> None:
@@ -204,7 +214,9 @@ def test_a_store_that_may_only_be_read_is_read(
     assert_holds(opened(), items)
 
 
-def test_too_low_a_limit_keeps_nothing_and_says_why(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_too_low_a_limit_keeps_nothing_and_says_why(
+    items: Items, opened: Callable[..., PictureStore]
+) -> None:
     store = opened()
     reason = store.fill(*items, 20_000)
     assert reason is not None and "data.store_limit_gb" in reason and "\n" not in reason
@@ -212,7 +224,9 @@ def test_too_low_a_limit_keeps_nothing_and_says_why(items: Items, opened: Callab
     assert all(digest not in store for digest, _ in items[0])
 
 
-def test_the_limit_is_the_bytes_that_are_kept(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_the_limit_is_the_bytes_that_are_kept(
+    items: Items, opened: Callable[..., PictureStore]
+) -> None:
     exact = sum(load_shrunk(path, 48).nbytes for _, path in items[0])
     store = opened()
     assert store.fill(*items, exact - 1) is not None
@@ -231,7 +245,9 @@ def test_a_full_disk_keeps_nothing_and_says_why(
     assert not list(store.folder.glob("*.p*"))
 
 
-def test_room_is_made_by_removing_what_was_used_longest_ago(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_room_is_made_by_removing_what_was_used_longest_ago(
+    items: Items, opened: Callable[..., PictureStore]
+) -> None:
     for number in range(3):
         opened().fill([items[0][number]], [items[1][number]], PLENTY)
     stored = {d: load_shrunk(p, 48).nbytes for d, p in items[0]}
@@ -247,7 +263,9 @@ def test_room_is_made_by_removing_what_was_used_longest_ago(items: Items, opened
     assert [digest in fresh for digest, _ in items[0]] == [True, False, True, True, False, False]
 
 
-def test_what_is_wanted_now_is_not_removed_to_make_room(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_what_is_wanted_now_is_not_removed_to_make_room(
+    items: Items, opened: Callable[..., PictureStore]
+) -> None:
     opened().fill(items[0][:1], items[1][:1], PLENTY)
     store = opened()
     kept = load_shrunk(items[0][0][1], 48).nbytes
@@ -296,7 +314,9 @@ def test_a_failure_while_writing_leaves_no_half_segment(
 ) -> None:
     store = opened()
     with monkeypatch.context() as patch:
-        patch.setattr(pl.DataFrame, "write_parquet", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            pl.DataFrame, "write_parquet", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             store.fill(*items, PLENTY)
     again = opened()
@@ -334,6 +354,8 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert default_folder().name == "store" and "bestiary" in str(default_folder())
 
 
-def test_what_a_store_keeps_has_the_short_side_asked_for_and_is_never_enlarged(items: Items) -> None:
+def test_what_a_store_keeps_has_the_short_side_asked_for_and_is_never_enlarged(
+    items: Items,
+) -> None:
     shapes = [load_shrunk(path, 48).shape[:2] for _, path in items[0]]
     assert shapes == [(48, 65), (100, 40), (48, 64), (48, 48), (30, 20), (1, 90)]

@@ -12,7 +12,6 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as ops
 
 from bestiary.data.decode import Pixels
-from bestiary.data.draws import generator
 from bestiary.data.loader import train_views
 from bestiary.data.views import (
     EvalView,
@@ -24,7 +23,8 @@ from bestiary.data.views import (
     resize,
     shrink_to_side,
 )
-from bestiary.recipe import Recipe, ViewOptions
+from bestiary.recipe.options import Recipe, ViewOptions
+from bestiary.rng import generator
 
 Psnr = Callable[..., float]
 PAPER = TrainView(size=224, flip=0.5, rotation=15.0, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
@@ -43,7 +43,13 @@ def by_torchvision(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
     if geometry.angle:
         image = ops.rotate(image, geometry.angle, interpolation=InterpolationMode.BILINEAR)
     image = ops.resized_crop(
-        image, geometry.top, geometry.left, geometry.height, geometry.width, [size, size], antialias=True
+        image,
+        geometry.top,
+        geometry.left,
+        geometry.height,
+        geometry.width,
+        [size, size],
+        antialias=True,
     )
     return image.permute(1, 2, 0).numpy()
 
@@ -51,7 +57,9 @@ def by_torchvision(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
 def inside(geometry: Geometry, height: int, width: int, size: int, border: float) -> np.ndarray:
     """Pixels of the view (size, size) whose source lies more than `border` pixels inside the picture."""
     y, x = np.mgrid[0:size, 0:size] + 0.5
-    sx, sy = np.tensordot(affine_map(geometry, height, width, size), np.stack([x, y, np.ones_like(x)]), 1)
+    sx, sy = np.tensordot(
+        affine_map(geometry, height, width, size), np.stack([x, y, np.ones_like(x)]), 1
+    )
     return (sx > border) & (sx < width - border) & (sy > border) & (sy < height - border)
 
 
@@ -63,7 +71,10 @@ def test_crops_are_distributed_as_torchvisions(height: int, width: int) -> None:
     drawn = [transform.make_params([picture]) for _ in range(count)]
     theirs = np.array([[box[k] for k in ("top", "left", "height", "width")] for box in drawn])
     ours = np.array(
-        [draw_crop(height, width, (0.08, 1.0), (3 / 4, 4 / 3), generator(1, "crop", i)) for i in range(count)]
+        [
+            draw_crop(height, width, (0.08, 1.0), (3 / 4, 4 / 3), generator(1, "crop", i))
+            for i in range(count)
+        ]
     )
     for what, measure in {
         "area": lambda boxes: boxes[:, 2] * boxes[:, 3],
@@ -78,8 +89,12 @@ def test_crops_are_distributed_as_torchvisions(height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 400), (400, 10), (1, 2000), (2000, 1), (1, 1)])
-def test_pictures_too_narrow_for_any_crop_fall_back_as_torchvision_does(height: int, width: int) -> None:
-    params = v2.RandomResizedCrop(8, scale=(0.9, 1.0), antialias=True).make_params([torch.empty(3, height, width)])
+def test_pictures_too_narrow_for_any_crop_fall_back_as_torchvision_does(
+    height: int, width: int
+) -> None:
+    params = v2.RandomResizedCrop(8, scale=(0.9, 1.0), antialias=True).make_params(
+        [torch.empty(3, height, width)]
+    )
     box = draw_crop(height, width, (0.9, 1.0), (3 / 4, 4 / 3), generator(0, "crop"))
     assert box == tuple(params[k] for k in ("top", "left", "height", "width"))
 
@@ -116,7 +131,9 @@ def test_without_rotation_no_angle_is_drawn() -> None:
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("angle", [-15.0, -7.3, 0.0, 2.0, 15.0, 40.0, 90.0, -135.0])
-@pytest.mark.parametrize("box", [(0, 0, 230, 310), (20, 30, 180, 200), (60, 90, 100, 75), (40, 160, 60, 80)])
+@pytest.mark.parametrize(
+    "box", [(0, 0, 230, 310), (20, 30, 180, 200), (60, 90, 100, 75), (40, 160, 60, 80)]
+)
 def test_a_map_equals_torchvisions_chain(
     smooth: Pixels, psnr: Psnr, flip: bool, angle: float, box: tuple[int, int, int, int]
 ) -> None:
@@ -130,8 +147,12 @@ def test_a_map_equals_torchvisions_chain(
 
 def test_the_map_without_change_gives_the_picture_back(smooth: Pixels) -> None:
     square = smooth[:200, :200]
-    np.testing.assert_array_equal(apply_geometry(square, Geometry(False, 0.0, 0, 0, 200, 200), 200), square)
-    np.testing.assert_array_equal(apply_geometry(square, Geometry(True, 0.0, 0, 0, 200, 200), 200), square[:, ::-1])
+    np.testing.assert_array_equal(
+        apply_geometry(square, Geometry(False, 0.0, 0, 0, 200, 200), 200), square
+    )
+    np.testing.assert_array_equal(
+        apply_geometry(square, Geometry(True, 0.0, 0, 0, 200, 200), 200), square[:, ::-1]
+    )
 
 
 def test_a_hair_of_an_angle_moves_nothing_by_half_a_pixel(smooth: Pixels) -> None:
@@ -145,12 +166,15 @@ def test_positive_angles_turn_counter_clockwise() -> None:
     picture[40:61, 90:] = 255  # a mark on the right
     turned = apply_geometry(picture, Geometry(False, 90.0, 0, 0, 101, 101), 101)
     assert turned[:11, 40:61].mean() > 240 and turned.mean() < 10
-    np.testing.assert_allclose(turned, by_torchvision(picture, Geometry(False, 90.0, 0, 0, 101, 101), 101), atol=2)
+    np.testing.assert_allclose(
+        turned, by_torchvision(picture, Geometry(False, 90.0, 0, 0, 101, 101), 101), atol=2
+    )
 
 
 @pytest.mark.parametrize("angle", [0.0, 11.0, -15.0])
 @pytest.mark.parametrize(
-    ("size", "box"), [(150, (0, 0, 900, 1200)), (112, (0, 0, 896, 896)), (128, (100, 150, 700, 600))]
+    ("size", "box"),
+    [(150, (0, 0, 900, 1200)), (112, (0, 0, 896, 896)), (128, (100, 150, 700, 600))],
 )
 def test_strong_shrinking_does_not_alias(
     detailed: Pixels, psnr: Psnr, angle: float, size: int, box: tuple[int, int, int, int]
@@ -158,13 +182,17 @@ def test_strong_shrinking_does_not_alias(
     geometry = Geometry(False, angle, *box)
     picture = Image.fromarray(detailed).rotate(angle, Image.Resampling.BICUBIC)
     top, left, height, width = box
-    reference = picture.crop((left, top, left + width, top + height)).resize((size, size), Image.Resampling.BILINEAR)
+    reference = picture.crop((left, top, left + width, top + height)).resize(
+        (size, size), Image.Resampling.BILINEAR
+    )
     seen = inside(geometry, *detailed.shape[:2], size, border=20)
     assert psnr(apply_geometry(detailed, geometry, size)[seen], np.asarray(reference)[seen]) >= 28
 
 
 @pytest.mark.parametrize("step", [1.05, 1.3, 1.5, 1.65, 1.8, 2.0, 2.4, 2.9])
-def test_turned_photographs_are_sampled_as_well_as_pillow_does(photographs: list, psnr: Psnr, step: float) -> None:  # type: ignore[type-arg]
+def test_turned_photographs_are_sampled_as_well_as_pillow_does(
+    photographs: list, psnr: Psnr, step: float
+) -> None:  # type: ignore[type-arg]
     scores = []
     for file in photographs[::4]:
         picture = Image.open(file).convert("RGB")
@@ -172,7 +200,9 @@ def test_turned_photographs_are_sampled_as_well_as_pillow_does(photographs: list
         if min(picture.size) < side + 20:
             continue
         top, left = (picture.height - side) // 2, (picture.width - side) // 2
-        turned = picture.rotate(7.0, Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
+        turned = picture.rotate(7.0, Image.Resampling.BICUBIC).crop(
+            (left, top, left + side, top + side)
+        )
         theirs = np.asarray(turned.resize((60, 60), Image.Resampling.BILINEAR))
         ours = apply_geometry(np.array(picture), Geometry(False, 7.0, top, left, side, side), 60)
         scores.append(psnr(ours[6:-6, 6:-6], theirs[6:-6, 6:-6]))
@@ -209,7 +239,9 @@ def test_a_crop_that_lies_outside_of_the_turned_picture_is_black() -> None:
 
 @pytest.mark.parametrize("shape", EXTREMES)
 @pytest.mark.parametrize("rotation", [0.0, 15.0, 180.0])
-def test_a_picture_of_any_shape_has_a_training_view(shape: tuple[int, int], rotation: float) -> None:
+def test_a_picture_of_any_shape_has_a_training_view(
+    shape: tuple[int, int], rotation: float
+) -> None:
     pixels = np.full((*shape, 3), 200, np.uint8)
     view = TrainView(32, 0.5, rotation, (0.08, 1.0), (3 / 4, 4 / 3))
     for i in range(60):
@@ -229,7 +261,9 @@ def test_narrow_ratios_leave_even_a_line_of_pixels_something_to_crop() -> None:
 @pytest.mark.parametrize("shape", EXTREMES)
 @pytest.mark.parametrize("way", ["squash", "crop"])
 @pytest.mark.parametrize("enlarging", ["bilinear", "bicubic"])
-def test_a_picture_of_any_shape_has_an_evaluation_view(shape: tuple[int, int], way: str, enlarging: str) -> None:
+def test_a_picture_of_any_shape_has_an_evaluation_view(
+    shape: tuple[int, int], way: str, enlarging: str
+) -> None:
     view = EvalView(32, way, 0.95, enlarging)(np.full((*shape, 3), 200, np.uint8))
     np.testing.assert_array_equal(view, np.full((32, 32, 3), 200))
 
@@ -246,7 +280,9 @@ def test_the_picture_itself_is_never_changed(smooth: Pixels) -> None:
     smooth.flags.writeable = False  # a stored picture is read-only too
     try:
         for i in range(30):
-            TrainView(48, 0.5, 15.0, (0.1, 1.0), (0.75, 1.3), "trivialaugment")(smooth, generator(0, "view", i))
+            TrainView(48, 0.5, 15.0, (0.1, 1.0), (0.75, 1.3), "trivialaugment")(
+                smooth, generator(0, "view", i)
+            )
         EvalView(48)(smooth)
     finally:
         smooth.flags.writeable = True
@@ -263,7 +299,9 @@ def test_a_view_depends_on_seed_fold_epoch_and_row_alone(smooth: Pixels) -> None
 
 
 @pytest.mark.parametrize("size", [64, 112, 224, 300])
-def test_squashing_equals_torchvisions_resize(smooth: Pixels, detailed: Pixels, psnr: Psnr, size: int) -> None:
+def test_squashing_equals_torchvisions_resize(
+    smooth: Pixels, detailed: Pixels, psnr: Psnr, size: int
+) -> None:
     for pixels in (smooth, detailed):
         theirs = v2.Resize((size, size), antialias=True)(tensor_of(pixels)).permute(1, 2, 0).numpy()
         assert psnr(EvalView(size)(pixels), theirs) >= (60 if size <= min(pixels.shape[:2]) else 30)
@@ -273,11 +311,14 @@ def test_a_real_photograph_is_squashed_as_torchvision_does(photographs: list, ps
     for file in photographs[:20]:
         pixels = np.array(Image.open(file).convert("RGB"))
         theirs = v2.Resize((128, 128), antialias=True)(tensor_of(pixels)).permute(1, 2, 0).numpy()
-        assert psnr(EvalView(128)(pixels), theirs) >= (60 if min(pixels.shape[:2]) >= 128 else 35), file
+        assert psnr(EvalView(128)(pixels), theirs) >= (
+            60 if min(pixels.shape[:2]) >= 128 else 35
+        ), file
 
 
 @pytest.mark.parametrize(
-    ("enlarging", "way"), [("bilinear", InterpolationMode.BILINEAR), ("bicubic", InterpolationMode.BICUBIC)]
+    ("enlarging", "way"),
+    [("bilinear", InterpolationMode.BILINEAR), ("bicubic", InterpolationMode.BICUBIC)],
 )
 def test_a_smaller_picture_is_enlarged_as_the_weights_expect(
     smooth: Pixels, psnr: Psnr, enlarging: str, way: InterpolationMode
@@ -309,7 +350,9 @@ def test_a_scaled_decode_keeps_twice_what_the_view_shows() -> None:
 
 
 def test_views_follow_the_recipe() -> None:
-    options = ViewOptions(size=64, flip=0.3, rotation=5, scale=(0.2, 0.9), ratio=(0.5, 2.0), augment="randaugment")
+    options = ViewOptions(
+        size=64, flip=0.3, rotation=5, scale=(0.2, 0.9), ratio=(0.5, 2.0), augment="randaugment"
+    )
     assert TrainView.of(options) == TrainView(64, 0.3, 5, (0.2, 0.9), (0.5, 2.0), "randaugment")
     assert EvalView.of(options, "bicubic") == EvalView(64, "squash", 0.95, "bicubic")
     other = ViewOptions(size=64, eval_size=80, eval_resize="crop", eval_crop=0.9)

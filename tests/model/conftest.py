@@ -48,7 +48,11 @@ def randomise() -> Callable[[nn.Module, int], nn.Module]:
             for name, value in network.state_dict().items():
                 if value.is_floating_point():
                     noise = torch.rand(value.shape, generator=random)
-                    value.copy_(noise + 0.5 if "running_var" in name or value.ndim == 1 else (noise - 0.5) / 3)
+                    value.copy_(
+                        noise + 0.5
+                        if "running_var" in name or value.ndim == 1
+                        else (noise - 0.5) / 3
+                    )
         return network
 
     return fill

@@ -13,8 +13,8 @@ from torch import nn
 from torchvision import models
 
 from bestiary.errors import WeightsError
-from bestiary.model import build_backbone, build_classifier
-from bestiary.model.backbone import last_linear
+from bestiary.model.backbone import build_backbone, last_linear
+from bestiary.model.classifier import build_classifier
 
 Randomise = Callable[[nn.Module, int], nn.Module]
 SMALL = "torchvision/shufflenet_v2_x0_5"
@@ -37,7 +37,9 @@ def checkpoint(hub: Path, randomise: Randomise) -> dict[str, torch.Tensor]:
     return state
 
 
-@pytest.mark.parametrize("name", [SMALL, "torchvision/resnet18", "timm/test_resnet", "timm/test_vit.r160_in1k"])
+@pytest.mark.parametrize(
+    "name", [SMALL, "torchvision/resnet18", "timm/test_resnet", "timm/test_vit.r160_in1k"]
+)
 def test_a_network_by_name_has_the_classes_asked_for(name: str) -> None:
     backbone = build_backbone(name, 7, "none")
     assert backbone.network.eval()(torch.rand(2, 3, 160, 160)).shape == (2, 7)
@@ -72,10 +74,16 @@ def test_an_unknown_tag_of_timms_names_the_nearest(weights: str) -> None:
     assert "no such network" in line and "timm/test_resnet.r160_in1k" in line
 
 
-@pytest.mark.parametrize("name", ["resnet50", "keras/resnet50", "", "/resnet50", "offline", "TORCHVISION/resnet50"])
+@pytest.mark.parametrize(
+    "name", ["resnet50", "keras/resnet50", "", "/resnet50", "offline", "TORCHVISION/resnet50"]
+)
 def test_a_name_without_its_library_says_what_a_name_looks_like(name: str) -> None:
     line = refusal(name)
-    assert f"{name!r}" in line and "must start with torchvision/, timm/" in line and "torchvision/resnet50" in line
+    assert (
+        f"{name!r}" in line
+        and "must start with torchvision/, timm/" in line
+        and "torchvision/resnet50" in line
+    )
 
 
 def test_an_unknown_offline_backbone_names_the_nearest() -> None:
@@ -147,7 +155,9 @@ def test_without_the_file_and_a_connection_the_file_its_place_and_the_offline_wa
     assert "model.backbone=offline/efficientnet_lite0" in line
 
 
-def test_the_papers_weights_are_asked_for_by_their_name(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_papers_weights_are_asked_for_by_their_name(
+    hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
     def note(url: str, *_: object, **__: object) -> None:
@@ -155,21 +165,27 @@ def test_the_papers_weights_are_asked_for_by_their_name(hub: Path, monkeypatch: 
         raise urllib.error.URLError("offline")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", note)
-    monkeypatch.setattr(models, "get_model", lambda name, weights: nn.Linear(1, 1))  # 84 M parameters not needed here
+    monkeypatch.setattr(
+        models, "get_model", lambda name, weights: nn.Linear(1, 1)
+    )  # 84 M parameters not needed here
     line = refusal("torchvision/resnext101_64x4d", "IMAGENET1K_V1")
     assert asked == [models.ResNeXt101_64X4D_Weights.IMAGENET1K_V1.url]
     assert str(hub / Path(asked[0]).name) in line
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", bytes(1000)])
-def test_a_damaged_file_of_torchvisions_is_told_from_a_missing_one(hub: Path, content: bytes) -> None:
+def test_a_damaged_file_of_torchvisions_is_told_from_a_missing_one(
+    hub: Path, content: bytes
+) -> None:
     hub.mkdir(parents=True)
     (hub / Path(WEIGHTS.DEFAULT.url).name).write_bytes(content)
     line = refusal(SMALL, "default")
     assert "is damaged" in line and str(hub) in line
 
 
-def test_a_truncated_file_of_torchvisions_is_damaged(hub: Path, checkpoint: dict[str, torch.Tensor]) -> None:
+def test_a_truncated_file_of_torchvisions_is_damaged(
+    hub: Path, checkpoint: dict[str, torch.Tensor]
+) -> None:
     file = hub / Path(WEIGHTS.DEFAULT.url).name
     file.write_bytes(file.read_bytes()[:-5000])
     assert "is damaged" in refusal(SMALL, "default")
@@ -189,7 +205,7 @@ import timm, torch
 from safetensors.torch import save_file
 from huggingface_hub.constants import HF_HUB_CACHE
 from bestiary.errors import WeightsError
-from bestiary.model import build_backbone
+from bestiary.model.backbone import build_backbone
 
 name = "test_resnet.r160_in1k"
 try:
@@ -219,15 +235,25 @@ except WeightsError as error:
 """
 
 
-def test_timms_weights_come_from_hugging_faces_cache_and_are_named_where_missing(tmp_path: Path) -> None:
+def test_timms_weights_come_from_hugging_faces_cache_and_are_named_where_missing(
+    tmp_path: Path,
+) -> None:
     # In a process of its own: the hub's library reads its environment when it is imported.
-    home = {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "TORCH_HOME": str(tmp_path / "torch")}
+    home = {
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_OFFLINE": "1",
+        "TORCH_HOME": str(tmp_path / "torch"),
+    }
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HF_")} | home
-    done = subprocess.run([sys.executable, "-c", TIMM], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", TIMM], env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     missing, loaded, damaged = done.stdout.splitlines()
     folder = str(tmp_path / "hf" / "hub" / "models--timm--test_resnet.r160_in1k")
-    assert missing.startswith("MISSING weights file model.safetensors of timm/test_resnet.r160_in1k is not here")
+    assert missing.startswith(
+        "MISSING weights file model.safetensors of timm/test_resnet.r160_in1k is not here"
+    )
     assert folder in missing and "model.weights=FILE.safetensors" in missing
     assert "model.backbone=offline/efficientnet_lite0" in missing
     assert loaded == "LOADED timm r160_in1k 7 fc"
@@ -241,7 +267,9 @@ def test_timms_mean_std_and_interpolation_are_the_weights_own() -> None:
     assert build_backbone("timm/test_vit.r160_in1k", 3, "none").mean == (0.5, 0.5, 0.5)
 
 
-@pytest.mark.parametrize("name", ["torchvision/resnet152", "timm/resnest200e", "timm/seresnextaa101d_32x8d"])
+@pytest.mark.parametrize(
+    "name", ["torchvision/resnet152", "timm/resnest200e", "timm/seresnextaa101d_32x8d"]
+)
 def test_the_networks_that_others_won_with_can_be_named(name: str) -> None:
     with torch.device("meta"):
         backbone = build_backbone(name, 100, "none")

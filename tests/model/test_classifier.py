@@ -12,11 +12,22 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bestiary.errors import RunError, WeightsError
-from bestiary.model import build_classifier, load_member, memory_format, refusals_of, save_member
-from bestiary.model.classifier import Classifier
+from bestiary.model.classifier import (
+    Classifier,
+    build_classifier,
+    load_member,
+    memory_format,
+    refusals_of,
+    save_member,
+)
 
 Randomise = Callable[[nn.Module, int], nn.Module]
-NETWORKS = ["torchvision/shufflenet_v2_x0_5", "timm/test_resnet", "timm/test_vit", "offline/efficientnet_lite0"]
+NETWORKS = [
+    "torchvision/shufflenet_v2_x0_5",
+    "timm/test_resnet",
+    "timm/test_vit",
+    "offline/efficientnet_lite0",
+]
 
 
 @pytest.fixture
@@ -29,11 +40,15 @@ def small(randomise: Randomise) -> Classifier:
 @pytest.fixture(scope="module")
 def views() -> torch.Tensor:
     """Three views of 160 x 160 random pixels."""
-    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 160, 160, 3), dtype=np.uint8))
+    return torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (3, 160, 160, 3), dtype=np.uint8)
+    )
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_input_is_scaled_and_normalised_with_the_backbones_numbers(name: str, views: torch.Tensor) -> None:
+def test_input_is_scaled_and_normalised_with_the_backbones_numbers(
+    name: str, views: torch.Tensor
+) -> None:
     classifier = build_classifier(name, 4, "none")
     mean, std = classifier.mean.double().view(3), classifier.std.double().view(3)
     prepared = classifier.prepare(views)
@@ -52,7 +67,9 @@ def test_torchvisions_numbers_are_imagenets() -> None:
 def test_without_normalisation_views_are_only_scaled(views: torch.Tensor) -> None:
     classifier = build_classifier("timm/test_resnet", 4, "none", normalise=False)
     torch.testing.assert_close(classifier.prepare(views), views.permute(0, 3, 1, 2) / 255)
-    assert classifier.prepare(torch.full((1, 2, 2, 3), 255, dtype=torch.uint8)).unique().tolist() == [1.0]
+    assert classifier.prepare(
+        torch.full((1, 2, 2, 3), 255, dtype=torch.uint8)
+    ).unique().tolist() == [1.0]
 
 
 def test_normalisation_is_kept_with_the_weights_and_not_trained(small: Classifier) -> None:
@@ -60,8 +77,12 @@ def test_normalisation_is_kept_with_the_weights_and_not_trained(small: Classifie
     assert not {"mean", "std"} & {name for name, _ in small.named_parameters()}
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, "torchvision/mobilenet_v3_small", "timm/test_convnext"])
-def test_features_times_the_head_are_the_logits(name: str, views: torch.Tensor, randomise: Randomise) -> None:
+@pytest.mark.parametrize(
+    "name", [*NETWORKS, "torchvision/mobilenet_v3_small", "timm/test_convnext"]
+)
+def test_features_times_the_head_are_the_logits(
+    name: str, views: torch.Tensor, randomise: Randomise
+) -> None:
     classifier = build_classifier(name, 4, "none")
     classifier.eval()
     with torch.inference_mode():
@@ -94,7 +115,9 @@ def test_efficientnet_lites_stages_are_its_stem_and_seven_rows_of_blocks() -> No
     stages = kinds(build_classifier("offline/efficientnet_lite0", 4, "none"))
     assert stages[0] == ["conv_stem", "bn1"]
     assert [stage[0] for stage in stages[1:]] == [f"blocks.{i}" for i in range(7)]
-    assert stages[-1][0] == "blocks.6" and stages[-1][-1] == "classifier" and "conv_head" in stages[-1]
+    assert (
+        stages[-1][0] == "blocks.6" and stages[-1][-1] == "classifier" and "conv_head" in stages[-1]
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +148,9 @@ def test_the_first_stage_is_the_stem_and_the_stages_hold_every_parameter_once(na
         ("torchvision/resnet18", 77, None),
     ],
 )
-def test_a_network_says_which_sizes_it_does_not_take(name: str, side: int, says: str | None) -> None:
+def test_a_network_says_which_sizes_it_does_not_take(
+    name: str, side: int, says: str | None
+) -> None:
     assert list(refusals_of(name, [side])) == [says]
 
 
@@ -146,7 +171,9 @@ def test_a_saved_member_comes_back_bit_for_bit(
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert (loaded.mean.unique().tolist() == [0.0]) == (not normalise)
     with torch.inference_mode():
-        torch.testing.assert_close(loaded(loaded.prepare(views)), classifier(classifier.prepare(views)))
+        torch.testing.assert_close(
+            loaded(loaded.prepare(views)), classifier(classifier.prepare(views))
+        )
 
 
 def test_interpolation_and_origin_are_kept_even_where_the_backbone_has_others(
@@ -160,11 +187,16 @@ def test_interpolation_and_origin_are_kept_even_where_the_backbone_has_others(
     assert loaded.mean.unique().tolist() == [0.25]
 
 
-def test_a_member_is_tensors_and_a_note_and_needs_no_weights_of_its_backbone(tmp_path: Path, small: Classifier) -> None:
+def test_a_member_is_tensors_and_a_note_and_needs_no_weights_of_its_backbone(
+    tmp_path: Path, small: Classifier
+) -> None:
     file = tmp_path / "m.safetensors"
     save_member(small, file)
     with safe_open(file, "pt") as archive:
-        assert json.loads(archive.metadata()["bestiary"])["backbone"] == "torchvision/shufflenet_v2_x0_5"
+        assert (
+            json.loads(archive.metadata()["bestiary"])["backbone"]
+            == "torchvision/shufflenet_v2_x0_5"
+        )
     assert load_file(file).keys() == small.state_dict().keys()
     assert [child.name for child in tmp_path.iterdir() if "tmp" in child.name] == []
 
@@ -196,7 +228,9 @@ def test_a_missing_or_foreign_file_is_no_member(tmp_path: Path) -> None:
 
 def test_a_member_that_does_not_fit_its_note_is_told(tmp_path: Path, small: Classifier) -> None:
     card = {"backbone": "timm/test_resnet", "interpolation": "bilinear", "origin": "none"}
-    save_file(small.state_dict(), tmp_path / "other.safetensors", metadata={"bestiary": json.dumps(card)})
+    save_file(
+        small.state_dict(), tmp_path / "other.safetensors", metadata={"bestiary": json.dumps(card)}
+    )
     assert "does not fit timm/test_resnet" in refusal(tmp_path / "other.safetensors")
     odd = {**small.state_dict(), "network.fc.weight": torch.tensor(1.0)}
     card["backbone"] = small.name

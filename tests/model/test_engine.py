@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from bestiary.errors import ArgumentError
-from bestiary.model import build_classifier, engine, save_member
-from bestiary.model.classifier import Classifier
+from bestiary.model import engine
+from bestiary.model.classifier import Classifier, build_classifier, save_member
 from bestiary.model.engine import build_network, kept_graph
 from bestiary.model.inference import run_network
-from bestiary.model.test_time import averaged
+from bestiary.model.tta import averaged
 
 CPU = torch.device("cpu")
 needs_openvino = pytest.mark.skipif(not engine.is_installed(), reason="openvino is not installed")
@@ -30,16 +30,22 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="module")
 def views() -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8))
+    return torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    )
 
 
 @needs_openvino
-@pytest.mark.parametrize("backbone", ["timm/test_resnet", "timm/test_vit", "torchvision/shufflenet_v2_x0_5"])
+@pytest.mark.parametrize(
+    "backbone", ["timm/test_resnet", "timm/test_vit", "torchvision/shufflenet_v2_x0_5"]
+)
 def test_openvino_gives_the_network_s_logits_for_any_size_of_batch(backbone: str) -> None:
     torch.manual_seed(1)
     network = build_classifier(backbone, 6, "none").eval()
     size = 160 if "vit" in backbone else 64
-    views = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (5, size, size, 3), dtype=np.uint8))
+    views = torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (5, size, size, 3), dtype=np.uint8)
+    )
     built = build_network(network, size, CPU, "float32", engine="openvino")
     assert built.engine == "OpenVINO float32" and not built.refused
     exact = run_network(network, [views], CPU, "float32")
@@ -49,11 +55,14 @@ def test_openvino_gives_the_network_s_logits_for_any_size_of_batch(backbone: str
 
 
 @needs_openvino
-def test_features_and_averages_over_views_are_the_network_s(classifier: Classifier, views: torch.Tensor) -> None:
+def test_features_and_averages_over_views_are_the_network_s(
+    classifier: Classifier, views: torch.Tensor
+) -> None:
     built = build_network(classifier, 64, CPU, "float32", engine="openvino", output="features")
-    exact = averaged(lambda batch: run_network(classifier, [batch], CPU, "float32", output=classifier.features), 2)(
-        views
-    )
+    exact = averaged(
+        lambda batch: run_network(classifier, [batch], CPU, "float32", output=classifier.features),
+        2,
+    )(views)
     assert exact.shape == (5, classifier.head_layer.in_features)
     np.testing.assert_allclose(averaged(built.run, 2)(views), exact, atol=1e-4, rtol=1e-4)
 
@@ -62,7 +71,9 @@ def test_features_and_averages_over_views_are_the_network_s(classifier: Classifi
 def test_bf16_is_near_float32(classifier: Classifier, views: torch.Tensor) -> None:
     built = build_network(classifier, 64, CPU, "bf16", engine="openvino")
     exact = run_network(classifier, [views], CPU, "float32")
-    assert np.sqrt(np.mean((built.run(views) - exact) ** 2)) < engine.TOLERANCE["bf16"] * exact.std()
+    assert (
+        np.sqrt(np.mean((built.run(views) - exact) ** 2)) < engine.TOLERANCE["bf16"] * exact.std()
+    )
 
 
 @needs_openvino
@@ -70,16 +81,22 @@ def test_a_kept_graph_is_used_and_a_damaged_one_built_anew(
     classifier: Classifier, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = tmp_path / "graphs" / "a.xml"
-    first = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(views)
+    first = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(
+        views
+    )
     assert sorted(file.name for file in kept.parent.iterdir()) == ["a.bin", "a.xml"]
     converted = []
     convert = engine._convert
     monkeypatch.setattr(engine, "_convert", lambda *a: converted.append(1) or convert(*a))
-    again = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(views)
+    again = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(
+        views
+    )
     assert not converted
     np.testing.assert_array_equal(again, first)
     kept.write_text("<net")
-    mended = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(views)
+    mended = build_network(
+        classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept
+    ).run(views)
     assert converted == [1]
     np.testing.assert_array_equal(mended, first)
 
@@ -95,7 +112,9 @@ def test_a_graph_that_disagrees_gives_way_to_pytorch(
     built = build_network(classifier, 64, CPU, "float32", kept=lambda: tmp_path / "a.xml")
     assert built.engine == "PyTorch float32" and "differs from PyTorch by 1" in built.refused
     assert not (tmp_path / "a.xml").exists()
-    np.testing.assert_array_equal(built.run(views), run_network(classifier, [views], CPU, "float32"))
+    np.testing.assert_array_equal(
+        built.run(views), run_network(classifier, [views], CPU, "float32")
+    )
     with pytest.raises(ArgumentError, match=r"--engine openvino: .* differs from PyTorch"):
         build_network(classifier, 64, CPU, "float32", engine="openvino")
 
@@ -126,10 +145,12 @@ def test_networks_that_are_gone_hold_no_memory() -> None:
 
 
 @needs_openvino
-def test_signals_are_survived_when_another_thread_drops_the_last_network(classifier: Classifier) -> None:
+def test_signals_are_survived_when_another_thread_drops_the_last_network(
+    classifier: Classifier,
+) -> None:
     code = """
 import os, signal, threading, torch
-from bestiary.model import build_classifier
+from bestiary.model.classifier import build_classifier
 from bestiary.model.engine import build_network
 kept = [build_network(build_classifier("timm/test_resnet", 6, "none").eval(), 64, torch.device("cpu"), "float32",
                       engine="openvino")]
@@ -139,7 +160,9 @@ dropping.join()
 signal.signal(signal.SIGTERM, lambda *_: print("survived"))
 os.kill(os.getpid(), signal.SIGTERM)
 """
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert (ended.returncode, ended.stdout) == (0, "survived\n"), ended.stderr
 
 
@@ -154,7 +177,9 @@ def test_without_openvino_pytorch_runs_and_asking_for_it_names_the_remedy(
 
 
 def test_weights_are_not_digested_where_there_is_no_graph(classifier: Classifier) -> None:
-    build_network(classifier, 64, CPU, "float32", engine="torch", kept=lambda: pytest.fail("was asked for"))
+    build_network(
+        classifier, 64, CPU, "float32", engine="torch", kept=lambda: pytest.fail("was asked for")
+    )
 
 
 @needs_openvino
@@ -172,14 +197,24 @@ def test_graphs_are_kept_by_what_the_weights_are(classifier: Classifier, tmp_pat
 def test_nothing_of_a_conversion_is_sent_to_openvino_s_makers(tmp_path: Path) -> None:
     pytest.importorskip("openvino_telemetry")
     program = (
-        "from bestiary.model import build_classifier\n"
+        "from bestiary.model.classifier import build_classifier\n"
         "from bestiary.model.engine import build_network\n"
         "import openvino_telemetry, torch\n"
         "network = build_classifier('timm/test_resnet', 6, 'none').eval()\n"
         "build_network(network, 64, torch.device('cpu'), 'float32', engine='openvino')\n"
         "assert openvino_telemetry.Telemetry().consent is False\n"
     )
-    outside = {key: value for key, value in os.environ.items() if key not in ("CI", "TF_BUILD", "JENKINS_URL")}
+    outside = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("CI", "TF_BUILD", "JENKINS_URL")
+    }
     environment = {**outside, "HOME": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

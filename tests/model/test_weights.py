@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from bestiary.errors import WeightsError
-from bestiary.model import build_backbone
+from bestiary.model.backbone import build_backbone
 
 NAME = "timm/test_resnet"
 State = dict[str, torch.Tensor]
@@ -41,35 +41,47 @@ def refusal(file: Path) -> str:
 def test_a_file_that_fits_is_loaded_head_and_all(tmp_path: Path, state: State, suffix: str) -> None:
     backbone = build_backbone(NAME, 5, str(write(state, tmp_path / f"mine{suffix}")))
     loaded = backbone.network.state_dict()
-    assert loaded.keys() == state.keys() and all(torch.equal(loaded[key], state[key]) for key in state)
+    assert loaded.keys() == state.keys() and all(
+        torch.equal(loaded[key], state[key]) for key in state
+    )
     assert backbone.origin == f"file mine{suffix}"
     assert backbone.mean == build_backbone(NAME, 5, "none").mean
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_head_of_another_size_is_left_new_and_all_else_loaded(tmp_path: Path, state: State, suffix: str) -> None:
+def test_a_head_of_another_size_is_left_new_and_all_else_loaded(
+    tmp_path: Path, state: State, suffix: str
+) -> None:
     backbone = build_backbone(NAME, 9, str(write(state, tmp_path / f"mine{suffix}")))
     loaded = backbone.network.state_dict()
     assert loaded[f"{backbone.head}.weight"].shape[0] == 9
-    assert all(torch.equal(loaded[k], state[k]) for k in state if not k.startswith(f"{backbone.head}."))
+    assert all(
+        torch.equal(loaded[k], state[k]) for k in state if not k.startswith(f"{backbone.head}.")
+    )
 
 
 def test_a_file_without_a_head_is_taken(tmp_path: Path, state: State) -> None:
     body = {key: value for key, value in state.items() if not key.startswith("fc.")}
-    loaded = build_backbone(NAME, 5, str(write(body, tmp_path / "body.safetensors"))).network.state_dict()
+    loaded = build_backbone(
+        NAME, 5, str(write(body, tmp_path / "body.safetensors"))
+    ).network.state_dict()
     assert all(torch.equal(loaded[key], body[key]) for key in body)
 
 
 def test_a_checkpoint_that_wraps_its_state_dict_is_taken(tmp_path: Path, state: State) -> None:
     file = write({"epoch": 3, "state_dict": state}, tmp_path / "checkpoint.pth")
-    assert torch.equal(build_backbone(NAME, 5, str(file)).network.state_dict()["fc.bias"], state["fc.bias"])
+    assert torch.equal(
+        build_backbone(NAME, 5, str(file)).network.state_dict()["fc.bias"], state["fc.bias"]
+    )
 
 
 def test_what_does_not_fit_is_named(tmp_path: Path, state: State) -> None:
     first = next(iter(state))
     lacking = {key: value for key, value in state.items() if key != first}
     assert f"lacks {first};" in refusal(write(lacking, tmp_path / "a.pth"))
-    assert "has the unknown extra.x;" in refusal(write({**state, "extra.x": torch.ones(1)}, tmp_path / "b.pth"))
+    assert "has the unknown extra.x;" in refusal(
+        write({**state, "extra.x": torch.ones(1)}, tmp_path / "b.pth")
+    )
     other = {**state, first: torch.ones(1, 2, 3, 4)}
     assert f"has another shape for {first};" in refusal(write(other, tmp_path / "c.safetensors"))
     foreign = timm.create_model("test_vit", num_classes=5).state_dict()
@@ -96,14 +108,18 @@ def test_a_truncated_file_is_told(tmp_path: Path, state: State, suffix: str, sha
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize(
-    "content", [b"<html>404 not found</html>", b"plain text\n", bytes(100)], ids=["html", "text", "zeros"]
+    "content",
+    [b"<html>404 not found</html>", b"plain text\n", bytes(100)],
+    ids=["html", "text", "zeros"],
 )
 def test_a_file_that_holds_no_weights_is_told(tmp_path: Path, suffix: str, content: bytes) -> None:
     (tmp_path / f"page{suffix}").write_bytes(content)
     assert "is not a whole weights file" in refusal(tmp_path / f"page{suffix}")
 
 
-@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, torch.ones(3), {"state_dict": {"a": "text"}}])
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"a": 1}, torch.ones(3), {"state_dict": {"a": "text"}}]
+)
 def test_what_is_no_state_dict_is_told(tmp_path: Path, content: object) -> None:
     assert "is no state dict" in refusal(write(content, tmp_path / "other.pth"))
 
@@ -121,5 +137,7 @@ def test_every_library_takes_a_file(
     donor = randomise(build_backbone(name, 11, "none").network, 4).state_dict()
     backbone = build_backbone(name, 3, str(write(donor, tmp_path / "mine.safetensors")))
     loaded = backbone.network.state_dict()
-    assert all(torch.equal(loaded[k], donor[k]) for k in donor if not k.startswith(f"{backbone.head}."))
+    assert all(
+        torch.equal(loaded[k], donor[k]) for k in donor if not k.startswith(f"{backbone.head}.")
+    )
     assert loaded[f"{backbone.head}.weight"].shape[0] == 3

@@ -62,7 +62,9 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)
-    urllib.request.urlopen(urllib.request.Request(f"{address}/moto-api/reset", method="POST")).close()
+    urllib.request.urlopen(
+        urllib.request.Request(f"{address}/moto-api/reset", method="POST")
+    ).close()
     files = fsspec.filesystem("s3", skip_instance_cache=True)
     type(files).clear_instance_cache()
     fsspec.filesystem("s3").mkdir("bucket")
@@ -82,7 +84,9 @@ def gs(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> Iterato
     monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name in ("gs", "gcs"):
-        monkeypatch.setitem(fsspec.config.conf, name, {"token": "anon", "endpoint_url": f"http://127.0.0.1:{port}"})
+        monkeypatch.setitem(
+            fsspec.config.conf, name, {"token": "anon", "endpoint_url": f"http://127.0.0.1:{port}"}
+        )
     files = fsspec.get_filesystem_class("gs")
     files.clear_instance_cache()
     yield

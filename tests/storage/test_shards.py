@@ -8,24 +8,26 @@ import polars as pl
 import pytest
 import webdataset
 
-from bestiary import api
+import bestiary
 from bestiary.data.listing import list_labelled
 from bestiary.data.loader import window_order
 from bestiary.errors import DataError
-from bestiary.storage import ShardFolder
+from bestiary.storage.shards import ShardFolder
 
 
 @pytest.fixture(scope="module")
 def shards(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("shards") / "out"
-    api.shard(beasts, place, quiet=True)
+    bestiary.shard(beasts, place, quiet=True)
     return place
 
 
 @pytest.mark.filterwarnings("ignore")  # it leaves the file open
 def test_webdataset_reads_what_was_written(beasts: Path, shards: Path) -> None:
     found = {}
-    for sample in webdataset.WebDataset(str(shards / "shard-000000.tar"), shardshuffle=False).decode():
+    for sample in webdataset.WebDataset(
+        str(shards / "shard-000000.tar"), shardshuffle=False
+    ).decode():
         found[sample["json"]["path"]] = sample["json"]["label"]
     listing = list_labelled(beasts)
     assert found == dict(listing.table.select("path", "label").iter_rows())
@@ -40,11 +42,11 @@ def test_the_index_gives_every_picture_its_own_bytes(beasts: Path, shards: Path)
 
 
 def test_the_same_pictures_are_the_same_shards(beasts: Path, shards: Path, tmp_path: Path) -> None:
-    api.shard(beasts, tmp_path / "again", quiet=True)
+    bestiary.shard(beasts, tmp_path / "again", quiet=True)
     for file in shards.iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
     with pytest.raises(DataError, match="holds shards already"):
-        api.shard(beasts, shards, quiet=True)
+        bestiary.shard(beasts, shards, quiet=True)
 
 
 def test_a_shard_that_is_cut_short_is_told(shards: Path, tmp_path: Path) -> None:
@@ -71,7 +73,9 @@ def test_the_order_of_an_epoch_reads_few_shards_at_a_time(window: int) -> None:
     largest = np.bincount(numbers).max()
     for number in range(20):
         places = np.flatnonzero(visited == number)
-        assert places[-1] - places[0] <= window + largest, "a shard is used up within one filling of the buffer"
+        assert places[-1] - places[0] <= window + largest, (
+            "a shard is used up within one filling of the buffer"
+        )
     if window > 1000:
         assert len(np.unique(visited[:100])) > 15, "all shards are mixed"
 

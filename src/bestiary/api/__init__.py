@@ -1,35 +1,5 @@
-"""The verbs, one function each, for Python and the command line alike: composition only.
+"""The verbs, one file and one function each, for Python and the command line alike.
 
-A function's signature and docstring are the command's options and help. What it returns prints itself; anything heavy
-is imported when the verb runs.
+Composition only. A function's signature and docstring are the command's options and help. What it returns prints
+itself. Anything heavy is imported when the verb runs, so that help does not wait for PyTorch.
 """
-
-from bestiary.api.ablating import ablate
-from bestiary.api.advising import advise
-from bestiary.api.pictures import sample, scan, shard
-from bestiary.api.reading import compare, labels, report, show
-from bestiary.api.serving import serve
-from bestiary.api.shipping import distill, export
-from bestiary.api.training import demo, probe, train
-from bestiary.api.using import evaluate, load, predict
-
-__all__ = [
-    "ablate",
-    "advise",
-    "compare",
-    "demo",
-    "distill",
-    "evaluate",
-    "export",
-    "labels",
-    "load",
-    "predict",
-    "probe",
-    "report",
-    "sample",
-    "scan",
-    "serve",
-    "shard",
-    "show",
-    "train",
-]

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from bestiary.run import Run
-else:
-    Run = Any
+    from bestiary.run.run import Run
 
 Place = str | Path
 Many = Parameter(consume_multiple=True)
@@ -24,8 +22,10 @@ def opened(run: Place, wanted: Callable[[str], bool] | None = None) -> "Iterator
         RunError: there is none, or the store cannot be reached.
     """
     from bestiary.errors import RunError
-    from bestiary.run import Run, needed_to_use
-    from bestiary.storage import address_of, working_folder
+    from bestiary.run.layout import needed_to_use
+    from bestiary.run.run import Run
+    from bestiary.storage.files import address_of
+    from bestiary.storage.mirror import working_folder
 
     with working_folder(run, wanted or needed_to_use) as folder:
         if address_of(run) and not Run(folder).exists:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Self
 
-from bestiary.errors import ArgumentError
+from bestiary.errors import ArgumentError, one_line
 
 
 def check_address(on: str) -> None:
@@ -21,7 +21,9 @@ def check_address(on: str) -> None:
         ArgumentError: with what to give, or to install.
     """
     if on != "ray" and not on.startswith("ray://"):
-        raise ArgumentError(f"--on {on}: is no cluster; give ray, or ray://HOST:PORT for a cluster elsewhere")
+        raise ArgumentError(
+            f"--on {on}: is no cluster; give ray, or ray://HOST:PORT for a cluster elsewhere"
+        )
     load_ray()
 
 
@@ -81,11 +83,15 @@ class Connection:
                     logging_level="ERROR",
                 )
         except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
-            reason = " ".join(str(error).split())[:160]
+            reason = one_line(error, 160)
             remedy = "see ray status"
-            if address and "RAY_AUTH_MODE" not in os.environ:  # a client that has no token is only told of a timeout
+            if (
+                address and "RAY_AUTH_MODE" not in os.environ
+            ):  # a client that has no token is only told of a timeout
                 remedy += " there; where it asks for a token, set RAY_AUTH_MODE=token"
-            raise ArgumentError(f"--on {self._on}: no cluster answers there ({reason}); {remedy}") from None
+            raise ArgumentError(
+                f"--on {self._on}: no cluster answers there ({reason}); {remedy}"
+            ) from None
         self._own = True
 
 
@@ -118,5 +124,7 @@ def load_ray() -> Any:
         import ray.exceptions
         import ray.util.scheduling_strategies
     except ImportError:
-        raise ArgumentError("--on ray: Ray is not installed; pip install 'bestiary[cluster]'") from None
+        raise ArgumentError(
+            "--on ray: Ray is not installed; pip install 'bestiary[cluster]'"
+        ) from None
     return ray

@@ -19,12 +19,12 @@ from bestiary import errors
 from bestiary.cluster.connection import Connection, load_ray
 from bestiary.display import Display
 from bestiary.errors import BestiaryError, RunError
-from bestiary.run import Run
-from bestiary.storage import working_folder
-from bestiary.train.crossval import settle_run, train_folds
-from bestiary.train.interrupts import Interrupts
-from bestiary.train.keeper import Keeper
-from bestiary.train.processes import train_in_processes
+from bestiary.run.run import Run
+from bestiary.signals import Interrupts
+from bestiary.storage.mirror import working_folder
+from bestiary.training.checkpointer import Keeper
+from bestiary.training.crossval import settle_run, train_folds
+from bestiary.training.launch import train_in_processes
 
 RETRIES = 10  # lost workers and machines that one job survives
 PATIENCE = 120.0  # seconds that a job waits for the lock of a worker that is just being lost
@@ -53,7 +53,9 @@ class Resources:
     gpus: float
 
 
-def train_on_ray(jobs: Sequence[FoldJob], cluster: Connection, every: float, processes: int, display: Display) -> None:
+def train_on_ray(
+    jobs: Sequence[FoldJob], cluster: Connection, every: float, processes: int, display: Display
+) -> None:
     """Train all folds that have not ended yet.
 
     Args:
@@ -74,7 +76,9 @@ def train_on_ray(jobs: Sequence[FoldJob], cluster: Connection, every: float, pro
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=True
     )
-    board = ray.remote(Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
+    board = (
+        ray.remote(Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
+    )
     asked = {job.run: _resources(job.threads, processes) for job in jobs}
     # What is decided by measuring is decided once, before folds begin side by side.
     settling = {
@@ -85,7 +89,9 @@ def train_on_ray(jobs: Sequence[FoldJob], cluster: Connection, every: float, pro
     starting = {_task(_start, asked[job.run]).remote(): job for job in jobs[len(asked) :]}
     _follow(settling | starting, board, display)
     training = {
-        _task(_train, asked[job.run]).remote(job.run, job.fold, every, processes, display.quiet, board): job
+        _task(_train, asked[job.run]).remote(
+            job.run, job.fold, every, processes, display.quiet, board
+        ): job
         for job in jobs
     }
     _follow(training, board, display)
@@ -99,7 +105,9 @@ def _follow(jobs: dict[Any, FoldJob], board: Any, display: Display) -> None:
         with _Table(display, len({job.run for job in jobs.values()}) > 1) as table:
             while waiting:
                 ended, waiting = ray.wait(waiting, timeout=0.2)
-                with suppress(ray.exceptions.RayError):  # then the reports since the last look are lost, no more
+                with suppress(
+                    ray.exceptions.RayError
+                ):  # then the reports since the last look are lost, no more
                     table.show(ray.get(board.take.remote()))
                 for job in ended:
                     _raise_failure(jobs[job], _outcome(job))
@@ -120,7 +128,10 @@ def _outcome(job: Any) -> tuple[str, str] | None:
     except ray.exceptions.RayTaskError:
         raise  # a defect, whose traceback tells where
     except ray.exceptions.RayError as error:
-        return "RunError", f"was given up after {RETRIES} lost workers ({type(error).__name__}); look after the cluster"
+        return (
+            "RunError",
+            f"was given up after {RETRIES} lost workers ({type(error).__name__}); look after the cluster",
+        )
 
 
 def _raise_failure(job: FoldJob, failure: tuple[str, str] | None) -> None:
@@ -193,7 +204,9 @@ class _Table:
             if kind == "progress":
                 fold, done = what
                 if (run, fold) not in self._tasks:
-                    self._tasks[run, fold] = self._bars.add_task(f"{prefix}fold {fold + 1}", total=1.0)
+                    self._tasks[run, fold] = self._bars.add_task(
+                        f"{prefix}fold {fold + 1}", total=1.0
+                    )
                 self._bars.update(self._tasks[run, fold], completed=done)
             else:
                 (self._display.notice if kind == "notice" else self._display.line)(prefix + what)
@@ -204,7 +217,12 @@ def _task(function: Any, resources: Resources) -> Any:
     return (
         load_ray()
         .remote(function)
-        .options(num_cpus=resources.cpus, num_gpus=resources.gpus, max_retries=RETRIES, retry_exceptions=False)
+        .options(
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus,
+            max_retries=RETRIES,
+            retry_exceptions=False,
+        )
     )
 
 
@@ -220,7 +238,9 @@ def _settle(run: str, quiet: bool, board: Any) -> tuple[str, str] | None:
     return failure[0] if failure else None
 
 
-def _train(run: str, fold: int, every: float, processes: int, quiet: bool, board: Any) -> tuple[str, str] | None:
+def _train(
+    run: str, fold: int, every: float, processes: int, quiet: bool, board: Any
+) -> tuple[str, str] | None:
     """What Ray's worker does for one fold."""
     with _reported(run, quiet, board) as (display, failure):
         own = f"fold-{fold}/"
@@ -249,7 +269,10 @@ def _reported(run: str, quiet: bool, board: Any) -> Iterator[tuple[Display, list
 def _resources(threads: int, processes: int) -> Resources:
     """What a fold asks for: a GPU a process with its share of the cores; without GPUs `threads` a process."""
     nodes = [node["Resources"] for node in load_ray().nodes() if node["Alive"]]
-    gpus = max((node.get("GPU", 0.0) / max(node.get("CPU", 1.0), 1.0), node.get("CPU", 1.0)) for node in nodes)
+    gpus = max(
+        (node.get("GPU", 0.0) / max(node.get("CPU", 1.0), 1.0), node.get("CPU", 1.0))
+        for node in nodes
+    )
     if gpus[0] > 0:
         return Resources(max(1.0, processes / gpus[0] // 1), float(processes))
     cores = min(node.get("CPU", 1.0) for node in nodes if node.get("CPU", 0.0) >= 1)

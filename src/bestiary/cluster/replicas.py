@@ -1,4 +1,4 @@
-"""A run -> the service of `bestiary.deploy.http`, answered by replicas of it on a Ray cluster.
+"""A run -> the service of `bestiary.serving`, answered by replicas of it on a Ray cluster.
 
 Ray Serve's proxy takes requests and hands each to a replica; a replica is the same application, with a queue, an engine
 and metrics of its own. Ray replaces replicas that are lost. Knows nothing of what a request holds.
@@ -13,13 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from bestiary.cluster.connection import Connection, load_ray
-from bestiary.deploy.http import Address, Limits, application_of, stopped_by
 from bestiary.display import Display
-from bestiary.ensemble import Ensemble
+from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, RunError
 from bestiary.model.engine import Engine
-from bestiary.run import Run, needed_to_use
-from bestiary.storage import working_folder
+from bestiary.run.layout import needed_to_use
+from bestiary.run.run import Run
+from bestiary.serving.application import application_of
+from bestiary.serving.limits import Limits
+from bestiary.serving.server import Address, stopped_by
+from bestiary.storage.mirror import working_folder
 
 NAME = "bestiary"  # of the application on Ray Serve
 QUIET = {"enable_access_log": False, "log_level": "ERROR"}
@@ -46,7 +49,9 @@ class Service:
     similar: bool
 
 
-def serve_on_ray(service: Service, on: str, replicas: int, display: Display, started: Callable[[str], object]) -> None:
+def serve_on_ray(
+    service: Service, on: str, replicas: int, display: Display, started: Callable[[str], object]
+) -> None:
     """Serve until Ctrl-C or SIGTERM, then let requests under way be answered and take the application away.
 
     Args:
@@ -88,7 +93,9 @@ def serve_on_ray(service: Service, on: str, replicas: int, display: Display, sta
             started(address.url)
             ended.wait()
         except RuntimeError as error:
-            raise RunError(f"{service.run}: no replica could be started ({_last_line(error)})") from None
+            raise RunError(
+                f"{service.run}: no replica could be started ({_last_line(error)})"
+            ) from None
         finally:
             serve.delete(NAME)
 
@@ -114,7 +121,13 @@ def _builder(service: Service) -> Callable[[], Any]:
             run = Run.open(folder)
             ensemble = Ensemble.load(run, engine=service.engine)
             return application_of(
-                run, ensemble, service.limits, service.token, service.address, service.similar, Display(quiet=True)
+                run,
+                ensemble,
+                service.limits,
+                service.token,
+                service.address,
+                service.similar,
+                Display(quiet=True),
             )
 
     return build
@@ -131,10 +144,14 @@ def _share(replicas: int) -> dict[str, float]:
     room = gpus or cores
     if replicas > room:
         kind = "GPUs" if gpus else "cores"
-        raise ArgumentError(f"--replicas {replicas}: the cluster has {room} {kind}; choose {room} or fewer")
+        raise ArgumentError(
+            f"--replicas {replicas}: the cluster has {room} {kind}; choose {room} or fewer"
+        )
     if gpus:
         return {"num_cpus": max(1, cores // gpus), "num_gpus": 1}
-    widest = max(int(node["Resources"].get("CPU", 0)) for node in load_ray().nodes() if node["Alive"])
+    widest = max(
+        int(node["Resources"].get("CPU", 0)) for node in load_ray().nodes() if node["Alive"]
+    )
     return {"num_cpus": max(1, min(cores // replicas, widest))}
 
 
@@ -152,5 +169,7 @@ def _load_serve() -> Any:
     try:
         from ray import serve
     except ImportError:
-        raise ArgumentError("--on ray: Ray Serve is not installed; pip install 'bestiary[cluster]'") from None
+        raise ArgumentError(
+            "--on ray: Ray Serve is not installed; pip install 'bestiary[cluster]'"
+        ) from None
     return serve

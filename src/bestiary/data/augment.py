@@ -83,7 +83,11 @@ def apply_change(view: torch.Tensor, change: Change) -> torch.Tensor:
     name, magnitude = change
     if name in _SHAPE:
         angle, translate, shear, centre = _SHAPE[name](magnitude)
-        return _tensor(ops.affine(view, angle=angle, translate=translate, scale=1.0, shear=shear, center=centre))
+        return _tensor(
+            ops.affine(
+                view, angle=angle, translate=translate, scale=1.0, shear=shear, center=centre
+            )
+        )
     if name == "Rotate":
         return _tensor(ops.rotate(view, angle=magnitude))
     return _COLOUR_OPERATIONS[name](view, magnitude)

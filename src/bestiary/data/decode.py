@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bestiary.errors import ForeignError, OversizeError, PictureError
-from bestiary.storage import Readable
+from bestiary.storage.files import Readable
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+)
 MAX_PIXELS = 178_000_000  # half a gigabyte decoded, where Pillow stops too; what claims more is taken for a bomb
 # What a byte of a file can at most stand for, so that a forged size is told before memory is taken and time spent. JPEG
 # has a bit or more for each block of 64; deflate makes 1,032 bytes of one, 8 pixels each; LZW 4,096 of 12 bits.
@@ -115,7 +117,13 @@ def _decode_plain_jpeg(content: bytes, min_side: int) -> Pixels | None:
             return None
         pixels = (
             simplejpeg.decode_jpeg(
-                content, "RGB", fastdct=False, fastupsample=False, min_height=min_side, min_width=min_side, min_factor=1
+                content,
+                "RGB",
+                fastdct=False,
+                fastupsample=False,
+                min_height=min_side,
+                min_width=min_side,
+                min_factor=1,
             )
             if min_side
             else simplejpeg.decode_jpeg(content, "RGB", fastdct=False, fastupsample=False)
@@ -148,7 +156,9 @@ def _decode_with_pillow(content: bytes) -> Pixels:
         with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as picture:
             _check_size(picture, content)
             return to_pixels(picture)
-    except Exception as error:  # a decoder may fail in any way on hostile bytes; each is a damaged picture
+    except (
+        Exception
+    ) as error:  # a decoder may fail in any way on hostile bytes; each is a damaged picture
         raise _named(error) from None
 
 
@@ -192,7 +202,9 @@ def _check_size(picture: Image.Image, content: bytes) -> None:
     if pixels > MOST_PIXELS_A_BYTE.get(picture.format or "", MAX_PIXELS) * len(content):
         raise PictureError(f"damaged ({size} cannot be in so few bytes)")
     if picture.format in ("JPEG", "MPO") and _is_endless(content, pixels):
-        raise OversizeError(f"{size} in {content.count(SCAN):,} scans: more work than a picture is worth")
+        raise OversizeError(
+            f"{size} in {content.count(SCAN):,} scans: more work than a picture is worth"
+        )
 
 
 def _is_endless(content: bytes, pixels: int) -> bool:

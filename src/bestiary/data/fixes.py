@@ -32,28 +32,42 @@ def read_fixes(file: Path | None) -> pl.DataFrame:
     if file is None:
         return pl.DataFrame(schema=SCHEMA)
     if not file.is_file():
-        raise DataError(f"--fixes {file}: no such file; give the fixes.csv that bestiary labels has written")
+        raise DataError(
+            f"--fixes {file}: no such file; give the fixes.csv that bestiary labels has written"
+        )
     table = unguard(read_table(file))
     missing = [column for column in SCHEMA if column not in table.columns]
     if missing:
-        raise DataError(f"--fixes {file}: has no column {missing[0]!r}; expected {','.join(SCHEMA)}")
+        raise DataError(
+            f"--fixes {file}: has no column {missing[0]!r}; expected {','.join(SCHEMA)}"
+        )
     try:
         with foreign_table():
             table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
     except TableError:
-        raise DataError(f"--fixes {file}: the column score must hold numbers; mend or empty it") from None
+        raise DataError(
+            f"--fixes {file}: the column score must hold numbers; mend or empty it"
+        ) from None
     table = table.with_columns(pl.col("action").str.strip_chars().str.to_lowercase())
     decided = table.filter(pl.col("action").fill_null("") != "").sort("path")
     odd = decided.filter(~pl.col("action").is_in(ACTIONS))
     if odd.height:
         path, action = odd.select("path", "action").row(0)
-        raise DataError(f"--fixes {file}: action {action!r} of {path}: must be {', '.join(ACTIONS)} or empty")
-    blank = decided.filter((pl.col("action") == "relabel") & (pl.col("suggested").fill_null("") == ""))["path"]
+        raise DataError(
+            f"--fixes {file}: action {action!r} of {path}: must be {', '.join(ACTIONS)} or empty"
+        )
+    blank = decided.filter(
+        (pl.col("action") == "relabel") & (pl.col("suggested").fill_null("") == "")
+    )["path"]
     if len(blank):
-        raise DataError(f"--fixes {file}: {blank[0]} is to be relabelled and has no suggested label; fill it in")
+        raise DataError(
+            f"--fixes {file}: {blank[0]} is to be relabelled and has no suggested label; fill it in"
+        )
     twice = decided.filter(pl.col("path").is_duplicated())["path"]
     if len(twice):
-        raise DataError(f"--fixes {file}: names {twice[0]} more than once; keep one row for each picture")
+        raise DataError(
+            f"--fixes {file}: names {twice[0]} more than once; keep one row for each picture"
+        )
     return decided
 
 
@@ -63,14 +77,20 @@ def apply_fixes(listing: Listing, fixes: pl.DataFrame) -> Listing:
     Raises:
         DataError: a picture is not in the listing, or has another label than the fixes were made for.
     """
-    joined = fixes.join(listing.table.select("path", "label"), on="path", how="left", maintain_order="left")
+    joined = fixes.join(
+        listing.table.select("path", "label"), on="path", how="left", maintain_order="left"
+    )
     gone = joined.filter(pl.col("label").is_null())["path"]
     if len(gone):
-        raise DataError(f"--fixes: {gone[0]} is not among the pictures; the fixes were made for other data")
+        raise DataError(
+            f"--fixes: {gone[0]} is not among the pictures; the fixes were made for other data"
+        )
     moved = joined.filter(pl.col("label") != pl.col("given").fill_null(""))
     if moved.height:
         path, label, given = moved.select("path", "label", "given").row(0)
-        raise DataError(f"--fixes: {path} is labelled {label!r} now and was {given!r}; make the fixes anew")
+        raise DataError(
+            f"--fixes: {path} is labelled {label!r} now and was {given!r}; make the fixes anew"
+        )
     relabelled = fixes.filter(action="relabel").select("path", "suggested")
     dropped = fixes.filter(action="drop")["path"].to_list()
     table = (

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from bestiary.data.draws import generator
+from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import DataError
+from bestiary.rng import generator
 from bestiary.tables import TableError, foreign_table, read_frame
 
 Codes = NDArray[np.int64]  # (pictures,)
@@ -34,6 +35,17 @@ def join_groups(*keys: pl.Series) -> Codes:
     _, component = connected_components(graph, directed=False)
     _, groups = np.unique(component[:count], return_inverse=True)
     return groups.astype(np.int64)
+
+
+def leak_groups(table: pl.DataFrame) -> Codes:
+    """Group numbers (images,) of a manifest's rows: what must stay on one side of every split.
+
+    Two images are in one group where they share the user's group, the bytes or a group of near duplicates.
+
+    Args:
+        table: with the columns of `GROUP_KEYS`.
+    """
+    return join_groups(*(table[key] for key in GROUP_KEYS))
 
 
 def deal(names: pl.Series, labels: pl.Series, groups: Codes, n: int, seed: int) -> Codes:
@@ -66,7 +78,12 @@ def deal(names: pl.Series, labels: pl.Series, groups: Codes, n: int, seed: int) 
 
 
 def _deal_large_groups(
-    groups: Codes, classes: Codes, sizes: Codes, counts: Codes, fold_of_group: Codes, rng: np.random.Generator
+    groups: Codes,
+    classes: Codes,
+    sizes: Codes,
+    counts: Codes,
+    fold_of_group: Codes,
+    rng: np.random.Generator,
 ) -> None:
     """Largest first, each group to the fold that has least of its classes, then least in all."""
     large = np.flatnonzero(sizes > 1)
@@ -74,7 +91,9 @@ def _deal_large_groups(
     members = np.argsort(groups, kind="stable")
     ends = np.cumsum(sizes)
     for group in large:
-        inside, share = np.unique(classes[members[ends[group] - sizes[group] : ends[group]]], return_counts=True)
+        inside, share = np.unique(
+            classes[members[ends[group] - sizes[group] : ends[group]]], return_counts=True
+        )
         crowding = (counts[:, inside] * share).sum(axis=1)
         fold = np.lexsort((rng.random(len(counts)), counts.sum(axis=1), crowding))[0]
         counts[fold, inside] += share
@@ -82,7 +101,12 @@ def _deal_large_groups(
 
 
 def _deal_single_pictures(
-    groups: Codes, classes: Codes, sizes: Codes, counts: Codes, fold_of_group: Codes, rng: np.random.Generator
+    groups: Codes,
+    classes: Codes,
+    sizes: Codes,
+    counts: Codes,
+    fold_of_group: Codes,
+    rng: np.random.Generator,
 ) -> None:
     """Class by class, the pictures that stand alone fill the folds up to one level, the odd ones to the emptiest."""
     alone = np.flatnonzero(sizes[groups] == 1)
@@ -137,17 +161,25 @@ def read_fold_file(file: Path, paths: pl.Series) -> Codes:
     try:
         table = read_frame(file)
         with foreign_table():
-            table = table.select(pl.col("path").cast(pl.String), pl.col("fold").cast(pl.Float64)).unique()
+            table = table.select(
+                pl.col("path").cast(pl.String), pl.col("fold").cast(pl.Float64)
+            ).unique()
     except (OSError, TableError) as error:
-        raise DataError(f"--folds {file}: not a table with the columns path and fold ({error})") from None
+        raise DataError(
+            f"--folds {file}: not a table with the columns path and fold ({error})"
+        ) from None
     twice = table.filter(pl.col("path").is_duplicated())["path"]
     if len(twice):
         raise DataError(f"--folds {file}: {twice[0]!r} has more than one fold; keep one")
     joined = pl.DataFrame({"path": paths}).join(table, on="path", how="left", maintain_order="left")
     missing = joined.filter(pl.col("fold").is_null())["path"]
     if len(missing):
-        raise DataError(f"--folds {file}: {len(missing)} pictures have no fold, first {missing[0]!r}; add their rows")
+        raise DataError(
+            f"--folds {file}: {len(missing)} pictures have no fold, first {missing[0]!r}; add their rows"
+        )
     used = np.unique(joined["fold"].to_numpy())
     if len(used) < 2 or not np.array_equal(used, np.arange(len(used))):
-        raise DataError(f"--folds {file}: folds must be numbered 0, 1, 2 ... without a gap, at least two; found {used}")
+        raise DataError(
+            f"--folds {file}: folds must be numbered 0, 1, 2 ... without a gap, at least two; found {used}"
+        )
     return joined["fold"].cast(pl.Int64).to_numpy()

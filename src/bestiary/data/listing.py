@@ -16,13 +16,19 @@ import polars as pl
 
 from bestiary.data.decode import SUFFIXES
 from bestiary.errors import DataError
-from bestiary.run import LEAVING
-from bestiary.storage import Root, ShardFolder, StoredFile, StoredFolder, is_address, location, root_at
-from bestiary.storage.shards import has_index
-from bestiary.tables import TableError, foreign_table, read_frame
+from bestiary.storage.files import Root, StoredFile, StoredFolder, is_address, location
+from bestiary.storage.places import root_at
+from bestiary.storage.shards import ShardFolder, has_index
+from bestiary.tables import LEAVING, TableError, foreign_table, read_frame
 
 Place = str | Path
-TRAINING_SPLITS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val"}
+TRAINING_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+}
 TEST_SPLIT = "test"
 TEST_FOLDERS = ("test", "testing")
 SCHEMA = {"path": pl.String, "label": pl.String, "group": pl.String, "split": pl.String}
@@ -69,11 +75,18 @@ def list_labelled(data: Place, root: str = "") -> Listing:
     else:
         raise DataError(f"{data}: no such folder or table; check the path")
     if listing.table.is_empty():
-        seen = ", ".join(f"{count} {reason}" for reason, count in listing.ignored.items()) or "nothing at all"
-        raise DataError(f"{data}: holds no labelled pictures ({seen}); expected {data}/<class>/<picture>")
+        seen = (
+            ", ".join(f"{count} {reason}" for reason, count in listing.ignored.items())
+            or "nothing at all"
+        )
+        raise DataError(
+            f"{data}: holds no labelled pictures ({seen}); expected {data}/<class>/<picture>"
+        )
     labels = listing.table["label"].unique()
     if len(labels) < 2:
-        raise DataError(f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class folders")
+        raise DataError(
+            f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class folders"
+        )
     return listing
 
 
@@ -127,7 +140,9 @@ def list_test(data: Place, root: str = "") -> Listing:
     """
     if is_address(data) or has_index(data):
         start, table, _ = _stored_rows(data, root)
-        return Listing(start, table.filter(_is_test()).with_columns(pl.lit(TEST_SPLIT).alias("split")))
+        return Listing(
+            start, table.filter(_is_test()).with_columns(pl.lit(TEST_SPLIT).alias("split"))
+        )
     data = Path(data)
     if data.is_file():
         table, start = _read_rows(data, Path(root) if root else data.parent)
@@ -141,7 +156,9 @@ def list_test(data: Place, root: str = "") -> Listing:
         parts = pl.col("path").str.split("/")
         label = pl.when(parts.list.len() > 1).then(parts.list.first())
         path = (pl.lit(f"{child.name}/") + pl.col("path")).alias("path")
-        tables.append(found.table.with_columns(path, label.alias("label"), pl.lit(TEST_SPLIT).alias("split")))
+        tables.append(
+            found.table.with_columns(path, label.alias("label"), pl.lit(TEST_SPLIT).alias("split"))
+        )
     return Listing(data, pl.concat(tables).sort("path"), unusable=unusable)
 
 
@@ -172,7 +189,9 @@ def _table(rows: Sequence[tuple[str, str | None, str | None, str | None]]) -> pl
 
 def _has_splits(data: Path) -> bool:
     train = data / "train"
-    return train.is_dir() and any(child.is_dir() and not child.name.startswith(".") for child in train.iterdir())
+    return train.is_dir() and any(
+        child.is_dir() and not child.name.startswith(".") for child in train.iterdir()
+    )
 
 
 def _walk(top: Path) -> Listing:
@@ -197,7 +216,9 @@ def _walk(top: Path) -> Listing:
             try:
                 path.encode("utf-8")
             except UnicodeEncodeError:
-                unusable.append((path.encode("utf-8", "backslashreplace").decode(), "file name is not Unicode"))
+                unusable.append(
+                    (path.encode("utf-8", "backslashreplace").decode(), "file name is not Unicode")
+                )
                 continue
             rows.append((path, None, None, None))
     return Listing(top, _table(rows), {k: v for k, v in ignored.items() if v}, unusable)
@@ -208,7 +229,8 @@ def _list_class_folders(data: Path, split: str | None = None) -> Listing:
     slash = pl.col("path").str.contains("/", literal=True)
     loose = found.table.filter(~slash).height
     table = found.table.filter(slash).with_columns(
-        pl.col("path").str.split("/").list.first().alias("label"), pl.lit(split, pl.String).alias("split")
+        pl.col("path").str.split("/").list.first().alias("label"),
+        pl.lit(split, pl.String).alias("split"),
     )
     ignored = found.ignored | ({"in no class folder": loose} if loose else {})
     return Listing(data, table, ignored, found.unusable)
@@ -226,7 +248,9 @@ def _list_splits(data: Path) -> Listing:
                 ignored[f"in {child.name}/, left for predict"] += count
             continue
         part = _list_class_folders(child, split)
-        tables.append(part.table.with_columns((pl.lit(f"{child.name}/") + pl.col("path")).alias("path")))
+        tables.append(
+            part.table.with_columns((pl.lit(f"{child.name}/") + pl.col("path")).alias("path"))
+        )
         ignored.update(part.ignored)
         unusable += [(f"{child.name}/{path}", reason) for path, reason in part.unusable]
     return Listing(data, pl.concat(tables).sort("path"), dict(ignored), unusable)
@@ -241,21 +265,29 @@ def _read_rows(file: Path, root: Root) -> tuple[pl.DataFrame, Root]:
     for column in ("path", "label"):
         if column not in table.columns:
             found = ", ".join(table.columns)
-            raise DataError(f"{file}: has no column {column!r} (found {found}); expected path,label[,group][,split]")
+            raise DataError(
+                f"{file}: has no column {column!r} (found {found}); expected path,label[,group][,split]"
+            )
     try:
         with foreign_table():
             table = table.select(
-                (pl.col(c) if c in table.columns else pl.lit(None)).cast(pl.String).alias(c) for c in SCHEMA
+                (pl.col(c) if c in table.columns else pl.lit(None)).cast(pl.String).alias(c)
+                for c in SCHEMA
             ).with_columns(pl.col("path").str.replace_all("\\", "/", literal=True))
     except TableError as error:
-        raise DataError(f"{file}: its columns path, label, group and split must be text ({error})") from None
+        raise DataError(
+            f"{file}: its columns path, label, group and split must be text ({error})"
+        ) from None
     twice = table.filter(pl.col("path").is_duplicated())["path"]
     if len(twice):
         raise DataError(f"{file}: names {twice[0]!r} more than once; keep one row for each picture")
     first, last = table["path"].min(), table["path"].max()
     if isinstance(first, str) and isinstance(last, str) and is_address(first) and is_address(last):
         folder = _common_folder(file, first, last)
-        table, root = table.with_columns(pl.col("path").str.slice(len(folder) + 1)), StoredFolder(folder)
+        table, root = (
+            table.with_columns(pl.col("path").str.slice(len(folder) + 1)),
+            StoredFolder(folder),
+        )
     _check_inside(file, table["path"], root)
     return table, root
 
@@ -271,7 +303,9 @@ def _is_test() -> pl.Expr:
 
 def _labelled_part(root: Root, table: pl.DataFrame, ignored: dict[str, int]) -> Listing:
     unlabelled = pl.col("label").is_null() | (pl.col("label") == "")
-    left = table.select(unlabelled.sum().alias("u"), (_is_test() & ~unlabelled).sum().alias("t")).row(0)
+    left = table.select(
+        unlabelled.sum().alias("u"), (_is_test() & ~unlabelled).sum().alias("t")
+    ).row(0)
     reasons = zip(("without a label", "of the test split, left for predict"), left, strict=True)
     kept = table.filter(~unlabelled & ~_is_test()).sort("path")
     return Listing(root, kept, ignored | {reason: count for reason, count in reasons if count})
@@ -343,7 +377,9 @@ def _common_folder(file: Path, first: str, last: str) -> str:
     while same < min(len(above), len(other)) and above[same] == other[same]:
         same += 1
     if same < 3:  # the kind of store, nothing, its bucket
-        raise DataError(f"{file}: {first} and {last} are in different stores; make a table, and a run, of each")
+        raise DataError(
+            f"{file}: {first} and {last} are in different stores; make a table, and a run, of each"
+        )
     return "/".join(above[:same])
 
 
@@ -351,7 +387,9 @@ def _check_inside(file: Path, paths: pl.Series, root: object) -> None:
     """Refuse paths that leave the root: a table from a stranger must not make bestiary read other files."""
     empty = paths.is_null() | (paths == "")
     if empty.any():
-        raise DataError(f"{file}: row {int(empty.arg_true()[0]) + 1} has no path; fill it in or remove the row")
+        raise DataError(
+            f"{file}: row {int(empty.arg_true()[0]) + 1} has no path; fill it in or remove the row"
+        )
     odd = paths.filter(paths.str.contains(LEAVING))
     if len(odd):
         raise DataError(

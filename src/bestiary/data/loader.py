@@ -9,7 +9,6 @@ survive a `spawn`. A view depends on (seed, fold, epoch, row) alone: batches are
 Knows nothing of networks.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -20,10 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bestiary.cores import cores
 from bestiary.data.decode import Pixels
-from bestiary.data.draws import generator
 from bestiary.data.views import TrainView
 from bestiary.data.workers import Workers
+from bestiary.rng import generator
 
 Rows = NDArray[np.int64]
 T = TypeVar("T")
@@ -61,7 +61,9 @@ def window_order(shards: NDArray[np.int32], window: int, seed: int, fold: int, e
     rng = generator(seed, "order", fold, epoch)
     counts = np.bincount(shards)
     turns = rng.permutation(np.flatnonzero(counts))
-    read_before = np.concatenate([[0], np.cumsum(counts[turns])[:-1]])  # pictures read before each shard in turn
+    read_before = np.concatenate(
+        [[0], np.cumsum(counts[turns])[:-1]]
+    )  # pictures read before each shard in turn
     # the shard in turn k goes into the buffer that is being filled when as many pictures were read before it
     fillings, filled, start = np.zeros(len(counts), np.int32), 0, 0
     for turn, before in enumerate(read_before):
@@ -125,7 +127,11 @@ class Threads(NamedTuple):
 
 
 def load_batches(
-    batches: Sequence[Rows], view_of: Callable[[int], Pixels], threads: Threads, *, pin: bool = False
+    batches: Sequence[Rows],
+    view_of: Callable[[int], Pixels],
+    threads: Threads,
+    *,
+    pin: bool = False,
 ) -> Iterator[Batch]:
     """Make the batches in order.
 
@@ -140,7 +146,9 @@ def load_batches(
     """
     make = _ahead if threads.ahead else _when_asked
     with Workers(threads.number) as workers:
-        yield from make(workers, threads.number, _empty_batches(workers, batches, view_of, pin), view_of)
+        yield from make(
+            workers, threads.number, _empty_batches(workers, batches, view_of, pin), view_of
+        )
 
 
 _Empty = tuple[Batch, range]  # a batch and the places in it that are still to be filled
@@ -151,7 +159,9 @@ def _empty_batches(
 ) -> Iterator[_Empty]:
     if not batches:
         return
-    first = workers.wait_for(workers.submit(partial(view_of, int(batches[0][0]))))  # says how large all views are
+    first = workers.wait_for(
+        workers.submit(partial(view_of, int(batches[0][0])))
+    )  # says how large all views are
     for number, rows in enumerate(batches):
         views = torch.empty((len(rows), *first.shape), dtype=torch.uint8, pin_memory=pin)
         if number == 0:
@@ -169,7 +179,9 @@ def _fill(batch: Batch, places: range, view_of: Callable[[int], Pixels]) -> Batc
 def _ahead(
     workers: Workers, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
 ) -> Iterator[Batch]:
-    return run_ahead(workers, threads, (partial(_fill, batch, places, view_of) for batch, places in empty))
+    return run_ahead(
+        workers, threads, (partial(_fill, batch, places, view_of) for batch, places in empty)
+    )
 
 
 def run_ahead(workers: Workers, threads: int, jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
@@ -187,7 +199,9 @@ def _when_asked(
     workers: Workers, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
 ) -> Iterator[Batch]:
     for batch, places in empty:
-        step = max(1, len(places) // (4 * threads))  # several parts a thread, as one picture costs more than another
+        step = max(
+            1, len(places) // (4 * threads)
+        )  # several parts a thread, as one picture costs more than another
         parts = [places[start : start + step] for start in range(0, len(places), step)]
         for part in [workers.submit(partial(_fill, batch, part, view_of)) for part in parts]:
             workers.wait_for(part)
@@ -228,5 +242,7 @@ def loader_threads(device_type: str, processes: int = 1) -> Threads:
         device_type: where the network computes.
         processes: that share this machine's cores.
     """
-    cores = max(1, (os.cpu_count() or 1) // processes)
-    return Threads(cores, ahead=False) if device_type == "cpu" else Threads(min(16, max(1, cores - 1)), ahead=True)
+    own = cores(processes)
+    if device_type == "cpu":
+        return Threads(own, ahead=False)
+    return Threads(min(16, max(1, own - 1)), ahead=True)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from bestiary.data.doubts import doubt_about
-from bestiary.data.fact_cache import FactCache, cache_folder
+from bestiary.data.image_info_cache import FactCache, cache_folder
 from bestiary.data.listing import Listing
-from bestiary.data.naming import natural_key
+from bestiary.data.natural_order import natural_key
+from bestiary.data.quality_warnings import doubt_about
 from bestiary.errors import DataError
-from bestiary.storage import Root, reading_order
+from bestiary.storage.files import Root
+from bestiary.storage.places import reading_order
 
 Progress = Callable[[int, int], None]  # (done, of)
 
@@ -33,7 +34,11 @@ SCHEMA = {
     "copies": pl.String,  # a name that copies of one picture share; null where there are none, or nobody looked
     "conflict": pl.Boolean,  # copies of it have another label: it is trained on and never scored
 }
-GROUP_KEYS = ("group", "digest", "copies")  # pictures that share one of these must not be on two sides of a split
+GROUP_KEYS = (
+    "group",
+    "digest",
+    "copies",
+)  # pictures that share one of these must not be on two sides of a split
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,9 @@ def natural_classes(labels: pl.Series) -> list[str]:
     return sorted(labels.unique().to_list(), key=natural_key)
 
 
-def read_manifest(listing: Listing, progress: Progress | None = None, cache: FactCache | None = None) -> Manifest:
+def read_manifest(
+    listing: Listing, progress: Progress | None = None, cache: FactCache | None = None
+) -> Manifest:
     """Read every listed picture on all cores, and decode those that were not seen before.
 
     Args:
@@ -85,7 +92,9 @@ def read_manifest(listing: Listing, progress: Progress | None = None, cache: Fac
     manifest = read_listed(listing, progress, cache or FactCache(cache_folder()))
     if manifest.table.is_empty():
         count, first = listing.table.height, manifest.quarantine.row(0)
-        raise DataError(f"{listing.root}: none of its {count} pictures can be decoded; first: {first}")
+        raise DataError(
+            f"{listing.root}: none of its {count} pictures can be decoded; first: {first}"
+        )
     return manifest
 
 
@@ -99,7 +108,11 @@ def read_listed(listing: Listing, progress: Progress | None, cache: FactCache) -
     order = reading_order(listing.root, paths)
     read = cache.read([listing.root / paths[row] for row in order], progress)
     facts = [read[place] for place in np.argsort(order)]
-    reasons = [(path, fact.reason) for path, fact in zip(paths, facts, strict=True) if fact.reason is not None]
+    reasons = [
+        (path, fact.reason)
+        for path, fact in zip(paths, facts, strict=True)
+        if fact.reason is not None
+    ]
     quarantine = pl.DataFrame(
         [*listing.unusable, *reasons], schema={"path": pl.String, "reason": pl.String}, orient="row"
     ).sort("path")

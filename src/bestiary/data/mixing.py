@@ -33,7 +33,9 @@ class Mixing:
         self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mix float `images` (n, 3, height, width) and soft `targets` (n, classes), or give them back as they are."""
-        kinds = [name for name, alpha in (("mixup", self.mixup), ("cutmix", self.cutmix)) if alpha > 0]
+        kinds = [
+            name for name, alpha in (("mixup", self.mixup), ("cutmix", self.cutmix)) if alpha > 0
+        ]
         if not kinds or rng.random() >= self.probability:
             return images, targets
         if kinds[int(rng.integers(len(kinds)))] == "mixup":
@@ -41,11 +43,15 @@ class Mixing:
         height, width = images.shape[-2:]
         keep = float(rng.beta(self.cutmix, self.cutmix))
         return cutmix(
-            images, targets, cut_box(keep, int(rng.integers(width)), int(rng.integers(height)), width, height)
+            images,
+            targets,
+            cut_box(keep, int(rng.integers(width)), int(rng.integers(height)), width, height),
         )
 
 
-def mixup(images: torch.Tensor, targets: torch.Tensor, keep: float) -> tuple[torch.Tensor, torch.Tensor]:
+def mixup(
+    images: torch.Tensor, targets: torch.Tensor, keep: float
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Each picture and target becomes `keep` of itself and 1 - `keep` of its neighbour."""
     return _blend(images, keep), _blend(targets, keep)
 
@@ -65,7 +71,12 @@ def cut_box(keep: float, x: int, y: int, width: int, height: int) -> tuple[int, 
     """The box around (x, y) that covers 1 - `keep` of the picture where it does not stick out of it."""
     half = 0.5 * math.sqrt(1.0 - keep)
     half_width, half_height = int(half * width), int(half * height)
-    return max(x - half_width, 0), max(y - half_height, 0), min(x + half_width, width), min(y + half_height, height)
+    return (
+        max(x - half_width, 0),
+        max(y - half_height, 0),
+        min(x + half_width, width),
+        min(y + half_height, height),
+    )
 
 
 def _blend(values: torch.Tensor, keep: float) -> torch.Tensor:

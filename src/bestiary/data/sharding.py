@@ -15,13 +15,13 @@ import polars as pl
 
 from bestiary.atomic import atomic_path
 from bestiary.data.decode import read_picture
-from bestiary.data.draws import generator
 from bestiary.data.listing import Listing
 from bestiary.display import Display
 from bestiary.errors import DataError, PictureError
-from bestiary.storage import ShardFolder, is_address, location, reading_order
-from bestiary.storage.files import put_file
-from bestiary.storage.shards import INDEX, INDEX_ROWS, SCHEMA, has_index, shard_name
+from bestiary.rng import generator
+from bestiary.storage.files import is_address, location, put_file
+from bestiary.storage.places import reading_order
+from bestiary.storage.shards import INDEX, INDEX_ROWS, SCHEMA, ShardFolder, has_index, shard_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ class ShardSummary:
         return "\n".join(lines)
 
 
-def write_shards(listing: Listing, out: str | Path, megabytes: int, display: Display) -> ShardSummary:
+def write_shards(
+    listing: Listing, out: str | Path, megabytes: int, display: Display
+) -> ShardSummary:
     """Write the pictures of `listing` as shards of about `megabytes` each; the index comes last, and makes them count.
 
     Raises:
@@ -63,10 +65,16 @@ def write_shards(listing: Listing, out: str | Path, megabytes: int, display: Dis
     try:
         from webdataset import ShardWriter
     except ImportError:
-        raise DataError("shard: webdataset is not installed; pip install 'bestiary[storage]'") from None
+        raise DataError(
+            "shard: webdataset is not installed; pip install 'bestiary[storage]'"
+        ) from None
     if has_index(out):
         raise DataError(f"{out}: holds shards already ({INDEX}); choose another folder")
-    rows, missing, places = listing.table, list[tuple[str, str]](), list[tuple[int, int, int, int]]()
+    rows, missing, places = (
+        listing.table,
+        list[tuple[str, str]](),
+        list[tuple[int, int, int, int]](),
+    )
     order = generator(0, "shards").permutation(rows.height)
     if isinstance(listing.root, ShardFolder):  # which is mixed already
         order = reading_order(listing.root, rows["path"].to_list())
@@ -76,15 +84,26 @@ def write_shards(listing: Listing, out: str | Path, megabytes: int, display: Dis
         number = int(Path(file).stem.rsplit("-", 1)[1])
         with tarfile.open(file) as archive:
             members = [member for member in archive if not member.name.endswith(".json")]
-        places.extend((row, number, m.offset_data, m.size) for row, m in zip(written, members, strict=True))
+        places.extend(
+            (row, number, m.offset_data, m.size) for row, m in zip(written, members, strict=True)
+        )
         written.clear()
         _put(Path(file), out, shard_name(number))
 
-    with tempfile.TemporaryDirectory(prefix="bestiary-") as folder, display.counter("Writing shards") as tick:
+    with (
+        tempfile.TemporaryDirectory(prefix="bestiary-") as folder,
+        display.counter("Writing shards") as tick,
+    ):
         pattern = f"{folder}/shard-%06d.tar"
         # mtime: the same pictures are the same bytes
         with ShardWriter(
-            pattern, maxcount=1 << 40, maxsize=megabytes * 1e6, post=close, verbose=0, encoder=False, mtime=0.0
+            pattern,
+            maxcount=1 << 40,
+            maxsize=megabytes * 1e6,
+            post=close,
+            verbose=0,
+            encoder=False,
+            mtime=0.0,
         ) as writer:
             for done, row in enumerate(order.tolist(), 1):
                 path, label, group, split = rows.row(row)[:4]
@@ -93,15 +112,24 @@ def write_shards(listing: Listing, out: str | Path, megabytes: int, display: Dis
                 except PictureError as error:
                     missing.append((path, error.reason))
                     continue
-                said = json.dumps({"path": path, "label": label, "group": group, "split": split}, ensure_ascii=False)
+                said = json.dumps(
+                    {"path": path, "label": label, "group": group, "split": split},
+                    ensure_ascii=False,
+                )
                 suffix = Path(path).suffix.lower().lstrip(".") or "bin"
                 written.append(row)
                 writer.write({"__key__": f"{row:012d}", suffix: content, "json": said.encode()})
                 tick(done, rows.height)
     if not places:
         raise DataError(f"{listing.root}: none of its {rows.height:,} pictures can be read")
-    found = pl.DataFrame(places, schema={"row": pl.Int64, **dict(list(SCHEMA.items())[4:])}, orient="row").sort("row")
-    index = rows.select("path", "label", "group", "split")[found["row"]].hstack(found.drop("row")).sort("path")
+    found = pl.DataFrame(
+        places, schema={"row": pl.Int64, **dict(list(SCHEMA.items())[4:])}, orient="row"
+    ).sort("row")
+    index = (
+        rows.select("path", "label", "group", "split")[found["row"]]
+        .hstack(found.drop("row"))
+        .sort("path")
+    )
     with tempfile.TemporaryDirectory(prefix="bestiary-") as folder:
         index.write_parquet(f"{folder}/{INDEX}", row_group_size=INDEX_ROWS)
         _put(Path(folder, INDEX), out, INDEX)

@@ -22,16 +22,19 @@ import polars as pl
 
 from bestiary.atomic import atomic_path, sweep
 from bestiary.caches import cache_root
+from bestiary.cores import cores
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.data.views import shrink_to_side, side_kept
 from bestiary.errors import PictureError
-from bestiary.storage import Readable
+from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
 
 SEGMENT_BYTES = 1 << 28
 DAY = 86_400.0  # seconds after which nobody writes a temporary file any more
 SPARE_BYTES = 2 << 30  # disk that filling leaves free for everything else
-DECODER = 2  # raised whenever decoding or shrinking changes a pixel, so that older stores are not read
+DECODER = (
+    2  # raised whenever decoding or shrinking changes a pixel, so that older stores are not read
+)
 INDEX = {
     "digest": pl.String,
     "offset": pl.Int64,
@@ -109,7 +112,9 @@ class PictureStore:
     def _read(self, place: "_Place", into: memoryview) -> int:
         if hasattr(os, "preadv"):
             return os.preadv(place.handle, [into], place.offset)
-        with self._lock:  # Windows has no reading at a place: the handle's own place is shared by all threads
+        with (
+            self._lock
+        ):  # Windows has no reading at a place: the handle's own place is shared by all threads
             os.lseek(place.handle, place.offset, os.SEEK_SET)
             content = os.read(place.handle, len(into))
         into[: len(content)] = content
@@ -133,7 +138,9 @@ class PictureStore:
         Returns:
             None, or the reason why nothing was kept: not enough disk.
         """
-        missing = {d: (p, s) for (d, p), s in zip(pictures, sizes, strict=True) if d not in self._places}
+        missing = {
+            d: (p, s) for (d, p), s in zip(pictures, sizes, strict=True) if d not in self._places
+        }
         if not missing:
             return None
         needed = sum(self._stored_bytes(*size) for _, size in missing.values())
@@ -141,10 +148,12 @@ class PictureStore:
         if reason:
             return reason
         done, total = 0, len(missing)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             for batch in self._batches(missing):
                 decoded = pool.map(lambda item: (item[0], self._load(item[1])), batch)
-                self._write_segment([(digest, pixels) for digest, pixels in decoded if pixels is not None])
+                self._write_segment(
+                    [(digest, pixels) for digest, pixels in decoded if pixels is not None]
+                )
                 done += len(batch)
                 if progress:
                     progress(done, total)
@@ -160,7 +169,9 @@ class PictureStore:
         shrink = side_kept(min(height, width), self.side) / min(height, width)
         return round(height * shrink) * round(width * shrink) * 3
 
-    def _batches(self, missing: dict[str, tuple[Readable, tuple[int, int]]]) -> Iterator[list[tuple[str, Readable]]]:
+    def _batches(
+        self, missing: dict[str, tuple[Readable, tuple[int, int]]]
+    ) -> Iterator[list[tuple[str, Readable]]]:
         batch, size = [], 0
         for digest, (path, shape) in missing.items():
             batch.append((digest, path))
@@ -205,7 +216,9 @@ class PictureStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         sweep(self.folder, DAY)
         free = shutil.disk_usage(self.folder).free - SPARE_BYTES
-        segments = sorted(self.folder.glob("*.pixels"), key=lambda p: _modified(p.with_suffix(".parquet")))
+        segments = sorted(
+            self.folder.glob("*.pixels"), key=lambda p: _modified(p.with_suffix(".parquet"))
+        )
         sizes = {segment: segment.stat().st_size for segment in segments}
         used = sum(sizes.values())
         for segment in segments:

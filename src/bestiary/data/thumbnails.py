@@ -8,7 +8,7 @@ import simplejpeg
 
 from bestiary.data.decode import Pixels, decode, read_picture
 from bestiary.errors import PictureError
-from bestiary.storage import Readable
+from bestiary.storage.files import Readable
 
 SIDE = 160  # pixels of the long side; a page with 1,000 of them takes about 8 MB
 
@@ -31,4 +31,7 @@ def pixels_uri(pixels: Pixels, side: int = SIDE) -> str:
     scale = min(1.0, side / max(height, width))
     shape = max(1, round(width * scale)), max(1, round(height * scale))
     small = np.ascontiguousarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA))
-    return "data:image/jpeg;base64," + base64.b64encode(simplejpeg.encode_jpeg(small, 80, "RGB", "420")).decode()
+    return (
+        "data:image/jpeg;base64,"
+        + base64.b64encode(simplejpeg.encode_jpeg(small, 80, "RGB", "420")).decode()
+    )

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from bestiary.data.augment import Augment, augment
 from bestiary.data.decode import Pixels
-from bestiary.recipe import ViewOptions
+from bestiary.recipe.options import ViewOptions
 
 Resize = Literal["squash", "crop"]
 Interpolation = Literal["bilinear", "bicubic"]
@@ -59,7 +59,14 @@ class TrainView:
     @classmethod
     def of(cls, options: ViewOptions) -> "TrainView":
         """The view that a recipe asks for."""
-        return cls(options.size, options.flip, options.rotation, options.scale, options.ratio, options.augment)
+        return cls(
+            options.size,
+            options.flip,
+            options.rotation,
+            options.scale,
+            options.ratio,
+            options.augment,
+        )
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Geometry:
         """Draw a map for a picture of `height` x `width` pixels, distributed as torchvision's three transforms are."""
@@ -114,7 +121,11 @@ class EvalView:
 
 
 def draw_crop(
-    height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float], rng: np.random.Generator
+    height: int,
+    width: int,
+    scale: tuple[float, float],
+    ratio: tuple[float, float],
+    rng: np.random.Generator,
 ) -> tuple[int, int, int, int]:
     """Draw the box of Inception's random resized crop as torchvision's `RandomResizedCrop.make_params` does.
 
@@ -141,7 +152,9 @@ def draw_crop(
 def apply_geometry(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
     """Sample `pixels` (height, width, 3) through `geometry` into (size, size, 3); outside of the picture is black."""
     flip, angle, top, left, height, width = geometry
-    if not angle:  # a crop's own edge ends the sampling, as when torchvision crops first and resizes then
+    if (
+        not angle
+    ):  # a crop's own edge ends the sampling, as when torchvision crops first and resizes then
         full = pixels.shape[1]
         start = full - left - width if flip else left
         view = resize(pixels[top : top + height, start : start + width], size, size)
@@ -152,7 +165,9 @@ def apply_geometry(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
     matrix[:, 2] += matrix[:, :2].sum(axis=1) * 0.5 - 0.5
     # cv2 samples four channels more than twice as fast as three, which pays for adding one and dropping it.
     padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
-    view = cv2.warpAffine(padded, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    view = cv2.warpAffine(
+        padded, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
     return np.asarray(cv2.cvtColor(view, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
@@ -169,7 +184,9 @@ def affine_map(geometry: Geometry, height: int, width: int, size: int) -> NDArra
     return np.array([across, down])
 
 
-def _shrink_to_sampling(pixels: Pixels, matrix: NDArray[np.float64], size: int) -> tuple[Pixels, NDArray[np.float64]]:
+def _shrink_to_sampling(
+    pixels: Pixels, matrix: NDArray[np.float64], size: int
+) -> tuple[Pixels, NDArray[np.float64]]:
     """Cut out what the map touches and average whole pixels of it to about one a sample, so that sampling cannot alias.
 
     Whole numbers of pixels are averaged several times faster than fractions, and sampling bilinearly between 0.9 and
@@ -177,7 +194,10 @@ def _shrink_to_sampling(pixels: Pixels, matrix: NDArray[np.float64], size: int) 
     """
     (xx, xy, x), (yx, yy, y) = matrix.tolist()
     # Pixels of the picture from one sample to the next, along its own axes.
-    whole_x, whole_y = max(1, int(1.15 * math.hypot(xx, xy))), max(1, int(1.15 * math.hypot(yx, yy)))
+    whole_x, whole_y = (
+        max(1, int(1.15 * math.hypot(xx, xy))),
+        max(1, int(1.15 * math.hypot(yx, yy))),
+    )
     margin = 2 * max(whole_x, whole_y)
     x0 = max(math.floor(x + min(xx, 0) * size + min(xy, 0) * size) - margin, 0)
     y0 = max(math.floor(y + min(yx, 0) * size + min(yy, 0) * size) - margin, 0)
@@ -191,19 +211,25 @@ def _shrink_to_sampling(pixels: Pixels, matrix: NDArray[np.float64], size: int) 
         return region, moved
     below, beside = -region.shape[0] % whole_y, -region.shape[1] % whole_x
     if below or beside:
-        region = np.asarray(cv2.copyMakeBorder(region, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8)
+        region = np.asarray(
+            cv2.copyMakeBorder(region, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8
+        )
     small = (region.shape[1] // whole_x, region.shape[0] // whole_y)
     region = np.asarray(cv2.resize(region, small, interpolation=cv2.INTER_AREA), np.uint8)
     return region, moved / np.array([[whole_x], [whole_y]])
 
 
-def resize(pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear") -> Pixels:
+def resize(
+    pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear"
+) -> Pixels:
     """Resize (h, w, 3) to (height, width, 3): anti-aliased as torchvision does where a side shrinks, else as asked."""
     low_height, low_width = min(height, pixels.shape[0]), min(width, pixels.shape[1])
     if (low_height, low_width) != pixels.shape[:2]:
         pixels = _shrink(pixels, low_height, low_width)
     if (height, width) != pixels.shape[:2]:
-        pixels = np.asarray(cv2.resize(pixels, (width, height), interpolation=_ENLARGE[interpolation]), np.uint8)
+        pixels = np.asarray(
+            cv2.resize(pixels, (width, height), interpolation=_ENLARGE[interpolation]), np.uint8
+        )
     return pixels
 
 

@@ -28,7 +28,8 @@ class Workers:
     def __init__(self, threads: int) -> None:
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._threads = [
-            Thread(target=self._work, name=f"bestiary-loader-{number}", daemon=True) for number in range(threads)
+            Thread(target=self._work, name=f"bestiary-loader-{number}", daemon=True)
+            for number in range(threads)
         ]
         self._hang = False
 
@@ -37,7 +38,9 @@ class Workers:
             worker.start()
         return self
 
-    def __exit__(self, *_error: object) -> None:  # also when the consumer stops early or an exception passes
+    def __exit__(
+        self, *_error: object
+    ) -> None:  # also when the consumer stops early or an exception passes
         with suppress(Empty):
             while True:
                 self._jobs.get_nowait()

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bestiary.ensemble.averaging import Average, agreement
-from bestiary.ensemble.calibration import COVERAGES, RISKS, Sets, set_names
 from bestiary.ensemble.ensemble import Ensemble, Scored
 from bestiary.errors import ArgumentError
+from bestiary.stats.averaging import Average, agreement
+from bestiary.stats.calibration import COVERAGES, RISKS, Sets, set_names
 
 TOP = 5
 
@@ -33,7 +33,9 @@ class Caution:
     def __post_init__(self) -> None:
         for name, known in (("coverage", COVERAGES), ("risk", RISKS)):
             if getattr(self, name) not in known:
-                raise ArgumentError(f"--{name} {getattr(self, name)}: choose {', '.join(map(str, known))}")
+                raise ArgumentError(
+                    f"--{name} {getattr(self, name)}: choose {', '.join(map(str, known))}"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ class Answer:
         return found
 
 
-def answer_batch(ensemble: Ensemble, scored: Scored, rule: Average, caution: Caution) -> list[Answer]:
+def answer_batch(
+    ensemble: Ensemble, scored: Scored, rule: Average, caution: Caution
+) -> list[Answer]:
     """The answer for each picture of a batch; those of pictures that could not be read mean nothing."""
     probabilities, known = ensemble.probabilities(scored.logits, rule), ensemble.calibration
     best = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]

@@ -46,4 +46,6 @@ def check_card(card: dict[str, Any], where: str) -> None:
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])[:60]
-        raise RunError(f"{where}: ensemble.json is not of bestiary's making ({key}: {problem['msg']})") from None
+        raise RunError(
+            f"{where}: ensemble.json is not of bestiary's making ({key}: {problem['msg']})"
+        ) from None

@@ -4,7 +4,6 @@ All members see one decode and one view of each picture, batch by batch. Knows n
 the run directory.
 """
 
-import platform
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -12,28 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import timm
 import torch
-import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 
 from bestiary.data.decode import Pixels, decode, read_picture, to_pixels
 from bestiary.data.loader import load_batches, loader_threads, split_batches
-from bestiary.data.manifest import natural_classes
 from bestiary.data.views import EvalView
-from bestiary.ensemble.averaging import Average, average
-from bestiary.ensemble.calibration import Calibration
 from bestiary.ensemble.card import check_card
-from bestiary.ensemble.known import Known
 from bestiary.errors import ArgumentError, PictureError, RunError
-from bestiary.model import Classifier, load_member, memory_format
-from bestiary.model.arithmetic import best_device, resolve_precision
+from bestiary.model.classifier import Classifier, load_member, memory_format
+from bestiary.model.compute import best_device, resolve_precision
 from bestiary.model.engine import Engine, build_network, kept_graph
 from bestiary.model.tensor_file import checksum
-from bestiary.model.test_time import Views, averaged, side_for
-from bestiary.run import FORMAT, Run
-from bestiary.storage import Readable, StoredFile, is_address
+from bestiary.model.tta import Views, averaged, side_for
+from bestiary.run.layout import FORMAT
+from bestiary.run.ood import read_ood
+from bestiary.run.run import Run
+from bestiary.stats.averaging import Average, average
+from bestiary.stats.calibration import Calibration
+from bestiary.stats.ood import Known
+from bestiary.storage.files import Readable, StoredFile, is_address
 
 BATCH = 32
 Picture = str | Readable | bytes | Image.Image | Pixels
@@ -62,7 +60,7 @@ class Ensemble:
         classes: class names in the order of the outputs.
         view: how a picture becomes the members' input.
         average: how members are put together, unless a call says otherwise.
-        views: how many views of each picture are averaged, see `bestiary.model.test_time`.
+        views: how many views of each picture are averaged, see `bestiary.model.tta`.
         precision: arithmetic of the networks, or auto.
         device: where to compute; by default the GPU if there is one.
         calibration: what out-of-fold predictions say of the members' confidence; None where that is not known.
@@ -95,7 +93,9 @@ class Ensemble:
         graphs: Sequence[Callable[[], Path] | None] | None = None,
     ) -> None:
         self.device = torch.device(device) if device else best_device()
-        self.members = [m.to(self.device).to(memory_format=memory_format(True)).eval() for m in members]
+        self.members = [
+            m.to(self.device).to(memory_format=memory_format(True)).eval() for m in members
+        ]
         self.classes_ = np.array(classes)
         self.view = view
         self.average = average
@@ -105,7 +105,9 @@ class Ensemble:
         self.known = known
         built = [
             build_network(member, view.size, self.device, self.precision, engine=engine, kept=graph)
-            for member, graph in zip(self.members, graphs or [None] * len(self.members), strict=True)
+            for member, graph in zip(
+                self.members, graphs or [None] * len(self.members), strict=True
+            )
         ]
         self.engine = ", ".join(dict.fromkeys(b.engine for b in built))
         self.refused = next((b.refused for b in built if b.refused), "")
@@ -140,15 +142,25 @@ class Ensemble:
             options["views"] = views or options["views"]
             calibration = Calibration.read(card["calibration"]) if "calibration" in card else None
         except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{run.place}: ensemble.json is not of bestiary's making ({error!r})") from None
+            raise RunError(
+                f"{run.place}: ensemble.json is not of bestiary's making ({error!r})"
+            ) from None
         for member in members:
             if member.head_layer.out_features != len(classes):
                 raise RunError(
                     f"{run.place}: a member has {member.head_layer.out_features} outputs, not {len(classes)}"
                 )
-        if calibration and any(len(limits) != len(classes) for limits in calibration.class_sets.values()):
-            raise RunError(f"{run.place}: ensemble.json is not of bestiary's making (calibration.class_sets)")
-        known = Known.load(run.file("known.safetensors"), len(members), len(classes)) if calibration else None
+        if calibration and any(
+            len(limits) != len(classes) for limits in calibration.class_sets.values()
+        ):
+            raise RunError(
+                f"{run.place}: ensemble.json is not of bestiary's making (calibration.class_sets)"
+            )
+        known = (
+            read_ood(run.file("known.safetensors"), len(members), len(classes))
+            if calibration
+            else None
+        )
         graphs = [partial(kept_graph, file, view.size) for file in files]
         return cls(
             members,
@@ -162,7 +174,9 @@ class Ensemble:
             **options,
         )
 
-    def predict_proba(self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.float64]:
+    def predict_proba(
+        self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]
+    ) -> NDArray[np.float64]:
         """Probabilities (pictures, classes), calibrated where the run is.
 
         Args:
@@ -183,29 +197,47 @@ class Ensemble:
             rows.append(self.probabilities(scored.logits))
         return np.concatenate(rows)
 
-    def predict(self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> NDArray[np.str_]:
+    def predict(
+        self, pictures: Picture | Sequence[Picture] | NDArray[np.uint8]
+    ) -> NDArray[np.str_]:
         """Class names (pictures,); takes and raises what `predict_proba` does."""
         return np.asarray(self.classes_[self.predict_proba(pictures).argmax(axis=1)])
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what it is: weights, classes, view, precision and calibration."""
-        card = {"classes": self.classes_.tolist(), "view": asdict(self.view), "precision": self.precision}
+        card = {
+            "classes": self.classes_.tolist(),
+            "view": asdict(self.view),
+            "precision": self.precision,
+        }
         card |= {"calibration": self.calibration.to_json() if self.calibration else None}
-        tensors = {f"{n}.{name}": t for n, member in enumerate(self.members) for name, t in member.state_dict().items()}
+        tensors = {
+            f"{n}.{name}": t
+            for n, member in enumerate(self.members)
+            for name, t in member.state_dict().items()
+        }
         return checksum(tensors, card)
 
-    def probabilities(self, logits: NDArray[np.float32], rule: Average | None = None) -> NDArray[np.float64]:
+    def probabilities(
+        self, logits: NDArray[np.float32], rule: Average | None = None
+    ) -> NDArray[np.float64]:
         """Probabilities (pictures, classes) of the members' `logits` (members, pictures, classes), calibrated."""
         rule = rule or self.average
-        return self.calibration.probabilities(logits, rule) if self.calibration else average(logits, rule)
+        return (
+            self.calibration.probabilities(logits, rule)
+            if self.calibration
+            else average(logits, rule)
+        )
 
     @property
     def input_view(self) -> EvalView:
         """What a picture becomes first: as large as the test-time views that are made of it ask for."""
         return replace(self.view, size=side_for(self.view.size, self.views))
 
-    def score(self, pictures: Sequence[Picture], tick: Callable[[int, int], None] | None = None) -> Iterator[Scored]:
+    def score(
+        self, pictures: Sequence[Picture], tick: Callable[[int, int], None] | None = None
+    ) -> Iterator[Scored]:
         """The members' logits for each picture, batch by batch, in order; `tick` is told (done, of)."""
         reasons: dict[int, str] = {}
         seen = self.input_view
@@ -215,46 +247,20 @@ class Ensemble:
                 return seen(_load(pictures[row], seen.min_side))
             except PictureError as error:
                 reasons[row] = error.reason
-                return np.zeros((seen.size, seen.size, 3), np.uint8)  # holds the place; never reported
+                return np.zeros(
+                    (seen.size, seen.size, 3), np.uint8
+                )  # holds the place; never reported
 
         done = 0
         batches = split_batches(np.arange(len(pictures)), BATCH)
         for batch in load_batches(batches, view_of, loader_threads(self.device.type)):
             logits = np.stack([run(batch.views) for run in self._networks])
-            yield Scored(batch.rows, logits, {int(row): reasons[row] for row in batch.rows if row in reasons})
+            yield Scored(
+                batch.rows, logits, {int(row): reasons[row] for row in batch.rows if row in reasons}
+            )
             done += len(batch.rows)
             if tick:
                 tick(done, len(pictures))
-
-
-def assemble(run: Run) -> None:
-    """Write ensemble.json for the members of `run` that are trained."""
-    recipe = run.recipe
-    members = [fold for fold in run.folds if run.fold(fold).ended]
-    if not members:
-        return
-    first = load_member(run.fold(members[0]).weights)
-    view = EvalView.of(recipe.view, first.interpolation)
-    run.write_json(
-        "ensemble.json",
-        {
-            "format": FORMAT,
-            "classes": natural_classes(run.read_table("manifest.parquet")["label"]),
-            "view": asdict(view),
-            "views": recipe.predict.views,
-            "average": recipe.predict.average,
-            "precision": recipe.train.precision,
-            "backbone": recipe.model.backbone,
-            "weights_origin": first.origin,
-            "members": [{"fold": fold, "weights": f"fold-{fold}/weights.safetensors"} for fold in members],
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "torchvision": torchvision.__version__,
-                "timm": timm.__version__,
-            },
-        },
-    )
 
 
 def _as_list(pictures: Picture | Sequence[Picture] | NDArray[np.uint8]) -> Sequence[Picture]:
@@ -274,7 +280,18 @@ def _load(picture: Picture, min_side: int) -> Pixels:
         return decode(picture, min_side=min_side)
     if isinstance(picture, Image.Image):
         return to_pixels(picture)
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8 and picture.ndim == 3 and picture.shape[2] == 3:
+    if (
+        isinstance(picture, np.ndarray)
+        and picture.dtype == np.uint8
+        and picture.ndim == 3
+        and picture.shape[2] == 3
+    ):
         return picture
-    what = f"array {picture.dtype} {picture.shape}" if isinstance(picture, np.ndarray) else type(picture).__name__
-    raise ArgumentError(f"{what}: pictures are paths, bytes, PIL pictures or uint8 arrays (height, width, 3)")
+    what = (
+        f"array {picture.dtype} {picture.shape}"
+        if isinstance(picture, np.ndarray)
+        else type(picture).__name__
+    )
+    raise ArgumentError(
+        f"{what}: pictures are paths, bytes, PIL pictures or uint8 arrays (height, width, 3)"
+    )

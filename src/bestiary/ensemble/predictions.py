@@ -1,6 +1,6 @@
 """An ensemble and a folder of any size -> a table of predictions, one row a picture, read or not.
 
-Rows are kept as they come (`bestiary.ensemble.partial`), so memory is that of a batch and of the paths, and what was
+Rows are kept as they come (`bestiary.ensemble.resumable_table`), so memory is that of a batch and of the paths, and what was
 stopped goes on. Knows nothing of runs.
 """
 
@@ -17,12 +17,12 @@ from bestiary.atomic import atomic_path
 from bestiary.data.listing import list_pictures
 from bestiary.display import Display, Tick
 from bestiary.ensemble.answers import TOP, Caution, answer_batch
-from bestiary.ensemble.averaging import Average
 from bestiary.ensemble.ensemble import Ensemble, Picture
-from bestiary.ensemble.partial import Counts, Partial
-from bestiary.ensemble.watching import SHARE, may_be_arriving, new_pictures
+from bestiary.ensemble.resumable_table import Counts, Partial
+from bestiary.ensemble.watch import SHARE, may_be_arriving, new_pictures
 from bestiary.errors import ArgumentError
-from bestiary.storage import Root
+from bestiary.stats.averaging import Average
+from bestiary.storage.files import Root
 from bestiary.tables import read_frame, unguard
 
 Format = Literal["full", "submission"]
@@ -72,10 +72,14 @@ class Predictions:
         return int(self.counts.unread > 0)
 
     def __str__(self) -> str:
-        lines = [f"{self.counts.rows - self.counts.unread:,} pictures predicted: {', '.join(map(str, self.files))}"]
+        lines = [
+            f"{self.counts.rows - self.counts.unread:,} pictures predicted: {', '.join(map(str, self.files))}"
+        ]
         if self.exit_code:
             path, reason = self.counts.first
-            lines.append(f"{self.counts.unread:,} could not be read and have no label; first {path}: {reason}")
+            lines.append(
+                f"{self.counts.unread:,} could not be read and have no label; first {path}: {reason}"
+            )
         return "\n".join(lines)
 
 
@@ -105,9 +109,13 @@ class Job:
     def __post_init__(self) -> None:
         kinds = (".csv",) if self.layout == "submission" else (".csv", ".parquet")
         if self.out.suffix.lower() not in kinds:
-            raise ArgumentError(f"--out {self.out}: must be the name of a {' or '.join(kinds)} file")
+            raise ArgumentError(
+                f"--out {self.out}: must be the name of a {' or '.join(kinds)} file"
+            )
         if self.out.is_dir():
-            raise ArgumentError(f"--out {self.out}: cannot be written, a folder has that name; choose another")
+            raise ArgumentError(
+                f"--out {self.out}: cannot be written, a folder has that name; choose another"
+            )
 
     def partial(self, ensemble: Ensemble) -> Partial:
         """The rows of this job by `ensemble`."""
@@ -139,7 +147,9 @@ def predict_folder(ensemble: Ensemble, job: Job, display: Display) -> Prediction
         if len(done):
             display.line(f"{len(done):,} pictures have their rows already")
         seen = set(done) if listing.unusable else set()
-        partial.add({"path": path, "error": reason} for path, reason in listing.unusable if path not in seen)
+        partial.add(
+            {"path": path, "error": reason} for path, reason in listing.unusable if path not in seen
+        )
         with display.counter("Predicting") as tick:
             for rows in answers(ensemble, listing.root, paths, job, tick):
                 partial.add(rows)
@@ -161,7 +171,9 @@ def watch_folder(ensemble: Ensemble, job: Job, display: Display) -> Predictions:
     if not job.pictures.is_dir():
         raise ArgumentError(f"--watch: {job.pictures} is no folder; make it, or leave --watch out")
     if job.layout == "submission":
-        raise ArgumentError("--watch: a submission is handed in once; leave --format submission out")
+        raise ArgumentError(
+            "--watch: a submission is handed in once; leave --format submission out"
+        )
     with job.partial(ensemble) as partial:
         known = set(partial.paths())
         due = time.monotonic()
@@ -182,12 +194,21 @@ def watch_folder(ensemble: Ensemble, job: Job, display: Display) -> Predictions:
 
 
 def _predict_round(
-    ensemble: Ensemble, job: Job, partial: Partial, complete: list[str], known: set[str], display: Display
+    ensemble: Ensemble,
+    job: Job,
+    partial: Partial,
+    complete: list[str],
+    known: set[str],
+    display: Display,
 ) -> None:
     paths = pl.Series("path", complete, pl.String)
     with display.counter("Predicting") as tick:
         for rows in answers(ensemble, job.pictures, paths, job, tick):
-            arriving = {row["path"] for row in rows if row.get("error") and may_be_arriving(job.pictures / row["path"])}
+            arriving = {
+                row["path"]
+                for row in rows
+                if row.get("error") and may_be_arriving(job.pictures / row["path"])
+            }
             known -= arriving
             partial.add(row for row in rows if row["path"] not in arriving)
 
@@ -200,7 +221,10 @@ def _write(partial: Partial, job: Job) -> list[Path]:
     stem = pl.col("path").str.split("/").list.last().str.replace(r"\.[^.]*$", "")
     partial.write([stem.alias("image_name"), pl.col("label").alias("pred_label")])
     archive = job.out.with_name("solution.zip")
-    with atomic_path(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as solution:
+    with (
+        atomic_path(archive) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as solution,
+    ):
         solution.write(job.out, "prediction.csv")
     return [job.out, archive]
 
@@ -227,7 +251,12 @@ def answers(
         found = answer_batch(ensemble, scored, job.rule or ensemble.average, job.caution)
         for row, answer in zip(scored.rows, found, strict=True):
             reason = scored.reasons.get(int(row))
-            rows.append({"path": paths[int(row)], **(answer.columns() if reason is None else {"error": reason})})
+            rows.append(
+                {
+                    "path": paths[int(row)],
+                    **(answer.columns() if reason is None else {"error": reason}),
+                }
+            )
         yield rows
 
 

@@ -13,12 +13,14 @@ import torch
 from numpy.typing import NDArray
 
 from bestiary.data.decode import Pixels
-from bestiary.model import Classifier
+from bestiary.model.classifier import Classifier
 
 BATCH = 16
 
 
-def saliency(member: Classifier, views: Sequence[Pixels], targets: Sequence[int]) -> NDArray[np.float32] | None:
+def saliency(
+    member: Classifier, views: Sequence[Pixels], targets: Sequence[int]
+) -> NDArray[np.float32] | None:
     """How much each place of each view speaks for its target class.
 
     Args:
@@ -50,7 +52,9 @@ def overlay(view: Pixels, heat: NDArray[np.float32]) -> Pixels:
     return np.asarray((grey * (1 - share) + lit * share).clip(0, 255), np.uint8)
 
 
-def _class_maps(member: Classifier, images: torch.Tensor, targets: torch.Tensor) -> NDArray[np.float32] | None:
+def _class_maps(
+    member: Classifier, images: torch.Tensor, targets: torch.Tensor
+) -> NDArray[np.float32] | None:
     leaves = [module for module in member.network.modules() if not list(module.children())]
     seen: list[torch.Tensor | None] = []
 

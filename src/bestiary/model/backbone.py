@@ -18,7 +18,9 @@ from bestiary.errors import WeightsError
 from bestiary.model import offline
 from bestiary.model.weights import load_weights_file, reason_of
 
-OFFLINE_HINT = f"or use a backbone that needs no connection: --set model.backbone=offline/{offline.NAMES[0]}"
+OFFLINE_HINT = (
+    f"or use a backbone that needs no connection: --set model.backbone=offline/{offline.NAMES[0]}"
+)
 Interpolation = Literal["bilinear", "bicubic"]
 
 
@@ -69,7 +71,12 @@ def build_backbone(name: str, classes: int, weights: str = "default") -> Backbon
         return backbone
     load_weights_file(backbone.network, file, backbone.head)
     return Backbone(
-        backbone.network, backbone.head, backbone.mean, backbone.std, backbone.interpolation, f"file {file.name}"
+        backbone.network,
+        backbone.head,
+        backbone.mean,
+        backbone.std,
+        backbone.interpolation,
+        f"file {file.name}",
     )
 
 
@@ -157,7 +164,9 @@ def _torchvision_state(entry: Any) -> Mapping[str, torch.Tensor]:
     place = _torchvision_file(entry)
     try:
         # weights_only: what lies at that place may have been put there by anybody
-        state: Mapping[str, torch.Tensor] = entry.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        state: Mapping[str, torch.Tensor] = entry.get_state_dict(
+            progress=False, check_hash=True, weights_only=True
+        )
     except Exception as error:  # urllib, pickle and the file system each raise their own
         what = "is damaged" if place.exists() else "is not here and cannot be fetched"
         raise WeightsError(
@@ -185,13 +194,21 @@ def _from_timm(architecture: str, classes: int, weights: str) -> Backbone:
     if tag and architecture not in timm.list_pretrained(f"{base}.*"):
         raise _unknown("timm", architecture, timm.list_pretrained(f"{base}.*"))
     try:
-        network = timm.create_model(architecture, pretrained=weights == "default", num_classes=classes)
+        network = timm.create_model(
+            architecture, pretrained=weights == "default", num_classes=classes
+        )
     except Exception as error:  # the hub, the file system and the state dict each raise their own
-        raise WeightsError(f"{_wanted_timm_file(architecture)} ({reason_of(error)}); {OFFLINE_HINT}") from None
+        raise WeightsError(
+            f"{_wanted_timm_file(architecture)} ({reason_of(error)}); {OFFLINE_HINT}"
+        ) from None
     if not isinstance(network.get_classifier(), nn.Linear):
-        raise WeightsError(f"model.backbone = 'timm/{architecture}': has no single linear last layer; choose another")
+        raise WeightsError(
+            f"model.backbone = 'timm/{architecture}': has no single linear last layer; choose another"
+        )
     config = timm.data.resolve_model_data_config(network)
-    origin = f"timm {network.pretrained_cfg.get('tag') or 'default'}" if weights == "default" else "none"
+    origin = (
+        f"timm {network.pretrained_cfg.get('tag') or 'default'}" if weights == "default" else "none"
+    )
     return Backbone(
         network,
         last_linear(network),
@@ -222,16 +239,26 @@ def _from_offline(architecture: str, classes: int, weights: str) -> Backbone:
     if architecture not in offline.NAMES:
         raise _unknown("offline", architecture, list(offline.NAMES))
     if weights not in ("default", "none"):
-        raise WeightsError(f"model.weights = {weights!r}: offline/{architecture} takes default, none or a file")
+        raise WeightsError(
+            f"model.weights = {weights!r}: offline/{architecture} takes default, none or a file"
+        )
     network = timm.create_model(f"tf_{architecture}", pretrained=False)
     if weights == "default":
         network.load_state_dict(offline.package_state(architecture, network))
     network.reset_classifier(classes)
     origin = offline.package_of(architecture) if weights == "default" else "none"
-    return Backbone(network, last_linear(network), offline.MEAN, offline.STD, offline.INTERPOLATION, origin)
+    return Backbone(
+        network, last_linear(network), offline.MEAN, offline.STD, offline.INTERPOLATION, origin
+    )
 
 
 def _unknown(library: str, architecture: str, known: list[str]) -> WeightsError:
     near = difflib.get_close_matches(architecture, known, 3, 0.3)
-    hint = f"did you mean {', '.join(f'{library}/{n}' for n in near)}?" if near else f"see {library}'s list of models"
-    return WeightsError(f"model.backbone = '{library}/{architecture}': {library} has no such network; {hint}")
+    hint = (
+        f"did you mean {', '.join(f'{library}/{n}' for n in near)}?"
+        if near
+        else f"see {library}'s list of models"
+    )
+    return WeightsError(
+        f"model.backbone = '{library}/{architecture}': {library} has no such network; {hint}"
+    )

@@ -14,13 +14,18 @@ from typing import cast
 import torch
 from torch import nn
 
-from bestiary.errors import DamagedError, RunError
+from bestiary.errors import DamagedError, RunError, one_line
 from bestiary.model.backbone import Backbone, build_backbone, enlarging
-from bestiary.model.root import RootLinear, root
+from bestiary.model.power_norm import RootLinear, root
 from bestiary.model.tensor_file import read_tensors, write_tensors
 
 _NUMBERED = re.compile(r"(layer|stage)\d")  # ResNet's layer1, ShuffleNet's stage2
-_EXPANDED = ("blocks", "features", "stages", "layers")  # what the libraries call the row of a network's stages
+_EXPANDED = (
+    "blocks",
+    "features",
+    "stages",
+    "layers",
+)  # what the libraries call the row of a network's stages
 
 
 class Classifier(nn.Module):
@@ -30,13 +35,15 @@ class Classifier(nn.Module):
         name: the backbone's name, see `build_backbone`.
         backbone: the network, its head's name and what its weights expect.
         normalise: with false, views are only scaled to 0...1.
-        rooted: the last layer is given the root of the features, see `bestiary.model.root`.
+        rooted: the last layer is given the root of the features, see `bestiary.model.power_norm`.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, name: str, backbone: Backbone, normalise: bool = True, rooted: bool = False) -> None:
+    def __init__(
+        self, name: str, backbone: Backbone, normalise: bool = True, rooted: bool = False
+    ) -> None:
         super().__init__()
         self.name = name
         self.network = backbone.network
@@ -75,10 +82,16 @@ class Classifier(nn.Module):
         """The network's parts from the input on: the stem, then each stage; the head comes last."""
         stages: list[list[nn.Module]] = [[]]
         for name, child in self.network.named_children():
-            row = next((getattr(child, inner) for inner in _EXPANDED if hasattr(child, inner)), child)
-            if isinstance(row, (nn.Sequential, nn.ModuleList)) and (name in _EXPANDED or row is not child):
+            row = next(
+                (getattr(child, inner) for inner in _EXPANDED if hasattr(child, inner)), child
+            )
+            if isinstance(row, (nn.Sequential, nn.ModuleList)) and (
+                name in _EXPANDED or row is not child
+            ):
                 stages += [[part] for part in row]
-                stages[-1] += [part for part in child.children() if row is not child and part is not row]
+                stages[-1] += [
+                    part for part in child.children() if row is not child and part is not row
+                ]
             elif _NUMBERED.match(name):
                 stages.append([child])
             else:
@@ -87,7 +100,10 @@ class Classifier(nn.Module):
 
     def stage_parameters(self) -> list[list[nn.Parameter]]:
         """The parameters of each of `stages`; what lies in none, as a class token does, belongs to the stem."""
-        found = [[parameter for part in stage for parameter in part.parameters()] for stage in self.stages()]
+        found = [
+            [parameter for part in stage for parameter in part.parameters()]
+            for stage in self.stages()
+        ]
         staged = {id(parameter) for stage in found for parameter in stage}
         found[0] += [parameter for parameter in self.parameters() if id(parameter) not in staged]
         return found
@@ -126,8 +142,13 @@ def refusals_of(name: str, sides: Iterable[int]) -> Iterator[str | None]:
                 network(torch.zeros(1, 3, side, side, device="meta"))
         except NotImplementedError:  # an operation whose shapes PyTorch cannot foretell
             yield None
-        except (RuntimeError, AssertionError, ValueError, TypeError) as error:  # each library says so in its own way
-            yield " ".join(str(error).split())[:100] or type(error).__name__
+        except (
+            RuntimeError,
+            AssertionError,
+            ValueError,
+            TypeError,
+        ) as error:  # each library says so in its own way
+            yield one_line(error, 100)
         else:
             yield None
 
@@ -155,11 +176,17 @@ def load_member(file: Path) -> Classifier:
         backbone = build_backbone(name, 1, weights="none")
     for key, value in backbone.network.state_dict().items():
         found = state.get(f"network.{key}")
-        if found is None or (found.shape != value.shape and not key.startswith(f"{backbone.head}.")):
-            raise RunError(f"{file}: does not fit {name} (its {key} is missing or of another shape)")
+        if found is None or (
+            found.shape != value.shape and not key.startswith(f"{backbone.head}.")
+        ):
+            raise RunError(
+                f"{file}: does not fit {name} (its {key} is missing or of another shape)"
+            )
     head = state.get(f"network.{backbone.head}.weight", torch.empty(0))
     if head.ndim != 2:
-        raise RunError(f"{file}: is not a whole member (it has no last layer of {name}); train that fold again")
+        raise RunError(
+            f"{file}: is not a whole member (it has no last layer of {name}); train that fold again"
+        )
     outputs = head.shape[0]
     backbone = build_backbone(name, outputs, weights="none")
     exact = replace(backbone, interpolation=enlarging(interpolation))
@@ -167,7 +194,9 @@ def load_member(file: Path) -> Classifier:
     try:
         classifier.load_state_dict(state)
     except RuntimeError as error:
-        raise RunError(f"{file}: does not fit {name} ({' '.join(str(error).split())[:120]})") from None
+        raise RunError(
+            f"{file}: does not fit {name} ({' '.join(str(error).split())[:120]})"
+        ) from None
     return classifier.eval()
 
 

@@ -26,8 +26,8 @@ from torch.nn import functional
 
 from bestiary.caches import cache_root, make_room
 from bestiary.errors import ArgumentError
-from bestiary.model.arithmetic import Precision
 from bestiary.model.classifier import Classifier
+from bestiary.model.compute import Precision
 from bestiary.model.inference import run_network
 
 Engine = Literal["auto", "openvino", "torch"]
@@ -107,7 +107,11 @@ def kept_graph(weights: Path, size: int) -> Path:
     """
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return cache_root() / "graphs" / f"{digest[:32]}-{size}-{importlib.metadata.version('openvino')}.xml"
+    return (
+        cache_root()
+        / "graphs"
+        / f"{digest[:32]}-{size}-{importlib.metadata.version('openvino')}.xml"
+    )
 
 
 def is_installed() -> bool:
@@ -125,7 +129,11 @@ class _Whole(nn.Module):
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         images = self.classifier.prepare(views)
-        return self.classifier.features(images) if self.output == "features" else self.classifier(images)
+        return (
+            self.classifier.features(images)
+            if self.output == "features"
+            else self.classifier(images)
+        )
 
 
 def _openvino_network(
@@ -136,7 +144,9 @@ def _openvino_network(
     if kept is not None and kept.exists():
         with suppress(RuntimeError):  # a damaged graph is built anew
             run = _compile(kept, wanted)
-            with suppress(OSError):  # marks it as used, see make_room; a cache may be shared and read-only
+            with suppress(
+                OSError
+            ):  # marks it as used, see make_room; a cache may be shared and read-only
                 os.utime(kept)
             return run, ""
     whole = _Whole(classifier, output).eval()
@@ -144,12 +154,22 @@ def _openvino_network(
         graph = _convert(whole, size)
         run = _compile(graph, wanted)
         difference = _difference(whole, run, size)
-    except Exception as error:  # OpenVINO and the tracer raise what they please for what they cannot convert
-        return None, f"OpenVINO cannot convert {classifier.name} ({' '.join(str(error).split())[:100]})"
+    except (
+        Exception
+    ) as error:  # OpenVINO and the tracer raise what they please for what they cannot convert
+        return (
+            None,
+            f"OpenVINO cannot convert {classifier.name} ({' '.join(str(error).split())[:100]})",
+        )
     if not difference <= TOLERANCE[wanted]:
-        return None, f"OpenVINO's {wanted} differs from PyTorch by {difference:.2g} of the outputs' spread"
+        return (
+            None,
+            f"OpenVINO's {wanted} differs from PyTorch by {difference:.2g} of the outputs' spread",
+        )
     if kept is not None and _keep(graph, kept):
-        run = _compile(kept, wanted)  # the same last bits as every later start, which reads the file
+        run = _compile(
+            kept, wanted
+        )  # the same last bits as every later start, which reads the file
     return run, ""
 
 
@@ -158,7 +178,9 @@ def _convert(whole: nn.Module, size: int) -> Any:
 
     views = torch.zeros((2, size, size, 3), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.inference_mode(), unreported():
-        warnings.simplefilter("ignore")  # tracing warns of every Python value that it takes for a constant
+        warnings.simplefilter(
+            "ignore"
+        )  # tracing warns of every Python value that it takes for a constant
         shape = openvino.PartialShape([-1, size, size, 3])
         try:
             return openvino.convert_model(whole, example_input=views, input=[shape])
@@ -206,7 +228,10 @@ def openvino_core() -> Any:
 
 
 def _compile(graph: Any, precision: Precision) -> Network:
-    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+    }
     compiled = openvino_core().compile_model(graph, "CPU", options)
 
     def run(views: torch.Tensor) -> NDArray[np.float32]:
@@ -238,6 +263,9 @@ def _keep(graph: Any, kept: Path) -> bool:
             make_room(graphs, KEPT_BYTES - needed)
             os.replace(Path(folder) / "graph.bin", kept.with_suffix(".bin"))
             os.replace(Path(folder) / "graph.xml", kept)
-    except (OSError, RuntimeError):  # a cache that cannot be written costs the next start seconds, no more
+    except (
+        OSError,
+        RuntimeError,
+    ):  # a cache that cannot be written costs the next start seconds, no more
         return False
     return True

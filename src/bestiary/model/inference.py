@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bestiary.model.arithmetic import DTYPES, Precision
 from bestiary.model.classifier import Classifier, memory_format
+from bestiary.model.compute import DTYPES, Precision
 
 Logits = NDArray[np.float32]  # (pictures, classes)
 

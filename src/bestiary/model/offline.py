@@ -21,7 +21,13 @@ STD = (128 / 255, 128 / 255, 128 / 255)
 INTERPOLATION: Literal["bilinear", "bicubic"] = "bilinear"
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
-_OUTER = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+_OUTER = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
 _EXPANDING = {
     "_expand_conv": "conv_pw",
     "_bn0": "bn1",
@@ -51,7 +57,12 @@ def rename(state: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torc
     """Rename efficientnet-lite's keys to timm's; blocks are numbered through there and by stage here."""
     stages = network.get_submodule("blocks")
     assert isinstance(stages, nn.Sequential)
-    places = [(s, b) for s, stage in enumerate(stages) if isinstance(stage, nn.Sequential) for b in range(len(stage))]
+    places = [
+        (s, b)
+        for s, stage in enumerate(stages)
+        if isinstance(stage, nn.Sequential)
+        for b in range(len(stage))
+    ]
     renamed = {}
     for key, value in state.items():
         first, rest = key.split(".", 1)
@@ -81,4 +92,6 @@ def weights_file(name: str) -> Path:
     for folder in spec.submodule_search_locations:
         for file in sorted(Path(folder).rglob("*.pth")):
             return file
-    raise WeightsError(f"offline/{name}: the installed package {package} holds no .pth file; install it again")
+    raise WeightsError(
+        f"offline/{name}: the installed package {package} holds no .pth file; install it again"
+    )

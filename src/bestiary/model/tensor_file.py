@@ -14,13 +14,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from bestiary.atomic import atomic_path
-from bestiary.errors import DamagedError
+from bestiary.errors import DamagedError, one_line
 
 CHECKSUM = "sha256"  # the card's key
 
 
 def write_tensors(
-    file: Path, tensors: Mapping[str, torch.Tensor], card: dict[str, Any], *, former: Path | None = None
+    file: Path,
+    tensors: Mapping[str, torch.Tensor],
+    card: dict[str, Any],
+    *,
+    former: Path | None = None,
 ) -> None:
     """Write `tensors` and `card`, whole or not at all; the file that was there is kept as `former`, if that is given.
 
@@ -47,7 +51,7 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     except KeyError:
         raise DamagedError("it is not of bestiary's making") from None
     except (OSError, SafetensorError, RuntimeError, TypeError, ValueError, RecursionError) as error:
-        raise DamagedError(" ".join(str(error).split())[:100]) from None
+        raise DamagedError(one_line(error, 100)) from None
     expected = card.pop(CHECKSUM, None)
     if expected is not None and expected != checksum(tensors, card):
         raise DamagedError("its checksum does not hold")

@@ -29,10 +29,16 @@ def load_weights_file(network: nn.Module, file: Path, head: str) -> None:
             state[key] = own[key]
     missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
-    for what, keys in (("lacks", missing), ("has the unknown", unexpected), ("has another shape for", sorted(shapes))):
+    for what, keys in (
+        ("lacks", missing),
+        ("has the unknown", unexpected),
+        ("has another shape for", sorted(shapes)),
+    ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise WeightsError(f"model.weights = {str(file)!r}: {what} {keys[0]}{more}; is it of this backbone?")
+            raise WeightsError(
+                f"model.weights = {str(file)!r}: {what} {keys[0]}{more}; is it of this backbone?"
+            )
     network.load_state_dict(state)
 
 
@@ -45,9 +51,19 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
         with warnings.catch_warnings():  # of what it is about to refuse
             warnings.simplefilter("ignore")
             state = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError, UnpicklingError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        UnpicklingError,
+    ) as error:
         if isinstance(error, UnpicklingError) and "GLOBAL" in str(error):
-            reason = "holds more than tensors, which could run code, and is refused; save a .safetensors"
+            reason = (
+                "holds more than tensors, which could run code, and is refused; save a .safetensors"
+            )
         elif isinstance(error, UnpicklingError):
             reason = "is not a whole weights file, or a pickle that could run code, and is refused; save a .safetensors"
         else:
@@ -56,7 +72,9 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise WeightsError(f"model.weights = {str(file)!r}: is no state dict; save network.state_dict()")
+        raise WeightsError(
+            f"model.weights = {str(file)!r}: is no state dict; save network.state_dict()"
+        )
     return dict(state)
 
 

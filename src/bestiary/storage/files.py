@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from bestiary.errors import DataError
+from bestiary.errors import DataError, one_line
 
 TRIES = 3  # of one request, each of which the store's own library repeats a few times
 FIRST_WAIT = 0.1  # seconds before the second try; twice as long before each further one
@@ -156,8 +156,10 @@ def open_store(address: str) -> tuple[Any, str]:
 
         files, path = fsspec.core.url_to_fs(address)
     except (ImportError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{address}: cannot be opened ({reason}); pip install 'bestiary[storage]'") from None
+        reason = one_line(error, 120)
+        raise DataError(
+            f"{address}: cannot be opened ({reason}); pip install 'bestiary[storage]'"
+        ) from None
     return files, path
 
 
@@ -176,7 +178,7 @@ def retried(request: Callable[[], T]) -> T:
             raise
         except Exception as error:  # each store's library has errors of its own for what passes
             if number == TRIES - 1:
-                reason = " ".join(str(error).split())[:120] or type(error).__name__
+                reason = one_line(error, 120)
                 raise OSError(5, f"failed {TRIES} times, last: {reason}") from error
             time.sleep(FIRST_WAIT * 2**number)
     raise AssertionError("unreachable")

@@ -43,7 +43,12 @@ def working_folder(place: str | Path, wanted: Wanted | None = None) -> Iterator[
     name = str(place).rstrip("/").rsplit("/", 1)[-1]
     # A process that does a part works in a folder of its own, beside others on the same machine.
     part = f"-{os.getpid()}" if wanted else ""
-    folder = cache_root() / "runs" / f"{hashlib.sha256(str(store).encode()).hexdigest()[:16]}{part}" / name
+    folder = (
+        cache_root()
+        / "runs"
+        / f"{hashlib.sha256(str(store).encode()).hexdigest()[:16]}{part}"
+        / name
+    )
     try:
         there: dict[str, Stamp] = {}
         if not (folder / UNSENT).exists():

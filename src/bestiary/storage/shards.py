@@ -38,7 +38,9 @@ SCHEMA = {
     "offset": pl.Int64,  # of the picture's first byte in its shard
     "bytes": pl.Int64,
 }
-CACHE_BYTES = int(float(os.environ.get("BESTIARY_SHARD_CACHE_GB", "20")) * 1e9)  # of fetched shards on this disk
+CACHE_BYTES = int(
+    float(os.environ.get("BESTIARY_SHARD_CACHE_GB", "20")) * 1e9
+)  # of fetched shards on this disk
 AHEAD = 2  # shards fetched before they are asked for
 INDEX_ROWS = 1 << 15  # rows of the index that are written, and read, at a time
 
@@ -121,7 +123,9 @@ class ShardFolder:
         if row is None:
             raise FileNotFoundError(2, f"not in {INDEX}")
         number = int(self._places.shards[row])
-        content = self._cache.read(number, int(self._places.offsets[row]), int(self._places.sizes[row]))
+        content = self._cache.read(
+            number, int(self._places.offsets[row]), int(self._places.sizes[row])
+        )
         for coming in self._following.get(number, ()):
             self._cache.expect(coming)
         return content
@@ -138,7 +142,9 @@ class ShardFolder:
     def will_read(self, shards: NDArray[np.int32]) -> None:
         """Be told the order in which shards will be wanted, so that they are fetched ahead."""
         order = pl.Series(shards).unique(maintain_order=True).to_list()
-        self._following = {shard: order[place + 1 : place + 1 + AHEAD] for place, shard in enumerate(order)}
+        self._following = {
+            shard: order[place + 1 : place + 1 + AHEAD] for place, shard in enumerate(order)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +224,9 @@ class _ShardCache:
         self._place, self._limit = place, limit
         self._remote = is_address(place)
         name = hashlib.sha256(place.encode()).hexdigest()[:16]
-        self._folder = cache_root() / "shards" / f"{name}-{os.getpid()}" if self._remote else Path(place)
+        self._folder = (
+            cache_root() / "shards" / f"{name}-{os.getpid()}" if self._remote else Path(place)
+        )
         self._open: OrderedDict[int, Future[_Shard]] = OrderedDict()  # by number, last used last
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(AHEAD, "bestiary-shards")
@@ -258,7 +266,9 @@ class _ShardCache:
     def _make_room(self, newest: int) -> None:
         """Close what was used longest ago: copies beyond the limit, and local shards beyond what a process may open."""
         with self._lock:
-            ready = [n for n, f in self._open.items() if n != newest and f.done() and not f.exception()]
+            ready = [
+                n for n, f in self._open.items() if n != newest and f.done() and not f.exception()
+            ]
             sizes = {number: self._open[number].result().size for number in ready}
             used = sum(sizes.values())
             while ready and (used > self._limit if self._remote else len(ready) > 256):
@@ -280,9 +290,17 @@ def _index_at(place: str) -> Iterator[pl.LazyFrame]:
         DataError: it cannot be read.
     """
     try:
-        source = BytesIO((StoredFolder(place) / INDEX).read_bytes()) if is_address(place) else Path(place) / INDEX
+        source = (
+            BytesIO((StoredFolder(place) / INDEX).read_bytes())
+            if is_address(place)
+            else Path(place) / INDEX
+        )
         with foreign_table():
-            index = pl.scan_parquet(source).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+            index = pl.scan_parquet(source).select(
+                pl.col(name).cast(kind) for name, kind in SCHEMA.items()
+            )
             yield index
     except (OSError, TableError) as error:
-        raise DataError(f"{place}/{INDEX}: cannot be read ({error}); write the shards anew") from None
+        raise DataError(
+            f"{place}/{INDEX}: cannot be read ({error}); write the shards anew"
+        ) from None

@@ -1,0 +1,1 @@
+"""Backbones, measured on this machine -> the one to train."""

@@ -1,0 +1,66 @@
+"""TODO api.sample"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bestiary.api.arguments import Place
+
+if TYPE_CHECKING:
+    from bestiary.beasts.sample import SampleSummary
+
+
+def sample(
+    directory: Place,
+    /,
+    *,
+    species: int = 20,
+    per_species: int = 40,
+    size: int = 160,
+    seed: int = 0,
+    label_noise: float = 0.0,
+    near_duplicates: float = 0.0,
+    corrupt: float = 0.0,
+    unknown: float = 0.0,
+    quiet: bool = False,
+) -> "SampleSummary":
+    """Draw a data set of invented beasts into class folders, with faults planted where asked.
+
+    Parameters
+    ----------
+    directory
+        New or empty folder for the pictures; truth.csv in it says what each picture is.
+    species
+        Number of classes, 2 to 100.
+    per_species
+        Pictures of each class.
+    size
+        Long side of a picture in pixels, 32 to 1024.
+    seed
+        The same seed draws the same pictures.
+    label_noise
+        Share of the pictures that lie in a wrong class folder, 0 to 0.5.
+    near_duplicates
+        Share of altered copies (re-encoded, resized, cropped, flipped, brightened) to add.
+    corrupt
+        Share of the files that are damaged.
+    unknown
+        Share of pictures of species that belong to no class to add, in DIRECTORY-unknown.
+    quiet
+        Show no progress.
+    """
+    from bestiary.beasts.sample import draw_sample
+    from bestiary.display import Display
+
+    with Display(quiet).counter("Drawing beasts") as tick:
+        return draw_sample(
+            Path(directory),
+            species=species,
+            per_species=per_species,
+            size=size,
+            seed=seed,
+            label_noise=label_noise,
+            near_duplicates=near_duplicates,
+            corrupt=corrupt,
+            unknown=unknown,
+            progress=tick,
+        )

@@ -1,0 +1,22 @@
+"""TODO api.show"""
+
+from typing import TYPE_CHECKING
+
+from bestiary.api.arguments import Place, opened
+
+if TYPE_CHECKING:
+    from bestiary.evaluation.summary import Summary
+
+
+def show(run: Place, /) -> "Summary":
+    """Show what a run is, how far it has come, and its out-of-fold score.
+
+    Parameters
+    ----------
+    run
+        Folder of a run, finished or not, or its address in a store.
+    """
+    from bestiary.evaluation.summary import summarise
+
+    with opened(run) as found:
+        return summarise(found)

@@ -1,0 +1,37 @@
+"""Turns a species and a random pose into a `Figure`: it finds the body plan and lets each individual vary in build.
+
+The module does not know how a figure is painted or where it stands.
+"""
+
+from collections.abc import Callable
+from dataclasses import astuple, replace
+
+import numpy as np
+
+from bestiary.beasts import insects, shellfish, swimmers, walkers
+from bestiary.beasts.figure import Figure
+from bestiary.beasts.raster import floats
+from bestiary.beasts.species import Build, Species
+
+_POSERS: dict[str, Callable[[Species, np.random.Generator], Figure]] = {
+    "quadruped": walkers.pose_quadruped,
+    "bird": walkers.pose_bird,
+    "lizard": walkers.pose_lizard,
+    "turtle": walkers.pose_turtle,
+    "fish": swimmers.pose_fish,
+    "serpent": swimmers.pose_serpent,
+    "jelly": swimmers.pose_jelly,
+    "octopus": swimmers.pose_octopus,
+    "beetle": insects.pose_beetle,
+    "moth": insects.pose_moth,
+    "crab": shellfish.pose_crab,
+    "snail": shellfish.pose_snail,
+    "caterpillar": insects.pose_caterpillar,
+}
+
+
+def pose_beast(species: Species, rng: np.random.Generator) -> Figure:
+    """Return one individual of the species in a random pose; its proportions differ a little from its kin's."""
+    grown = np.clip(floats(astuple(species.build)) + rng.normal(0, 0.05, 8), 0, 1)
+    individual = replace(species, build=Build(*(float(value) for value in grown)))
+    return _POSERS[species.plan](individual, rng)

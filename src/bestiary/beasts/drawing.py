@@ -1,0 +1,140 @@
+"""Draws one picture of one individual: a landscape, a beast with its shadow in it, what stands before, and the camera.
+
+The module knows how the pieces are put together; what a beast looks like and what lands there are is told elsewhere.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bestiary.beasts.anatomy import pose_beast
+from bestiary.beasts.coat import lay_tile, paint_tile
+from bestiary.beasts.figure import Figure
+from bestiary.beasts.raster import Bytes, Floats, blur, floats, noise, warp
+from bestiary.beasts.scenery import Scene, paint_foreground, paint_scene
+from bestiary.beasts.shading import paint_figure
+from bestiary.beasts.species import Coat, Colour, Species
+
+_SHAPES = ((1.0, 1.0), (0.75, 1.0), (1.0, 0.75))
+"""Height and width as shares of the long side."""
+
+
+def draw_beast(species: Species, rng: np.random.Generator, size: int) -> Bytes:
+    """Return a picture of one individual as uint8 (h, w, 3), RGB; its long side is `size`, its ratio 1:1, 4:3 or 3:4.
+
+    The same species, state of the generator and size always give the same picture. The landscape, the light, the pose,
+    the place and the direction in which the beast looks do not depend on the species.
+    """
+    shape = _SHAPES[int(rng.integers(3))]
+    height, width = round(size * shape[0]), round(size * shape[1])
+    finer = 4 if size <= 96 else 2 if size <= 384 else 1
+    scene = paint_scene(rng, height, width)
+    figure = pose_beast(species, rng)
+    matrix, ground = _place(figure, rng, height * finer, width * finer, scene.horizon)
+    coat = _individual(species.coat, rng)
+    marks = lay_tile(paint_tile(coat, rng), matrix, height * finer, width * finer)
+    beast = paint_figure(figure, coat, marks, matrix, scene.light, finer)
+    beast = blur(beast, float(rng.uniform(0, 0.5)) * size / 160)
+    picture = _shadowed(scene, figure.stance, beast[..., 3], ground / finer, rng)
+    picture = picture * (1 - beast[..., 3:]) + beast[..., :3]
+    front = paint_foreground(scene, rng, height, width)
+    if front is not None:
+        picture = picture * (1 - front[..., 3:]) + front[..., :3]
+    return _photographed(picture, rng)
+
+
+def _individual(coat: Coat, rng: np.random.Generator) -> Coat:
+    """Return the coat with the small differences in colour between individuals."""
+
+    def vary(colour: Colour, value: float, tint: Floats) -> Colour:
+        red, green, blue = np.clip(floats(colour) * value + tint, 0.02, 1).tolist()
+        return red, green, blue
+
+    value, tint = float(rng.uniform(0.88, 1.12)), rng.normal(0, 0.022, 3).astype(np.float32)
+    return replace(
+        coat,
+        base=vary(coat.base, value, tint),
+        mark=vary(coat.mark, value, tint),
+        accent=vary(coat.accent, value, tint),
+        cover=float(np.clip(coat.cover + rng.normal(0, 0.06), 0.15, 0.85)),
+        belly=float(np.clip(coat.belly + rng.normal(0, 0.1), 0, 1)),
+    )
+
+
+def _place(
+    figure: Figure, rng: np.random.Generator, height: int, width: int, horizon: float
+) -> tuple[Floats, float]:
+    """Return the 2x3 matrix from beast units to pixels, and the row of the ground under the beast.
+
+    The beast takes up 45 to 95 % of the frame, looks left or right, is turned a little and lies wholly in the frame.
+    """
+    shapes = [shape for part in figure.parts for shape in part.shapes]
+    ends = [shape.discs[:, :2] + sign * shape.discs[:, 2:] for shape in shapes for sign in (-1, 1)]
+    points = np.vstack([*(shape.outline for shape in shapes), *ends])
+    spread = 0.3 if figure.stance == "lying" else 0.09
+    angle = float(rng.normal(0, spread))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    cosine, sine = float(np.cos(angle)), float(np.sin(angle))
+    turn = floats([[cosine * mirror, -sine], [sine * mirror, cosine]])
+    turned = points @ turn.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    extent = high - low
+    scale = float(rng.uniform(0.45, 0.95)) * min(width / extent[0], height / extent[1])
+    free_x, free_y = width - extent[0] * scale, height - extent[1] * scale
+    drop = float(rng.beta(3, 2.2))
+    if figure.stance != "hovering":  # what stands or lies, stands or lies below the horizon
+        lowest = (
+            horizon * height
+        )  # of the upper edge of a beast seen from above, as long as there is room
+        if figure.stance == "standing":
+            lowest += 0.06 * height - extent[1] * scale
+        drop = max(drop, min(1.0, lowest / max(free_y, 1e-6)))
+    shift = floats([free_x * rng.random(), free_y * drop]) - low * scale
+    matrix = np.column_stack([turn * scale, shift]).astype(np.float32)
+    foot = free_y * drop + extent[1] * scale
+    hover = (
+        float(rng.uniform(0.05, 0.3)) * extent[1] * scale if figure.stance == "hovering" else 0.0
+    )
+    return matrix, foot + hover
+
+
+def _shadowed(
+    scene: Scene, stance: str, cover: Floats, ground: float, rng: np.random.Generator
+) -> Floats:
+    """Return the landscape with the beast's shadow on it: cast flat along the ground, or just beside a lying beast."""
+    height, width = cover.shape
+    lx = scene.light.direction[0]
+    if stance == "lying":
+        far = 0.035 * width
+        moved = warp(cover, floats([[1, 0, -lx * far], [0, 1, far * 0.8]]), height, width)
+        shade = blur(moved, 0.014 * width) * np.float32(0.85)
+    else:
+        squash, slant = (
+            float(rng.uniform(0.12, 0.3)),
+            -lx * 0.55,
+        )  # the light is on our side: shadows fall away
+        flat = floats([[1, slant, -slant * ground], [0, squash, ground * (1 - squash)]])
+        cast = blur(warp(cover, flat, height, width), 0.012 * width)
+        low = floats([[1.0, 0.0, 0.0], [0, 0.09, 0.91 * ground]])
+        contact = blur(warp(cover, low, height, width), 0.022 * width)
+        shade = 1 - (1 - cast * np.float32(0.7)) * (
+            1 - contact * np.float32(0.8 if stance == "standing" else 0.25)
+        )
+    return scene.picture * (1 - shade[..., None] * (1 - floats(scene.shadow)))
+
+
+def _photographed(picture: Floats, rng: np.random.Generator) -> Bytes:
+    """Return the picture as a camera took it: exposure, tint, a darker edge, paper grain and sensor noise, as uint8."""
+    height, width = picture.shape[:2]
+    rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    columns = np.linspace(-1, 1, width, dtype=np.float32)[None]
+    edge = 1 - np.float32(rng.uniform(0.04, 0.16)) * (rows**2 + columns**2)
+    tint = (float(rng.uniform(0.9, 1.1)) * (1 + rng.normal(0, 0.025, 3))).astype(np.float32)
+    grain = noise(rng, height, width, height / 1.6, width / 1.6) * np.float32(0.014)
+    picture = picture * (edge[..., None] * tint) + grain[..., None]
+    picture += rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(
+        rng.uniform(0.003, 0.014)
+    )
+    contrast = np.float32(rng.uniform(0.0, 0.5))
+    picture += contrast * picture * (1 - picture) * (picture - np.float32(0.45))
+    return np.asarray(np.clip(picture * 255 + 0.5, 0, 255), np.uint8)

@@ -1,0 +1,93 @@
+"""Typed face of the few OpenCV calls that the beasts are painted with: arrays in, new arrays out.
+
+Everything here is float32 unless it says otherwise. The module knows pixels only, not beasts or scenes.
+"""
+
+from typing import TypeAlias, cast
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats: TypeAlias = NDArray[np.float32]
+Bytes: TypeAlias = NDArray[np.uint8]
+
+_SHIFT = 4
+"""Fractional bits of a vertex given to OpenCV: edges move smoothly, not by whole pixels."""
+
+
+def floats(values: ArrayLike) -> Floats:
+    """Return numbers, nested to any depth, as a float32 array."""
+    return np.asarray(values, np.float32)
+
+
+def blur(image: Floats, sigma: float) -> Floats:
+    """Return `image` (h, w) or (h, w, c) under a Gaussian of `sigma` pixels; under 0.3 pixels it is left as it is."""
+    if sigma < 0.3:
+        return image
+    return cast(Floats, cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
+
+
+def resize(image: Floats, height: int, width: int, *, shrink: bool = False) -> Floats:
+    """Return `image` at (height, width): by area means where it shrinks, smoothly (cubic) where it grows."""
+    how = cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
+    return cast(Floats, cv2.resize(image, (width, height), interpolation=how))
+
+
+def warp(image: Floats, matrix: Floats, height: int, width: int, *, mirror: bool = False) -> Floats:
+    """Return `image` moved by the 2x3 `matrix` (source to target) onto (height, width).
+
+    Outside the source the picture is 0, or with `mirror` its own mirror image.
+    """
+    border = cv2.BORDER_REFLECT_101 if mirror else cv2.BORDER_CONSTANT
+    return cast(
+        Floats,
+        cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border),
+    )
+
+
+def gradient(height: Floats) -> tuple[Floats, Floats]:
+    """Return the slopes of a height field (h, w) along x and along y, per pixel."""
+    slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=0.125)
+    slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=0.125)
+    return cast(Floats, slope_x), cast(Floats, slope_y)
+
+
+def depth_inside(mask: Bytes) -> Floats:
+    """Return for each pixel of a mask (h, w; inside is over 127) its distance in pixels to the outside."""
+    _, solid = cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)
+    return cast(Floats, cv2.distanceTransform(solid, cv2.DIST_L2, 3))
+
+
+def fill(mask: Bytes, outline: Floats, discs: Floats) -> None:
+    """Fill an outline (n, 2) and discs (m, 3: x, y, radius), in pixels, with 255 in `mask`, smooth at the edge."""
+    scale = 1 << _SHIFT
+    if len(outline):
+        cv2.fillPoly(mask, [np.round(outline * scale).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
+    for x, y, radius in np.round(discs * scale).astype(int).tolist():
+        cv2.circle(mask, (x, y), radius, 255, -1, cv2.LINE_AA, _SHIFT)
+
+
+def stroke(mask: Bytes, lines: list[Floats], width: float) -> None:
+    """Draw open lines, each (n, 2) in pixels, with 255 in `mask`; under one pixel of width they grow fainter."""
+    vertices = [np.round(line * (1 << _SHIFT)).astype(np.int32) for line in lines]
+    shade = int(255 * min(1.0, max(width, 0.25)))
+    cv2.polylines(mask, vertices, False, shade, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+
+
+def noise(
+    rng: np.random.Generator, height: int, width: int, cells_y: float, cells_x: float
+) -> Floats:
+    """Return smooth value noise (height, width), about -1 to 1, with so many cells down and across."""
+    rows, columns = max(2, round(cells_y) + 1), max(2, round(cells_x) + 1)
+    return resize(rng.uniform(-1, 1, (rows, columns)).astype(np.float32), height, width)
+
+
+def clouds(
+    rng: np.random.Generator, height: int, width: int, cells_y: float, cells_x: float
+) -> Floats:
+    """Return three octaves of `noise`, about -1 to 1."""
+    total = noise(rng, height, width, cells_y, cells_x)
+    for octave in (2, 4):
+        total += noise(rng, height, width, cells_y * octave, cells_x * octave) / np.float32(octave)
+    return cast(Floats, total / np.float32(1.4))

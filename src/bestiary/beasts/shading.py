@@ -1,0 +1,225 @@
+"""Paints a posed figure: outlines become rounded, patterned, softly lit bodies on a transparent canvas.
+
+Each part swells to a height field by its distance from the edge; the normals of all parts are laid over each other on
+one canvas and lit at the end. The module does not know species' plans or the landscape, only the light in it.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from bestiary.beasts.figure import Figure, Part
+from bestiary.beasts.outlines import Shape
+from bestiary.beasts.raster import (
+    Bytes,
+    Floats,
+    blur,
+    depth_inside,
+    fill,
+    floats,
+    gradient,
+    resize,
+    stroke,
+)
+from bestiary.beasts.species import Coat, Colour
+
+_DARK: Colour = (0.10, 0.085, 0.08)
+_GLINT: Colour = (1.0, 1.0, 0.97)
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """The light of a scene.
+
+    Attributes:
+        direction: unit vector towards the light: x to the right, y down, z to the viewer.
+        sun: colour of the direct light, RGB about 1.
+        sky: colour of the light from above.
+        ground: colour of the light that the ground throws back.
+    """
+
+    direction: tuple[float, float, float]
+    sun: Colour
+    sky: Colour
+    ground: Colour
+
+
+@dataclass(slots=True)
+class _Canvas:
+    """What is known of each pixel before it is lit: (h, w) or (h, w, c), all but openness multiplied by alpha."""
+
+    colour: Floats
+    normal: Floats
+    openness: Floats
+    alpha: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Relief:
+    """A part on its window of the canvas."""
+
+    window: tuple[slice, slice]
+    cover: Floats
+    normal: Floats
+    openness: Floats
+
+
+def paint_figure(
+    figure: Figure, coat: Coat, marks: Floats, matrix: Floats, light: Light, finer: int
+) -> Floats:
+    """Return the figure as float32 (h / finer, w / finer, 4): colour 0-1, multiplied by the cover, and the cover.
+
+    Args:
+        figure: the posed beast.
+        coat: its colours.
+        marks: (h, w, 2) the coat's tile laid on the canvas.
+        matrix: (2, 3) takes beast units to pixels.
+        light: lights it.
+        finer: how many times finer than the result the canvas is.
+    """
+    height, width = marks.shape[:2]
+    canvas = _Canvas(
+        np.zeros((height, width, 3), np.float32),
+        np.zeros((height, width, 2), np.float32),
+        np.ones((height, width), np.float32),
+        np.zeros((height, width), np.float32),
+    )
+    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2].astype(float)))))
+    for part in figure.parts:
+        relief = _raise_part(part, matrix, scale, (height, width))
+        if relief is not None:
+            _lay_over(canvas, part, relief, coat, marks, scale)
+    if finer > 1:  # the edges are smooth after this, and light changes little within a pixel
+        small = height // finer, width // finer
+        canvas = _Canvas(
+            *(resize(getattr(canvas, field.name), *small, shrink=True) for field in fields(canvas))
+        )
+    return _lit(canvas, light, coat.gloss)
+
+
+def _placed(points: Floats, matrix: Floats) -> Floats:
+    return (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+
+
+def _raise_part(part: Part, matrix: Floats, scale: float, size: tuple[int, int]) -> _Relief | None:
+    """Return cover, normals and openness of a part on its window, or None where it is off the canvas."""
+    outlines = [_placed(shape.outline, matrix) for shape in part.shapes]
+    discs = [
+        np.column_stack([_placed(shape.discs[:, :2], matrix), shape.discs[:, 2:] * scale])
+        for shape in part.shapes
+    ]
+    lines = [_placed(line, matrix) for line in part.lines]
+    boxes = [*outlines, *lines, *(d[:, :2] + r * d[:, 2:] for d in discs for r in (-1, 1))]
+    points = np.vstack([box for box in boxes if len(box)])
+    margin = 2 + 0.02 * scale
+    left, top = np.maximum(np.floor(points.min(axis=0) - margin), 0).astype(int).tolist()
+    right, bottom = (
+        np.minimum(np.ceil(points.max(axis=0) + margin), (size[1], size[0])).astype(int).tolist()
+    )
+    if right - left < 2 or bottom - top < 2:
+        return None
+    origin = floats([left, top])
+    mask = np.zeros((bottom - top, right - left), np.uint8)
+    swell = np.zeros(mask.shape, np.float32)
+    if lines:
+        stroke(mask, [line - origin for line in lines], part.width * scale)
+    for outline, ends in zip(outlines, discs, strict=True):
+        local = Shape(outline - origin, (ends - floats([left, top, 0])).astype(np.float32))
+        _swell(mask, swell, local, part.relief > 0)
+    normal, openness = _normals(swell, part.relief, scale)
+    cover = mask.astype(np.float32) * np.float32(part.opacity / 255)
+    return _Relief((slice(top, bottom), slice(left, right)), cover, normal, openness)
+
+
+def _swell(mask: Bytes, swell: Floats, shape: Shape, round_it: bool) -> None:
+    """Add a shape, in pixels of the window, to the mask and to the height field."""
+    own = np.zeros_like(mask)
+    fill(own, shape.outline, shape.discs)
+    np.maximum(mask, own, out=mask)
+    if round_it:
+        depth = depth_inside(own)
+        radius = float(depth.max())
+        np.maximum(swell, np.sqrt(depth * (2 * radius - depth)), out=swell)
+
+
+def _normals(swell: Floats, relief: float, scale: float) -> tuple[Floats, Floats]:
+    """Return the sideways part of the normals (h, w, 2) and the openness (h, w) of a height field in pixels.
+
+    A beast unit is `scale` pixels: creases are smoothed, and edges darkened, over a small share of it.
+    """
+    thick = float(swell.max())
+    if relief == 0 or thick < 0.5:
+        return np.zeros((*swell.shape, 2), np.float32), np.ones(swell.shape, np.float32)
+    smooth = blur(swell, min(0.5 + 0.13 * thick, 0.03 * scale))
+    slope_x, slope_y = gradient(smooth)
+    steep = np.float32(1.25 * relief) / np.sqrt(1 + (slope_x**2 + slope_y**2) * np.float32(1.5))
+    normal = np.empty((*swell.shape, 2), np.float32)
+    np.multiply(slope_x, -steep, out=normal[..., 0])
+    np.multiply(slope_y, -steep, out=normal[..., 1])
+    rim = np.clip(swell * np.float32(1 / min(0.55 * thick, 0.075 * scale)), 0, 1)
+    return normal, 1 - np.float32(0.38 * relief) * (1 - rim) ** 2
+
+
+def _lay_over(
+    canvas: _Canvas, part: Part, relief: _Relief, coat: Coat, marks: Floats, scale: float
+) -> None:
+    """Blend a part into the canvas, and let it throw a soft shadow on what lies below."""
+    window, cover = relief.window, relief.cover
+    if part.relief > 0.3:
+        shade = blur(cover, 0.018 * scale)
+        canvas.openness[window] *= 1 - np.float32(0.30) * shade
+    weight = cover[..., None]
+    albedo = _albedo(part, relief, coat, marks[window])
+    for field, value in (("colour", albedo), ("normal", relief.normal)):
+        below = getattr(canvas, field)[window]
+        below += (value - below) * weight
+    below = canvas.openness[window]
+    below += (relief.openness * np.float32(part.shade) - below) * cover
+    below = canvas.alpha[window]
+    below += (1 - below) * cover
+
+
+def _albedo(part: Part, relief: _Relief, coat: Coat, marks: Floats) -> Floats:
+    """Return the colour (h, w, 3) of a part before it is lit."""
+    pigments = {
+        "coat": coat.base,
+        "accent": coat.accent,
+        "horn": coat.horn,
+        "pale": coat.pale,
+        "iris": coat.iris,
+    }
+    base = floats(pigments.get(part.paint, _GLINT if part.paint == "glint" else _DARK))
+    if part.paint in ("iris", "dark", "glint"):
+        return np.broadcast_to(base, (*relief.cover.shape, 3))
+    colour: Floats = np.broadcast_to(base, (*relief.cover.shape, 3))
+    if part.paint == "coat" and coat.belly > 0:
+        under = np.clip(relief.normal[..., 1] * 1.35 - 0.12, 0, 1) * floats(coat.belly)
+        colour = colour + (floats(coat.pale) - colour) * under[..., None]
+    if part.marks > 0:
+        weight = marks[..., 0] * np.float32(part.marks)
+        colour = colour + (floats(coat.mark) - colour) * weight[..., None]
+    return (colour * marks[..., 1:]).astype(np.float32)
+
+
+def _lit(canvas: _Canvas, light: Light, gloss: float) -> Floats:
+    """Return the canvas lit, as premultiplied colour and cover (h, w, 4)."""
+    nx, ny = canvas.normal[..., 0], canvas.normal[..., 1]
+    nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0.02))
+    lx, ly, lz = (np.float32(value) for value in light.direction)
+    towards = nx * lx + ny * ly + nz * lz
+    direct = np.clip((towards + np.float32(0.25)) / np.float32(1.25), 0, 1)
+    above = np.clip(0.5 - 0.5 * ny, 0, 1)
+    glow = np.empty_like(canvas.colour)
+    for channel in range(3):
+        sky, ground = np.float32(light.sky[channel]), np.float32(light.ground[channel])
+        glow[..., channel] = (ground + (sky - ground) * above) + np.float32(
+            light.sun[channel]
+        ) * direct
+    glow *= canvas.openness[..., None]
+    half = floats(light.direction) + floats([0, 0, 1])
+    half /= np.float32(np.linalg.norm(half))
+    facing = np.clip(nx * half[0] + ny * half[1] + nz * half[2], 0, 1)
+    shine = facing ** np.float32(14 + 40 * gloss) * np.float32(0.06 + 0.4 * gloss) * canvas.openness
+    shine *= canvas.alpha
+    colour = np.minimum(canvas.colour * glow + shine[..., None], canvas.alpha[..., None])
+    return np.concatenate([colour, canvas.alpha[..., None]], axis=2)

@@ -1,0 +1,1 @@
+"""Images that show one picture: candidates by perceptual hash, confirmed block by block."""

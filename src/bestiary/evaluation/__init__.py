@@ -1,0 +1,1 @@
+"""Finished runs and labelled images -> scores, comparisons and tables. Reads runs; trains nothing."""

@@ -1,0 +1,1 @@
+"""An ensemble -> one file that other programs run."""

@@ -1,1 +1,0 @@
-"""Results -> self-contained HTML pages that open offline."""

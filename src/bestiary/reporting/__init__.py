@@ -1,0 +1,1 @@
+"""Results -> pages and texts for people."""

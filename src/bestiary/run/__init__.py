@@ -1,0 +1,1 @@
+"""A run directory: its names, tables and state."""

@@ -1,0 +1,1 @@
+"""An ensemble -> an HTTP service and its page."""

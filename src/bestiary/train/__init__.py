@@ -1,1 +1,0 @@
-"""A training set and a recipe -> the files of a run."""

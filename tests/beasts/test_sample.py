@@ -1,0 +1,353 @@
+"""The embedded data set: it is deterministic, its table tells the truth, and its pictures hold what they promise."""
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from bestiary.beasts import sample
+from bestiary.beasts.coat import _PAINTERS
+from bestiary.beasts.drawing import draw_beast
+from bestiary.beasts.faults import _DAMAGES, alter_copy, encode
+from bestiary.beasts.sample import SampleSummary, draw_sample
+from bestiary.beasts.species import PATTERNS, PLANS, invent_species
+from bestiary.errors import ArgumentError
+
+FAULTS = {"label_noise": 0.1, "near_duplicates": 0.15, "corrupt": 0.2, "unknown": 0.1}
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Return every file below a directory by its relative path."""
+    return {
+        str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()
+    }
+
+
+def rows_of(directory: Path) -> list[dict[str, str]]:
+    with (directory / "truth.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Keep OpenCV to one thread, as `draw_sample` does."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    yield
+    cv2.setNumThreads(threads)
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleSummary]:
+    """A set of 5 species with every kind of fault."""
+    directory = tmp_path_factory.mktemp("faulty") / "beasts"
+    return directory, draw_sample(directory, species=5, per_species=20, size=64, seed=3, **FAULTS)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[np.ndarray, np.ndarray]:
+    """Square thumbnails (160, 48, 48, 3) of 10 species, 16 individuals each, and their species."""
+    pictures, labels = [], []
+    for species in invent_species(10, 0):
+        for individual in range(16):
+            picture = draw_beast(species, np.random.default_rng([0, species.index, individual]), 64)
+            pictures.append(cv2.resize(picture, (48, 48), interpolation=cv2.INTER_AREA))
+            labels.append(species.index)
+    return np.stack(pictures), np.array(labels)
+
+
+def test_species_have_unique_binomials_and_do_not_depend_on_their_number() -> None:
+    hundred = invent_species(100, 0)
+    names = [species.name for species in hundred]
+    assert len(set(names)) == 100
+    assert all(re.fullmatch(r"[A-Z][a-z]+ [a-z]+", name) for name in names)
+    assert invent_species(7, 0) == hundred[:7]
+    assert [species.index for species in hundred] == list(range(100))
+    assert invent_species(7, 1) != hundred[:7]
+
+
+def test_a_genus_shares_its_body_plan_and_has_at_most_four_species() -> None:
+    genera: dict[str, list[str]] = {}
+    for species in invent_species(100, 5):
+        genera.setdefault(species.name.split()[0], []).append(species.plan)
+    assert all(len(set(plans)) == 1 and len(plans) <= 4 for plans in genera.values())
+    assert sum(len(plans) > 1 for plans in genera.values()) >= 20
+    assert {plans[0] for plans in genera.values()} == set(PLANS)
+
+
+@pytest.mark.parametrize("plan", PLANS)
+def test_every_plan_can_be_drawn_with_every_ornament(plan: str) -> None:
+    species = next(s for s in invent_species(100, 0) if s.plan == plan)
+    extremes = [
+        (0.0, "antlers", "spines", 1, 0),
+        (1.0, "ears", "sail", 2, 1),
+        (0.5, "feelers", "none", 0, 3),
+    ]
+    for share, gear, back, tip, form in extremes:
+        build = replace(
+            species.build, **{name: share for name in species.build.__dataclass_fields__}
+        )
+        varied = replace(species, build=build, headgear=gear, back=back, tail_tip=tip, form=form)
+        with np.errstate(invalid="raise", divide="raise"):
+            picture = draw_beast(varied, np.random.default_rng(form), 72)
+        assert picture.dtype == np.uint8 and max(picture.shape[:2]) == 72 and picture.shape[2] == 3
+        assert picture.std() > 5
+
+
+@pytest.mark.parametrize("size", [32, 161, 400, 1024])
+def test_the_long_side_is_the_size_asked_for(size: int) -> None:
+    picture = draw_beast(invent_species(1, 0)[0], np.random.default_rng(1), size)
+    assert max(picture.shape[:2]) == size
+    assert min(picture.shape[:2]) >= round(0.75 * size)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_pattern_marks_a_part_of_the_coat_only(pattern: str) -> None:
+    marks = np.clip(_PAINTERS[pattern](np.random.default_rng(0), 1.0, 0.5), 0, 1)
+    assert np.isfinite(marks).all()
+    assert marks.mean() < 0.9
+    assert (marks.max() - marks.min() > 0.5) == (pattern != "plain")
+
+
+def test_the_same_arguments_give_the_same_bytes(
+    faulty: tuple[Path, SampleSummary], tmp_path: Path
+) -> None:
+    directory, summary = faulty
+    again = draw_sample(tmp_path / "beasts", species=5, per_species=20, size=64, seed=3, **FAULTS)
+    assert contents(directory) == contents(tmp_path / "beasts")
+    assert contents(Path(f"{directory}-unknown")) == contents(tmp_path / "beasts-unknown")
+    assert (
+        replace(again, directory=directory, unknown_directory=summary.unknown_directory) == summary
+    )
+
+
+def test_several_processes_give_the_same_bytes_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_sample(tmp_path / "one", species=2, per_species=14, size=32)
+    monkeypatch.setattr(sample, "_FEW", 0)
+    monkeypatch.setattr(sample, "cores", lambda: 2)
+    reports: list[tuple[int, int]] = []
+    draw_sample(
+        tmp_path / "two",
+        species=2,
+        per_species=14,
+        size=32,
+        progress=lambda *done: reports.append(done),
+    )
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert reports == [(25, 28), (28, 28)]
+
+
+def test_more_species_and_pictures_keep_those_already_drawn(tmp_path: Path) -> None:
+    draw_sample(tmp_path / "few", species=2, per_species=3, size=32)
+    draw_sample(tmp_path / "many", species=3, per_species=5, size=32)
+    few, many = contents(tmp_path / "few"), contents(tmp_path / "many")
+    assert len(few) == 7 and len(many) == 16
+    few.pop("truth.csv")
+    assert set(few.values()) < set(many.values())
+    draw_sample(tmp_path / "other", species=2, per_species=3, size=32, seed=1)
+    assert not set(few.values()) & set(contents(tmp_path / "other").values())
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"species": 500}, "--species 500: bestiary can draw 2 to 100 species"),
+        ({"species": 1}, "--species 1: bestiary can draw 2 to 100 species"),
+        ({"per_species": 0}, "--per-species 0: choose 1 to 100000"),
+        ({"size": 31}, "--size 31: choose 32 to 1024"),
+        ({"size": 1025}, "--size 1025: choose 32 to 1024"),
+        ({"seed": -1}, "--seed -1: choose a whole number"),
+        ({"label_noise": 0.6}, "--label-noise 0.6: choose a share"),
+        ({"near_duplicates": -0.1}, "--near-duplicates -0.1: choose a share"),
+        ({"corrupt": 1.0}, "--corrupt 1.0: choose a share"),
+        ({"unknown": float("nan")}, "--unknown nan: choose a share"),
+        (
+            {"label_noise": 0.5, "corrupt": 0.5, "near_duplicates": 0.1},
+            "--near-duplicates: .* no picture to copy",
+        ),
+    ],
+)
+def test_a_value_out_of_its_range_is_named_and_nothing_is_written(
+    tmp_path: Path, value: dict[str, float], message: str
+) -> None:
+    arguments = {"species": 2, "per_species": 5, **value}
+    with pytest.raises(ArgumentError, match=message) as caught:
+        draw_sample(tmp_path / "beasts", **arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note.txt").write_text("mine")
+    with pytest.raises(ArgumentError, match="full is not empty: choose another folder"):
+        draw_sample(tmp_path / "full", species=2, per_species=1)
+    (tmp_path / "full").rename(tmp_path / "beasts-unknown")
+    with pytest.raises(ArgumentError, match="beasts-unknown is not empty"):
+        draw_sample(tmp_path / "beasts", species=2, per_species=4, unknown=0.5)
+    assert contents(tmp_path) == {"beasts-unknown/note.txt": b"mine"}
+
+
+def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "beasts").write_text("mine")
+    with pytest.raises(ArgumentError, match="is not a folder"):
+        draw_sample(tmp_path / "beasts", species=2, per_species=1)
+
+
+def test_an_empty_folder_is_used_and_a_set_without_faults_has_none(tmp_path: Path) -> None:
+    summary = draw_sample(tmp_path, species=3, per_species=2, size=32)
+    rows = rows_of(tmp_path)
+    assert summary.pictures == 6 == len(rows)
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == list(summary.classes)
+    assert all(row["species"] == row["label"] and not row["fault"] for row in rows)
+    assert summary.unknown_directory is None
+
+
+def test_the_table_has_one_true_row_for_every_picture(faulty: tuple[Path, SampleSummary]) -> None:
+    directory, summary = faulty
+    rows = rows_of(directory)
+    paths = [row["path"] for row in rows]
+    files = [
+        p
+        for folder in (directory, summary.unknown_directory)
+        if folder
+        for p in folder.rglob("*.jpg")
+    ]
+    assert paths == sorted(set(paths))
+    assert {(directory / path).resolve() for path in paths} == {file.resolve() for file in files}
+    assert len(rows) == summary.pictures == 100 + 15 + 10
+    assert set(summary.classes) == {species.name for species in invent_species(5, 3)}
+    assert {path.rsplit("/")[-1][:4] for path in paths} == {"img-"}
+    assert all(
+        Path(row["path"]).parts[0] == row["label"] for row in rows if row["fault"] != "unknown"
+    )
+
+
+def test_every_fault_has_the_share_asked_for(faulty: tuple[Path, SampleSummary]) -> None:
+    directory, summary = faulty
+    faults = [row["fault"] for row in rows_of(directory)]
+    counts = {
+        fault: faults.count(fault)
+        for fault in ("label", "near-duplicate", "corrupt", "unknown", "")
+    }
+    assert counts == {"label": 10, "near-duplicate": 15, "corrupt": 20, "unknown": 10, "": 70}
+    assert (summary.label_noise, summary.near_duplicates, summary.corrupt, summary.unknown) == (
+        10,
+        15,
+        20,
+        10,
+    )
+
+
+def test_wrong_labels_lie_in_another_folder_and_strangers_in_none(
+    faulty: tuple[Path, SampleSummary],
+) -> None:
+    directory, summary = faulty
+    for row in rows_of(directory):
+        assert (row["species"] != row["label"]) == (row["fault"] in ("label", "unknown"))
+        assert (row["species"] in summary.classes) == (row["fault"] != "unknown")
+        assert (row["label"] in summary.classes) == (row["fault"] != "unknown")
+
+
+def test_copies_resemble_a_sound_original_more_than_any_other_picture(
+    faulty: tuple[Path, SampleSummary],
+) -> None:
+    directory, _ = faulty
+    rows = {row["path"]: row for row in rows_of(directory)}
+
+    def look(path: str) -> np.ndarray:
+        return np.asarray(
+            Image.open(directory / path).convert("L").resize((24, 24)), np.float64
+        ).ravel()
+
+    looks = {path: look(path) for path, row in rows.items() if row["fault"] != "corrupt"}
+    for path, row in rows.items():
+        if row["fault"] != "near-duplicate":
+            assert not row["copy_of"]
+            continue
+        original = rows[row["copy_of"]]
+        assert not original["fault"] and original["label"] == row["label"]
+        assert (directory / path).read_bytes() != (directory / row["copy_of"]).read_bytes()
+        mine = (
+            looks[path].reshape(24, 24)[:, ::-1].ravel()
+            if row["detail"] == "flipped"
+            else looks[path]
+        )
+        likeness = {
+            other: np.corrcoef(mine, seen)[0, 1] for other, seen in looks.items() if other != path
+        }
+        likeness = {
+            other: value
+            for other, value in likeness.items()
+            if rows[other]["copy_of"] != row["copy_of"]
+        }
+        assert max(likeness, key=lambda other: likeness[other]) == row["copy_of"]
+
+
+def test_only_the_corrupt_files_fail_to_decode(faulty: tuple[Path, SampleSummary]) -> None:
+    directory, _ = faulty
+    for row in rows_of(directory):
+        if row["fault"] == "corrupt":
+            with pytest.raises(OSError), Image.open(directory / row["path"]) as image:
+                image.load()
+        else:
+            with Image.open(directory / row["path"]) as image:
+                image.load()
+                assert image.mode == "RGB"
+
+
+@pytest.mark.parametrize("name", _DAMAGES)
+def test_no_damage_leaves_a_picture_that_can_be_read_whole(name: str, tmp_path: Path) -> None:
+    jpeg = encode(draw_beast(invent_species(1, 0)[0], np.random.default_rng(0), 48), 90)
+    for seed in range(20):
+        (tmp_path / "x.jpg").write_bytes(_DAMAGES[name](jpeg, np.random.default_rng(seed)))
+        with pytest.raises(OSError), Image.open(tmp_path / "x.jpg") as image:
+            image.load()
+
+
+def test_every_alteration_is_made_and_told() -> None:
+    jpeg = encode(draw_beast(invent_species(1, 0)[0], np.random.default_rng(0), 64), 90)
+    told = {alter_copy(jpeg, np.random.default_rng(seed))[1].split()[0] for seed in range(60)}
+    assert told == {"re-encoded", "resized", "cropped", "flipped", "brightened"}
+
+
+def nearest_centre(features: np.ndarray, labels: np.ndarray) -> float:
+    """Return the accuracy on odd rows of the nearest class centre of the even rows."""
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    classes = np.unique(labels)
+    train, test = np.arange(len(labels)) % 2 == 0, np.arange(len(labels)) % 2 == 1
+    centres = np.stack([features[train & (labels == c)].mean(axis=0) for c in classes])
+    gaps = ((features[test][:, None] - centres) ** 2).sum(axis=2)
+    return float((classes[gaps.argmin(axis=1)] == labels[test]).mean())
+
+
+def test_the_background_does_not_give_the_class_away(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+    pictures, labels = drawn
+    means = pictures.reshape(len(pictures), -1, 3).mean(axis=1)
+    corners = (
+        pictures[:, [0, 0, -1, -1], [0, -1, 0, -1]].reshape(len(pictures), -1).astype(np.float64)
+    )
+    assert nearest_centre(means, labels) < 0.4  # 0.1 is chance
+    assert nearest_centre(corners, labels) < 0.3
+
+
+def test_species_can_be_told_by_the_colours_that_stand_out(
+    drawn: tuple[np.ndarray, np.ndarray],
+) -> None:
+    pictures, labels = drawn
+    tones = []
+    for picture in pictures:
+        lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float64)
+        ground = np.median(np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]]), axis=0)
+        standing_out = np.linalg.norm((lab - ground)[6:-6, 6:-6, 1:], axis=2).ravel()
+        chosen = lab[6:-6, 6:-6].reshape(-1, 3)[standing_out.argsort()[-200:]]
+        tones.append(np.concatenate([chosen.mean(axis=0), chosen.std(axis=0)]))
+    assert nearest_centre(np.stack(tones), labels) > 0.3  # 0.1 is chance

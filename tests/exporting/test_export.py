@@ -1,0 +1,459 @@
+"""An exported file against the network it was made of, opened as those who have no bestiary open it."""
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import openvino
+import polars as pl
+import pytest
+import torch
+from sklearn.metrics import log_loss
+
+import bestiary
+from bestiary.data.decode import decode, read_picture
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.exporting import export as exporting
+from bestiary.exporting.agreement import accuracy_lost, compare_outputs
+from bestiary.exporting.export import build_graph
+from bestiary.exporting.formats import WRITERS, _tail, read_card
+from bestiary.exporting.graph import EnsembleGraph, Outputs, run_graph
+from bestiary.exporting.prune import _p_equal
+from bestiary.exporting.sample import deal_pictures, read_sample, shuffled_pictures
+from bestiary.run.run import Run
+from bestiary.stats.averaging import AVERAGES
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "predict_onnx.py"
+SUFFIXES = {"onnx": "onnx", "openvino": "xml", "torch": "pt2"}
+
+
+@pytest.fixture(scope="module")
+def ensemble(small: Run) -> Ensemble:
+    return Ensemble.load(small, device="cpu", engine="torch")
+
+
+@pytest.fixture(scope="module")
+def pictures(beasts: Path) -> list[Path]:
+    return sorted(beasts.rglob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def views(ensemble: Ensemble, pictures: list[Path]) -> np.ndarray:
+    return np.stack(
+        [
+            ensemble.view(decode(read_picture(path), min_side=ensemble.view.min_side))
+            for path in pictures
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(small: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A file of each format."""
+    place = tmp_path_factory.mktemp("exported")
+    for format, suffix in SUFFIXES.items():
+        bestiary.export(small.path, place / f"m.{suffix}", format=format, quiet=True)  # type: ignore[arg-type]
+    return {format: place / f"m.{suffix}" for format, suffix in SUFFIXES.items()}
+
+
+@pytest.fixture(scope="module")
+def built(ensemble: Ensemble) -> dict[str, Any]:
+    """What each format's files are made from, built once for those tests that are of what follows."""
+    program = exporting.trace(build_graph(ensemble, [0, 1, 2]), 32)
+    return {format: WRITERS[format].build(program, 32) for format in SUFFIXES}  # type: ignore[index]
+
+
+@pytest.fixture
+def quick(built: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exporting all members begins from what is built."""
+    copies = {
+        "onnx": deepcopy,
+        "openvino": lambda model: model.clone(),
+        "torch": lambda program: program,
+    }
+    monkeypatch.setattr(exporting, "_traced", lambda graph, ensemble: None)
+    for format, copied in copies.items():
+        build = partial(lambda copied, format, program, size: copied(built[format]), copied, format)
+        monkeypatch.setitem(WRITERS, format, replace(WRITERS[format], build=build))  # type: ignore[index, misc]
+
+
+def by_onnxruntime(file: Path, views: np.ndarray) -> list[np.ndarray]:
+    return onnxruntime.InferenceSession(file).run(
+        ["probabilities", "energy", "logits"], {"pixels": views}
+    )
+
+
+def by_openvino(file: Path, views: np.ndarray) -> list[np.ndarray]:
+    found = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(views)
+    return [np.array(found[name]) for name in ("probabilities", "energy", "logits")]
+
+
+def by_torch(file: Path, views: np.ndarray) -> list[np.ndarray]:
+    return [
+        output.detach().numpy() for output in load_program(file).module()(torch.from_numpy(views))
+    ]
+
+
+load_program = cache(torch.export.load)
+
+
+READERS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "ONNX by ONNX Runtime": ("onnx", by_onnxruntime),
+    "ONNX by OpenVINO": ("onnx", by_openvino),
+    "OpenVINO's own": ("openvino", by_openvino),
+    "PyTorch's own": ("torch", by_torch),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_file_gives_what_the_network_gives(
+    reader: str,
+    small: Run,
+    ensemble: Ensemble,
+    exported: dict[str, Path],
+    views: np.ndarray,
+    pictures: list[Path],
+) -> None:
+    format, read = READERS[reader]
+    probabilities, energy, logits = read(exported[format], views)
+    expected = ensemble.predict_proba(pictures)
+    assert (probabilities.argmax(axis=1) == expected.argmax(axis=1)).all()
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    member_logits = np.concatenate([scored.logits for scored in ensemble.score(pictures)], axis=1)
+    np.testing.assert_allclose(logits, member_logits.transpose(1, 0, 2), atol=1e-4)
+    assert ensemble.known is not None
+    np.testing.assert_allclose(energy, ensemble.known.scores(member_logits)[0], atol=1e-4)
+    # the unknown are those that bestiary says are
+    unknown = energy > read_card(exported[format])["thresholds"]["unknown"]
+    assert unknown.tolist() == ensemble.known.is_unknown(member_logits).tolist()
+    for count in (1, 5):  # the batch axis is free
+        np.testing.assert_allclose(
+            read(exported[format], views[:count])[0], probabilities[:count], atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+@pytest.mark.parametrize("rule", AVERAGES)
+def test_the_graph_averages_as_the_ensemble_does(
+    rule: Any, number: Any, small: Run, pictures: list[Path]
+) -> None:
+    ensemble = Ensemble.load(small, device="cpu", engine="torch", views=number)
+    ensemble.average = rule
+    view = ensemble.input_view
+    views = np.stack(
+        [view(decode(read_picture(path), min_side=view.min_side)) for path in pictures]
+    )
+    found = run_graph(build_graph(ensemble, [0, 1, 2]), views)
+    logits = np.concatenate([scored.logits for scored in ensemble.score(pictures)], axis=1)
+    np.testing.assert_allclose(found.logits, logits.transpose(1, 0, 2), atol=1e-4)
+    np.testing.assert_allclose(found.probabilities, ensemble.probabilities(logits, rule), atol=1e-5)
+
+
+@pytest.mark.parametrize("format", SUFFIXES)
+def test_a_file_knows_what_it_is(
+    format: str, small: Run, ensemble: Ensemble, exported: dict[str, Path]
+) -> None:
+    card = read_card(exported[format])
+    assert card["classes"] == small.classes
+    assert card["members"] == [0, 1, 2]
+    assert (card["input"]["name"], card["input"]["size"], card["input"]["resize"]) == (
+        "pixels",
+        32,
+        "squash",
+    )
+    assert ensemble.calibration and ensemble.known
+    assert card["temperature"] == ensemble.calibration.temperature
+    assert {
+        float(key): value for key, value in card["thresholds"]["sets"].items()
+    } == ensemble.calibration.sets
+    assert {
+        float(key): value for key, value in card["thresholds"]["sure"].items()
+    } == ensemble.calibration.sure
+    limit = float(ensemble.known.limits[0])
+    assert card["thresholds"]["unknown"] == (limit if math.isfinite(limit) else None)
+    assert torch.__version__.startswith(card["versions"]["torch"])
+    agreed = card["agreement"]["float32"]
+    assert agreed["labels_equal"] == agreed["pictures"] == 27
+    assert agreed["probability_difference"] < 1e-4
+    # nothing of this machine is handed over
+    parts = [exported[format], exported[format].with_suffix(".bin")]
+    here = str(Path(__file__).parents[2]).encode()
+    assert not any(here in part.read_bytes() for part in parts if part.exists())
+
+
+def test_common_parts_of_members_are_kept_once(ensemble: Ensemble, built: dict[str, Any]) -> None:
+    twice = EnsembleGraph(
+        [ensemble.members[0], deepcopy(ensemble.members[0])], "logits", 1, 1.0, [1.0, 1.0]
+    )
+    model = WRITERS["onnx"].build(exporting.trace(twice.eval(), 32), 32)
+    convolutions = [
+        sum(node.op_type == "Conv" for node in each.graph.node) for each in (model, built["onnx"])
+    ]
+    assert 3 * convolutions[0] == convolutions[1] > 0  # three members that have nothing in common
+
+
+def test_the_example_needs_no_bestiary(
+    exported: dict[str, Path],
+    ensemble: Ensemble,
+    pictures: list[Path],
+    small: Run,
+    beasts: Path,
+    tmp_path: Path,
+) -> None:
+    assert (
+        "import bestiary" not in EXAMPLE.read_text() and "from bestiary" not in EXAMPLE.read_text()
+    )
+    assert len([line for line in EXAMPLE.read_text().splitlines() if line.strip()]) <= 32
+    some = [str(path) for path in pictures[::3]]
+    command = [sys.executable, str(EXAMPLE), str(exported["onnx"]), *some]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    # Pillow shrinks a little otherwise than bestiary does, so that confidence differs in the third digit.
+    expected = ensemble.predict_proba(some)
+    assert [row[0] for row in rows] == some
+    of_labels = expected[np.arange(len(some)), [small.classes.index(row[1]) for row in rows]]
+    np.testing.assert_allclose(of_labels, expected.max(axis=1), atol=0.02)
+    np.testing.assert_allclose([float(row[2]) for row in rows], expected.max(axis=1), atol=0.02)
+    known = bestiary.predict(small.path, beasts, out=tmp_path / "p.csv", quiet=True).table
+    same = 0
+    for path, _, _, said in rows:
+        answer = known.filter(path=Path(path).relative_to(beasts).as_posix()).row(0, named=True)
+        words = "unknown" if answer["unknown"] else "sure" if answer["sure"] else answer["set"]
+        same += sorted(said.split("|")) == sorted(words.split("|"))
+    assert same >= len(rows) - 1  # one may lie that near to a threshold
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_int8_is_judged_by_members_that_have_not_seen_the_picture(
+    format: Any, small: Run, quick: None, tmp_path: Path
+) -> None:
+    out = tmp_path / f"m.{SUFFIXES[format]}"
+    made = bestiary.export(small.path, out, format=format, int8=True, max_drop=1.0, quiet=True)
+    read = {"onnx": by_onnxruntime, "openvino": by_openvino}[format]
+    found = made.card["int8"]
+    assert made.card == read_card(out)
+    assert (made.card["precision"], found["calibrated_on"], found["pictures"]) == ("int8", 13, 14)
+    # its own figure again, from the file and the run's tables
+    ranges, judges = deal_pictures(shuffled_pictures(small), [0, 1, 2], 100, 400)
+    assert not set(ranges["path"]) & set(judges["path"])
+    sample = read_sample(small, Ensemble.load(small, device="cpu").view, judges)
+    table, logits = sample.table, read(out, sample.views)[2]
+    right = [
+        small.classes[logits[row, fold].argmax()] == label
+        for row, (fold, label) in enumerate(table.select("fold", "label").iter_rows())
+    ]
+    assert found["accuracy_int8"] == pytest.approx(np.mean(right))
+    if format == "onnx":
+        kinds = [node.op_type for node in onnx.load(out).graph.node]
+        assert "QuantizeLinear" in kinds
+        after_last = kinds[len(kinds) - kinds[::-1].index("Gemm") :]
+        assert "QuantizeLinear" not in after_last  # averaging stays as it was
+
+
+def test_int8_that_loses_too_much_is_not_written(
+    small: Run,
+    quick: None,
+    tmp_path: Path,
+    fails: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def wreck(model: Any, views: Any) -> Any:
+        """Turn every member's decisions round."""
+        heads = {node.input[1] for node in model.graph.node if node.op_type == "Gemm"}
+        for tensor in model.graph.initializer:
+            if tensor.name in heads:
+                tensor.CopyFrom(
+                    onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(tensor), tensor.name)
+                )
+        return model
+
+    monkeypatch.setitem(WRITERS, "onnx", replace(WRITERS["onnx"], quantise=wreck))
+    line = fails(
+        "export", small.path, tmp_path / "m.onnx", "--int8", "--max-drop", "0.05", "--quiet"
+    )
+    assert "accuracy falls by" in line and "--max-drop 0.05" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_disagrees_is_not_kept(
+    small: Run,
+    quick: None,
+    tmp_path: Path,
+    fails: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = WRITERS["onnx"].open
+
+    def wrong(file: Path, precision: Any) -> Any:
+        run = read(file, precision)
+        return lambda views: run(views)._replace(probabilities=run(views).probabilities + 2e-4)
+
+    monkeypatch.setitem(exporting.WRITERS, "onnx", replace(WRITERS["onnx"], open=wrong))
+    assert "from the network's" in fails("export", small.path, tmp_path / "m.onnx", "--quiet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_accuracy_lost_counts_only_the_member_that_held_a_picture_out() -> None:
+    logits = np.zeros((4, 2, 3), np.float32)  # pictures, members, classes
+    logits[:, 0, 0] = logits[:, 1, 1] = 5.0  # member 0 says a, member 1 says b, always
+    changed = logits.copy()
+    changed[3, 1] = (0, 0, 9)  # of fold 1, where member 1 was right and now says c
+    changed[0, 1] = (0, 0, 9)  # of fold 0: member 1 has seen it, and is not asked
+    tables = [Outputs(each.mean(axis=1), each.max(axis=(1, 2)), each) for each in (logits, changed)]
+    alone = pl.Series([None] * 4, dtype=pl.String)
+    table = pl.DataFrame(
+        {"label": ["a", "b", "c", "b"], "fold": [3, 3, 7, 7], "group": alone, "copies": alone}
+    )
+    table = table.with_columns(pl.Series("digest", list("wxyz")))
+    found = accuracy_lost(*tables, table, [3, 7], ["a", "b", "c"])
+    assert (found["accuracy_float32"], found["accuracy_int8"]) == (0.5, 0.25)
+    assert (found["difference"]["wins"], found["difference"]["losses"]) == (0, 1)
+    assert compare_outputs(*tables)["labels_equal"] == 2
+
+
+@pytest.mark.parametrize(
+    ("trained", "held", "folds", "sizes"),
+    [
+        (0, 40, [0, 1], (10, 15)),  # of two folds, all can judge
+        (
+            0,
+            40,
+            [1],
+            (10, 15),
+        ),  # one of the members is left out: the other's pictures take ranges first
+        (30, 8, [0, 1], (10, 8)),  # a student: it was trained on the others
+        (0, 12, [0, 1], (6, 6)),  # few
+    ],
+)
+def test_pictures_are_dealt_to_those_that_judge_and_those_that_do_not(
+    trained: int, held: int, folds: list[int], sizes: tuple[int, int]
+) -> None:
+    table = pl.DataFrame(
+        {
+            "path": [str(n) for n in range(trained + held)],
+            "fold": [-1] * trained + [0, 1] * (held // 2),
+        }
+    )
+    ranges, judges = deal_pictures(table, folds, 10, 15)
+    assert (ranges.height, judges.height) == sizes
+    assert set(judges["fold"]) <= set(folds) and not set(ranges["path"]) & set(judges["path"])
+
+
+def test_prune_keeps_the_members_with_the_least_log_loss(
+    small: Run, ensemble: Ensemble, views: np.ndarray, tmp_path: Path
+) -> None:
+    made = bestiary.export(small.path, tmp_path / "m.pt2", format="torch", prune=2, quiet=True)
+    choice = made.choice
+    assert choice is not None and ensemble.calibration is not None
+    for fold in range(3):
+        held = pl.read_parquet(small.fold(fold).oof)
+        logits = held["logits"].to_numpy() / ensemble.calibration.temperature
+        expected = log_loss(
+            held["label"], torch.from_numpy(logits).softmax(dim=1).numpy(), labels=small.classes
+        )
+        assert choice.losses[fold] == pytest.approx(expected, rel=1e-4)
+    assert choice.kept == sorted(sorted(choice.losses, key=choice.losses.__getitem__)[:2])
+    assert made.card["members"] == choice.kept == read_card(tmp_path / "m.pt2")["prune"]["kept"]
+    np.testing.assert_allclose(
+        by_torch(tmp_path / "m.pt2", views)[0],
+        run_graph(build_graph(ensemble, choice.kept), views).probabilities,
+        atol=1e-6,
+    )
+    assert choice.after.value < choice.before.value or choice.before.value == 1
+
+
+def test_members_are_told_apart_only_where_they_differ_by_more_than_chance() -> None:
+    rng = np.random.default_rng(0)
+    same = [_p_equal(rng.normal(1.0, 0.1, 5).tolist(), [0.1] * 5) for _ in range(400)]
+    assert 0.02 < np.mean(np.array(same) < 0.05) < 0.09
+    assert _p_equal([1.0, 1.0, 1.0, 1.0, 1.6], [0.1] * 5) < 1e-3
+
+
+def test_what_follows_the_last_layer_is_the_tail() -> None:
+    nodes = [
+        ("input", "Parameter", [], ["x"]),
+        ("first", "Conv", ["x"], ["a"]),
+        ("pool", "ReduceMean", ["a"], ["b"]),
+        ("head", "Gemm", ["b"], ["c"]),
+        ("mean", "ReduceMean", ["c"], ["d"]),
+        ("softmax", "Softmax", ["d"], ["e"]),
+    ]
+    assert _tail(nodes) == ["softmax", "mean"]
+
+
+def test_pictures_that_are_gone_are_said_so(
+    small: Run, quick: None, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    run = shutil.copytree(small.path, tmp_path / "run")
+    table = pl.read_parquet(run / "manifest.parquet")
+    table.write_parquet(run / "manifest.parquet", metadata={"root": str(tmp_path / "gone")})
+    (run / "SHA256SUMS").unlink()
+    made = bestiary.export(run, tmp_path / "m.pt2", format="torch", quiet=True)
+    assert "drawn views" in str(made)
+    assert "can be read" in fails("export", run, tmp_path / "m.onnx", "--int8", "--quiet")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+WRONG = {
+    "a file that exists": (["{exists}"], "exists already"),
+    "weights that exist": (["{beside}", "--format", "openvino"], "exists already"),
+    "a name for another format": (["{new}.onnx", "--format", "openvino"], "must be named .xml"),
+    "a name without an ending": (["{new}"], "must be named .onnx"),
+    "a format that is none": (["{new}.onnx", "--format", "tflite"], "tflite"),
+    "int8 in PyTorch's format": (
+        ["{new}.pt2", "--format", "torch", "--int8"],
+        "choose --format onnx or openvino",
+    ),
+    "a drop that is no share": (["{new}.onnx", "--int8", "--max-drop", "2"], "--max-drop 2"),
+    "no member": (["{new}.onnx", "--prune", "0"], "--prune 0"),
+    "all members": (["{new}.onnx", "--prune", "3"], "--prune 3"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_exports_get_one_line(
+    case: str, small: Run, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    arguments, words = WRONG[case]
+    (tmp_path / "exists.onnx").write_text("mine")
+    (tmp_path / "beside.bin").write_text("mine")
+    places = {
+        "new": tmp_path / "new",
+        "exists": tmp_path / "exists.onnx",
+        "beside": tmp_path / "beside.xml",
+    }
+    assert words in fails(
+        "export", small.path, *[argument.format(**places) for argument in arguments]
+    )
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"mine"}
+
+
+def test_a_run_that_is_not_finished(
+    beasts: Path, small: Run, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    run = shutil.copytree(small.path, tmp_path / "run")
+    card = json.loads((run / "ensemble.json").read_text())
+    del card["calibration"]
+    card["members"] = card["members"][:2]
+    (run / "ensemble.json").write_text(json.dumps(card))
+    made = bestiary.export(run, tmp_path / "m.pt2", format="torch", quiet=True)
+    assert (made.card["members"], made.card["thresholds"], made.card["temperature"]) == (
+        [0, 1],
+        None,
+        1.0,
+    )
+    assert "not all folds" in fails(
+        "export", run, tmp_path / "n.pt2", "--format", "torch", "--prune", "1"
+    )
+    assert "no such run" in fails("export", tmp_path / "none", tmp_path / "n.onnx")

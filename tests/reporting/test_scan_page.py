@@ -1,0 +1,45 @@
+"""The page of a scan: whole in itself, and safe whatever files are called."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bestiary.cli import main
+
+ODD = '<img src=x onerror=alert(1)> & "co".jpg'
+
+
+@pytest.fixture
+def page(beasts: Path, tmp_path: Path) -> str:
+    """The page of a data set with a test split, a leak, a conflict, an empty file and an odd name."""
+    data = tmp_path / "data"
+    shutil.copytree(beasts, data / "train", ignore=shutil.ignore_patterns("truth.csv"))
+    one, other = (sorted(folder.iterdir()) for folder in sorted((data / "train").iterdir())[:2])
+    (data / "test").mkdir()
+    shutil.copy(one[0], data / "test" / "leak.jpg")
+    shutil.copy(one[1], other[0].with_name(ODD))
+    one[0].with_name("empty.jpg").touch()
+    assert main(["scan", str(data), "--out", str(tmp_path / "out"), "--quiet"]) == 1
+    return (tmp_path / "out" / "scan.html").read_text(encoding="utf-8")
+
+
+def test_each_finding_is_shown_with_its_pictures(page: str) -> None:
+    assert re.findall(r"<h2>(.*?)</h2>", page) == [
+        "Leaks (1)",
+        "Conflicts (1)",
+        "Unusable files (1)",
+        "Classes (3)",
+    ]
+    assert len(re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]+"', page)) == 4
+    assert "test/leak.jpg" in page and "empty file" in page
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(page: str) -> None:
+    assert not re.search(r"https?://|<script|<link|@import|url\(", page)
+
+
+def test_a_file_name_is_text_and_never_markup(page: str) -> None:
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt; &amp; &#34;co&#34;.jpg" in page

@@ -1,0 +1,138 @@
+"""A service of a small run: inside this process, and as a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.run.run import Run
+from bestiary.serving.application import build_application
+from bestiary.serving.limits import Limits
+from bestiary.serving.server import Address, Patient
+
+STARTED = 120.0  # seconds that a server may take to start on a machine that has other work
+
+
+@pytest.fixture(scope="session")
+def ensemble(trained: Run) -> Ensemble:
+    return Ensemble.load(trained, engine="torch")
+
+
+@pytest.fixture(scope="session")
+def client(ensemble: Ensemble) -> Iterator[TestClient]:
+    """A service with small limits."""
+    limits = Limits(body=300_000, pixels=1_000_000, count=4, seconds=300.0, waiting=8)
+    with TestClient(build_application(ensemble, limits=limits)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def picture(beasts: Path) -> bytes:
+    return sorted(beasts.rglob("*.jpg"))[0].read_bytes()
+
+
+class Served:
+    """A server that runs.
+
+    Attributes:
+        process: its.
+        port: that it listens on.
+        said: what it wrote to standard error; whole once it has ended.
+    """
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process, self.said = process, ""
+        assert process.stderr
+        for line in process.stderr:
+            self.said += line
+            if " at http://" in line:
+                self.port = int(line.split(" at http://")[1].split("/")[0].rpartition(":")[2])
+                break
+        else:
+            raise AssertionError(f"the server did not start: {self.said}")
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        self.said += self.process.stderr.read()
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """The exit status after a signal."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        status = self.process.wait(STARTED)
+        self._reader.join(STARTED)
+        return status
+
+
+@pytest.fixture(scope="session")
+def serving() -> Callable[..., Any]:
+    """Start ``bestiary serve RUN --port 0 OPTIONS`` in a process of its own."""
+
+    @contextmanager
+    def start(run: Run, *options: str, **environment: str) -> Iterator[Served]:
+        command = [
+            sys.executable,
+            "-m",
+            "bestiary",
+            "serve",
+            str(run.path),
+            "--port",
+            "0",
+            "--engine",
+            "torch",
+            *options,
+        ]
+        process = subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **environment},
+        )
+        guard = threading.Timer(2 * STARTED, process.kill)
+        guard.start()
+        try:
+            served = Served(process)
+            yield served
+            served.stop()
+        finally:
+            guard.cancel()
+            process.kill()
+            process.wait()
+            assert process.stdout and process.stderr
+            process.stdout.close()
+            process.stderr.close()
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def running() -> Callable[..., Any]:
+    """Serve an application from a thread of this process; gives its address."""
+
+    @contextmanager
+    def start(app: Any) -> Iterator[str]:
+        with Address(port=0).bind() as bound:
+            server = uvicorn.Server(uvicorn.Config(app, http=Patient, log_level="error"))
+            thread = threading.Thread(target=server.run, args=([bound],))
+            thread.start()
+            while not server.started:
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
+            server.should_exit = True
+            thread.join()
+
+    return start

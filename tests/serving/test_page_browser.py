@@ -1,0 +1,352 @@
+"""The page driven in headless Chromium against a real server; skipped where there is no browser."""
+
+import csv
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bestiary.data.views import EvalView
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.run.run import Run
+from bestiary.serving.application import build_application
+from bestiary.serving.explaining import TrainingPictures, mask_over
+from bestiary.serving.limits import Limits
+
+TOKEN = "a-token-of-some-length"
+REFUSED = "Failed to load resource: the server responded with a status of "  # the browser's own note of any 4xx
+
+# What dropping and pasting files look like to a page; Playwright has no gesture for either.
+EVENTS = """([kind, files]) => {
+  const data = new DataTransfer();
+  for (const [name, content] of files)
+    data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name, {type: "image/jpeg"}));
+  const init = {bubbles: true, cancelable: true};
+  document.getElementById("start").dispatchEvent(kind === "paste"
+    ? new ClipboardEvent(kind, {...init, clipboardData: data}) : new DragEvent(kind, {...init, dataTransfer: data}));
+}"""
+
+
+@pytest.fixture(scope="module")
+def url(trained: Run, ensemble: Ensemble, running: Callable[..., Any]) -> Iterator[str]:
+    training = TrainingPictures.of(trained, ensemble)
+    limits = Limits(body=300_000, pixels=1_000_000, seconds=300.0)
+    with running(build_application(ensemble, limits=limits, training=training)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def pictures(beasts: Path) -> list[Path]:
+    return sorted(beasts.rglob("*.jpg"))
+
+
+@pytest.fixture
+def page(chromium: Any, url: str) -> Iterator[Any]:
+    """The page; what the console says, and whatever it asks of others, is held against it."""
+    context = chromium.new_context(
+        viewport={"width": 1280, "height": 900}, color_scheme="light", accept_downloads=True
+    )
+    shown, told = context.new_page(), []
+    shown.on("console", lambda message: told.append(message.text))
+    shown.on("pageerror", lambda error: told.append(str(error)))
+    shown.on(
+        "request",
+        lambda asked: (
+            None if asked.url.startswith((url, "blob:", "data:")) else told.append(asked.url)
+        ),
+    )
+    shown.set_default_timeout(120_000)
+    shown.goto(url)
+    shown.locator("#facts div").first.wait_for()
+    shown.told = told
+    yield shown
+    context.close()
+    assert [line for line in told if not line.startswith(REFUSED)] == []
+
+
+def answered(page: Any) -> str:
+    """What is said of the picture that is shown, once it is."""
+    page.locator("#badge:not(.waiting)").wait_for()
+    return str(page.locator("#label").inner_text())
+
+
+def send(page: Any, kind: str, *files: Path) -> None:
+    from base64 import b64encode
+
+    page.evaluate(
+        EVENTS, [kind, [(file.name, b64encode(file.read_bytes()).decode()) for file in files]]
+    )
+
+
+def violations(page: Any) -> list[str]:
+    """What axe finds against WCAG 2.2 AA and good practice."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
+    found = axe.Axe().run(page).response["violations"]
+    return [
+        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:300]}"
+        for one in found
+        for node in one["nodes"]
+    ]
+
+
+def test_every_way_in_leads_to_an_answer(page: Any, pictures: list[Path]) -> None:
+    ways: list[Callable[[Path], None]] = [
+        lambda file: page.set_input_files("#files", file),
+        lambda file: page.set_input_files("#photo", file),
+        lambda file: send(page, "drop", file),
+        lambda file: send(page, "paste", file),
+    ]
+    for number, way in enumerate(ways):
+        way(pictures[number])
+        page.locator("#file", has_text=pictures[number].name).wait_for()
+        label = answered(page)
+        assert label and page.locator("#top li").count() == 3  # as many classes as there are
+        assert pictures[number].name in page.locator("#status").inner_text()
+        page.locator("#similar li").nth(2).wait_for()
+        page.locator("#similar img").first.wait_for()
+    assert page.locator("#rows tr").count() == 4
+    assert page.locator("#photo").get_attribute("capture") == "environment"
+    assert page.told == []
+
+
+def test_the_buttons_open_their_choosers_by_keyboard(page: Any, pictures: list[Path]) -> None:
+    # Playwright catches choosers as long as somebody listens; with a pause in that, the next one may escape it.
+    page.on("filechooser", lambda _: None)
+    page.locator("#choose").focus()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    assert chooser.value.is_multiple()
+    chooser.value.set_files(pictures[0])
+    answered(page)
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.locator("#camera").wait_for()
+    page.locator("#camera").focus()
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Space")
+    chooser.value.set_files(pictures[1])
+    page.locator("#rows tr").nth(1).wait_for()
+
+
+def test_the_answer_is_the_services(page: Any, pictures: list[Path]) -> None:
+    page.route(
+        "**/v1/predict", lambda route: route.fulfill(json={"predictions": [SAID | {"sure": True}]})
+    )
+    page.set_input_files("#files", pictures[0])
+    assert answered(page) == "sea horse"
+    assert page.locator("#badge").inner_text() == "Sure"
+    assert "about 81 in 100 are right" in page.locator("#meaning").inner_text()
+    assert page.locator("#top li").all_inner_texts() == [
+        "sea horse\n81.2 %",
+        "<b>crab</b>\n18.8 %",
+        "ant\n< 0.1 %",
+    ]
+    assert page.locator("#set li").all_inner_texts() == ["sea horse", "<b>crab</b>"]
+
+
+SAID = {
+    "name": None, "label": "sea_horse", "confidence": 0.812, "agreement": 1.0, "set": ["sea_horse", "<b>crab</b>"],
+    "top": [{"label": "sea_horse", "confidence": 0.812}, {"label": "<b>crab</b>", "confidence": 0.1879},
+            {"label": "ant", "confidence": 0.0001}],
+    "sure": False, "unknown": False, "error": None,
+}  # fmt: skip
+WORDS = {
+    "Unknown": ({"unknown": True}, "unlike anything"),
+    "Not sure": ({}, "Look for yourself"),
+    "Not calibrated": ({"unknown": None, "sure": None, "set": None}, "not finished"),
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_doubt_is_said_plainly(page: Any, pictures: list[Path], word: str) -> None:
+    change, sentence = WORDS[word]
+    page.route("**/v1/predict", lambda route: route.fulfill(json={"predictions": [SAID | change]}))
+    page.set_input_files("#files", pictures[0])
+    label = answered(page)
+    assert page.locator("#badge").inner_text() == word
+    assert sentence in page.locator("#meaning").inner_text()
+    assert (label == "Nothing it knows") == (word == "Unknown")
+    assert page.locator("#setbox").is_visible() == (word == "Not sure")
+    assert word in page.locator("#status").inner_text()
+
+
+def test_where_it_looked_is_laid_over_the_picture(page: Any, pictures: list[Path]) -> None:
+    mask = mask_over(np.zeros((48, 36, 3), np.uint8), EvalView(32), np.ones((32, 32)))
+    page.route(
+        "**/v1/explain",
+        lambda route: route.fulfill(json={"label": "x", "mask": mask, "similar": None}),
+    )
+    page.set_input_files("#files", pictures[0])
+    page.locator("#looked").wait_for()
+    page.locator("#looked").focus()
+    assert page.locator("#mask").is_hidden()
+    page.keyboard.press("Enter")
+    assert page.locator("#looked").get_attribute("aria-pressed") == "true"
+    boxes = """["mask", "picture"].map(id => JSON.stringify(document.getElementById(id).getBoundingClientRect()))"""
+    assert len(set(page.evaluate(boxes))) == 1
+    assert "None can be shown" in page.locator("#similarnote").inner_text()
+    page.keyboard.press("Enter")
+    assert page.locator("#mask").is_hidden()
+
+
+def test_many_pictures_become_a_table_to_download(
+    page: Any, pictures: list[Path], tmp_path: Path
+) -> None:
+    shutil.copy(pictures[0], tmp_path / "=formula, and comma.jpg")
+    (tmp_path / "broken.jpg").write_bytes(pictures[0].read_bytes()[:100])
+    page.set_input_files("#files", [*pictures[:9], *sorted(tmp_path.iterdir())])
+    page.locator("#progress").wait_for(state="hidden")
+    assert page.locator("#tally").inner_text().startswith("11 of 11 answered")
+    with page.expect_download() as download:
+        page.locator("#csv").click()
+    assert download.value.suggested_filename == "prediction.csv"
+    rows = list(csv.DictReader(Path(download.value.path()).read_text("utf-8").splitlines()))
+    assert [row["path"] for row in rows] == [
+        *(p.name for p in pictures[:9]),
+        "'=formula, and comma.jpg",
+        "broken.jpg",
+    ]
+    assert all(
+        float(row["confidence"]) > 0 and row["sure"] in ("true", "false") for row in rows[:10]
+    )
+    assert "cannot be read" in rows[10]["error"] and rows[10]["label"] == ""
+    assert rows[9]["label"] == rows[0]["label"]
+    page.locator("#rows button").nth(4).focus()
+    page.keyboard.press("Enter")
+    page.locator("#file", has_text=pictures[4].name).wait_for()
+    assert page.locator("#rows tr").nth(4).get_attribute("aria-current") == "true"
+    page.locator("#clear").click()
+    assert page.locator("#result").is_hidden() and page.locator("#many").is_hidden()
+    assert page.evaluate("document.activeElement.id") == "choose"
+
+
+def test_every_error_is_said_to_the_person(page: Any, pictures: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no picture")
+    (tmp_path / "large.jpg").write_bytes(pictures[0].read_bytes() + bytes(300_000))
+    Image.new("RGB", (1001, 1000)).save(tmp_path / "wide.png")
+    for name, words in (
+        ("text.jpg", "no JPEG"),
+        ("large.jpg", "larger than the 0.3 MB"),
+        ("wide.png", "1001 x 1000"),
+    ):
+        page.set_input_files("#files", tmp_path / name)
+        alert = page.locator("#alerts p", has_text=name)
+        alert.wait_for()
+        assert words in alert.inner_text()
+        assert page.locator("#label").inner_text() == "This picture has no answer"
+        alert.locator("button").click()
+    send(page, "paste")
+    assert "no picture on the clipboard" in page.locator("#alerts").inner_text()
+    page.evaluate("""() => { const data = new DataTransfer(); data.setData("text/plain", "x");
+      document.body.dispatchEvent(new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: data})); }""")
+    assert "That is no file" in page.locator("#alerts").inner_text()
+    page.route(
+        "**/v1/predict",
+        lambda route: route.fulfill(status=500, json={"detail": "The service has failed."}),
+    )
+    page.set_input_files("#files", pictures[0])
+    page.locator("#alerts p", has_text="The service has failed.").wait_for()
+    page.route("**/v1/predict", lambda route: route.abort())
+    page.set_input_files("#files", pictures[1])
+    page.locator("#alerts p", has_text="does not answer").wait_for()
+    page.told[:] = [
+        line for line in page.told if "net::ERR_FAILED" not in line
+    ]  # the browser's own note of that
+
+
+def test_a_busy_service_is_asked_again(page: Any, pictures: list[Path]) -> None:
+    asked: list[int] = []
+
+    def busy_once(route: Any) -> None:
+        asked.append(1)
+        if len(asked) == 1:
+            route.fulfill(status=503, headers={"Retry-After": "1"}, json={"detail": "busy"})
+        else:
+            route.continue_()
+
+    page.route("**/v1/predict", busy_once)
+    page.set_input_files("#files", pictures[0])
+    answered(page)
+    assert len(asked) == 2 and page.locator("#alerts p").count() == 0
+
+
+def test_pictures_that_a_browser_cannot_show_are_answered(
+    page: Any, pictures: list[Path], tmp_path: Path
+) -> None:
+    Image.open(pictures[0]).save(tmp_path / "picture.tif")
+    page.set_input_files("#files", tmp_path / "picture.tif")
+    answered(page)
+    page.locator("#noshow").wait_for()
+    assert page.locator("#top li").count() == 3
+    page.set_input_files("#files", pictures[0])
+    page.locator("#picture").wait_for()
+    assert page.locator("#noshow").is_hidden()
+
+
+def test_a_token_is_asked_for_once_and_kept_for_the_tab(
+    chromium: Any, ensemble: Ensemble, running: Callable[..., Any], pictures: list[Path]
+) -> None:
+    with running(build_application(ensemble, token=TOKEN)) as started:
+        page = chromium.new_page()
+        page.goto(started)
+        page.locator("#ask[open]").wait_for()
+        assert violations(page) == []
+        page.keyboard.type("a-wrong-token-of-some-length")
+        page.keyboard.press("Enter")
+        page.locator("#askwhy", has_text="not the right one").wait_for()
+        page.locator("#token").fill(TOKEN)
+        page.keyboard.press("Enter")
+        page.locator("#facts div").first.wait_for()
+        page.set_input_files("#files", pictures[0])
+        answered(page)
+        page.reload()
+        page.locator("#facts div").first.wait_for()
+        assert page.locator("#ask").is_hidden()
+        page.close()
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(400, "light"), (400, "dark"), (1280, "light"), (1280, "dark")]
+)
+def test_anyone_can_use_it(page: Any, pictures: list[Path], width: int, scheme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    assert violations(page) == []
+    said = [SAID | change for change, _ in WORDS.values()] + [SAID | {"sure": True}]
+    page.route("**/v1/predict", lambda route: route.fulfill(json={"predictions": [said.pop(0)]}))
+    for number in range(4):
+        page.set_input_files("#files", pictures[number])
+        answered(page)
+        page.locator("#similar li").nth(2).wait_for()
+        page.locator("#knows").click()
+        assert violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    send(page, "paste")
+    assert violations(page) == []
+    assert page.locator("#camera").is_visible() == (width == 400)
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(
+    page: Any, check_theme: Callable[[Any], None]
+) -> None:
+    check_theme(page)
+
+
+def test_nothing_inline_is_let_in(page: Any) -> None:
+    ran = page.evaluate("""async () => {
+      document.body.append(Object.assign(document.createElement("img"), {src: "data:,", onerror: null}));
+      const style = document.createElement("style");
+      style.textContent = "body { display: none }";
+      document.head.append(style);
+      let refused = false;
+      try { document.body.innerHTML = "<p>"; } catch { refused = true; }
+      return [getComputedStyle(document.body).display, refused];
+    }""")
+    assert ran == ["flex", True]
+    assert any("Content Security Policy" in line for line in page.told)
+    page.told.clear()

@@ -1,0 +1,185 @@
+"""The server as a process: signals, clients that leave or dawdle, the disk, the token, bad input."""
+
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.errors import ArgumentError
+from bestiary.run.run import Run
+from bestiary.serving import server
+from bestiary.serving.application import build_application
+from bestiary.serving.server import Address, read_token
+
+TOKEN = "a-token-of-some-length"
+
+
+def ask(
+    port: int, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, Any]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
+    try:
+        connection.request("POST" if body is not None else "GET", path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def opened(port: int, head: bytes) -> socket.socket:
+    found = socket.create_connection(("127.0.0.1", port), timeout=300)
+    found.sendall(head)
+    return found
+
+
+def head_of(length: int) -> bytes:
+    lines = [
+        "POST /v1/predict HTTP/1.1",
+        "Host: localhost",
+        "Content-Type: image/jpeg",
+        f"Content-Length: {length}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_clients_that_leave_or_dawdle_hurt_nobody(
+    trained: Run, serving: Callable[..., Any], picture: bytes
+) -> None:
+    with serving(trained, "--timeout", "2") as served:
+        slow = opened(served.port, head_of(len(picture)) + picture[:100])  # and never more
+        for _ in range(5):
+            killed = opened(served.port, head_of(len(picture)) + picture[:-1])
+            killed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+            killed.close()  # with a reset
+            asked = opened(served.port, head_of(len(picture)) + picture)
+            asked.close()  # before its answer
+        large = opened(served.port, head_of(200_000_000))
+        assert large.recv(9_999).startswith(b"HTTP/1.1 413")
+        assert ask(served.port, "/v1/predict", picture)[0] == 200
+        assert slow.recv(9_999).startswith(b"HTTP/1.1 408")
+        slow.close()
+        large.close()
+        assert served.stop(signal.SIGINT) == 0
+    assert "Traceback" not in served.said, served.said
+
+
+def test_nobody_waits_for_headers_or_for_the_rest_of_a_refused_body(
+    ensemble: Ensemble, running: Callable[..., Any], picture: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "PATIENCE", 0.3)
+    with running(build_application(ensemble)) as url:
+        port = int(url.split(":")[2].strip("/"))
+        with opened(port, head_of(9)[:30]) as silent:
+            assert silent.recv(99) == b""
+        with opened(port, head_of(10**9)) as endless:
+            assert endless.recv(9_999).startswith(b"HTTP/1.1 413")
+            with pytest.raises(OSError, match=r"reset|pipe"):
+                while True:
+                    endless.sendall(bytes(1_000))
+                    time.sleep(0.01)
+        with opened(port, head_of(len(picture)) + picture[:500]) as late:
+            time.sleep(0.5)  # a body has the application's time, not this
+            late.sendall(picture[500:])
+            assert late.recv(9_999).startswith(b"HTTP/1.1 200")
+
+
+def test_what_is_not_installed_is_named() -> None:
+    code = "import sys; sys.modules['fastapi'] = None; from bestiary.cli import main; sys.exit(main(['serve', 'x']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert (
+        done.stderr == "bestiary: serve: fastapi is not installed; pip install 'bestiary[serve]'\n"
+    )
+
+
+def test_sigterm_ends_it_once_what_is_under_way_is_answered(
+    trained: Run, serving: Callable[..., Any], picture: bytes
+) -> None:
+    with serving(trained, "--timeout", "300", BESTIARY_TOKEN=TOKEN) as served:
+        assert ask(served.port, "/v1/predict", picture)[0] == 401
+        token = {"Authorization": f"Bearer {TOKEN}"}
+        assert ask(served.port, "/v1/predict", picture, token)[0] == 200
+        assert ask(served.port, "/v1/explain", picture, token)[1]["similar"]
+        assert ask(served.port, "/healthz", headers={"Host": "evil.example"})[0] == 421
+        head = head_of(len(picture)).replace(
+            b"Host", f"Authorization: Bearer {TOKEN}\r\nHost".encode()
+        )
+        half = opened(served.port, head + picture[:500])
+        idle = opened(served.port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert idle.recv(9_999).startswith(b"HTTP/1.1 200")
+        status: list[int] = []
+        stopping = threading.Thread(target=lambda: status.append(served.stop(signal.SIGTERM)))
+        stopping.start()
+        while True:  # until it takes no more connections
+            try:
+                socket.create_connection(("127.0.0.1", served.port), timeout=5).close()
+                time.sleep(0.02)
+            except OSError:
+                break
+        half.sendall(picture[500:])
+        answer = b""
+        while part := half.recv(99_999):  # it closes the connection then
+            answer += part
+        assert answer.startswith(b"HTTP/1.1 200") and b"predictions" in answer
+        stopping.join(300)
+        assert status == [0]
+        half.close()
+        idle.close()
+    assert TOKEN not in served.said and "Traceback" not in served.said, served.said
+
+
+def test_tokens_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BESTIARY_TOKEN", raising=False)
+    assert read_token(None) is None
+    monkeypatch.setenv("BESTIARY_TOKEN", TOKEN)
+    assert read_token(None) == TOKEN
+    file = tmp_path / "token"
+    for content in (
+        b"",
+        b"short\n",
+        b"a token with some spaces in it",
+        "längere-als-sechzehn".encode(),
+        b"\xff" * 20,
+    ):
+        file.write_bytes(content)
+        with pytest.raises(ArgumentError, match="--token-file"):
+            read_token(file)
+    file.write_text(TOKEN + "-2\n")
+    assert read_token(file) == TOKEN + "-2"
+    with pytest.raises(ArgumentError, match="No such file"):
+        read_token(tmp_path / "none")
+
+
+def test_addresses() -> None:
+    assert Address().is_loopback and Address("::1").is_loopback and Address("localhost").is_loopback
+    assert not Address("0.0.0.0").is_loopback and Address("0.0.0.0").names is None
+    assert "localhost" in (Address().names or ())
+    with Address(port=0).bind() as listener:
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(ArgumentError, match=str(port)):
+            Address(port=port).bind()
+    with pytest.raises(ArgumentError, match="70000"):
+        Address(port=70_000)
+    for wrong in (Address("nowhere.invalid"), Address("203.0.113.7")):
+        with pytest.raises(ArgumentError, match="cannot be listened on"):
+            wrong.bind()
+
+
+def test_bad_input_gets_one_line(trained: Run, tmp_path: Path, fails: Callable[..., str]) -> None:
+    assert "no such run" in fails("serve", tmp_path / "none")
+    assert "limit body" in fails("serve", trained.path, "--max-mb", "0")
+    assert "none" in fails("serve", trained.path, "--token-file", tmp_path / "none")
+    assert "203.0.113.7" in fails(
+        "serve", trained.path, "--host", "203.0.113.7", "--engine", "torch", "--quiet"
+    )
