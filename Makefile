@@ -19,7 +19,7 @@ check: $(VENV)/.developer
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Labelled photographs for those benchmarks that need them: make bench DATA=FOLDER
+# Labeled photographs for those benchmarks that need them: make bench DATA=FOLDER
 DATA ?= ../shared/data/caltech-creatures
 # Claims that need them
 ON_PHOTOGRAPHS := predict fast advise best head head_parts parts start_share views_at_test views_accuracy \

@@ -1,7 +1,7 @@
 """Claim: training takes about what `advise` says that it will.
 
-Asks `advise` about one backbone and size on the pictures of a folder, trains what it recommends, and compares the
-expected time with the time that the command took; prints the out-of-fold score too.
+Asks `advise` about one backbone and size on the images of a folder, trains what it recommends, and
+compares the expected time with the time that the command took; prints the out-of-fold score too.
 
     python benchmarks/bench_advise.py DATA [--recipe best] [--backbone NAME@SIZE] [--set KEY=VALUE ...]
 """
@@ -36,7 +36,7 @@ def main() -> None:
         print(f"{machine()}\n{advice}")
         assert advice.chosen is not None, "nothing bounds it"
         chosen = advice.chosen.recipe
-        expected = advice.chosen.seconds(advice.pictures, chosen.train.epochs)
+        expected = advice.chosen.seconds(advice.images, chosen.train.epochs)
         options = [f"model.backbone={chosen.model.backbone}", f"view.size={chosen.view.size}"]
         options += [
             f"view.eval_size={chosen.view.eval_size}",
@@ -50,7 +50,8 @@ def main() -> None:
         run = bestiary.train(asked.data, place / "run", **given)
         taken = time.perf_counter() - started
         print(
-            f"expected {expected / 60:.1f} minutes, taken {taken / 60:.1f}: ratio {taken / expected:.2f} (n = 1)"
+            f"expected {expected / 60:.1f} minutes, taken {taken / 60:.1f}: ratio "
+            f"{taken / expected:.2f} (n = 1)"
         )
         print(run.score_line)
 

@@ -1,12 +1,14 @@
 """Claim: checkpoints, locks and checksums cost at most 2 % of training time.
 
-Trains one fold on drawn pictures with the states kept as by default (every five minutes and after epochs), and every
-second. Inside the one process, the time that goes into states, locks, checksums and looking at the loss is added up
-and divided by the time of the whole verb: no second run whose speed on a shared machine could be another's.
+Trains one fold on drawn images with the states kept as by default (every five minutes and after
+epochs), and every second. Inside the one process, the time that goes into states, locks, checksums
+and looking at the loss is added up and divided by the time of the whole verb: no second run whose
+speed on a shared machine could be another's.
 
-    python benchmarks/bench_checkpoint_cost.py [--pictures 240] [--repeats 3] [--work NAME ...]
+    python benchmarks/bench_checkpoint_cost.py [--images 240] [--repeats 3] [--work NAME ...]
 
-A fold's first and last states are kept however short it is; the states between them take a hundredth of the time.
+A fold's first and last states are kept however short it is; the states between them take a
+hundredth of the time.
 """
 
 import argparse
@@ -20,7 +22,7 @@ import bestiary
 from bestiary.beasts.sample import draw_sample
 from bestiary.run.layout import FoldFiles
 from bestiary.run.run import Run
-from bestiary.training import checkpointer as keeper
+from bestiary.training import checkpointer as checkpointer
 from bestiary.training import crossval
 from bestiary.training import fold as recovery
 
@@ -39,7 +41,9 @@ WORK = {
 
 
 class Clock:
-    """Seconds spent in the functions that are watched, each counted once however they are nested."""
+    """Seconds spent in the functions that are watched, each counted once however they are
+    nested.
+    """
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -64,15 +68,15 @@ class Clock:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=240)
+    parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--work", nargs="+", choices=list(WORK), default=list(WORK))
     asked = parser.parse_args()
     clock = Clock()
     for home, name in (
-        (keeper, "save_state"),
-        (keeper, "check_losses"),
-        (keeper, "check_weights"),
+        (checkpointer, "save_state"),
+        (checkpointer, "check_losses"),
+        (checkpointer, "check_weights"),
         (FoldFiles, "lock"),
         (Run, "lock"),
         (Run, "_check_sum"),
@@ -83,7 +87,7 @@ def main() -> None:
         clock.watch(home, name)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        draw_sample(place / "data", species=10, per_species=asked.pictures // 10, size=256)
+        draw_sample(place / "data", species=10, per_species=asked.images // 10, size=256)
         for work in asked.work:
             for every in ("5min", "1s"):
                 shares, lasted = [], []
@@ -96,7 +100,7 @@ def main() -> None:
                         recipe="fast",
                         overrides=WORK[work],
                         folds=2,
-                        fold=[0],
+                        only_fold=[0],
                         checkpoint_every=every,
                         quiet=True,
                     )
@@ -104,8 +108,10 @@ def main() -> None:
                     shares.append(clock.seconds / lasted[-1])
                 size = (run / "fold-0/last/state.safetensors").stat().st_size / 1e6
                 print(
-                    f"{work}, a state of {size:.0f} MB every {every}: {statistics.median(shares):.2%} of the time, "
-                    f"{min(shares):.2%} to {max(shares):.2%}, n = {len(shares)} of {statistics.median(lasted):.0f} s",
+                    f"{work}, a state of {size:.0f} MB every {every}: "
+                    f"{statistics.median(shares):.2%} of the time, "
+                    f"{min(shares):.2%} to {max(shares):.2%}, n = {len(shares)} of "
+                    f"{statistics.median(lasted):.0f} s",
                     flush=True,
                 )
 

@@ -1,12 +1,13 @@
-"""Claim: of copies of real photographs the scan groups ≥ 95 % with their originals, at a precision of ≥ 98 %.
+"""Claim: of copies of real photographs the scan groups ≥ 95 % with their originals, at a precision
+of ≥ 98 %.
 
 Run: python benchmarks/bench_copies_photographs.py FOLDER_OF_CLASS_FOLDERS [SEEDS]
 
-Every photograph gets one copy in each way of `copying.WAYS`. Recall: copies that end up in a group with their original.
-Precision: of all pairs of pictures that share a group, those that stem from one photograph, or from two photographs
-that are copies in the data set itself; these were looked at one by one (reviewed_copies.csv, for the part of
-Caltech-101 named in the README). The constants of the audit were set on every second class, from the first; the
-figures of the other classes stand apart.
+Every photograph gets one copy in each way of `copying.WAYS`. Recall: copies that end up in a group
+with their original. Precision: of all pairs of images that share a group, those that stem from one
+photograph, or from two photographs that are copies in the data set itself; these were looked at one
+by one (reviewed_copies.csv, for the part of Caltech-101 named in the README). The constants of the
+audit were set on every second class, from the first; the figures of the other classes stand apart.
 """
 
 import csv
@@ -18,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bestiary.data.audit import audit_pictures
-from bestiary.data.decode import decode, read_picture
-from bestiary.data.listing import Listing, list_labelled, list_test
+from bestiary.data.audit import audit_images
+from bestiary.data.decode import decode, read_image
+from bestiary.data.listing import Listing, list_labeled, list_test
 from bestiary.display import Display
 from copying import WAYS, encode
 
@@ -28,10 +29,12 @@ REVIEWED = Path(__file__).with_name("reviewed_copies.csv")
 
 
 def copy_all(source: Path, goal: Path, seed: int) -> None:
-    """Write original and copies side by side, named after the original and the number of the way."""
+    """Write original and copies side by side, named after the original and the number of the
+    way.
+    """
     rng = np.random.default_rng(seed)
     for file in sorted(source.glob("*/*")):
-        pixels = decode(read_picture(file))
+        pixels = decode(read_image(file))
         folder = goal / file.parent.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{file.stem}-original.jpg").write_bytes(encode(pixels, 95))
@@ -44,13 +47,15 @@ def origin(path: str) -> str:
 
 
 def find_groups(folder: Path) -> dict[str, str]:
-    listing = list_labelled(folder)
-    audit = audit_pictures(Listing(folder, listing.table), list_test(folder), Display(quiet=True))
-    return dict(audit.copies.select("path", "copies").iter_rows())
+    listing = list_labeled(folder)
+    audit = audit_images(Listing(folder, listing.table), list_test(folder), Display(quiet=True))
+    return dict(audit.copies.select("path", "duplicate_group").iter_rows())
 
 
 def reviewed_pairs() -> set[frozenset[str]]:
-    """Pairs of photographs of the data set that a person has found to be copies, without their suffixes."""
+    """Pairs of photographs of the data set that a person has found to be copies, without their
+    suffixes.
+    """
     groups: dict[str, list[str]] = {}
     with REVIEWED.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -61,7 +66,9 @@ def reviewed_pairs() -> set[frozenset[str]]:
 def count_pairs(
     groups: dict[str, str], known: set[frozenset[str]], names: set[str]
 ) -> tuple[int, int, set[frozenset[str]]]:
-    """Pairs that share a group and have an end in `names` (classes): right ones, wrong ones, and the wrong origins."""
+    """Pairs that share a group and have an end in `names` (classes): right ones, wrong ones, and
+    the wrong origins.
+    """
     members: dict[str, list[str]] = {}
     for path, group in groups.items():
         members.setdefault(group, []).append(path)
@@ -107,7 +114,8 @@ def main() -> None:
             )
             right, wrong, odd = count_pairs(groups, known, names)
             print(
-                f"  {half}: recall {found.mean():.4f} (n = {found.size}), precision {right / (right + wrong):.4f} "
+                f"  {half}: recall {found.mean():.4f} (n = {found.size}), precision "
+                f"{right / (right + wrong):.4f} "
                 f"({right} pairs right, {wrong} wrong)"
             )
             print(

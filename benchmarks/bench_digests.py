@@ -1,8 +1,9 @@
 """Claim: the shipped recipes give the same bits as before, on small data, for the same seed.
 
-Trains `probe`, `fast`, `best` and `paper` on drawn images (one thread, float32, so that no measurement decides), then
-predicts new images, and prints SHA-256 digests: of the images drawn, of each run's weights, of its out-of-fold logits and
-of its predictions. Two versions of bestiary give the same bits if they print the same lines.
+Trains `probe`, `fast`, `best` and `paper` on drawn images (one thread, float32, so that no
+measurement decides), then predicts new images, and prints SHA-256 digests: of the images drawn, of
+each run's weights, of its out-of-fold logits and of its predictions. Two versions of bestiary give
+the same bits if they print the same lines.
 
     python benchmarks/bench_digests.py [--source FOLDER]
 """

@@ -1,8 +1,10 @@
-"""Claim: one student is within a point of its ensemble on pictures that neither has seen, and four times as fast.
+"""Claim: one student is within a point of its ensemble on images that neither has seen, and four
+times as fast.
 
-Sets a fifth of the labelled photographs of DATA aside at random, trains `fast` with five folds on the others, and
-distils the run, judged by the fifth; near copies of trained pictures among these are left out. Then the same with the
-run's own pictures as judges, to see how far that figure can be trusted.
+Sets a fifth of the labeled photographs of DATA aside at random, trains `fast` with five folds on
+the others, and distils the run, judged by the fifth; near copies of trained images among these are
+left out. Then the same with the run's own images as judges, to see how far that figure can be
+trusted.
 
     python benchmarks/bench_distill.py DATA [--share 0.2] [--seed 0] [--recipe fast] [--set KEY=VALUE ...] [--place DIR]
 
@@ -15,7 +17,7 @@ import time
 from pathlib import Path
 
 import bestiary
-from bestiary.data.decode import decode, read_picture
+from bestiary.data.decode import decode, read_image
 from bestiary.display import Display
 from bestiary.distillation.latency import compare_speed
 from bestiary.run.run import Run
@@ -61,21 +63,24 @@ def main() -> None:
                 place / "known.csv", place / "run", resume=there, quiet=True, **named
             )  # type: ignore[arg-type]
         print(
-            f"run: {minutes_of(started):.1f} minutes{' (was there)' if there else ''}\n{run.score_line}"
+            f"run: {minutes_of(started):.1f} "
+            f"minutes{' (was there)' if there else ''}\n{run.score_line}"
         )
         student = student_of(place, "student", held=place / "new")
         frugal = student_of(place, "frugal")
         print(
-            f"frugal on the pictures set aside: {bestiary.evaluate(frugal.path, place / 'new', quiet=True)}"
+            f"frugal on the images set aside: "
+            f"{bestiary.evaluate(frugal.path, place / 'new', quiet=True)}"
         )
         first, second = bestiary.load(run), bestiary.load(student)
         view = first.view
         files = sorted((place / "new").rglob("*.*"))[:16]
-        pictures = [view(decode(read_picture(file))) for file in files]
+        images = [view(decode(read_image(file))) for file in files]
         print(
-            f"\ntimed anew: {first.engine} and {second.engine}, {len(first.members)} members and one"
+            f"\ntimed anew: {first.engine} and {second.engine}, {len(first.members)} members and "
+            f"one"
         )
-        for speed in compare_speed(first, second, pictures, Display(quiet=True), rounds=15):
+        for speed in compare_speed(first, second, images, Display(quiet=True), rounds=15):
             print(speed)
 
 

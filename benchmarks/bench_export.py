@@ -1,16 +1,18 @@
-"""Claim: five ResNet-50 members as one file agree with the network, in plain ONNX Runtime and OpenVINO; int8 is faster.
+"""Claim: five ResNet-50 members as one file agree with the network, in plain ONNX Runtime and
+OpenVINO; int8 is faster.
 
-Makes five members of ResNet-50 on a part of DATA: heads fitted on frozen features, then every weight of every member
-moved by noise of a hundredth of its layer's spread, so that no two members share a part, as after fine-tuning. With no
-weights given they are random, so that accuracy means little while agreement and speed mean what they say: labels that
-hang on small differences are the harder test. Exports them in both formats, in float32
-and in int8, and compares every file, opened by the libraries alone, with PyTorch's float32 on pictures that int8's
-ranges were not taken from. Then all take turns.
+Makes five members of ResNet-50 on a part of DATA: heads fitted on frozen features, then every
+weight of every member moved by noise of a hundredth of its layer's spread, so that no two members
+share a part, as after fine-tuning. With no weights given they are random, so that accuracy means
+little while agreement and speed mean what they say: labels that hang on small differences are the
+harder test. Exports them in both formats, in float32 and in int8, and compares every file, opened
+by the libraries alone, with PyTorch's float32 on images that int8's ranges were not taken from.
+Then all take turns.
 
     python benchmarks/bench_export.py DATA [--backbone torchvision/resnet50] [--weights FILE] [--rounds 7] [--place DIR]
 
-With --place what is made is kept, and found there again: a second call only compares and times. --run takes a run that
-is there.
+With --place what is made is kept, and found there again: a second call only compares and times.
+--run takes a run that is there.
 """
 
 import argparse
@@ -27,15 +29,15 @@ import torch
 from safetensors.torch import save_file
 
 import bestiary
-from bestiary.data.listing import list_labelled
+from bestiary.data.listing import list_labeled
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting.export import CALIBRATION, build_graph, run_batches
 from bestiary.exporting.formats import read_card
 from bestiary.exporting.graph import OUTPUTS, Outputs, run_graph
-from bestiary.exporting.sample import deal_pictures, read_sample, shuffled_pictures
+from bestiary.exporting.sample import deal_images, read_sample, shuffled_images
 from bestiary.model.backbone import build_backbone
 from bestiary.model.classifier import load_member, save_member
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
 from paired import machine, spread
 
@@ -43,11 +45,13 @@ Runner = Callable[[np.ndarray], Outputs]
 KINDS = {"onnx": "m.onnx", "openvino": "m.xml"}
 
 
-def make_run(data: Path, place: Path, backbone: str, weights: Path | None, pictures: int) -> Run:
-    """Five members with heads of their own, and weights that differ a little, on so many pictures of `data`."""
+def make_run(data: Path, place: Path, backbone: str, weights: Path | None, images: int) -> Run:
+    """Five members with heads of their own, and weights that differ a little, on so many images
+    of `data`.
+    """
     place.mkdir(parents=True, exist_ok=True)
-    listing = list_labelled(data)
-    order = generator(0, "benchmark").permutation(listing.table.height)[:pictures]
+    listing = list_labeled(data)
+    order = keyed_rng(0, "benchmark").permutation(listing.table.height)[:images]
     listing.table.select("path", "label")[np.sort(order)].write_csv(place / "known.csv")
     if weights is None:
         torch.manual_seed(0)
@@ -58,16 +62,16 @@ def make_run(data: Path, place: Path, backbone: str, weights: Path | None, pictu
         f"model.backbone={backbone}",
         f"model.weights={weights}",
     ]
-    overrides += ["predict.views=1", "folds.rare=drop"]
+    overrides += ["predict.tta=1", "folds.rare_classes=drop"]
     run = bestiary.probe(
         place / "known.csv", place / "run", overrides=overrides, folds=5, quiet=True
     )
-    for fold in run.folds:
+    for fold in run.fold_numbers():
         member, noise = load_member(run.fold(fold).weights), torch.Generator().manual_seed(fold)
         with torch.no_grad():
             for values in member.network.parameters():
                 values += (
-                    0.01 * values.std(correction=0) * torch.randn(values.shape, generator=noise)
+                    0.01 * values.std(correction=0) * torch.randn(values.shape, keyed_rng=noise)
                 )
         save_member(member, run.fold(fold).weights)
     return run
@@ -110,20 +114,20 @@ def by_openvino(file: Path, hint: str) -> Runner:
 
 
 def agreement(reference: Outputs, found: Outputs, fold: np.ndarray) -> str:
-    """Of the ensembles, and of the members that have not seen the pictures."""
+    """Of the ensembles, and of the members that have not seen the images."""
     same = (reference.probabilities.argmax(axis=1) == found.probabilities.argmax(axis=1)).mean()
     rows = np.arange(len(fold))
     own = (
         reference.logits[rows, fold].argmax(axis=1) == found.logits[rows, fold].argmax(axis=1)
     ).mean()
     difference = np.abs(reference.probabilities - found.probabilities).max()
-    return f"labels equal {same:.4f} (members on pictures held out {own:.4f}), probabilities within {difference:.2g}"
+    return f"labels equal {same:.4f} (members on images held out {own:.4f}), probabilities within {difference:.2g}"
 
 
 def take_turns(
     runners: dict[str, Runner], views: np.ndarray, rounds: int
 ) -> dict[str, list[float]]:
-    """Pictures a second of each, one figure a round; what came first comes first again."""
+    """Images a second of each, one figure a round; what came first comes first again."""
     speeds: dict[str, list[float]] = {name: [] for name in runners}
     for number in range(rounds + 1):
         for name, run in runners.items():
@@ -141,8 +145,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--backbone", default="torchvision/resnet50")
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--pictures", type=int, default=300, help="to train on")
-    parser.add_argument("--compared", type=int, default=100, help="pictures to compare on")
+    parser.add_argument("--images", type=int, default=300, help="to train on")
+    parser.add_argument("--compared", type=int, default=100, help="images to compare on")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--place", type=Path)
     parser.add_argument("--run", type=Path)
@@ -160,7 +164,7 @@ def main() -> None:
         run = (
             Run.open(there)
             if there
-            else make_run(asked.data, place, asked.backbone, asked.weights, asked.pictures)
+            else make_run(asked.data, place, asked.backbone, asked.weights, asked.images)
         )
         print(run.score_line)
         files = export_all(run, place, ("float32",) if asked.float32 else ("float32", "int8"))
@@ -171,17 +175,17 @@ def main() -> None:
 
 def accuracy_words(lost: dict[str, Any]) -> str:
     value, low, high = (100 * lost["difference"][name] for name in ("value", "low", "high"))
-    return f", accuracy {value:+.2f} points ({low:+.2f} to {high:+.2f}), n = {lost['pictures']}"
+    return f", accuracy {value:+.2f} points ({low:+.2f} to {high:+.2f}), n = {lost['images']}"
 
 
 def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> None:
     ensemble = Ensemble.load(run, device="cpu", engine="torch")
     graph = build_graph(ensemble, list(range(len(ensemble.members))))
-    _, judges = deal_pictures(shuffled_pictures(run), run.folds, CALIBRATION, compared)
+    _, judges = deal_images(shuffled_images(run), run.fold_numbers(), CALIBRATION, compared)
     sample = read_sample(run, ensemble.view, judges)
     views, fold = sample.views, sample.table["fold"].to_numpy()
     name, size = ensemble.members[0].name, ensemble.view.size
-    print(f"\n{len(ensemble.members)} members of {name}, {size} px, on {len(views)} pictures")
+    print(f"\n{len(ensemble.members)} members of {name}, {size} px, on {len(views)} images")
     runners: dict[str, Runner] = {"PyTorch float32": lambda views: run_graph(graph, views)}
     for name, file in files.items():
         format, precision = name.split()
@@ -200,7 +204,8 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
     for name, values in speeds.items():
         ratios = [ours / theirs for ours, theirs in zip(values, base, strict=True)]
         print(
-            f"{name:32} {spread(values)} pictures/s, {spread(ratios)} times PyTorch float32, n = {len(values)}"
+            f"{name:32} {spread(values)} images/s, {spread(ratios)} times PyTorch float32, n = "
+            f"{len(values)}"
         )
     for name, file in files.items():
         parts = [part for part in (file, file.with_suffix(".bin")) if part.exists()]

@@ -1,7 +1,8 @@
-"""Claim: a recipe trains five folds on two cores in minutes, and its score tells what new pictures get.
+"""Claim: a recipe trains five folds on two cores in minutes, and its score tells what new images
+get.
 
-Sets a part of the labelled pictures of a folder aside, trains the recipe on the rest, and scores the part set aside,
-which no fold has seen: is its accuracy inside the out-of-fold interval?
+Sets a part of the labeled images of a folder aside, trains the recipe on the rest, and scores the
+part set aside, which no fold has seen: is its accuracy inside the out-of-fold interval?
 
     python benchmarks/bench_fast.py DATA [--recipe fast] [--share 0.2] [--seed 0] [--folds 5] [--all]
 
@@ -43,7 +44,8 @@ def main() -> None:
         )
         minutes = (time.perf_counter() - started) / 60
         print(
-            f"{machine()}\n{asked.recipe} on {asked.data.name}, seed {asked.seed}: {minutes:.1f} minutes"
+            f"{machine()}\n{asked.recipe} on {asked.data.name}, seed {asked.seed}: {minutes:.1f} "
+            f"minutes"
         )
         print(run.score_line)
         if not asked.all:

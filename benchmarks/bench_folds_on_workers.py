@@ -1,12 +1,14 @@
-"""Claim: k folds on n workers of Ray take at most 1 / 0.9 of the ideal k / n folds, with folds of a minute or longer.
+"""Claim: k folds on n workers of Ray take at most 1 / 0.9 of the ideal k / n folds, with folds of a
+minute or longer.
 
 Run: python benchmarks/bench_folds_on_workers.py [SECONDS_OF_A_FOLD]
 
-Measured on this machine's two cores: four folds of one thread each, by one process after the other, and by Ray with two
-workers, on a cluster that runs already and on one that is started for the command, beside the reading of the pictures;
-from that, what a job costs beside its training, and what the cluster's start adds to a command. Where the cores end,
-simulated: k jobs of a minute with the measured cost, handed out by Ray's rule (whoever is free takes the next), for n
-workers; against k / n, and against the best that whole folds allow, which is ceil(k / n).
+Measured on this machine's two cores: four folds of one thread each, by one process after the other,
+and by Ray with two workers, on a cluster that runs already and on one that is started for the
+command, beside the reading of the images; from that, what a job costs beside its training, and what
+the cluster's start adds to a command. Where the cores end, simulated: k jobs of a minute with the
+measured cost, handed out by Ray's rule (whoever is free takes the next), for n workers; against k /
+n, and against the best that whole folds allow, which is ceil(k / n).
 """
 
 import heapq
@@ -46,12 +48,14 @@ def options(epochs: int) -> list[str]:
 
 
 def busy_seconds(run: Run) -> float:
-    return sum(pl.read_csv(run.fold(fold).costs)["seconds"].sum() for fold in run.folds)
+    return sum(pl.read_csv(run.fold(fold).costs)["seconds"].sum() for fold in run.fold_numbers())
 
 
 def train(data: Path, place: Path, epochs: int, on: str | None) -> tuple[float, Run]:
     started = time.perf_counter()
-    run = bestiary.train(data, place, overrides=options(epochs), folds=FOLDS, on=on, quiet=True)
+    run = bestiary.train(
+        data, place, overrides=options(epochs), folds=FOLDS, cluster=on, quiet=True
+    )
     return time.perf_counter() - started, run
 
 
@@ -68,7 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         os.environ["BESTIARY_CACHE"] = str(place / "cache")
-        data = place / "pictures"
+        data = place / "images"
         draw_sample(data, species=8, per_species=40, size=128)
         _, probe = train(data, place / "probe", 1, None)
         epochs = max(1, round(wanted * FOLDS / busy_seconds(probe)))
@@ -80,7 +84,8 @@ def main() -> None:
         ray.shutdown()
         fold_alone, fold_beside = busy_seconds(local) / FOLDS, busy_seconds(spread) / FOLDS
         weights = [
-            [run.fold(n).weights.read_bytes() for n in run.folds] for run in (local, first, spread)
+            [run.fold(n).weights.read_bytes() for n in run.fold_numbers()]
+            for run in (local, first, spread)
         ]
         fold_started = busy_seconds(first) / FOLDS
     cost = together / (FOLDS / 2) - fold_beside
@@ -90,7 +95,8 @@ def main() -> None:
     print(f"the same bits: {weights[0] == weights[1] == weights[2]}")
     print(f"started for the command: {started:.1f} s, {start:.1f} s of them the start")
     print(
-        f"a fold: {fold_alone:.1f} s alone, {fold_beside:.1f} s beside another; a job costs {cost:.1f} s more"
+        f"a fold: {fold_alone:.1f} s alone, {fold_beside:.1f} s beside another; a job costs "
+        f"{cost:.1f} s more"
     )
     print(f"{FOLDS} folds: {alone:.1f} s by one process, {together:.1f} s by two workers")
     ideal = fold_beside * FOLDS / 2
@@ -99,7 +105,8 @@ def main() -> None:
     )
     for cluster, waited in (("that is started for the command", start), ("that runs already", 0.0)):
         print(
-            f"simulated, a cluster {cluster}, folds of 60 s and of 600 s: share of k / n reached, and of ceil(k / n)"
+            f"simulated, a cluster {cluster}, folds of 60 s and of 600 s: share of k / n reached, "
+            f"and of ceil(k / n)"
         )
         for folds, workers in (
             (5, 1),
@@ -115,7 +122,8 @@ def main() -> None:
             for seconds in (60.0, 600.0):
                 took = simulated(folds, workers, seconds, cost, waited)
                 row.append(
-                    f"{seconds * folds / workers / took:.3f} {seconds * math.ceil(folds / workers) / took:.3f}"
+                    f"{seconds * folds / workers / took:.3f} "
+                    f"{seconds * math.ceil(folds / workers) / took:.3f}"
                 )
             print(f"  k = {folds}, n = {workers}: {'; '.join(row)}")
 

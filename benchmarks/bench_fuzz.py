@@ -1,10 +1,12 @@
-"""Claim: no picture, table, recipe or run file, however damaged, crashes bestiary, hangs it or fills the memory.
+"""Claim: no image, table, recipe or run file, however damaged, crashes bestiary, hangs it or fills
+the memory.
 
-Damages whole files at random (seeded). Pictures go through the decoder: each must come out as pixels or be named with
-a reason, in at most two seconds. Tables, recipes and run files go through what reads them: each must be taken or
-refused by an error of bestiary's own. Works in forked children, so that a crash of a decoder is seen and counted.
+Damages whole files at random (seeded). Images go through the decoder: each must come out as pixels
+or be named with a reason, in at most two seconds. Tables, recipes and run files go through what
+reads them: each must be taken or refused by an error of bestiary's own. Works in forked children,
+so that a crash of a decoder is seen and counted.
 
-    python benchmarks/bench_fuzz.py [--pictures 20000] [--files 2000] [--seed 0]
+    python benchmarks/bench_fuzz.py [--images 20000] [--files 2000] [--seed 0]
 """
 
 import argparse
@@ -21,29 +23,29 @@ from typing import Any
 import numpy as np
 
 from bestiary.data.decode import MAX_PIXELS, decode
-from bestiary.errors import BestiaryError, PictureError
+from bestiary.errors import BestiaryError, ImageError
 from faulting import Place, forked
-from mutating import mutate_picture, mutate_text, seed_pictures
+from mutating import mutate_image, mutate_text, seed_images
 from reading import READERS, make_run
 
 CHUNK = 250
 SLOW = 2.0  # seconds
 
 
-def fuzz_pictures(seed: int, start: int, count: int) -> tuple[Counter[str], float, int, list[str]]:
+def fuzz_images(seed: int, start: int, count: int) -> tuple[Counter[str], float, int, list[str]]:
     """Outcomes, the slowest in seconds, peak memory in bytes, and what was wrong."""
-    wholes = seed_pictures(np.random.default_rng(0))
+    wholes = seed_images(np.random.default_rng(0))
     outcomes, slowest, wrong = Counter[str](), 0.0, []
     for number in range(start, start + count):
         rng = np.random.default_rng([seed, number])
         name, content = wholes[int(rng.integers(len(wholes)))]
-        damaged = mutate_picture(content, rng)
+        damaged = mutate_image(content, rng)
         began = time.perf_counter()
         try:
             pixels = decode(damaged, min_side=64 * int(rng.integers(2)))
             assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
             outcomes["decoded"] += 1
-        except PictureError:
+        except ImageError:
             outcomes["named"] += 1
         except Exception:
             wrong.append(f"{number} {name}: {traceback.format_exc()[-300:]}")
@@ -100,14 +102,12 @@ def tally(what: str, count: int, work: Callable[[int, int], Any]) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--files", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     print(f"bound: {MAX_PIXELS:,} pixels")
-    bad = tally(
-        "damaged pictures", asked.pictures, lambda start, n: fuzz_pictures(asked.seed, start, n)
-    )
+    bad = tally("damaged images", asked.images, lambda start, n: fuzz_images(asked.seed, start, n))
     with tempfile.TemporaryDirectory() as scratch:
         place = Place(Path(scratch))
         run = place.folder / "fuzzed"

@@ -1,9 +1,11 @@
-"""Claim: a linear discriminant starts the head better than logistic regression, and its shrinkage hardly matters.
+"""Claim: a linear discriminant starts the head better than logistic regression, and its shrinkage
+hardly matters.
 
     python benchmarks/bench_head.py DATA
 
-Frozen features of the offline backbone (224 pixels, squashed, mirror image averaged), enlarged bilinearly and
-bicubically; bestiary's five folds, no copy on two sides; out-of-fold accuracy by way of fitting the head.
+Frozen features of the offline backbone (224 pixels, squashed, mirror image averaged), enlarged
+bilinearly and bicubically; bestiary's five folds, no copy on two sides; out-of-fold accuracy by way
+of fitting the head.
 """
 
 import sys
@@ -14,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from bestiary.data.decode import decode, read_picture
+from bestiary.data.decode import decode, read_image
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView, Interpolation
 from bestiary.display import Display
 from bestiary.model.classifier import build_classifier
 from bestiary.model.compute import best_device, best_precision
 from bestiary.model.inference import run_network
-from bestiary.model.tta import averaged
+from bestiary.model.tta import with_tta
 from bestiary.recipe.load import load_recipe
 from bestiary.run.run import Run
 from bestiary.training.dataset import TrainingSet
@@ -39,11 +41,11 @@ def features_of(data: TrainingSet, interpolation: Interpolation) -> NDArray[np.f
     views = stream_views(
         rows,
         32,
-        lambda row: view(decode(read_picture(data.root / data.paths[int(row)]))),
+        lambda row: view(decode(read_image(data.root / data.paths[int(row)]))),
         loader_threads("cpu"),
     )
     precision = best_precision(device)
-    run = averaged(
+    run = with_tta(
         lambda batch: run_network(
             classifier.to(device), [batch], device, precision, output=classifier.features
         ),
@@ -56,11 +58,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run = Run(Path(scratch) / "run")
         begin_run(Path(sys.argv[1]), run, load_recipe("fast"), None, Display(quiet=True))
-        tables = run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet")
+        tables = (
+            run.read_table("manifest.parquet"),
+            run.read_root(),
+            run.read_table("folds.parquet"),
+        )
         data = TrainingSet.of(load_recipe("fast"), *tables)
     classes = len(data.classes)
     print(
-        f"{len(data.paths):,} pictures of {classes} classes, five folds, {best_precision(best_device())}"
+        f"{len(data.paths):,} images of {classes} classes, five folds, "
+        f"{best_precision(best_device())}"
     )
     for interpolation in ("bilinear", "bicubic"):
         features = features_of(data, interpolation)
@@ -71,7 +78,7 @@ def main() -> None:
                 chosen = (
                     shape
                     if isinstance(shape, Shape)
-                    else choose_shape(*of, tau_normalise=shape == "tau")
+                    else choose_shape(*of, head_tau_norm=shape == "tau")
                 )
                 weights, biases = discriminant(Moments.of(*of), chosen)
                 hits.append(

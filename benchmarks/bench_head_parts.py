@@ -1,11 +1,13 @@
-"""Claim: roots of the features, and class means of more equal lengths, each make heads tell classes better apart.
+"""Claim: roots of the features, and class means of more equal lengths, each make heads tell classes
+better apart.
 
     python benchmarks/bench_head_parts.py DATA [--deals 5] [--set KEY=VALUE ...]
 
-Frozen features that recipe `best` starts from and bestiary's folds (no copy on two sides) for several seeds of the
-deal; for each fold a linear discriminant, its shape chosen inside the training part, of the features or of their roots
-(`model.root`), with means of their own lengths or of more equal ones (`model.tau_normalise`). Differences of
-out-of-fold accuracy are paired by picture, with an interval over groups of copies.
+Frozen features that recipe `best` starts from and bestiary's folds (no copy on two sides) for
+several seeds of the deal; for each fold a linear discriminant, its shape chosen inside the training
+part, of the features or of their roots (`model.power_norm`), with means of their own lengths or of
+more equal ones (`model.head_tau_norm`). Differences of out-of-fold accuracy are paired by image,
+with an interval over groups of copies.
 """
 
 import argparse
@@ -30,12 +32,13 @@ def main() -> None:
     parser.add_argument("--deals", type=int, default=5)
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
     asked = parser.parse_args()
-    data, groups = read_data(asked.data, "best", ["model.root=false", *asked.overrides])
+    data, groups = read_data(asked.data, "best", ["model.power_norm=false", *asked.overrides])
     classes = len(data.classes)
     recipe = data.recipe
-    print(f"{machine()}\n{len(data.paths):,} pictures of {classes} classes")
+    print(f"{machine()}\n{len(data.paths):,} images of {classes} classes")
     print(
-        f"{recipe.model.backbone}, views of {recipe.view.eval_side} pixels, {recipe.predict.views} of each picture"
+        f"{recipe.model.backbone}, views of {recipe.view.eval_side} pixels, {recipe.predict.tta} "
+        f"of each image"
     )
     features = features_of(data)
     roots = root(torch.from_numpy(features)).numpy()
@@ -49,8 +52,8 @@ def main() -> None:
     paths, names = data.paths, pl.Series(np.array(data.classes)[data.labels])
     for seed in range(asked.deals):
         folds = deal(paths, names, groups, FOLDS, seed)
-        for name, (x, tau_normalise) in heads.items():
-            logits, _ = cross_validate(x, data.labels, folds, x[:1], classes, tau_normalise)
+        for name, (x, head_tau_norm) in heads.items():
+            logits, _ = cross_validate(x, data.labels, folds, x[:1], classes, head_tau_norm)
             hits[name].append(logits.argmax(axis=1) == data.labels)
         print(
             f"deal {seed}: " + ", ".join(f"{name} {hits[name][-1].mean():.4f}" for name in heads),
@@ -66,8 +69,10 @@ def main() -> None:
         change = np.mean(hits[with_it], axis=0) - np.mean(hits[without], axis=0)
         half = 1.96 * np.sqrt((np.bincount(groups, change) ** 2).sum()) / len(change)
         print(
-            f"{with_it} instead of {without}: {change.mean():+.4f}, 95 % interval over groups of copies "
-            f"[{change.mean() - half:+.4f}, {change.mean() + half:+.4f}], deals {min(gains):+.4f} to {max(gains):+.4f}"
+            f"{with_it} instead of {without}: {change.mean():+.4f}, 95 % interval over groups of "
+            f"copies "
+            f"[{change.mean() - half:+.4f}, {change.mean() + half:+.4f}], deals {min(gains):+.4f} "
+            f"to {max(gains):+.4f}"
         )
 
 

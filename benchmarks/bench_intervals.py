@@ -1,11 +1,13 @@
-"""Claims: 95 % intervals hold the truth in 93 to 97 % of simulated samples, copies or not; 90 % sets hold 89 to 91 %.
+"""Claims: 95 % intervals hold the truth in 93 to 97 % of simulated samples, copies or not; 90 %
+sets hold 89 to 91 %.
 
     python benchmarks/bench_intervals.py [--repetitions 1000]
 
-A world of classes of uneven size and a classifier that is wrong at times; its true scores are those of a sample of
-400,000. Each repetition draws a sample anew, in groups of one to four copies, and asks whether each interval holds the
-truth. Then sets: limits from 1,000 pictures, held by 1,000 others, in each repetition. Last the time that 10,000
-pictures of 100 classes take with 1,000 replicates.
+A world of classes of uneven size and a classifier that is wrong at times; its true scores are those
+of a sample of 400,000. Each repetition draws a sample anew, in groups of one to four copies, and
+asks whether each interval holds the truth. Then sets: limits from 1,000 images, held by 1,000
+others, in each repetition. Last the time that 10,000 images of 100 classes take with 1,000
+replicates.
 """
 
 import argparse
@@ -15,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from bestiary.stats.bootstrap import score_intervals
 from bestiary.stats.calibration import COVERAGES, Calibration
 
 
 class World:
-    """A classifier's probabilities for pictures drawn at random; `sharpness` above 1 makes it too sure of itself."""
+    """A classifier's probabilities for images drawn at random; `sharpness` above 1 makes it too
+    sure of itself.
+    """
 
     def __init__(self, classes: int, sharpness: float, skill: float) -> None:
         self.classes, self.sharpness, self.skill = classes, sharpness, skill
@@ -44,11 +48,13 @@ def repeat(sizes: NDArray[np.int64], *arrays: NDArray[np.generic]) -> list[NDArr
 
 
 def sets(repetitions: int) -> None:
-    """What share of new pictures the sets hold, over all and in the class that fares worst on average."""
+    """What share of new images the sets hold, over all and in the class that fares worst on
+    average.
+    """
     world, held = World(10, 2.5, 2.5), {(c, k): [] for c in COVERAGES for k in ("all", "class")}
     for number in range(repetitions):
         (known, labels), (new, truth) = (
-            world.draw(1000, generator(0, name, number)) for name in ("known", "new")
+            world.draw(1000, keyed_rng(0, name, number)) for name in ("known", "new")
         )
         found = Calibration.fit(np.log(known), labels)
         probabilities = found.probabilities(np.log(new)[None], "logits")
@@ -59,7 +65,8 @@ def sets(repetitions: int) -> None:
     for (coverage, kind), rows in held.items():
         mean = np.mean(rows, axis=0)
         print(
-            f"sets of {coverage}, {kind}: held {mean[0]:.4f}, classes {mean[1:].min():.3f} to {mean[1:].max():.3f}"
+            f"sets of {coverage}, {kind}: held {mean[0]:.4f}, classes {mean[1:].min():.3f} to "
+            f"{mean[1:].max():.3f}"
         )
 
 
@@ -77,11 +84,11 @@ def main() -> None:
         truth = {
             n: s.value
             for n, s in score_intervals(
-                *world.draw(400_000, generator(1, "truth")), np.arange(400_000), replicates=2
+                *world.draw(400_000, keyed_rng(1, "truth")), np.arange(400_000), replicates=2
             ).items()
         }
         for number in range(asked.repetitions):
-            rng = generator(0, "world", number)
+            rng = keyed_rng(0, "world", number)
             sizes = rng.choice([1, 1, 1, 2, 4], groups) if copies else np.ones(groups, np.int64)
             arrays = repeat(sizes, *world.draw(groups, rng), np.arange(groups))
             for name, score in score_intervals(*arrays, replicates=400).items():
@@ -89,18 +96,19 @@ def main() -> None:
                     (score.low <= truth[name] <= score.high, score.high - score.low, score.value)
                 )
         print(
-            f"{classes} classes, {groups} groups{' of 1 to 4 copies' if copies else ''}, sharpness {sharpness}:"
+            f"{classes} classes, {groups} groups{' of 1 to 4 copies' if copies else ''}, sharpness "
+            f"{sharpness}:"
         )
         for name, rows in held.items():
             share, width, value = np.mean(rows, axis=0)
             text = f"truth {truth[name]:.4f} mean {value:.4f}  held in {share:.3f} of {len(rows)}, mean width {width:.4f}"
             print(f"  {name:18} {text}")
     sets(asked.repetitions)
-    world, rng = World(100, 1.5, 3.5), generator(0, "time")
+    world, rng = World(100, 1.5, 3.5), keyed_rng(0, "time")
     sample = world.draw(10_000, rng)
     started = time.perf_counter()
     score_intervals(*sample, np.arange(10_000))
-    print(f"10,000 pictures, 100 classes, 1,000 replicates: {time.perf_counter() - started:.1f} s")
+    print(f"10,000 images, 100 classes, 1,000 replicates: {time.perf_counter() - started:.1f} s")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Claim: keeping freed memory makes training steps on a CPU faster and does not raise the peak of memory.
+"""Claim: keeping freed memory makes training steps on a CPU faster and does not raise the peak of
+memory.
 
-The same network trains on one batch that stays in memory, in two processes that take turns: one lets glibc's malloc
-keep what a step frees (`bestiary.training.malloc`), the other leaves malloc as it is.
+The same network trains on one batch that stays in memory, in two processes that take turns: one
+lets glibc's malloc keep what a step frees (`bestiary.training.malloc`), the other leaves malloc as
+it is.
 
     python benchmarks/bench_kept_memory.py [--work resnext50@224 ...] [--rounds 5]
 """

@@ -1,9 +1,11 @@
-"""Claim: a run that is killed at any instant and resumed ends in the same bits as one that was never interrupted.
+"""Claim: a run that is killed at any instant and resumed ends in the same bits as one that was
+never interrupted.
 
-Trains small runs (drawn pictures, two folds of three epochs, states kept after every step or two) and kills them by
-SIGKILL: by a clock at random instants, inside the writing of a state (the process kills itself between two of the
-calls that make a file whole), and between folds. Each is resumed, mostly to be killed again. At the end its weights,
-its out-of-fold logits and its scores are compared with those of a run that was left alone.
+Trains small runs (drawn images, two folds of three epochs, states kept after every step or two) and
+kills them by SIGKILL: by a clock at random instants, inside the writing of a state (the process
+kills itself between two of the calls that make a file whole), and between folds. Each is resumed,
+mostly to be killed again. At the end its weights, its out-of-fold logits and its scores are
+compared with those of a run that was left alone.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_kills.py [--kills 50] [--seed 0]
 """
@@ -119,10 +121,12 @@ def main() -> None:
             tally.finish(place.folder / f"run-{runs}")
             same += digests(place.folder / f"run-{runs}") == expected
     print(
-        f"whole run {tally.whole:.1f} s; {tally.kills.total()} kills {dict(tally.kills)}; left {dict(tally.found)}"
+        f"whole run {tally.whole:.1f} s; {tally.kills.total()} kills {dict(tally.kills)}; left "
+        f"{dict(tally.found)}"
     )
     print(
-        f"{same} of {runs} runs that were killed and resumed end in the digests of the one that was left alone"
+        f"{same} of {runs} runs that were killed and resumed end in the digests of the one that "
+        f"was left alone"
     )
     raise SystemExit(same != runs)
 

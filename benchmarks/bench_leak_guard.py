@@ -1,15 +1,17 @@
-"""Claim: where a fifth of near copies is planted, a plain shuffled k-fold flatters and bestiary's out-of-fold does not.
+"""Claim: where a fifth of near copies is planted, a plain shuffled k-fold flatters and bestiary's
+out-of-fold does not.
 
     python benchmarks/bench_leak_guard.py [DATA] [--seeds 0 1 2] [--rounds 8] [--set section.key=value ...]
 
-Trains five folds twice, dealt at random (scikit-learn's shuffled, stratified k-fold) and by bestiary, and compares what
-each says out of fold with the members' mean accuracy on clean pictures that no fold has seen, which is what an
-out-of-fold accuracy foretells.
+Trains five folds twice, dealt at random (scikit-learn's shuffled, stratified k-fold) and by
+bestiary, and compares what each says out of fold with the members' mean accuracy on clean images
+that no fold has seen, which is what an out-of-fold accuracy foretells.
 
-With DATA, photographs in class folders, every photograph gets a copy made in one of the ways of `copying.WAYS`, and
---rounds times each of five fifths is held out, while a fifth of the copies joins the rest. So many splits are had by
-the head that `fast` starts from, on frozen features. Then, for each seed, `fast` itself on drawn beasts: 20 species of
-40 pictures, a fifth of altered copies added, and 50 further pictures of each species held out.
+With DATA, photographs in class folders, every photograph gets a copy made in one of the ways of
+`copying.WAYS`, and --rounds times each of five fifths is held out, while a fifth of the copies
+joins the rest. So many splits are had by the head that `fast` starts from, on frozen features.
+Then, for each seed, `fast` itself on drawn beasts: 20 species of 40 images, a fifth of altered
+copies added, and 50 further images of each species held out.
 """
 
 import argparse
@@ -23,7 +25,7 @@ from sklearn.model_selection import StratifiedKFold
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
-from bestiary.data.decode import decode, read_picture
+from bestiary.data.decode import decode, read_image
 from bestiary.data.folds import deal
 from bestiary.stats.intervals import share_interval
 from copying import WAYS, encode
@@ -49,7 +51,7 @@ def copy_all(source: Path, goal: Path) -> None:
     """Write original and copy side by side, named alike but for their last letter."""
     rng, ways = np.random.default_rng(0), list(WAYS.values())
     for file in sorted(source.glob("*/*")):
-        pixels, folder = decode(read_picture(file)), goal / file.parent.name
+        pixels, folder = decode(read_image(file)), goal / file.parent.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{file.stem}-a.jpg").write_bytes(encode(pixels, 95))
         (folder / f"{file.stem}-b.jpg").write_bytes(ways[rng.integers(len(ways))](pixels, rng))
@@ -86,24 +88,29 @@ def measure_head(source: Path, rounds: int, place: Path) -> None:
                     told_of.append((told.low, told.high))
                     new_of.append(new)
     print(
-        f"head of fast, {rounds} rounds of {FOLDS} fifths, {len(held)} pictures held out each time:"
+        f"head of fast, {rounds} rounds of {FOLDS} fifths, {len(held)} images held out each time:"
     )
     for name, values in flattery.items():
         by_round = np.reshape(values, (rounds, FOLDS)).mean(axis=1)
         half = 1.96 * by_round.std(ddof=1) / rounds**0.5
         print(
-            f"  {name} folds flatter by {by_round.mean():+.4f} ± {half:.4f} (95 %, of {rounds} rounds)"
+            f"  {name} folds flatter by {by_round.mean():+.4f} ± {half:.4f} (95 %, of {rounds} "
+            f"rounds)"
         )
     (low, high), new = np.transpose(told_of), np.array(new_of)
     print(
-        f"  bestiary's interval is [{low.mean():.4f}, {high.mean():.4f}] in the mean, the held-out figure "
-        f"{new.mean():.4f}; of {len(new)} single splits it holds {((low <= new) & (new <= high)).mean():.0%}",
+        f"  bestiary's interval is [{low.mean():.4f}, {high.mean():.4f}] in the mean, the held-out "
+        f"figure "
+        f"{new.mean():.4f}; of {len(new)} single splits it holds "
+        f"{((low <= new) & (new <= high)).mean():.0%}",
         flush=True,
     )
 
 
 def measure_fast(seed: int, overrides: list[str], place: Path) -> None:
-    """The same seed draws the same beasts first, so that `evaluate` leaves them out of the held-out folder."""
+    """The same seed draws the same beasts first, so that `evaluate` leaves them out of the
+    held-out folder.
+    """
     data, held = place / "data", place / "held-out"
     draw_sample(data, per_species=40, seed=seed, near_duplicates=COPIES)
     draw_sample(held, per_species=90, seed=seed)
@@ -119,9 +126,12 @@ def measure_fast(seed: int, overrides: list[str], place: Path) -> None:
         scores = bestiary.evaluate(run.path, held, quiet=True).scores
         inside = told["low"] <= scores["mean_member"] <= told["high"]
         print(
-            f"fast, seed {seed}, {name}: out-of-fold {told['value']:.4f} [{told['low']:.4f}, {told['high']:.4f}] "
-            f"(n = {told['n']}), held out {scores['mean_member']:.4f} (n = {scores['n']}), flatters by "
-            f"{told['value'] - scores['mean_member']:+.4f}, interval {'holds' if inside else 'misses'} it",
+            f"fast, seed {seed}, {name}: out-of-fold {told['value']:.4f} [{told['low']:.4f}, "
+            f"{told['high']:.4f}] "
+            f"(n = {told['n']}), held out {scores['mean_member']:.4f} (n = {scores['n']}), "
+            f"flatters by "
+            f"{told['value'] - scores['mean_member']:+.4f}, interval "
+            f"{'holds' if inside else 'misses'} it",
             flush=True,
         )
 

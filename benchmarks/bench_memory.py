@@ -1,12 +1,14 @@
-"""Claim: the peak memory of training does not grow with the number of pictures, nor that of a process with its folds.
+"""Claim: the peak memory of training does not grow with the number of images, nor that of a process
+with its folds.
 
-Draws two sets that differ ten times in size, trains one fold of recipe `fast` on each in a process of its own, and
-reads each process's peak resident memory from the operating system (`VmHWM`, on a Mac `ru_maxrss`).
+Draws two sets that differ ten times in size, trains one fold of recipe `fast` on each in a process
+of its own, and reads each process's peak resident memory from the operating system (`VmHWM`, on a
+Mac `ru_maxrss`).
 
-Then trains a few small runs of `best` one after the other in this process, as an ablation does, and prints what it
-holds after each.
+Then trains a few small runs of `best` one after the other in this process, as an ablation does, and
+prints what it holds after each.
 
-    python benchmarks/bench_memory.py [--pictures 2000] [--pairs 1] [--runs 7]
+    python benchmarks/bench_memory.py [--images 2000] [--pairs 1] [--runs 7]
 """
 
 import argparse
@@ -26,7 +28,16 @@ SPECIES = 20
 
 def peak_megabytes(data: Path, run: Path) -> float:
     """Peak resident memory of training one fold, in MB."""
-    options = ["--fold", "0", "--folds", "2", "--quiet", "--set", "train.epochs=1", "view.size=64"]
+    options = [
+        "--only-fold",
+        "0",
+        "--folds",
+        "2",
+        "--quiet",
+        "--set",
+        "train.epochs=1",
+        "view.size=64",
+    ]
     return peak_of(["train", str(data), str(run), "--recipe", "fast", *options])
 
 
@@ -47,29 +58,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--runs", type=int, default=7)
     asked = parser.parse_args()
     ratios = []
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        for name, count in (("small", asked.pictures), ("large", 10 * asked.pictures)):
+        for name, count in (("small", asked.images), ("large", 10 * asked.images)):
             draw_sample(place / name, species=SPECIES, per_species=count // SPECIES, size=64)
         for pair in range(asked.pairs):
             small = peak_megabytes(place / "small", place / f"run-small-{pair}")
             large = peak_megabytes(place / "large", place / f"run-large-{pair}")
             ratios.append(large / small)
             print(
-                f"pair {pair}: {asked.pictures:,} pictures {small:.0f} MB, ten times as many {large:.0f} MB"
+                f"pair {pair}: {asked.images:,} images {small:.0f} MB, ten times as many "
+                f"{large:.0f} MB"
             )
         draw_sample(place / "few", species=4, per_species=60, size=64)
         held = held_after(place / "few", place, asked.runs)
     print(
-        f"after each of {asked.runs} runs of three folds: {', '.join(f'{megabytes:,.0f}' for megabytes in held)} MB"
+        f"after each of {asked.runs} runs of three folds: "
+        f"{', '.join(f'{megabytes:,.0f}' for megabytes in held)} MB"
     )
     print(
-        f"ratio: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)}"
+        f"ratio: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}, n "
+        f"= {len(ratios)}"
     )
 
 

@@ -1,10 +1,12 @@
-"""Claim: manifest, grouping by hashes and folds of 1,000,000 rows take ≤ 90 s and ≤ 2 GB, and grow as n to ≤ 1.2.
+"""Claim: manifest, grouping by hashes and folds of 1,000,000 rows take ≤ 90 s and ≤ 2 GB, and grow
+as n to ≤ 1.2.
 
 Run: python benchmarks/bench_million_rows.py [ROWS ...]
 
-No pictures: the hashes are drawn at random, a fifth of them as copies that differ from their original in up to 10 of
-64 bits. In place of the pixel check, pairs that differ in up to 10 bits become links. Prints seconds of each part, the
-peak memory, and how many of the planted pairs were found, by differing bits; each size in a process of its own.
+No images: the hashes are drawn at random, a fifth of them as copies that differ from their original
+in up to 10 of 64 bits. In place of the pixel check, pairs that differ in up to 10 bits become
+links. Prints seconds of each part, the peak memory, and how many of the planted pairs were found,
+by differing bits; each size in a process of its own.
 """
 
 import math
@@ -20,7 +22,7 @@ import numpy as np
 import polars as pl
 
 from bestiary.data.folds import deal, join_groups
-from bestiary.data.near_duplicates.candidates import near_pairs
+from bestiary.data.near_duplicates.candidates import candidate_pairs
 from bestiary.data.near_duplicates.hashes import WINDOWS
 from bestiary.data.near_duplicates.matching import components
 from bestiary.run.tables import write_table
@@ -30,7 +32,9 @@ DIFFERING = 10  # bits
 
 
 def draw_hashes(rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes (rows, windows), and for the last fifth of the rows the number of bits that differ from the original."""
+    """Hashes (rows, windows), and for the last fifth of the rows the number of bits that differ
+    from the original.
+    """
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 1 << 64, (rows, len(WINDOWS)), dtype=np.uint64)
     copies = rows // 5
@@ -44,7 +48,7 @@ def draw_hashes(rows: int) -> tuple[np.ndarray, np.ndarray]:
 def measure(rows: int) -> float:
     hashes, distance = draw_hashes(rows)
     started, worked = time.perf_counter(), time.process_time()
-    pairs = near_pairs(hashes)
+    pairs = candidate_pairs(hashes)
     group = components(pairs[pairs[:, 4] <= DIFFERING, :2], rows)
     grouped = time.perf_counter()
     numbers = pl.int_range(rows, eager=True)
@@ -53,15 +57,15 @@ def measure(rows: int) -> float:
             "path": numbers.cast(pl.String),
             "label": (numbers % 100).cast(pl.String),
             "group": pl.Series([None] * rows, dtype=pl.String),
-            "digest": numbers.hash(0).cast(pl.String),
-            "copies": pl.Series(group).cast(pl.String),
+            "sha256": numbers.hash(0).cast(pl.String),
+            "duplicate_group": pl.Series(group).cast(pl.String),
         }
     ).sort("path")
     with tempfile.TemporaryDirectory() as place:
         write_table(Path(place) / "manifest.parquet", table)
         table = pl.read_parquet(Path(place) / "manifest.parquet")
     written = time.perf_counter()
-    joined = join_groups(table["group"], table["digest"], table["copies"])
+    joined = join_groups(table["group"], table["sha256"], table["duplicate_group"])
     folds = deal(table["path"], table["label"], joined, FOLDS, 0)
     ended = time.perf_counter()
     originals, copies = np.arange(len(distance)), np.arange(rows - len(distance), rows)
@@ -71,8 +75,10 @@ def measure(rows: int) -> float:
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
-        f"{rows:,} rows: hash groups {grouped - started:.1f} s, manifest {written - grouped:.1f} s, folds "
-        f"{ended - written:.1f} s, together {ended - started:.1f} s ({time.process_time() - worked:.1f} s of work, "
+        f"{rows:,} rows: hash groups {grouped - started:.1f} s, manifest {written - grouped:.1f} "
+        f"s, folds "
+        f"{ended - written:.1f} s, together {ended - started:.1f} s "
+        f"({time.process_time() - worked:.1f} s of work, "
         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores); peak {peak:.2f} GB; fold sizes "
         f"{np.bincount(folds).tolist()}; planted pairs found, by differing bits: {shares}",
         flush=True,

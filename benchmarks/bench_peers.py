@@ -1,9 +1,11 @@
-"""Claim: on the same work bestiary trains faster than timm, torchvision's references, Ultralytics and fastai.
+"""Claim: on the same work bestiary trains faster than timm, torchvision's references, Ultralytics
+and fastai.
 
-From the same JPEGs of 500 x 375, each peer (a) as its documentation says to run it and (b) with its fastest documented
-flags; what that means for each is said at the top of its file in contenders/. bestiary does all that recipe `paper`
-asks for (rotation, MixUp or CutMix on every batch, AdamW); what a peer leaves out of that is to its advantage. Bars:
-(a) at least 1.5 times the best; (b) at least 1.0 times the best for resnext50@224 and 1.2 times for resnet18@64.
+From the same JPEGs of 500 x 375, each peer (a) as its documentation says to run it and (b) with its
+fastest documented flags; what that means for each is said at the top of its file in contenders/.
+bestiary does all that recipe `paper` asks for (rotation, MixUp or CutMix on every batch, AdamW);
+what a peer leaves out of that is to its advantage. Bars: (a) at least 1.5 times the best; (b) at
+least 1.0 times the best for resnext50@224 and 1.2 times for resnet18@64.
 
     pip install 'bestiary[bench]'
     python benchmarks/bench_peers.py [DATA] [--work resnet18@64 ...] [--flags documented fastest] [--peers timm ...]
@@ -27,7 +29,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn"
+        "data", type=Path, nargs="?", help="labeled photographs; without them beasts are drawn"
     )
     parser.add_argument(
         "--work", nargs="+", default=["resnext50@224", "resnet18@64"], choices=WORKS
@@ -37,7 +39,7 @@ def main() -> None:
     )
     parser.add_argument("--peers", nargs="+", default=PEERS, choices=PEERS)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pictures", type=int, help="pictures an epoch")
+    parser.add_argument("--images", type=int, help="images an epoch")
     parser.add_argument(
         "--workers",
         type=int,
@@ -58,13 +60,13 @@ def main() -> None:
     for name in asked.work:
         for flags in asked.flags:
             work = WORKS[name]
-            pictures = asked.pictures or work.pictures
+            images = asked.images or work.images
             with tempfile.TemporaryDirectory() as scratch:
                 place = Path(scratch)
-                classes = lay_out(asked.data, place / "data", pictures)
+                classes = lay_out(asked.data, place / "data", images)
                 job = {
                     **work._asdict(),
-                    "pictures": pictures,
+                    "images": images,
                     "classes": classes,
                     "data": str(place / "data"),
                 }
@@ -80,7 +82,8 @@ def main() -> None:
                     for p in asked.peers
                 ]
                 print(
-                    f"\n{name}, batch {work.batch}, {pictures} pictures an epoch, peers with {flags} flags"
+                    f"\n{name}, batch {work.batch}, {images} images an epoch, peers with {flags} "
+                    f"flags"
                 )
                 speeds = compare([ours, *peers], asked.rounds, place / "log")
             report(speeds)

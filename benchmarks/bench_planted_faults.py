@@ -1,9 +1,11 @@
-"""Claim: of planted faults the scan finds every damaged file, and ≥ 98 % of near copies at a precision of ≥ 98 %.
+"""Claim: of planted faults the scan finds every damaged file, and ≥ 98 % of near copies at a
+precision of ≥ 98 %.
 
 Run: python benchmarks/bench_planted_faults.py [SEEDS] [SPECIES] [PER_SPECIES]
 
-Draws sets with `bestiary sample` (one in twenty files damaged, a fifth of altered copies added) and compares what the
-scan finds with truth.csv. Precision: of all pairs of pictures that share a group, those that are drawn from one.
+Draws sets with `bestiary sample` (one in twenty files damaged, a fifth of altered copies added) and
+compares what the scan finds with truth.csv. Precision: of all pairs of images that share a group,
+those that are drawn from one.
 """
 
 import os
@@ -15,8 +17,8 @@ from pathlib import Path
 import polars as pl
 
 from bestiary.beasts.sample import draw_sample
-from bestiary.data.audit import Audit, audit_pictures
-from bestiary.data.listing import list_labelled, list_test
+from bestiary.data.audit import Audit, audit_images
+from bestiary.data.listing import list_labeled, list_test
 from bestiary.display import Display
 
 
@@ -24,16 +26,17 @@ def compare(truth: pl.DataFrame, audit: Audit) -> str:
     broken = set(truth.filter(fault="corrupt")["path"])
     named = set(audit.quarantine["path"])
     copies = truth.filter(fault="near-duplicate").select("path", "copy_of").rows()
-    group = dict(audit.copies.select("path", "copies").iter_rows())
+    group = dict(audit.copies.select("path", "duplicate_group").iter_rows())
     found = sum(a in group and group[a] == group.get(b) for a, b in copies)
     origin = dict(copies)
     right = total = 0
-    for (paths,) in audit.copies.group_by("copies").agg("path").select("path").iter_rows():
+    for (paths,) in audit.copies.group_by("duplicate_group").agg("path").select("path").iter_rows():
         for a, b in combinations(paths, 2):
             total += 1
             right += origin.get(a, a) == origin.get(b, b)
     return (
-        f"{truth.height} pictures: damaged {len(broken & named)} of {len(broken)} found, {len(named - broken)} others "
+        f"{truth.height} images: damaged {len(broken & named)} of {len(broken)} found, "
+        f"{len(named - broken)} others "
         f"set aside; near copies {found} of {len(copies)} found ({found / len(copies):.4f}), "
         f"precision {right / total:.4f} ({right} of {total} pairs)"
     )
@@ -53,7 +56,7 @@ def main() -> None:
                 near_duplicates=0.2,
                 corrupt=0.05,
             )
-            audit = audit_pictures(list_labelled(data), list_test(data), Display(quiet=True))
+            audit = audit_images(list_labeled(data), list_test(data), Display(quiet=True))
             print(f"seed {seed}: {compare(pl.read_csv(data / 'truth.csv'), audit)}", flush=True)
 
 

@@ -1,10 +1,11 @@
-"""Claim: the peak memory of `bestiary predict` does not grow with the number of pictures.
+"""Claim: the peak memory of `bestiary predict` does not grow with the number of images.
 
-    python benchmarks/bench_predict_memory.py [--pictures 2000] [--pairs 1]
+    python benchmarks/bench_predict_memory.py [--images 2000] [--pairs 1]
 
-A run of two folds is trained on drawn beasts for an epoch; folders that differ ten times in size are made of hard links
-to the same pictures and predicted, each in a process of its own, to CSV and to Parquet. Peak resident memory is the
-operating system's (`VmHWM` of the process, on a Mac `ru_maxrss`).
+A run of two folds is trained on drawn beasts for an epoch; folders that differ ten times in size
+are made of hard links to the same images and predicted, each in a process of its own, to CSV and to
+Parquet. Peak resident memory is the operating system's (`VmHWM` of the process, on a Mac
+`ru_maxrss`).
 """
 
 import argparse
@@ -18,17 +19,17 @@ from bestiary.beasts.sample import draw_sample
 from paired import peak_of
 
 
-def link(pictures: list[Path], folder: Path, count: int) -> None:
-    """So many hard links to `pictures`, a thousand in a folder."""
+def link(images: list[Path], folder: Path, count: int) -> None:
+    """So many hard links to `images`, a thousand in a folder."""
     for number in range(count):
         goal = folder / f"{number // 1000:04d}" / f"{number:08d}.jpg"
         goal.parent.mkdir(parents=True, exist_ok=True)
-        os.link(pictures[number % len(pictures)], goal)
+        os.link(images[number % len(images)], goal)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=1)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -38,10 +39,10 @@ def main() -> None:
         bestiary.train(
             place / "beasts", place / "run", recipe="fast", overrides=overrides, quiet=True
         )
-        pictures = sorted((place / "beasts").rglob("*.jpg"))
-        counts = {"small": asked.pictures, "large": 10 * asked.pictures}
+        images = sorted((place / "beasts").rglob("*.jpg"))
+        counts = {"small": asked.images, "large": 10 * asked.images}
         for name, count in counts.items():
-            link(pictures, place / name, count)
+            link(images, place / name, count)
         for kind in ("csv", "parquet"):
             ratios = []
             for _ in range(asked.pairs):
@@ -60,7 +61,8 @@ def main() -> None:
                 )
                 ratios.append(large / small)
                 print(
-                    f"{kind}: {counts['small']:,} pictures {small:.0f} MB, {counts['large']:,} {large:.0f} MB"
+                    f"{kind}: {counts['small']:,} images {small:.0f} MB, {counts['large']:,} "
+                    f"{large:.0f} MB"
                 )
             spread = f"{min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)}"
             print(f"{kind}: ratio, median {statistics.median(ratios):.3f}, {spread}")

@@ -1,10 +1,12 @@
-"""Claim: the report of a run of 100 classes and 10,000 pictures is built within a minute and stays below 15 MB.
+"""Claim: the report of a run of 100 classes and 10,000 images is built within a minute and stays
+below 15 MB.
 
     python benchmarks/bench_report.py [--place FOLDER]
 
-Nothing is trained: a run directory is written with drawn beasts (ten of each species, each under ten names) and with
-made-up out-of-fold logits, wrong in about one of nine, mostly among neighbouring classes, and curves of 5 folds x 20
-epochs. Without saliency, which needs networks. Prints time and size of the page; a FOLDER keeps it to be looked at.
+Nothing is trained: a run directory is written with drawn beasts (ten of each species, each under
+ten names) and with made-up out-of-fold logits, wrong in about one of nine, mostly among neighboring
+classes, and curves of 5 folds x 20 epochs. Without saliency, which needs networks. Prints time and
+size of the page; a FOLDER keeps it to be looked at.
 """
 
 import argparse
@@ -19,7 +21,7 @@ import polars as pl
 import bestiary
 from bestiary.data.manifest import SCHEMA, natural_classes
 from bestiary.recipe.load import load_recipe
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from bestiary.run.layout import FORMAT
 from bestiary.run.oof import write_oof
 from bestiary.run.run import Run
@@ -30,33 +32,33 @@ CLASSES, DRAWN, NAMES, FOLDS, EPOCHS = 100, 10, 10, 5, 20
 
 def build_run(place: Path) -> Run:
     """The made-up run."""
-    pictures, rng = place / "pictures", generator(0, "report")
-    bestiary.sample(pictures, species=CLASSES, per_species=DRAWN, size=160, quiet=True)
+    images, rng = place / "images", keyed_rng(0, "report")
+    bestiary.sample(images, species=CLASSES, per_species=DRAWN, size=160, quiet=True)
     rows = []
-    for folder in sorted(path for path in pictures.iterdir() if path.is_dir()):
-        for picture in sorted(folder.iterdir()):
+    for folder in sorted(path for path in images.iterdir() if path.is_dir()):
+        for image in sorted(folder.iterdir()):
             for copy in range(NAMES):
-                name = picture.with_stem(f"{picture.stem}-{copy}")
+                name = image.with_stem(f"{image.stem}-{copy}")
                 if not name.exists():
-                    os.link(picture, name)
+                    os.link(image, name)
                 rows.append((f"{folder.name}/{name.name}", folder.name))
     run = Run(place / "run")
     run.path.mkdir(exist_ok=True)
     table = pl.DataFrame(rows, schema=["path", "label"], orient="row").with_columns(
         pl.lit(None, pl.String).alias("group"),
         pl.lit(None, pl.String).alias("split"),
-        pl.lit(9000, pl.Int64).alias("bytes"),
+        pl.lit(9000, pl.Int64).alias("size_bytes"),
         pl.lit(160, pl.Int32).alias("height"),
         pl.lit(160, pl.Int32).alias("width"),
-        pl.col("path").alias("digest"),
-        pl.col("path").alias("pixels"),
-        pl.lit(None, pl.String).alias("doubt"),
-        pl.lit(None, pl.String).alias("copies"),
-        pl.lit(False).alias("conflict"),
+        pl.col("path").alias("sha256"),
+        pl.col("path").alias("pixel_sha256"),
+        pl.lit(None, pl.String).alias("warning"),
+        pl.lit(None, pl.String).alias("duplicate_group"),
+        pl.lit(False).alias("label_conflict"),
     )
     table = table.select(*SCHEMA).sort("path")
     folds = rng.permutation(np.arange(table.height) % FOLDS)
-    run.write_table("manifest.parquet", table, {"root": str(pictures.resolve())})
+    run.write_table("manifest.parquet", table, {"root": str(images.resolve())})
     run.write_table("folds.parquet", table.select("path").with_columns(pl.Series("fold", folds)))
     for name, columns in (
         ("quarantine.csv", "path,reason"),
@@ -77,8 +79,8 @@ def build_run(place: Path) -> Run:
 def made_up_logits(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     logits = rng.standard_normal((len(labels), CLASSES)) * 1.5
     logits[np.arange(len(labels)), labels] += 7
-    neighbour = labels ^ 1  # classes come in pairs that are hard to tell apart
-    logits[np.arange(len(labels)), neighbour] += rng.normal(2.5, 2.5, len(labels))
+    neighbor = labels ^ 1  # classes come in pairs that are hard to tell apart
+    logits[np.arange(len(labels)), neighbor] += rng.normal(2.5, 2.5, len(labels))
     return logits
 
 
@@ -120,7 +122,7 @@ def main() -> None:
         written = bestiary.report(run.path, no_saliency=True, quiet=True)
         seconds, size = time.perf_counter() - started, written.files[0].stat().st_size / 1e6
         right = float(written.results.hits.mean())
-        print(f"10,000 pictures, 100 classes, accuracy {right:.3f}: {seconds:.1f} s, {size:.1f} MB")
+        print(f"10,000 images, 100 classes, accuracy {right:.3f}: {seconds:.1f} s, {size:.1f} MB")
 
 
 if __name__ == "__main__":

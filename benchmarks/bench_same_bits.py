@@ -1,7 +1,8 @@
-"""Claim: the same seed on the same machine gives the same bits; what another number of threads changes is measured.
+"""Claim: the same seed on the same machine gives the same bits; what another number of threads
+changes is measured.
 
-Trains the same small run in fresh processes, twice with each number of threads and in each precision that the machine
-has, and compares weights and out-of-fold logits.
+Trains the same small run in fresh processes, twice with each number of threads and in each
+precision that the machine has, and compares weights and out-of-fold logits.
 
     python benchmarks/bench_same_bits.py [--threads 1 2]
 """
@@ -22,7 +23,7 @@ from bestiary.beasts.sample import draw_sample
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
 
-OPTIONS = ["train.epochs=2", "view.size=96", "model.freeze=0", "optimiser.lr=1e-4"]
+OPTIONS = ["train.epochs=2", "view.size=96", "model.freeze=0", "optimizer.lr=1e-4"]
 FIXED = [
     "train.layout=channels_last",
     "train.compile=never",
@@ -32,7 +33,7 @@ FIXED = [
 def train(
     data: Path, run: Path, threads: int, precision: str
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """All weights in one row, out-of-fold logits (pictures, classes), and the accuracy."""
+    """All weights in one row, out-of-fold logits (images, classes), and the accuracy."""
     command = [
         sys.executable,
         "-m",
@@ -91,15 +92,18 @@ def main() -> None:
                     for part in (0, 1)
                 )
                 print(
-                    f"{precision}, {threads} threads, twice: {'the same bits' if same else 'OTHER BITS'}",
+                    f"{precision}, {threads} threads, twice: "
+                    f"{'the same bits' if same else 'OTHER BITS'}",
                     flush=True,
                 )
             for one, other in itertools.combinations(asked.threads, 2):
                 a, b = kept[one, 0], kept[other, 0]
                 moved, labels = a[0] != b[0], a[1].argmax(axis=1) == b[1].argmax(axis=1)
                 print(
-                    f"{precision}, {one} against {other} threads: {moved.mean():.1%} of the weights differ, at most by "
-                    f"{np.abs(a[0] - b[0]).max():.2g}; logits by {np.abs(a[1] - b[1]).max():.2g}; labels agree "
+                    f"{precision}, {one} against {other} threads: {moved.mean():.1%} of the "
+                    f"weights differ, at most by "
+                    f"{np.abs(a[0] - b[0]).max():.2g}; logits by {np.abs(a[1] - b[1]).max():.2g}; "
+                    f"labels agree "
                     f"for {labels.mean():.1%} of {len(labels)}; accuracy {a[2]:.4f} and {b[2]:.4f}",
                     flush=True,
                 )

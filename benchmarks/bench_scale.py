@@ -1,11 +1,13 @@
-"""Claim: what training keeps of a row, and how long it takes, grows in proportion to the rows: docs/scale.md's model.
+"""Claim: what training keeps of a row, and how long it takes, grows in proportion to the rows:
+docs/scale.md's model.
 
 Run: python benchmarks/bench_scale.py
 
-No pictures: tables of a run with drawn digests. For 10^5 and 10^6 rows, each in a process of its own: seconds to read
-the tables and make a training set of them, an epoch's order (of a folder, and of shards of 10,000); peak memory beyond
-that of the process without them. Then what the model, with its constants from 10^5 rows, says for 10^6, and what was
-measured; and what it says for 10^7 to 10^9, where nothing was measured.
+No images: tables of a run with drawn digests. For 10^5 and 10^6 rows, each in a process of its own:
+seconds to read the tables and make a training set of them, an epoch's order (of a folder, and of
+shards of 10,000); peak memory beyond that of the process without them. Then what the model, with
+its constants from 10^5 rows, says for 10^6, and what was measured; and what it says for 10^7 to
+10^9, where nothing was measured.
 """
 
 import json
@@ -32,14 +34,14 @@ def write_tables(rows: int, place: Path) -> None:
         {
             "path": "class-"
             + (numbers % 100).cast(pl.String)
-            + "/picture-"
+            + "/image-"
             + numbers.cast(pl.String)
             + ".jpg",
             "label": (numbers % 100).cast(pl.String),
-            "digest": [f"{number:064x}" for number in range(rows)],
+            "sha256": [f"{number:064x}" for number in range(rows)],
             "height": pl.Series(np.full(rows, 375), dtype=pl.Int32),
             "width": pl.Series(np.full(rows, 500), dtype=pl.Int32),
-            "conflict": pl.Series(np.zeros(rows, np.bool_)),
+            "label_conflict": pl.Series(np.zeros(rows, np.bool_)),
         }
     ).sort("path")
     table.write_parquet(place / "manifest.parquet")

@@ -1,9 +1,11 @@
-"""Claim: a scan reads, decodes and compares ≥ 150 pictures/s of 500x375 on two cores, and a second scan is nearly free.
+"""Claim: a scan reads, decodes and compares ≥ 150 images/s of 500x375 on two cores, and a second
+scan is nearly free.
 
 Run: python benchmarks/bench_scan_speed.py FOLDER_OF_CLASS_FOLDERS [REPEATS]
 
-The folder's photographs are enlarged to 500x375 (JPEG, quality 90), one in five with a copy, and scanned with an empty
-cache, then again. Prints pictures a second of every repeat; the first scan's includes the comparing of look-alikes.
+The folder's photographs are enlarged to 500x375 (JPEG, quality 90), one in five with a copy, and
+scanned with an empty cache, then again. Prints images a second of every repeat; the first scan's
+includes the comparing of look-alikes.
 """
 
 import os
@@ -15,9 +17,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from bestiary.data.audit import audit_pictures
-from bestiary.data.decode import decode, read_picture
-from bestiary.data.listing import list_labelled, list_test
+from bestiary.data.audit import audit_images
+from bestiary.data.decode import decode, read_image
+from bestiary.data.listing import list_labeled, list_test
 from bestiary.display import Display
 from copying import WAYS, encode
 
@@ -25,7 +27,7 @@ from copying import WAYS, encode
 def enlarge(source: Path, goal: Path) -> int:
     rng, ways, count = np.random.default_rng(0), list(WAYS.values()), 0
     for number, file in enumerate(sorted(source.glob("*/*"))):
-        pixels = cv2.resize(decode(read_picture(file)), (500, 375), interpolation=cv2.INTER_CUBIC)
+        pixels = cv2.resize(decode(read_image(file)), (500, 375), interpolation=cv2.INTER_CUBIC)
         place = goal / file.parent.name
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{file.stem}.jpg").write_bytes(encode(pixels, 90))
@@ -40,7 +42,7 @@ def enlarge(source: Path, goal: Path) -> int:
 
 def scan(data: Path) -> float:
     started = time.perf_counter()
-    audit_pictures(list_labelled(data), list_test(data), Display(quiet=True))
+    audit_images(list_labeled(data), list_test(data), Display(quiet=True))
     return time.perf_counter() - started
 
 
@@ -49,12 +51,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         data = Path(place) / "data"
         count = enlarge(source, data)
-        print(f"{count} pictures, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
+        print(f"{count} images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
         for repeat in range(repeats):
             os.environ["BESTIARY_CACHE"] = f"{place}/cache-{repeat}"
             first, second = scan(data), scan(data)
             print(
-                f"first scan {count / first:.0f} pictures/s, second {count / second:.0f}/s ({first / second:.0f} times)"
+                f"first scan {count / first:.0f} images/s, second {count / second:.0f}/s "
+                f"({first / second:.0f} times)"
             )
 
 

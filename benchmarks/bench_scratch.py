@@ -1,10 +1,12 @@
-"""Claim: a network that begins at random weights learns what the literature's methods learn, on the same folds.
+"""Claim: a network that begins at random weights learns what the literature's methods learn, on the
+same folds.
 
-The 1,797 handwritten digits of 8 x 8 pixels that scikit-learn embeds are the test part of Alpaydin and Kaynak's set
-(1998, Optical Recognition of Handwritten Digits, UCI), on which they report 0.980 for the nearest neighbour among 3,823
-digits of other writers. Here a ResNet-18 and, on the same folds, the nearest neighbour and a support vector machine of
-the raw pixels (scikit-learn's own example: gamma 0.001) are judged out of fold; writers are not told apart, so that the
-nearest neighbour should do somewhat better than there.
+The 1,797 handwritten digits of 8 x 8 pixels that scikit-learn embeds are the test part of Alpaydin
+and Kaynak's set (1998, Optical Recognition of Handwritten Digits, UCI), on which they report 0.980
+for the nearest neighbor among 3,823 digits of other writers. Here a ResNet-18 and, on the same
+folds, the nearest neighbor and a support vector machine of the raw pixels (scikit-learn's own
+example: gamma 0.001) are judged out of fold; writers are not told apart, so that the nearest
+neighbor should do somewhat better than there.
 
     python benchmarks/bench_scratch.py [--seeds 0 1 2] [--epochs 10] [--set KEY=VALUE ...]
 """
@@ -34,15 +36,15 @@ OPTIONS = [
 OPTIONS += [
     "view.scale=[0.6,1.0]",
     "mix.probability=0.5",
-    "optimiser.lr=1e-3",
+    "optimizer.lr=1e-3",
     "schedule.kind=cosine",
 ]
 OPTIONS += ["schedule.warmup=0.1", "train.keep_best=false"]
-METHODS = {"nearest neighbour": KNeighborsClassifier(1), "support vectors": SVC(gamma=0.001)}
+METHODS = {"nearest neighbor": KNeighborsClassifier(1), "support vectors": SVC(gamma=0.001)}
 
 
 def write_digits(folder: Path) -> dict[str, int]:
-    """Write each digit as a picture; path below `folder` -> its number."""
+    """Write each digit as an image; path below `folder` -> its number."""
     places = {}
     digits = load_digits()
     for number, (pixels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
@@ -98,7 +100,7 @@ def main() -> None:
             )
             folds = [
                 np.array([places[path] for path in read_oof(run.fold(fold))[0]["path"]])
-                for fold in run.folds
+                for fold in run.fold_numbers()
             ]
             for name, method in METHODS.items():
                 found[name].append(of_others(method, folds))
@@ -107,7 +109,8 @@ def main() -> None:
                 flush=True,
             )
     print(
-        f"{machine()}\n{len(places):,} digits, five folds, {asked.epochs} epochs, out-of-fold accuracy"
+        f"{machine()}\n{len(places):,} digits, five folds, {asked.epochs} epochs, out-of-fold "
+        f"accuracy"
     )
     for name, accuracies in found.items():
         print(f"{name}: {spread(accuracies)}")

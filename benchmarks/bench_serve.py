@@ -1,16 +1,19 @@
-"""Claim: under load a service answers nine tenths of what the engine does offline, and its memory does not grow.
+"""Claim: under load a service answers nine tenths of what the engine does offline, and its memory
+does not grow.
 
-`bestiary serve` is asked by 64 clients, each with one picture under way, in turns with the same ensemble scoring the
-same picture files in memory. The clients run on the same cores as the service; what they take is printed, and nothing
-is given to the service for it: the offline engine has the machine to itself. Bars: median ratio at least 0.9; no status
-but 200; memory at the end of a turn within 2 % of what it was ten seconds into the first.
+`bestiary serve` is asked by 64 clients, each with one image under way, in turns with the same
+ensemble scoring the same image files in memory. The clients run on the same cores as the service;
+what they take is printed, and nothing is given to the service for it: the offline engine has the
+machine to itself. Bars: median ratio at least 0.9; no status but 200; memory at the end of a turn
+within 2 % of what it was ten seconds into the first.
 
-Where other programs run too, pictures a second say little, and CPU time more: the same ratio of pictures to the CPU
-seconds of the processes (the clients' included) is printed besides.
+Where other programs run too, images a second say little, and CPU time more: the same ratio of
+images to the CPU seconds of the processes (the clients' included) is printed besides.
 
     python benchmarks/bench_serve.py [DATA] [--run FOLDER] [--rounds 3] [--seconds 60] [--clients 64]
 
-JPEGs of 500 x 375, of DATA or of drawn beasts. Without --run, five members are trained on 300 of them (`probe`).
+JPEGs of 500 x 375, of DATA or of drawn beasts. Without --run, five members are trained on 300 of
+them (`probe`).
 """
 
 import argparse
@@ -61,7 +64,8 @@ def main() -> None:
         )
     print("statuses:", *(note["statuses"] for note in notes))
     print(
-        f"seconds to an answer: median {spread([n['p50'] for n in notes])}, 99 % {spread([n['p99'] for n in notes])}"
+        f"seconds to an answer: median {spread([n['p50'] for n in notes])}, 99 % "
+        f"{spread([n['p99'] for n in notes])}"
     )
     ours = [
         (note["cpu"] + note["client_cores"] * note["seconds"]) / note["statuses"]["200"]
@@ -69,10 +73,11 @@ def main() -> None:
     ]
     theirs = [note["cpu"] for note in offline]
     print(
-        f"CPU seconds a picture: served, clients included {spread(ours)}, offline {spread(theirs)}"
+        f"CPU seconds an image: served, clients included {spread(ours)}, offline {spread(theirs)}"
     )
     print(
-        f"pictures to CPU seconds, served to offline: {statistics.median(theirs) / statistics.median(ours):.3f}"
+        f"images to CPU seconds, served to offline: "
+        f"{statistics.median(theirs) / statistics.median(ours):.3f}"
     )
     print(f"cores that the clients took: {spread([note['client_cores'] for note in notes])}")
     first = notes[0]["memory_mb"][min(2, len(notes[0]["memory_mb"]) - 1)]

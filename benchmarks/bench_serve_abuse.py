@@ -1,9 +1,11 @@
-"""Claim: whatever clients do to a service, they get the status that says what is wrong, and others are answered.
+"""Claim: whatever clients do to a service, they get the status that says what is wrong, and others
+are answered.
 
-Against `bestiary serve`: clients killed while they send and while they wait, clients that dawdle over headers and over
-a body, bodies of 200 MB with and without their length, decompression bombs of five kinds, wrong types, thousands of
-random and mutated bodies, more requests than the queue holds. After each the service must answer a good picture, and in
-the end it must stop by SIGTERM with status 0; its memory is printed.
+Against `bestiary serve`: clients killed while they send and while they wait, clients that dawdle
+over headers and over a body, bodies of 200 MB with and without their length, decompression bombs of
+five kinds, wrong types, thousands of random and mutated bodies, more requests than the queue holds.
+After each the service must answer a good image, and in the end it must stop by SIGTERM with status
+0; its memory is printed.
 
     python benchmarks/bench_serve_abuse.py [--run FOLDER] [--bodies 10000] [--seed 0]
 """
@@ -30,7 +32,7 @@ from PIL import Image
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from paired import machine
 
 HEAD = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
@@ -53,7 +55,9 @@ class Service:
     def ask(
         self, body: Any, kind: str = "image/jpeg", path: str = "/v1/predict", **options: Any
     ) -> int:
-        """The status of an answer, whose body must be JSON, and whose 503 must say when to come again."""
+        """The status of an answer, whose body must be JSON, and whose 503 must say when to come
+        again.
+        """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request("POST", path, body, {"Content-Type": kind}, **options)
@@ -83,21 +87,23 @@ class Service:
         )
 
 
-def killed(service: Service, picture: bytes) -> Counter[str]:
+def killed(service: Service, image: bytes) -> Counter[str]:
     """Clients that end by a reset while they send, and before they are answered."""
-    head = HEAD.format(kind="image/jpeg", length=len(picture)).encode()
+    head = HEAD.format(kind="image/jpeg", length=len(image)).encode()
     for number in range(200):
-        opened = service.open(head + picture[: len(picture) // 2 if number % 2 else len(picture)])
+        opened = service.open(head + image[: len(image) // 2 if number % 2 else len(image)])
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
         opened.close()
     return Counter({"left": 200})
 
 
-def slow(service: Service, picture: bytes) -> Counter[str]:
-    """Clients that send a byte now and then: of the body, and of the headers; how each ends, and after how long."""
+def slow(service: Service, image: bytes) -> Counter[str]:
+    """Clients that send a byte now and then: of the body, and of the headers; how each ends, and
+    after how long.
+    """
     found: Counter[str] = Counter()
-    whole = HEAD.format(kind="image/jpeg", length=len(picture)).encode() + picture
-    for part, start in (("body", len(whole) - len(picture) + 10), ("headers", 20)):
+    whole = HEAD.format(kind="image/jpeg", length=len(image)).encode() + image
+    for part, start in (("body", len(whole) - len(image) + 10), ("headers", 20)):
         opened, began, sent = service.open(whole[:start]), time.perf_counter(), start
         opened.settimeout(0.2)
         answer = None
@@ -126,7 +132,7 @@ def large(service: Service, _: bytes) -> Counter[str]:
 
 
 def bombs(service: Service, _: bytes) -> Counter[str]:
-    """Pictures that claim, or hold, far more than their bytes."""
+    """Images that claim, or hold, far more than their bytes."""
     found: Counter[str] = Counter()
     for name, content in _bombs():
         found[f"{name}: {service.ask(content, 'image/png')}"] += 1
@@ -165,7 +171,7 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     )
 
 
-def wrong(service: Service, picture: bytes) -> Counter[str]:
+def wrong(service: Service, image: bytes) -> Counter[str]:
     """Types that are none."""
     kinds = [
         "text/html",
@@ -174,14 +180,14 @@ def wrong(service: Service, picture: bytes) -> Counter[str]:
         "multipart/form-data",
         "video/mp4",
     ]
-    found = Counter(f"{kind}: {service.ask(picture, kind)}" for kind in kinds)
-    found += Counter(f"a PDF as image/jpeg: {service.ask(b'%PDF-1.7' + picture)}" for _ in range(1))
+    found = Counter(f"{kind}: {service.ask(image, kind)}" for kind in kinds)
+    found += Counter(f"a PDF as image/jpeg: {service.ask(b'%PDF-1.7' + image)}" for _ in range(1))
     return found
 
 
-def random(service: Service, picture: bytes, bodies: int, seed: int) -> Counter[str]:
+def random(service: Service, image: bytes, bodies: int, seed: int) -> Counter[str]:
     """Random and mutated bodies, eight at a time."""
-    draw = generator(seed, "abuse")
+    draw = keyed_rng(seed, "abuse")
     heads = [
         b"",
         b"\xff\xd8\xff\xe0",
@@ -192,8 +198,8 @@ def random(service: Service, picture: bytes, bodies: int, seed: int) -> Counter[
         b"BM",
     ]
     form = (
-        b'--b\r\nContent-Disposition: form-data; name="pictures"; filename="x"\r\n\r\n'
-        + picture
+        b'--b\r\nContent-Disposition: form-data; name="images"; filename="x"\r\n\r\n'
+        + image
         + b"\r\n--b--\r\n"
     )
     kinds = ["image/jpeg", "application/octet-stream", "multipart/form-data; boundary=b"]
@@ -203,7 +209,7 @@ def random(service: Service, picture: bytes, bodies: int, seed: int) -> Counter[
             return heads[number % len(heads)] + draw.bytes(int(draw.integers(3_000))), kinds[
                 int(draw.integers(3))
             ]
-        content = np.frombuffer(form if number % 4 else picture, np.uint8).copy()
+        content = np.frombuffer(form if number % 4 else image, np.uint8).copy()
         places = draw.integers(0, len(content), 1 + number % 7)
         content[places] = draw.integers(0, 256, len(places))
         return content[: int(draw.integers(1, len(content) + 1))].tobytes(), kinds[
@@ -215,11 +221,11 @@ def random(service: Service, picture: bytes, bodies: int, seed: int) -> Counter[
         return Counter(str(status) for status in clients.map(lambda one: service.ask(*one), drawn))
 
 
-def crowd(service: Service, picture: bytes) -> Counter[str]:
-    """Four hundred requests at once, where 48 pictures may wait."""
+def crowd(service: Service, image: bytes) -> Counter[str]:
+    """Four hundred requests at once, where 48 images may wait."""
     with ThreadPoolExecutor(400) as clients:
         return Counter(
-            str(status) for status in clients.map(lambda _: service.ask(picture), range(400))
+            str(status) for status in clients.map(lambda _: service.ask(image), range(400))
         )
 
 
@@ -238,19 +244,21 @@ def main() -> None:
             asked.run
             or bestiary.probe(Path(scratch) / "beasts", Path(scratch) / "run", quiet=True).path
         )
-        picture = sorted((Path(scratch) / "beasts").rglob("*.jpg"))[0].read_bytes()
+        image = sorted((Path(scratch) / "beasts").rglob("*.jpg"))[0].read_bytes()
         service = Service(run)
         print(f"memory at first: {service.memory():.0f} MB")
         for abuse in (killed, slow, large, bombs, wrong, crowd):
-            found = abuse(service, picture)
-            alive = service.ask(picture)
+            found = abuse(service, image)
+            alive = service.ask(image)
             print(
-                f"{abuse.__name__}: {dict(found)}; then a good picture: {alive}; {service.memory():.0f} MB",
+                f"{abuse.__name__}: {dict(found)}; then a good image: {alive}; "
+                f"{service.memory():.0f} MB",
                 flush=True,
             )
-        found = random(service, picture, asked.bodies, asked.seed)
+        found = random(service, image, asked.bodies, asked.seed)
         print(
-            f"random: {dict(found)}; then a good picture: {service.ask(picture)}; {service.memory():.0f} MB"
+            f"random: {dict(found)}; then a good image: {service.ask(image)}; "
+            f"{service.memory():.0f} MB"
         )
         service.process.send_signal(signal.SIGTERM)
         assert service.process.stderr

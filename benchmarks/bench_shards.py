@@ -1,12 +1,14 @@
-"""Claim: shards give at least 0.95 of a folder's throughput on the same work; memory is flat from 10^4 to 10^6 rows.
+"""Claim: shards give at least 0.95 of a folder's throughput on the same work; memory is flat from
+10^4 to 10^6 rows.
 
 Run: python benchmarks/bench_shards.py [DATA]
 
-Throughput: an epoch of training batches (JPEGs decoded, random views of 224 pixels), from the folder and from its
-shards in turns, all in memory's cache; pictures a second and the ratio within each round. DATA: else drawn beasts.
-Memory: an index of so many rows, which all point at the pictures of one real shard; a process opens it, draws an
-epoch's order and reads 5,000 pictures; its peak resident memory, and that of a process which only holds the paths, as
-whatever trains on so many pictures does.
+Throughput: an epoch of training batches (JPEGs decoded, random views of 224 pixels), from the
+folder and from its shards in turns, all in memory's cache; images a second and the ratio within
+each round. DATA: else drawn beasts. Memory: an index of so many rows, which all point at the images
+of one real shard; a process opens it, draws an epoch's order and reads 5,000 images; its peak
+resident memory, and that of a process which only holds the paths, as whatever trains on so many
+images does.
 """
 
 import os
@@ -40,7 +42,10 @@ def training_set(data: Path, place: Path) -> TrainingSet:
     run = Run(place)
     begin_run(data, run, load_recipe("fast", ["data.store=false"]), None, Display(quiet=True))
     return TrainingSet.of(
-        run.recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet")
+        run.read_recipe(),
+        run.read_table("manifest.parquet"),
+        run.read_root(),
+        run.read_table("folds.parquet"),
     )
 
 
@@ -68,7 +73,8 @@ def throughput(data: Path, place: Path) -> None:
         ratios.append(speeds["shards"][-1] / speeds["folder"][-1])
     for name, found in speeds.items():
         print(
-            f"{name}: {statistics.median(found):,.0f} pictures/s ({min(found):,.0f} to {max(found):,.0f})"
+            f"{name}: {statistics.median(found):,.0f} images/s ({min(found):,.0f} to "
+            f"{max(found):,.0f})"
         )
     spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
     print(f"shards / folder: {statistics.median(ratios):.3f} ({spread}), n = {ROUNDS} rounds")
@@ -98,9 +104,9 @@ def memory(place: Path) -> None:
     for rows in (10_000, 100_000, 1_000_000):
         folder = place / f"rows-{rows}"
         folder.mkdir()
-        each = 10_000  # pictures a shard
+        each = 10_000  # images a shard
         picked = real[np.arange(rows) % real.height]
-        paths = pl.Series("path", [f"class-{n % 100:03d}/picture-{n:09d}.jpg" for n in range(rows)])
+        paths = pl.Series("path", [f"class-{n % 100:03d}/image-{n:09d}.jpg" for n in range(rows)])
         table = picked.with_columns(paths, pl.Series("shard", np.arange(rows) // each))
         table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
         table.sort("path").write_parquet(
@@ -111,11 +117,13 @@ def memory(place: Path) -> None:
         found[rows] = peak("--paths", folder), peak("--read", folder)
     for rows, (paths, reading) in found.items():
         print(
-            f"{rows:>9,} rows: {reading:,.0f} MB, {reading - paths:,.0f} MB more than a process that holds the paths"
+            f"{rows:>9,} rows: {reading:,.0f} MB, {reading - paths:,.0f} MB more than a process "
+            f"that holds the paths"
         )
     most, least = found[1_000_000], found[10_000]
     print(
-        f"10^6 / 10^4 rows: {most[1] / least[1]:.3f}; of the paths alone {most[0] / least[0]:.3f} (n = 1)"
+        f"10^6 / 10^4 rows: {most[1] / least[1]:.3f}; of the paths alone {most[0] / least[0]:.3f} "
+        f"(n = 1)"
     )
 
 

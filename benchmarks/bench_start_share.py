@@ -1,8 +1,9 @@
 """Claim: the mean of the start's and the trained weights beats both.
 
-`best` keeps the weights that a fold started from and the mean of these and the trained ones, so that the trained ones
-follow; every share of the start is then judged on the pictures that each fold holds out. One training serves all rows.
-Runs are those of bench_best.py, and are found again in its place; or finished ones of `best`.
+`best` keeps the weights that a fold started from and the mean of these and the trained ones, so
+that the trained ones follow; every share of the start is then judged on the images that each fold
+holds out. One training serves all rows. Runs are those of bench_best.py, and are found again in its
+place; or finished ones of `best`.
 
     python benchmarks/bench_start_share.py [DATA] [--size 96] [--seeds 0 1 2] [--share 0.2] [--place DIR]
                                            [--set KEY=VALUE ...]
@@ -31,7 +32,7 @@ SHARES = (0.0, 0.5, 1.0)
 def with_share(run: Run, fold: int, share: float) -> Classifier:
     """The member of `fold` as it would be with another share of the start."""
     start, member = (load_member(file) for file in (run.fold(fold).start, run.fold(fold).weights))
-    own, weights = run.recipe.train.start_share, member.state_dict()
+    own, weights = run.read_recipe().train.wise_ft, member.state_dict()
     with torch.no_grad():
         for name, begun in start.state_dict().items():
             if begun.is_floating_point():
@@ -41,12 +42,17 @@ def with_share(run: Run, fold: int, share: float) -> Classifier:
 
 
 def hits_of(run: Run) -> tuple[dict[float, NDArray[np.bool_]], NDArray[np.str_]]:
-    """Whether each picture is taken for what it is by the member that has not seen it, by share; and their digests."""
+    """Whether each image is taken for what it is by the member that has not seen it, by share;
+    and their digests.
+    """
     data = TrainingSet.of(
-        run.recipe, run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet")
+        run.read_recipe(),
+        run.read_table("manifest.parquet"),
+        run.read_root(),
+        run.read_table("folds.parquet"),
     )
     hits = {share: np.zeros(len(data.labels), np.bool_) for share in SHARES}
-    for fold in run.folds:
+    for fold in run.fold_numbers():
         held = data.rows(fold)[1]
         for share, of in hits.items():
             logits = predict_rows(
@@ -76,7 +82,8 @@ def main() -> None:
     hits = {share: np.concatenate([of[share] for of, _ in found]).astype(float) for share in SHARES}
     for share, of in hits.items():
         print(
-            f"share of the start {share:.2f}: accuracy {of.mean():.4f}, to 0.5 {difference(of - hits[0.5], names)}"
+            f"share of the start {share:.2f}: accuracy {of.mean():.4f}, to 0.5 "
+            f"{difference(of - hits[0.5], names)}"
         )
 
 

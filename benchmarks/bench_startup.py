@@ -1,6 +1,7 @@
 """Claim: `bestiary --help` answers in at most 0.35 s.
 
-A new process each time, after one that is not counted; an empty Python beside it says what of that is the interpreter.
+A new process each time, after one that is not counted; an empty Python beside it says what of that
+is the interpreter.
 
     python benchmarks/bench_startup.py [--rounds 11]
 """

@@ -1,9 +1,11 @@
-"""Claim: real training costs what its arithmetic costs, and leaves the described system's loop behind.
+"""Claim: real training costs what its arithmetic costs, and leaves the described system's loop
+behind.
 
 bestiary trains from a folder of JPEGs of 500 x 375 (recipe `paper`, from its second epoch on, when its store is filled)
-in turns with (a) the same network, precision and layout on one batch that never leaves memory, and (b) the described
-system's loop: Pillow, torchvision's transforms, DataLoader, float32, NCHW. Bars: at least 0.95 of (a) for both; at
-least 2.5 times (b) for resnext50@224 and 2 times for resnet18@128.
+in turns with (a) the same network, precision and layout on one batch that never leaves memory, and
+(b) the described system's loop: Pillow, torchvision's transforms, DataLoader, float32, NCHW. Bars:
+at least 0.95 of (a) for both; at least 2.5 times (b) for resnext50@224 and 2 times for
+resnet18@128.
 
     python benchmarks/bench_training.py [DATA] [--work resnext50@224 ...] [--rounds 5] [--against compute described]
 """
@@ -21,13 +23,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn"
+        "data", type=Path, nargs="?", help="labeled photographs; without them beasts are drawn"
     )
     parser.add_argument(
         "--work", nargs="+", default=["resnext50@224", "resnet18@128"], choices=WORKS
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--pictures", type=int, help="pictures an epoch")
+    parser.add_argument("--images", type=int, help="images an epoch")
     parser.add_argument(
         "--against", nargs="+", default=["compute", "described"], choices=["compute", "described"]
     )
@@ -42,13 +44,13 @@ def main() -> None:
     print(machine())
     for name in asked.work:
         work = WORKS[name]
-        pictures = asked.pictures or work.pictures
+        images = asked.images or work.images
         with tempfile.TemporaryDirectory() as scratch:
             place = Path(scratch)
-            classes = lay_out(asked.data, place / "data", pictures)
+            classes = lay_out(asked.data, place / "data", images)
             job = {
                 **work._asdict(),
-                "pictures": pictures,
+                "images": images,
                 "classes": classes,
                 "data": str(place / "data"),
             }
@@ -63,7 +65,7 @@ def main() -> None:
                 "contenders.with_bestiary",
                 {**job, "scratch": scratch, "set": asked.set},
             )
-            print(f"\n{name}, batch {work.batch}, {pictures} pictures an epoch, {classes} classes")
+            print(f"\n{name}, batch {work.batch}, {images} images an epoch, {classes} classes")
             report(
                 compare(
                     [ours, *(others[key] for key in asked.against)], asked.rounds, place / "log"

@@ -1,13 +1,15 @@
 """Claim: a core makes training views several times as fast as torchvision v2 makes them.
 
-JPEGs of 500 x 375 become batches of 32 views at 224 pixels, as bytes: mirror, rotation by up to 15 degrees, random
-resized crop. In one thread each, in turns: (a) Pillow and torchvision v2; bestiary's loader (b) from the JPEG and (c)
-from its store of decoded pictures. Bars: (b) at least 2.8 times (a), (c) at least 7 times.
+JPEGs of 500 x 375 become batches of 32 views at 224 pixels, as bytes: mirror, rotation by up to 15
+degrees, random resized crop. In one thread each, in turns: (a) Pillow and torchvision v2;
+bestiary's loader (b) from the JPEG and (c) from its store of decoded images. Bars: (b) at least 2.8
+times (a), (c) at least 7 times.
 
---crop-first lets (a) crop before it turns: less work, and another view. --normalise goes on to normalised floats, in
-(a) picture by picture as torchvision's presets do it, in (b) and (c) by the batch as training does it.
+--crop-first lets (a) crop before it turns: less work, and another view. --normalize goes on to
+normalized floats, in (a) image by image as torchvision's presets do it, in (b) and (c) by the batch
+as training does it.
 
-    python benchmarks/bench_views.py [DATA] [--pictures 256] [--rounds 7] [--size 224] [--crop-first] [--normalise]
+    python benchmarks/bench_views.py [DATA] [--images 256] [--rounds 7] [--size 224] [--crop-first] [--normalize]
 """
 
 import argparse
@@ -22,7 +24,7 @@ from torchvision.transforms import v2
 
 from bestiary.data.decode import Pixels
 from bestiary.data.loader import Threads, load_batches, split_batches, train_views
-from bestiary.data.store import PictureStore, load_shrunk
+from bestiary.data.store import ImageStore, load_shrunk
 from bestiary.data.views import TrainView
 from bestiary.model.classifier import build_classifier
 from bestiary.recipe.load import load_recipe
@@ -33,14 +35,14 @@ BATCH = 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def reference(size: int, crop_first: bool, normalise: bool) -> v2.Compose:
+def reference(size: int, crop_first: bool, normalize: bool) -> v2.Compose:
     flip, turn, crop = (
         v2.RandomHorizontalFlip(),
         v2.RandomRotation(15),
         v2.RandomResizedCrop(size, antialias=True),
     )
     geometry = [crop, flip, turn] if crop_first else [flip, turn, crop]
-    ending = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)] if normalise else []
+    ending = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)] if normalize else []
     return v2.Compose([*geometry, v2.ToImage(), *ending])
 
 
@@ -49,26 +51,27 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "data", type=Path, nargs="?", help="labelled photographs; without them beasts are drawn"
+        "data", type=Path, nargs="?", help="labeled photographs; without them beasts are drawn"
     )
-    parser.add_argument("--pictures", type=int, default=256)
+    parser.add_argument("--images", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--crop-first", action="store_true")
-    parser.add_argument("--normalise", action="store_true")
+    parser.add_argument("--normalize", action="store_true")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        lay_out(asked.data, place / "data", asked.pictures)
+        lay_out(asked.data, place / "data", asked.images)
         files = sorted(place.glob("data/train/*/*"))
-        kind = "normalised floats" if asked.normalise else "bytes"
+        kind = "normalized floats" if asked.normalize else "bytes"
         order = "crop, mirror, turn" if asked.crop_first else "mirror, turn, crop"
         print(
-            f"{len(files)} JPEGs of {WIDTH} x {HEIGHT}, views of {asked.size} as {kind}, one thread; (a) {order}"
+            f"{len(files)} JPEGs of {WIDTH} x {HEIGHT}, views of {asked.size} as {kind}, one "
+            f"thread; (a) {order}"
         )
-        ways = contenders(files, place, asked.size, asked.crop_first, asked.normalise)
+        ways = contenders(files, place, asked.size, asked.crop_first, asked.normalize)
         speeds: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(asked.rounds + 1):
             for name, make in ways.items():
@@ -82,14 +85,14 @@ def main() -> None:
 
 
 def contenders(
-    files: list[Path], place: Path, size: int, crop_first: bool, normalise: bool
+    files: list[Path], place: Path, size: int, crop_first: bool, normalize: bool
 ) -> dict[str, Callable[[int], None]]:
     """name -> function that makes the views of one epoch."""
     recipe = load_recipe("paper", [f"view.size={size}"])
     side, view = round(1.5 * size), TrainView.of(recipe.view)
-    store = PictureStore(place / "store", side)
+    store = ImageStore(place / "store", side)
     store.fill([(file.name, file) for file in files], [(HEIGHT, WIDTH)] * len(files), 1 << 40)
-    prepare = build_classifier("torchvision/resnet18", 2, "none").prepare
+    prepare = build_classifier("torchvision/resnet18", 2, "none").preprocess
     rows = torch.arange(len(files)).numpy()
 
     def from_store(row: int) -> Pixels:
@@ -101,12 +104,12 @@ def contenders(
         def epoch(number: int) -> None:
             view_of = train_views(pixels_of, view, 0, 0, number)
             for batch in load_batches(split_batches(rows, BATCH), view_of, Threads(1, ahead=False)):
-                if normalise:
+                if normalize:
                     prepare(batch.views)
 
         return epoch
 
-    transform = reference(size, crop_first, normalise)
+    transform = reference(size, crop_first, normalize)
 
     def theirs(number: int) -> None:
         torch.manual_seed(number)

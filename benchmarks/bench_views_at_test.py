@@ -2,14 +2,15 @@
 
     python benchmarks/bench_views_at_test.py DATA [--size 224] [--share 0.875] [--backbone offline/efficientnet_lite0]
 
-Frozen features of each view, bestiary's folds (no copy on two sides) for several seeds of the deal; for each fold a
-linear discriminant, as recipe `probe` fits it, of features averaged over the same views (averaging logits is the same,
-the head being linear). Crops are taken from the evaluation view and enlarged (`of view`); from an evaluation view that
-is larger by as much as they are smaller, so that they are slices of it, and the whole is shrunk (`of larger view`); and
-from the picture itself (`of picture`). The first two are functions of one view, so that the network's own graph can
-make them; the third costs a resizing for each crop. Differences are paired
-with the plain view's, over the seeds' folds of the same pictures. The cost is that of the network: passes a picture,
-and pictures/s of passes that were timed.
+Frozen features of each view, bestiary's folds (no copy on two sides) for several seeds of the deal;
+for each fold a linear discriminant, as recipe `probe` fits it, of features averaged over the same
+views (averaging logits is the same, the head being linear). Crops are taken from the evaluation
+view and enlarged (`of view`); from an evaluation view that is larger by as much as they are
+smaller, so that they are slices of it, and the whole is shrunk (`of larger view`); and from the
+image itself (`of image`). The first two are functions of one view, so that the network's own graph
+can make them; the third costs a resizing for each crop. Differences are paired with the plain
+view's, over the seeds' folds of the same images. The cost is that of the network: passes an image,
+and images/s of passes that were timed.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from bestiary.data.decode import Pixels, decode, read_picture
+from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.data.folds import deal
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView, resize
@@ -37,18 +38,20 @@ from paired import machine
 Features = NDArray[np.float32]
 SEEDS = range(3)  # of the deal
 CORNERS = ("top left", "top right", "bottom left", "bottom right")
-SOURCES = ("view", "larger view", "picture")
+SOURCES = ("view", "larger view", "image")
 BOTH = ("whole", "whole m")
 
 
 def choices() -> dict[str, tuple[str, ...]]:
-    """Name -> the views whose features are averaged; each may be followed by " m", its mirror image."""
+    """Name -> the views whose features are averaged; each may be followed by " m", its mirror
+    image.
+    """
     found: dict[str, tuple[str, ...]] = {"plain": BOTH[:1], "plain, mirror": BOTH}
     for source in SOURCES:
         whole = "whole of larger view" if source == "larger view" else "whole"
         a, b, c, d = (f"{corner} of {source}" for corner in CORNERS)
         found |= {
-            f"centre and corners of {source}": (f"centre of {source}", a, b, c, d),
+            f"center and corners of {source}": (f"center of {source}", a, b, c, d),
             f"whole and corners of {source}": (whole, a, b, c, d),
             f"whole and corners of {source}, two mirrored": (whole, a, f"{b} m", f"{c} m", d),
         }
@@ -56,7 +59,7 @@ def choices() -> dict[str, tuple[str, ...]]:
 
 
 def cut(pixels: Pixels, place: str, share: float, size: int) -> Pixels:
-    """The crop of `share` of both sides at a corner or the centre, made `size` x `size`."""
+    """The crop of `share` of both sides at a corner or the center, made `size` x `size`."""
     height, width = pixels.shape[:2]
     tall, wide = round(height * share), round(width * share)
     top = (
@@ -84,13 +87,13 @@ def shrunk(view: Pixels, size: int) -> Pixels:
 
 
 def views_of(size: int, share: float) -> dict[str, Callable[[Pixels], Pixels]]:
-    """Name -> the function from a picture to that view of it."""
+    """Name -> the function from an image to that view of it."""
     whole, larger = EvalView(size), EvalView(round(size / share))
     made: dict[str, Callable[[Pixels], Pixels]] = {"whole": whole}
     made["whole of larger view"] = lambda p: shrunk(larger(p), size)
-    for place in ("centre", *CORNERS):
+    for place in ("center", *CORNERS):
         made[f"{place} of view"] = lambda p, at=place: cut(whole(p), at, share, size)
-        made[f"{place} of picture"] = lambda p, at=place: cut(p, at, share, size)
+        made[f"{place} of image"] = lambda p, at=place: cut(p, at, share, size)
         made[f"{place} of larger view"] = lambda p, at=place: cut(
             larger(p), at, size / larger.size, size
         )
@@ -117,7 +120,7 @@ def main() -> None:
         classifier, asked.size, device, best_precision(device), output="features"
     ).run
     print(machine())
-    print(f"{len(data.paths):,} pictures of {classes} classes")
+    print(f"{len(data.paths):,} images of {classes} classes")
     print(f"{asked.backbone} at {asked.size} pixels, crops of {asked.share}")
 
     features: dict[str, Features] = {}
@@ -128,7 +131,7 @@ def main() -> None:
 
         def view_of(row: int, view: Callable[[Pixels], Pixels] = view) -> Pixels:
             return view(
-                decode(read_picture(data.root / data.paths[int(row)]), min_side=2 * asked.size)
+                decode(read_image(data.root / data.paths[int(row)]), min_side=2 * asked.size)
             )
 
         for batch in stream_views(
@@ -154,7 +157,8 @@ def main() -> None:
         means = [float(h.mean()) for h in hits]
         print(
             f"{np.mean(means):.4f} ({min(means):.4f} to {max(means):.4f})"
-            f"  {np.mean([c.value for c in change]):+.4f} [{np.mean([c.low for c in change]):+.4f}, "
+            f"  {np.mean([c.value for c in change]):+.4f} "
+            f"[{np.mean([c.low for c in change]):+.4f}, "
             f"{np.mean([c.high for c in change]):+.4f}]  {len(used):2} passes  {name}"
         )
 

@@ -1,13 +1,15 @@
 """Claim: whichever of its files a run fails to write, nothing is lost and nothing lies.
 
-Counts the files that a small run writes. Then, for each of them, three runs in which that one write goes wrong:
+Counts the files that a small run writes. Then, for each of them, three runs in which that one write
+goes wrong:
 
-- fails: the disk is full when the file is flushed; the run must stop with one line that names the file;
+- fails: the disk is full when the file is flushed; the run must stop with one line that names the
+  file;
 - torn: half of the bytes are written and the power goes (SIGKILL);
 - lies: the disk reports success, but half of the file is missing, and then the power goes.
 
-Each run is resumed without the fault. It must end in the digests of the run that nothing happened to, or, where the
-disk has lied, in one line that names a damaged file.
+Each run is resumed without the fault. It must end in the digests of the run that nothing happened
+to, or, where the disk has lied, in one line that names a damaged file.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_write_faults.py [--every 1]
 """

@@ -1,16 +1,18 @@
-"""Claim: of the first suspects, as many as labels were made wrong (3 %), ≥ 80 % are wrong, and mending them helps.
+"""Claim: of the first suspects, as many as labels were made wrong (3 %), ≥ 80 % are wrong, and
+mending them helps.
 
     python benchmarks/bench_wrong_labels.py DATA [--seeds 3] [--rounds 8] [--place FOLDER]
 
-A fifth of the pictures, no copy of which is among the rest, is held out with right labels; of the rest 3 % get a wrong
-label each. Five folds are trained, a person who knows the truth decides on the first suspects, as many as were planted,
-and five folds are trained anew with these fixes. The ensembles' accuracies on the held-out fifth are paired by picture;
-the interval of their difference is a bootstrap over pictures (copies together), 95 %.
+A fifth of the images, no copy of which is among the rest, is held out with right labels; of the
+rest 3 % get a wrong label each. Five folds are trained, a person who knows the truth decides on the
+first suspects, as many as were planted, and five folds are trained anew with these fixes. The
+ensembles' accuracies on the held-out fifth are paired by image; the interval of their difference is
+a bootstrap over images (copies together), 95 %.
 
-First a cheap stand-in, so that many splits can be had: the head that `fast` starts from (a linear discriminant of
-frozen features, which are computed once), --rounds times each of five fifths held out. Then `fast` itself, a fifth for
-each seed, by `bestiary train`, `labels` and `train --fixes`; --place keeps its runs, so that an interrupted measurement
-goes on where it stopped.
+First a cheap stand-in, so that many splits can be had: the head that `fast` starts from (a linear
+discriminant of frozen features, which are computed once), --rounds times each of five fifths held
+out. Then `fast` itself, a fifth for each seed, by `bestiary train`, `labels` and `train --fixes`;
+--place keeps its runs, so that an interrupted measurement goes on where it stopped.
 """
 
 import argparse
@@ -34,7 +36,7 @@ WRONG = 0.03
 
 
 def split(data: TrainingSet, groups: Numbers, seed: int) -> Numbers:
-    """A fifth (0 to 4) for each picture."""
+    """A fifth (0 to 4) for each image."""
     return deal(data.paths, pl.Series(data.labels), groups, FOLDS, seed)
 
 
@@ -69,8 +71,10 @@ def measure_head(data: TrainingSet, groups: Numbers, rounds: int) -> None:
                     logits.mean(axis=0).argmax(axis=1) == data.labels[held]
                 ) / rounds
     print(
-        f"head of fast, {rounds} rounds of {FOLDS} fifths: of the first suspects {np.mean(precisions):.3f} are planted "
-        f"({min(precisions):.3f} to {max(precisions):.3f}); {paired(hits[0], hits[1], groups)}; with all labels right "
+        f"head of fast, {rounds} rounds of {FOLDS} fifths: of the first suspects "
+        f"{np.mean(precisions):.3f} are planted "
+        f"({min(precisions):.3f} to {max(precisions):.3f}); {paired(hits[0], hits[1], groups)}; "
+        f"with all labels right "
         f"{hits[2].mean():.4f}",
         flush=True,
     )
@@ -83,7 +87,8 @@ def paired(before: NDArray[np.float64], after: NDArray[np.float64], groups: Numb
     drawn = np.random.default_rng(0).integers(0, len(size), (4_000, len(size)))
     low, high = np.quantile(gain[drawn].sum(axis=1) / size[drawn].sum(axis=1), (0.025, 0.975))
     return (
-        f"held out {before.mean():.4f} before, {after.mean():.4f} after, difference {(after - before).mean():+.4f} "
+        f"held out {before.mean():.4f} before, {after.mean():.4f} after, difference "
+        f"{(after - before).mean():+.4f} "
         f"[{low:+.4f}, {high:+.4f}] (n = {len(before)})"
     )
 
@@ -118,8 +123,10 @@ def measure_fast(data: TrainingSet, groups: Numbers, seeds: int, place: Path) ->
         before, after = (bestiary.load(run).predict(paths) == names for run in (first, second))
         rows, befores, afters = [*rows, held], [*befores, before], [*afters, after]
         print(
-            f"fast, seed {seed}: {found} of the first {top.height} suspects are planted ({found / wrong:.3f}; planted "
-            f"{wrong}, suspects {suspects.height}); {paired(before * 1.0, after * 1.0, groups[held])}; mended "
+            f"fast, seed {seed}: {found} of the first {top.height} suspects are planted "
+            f"({found / wrong:.3f}; planted "
+            f"{wrong}, suspects {suspects.height}); "
+            f"{paired(before * 1.0, after * 1.0, groups[held])}; mended "
             f"{int((after & ~before).sum())}, spoilt {int((before & ~after).sum())}",
             flush=True,
         )

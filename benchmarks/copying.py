@@ -1,4 +1,6 @@
-"""Ways in which one picture comes to lie in a data set twice: pixels and a generator -> JPEG bytes."""
+"""Ways in which one image comes to lie in a data set twice: pixels and a generator -> JPEG
+bytes.
+"""
 
 from collections.abc import Callable
 

@@ -1,7 +1,8 @@
 """Small runs in forked children that can be killed, and what their results are compared by.
 
-The parent imports everything once and never computes, so that a child starts in a few milliseconds and inherits no
-thread, nor a lock that a thread holds. Set OMP_NUM_THREADS=1: with more threads OpenMP would not survive the fork.
+The parent imports everything once and never computes, so that a child starts in a few milliseconds
+and inherits no thread, nor a lock that a thread holds. Set OMP_NUM_THREADS=1: with more threads
+OpenMP would not survive the fork.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ from bestiary.beasts.sample import draw_sample
 from bestiary.cli import main
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
-from bestiary.training import checkpointer as keeper
+from bestiary.training import checkpointer as checkpointer
 
 RECIPE = """
 [model]
@@ -46,7 +47,7 @@ FOLDS = 2
 
 
 class Place:
-    """A scratch folder with pictures, a recipe and numbered runs, each with a cache of its own."""
+    """A scratch folder with images, a recipe and numbered runs, each with a cache of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.data, self.recipe = folder, folder / "data", folder / "tiny.toml"
@@ -70,11 +71,13 @@ class Place:
         prepare: Callable[[], object] = lambda: None,
         kill_after: float | None = None,
     ) -> tuple[int, str]:
-        """Begin or resume `run` in a child; gives its exit status (minus the signal that ended it) and its output."""
+        """Begin or resume `run` in a child; gives its exit status (minus the signal that ended
+        it) and its output.
+        """
 
         def work() -> int:
             os.environ["BESTIARY_CACHE"] = str(run.with_name(run.name + "-cache"))
-            keeper.MOST = float("inf")
+            checkpointer.MOST = float("inf")
             prepare()
             return main(self.command(run, resume=True))
 
@@ -84,7 +87,9 @@ class Place:
 def in_child(
     work: Callable[[], int], log: Path, kill_after: float | None = None
 ) -> tuple[int, str]:
-    """Run `work` in a forked child whose output goes to `log`; SIGKILL it after so many seconds, if it still runs."""
+    """Run `work` in a forked child whose output goes to `log`; SIGKILL it after so many seconds,
+    if it still runs.
+    """
     pid = os.fork()
     if pid == 0:
         status = 99
@@ -115,7 +120,9 @@ def in_child(
 
 
 def forked(work: Callable[[], Any]) -> Any:
-    """What `work` gives (as JSON has it) in a forked child, or how the child ended where it gave nothing."""
+    """What `work` gives (as JSON has it) in a forked child, or how the child ended where it gave
+    nothing.
+    """
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -133,7 +140,9 @@ def forked(work: Callable[[], Any]) -> Any:
 
 
 def digests(run: Path) -> dict[str, str]:
-    """Weights and out-of-fold logits of each fold, and the scores; read in a child, see `forked`."""
+    """Weights and out-of-fold logits of each fold, and the scores; read in a child, see
+    `forked`.
+    """
     found: dict[str, str] = forked(lambda: _digests(run))
     return found
 

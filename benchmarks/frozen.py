@@ -1,7 +1,8 @@
-"""A folder of labelled pictures -> frozen features, and what heads on them predict: the cheap stand-in for `fast`.
+"""A folder of labeled images -> frozen features, and what heads on them predict: the cheap stand-in
+for `fast`.
 
-`fast` starts each member's head from a linear discriminant of frozen features and changes it little after, so the same
-folds and the same ensembles can be had for many splits in the time of one run.
+`fast` starts each member's head from a linear discriminant of frozen features and changes it little
+after, so the same folds and the same ensembles can be had for many splits in the time of one run.
 """
 
 from collections.abc import Sequence
@@ -11,9 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.audit import audit_pictures
+from bestiary.data.audit import audit_images
 from bestiary.data.folds import join_groups
-from bestiary.data.listing import list_labelled, list_test
+from bestiary.data.listing import list_labeled, list_test
 from bestiary.display import Display
 from bestiary.recipe.load import load_recipe
 from bestiary.training.dataset import TrainingSet
@@ -28,12 +29,14 @@ Features = NDArray[np.float32]
 def read_data(
     source: Path, recipe: str = "fast", overrides: Sequence[str] = ()
 ) -> tuple[TrainingSet, Numbers]:
-    """The pictures with their labels, viewed as `recipe` views them, and the group of each as the audit finds them."""
-    table = audit_pictures(
-        list_labelled(source), list_test(source), Display(quiet=True)
+    """The images with their labels, viewed as `recipe` views them, and the group of each as the
+    audit finds them.
+    """
+    table = audit_images(
+        list_labeled(source), list_test(source), Display(quiet=True)
     ).manifest.table
     folds = table.select("path", pl.lit(0).alias("fold"))
-    groups = join_groups(table["digest"], table["copies"])
+    groups = join_groups(table["sha256"], table["duplicate_group"])
     return TrainingSet.of(load_recipe(recipe, overrides), table, source.resolve(), folds), groups
 
 
@@ -47,14 +50,16 @@ def cross_validate(
     folds: Numbers,
     held: Features,
     classes: int,
-    tau_normalise: bool = True,
+    head_tau_norm: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Out-of-fold logits (pictures, classes), and each member's (folds, held, classes) of pictures held out.
+    """Out-of-fold logits (images, classes), and each member's (folds, held, classes) of images held
+    out.
 
-    The shape is chosen once, on the first fold's training part, where `fast` chooses it for every fold.
+    The shape is chosen once, on the first fold's training part, where `fast` chooses it for every
+    fold.
     """
     logits, members = np.empty((len(x), classes)), np.empty((FOLDS, len(held), classes))
-    shape = choose_shape(x[folds != 0], labels[folds != 0], classes, tau_normalise)
+    shape = choose_shape(x[folds != 0], labels[folds != 0], classes, head_tau_norm)
     for fold in range(FOLDS):
         rest = folds != fold
         weights, biases = discriminant(Moments.of(x[rest], labels[rest], classes), shape)

@@ -1,4 +1,6 @@
-"""Files -> damaged files: flipped bytes, cut ends, foreign pieces, forged numbers. Every draw is the generator's."""
+"""Files -> damaged files: flipped bytes, cut ends, foreign pieces, forged numbers. Every draw is
+the generator's.
+"""
 
 import re
 import struct
@@ -33,18 +35,18 @@ ODD_TEXTS = (
 Rng = np.random.Generator
 
 
-def seed_pictures(rng: Rng) -> list[tuple[str, bytes]]:
-    """Whole pictures of every format that bestiary reads, in several modes: name, bytes."""
-    pictures = []
+def seed_images(rng: Rng) -> list[tuple[str, bytes]]:
+    """Whole images of every format that bestiary reads, in several modes: name, bytes."""
+    images = []
     for name in FORMATS:
         for mode, options in _variants(name):
             noise = rng.integers(0, 256, (24, 32, 3), np.uint8)
             smooth = np.asarray(Image.fromarray(noise).resize((96, 72), Image.Resampling.BICUBIC))
-            picture = Image.fromarray(smooth).convert(mode)
+            image = Image.fromarray(smooth).convert(mode)
             buffer = BytesIO()
-            picture.save(buffer, name, **options)
-            pictures.append((f"{name} {mode}", buffer.getvalue()))
-    return pictures
+            image.save(buffer, name, **options)
+            images.append((f"{name} {mode}", buffer.getvalue()))
+    return images
 
 
 def _variants(name: str) -> list[tuple[str, dict[str, object]]]:
@@ -66,15 +68,17 @@ def _variants(name: str) -> list[tuple[str, dict[str, object]]]:
     }[name]
 
 
-def mutate_picture(content: bytes, rng: Rng) -> bytes:
-    """One to three of the damages that a picture can have."""
+def mutate_image(content: bytes, rng: Rng) -> bytes:
+    """One to three of the damages that an image can have."""
     for _ in range(int(rng.integers(1, 4))):
-        content = _PICTURE[int(rng.integers(len(_PICTURE)))](content, rng)
+        content = _IMAGE[int(rng.integers(len(_IMAGE)))](content, rng)
     return content
 
 
 def mutate_text(content: bytes, rng: Rng) -> bytes:
-    """One to three of the damages that a table, a recipe or another text or binary file of a run can have."""
+    """One to three of the damages that a table, a recipe or another text or binary file of a run
+    can have.
+    """
     for _ in range(int(rng.integers(1, 4))):
         content = _TEXT[int(rng.integers(len(_TEXT)))](content, rng)
     return content
@@ -123,7 +127,7 @@ def _forge(content: bytes, rng: Rng) -> bytes:
 
 
 def _forge_size(content: bytes, rng: Rng) -> bytes:
-    """Another height or width than the picture has, at the places where its format keeps them."""
+    """Another height or width than the image has, at the places where its format keeps them."""
     number = (72).to_bytes(2, "big") if content[:2] == b"\xff\xd8" else b""
     side = int((0, 1, 5_000, 13_000, 50_000, 65_535)[int(rng.integers(6))])
     forged = bytearray(content)
@@ -170,7 +174,7 @@ def _swap_words(content: bytes, rng: Rng) -> bytes:
 
 
 Damage = Callable[[bytes, Rng], bytes]
-_PICTURE: tuple[Damage, ...] = (_flip, _flip_early, _cut, _drop, _repeat, _forge, _forge_size)
+_IMAGE: tuple[Damage, ...] = (_flip, _flip_early, _cut, _drop, _repeat, _forge, _forge_size)
 _TEXT: tuple[Damage, ...] = (
     _flip,
     _cut,

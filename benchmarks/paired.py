@@ -1,9 +1,11 @@
-"""Contenders, each in a process of its own, take turns -> speeds of the same minutes, and their ratios.
+"""Contenders, each in a process of its own, take turns -> speeds of the same minutes, and their
+ratios.
 
-A worker imports, builds and warms up once, says so, and sleeps until it is told to train one epoch; it answers with
-pictures a second. The parent goes round: A B C A B C ... Machines are shared, so only ratios within a round are
-results, and a turn in which other programs took more than a tenth of a core is told, left out and repeated. The
-protocol is a line of JSON each way. Knows nothing of networks or pictures.
+A worker imports, builds and warms up once, says so, and sleeps until it is told to train one epoch;
+it answers with images a second. The parent goes round: A B C A B C ... Machines are shared, so only
+ratios within a round are results, and a turn in which other programs took more than a tenth of a
+core is told, left out and repeated. The protocol is a line of JSON each way. Knows nothing of
+networks or images.
 """
 
 import json
@@ -31,7 +33,8 @@ class Contender:
     Attributes:
         name: as it is printed.
         module: of this folder, run as ``python -m``; it reads its job with `Worker`.
-        job: what it is to do; `compare` adds ``first``, the facts that the first contender told when it was ready.
+        job: what it is to do; `compare` adds ``first``, the facts that the first contender told
+            when it was ready.
         python: interpreter that has what the module imports.
     """
 
@@ -55,14 +58,16 @@ class Worker:
         self._tell(facts)
 
     def wait(self) -> None:
-        """Sleep until it is this contender's turn; ends the process when there is no further turn."""
+        """Sleep until it is this contender's turn; ends the process when there is no further
+        turn.
+        """
         slept = time.process_time()
         if not sys.stdin.readline():
             self.leave()
         self._idle = time.process_time() - slept
 
     def answer(self, speed: float) -> None:
-        """Give the pictures a second of the turn that has ended."""
+        """Give the images a second of the turn that has ended."""
         self._tell({"speed": speed, "idle": self._idle, "peak": peak_megabytes()})
 
     def leave(self) -> NoReturn:
@@ -71,21 +76,21 @@ class Worker:
         os._exit(0)
 
     def serve(self, epoch: Callable[[int | None], int], **facts: Any) -> None:
-        """Time `epoch`, which trains on so many batches at most and gives the number of pictures."""
+        """Time `epoch`, which trains on so many batches at most and gives the number of images."""
         epoch(2)
         self.ready(**facts)
         while True:
             self.wait()
             started = time.perf_counter()
-            pictures = epoch(None)
-            self.answer(pictures / (time.perf_counter() - started))
+            images = epoch(None)
+            self.answer(images / (time.perf_counter() - started))
 
     def _tell(self, message: dict[str, Any]) -> None:
         print(json.dumps(message), file=self._answers, flush=True)
 
 
 def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str, list[float]]:
-    """Let the contenders take turns and give each one's pictures a second, a figure a round.
+    """Let the contenders take turns and give each one's images a second, a figure a round.
 
     Raises:
         SystemExit: a contender has failed; the end of what it wrote is shown.
@@ -177,7 +182,9 @@ def _environment() -> dict[str, str]:
 
 
 def _foreign_seconds() -> float:
-    """CPU seconds that the machine has spent on anything but this process and its children; 0 where Linux is not."""
+    """CPU seconds that the machine has spent on anything but this process and its children; 0
+    where Linux is not.
+    """
     if not Path("/proc/stat").exists():
         return 0.0
     tick = os.sysconf("SC_CLK_TCK")
@@ -211,14 +218,16 @@ def _listen(contender: Contender, process: "subprocess.Popen[str]", log: Path) -
 
 
 def report(speeds: dict[str, list[float]]) -> None:
-    """Print each contender's median speed, and how many times as fast the first is: median, least and most."""
+    """Print each contender's median speed, and how many times as fast the first is: median,
+    least and most.
+    """
     (name, ours), *others = speeds.items()
     width = max(map(len, speeds))
-    print(f"{name:{width}}  {spread(ours)} pictures/s, n = {len(ours)}")
+    print(f"{name:{width}}  {spread(ours)} images/s, n = {len(ours)}")
     for other, theirs in others:
         ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
         print(
-            f"{other:{width}}  {spread(theirs)} pictures/s; {name} is {spread(ratios)} times as fast"
+            f"{other:{width}}  {spread(theirs)} images/s; {name} is {spread(ratios)} times as fast"
         )
 
 

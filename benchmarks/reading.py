@@ -8,15 +8,15 @@ import polars as pl
 
 from bestiary.data.fixes import read_fixes
 from bestiary.data.folds import read_fold_file
-from bestiary.data.listing import list_labelled, list_test
+from bestiary.data.listing import list_labeled, list_test
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.evaluation.finish import score_run
 from bestiary.evaluation.labels import review_labels
-from bestiary.evaluation.summary import summarise
+from bestiary.evaluation.summary import summarize
 from bestiary.recipe.load import load_recipe
 from bestiary.run.run import Run
-from bestiary.training.autotune import settle_arithmetic
+from bestiary.training.autotune import autotune_compute
 from bestiary.training.checkpoint import read_state
 from bestiary.training.crossval import ended_whole
 from bestiary.training.dataset import TrainingSet, check_present
@@ -25,7 +25,9 @@ from faulting import Place
 
 
 def make_run(place: Place) -> Path:
-    """A finished run with tables and a recipe beside its files, whose checksums of the beginning are taken away."""
+    """A finished run with tables and a recipe beside its files, whose checksums of the beginning
+    are taken away.
+    """
     run = place.folder / "fuzzed"
     status, said = place.train(run)
     if status:
@@ -47,7 +49,7 @@ def make_run(place: Place) -> Path:
 
 def _list(name: str) -> Callable[[Path], object]:
     def read(run: Path) -> object:
-        return list_labelled(run / name), list_test(run / name)
+        return list_labeled(run / name), list_test(run / name)
 
     return read
 
@@ -58,11 +60,11 @@ def _own_folds(name: str) -> Callable[[Path], object]:
 
 def _resume(run: Path) -> object:
     opened = Run.open(run)
-    begun = begin_or_resume(opened.root, run, None, (), None, (), True, Display(True))
+    begun = begin_or_resume(opened.read_root(), run, None, (), None, (), True, Display(True))
     data = TrainingSet.of(
-        begun.recipe,
+        begun.read_recipe(),
         begun.read_table("manifest.parquet"),
-        begun.root,
+        begun.read_root(),
         begun.read_table("folds.parquet"),
     )
     return check_present(data)
@@ -73,7 +75,7 @@ def _state(run: Path) -> object:
 
 
 def _arithmetic(run: Path) -> object:
-    return settle_arithmetic(Run(run), 100, 3, Display(True))
+    return autotune_compute(Run(run), 100, 3, Display(True))
 
 
 def _ended(run: Path) -> object:
@@ -96,15 +98,15 @@ READERS: list[tuple[str, Callable[[Path], object]]] = [
     ("mine.csv", lambda run: read_fixes(run / "mine.csv")),
     ("asked.toml", lambda run: load_recipe(run / "asked.toml")),
     ("recipe.toml", _resume),
-    ("recipe.toml", lambda run: str(summarise(Run.open(run)))),
+    ("recipe.toml", lambda run: str(summarize(Run.open(run)))),
     ("manifest.parquet", _resume),
-    ("manifest.parquet", lambda run: str(summarise(Run.open(run)))),
+    ("manifest.parquet", lambda run: str(summarize(Run.open(run)))),
     ("folds.parquet", _resume),
     ("ensemble.json", Ensemble.load),
-    ("arithmetic.json", _arithmetic),
-    ("metrics.json", lambda run: str(summarise(Run.open(run)))),
-    ("quarantine.csv", lambda run: str(summarise(Run.open(run)))),
-    ("fold-0/history.csv", lambda run: str(summarise(Run.open(run)))),
+    ("compute.json", _arithmetic),
+    ("metrics.json", lambda run: str(summarize(Run.open(run)))),
+    ("quarantine.csv", lambda run: str(summarize(Run.open(run)))),
+    ("fold-0/history.csv", lambda run: str(summarize(Run.open(run)))),
     ("fold-0/oof.parquet", _score),
     ("fold-0/oof.parquet", _ended),
     ("fixes.csv", _score),

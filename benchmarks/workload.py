@@ -1,4 +1,6 @@
-"""The work that contenders are compared on: networks, sizes, and JPEGs of 500 x 375 in class folders."""
+"""The work that contenders are compared on: networks, sizes, and JPEGs of 500 x 375 in class
+folders.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,20 +10,20 @@ import numpy as np
 import polars as pl
 
 from bestiary.beasts.sample import draw_sample
-from bestiary.data.decode import decode, read_picture
-from bestiary.data.listing import list_labelled
-from bestiary.rng import generator
+from bestiary.data.decode import decode, read_image
+from bestiary.data.listing import list_labeled
+from bestiary.rng import keyed_rng
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 90
 
 
 class Work(NamedTuple):
-    """A network and its input; `pictures` is what an epoch takes unless asked otherwise."""
+    """A network and its input; `images` is what an epoch takes unless asked otherwise."""
 
     network: str
     size: int
     batch: int
-    pictures: int
+    images: int
 
 
 WORKS = {
@@ -31,22 +33,25 @@ WORKS = {
 }
 
 
-def lay_out(source: Path | None, goal: Path, pictures: int) -> int:
-    """Fill `goal`/train with so many JPEGs of 500 x 375 in class folders, and `goal`/val with one more of each class.
+def lay_out(source: Path | None, goal: Path, images: int) -> int:
+    """Fill `goal`/train with so many JPEGs of 500 x 375 in class folders, and `goal`/val with one
+    more of each class.
 
     Args:
-        source: labelled photographs to enlarge or shrink; drawn beasts where there is no such folder.
+        source: labeled photographs to enlarge or shrink; drawn beasts where there is no such
+            folder.
         goal: new folder.
-        pictures: number of pictures in train; short sources are gone through again, mirrored, then turned.
+        images: number of images in train; short sources are gone through again, mirrored, then
+            turned.
 
     Returns:
         the number of classes.
     """
     if source is None or not source.is_dir():
         source = goal / "drawn"
-        draw_sample(source, species=20, per_species=max(10, -(-pictures // 20) + 1), size=500)
-    table = list_labelled(source).table.select("path", "label")
-    order = generator(0, "benchmark").permutation(table.height)
+        draw_sample(source, species=20, per_species=max(10, -(-images // 20) + 1), size=500)
+    table = list_labeled(source).table.select("path", "label")
+    order = keyed_rng(0, "benchmark").permutation(table.height)
     known: dict[str, list[str]] = {}
     for row in order:
         path, label = table.row(int(row))
@@ -59,23 +64,24 @@ def lay_out(source: Path | None, goal: Path, pictures: int) -> int:
         for label, paths in known.items()
         for path in paths[place : place + 1]
     ]
-    for number in range(pictures):
+    for number in range(images):
         label, path = turns[number % len(turns)]
         _write(source / path, goal / "train" / label, number, number // len(turns))
     return len(known)
 
 
 def set_aside(data: Path, place: Path, share: float, seed: int) -> None:
-    """A table of the pictures that are kept, `place`/known.csv, and links to the others in class folders, `place`/new.
+    """A table of the images that are kept, `place`/known.csv, and links to the others in class
+    folders, `place`/new.
 
     Args:
-        data: labelled pictures; the table's paths start from it.
+        data: labeled images; the table's paths start from it.
         place: new folder.
-        share: of the pictures that are drawn for `new`, 0 to 1.
+        share: of the images that are drawn for `new`, 0 to 1.
         seed: of the draw.
     """
-    listing = list_labelled(data)
-    aside = pl.Series(generator(seed, "set aside").random(listing.table.height) < share)
+    listing = list_labeled(data)
+    aside = pl.Series(keyed_rng(seed, "set aside").random(listing.table.height) < share)
     place.mkdir(parents=True, exist_ok=True)
     listing.table.filter(~aside).select("path", "label").write_csv(place / "known.csv")
     for path, label in listing.table.filter(aside).select("path", "label").iter_rows():
@@ -85,7 +91,7 @@ def set_aside(data: Path, place: Path, share: float, seed: int) -> None:
 
 
 def _write(source: Path, folder: Path, number: int, again: int) -> None:
-    pixels = decode(read_picture(source))
+    pixels = decode(read_image(source))
     pixels = np.rot90(pixels[:, ::-1] if again % 2 else pixels, again // 2)
     resized = cv2.resize(
         np.ascontiguousarray(pixels), (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC

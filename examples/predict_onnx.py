@@ -1,6 +1,7 @@
-"""Predict pictures with a file that `bestiary export` wrote, without bestiary: pip install onnxruntime pillow.
+"""Predict images with a file that `bestiary export` wrote, without bestiary: pip install
+onnxruntime pillow.
 
-python predict_onnx.py model.onnx picture.jpg ...
+python predict_onnx.py model.onnx image.jpg ...
 """
 
 import json
@@ -16,19 +17,15 @@ wanted, limits, size = card["input"], card["thresholds"], card["input"]["size"]
 
 
 def read(file: str) -> np.ndarray:
-    picture = ImageOps.exif_transpose(Image.open(file)).convert("RGBA")
-    picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
-        "RGB"
-    )
+    image = ImageOps.exif_transpose(Image.open(file)).convert("RGBA")
+    image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     if wanted["resize"] == "crop":
-        side = round(min(picture.size) * wanted["crop"])
-        left, top = ((length - side) // 2 for length in picture.size)
-        picture = picture.crop((left, top, left + side, top + side))
-    cubic = wanted["enlarge"] == "bicubic" and min(picture.size) < size
+        side = round(min(image.size) * wanted["crop"])
+        left, top = ((length - side) // 2 for length in image.size)
+        image = image.crop((left, top, left + side, top + side))
+    cubic = wanted["enlarge"] == "bicubic" and min(image.size) < size
     return np.asarray(
-        picture.resize(
-            (size, size), Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR
-        )
+        image.resize((size, size), Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR)
     )
 
 
@@ -37,9 +34,11 @@ probabilities, energy = session.run(["probabilities", "energy"], {wanted["name"]
 for file, row, strangeness in zip(sys.argv[2:], probabilities, energy, strict=True):
     unknown = limits["unknown"] is not None and strangeness > limits["unknown"]
     among = [
-        name for name, p in zip(card["classes"], row, strict=True) if 1 - p <= limits["sets"]["0.9"]
+        name
+        for name, p in zip(card["classes"], row, strict=True)
+        if 1 - p <= limits["prediction_sets"]["0.9"]
     ]
-    sure = row.max() >= limits["sure"]["0.05"] and not unknown
+    sure = row.max() >= limits["accepted"]["0.05"] and not unknown
     label = card["classes"][row.argmax()]
     print(
         f"{file}\t{label}\t{row.max():.4f}\t{'unknown' if unknown else 'sure' if sure else '|'.join(among)}"

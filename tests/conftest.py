@@ -1,4 +1,6 @@
-"""What many tests need: a small drawn data set, a recipe that trains in a second, trained runs, and a browser."""
+"""What many tests need: a small drawn data set, a recipe that trains in a second, trained runs,
+and a browser.
+"""
 
 import shutil
 import socket
@@ -40,7 +42,7 @@ SMALL = [
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests leave the user's store of decoded pictures alone."""
+    """Tests leave the user's store of decoded images alone."""
     patch = pytest.MonkeyPatch()
     patch.setenv("BESTIARY_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
@@ -61,7 +63,7 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def beasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three species, nine pictures each."""
+    """Three species, nine images each."""
     folder = tmp_path_factory.mktemp("data") / "beasts"
     draw_sample(folder, species=3, per_species=9, size=48)
     return folder
@@ -85,7 +87,8 @@ def trained(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def pretend_run() -> Callable[..., Run]:
-    """Begin a run of two folds (data, place, fixes=None) and write out-of-fold logits for it, as if it were trained.
+    """Begin a run of two folds (data, place, fixes=None) and write out-of-fold logits for it, as if
+    it were trained.
 
     Its members are sure of every label, but hold `stray.jpg` for the first class.
     """
@@ -96,7 +99,7 @@ def pretend_run() -> Callable[..., Run]:
         begin_run(data, run, load_recipe("fast", ["folds.n=2"]), None, Display(quiet=True), fixes)
         table = run.read_table("manifest.parquet").join(run.read_table("folds.parquet"), on="path")
         classes = sorted(table["label"].unique())
-        for fold in run.folds:
+        for fold in run.fold_numbers():
             part = table.filter(fold=fold).select("path", "label")
             believed = [
                 classes[0] if "stray" in path else label for path, label in part.iter_rows()
@@ -117,7 +120,9 @@ def pretend_run() -> Callable[..., Run]:
 
 @pytest.fixture
 def strayed(beasts: Path, tmp_path: Path, pretend_run: Callable[..., Run]) -> Run:
-    """A run, as if trained, of which one picture (stray.jpg) of the first class lies in the second class's folder."""
+    """A run, as if trained, of which one image (stray.jpg) of the first class lies in the second
+    class's folder.
+    """
     data = tmp_path / "data"
     shutil.copytree(beasts, data, ignore=shutil.ignore_patterns("truth.csv"))
     first, second = sorted(data.iterdir())[:2]
@@ -160,7 +165,9 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 @pytest.fixture
 def check_theme() -> Callable[[Any], None]:
-    """Asserts that an open page is light or dark as the system is, until its button #theme is pressed."""
+    """Asserts that an open page is light or dark as the system is, until its button #theme is
+    pressed.
+    """
 
     def check(page: Any) -> None:
         def paper() -> str:
@@ -187,8 +194,8 @@ def small(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
         *SMALL,
         "train.epochs=2",
         "train.batch_size=8",
-        "predict.views=2",
-        "optimiser.lr=1e-3",
+        "predict.tta=2",
+        "optimizer.lr=1e-3",
     ]
     overrides += ["model.head=random", "model.freeze=0", "model.freeze_norms=false"]
     return bestiary.train(beasts, place, recipe="fast", overrides=overrides, folds=3, quiet=True)

@@ -1,4 +1,6 @@
-"""Room in the user's cache folder: what was used longest ago goes first, files that belong together at once."""
+"""Room in the user's cache folder: what was used longest ago goes first, files that belong
+together at once.
+"""
 
 import os
 from pathlib import Path

@@ -12,28 +12,34 @@ from bestiary.cli import VERBS, main
 from bestiary.recipe.options import options
 from bestiary.run.run import Run
 
-# An option of the command line is a promise: adding or removing one is done here on purpose, or not at all.
+# An option of the command line is a promise: adding or removing one is done here on purpose, or not
+# at all.
 FROZEN = {
-    "sample": "directory species=20 per_species=40 size=160 seed=0 label_noise=0.0 near_duplicates=0.0 corrupt=0.0 "
+    "sample": "directory species=20 per_species=40 size=160 seed=0 label_noise=0.0 "
+    "near_duplicates=0.0 corrupt=0.0 "
     "unknown=0.0 quiet=False",
     "scan": "data out=None quiet=False",
     "shard": "data out megabytes=256 quiet=False",
     "probe": "data run overrides=() folds=None fixes=None quiet=False",
     "train": "data run recipe=None overrides=() folds=None fold=() fixes=None resume=False "
     "checkpoint_every=5min processes=1 on=None quiet=False",
-    "predict": "run pictures out average=None format=full coverage=0.9 sets=all risk=0.05 engine=auto "
+    "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
+    "engine=auto "
     "views=None resume=False watch=False quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
-    "ablate": "data run over recipe=None overrides=() seeds=0 held=None on=None resume=False quiet=False",
-    "serve": "run host=127.0.0.1 port=8000 token_file=None no_similar=False max_mb=20.0 max_megapixels=64.0 "
-    "max_pictures=64 timeout=30.0 queue=256 engine=auto on=None replicas=None quiet=False",
-    "evaluate": "run pictures out=None quiet=False",
+    "ablate": "data run over recipe=None overrides=() seeds=0 held=None on=None resume=False "
+    "quiet=False",
+    "serve": "run host=127.0.0.1 port=8000 token_file=None no_similar=False max_mb=20.0 "
+    "max_megapixels=64.0 "
+    "max_images=64 timeout=30.0 queue=256 engine=auto on=None replicas=None quiet=False",
+    "evaluate": "run images out=None quiet=False",
     "labels": "run out=None",
     "report": "run out=None format=html no_saliency=False quiet=False",
     "compare": "run other more out=None",
     "show": "run",
     "export": "run out format=onnx int8=False max_drop=0.01 prune=None quiet=False",
-    "distill": "run out overrides=() held=None hold_out=0.2 weight=0.5 resume=False checkpoint_every=5min quiet=False",
+    "distill": "run out overrides=() held=None hold_out=0.2 weight=0.5 resume=False "
+    "checkpoint_every=5min quiet=False",
     "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",
 }
 
@@ -130,11 +136,12 @@ def test_module_and_command_are_one(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.splitlines() == [
-        f"bestiary: {tmp_path}/none: no such run; check the path, or make one with bestiary train DATA {tmp_path}/none"
+        f"bestiary: {tmp_path}/none: no such run; check the path, or make one with bestiary train "
+        f"DATA {tmp_path}/none"
     ]
 
 
-def test_sample_writes_pictures_and_says_so(
+def test_sample_writes_images_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
@@ -153,7 +160,7 @@ def test_sample_writes_pictures_and_says_so(
         )
         == 0
     )
-    assert capsys.readouterr().out == f"4 pictures of 2 species in {tmp_path}/s\n"
+    assert capsys.readouterr().out == f"4 images of 2 species in {tmp_path}/s\n"
     assert len(list((tmp_path / "s").rglob("*.jpg"))) == 4
 
 
@@ -186,8 +193,8 @@ def test_train_show_evaluate_predict_from_the_command_line(
         main(["predict", run, str(beasts), "--out", str(tmp_path / "p.csv"), "--average", "vote"])
         == 0
     )
-    assert "27 pictures predicted" in capsys.readouterr().out
-    assert Run.open(run).recipe.train.epochs == 1
+    assert "27 images predicted" in capsys.readouterr().out
+    assert Run.open(run).read_recipe().train.epochs == 1
 
 
 WRONG = {
@@ -198,7 +205,7 @@ WRONG = {
     "too many species": (["sample", "{new}", "--species", "500"], "500"),
     "a folder that is full": (["sample", "{beasts}"], "not empty"),
     "no such data": (["train", "{new}", "{new}2"], "no such folder or table"),
-    "an empty folder": (["train", "{empty}", "{new}"], "no labelled pictures"),
+    "an empty folder": (["train", "{empty}", "{new}"], "no labeled images"),
     "no such recipe": (["train", "{beasts}", "{new}", "--recipe", "papper"], "did you mean paper?"),
     "a recipe file that is missing": (
         ["train", "{beasts}", "{new}", "--recipe", "{new}.toml"],
@@ -234,12 +241,15 @@ WRONG = {
         "view.scale",
     ),
     "one fold": (["train", "{beasts}", "{new}", "--folds", "1"], "folds.n = 1"),
-    "more folds than pictures": (
+    "more folds than images": (
         ["train", "{beasts}", "{new}", "--folds", "10"],
-        "--set folds.rare=keep",
+        "--set folds.rare_classes=keep",
     ),
     "folds from nowhere": (["train", "{beasts}", "{new}", "--folds", "five"], "--folds five"),
-    "a fold that is not there": (["train", "{beasts}", "{new}", "--fold", "5"], "--fold 5"),
+    "a fold that is not there": (
+        ["train", "{beasts}", "{new}", "--only-fold", "5"],
+        "--only-fold 5",
+    ),
     "an unknown library": (
         ["train", "{beasts}", "{new}", "--set", "model.backbone=keras/x"],
         "keras/x",
@@ -250,16 +260,17 @@ WRONG = {
     ),
     "a size that is not the network's": (
         ["train", "{beasts}", "{new}", "--set", "model.backbone=timm/test_vit", "view.size=96"],
-        "view.eval_size or eval_factor: timm/test_vit cannot take pictures of 115 pixels (Input height (115) should be "
+        "view.eval_size or eval_factor: timm/test_vit cannot take images of 115 pixels (Input "
+        "height (115) should be "
         "divisible by patch size (16).); choose 128",
     ),
     "a size that is not the network's, among others": (
         ["advise", "{beasts}", "--backbones", "timm/test_resnet@96", "timm/test_vit@100"],
-        "timm/test_vit cannot take pictures of 120 pixels",
+        "timm/test_vit cannot take images of 120 pixels",
     ),
     "a size that is not the student's": (
         ["distill", "{run}", "{new}", "--set", "model.backbone=timm/test_vit", "view.size=100"],
-        "timm/test_vit cannot take pictures of",
+        "timm/test_vit cannot take images of",
     ),
     "weights from nowhere": (
         ["train", "{beasts}", "{new}", "--set", "model.weights=my.pth"],
@@ -267,9 +278,9 @@ WRONG = {
     ),
     "a run that is none": (["predict", "{beasts}", "{beasts}", "--out", "p.csv"], "is not a run"),
     "a table of no known kind": (["predict", "{run}", "{beasts}", "--out", "p.xlsx"], "p.xlsx"),
-    "pictures from nowhere": (
+    "images from nowhere": (
         ["predict", "{run}", "{new}", "--out", "p.csv"],
-        "no such folder or picture",
+        "no such folder or image",
     ),
     "a rule that is none": (
         ["predict", "{run}", "{beasts}", "--out", "p.csv", "--average", "mean"],
@@ -279,7 +290,7 @@ WRONG = {
         ["predict", "{run}", "{beasts}", "--out", "p.parquet", "--format", "submission"],
         "p.parquet",
     ),
-    "an evaluation without labels": (["evaluate", "{run}", "{empty}"], "no labelled pictures"),
+    "an evaluation without labels": (["evaluate", "{run}", "{empty}"], "no labeled images"),
     "a file for a run": (["show", "{file}"], "no such run"),
 }
 
@@ -316,10 +327,12 @@ def test_rare_classes_can_be_left_out_or_kept(beasts: Path, tiny: Path, tmp_path
     for path in sorted(rare.iterdir())[2:]:
         path.unlink()
     common = dict(recipe=tiny, folds=3, fold=[0], quiet=True)
-    dropped = bestiary.train(data, tmp_path / "dropped", overrides=["folds.rare=drop"], **common)  # type: ignore[arg-type]
+    dropped = bestiary.train(
+        data, tmp_path / "dropped", overrides=["folds.rare_classes=drop"], **common
+    )  # type: ignore[arg-type]
     assert rare.name not in dropped.read_table("manifest.parquet")["label"].unique().to_list()
-    assert dropped.file("quarantine.csv").read_text().count("fewer pictures than folds") == 2
-    kept = bestiary.train(data, tmp_path / "kept", overrides=["folds.rare=keep"], **common)  # type: ignore[arg-type]
+    assert dropped.file("quarantine.csv").read_text().count("fewer images than folds") == 2
+    kept = bestiary.train(data, tmp_path / "kept", overrides=["folds.rare_classes=keep"], **common)  # type: ignore[arg-type]
     assert kept.read_table("manifest.parquet").filter(label=rare.name).height == 2
 
 

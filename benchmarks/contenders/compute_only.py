@@ -1,7 +1,8 @@
-"""The arithmetic alone: one batch that is there from the start, forward, loss, backward, AdamW; nothing is loaded.
+"""The arithmetic alone: one batch that is there from the start, forward, loss, backward, AdamW;
+nothing is loaded.
 
-Precision, layout, compilation and threads are those that the first contender has told, or the job's own; memory is kept
-as in bestiary unless the job says otherwise.
+Precision, layout, compilation and threads are those that the first contender has told, or the job's
+own; memory is kept as in bestiary unless the job says otherwise.
 """
 
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ import torch
 import torchvision
 from torch.nn import functional
 
-from bestiary.training.malloc import memory_kept
+from bestiary.training.malloc import freed_memory_kept
 from paired import Worker
 
 
@@ -26,7 +27,7 @@ def main() -> None:
         .to(memory_format=layout)
         .train()
     )
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     images = torch.rand(job["batch"], 3, job["size"], job["size"]).contiguous(memory_format=layout)
     targets = torch.rand(job["batch"], job["classes"]).softmax(dim=1)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(first["precision"])
@@ -35,16 +36,16 @@ def main() -> None:
         network = torch.compile(network)
 
     def epoch(limit: int | None) -> int:
-        steps = limit or job["pictures"] // job["batch"]
+        steps = limit or job["images"] // job["batch"]
         for _ in range(steps):
             with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
                 loss = functional.cross_entropy(network(images), targets)
             loss.backward()
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
         return steps * job["batch"]
 
-    with memory_kept(torch.device("cpu")) if job.get("kept", True) else nullcontext():
+    with freed_memory_kept(torch.device("cpu")) if job.get("kept", True) else nullcontext():
         worker.serve(epoch)
 
 

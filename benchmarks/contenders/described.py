@@ -1,4 +1,6 @@
-"""The described system's loop: Pillow, torchvision's transforms, DataLoader, float32, NCHW, MixUp or CutMix, AdamW."""
+"""The described system's loop: Pillow, torchvision's transforms, DataLoader, float32, NCHW,
+MixUp or CutMix, AdamW.
+"""
 
 from itertools import islice
 
@@ -30,16 +32,16 @@ def main() -> None:
         [v2.MixUp(num_classes=job["classes"]), v2.CutMix(num_classes=job["classes"])]
     )
     network = torchvision.models.get_model(job["network"], num_classes=job["classes"]).train()
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
 
     def epoch(limit: int | None) -> int:
         done = 0
-        for pictures, labels in islice(loader, limit):
-            images, targets = mix(pictures, labels)
-            optimiser.zero_grad()
+        for batch, labels in islice(loader, limit):
+            images, targets = mix(batch, labels)
+            optimizer.zero_grad()
             loss = functional.cross_entropy(network(images), targets)
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             loss.item()
             done += len(images)
         return done

@@ -1,4 +1,6 @@
-"""bestiary's own prediction of a folder by all members of a run, as its verb does it, the run being loaded already."""
+"""bestiary's own prediction of a folder by all members of a run, as its verb does it, the run
+being loaded already.
+"""
 
 import time
 from itertools import cycle
@@ -6,7 +8,7 @@ from pathlib import Path
 
 import bestiary
 from bestiary.display import Display
-from bestiary.ensemble.predictions import Job, predict_folder
+from bestiary.ensemble.predictions import PredictJob, predict_folder
 from paired import Worker
 
 
@@ -20,7 +22,7 @@ def main() -> None:
     def predict(folder: str) -> int:
         out = Path(job["scratch"]) / f"{Path(folder).name}-bestiary.csv"
         return predict_folder(
-            ensemble, Job(Path(folder), out, "logits"), Display(quiet=True)
+            ensemble, PredictJob(Path(folder), out, "logits"), Display(quiet=True)
         ).counts.rows
 
     warm, *folders = job["folders"]

@@ -1,6 +1,7 @@
-"""The described system's test loop: picture by picture, Pillow, resized and moved for each of five float32 networks.
+"""The described system's test loop: image by image, Pillow, resized and moved for each of five
+float32 networks.
 
-A picture is decoded once for all of them; their logits are averaged.
+An image is decoded once for all of them; their logits are averaged.
 """
 
 import csv
@@ -38,9 +39,9 @@ def main() -> None:
     def predict(folder: str) -> int:
         rows = []
         for file in sorted(Path(folder).rglob("*.jpg")):
-            picture = Image.open(file).convert("RGB")
+            image = Image.open(file).convert("RGB")
             logits = sum(
-                network(view(picture).unsqueeze(0))
+                network(view(image).unsqueeze(0))
                 for network, view in zip(networks, views, strict=True)
             )
             rows.append((str(file.relative_to(folder)), classes[int(logits.argmax())]))

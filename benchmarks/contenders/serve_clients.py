@@ -1,7 +1,9 @@
-"""Clients of a service, all in one process: each sends a prebuilt request, reads the answer, and sends the next.
+"""Clients of a service, all in one process: each sends a prebuilt request, reads the answer, and
+sends the next.
 
-Nothing but the status is looked at, so that the clients take little from the cores that the service computes on. Prints
-a line of JSON: how many answers of each status, seconds, percentiles of the time to an answer, memory of the server.
+Nothing but the status is looked at, so that the clients take little from the cores that the service
+computes on. Prints a line of JSON: how many answers of each status, seconds, percentiles of the
+time to an answer, memory of the server.
 """
 
 import asyncio

@@ -1,4 +1,6 @@
-"""`bestiary serve` as a process of its own, asked by clients in another, each with one request under way."""
+"""`bestiary serve` as a process of its own, asked by clients in another, each with one request
+under way.
+"""
 
 import json
 import resource

@@ -1,4 +1,6 @@
-"""The ensemble's own engine on picture files in memory, batch by batch, as long as a turn of the service takes."""
+"""The ensemble's own engine on image files in memory, batch by batch, as long as a turn of the
+service takes.
+"""
 
 import json
 import time
@@ -15,7 +17,7 @@ def main() -> None:
     contents = [Path(file).read_bytes() for file in job["files"]]
 
     def turn(limit: int | None) -> int:
-        """Score all pictures again and again; gives how many that were."""
+        """Score all images again and again; gives how many that were."""
         until, done, cpu = (
             time.perf_counter() + (2 if limit else job["seconds"]),
             0,

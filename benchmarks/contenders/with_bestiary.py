@@ -1,7 +1,9 @@
-"""bestiary's own training through its public verb, recipe `paper` with another network; only its display is held up.
+"""bestiary's own training through its public verb, recipe `paper` with another network; only its
+display is held up.
 
-The speed is what the run's history keeps: pictures of the training part a second, loading included; scoring and
-checkpoints, which the others do not do either, are not in it. The first epoch, which fills the store, is the warm-up.
+The speed is what the run's history keeps: images of the training part a second, loading included;
+scoring and checkpoints, which the others do not do either, are not in it. The first epoch, which
+fills the store, is the warm-up.
 """
 
 import json
@@ -21,7 +23,7 @@ def main() -> None:
     def held_up(display, epoch, loss, accuracy, best, speed):
         end_epoch(display, epoch, loss, accuracy, best, speed)
         if epoch == 1:
-            (chosen,) = json.loads((scratch / "run" / "arithmetic.json").read_text()).values()
+            (chosen,) = json.loads((scratch / "run" / "compute.json").read_text()).values()
             worker.ready(
                 **{
                     key: chosen[key]
@@ -44,7 +46,7 @@ def main() -> None:
         "view.size": job["size"],
         "train.batch_size": job["batch"],
         "train.keep_best": "false",
-        "train.keep_every": 0,
+        "train.save_every": 0,
     }
     overrides = [*(f"{key}={value}" for key, value in values.items()), *job["set"]]
     bestiary.train(
@@ -53,7 +55,7 @@ def main() -> None:
         recipe="paper",
         overrides=overrides,
         folds=scratch / "folds.csv",
-        fold=[0],
+        only_fold=[0],
         quiet=True,
     )
 

@@ -1,8 +1,9 @@
 """fastai's Learner on its ImageDataLoaders, held up at the start of each epoch by a callback.
 
-documented: as its vision tutorial trains (pictures resized to 460, then augmented in batches to the size of the view,
-Adam, as many workers as cores). fastest: its RandomResizedCrop and flip on each picture and nothing else, and
-``ChannelsLast``. Its mixed precision is CUDA's and changes nothing on a CPU.
+documented: as its vision tutorial trains (images resized to 460, then augmented in batches to the
+size of the view, Adam, as many workers as cores). fastest: its RandomResizedCrop and flip on each
+image and nothing else, and ``ChannelsLast``. Its mixed precision is CUDA's and changes nothing on a
+CPU.
 """
 
 import time
@@ -28,7 +29,9 @@ from paired import Worker
 
 
 class TakesTurns(Callback):
-    """Waits before an epoch's first batch is loaded, answers after its last step; nothing is validated."""
+    """Waits before an epoch's first batch is loaded, answers after its last step; nothing is
+    validated.
+    """
 
     def __init__(self, worker: Worker) -> None:
         self.worker, self.begun = worker, False
@@ -53,16 +56,16 @@ def main() -> None:
     worker = Worker()
     job, fast = worker.job, worker.job["variant"] == "fastest"
     torch.manual_seed(0)
-    normalise = Normalize.from_stats(*imagenet_stats)
+    normalize = Normalize.from_stats(*imagenet_stats)
     if fast:
         views = {
             "item_tfms": [RandomResizedCrop(job["size"]), FlipItem()],
-            "batch_tfms": [normalise],
+            "batch_tfms": [normalize],
         }
     else:
         views = {
             "item_tfms": Resize(460),
-            "batch_tfms": [*aug_transforms(size=job["size"]), normalise],
+            "batch_tfms": [*aug_transforms(size=job["size"]), normalize],
         }
     loaders = ImageDataLoaders.from_folder(
         Path(job["data"]),

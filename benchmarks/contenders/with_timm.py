@@ -1,8 +1,10 @@
-"""timm's network, loader, task and optimiser in the order of its training script, which is not in its package.
+"""timm's network, loader, task and optimizer in the order of its training script, which is not in
+its package.
 
-documented: the script's defaults (4 workers, SGD, colour jitter 0.4, label smoothing 0.1). fastest: ``--amp --amp-dtype
-bfloat16 --channels-last``, as many workers as cores, AdamW as the others have it, no colour jitter, no smoothing.
-fastest-pure: the same with ``--model-dtype bfloat16`` in the place of ``--amp``: weights in bf16 too.
+documented: the script's defaults (4 workers, SGD, color jitter 0.4, label smoothing 0.1). fastest:
+``--amp --amp-dtype bfloat16 --channels-last``, as many workers as cores, AdamW as the others have
+it, no color jitter, no smoothing. fastest-pure: the same with ``--model-dtype bfloat16`` in the
+place of ``--amp``: weights in bf16 too.
 """
 
 from contextlib import nullcontext
@@ -31,7 +33,7 @@ def main() -> None:
         .to(memory_format=layout)
     )
     opt = {"opt": "adamw", "lr": 1e-4} if fast else {"opt": "sgd", "lr": 0.01, "momentum": 0.9}
-    optimiser = create_optimizer_v2(network, weight_decay=2e-5, **opt)
+    optimizer = create_optimizer_v2(network, weight_decay=2e-5, **opt)
     loader = create_loader(
         create_dataset("", root=job["data"], split="train", is_training=True),
         input_size=(3, job["size"], job["size"]),
@@ -52,16 +54,16 @@ def main() -> None:
 
     def epoch(limit: int | None) -> int:
         done = 0
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         for images, targets in islice(loader, limit):
             if fast:
                 images = images.contiguous(memory_format=layout)
             with autocast():
                 loss = task(images, targets)["loss"]
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             loss.item()
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             done += len(images)
         return done
 

@@ -1,8 +1,9 @@
-"""torchvision's reference training for classification: its preset's transforms and its loop, with public parts.
+"""torchvision's reference training for classification: its preset's transforms and its loop, with
+public parts.
 
-documented: the defaults (Pillow, 16 workers asked for, taken as cores; SGD). fastest: ``--backend tensor --use-v2``, as
-many workers as cores, AdamW as the others have it. Its ``--amp`` is CUDA's and changes nothing on a CPU; it has no flag
-for the layout.
+documented: the defaults (Pillow, 16 workers asked for, taken as cores; SGD). fastest: ``--backend
+tensor --use-v2``, as many workers as cores, AdamW as the others have it. Its ``--amp`` is CUDA's
+and changes nothing on a CPU; it has no flag for the layout.
 """
 
 from itertools import islice
@@ -50,7 +51,7 @@ def main() -> None:
     loader = DataLoader(data, job["batch"], shuffle=True, num_workers=job["workers"])
     network = torchvision.models.get_model(job["network"], num_classes=job["classes"]).train()
     loss_of = nn.CrossEntropyLoss()
-    optimiser = (
+    optimizer = (
         torch.optim.AdamW(network.parameters(), lr=1e-4)
         if fast
         else torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
@@ -61,9 +62,9 @@ def main() -> None:
         for images, targets in islice(loader, limit):
             outputs = network(images)
             loss = loss_of(outputs, targets)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             outputs.topk(5)  # its loop prints top-1 and top-5 accuracy
             loss.item()
             done += len(images)

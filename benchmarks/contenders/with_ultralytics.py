@@ -1,10 +1,11 @@
 """Ultralytics' own classification trainer, held up at the start of each epoch by its callbacks.
 
-The network is torchvision's in a model YAML, as Ultralytics ships one for resnet18, so its head is Ultralytics' (a 1x1
-convolution to 1,280 channels before the pool: 3 % more arithmetic for resnext50). On a CPU it refuses bf16, leaves
-channels_last out, loads without workers and computes in one thread less than there are cores. documented: its defaults
-(RandAugment, random erasing, moving average of the weights). fastest: ``cache=ram``, neither RandAugment nor erasing
-nor colour jitter, AdamW as the others have it, and, though no flag of its own does that, all cores.
+The network is torchvision's in a model YAML, as Ultralytics ships one for resnet18, so its head is
+Ultralytics' (a 1x1 convolution to 1,280 channels before the pool: 3 % more arithmetic for
+resnext50). On a CPU it refuses bf16, leaves channels_last out, loads without workers and computes
+in one thread less than there are cores. documented: its defaults (RandAugment, random erasing,
+moving average of the weights). fastest: ``cache=ram``, neither RandAugment nor erasing nor color
+jitter, AdamW as the others have it, and, though no flag of its own does that, all cores.
 """
 
 import os
@@ -43,7 +44,7 @@ def main() -> None:
         "optimizer": "AdamW",
         "lr0": 1e-4,
     }
-    colours = {"hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0, "scale": 0.92}
+    colors = {"hsv_h": 0.0, "hsv_s": 0.0, "hsv_v": 0.0, "scale": 0.92}
     trainer = ClassificationTrainer(
         overrides={
             "model": str(file),
@@ -57,7 +58,7 @@ def main() -> None:
             "val": False,
             "save": False,
             "plots": False,
-            **({**plain, **colours} if fast else {}),
+            **({**plain, **colors} if fast else {}),
         }
     )
     started, epochs = 0.0, 0

@@ -1,4 +1,4 @@
-"""bestiary: from a folder of labelled images to an honest, deployable classifier.
+"""bestiary: from a folder of labeled images to an honest, deployable classifier.
 
 >>> import bestiary
 >>> run = bestiary.train("images", "run", recipe="fast")     # doctest: +SKIP
@@ -61,7 +61,8 @@ __all__ = [
     "train",
 ]
 
-# Where the public names that are no verbs are defined. A verb stands in the module of its name in api/.
+# Where the public names that are no verbs are defined. A verb stands in the module of its name in
+# api/.
 _HOMES = {
     "BestiaryError": "bestiary.errors",
     "Ensemble": "bestiary.ensemble.ensemble",
@@ -72,7 +73,9 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: `import bestiary` does not wait for PyTorch."""
+    """Import a public name when it is first asked for: `import bestiary` does not wait for
+    PyTorch.
+    """
     if name not in __all__:
         raise AttributeError(f"module 'bestiary' has no attribute {name!r}")
     value = getattr(import_module(_HOMES.get(name, f"bestiary.api.{name}")), name)

@@ -1,7 +1,8 @@
 """Bytes -> a file that is whole or absent.
 
-Every file of bestiary is written to a temporary name beside its goal, flushed to the disk and renamed, so that a
-reader never sees half of one and a crash leaves the file that was there before. Knows nothing of what the bytes mean.
+Every file of bestiary is written to a temporary name beside its goal, flushed to the disk and
+renamed, so that a reader never sees half of one and a crash leaves the file that was there before.
+Knows nothing of what the bytes mean.
 """
 
 import os
@@ -18,16 +19,20 @@ _WATCHERS: dict[Path, Callable[[Path], None]] = {}
 
 @contextmanager
 def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
-    """Give a temporary path beside `goal`; when the block ends well, flush it and rename it to `goal`.
+    """Give a temporary path beside `goal`; when the block ends well, flush it and rename it to
+    `goal`.
 
     Args:
         goal: the file to write.
-        former: what the file that was there is renamed to; a crash between the two renamings leaves that one alone.
+        former: what the file that was there is renamed to; a crash between the two renamings leaves
+            that one alone.
 
     Raises:
-        BestiaryError: the folder cannot be written (read-only, no space left); `goal` stays as it was.
+        BestiaryError: the folder cannot be written (read-only, no space left); `goal` stays as it
+            was.
     """
-    # A name that starts with a dot and ends in .tmp is ignored by every reader of pictures, runs and stores.
+    # A name that starts with a dot and ends in .tmp is ignored by every reader of images, runs and
+    # stores.
     temporary = None
     try:
         goal.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +99,8 @@ def sweep(folder: Path, seconds: float = 0.0) -> None:
 
 
 def _give_default_mode(path: Path) -> None:
-    # mkstemp makes files that only their owner can read; results are meant to be shared as the user's umask says.
+    # mkstemp makes files that only their owner can read; results are meant to be shared as the
+    # user's umask says.
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)

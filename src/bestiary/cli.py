@@ -14,6 +14,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from bestiary import __version__
 from bestiary.errors import ArgumentError, BestiaryError
+from bestiary.renamed import OPTIONS
 
 VERBS = (
     "sample",
@@ -41,11 +42,12 @@ def build_app(verb: str = "") -> App:
     """Build the application.
 
     Args:
-        verb: the verb that is asked for. Only its module is imported, and only its help is written in full.
+        verb: the verb that is asked for. Only its module is imported, and only its help is written
+            in full.
     """
     app = App(
         name="bestiary",
-        help="From a folder of labelled images to an honest, deployable classifier.",
+        help="From a folder of labeled images to an honest, deployable classifier.",
         help_epilogue="Start with: bestiary demo. Help for a verb: bestiary VERB --help.",
         version=__version__,
         default_parameter=Parameter(negative=(), show_default=_default_shown),
@@ -62,7 +64,9 @@ def build_app(verb: str = "") -> App:
 
 
 def _command_of(name: str) -> Callable[..., Any]:
-    """The function of a verb, without its return annotation: it names a type that only type checkers import."""
+    """The function of a verb, without its return annotation: it names a type that only type
+    checkers import.
+    """
     function: Callable[..., Any] = getattr(import_module(f"bestiary.api.{name}"), name)
 
     @wraps(function)
@@ -75,7 +79,9 @@ def _command_of(name: str) -> Callable[..., Any]:
 
 
 def _summary_of(name: str) -> str:
-    """The first line of a verb's docstring, read from its source: importing 17 modules takes too long."""
+    """The first line of a verb's docstring, read from its source: importing 17 modules takes too
+    long.
+    """
     source = resources.files("bestiary.api").joinpath(f"{name}.py").read_text(encoding="utf-8")
     functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
     verb = next(function for function in functions if function.name == name)
@@ -83,7 +89,9 @@ def _summary_of(name: str) -> str:
 
 
 def _default_shown(value: object) -> str | None:
-    """The default as the help shows it; nothing for a switch that is off or a value that is not given."""
+    """The default as the help shows it; nothing for a switch that is off or a value that is not
+    given.
+    """
     return None if value is None or value is False or value == () else str(value)
 
 
@@ -105,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        the exit status: 0, 1 where the verb says so, 2 for bad input, 128 and the signal's number when stopped.
+        the exit status: 0, 1 where the verb says so, 2 for bad input, 128 and the signal's number
+            when stopped.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     app = build_app(next(iter(arguments), ""))
@@ -118,7 +127,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = None if result is None else str(result)
     except CycloptsError as error:
         print(
-            f"bestiary: {_one_line(error)}; see bestiary {' '.join(arguments[:1])} --help",
+            f"bestiary: {_one_line(error)}{_renamed(arguments)}; see bestiary "
+            f"{' '.join(arguments[:1])} --help",
             file=sys.stderr,
         )
         return 2
@@ -139,12 +149,25 @@ def run() -> None:
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:
-    """A thread that cannot write, as TensorBoard's on a full disk, tells whoever waits for it; no traceback as well."""
+    """A thread that cannot write, as TensorBoard's on a full disk, tells whoever waits for it;
+    no traceback as well.
+    """
     if not isinstance(failure.exc_value, OSError):
         threading.__excepthook__(failure)
 
 
+def _renamed(arguments: Sequence[str]) -> str:
+    """What an option of an earlier version is called now, as half a line; empty where there is
+    none.
+    """
+    names = (argument.partition("=")[0] for argument in arguments)
+    old = next((name for name in names if name in OPTIONS), None)
+    return f"; {old} is called {OPTIONS[old]} now" if old else ""
+
+
 def _one_line(error: Exception) -> str:
-    """The message on one line; what would steer a terminal, as a file's name may, is written out."""
+    """The message on one line; what would steer a terminal, as a file's name may, is written
+    out.
+    """
     text = " ".join(str(error).split()).rstrip(".")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -8,9 +8,11 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def cores(processes: int = 1) -> int:
-    """Count the cores that this process may use: its affinity mask, within the limits of its cgroups.
+    """Count the cores that this process may use: its affinity mask, within the limits of its
+    cgroups.
 
-    A container or a batch system may grant fewer cores than the machine has. Threads beyond these would take turns.
+    A container or a batch system may grant fewer cores than the machine has. Threads beyond these
+    would take turns.
 
     Args:
         processes: processes of this machine that share the cores evenly.
@@ -28,17 +30,19 @@ def cores(processes: int = 1) -> int:
     return max(1, int(min([granted, *limits])) // processes)
 
 
-def cgroup_limits(mount: Path, membership: Path) -> Iterator[float]:
-    """Yield the limits in cores that the process's cgroups set, those of the groups around them included.
+def cgroup_limits(mount: Path, process_group: Path) -> Iterator[float]:
+    """Yield the limits in cores that the process's cgroups set, those of the groups around them
+    included.
 
     See the kernel's cgroup-v2.rst (cpu.max) and, for version 1, sched-bwc.rst (cpu.cfs_quota_us).
 
     Args:
         mount: where cgroups are mounted.
-        membership: the kernel's table of the cgroups of this process, lines of ``number:controllers:path``.
+        membership: the kernel's table of the cgroups of this process, lines of
+            ``number:controllers:path``.
     """
     try:
-        lines = membership.read_text(encoding="utf-8").splitlines()
+        lines = process_group.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:

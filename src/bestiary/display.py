@@ -1,6 +1,7 @@
 """Work under way -> what a person sees of it: live bars on a terminal, plain lines elsewhere.
 
-Everything goes to standard error, so that results on standard output can be piped. Knows nothing of what the work is.
+Everything goes to standard error, so that results on standard output can be piped. Knows nothing of
+what the work is.
 """
 
 import sys
@@ -16,8 +17,10 @@ from rich.table import Table
 Tick = Callable[[int, int], None]  # (done, of)
 
 
-class Listener(Protocol):
-    """Who shows what a display elsewhere would: the one display of work that several machines do."""
+class ProgressSink(Protocol):
+    """Who shows what a display elsewhere would: the one display of work that several machines
+    do.
+    """
 
     def line(self, text: str) -> None:
         """A line about the work."""
@@ -39,7 +42,7 @@ class Display:
     """
 
     def __init__(
-        self, quiet: bool = False, *, shown: bool = True, listener: Listener | None = None
+        self, quiet: bool = False, *, shown: bool = True, listener: ProgressSink | None = None
     ) -> None:
         here = shown and listener is None
         self.console = Console(
@@ -66,7 +69,9 @@ class Display:
 
     @contextmanager
     def counter(self, text: str) -> Iterator[Tick]:
-        """A bar while something is counted; gives the function to report by. Elsewhere one line at the end."""
+        """A bar while something is counted; gives the function to report by. Elsewhere one line
+        at the end.
+        """
         started, seen = time.perf_counter(), (0, 0)
         bar = Progress(
             TextColumn("{task.description}"),
@@ -98,7 +103,8 @@ class Display:
 
 
 class TrainingDisplay:
-    """The folds of a run in training: fold, epoch, speed, time left for the fold and the run, best so far.
+    """The folds of a run in training: fold, epoch, speed, time left for the fold and the run, best
+    so far.
 
     Args:
         display: where to show it.
@@ -114,7 +120,7 @@ class TrainingDisplay:
         self._waiting = len(folds)
         self._fold = -1
         self._best: float | None = None
-        self._pictures = 0
+        self._images = 0
         self._speed = 0.0
         self._bar = Progress(
             TextColumn("fold {task.fields[fold]}  epoch {task.fields[epoch]}"),
@@ -132,46 +138,49 @@ class TrainingDisplay:
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def start_fold(self, fold: int, epochs_done: int, pictures: int, seen: int = 0) -> None:
-        """A fold begins, or goes on after `epochs_done` epochs and `seen` of the `pictures` of the next."""
+    def start_fold(self, fold: int, epochs_done: int, images: int, seen: int = 0) -> None:
+        """A fold begins, or goes on after `epochs_done` epochs and `seen` of the `images` of the
+        next.
+        """
         self._waiting -= (
             fold != self._fold
         )  # one that goes back to its last state begins a second time
-        self._fold, self._best, self._pictures = fold, None, pictures
-        self._done = epochs_done * pictures + min(seen, pictures)
+        self._fold, self._best, self._images = fold, None, images
+        self._done = epochs_done * images + min(seen, images)
         self._since = time.perf_counter()
         self._counted = 0
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self._task = self._bar.add_task(
             "",
-            total=self.epochs * pictures,
+            total=self.epochs * images,
             completed=self._done,
             fold=f"{fold + 1}/{self.of}",
             epoch="",
             numbers="",
         )
         if self._done:
-            inside = f" and {seen:,} pictures" if seen else ""
+            inside = f" and {seen:,} images" if seen else ""
             self.display.line(
                 f"fold {fold + 1}/{self.of}: goes on after epoch {epochs_done}{inside}"
             )
 
-    def step(self, pictures: int) -> None:
-        """A step over `pictures` is done."""
-        self._done += pictures
-        self._counted += pictures
+    def step(self, images: int) -> None:
+        """A step over `images` is done."""
+        self._done += images
+        self._counted += images
         self._speed = self._counted / (time.perf_counter() - self._since)
         if self.display.listener:
-            self.display.listener.progress(self._fold, self._done / (self.epochs * self._pictures))
-        left = self.epochs * self._pictures - self._done
-        run_left = left + self._waiting * self.epochs * self._pictures
+            self.display.listener.progress(self._fold, self._done / (self.epochs * self._images))
+        left = self.epochs * self._images - self._done
+        run_left = left + self._waiting * self.epochs * self._images
         best = "" if self._best is None else f"  best {self._best:.3f}"
         self._bar.update(
             self._task,
             completed=self._done,
-            epoch=f"{min(self.epochs, self._done // self._pictures + 1)}/{self.epochs}",
-            numbers=f"{self._speed:.1f}/s  {clock(left / self._speed)} run {clock(run_left / self._speed)}{best}",
+            epoch=f"{min(self.epochs, self._done // self._images + 1)}/{self.epochs}",
+            numbers=f"{self._speed:.1f}/s  {clock(left / self._speed)} run "
+            f"{clock(run_left / self._speed)}{best}",
         )
 
     def end_epoch(
@@ -183,9 +192,7 @@ class TrainingDisplay:
         score = "" if accuracy is None else f"  accuracy {accuracy:.4f}"
         if accuracy is not None and best > accuracy:
             score += f"  best {best:.4f}"
-        left = (
-            self.epochs * self._pictures - self._done + self._waiting * self.epochs * self._pictures
-        )
+        left = self.epochs * self._images - self._done + self._waiting * self.epochs * self._images
         self.display.line(
             f"fold {self._fold + 1}/{self.of}  epoch {epoch}/{self.epochs}  loss {loss:.4f}{score}"
             f"  {speed:.0f}/s  {clock(left / speed)} left"

@@ -6,20 +6,22 @@
     ├── ArgumentError          a value given on the command line or to a function
     ├── RecipeError            a recipe's key or value
     ├── DataError              a folder, table, manifest or fold file
-    │   └── PictureError       one picture that cannot be decoded; `reason` is a short phrase
-    │       ├── ForeignError   its bytes are no picture of a kind that is read
+    │   └── ImageError       one image that cannot be decoded; `reason` is a short phrase
+    │       ├── ForeignError   its bytes are no image of a kind that is read
     │       └── OversizeError  it claims more pixels, or more work, than is allowed
     ├── WeightsError           a backbone's name or its weights
     └── RunError               a run directory: missing, taken, incomplete or of another make
         └── DamagedError       a file of a run that is not as it was written
 
-The command line prints the message of a `BestiaryError` on one line and exits with code 2. Anything else that is
-raised is a defect of bestiary and keeps its traceback.
+The command line prints the message of a `BestiaryError` on one line and exits with code 2. Anything
+else that is raised is a defect of bestiary and keeps its traceback.
 """
 
 
 def one_line(error: Exception, most: int = 120) -> str:
-    """The message of a foreign error on one line of at most `most` characters; its type where it has none."""
+    """The message of a foreign error on one line of at most `most` characters; its type where it
+    has none.
+    """
     return " ".join(str(error).split())[:most] or type(error).__name__
 
 
@@ -28,7 +30,9 @@ class BestiaryError(Exception):
 
 
 class ArgumentError(BestiaryError, ValueError):
-    """A value given on the command line or to a function is out of its range or contradicts another."""
+    """A value given on the command line or to a function is out of its range or contradicts
+    another.
+    """
 
 
 class RecipeError(BestiaryError, ValueError):
@@ -39,8 +43,8 @@ class DataError(BestiaryError):
     """A data folder, table, manifest or fold file cannot be used as it is."""
 
 
-class PictureError(DataError):
-    """One picture cannot be decoded.
+class ImageError(DataError):
+    """One image cannot be decoded.
 
     Attributes:
         reason: a short phrase such as ``"truncated"``, as written to ``quarantine.csv``.
@@ -51,12 +55,12 @@ class PictureError(DataError):
         self.reason = reason
 
 
-class ForeignError(PictureError):
-    """Bytes are no picture of a kind that is read."""
+class ForeignError(ImageError):
+    """Bytes are no image of a kind that is read."""
 
 
-class OversizeError(PictureError):
-    """A picture claims more pixels, or more work to decode them, than is allowed."""
+class OversizeError(ImageError):
+    """An image claims more pixels, or more work to decode them, than is allowed."""
 
 
 class WeightsError(BestiaryError):

@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM -> an exception at a moment when the state of a fold is whole.
 
-A signal that comes inside a training step or an epoch's end waits for its end; a second one does not. Where several
-processes train a fold, it waits until all of them know of it. Knows nothing of what is saved then.
+A signal that comes inside a training step or an epoch's end waits for its end; a second one does
+not. Where several processes train a fold, it waits until all of them know of it. Knows nothing of
+what is saved then.
 """
 
 import signal
@@ -22,7 +23,8 @@ class Interrupts:
     Outside of the main thread, which alone is told of signals, it does nothing.
 
     Attributes:
-        torn: whether a second signal has broken into what was held, so that nothing in memory can be trusted.
+        torn: whether a second signal has broken into what was held, so that nothing in memory can
+            be trusted.
         arrived: number of the signal that waits to be heeded, or 0.
     """
 
@@ -57,7 +59,9 @@ class Interrupts:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """A block that heeds a first signal by looking at `arrived`, since other processes must stop with this one."""
+        """A block that heeds a first signal by looking at `arrived`, since other processes must
+        stop with this one.
+        """
         self._noted = True
         try:
             yield

@@ -1,7 +1,8 @@
-"""A CSV or Parquet file -> a table, or one error with a short reason. Knows nothing of what the columns mean.
+"""A CSV or Parquet file -> a table, or one error with a short reason. Knows nothing of what the
+columns mean.
 
-A table may come from a stranger: whatever the library makes of damaged bytes, panics of its native part included, is
-one kind of error here.
+A table may come from a stranger: whatever the library makes of damaged bytes, panics of its native
+part included, is one kind of error here.
 """
 
 from collections.abc import Iterator
@@ -42,7 +43,8 @@ def read_note(file: Path) -> dict[str, str]:
 
 
 def guard(table: Frame) -> Frame:
-    """A table for CSV in which no text is a spreadsheet's formula: an apostrophe goes before what begins like one.
+    """A table for CSV in which no text is a spreadsheet's formula: an apostrophe goes before what
+    begins like one.
 
     Names of classes and files may come from a stranger. See OWASP, CSV injection.
     """

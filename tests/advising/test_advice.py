@@ -10,8 +10,8 @@ import pytest
 
 import bestiary
 from bestiary.advising.advice import Candidate, recommend
-from bestiary.advising.speeds import Speed
-from bestiary.api.durations import seconds_of
+from bestiary.advising.speeds import TrainSpeed
+from bestiary.api.durations import parse_duration
 from bestiary.errors import WeightsError
 from bestiary.model.backbone import weights_are_here
 from bestiary.recipe.load import load_recipe
@@ -21,12 +21,12 @@ GROUPS = np.arange(500)
 
 
 def candidate(name: str, step: float, right: int | None, single: float = 0.01) -> Candidate:
-    """Of 500 pictures, the head has the first `right` right."""
+    """Of 500 images, the head has the first `right` right."""
     recipe = load_recipe(
-        "fast", [f"model.backbone={name}", "folds.n=5", "train.epochs=4", "predict.views=2"]
+        "fast", [f"model.backbone={name}", "folds.n=5", "train.epochs=4", "predict.tta=2"]
     )
     return Candidate(
-        recipe, Speed(step, single, 0.001), 0.002, None if right is None else right > GROUPS
+        recipe, TrainSpeed(step, single, 0.001), 0.002, None if right is None else right > GROUPS
     )
 
 
@@ -37,7 +37,7 @@ def test_the_most_accurate_is_taken_and_of_equals_the_fastest() -> None:
         candidate("c", 0.001, 400),
     )
     chosen = recommend([slow, quick, poor], 1000, GROUPS, None, None)
-    assert chosen and chosen.recipe.model.backbone == "b"  # two pictures of 500 show nothing
+    assert chosen and chosen.recipe.model.backbone == "b"  # two images of 500 show nothing
     better = candidate("b", 0.01, 440)
     chosen = recommend([slow, better, poor], 1000, GROUPS, None, None)
     assert chosen and chosen.recipe.model.backbone == "a"
@@ -45,7 +45,7 @@ def test_the_most_accurate_is_taken_and_of_equals_the_fastest() -> None:
 
 def test_epochs_are_cut_to_the_budget_and_views_to_the_latency() -> None:
     slow = candidate("a", 0.1, 480)
-    # 1,000 pictures, 4/5 of them in each of 5 folds: 400 s an epoch; features and scores 4 s each.
+    # 1,000 images, 4/5 of them in each of 5 folds: 400 s an epoch; features and scores 4 s each.
     assert slow.seconds(1000, 1) == pytest.approx(4 * 1000 * 0.1 + 3 * 1000 * 0.004)
     assert slow.seconds(1000, 0) == pytest.approx(1000 * 0.004)
     chosen = recommend([slow], 1000, GROUPS, 1000.0, None)
@@ -55,7 +55,7 @@ def test_epochs_are_cut_to_the_budget_and_views_to_the_latency() -> None:
     assert recommend([slow], 1000, GROUPS, 1.0, None) is None
     assert slow.latency == pytest.approx(5 * 2 * 0.01)
     chosen = recommend([slow], 1000, GROUPS, None, 0.06)
-    assert chosen and chosen.recipe.predict.views == 1
+    assert chosen and chosen.recipe.predict.tta == 1
     assert recommend([slow], 1000, GROUPS, None, 0.04) is None
 
 
@@ -91,7 +91,7 @@ def test_what_is_advised_can_be_pasted(
     options = {
         "recipe": "best",
         "backbones": names,
-        "overrides": ["folds.n=3", "predict.views=1"],
+        "overrides": ["folds.n=3", "predict.tta=1"],
         "quiet": True,
     }
     advice = bestiary.advise(beasts, budget="2h", latency="10s", **options)
@@ -107,7 +107,7 @@ def test_what_is_advised_can_be_pasted(
     probed = bestiary.probe(
         beasts,
         tmp_path / "run",
-        overrides=["view.size=32", "folds.n=3", "predict.views=1"],
+        overrides=["view.size=32", "folds.n=3", "predict.tta=1"],
         quiet=True,
     )
     right = advice.candidates[0].hits
@@ -127,4 +127,4 @@ def test_durations_are_checked_first(beasts: Path, fails: Callable[..., str]) ->
     assert "--latency 5: is not a duration" in fails("advise", beasts, "--latency", "5")
     assert "did you mean" in fails("advise", beasts, "--backbones", "torchvision/resnet19")
     assert "view.size = 4" in fails("advise", beasts, "--backbones", "torchvision/resnet18@4")
-    assert seconds_of("50ms") == pytest.approx(0.05)
+    assert parse_duration("50ms") == pytest.approx(0.05)

@@ -1,4 +1,6 @@
-"""The embedded data set: it is deterministic, its table tells the truth, and its pictures hold what they promise."""
+"""The embedded data set: it is deterministic, its table tells the truth, and its images hold
+what they promise.
+"""
 
 import csv
 import re
@@ -53,13 +55,13 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleSummar
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray]:
     """Square thumbnails (160, 48, 48, 3) of 10 species, 16 individuals each, and their species."""
-    pictures, labels = [], []
+    images, labels = [], []
     for species in invent_species(10, 0):
         for individual in range(16):
-            picture = draw_beast(species, np.random.default_rng([0, species.index, individual]), 64)
-            pictures.append(cv2.resize(picture, (48, 48), interpolation=cv2.INTER_AREA))
+            image = draw_beast(species, np.random.default_rng([0, species.index, individual]), 64)
+            images.append(cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA))
             labels.append(species.index)
-    return np.stack(pictures), np.array(labels)
+    return np.stack(images), np.array(labels)
 
 
 def test_species_have_unique_binomials_and_do_not_depend_on_their_number() -> None:
@@ -95,16 +97,16 @@ def test_every_plan_can_be_drawn_with_every_ornament(plan: str) -> None:
         )
         varied = replace(species, build=build, headgear=gear, back=back, tail_tip=tip, form=form)
         with np.errstate(invalid="raise", divide="raise"):
-            picture = draw_beast(varied, np.random.default_rng(form), 72)
-        assert picture.dtype == np.uint8 and max(picture.shape[:2]) == 72 and picture.shape[2] == 3
-        assert picture.std() > 5
+            image = draw_beast(varied, np.random.default_rng(form), 72)
+        assert image.dtype == np.uint8 and max(image.shape[:2]) == 72 and image.shape[2] == 3
+        assert image.std() > 5
 
 
 @pytest.mark.parametrize("size", [32, 161, 400, 1024])
 def test_the_long_side_is_the_size_asked_for(size: int) -> None:
-    picture = draw_beast(invent_species(1, 0)[0], np.random.default_rng(1), size)
-    assert max(picture.shape[:2]) == size
-    assert min(picture.shape[:2]) >= round(0.75 * size)
+    image = draw_beast(invent_species(1, 0)[0], np.random.default_rng(1), size)
+    assert max(image.shape[:2]) == size
+    assert min(image.shape[:2]) >= round(0.75 * size)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -145,7 +147,7 @@ def test_several_processes_give_the_same_bytes_as_one(
     assert reports == [(25, 28), (28, 28)]
 
 
-def test_more_species_and_pictures_keep_those_already_drawn(tmp_path: Path) -> None:
+def test_more_species_and_images_keep_those_already_drawn(tmp_path: Path) -> None:
     draw_sample(tmp_path / "few", species=2, per_species=3, size=32)
     draw_sample(tmp_path / "many", species=3, per_species=5, size=32)
     few, many = contents(tmp_path / "few"), contents(tmp_path / "many")
@@ -171,7 +173,7 @@ def test_more_species_and_pictures_keep_those_already_drawn(tmp_path: Path) -> N
         ({"unknown": float("nan")}, "--unknown nan: choose a share"),
         (
             {"label_noise": 0.5, "corrupt": 0.5, "near_duplicates": 0.1},
-            "--near-duplicates: .* no picture to copy",
+            "--near-duplicates: .* no image to copy",
         ),
     ],
 )
@@ -205,13 +207,13 @@ def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None
 def test_an_empty_folder_is_used_and_a_set_without_faults_has_none(tmp_path: Path) -> None:
     summary = draw_sample(tmp_path, species=3, per_species=2, size=32)
     rows = rows_of(tmp_path)
-    assert summary.pictures == 6 == len(rows)
+    assert summary.images == 6 == len(rows)
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == list(summary.classes)
     assert all(row["species"] == row["label"] and not row["fault"] for row in rows)
     assert summary.unknown_directory is None
 
 
-def test_the_table_has_one_true_row_for_every_picture(faulty: tuple[Path, SampleSummary]) -> None:
+def test_the_table_has_one_true_row_for_every_image(faulty: tuple[Path, SampleSummary]) -> None:
     directory, summary = faulty
     rows = rows_of(directory)
     paths = [row["path"] for row in rows]
@@ -223,7 +225,7 @@ def test_the_table_has_one_true_row_for_every_picture(faulty: tuple[Path, Sample
     ]
     assert paths == sorted(set(paths))
     assert {(directory / path).resolve() for path in paths} == {file.resolve() for file in files}
-    assert len(rows) == summary.pictures == 100 + 15 + 10
+    assert len(rows) == summary.images == 100 + 15 + 10
     assert set(summary.classes) == {species.name for species in invent_species(5, 3)}
     assert {path.rsplit("/")[-1][:4] for path in paths} == {"img-"}
     assert all(
@@ -257,7 +259,7 @@ def test_wrong_labels_lie_in_another_folder_and_strangers_in_none(
         assert (row["label"] in summary.classes) == (row["fault"] != "unknown")
 
 
-def test_copies_resemble_a_sound_original_more_than_any_other_picture(
+def test_copies_resemble_a_sound_original_more_than_any_other_image(
     faulty: tuple[Path, SampleSummary],
 ) -> None:
     directory, _ = faulty
@@ -305,7 +307,7 @@ def test_only_the_corrupt_files_fail_to_decode(faulty: tuple[Path, SampleSummary
 
 
 @pytest.mark.parametrize("name", _DAMAGES)
-def test_no_damage_leaves_a_picture_that_can_be_read_whole(name: str, tmp_path: Path) -> None:
+def test_no_damage_leaves_an_image_that_can_be_read_whole(name: str, tmp_path: Path) -> None:
     jpeg = encode(draw_beast(invent_species(1, 0)[0], np.random.default_rng(0), 48), 90)
     for seed in range(20):
         (tmp_path / "x.jpg").write_bytes(_DAMAGES[name](jpeg, np.random.default_rng(seed)))
@@ -319,35 +321,33 @@ def test_every_alteration_is_made_and_told() -> None:
     assert told == {"re-encoded", "resized", "cropped", "flipped", "brightened"}
 
 
-def nearest_centre(features: np.ndarray, labels: np.ndarray) -> float:
-    """Return the accuracy on odd rows of the nearest class centre of the even rows."""
+def nearest_center(features: np.ndarray, labels: np.ndarray) -> float:
+    """Return the accuracy on odd rows of the nearest class center of the even rows."""
     features = (features - features.mean(axis=0)) / features.std(axis=0)
     classes = np.unique(labels)
     train, test = np.arange(len(labels)) % 2 == 0, np.arange(len(labels)) % 2 == 1
-    centres = np.stack([features[train & (labels == c)].mean(axis=0) for c in classes])
-    gaps = ((features[test][:, None] - centres) ** 2).sum(axis=2)
+    centers = np.stack([features[train & (labels == c)].mean(axis=0) for c in classes])
+    gaps = ((features[test][:, None] - centers) ** 2).sum(axis=2)
     return float((classes[gaps.argmin(axis=1)] == labels[test]).mean())
 
 
 def test_the_background_does_not_give_the_class_away(drawn: tuple[np.ndarray, np.ndarray]) -> None:
-    pictures, labels = drawn
-    means = pictures.reshape(len(pictures), -1, 3).mean(axis=1)
-    corners = (
-        pictures[:, [0, 0, -1, -1], [0, -1, 0, -1]].reshape(len(pictures), -1).astype(np.float64)
-    )
-    assert nearest_centre(means, labels) < 0.4  # 0.1 is chance
-    assert nearest_centre(corners, labels) < 0.3
+    images, labels = drawn
+    means = images.reshape(len(images), -1, 3).mean(axis=1)
+    corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1]].reshape(len(images), -1).astype(np.float64)
+    assert nearest_center(means, labels) < 0.4  # 0.1 is chance
+    assert nearest_center(corners, labels) < 0.3
 
 
-def test_species_can_be_told_by_the_colours_that_stand_out(
+def test_species_can_be_told_by_the_colors_that_stand_out(
     drawn: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    pictures, labels = drawn
+    images, labels = drawn
     tones = []
-    for picture in pictures:
-        lab = cv2.cvtColor(picture, cv2.COLOR_RGB2LAB).astype(np.float64)
+    for image in images:
+        lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float64)
         ground = np.median(np.concatenate([lab[0], lab[-1], lab[:, 0], lab[:, -1]]), axis=0)
         standing_out = np.linalg.norm((lab - ground)[6:-6, 6:-6, 1:], axis=2).ravel()
         chosen = lab[6:-6, 6:-6].reshape(-1, 3)[standing_out.argsort()[-200:]]
         tones.append(np.concatenate([chosen.mean(axis=0), chosen.std(axis=0)]))
-    assert nearest_centre(np.stack(tones), labels) > 0.3  # 0.1 is chance
+    assert nearest_center(np.stack(tones), labels) > 0.3  # 0.1 is chance

@@ -1,4 +1,6 @@
-"""Folds on Ray are the folds of a local run, also where a worker or a machine is lost on the way."""
+"""Folds on Ray are the folds of a local run, also where a worker or a machine is lost on the
+way.
+"""
 
 import gc
 import json
@@ -30,7 +32,8 @@ from bestiary.run.run import Run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray leaves files open
 
-# One thread a fold, so that folds run side by side on two cores, and the same arithmetic everywhere.
+# One thread a fold, so that folds run side by side on two cores, and the same arithmetic
+# everywhere.
 OPTIONS = [
     "model.backbone=timm/test_resnet",
     "train.threads=1",
@@ -46,7 +49,7 @@ def digests(run: Run) -> dict[int, tuple[bytes, bytes]]:
             run.fold(fold).weights.read_bytes(),
             read_oof(run.fold(fold))[0]["logits"].to_numpy().tobytes(),
         )
-        for fold in run.folds
+        for fold in run.fold_numbers()
     }
 
 
@@ -67,7 +70,8 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     yield cluster
     ray.shutdown()
     cluster.shutdown()
-    gc.collect()  # Ray's programs that are still ending are told of here, not at the end of all tests
+    # Ray's programs that are still ending are told of here, not at the end of all tests
+    gc.collect()
 
 
 @pytest.fixture
@@ -118,7 +122,7 @@ def test_a_worker_and_a_machine_are_lost_and_the_digests_are_a_local_runs(
     thread = once_trained(
         run, kill, folds=2
     )  # or it could be the one without a state that is killed
-    bestiary.train(beasts, run.path, recipe=tiny, overrides=LONG, folds=3, on="ray")
+    bestiary.train(beasts, run.path, recipe=tiny, overrides=LONG, folds=3, cluster="ray")
     thread.join()
     assert lost and lost[0] >= 1, "a fold was under way"
     assert digests(run) == digests(local)
@@ -132,18 +136,19 @@ def test_one_machine_two_workers_and_an_error_that_a_worker_meets(
 ) -> None:
     data = shutil.copytree(beasts, tmp_path / "data")
     run = bestiary.train(
-        data, tmp_path / "run", recipe=tiny, overrides=OPTIONS, folds=3, fold=[0], quiet=True
+        data, tmp_path / "run", recipe=tiny, overrides=OPTIONS, folds=3, only_fold=[0], quiet=True
     )
-    picture = next(data.rglob("*.jpg"))
-    content = picture.read_bytes()
-    picture.unlink()
-    with pytest.raises(DataError, match="pictures are gone"):
-        bestiary.train(data, run.path, resume=True, on="ray", quiet=True)
-    picture.write_bytes(content)
-    assert bestiary.train(data, run.path, resume=True, on="ray", quiet=True).score_line
+    image = next(data.rglob("*.jpg"))
+    content = image.read_bytes()
+    image.unlink()
+    with pytest.raises(DataError, match="images are gone"):
+        bestiary.train(data, run.path, resume=True, cluster="ray", quiet=True)
+    image.write_bytes(content)
+    assert bestiary.train(data, run.path, resume=True, cluster="ray", quiet=True).score_line
 
 
-# Ray's server for clients forks beside gRPC's threads, which gRPC's own handlers of forks do not survive.
+# Ray's server for clients forks beside gRPC's threads, which gRPC's own handlers of forks do not
+# survive.
 WITH_TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64, "GRPC_ENABLE_FORK_SUPPORT": "0"}
 
 
@@ -157,7 +162,8 @@ def elsewhere(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[str]:
         f"--ray-client-server-port={clients}",
         "--include-dashboard=false",
     ]
-    # A folder of its own, lest later tests take this cluster for theirs; short, for the sockets' names.
+    # A folder of its own, lest later tests take this cluster for theirs; short, for the sockets'
+    # names.
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as own:
         with (tmp_path / "ray.log").open("wb") as log:
             head = subprocess.Popen(
@@ -184,7 +190,7 @@ def test_a_cluster_elsewhere_trains_what_is_trained_here(
         "--folds",
         "2",
     ]
-    command += ["--recipe", str(tiny), "--on", elsewhere, "--quiet", "--set", *OPTIONS]
+    command += ["--recipe", str(tiny), "--cluster", elsewhere, "--quiet", "--set", *OPTIONS]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | WITH_TOKEN)
     assert done.returncode == 0, done.stderr
     assert digests(Run(tmp_path / "there")) == digests(here)
@@ -195,7 +201,7 @@ def test_a_command_that_is_stopped_keeps_what_was_trained_and_goes_on(
 ) -> None:
     run = Run(tmp_path / "run")
     command = [sys.executable, "-m", "bestiary", "train", str(beasts), str(run.path)]
-    begin = [*command, "--recipe", str(tiny), "--folds", "3", "--on", "ray", "--set", *LONG]
+    begin = [*command, "--recipe", str(tiny), "--folds", "3", "--cluster", "ray", "--set", *LONG]
     with subprocess.Popen(begin, stderr=subprocess.PIPE, text=True) as training:
         thread = once_trained(run, lambda: training.send_signal(signal.SIGTERM))
         told = training.communicate()[1]
@@ -204,7 +210,9 @@ def test_a_command_that_is_stopped_keeps_what_was_trained_and_goes_on(
         told
     )  # Ray, which waits, hands on either signal as Ctrl-C
     assert f"To go on: bestiary train {beasts} {run.path} --resume" in told.replace("\n", "")
-    done = subprocess.run([*command, "--resume", "--on", "ray"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--resume", "--cluster", "ray"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert "goes on after epoch" in done.stderr
     assert digests(run) == digests(local)
@@ -220,7 +228,7 @@ def test_variants_of_an_ablation_are_those_of_a_local_one(
         "quiet": True,
     }
     here = bestiary.ablate(beasts, tmp_path / "here", **asked)
-    there = bestiary.ablate(beasts, tmp_path / "there", **asked, on="ray")
+    there = bestiary.ablate(beasts, tmp_path / "there", **asked, cluster="ray")
     assert str(here).replace("/here", "/there") == str(there)
     runs = sorted(
         place.parent.relative_to(tmp_path / "here")
@@ -240,7 +248,7 @@ def test_replicas_answer_as_the_ensemble_does_and_one_that_is_lost_is_replaced(
         "bestiary",
         "serve",
         str(local.path),
-        "--on",
+        "--cluster",
         "ray",
         "--replicas",
         "2",
@@ -253,9 +261,9 @@ def test_replicas_answer_as_the_ensemble_does_and_one_that_is_lost_is_replaced(
         )
     try:
         url = address_in(log, serving)
-        picture = next(beasts.rglob("*.jpg")).read_bytes()
-        expected = bestiary.load(local).predict_proba([picture])[0]
-        assert answer(url, picture) == pytest.approx(expected.max(), abs=1e-4)
+        image = next(beasts.rglob("*.jpg")).read_bytes()
+        expected = bestiary.load(local).predict_proba([image])[0]
+        assert answer(url, image) == pytest.approx(expected.max(), abs=1e-4)
         replicas = [
             p
             for p in psutil.process_iter(["cmdline"])
@@ -265,10 +273,10 @@ def test_replicas_answer_as_the_ensemble_does_and_one_that_is_lost_is_replaced(
         replicas[0].kill()
         for _ in range(20):  # what was under way at the lost replica may fail; the service goes on
             with suppress(urllib.error.HTTPError):
-                assert answer(url, picture) == pytest.approx(expected.max(), abs=1e-4)
+                assert answer(url, image) == pytest.approx(expected.max(), abs=1e-4)
                 break
         with pytest.raises(urllib.error.HTTPError) as refused:
-            answer(url, b"no picture")
+            answer(url, b"no image")
         assert refused.value.code == 415
     finally:
         serving.send_signal(signal.SIGTERM)
@@ -293,14 +301,16 @@ def answer(url: str, content: bytes) -> float:
 
 
 def test_replicas_that_cannot_be(local: Run, tmp_path: Path, fails: Callable[..., str]) -> None:
-    assert "--replicas 2: needs a cluster; add --on ray" in fails(
+    assert "--replicas 2: needs a cluster; add --cluster ray" in fails(
         "serve", local.path, "--replicas", 2
     )
     assert "--replicas 0: choose 1 or more" in fails(
-        "serve", local.path, "--on", "ray", "--replicas", 0
+        "serve", local.path, "--cluster", "ray", "--replicas", 0
     )
-    assert "no such run" in fails("serve", tmp_path / "none", "--on", "ray")
+    assert "no such run" in fails("serve", tmp_path / "none", "--cluster", "ray")
 
 
 def test_places_that_are_none(beasts: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
-    assert "--on moon: is no cluster" in fails("train", beasts, tmp_path / "run", "--on", "moon")
+    assert "--cluster moon: is no cluster" in fails(
+        "train", beasts, tmp_path / "run", "--cluster", "moon"
+    )

@@ -1,4 +1,4 @@
-"""Pictures made on the spot, and the project's shared pictures where they lie beside the repository."""
+"""Images made on the spot, and the project's shared images where they lie beside the repository."""
 
 import io
 from collections.abc import Callable
@@ -18,7 +18,9 @@ Psnr = Callable[[NDArray[np.generic], NDArray[np.generic]], float]
 
 @pytest.fixture(scope="session")
 def smooth() -> Pixels:
-    """A picture (230, 310, 3) of slow waves in all three channels: resampling of any good kind agrees on it."""
+    """An image (230, 310, 3) of slow waves in all three channels: resampling of any good kind
+    agrees on it.
+    """
     y, x = np.mgrid[0:230, 0:310]
     waves = [np.sin(x / 23 + 1) + np.cos(y / 31), np.sin((x + y) / 37), np.cos(x / 29 - y / 41)]
     return np.stack([(127 + 60 * wave).clip(0, 255) for wave in waves], axis=2).astype(np.uint8)
@@ -26,7 +28,9 @@ def smooth() -> Pixels:
 
 @pytest.fixture(scope="session")
 def detailed() -> Pixels:
-    """A picture (900, 1200, 3) with detail at every scale, its spectrum falling as a photograph's does, plus edges."""
+    """An image (900, 1200, 3) with detail at every scale, its spectrum falling as a photograph's
+    does, plus edges.
+    """
     rng = np.random.default_rng(0)
     height, width = 900, 1200
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None]) + 1 / width
@@ -35,17 +39,17 @@ def detailed() -> Pixels:
         phase = np.exp(2j * np.pi * rng.random(frequency.shape))
         plane = np.fft.irfft2(phase / frequency**1.2, s=(height, width))
         planes.append(128 + 45 * plane / plane.std())
-    picture = np.stack(planes, axis=2)
-    picture[200:500, 300:700] += (
+    image = np.stack(planes, axis=2)
+    image[200:500, 300:700] += (
         60  # a box and fine stripes, which alias when a resize does not average
     )
-    picture[:, 900:1100] += 50 * (np.arange(200) % 4 < 2)[None, :, None]
-    return picture.clip(0, 255).astype(np.uint8)
+    image[:, 900:1100] += 50 * (np.arange(200) % 4 < 2)[None, :, None]
+    return image.clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
 def psnr() -> Psnr:
-    """Peak signal to noise ratio in dB of two 8-bit pictures."""
+    """Peak signal to noise ratio in dB of two 8-bit images."""
 
     def measure(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
         assert one.shape == other.shape
@@ -57,11 +61,11 @@ def psnr() -> Psnr:
 
 @pytest.fixture(scope="session")
 def encode() -> Callable[..., bytes]:
-    """Pixels or a Pillow picture -> a file's bytes in the format named."""
+    """Pixels or a Pillow image -> a file's bytes in the format named."""
 
-    def write(picture: Pixels | Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    def write(image: Pixels | Image.Image, kind: str = "JPEG", **options: object) -> bytes:
         buffer = io.BytesIO()
-        (picture if isinstance(picture, Image.Image) else Image.fromarray(picture)).save(
+        (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(
             buffer, kind, **options
         )
         return buffer.getvalue()
@@ -80,7 +84,7 @@ def photographs() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def awkward() -> Path:
-    """The shared folder of pictures in mixed formats."""
+    """The shared folder of images in mixed formats."""
     folder = SHARED / "mixed-formats"
     if not folder.is_dir():
         pytest.skip(f"{folder} is absent")
@@ -92,7 +96,9 @@ Pixels = NDArray[np.uint8]
 
 @pytest.fixture(scope="session")
 def scene() -> Callable[..., Pixels]:
-    """A picture (height, width, 3) whose spectrum falls as a photograph's does; every seed gives another."""
+    """An image (height, width, 3) whose spectrum falls as a photograph's does; every seed gives
+    another.
+    """
 
     def draw(seed: int, height: int = 150, width: int = 200) -> Pixels:
         rng = np.random.default_rng(seed)
@@ -101,7 +107,7 @@ def scene() -> Callable[..., Pixels]:
         )
         phase = np.exp(2j * np.pi * rng.random((3, *frequency.shape)))
         planes = np.fft.irfft2(phase / frequency**1.5, s=(height, width))
-        planes = 0.8 * planes[:1] + 0.2 * planes  # mostly grey, as nature is
+        planes = 0.8 * planes[:1] + 0.2 * planes  # mostly gray, as nature is
         return (
             (128 + 45 * planes / planes.std())
             .clip(0, 255)
@@ -115,7 +121,7 @@ def scene() -> Callable[..., Pixels]:
 
 @pytest.fixture
 def put(tmp_path: Path) -> Callable[..., Path]:
-    """Write a picture or bytes as a file of the data set at tmp_path/data; gives the file."""
+    """Write an image or bytes as a file of the data set at tmp_path/data; gives the file."""
 
     def write(name: str, content: Pixels | bytes, **options: object) -> Path:
         file = tmp_path / "data" / name

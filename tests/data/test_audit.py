@@ -12,10 +12,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from bestiary.data import image_info as facts
-from bestiary.data.audit import Audit, audit_pictures
+from bestiary.data.audit import Audit, audit_images
 from bestiary.data.class_counts import class_lines, count_classes
-from bestiary.data.image_info_cache import FactCache, cache_folder
-from bestiary.data.listing import list_labelled, list_test
+from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
+from bestiary.data.listing import list_labeled, list_test
 from bestiary.display import Display
 from bestiary.errors import BestiaryError
 
@@ -25,12 +25,12 @@ Put = Callable[..., Path]
 
 
 def audit(data: Path) -> Audit:
-    return audit_pictures(list_labelled(data), list_test(data), Display(quiet=True))
+    return audit_images(list_labeled(data), list_test(data), Display(quiet=True))
 
 
 @pytest.fixture
 def data(put: Put, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two classes of three sound pictures each, and an empty cache."""
+    """Two classes of three sound images each, and an empty cache."""
     monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "cache"))
     for number in range(6):
         put(f"{'ab'[number % 2]}/{number}.jpg", scene(100 + number), quality=95)
@@ -41,13 +41,13 @@ def doubts(found: Audit) -> dict[str, str]:
     return dict(found.warnings.iter_rows())
 
 
-def test_sound_pictures_give_no_findings_but_their_number(data: Path) -> None:
+def test_sound_images_give_no_findings_but_their_number(data: Path) -> None:
     found = audit(data)
     assert found.warnings.is_empty() and found.copies.is_empty() and found.quarantine.is_empty()
     assert found.exit_code == 0
-    assert found.lines() == ["Small classes: 2 have fewer than 10 pictures, least 'a' (3)"]
-    assert found.manifest.table["copies"].null_count() == 6
-    assert not found.manifest.table["conflict"].any()
+    assert found.lines() == ["Small classes: 2 have fewer than 10 images, least 'a' (3)"]
+    assert found.manifest.table["duplicate_group"].null_count() == 6
+    assert not found.manifest.table["label_conflict"].any()
 
 
 def test_every_kind_of_unusable_file_is_named_with_its_reason(data: Path, put: Put) -> None:
@@ -64,15 +64,13 @@ def test_every_kind_of_unusable_file_is_named_with_its_reason(data: Path, put: P
     assert reasons == {
         "a/cut.jpg": "truncated",
         "a/empty.jpg": "empty file",
-        "a/page.jpg": "not a picture",
+        "a/page.jpg": "not an image",
     }
     assert found.exit_code == 1
     assert "Unusable: 4 files" in found.lines()[0]
 
 
-def test_every_kind_of_doubtful_picture_is_named_and_kept(
-    data: Path, put: Put, scene: Scene
-) -> None:
+def test_every_kind_of_doubtful_image_is_named_and_kept(data: Path, put: Put, scene: Scene) -> None:
     put("a/extension.png", (data / "a/0.jpg").read_bytes())
     put("a/tiny.png", scene(1, 20, 40))
     put("a/long.png", scene(2, 40, 200))
@@ -84,17 +82,17 @@ def test_every_kind_of_doubtful_picture_is_named_and_kept(
     frames[0].save(data / "a/moving.gif", save_all=True, append_images=frames[1:])
     found = audit(data)
     assert doubts(found) == {
-        "a/blank.png": "blank: one colour all over",
+        "a/blank.png": "blank: one color all over",
         "a/clear.png": "transparent: laid over white",
-        "a/cmyk.jpg": "CMYK colours: converted without a profile",
-        "a/deep.png": "grey of more than 8 bits: reduced to 8",
+        "a/cmyk.jpg": "CMYK colors: converted without a profile",
+        "a/deep.png": "gray of more than 8 bits: reduced to 8",
         "a/extension.png": "wrong extension: the file is JPEG",
         "a/long.png": "extreme aspect: 200 x 40 pixels",
         "a/moving.gif": "animated: 3 frames, the first is taken",
         "a/tiny.png": "tiny: 40 x 20 pixels",
     }
     assert found.manifest.table.height == 14
-    assert any(line.startswith("Doubtful: 8 pictures (") for line in found.lines())
+    assert any(line.startswith("Doubtful: 8 images (") for line in found.lines())
 
 
 def test_copies_of_each_kind_share_a_group_named_after_the_first(
@@ -103,11 +101,11 @@ def test_copies_of_each_kind_share_a_group_named_after_the_first(
     put("a/copy.jpg", np.ascontiguousarray(copying(scene(100))), quality=60)
     found = audit(data)
     assert found.copies["path"].to_list() == ["a/0.jpg", "a/copy.jpg"]
-    assert found.copies["copies"].unique().to_list() == ["a/0.jpg"]
-    assert not found.copies["conflict"].any() and found.exit_code == 0
+    assert found.copies["duplicate_group"].unique().to_list() == ["a/0.jpg"]
+    assert not found.copies["label_conflict"].any() and found.exit_code == 0
 
 
-def test_the_same_bytes_and_the_same_pixels_are_copies_even_of_blank_pictures(
+def test_the_same_bytes_and_the_same_pixels_are_copies_even_of_blank_images(
     data: Path, put: Put
 ) -> None:
     blank = np.full((50, 50, 3), 77, np.uint8)
@@ -115,7 +113,7 @@ def test_the_same_bytes_and_the_same_pixels_are_copies_even_of_blank_pictures(
     put("a/blank.bmp", blank)
     put("a/other.png", np.full((50, 50, 3), 78, np.uint8))
     put("a/twin.jpg", (data / "a/2.jpg").read_bytes())
-    groups = audit(data).copies.group_by("copies", maintain_order=True).agg("path").rows()
+    groups = audit(data).copies.group_by("duplicate_group", maintain_order=True).agg("path").rows()
     assert groups == [
         ("a/2.jpg", ["a/2.jpg", "a/twin.jpg"]),
         ("a/blank.bmp", ["a/blank.bmp", "a/blank.png"]),
@@ -126,25 +124,25 @@ def test_copies_with_different_labels_are_a_conflict(data: Path, put: Put, scene
     put("b/other.jpg", scene(100)[:, ::-1].copy(), quality=80)
     found = audit(data)
     table = found.manifest.table
-    assert table.filter("conflict")["path"].to_list() == ["a/0.jpg", "b/other.jpg"]
-    assert any(line.startswith("Conflicts: 2 pictures in 1 groups") for line in found.lines())
+    assert table.filter("label_conflict")["path"].to_list() == ["a/0.jpg", "b/other.jpg"]
+    assert any(line.startswith("Conflicts: 2 images in 1 groups") for line in found.lines())
     assert found.exit_code == 1
 
 
-def test_copies_across_a_test_split_are_leaks_and_count_the_test_pictures(
+def test_copies_across_a_test_split_are_leaks_and_count_the_test_images(
     data: Path, put: Put, scene: Scene, tmp_path: Path
 ) -> None:
     whole = tmp_path / "split"
     (whole / "test").mkdir(parents=True)
     os.rename(data, whole / "train")
-    Image.fromarray(scene(100)).resize((120, 90)).save(whole / "test" / "unlabelled.jpg")
+    Image.fromarray(scene(100)).resize((120, 90)).save(whole / "test" / "unlabeled.jpg")
     Image.fromarray(scene(999)).save(whole / "test" / "fresh.jpg")
     found = audit(whole)
-    assert found.leaks.select("path", "label").rows() == [("test/unlabelled.jpg", None)]
+    assert found.leaks.select("path", "label").rows() == [("test/unlabeled.jpg", None)]
     assert found.copies["leak"].to_list() == [True, True]
-    assert "Leaks: 1 of 2 test pictures have a copy outside the test split" in found.lines()
+    assert "Leaks: 1 of 2 test images have a copy outside the test split" in found.lines()
     assert found.manifest.table.height == 6 and found.test.height == 2
-    assert not found.manifest.table["conflict"].any()  # an unlabelled copy contradicts nobody
+    assert not found.manifest.table["label_conflict"].any()  # an unlabeled copy contradicts nobody
     assert found.exit_code == 1
 
 
@@ -157,9 +155,9 @@ def test_a_table_s_test_rows_are_looked_at_too(data: Path) -> None:
     (data / "t.csv").write_text("\n".join(["path,label,split", *rows, "twin.jpg,b,test"]))
     found = audit(data / "t.csv")
     assert found.leaks["path"].to_list() == ["twin.jpg"]
-    assert found.manifest.table.filter("conflict")["path"].to_list() == [
+    assert found.manifest.table.filter("label_conflict")["path"].to_list() == [
         "a/0.jpg"
-    ]  # its copy is labelled b
+    ]  # its copy is labeled b
 
 
 def test_a_second_scan_decodes_and_compares_nothing(
@@ -173,7 +171,7 @@ def test_a_second_scan_decodes_and_compares_nothing(
         lambda *_: pytest.fail("compared again"),
     )
     second = audit(data)
-    assert second.pictures.equals(first.pictures) and second.lines() == first.lines()
+    assert second.images.equals(first.images) and second.lines() == first.lines()
 
 
 def test_a_changed_file_is_read_anew_and_a_damaged_cache_is_as_good_as_none(
@@ -184,7 +182,7 @@ def test_a_changed_file_is_read_anew_and_a_damaged_cache_is_as_good_as_none(
     for segment in cache_folder().iterdir():
         segment.write_bytes(segment.read_bytes()[:100])
     second = audit(data)
-    assert second.quarantine.rows() == [("a/0.jpg", "not a picture")]
+    assert second.quarantine.rows() == [("a/0.jpg", "not an image")]
     assert second.manifest.table.equals(first.manifest.table.filter(pl.col("path") != "a/0.jpg"))
 
 
@@ -199,13 +197,13 @@ def test_what_was_read_before_an_interruption_is_remembered(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        FactCache(cache_folder()).read(files, interrupt)
+        ImageInfoCache(cache_folder()).read(files, interrupt)
     seen: list[bytes] = []
     inspect = facts.inspect
     monkeypatch.setattr(
         facts, "inspect", lambda content, digest: seen.append(content) or inspect(content, digest)
     )
-    assert len(FactCache(cache_folder()).read(files)) == 6
+    assert len(ImageInfoCache(cache_folder()).read(files)) == 6
     assert len(seen) == 2
 
 
@@ -213,7 +211,7 @@ def test_a_cache_that_nobody_asks_for_is_swept_away(data: Path) -> None:
     audit(data)
     old = next(cache_folder().glob("facts-*.parquet"))
     os.utime(old, (0, 0))
-    FactCache(cache_folder())
+    ImageInfoCache(cache_folder())
     assert not old.exists()
 
 
@@ -221,7 +219,10 @@ def test_results_of_comparing_are_bounded_and_those_in_use_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bestiary.data.image_info_cache.KEPT_RESULTS", 3)
-    cache, table = FactCache(tmp_path), pl.DataFrame({"digest": ["a"], "copy": ["b"]})
+    cache, table = (
+        ImageInfoCache(tmp_path),
+        pl.DataFrame({"sha256": ["a"], "duplicate_sha256": ["b"]}),
+    )
     for age, key in enumerate("abc"):
         cache.keep_result(key, table)
         os.utime(tmp_path / f"result-{key}.parquet", (100 + age, 100 + age))
@@ -247,26 +248,26 @@ def test_the_findings_are_written_as_tables(
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
         "quarantine.csv",
         "warnings.csv",
-        "copies.csv",
+        "near_duplicates.csv",
         "classes.csv",
     }
     assert pl.read_csv(tmp_path / "out/quarantine.csv").rows() == [("a/empty.jpg", "empty file")]
-    assert pl.read_csv(tmp_path / "out/copies.csv").filter("conflict").height == 2
+    assert pl.read_csv(tmp_path / "out/near_duplicates.csv").filter("label_conflict").height == 2
 
 
 def test_classes_that_are_small_lopsided_or_named_alike_are_named() -> None:
     labels = pl.Series(["Cat"] * 300 + ["cat "] * 12 + ["dog"] * 20 + ["axolotl"] * 3)
     classes = count_classes(labels)
-    assert classes.select("label", "pictures", "twins").rows() == [
+    assert classes.select("label", "images", "similar_names").rows() == [
         ("axolotl", 3, None),
         ("Cat", 300, "cat "),
         ("cat ", 12, "Cat"),
         ("dog", 20, None),
     ]
     assert class_lines(classes) == [
-        "Small classes: 1 has fewer than 10 pictures, least 'axolotl' (3)",
+        "Small classes: 1 has fewer than 10 images, least 'axolotl' (3)",
         "Class names: 2 differ from another in case or spaces only, as 'Cat' and 'cat '",
-        "Imbalance: the largest class has 100 times the pictures of the smallest",
+        "Imbalance: the largest class has 100 times the images of the smallest",
     ]
     assert class_lines(count_classes(pl.Series(["a", "b"] * 10))) == []
 
@@ -274,13 +275,15 @@ def test_classes_that_are_small_lopsided_or_named_alike_are_named() -> None:
 def test_handwritten_digits_are_not_copies_of_one_another_and_their_copies_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As MNIST has them: 20 pixels amid 28. By what copies of photographs have in common most would be one motif."""
+    """As MNIST has them: 20 pixels amid 28. By what copies of photographs have in common most
+    would be one motif.
+    """
     monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "cache"))
     digits, copies = load_digits(), 20
-    for number, (grey, label) in enumerate(
+    for number, (gray, label) in enumerate(
         zip(digits.images[:600], digits.target[:600], strict=True)
     ):
-        small = Image.fromarray((grey * 255 / 16).astype(np.uint8)).resize(
+        small = Image.fromarray((gray * 255 / 16).astype(np.uint8)).resize(
             (20, 20), Image.Resampling.BICUBIC
         )
         drawn = Image.fromarray(
@@ -293,14 +296,12 @@ def test_handwritten_digits_are_not_copies_of_one_another_and_their_copies_are_f
             drawn.point(lambda level: round(0.9 * level)).save(
                 place / f"{number:03d} again.jpg", quality=95
             )
-    listing = list_labelled(tmp_path / "data")
-    found = audit_pictures(
-        listing, list_test(tmp_path / "data"), Display(quiet=True)
-    ).manifest.table
+    listing = list_labeled(tmp_path / "data")
+    found = audit_images(listing, list_test(tmp_path / "data"), Display(quiet=True)).manifest.table
     assert "Look-alikes: " in capsys.readouterr().err
-    group = dict(found.select("path", "copies").iter_rows())
+    group = dict(found.select("path", "duplicate_group").iter_rows())
     pairs = [(path, path.replace(" again.jpg", ".png")) for path in group if "again" in path]
     assert len(pairs) == copies
     assert sum(group[a] is not None and group[a] == group[b] for a, b in pairs) >= copies - 2
-    assert found["copies"].is_not_null().sum() < 2 * copies + 60
-    assert not found["conflict"].any()
+    assert found["duplicate_group"].is_not_null().sum() < 2 * copies + 60
+    assert not found["label_conflict"].any()

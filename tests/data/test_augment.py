@@ -1,4 +1,6 @@
-"""RandAugment and TrivialAugment: drawn from torchvision's own tables, and each operation torchvision's own."""
+"""RandAugment and TrivialAugment: drawn from torchvision's own tables, and each operation
+torchvision's own.
+"""
 
 from collections import Counter
 
@@ -19,14 +21,16 @@ from bestiary.data.augment import (
     draw_changes,
 )
 from bestiary.data.decode import Pixels
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 
 KINDS = {"trivialaugment": v2.TrivialAugmentWide, "randaugment": v2.RandAugment}
 HEIGHT, WIDTH = 60, 96
 
 
 def magnitudes(kind: str, name: str) -> tuple[np.ndarray, bool]:
-    """torchvision's magnitudes of an operation (bins,), and whether a sign is drawn; [0] where there is none."""
+    """torchvision's magnitudes of an operation (bins,), and whether a sign is drawn; [0] where
+    there is none.
+    """
     make, signed = KINDS[kind]._AUGMENTATION_SPACE[name]
     table = make(BINS, HEIGHT, WIDTH)
     if table is None:
@@ -38,7 +42,7 @@ def magnitudes(kind: str, name: str) -> tuple[np.ndarray, bool]:
 @pytest.fixture(scope="module", params=list(KINDS))
 def drawn(request: pytest.FixtureRequest) -> tuple[str, list[list[Change]]]:
     return request.param, [
-        draw_changes(request.param, HEIGHT, WIDTH, generator(0, "augment", i)) for i in range(8000)
+        draw_changes(request.param, HEIGHT, WIDTH, keyed_rng(0, "augment", i)) for i in range(8000)
     ]
 
 
@@ -112,8 +116,8 @@ def test_every_operation_changes_pixels_exactly_as_torchvision_does(
 
 
 def test_none_draws_and_changes_nothing(smooth: Pixels) -> None:
-    assert draw_changes("none", 10, 10, generator(0, "x")) == []
-    np.testing.assert_array_equal(augment(smooth, "none", generator(0, "x")), smooth)
+    assert draw_changes("none", 10, 10, keyed_rng(0, "x")) == []
+    np.testing.assert_array_equal(augment(smooth, "none", keyed_rng(0, "x")), smooth)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -122,8 +126,8 @@ def test_a_changed_view_depends_on_its_generator_alone_and_leaves_the_view(
 ) -> None:
     view = smooth[:64, :64].copy()
     state = torch.random.get_rng_state()
-    made = [augment(view, kind, generator(0, "a", i)) for i in range(40)]  # type: ignore[arg-type]
-    again = [augment(view, kind, generator(0, "a", i)) for i in range(40)]  # type: ignore[arg-type]
+    made = [augment(view, kind, keyed_rng(0, "a", i)) for i in range(40)]  # type: ignore[arg-type]
+    again = [augment(view, kind, keyed_rng(0, "a", i)) for i in range(40)]  # type: ignore[arg-type]
     assert torch.equal(torch.random.get_rng_state(), state)
     for one, other in zip(made, again, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -134,7 +138,7 @@ def test_a_changed_view_depends_on_its_generator_alone_and_leaves_the_view(
 
 def test_a_mirrored_view_can_be_changed(smooth: Pixels) -> None:
     for i in range(30):
-        mirrored = augment(smooth[:, ::-1], "trivialaugment", generator(0, "a", i))
+        mirrored = augment(smooth[:, ::-1], "trivialaugment", keyed_rng(0, "a", i))
         np.testing.assert_array_equal(
-            mirrored, augment(smooth[:, ::-1].copy(), "trivialaugment", generator(0, "a", i))
+            mirrored, augment(smooth[:, ::-1].copy(), "trivialaugment", keyed_rng(0, "a", i))
         )

@@ -1,4 +1,6 @@
-"""Decoding: every format and every way a file can be odd, against Pillow; every way it can be broken, as one line."""
+"""Decoding: every format and every way a file can be odd, against Pillow; every way it can be
+broken, as one line.
+"""
 
 import io
 import struct
@@ -19,18 +21,18 @@ from bestiary.data.decode import (
     Pixels,
     claimed_size,
     decode,
-    read_picture,
+    read_image,
     to_pixels,
 )
-from bestiary.errors import ForeignError, OversizeError, PictureError
+from bestiary.errors import ForeignError, ImageError, OversizeError
 
 Encode = Callable[..., bytes]
 Psnr = Callable[..., float]
 
 
 def by_pillow(content: bytes) -> Pixels:
-    with Image.open(io.BytesIO(content)) as picture:
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def exif_of(orientation: int) -> bytes:
@@ -39,7 +41,7 @@ def exif_of(orientation: int) -> bytes:
     return exif.tobytes()
 
 
-def png_header(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
+def png_header(width: int, height: int, depth: int = 8, color: int = 0) -> bytes:
     """A PNG that claims a size and holds next to nothing."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
@@ -47,7 +49,7 @@ def png_header(width: int, height: int, depth: int = 8, colour: int = 0) -> byte
             struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     data = zlib.compress(bytes(100))
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
@@ -55,8 +57,10 @@ def png_header(width: int, height: int, depth: int = 8, colour: int = 0) -> byte
 
 
 def png_16_bit(values: np.ndarray) -> bytes:
-    """A 16-bit PNG of (height, width) grey or (height, width, 3) RGB values, which Pillow cannot write as RGB."""
-    colour = 0 if values.ndim == 2 else 2
+    """A 16-bit PNG of (height, width) gray or (height, width, 3) RGB values, which Pillow cannot
+    write as RGB.
+    """
+    color = 0 if values.ndim == 2 else 2
     rows = values.astype(">u2").reshape(len(values), -1)
     data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
 
@@ -65,7 +69,7 @@ def png_16_bit(values: np.ndarray) -> bytes:
             struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         )
 
-    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, color, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
     )
@@ -73,7 +77,7 @@ def png_16_bit(values: np.ndarray) -> bytes:
 
 def refusal(content: bytes) -> str:
     """The reason for which `content` is refused, checked to be short and one line."""
-    with pytest.raises(PictureError) as caught:
+    with pytest.raises(ImageError) as caught:
         decode(content)
     assert str(caught.value) == caught.value.reason
     assert "\n" not in caught.value.reason and 0 < len(caught.value.reason) <= 150
@@ -99,7 +103,7 @@ def test_real_photographs_equal_pillow_bit_for_bit(photographs: list[Path]) -> N
         )
 
 
-def test_a_grey_jpeg_becomes_rgb(smooth: Pixels, encode: Encode) -> None:
+def test_a_gray_jpeg_becomes_rgb(smooth: Pixels, encode: Encode) -> None:
     content = encode(Image.fromarray(smooth).convert("L"))
     pixels = decode(content)
     assert pixels.shape == smooth.shape
@@ -107,20 +111,20 @@ def test_a_grey_jpeg_becomes_rgb(smooth: Pixels, encode: Encode) -> None:
     assert decode(content, min_side=32).shape[2] == 3
 
 
-def test_a_cmyk_jpeg_shows_its_colours_and_not_their_negative(encode: Encode) -> None:
-    colours = np.zeros((32, 96, 3), np.uint8)
-    colours[:, :32], colours[:, 32:64], colours[:, 64:] = (
+def test_a_cmyk_jpeg_shows_its_colors_and_not_their_negative(encode: Encode) -> None:
+    colors = np.zeros((32, 96, 3), np.uint8)
+    colors[:, :32], colors[:, 32:64], colors[:, 64:] = (
         (250, 250, 250),
         (220, 30, 30),
         (20, 20, 20),
     )
     content = encode(
-        Image.fromarray(colours).convert("CMYK"), quality=95
+        Image.fromarray(colors).convert("CMYK"), quality=95
     )  # Pillow writes Adobe's inverted CMYK
     assert b"Adobe" in content
     pixels = decode(content)
     np.testing.assert_array_equal(pixels, by_pillow(content))
-    assert np.abs(pixels.astype(int) - colours).mean() < 6
+    assert np.abs(pixels.astype(int) - colors).mean() < 6
     np.testing.assert_array_equal(decode(content, min_side=8).shape[2], 3)
 
 
@@ -144,20 +148,20 @@ def test_transparency_is_laid_over_white(encode: Encode, kind: str) -> None:
     np.testing.assert_array_equal(pixels[:, 20:], np.full((20, 10, 3), [200, 0, 0]))
 
 
-def test_grey_with_alpha_is_laid_over_white(encode: Encode) -> None:
-    picture = Image.merge(
+def test_gray_with_alpha_is_laid_over_white(encode: Encode) -> None:
+    image = Image.merge(
         "LA",
         [
             Image.new("L", (4, 4), 40),
             Image.fromarray(np.repeat([[0, 255]], 4, 0).astype("u1").repeat(2, 1)),
         ],
     )
-    pixels = decode(encode(picture, "PNG"))
+    pixels = decode(encode(image, "PNG"))
     np.testing.assert_array_equal(pixels[:, :2], np.full((4, 2, 3), 255))
     np.testing.assert_array_equal(pixels[:, 2:], np.full((4, 2, 3), 40))
 
 
-def test_a_palette_png_equals_its_colours(smooth: Pixels, encode: Encode) -> None:
+def test_a_palette_png_equals_its_colors(smooth: Pixels, encode: Encode) -> None:
     palette = Image.fromarray(smooth).quantize(64)
     np.testing.assert_array_equal(
         decode(encode(palette, "PNG")), np.asarray(palette.convert("RGB"))
@@ -175,29 +179,27 @@ def test_the_transparent_entry_of_a_palette_becomes_white(encode: Encode, kind: 
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "RGB"])
-def test_grey_one_bit_and_rgb_png_keep_their_values(
+def test_gray_one_bit_and_rgb_png_keep_their_values(
     smooth: Pixels, encode: Encode, mode: str
 ) -> None:
-    picture = Image.fromarray(smooth).convert(mode)
-    np.testing.assert_array_equal(
-        decode(encode(picture, "PNG")), np.asarray(picture.convert("RGB"))
-    )
+    image = Image.fromarray(smooth).convert(mode)
+    np.testing.assert_array_equal(decode(encode(image, "PNG")), np.asarray(image.convert("RGB")))
 
 
-def test_the_transparent_colour_of_a_grey_png_becomes_white(encode: Encode) -> None:
+def test_the_transparent_color_of_a_gray_png_becomes_white(encode: Encode) -> None:
     pixels = decode(encode(Image.fromarray(np.array([[10, 90]], np.uint8)), "PNG", transparency=10))
     assert pixels[0, :, 0].tolist() == [255, 90]
 
 
-def test_16_bit_grey_is_scaled_and_not_clipped() -> None:
+def test_16_bit_gray_is_scaled_and_not_clipped() -> None:
     values = np.array([[0, 128, 257, 300], [32768, 40000, 65534, 65535]], np.uint16)
-    grey = np.rint(values.astype(float) * 255 / 65535)
+    gray = np.rint(values.astype(float) * 255 / 65535)
     pixels = decode(png_16_bit(values))
     for channel in range(3):
-        np.testing.assert_array_equal(pixels[..., channel], grey)
+        np.testing.assert_array_equal(pixels[..., channel], gray)
 
 
-def test_16_bit_grey_tiff_is_scaled_and_not_clipped(encode: Encode) -> None:
+def test_16_bit_gray_tiff_is_scaled_and_not_clipped(encode: Encode) -> None:
     values = np.linspace(0, 65535, 48).astype(np.uint16).reshape(6, 8)
     pixels = decode(encode(Image.fromarray(values), "TIFF"))
     np.testing.assert_array_equal(pixels[..., 1], np.rint(values.astype(float) * 255 / 65535))
@@ -216,7 +218,7 @@ def test_16_bit_rgb_keeps_its_range_and_channels() -> None:
     )  # Pillow keeps the upper byte
 
 
-def test_float_grey_in_0_to_1_is_scaled_and_beyond_is_refused(encode: Encode) -> None:
+def test_float_gray_in_0_to_1_is_scaled_and_beyond_is_refused(encode: Encode) -> None:
     values = np.array([[0.0, 0.25, 1.0]], np.float32)
     np.testing.assert_array_equal(
         decode(encode(Image.fromarray(values), "TIFF"))[0, :, 0], [0, 64, 255]
@@ -234,14 +236,14 @@ def test_every_other_format_equals_pillow(smooth: Pixels, encode: Encode, kind: 
 
 
 def test_of_an_animation_the_first_frame_is_taken(encode: Encode) -> None:
-    frames = [Image.new("RGB", (12, 8), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (12, 8), color) for color in ("red", "lime", "blue")]
     for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {})):
         pixels = decode(encode(frames[0], kind, save_all=True, append_images=frames[1:], **options))
         np.testing.assert_array_equal(pixels, np.full((8, 12, 3), [255, 0, 0]), kind)
 
 
 def test_the_first_page_of_a_tiff_is_taken(encode: Encode) -> None:
-    pages = [Image.new("RGB", (12, 8), colour) for colour in ("red", "lime")]
+    pages = [Image.new("RGB", (12, 8), color) for color in ("red", "lime")]
     pixels = decode(encode(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
     np.testing.assert_array_equal(pixels, np.full((8, 12, 3), [255, 0, 0]))
 
@@ -283,10 +285,14 @@ def test_exif_that_comes_late_in_the_file_is_found(smooth: Pixels, encode: Encod
         b"Exif\0\0",
         b"Exif\0\0garbage and more garbage",
         b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01\x03\0",  # more entries than bytes
-        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x01\0\x06\0\0\0\0\0\0",  # orientation as text
-        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x02\0\x06\0\x06\0\0\0\0",  # two orientations
-        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\x7f\xff\xff\xff\0\x06\0\x06\0\0\0\0",  # data beyond the end
-        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x2a\0\0\0\0\0\0",  # orientation 42
+        # orientation as text
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x01\0\x06\0\0\0\0\0\0",
+        # two orientations
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x02\0\x06\0\x06\0\0\0\0",
+        # data beyond the end
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\x7f\xff\xff\xff\0\x06\0\x06\0\0\0\0",
+        # orientation 42
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x2a\0\0\0\0\0\0",
     ],
     ids=["nothing", "garbage", "cut short", "text", "two values", "beyond the end", "42"],
 )
@@ -305,11 +311,12 @@ def test_a_sound_jpeg_with_damaged_exif_is_decoded_without_a_word(
 def test_a_scaled_decode_never_falls_below_the_side_asked_for(
     detailed: Pixels, encode: Encode, psnr: Psnr, size: tuple[int, int], min_side: int
 ) -> None:
-    picture = np.asarray(Image.fromarray(detailed).resize(size, Image.Resampling.LANCZOS))
-    content = encode(picture, quality=95)
+    image = np.asarray(Image.fromarray(detailed).resize(size, Image.Resampling.LANCZOS))
+    content = encode(image, quality=95)
     pixels, full = decode(content, min_side=min_side), decode(content)
     assert min(pixels.shape[:2]) >= min(min_side, *full.shape[:2])
-    # A JPEG is scaled by whole eighths; the last row and column may show less of the picture than the others.
+    # A JPEG is scaled by whole eighths; the last row and column may show less of the image than the
+    # others.
     (height, width), (low, wide) = full.shape[:2], pixels.shape[:2]
     eighths = next(
         m for m in range(1, 9) if (-(-height * m // 8), -(-width * m // 8)) == (low, wide)
@@ -331,7 +338,7 @@ def test_a_scaled_decode_leaves_other_formats_whole(smooth: Pixels, encode: Enco
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_truncated_picture_is_refused(
+def test_a_truncated_image_is_refused(
     detailed: Pixels, encode: Encode, kind: str, share: float
 ) -> None:
     content = encode(detailed[:120, :160], kind)
@@ -342,7 +349,7 @@ def test_a_truncated_jpeg_is_called_truncated(smooth: Pixels, encode: Encode) ->
     content = encode(smooth)
     for end in (len(content) // 2, len(content) - 20):
         assert refusal(content[:end]) == "truncated"
-        with pytest.raises(PictureError, match="truncated"):
+        with pytest.raises(ImageError, match="truncated"):
             decode(content[:end], min_side=16)
 
 
@@ -351,7 +358,7 @@ def test_a_truncated_jpeg_is_called_truncated(smooth: Pixels, encode: Encode) ->
     [
         b"",
         b"\0",
-        b"just some text, no picture at all\n" * 5,
+        b"just some text, no image at all\n" * 5,
         b"<!DOCTYPE html><html><body>404 not found</body></html>",
         bytes(5000),
         np.random.default_rng(0).bytes(5000),
@@ -367,19 +374,17 @@ def test_a_truncated_jpeg_is_called_truncated(smooth: Pixels, encode: Encode) ->
     ],
     ids=lambda content: repr(content[:8]),
 )
-def test_what_is_no_picture_is_refused_with_a_short_reason(content: bytes) -> None:
+def test_what_is_no_image_is_refused_with_a_short_reason(content: bytes) -> None:
     assert refusal(content)
 
 
-def test_text_under_a_pictures_name_is_not_a_picture() -> None:
-    assert refusal(b"<html></html>") == "not a picture"
+def test_text_under_an_images_name_is_not_an_image() -> None:
+    assert refusal(b"<html></html>") == "not an image"
 
 
 def test_formats_that_are_not_bestiarys_are_refused(smooth: Pixels, encode: Encode) -> None:
-    assert refusal(encode(smooth, "PPM")) == "not a picture"
-    assert (
-        refusal(encode(smooth, "EPS")) == "not a picture"
-    )  # Pillow would start ghostscript for it
+    assert refusal(encode(smooth, "PPM")) == "not an image"
+    assert refusal(encode(smooth, "EPS")) == "not an image"  # Pillow would start ghostscript for it
 
 
 def test_a_jpeg_with_flipped_bytes_is_decoded_or_refused_and_nothing_else(
@@ -395,15 +400,15 @@ def test_a_jpeg_with_flipped_bytes_is_decoded_or_refused_and_nothing_else(
                 damaged[place] = rng.integers(256)
             try:
                 outcomes.add(decode(bytes(damaged)).dtype.name)
-            except PictureError:
+            except ImageError:
                 outcomes.add("refused")
     assert outcomes == {"uint8", "refused"}
 
 
-def test_a_picture_that_claims_a_huge_size_is_refused_before_decoding(
+def test_an_image_that_claims_a_huge_size_is_refused_before_decoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(decoding, "to_pixels", lambda picture: pytest.fail("decoded"))
+    monkeypatch.setattr(decoding, "to_pixels", lambda image: pytest.fail("decoded"))
     assert f"above the limit of {MAX_PIXELS:,}" in refusal(png_header(50_000, 50_000))
     side = int(MAX_PIXELS**0.5) + 2
     assert "above the limit" in refusal(png_header(side, side))
@@ -416,7 +421,7 @@ def test_a_jpeg_that_claims_a_huge_size_is_refused(smooth: Pixels, encode: Encod
     assert "above the limit" in refusal(bytes(content))
 
 
-def test_a_picture_below_the_limit_is_not_told_to_be_above_it() -> None:
+def test_an_image_below_the_limit_is_not_told_to_be_above_it() -> None:
     side = int(MAX_PIXELS**0.5)
     assert "above" not in refusal(
         png_header(side, side, depth=1)
@@ -429,26 +434,27 @@ def test_a_jpeg_with_exif_above_pillows_own_limit_is_decoded_or_refused(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", smooth.shape[0] * smooth.shape[1] // 3)
     try:
         assert decode(encode(smooth, exif=exif_of(6))).shape == (310, 230, 3)
-    except PictureError as error:
+    except ImageError as error:
         assert "limit" in error.reason
 
 
 def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(
     smooth: Pixels, encode: Encode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The first thread enters first and leaves first, the second leaves last: a filter kept per process would stay.
+    # The first thread enters first and leaves first, the second leaves last: a filter kept per
+    # process would stay.
     before = list(warnings.filters)
     content = encode(smooth, "PNG")
     first_is_inside, second_is_inside, first_is_done = (threading.Event() for _ in range(3))
 
-    def slow(picture: Image.Image) -> Pixels:
+    def slow(image: Image.Image) -> Pixels:
         if threading.current_thread().name == "first":
             first_is_inside.set()
             second_is_inside.wait(5)
         else:
             second_is_inside.set()
             first_is_done.wait(5)
-        return to_pixels(picture)
+        return to_pixels(image)
 
     def second() -> None:
         first_is_inside.wait(5)
@@ -477,18 +483,18 @@ def test_reading_says_why_it_failed(tmp_path: Path) -> None:
         ("gone.jpg", "No such file"),
         ("folder.jpg", "directory"),
     ):
-        with pytest.raises(PictureError, match=reason) as caught:
-            read_picture(tmp_path / name)
+        with pytest.raises(ImageError, match=reason) as caught:
+            read_image(tmp_path / name)
         assert "\n" not in caught.value.reason
 
 
-def test_every_shared_awkward_picture_decodes_as_pillow_shows_it(awkward: Path) -> None:
+def test_every_shared_awkward_image_decodes_as_pillow_shows_it(awkward: Path) -> None:
     files = [file for file in sorted(awkward.rglob("*")) if file.suffix.lower() in SUFFIXES]
     assert len(files) > 100
     for file in files[::4]:
         pixels = decode(file.read_bytes())
-        with Image.open(file) as picture:
-            upright = ImageOps.exif_transpose(picture)
+        with Image.open(file) as image:
+            upright = ImageOps.exif_transpose(image)
             assert pixels.shape == (upright.height, upright.width, 3)
             if upright.mode in ("RGB", "L") and "transparency" not in upright.info:
                 np.testing.assert_array_equal(pixels, np.asarray(upright.convert("RGB")), str(file))
@@ -507,7 +513,7 @@ def test_a_jpeg_of_endless_scans_is_refused_before_decoding(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert decode(progressive(1_000, 10)).shape == (1_000, 1_000, 3)
-    monkeypatch.setattr(decoding, "to_pixels", lambda picture: pytest.fail("decoded"))
+    monkeypatch.setattr(decoding, "to_pixels", lambda image: pytest.fail("decoded"))
     monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded"))
     endless = progressive(1_000, 2_600)
     assert "scans" in refusal(endless)
@@ -524,9 +530,9 @@ def test_a_claimed_size_is_told_without_decoding(smooth: Pixels, encode: Encode)
             height,
             width,
         )
-    with pytest.raises(ForeignError, match="not a picture"):
+    with pytest.raises(ForeignError, match="not an image"):
         claimed_size(b"text")
     with pytest.raises(OversizeError, match="above the limit"):
         claimed_size(png_header(50_000, 50_000))
-    with pytest.raises(PictureError, match="so few bytes"):
+    with pytest.raises(ImageError, match="so few bytes"):
         claimed_size(png_header(10_000, 10_000))

@@ -57,7 +57,7 @@ def test_no_file_and_kept_labels_change_nothing(listing: Listing, tmp_path: Path
             "a/1.jpg,a,b,0.3,delete\n",
             "action 'delete' of a/1.jpg: must be keep, relabel, drop or empty",
         ),
-        ("a/1.jpg,a,,0.3,relabel\n", "a/1.jpg is to be relabelled and has no suggested label"),
+        ("a/1.jpg,a,,0.3,relabel\n", "a/1.jpg is to be relabeled and has no suggested label"),
         ("a/1.jpg,a,b,0.3,drop\na/1.jpg,a,b,0.3,keep\n", "names a/1.jpg more than once"),
         ("a/1.jpg,a,b,low,drop\n", "the column score must hold numbers"),
     ],
@@ -71,8 +71,8 @@ def test_what_cannot_be_followed_is_one_clear_line(text: str, message: str, tmp_
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("c/1.jpg,a,b,0.3,drop\n", "c/1.jpg is not among the pictures"),
-        ("b/3.jpg,a,b,0.3,keep\n", "b/3.jpg is labelled 'b' now and was 'a'"),
+        ("c/1.jpg,a,b,0.3,drop\n", "c/1.jpg is not among the images"),
+        ("b/3.jpg,a,b,0.3,keep\n", "b/3.jpg is labeled 'b' now and was 'a'"),
     ],
 )
 def test_fixes_for_other_data_are_refused(

@@ -1,4 +1,6 @@
-"""Folds: disjoint, covering, grouped, stratified, seeded, and no less balanced than scikit-learn's."""
+"""Folds: disjoint, covering, grouped, stratified, seeded, and no less balanced than
+scikit-learn's.
+"""
 
 import warnings
 from pathlib import Path
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from bestiary.data.folds import check_class_sizes, deal, join_groups, level, read_fold_file
+from bestiary.data.folds import check_class_sizes, deal, join_groups, read_fold_file, water_fill
 from bestiary.errors import DataError
 
 Dealt = tuple[pl.Series, pl.Series, np.ndarray, int, int]
@@ -45,7 +47,7 @@ def data_sets(draw: st.DrawFn, largest_group: int = 6) -> Dealt:
 
 
 def counts_of(folds: np.ndarray, labels: pl.Series, n: int) -> np.ndarray:
-    """Pictures of each class in each fold (n, classes)."""
+    """Images of each class in each fold (n, classes)."""
     codes = np.unique(labels.to_numpy(), return_inverse=True)[1]
     table = np.zeros((n, codes.max() + 1), int)
     np.add.at(table, (folds, codes), 1)
@@ -54,7 +56,7 @@ def counts_of(folds: np.ndarray, labels: pl.Series, n: int) -> np.ndarray:
 
 @settings(max_examples=80, deadline=None)
 @given(data_sets())
-def test_every_picture_is_in_one_fold_and_no_group_straddles(data: Dealt) -> None:
+def test_every_image_is_in_one_fold_and_no_group_straddles(data: Dealt) -> None:
     names, labels, groups, n, seed = data
     folds = deal(names, labels, groups, n, seed)
     assert folds.shape == (len(names),) and folds.dtype == np.int64
@@ -65,7 +67,7 @@ def test_every_picture_is_in_one_fold_and_no_group_straddles(data: Dealt) -> Non
 
 @settings(max_examples=80, deadline=None)
 @given(data_sets(largest_group=1))
-def test_pictures_that_stand_alone_are_spread_evenly_in_each_class_and_in_all(data: Dealt) -> None:
+def test_images_that_stand_alone_are_spread_evenly_in_each_class_and_in_all(data: Dealt) -> None:
     names, labels, groups, n, seed = data
     counts = counts_of(deal(names, labels, groups, n, seed), labels, n)
     assert np.ptp(counts, axis=0).max() <= 1
@@ -95,7 +97,7 @@ def test_the_deal_is_repeatable_and_depends_on_the_seed() -> None:
     assert 0.1 < (deals[2] == deals[3]).mean() < 0.35
 
 
-def test_a_picture_is_as_likely_in_any_fold() -> None:
+def test_an_image_is_as_likely_in_any_fold() -> None:
     names, labels, groups = names_of(23), pl.Series(["a"] * 12 + ["b"] * 11), np.arange(23)
     seen = np.zeros((23, 5))
     for seed in range(400):
@@ -108,7 +110,7 @@ def test_groups_of_mixed_sizes_are_spread_with_their_classes() -> None:
     groups = np.repeat(np.arange(300), rng.integers(1, 5, 300))
     labels = pl.Series(rng.integers(6, size=300)[groups]).cast(pl.String)
     counts = counts_of(deal(names_of(len(groups)), labels, groups, 5, 0), labels, 5)
-    assert np.ptp(counts, axis=0).max() <= 2  # single pictures level out what groups left uneven
+    assert np.ptp(counts, axis=0).max() <= 2  # single images level out what groups left uneven
     assert np.ptp(counts.sum(axis=1)) <= 6
 
 
@@ -127,11 +129,12 @@ def test_our_folds_are_no_less_balanced_than_scikit_learns() -> None:
         folds = np.empty(len(groups), int)
         splitter = StratifiedGroupKFold(5, shuffle=True, random_state=draw)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of classes with fewer pictures than folds
+            warnings.simplefilter("ignore")  # of classes with fewer images than folds
             for fold, (_, held_out) in enumerate(splitter.split(groups, labels, groups)):
                 folds[held_out] = fold
         theirs = counts_of(folds, pl.Series(labels), 5)
-        # Whole numbers, so that equal splits compare as equal: n times the squared distance from the mean of n folds.
+        # Whole numbers, so that equal splits compare as equal: n times the squared distance from
+        # the mean of n folds.
         unevenness.append(
             [((5 * counts - counts.sum(axis=0)) ** 2).sum() for counts in (ours, theirs)]
         )
@@ -140,7 +143,7 @@ def test_our_folds_are_no_less_balanced_than_scikit_learns() -> None:
     assert ours_.sum() <= 1.05 * theirs_.sum()
 
 
-def test_pictures_that_share_any_key_are_in_one_group() -> None:
+def test_images_that_share_any_key_are_in_one_group() -> None:
     owner = pl.Series(["x", None, "y", "x", None, None, "z"])
     digest = pl.Series(["1", "1", "2", "3", "4", "5", "2"])
     groups = join_groups(owner, digest)
@@ -170,7 +173,8 @@ def test_groups_are_the_connected_components(keys: list[tuple[int | None, int]])
     )
     groups = join_groups(one, two)
     expected = list(range(len(keys)))
-    for _ in keys:  # the plain way: take over the smallest number among those that share a key, until nothing moves
+    # the plain way: take over the smallest number among those that share a key, until nothing moves
+    for _ in keys:
         for i, (a, b) in enumerate(keys):
             shared = [
                 expected[j] for j, (c, d) in enumerate(keys) if (a is not None and a == c) or b == d
@@ -194,7 +198,7 @@ def test_levelling_pours_one_by_one_onto_the_lowest(
     heights: list[int], amount: int, seed: int
 ) -> None:
     preference = np.random.default_rng(seed).permutation(len(heights))
-    poured = level(np.array(heights), amount, preference)
+    poured = water_fill(np.array(heights), amount, preference)
     expected = np.array(heights)
     rank = np.argsort(preference)
     for _ in range(amount):
@@ -215,9 +219,7 @@ PATHS = pl.Series("path", ["b.jpg", "a.jpg", "c.jpg", "d.jpg"])
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_users_own_folds_are_read_in_the_order_of_the_pictures(
-    tmp_path: Path, suffix: str
-) -> None:
+def test_a_users_own_folds_are_read_in_the_order_of_the_images(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"folds{suffix}"
     table = pl.DataFrame(
         {"fold": [0, 1, 2, 0, 1], "path": ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "not-used.jpg"]}
@@ -230,17 +232,17 @@ def test_a_users_own_folds_are_read_in_the_order_of_the_pictures(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("path,fold\na.jpg,0\nb.jpg,1\n", "2 pictures have no fold, first 'c.jpg'"),
+        ("path,fold\na.jpg,0\nb.jpg,1\n", "2 images have no fold, first 'c.jpg'"),
         ("path,fold\na.jpg,0\nb.jpg,2\nc.jpg,0\nd.jpg,2\n", "without a gap"),
         ("path,fold\na.jpg,1\nb.jpg,2\nc.jpg,1\nd.jpg,2\n", "without a gap"),
         ("path,fold\na.jpg,-1\nb.jpg,0\nc.jpg,1\nd.jpg,1\n", "without a gap"),
         ("path,fold\na.jpg,0\nb.jpg,0\nc.jpg,0\nd.jpg,0\n", "at least two"),
-        ("path,fold\na.jpg,0\nb.jpg,1\nc.jpg,\nd.jpg,1\n", "1 pictures have no fold"),
+        ("path,fold\na.jpg,0\nb.jpg,1\nc.jpg,\nd.jpg,1\n", "1 images have no fold"),
         ("path,fold\na.jpg,first\nb.jpg,1\nc.jpg,0\nd.jpg,1\n", "not a table with the columns"),
         ("path,part\na.jpg,0\n", "not a table with the columns"),
         ("", "not a table with the columns"),
         ("\x00\x01\x02", "not a table with the columns"),
-        # one picture, two folds: which of the two would be chance
+        # one image, two folds: which of the two would be chance
         ("path,fold\na.jpg,0\na.jpg,1\nb.jpg,1\nc.jpg,0\nd.jpg,1\n", "a.jpg"),
         ("path,fold\na.jpg,0.5\nb.jpg,1\nc.jpg,0\nd.jpg,1\n", "0, 1, 2|whole|columns path and fold"),
     ],

@@ -1,4 +1,6 @@
-"""What is taken for a labelled picture, what is left out and counted, and what is refused with one clear line."""
+"""What is taken for a labeled image, what is left out and counted, and what is refused with one
+clear line.
+"""
 
 import os
 from collections.abc import Callable
@@ -7,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bestiary.data.listing import list_labelled, list_pictures, read_table
+from bestiary.data.listing import list_images, list_labeled, read_table
 from bestiary.errors import DataError
 
 Tree = Callable[..., Path]
@@ -45,18 +47,18 @@ def table(tmp_path: Path) -> Table:
 
 def refusal(data: Path, root: str = "") -> str:
     with pytest.raises(DataError) as caught:
-        list_labelled(data, root)
+        list_labeled(data, root)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def columns(data: Path, *names: str, root: str = "") -> list[tuple[str | None, ...]]:
-    return list_labelled(data, root).table.select(names).rows()
+    return list_labeled(data, root).table.select(names).rows()
 
 
 def test_class_folders_give_labels_and_paths_sorted(tree: Tree) -> None:
     data = tree("dog/b.jpg", "dog/a.png", "cat/c.webp", "cat/d.gif")
-    listing = list_labelled(data)
+    listing = list_labeled(data)
     assert listing.root == data
     assert listing.table.columns == ["path", "label", "group", "split"]
     assert listing.table.rows() == [
@@ -93,14 +95,14 @@ def test_suffixes_count_in_any_case(tree: Tree) -> None:
     assert len(columns(data, "path")) == 7
 
 
-def test_hidden_files_and_what_is_no_picture_are_counted(tree: Tree) -> None:
+def test_hidden_files_and_what_is_no_image_are_counted(tree: Tree) -> None:
     data = tree(
         "a/1.jpg", "b/2.jpg", "a/.hidden.jpg", ".git/x.jpg", ".DS_Store", "a/notes.txt", "b/data.csv", "b/no_suffix",
         "loose.jpg",
     )  # fmt: skip
-    listing = list_labelled(data)
+    listing = list_labeled(data)
     assert listing.table.height == 2
-    assert listing.ignored == {"hidden": 3, "not named like a picture": 3, "in no class folder": 1}
+    assert listing.ignored == {"hidden": 3, "not named like an image": 3, "in no class folder": 1}
 
 
 def test_a_link_that_leads_back_up_ends(tree: Tree) -> None:
@@ -110,7 +112,7 @@ def test_a_link_that_leads_back_up_ends(tree: Tree) -> None:
     assert columns(data, "path", "label") == [("a/1.jpg", "a"), ("b/2.jpg", "b")]
 
 
-def test_linked_class_folders_and_pictures_are_followed(
+def test_linked_class_folders_and_images_are_followed(
     tree: Tree, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data = tree("a/1.jpg")
@@ -127,7 +129,7 @@ def test_a_file_name_that_is_not_unicode_is_set_aside_with_its_reason(tree: Tree
         Path(os.fsdecode(os.fsencode(data / "a") + b"/\xff\xfe.jpg")).touch()
     except OSError:
         pytest.skip("this file system takes Unicode names only")
-    listing = list_labelled(data)
+    listing = list_labeled(data)
     assert listing.table.height == 2
     ((path, reason),) = listing.unusable
     assert path.startswith("a/") and path.isprintable() and reason == "file name is not Unicode"
@@ -144,7 +146,7 @@ def test_train_and_val_are_pooled_and_a_flat_test_folder_is_left_out_and_counted
         "test/e.jpg",
         "test/notes.txt",
     )
-    listing = list_labelled(data)
+    listing = list_labeled(data)
     assert listing.table.rows() == [
         ("train/0/a.jpg", "0", None, "train"),
         ("train/1/b.jpg", "1", None, "train"),
@@ -155,7 +157,7 @@ def test_train_and_val_are_pooled_and_a_flat_test_folder_is_left_out_and_counted
 
 def test_a_test_folder_with_class_folders_is_left_out_too(tree: Tree) -> None:
     data = tree("train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", "test/b/4.jpg", "test/b/5.jpg")
-    listing = list_labelled(data)
+    listing = list_labeled(data)
     assert [path for (path,) in columns(data, "path")] == ["train/a/1.jpg", "train/b/2.jpg"]
     assert listing.ignored == {"in test/, left for predict": 3}
 
@@ -181,7 +183,7 @@ def test_counts_of_the_parts_are_added(tree: Tree) -> None:
         "val/b/4.jpg",
         "train/loose.jpg",
     )
-    assert list_labelled(data).ignored == {"not named like a picture": 2, "in no class folder": 1}
+    assert list_labeled(data).ignored == {"not named like an image": 2, "in no class folder": 1}
 
 
 def test_a_class_may_be_called_train(tree: Tree) -> None:
@@ -194,19 +196,19 @@ def test_an_empty_folder_a_single_class_and_a_missing_folder_are_refused(
     assert "nothing at all" in refusal(tmp_path)
     assert "no such folder or table" in refusal(tmp_path / "gone")
     tree("loose.jpg", "notes.txt")
-    assert "1 in no class folder" in refusal(tmp_path) and "1 not named like a picture" in refusal(
+    assert "1 in no class folder" in refusal(tmp_path) and "1 not named like an image" in refusal(
         tmp_path
     )
     tree("only/1.jpg", "only/2.jpg")
     assert "one class only, 'only'" in refusal(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["pictures.csv", "pictures.CSV", "pictures.parquet"])
+@pytest.mark.parametrize("name", ["images.csv", "images.CSV", "images.parquet"])
 def test_a_table_gives_path_label_group_and_split(table: Table, name: str) -> None:
     file = table(
         name, "split,path,label,group\nval,x/2.jpg,7,g1\ntrain,x/1.jpg,10,\n,y/3.jpg,7,g1\n"
     )
-    listing = list_labelled(file)
+    listing = list_labeled(file)
     assert listing.root == file.parent
     assert listing.table.rows() == [
         ("x/1.jpg", "10", None, "train"),
@@ -236,7 +238,7 @@ def test_rows_without_label_and_of_the_test_split_are_left_out_and_counted(table
         "p.csv",
         "path,label,split\na.jpg,a,train\nb.jpg,b,val\nc.jpg,,train\nd.jpg,a,test\ne.jpg,,test\nf.jpg,b,TEST\n",
     )
-    listing = list_labelled(file)
+    listing = list_labeled(file)
     assert listing.table["path"].to_list() == ["a.jpg", "b.jpg"]
     assert listing.ignored == {"without a label": 2, "of the test split, left for predict": 2}
 
@@ -281,7 +283,7 @@ def test_backslashes_are_folders_too(table: Table) -> None:
 
 def test_the_root_of_a_table_can_be_named(table: Table, tmp_path: Path) -> None:
     file = table("p.csv", "path,label\na.jpg,a\nb.jpg,b\n")
-    assert list_labelled(file, str(tmp_path / "elsewhere")).root == tmp_path / "elsewhere"
+    assert list_labeled(file, str(tmp_path / "elsewhere")).root == tmp_path / "elsewhere"
     line = refusal(table("q.csv", "path,label\na.jpg,a\n../b.jpg,b\n"), str(tmp_path / "elsewhere"))
     assert str(tmp_path / "elsewhere") in line
 
@@ -306,7 +308,7 @@ def test_a_row_without_a_path_is_named(table: Table) -> None:
         ("text.parquet", b"path,label\na.jpg,a\n"),
         ("empty.parquet", b""),
         ("table.xlsx", b"PK\x03\x04"),
-        ("picture.jpg", b"\xff\xd8\xff"),
+        ("image.jpg", b"\xff\xd8\xff"),
     ],
 )
 def test_what_is_no_table_is_refused_with_one_line(
@@ -335,23 +337,23 @@ def test_a_csv_is_read_as_text_whatever_it_holds(table: Table) -> None:
     assert read_table(table("p.csv", "path,fold\n1,2\n")).rows() == [("1", "2")]
 
 
-def test_unlabelled_pictures_of_a_nested_folder_are_listed(tree: Tree) -> None:
+def test_unlabeled_images_of_a_nested_folder_are_listed(tree: Tree) -> None:
     data = tree("b.jpg", "x/y/a.PNG", ".hidden.jpg", "notes.txt")
-    listing = list_pictures(data)
+    listing = list_images(data)
     assert listing.table["path"].to_list() == ["b.jpg", "x/y/a.PNG"]
     assert listing.table["label"].null_count() == 2
-    assert listing.ignored == {"hidden": 1, "not named like a picture": 1}
+    assert listing.ignored == {"hidden": 1, "not named like an image": 1}
 
 
-def test_one_picture_may_be_named_itself(tree: Tree) -> None:
+def test_one_image_may_be_named_itself(tree: Tree) -> None:
     data = tree("x/one.jpg", "x/two.jpg")
-    listing = list_pictures(data / "x" / "one.jpg")
+    listing = list_images(data / "x" / "one.jpg")
     assert listing.root == data / "x" and listing.table["path"].to_list() == ["one.jpg"]
 
 
-def test_no_pictures_are_an_error_that_names_the_formats(tree: Tree, tmp_path: Path) -> None:
+def test_no_images_are_an_error_that_names_the_formats(tree: Tree, tmp_path: Path) -> None:
     tree("notes.txt")
-    with pytest.raises(DataError, match=r"holds no pictures.*\.jpg"):
-        list_pictures(tmp_path)
-    with pytest.raises(DataError, match="no such folder or picture"):
-        list_pictures(tmp_path / "gone")
+    with pytest.raises(DataError, match=r"holds no images.*\.jpg"):
+        list_images(tmp_path)
+    with pytest.raises(DataError, match="no such folder or image"):
+        list_images(tmp_path / "gone")

@@ -53,14 +53,14 @@ def test_batches_come_in_order_with_their_rows(threads: Threads) -> None:
 
 
 def test_random_views_are_identical_for_any_number_of_threads() -> None:
-    pictures = np.random.default_rng(0).integers(0, 255, (30, 40, 40, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 255, (30, 40, 40, 3), dtype=np.uint8)
     batches = split_batches(epoch_order(30, 0, 1, 2), 7)
     made = [
         torch.cat(
             [
                 b.views
                 for b in load_batches(
-                    batches, train_views(lambda i: pictures[i], VIEW, 0, 1, 2), threads
+                    batches, train_views(lambda i: images[i], VIEW, 0, 1, 2), threads
                 )
             ]
         )
@@ -142,7 +142,7 @@ def test_batches_cover_the_rows_in_order_and_none_but_an_only_one_is_single(
         assert all(2 <= len(batch) <= size + 1 for batch in batches)
 
 
-def test_a_single_left_over_picture_joins_the_batch_before() -> None:
+def test_a_single_left_over_image_joins_the_batch_before() -> None:
     assert [len(batch) for batch in split_batches(np.arange(9), 4)] == [4, 5]
     assert [len(batch) for batch in split_batches(np.arange(10), 4)] == [4, 4, 2]
     assert [len(batch) for batch in split_batches(np.arange(8), 4)] == [4, 4]

@@ -1,4 +1,6 @@
-"""The manifest tells the truth about every file, and sets aside with a reason what cannot be decoded."""
+"""The manifest tells the truth about every file, and sets aside with a reason what cannot be
+decoded.
+"""
 
 import hashlib
 import os
@@ -10,7 +12,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from bestiary.data.listing import Listing, list_labelled
+from bestiary.data.listing import Listing, list_labeled
 from bestiary.data.manifest import SCHEMA, natural_classes, read_manifest
 from bestiary.errors import DataError
 
@@ -19,7 +21,7 @@ Encode = Callable[..., bytes]
 
 @pytest.fixture
 def folder(tmp_path: Path, encode: Encode) -> Path:
-    """Five sound pictures of three classes and four files that cannot be decoded."""
+    """Five sound images of three classes and four files that cannot be decoded."""
     rng = np.random.default_rng(0)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -42,7 +44,7 @@ def folder(tmp_path: Path, encode: Encode) -> Path:
 
 
 def test_every_column_is_true(folder: Path) -> None:
-    manifest = read_manifest(list_labelled(folder))
+    manifest = read_manifest(list_labeled(folder))
     assert manifest.root == folder.resolve()
     assert dict(manifest.table.schema) == SCHEMA
     assert manifest.table["path"].to_list() == [
@@ -57,30 +59,30 @@ def test_every_column_is_true(folder: Path) -> None:
         (5, 30),
         (20, 30),
     ]  # the second as it stands after its EXIF
-    for path, count, digest in manifest.table.select("path", "bytes", "digest").iter_rows():
+    for path, count, digest in manifest.table.select("path", "size_bytes", "sha256").iter_rows():
         content = (folder / path).read_bytes()
         assert count == len(content)
         assert digest == hashlib.sha256(content).hexdigest()
-    assert manifest.table["digest"].n_unique() == 4
+    assert manifest.table["sha256"].n_unique() == 4
 
 
 def test_what_cannot_be_decoded_is_set_aside_with_the_reason(folder: Path) -> None:
-    listing = list_labelled(folder)
+    listing = list_labeled(folder)
     listing.unusable.append(("10/odd.jpg", "file name is not Unicode"))
     assert read_manifest(listing).quarantine.rows() == [
-        ("10/noise.png", "not a picture"),
+        ("10/noise.png", "not an image"),
         ("10/odd.jpg", "file name is not Unicode"),
         ("2/cut.jpg", "truncated"),
         ("2/empty.jpg", "empty file"),
-        ("2/page.jpg", "not a picture"),
+        ("2/page.jpg", "not an image"),
     ]
 
 
-def test_a_picture_that_a_table_names_and_is_not_there_is_set_aside(folder: Path) -> None:
+def test_an_image_that_a_table_names_and_is_not_there_is_set_aside(folder: Path) -> None:
     (folder / "t.csv").write_text(
         "path,label,group,split\n2/wide.png,a,g,val\n10/plain.jpg,b,,\nno/where.jpg,b,,\n2,a,,\n"
     )
-    manifest = read_manifest(list_labelled(folder / "t.csv"))
+    manifest = read_manifest(list_labeled(folder / "t.csv"))
     assert manifest.table.select("path", "label", "group", "split").rows() == [
         ("10/plain.jpg", "b", None, None),
         ("2/wide.png", "a", "g", "val"),
@@ -93,7 +95,7 @@ def test_the_manifest_does_not_depend_on_the_order_of_the_file_system(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     walk = os.walk
-    first = read_manifest(list_labelled(folder))
+    first = read_manifest(list_labeled(folder))
 
     def backwards(*arguments: object, **options: object):  # type: ignore[no-untyped-def]
         for place, folders, files in walk(*arguments, **options):
@@ -102,13 +104,13 @@ def test_the_manifest_does_not_depend_on_the_order_of_the_file_system(
             yield place, folders, files
 
     monkeypatch.setattr(os, "walk", backwards)
-    again = read_manifest(list_labelled(folder))
+    again = read_manifest(list_labeled(folder))
     assert again.table.equals(first.table) and again.quarantine.equals(first.quarantine)
 
 
-def test_progress_is_told_for_every_picture(folder: Path) -> None:
+def test_progress_is_told_for_every_image(folder: Path) -> None:
     told: list[tuple[int, int]] = []
-    read_manifest(list_labelled(folder), lambda done, of: told.append((done, of)))
+    read_manifest(list_labeled(folder), lambda done, of: told.append((done, of)))
     assert told == [(i, 9) for i in range(1, 10)]
 
 
@@ -116,24 +118,24 @@ def test_nothing_that_can_be_decoded_is_an_error_with_the_first_reason(tmp_path:
     for name in ("a/1.jpg", "b/2.jpg"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"text")
-    with pytest.raises(DataError, match="none of its 2 pictures can be decoded") as caught:
-        read_manifest(list_labelled(tmp_path))
+    with pytest.raises(DataError, match="none of its 2 images can be decoded") as caught:
+        read_manifest(list_labeled(tmp_path))
     assert "a/1.jpg" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_more_than_a_chunk_of_pictures_stay_in_order(folder: Path) -> None:
+def test_more_than_a_chunk_of_images_stay_in_order(folder: Path) -> None:
     (folder / "many").mkdir()
     content = (folder / "2/wide.png").read_bytes()
     for number in range(1100):
         (folder / "many" / f"{number:04d}.png").write_bytes(content)
-    table = read_manifest(list_labelled(folder)).table
+    table = read_manifest(list_labeled(folder)).table
     assert table.height == 1105
     assert table["path"].is_sorted()
     assert table.filter(label="many")["height"].unique().to_list() == [5]
 
 
 def test_classes_are_in_natural_order_and_can_be_left_out(folder: Path) -> None:
-    manifest = read_manifest(list_labelled(folder))
+    manifest = read_manifest(list_labeled(folder))
     assert manifest.classes == ["2", "10", "été 1"]
     assert natural_classes(pl.Series(["b", "a10", "a9", "b"])) == ["a9", "a10", "b"]
     fewer = manifest.without(["2"], "rare")
@@ -148,13 +150,13 @@ def test_classes_are_in_natural_order_and_can_be_left_out(folder: Path) -> None:
 
 def test_what_listing_left_out_stays_counted(folder: Path) -> None:
     (folder / "2" / "notes.txt").touch()
-    listing = list_labelled(folder)
-    assert read_manifest(listing).ignored == listing.ignored == {"not named like a picture": 1}
+    listing = list_labeled(folder)
+    assert read_manifest(listing).ignored == listing.ignored == {"not named like an image": 1}
 
 
 def test_an_empty_listing_is_an_error_and_no_crash(tmp_path: Path) -> None:
     empty = pl.DataFrame(
         schema={"path": pl.String, "label": pl.String, "group": pl.String, "split": pl.String}
     )
-    with pytest.raises(DataError, match="none of its 0 pictures"):
+    with pytest.raises(DataError, match="none of its 0 images"):
         read_manifest(Listing(tmp_path, empty, {}, [("x.jpg", "file name is not Unicode")]))

@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from bestiary.data import mixing
 from bestiary.data.mixing import Mixing, cut_box, cutmix, mixup
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 
 CLASSES = 5
 
@@ -21,8 +21,8 @@ CLASSES = 5
 @pytest.fixture
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
     random = torch.Generator().manual_seed(0)
-    images = torch.rand(6, 3, 20, 28, generator=random)
-    labels = torch.randint(CLASSES, (6,), generator=random)
+    images = torch.rand(6, 3, 20, 28, keyed_rng=random)
+    labels = torch.randint(CLASSES, (6,), keyed_rng=random)
     return images, torch.nn.functional.one_hot(labels, CLASSES).float()
 
 
@@ -88,7 +88,7 @@ def test_rows_of_targets_sum_to_one_and_the_batch_given_is_left_alone(
     images, targets = batch
     before = images.clone(), targets.clone()
     for i in range(40):
-        mixed, soft = Mixing(*settings)(images, targets, generator(0, "mix", i))
+        mixed, soft = Mixing(*settings)(images, targets, keyed_rng(0, "mix", i))
         torch.testing.assert_close(soft.sum(dim=1), torch.ones(6))
         assert (soft >= 0).all()
         assert mixed.shape == images.shape and mixed.dtype == images.dtype
@@ -102,11 +102,11 @@ def test_targets_tell_the_share_of_pixels_that_cutmix_took(
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 32, 40).contiguous()
     targets = torch.eye(6)
     for i in range(50):
-        mixed, soft = Mixing(1.0, 0.0, 1.0)(images, targets, generator(0, "mix", i))
+        mixed, soft = Mixing(1.0, 0.0, 1.0)(images, targets, keyed_rng(0, "mix", i))
         own = (mixed == images).all(dim=1).float().mean(dim=(1, 2))
         torch.testing.assert_close(soft.diagonal(), own)
-        neighbour = (mixed == images.roll(1, 0)).all(dim=1).float().mean(dim=(1, 2))
-        torch.testing.assert_close(own + neighbour, torch.ones(6))
+        neighbor = (mixed == images.roll(1, 0)).all(dim=1).float().mean(dim=(1, 2))
+        torch.testing.assert_close(own + neighbor, torch.ones(6))
 
 
 @pytest.mark.parametrize("settings", [(0.0, 1.0, 1.0), (1.0, 0.0, 0.0)])
@@ -114,13 +114,15 @@ def test_without_probability_or_alphas_nothing_is_mixed(
     batch: tuple[torch.Tensor, torch.Tensor], settings: tuple[float, float, float]
 ) -> None:
     for i in range(20):
-        images, targets = Mixing(*settings)(*batch, generator(0, "mix", i))
+        images, targets = Mixing(*settings)(*batch, keyed_rng(0, "mix", i))
         assert images is batch[0] and targets is batch[1]
 
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
-    """What `Mixing` draws: the share kept by MixUp, and by CutMix before its box is cut at the border."""
+    """What `Mixing` draws: the share kept by MixUp, and by CutMix before its box is cut at the
+    border.
+    """
     seen: dict[str, list[float]] = {"mixup": [], "cutmix": [], "x": [], "y": []}
 
     def see_mixup(
@@ -145,7 +147,7 @@ def test_mixup_and_cutmix_come_equally_often_with_uniform_shares_and_places(
     batch: tuple[torch.Tensor, torch.Tensor], calls: dict[str, list[float]]
 ) -> None:
     for i in range(3000):
-        Mixing(1.0, 1.0, 1.0)(*batch, generator(5, "mix", i))
+        Mixing(1.0, 1.0, 1.0)(*batch, keyed_rng(5, "mix", i))
     assert len(calls["mixup"]) + len(calls["cutmix"]) == 3000
     assert binomtest(len(calls["mixup"]), 3000, 0.5).pvalue > 0.001
     for kind in ("mixup", "cutmix"):
@@ -158,11 +160,11 @@ def test_alpha_shapes_the_draw_and_each_kind_can_be_left_out(
     batch: tuple[torch.Tensor, torch.Tensor], calls: dict[str, list[float]]
 ) -> None:
     for i in range(1000):
-        Mixing(1.0, 0.2, 0.0)(*batch, generator(6, "mix", i))
+        Mixing(1.0, 0.2, 0.0)(*batch, keyed_rng(6, "mix", i))
     assert len(calls["mixup"]) == 1000 and not calls["cutmix"]
     assert kstest(calls["mixup"], "beta", args=(0.2, 0.2)).pvalue > 0.001
     for i in range(1000):
-        Mixing(1.0, 0.0, 3.0)(*batch, generator(7, "mix", i))
+        Mixing(1.0, 0.0, 3.0)(*batch, keyed_rng(7, "mix", i))
     assert len(calls["mixup"]) == 1000 and len(calls["cutmix"]) == 1000
     assert kstest(calls["cutmix"], "beta", args=(3, 3)).pvalue > 0.001
 
@@ -171,14 +173,14 @@ def test_the_probability_is_the_share_of_batches_mixed(
     batch: tuple[torch.Tensor, torch.Tensor], calls: dict[str, list[float]]
 ) -> None:
     for i in range(2000):
-        Mixing(0.3, 1.0, 1.0)(*batch, generator(8, "mix", i))
+        Mixing(0.3, 1.0, 1.0)(*batch, keyed_rng(8, "mix", i))
     assert binomtest(len(calls["mixup"]) + len(calls["cutmix"]), 2000, 0.3).pvalue > 0.001
 
 
 def test_a_batch_of_one_is_mixed_with_itself() -> None:
     image, target = torch.rand(1, 3, 8, 8), torch.tensor([[0.0, 1.0]])
     for i in range(10):
-        mixed, soft = Mixing(1.0, 1.0, 1.0)(image, target, generator(0, "mix", i))
+        mixed, soft = Mixing(1.0, 1.0, 1.0)(image, target, keyed_rng(0, "mix", i))
         torch.testing.assert_close(mixed, image)
         torch.testing.assert_close(soft, target)
 

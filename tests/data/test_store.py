@@ -1,4 +1,6 @@
-"""The store: what it gives is what decoding gives, or nothing; a crash, a flipped byte or a full disk harms no one."""
+"""The store: what it gives is what decoding gives, or nothing; a crash, a flipped byte or a full
+disk harms no one.
+"""
 
 import hashlib
 import os
@@ -13,7 +15,7 @@ import polars as pl
 import pytest
 
 from bestiary.data import store as storing
-from bestiary.data.store import PictureStore, default_folder, load_shrunk
+from bestiary.data.store import ImageStore, default_folder, load_shrunk
 
 Encode = Callable[..., bytes]
 Items = tuple[list[tuple[str, Path]], list[tuple[int, int]]]
@@ -22,8 +24,8 @@ PLENTY = 1 << 30
 
 @pytest.fixture
 def items(tmp_path: Path, encode: Encode, smooth: np.ndarray) -> Items:
-    """Digests with paths, and sizes, of six pictures in several formats."""
-    pictures, sizes = [], []
+    """Digests with paths, and sizes, of six images in several formats."""
+    images, sizes = [], []
     for number, (kind, shape) in enumerate(
         [
             ("JPEG", (230, 310)),
@@ -37,18 +39,18 @@ def items(tmp_path: Path, encode: Encode, smooth: np.ndarray) -> Items:
         content = encode(np.roll(smooth, 31 * number, axis=1)[: shape[0], : shape[1]], kind)
         file = tmp_path / f"{number}.{kind.lower()}"
         file.write_bytes(content)
-        pictures.append((hashlib.sha256(content).hexdigest(), file))
+        images.append((hashlib.sha256(content).hexdigest(), file))
         sizes.append(shape)
-    return pictures, sizes
+    return images, sizes
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[..., PictureStore]]:
+def opened(tmp_path: Path) -> Iterator[Callable[..., ImageStore]]:
     """Opens stores and closes them after the test."""
-    stores: list[PictureStore] = []
+    stores: list[ImageStore] = []
 
-    def make(side: int = 48) -> PictureStore:
-        stores.append(PictureStore(tmp_path / "store", side))
+    def make(side: int = 48) -> ImageStore:
+        stores.append(ImageStore(tmp_path / "store", side))
         return stores[-1]
 
     yield make
@@ -69,7 +71,7 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return seen
 
 
-def assert_holds(store: PictureStore, items: Items) -> None:
+def assert_holds(store: ImageStore, items: Items) -> None:
     for digest, path in items[0]:
         kept = store.get(digest)
         assert kept is not None and digest in store
@@ -77,7 +79,7 @@ def assert_holds(store: PictureStore, items: Items) -> None:
 
 
 def test_what_is_kept_equals_what_decoding_gives(
-    items: Items, opened: Callable[..., PictureStore]
+    items: Items, opened: Callable[..., ImageStore]
 ) -> None:
     store = opened()
     assert store.fill(*items, PLENTY) is None
@@ -87,7 +89,7 @@ def test_what_is_kept_equals_what_decoding_gives(
 
 
 def test_a_system_that_cannot_read_at_a_place_gives_the_same(
-    items: Items, opened: Callable[..., PictureStore], monkeypatch: pytest.MonkeyPatch
+    items: Items, opened: Callable[..., ImageStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = opened()
     kept.fill(*items, PLENTY)
@@ -99,7 +101,7 @@ def test_a_system_that_cannot_read_at_a_place_gives_the_same(
         np.testing.assert_array_equal(pixels, expected[number % len(expected)])
 
 
-def test_an_unknown_digest_gives_nothing(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_an_unknown_digest_gives_nothing(items: Items, opened: Callable[..., ImageStore]) -> None:
     store = opened()
     assert store.get("0" * 64) is None and "0" * 64 not in store
     store.fill(*items, PLENTY)
@@ -107,7 +109,7 @@ def test_an_unknown_digest_gives_nothing(items: Items, opened: Callable[..., Pic
 
 
 def test_a_second_fill_decodes_nothing_and_a_larger_one_only_what_is_new(
-    items: Items, opened: Callable[..., PictureStore], decodings: list[Path]
+    items: Items, opened: Callable[..., ImageStore], decodings: list[Path]
 ) -> None:
     opened().fill(items[0][:4], items[1][:4], PLENTY)
     assert sorted(decodings) == sorted(path for _, path in items[0][:4])
@@ -121,7 +123,7 @@ def test_a_second_fill_decodes_nothing_and_a_larger_one_only_what_is_new(
 
 
 def test_exact_duplicates_are_kept_once(
-    items: Items, opened: Callable[..., PictureStore], decodings: list[Path], tmp_path: Path
+    items: Items, opened: Callable[..., ImageStore], decodings: list[Path], tmp_path: Path
 ) -> None:
     (digest, path), size = items[0][0], items[1][0]
     copy = tmp_path / "copy.jpeg"
@@ -130,8 +132,8 @@ def test_exact_duplicates_are_kept_once(
     assert len(decodings) == 1
 
 
-def test_progress_counts_the_pictures_that_were_missing(
-    items: Items, opened: Callable[..., PictureStore]
+def test_progress_counts_the_images_that_were_missing(
+    items: Items, opened: Callable[..., ImageStore]
 ) -> None:
     told: list[tuple[int, int]] = []
     store = opened()
@@ -140,23 +142,23 @@ def test_progress_counts_the_pictures_that_were_missing(
     assert told == [(2, 2), (4, 4)]
 
 
-def test_a_picture_that_went_missing_is_left_out(
-    items: Items, opened: Callable[..., PictureStore]
+def test_an_image_that_went_missing_is_left_out(
+    items: Items, opened: Callable[..., ImageStore]
 ) -> None:
     items[0][1][1].unlink()
-    items[0][2][1].write_bytes(b"no picture")
+    items[0][2][1].write_bytes(b"no image")
     store = opened()
     assert store.fill(*items, PLENTY) is None
     assert store.get(items[0][1][0]) is None and store.get(items[0][2][0]) is None
     assert_holds(store, (items[0][3:], items[1][3:]))
 
 
-def test_damaged_pixels_are_not_believed(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_damaged_pixels_are_not_believed(items: Items, opened: Callable[..., ImageStore]) -> None:
     opened().fill(*items, PLENTY)
     store = opened()
     (segment,) = store.folder.glob("*.pixels")
     index = pl.read_parquet(segment.with_suffix(".parquet"))
-    place = index.row(by_predicate=pl.col("digest") == items[0][2][0], named=True)
+    place = index.row(by_predicate=pl.col("sha256") == items[0][2][0], named=True)
     content = bytearray(segment.read_bytes())
     content[place["offset"] + 5] ^= 1
     segment.write_bytes(content)
@@ -168,7 +170,7 @@ def test_damaged_pixels_are_not_believed(items: Items, opened: Callable[..., Pic
 
 
 def test_a_segment_cut_short_is_not_believed(
-    items: Items, opened: Callable[..., PictureStore]
+    items: Items, opened: Callable[..., ImageStore]
 ) -> None:
     opened().fill(*items, PLENTY)
     store = opened()
@@ -181,7 +183,7 @@ def test_a_segment_cut_short_is_not_believed(
     "harm", ["no index", "no pixels", "empty index", "another's index", "garbage index"]
 )
 def test_a_damaged_segment_is_as_good_as_none_and_is_filled_anew(
-    items: Items, opened: Callable[..., PictureStore], decodings: list[Path], harm: str
+    items: Items, opened: Callable[..., ImageStore], decodings: list[Path], harm: str
 ) -> None:
     opened().fill(*items, PLENTY)
     (segment,) = opened().folder.glob("*.pixels")
@@ -203,7 +205,7 @@ def test_a_damaged_segment_is_as_good_as_none_and_is_filled_anew(
 
 
 def test_a_store_that_may_only_be_read_is_read(
-    items: Items, opened: Callable[..., PictureStore], monkeypatch: pytest.MonkeyPatch
+    items: Items, opened: Callable[..., ImageStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened().fill(*items, PLENTY)
 
@@ -215,7 +217,7 @@ def test_a_store_that_may_only_be_read_is_read(
 
 
 def test_too_low_a_limit_keeps_nothing_and_says_why(
-    items: Items, opened: Callable[..., PictureStore]
+    items: Items, opened: Callable[..., ImageStore]
 ) -> None:
     store = opened()
     reason = store.fill(*items, 20_000)
@@ -225,7 +227,7 @@ def test_too_low_a_limit_keeps_nothing_and_says_why(
 
 
 def test_the_limit_is_the_bytes_that_are_kept(
-    items: Items, opened: Callable[..., PictureStore]
+    items: Items, opened: Callable[..., ImageStore]
 ) -> None:
     exact = sum(load_shrunk(path, 48).nbytes for _, path in items[0])
     store = opened()
@@ -235,7 +237,7 @@ def test_the_limit_is_the_bytes_that_are_kept(
 
 
 def test_a_full_disk_keeps_nothing_and_says_why(
-    items: Items, opened: Callable[..., PictureStore], monkeypatch: pytest.MonkeyPatch
+    items: Items, opened: Callable[..., ImageStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = SimpleNamespace(free=storing.SPARE_BYTES + 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
@@ -246,7 +248,7 @@ def test_a_full_disk_keeps_nothing_and_says_why(
 
 
 def test_room_is_made_by_removing_what_was_used_longest_ago(
-    items: Items, opened: Callable[..., PictureStore]
+    items: Items, opened: Callable[..., ImageStore]
 ) -> None:
     for number in range(3):
         opened().fill([items[0][number]], [items[1][number]], PLENTY)
@@ -254,7 +256,7 @@ def test_room_is_made_by_removing_what_was_used_longest_ago(
     store = opened()
     ages = {"0": 100, "1": 50, "2": 75}
     for index in store.folder.glob("*.parquet"):
-        (digest,) = pl.read_parquet(index)["digest"]
+        (digest,) = pl.read_parquet(index)["sha256"]
         number = next(n for n, (d, _) in enumerate(items[0]) if d == digest)
         os.utime(index, (1000 + ages[str(number)],) * 2)
     limit = sum(stored[items[0][n][0]] for n in (0, 2, 3))
@@ -264,7 +266,7 @@ def test_room_is_made_by_removing_what_was_used_longest_ago(
 
 
 def test_what_is_wanted_now_is_not_removed_to_make_room(
-    items: Items, opened: Callable[..., PictureStore]
+    items: Items, opened: Callable[..., ImageStore]
 ) -> None:
     opened().fill(items[0][:1], items[1][:1], PLENTY)
     store = opened()
@@ -273,7 +275,7 @@ def test_what_is_wanted_now_is_not_removed_to_make_room(
     assert_holds(opened(), (items[0][:1], items[1][:1]))
 
 
-def test_two_sizes_do_not_mix(items: Items, opened: Callable[..., PictureStore]) -> None:
+def test_two_sizes_do_not_mix(items: Items, opened: Callable[..., ImageStore]) -> None:
     opened(48).fill(*items, PLENTY)
     other = opened(24)
     assert all(digest not in other for digest, _ in items[0])
@@ -286,7 +288,7 @@ def test_two_sizes_do_not_mix(items: Items, opened: Callable[..., PictureStore])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_an_interrupted_fill_leaves_a_store_that_can_be_used(
     items: Items,
-    opened: Callable[..., PictureStore],
+    opened: Callable[..., ImageStore],
     monkeypatch: pytest.MonkeyPatch,
     decodings: list[Path],
     batch: int,
@@ -310,7 +312,7 @@ def test_an_interrupted_fill_leaves_a_store_that_can_be_used(
 
 
 def test_a_failure_while_writing_leaves_no_half_segment(
-    items: Items, opened: Callable[..., PictureStore], monkeypatch: pytest.MonkeyPatch
+    items: Items, opened: Callable[..., ImageStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened()
     with monkeypatch.context() as patch:
@@ -328,7 +330,7 @@ def test_a_failure_while_writing_leaves_no_half_segment(
 
 def test_closing_gives_the_files_back(items: Items, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else None
-    store = PictureStore(tmp_path / "store", 48)
+    store = ImageStore(tmp_path / "store", 48)
     store.fill(*items, PLENTY)
     assert store.get(items[0][0][0]) is not None
     store.close()
@@ -338,8 +340,8 @@ def test_closing_gives_the_files_back(items: Items, tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_picture_stays_after_closing(items: Items, tmp_path: Path) -> None:
-    store = PictureStore(tmp_path / "store", 48)
+def test_an_image_stays_after_closing(items: Items, tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "store", 48)
     store.fill(*items, PLENTY)
     kept = store.get(items[0][0][0])
     store.close()

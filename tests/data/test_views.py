@@ -24,7 +24,7 @@ from bestiary.data.views import (
     shrink_to_side,
 )
 from bestiary.recipe.options import Recipe, ViewOptions
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 
 Psnr = Callable[..., float]
 PAPER = TrainView(size=224, flip=0.5, rotation=15.0, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3))
@@ -55,7 +55,9 @@ def by_torchvision(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
 
 
 def inside(geometry: Geometry, height: int, width: int, size: int, border: float) -> np.ndarray:
-    """Pixels of the view (size, size) whose source lies more than `border` pixels inside the picture."""
+    """Pixels of the view (size, size) whose source lies more than `border` pixels inside the
+    image.
+    """
     y, x = np.mgrid[0:size, 0:size] + 0.5
     sx, sy = np.tensordot(
         affine_map(geometry, height, width, size), np.stack([x, y, np.ones_like(x)]), 1
@@ -67,12 +69,12 @@ def inside(geometry: Geometry, height: int, width: int, size: int, border: float
 def test_crops_are_distributed_as_torchvisions(height: int, width: int) -> None:
     torch.manual_seed(0)
     transform = v2.RandomResizedCrop(224, antialias=True)
-    picture, count = torch.empty(3, height, width), 3000
-    drawn = [transform.make_params([picture]) for _ in range(count)]
+    image, count = torch.empty(3, height, width), 3000
+    drawn = [transform.make_params([image]) for _ in range(count)]
     theirs = np.array([[box[k] for k in ("top", "left", "height", "width")] for box in drawn])
     ours = np.array(
         [
-            draw_crop(height, width, (0.08, 1.0), (3 / 4, 4 / 3), generator(1, "crop", i))
+            draw_crop(height, width, (0.08, 1.0), (3 / 4, 4 / 3), keyed_rng(1, "crop", i))
             for i in range(count)
         ]
     )
@@ -81,7 +83,7 @@ def test_crops_are_distributed_as_torchvisions(height: int, width: int) -> None:
         "ratio": lambda boxes: boxes[:, 3] / boxes[:, 2],
         "top": lambda boxes: boxes[:, 0],
         "left": lambda boxes: boxes[:, 1],
-        "centre": lambda boxes: boxes[:, 0] + boxes[:, 2] / 2,
+        "center": lambda boxes: boxes[:, 0] + boxes[:, 2] / 2,
     }.items():
         assert ks_2samp(measure(ours), measure(theirs)).pvalue > 0.001, what
     assert (ours[:, :2] >= 0).all()
@@ -89,13 +91,13 @@ def test_crops_are_distributed_as_torchvisions(height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 400), (400, 10), (1, 2000), (2000, 1), (1, 1)])
-def test_pictures_too_narrow_for_any_crop_fall_back_as_torchvision_does(
+def test_images_too_narrow_for_any_crop_fall_back_as_torchvision_does(
     height: int, width: int
 ) -> None:
     params = v2.RandomResizedCrop(8, scale=(0.9, 1.0), antialias=True).make_params(
         [torch.empty(3, height, width)]
     )
-    box = draw_crop(height, width, (0.9, 1.0), (3 / 4, 4 / 3), generator(0, "crop"))
+    box = draw_crop(height, width, (0.9, 1.0), (3 / 4, 4 / 3), keyed_rng(0, "crop"))
     assert box == tuple(params[k] for k in ("top", "left", "height", "width"))
 
 
@@ -103,7 +105,7 @@ def test_angles_are_distributed_as_torchvisions() -> None:
     torch.manual_seed(0)
     rotation = v2.RandomRotation(15)
     theirs = [rotation.make_params([])["angle"] for _ in range(3000)]
-    ours = [PAPER.draw(200, 300, generator(2, "angle", i)).angle for i in range(3000)]
+    ours = [PAPER.draw(200, 300, keyed_rng(2, "angle", i)).angle for i in range(3000)]
     assert ks_2samp(ours, theirs).pvalue > 0.001
     assert -15 <= min(ours) < -14.5 and 14.5 < max(ours) <= 15
 
@@ -111,7 +113,7 @@ def test_angles_are_distributed_as_torchvisions() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
 def test_flips_come_as_often_as_asked(share: float) -> None:
     view = TrainView(32, share, 0.0, (0.5, 1.0), (1.0, 1.0))
-    flips = sum(view.draw(50, 50, generator(3, "flip", i)).flip for i in range(3000))
+    flips = sum(view.draw(50, 50, keyed_rng(3, "flip", i)).flip for i in range(3000))
     if share in (0.0, 1.0):
         assert flips == 3000 * share
     else:
@@ -119,14 +121,14 @@ def test_flips_come_as_often_as_asked(share: float) -> None:
 
 
 def test_flip_angle_and_crop_are_drawn_independently() -> None:
-    drawn = [PAPER.draw(200, 300, generator(4, "all", i)) for i in range(3000)]
+    drawn = [PAPER.draw(200, 300, keyed_rng(4, "all", i)) for i in range(3000)]
     table = np.array([[g.flip, g.angle, g.top, g.height * g.width] for g in drawn], float)
     correlation = np.corrcoef(table, rowvar=False)
     assert abs(correlation[0, 1:]).max() < 0.07 and abs(correlation[1, 2:]).max() < 0.07
 
 
 def test_without_rotation_no_angle_is_drawn() -> None:
-    assert TrainView(32, 0.5, 0.0, (0.5, 1.0), (1.0, 1.0)).draw(9, 9, generator(0, "x")).angle == 0
+    assert TrainView(32, 0.5, 0.0, (0.5, 1.0), (1.0, 1.0)).draw(9, 9, keyed_rng(0, "x")).angle == 0
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -145,7 +147,7 @@ def test_a_map_equals_torchvisions_chain(
     assert psnr(ours[seen], theirs[seen]) >= 35
 
 
-def test_the_map_without_change_gives_the_picture_back(smooth: Pixels) -> None:
+def test_the_map_without_change_gives_the_image_back(smooth: Pixels) -> None:
     square = smooth[:200, :200]
     np.testing.assert_array_equal(
         apply_geometry(square, Geometry(False, 0.0, 0, 0, 200, 200), 200), square
@@ -162,12 +164,12 @@ def test_a_hair_of_an_angle_moves_nothing_by_half_a_pixel(smooth: Pixels) -> Non
 
 
 def test_positive_angles_turn_counter_clockwise() -> None:
-    picture = np.zeros((101, 101, 3), np.uint8)
-    picture[40:61, 90:] = 255  # a mark on the right
-    turned = apply_geometry(picture, Geometry(False, 90.0, 0, 0, 101, 101), 101)
+    image = np.zeros((101, 101, 3), np.uint8)
+    image[40:61, 90:] = 255  # a mark on the right
+    turned = apply_geometry(image, Geometry(False, 90.0, 0, 0, 101, 101), 101)
     assert turned[:11, 40:61].mean() > 240 and turned.mean() < 10
     np.testing.assert_allclose(
-        turned, by_torchvision(picture, Geometry(False, 90.0, 0, 0, 101, 101), 101), atol=2
+        turned, by_torchvision(image, Geometry(False, 90.0, 0, 0, 101, 101), 101), atol=2
     )
 
 
@@ -180,9 +182,9 @@ def test_strong_shrinking_does_not_alias(
     detailed: Pixels, psnr: Psnr, angle: float, size: int, box: tuple[int, int, int, int]
 ) -> None:
     geometry = Geometry(False, angle, *box)
-    picture = Image.fromarray(detailed).rotate(angle, Image.Resampling.BICUBIC)
+    image = Image.fromarray(detailed).rotate(angle, Image.Resampling.BICUBIC)
     top, left, height, width = box
-    reference = picture.crop((left, top, left + width, top + height)).resize(
+    reference = image.crop((left, top, left + width, top + height)).resize(
         (size, size), Image.Resampling.BILINEAR
     )
     seen = inside(geometry, *detailed.shape[:2], size, border=20)
@@ -195,21 +197,21 @@ def test_turned_photographs_are_sampled_as_well_as_pillow_does(
 ) -> None:  # type: ignore[type-arg]
     scores = []
     for file in photographs[::4]:
-        picture = Image.open(file).convert("RGB")
+        image = Image.open(file).convert("RGB")
         side = round(60 * step)
-        if min(picture.size) < side + 20:
+        if min(image.size) < side + 20:
             continue
-        top, left = (picture.height - side) // 2, (picture.width - side) // 2
-        turned = picture.rotate(7.0, Image.Resampling.BICUBIC).crop(
+        top, left = (image.height - side) // 2, (image.width - side) // 2
+        turned = image.rotate(7.0, Image.Resampling.BICUBIC).crop(
             (left, top, left + side, top + side)
         )
         theirs = np.asarray(turned.resize((60, 60), Image.Resampling.BILINEAR))
-        ours = apply_geometry(np.array(picture), Geometry(False, 7.0, top, left, side, side), 60)
+        ours = apply_geometry(np.array(image), Geometry(False, 7.0, top, left, side, side), 60)
         scores.append(psnr(ours[6:-6, 6:-6], theirs[6:-6, 6:-6]))
     assert np.mean(scores) >= 33
 
 
-def test_fine_stripes_average_to_grey_at_any_angle() -> None:
+def test_fine_stripes_average_to_gray_at_any_angle() -> None:
     stripes = np.zeros((800, 800, 3), np.uint8)
     stripes[:, ::2] = 255
     for angle in (0.0, 5.0, 30.0, 90.0):
@@ -217,7 +219,7 @@ def test_fine_stripes_average_to_grey_at_any_angle() -> None:
         assert np.abs(view.astype(int) - 127).max() < 30, angle
 
 
-def test_outside_of_a_turned_picture_is_black() -> None:
+def test_outside_of_a_turned_image_is_black() -> None:
     white = np.full((200, 300, 3), 255, np.uint8)
     geometry = Geometry(False, 15.0, 0, 0, 200, 300)
     view = apply_geometry(white, geometry, 100)
@@ -229,7 +231,7 @@ def test_outside_of_a_turned_picture_is_black() -> None:
     assert np.abs(view.astype(int) - theirs).mean() < 3
 
 
-def test_a_crop_that_lies_outside_of_the_turned_picture_is_black() -> None:
+def test_a_crop_that_lies_outside_of_the_turned_image_is_black() -> None:
     white = np.full((100, 400, 3), 255, np.uint8)
     for angle, left in ((90.0, 0), (90.0, 340), (-60.0, 0), (180.0, 0)):
         geometry = Geometry(False, angle, 20, left, 50, 50)
@@ -239,13 +241,11 @@ def test_a_crop_that_lies_outside_of_the_turned_picture_is_black() -> None:
 
 @pytest.mark.parametrize("shape", EXTREMES)
 @pytest.mark.parametrize("rotation", [0.0, 15.0, 180.0])
-def test_a_picture_of_any_shape_has_a_training_view(
-    shape: tuple[int, int], rotation: float
-) -> None:
+def test_an_image_of_any_shape_has_a_training_view(shape: tuple[int, int], rotation: float) -> None:
     pixels = np.full((*shape, 3), 200, np.uint8)
     view = TrainView(32, 0.5, rotation, (0.08, 1.0), (3 / 4, 4 / 3))
     for i in range(60):
-        made = view(pixels, generator(0, "extreme", i))
+        made = view(pixels, keyed_rng(0, "extreme", i))
         assert made.shape == (32, 32, 3) and made.dtype == np.uint8
         assert made.max() <= 200
         assert rotation or made.min() == 200
@@ -253,15 +253,15 @@ def test_a_picture_of_any_shape_has_a_training_view(
 
 def test_narrow_ratios_leave_even_a_line_of_pixels_something_to_crop() -> None:
     view = TrainView(16, 0.0, 0.0, (0.08, 1.0), (0.25, 0.4))
-    assert view(np.full((1, 2000, 3), 9, np.uint8), generator(0, "x")).min() == 9
+    assert view(np.full((1, 2000, 3), 9, np.uint8), keyed_rng(0, "x")).min() == 9
     view = TrainView(16, 0.0, 0.0, (0.08, 1.0), (2.5, 4.0))
-    assert view(np.full((2000, 1, 3), 9, np.uint8), generator(0, "x")).min() == 9
+    assert view(np.full((2000, 1, 3), 9, np.uint8), keyed_rng(0, "x")).min() == 9
 
 
 @pytest.mark.parametrize("shape", EXTREMES)
 @pytest.mark.parametrize("way", ["squash", "crop"])
 @pytest.mark.parametrize("enlarging", ["bilinear", "bicubic"])
-def test_a_picture_of_any_shape_has_an_evaluation_view(
+def test_an_image_of_any_shape_has_an_evaluation_view(
     shape: tuple[int, int], way: str, enlarging: str
 ) -> None:
     view = EvalView(32, way, 0.95, enlarging)(np.full((*shape, 3), 200, np.uint8))
@@ -270,18 +270,18 @@ def test_a_picture_of_any_shape_has_an_evaluation_view(
 
 def test_a_view_can_be_handed_to_torch(smooth: Pixels) -> None:
     for kind in ("none", "trivialaugment"):
-        view = TrainView(48, 1.0, 0.0, (0.5, 1.0), (0.75, 1.3), kind)(smooth, generator(0, "view"))
+        view = TrainView(48, 1.0, 0.0, (0.5, 1.0), (0.75, 1.3), kind)(smooth, keyed_rng(0, "view"))
         assert view.shape == (48, 48, 3) and view.dtype == np.uint8
         assert torch.from_numpy(np.ascontiguousarray(view)).shape == (48, 48, 3)
 
 
-def test_the_picture_itself_is_never_changed(smooth: Pixels) -> None:
+def test_the_image_itself_is_never_changed(smooth: Pixels) -> None:
     before = smooth.copy()
-    smooth.flags.writeable = False  # a stored picture is read-only too
+    smooth.flags.writeable = False  # a stored image is read-only too
     try:
         for i in range(30):
             TrainView(48, 0.5, 15.0, (0.1, 1.0), (0.75, 1.3), "trivialaugment")(
-                smooth, generator(0, "view", i)
+                smooth, keyed_rng(0, "view", i)
             )
         EvalView(48)(smooth)
     finally:
@@ -320,7 +320,7 @@ def test_a_real_photograph_is_squashed_as_torchvision_does(photographs: list, ps
     ("enlarging", "way"),
     [("bilinear", InterpolationMode.BILINEAR), ("bicubic", InterpolationMode.BICUBIC)],
 )
-def test_a_smaller_picture_is_enlarged_as_the_weights_expect(
+def test_a_smaller_image_is_enlarged_as_the_weights_expect(
     smooth: Pixels, psnr: Psnr, enlarging: str, way: InterpolationMode
 ) -> None:
     small = smooth[100:150, 100:160]
@@ -330,7 +330,7 @@ def test_a_smaller_picture_is_enlarged_as_the_weights_expect(
 
 @pytest.mark.parametrize("shape", [(230, 310), (310, 230), (200, 200)])
 @pytest.mark.parametrize("share", [1.0, 0.875])
-def test_the_crop_keeps_the_aspect_and_takes_the_centre(
+def test_the_crop_keeps_the_aspect_and_takes_the_center(
     smooth: Pixels, psnr: Psnr, shape: tuple[int, int], share: float
 ) -> None:
     pixels = smooth if shape != (310, 230) else smooth.transpose(1, 0, 2)
@@ -358,7 +358,7 @@ def test_views_follow_the_recipe() -> None:
     other = ViewOptions(size=64, eval_size=80, eval_resize="crop", eval_crop=0.9)
     assert EvalView.of(other, "bilinear") == EvalView(80, "crop", 0.9, "bilinear")
     assert EvalView.of(Recipe().view, "bilinear").size == 224
-    assert EvalView.of(ViewOptions(size=64, eval_factor=1.25), "bilinear").size == 80
+    assert EvalView.of(ViewOptions(size=64, eval_scale=1.25), "bilinear").size == 80
 
 
 def test_one_side_may_shrink_while_the_other_grows(smooth: Pixels, psnr: Psnr) -> None:

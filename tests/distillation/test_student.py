@@ -1,4 +1,6 @@
-"""A student: what it is held to, what judges it, what is kept, and that it is a run like any other."""
+"""A student: what it is held to, what judges it, what is kept, and that it is a run like any
+other.
+"""
 
 import json
 import shutil
@@ -20,7 +22,7 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.evaluation.results import read_results
 from bestiary.model.classifier import load_member
 from bestiary.reporting import sections as story
-from bestiary.run.layout import NEVER_HELD
+from bestiary.run.layout import TRAIN_ONLY
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
 from bestiary.run.targets import read_targets
@@ -31,7 +33,9 @@ from bestiary.training.weight_averaging import average_members, has_moved_norms,
 
 @pytest.fixture(scope="module")
 def more_beasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same three species: the nine pictures of each that the run has, and four that it has not."""
+    """The same three species: the nine images of each that the run has, and four that it has
+    not.
+    """
     folder = tmp_path_factory.mktemp("more") / "beasts"
     draw_sample(folder, species=3, per_species=13, size=48)
     return folder
@@ -39,27 +43,27 @@ def more_beasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def student(small: Run, more_beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A student judged by new pictures; not to be changed."""
+    """A student judged by new images; not to be changed."""
     place = tmp_path_factory.mktemp("students") / "student"
-    return bestiary.distill(small.path, place, held=more_beasts, weight=0.25, quiet=True).run
+    return bestiary.distill(small.path, place, test_data=more_beasts, weight=0.25, quiet=True).run
 
 
 @pytest.fixture(scope="module")
 def frugal(small: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A student judged by a part of the run's own pictures; not to be changed."""
+    """A student judged by a part of the run's own images; not to be changed."""
     place = tmp_path_factory.mktemp("students") / "student"
-    return bestiary.distill(small.path, place, hold_out=0.3, quiet=True).run
+    return bestiary.distill(small.path, place, test_share=0.3, quiet=True).run
 
 
 @pytest.mark.parametrize("kind", ["student", "frugal"])
-def test_targets_are_the_answers_of_the_member_that_held_a_picture_out(
+def test_targets_are_the_answers_of_the_member_that_held_an_image_out(
     kind: str, small: Run, request: pytest.FixtureRequest
 ) -> None:
     run: Run = request.getfixturevalue(kind)
     weight = {"student": 0.25, "frugal": 0.5}[kind]
     temperature = small.read_json("ensemble.json")["calibration"]["temperature"]
     answers = {}
-    for fold in small.folds:
+    for fold in small.fold_numbers():
         table, classes = read_oof(small.fold(fold))
         for path, label, logits in table.rows():
             one_hot = np.array([name == label for name in classes], float)
@@ -70,22 +74,22 @@ def test_targets_are_the_answers_of_the_member_that_held_a_picture_out(
     for path, target in targets.rows():
         np.testing.assert_allclose(target, answers[Path(path).name], atol=1e-6)
     folds = run.read_table("folds.parquet")
-    assert sorted(targets["path"]) == sorted(folds.filter(fold=NEVER_HELD)["path"])
+    assert sorted(targets["path"]) == sorted(folds.filter(fold=TRAIN_ONLY)["path"])
     assert targets.height == (27 if kind == "student" else 27 - folds.filter(fold=0).height)
 
 
-def test_new_pictures_judge_it_and_known_ones_do_not(
+def test_new_images_judge_it_and_known_ones_do_not(
     student: Run, small: Run, more_beasts: Path
 ) -> None:
     held = student.read_table("folds.parquet").filter(fold=0)["path"]
     digests = student.read_table("manifest.parquet").filter(pl.col("path").is_in(held.implode()))[
-        "digest"
+        "sha256"
     ]
     assert len(held) == 12 and not set(digests) & set(
-        small.read_table("manifest.parquet")["digest"]
+        small.read_table("manifest.parquet")["sha256"]
     )
     found = student.read_json("distill.json")
-    assert found["new_pictures"] and set(found["candidates"]) == {"student", "average"}
+    assert found["new_images"] and set(found["candidates"]) == {"student", "average"}
     # the ensemble's own figure, again by the other verb
     evaluated = bestiary.evaluate(small.path, more_beasts, quiet=True).scores
     assert found["before"]["value"] == pytest.approx(evaluated["ensemble"]["logits"]["value"])
@@ -94,7 +98,7 @@ def test_new_pictures_judge_it_and_known_ones_do_not(
     table = student.read_table("manifest.parquet").filter(pl.col("path").is_in(held.implode()))
     ensemble = Ensemble.load(student, device="cpu", engine="torch")
     right = (
-        ensemble.predict([student.root / path for path in table["path"]])
+        ensemble.predict([student.read_root() / path for path in table["path"]])
         == table["label"].to_numpy()
     )
     assert found["candidates"][found["kept"]]["value"] == pytest.approx(right.mean())
@@ -102,7 +106,7 @@ def test_new_pictures_judge_it_and_known_ones_do_not(
 
 def test_a_part_of_the_run_judges_it_where_nothing_new_is_given(frugal: Run, small: Run) -> None:
     found = frugal.read_json("distill.json")
-    assert (found["new_pictures"], found["kept"], list(found["candidates"])) == (
+    assert (found["new_images"], found["kept"], list(found["candidates"])) == (
         False,
         "student",
         ["student"],
@@ -110,10 +114,10 @@ def test_a_part_of_the_run_judges_it_where_nothing_new_is_given(frugal: Run, sma
     held = frugal.read_table("folds.parquet").filter(fold=0)["path"].to_list()
     labels = frugal.read_table("manifest.parquet").filter(pl.col("path").is_in(held))["label"]
     assert labels.n_unique() == 3 and 6 <= len(held) <= 9
-    oof = pl.concat([read_oof(small.fold(fold))[0] for fold in small.folds]).filter(
+    oof = pl.concat([read_oof(small.fold(fold))[0] for fold in small.fold_numbers()]).filter(
         pl.col("path").is_in(held)
     )
-    right = [small.classes[int(np.argmax(row))] for row in oof["logits"].to_list()] == oof[
+    right = [small.read_classes()[int(np.argmax(row))] for row in oof["logits"].to_list()] == oof[
         "label"
     ].to_numpy()
     assert found["before"]["value"] == pytest.approx(right.mean())
@@ -124,10 +128,10 @@ def test_a_student_is_a_run_like_any_other(
     kind: str, beasts: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     run: Run = request.getfixturevalue(kind)
-    assert run.score_line is not None and run.folds == [0]
+    assert run.score_line is not None and run.fold_numbers() == [0]
     assert "1 folds" in str(bestiary.show(run.path)) or "1 fold" in str(bestiary.show(run.path))
     predicted = bestiary.predict(run.path, beasts, out=tmp_path / "p.csv", quiet=True).table
-    assert predicted.height == 27 and predicted["set"].null_count() == 0
+    assert predicted.height == 27 and predicted["prediction_set"].null_count() == 0
     made = bestiary.export(run.path, tmp_path / "m.pt2", format="torch", quiet=True)
     assert (made.card["members"], made.card["thresholds"] is None) == ([0], False)
     results = read_results(run)  # what the report is made of
@@ -138,7 +142,7 @@ def test_a_student_is_a_run_like_any_other(
     )
     assert np.isfinite(results.probabilities).all()
     assert story.repeat_command(results).startswith(f"bestiary distill {teacher_of(run)} NEW_RUN")
-    assert "One network" in story.method(run.recipe, len(run.folds))
+    assert "One network" in story.method(run.read_recipe(), len(run.fold_numbers()))
     assert "ensemble" not in story.accuracy_sentence(results)
 
 
@@ -157,7 +161,7 @@ def test_going_on_ends_in_the_same_bits(
         "folds.parquet",
         "targets.parquet",
         "SHA256SUMS",
-        "arithmetic.json",
+        "compute.json",
     ):
         shutil.copy(frugal.file(name), begun / name)
     line = fails("distill", small.path, begun, "--quiet")
@@ -170,8 +174,12 @@ def test_going_on_ends_in_the_same_bits(
 
 
 def test_soft_targets_are_what_it_learns(small: Run, frugal: Run) -> None:
-    tables = frugal.read_table("manifest.parquet"), frugal.root, frugal.read_table("folds.parquet")
-    plain = TrainingSet.of(frugal.recipe, *tables)
+    tables = (
+        frugal.read_table("manifest.parquet"),
+        frugal.read_root(),
+        frugal.read_table("folds.parquet"),
+    )
+    plain = TrainingSet.of(frugal.read_recipe(), *tables)
     rows = np.array([3, 0, 7])
     np.testing.assert_array_equal(
         plain.soft_targets(rows), np.eye(len(plain.classes))[plain.labels[rows]]
@@ -180,7 +188,7 @@ def test_soft_targets_are_what_it_learns(small: Run, frugal: Run) -> None:
     assert targets is not None
     np.testing.assert_array_equal(replace(plain, targets=targets).soft_targets(rows), targets[rows])
     np.testing.assert_allclose(
-        targets.sum(axis=1), plain.folds == NEVER_HELD, atol=1e-5
+        targets.sum(axis=1), plain.folds == TRAIN_ONLY, atol=1e-5
     )  # zeros where held out
     assert ((targets > 0) & (targets < 1)).any(axis=1).any()  # members' answers, not labels alone
     history = pl.read_csv(frugal.fold(0).history)
@@ -188,8 +196,8 @@ def test_soft_targets_are_what_it_learns(small: Run, frugal: Run) -> None:
 
 
 def test_the_mean_of_the_members(small: Run) -> None:
-    states = [load_member(small.fold(fold).weights).state_dict() for fold in small.folds]
-    mean = average_members(small, small.folds).state_dict()
+    states = [load_member(small.fold(fold).weights).state_dict() for fold in small.fold_numbers()]
+    mean = average_members(small, small.fold_numbers()).state_dict()
     for key, value in mean.items():
         if value.is_floating_point():
             expected = np.mean([state[key].numpy() for state in states], axis=0)
@@ -197,10 +205,14 @@ def test_the_mean_of_the_members(small: Run) -> None:
 
 
 def test_batch_norms_of_the_mean_take_their_statistics_anew(small: Run) -> None:
-    assert has_moved_norms(small, small.folds)
-    mean = average_members(small, small.folds)
-    tables = small.read_table("manifest.parquet"), small.root, small.read_table("folds.parquet")
-    data = TrainingSet.of(small.recipe.model_copy(deep=True), *tables)
+    assert has_moved_norms(small, small.fold_numbers())
+    mean = average_members(small, small.fold_numbers())
+    tables = (
+        small.read_table("manifest.parquet"),
+        small.read_root(),
+        small.read_table("folds.parquet"),
+    )
+    data = TrainingSet.of(small.read_recipe().model_copy(deep=True), *tables)
     rows = np.arange(24)  # three whole batches, since a norm weighs batches alike
     refresh_norms(mean, data, rows)
     norm = next(m for m in mean.modules() if isinstance(m, torch.nn.BatchNorm2d))
@@ -209,7 +221,7 @@ def test_batch_norms_of_the_mean_take_their_statistics_anew(small: Run) -> None:
     view = Ensemble.load(small, device="cpu").view
     views = np.stack([data.eval_view_of(view)(int(row)) for row in rows])
     with torch.no_grad():
-        mean(mean.prepare(torch.from_numpy(views)))
+        mean(mean.preprocess(torch.from_numpy(views)))
     assert norm.running_mean is not None
     np.testing.assert_allclose(
         norm.running_mean.numpy(), seen[0].mean(dim=(0, 2, 3)).numpy(), atol=1e-4
@@ -254,8 +266,8 @@ WRONG = {
     "a run that is no student": (["{run}", "--resume"], "not one that bestiary distill has begun"),
     "the student of another": (["{student}", "--resume"], "is the student of another run"),
     "no weight": (["{new}", "--weight", "0"], "--weight 0"),
-    "too much held out": (["{new}", "--hold-out", "0.9"], "--hold-out 0.9"),
-    "pictures that are not new": (["{new}", "--held", "{beasts}"], "is new to"),
+    "too much held out": (["{new}", "--test-share", "0.9"], "--test-share 0.9"),
+    "images that are not new": (["{new}", "--test-data", "{beasts}"], "is new to"),
     "an epoch picked by what judges it": (["{new}", "--set", "train.keep_best=true"], "keep_best"),
     "a network that is none": (
         ["{new}", "--set", "model.backbone=torchvision/none"],

@@ -18,13 +18,13 @@ from PIL import Image
 import bestiary
 from bestiary.ensemble import watch as watching
 from bestiary.ensemble.resumable_table import drop_torn_line
-from bestiary.ensemble.watch import new_pictures
+from bestiary.ensemble.watch import new_images
 from bestiary.run.run import Run
 
 
 @pytest.fixture
 def many(beasts: Path, tmp_path: Path) -> Path:
-    """A folder of 135 pictures, one of them broken."""
+    """A folder of 135 images, one of them broken."""
     folder = tmp_path / "many"
     for number in range(5):
         shutil.copytree(
@@ -121,7 +121,7 @@ def test_a_killed_process_is_gone_on_with(trained: Run, many: Path, tmp_path: Pa
     assert 32 <= kept < 1620
     assert (
         subprocess.run([*command, "--resume"], check=False).returncode == 1
-    )  # one picture is broken
+    )  # one image is broken
     table = pl.read_csv(out)
     assert table["path"].to_list() == sorted(
         p.relative_to(many).as_posix() for p in many.rglob("*.jpg")
@@ -183,13 +183,13 @@ def test_names_like_formulas_are_guarded_in_the_streamed_table(
     assert result.table["path"].to_list() == ["=1+1.jpg"]
 
 
-def test_a_picture_is_given_once_and_when_it_is_complete(tmp_path: Path) -> None:
+def test_an_image_is_given_once_and_when_it_is_complete(tmp_path: Path) -> None:
     folder = tmp_path / "trap"
     folder.mkdir()
     known = {"old.jpg"}
     (folder / "old.jpg").write_bytes(b"old")
     waits: list[float] = []
-    looks = new_pictures(folder, known, sleep=waits.append)
+    looks = new_images(folder, known, sleep=waits.append)
     assert next(looks) == ([], [])
     (folder / "a.jpg").write_bytes(b"1")
     assert next(looks) == ([], [])  # has just come
@@ -213,8 +213,8 @@ def test_watching_predicts_what_comes_and_ends_by_a_signal(
 ) -> None:
     folder, out = tmp_path / "trap", tmp_path / "p.csv"
     folder.mkdir()
-    pictures = sorted(beasts.rglob("*.jpg"))
-    shutil.copy(pictures[0], folder / "0.jpg")
+    images = sorted(beasts.rglob("*.jpg"))
+    shutil.copy(images[0], folder / "0.jpg")
     command = [
         sys.executable,
         "-m",
@@ -229,7 +229,7 @@ def test_watching_predicts_what_comes_and_ends_by_a_signal(
     try:
         _wait(lambda: out.exists() and pl.read_csv(out).height == 1, process)
         with (folder / "1.jpg").open("wb") as arriving:  # comes in two parts
-            content = pictures[1].read_bytes()
+            content = images[1].read_bytes()
             arriving.write(content[:300])
             arriving.flush()
             time.sleep(2.5 * watching.PAUSE)
@@ -242,9 +242,9 @@ def test_watching_predicts_what_comes_and_ends_by_a_signal(
         process.kill()
     assert process.returncode == 0, errors
     assert pl.read_csv(out).select("path", "error").rows() == [("0.jpg", None), ("1.jpg", None)]
-    shutil.copy(pictures[2], folder / "2.jpg")
+    shutil.copy(images[2], folder / "2.jpg")
     done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
-    assert "2 pictures have their rows already" in done.stderr
+    assert "2 images have their rows already" in done.stderr
     assert pl.read_csv(out)["path"].to_list() == ["0.jpg", "1.jpg", "2.jpg"]
 
 

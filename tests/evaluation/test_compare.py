@@ -106,13 +106,13 @@ def test_compare_writes_page_markdown_and_latex(
     assert r"b\_est \& co" in (tmp_path / "out" / "compare.tex").read_text()
 
 
-def test_runs_without_common_pictures_are_refused(trained: Run, other: Run) -> None:
+def test_runs_without_common_images_are_refused(trained: Run, other: Run) -> None:
     manifest = other.read_table("manifest.parquet")
     other.write_table(
-        "manifest.parquet", manifest.with_columns(pl.col("digest").str.reverse()), {"root": "/"}
+        "manifest.parquet", manifest.with_columns(pl.col("sha256").str.reverse()), {"root": "/"}
     )
-    other.write_recipe(other.recipe)  # with the sums of the files as they are now
-    with pytest.raises(DataError, match="no picture in common"):
+    other.write_recipe(other.read_recipe())  # with the sums of the files as they are now
+    with pytest.raises(DataError, match="no image in common"):
         bestiary.compare(trained.path, other.path)
 
 

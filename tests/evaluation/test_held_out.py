@@ -18,7 +18,7 @@ from bestiary.stats.averaging import AVERAGES, average
 
 @pytest.fixture(scope="module")
 def unseen(tmp_path_factory: pytest.TempPathFactory, beasts: Path) -> Path:
-    """Further pictures of the same three species: the numbers 9 to 12 of each."""
+    """Further images of the same three species: the numbers 9 to 12 of each."""
     folder = tmp_path_factory.mktemp("unseen") / "beasts"
     draw_sample(folder, species=3, per_species=13, size=48)
     known = {path.read_bytes() for path in beasts.rglob("*.jpg")}
@@ -47,7 +47,7 @@ def test_scores_are_scikit_learns_for_every_rule_and_member(
         assert words in str(result)
 
 
-def test_pictures_that_were_trained_on_are_left_out(
+def test_images_that_were_trained_on_are_left_out(
     trained: Run, unseen: Path, beasts: Path, tmp_path: Path
 ) -> None:
     both = shutil.copytree(unseen, tmp_path / "both")
@@ -60,7 +60,7 @@ def test_pictures_that_were_trained_on_are_left_out(
     )
 
 
-def test_copies_of_trained_pictures_are_left_out_and_named(
+def test_copies_of_trained_images_are_left_out_and_named(
     trained: Run, unseen: Path, beasts: Path, tmp_path: Path
 ) -> None:
     both = shutil.copytree(unseen, tmp_path / "both")
@@ -71,25 +71,21 @@ def test_copies_of_trained_pictures_are_left_out_and_named(
             both / Path(name).with_suffix(".png"),
             both / Path(name).with_stem(f"{path.stem}-near"),
         )
-        with Image.open(path) as picture:
-            picture.save(same)
-            picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((96, 72)).save(
-                near, quality=60
-            )
+        with Image.open(path) as image:
+            image.save(same)
+            image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((96, 72)).save(near, quality=60)
     result = bestiary.evaluate(trained.path, both, quiet=True)
     scores = result.scores
     assert (
         scores["n"],
         scores["seen_in_training"],
         scores["same_pixels"],
-        scores["near_copy"],
+        scores["near_duplicate"],
     ) == (12, 0, 4, 4)
-    seen = {(row["path"], row["kind"]): row["original"] for row in scores["recognised"]}
+    seen = {(row["path"], row["kind"]): row["original"] for row in scores["recognized"]}
     assert [seen[str(Path(name).with_suffix(".png")), "same_pixels"] for name in names] == names
     near = f"{names[0].removesuffix('.jpg')}-near.jpg of {names[0]}"
-    assert "4 pictures left out: near copies of pictures that the run was trained on (" in str(
-        result
-    )
+    assert "4 images left out: near copies of images that the run was trained on (" in str(result)
     assert near in str(result) and str(result).endswith(" ...)")
     assert (
         scores["ensemble"] == bestiary.evaluate(trained.path, unseen, quiet=True).scores["ensemble"]
@@ -100,27 +96,27 @@ def test_near_copies_are_found_again_from_the_run_s_data_folder_and_else_said_to
     beasts: Path, tiny: Path, unseen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = shutil.copytree(beasts, tmp_path / "data", ignore=shutil.ignore_patterns("truth.csv"))
-    run = bestiary.train(data, tmp_path / "run", recipe=tiny, folds=3, fold=[0], quiet=True)
+    run = bestiary.train(data, tmp_path / "run", recipe=tiny, folds=3, only_fold=[0], quiet=True)
     both = shutil.copytree(unseen, tmp_path / "both")
     original = sorted(data.rglob("*.jpg"))[0]
-    with Image.open(original) as picture:
-        picture.save(both / original.parent.name / "near.jpg", quality=50)
+    with Image.open(original) as image:
+        image.save(both / original.parent.name / "near.jpg", quality=50)
     for place, gone, near in (("one", 0, 1), ("other", 27, 0)):
         monkeypatch.setenv(
             "BESTIARY_CACHE", str(tmp_path / place)
-        )  # a machine that has not seen the pictures
+        )  # a machine that has not seen the images
         result = bestiary.evaluate(run.path, both, quiet=True)
-        assert (result.scores["gone"], result.scores["near_copy"]) == (gone, near)
-        assert ("27 pictures of the run are gone" in str(result)) == bool(gone)
+        assert (result.scores["gone"], result.scores["near_duplicate"]) == (gone, near)
+        assert ("27 images of the run are gone" in str(result)) == bool(gone)
         shutil.rmtree(data, ignore_errors=True)
 
 
-def test_nothing_but_trained_pictures_is_no_evaluation(trained: Run, beasts: Path) -> None:
+def test_nothing_but_trained_images_is_no_evaluation(trained: Run, beasts: Path) -> None:
     with pytest.raises(DataError, match="the run was trained on them"):
         bestiary.evaluate(trained.path, beasts, quiet=True)
 
 
-def test_unknown_classes_and_unreadable_pictures_are_counted(
+def test_unknown_classes_and_unreadable_images_are_counted(
     trained: Run, unseen: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(unseen, tmp_path / "odd")
@@ -135,17 +131,17 @@ def test_unknown_classes_and_unreadable_pictures_are_counted(
         1,
     )
     assert result.exit_code == 1
-    assert "1 pictures left out: the run has no such class" in str(result)
+    assert "1 images left out: the run has no such class" in str(result)
 
 
 def test_show_tells_how_far_a_run_has_come(
     trained: Run, beasts: Path, tiny: Path, tmp_path: Path
 ) -> None:
     text = str(bestiary.show(trained.path))
-    assert "27 pictures of 3 classes, 3 folds" in text
+    assert "27 images of 3 classes, 3 folds" in text
     assert "fold 2: ended, 2 of 2 epochs, accuracy" in text
     assert str(trained.score_line) in text
-    run = bestiary.train(beasts, tmp_path / "part", recipe=tiny, folds=3, fold=[2], quiet=True)
+    run = bestiary.train(beasts, tmp_path / "part", recipe=tiny, folds=3, only_fold=[2], quiet=True)
     text = str(bestiary.show(run.path))
     assert "fold 0: not begun, 0 of 2 epochs" in text
     assert "1 of 3 folds have ended" in text

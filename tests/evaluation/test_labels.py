@@ -1,4 +1,6 @@
-"""Wrong labels: found among right ones, decided on by a person, applied to the next run and remembered by it."""
+"""Wrong labels: found among right ones, decided on by a person, applied to the next run and
+remembered by it.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,12 +20,14 @@ Pretend = Callable[..., Run]
 CLASSES = 5
 
 
-def noisy(seed: int, wrong: int = 12, pictures: int = 400):  # type: ignore[no-untyped-def]
-    """Probabilities that lean to the true class, labels of which the first `wrong` are false, and the true ones."""
+def noisy(seed: int, wrong: int = 12, images: int = 400):  # type: ignore[no-untyped-def]
+    """Probabilities that lean to the true class, labels of which the first `wrong` are false,
+    and the true ones.
+    """
     rng = np.random.default_rng(seed)
-    truth = np.arange(pictures) % CLASSES
-    logits = rng.normal(0, 1, (pictures, CLASSES))
-    logits[np.arange(pictures), truth] += 5
+    truth = np.arange(images) % CLASSES
+    logits = rng.normal(0, 1, (images, CLASSES))
+    logits[np.arange(images), truth] += 5
     labels = truth.copy()
     labels[:wrong] = (truth[:wrong] + 1 + rng.integers(0, CLASSES - 1, wrong)) % CLASSES
     return softmax(logits, axis=1), labels, truth
@@ -49,7 +53,7 @@ def test_classes_are_ranked_by_their_suspects_and_overlaps_are_counted() -> None
     issues = find_label_issues(softmax(np.eye(3)[truth] * 6, axis=1), labels)
     assert sorted(issues.suspects) == list(range(8))
     quality = class_quality(issues, labels, ["x", "y", "z"])
-    assert quality.select("label", "pictures", "suspects").rows() == [
+    assert quality.select("label", "images", "suspects").rows() == [
         ("z", 58, 8),
         ("x", 42, 0),
         ("y", 50, 0),
@@ -92,13 +96,13 @@ def decide(report: LabelReport, action: str, file: Path) -> Path:
     return file
 
 
-def test_a_relabelled_picture_is_trained_under_its_new_label_and_not_asked_for_again(
+def test_a_relabeled_image_is_trained_under_its_new_label_and_not_asked_for_again(
     strayed: Run, pretend_run: Pretend, tmp_path: Path
 ) -> None:
     report = review_labels(strayed, tmp_path / "labels")
-    before = {path: path.read_bytes() for path in strayed.root.rglob("*.jpg")}
+    before = {path: path.read_bytes() for path in strayed.read_root().rglob("*.jpg")}
     fixed = pretend_run(
-        strayed.root, tmp_path / "fixed", decide(report, "relabel", tmp_path / "fixes.csv")
+        strayed.read_root(), tmp_path / "fixed", decide(report, "relabel", tmp_path / "fixes.csv")
     )
     labels = dict(fixed.read_table("manifest.parquet").select("path", "label").iter_rows())
     stray = next(path for path in labels if "stray" in path)
@@ -106,24 +110,26 @@ def test_a_relabelled_picture_is_trained_under_its_new_label_and_not_asked_for_a
     assert pl.read_csv(fixed.file("fixes.csv"))["action"].to_list() == ["relabel"]
     again = review_labels(fixed, tmp_path / "again")
     assert again.undecided.is_empty() and again.fixes["path"].to_list() == [stray]
-    assert {path: path.read_bytes() for path in strayed.root.rglob("*.jpg")} == before
+    assert {path: path.read_bytes() for path in strayed.read_root().rglob("*.jpg")} == before
 
 
-def test_a_kept_label_stands_and_a_dropped_picture_is_quarantined(
+def test_a_kept_label_stands_and_a_dropped_image_is_quarantined(
     strayed: Run, pretend_run: Pretend, tmp_path: Path
 ) -> None:
     report = review_labels(strayed, tmp_path / "labels")
     kept = pretend_run(
-        strayed.root, tmp_path / "kept", decide(report, "keep", tmp_path / "keep.csv")
+        strayed.read_root(), tmp_path / "kept", decide(report, "keep", tmp_path / "keep.csv")
     )
     assert review_labels(kept, tmp_path / "again").undecided.is_empty()
     dropped = pretend_run(
-        strayed.root, tmp_path / "dropped", decide(report, "drop", tmp_path / "drop.csv")
+        strayed.read_root(), tmp_path / "dropped", decide(report, "drop", tmp_path / "drop.csv")
     )
     (row,) = pl.read_csv(dropped.file("quarantine.csv")).rows()
     assert row[0].endswith("stray.jpg") and row[1] == "dropped by --fixes"
 
 
 def test_a_run_that_exists_takes_no_fixes(strayed: Run, tmp_path: Path, fails) -> None:  # type: ignore[no-untyped-def]
-    line = fails("train", strayed.root, strayed.path, "--resume", "--fixes", tmp_path / "fixes.csv")
+    line = fails(
+        "train", strayed.read_root(), strayed.path, "--resume", "--fixes", tmp_path / "fixes.csv"
+    )
     assert "has its labels already" in line

@@ -1,4 +1,6 @@
-"""An exported file against the network it was made of, opened as those who have no bestiary open it."""
+"""An exported file against the network it was made of, opened as those who have no bestiary open
+it.
+"""
 
 import json
 import math
@@ -22,7 +24,7 @@ import torch
 from sklearn.metrics import log_loss
 
 import bestiary
-from bestiary.data.decode import decode, read_picture
+from bestiary.data.decode import decode, read_image
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting import export as exporting
 from bestiary.exporting.agreement import accuracy_lost, compare_outputs
@@ -30,7 +32,7 @@ from bestiary.exporting.export import build_graph
 from bestiary.exporting.formats import WRITERS, _tail, read_card
 from bestiary.exporting.graph import EnsembleGraph, Outputs, run_graph
 from bestiary.exporting.prune import _p_equal
-from bestiary.exporting.sample import deal_pictures, read_sample, shuffled_pictures
+from bestiary.exporting.sample import deal_images, read_sample, shuffled_images
 from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES
 
@@ -44,16 +46,16 @@ def ensemble(small: Run) -> Ensemble:
 
 
 @pytest.fixture(scope="module")
-def pictures(beasts: Path) -> list[Path]:
+def images(beasts: Path) -> list[Path]:
     return sorted(beasts.rglob("*.jpg"))
 
 
 @pytest.fixture(scope="module")
-def views(ensemble: Ensemble, pictures: list[Path]) -> np.ndarray:
+def views(ensemble: Ensemble, images: list[Path]) -> np.ndarray:
     return np.stack(
         [
-            ensemble.view(decode(read_picture(path), min_side=ensemble.view.min_side))
-            for path in pictures
+            ensemble.view(decode(read_image(path), min_side=ensemble.view.min_side))
+            for path in images
         ]
     )
 
@@ -69,7 +71,9 @@ def exported(small: Run, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 @pytest.fixture(scope="module")
 def built(ensemble: Ensemble) -> dict[str, Any]:
-    """What each format's files are made from, built once for those tests that are of what follows."""
+    """What each format's files are made from, built once for those tests that are of what
+    follows.
+    """
     program = exporting.trace(build_graph(ensemble, [0, 1, 2]), 32)
     return {format: WRITERS[format].build(program, 32) for format in SUFFIXES}  # type: ignore[index]
 
@@ -123,14 +127,14 @@ def test_a_file_gives_what_the_network_gives(
     ensemble: Ensemble,
     exported: dict[str, Path],
     views: np.ndarray,
-    pictures: list[Path],
+    images: list[Path],
 ) -> None:
     format, read = READERS[reader]
     probabilities, energy, logits = read(exported[format], views)
-    expected = ensemble.predict_proba(pictures)
+    expected = ensemble.predict_proba(images)
     assert (probabilities.argmax(axis=1) == expected.argmax(axis=1)).all()
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-    member_logits = np.concatenate([scored.logits for scored in ensemble.score(pictures)], axis=1)
+    member_logits = np.concatenate([scored.logits for scored in ensemble.score(images)], axis=1)
     np.testing.assert_allclose(logits, member_logits.transpose(1, 0, 2), atol=1e-4)
     assert ensemble.known is not None
     np.testing.assert_allclose(energy, ensemble.known.scores(member_logits)[0], atol=1e-4)
@@ -146,16 +150,14 @@ def test_a_file_gives_what_the_network_gives(
 @pytest.mark.parametrize("number", [1, 2, 5])
 @pytest.mark.parametrize("rule", AVERAGES)
 def test_the_graph_averages_as_the_ensemble_does(
-    rule: Any, number: Any, small: Run, pictures: list[Path]
+    rule: Any, number: Any, small: Run, images: list[Path]
 ) -> None:
-    ensemble = Ensemble.load(small, device="cpu", engine="torch", views=number)
+    ensemble = Ensemble.load(small, device="cpu", engine="torch", tta=number)
     ensemble.average = rule
     view = ensemble.input_view
-    views = np.stack(
-        [view(decode(read_picture(path), min_side=view.min_side)) for path in pictures]
-    )
+    views = np.stack([view(decode(read_image(path), min_side=view.min_side)) for path in images])
     found = run_graph(build_graph(ensemble, [0, 1, 2]), views)
-    logits = np.concatenate([scored.logits for scored in ensemble.score(pictures)], axis=1)
+    logits = np.concatenate([scored.logits for scored in ensemble.score(images)], axis=1)
     np.testing.assert_allclose(found.logits, logits.transpose(1, 0, 2), atol=1e-4)
     np.testing.assert_allclose(found.probabilities, ensemble.probabilities(logits, rule), atol=1e-5)
 
@@ -165,7 +167,7 @@ def test_a_file_knows_what_it_is(
     format: str, small: Run, ensemble: Ensemble, exported: dict[str, Path]
 ) -> None:
     card = read_card(exported[format])
-    assert card["classes"] == small.classes
+    assert card["classes"] == small.read_classes()
     assert card["members"] == [0, 1, 2]
     assert (card["input"]["name"], card["input"]["size"], card["input"]["resize"]) == (
         "pixels",
@@ -175,16 +177,16 @@ def test_a_file_knows_what_it_is(
     assert ensemble.calibration and ensemble.known
     assert card["temperature"] == ensemble.calibration.temperature
     assert {
-        float(key): value for key, value in card["thresholds"]["sets"].items()
+        float(key): value for key, value in card["thresholds"]["prediction_sets"].items()
     } == ensemble.calibration.sets
     assert {
-        float(key): value for key, value in card["thresholds"]["sure"].items()
-    } == ensemble.calibration.sure
+        float(key): value for key, value in card["thresholds"]["accepted"].items()
+    } == ensemble.calibration.accepted
     limit = float(ensemble.known.limits[0])
     assert card["thresholds"]["unknown"] == (limit if math.isfinite(limit) else None)
     assert torch.__version__.startswith(card["versions"]["torch"])
     agreed = card["agreement"]["float32"]
-    assert agreed["labels_equal"] == agreed["pictures"] == 27
+    assert agreed["labels_equal"] == agreed["images"] == 27
     assert agreed["probability_difference"] < 1e-4
     # nothing of this machine is handed over
     parts = [exported[format], exported[format].with_suffix(".bin")]
@@ -206,7 +208,7 @@ def test_common_parts_of_members_are_kept_once(ensemble: Ensemble, built: dict[s
 def test_the_example_needs_no_bestiary(
     exported: dict[str, Path],
     ensemble: Ensemble,
-    pictures: list[Path],
+    images: list[Path],
     small: Run,
     beasts: Path,
     tmp_path: Path,
@@ -215,27 +217,30 @@ def test_the_example_needs_no_bestiary(
         "import bestiary" not in EXAMPLE.read_text() and "from bestiary" not in EXAMPLE.read_text()
     )
     assert len([line for line in EXAMPLE.read_text().splitlines() if line.strip()]) <= 32
-    some = [str(path) for path in pictures[::3]]
+    some = [str(path) for path in images[::3]]
     command = [sys.executable, str(EXAMPLE), str(exported["onnx"]), *some]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     rows = [line.split("\t") for line in done.stdout.splitlines()]
-    # Pillow shrinks a little otherwise than bestiary does, so that confidence differs in the third digit.
+    # Pillow shrinks a little otherwise than bestiary does, so that confidence differs in the third
+    # digit.
     expected = ensemble.predict_proba(some)
     assert [row[0] for row in rows] == some
-    of_labels = expected[np.arange(len(some)), [small.classes.index(row[1]) for row in rows]]
+    of_labels = expected[np.arange(len(some)), [small.read_classes().index(row[1]) for row in rows]]
     np.testing.assert_allclose(of_labels, expected.max(axis=1), atol=0.02)
     np.testing.assert_allclose([float(row[2]) for row in rows], expected.max(axis=1), atol=0.02)
     known = bestiary.predict(small.path, beasts, out=tmp_path / "p.csv", quiet=True).table
     same = 0
     for path, _, _, said in rows:
         answer = known.filter(path=Path(path).relative_to(beasts).as_posix()).row(0, named=True)
-        words = "unknown" if answer["unknown"] else "sure" if answer["sure"] else answer["set"]
+        words = (
+            "unknown" if answer["unknown"] else "accepted" if answer["accepted"] else answer["set"]
+        )
         same += sorted(said.split("|")) == sorted(words.split("|"))
     assert same >= len(rows) - 1  # one may lie that near to a threshold
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
-def test_int8_is_judged_by_members_that_have_not_seen_the_picture(
+def test_int8_is_judged_by_members_that_have_not_seen_the_image(
     format: Any, small: Run, quick: None, tmp_path: Path
 ) -> None:
     out = tmp_path / f"m.{SUFFIXES[format]}"
@@ -243,14 +248,14 @@ def test_int8_is_judged_by_members_that_have_not_seen_the_picture(
     read = {"onnx": by_onnxruntime, "openvino": by_openvino}[format]
     found = made.card["int8"]
     assert made.card == read_card(out)
-    assert (made.card["precision"], found["calibrated_on"], found["pictures"]) == ("int8", 13, 14)
+    assert (made.card["precision"], found["calibrated_on"], found["images"]) == ("int8", 13, 14)
     # its own figure again, from the file and the run's tables
-    ranges, judges = deal_pictures(shuffled_pictures(small), [0, 1, 2], 100, 400)
+    ranges, judges = deal_images(shuffled_images(small), [0, 1, 2], 100, 400)
     assert not set(ranges["path"]) & set(judges["path"])
     sample = read_sample(small, Ensemble.load(small, device="cpu").view, judges)
     table, logits = sample.table, read(out, sample.views)[2]
     right = [
-        small.classes[logits[row, fold].argmax()] == label
+        small.read_classes()[logits[row, fold].argmax()] == label
         for row, (fold, label) in enumerate(table.select("fold", "label").iter_rows())
     ]
     assert found["accuracy_int8"] == pytest.approx(np.mean(right))
@@ -278,7 +283,7 @@ def test_int8_that_loses_too_much_is_not_written(
                 )
         return model
 
-    monkeypatch.setitem(WRITERS, "onnx", replace(WRITERS["onnx"], quantise=wreck))
+    monkeypatch.setitem(WRITERS, "onnx", replace(WRITERS["onnx"], quantize=wreck))
     line = fails(
         "export", small.path, tmp_path / "m.onnx", "--int8", "--max-drop", "0.05", "--quiet"
     )
@@ -304,8 +309,8 @@ def test_a_file_that_disagrees_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
-def test_accuracy_lost_counts_only_the_member_that_held_a_picture_out() -> None:
-    logits = np.zeros((4, 2, 3), np.float32)  # pictures, members, classes
+def test_accuracy_lost_counts_only_the_member_that_held_an_image_out() -> None:
+    logits = np.zeros((4, 2, 3), np.float32)  # images, members, classes
     logits[:, 0, 0] = logits[:, 1, 1] = 5.0  # member 0 says a, member 1 says b, always
     changed = logits.copy()
     changed[3, 1] = (0, 0, 9)  # of fold 1, where member 1 was right and now says c
@@ -313,9 +318,14 @@ def test_accuracy_lost_counts_only_the_member_that_held_a_picture_out() -> None:
     tables = [Outputs(each.mean(axis=1), each.max(axis=(1, 2)), each) for each in (logits, changed)]
     alone = pl.Series([None] * 4, dtype=pl.String)
     table = pl.DataFrame(
-        {"label": ["a", "b", "c", "b"], "fold": [3, 3, 7, 7], "group": alone, "copies": alone}
+        {
+            "label": ["a", "b", "c", "b"],
+            "fold": [3, 3, 7, 7],
+            "group": alone,
+            "duplicate_group": alone,
+        }
     )
-    table = table.with_columns(pl.Series("digest", list("wxyz")))
+    table = table.with_columns(pl.Series("sha256", list("wxyz")))
     found = accuracy_lost(*tables, table, [3, 7], ["a", "b", "c"])
     assert (found["accuracy_float32"], found["accuracy_int8"]) == (0.5, 0.25)
     assert (found["difference"]["wins"], found["difference"]["losses"]) == (0, 1)
@@ -331,12 +341,12 @@ def test_accuracy_lost_counts_only_the_member_that_held_a_picture_out() -> None:
             40,
             [1],
             (10, 15),
-        ),  # one of the members is left out: the other's pictures take ranges first
+        ),  # one of the members is left out: the other's images take ranges first
         (30, 8, [0, 1], (10, 8)),  # a student: it was trained on the others
         (0, 12, [0, 1], (6, 6)),  # few
     ],
 )
-def test_pictures_are_dealt_to_those_that_judge_and_those_that_do_not(
+def test_images_are_dealt_to_those_that_judge_and_those_that_do_not(
     trained: int, held: int, folds: list[int], sizes: tuple[int, int]
 ) -> None:
     table = pl.DataFrame(
@@ -345,7 +355,7 @@ def test_pictures_are_dealt_to_those_that_judge_and_those_that_do_not(
             "fold": [-1] * trained + [0, 1] * (held // 2),
         }
     )
-    ranges, judges = deal_pictures(table, folds, 10, 15)
+    ranges, judges = deal_images(table, folds, 10, 15)
     assert (ranges.height, judges.height) == sizes
     assert set(judges["fold"]) <= set(folds) and not set(ranges["path"]) & set(judges["path"])
 
@@ -360,7 +370,9 @@ def test_prune_keeps_the_members_with_the_least_log_loss(
         held = pl.read_parquet(small.fold(fold).oof)
         logits = held["logits"].to_numpy() / ensemble.calibration.temperature
         expected = log_loss(
-            held["label"], torch.from_numpy(logits).softmax(dim=1).numpy(), labels=small.classes
+            held["label"],
+            torch.from_numpy(logits).softmax(dim=1).numpy(),
+            labels=small.read_classes(),
         )
         assert choice.losses[fold] == pytest.approx(expected, rel=1e-4)
     assert choice.kept == sorted(sorted(choice.losses, key=choice.losses.__getitem__)[:2])
@@ -392,7 +404,7 @@ def test_what_follows_the_last_layer_is_the_tail() -> None:
     assert _tail(nodes) == ["softmax", "mean"]
 
 
-def test_pictures_that_are_gone_are_said_so(
+def test_images_that_are_gone_are_said_so(
     small: Run, quick: None, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
     run = shutil.copytree(small.path, tmp_path / "run")

@@ -1,4 +1,6 @@
-"""Small networks, with every place where weights are looked for moved into the test's own folder."""
+"""Small networks, with every place where weights are looked for moved into the test's own
+folder.
+"""
 
 import os
 from collections.abc import Callable
@@ -39,7 +41,7 @@ def malice(tmp_path: Path) -> Malice:
 
 
 @pytest.fixture(scope="session")
-def randomise() -> Callable[[nn.Module, int], nn.Module]:
+def randomize() -> Callable[[nn.Module, int], nn.Module]:
     """Random parameters and statistics of batch norms, so that no two networks agree by chance."""
 
     def fill(network: nn.Module, seed: int) -> nn.Module:
@@ -47,7 +49,7 @@ def randomise() -> Callable[[nn.Module, int], nn.Module]:
         with torch.no_grad():
             for name, value in network.state_dict().items():
                 if value.is_floating_point():
-                    noise = torch.rand(value.shape, generator=random)
+                    noise = torch.rand(value.shape, keyed_rng=random)
                     value.copy_(
                         noise + 0.5
                         if "running_var" in name or value.ndim == 1

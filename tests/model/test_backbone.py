@@ -1,4 +1,6 @@
-"""Backbones by name, weights from where each library looks for them, and one clear line where they are not there."""
+"""Backbones by name, weights from where each library looks for them, and one clear line where
+they are not there.
+"""
 
 import os
 import subprocess
@@ -16,7 +18,7 @@ from bestiary.errors import WeightsError
 from bestiary.model.backbone import build_backbone, last_linear
 from bestiary.model.classifier import build_classifier
 
-Randomise = Callable[[nn.Module, int], nn.Module]
+Randomize = Callable[[nn.Module, int], nn.Module]
 SMALL = "torchvision/shufflenet_v2_x0_5"
 WEIGHTS = models.ShuffleNet_V2_X0_5_Weights
 
@@ -29,9 +31,9 @@ def refusal(name: str, weights: str = "none") -> str:
 
 
 @pytest.fixture
-def checkpoint(hub: Path, randomise: Randomise) -> dict[str, torch.Tensor]:
+def checkpoint(hub: Path, randomize: Randomize) -> dict[str, torch.Tensor]:
     """The small network's state, in the file that torchvision would have fetched."""
-    state = randomise(models.shufflenet_v2_x0_5(), 1).state_dict()
+    state = randomize(models.shufflenet_v2_x0_5(), 1).state_dict()
     hub.mkdir(parents=True)
     torch.save(state, hub / Path(WEIGHTS.DEFAULT.url).name)
     return state
@@ -95,7 +97,8 @@ def test_a_network_without_a_linear_head_is_refused() -> None:
 
 
 def test_a_network_with_two_heads_is_refused() -> None:
-    # Its logits are the mean of two linear layers; changing and fitting one of them alone would be wrong.
+    # Its logits are the mean of two linear layers; changing and fitting one of them alone would be
+    # wrong.
     assert "linear last layer" in refusal("timm/deit_tiny_distilled_patch16_224")
 
 

@@ -1,4 +1,6 @@
-"""The classifier: its normalisation, its features and stages, and its file, which gives the very same network back."""
+"""The classifier: its normalization, its features and stages, and its file, which gives the very
+same network back.
+"""
 
 import json
 from collections.abc import Callable
@@ -21,7 +23,7 @@ from bestiary.model.classifier import (
     save_member,
 )
 
-Randomise = Callable[[nn.Module, int], nn.Module]
+Randomize = Callable[[nn.Module, int], nn.Module]
 NETWORKS = [
     "torchvision/shufflenet_v2_x0_5",
     "timm/test_resnet",
@@ -31,9 +33,9 @@ NETWORKS = [
 
 
 @pytest.fixture
-def small(randomise: Randomise) -> Classifier:
+def small(randomize: Randomize) -> Classifier:
     classifier = build_classifier("torchvision/shufflenet_v2_x0_5", 4, "none")
-    randomise(classifier.network, 7)
+    randomize(classifier.network, 7)
     return classifier.eval()
 
 
@@ -46,12 +48,12 @@ def views() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_input_is_scaled_and_normalised_with_the_backbones_numbers(
+def test_input_is_scaled_and_normalized_with_the_backbones_numbers(
     name: str, views: torch.Tensor
 ) -> None:
     classifier = build_classifier(name, 4, "none")
     mean, std = classifier.mean.double().view(3), classifier.std.double().view(3)
-    prepared = classifier.prepare(views)
+    prepared = classifier.preprocess(views)
     assert prepared.dtype == torch.float32 and prepared.shape == (3, 3, 160, 160)
     for channel in range(3):
         expected = (views[..., channel].double() / 255 - mean[channel]) / std[channel]
@@ -64,15 +66,15 @@ def test_torchvisions_numbers_are_imagenets() -> None:
     torch.testing.assert_close(classifier.std.view(3), torch.tensor([0.229, 0.224, 0.225]))
 
 
-def test_without_normalisation_views_are_only_scaled(views: torch.Tensor) -> None:
-    classifier = build_classifier("timm/test_resnet", 4, "none", normalise=False)
-    torch.testing.assert_close(classifier.prepare(views), views.permute(0, 3, 1, 2) / 255)
-    assert classifier.prepare(
+def test_without_normalization_views_are_only_scaled(views: torch.Tensor) -> None:
+    classifier = build_classifier("timm/test_resnet", 4, "none", normalize=False)
+    torch.testing.assert_close(classifier.preprocess(views), views.permute(0, 3, 1, 2) / 255)
+    assert classifier.preprocess(
         torch.full((1, 2, 2, 3), 255, dtype=torch.uint8)
     ).unique().tolist() == [1.0]
 
 
-def test_normalisation_is_kept_with_the_weights_and_not_trained(small: Classifier) -> None:
+def test_normalization_is_kept_with_the_weights_and_not_trained(small: Classifier) -> None:
     assert {"mean", "std"} <= small.state_dict().keys()
     assert not {"mean", "std"} & {name for name, _ in small.named_parameters()}
 
@@ -81,12 +83,12 @@ def test_normalisation_is_kept_with_the_weights_and_not_trained(small: Classifie
     "name", [*NETWORKS, "torchvision/mobilenet_v3_small", "timm/test_convnext"]
 )
 def test_features_times_the_head_are_the_logits(
-    name: str, views: torch.Tensor, randomise: Randomise
+    name: str, views: torch.Tensor, randomize: Randomize
 ) -> None:
     classifier = build_classifier(name, 4, "none")
     classifier.eval()
     with torch.inference_mode():
-        images = classifier.prepare(views)
+        images = classifier.preprocess(views)
         features, logits = classifier.features(images), classifier(images)
         torch.testing.assert_close(classifier.head_layer(features), logits)
     assert features.shape == (3, classifier.head_layer.in_features)
@@ -155,12 +157,12 @@ def test_a_network_says_which_sizes_it_does_not_take(
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("normalize", [True, False])
 def test_a_saved_member_comes_back_bit_for_bit(
-    tmp_path: Path, views: torch.Tensor, randomise: Randomise, name: str, normalise: bool
+    tmp_path: Path, views: torch.Tensor, randomize: Randomize, name: str, normalize: bool
 ) -> None:
-    classifier = build_classifier(name, 4, "none", normalise)
-    randomise(classifier.network, 9)
+    classifier = build_classifier(name, 4, "none", normalize)
+    randomize(classifier.network, 9)
     classifier.to(memory_format=torch.channels_last).eval()
     save_member(classifier, tmp_path / "fold-0" / "weights.safetensors")
     loaded = load_member(tmp_path / "fold-0" / "weights.safetensors")
@@ -169,10 +171,10 @@ def test_a_saved_member_comes_back_bit_for_bit(
     before, after = classifier.state_dict(), loaded.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
-    assert (loaded.mean.unique().tolist() == [0.0]) == (not normalise)
+    assert (loaded.mean.unique().tolist() == [0.0]) == (not normalize)
     with torch.inference_mode():
         torch.testing.assert_close(
-            loaded(loaded.prepare(views)), classifier(classifier.prepare(views))
+            loaded(loaded.preprocess(views)), classifier(classifier.preprocess(views))
         )
 
 

@@ -1,4 +1,6 @@
-"""The fast engine: it agrees with the network, is kept and built anew, and gives way where it disagrees."""
+"""The fast engine: it agrees with the network, is kept and built anew, and gives way where it
+disagrees.
+"""
 
 import gc
 import os
@@ -14,9 +16,9 @@ import torch
 from bestiary.errors import ArgumentError
 from bestiary.model import engine
 from bestiary.model.classifier import Classifier, build_classifier, save_member
-from bestiary.model.engine import build_network, kept_graph
+from bestiary.model.engine import build_network, cached_graph
 from bestiary.model.inference import run_network
-from bestiary.model.tta import averaged
+from bestiary.model.tta import with_tta
 
 CPU = torch.device("cpu")
 needs_openvino = pytest.mark.skipif(not engine.is_installed(), reason="openvino is not installed")
@@ -59,12 +61,12 @@ def test_features_and_averages_over_views_are_the_network_s(
     classifier: Classifier, views: torch.Tensor
 ) -> None:
     built = build_network(classifier, 64, CPU, "float32", engine="openvino", output="features")
-    exact = averaged(
+    exact = with_tta(
         lambda batch: run_network(classifier, [batch], CPU, "float32", output=classifier.features),
         2,
     )(views)
     assert exact.shape == (5, classifier.head_layer.in_features)
-    np.testing.assert_allclose(averaged(built.run, 2)(views), exact, atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(with_tta(built.run, 2)(views), exact, atol=1e-4, rtol=1e-4)
 
 
 @needs_openvino
@@ -134,7 +136,9 @@ def test_what_cannot_be_converted_runs_by_pytorch(
 
 @needs_openvino
 def test_networks_that_are_gone_hold_no_memory() -> None:
-    """Each has 13 MB of weights, and TorchScript, which traces them, kept 40 MB of each for good."""
+    """Each has 13 MB of weights, and TorchScript, which traces them, kept 40 MB of each for
+    good.
+    """
     classifier = build_classifier("offline/efficientnet_lite0", 6, "none").eval()
     resident = []
     for _ in range(6):
@@ -188,9 +192,9 @@ def test_graphs_are_kept_by_what_the_weights_are(classifier: Classifier, tmp_pat
     save_member(classifier, tmp_path / "b.safetensors")
     torch.manual_seed(8)
     save_member(build_classifier("timm/test_resnet", 6, "none"), tmp_path / "c.safetensors")
-    a, b, c = (kept_graph(tmp_path / f"{name}.safetensors", 64) for name in "abc")
+    a, b, c = (cached_graph(tmp_path / f"{name}.safetensors", 64) for name in "abc")
     assert a == b != c
-    assert kept_graph(tmp_path / "a.safetensors", 96) != a
+    assert cached_graph(tmp_path / "a.safetensors", 96) != a
 
 
 @needs_openvino

@@ -1,4 +1,6 @@
-"""Running a network: the plain forward pass, in batches, mirrored on request, in the arithmetic asked for."""
+"""Running a network: the plain forward pass, in batches, mirrored on request, in the arithmetic
+asked for.
+"""
 
 from collections.abc import Iterator
 
@@ -11,7 +13,7 @@ from bestiary.model.backbone import Backbone
 from bestiary.model.classifier import Classifier, build_classifier
 from bestiary.model.compute import best_device, best_precision, resolve_precision
 from bestiary.model.inference import run_network
-from bestiary.model.tta import averaged
+from bestiary.model.tta import with_tta
 
 CPU = torch.device("cpu")
 
@@ -31,9 +33,9 @@ def views() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def plain(classifier: Classifier, views: torch.Tensor) -> np.ndarray:
-    """Logits by the plain forward pass, one picture at a time."""
+    """Logits by the plain forward pass, one image at a time."""
     with torch.no_grad():
-        return torch.cat([classifier(classifier.prepare(view[None])) for view in views]).numpy()
+        return torch.cat([classifier(classifier.preprocess(view[None])) for view in views]).numpy()
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 11])
@@ -64,10 +66,10 @@ def test_mirroring_averages_the_logits_of_both_images(
 ) -> None:
     straight = run_network(classifier, [views], CPU, "float32")
     mirrored = run_network(classifier, [views.flip(2)], CPU, "float32")
-    both = averaged(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(views)
+    both = with_tta(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(views)
     assert np.abs(straight - mirrored).max() > 1e-4
     np.testing.assert_allclose(both, (straight + mirrored) / 2, atol=1e-5, rtol=1e-4)
-    again = averaged(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(
+    again = with_tta(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(
         views.flip(2)
     )
     np.testing.assert_allclose(again, both, atol=1e-5, rtol=1e-4)

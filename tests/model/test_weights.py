@@ -1,4 +1,6 @@
-"""A user's weights file: loaded when it fits, refused by name when it does not, and never executed."""
+"""A user's weights file: loaded when it fits, refused by name when it does not, and never
+executed.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +19,9 @@ State = dict[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
-def state(randomise: Callable[[nn.Module, int], nn.Module]) -> State:
+def state(randomize: Callable[[nn.Module, int], nn.Module]) -> State:
     """Weights of the network with five classes."""
-    return randomise(timm.create_model("test_resnet", num_classes=5), 3).state_dict()
+    return randomize(timm.create_model("test_resnet", num_classes=5), 3).state_dict()
 
 
 def write(state: object, file: Path) -> Path:
@@ -132,9 +134,9 @@ def test_a_missing_file_or_a_folder_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["torchvision/shufflenet_v2_x0_5", "offline/efficientnet_lite0"])
 def test_every_library_takes_a_file(
-    tmp_path: Path, name: str, randomise: Callable[[nn.Module, int], nn.Module]
+    tmp_path: Path, name: str, randomize: Callable[[nn.Module, int], nn.Module]
 ) -> None:
-    donor = randomise(build_backbone(name, 11, "none").network, 4).state_dict()
+    donor = randomize(build_backbone(name, 11, "none").network, 4).state_dict()
     backbone = build_backbone(name, 3, str(write(donor, tmp_path / "mine.safetensors")))
     loaded = backbone.network.state_dict()
     assert all(

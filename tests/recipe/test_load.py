@@ -51,7 +51,7 @@ def test_the_default_suits_the_machine(
     assert sorted(both) == [
         "model.backbone",
         "train.batch_size",
-        "view.eval_factor",
+        "view.eval_scale",
         "view.size",
     ], "the same parts"
 
@@ -99,9 +99,9 @@ def test_the_last_override_wins_and_the_rest_stays() -> None:
         ("train = 3", "train = 3"),
         ("[train]\nepochs = true", "train.epochs"),
         ("[train]\nepochs = nan", "train.epochs"),
-        ("[optimiser]\nlr = inf", "optimiser.lr"),
-        ("[optimiser]\nlr = -1e-4", "optimiser.lr = -0.0001"),
-        ("[optimizer]\nlr = 1e-4", "did you mean optimiser?"),
+        ("[optimizer]\nlr = inf", "optimizer.lr"),
+        ("[optimizer]\nlr = -1e-4", "optimizer.lr = -0.0001"),
+        ("[optimizer]\nlr = 1e-4", "did you mean optimizer?"),
         ("[mix]\nprobability = 1.5", "mix.probability = 1.5"),
         ("[view]\nscale = [0.5]", "view.scale"),
         ("[view\nsize = 3", "is not TOML"),

@@ -1,4 +1,6 @@
-"""The page of wrong labels, in a browser: keys decide, the file that it saves is followed, no decision is lost."""
+"""The page of wrong labels, in a browser: keys decide, the file that it saves is followed, no
+decision is lost.
+"""
 
 import re
 from collections.abc import Callable, Iterator
@@ -30,7 +32,9 @@ def page(strayed: Run, tmp_path: Path) -> str:
 
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """Open a file (path, width, scheme); the test fails if the page complains of anything, its own policy included."""
+    """Open a file (path, width, scheme); the test fails if the page complains of anything, its
+    own policy included.
+    """
     contexts, complaints = [], []
 
     def open_file(file: Path, width: int = 1280, scheme: str = "light") -> Any:
@@ -69,11 +73,11 @@ def test_keys_decide_and_the_saved_table_says_the_same(
 ) -> None:
     (tmp_path / "labels.html").write_text(page)
     tab = open_page(tmp_path / "labels.html")
-    assert tab.text_content("#progress") == "Picture 1 of 2; 0 decided"
+    assert tab.text_content("#progress") == "Image 1 of 2; 0 decided"
     for key in ("r", "ArrowLeft", "u", "d", "k"):
         tab.keyboard.press(key)
     assert tab.text_content("#progress").startswith(
-        "Picture 2 of 2; 2 decided: 1 kept, 1 dropped. All are decided"
+        "Image 2 of 2; 2 decided: 1 kept, 1 dropped. All are decided"
     )
     assert (
         tab.get_attribute("#keep", "aria-pressed") == "true"
@@ -101,7 +105,7 @@ def test_train_follows_what_was_decided_on_the_page(
     assert tab.text_content("#other") == names[2]
     fixes = save(tab, tmp_path / "fixes.csv")
     fixed = bestiary.train(
-        strayed.root, tmp_path / "fixed", recipe=tiny, folds=2, fixes=fixes, quiet=True
+        strayed.read_root(), tmp_path / "fixed", recipe=tiny, folds=2, fixes=fixes, quiet=True
     )
     labels = dict(fixed.read_table("manifest.parquet").select("path", "label").iter_rows())
     assert labels[f"{names[1]}/stray.jpg"] == names[2]
@@ -118,10 +122,10 @@ def test_decisions_outlive_a_closed_page(
         20
     ):  # Chromium keeps what a page stores in another process, which may hear of it after a reload
         tab.reload()
-        if tab.text_content("#progress") != "Picture 1 of 2; 0 decided":
+        if tab.text_content("#progress") != "Image 1 of 2; 0 decided":
             break
         tab.wait_for_timeout(100)
-    assert tab.text_content("#progress") == "Picture 1 of 2; 1 decided: 1 dropped; not saved"
+    assert tab.text_content("#progress") == "Image 1 of 2; 1 decided: 1 dropped; not saved"
 
 
 def test_without_suspects_the_page_says_so(
@@ -150,14 +154,14 @@ def test_pages_fit_and_can_be_read(
 
 # The least contrast (WCAG 2.1, 1.4.3) of any text with what lies behind it.
 CONTRAST = """() => {
-  const parts = colour => colour.match(/[\\d.]+/g).map(Number);
+  const parts = color => color.match(/[\\d.]+/g).map(Number);
   const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
   const light = ([r, g, b]) => [r, g, b].map(v => linear(v / 255))
     .reduce((sum, v, n) => sum + v * [.2126, .7152, .0722][n], 0);
   const behind = at => {
     for (; at; at = at.parentElement) {
-      const colour = parts(getComputedStyle(at).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
+      const color = parts(getComputedStyle(at).backgroundColor);
+      if (color.length < 4 || color[3] > 0) return color;
     }
     return matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18] : [255, 255, 255];
   };

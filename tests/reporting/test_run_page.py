@@ -1,4 +1,6 @@
-"""The report of a run: whole in itself, safe whatever things are called, and the text with its figures."""
+"""The report of a run: whole in itself, safe whatever things are called, and the text with its
+figures.
+"""
 
 import re
 import shutil
@@ -67,11 +69,11 @@ def test_names_are_text_and_never_markup(trained: Run, tmp_path: Path) -> None:
     assert rows and all(line.replace("\\|", "").count("|") in (4, 7) for line in rows)
 
 
-def test_the_report_survives_pictures_that_are_gone(trained: Run, tmp_path: Path) -> None:
+def test_the_report_survives_images_that_are_gone(trained: Run, tmp_path: Path) -> None:
     run = _renamed(trained, tmp_path / "run", "yeti")
     manifest = run.read_table("manifest.parquet")
     run.write_table("manifest.parquet", manifest, {"root": str(tmp_path / "gone")})
-    run.write_recipe(run.recipe)
+    run.write_recipe(run.read_recipe())
     html = bestiary.report(run.path, quiet=True).files[0].read_text()
     assert "data:image/jpeg" not in html and "Surest mistakes" in html
 
@@ -96,7 +98,7 @@ def test_the_pdf_is_one(trained: Run, tmp_path: Path) -> None:
 
 def test_heads_that_were_fitted_have_a_report_without_curves(trained: Run, tmp_path: Path) -> None:
     run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
-    for fold in run.folds:
+    for fold in run.fold_numbers():
         run.fold(fold).history.unlink()
     html = bestiary.report(run.path, no_saliency=True, quiet=True).files[0].read_text()
     assert "training loss" not in html and "Training speed" not in html and "Peak memory" in html
@@ -123,13 +125,15 @@ def test_an_unfinished_run_is_refused(trained: Run, tmp_path: Path) -> None:
         (
             "probe",
             [
-                "a linear discriminant of the frozen features. Pictures are judged by the mean of 5 views of 269"
+                "a linear discriminant of the frozen features. Images are judged by the mean of 5 "
+                "views of 269"
             ],
         ),
         (
             "paper",
             [
-                "MixUp or CutMix on 100 % of the batches. Pictures are judged by one view of 224 pixels"
+                "MixUp or CutMix on 100 % of the batches. Images are judged by one view of 224 "
+                "pixels"
             ],
         ),
     ],
@@ -152,8 +156,8 @@ def test_the_command_repeats_the_run(trained: Run, tmp_path: Path) -> None:
         == 0
     )
     again = Run(tmp_path / "again")
-    assert again.recipe.differences(trained.recipe) in ([], ["data.root"])
-    for fold in trained.folds:
+    assert again.read_recipe().differences(trained.read_recipe()) in ([], ["data.root"])
+    for fold in trained.fold_numbers():
         assert again.fold(fold).weights.read_bytes() == trained.fold(fold).weights.read_bytes()
 
 
@@ -179,7 +183,7 @@ def test_ticks_are_few_round_and_inside(low: float, high: float) -> None:
 
 @pytest.fixture
 def mapped() -> Classifier:
-    """A network whose first class is the brightness of the picture, and its second the darkness."""
+    """A network whose first class is the brightness of the image, and its second the darkness."""
     layers: list[nn.Module] = []
     for _ in range(3):
         layer = nn.Conv2d(3, 3, 1, bias=False)
@@ -230,14 +234,16 @@ def test_the_page_shows_where_the_members_looked(
 def _renamed(trained: Run, place: Path, name: str) -> Run:
     """A copy of the run in which one class has another name."""
     run = Run(Path(shutil.copytree(trained.path, place)))
-    old = run.classes[0]
+    old = run.read_classes()[0]
     change = pl.col("label").replace(old, name)
     manifest = run.read_table("manifest.parquet")
-    run.write_table("manifest.parquet", manifest.with_columns(change), {"root": str(trained.root)})
-    run.write_recipe(run.recipe)  # with the sums of the files as they are now
+    run.write_table(
+        "manifest.parquet", manifest.with_columns(change), {"root": str(trained.read_root())}
+    )
+    run.write_recipe(run.read_recipe())  # with the sums of the files as they are now
     card = run.read_json("ensemble.json")
     run.write_json("ensemble.json", card | {"classes": [name, *card["classes"][1:]]})
-    for fold in run.folds:
+    for fold in run.fold_numbers():
         table, classes = read_oof(run.fold(fold))
         write_oof(run.fold(fold), table.with_columns(change), [name, *classes[1:]])
     return run

@@ -34,7 +34,9 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, file: Path) -> Iterator[Any]:
-    """The page, without a network; what the console says and what it asks for is held against it."""
+    """The page, without a network; what the console says and what it asks for is held against
+    it.
+    """
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, offline=True, color_scheme="light"
     )
@@ -50,7 +52,7 @@ def page(browser: Any, file: Path) -> Iterator[Any]:
     assert told == []
 
 
-def test_pointing_at_a_cell_shows_its_pictures(page: Any) -> None:
+def test_pointing_at_a_cell_shows_its_images(page: Any) -> None:
     title = page.locator("#cell h3").inner_text()
     cells = page.locator("#matrix rect.miss")
     assert cells.count() > 0

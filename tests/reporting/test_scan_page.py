@@ -13,7 +13,9 @@ ODD = '<img src=x onerror=alert(1)> & "co".jpg'
 
 @pytest.fixture
 def page(beasts: Path, tmp_path: Path) -> str:
-    """The page of a data set with a test split, a leak, a conflict, an empty file and an odd name."""
+    """The page of a data set with a test split, a leak, a conflict, an empty file and an odd
+    name.
+    """
     data = tmp_path / "data"
     shutil.copytree(beasts, data / "train", ignore=shutil.ignore_patterns("truth.csv"))
     one, other = (sorted(folder.iterdir()) for folder in sorted((data / "train").iterdir())[:2])
@@ -25,7 +27,7 @@ def page(beasts: Path, tmp_path: Path) -> str:
     return (tmp_path / "out" / "scan.html").read_text(encoding="utf-8")
 
 
-def test_each_finding_is_shown_with_its_pictures(page: str) -> None:
+def test_each_finding_is_shown_with_its_images(page: str) -> None:
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "Leaks (1)",
         "Conflicts (1)",

@@ -1,4 +1,6 @@
-"""The recipe `paper` against the described system, line by line, and against PyTorch's and torchvision's own code."""
+"""The recipe `paper` against the described system, line by line, and against PyTorch's and
+torchvision's own code.
+"""
 
 from pathlib import Path
 
@@ -18,8 +20,8 @@ from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import LossOptions
 from bestiary.run.run import Run
 from bestiary.training.loss import build_loss, focal
-from bestiary.training.optimizer import build_optimiser
-from bestiary.training.schedule import rate_at, set_learning_rate
+from bestiary.training.optimizer import build_optimizer
+from bestiary.training.schedule import schedule_factor, set_learning_rate
 
 PAPER = load_recipe("paper")
 EVEN = torch.tensor(0.01)  # every class as frequent as any other
@@ -46,8 +48,8 @@ def test_validation_view_squashes_to_224_and_does_nothing_else() -> None:
     assert EvalView.of(PAPER.view, "bilinear") == EvalView(
         224, "squash", PAPER.view.eval_crop, "bilinear"
     )
-    assert PAPER.predict.views == 1
-    assert not PAPER.model.normalise
+    assert PAPER.predict.tta == 1
+    assert not PAPER.model.normalize
 
 
 def test_every_batch_is_mixed_by_mixup_or_cutmix_with_alpha_1() -> None:
@@ -62,7 +64,7 @@ def test_loss_is_pytorchs_cross_entropy_on_soft_targets() -> None:
     torch.testing.assert_close(build_loss(PAPER.loss, EVEN)(logits, targets), expected)
 
 
-def test_optimiser_is_pytorchs_adamw_with_its_default_decay_on_everything() -> None:
+def test_optimizer_is_pytorchs_adamw_with_its_default_decay_on_everything() -> None:
     class Net(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -72,26 +74,26 @@ def test_optimiser_is_pytorchs_adamw_with_its_default_decay_on_everything() -> N
         def stage_parameters(self) -> list[list[torch.nn.Parameter]]:
             return [list(self.parameters())]
 
-    optimiser = build_optimiser(Net(), PAPER.optimiser)  # type: ignore[arg-type]
+    optimizer = build_optimizer(Net(), PAPER.optimizer)  # type: ignore[arg-type]
     plain = torch.optim.AdamW(Net().parameters(), lr=1e-4)
-    assert len(optimiser.param_groups) == 1
-    group, expected = optimiser.param_groups[0], plain.param_groups[0]
+    assert len(optimizer.param_groups) == 1
+    group, expected = optimizer.param_groups[0], plain.param_groups[0]
     for key in ("lr", "betas", "eps", "weight_decay", "amsgrad"):
         assert group[key] == expected[key]
     assert len(group["params"]) == len(expected["params"])
 
 
 def test_schedule_equals_pytorchs_warm_restarts_over_80_epochs() -> None:
-    optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
-    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, T_0=10, T_mult=2)
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-4)
+    reference = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=10, T_mult=2)
     expected = []
     for _ in range(80):
-        expected.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         reference.step()
     epochs = PAPER.train.epochs
     ours = [
-        PAPER.optimiser.lr * rate_at(PAPER.schedule, epoch, 7, 100, epochs)
+        PAPER.optimizer.lr * schedule_factor(PAPER.schedule, epoch, 7, 100, epochs)
         for epoch in range(epochs)
     ]
     np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-15)
@@ -105,16 +107,16 @@ def test_schedule_equals_pytorchs_warm_restarts_over_80_epochs() -> None:
 
 def test_set_learning_rate_keeps_each_groups_factor() -> None:
     a, b = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.AdamW(
+    optimizer = torch.optim.AdamW(
         [{"params": [a], "factor": 1.0}, {"params": [b], "factor": 10.0}], lr=1.0
     )
-    set_learning_rate(optimiser, 0.5)
-    assert [group["lr"] for group in optimiser.param_groups] == [0.5, 5.0]
+    set_learning_rate(optimizer, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.5, 5.0]
 
 
 def test_budget_checkpoints_folds_and_averaging() -> None:
     assert (PAPER.train.batch_size, PAPER.train.epochs, PAPER.folds.n) == (64, 80, 5)
-    assert (PAPER.train.keep_every, PAPER.train.keep_best) == (20, True)
+    assert (PAPER.train.save_every, PAPER.train.keep_best) == (20, True)
     assert PAPER.predict.average == "logits"
 
 
@@ -122,7 +124,7 @@ def test_budget_checkpoints_folds_and_averaging() -> None:
     "overrides",
     [
         ["loss.kind=focal"],
-        ["model.normalise=true"],
+        ["model.normalize=true"],
         ["view.augment=randaugment"],
         ["view.augment=trivialaugment"],
         ["mix.probability=0"],
@@ -178,9 +180,15 @@ def test_paper_trains_resnext101_from_a_file_with_torchvisions_name(
     file.parent.mkdir(parents=True)
     torch.save(network.state_dict(), file)
 
-    options = ["train.epochs=1", "train.batch_size=16", "train.keep_every=1", "view.eval_size=64"]
+    options = ["train.epochs=1", "train.batch_size=16", "train.save_every=1", "view.eval_size=64"]
     run = bestiary.train(
-        data, tmp_path / "run", recipe="paper", overrides=options, folds=2, fold=[0], quiet=True
+        data,
+        tmp_path / "run",
+        recipe="paper",
+        overrides=options,
+        folds=2,
+        only_fold=[0],
+        quiet=True,
     )
 
     member = load_member(Run.open(run.path).fold(0).weights)

@@ -1,4 +1,6 @@
-"""A fold trained by several processes is the fold that one process trains, to within floating-point reordering."""
+"""A fold trained by several processes is the fold that one process trains, to within
+floating-point reordering.
+"""
 
 import os
 import signal
@@ -16,16 +18,17 @@ import bestiary
 from bestiary.data.loader import share_batch
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
-from bestiary.training.distributed import _from_slurm, join_world
+from bestiary.training.distributed import _from_slurm, init_world
 
-# Norms as they are: those that learn see each process's part of a batch on a CPU, which is another computation.
+# Norms as they are: those that learn see each process's part of a batch on a CPU, which is another
+# computation.
 OPTIONS = [
     "model.backbone=timm/test_resnet",
     "model.freeze_norms=true",
     "train.precision=float32",
     "train.batch_size=4",
     "mix.probability=1.0",
-    "optimiser.lr=1e-3",
+    "optimizer.lr=1e-3",
 ]
 TORCHRUN = [
     sys.executable,
@@ -61,7 +64,9 @@ def alone(
     tiny: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[int, Run]:
-    """Two folds train on 13 or 14 pictures, of which batches of four leave one or two; three folds on 18."""
+    """Two folds train on 13 or 14 images, of which batches of four leave one or two; three folds
+    on 18.
+    """
     place = tmp_path_factory.mktemp("alone") / "run"
     return request.param, bestiary.train(
         beasts, place, recipe=tiny, overrides=OPTIONS, folds=request.param, quiet=True
@@ -70,7 +75,7 @@ def alone(
 
 def check_same(run: Run, reference: Run) -> None:
     assert run.read_table("folds.parquet").equals(reference.read_table("folds.parquet"))
-    for fold in reference.folds:
+    for fold in reference.fold_numbers():
         curves, wanted = (
             pl.read_csv(run.fold(fold).history),
             pl.read_csv(reference.fold(fold).history),
@@ -113,7 +118,7 @@ def test_under_torchrun_as_it_is_and_resumed_by_another_number_of_processes(
 ) -> None:
     """Stopped by a signal after some epochs with two processes; one process goes on to the end."""
     epochs = ["train.epochs=20", "train.keep_best=false"]
-    asked = words(beasts, tiny, tmp_path / "run", 2, "--fold", "0")
+    asked = words(beasts, tiny, tmp_path / "run", 2, "--only-fold", "0")
     asked.remove("--quiet")
     told = ""
     with subprocess.Popen(
@@ -128,14 +133,14 @@ def test_under_torchrun_as_it_is_and_resumed_by_another_number_of_processes(
     assert told.count("To go on: bestiary train") == 1, told
     state = Run(tmp_path / "run").fold(0).state
     assert state.exists()
-    run = bestiary.train(beasts, tmp_path / "run", fold=[0], resume=True, quiet=True)
+    run = bestiary.train(beasts, tmp_path / "run", only_fold=[0], resume=True, quiet=True)
     whole = bestiary.train(
         beasts,
         tmp_path / "whole",
         recipe=tiny,
         overrides=[*OPTIONS, *epochs],
         folds=2,
-        fold=[0],
+        only_fold=[0],
         quiet=True,
     )
     curves = [pl.read_csv(each.fold(0).history)["train_loss"].to_numpy() for each in (run, whole)]
@@ -169,7 +174,9 @@ def test_under_accelerate_launch_as_it_is(
 def test_what_one_process_meets_is_one_line(
     beasts: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The backbone's third stage cannot be frozen; only the processes that build the network find out."""
+    """The backbone's third stage cannot be frozen; only the processes that build the network
+    find out.
+    """
     asked = words(beasts, tiny, tmp_path / "run", 2, "--processes", "2")
     done = subprocess.run(
         [sys.executable, "-m", "bestiary", *asked, "model.freeze=99"],
@@ -188,7 +195,7 @@ def test_what_one_process_meets_is_one_line(
 def test_a_process_that_is_killed_ends_the_others_and_says_how_to_go_on(
     beasts: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    asked = words(beasts, tiny, tmp_path / "run", 2, "--fold", "0", "--processes", "2")
+    asked = words(beasts, tiny, tmp_path / "run", 2, "--only-fold", "0", "--processes", "2")
     command = [
         sys.executable,
         "-m",
@@ -234,7 +241,7 @@ def test_shares_of_a_batch(count: int, size: int, mixed: bool) -> None:
         if share.before:
             assert share.rows[0] == np.roll(rows, 1)[rows.tolist().index(own[0])]
         elif mixed:
-            assert len(own) == count, "its neighbours are all there"
+            assert len(own) == count, "its neighbors are all there"
 
 
 def test_a_step_of_slurm_is_a_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +268,7 @@ def test_a_step_of_slurm_is_a_world(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     }
     assert _from_slurm({**step, "RANK": "0"}) == {}, "torchrun under srun has said it already"
     assert _from_slurm({"SLURM_JOB_ID": "1"}) == {}, "a batch script is no step"
-    assert join_world({}).size == 1
+    assert init_world({}).size == 1
 
 
 def test_a_number_of_processes_that_cannot_be(

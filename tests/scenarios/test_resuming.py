@@ -1,4 +1,6 @@
-"""A fold that is stopped, killed or set back anywhere ends in the same bits as one that ran through."""
+"""A fold that is stopped, killed or set back anywhere ends in the same bits as one that ran
+through.
+"""
 
 import os
 import signal
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 import bestiary
-from bestiary.api.durations import seconds_of
+from bestiary.api.durations import parse_duration
 from bestiary.cli import main
 from bestiary.display import TrainingDisplay
 from bestiary.errors import ArgumentError, BestiaryError, DataError, Interrupted, RunError
@@ -18,15 +20,16 @@ from bestiary.signals import Interrupts
 from bestiary.training import checkpointer as keeping
 from bestiary.training import loop
 
-# dense convolutions, so that the optimiser's state has tensors whose layout matters; dropout, so that draws do; a
-# moving average of the weights, which is a second network to keep; a share of the start, which is a third
+# dense convolutions, so that the optimizer's state has tensors whose layout matters; dropout, so
+# that draws do; a moving average of the weights, which is a second network to keep; a share of the
+# start, which is a third
 OPTIONS = [
     "model.backbone=timm/test_resnet",
     "train.epochs=2",
     "train.batch_size=4",
     "mix.probability=1.0",
     "train.ema=0.9",
-    "train.start_share=0.25",
+    "train.wise_ft=0.25",
     "train.keep_best=false",
     "train.precision=float32",
 ]
@@ -34,7 +37,9 @@ OPTIONS = [
 
 @pytest.fixture(autouse=True)
 def _heeding_signals() -> Iterator[None]:
-    """As in a terminal: a shell starts what it puts in the background with Ctrl-C ignored, which bestiary respects."""
+    """As in a terminal: a shell starts what it puts in the background with Ctrl-C ignored, which
+    bestiary respects.
+    """
     former = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, former)
@@ -49,7 +54,9 @@ def whole(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """What fold 0 holds in the end when nothing happens."""
     run = tmp_path_factory.mktemp("whole") / "run"
     return results(
-        bestiary.train(beasts, run, recipe=tiny, overrides=OPTIONS, folds=2, fold=[0], quiet=True)
+        bestiary.train(
+            beasts, run, recipe=tiny, overrides=OPTIONS, folds=2, only_fold=[0], quiet=True
+        )
     )
 
 
@@ -78,14 +85,14 @@ def begin(beasts: Path, tiny: Path, run: Path, every: str = "0.000001s", *more: 
         recipe=tiny,
         overrides=overrides,
         folds=2,
-        fold=[0],
+        only_fold=[0],
         checkpoint_every=every,
         quiet=True,
     )
 
 
 def go_on(beasts: Path, run: Path) -> dict[str, bytes]:
-    return results(bestiary.train(beasts, run, fold=[0], resume=True, quiet=True))
+    return results(bestiary.train(beasts, run, only_fold=[0], resume=True, quiet=True))
 
 
 def in_step(number: int, act: Callable[[], object]) -> Callable[..., torch.Tensor]:
@@ -105,7 +112,7 @@ def kill() -> None:
     raise KilledError
 
 
-@pytest.mark.parametrize("step", [1, 2, 4, 5, 8])  # four steps an epoch: 14 pictures, four a step
+@pytest.mark.parametrize("step", [1, 2, 4, 5, 8])  # four steps an epoch: 14 images, four a step
 def test_killed_in_any_step_and_resumed(
     beasts: Path,
     tiny: Path,
@@ -168,7 +175,7 @@ def test_a_signal_waits_for_the_step_saves_and_says_how_to_go_on(
         str(tiny),
         "--folds",
         "2",
-        "--fold",
+        "--only-fold",
         "0",
         "--quiet",
         "--set",
@@ -181,7 +188,7 @@ def test_a_signal_waits_for_the_step_saves_and_says_how_to_go_on(
     told = capsys.readouterr().err
     assert "Traceback" not in told
     assert " ".join(told.split()).endswith(
-        f"Interrupted. To go on: bestiary train {beasts} '{run}' --fold 0 --resume"
+        f"Interrupted. To go on: bestiary train {beasts} '{run}' --only-fold 0 --resume"
     )
     monkeypatch.setattr(loop, "backward", in_step(4, kill))  # three steps are left of the eight
     assert go_on(beasts, Path(run)) == whole
@@ -227,7 +234,7 @@ def test_stopping_before_the_run_is_begun_promises_nothing(
     assert "same command again" in " ".join(capsys.readouterr().err.split())
 
 
-def test_pictures_that_vanish_under_way_leave_a_state_to_go_on_from(
+def test_images_that_vanish_under_way_leave_a_state_to_go_on_from(
     beasts: Path,
     tiny: Path,
     whole: dict[str, bytes],
@@ -239,8 +246,8 @@ def test_pictures_that_vanish_under_way_leave_a_state_to_go_on_from(
     data, away = shutil.copytree(beasts, tmp_path / "data"), tmp_path / "away"
     steps: list[int] = []
 
-    def step(_: TrainingDisplay, pictures: int) -> None:
-        steps.append(pictures)
+    def step(_: TrainingDisplay, images: int) -> None:
+        steps.append(images)
         if len(steps) == 4:  # an epoch's last: its held-out part is read next
             data.rename(away)
 
@@ -249,7 +256,7 @@ def test_pictures_that_vanish_under_way_leave_a_state_to_go_on_from(
         with pytest.raises(DataError, match="cannot be read"):
             begin(data, tiny, tmp_path / "run", "never", "data.store=false")
     with pytest.raises(DataError, match="are gone"):
-        bestiary.train(data, tmp_path / "run", fold=[0], resume=True, quiet=True)
+        bestiary.train(data, tmp_path / "run", only_fold=[0], resume=True, quiet=True)
     away.rename(data)
     monkeypatch.setattr(loop, "backward", in_step(5, kill))
     assert go_on(data, tmp_path / "run") == whole
@@ -293,7 +300,7 @@ def test_what_an_ended_fold_left_is_made_again_where_it_is_damaged(
     file: Path = getattr(files, name)
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(RunError, match=file.name):
-        bestiary.train(beasts, tmp_path / "run", fold=[1], resume=True, quiet=True)
+        bestiary.train(beasts, tmp_path / "run", only_fold=[1], resume=True, quiet=True)
     assert go_on(beasts, tmp_path / "run") == whole
     assert "made again" in capsys.readouterr().err
 
@@ -311,7 +318,7 @@ def test_what_the_run_was_begun_with_cannot_change_unseen(
     sums.write_text(
         "".join(line for line in sums.read_text().splitlines(True) if "recipe" not in line)
     )
-    assert run.recipe.train.epochs == 3
+    assert run.read_recipe().train.epochs == 3
 
 
 def test_what_a_crash_left_half_written_is_swept_away(
@@ -325,12 +332,12 @@ def test_what_a_crash_left_half_written_is_swept_away(
     assert not leftover.exists()
 
 
-def test_a_run_goes_on_with_the_pictures_it_was_begun_with(
+def test_a_run_goes_on_with_the_images_it_was_begun_with(
     beasts: Path, tiny: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
     run = begin(beasts, tiny, tmp_path / "run")
     (tmp_path / "other").mkdir()
-    assert f"was begun with the pictures in {beasts}" in fails(
+    assert f"was begun with the images in {beasts}" in fails(
         "train", tmp_path / "other", run.path, "--resume"
     )
 
@@ -339,10 +346,10 @@ def test_a_run_goes_on_with_the_pictures_it_was_begun_with(
     ("text", "seconds"), [("90s", 90), ("5min", 300), ("1.5h", 5400), ("never", float("inf"))]
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert seconds_of(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "5", "0s", "-5min", "5 weeks", "1e9s", "nan"])
 def test_durations_that_are_none(text: str) -> None:
     with pytest.raises(ArgumentError, match="checkpoint-every"):
-        seconds_of(text)
+        parse_duration(text)

@@ -1,4 +1,6 @@
-"""Training as a whole: what a run holds, resumed against uninterrupted, folds apart against together."""
+"""Training as a whole: what a run holds, resumed against uninterrupted, folds apart against
+together.
+"""
 
 import hashlib
 import shutil
@@ -19,14 +21,14 @@ from bestiary.model.classifier import build_classifier
 from bestiary.recipe.options import ScheduleOptions
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
-from bestiary.training.schedule import rate_at
+from bestiary.training.schedule import schedule_factor
 from bestiary.training.state import step_seed
 
 
 def digests(run: Run) -> dict[str, str]:
     """Weights and out-of-fold logits of each fold, as digests."""
     found = {}
-    for fold in run.folds:
+    for fold in run.fold_numbers():
         files = run.fold(fold)
         logits = read_oof(files)[0]["logits"].to_numpy().tobytes()
         found[f"{fold} weights"] = hashlib.sha256(files.weights.read_bytes()).hexdigest()
@@ -40,7 +42,7 @@ def test_a_network_with_a_class_token_is_trained_and_frozen(
     options = [
         "model.backbone=timm/test_vit",
         "view.size=160",
-        "optimiser.layer_decay=0.7",
+        "optimizer.layer_decay=0.7",
         "train.epochs=1",
     ]
     tokens = []
@@ -63,7 +65,7 @@ def test_a_run_holds_what_the_format_says(trained: Run) -> None:
         "metrics.json",
     ):
         assert trained.file(name).is_file(), name
-    for fold in trained.folds:
+    for fold in trained.fold_numbers():
         files = trained.fold(fold)
         assert files.weights.is_file()
         assert files.state.is_file()
@@ -78,27 +80,27 @@ def test_a_run_holds_what_the_format_says(trained: Run) -> None:
     ]
 
 
-def test_oof_logits_cover_every_picture_once_and_are_what_the_member_predicts(trained: Run) -> None:
+def test_oof_logits_cover_every_image_once_and_are_what_the_member_predicts(trained: Run) -> None:
     manifest = trained.read_table("manifest.parquet")
     folds = trained.read_table("folds.parquet")
     ensemble = Ensemble.load(trained)
     seen: list[str] = []
-    for place, fold in enumerate(trained.folds):
+    for place, fold in enumerate(trained.fold_numbers()):
         table, classes = read_oof(trained.fold(fold))
         assert classes == ensemble.classes_.tolist()
         assert table["path"].to_list() == folds.filter(pl.col("fold") == fold)["path"].to_list()
-        paths = [trained.root / path for path in table["path"]]
+        paths = [trained.read_root() / path for path in table["path"]]
         logits = np.concatenate([scored.logits[place] for scored in ensemble.score(paths)])
         np.testing.assert_allclose(logits, table["logits"].to_numpy(), atol=2e-2)
         seen += table["path"].to_list()
     assert sorted(seen) == manifest["path"].to_list()
 
 
-def test_the_score_is_the_share_of_held_out_pictures_that_their_member_gets_right(
+def test_the_score_is_the_share_of_held_out_images_that_their_member_gets_right(
     trained: Run,
 ) -> None:
     hits = []
-    for fold in trained.folds:
+    for fold in trained.fold_numbers():
         table, classes = read_oof(trained.fold(fold))
         best = np.array(classes)[table["logits"].to_numpy().argmax(axis=1)]
         hits += (best == table["label"].to_numpy()).tolist()
@@ -136,13 +138,13 @@ def test_folds_trained_one_by_one_in_any_order_equal_folds_trained_together(
 ) -> None:
     for fold in (2, 0, 1):
         run = bestiary.train(
-            beasts, tmp_path / "run", recipe=tiny, folds=3, fold=[fold], quiet=True
+            beasts, tmp_path / "run", recipe=tiny, folds=3, only_fold=[fold], quiet=True
         )
     assert digests(run) == digests(trained)
     assert run.read_json("metrics.json") == trained.read_json("metrics.json")
 
 
-def test_the_store_of_decoded_pictures_changes_nothing(
+def test_the_store_of_decoded_images_changes_nothing(
     beasts: Path, tiny: Path, trained: Run, tmp_path: Path
 ) -> None:
     run = bestiary.train(
@@ -160,7 +162,7 @@ def test_another_seed_gives_another_member(
         recipe=tiny,
         overrides=["train.seed=1"],
         folds=3,
-        fold=[0],
+        only_fold=[0],
         quiet=True,
     )
     assert run.fold(0).weights.read_bytes() != trained.fold(0).weights.read_bytes()
@@ -187,26 +189,26 @@ def test_a_folder_with_other_things_is_not_taken_for_a_run(
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
-def test_pictures_that_vanish_before_a_resume_are_named(
+def test_images_that_vanish_before_a_resume_are_named(
     beasts: Path, tiny: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(beasts, data)
-    bestiary.train(data, tmp_path / "run", recipe=tiny, folds=3, fold=[0], quiet=True)
+    bestiary.train(data, tmp_path / "run", recipe=tiny, folds=3, only_fold=[0], quiet=True)
     victim = next(data.rglob("*.jpg"))
     victim.unlink()
     with pytest.raises(DataError, match=victim.name):
         bestiary.train(data, tmp_path / "run", resume=True, quiet=True)
 
 
-def test_a_picture_that_is_damaged_under_way_stops_the_run_and_is_named(
+def test_an_image_that_is_damaged_under_way_stops_the_run_and_is_named(
     beasts: Path, tiny: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(beasts, data)
     options = ["data.store=false"]
     bestiary.train(
-        data, tmp_path / "run", recipe=tiny, overrides=options, folds=3, fold=[0], quiet=True
+        data, tmp_path / "run", recipe=tiny, overrides=options, folds=3, only_fold=[0], quiet=True
     )
     victim = next(data.rglob("*.jpg"))
     victim.write_bytes(victim.read_bytes()[:200])
@@ -214,16 +216,16 @@ def test_a_picture_that_is_damaged_under_way_stops_the_run_and_is_named(
         bestiary.train(data, tmp_path / "run", resume=True, quiet=True)
 
 
-def test_unreadable_pictures_are_set_aside_with_the_reason(
+def test_unreadable_images_are_set_aside_with_the_reason(
     beasts: Path, tiny: Path, tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
     shutil.copytree(beasts, data)
     victim = next(data.rglob("*.jpg"))
     victim.write_bytes(b"<html>404</html>")
-    run = bestiary.train(data, tmp_path / "run", recipe=tiny, folds=3, fold=[0], quiet=True)
+    run = bestiary.train(data, tmp_path / "run", recipe=tiny, folds=3, only_fold=[0], quiet=True)
     quarantine = pl.read_csv(run.file("quarantine.csv"))
-    assert quarantine.rows() == [(victim.relative_to(data).as_posix(), "not a picture")]
+    assert quarantine.rows() == [(victim.relative_to(data).as_posix(), "not an image")]
     assert (
         victim.relative_to(data).as_posix()
         not in run.read_table("manifest.parquet")["path"].to_list()
@@ -233,7 +235,7 @@ def test_unreadable_pictures_are_set_aside_with_the_reason(
 def test_frozen_stages_and_norms_stay_as_they_are(beasts: Path, tiny: Path, tmp_path: Path) -> None:
     options = ["model.freeze=2", "model.freeze_norms=true", "train.epochs=1"]
     run = bestiary.train(
-        beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, fold=[0], quiet=True
+        beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, only_fold=[0], quiet=True
     )
     state = load_file(run.fold(0).weights)
     torch.manual_seed(step_seed(0, 0, 0, 0))  # as the fold's session does
@@ -259,7 +261,9 @@ def names_inside(classifier, part) -> list[str]:  # type: ignore[no-untyped-def]
 
 def test_cosine_rises_over_the_warm_up_and_falls_to_nothing() -> None:
     options = ScheduleOptions(kind="cosine", warmup=0.2)
-    rates = [rate_at(options, epoch, step, 10, 5) for epoch in range(5) for step in range(10)]
+    rates = [
+        schedule_factor(options, epoch, step, 10, 5) for epoch in range(5) for step in range(10)
+    ]
     assert rates[:10] == sorted(rates[:10])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert max(rates) == pytest.approx(1.0, abs=0.02)
@@ -270,9 +274,9 @@ def test_cosine_rises_over_the_warm_up_and_falls_to_nothing() -> None:
 def test_keep_best_false_keeps_the_last_epoch_and_scores_it_alone(
     beasts: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    options = ["train.keep_best=false", "train.epochs=3", "train.keep_every=1"]
+    options = ["train.keep_best=false", "train.epochs=3", "train.save_every=1"]
     run = bestiary.train(
-        beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, fold=[0], quiet=True
+        beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, only_fold=[0], quiet=True
     )
     history = pl.read_csv(run.fold(0).history)
     assert history["val_accuracy"].is_null().to_list() == [True, True, False]
@@ -281,7 +285,7 @@ def test_keep_best_false_keeps_the_last_epoch_and_scores_it_alone(
 
 
 def test_keep_best_keeps_the_first_epoch_of_the_best_accuracy(trained: Run) -> None:
-    for fold in trained.folds:
+    for fold in trained.fold_numbers():
         history = pl.read_csv(trained.fold(fold).history)
         table, classes = read_oof(trained.fold(fold))
         accuracy = np.mean(
@@ -310,10 +314,15 @@ def test_a_users_folds_replace_the_deal(
     own = manifest.with_columns((pl.int_range(pl.len()) % 2).alias("fold"))
     own.write_csv(tmp_path / "own.csv")
     run = bestiary.train(
-        beasts, tmp_path / "run", recipe=tiny, folds=str(tmp_path / "own.csv"), fold=[1], quiet=True
+        beasts,
+        tmp_path / "run",
+        recipe=tiny,
+        folds=str(tmp_path / "own.csv"),
+        only_fold=[1],
+        quiet=True,
     )
     assert run.read_table("folds.parquet").equals(own)
-    assert run.recipe.folds.n == 2
+    assert run.read_recipe().folds.n == 2
     assert (
         read_oof(run.fold(1))[0]["path"].to_list()
         == own.filter(pl.col("fold") == 1)["path"].to_list()
@@ -343,6 +352,11 @@ def test_folds_of_the_users_that_let_copies_leak_are_said_to_flatter(
     ]
     pl.DataFrame(rows, schema=["path", "fold"], orient="row").write_csv(tmp_path / "own.csv")
     bestiary.train(
-        data, tmp_path / "run", recipe=tiny, folds=str(tmp_path / "own.csv"), fold=[0], quiet=True
+        data,
+        tmp_path / "run",
+        recipe=tiny,
+        folds=str(tmp_path / "own.csv"),
+        only_fold=[0],
+        quiet=True,
     )
     assert "1 groups straddle its folds" in " ".join(capsys.readouterr().err.split())

@@ -1,4 +1,6 @@
-"""Every verb against wrong values, folders, tables, recipes and runs; and odd names that must do no harm."""
+"""Every verb against wrong values, folders, tables, recipes and runs; and odd names that must do
+no harm.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ import reading
 from bestiary.cli import main
 from bestiary.data.decode import decode
 from bestiary.data.fixes import read_fixes
-from bestiary.errors import BestiaryError, PictureError
+from bestiary.errors import BestiaryError, ImageError
 from bestiary.tables import guard, unguard
 
 
@@ -61,7 +63,7 @@ def test_odd_names_do_no_harm(beasts: Path, tiny: Path, tmp_path: Path) -> None:
     second.rename(data / "new\nline \x1b[2J")
     (data / "up").symlink_to(data, target_is_directory=True)
     run = bestiary.train(data, tmp_path / "run", recipe=tiny, folds=2, quiet=True)
-    assert run.classes == sorted(["=cmd()", "new\nline \x1b[2J", _.name])
+    assert run.read_classes() == sorted(["=cmd()", "new\nline \x1b[2J", _.name])
     bestiary.predict(run.path, data, out=tmp_path / "p.csv", quiet=True)
     table = pl.read_csv(tmp_path / "p.csv")
     assert table.height == 27
@@ -108,16 +110,16 @@ def test_guarded_text_is_no_formula_and_comes_back(tmp_path: Path) -> None:
     assert read_fixes(tmp_path / "f.csv").row(0)[:3] == ("a.jpg", "=x", "=y")
 
 
-def test_damaged_pictures_are_decoded_or_named() -> None:
-    wholes = mutating.seed_pictures(np.random.default_rng(0))
+def test_damaged_images_are_decoded_or_named() -> None:
+    wholes = mutating.seed_images(np.random.default_rng(0))
     outcomes = []
     for number in range(400):
         rng = np.random.default_rng([0, number])
-        content = mutating.mutate_picture(wholes[number % len(wholes)][1], rng)
+        content = mutating.mutate_image(wholes[number % len(wholes)][1], rng)
         try:
             assert decode(content).dtype == np.uint8
             outcomes.append(True)
-        except PictureError as error:
+        except ImageError as error:
             assert error.reason
             outcomes.append(False)
     assert 0.05 < np.mean(outcomes) < 0.95  # both happen
@@ -136,8 +138,9 @@ def scratch_run(places: dict[str, Path], tmp_path: Path) -> Iterator[Path]:
 def test_damaged_files_of_a_run_are_taken_or_refused(number: int, scratch_run: Path) -> None:
     for place, (name, read) in enumerate(reading.READERS):
         file = scratch_run / name
-        # Tables beside a run are the benchmark's; arithmetic.json would set the threads of all tests after this one.
-        if not file.exists() or name == "arithmetic.json":
+        # Tables beside a run are the benchmark's; compute.json would set the threads of all tests
+        # after this one.
+        if not file.exists() or name == "compute.json":
             continue
         whole = file.read_bytes()
         file.write_bytes(mutating.mutate_text(whole, np.random.default_rng([number, place])))

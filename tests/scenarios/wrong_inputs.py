@@ -1,7 +1,7 @@
 """Wrong inputs -> the line that each gets; `--write` puts them as a table into docs/reliability.md.
 
-Every verb against wrong values, folders, tables, recipes, pictures and runs. tests/scenarios/test_wrong_inputs.py runs the same
-cases: one line, exit status 2, nothing written.
+Every verb against wrong values, folders, tables, recipes, images and runs.
+tests/scenarios/test_wrong_inputs.py runs the same cases: one line, exit status 2, nothing written.
 
     python tests/scenarios/wrong_inputs.py [--write]
 """
@@ -65,13 +65,13 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a file in the place of a folder": (["sample", "{file}"], "{file}"),
     # data folders
     "no such data": (["train", "{new}", "{new}2"], "no such folder or table"),
-    "nothing in the folder": (["scan", "{empty}"], "no labelled pictures"),
-    "nothing but a loop of links": (["scan", "{loop}"], "no labelled pictures"),
+    "nothing in the folder": (["scan", "{empty}"], "no labeled images"),
+    "nothing but a loop of links": (["scan", "{loop}"], "no labeled images"),
     "one class only": (["train", "{one}", "{new}"], "one class only"),
-    "pictures in no class folder": (["train", "{flat}", "{new}"], "in no class folder"),
+    "images in no class folder": (["train", "{flat}", "{new}"], "in no class folder"),
     "nothing that can be decoded": (["train", "{broken}", "{new}"], "none of its"),
     "nothing but bombs": (["train", "{bombs}", "{new}"], "above the limit of 178,000,000"),
-    "a picture for data": (
+    "an image for data": (
         ["train", "{bomb}", "{new}"],
         "neither a folder nor a .csv or .parquet table",
     ),
@@ -80,8 +80,8 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a path that leaves its folder": (["train", "{climbing}", "{new}"], "leads out of"),
     "an absolute path": (["train", "{absolute}", "{new}"], "leads out of"),
     "a path with a null byte": (["scan", "{null}"], "leads out of"),
-    "a table without labels": (["train", "{unlabelled}", "{new}"], "no column 'label'"),
-    "a table of one picture twice": (["train", "{twice}", "{new}"], "more than once"),
+    "a table without labels": (["train", "{unlabeled}", "{new}"], "no column 'label'"),
+    "a table of one image twice": (["train", "{twice}", "{new}"], "more than once"),
     "a row without a path": (["train", "{pathless}", "{new}"], "has no path"),
     "a table of random bytes": (["train", "{noise}.csv", "{new}"], "{noise}.csv"),
     "a Parquet table of random bytes": (
@@ -111,7 +111,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a value out of range": (setting("train.batch_size=0"), "train.batch_size = 0"),
     "a number past all bounds": (setting("train.epochs=0xffffffffffffffffffff"), "train.epochs"),
     "a value of another kind": (setting("train.epochs=lots"), "train.epochs = 'lots'"),
-    "a value that is no number": (setting("optimiser.lr=nan"), "optimiser.lr"),
+    "a value that is no number": (setting("optimizer.lr=nan"), "optimizer.lr"),
     "a choice that is none": (setting("loss.kind=hinge"), "loss.kind = 'hinge'"),
     "a range the wrong way round": (setting("view.scale=[1.0,0.5]"), "view.scale"),
     "a pattern that is none": (setting("data.group_pattern=(cam"), "is not a regular expression"),
@@ -135,15 +135,15 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     # folds and fixes
     "one fold": ([*TRAIN, "--folds", "1"], "folds.n = 1"),
-    "more folds than pictures": ([*TRAIN, "--folds", "50"], "--set folds.rare=keep"),
+    "more folds than images": ([*TRAIN, "--folds", "50"], "--set folds.rare_classes=keep"),
     "folds from nowhere": ([*TRAIN, "--folds", "five"], "--folds five"),
     "folds of random bytes": (
         [*TRAIN, "--folds", "{noise}.csv"],
         "not a table with the columns path and fold",
     ),
-    "folds that lack a picture": ([*TRAIN, "--folds", "{fewfolds}"], "have no fold"),
+    "folds that lack an image": ([*TRAIN, "--folds", "{fewfolds}"], "have no fold"),
     "folds with a gap": ([*TRAIN, "--folds", "{gapfolds}"], "without a gap"),
-    "a fold that is not there": ([*TRAIN, "--fold", "7"], "--fold 7"),
+    "a fold that is not there": ([*TRAIN, "--only-fold", "7"], "--only-fold 7"),
     "fixes from nowhere": ([*TRAIN, "--fixes", "{new}.csv"], "no such file"),
     "fixes of another table": ([*TRAIN, "--fixes", "{table}"], "has no column"),
     # runs
@@ -181,9 +181,9 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "a run whose manifest leaves its folder": (["show", "{r_climb}"], "leads out of the folder"),
     "a run whose logits are cut": (["labels", "{r_oof}"], "oof.parquet"),
-    "a run whose pictures are elsewhere": (
+    "a run whose images are elsewhere": (
         ["train", "{one}", "{run}", "--resume"],
-        "was begun with the pictures in",
+        "was begun with the images in",
     ),
     # predict, evaluate
     "a table of no known kind": (["predict", "{run}", "{data}", "--out", "{new}.xlsx"], ".xlsx"),
@@ -195,28 +195,28 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["predict", "{run}", "{data}", "--out", "{folder}.csv"],
         "cannot be written",
     ),
-    "pictures from nowhere": (
+    "images from nowhere": (
         ["predict", "{run}", "{new}", "--out", "{new}.csv"],
-        "no such folder or picture",
+        "no such folder or image",
     ),
-    "a folder without pictures": (
+    "a folder without images": (
         ["predict", "{run}", "{empty}", "--out", "{new}.csv"],
-        "holds no pictures",
+        "holds no images",
     ),
     "a rule that is none": ([*PREDICT, "--average", "mean"], "mean"),
     "a format that is none": ([*PREDICT, "--format", "xml"], "xml"),
-    "two pictures of one name in a submission": (
+    "two images of one name in a submission": (
         ["predict", "{run}", "{same}", "--out", "{new}.csv", "--format", "submission"],
         "would both be",
     ),
-    "an evaluation of trained pictures": (
+    "an evaluation of trained images": (
         ["evaluate", "{run}", "{data}"],
-        "no picture is left to score",
+        "no image is left to score",
     ),
-    "an evaluation without labels": (["evaluate", "{run}", "{flat}"], "no labelled pictures"),
+    "an evaluation without labels": (["evaluate", "{run}", "{flat}"], "no labeled images"),
     "an evaluation of unknown classes": (
         ["evaluate", "{run}", "{foreign}"],
-        "no picture is left to score",
+        "no image is left to score",
     ),
 }
 
@@ -262,22 +262,22 @@ def _make_data(folder: Path, places: dict[str, Path]) -> None:
         places[name].mkdir()
     places["data"] = folder / "data"
     draw_sample(places["data"], species=3, per_species=4, size=48)
-    pictures = sorted(places["data"].rglob("*.jpg"))
+    images = sorted(places["data"].rglob("*.jpg"))
     places["file"] = folder / "file"
     places["file"].write_text("x")
     places["bomb"] = folder / "bomb.png"
     places["bomb"].write_bytes(bomb())
     for name, inside, content in (
-        ("one", "a/1.jpg", pictures[0].read_bytes()),
-        ("flat", "1.jpg", pictures[0].read_bytes()),
+        ("one", "a/1.jpg", images[0].read_bytes()),
+        ("flat", "1.jpg", images[0].read_bytes()),
         ("broken", "a/1.jpg", b"<html>"),
         ("broken", "b/1.jpg", b""),
         ("bombs", "a/1.png", bomb()),
         ("bombs", "b/2.png", bomb()),
-        ("same", "a/1.jpg", pictures[0].read_bytes()),
-        ("same", "b/1.jpg", pictures[1].read_bytes()),
-        ("foreign", "x/1.jpg", pictures[0].read_bytes() + b" "),
-        ("foreign", "y/1.jpg", pictures[1].read_bytes() + b" "),
+        ("same", "a/1.jpg", images[0].read_bytes()),
+        ("same", "b/1.jpg", images[1].read_bytes()),
+        ("foreign", "x/1.jpg", images[0].read_bytes() + b" "),
+        ("foreign", "y/1.jpg", images[1].read_bytes() + b" "),
     ):
         (places[name] / inside).parent.mkdir(exist_ok=True)
         (places[name] / inside).write_bytes(content)
@@ -299,7 +299,7 @@ def _make_tables(folder: Path, places: dict[str, Path]) -> None:
     table("climbing", "path,label\n../../etc/passwd,a\nx.jpg,b\n")
     table("absolute", "path,label\n/etc/passwd,a\nx.jpg,b\n")
     table("null", "path,label\nx\0.jpg,a\nx.jpg,b\n")
-    table("unlabelled", "path,species\nx.jpg,a\n")
+    table("unlabeled", "path,species\nx.jpg,a\n")
     table("twice", "path,label\nx.jpg,a\nx.jpg,b\n")
     table("pathless", "path,label\n,a\nx.jpg,b\n")
     table("blank", "")

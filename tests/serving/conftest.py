@@ -19,7 +19,7 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.run.run import Run
 from bestiary.serving.application import build_application
 from bestiary.serving.limits import Limits
-from bestiary.serving.server import Address, Patient
+from bestiary.serving.server import Address, TimeoutProtocol
 
 STARTED = 120.0  # seconds that a server may take to start on a machine that has other work
 
@@ -38,7 +38,7 @@ def client(ensemble: Ensemble) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="session")
-def picture(beasts: Path) -> bytes:
+def image(beasts: Path) -> bytes:
     return sorted(beasts.rglob("*.jpg"))[0].read_bytes()
 
 
@@ -126,7 +126,7 @@ def running() -> Callable[..., Any]:
     @contextmanager
     def start(app: Any) -> Iterator[str]:
         with Address(port=0).bind() as bound:
-            server = uvicorn.Server(uvicorn.Config(app, http=Patient, log_level="error"))
+            server = uvicorn.Server(uvicorn.Config(app, http=TimeoutProtocol, log_level="error"))
             thread = threading.Thread(target=server.run, args=([bound],))
             thread.start()
             while not server.started:

@@ -1,4 +1,6 @@
-"""What no JSON schema can say: that bytes are a picture. Loaded by schemathesis, see test_openapi.py."""
+"""What no JSON schema can say: that bytes are an image. Loaded by schemathesis, see
+test_openapi.py.
+"""
 
 import os
 from pathlib import Path
@@ -6,8 +8,8 @@ from pathlib import Path
 import schemathesis
 from hypothesis import strategies as st
 
-PICTURE = st.just(Path(os.environ["PICTURE"]).read_bytes())
+IMAGE = st.just(Path(os.environ["IMAGE"]).read_bytes())
 
 for kind in ("jpeg", "png", "webp", "bmp", "tiff", "gif"):
-    schemathesis.openapi.media_type(f"image/{kind}", PICTURE)
-schemathesis.openapi.format("binary", PICTURE)
+    schemathesis.openapi.media_type(f"image/{kind}", IMAGE)
+schemathesis.openapi.format("binary", IMAGE)

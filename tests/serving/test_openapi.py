@@ -32,11 +32,11 @@ def url(ensemble: Ensemble, running: Callable[..., Any]) -> Iterator[str]:
         yield started
 
 
-def test_the_service_keeps_to_its_document(url: str, picture: bytes, tmp_path: Path) -> None:
-    (tmp_path / "picture").write_bytes(picture)
+def test_the_service_keeps_to_its_document(url: str, image: bytes, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(image)
     environment = {
         **os.environ,
-        "PICTURE": str(tmp_path / "picture"),
+        "IMAGE": str(tmp_path / "image"),
         "SCHEMATHESIS_HOOKS": str(HOOKS),
     }
     command = [
@@ -54,8 +54,8 @@ def test_the_service_keeps_to_its_document(url: str, picture: bytes, tmp_path: P
         "--seed",
         "0",
         "--no-color",
-        # It renames a form's part, sends it by its own name all the same (4.32.5), and finds the right answer wrong;
-        # forms with other parts are in test_uploads.py.
+        # It renames a form's part, sends it by its own name all the same (4.32.5), and finds the
+        # right answer wrong; forms with other parts are in test_uploads.py.
         "--exclude-checks",
         "negative_data_rejection",
         "--request-timeout",

@@ -14,11 +14,12 @@ from bestiary.data.views import EvalView
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.run.run import Run
 from bestiary.serving.application import build_application
-from bestiary.serving.explaining import TrainingPictures, mask_over
+from bestiary.serving.explaining import TrainingImages, mask_over
 from bestiary.serving.limits import Limits
 
 TOKEN = "a-token-of-some-length"
-REFUSED = "Failed to load resource: the server responded with a status of "  # the browser's own note of any 4xx
+# the browser's own note of any 4xx
+REFUSED = "Failed to load resource: the server responded with a status of "
 
 # What dropping and pasting files look like to a page; Playwright has no gesture for either.
 EVENTS = """([kind, files]) => {
@@ -33,14 +34,14 @@ EVENTS = """([kind, files]) => {
 
 @pytest.fixture(scope="module")
 def url(trained: Run, ensemble: Ensemble, running: Callable[..., Any]) -> Iterator[str]:
-    training = TrainingPictures.of(trained, ensemble)
+    training = TrainingImages.of(trained, ensemble)
     limits = Limits(body=300_000, pixels=1_000_000, seconds=300.0)
     with running(build_application(ensemble, limits=limits, training=training)) as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def pictures(beasts: Path) -> list[Path]:
+def images(beasts: Path) -> list[Path]:
     return sorted(beasts.rglob("*.jpg"))
 
 
@@ -69,7 +70,7 @@ def page(chromium: Any, url: str) -> Iterator[Any]:
 
 
 def answered(page: Any) -> str:
-    """What is said of the picture that is shown, once it is."""
+    """What is said of the image that is shown, once it is."""
     page.locator("#badge:not(.waiting)").wait_for()
     return str(page.locator("#label").inner_text())
 
@@ -95,7 +96,7 @@ def violations(page: Any) -> list[str]:
     ]
 
 
-def test_every_way_in_leads_to_an_answer(page: Any, pictures: list[Path]) -> None:
+def test_every_way_in_leads_to_an_answer(page: Any, images: list[Path]) -> None:
     ways: list[Callable[[Path], None]] = [
         lambda file: page.set_input_files("#files", file),
         lambda file: page.set_input_files("#photo", file),
@@ -103,11 +104,11 @@ def test_every_way_in_leads_to_an_answer(page: Any, pictures: list[Path]) -> Non
         lambda file: send(page, "paste", file),
     ]
     for number, way in enumerate(ways):
-        way(pictures[number])
-        page.locator("#file", has_text=pictures[number].name).wait_for()
+        way(images[number])
+        page.locator("#file", has_text=images[number].name).wait_for()
         label = answered(page)
         assert label and page.locator("#top li").count() == 3  # as many classes as there are
-        assert pictures[number].name in page.locator("#status").inner_text()
+        assert images[number].name in page.locator("#status").inner_text()
         page.locator("#similar li").nth(2).wait_for()
         page.locator("#similar img").first.wait_for()
     assert page.locator("#rows tr").count() == 4
@@ -115,29 +116,31 @@ def test_every_way_in_leads_to_an_answer(page: Any, pictures: list[Path]) -> Non
     assert page.told == []
 
 
-def test_the_buttons_open_their_choosers_by_keyboard(page: Any, pictures: list[Path]) -> None:
-    # Playwright catches choosers as long as somebody listens; with a pause in that, the next one may escape it.
+def test_the_buttons_open_their_choosers_by_keyboard(page: Any, images: list[Path]) -> None:
+    # Playwright catches choosers as long as somebody listens; with a pause in that, the next one
+    # may escape it.
     page.on("filechooser", lambda _: None)
     page.locator("#choose").focus()
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     assert chooser.value.is_multiple()
-    chooser.value.set_files(pictures[0])
+    chooser.value.set_files(images[0])
     answered(page)
     page.set_viewport_size({"width": 400, "height": 800})
     page.locator("#camera").wait_for()
     page.locator("#camera").focus()
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
-    chooser.value.set_files(pictures[1])
+    chooser.value.set_files(images[1])
     page.locator("#rows tr").nth(1).wait_for()
 
 
-def test_the_answer_is_the_services(page: Any, pictures: list[Path]) -> None:
+def test_the_answer_is_the_services(page: Any, images: list[Path]) -> None:
     page.route(
-        "**/v1/predict", lambda route: route.fulfill(json={"predictions": [SAID | {"sure": True}]})
+        "**/v1/predict",
+        lambda route: route.fulfill(json={"predictions": [SAID | {"accepted": True}]}),
     )
-    page.set_input_files("#files", pictures[0])
+    page.set_input_files("#files", images[0])
     assert answered(page) == "sea horse"
     assert page.locator("#badge").inner_text() == "Sure"
     assert "about 81 in 100 are right" in page.locator("#meaning").inner_text()
@@ -150,23 +153,23 @@ def test_the_answer_is_the_services(page: Any, pictures: list[Path]) -> None:
 
 
 SAID = {
-    "name": None, "label": "sea_horse", "confidence": 0.812, "agreement": 1.0, "set": ["sea_horse", "<b>crab</b>"],
+    "name": None, "label": "sea_horse", "confidence": 0.812, "member_agreement": 1.0, "prediction_set": ["sea_horse", "<b>crab</b>"],
     "top": [{"label": "sea_horse", "confidence": 0.812}, {"label": "<b>crab</b>", "confidence": 0.1879},
             {"label": "ant", "confidence": 0.0001}],
-    "sure": False, "unknown": False, "error": None,
+    "accepted": False, "unknown": False, "error": None,
 }  # fmt: skip
 WORDS = {
     "Unknown": ({"unknown": True}, "unlike anything"),
     "Not sure": ({}, "Look for yourself"),
-    "Not calibrated": ({"unknown": None, "sure": None, "set": None}, "not finished"),
+    "Not calibrated": ({"unknown": None, "accepted": None, "prediction_set": None}, "not finished"),
 }
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_doubt_is_said_plainly(page: Any, pictures: list[Path], word: str) -> None:
+def test_doubt_is_said_plainly(page: Any, images: list[Path], word: str) -> None:
     change, sentence = WORDS[word]
     page.route("**/v1/predict", lambda route: route.fulfill(json={"predictions": [SAID | change]}))
-    page.set_input_files("#files", pictures[0])
+    page.set_input_files("#files", images[0])
     label = answered(page)
     assert page.locator("#badge").inner_text() == word
     assert sentence in page.locator("#meaning").inner_text()
@@ -175,31 +178,31 @@ def test_doubt_is_said_plainly(page: Any, pictures: list[Path], word: str) -> No
     assert word in page.locator("#status").inner_text()
 
 
-def test_where_it_looked_is_laid_over_the_picture(page: Any, pictures: list[Path]) -> None:
+def test_where_it_looked_is_laid_over_the_image(page: Any, images: list[Path]) -> None:
     mask = mask_over(np.zeros((48, 36, 3), np.uint8), EvalView(32), np.ones((32, 32)))
     page.route(
         "**/v1/explain",
         lambda route: route.fulfill(json={"label": "x", "mask": mask, "similar": None}),
     )
-    page.set_input_files("#files", pictures[0])
+    page.set_input_files("#files", images[0])
     page.locator("#looked").wait_for()
     page.locator("#looked").focus()
     assert page.locator("#mask").is_hidden()
     page.keyboard.press("Enter")
     assert page.locator("#looked").get_attribute("aria-pressed") == "true"
-    boxes = """["mask", "picture"].map(id => JSON.stringify(document.getElementById(id).getBoundingClientRect()))"""
+    boxes = """["mask", "image"].map(id => JSON.stringify(document.getElementById(id).getBoundingClientRect()))"""
     assert len(set(page.evaluate(boxes))) == 1
     assert "None can be shown" in page.locator("#similarnote").inner_text()
     page.keyboard.press("Enter")
     assert page.locator("#mask").is_hidden()
 
 
-def test_many_pictures_become_a_table_to_download(
-    page: Any, pictures: list[Path], tmp_path: Path
+def test_many_images_become_a_table_to_download(
+    page: Any, images: list[Path], tmp_path: Path
 ) -> None:
-    shutil.copy(pictures[0], tmp_path / "=formula, and comma.jpg")
-    (tmp_path / "broken.jpg").write_bytes(pictures[0].read_bytes()[:100])
-    page.set_input_files("#files", [*pictures[:9], *sorted(tmp_path.iterdir())])
+    shutil.copy(images[0], tmp_path / "=formula, and comma.jpg")
+    (tmp_path / "broken.jpg").write_bytes(images[0].read_bytes()[:100])
+    page.set_input_files("#files", [*images[:9], *sorted(tmp_path.iterdir())])
     page.locator("#progress").wait_for(state="hidden")
     assert page.locator("#tally").inner_text().startswith("11 of 11 answered")
     with page.expect_download() as download:
@@ -207,27 +210,27 @@ def test_many_pictures_become_a_table_to_download(
     assert download.value.suggested_filename == "prediction.csv"
     rows = list(csv.DictReader(Path(download.value.path()).read_text("utf-8").splitlines()))
     assert [row["path"] for row in rows] == [
-        *(p.name for p in pictures[:9]),
+        *(p.name for p in images[:9]),
         "'=formula, and comma.jpg",
         "broken.jpg",
     ]
     assert all(
-        float(row["confidence"]) > 0 and row["sure"] in ("true", "false") for row in rows[:10]
+        float(row["confidence"]) > 0 and row["accepted"] in ("true", "false") for row in rows[:10]
     )
     assert "cannot be read" in rows[10]["error"] and rows[10]["label"] == ""
     assert rows[9]["label"] == rows[0]["label"]
     page.locator("#rows button").nth(4).focus()
     page.keyboard.press("Enter")
-    page.locator("#file", has_text=pictures[4].name).wait_for()
+    page.locator("#file", has_text=images[4].name).wait_for()
     assert page.locator("#rows tr").nth(4).get_attribute("aria-current") == "true"
     page.locator("#clear").click()
     assert page.locator("#result").is_hidden() and page.locator("#many").is_hidden()
     assert page.evaluate("document.activeElement.id") == "choose"
 
 
-def test_every_error_is_said_to_the_person(page: Any, pictures: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "text.jpg").write_text("no picture")
-    (tmp_path / "large.jpg").write_bytes(pictures[0].read_bytes() + bytes(300_000))
+def test_every_error_is_said_to_the_person(page: Any, images: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no image")
+    (tmp_path / "large.jpg").write_bytes(images[0].read_bytes() + bytes(300_000))
     Image.new("RGB", (1001, 1000)).save(tmp_path / "wide.png")
     for name, words in (
         ("text.jpg", "no JPEG"),
@@ -238,10 +241,10 @@ def test_every_error_is_said_to_the_person(page: Any, pictures: list[Path], tmp_
         alert = page.locator("#alerts p", has_text=name)
         alert.wait_for()
         assert words in alert.inner_text()
-        assert page.locator("#label").inner_text() == "This picture has no answer"
+        assert page.locator("#label").inner_text() == "This image has no answer"
         alert.locator("button").click()
     send(page, "paste")
-    assert "no picture on the clipboard" in page.locator("#alerts").inner_text()
+    assert "no image on the clipboard" in page.locator("#alerts").inner_text()
     page.evaluate("""() => { const data = new DataTransfer(); data.setData("text/plain", "x");
       document.body.dispatchEvent(new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: data})); }""")
     assert "That is no file" in page.locator("#alerts").inner_text()
@@ -249,17 +252,17 @@ def test_every_error_is_said_to_the_person(page: Any, pictures: list[Path], tmp_
         "**/v1/predict",
         lambda route: route.fulfill(status=500, json={"detail": "The service has failed."}),
     )
-    page.set_input_files("#files", pictures[0])
+    page.set_input_files("#files", images[0])
     page.locator("#alerts p", has_text="The service has failed.").wait_for()
     page.route("**/v1/predict", lambda route: route.abort())
-    page.set_input_files("#files", pictures[1])
+    page.set_input_files("#files", images[1])
     page.locator("#alerts p", has_text="does not answer").wait_for()
     page.told[:] = [
         line for line in page.told if "net::ERR_FAILED" not in line
     ]  # the browser's own note of that
 
 
-def test_a_busy_service_is_asked_again(page: Any, pictures: list[Path]) -> None:
+def test_a_busy_service_is_asked_again(page: Any, images: list[Path]) -> None:
     asked: list[int] = []
 
     def busy_once(route: Any) -> None:
@@ -270,26 +273,26 @@ def test_a_busy_service_is_asked_again(page: Any, pictures: list[Path]) -> None:
             route.continue_()
 
     page.route("**/v1/predict", busy_once)
-    page.set_input_files("#files", pictures[0])
+    page.set_input_files("#files", images[0])
     answered(page)
     assert len(asked) == 2 and page.locator("#alerts p").count() == 0
 
 
-def test_pictures_that_a_browser_cannot_show_are_answered(
-    page: Any, pictures: list[Path], tmp_path: Path
+def test_images_that_a_browser_cannot_show_are_answered(
+    page: Any, images: list[Path], tmp_path: Path
 ) -> None:
-    Image.open(pictures[0]).save(tmp_path / "picture.tif")
-    page.set_input_files("#files", tmp_path / "picture.tif")
+    Image.open(images[0]).save(tmp_path / "image.tif")
+    page.set_input_files("#files", tmp_path / "image.tif")
     answered(page)
     page.locator("#noshow").wait_for()
     assert page.locator("#top li").count() == 3
-    page.set_input_files("#files", pictures[0])
-    page.locator("#picture").wait_for()
+    page.set_input_files("#files", images[0])
+    page.locator("#image").wait_for()
     assert page.locator("#noshow").is_hidden()
 
 
 def test_a_token_is_asked_for_once_and_kept_for_the_tab(
-    chromium: Any, ensemble: Ensemble, running: Callable[..., Any], pictures: list[Path]
+    chromium: Any, ensemble: Ensemble, running: Callable[..., Any], images: list[Path]
 ) -> None:
     with running(build_application(ensemble, token=TOKEN)) as started:
         page = chromium.new_page()
@@ -302,7 +305,7 @@ def test_a_token_is_asked_for_once_and_kept_for_the_tab(
         page.locator("#token").fill(TOKEN)
         page.keyboard.press("Enter")
         page.locator("#facts div").first.wait_for()
-        page.set_input_files("#files", pictures[0])
+        page.set_input_files("#files", images[0])
         answered(page)
         page.reload()
         page.locator("#facts div").first.wait_for()
@@ -313,14 +316,14 @@ def test_a_token_is_asked_for_once_and_kept_for_the_tab(
 @pytest.mark.parametrize(
     ("width", "scheme"), [(400, "light"), (400, "dark"), (1280, "light"), (1280, "dark")]
 )
-def test_anyone_can_use_it(page: Any, pictures: list[Path], width: int, scheme: str) -> None:
+def test_anyone_can_use_it(page: Any, images: list[Path], width: int, scheme: str) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     assert violations(page) == []
-    said = [SAID | change for change, _ in WORDS.values()] + [SAID | {"sure": True}]
+    said = [SAID | change for change, _ in WORDS.values()] + [SAID | {"accepted": True}]
     page.route("**/v1/predict", lambda route: route.fulfill(json={"predictions": [said.pop(0)]}))
     for number in range(4):
-        page.set_input_files("#files", pictures[number])
+        page.set_input_files("#files", images[number])
         answered(page)
         page.locator("#similar li").nth(2).wait_for()
         page.locator("#knows").click()

@@ -1,4 +1,6 @@
-"""The server as a process: signals, clients that leave or dawdle, the disk, the token, bad input."""
+"""The server as a process: signals, clients that leave or dawdle, the disk, the token, bad
+input.
+"""
 
 import http.client
 import json
@@ -53,19 +55,19 @@ def head_of(length: int) -> bytes:
 
 
 def test_clients_that_leave_or_dawdle_hurt_nobody(
-    trained: Run, serving: Callable[..., Any], picture: bytes
+    trained: Run, serving: Callable[..., Any], image: bytes
 ) -> None:
     with serving(trained, "--timeout", "2") as served:
-        slow = opened(served.port, head_of(len(picture)) + picture[:100])  # and never more
+        slow = opened(served.port, head_of(len(image)) + image[:100])  # and never more
         for _ in range(5):
-            killed = opened(served.port, head_of(len(picture)) + picture[:-1])
+            killed = opened(served.port, head_of(len(image)) + image[:-1])
             killed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
             killed.close()  # with a reset
-            asked = opened(served.port, head_of(len(picture)) + picture)
+            asked = opened(served.port, head_of(len(image)) + image)
             asked.close()  # before its answer
         large = opened(served.port, head_of(200_000_000))
         assert large.recv(9_999).startswith(b"HTTP/1.1 413")
-        assert ask(served.port, "/v1/predict", picture)[0] == 200
+        assert ask(served.port, "/v1/predict", image)[0] == 200
         assert slow.recv(9_999).startswith(b"HTTP/1.1 408")
         slow.close()
         large.close()
@@ -74,7 +76,7 @@ def test_clients_that_leave_or_dawdle_hurt_nobody(
 
 
 def test_nobody_waits_for_headers_or_for_the_rest_of_a_refused_body(
-    ensemble: Ensemble, running: Callable[..., Any], picture: bytes, monkeypatch: pytest.MonkeyPatch
+    ensemble: Ensemble, running: Callable[..., Any], image: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "PATIENCE", 0.3)
     with running(build_application(ensemble)) as url:
@@ -87,9 +89,9 @@ def test_nobody_waits_for_headers_or_for_the_rest_of_a_refused_body(
                 while True:
                     endless.sendall(bytes(1_000))
                     time.sleep(0.01)
-        with opened(port, head_of(len(picture)) + picture[:500]) as late:
+        with opened(port, head_of(len(image)) + image[:500]) as late:
             time.sleep(0.5)  # a body has the application's time, not this
-            late.sendall(picture[500:])
+            late.sendall(image[500:])
             assert late.recv(9_999).startswith(b"HTTP/1.1 200")
 
 
@@ -103,18 +105,18 @@ def test_what_is_not_installed_is_named() -> None:
 
 
 def test_sigterm_ends_it_once_what_is_under_way_is_answered(
-    trained: Run, serving: Callable[..., Any], picture: bytes
+    trained: Run, serving: Callable[..., Any], image: bytes
 ) -> None:
     with serving(trained, "--timeout", "300", BESTIARY_TOKEN=TOKEN) as served:
-        assert ask(served.port, "/v1/predict", picture)[0] == 401
+        assert ask(served.port, "/v1/predict", image)[0] == 401
         token = {"Authorization": f"Bearer {TOKEN}"}
-        assert ask(served.port, "/v1/predict", picture, token)[0] == 200
-        assert ask(served.port, "/v1/explain", picture, token)[1]["similar"]
+        assert ask(served.port, "/v1/predict", image, token)[0] == 200
+        assert ask(served.port, "/v1/explain", image, token)[1]["similar"]
         assert ask(served.port, "/healthz", headers={"Host": "evil.example"})[0] == 421
-        head = head_of(len(picture)).replace(
+        head = head_of(len(image)).replace(
             b"Host", f"Authorization: Bearer {TOKEN}\r\nHost".encode()
         )
-        half = opened(served.port, head + picture[:500])
+        half = opened(served.port, head + image[:500])
         idle = opened(served.port, b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert idle.recv(9_999).startswith(b"HTTP/1.1 200")
         status: list[int] = []
@@ -126,7 +128,7 @@ def test_sigterm_ends_it_once_what_is_under_way_is_answered(
                 time.sleep(0.02)
             except OSError:
                 break
-        half.sendall(picture[500:])
+        half.sendall(image[500:])
         answer = b""
         while part := half.recv(99_999):  # it closes the connection then
             answer += part

@@ -1,4 +1,6 @@
-"""Bodies become pictures in memory, and what is beyond the limits is refused with the status that says so."""
+"""Bodies become images in memory, and what is beyond the limits is refused with the status that
+says so.
+"""
 
 import os
 import sys
@@ -62,37 +64,35 @@ def refused(answer: Any, status: int, code: str) -> str:
 @pytest.mark.parametrize(
     "kind", ["image/jpeg", "image/png", "application/octet-stream", "IMAGE/JPEG; charset=x", ""]
 )
-def test_a_raw_body_is_one_picture_whatever_it_is_called(
-    client: TestClient, picture: bytes, kind: str
+def test_a_raw_body_is_one_image_whatever_it_is_called(
+    client: TestClient, image: bytes, kind: str
 ) -> None:
-    answer = sent(client, picture, kind)
+    answer = sent(client, image, kind)
     assert answer.status_code == 200, answer.text
     (prediction,) = answer.json()["predictions"]
     assert prediction["label"] == prediction["top"][0]["label"]
     assert prediction["error"] is None
 
 
-def test_a_form_is_many_pictures_and_each_has_its_own_answer(
-    client: TestClient, picture: bytes
+def test_a_form_is_many_images_and_each_has_its_own_answer(
+    client: TestClient, image: bytes
 ) -> None:
-    cut = picture[: len(picture) // 8]
+    cut = image[: len(image) // 8]
     files = [
-        ("pictures", ("a.jpg", picture)),
-        ("pictures", ("b.txt", b"text")),
-        ("pictures", ("c.jpg", cut)),
+        ("images", ("a.jpg", image)),
+        ("images", ("b.txt", b"text")),
+        ("images", ("c.jpg", cut)),
     ]
     found = client.post("/v1/predict", files=files).json()["predictions"]
     assert [one["name"] for one in found] == ["a.jpg", "b.txt", "c.jpg"]
     assert found[0]["label"] and found[0]["error"] is None
-    assert [one["error"]["code"] for one in found[1:]] == ["not_a_picture", "damaged"]
+    assert [one["error"]["code"] for one in found[1:]] == ["not_an_image", "damaged"]
     assert found[1]["label"] is None and found[1]["top"] == []
 
 
-def test_a_form_arrives_in_any_pieces(client: TestClient, picture: bytes) -> None:
+def test_a_form_arrives_in_any_pieces(client: TestClient, image: bytes) -> None:
     whole = (
-        part(b"pictures", picture)
-        + part(b"pictures", picture, b'; filename="\xc3\xa4.jpg"')
-        + b"--b--\r\n"
+        part(b"images", image) + part(b"images", image, b'; filename="\xc3\xa4.jpg"') + b"--b--\r\n"
     )
     for size in (1_000, 7_777):
         pieces = (whole[start : start + size] for start in range(0, len(whole), size))
@@ -101,20 +101,20 @@ def test_a_form_arrives_in_any_pieces(client: TestClient, picture: bytes) -> Non
         assert found[0]["label"] == found[1]["label"]
 
 
-def test_bytes_that_are_no_picture_or_a_damaged_one(client: TestClient, picture: bytes) -> None:
-    refused(sent(client, b"%PDF-1.7 something"), 415, "not_a_picture")
+def test_bytes_that_are_no_image_or_a_damaged_one(client: TestClient, image: bytes) -> None:
+    refused(sent(client, b"%PDF-1.7 something"), 415, "not_an_image")
     refused(
         sent(client, b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
         415,
-        "not_a_picture",
+        "not_an_image",
     )
-    refused(sent(client, picture[: len(picture) // 8]), 422, "damaged")
+    refused(sent(client, image[: len(image) // 8]), 422, "damaged")
     refused(sent(client, b""), 422, "empty")
 
 
-def test_other_types_are_refused_unread(client: TestClient, picture: bytes) -> None:
-    assert "text/html" in refused(sent(client, picture, "text/html"), 415, "unsupported_type")
-    refused(sent(client, b'{"picture": 1}', "application/json"), 415, "unsupported_type")
+def test_other_types_are_refused_unread(client: TestClient, image: bytes) -> None:
+    assert "text/html" in refused(sent(client, image, "text/html"), 415, "unsupported_type")
+    refused(sent(client, b'{"image": 1}', "application/json"), 415, "unsupported_type")
     refused(sent(client, b"a=b", "application/x-www-form-urlencoded"), 415, "unsupported_type")
 
 
@@ -122,7 +122,7 @@ def test_too_many_bytes_whether_they_are_announced_or_not(client: TestClient) ->
     many = bytes(300_001)
     assert "0.3 MB" in refused(sent(client, many), 413, "too_many_bytes")
     refused(sent(client, iter([many[:1000]] * 400)), 413, "too_many_bytes")  # type: ignore[arg-type]
-    refused(form(client, part(b"pictures", many)), 413, "too_many_bytes")
+    refused(form(client, part(b"images", many)), 413, "too_many_bytes")
 
 
 def test_too_many_pixels_by_the_header_alone(client: TestClient) -> None:
@@ -132,9 +132,9 @@ def test_too_many_pixels_by_the_header_alone(client: TestClient) -> None:
     refused(sent(client, claiming(900)), 422, "damaged")
 
 
-def test_too_many_pictures(client: TestClient, picture: bytes) -> None:
-    assert form(client, part(b"pictures", picture) * 4 + b"--b--\r\n").status_code == 200
-    refused(form(client, part(b"pictures", picture) * 5 + b"--b--\r\n"), 422, "too_many_pictures")
+def test_too_many_images(client: TestClient, image: bytes) -> None:
+    assert form(client, part(b"images", image) * 4 + b"--b--\r\n").status_code == 200
+    refused(form(client, part(b"images", image) * 5 + b"--b--\r\n"), 422, "too_many_images")
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_too_many_pictures(client: TestClient, picture: bytes) -> None:
         (b"", 400, "malformed"),
         (b"--b--\r\n", 422, "empty"),
         (b"--b\r\n", 400, "malformed"),
-        (part(b"pictures", b"x"), 400, "malformed"),
+        (part(b"images", b"x"), 400, "malformed"),
         (b"nothing of the kind", 400, "malformed"),
         (part(b"file", b"x", b'; filename="x"') + b"--b--\r\n", 422, "unknown_field"),
         (part(b"coverage", b"0.9") + b"--b--\r\n", 422, "unknown_field"),
         (b"--b\r\n\r\nx\r\n--b--\r\n", 422, "unknown_field"),
-        (part(b"pictures", b"") + b"--b--\r\n", 422, "empty"),
+        (part(b"images", b"") + b"--b--\r\n", 422, "empty"),
         (b"--b\r\nX: " + b"y" * 9_000 + b"\r\n\r\nx\r\n--b--\r\n", 400, "malformed"),
     ],
 )
@@ -161,9 +161,7 @@ def test_forms_without_a_boundary(client: TestClient) -> None:
     refused(form(client, b"x", "b" * 10_000), 400, "malformed")
 
 
-def test_random_bodies_are_refused_and_the_service_lives(
-    client: TestClient, picture: bytes
-) -> None:
+def test_random_bodies_are_refused_and_the_service_lives(client: TestClient, image: bytes) -> None:
     draw = np.random.default_rng(0)
     kinds = [
         "image/jpeg",
@@ -185,10 +183,10 @@ def test_random_bodies_are_refused_and_the_service_lives(
         body = heads[number % len(heads)] + draw.bytes(int(draw.integers(0, 2_000)))
         answer = sent(client, body, kinds[int(draw.integers(len(kinds)))])
         assert 400 <= answer.status_code < 500, answer.text
-    assert sent(client, picture).status_code == 200
+    assert sent(client, image).status_code == 200
 
 
-def test_nothing_of_an_upload_touches_the_disk(ensemble: Ensemble, picture: bytes) -> None:
+def test_nothing_of_an_upload_touches_the_disk(ensemble: Ensemble, image: bytes) -> None:
     written: list[object] = []
     watching = True
 
@@ -197,10 +195,10 @@ def test_nothing_of_an_upload_touches_the_disk(ensemble: Ensemble, picture: byte
             written.append(arguments)
 
     sys.addaudithook(watch)  # there is no taking it away
-    large = picture + bytes(3_000_000)  # frameworks spool what is above a million bytes
+    large = image + bytes(3_000_000)  # frameworks spool what is above a million bytes
     with TestClient(build_application(ensemble)) as client:
         assert sent(client, large).status_code == 200
-        body = part(b"pictures", large, b'; filename="f"') + part(b"pictures", large) + b"--b--\r\n"
+        body = part(b"images", large, b'; filename="f"') + part(b"images", large) + b"--b--\r\n"
         assert form(client, body).status_code == 200
     assert written == []
     with TemporaryFile():

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from scipy.special import softmax as reference
 from scipy.stats import gmean
 
-from bestiary.stats.averaging import AVERAGES, agreement, average, softmax
+from bestiary.stats.averaging import AVERAGES, average, member_agreement, softmax
 
 
-def random_logits(seed: int, members: int = 5, pictures: int = 40, classes: int = 7) -> np.ndarray:
+def random_logits(seed: int, members: int = 5, images: int = 40, classes: int = 7) -> np.ndarray:
     return (
         np.random.default_rng(seed)
-        .normal(scale=3, size=(members, pictures, classes))
+        .normal(scale=3, size=(members, images, classes))
         .astype(np.float32)
     )
 
@@ -58,5 +58,5 @@ def test_one_member_decides_alone(rule: str) -> None:
 
 
 def test_agreement_is_the_share_of_members_that_choose_the_label() -> None:
-    logits = np.eye(3)[[[0, 1], [0, 2], [1, 2], [0, 2]]]  # members x pictures
-    np.testing.assert_allclose(agreement(logits, np.array([0, 2])), [0.75, 0.75])
+    logits = np.eye(3)[[[0, 1], [0, 2], [1, 2], [0, 2]]]  # members x images
+    np.testing.assert_allclose(member_agreement(logits, np.array([0, 2])), [0.75, 0.75])

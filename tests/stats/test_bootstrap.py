@@ -39,7 +39,7 @@ def test_values_are_those_of_the_pure_functions() -> None:
         assert found[name].low < found[name].value < found[name].high
 
 
-def test_the_same_pictures_give_the_same_intervals_in_any_order() -> None:
+def test_the_same_images_give_the_same_intervals_in_any_order() -> None:
     probabilities, labels = draw(1)
     order = np.random.default_rng(0).permutation(300)
     one = score_intervals(probabilities, labels, np.arange(300))
@@ -61,7 +61,9 @@ def test_copies_do_not_make_intervals_narrow() -> None:
 
 
 def test_intervals_hold_the_truth_in_about_95_of_100_samples() -> None:
-    """The full claim, 1,000 samples and 93 to 97 %, is bench_intervals.py's; here 150, so a wider margin."""
+    """The full claim, 1,000 samples and 93 to 97 %, is bench_intervals.py's; here 150, so a
+    wider margin.
+    """
     truth = {
         n: s.value
         for n, s in score_intervals(*draw(10**6, 200_000), np.arange(200_000), replicates=2).items()
@@ -77,7 +79,7 @@ def test_intervals_hold_the_truth_in_about_95_of_100_samples() -> None:
     assert all(134 <= count <= 150 for count in held.values()), held
 
 
-def test_one_picture_all_right_and_all_wrong_have_intervals() -> None:
+def test_one_image_all_right_and_all_wrong_have_intervals() -> None:
     sure = np.array([[0.9, 0.1]])
     for label, value in ((0, 1.0), (1, 0.0)):
         found = score_intervals(sure, np.array([label]), np.array([7]))

@@ -11,12 +11,12 @@ from sklearn.metrics import log_loss
 
 from bestiary.stats.calibration import (
     Calibration,
+    accepted_threshold,
     conformal_quantile,
     fit_temperature,
     prediction_sets,
     risk_coverage,
     set_names,
-    sure_threshold,
 )
 
 
@@ -97,12 +97,12 @@ def test_sets_cover_what_was_asked_for() -> None:
     assert 0.895 < np.mean(held["class"]) < 0.925  # each class is rounded up
 
 
-def test_a_class_with_too_few_pictures_is_in_every_set() -> None:
+def test_a_class_with_too_few_images_is_in_every_set() -> None:
     logits, labels = draw(0, 200)
     labels[labels == 5] = 4
     labels[:3] = 5
     found = Calibration.fit(logits, labels)
-    assert found.class_sets[0.9][5] == 1.0
+    assert found.class_prediction_sets[0.9][5] == 1.0
     assert found.set_of(softmax(logits, axis=1), 0.9, "class")[:, 5].all()
 
 
@@ -122,7 +122,7 @@ def test_sure_answers_are_wrong_less_often_than_asked_for() -> None:
     for seed in range(200):
         rng = np.random.default_rng(seed)
         confidence = rng.random(1500)
-        threshold = sure_threshold(confidence, rng.random(1500) < confidence**0.2, 0.05)
+        threshold = accepted_threshold(confidence, rng.random(1500) < confidence**0.2, 0.05)
         fresh = rng.random(20_000)
         kept = fresh >= threshold
         broken += bool(kept.any()) and (rng.random(20_000) >= fresh**0.2)[kept].mean() > 0.05
@@ -130,9 +130,9 @@ def test_sure_answers_are_wrong_less_often_than_asked_for() -> None:
 
 
 def test_no_confidence_is_enough_where_nothing_can_be_shown() -> None:
-    assert sure_threshold(np.linspace(0, 1, 50), np.ones(50, bool), 0.01) > 1
-    assert sure_threshold(np.linspace(0, 1, 1000), np.zeros(1000, bool), 0.05) > 1
-    assert sure_threshold(np.linspace(0, 1, 1000), np.ones(1000, bool), 0.05) == 0.0
+    assert accepted_threshold(np.linspace(0, 1, 50), np.ones(50, bool), 0.01) > 1
+    assert accepted_threshold(np.linspace(0, 1, 1000), np.zeros(1000, bool), 0.05) > 1
+    assert accepted_threshold(np.linspace(0, 1, 1000), np.ones(1000, bool), 0.05) == 0.0
 
 
 def test_risk_coverage_ends_at_the_error_of_all() -> None:
@@ -151,8 +151,8 @@ def test_calibration_survives_json() -> None:
     for wrong in (
         {"temperature": 0.0},
         {"temperature": float("nan")},
-        {"sets": {"0.9": 1.0}},
-        {"sure": 3},
+        {"prediction_sets": {"0.9": 1.0}},
+        {"accepted": 3},
     ):
         with pytest.raises(ValueError, match="calibration"):
             Calibration.read(found.to_json() | wrong)

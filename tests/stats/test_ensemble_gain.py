@@ -1,4 +1,4 @@
-"""The ensemble's accuracy without held-out pictures, and what picking the best epoch flatters."""
+"""The ensemble's accuracy without held-out images, and what picking the best epoch flatters."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_one_member_gains_nothing_and_more_members_gain_more() -> None:
     assert values == sorted(values)
 
 
-def test_copies_widen_it_and_fewer_new_pictures_too() -> None:
+def test_copies_widen_it_and_fewer_new_images_too() -> None:
     hits = np.arange(1000) % 20 != 0
     alone = ensemble_estimate(hits, np.arange(1000), 5)
     copied = ensemble_estimate(np.repeat(hits, 3), np.repeat(np.arange(1000), 3), 5)

@@ -8,14 +8,14 @@ from bestiary.stats.intervals import share_interval
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (1, 30), (27, 30), (940, 1000)])
-def test_single_pictures_give_wilsons_interval(right: int, n: int) -> None:
+def test_single_images_give_wilsons_interval(right: int, n: int) -> None:
     ours = share_interval(np.arange(n) < right)
     expected = binomtest(right, n).proportion_ci(method="wilson")
     assert (ours.low, ours.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
     assert (ours.value, ours.n, ours.groups) == (right / n, n, n)
 
 
-def test_copies_of_pictures_do_not_narrow_the_interval() -> None:
+def test_copies_of_images_do_not_narrow_the_interval() -> None:
     hits = np.random.default_rng(0).random(200) < 0.9
     once = share_interval(hits)
     copied = share_interval(np.repeat(hits, 10), np.repeat(np.arange(200), 10))
@@ -28,8 +28,8 @@ def test_all_right_in_groups_counts_every_group_once() -> None:
     assert grouped.low == pytest.approx(share_interval(np.ones(10, bool)).low)
 
 
-def test_no_pictures_have_no_share() -> None:
-    with pytest.raises(ValueError, match="no pictures"):
+def test_no_images_have_no_share() -> None:
+    with pytest.raises(ValueError, match="no images"):
         share_interval(np.zeros(0, bool))
 
 

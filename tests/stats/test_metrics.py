@@ -72,17 +72,17 @@ def test_balanced_accuracy_and_macro_f1_are_scikit_learns_also_where_a_class_is_
         assert metrics.balanced_accuracy(hits, support) == pytest.approx(recall)
 
 
-def test_a_class_never_predicted_or_without_pictures_scores_zero() -> None:
+def test_a_class_never_predicted_or_without_images_scores_zero() -> None:
     found = metrics.class_scores(np.array([[3, 0, 0], [2, 0, 0], [0, 0, 0]]))
     assert found.precision.tolist() == [0.6, 0.0, 0.0]
     assert found.recall.tolist() == [1.0, 0.0, 0.0]
 
 
-def test_reliability_has_bins_of_as_many_pictures_and_ece_is_their_mean_gap() -> None:
+def test_reliability_has_bins_of_as_many_images_and_ece_is_their_mean_gap() -> None:
     confidence = np.linspace(0.5, 1, 100)
     hits = np.arange(100) % 2 == 0
     diagram = metrics.reliability(confidence, hits, bins=4)
-    assert diagram.pictures.tolist() == [25] * 4
+    assert diagram.images.tolist() == [25] * 4
     assert diagram.ece == pytest.approx(np.abs(diagram.confidence - diagram.accuracy).mean())
     assert metrics.reliability(confidence, hits, bins=1).ece == pytest.approx(0.25)
-    assert metrics.reliability(confidence[:3], hits[:3]).pictures.tolist() == [1, 1, 1]
+    assert metrics.reliability(confidence[:3], hits[:3]).images.tolist() == [1, 1, 1]

@@ -1,4 +1,4 @@
-"""What is unlike the known pictures: both scores, their limits, and the file."""
+"""What is unlike the known images: both scores, their limits, and the file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from bestiary.errors import RunError
 from bestiary.run.ood import read_ood, write_ood
-from bestiary.stats.ood import SHRINKAGE, Known, distance
+from bestiary.stats.ood import SHRINKAGE, OodDetector, distance
 
 RNG = np.random.default_rng(0)
 
@@ -24,7 +24,7 @@ def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_distance_is_scipys_mahalanobis_distance() -> None:
     logits, labels, _ = draw(200, 0)
     folds = np.arange(200) % 2
-    known = Known.fit(logits, labels, folds)
+    known = OodDetector.fit(logits, labels, folds)
     even = logits / np.array([logits[folds == fold].std() for fold in (0, 1)])[folds][:, None]
     means = np.stack([even[labels == label].mean(axis=0) for label in range(4)])
     spread = even - means[labels]
@@ -38,8 +38,8 @@ def test_distance_is_scipys_mahalanobis_distance() -> None:
     np.testing.assert_allclose(known.scores(of_one_member)[1], expected, rtol=1e-9)
 
 
-def test_limits_keep_95_of_100_known_pictures_however_emphatic_their_member() -> None:
-    known = Known.fit(*draw(3000, 0))
+def test_limits_keep_95_of_100_known_images_however_emphatic_their_member() -> None:
+    known = OodDetector.fit(*draw(3000, 0))
     logits, _, folds = draw(3000, 1)
     kept = []
     for fold in range(3):
@@ -48,8 +48,8 @@ def test_limits_keep_95_of_100_known_pictures_however_emphatic_their_member() ->
     assert all(0.92 < share < 0.98 for share in kept)
 
 
-def test_strange_pictures_are_told_apart_by_both_scores() -> None:
-    known = Known.fit(*draw(600, 0))
+def test_strange_images_are_told_apart_by_both_scores() -> None:
+    known = OodDetector.fit(*draw(600, 0))
     factors = np.arange(1, 4)[:, None, None]
     familiar = (
         8 * np.eye(4)[RNG.integers(4, size=200)] + RNG.standard_normal((3, 200, 4))
@@ -60,14 +60,14 @@ def test_strange_pictures_are_told_apart_by_both_scores() -> None:
     assert known.is_unknown(strange).mean() > 0.9
 
 
-def test_few_pictures_call_nothing_unknown() -> None:
-    known = Known.fit(*draw(15, 0))
+def test_few_images_call_nothing_unknown() -> None:
+    known = OodDetector.fit(*draw(15, 0))
     assert np.isinf(known.limits).all()
     assert not known.is_unknown(1e6 * RNG.standard_normal((3, 5, 4))).any()
 
 
 def test_the_file_holds_it_and_damage_is_named(tmp_path: Path) -> None:
-    known, file = Known.fit(*draw(100, 0)), tmp_path / "known.safetensors"
+    known, file = OodDetector.fit(*draw(100, 0)), tmp_path / "ood.safetensors"
     write_ood(file, known)
     again = read_ood(file, 3, 4)
     for name in ("scales", "whitening", "means", "limits"):

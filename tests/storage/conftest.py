@@ -1,4 +1,6 @@
-"""Stores on loopback: one that speaks S3, busy and breaking connections now and then, and one that is like Google's."""
+"""Stores on loopback: one that speaks S3, busy and breaking connections now and then, and one
+that is like Google's.
+"""
 
 import threading
 import urllib.request
@@ -13,7 +15,8 @@ from werkzeug.serving import make_server
 
 
 class Faulty:
-    """A WSGI application before another: every so many reads it is busy, or breaks off in the middle.
+    """A WSGI application before another: every so many reads it is busy, or breaks off in the
+    middle.
 
     Attributes:
         busy: one in so many answers is 503 SlowDown; 0: none.
@@ -34,7 +37,8 @@ class Faulty:
             self.failed += 1
             start("503 Slow Down", [("Content-Type", "application/xml")])
             return [
-                b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your rate</Message></Error>"
+                b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your "
+                b"rate</Message></Error>"
             ]
         body = self.app(environ, start)
         reads = environ["REQUEST_METHOD"] == "GET" and not environ.get("QUERY_STRING")

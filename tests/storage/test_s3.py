@@ -1,4 +1,6 @@
-"""Pictures, tables, shards and runs in a store that is busy and breaks connections: nothing is lost, retries end."""
+"""Images, tables, shards and runs in a store that is busy and breaks connections: nothing is
+lost, retries end.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -36,7 +38,7 @@ def digests(run: Run) -> dict[int, tuple[bytes, bytes]]:
             run.fold(fold).weights.read_bytes(),
             read_oof(run.fold(fold))[0]["logits"].to_numpy().tobytes(),
         )
-        for fold in run.folds
+        for fold in run.fold_numbers()
     }
 
 
@@ -57,10 +59,10 @@ def another_machine() -> None:
         shutil.rmtree(cache_root() / name, ignore_errors=True)
 
 
-def test_pictures_and_run_in_a_store_killed_and_gone_on_with_elsewhere(
+def test_images_and_run_in_a_store_killed_and_gone_on_with_elsewhere(
     beasts: Path, tiny: Path, local: Run, s3: Any, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fsspec.filesystem("s3").put(f"{beasts}/", "bucket/pictures/", recursive=True)
+    fsspec.filesystem("s3").put(f"{beasts}/", "bucket/images/", recursive=True)
     s3.busy, s3.broken = 7, 11
     steps = iter(range(1, 1000))
     backward = loop.backward
@@ -73,7 +75,7 @@ def test_pictures_and_run_in_a_store_killed_and_gone_on_with_elsewhere(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(loop, "backward", dying)
         bestiary.train(
-            "s3://bucket/pictures",
+            "s3://bucket/images",
             "s3://bucket/runs/one",
             recipe=tiny,
             overrides=OPTIONS,
@@ -81,7 +83,7 @@ def test_pictures_and_run_in_a_store_killed_and_gone_on_with_elsewhere(
             quiet=True,
         )
     another_machine()
-    run = bestiary.train("s3://bucket/pictures", "s3://bucket/runs/one", resume=True, quiet=True)
+    run = bestiary.train("s3://bucket/images", "s3://bucket/runs/one", resume=True, quiet=True)
     assert s3.failed > 10
     assert digests(run) == digests(local)
     stored = {
@@ -128,9 +130,9 @@ def storing_working_folder(address: str) -> Any:
 def test_a_table_that_points_into_a_store(
     beasts: Path, tiny: Path, local: Run, s3: Any, tmp_path: Path
 ) -> None:
-    fsspec.filesystem("s3").put(f"{beasts}/", "bucket/pictures/", recursive=True)
+    fsspec.filesystem("s3").put(f"{beasts}/", "bucket/images/", recursive=True)
     manifest = local.read_table("manifest.parquet")
-    table = manifest.select(("s3://bucket/pictures/" + pl.col("path")).alias("path"), "label")
+    table = manifest.select(("s3://bucket/images/" + pl.col("path")).alias("path"), "label")
     table.write_csv(tmp_path / "table.csv")
     run = bestiary.train(
         tmp_path / "table.csv",
@@ -140,16 +142,16 @@ def test_a_table_that_points_into_a_store(
         folds=2,
         quiet=True,
     )
-    assert str(run.root) == "s3://bucket/pictures"
+    assert str(run.read_root()) == "s3://bucket/images"
     assert digests(run) == digests(local)
 
 
 def test_shards_in_a_store_and_on_a_disk_are_trained_alike(
     beasts: Path, tiny: Path, s3: Any, quick: None, tmp_path: Path
 ) -> None:
-    assert bestiary.shard(beasts, tmp_path / "shards", megabytes=1, quiet=True).pictures == 27
+    assert bestiary.shard(beasts, tmp_path / "shards", megabytes=1, quiet=True).images == 27
     s3.busy, s3.broken = 5, 7
-    assert bestiary.shard(beasts, "s3://bucket/shards", megabytes=1, quiet=True).pictures == 27
+    assert bestiary.shard(beasts, "s3://bucket/shards", megabytes=1, quiet=True).images == 27
     overrides = [*OPTIONS, "data.store=false", "data.shuffle_buffer=8"]
     runs = [
         bestiary.train(
@@ -163,7 +165,7 @@ def test_shards_in_a_store_and_on_a_disk_are_trained_alike(
 
 
 def test_shards_and_a_run_in_a_store_of_googles(beasts: Path, tiny: Path, gs: None) -> None:
-    assert bestiary.shard(beasts, "gs://bucket/shards", quiet=True).pictures == 27
+    assert bestiary.shard(beasts, "gs://bucket/shards", quiet=True).images == 27
     run = bestiary.train(
         "gs://bucket/shards", "gs://bucket/run", recipe=tiny, overrides=OPTIONS, folds=2, quiet=True
     )
@@ -181,9 +183,7 @@ def test_a_store_that_answers_no_more_is_one_line_after_a_bounded_number_of_trie
 
     monkeypatch.setattr(s3fs.core.S3FileSystem, "retries", 1)
     s3.dead, s3.asked = True, 0
-    assert "s3://bucket/pictures" in fails(
-        "train", "s3://bucket/pictures", tmp_path / "run", "--quiet"
-    )
+    assert "s3://bucket/images" in fails("train", "s3://bucket/images", tmp_path / "run", "--quiet")
     assert s3.asked <= 3 * storing.TRIES * 2 * 2, (
         "three questions, tried by bestiary, s3fs and botocore"
     )

@@ -9,7 +9,7 @@ import pytest
 import webdataset
 
 import bestiary
-from bestiary.data.listing import list_labelled
+from bestiary.data.listing import list_labeled
 from bestiary.data.loader import window_order
 from bestiary.errors import DataError
 from bestiary.storage.shards import ShardFolder
@@ -29,19 +29,19 @@ def test_webdataset_reads_what_was_written(beasts: Path, shards: Path) -> None:
         str(shards / "shard-000000.tar"), shardshuffle=False
     ).decode():
         found[sample["json"]["path"]] = sample["json"]["label"]
-    listing = list_labelled(beasts)
+    listing = list_labeled(beasts)
     assert found == dict(listing.table.select("path", "label").iter_rows())
 
 
-def test_the_index_gives_every_picture_its_own_bytes(beasts: Path, shards: Path) -> None:
-    folder, listing = ShardFolder(shards), list_labelled(beasts)
+def test_the_index_gives_every_image_its_own_bytes(beasts: Path, shards: Path) -> None:
+    folder, listing = ShardFolder(shards), list_labeled(beasts)
     for path in listing.table["path"]:
         assert (folder / path).read_bytes() == (beasts / path).read_bytes()
-    assert not (folder / "no such picture.jpg").is_file()
-    assert list_labelled(shards).table.equals(listing.table)
+    assert not (folder / "no such image.jpg").is_file()
+    assert list_labeled(shards).table.equals(listing.table)
 
 
-def test_the_same_pictures_are_the_same_shards(beasts: Path, shards: Path, tmp_path: Path) -> None:
+def test_the_same_images_are_the_same_shards(beasts: Path, shards: Path, tmp_path: Path) -> None:
     bestiary.shard(beasts, tmp_path / "again", quiet=True)
     for file in shards.iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
@@ -57,7 +57,7 @@ def test_a_shard_that_is_cut_short_is_told(shards: Path, tmp_path: Path) -> None
         last = [m for m in archive if not m.name.endswith(".json")][-1]
     shard.write_bytes(shard.read_bytes()[: last.offset_data + 10])
     folder = ShardFolder(tmp_path)
-    row = folder.list_pictures().sort("offset").row(-1, named=True)
+    row = folder.list_images().sort("offset").row(-1, named=True)
     with pytest.raises(OSError, match="cut short"):
         (folder / row["path"]).read_bytes()
 
@@ -83,7 +83,7 @@ def test_the_order_of_an_epoch_reads_few_shards_at_a_time(window: int) -> None:
 def test_an_index_that_is_wrong_is_told(shards: Path, tmp_path: Path) -> None:
     index = pl.read_parquet(shards / "index.parquet")
     for wrong, words in (
-        (pl.concat([index, index[:1]]), "names a picture twice"),
+        (pl.concat([index, index[:1]]), "names an image twice"),
         (index.with_columns(offset=None), "has gaps"),
         (index.drop("bytes"), "cannot be read"),
         (index.with_columns(shard=pl.lit("first")), "cannot be read"),

@@ -1,4 +1,6 @@
-"""The trial that chooses the arithmetic: what may be chosen, what it may cost, what is remembered and recorded."""
+"""The trial that chooses the arithmetic: what may be chosen, what it may cost, what is
+remembered and recorded.
+"""
 
 import json
 from pathlib import Path
@@ -9,27 +11,29 @@ import torch
 import bestiary
 from bestiary.display import Display
 from bestiary.errors import RunError
-from bestiary.model.compute import Arithmetic
+from bestiary.model.compute import ComputeConfig
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.run import Run
 from bestiary.training import autotune as trial
 from bestiary.training.autotune import (
     Timing,
+    autotune_compute,
     candidates,
     decide,
     fastest,
-    measure_step,
-    settle_arithmetic,
+    time_training_step,
 )
 
 CPU = torch.device("cpu")
-LONG = 10**9  # pictures
+LONG = 10**9  # images
 
 
 @pytest.fixture
 def speeds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[tuple[str, bool, bool], float]:
-    """Seconds a picture that trials find; compiling takes 100 s. A key that is missing cannot be computed."""
+    """Seconds an image that trials find; compiling takes 100 s. A key that is missing cannot be
+    computed.
+    """
     monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
         trial, "resolve_precision", lambda asked, device: "bf16" if asked == "auto" else asked
@@ -38,7 +42,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[tuple[str, b
     measured.clear()
 
     def measure(
-        recipe: Recipe, classes: int, way: Arithmetic, device: torch.device
+        recipe: Recipe, classes: int, way: ComputeConfig, device: torch.device
     ) -> Timing | None:
         measured.append(way)
         seconds = found.get((way.precision, way.channels_last, way.compiled))
@@ -48,7 +52,7 @@ def speeds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[tuple[str, b
     return found
 
 
-measured: list[Arithmetic] = []
+measured: list[ComputeConfig] = []
 
 
 def recipe_of(tiny: Path, *overrides: str) -> Recipe:
@@ -60,7 +64,7 @@ def test_the_recipe_s_own_choice_is_not_tried(tiny: Path, speeds: dict) -> None:
         tiny, "train.precision=float32", "train.layout=contiguous", "train.compile=never"
     )
     assert decide(recipe, LONG, 3, CPU) == (
-        Arithmetic("float32", False, False, torch.get_num_threads()),
+        ComputeConfig("float32", False, False, torch.get_num_threads()),
         {},
     )
     assert not measured
@@ -78,7 +82,7 @@ def test_the_fastest_way_is_taken(tiny: Path, speeds: dict, quickest: tuple[str,
 
 
 def test_noise_does_not_choose() -> None:
-    first, second = Arithmetic("bf16", True), Arithmetic("bf16", False)
+    first, second = ComputeConfig("bf16", True), ComputeConfig("bf16", False)
     assert fastest([first, second], {first: Timing(1.0, 1.0), second: Timing(0.96, 1.0)}) == first
     assert fastest([first, second], {first: Timing(1.0, 1.0), second: Timing(0.94, 1.0)}) == second
 
@@ -86,7 +90,7 @@ def test_noise_does_not_choose() -> None:
 def test_a_short_training_is_not_delayed_by_trials(tiny: Path, speeds: dict) -> None:
     speeds.update({("bf16", True, False): 0.01, ("bf16", False, False): 0.001})
     chosen, _ = decide(recipe_of(tiny), 100, 3, CPU)  # a second of training
-    assert measured == [chosen] == [Arithmetic("bf16", True, False, torch.get_num_threads())]
+    assert measured == [chosen] == [ComputeConfig("bf16", True, False, torch.get_num_threads())]
 
 
 def test_compiling_is_tried_and_taken_only_where_it_pays(tiny: Path, speeds: dict) -> None:
@@ -125,7 +129,7 @@ def test_what_was_measured_is_remembered_for_this_machine(tiny: Path, speeds: di
 def test_only_what_is_open_is_a_candidate(tiny: Path) -> None:
     recipe = recipe_of(tiny, "train.precision=float32", "train.compile=always", "train.threads=3")
     assert candidates(recipe.train, CPU) == [
-        Arithmetic("float32", c, True, 3) for c in (True, False)
+        ComputeConfig("float32", c, True, 3) for c in (True, False)
     ]
     gpu = candidates(recipe_of(tiny, "train.precision=fp16").train, torch.device("cuda"))
     assert {way.precision for way in gpu} == {"fp16"}
@@ -133,7 +137,7 @@ def test_only_what_is_open_is_a_candidate(tiny: Path) -> None:
 
 def test_a_step_is_really_made(tiny: Path) -> None:
     threads = torch.get_num_threads()
-    timing = measure_step(recipe_of(tiny), 3, Arithmetic("float32", True, False, 1), CPU)
+    timing = time_training_step(recipe_of(tiny), 3, ComputeConfig("float32", True, False, 1), CPU)
     assert timing is not None and 0 < timing.seconds < 60 and timing.starting > 0
     assert torch.get_num_threads() == threads
 
@@ -141,15 +145,15 @@ def test_a_step_is_really_made(tiny: Path) -> None:
 def test_the_run_keeps_the_decision_and_goes_by_it(
     beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = bestiary.train(beasts, tmp_path / "run", recipe=tiny, folds=3, fold=[0], quiet=True)
-    kept = json.loads(run.file("arithmetic.json").read_text())["cpu"]
+    run = bestiary.train(beasts, tmp_path / "run", recipe=tiny, folds=3, only_fold=[0], quiet=True)
+    kept = json.loads(run.file("compute.json").read_text())["cpu"]
     assert kept["torch"] == torch.__version__ and kept["trial"]
     assert {"precision", "channels_last", "compiled", "threads"} <= kept.keys()
     changed = {**kept, "precision": "float32", "channels_last": False}
-    run.file("arithmetic.json").write_text(json.dumps({"cpu": changed}))
+    run.file("compute.json").write_text(json.dumps({"cpu": changed}))
     monkeypatch.setattr(trial, "decide", lambda *_: pytest.fail("decided again"))
-    again = settle_arithmetic(run, LONG, 3, Display(quiet=True))
-    assert again == Arithmetic("float32", False, kept["compiled"], kept["threads"])
-    run.file("arithmetic.json").write_text(json.dumps({"cpu": {"precision": "bf16"}}))
+    again = autotune_compute(run, LONG, 3, Display(quiet=True))
+    assert again == ComputeConfig("float32", False, kept["compiled"], kept["threads"])
+    run.file("compute.json").write_text(json.dumps({"cpu": {"precision": "bf16"}}))
     with pytest.raises(RunError, match=r"arithmetic\.json: is not of bestiary's making"):
-        settle_arithmetic(Run(run.path), LONG, 3, Display(quiet=True))
+        autotune_compute(Run(run.path), LONG, 3, Display(quiet=True))

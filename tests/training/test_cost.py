@@ -13,7 +13,7 @@ from bestiary.training import cost
 
 
 def test_every_fold_of_a_run_has_its_cost(trained: Run) -> None:
-    table = cost.read_costs([trained.fold(fold) for fold in trained.folds])
+    table = cost.read_costs([trained.fold(fold) for fold in trained.fold_numbers()])
     assert table.height == 3
     assert (table["seconds"] > 0).all() and (table["peak_memory_mb"] > 50).all()
 

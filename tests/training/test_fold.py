@@ -1,4 +1,6 @@
-"""Short memory, numbers that are not finite, a loader that hangs: what is done, and that it is said."""
+"""Short memory, numbers that are not finite, a loader that hangs: what is done, and that it is
+said.
+"""
 
 import threading
 from collections.abc import Callable
@@ -17,10 +19,10 @@ from bestiary.data import workers
 from bestiary.data.loader import Threads, load_batches, split_batches
 from bestiary.errors import DataError
 from bestiary.run.run import Run
-from bestiary.training import checkpointer as keeper
+from bestiary.training import checkpointer as checkpointer
 from bestiary.training import loop
-from bestiary.training.distributed import ALONE
-from bestiary.training.non_finite import NotFiniteError, Suspect
+from bestiary.training.distributed import SINGLE_PROCESS
+from bestiary.training.non_finite import NonFiniteDiagnosis, NotFiniteError
 from bestiary.training.out_of_memory import is_out_of_memory
 from bestiary.training.step import backward
 
@@ -35,7 +37,7 @@ def session_of(network: nn.Module, parts: int) -> SimpleNamespace:
         progress=SimpleNamespace(parts=parts, epochs_done=0, step=0),
         arithmetic=SimpleNamespace(memory_format=torch.contiguous_format, precision="float32"),
         accelerator=SimpleNamespace(backward=lambda loss: loss.backward(), no_sync=nullcontext),
-        world=ALONE,
+        world=SINGLE_PROCESS,
     )
 
 
@@ -58,7 +60,7 @@ def test_gradients_of_parts_add_up_to_the_whole_batches(parts: int) -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_no_part_has_a_single_picture() -> None:
+def test_no_part_has_a_single_image() -> None:
     seen: list[int] = []
 
     class Network(nn.Linear):
@@ -88,7 +90,7 @@ def test_out_of_memory_is_told_from_other_errors() -> None:
 
 
 def short_of_memory(most: int) -> Callable[..., torch.Tensor]:
-    """A loss that has memory for `most` pictures at a time."""
+    """A loss that has memory for `most` images at a time."""
 
     def loss_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if len(logits) > most and logits.requires_grad:
@@ -100,7 +102,7 @@ def short_of_memory(most: int) -> Callable[..., torch.Tensor]:
 
 def train(beasts: Path, tiny: Path, run: Path, *more: str) -> Run:
     return bestiary.train(
-        beasts, run, recipe=tiny, overrides=[*OPTIONS, *more], folds=2, fold=[0], quiet=True
+        beasts, run, recipe=tiny, overrides=[*OPTIONS, *more], folds=2, only_fold=[0], quiet=True
     )
 
 
@@ -126,7 +128,7 @@ def test_short_memory_halves_the_batch_and_keeps_the_results(
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
 
 
-def test_memory_that_does_not_suffice_for_two_pictures_is_one_line(
+def test_memory_that_does_not_suffice_for_two_images_is_one_line(
     beasts: Path,
     tiny: Path,
     tmp_path: Path,
@@ -145,7 +147,7 @@ def test_memory_that_does_not_suffice_for_two_pictures_is_one_line(
         "--set",
         "train.batch_size=8",
     )
-    assert "out of memory even with 2 pictures at a time" in line
+    assert "out of memory even with 2 images at a time" in line
 
 
 def test_a_loss_that_fails_by_chance_is_gone_back_from_once(
@@ -176,8 +178,8 @@ def test_a_learning_rate_that_is_too_high_is_diagnosed(
     options = [
         "train.epochs=3",
         "train.batch_size=4",
-        "optimiser.lr=1e38",
-        "optimiser.weight_decay=0",
+        "optimizer.lr=1e38",
+        "optimizer.weight_decay=0",
     ]
     line = fails(
         "train", beasts, tmp_path / "run", "--recipe", tiny, "--folds", 2, "--set", *options
@@ -208,7 +210,7 @@ def test_the_cause_is_looked_for(images: float, weight: float, precision: str, c
     with torch.no_grad():
         next(network.parameters()).fill_(weight)
     targets = torch.eye(2)
-    suspect = Suspect(
+    suspect = NonFiniteDiagnosis(
         network, torch.full((2, 3, 2, 2), images), targets, functional.cross_entropy, precision, 0.1
     )  # type: ignore[arg-type]
     assert suspect.diagnosis().startswith(cause)
@@ -216,11 +218,11 @@ def test_the_cause_is_looked_for(images: float, weight: float, precision: str, c
 
 def test_weights_that_are_not_finite_are_never_kept() -> None:
     network = nn.BatchNorm1d(3)
-    keeper.check_weights(network)
+    checkpointer.check_weights(network)
     assert isinstance(network.running_var, torch.Tensor)
     network.running_var[1] = float("inf")
     with pytest.raises(NotFiniteError, match="weight"):
-        keeper.check_weights(network)
+        checkpointer.check_weights(network)
 
 
 @pytest.mark.parametrize("threads", [Threads(1, True), Threads(2, False)])

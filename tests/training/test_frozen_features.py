@@ -1,4 +1,6 @@
-"""A probe: heads on features of the frozen network, which are computed once for all folds and runs."""
+"""A probe: heads on features of the frozen network, which are computed once for all folds and
+runs.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +10,7 @@ import polars as pl
 import pytest
 
 import bestiary
-from bestiary.data.decode import read_picture
+from bestiary.data.decode import read_image
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
 from bestiary.training import frozen_features as features
@@ -24,7 +26,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many pictures the frozen network was run on, each time that it was."""
+    """How many images the frozen network was run on, each time that it was."""
     counts: list[int] = []
     predict = features.predict_rows
     monkeypatch.setattr(
@@ -39,7 +41,7 @@ def probe(beasts: Path, run: Path, *overrides: str) -> Run:
 
 def test_a_probe_is_a_run_like_any_other(beasts: Path, tmp_path: Path) -> None:
     run = probe(beasts, tmp_path / "run")
-    assert [run.fold(fold).ended for fold in run.folds] == [True] * 3
+    assert [run.fold(fold).ended for fold in run.fold_numbers()] == [True] * 3
     assert 0 <= run.read_json("metrics.json")["oof"]["accuracy"]["value"] <= 1
     assert "3 of 3" in str(bestiary.show(run.path)) or run.score_line in str(
         bestiary.show(run.path)
@@ -48,12 +50,12 @@ def test_a_probe_is_a_run_like_any_other(beasts: Path, tmp_path: Path) -> None:
     assert pl.read_csv(tmp_path / "prediction.csv").height == 27
 
 
-def test_logits_out_of_fold_are_those_that_the_member_gives_the_pictures(
+def test_logits_out_of_fold_are_those_that_the_member_gives_the_images(
     beasts: Path, tmp_path: Path
 ) -> None:
     run = probe(beasts, tmp_path / "run", "train.precision=float32")
     ensemble = bestiary.load(run)
-    for fold in run.folds:
+    for fold in run.fold_numbers():
         table, _ = read_oof(run.fold(fold))
         paths = [beasts / path for path in table["path"]]
         logits = np.concatenate([scored.logits[fold] for scored in ensemble.score(paths)])
@@ -68,7 +70,7 @@ def test_the_second_probe_computes_nothing(
     first = probe(beasts, tmp_path / "first")
     second = probe(beasts, tmp_path / "second")
     assert computed == [27]
-    for fold in first.folds:
+    for fold in first.fold_numbers():
         assert first.fold(fold).weights.read_bytes() == second.fold(fold).weights.read_bytes()
 
 
@@ -90,7 +92,7 @@ def test_only_what_is_not_kept_is_computed(
         table.write_bytes(table.read_bytes()[:100])
     probe(beasts, tmp_path / "third")
     assert computed == [27, 1, 27]
-    assert read_picture(new)
+    assert read_image(new)
 
 
 def test_another_view_or_network_has_features_of_its_own(
@@ -101,7 +103,7 @@ def test_another_view_or_network_has_features_of_its_own(
         beasts, tmp_path / "b", overrides=[*OPTIONS, "view.size=48"], folds=3, quiet=True
     )
     bestiary.probe(
-        beasts, tmp_path / "c", overrides=[*OPTIONS, "model.normalise=false"], folds=3, quiet=True
+        beasts, tmp_path / "c", overrides=[*OPTIONS, "model.normalize=false"], folds=3, quiet=True
     )
     assert computed == [27, 27, 27]
 

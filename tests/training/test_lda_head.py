@@ -1,4 +1,6 @@
-"""The discriminant that a head starts from, against scikit-learn's, and what its shape is chosen by."""
+"""The discriminant that a head starts from, against scikit-learn's, and what its shape is chosen
+by.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +27,8 @@ def test_the_probes_head_is_scikit_learns_discriminant_analysis(classes: int) ->
     )
     with torch.no_grad():
         ours = classifier.head_layer(torch.from_numpy(features)).double().log_softmax(dim=1).numpy()
-    # the same posteriors but for one factor on the log scale, which says how sure the head may be of new pictures
+    # the same posteriors but for one factor on the log scale, which says how sure the head may be
+    # of new images
     expected = (
         log_softmax(reference.decision_function(features) * shape.factor, axis=1)
         if classes > 2
@@ -38,19 +41,21 @@ def test_the_probes_head_is_scikit_learns_discriminant_analysis(classes: int) ->
     assert 0 < shape.factor < 1
 
 
-def test_a_class_of_few_pictures_is_not_missed_for_that_alone() -> None:
-    """Equally frequent by their priors, so that what is left is that the mean of few pictures comes out too long."""
+def test_a_class_of_few_images_is_not_missed_for_that_alone() -> None:
+    """Equally frequent by their priors, so that what is left is that the mean of few images
+    comes out too long.
+    """
     rng = np.random.default_rng(0)
     right: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(10):
-        centres = 0.25 * rng.normal(size=(5, 200))
+        centers = 0.25 * rng.normal(size=(5, 200))
         labels = np.repeat(np.arange(5), [100, 100, 100, 100, 5])
         features, new = (
-            (centres[of] + rng.normal(size=(len(of), 200))).astype(np.float32)
+            (centers[of] + rng.normal(size=(len(of), 200))).astype(np.float32)
             for of in (labels, np.repeat(4, 500))
         )
-        for tau_normalise, shares in right.items():
-            shape = choose_shape(features, labels, 5, tau_normalise)
+        for head_tau_norm, shares in right.items():
+            shape = choose_shape(features, labels, 5, head_tau_norm)
             weights, biases = discriminant(Moments.of(features, labels, 5), shape, 1.0)
             shares.append(float(((new @ weights.T + biases).argmax(axis=1) == 4).mean()))
     own, evened = (np.mean(shares) for shares in right.values())
@@ -62,11 +67,11 @@ def test_classes_that_are_steps_of_one_scale_keep_their_means_lengths() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, 1500)
     features = rng.normal(size=(1500, 20)).astype(np.float32)
-    features[:, 0] += 2 * labels  # the middle one's mean is the centre
-    assert choose_shape(features, labels, 5, tau_normalise=True).tau == 0
+    features[:, 0] += 2 * labels  # the middle one's mean is the center
+    assert choose_shape(features, labels, 5, head_tau_norm=True).tau == 0
 
 
-def test_a_head_that_has_every_picture_right_is_not_boundlessly_sure() -> None:
+def test_a_head_that_has_every_image_right_is_not_boundlessly_sure() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
     features = (rng.normal(size=(40, 8)) + 20 * labels[:, None]).astype(np.float32)
@@ -74,14 +79,14 @@ def test_a_head_that_has_every_picture_right_is_not_boundlessly_sure() -> None:
     weights, biases = discriminant(Moments.of(features, labels, 2), shape)
     logits = features @ weights.T + biases
     assert (logits.argmax(axis=1) == labels).all()
-    # eight pictures were kept apart: the ninth may be wrong
+    # eight images were kept apart: the ninth may be wrong
     assert 0.8 < np.exp(log_softmax(logits, axis=1)).max(axis=1).mean() < 0.99
 
 
-def test_the_shrinkage_is_that_of_the_least_log_loss_on_pictures_kept_apart() -> None:
+def test_the_shrinkage_is_that_of_the_least_log_loss_on_images_kept_apart() -> None:
     rng = np.random.default_rng(0)
     chosen = []
-    for count in (40, 6000):  # few pictures need a simpler covariance than many
+    for count in (40, 6000):  # few images need a simpler covariance than many
         labels = rng.integers(0, 3, count)
         stretch = np.geomspace(0.5, 1.5, 100)
         features = (rng.normal(size=(count, 100)) * stretch + 0.3 * labels[:, None]).astype(
@@ -117,7 +122,7 @@ def test_the_probes_head_gives_a_class_that_it_has_not_seen_a_low_chance() -> No
     assert (chances[:, 1] < 0.01).all()
 
 
-def test_of_very_many_pictures_some_judge_the_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_very_many_images_some_judge_the_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     judged = []
 
     def sharpen(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:

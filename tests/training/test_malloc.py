@@ -1,4 +1,6 @@
-"""Freed memory is kept while training, each look in a process of its own: what others have freed would blur it."""
+"""Freed memory is kept while training, each look in a process of its own: what others have freed
+would blur it.
+"""
 
 import platform
 import subprocess

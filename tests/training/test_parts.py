@@ -1,4 +1,6 @@
-"""Parts that a recipe adds to the plain loop, each against a reference: averages, adjusted logits, rates by depth."""
+"""Parts that a recipe adds to the plain loop, each against a reference: averages, adjusted
+logits, rates by depth.
+"""
 
 from pathlib import Path
 
@@ -13,19 +15,19 @@ from bestiary.errors import RecipeError
 from bestiary.model.classifier import build_classifier, load_member, save_member
 from bestiary.model.power_norm import root
 from bestiary.recipe.load import load_recipe
-from bestiary.recipe.options import LossOptions, OptimiserOptions
-from bestiary.rng import generator
+from bestiary.recipe.options import LossOptions, OptimizerOptions
+from bestiary.rng import keyed_rng
 from bestiary.run.oof import read_oof
 from bestiary.training import loop
 from bestiary.training.lda_head import Moments, Shape, discriminant
 from bestiary.training.loss import build_loss
-from bestiary.training.optimizer import build_optimiser
-from bestiary.training.weight_averaging import averaged
+from bestiary.training.optimizer import build_optimizer
+from bestiary.training.weight_averaging import ema_of
 
 
 def test_the_average_follows_the_weights_and_the_norms_statistics() -> None:
     classifier = build_classifier("timm/test_resnet", 3, "none")
-    average = averaged(classifier, 0.9)
+    average = ema_of(classifier, 0.9)
     assert average is not None
     name = next(key for key in classifier.state_dict() if key.endswith("running_mean"))
     expected = classifier.state_dict()[name].clone()
@@ -37,7 +39,7 @@ def test_the_average_follows_the_weights_and_the_norms_statistics() -> None:
         decay = min(0.9, 1 - 1 / (1 + (step - 1) / 10)) if step > 1 else 0.0
         expected = expected * decay + step * (1 - decay)
     torch.testing.assert_close(average.module.state_dict()[name], expected)
-    assert averaged(classifier, 0.0) is None
+    assert ema_of(classifier, 0.0) is None
 
 
 def test_the_member_is_the_average(
@@ -52,7 +54,7 @@ def test_the_member_is_the_average(
     )
     options = ["train.ema=0.99", "train.keep_best=false"]
     run = bestiary.train(
-        beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, fold=[0], quiet=True
+        beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, only_fold=[0], quiet=True
     )
     member, (session,) = load_member(run.fold(0).weights).state_dict(), sessions
     weight = session.classifier.head + ".weight"
@@ -76,9 +78,9 @@ def test_the_member_is_the_mean_of_the_start_and_the_trained_weights(
     members = {}
     for share in (0.0, 0.25):
         place = tmp_path / f"run-{share}"
-        own = [*options, f"train.start_share={share}"]
+        own = [*options, f"train.wise_ft={share}"]
         run = bestiary.train(
-            beasts, place, recipe=tiny, overrides=own, folds=3, fold=[0], quiet=True
+            beasts, place, recipe=tiny, overrides=own, folds=3, only_fold=[0], quiet=True
         )
         members[share] = load_member(run.fold(0).weights).state_dict()
     start, weight = load_member(run.fold(0).start).state_dict(), "network.conv1.0.weight"
@@ -90,19 +92,19 @@ def test_the_member_is_the_mean_of_the_start_and_the_trained_weights(
 
 def test_a_share_of_the_start_is_not_for_picked_epochs() -> None:
     with pytest.raises(
-        RecipeError, match=r"train.start_share = 0.5: .* give train.keep_best=false too"
+        RecipeError, match=r"train.wise_ft = 0.5: .* give train.keep_best=false too"
     ):
-        load_recipe("paper", ["train.start_share=0.5"])
+        load_recipe("paper", ["train.wise_ft=0.5"])
 
 
 def test_nothing_is_mixed_after_its_share_of_the_steps(
     beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple[object, ...]] = []
-    monkeypatch.setattr(loop, "generator", lambda *key: drawn.append(key) or generator(*key))  # type: ignore[arg-type, func-returns-value]
-    options = ["mix.until=0.5", "train.epochs=4", "mix.probability=1.0"]
+    monkeypatch.setattr(loop, "generator", lambda *key: drawn.append(key) or keyed_rng(*key))  # type: ignore[arg-type, func-returns-value]
+    options = ["mix.stop_at=0.5", "train.epochs=4", "mix.probability=1.0"]
     bestiary.train(
-        beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, fold=[0], quiet=True
+        beasts, tmp_path / "run", recipe=tiny, overrides=options, folds=3, only_fold=[0], quiet=True
     )
     assert {key[3] for key in drawn if key[1] == "mix"} == {0, 1}
 
@@ -162,8 +164,8 @@ def test_tau_makes_the_means_as_equally_long_as_it_says() -> None:
 
 def test_rates_fall_with_depth_and_the_heads_is_its_own() -> None:
     classifier = build_classifier("torchvision/resnet18", 3, "none")
-    options = OptimiserOptions(lr=1.0, layer_decay=0.5, head_factor=4.0, decay_all=False)
-    groups = build_optimiser(classifier, options).param_groups
+    options = OptimizerOptions(lr=1.0, layer_decay=0.5, head_lr_mult=4.0, decay_norm_and_bias=False)
+    groups = build_optimizer(classifier, options).param_groups
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
     network = classifier.network
     parts = [network.conv1, network.layer1[0].conv1, network.layer4[0].conv1, network.fc]
@@ -195,7 +197,7 @@ def test_a_member_with_a_root_predicts_the_same_from_its_file(tmp_path: Path) ->
 
 
 def test_a_probe_of_roots_fits_the_discriminant_of_roots(beasts: Path, tmp_path: Path) -> None:
-    options = ["view.size=32", "model.root=true", "train.precision=float32"]
+    options = ["view.size=32", "model.power_norm=true", "train.precision=float32"]
     run = bestiary.probe(beasts, tmp_path / "run", overrides=options, folds=3, quiet=True)
     table, _ = read_oof(run.fold(0))
     scored = bestiary.load(run).score([beasts / path for path in table["path"]])

@@ -1,4 +1,6 @@
-"""Ablations: variants of a recipe on the same folds and seeds; what is refused at once, what is not repeated."""
+"""Ablations: variants of a recipe on the same folds and seeds; what is refused at once, what is
+not repeated.
+"""
 
 import shutil
 from collections.abc import Callable
@@ -42,7 +44,7 @@ def test_variants_share_folds_and_differ_in_one_value(
     folder = tmp_path / "ablation"
     options = {"recipe": tiny, "overrides": BASE, "quiet": True}
     over = ["view.scale=[0.2,1.0],[0.35,1.0]", "mix.probability=0"]
-    found = bestiary.ablate(beasts, folder, over=over, **options)
+    found = bestiary.ablate(beasts, folder, vary=over, **options)
     names = ["base", "view.scale=[0.2,1.0]", "mix.probability=0"]
     assert [row.variant for row in found.rows] == names  # the second scale is the base's own
     runs = [Run.open(path.parent) for path in sorted(folder.glob("*/seed-0/recipe.toml"))]
@@ -50,7 +52,7 @@ def test_variants_share_folds_and_differ_in_one_value(
     tables = [run.read_table("folds.parquet") for run in runs]
     assert tables[0].equals(tables[1]) and tables[0].equals(tables[2])
     base = Run.open(folder / "base" / "seed-0")
-    assert sorted(key for run in runs for key in base.recipe.differences(run.recipe)) == [
+    assert sorted(key for run in runs for key in base.recipe.differences(run.read_recipe())) == [
         "mix.probability",
         "view.scale",
     ]
@@ -65,12 +67,12 @@ def test_variants_share_folds_and_differ_in_one_value(
     ).read_text()
     assert max(len(line) for line in str(found).splitlines() if str(tmp_path) not in line) <= 80
 
-    again = bestiary.ablate(beasts, folder, over=[*over, "loss.kind=focal"], resume=True, **options)
+    again = bestiary.ablate(beasts, folder, vary=[*over, "loss.kind=focal"], resume=True, **options)
     assert len(trained_folds) == 12  # what was added, and nothing else
     assert [row.accuracy for row in again.rows[:3]] == [row.accuracy for row in found.rows]
 
 
-def test_averaging_rules_are_judged_on_new_pictures_without_training_again(
+def test_averaging_rules_are_judged_on_new_images_without_training_again(
     beasts: Path, tiny: Path, tmp_path: Path, trained_folds: list[Path]
 ) -> None:
     data, new, folder = tmp_path / "data", tmp_path / "new", tmp_path / "ablation"
@@ -78,7 +80,7 @@ def test_averaging_rules_are_judged_on_new_pictures_without_training_again(
     hold_out(data, new, 0.3)
     over = ["predict.average=probabilities,vote"]
     found = bestiary.ablate(
-        data, folder, over=over, recipe=tiny, overrides=BASE, held=new, seeds="0,1", quiet=True
+        data, folder, vary=over, recipe=tiny, overrides=BASE, test_data=new, seeds="0,1", quiet=True
     )
     assert len(trained_folds) == 6
     assert [(row.variant, row.judged, row.seeds) for row in found.rows] == [
@@ -86,15 +88,15 @@ def test_averaging_rules_are_judged_on_new_pictures_without_training_again(
         ("predict.average=probabilities", "held out", 2),
         ("predict.average=vote", "held out", 2),
     ]
-    pictures = sorted(new.rglob("*.jpg"))
-    labels = [path.parent.name for path in pictures]
+    images = sorted(new.rglob("*.jpg"))
+    labels = [path.parent.name for path in images]
     hits = []
     for seed in (0, 1):
         ensemble = bestiary.load(folder / "base" / f"seed-{seed}")
-        logits = np.concatenate([scored.logits for scored in ensemble.score(pictures)], axis=1)
+        logits = np.concatenate([scored.logits for scored in ensemble.score(images)], axis=1)
         hits += [ensemble.classes_[average(logits, "vote").argmax(axis=1)] == labels]
     assert found.rows[2].accuracy == pytest.approx(np.mean(hits), abs=1e-9)
-    assert found.rows[0].pictures == len(pictures) >= 6
+    assert found.rows[0].images == len(images) >= 6
 
 
 def test_what_cannot_work_is_refused_before_anything_is_trained(
@@ -106,12 +108,12 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(
         "train.epoch=1": "did you mean train.epochs?",
         "model.backbone=torchvision/resnet18,torchvision/resnet999": "resnet999",
         "model.freeze=2,99": "model.freeze=99: model.freeze = 99",
-        "folds.n=3,5": "share their pictures and folds",
+        "folds.n=3,5": "share their images and folds",
         "train.seed=1,2": "--seeds",
         "train.epochs": "section.key=value",
         "view.scale=[0.2,1.0": "not closed",
         "train.epochs=1,,2": "empty value",
-        "predict.average=vote": "give new pictures by --held",
+        "predict.average=vote": "give new images by --test-data",
         "train.epochs=6": "no value differs",  # the default recipe's own
     }
     for over, words in wrong.items():
@@ -119,7 +121,7 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(
             "ablate",
             beasts,
             folder,
-            "--over",
+            "--vary",
             over,
             "--set",
             "model.weights=none",
@@ -129,11 +131,11 @@ def test_what_cannot_work_is_refused_before_anything_is_trained(
         assert words in line, line
         assert not folder.exists()
     assert "different whole numbers" in fails(
-        "ablate", beasts, folder, "--over", "train.epochs=9", "--seeds", "0,0"
+        "ablate", beasts, folder, "--vary", "train.epochs=9", "--seeds", "0,0"
     )
     folder.mkdir()
     (folder / "thesis.txt").touch()
-    assert "is not empty" in fails("ablate", beasts, folder, "--over", "train.epochs=9")
+    assert "is not empty" in fails("ablate", beasts, folder, "--vary", "train.epochs=9")
 
 
 def test_values_hold_commas_in_brackets_and_quotes() -> None:
@@ -175,7 +177,7 @@ def test_several_seeds_widen_the_interval_by_their_spread() -> None:
     )
 
 
-def test_where_pictures_alone_vary_it_is_a_paired_t_test() -> None:
+def test_where_images_alone_vary_it_is_a_paired_t_test() -> None:
     rng = np.random.default_rng(1)
     first = rng.random((3, 2000)) > 0.3
     second = rng.random((3, 2000)) > 0.28

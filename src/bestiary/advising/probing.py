@@ -1,4 +1,6 @@
-"""A training set -> what heads on the frozen network get right out of fold, without a run on disk."""
+"""A training set -> what heads on the frozen network get right out of fold, without a run on
+disk.
+"""
 
 import numpy as np
 import polars as pl
@@ -8,7 +10,7 @@ from bestiary.data.folds import deal, leak_groups
 from bestiary.data.manifest import Manifest
 from bestiary.display import Display
 from bestiary.recipe.options import Recipe
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.frozen_features import frozen_features
 from bestiary.training.lda_head import fitted_layer
@@ -17,10 +19,12 @@ from bestiary.training.lda_head import fitted_layer
 def draw_part(
     manifest: Manifest, most: int, seed: int = 0
 ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
-    """Rows of a manifest, `most` of those that can be scored or all, drawn at random, and the group of each."""
-    table = manifest.table.filter(~pl.col("conflict"))
+    """Rows of a manifest, `most` of those that can be scored or all, drawn at random, and the
+    group of each.
+    """
+    table = manifest.table.filter(~pl.col("label_conflict"))
     if table.height > most:
-        rows = generator(seed, "part", table.height, most).permutation(table.height)[:most]
+        rows = keyed_rng(seed, "part", table.height, most).permutation(table.height)[:most]
         table = table[np.sort(rows)]
     return table, leak_groups(table)
 
@@ -32,7 +36,8 @@ def probe_hits(
     groups: NDArray[np.int64],
     display: Display,
 ) -> NDArray[np.bool_]:
-    """Whether a linear discriminant of the other folds' frozen features has each picture of `table` right (pictures,).
+    """Whether a linear discriminant of the other folds' frozen features has each image of `table`
+    right (images,).
 
     Raises:
         WeightsError: the backbone or its weights are not to be had.
@@ -49,7 +54,7 @@ def probe_hits(
             data.labels[train],
             classes,
             recipe.loss.logit_adjustment,
-            recipe.model.tau_normalise,
+            recipe.model.head_tau_norm,
         )
         hits[held] = (features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held]
     return hits

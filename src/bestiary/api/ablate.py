@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bestiary.display import Display
     from bestiary.reporting.ablation_page import Ablation
     from bestiary.run.run import Run
-    from bestiary.training.checkpointer import Keeper
+    from bestiary.training.checkpointer import Checkpointer
 
 
 def ablate(
@@ -21,128 +21,123 @@ def ablate(
     run: Place,
     /,
     *,
-    over: Annotated[Sequence[str], Many],
+    vary: Annotated[Sequence[str], Many],
     recipe: Place | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     seeds: str = "0",
-    held: Place | None = None,
-    on: str | None = None,
+    test_data: Place | None = None,
+    cluster: str | None = None,
     resume: bool = False,
     quiet: bool = False,
 ) -> "Ablation":
-    """Train variants of a recipe on the same pictures, folds and seeds, and say what each part of it does.
+    """Train variants of a recipe on the same images, folds and seeds, and say what each part of it
+    does.
 
     Each variant differs from the base recipe in one value: not a grid, so that
     every row shows one part, and costs grow with the number of values.
 
-    bestiary ablate DATA RUN --over optimiser.lr=1e-5,1e-4 mix.probability=0
+    bestiary ablate DATA RUN --vary optimizer.lr=1e-5,1e-4 mix.probability=0
 
     What a report on backbones, tricks and ensemble rules needs:
 
     bestiary ablate DATA RUN --recipe paper --set model.weights=default
-    --over model.backbone=torchvision/resnet152,timm/resnest200e
+    --vary model.backbone=torchvision/resnet152,timm/resnest200e
 
     bestiary ablate DATA RUN --recipe paper
-    --over mix.probability=0 loss.kind=focal model.normalise=true
+    --vary mix.probability=0 loss.kind=focal model.normalize=true
 
-    bestiary ablate DATA RUN --over predict.average=probabilities,vote --held NEW
+    bestiary ablate DATA RUN --vary predict.average=probabilities,vote --test-data NEW
 
     Members are averaged in another way without being trained again; out of fold
-    each picture has one member, so that such rules need pictures that are new.
+    each image has one member, so that such rules need images that are new.
 
-    Parameters
-    ----------
-    data
-        Folder of class folders, or a table, as for train.
-    run
-        Folder for the runs (one for each variant and seed), ablation.csv, ablation.md and a page that compares them.
-    over
-        Options to vary, each as section.key=value,value. A value that holds commas stands in brackets or quotes:
-        view.scale=[0.2,1.0],[0.6,1.0]
-    recipe
-        Of the base: best, best-gpu, paper, fast, probe, or the path of a TOML file. Default: best, or best-gpu where
-        there is a GPU.
-    overrides
-        Options of the base as section.key=value; see bestiary train --help.
-    seeds
-        Seeds of training, such as 0,1,2: every variant is trained with each. With one, the intervals do not know how
-        much two trainings of the same recipe differ.
-    held
-        Labelled pictures that are new (folder of class folders, or a table) to judge the ensembles by, too.
-    on
-        ray, or ray://HOST:PORT: the folds of all variants are trained side by side by the machines of a Ray cluster, as
-        train --on does it.
-    resume
-        Go on: what is trained stays, and values and seeds may be added.
-    quiet
-        Show no progress.
+    Parameters ---------- data Folder of class folders, or a table, as for train. run Folder for the
+    runs (one for each variant and seed), ablation.csv, ablation.md and a page that compares them.
+    vary Options to vary, each as section.key=value,value. A value that holds commas stands in
+    brackets or quotes: view.scale=[0.2,1.0],[0.6,1.0] recipe Of the base: best, best-gpu, paper,
+    fast, probe, or the path of a TOML file. Default: best, or best-gpu where there is a GPU.
+    overrides Options of the base as section.key=value; see bestiary train --help. seeds Seeds of
+    training, such as 0,1,2: every variant is trained with each. With one, the intervals do not know
+    how much two trainings of the same recipe differ. test_data Labeled images that are new (folder
+    of class folders, or a table) to judge the ensembles by, too. cluster ray, or ray://HOST:PORT:
+    the folds of all variants are trained side by side by the machines of a Ray cluster, as train
+    --cluster does it. resume Go on: what is trained stays, and values and seeds may be added. quiet
+    Show no progress.
     """
-    from bestiary.api.durations import seconds_of
+    from bestiary.api.durations import parse_duration
     from bestiary.display import Display
     from bestiary.errors import ArgumentError
     from bestiary.evaluation.ablation import judge_held_out, judge_out_of_fold
     from bestiary.recipe.defaults import default_recipe
     from bestiary.reporting.ablation_page import write_ablation
     from bestiary.signals import Interrupts
-    from bestiary.training.checkpointer import Keeper
+    from bestiary.training.checkpointer import Checkpointer
     from bestiary.training.variants import begin_variants, parse_seeds, plan_variants
 
-    if on is not None:
+    if cluster is not None:
         from bestiary.cluster.connection import check_address
 
-        check_address(on)
+        check_address(cluster)
     place, display = Path(run), Display(quiet)
     variants, numbers = (
-        plan_variants(recipe or default_recipe(best_device().type), overrides, over),
+        plan_variants(recipe or default_recipe(best_device().type), overrides, vary),
         parse_seeds(seeds),
     )
     alike = [v.name for v in variants[1:] if v.folder in {o.folder for o in variants if o is not v}]
-    if alike and held is None:
+    if alike and test_data is None:
         raise ArgumentError(
-            f"--over {alike[0]}: out of fold each picture has one member; give new pictures by --held"
+            f"--vary {alike[0]}: out of fold each image has one member; give new images by "
+            f"--test-data"
         )
     with Interrupts() as interrupts:
         try:
             runs = begin_variants(Path(data), place, variants, numbers, resume, display)
-            train_variants(runs, on, Keeper(seconds_of("5min"), interrupts), display)
+            train_variants(runs, cluster, Checkpointer(parse_duration("5min"), interrupts), display)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
     by_variant = {variant.name: list(runs[variant.name].values()) for variant in variants}
     trained = {v.name: by_variant[v.name] for v in variants if v.name not in alike}
     rows = judge_out_of_fold(trained) if len(trained) > 1 else []
-    if held is not None:
+    if test_data is not None:
         rules = {variant.name: variant.recipe.predict.average for variant in variants}
-        rows += judge_held_out(by_variant, rules, Path(held), display)
+        rows += judge_held_out(by_variant, rules, Path(test_data), display)
     return write_ablation(rows, by_variant, place)
 
 
 def train_variants(
-    runs: "Mapping[str, Mapping[int, Run]]", on: str | None, keeper: "Keeper", display: "Display"
+    runs: "Mapping[str, Mapping[int, Run]]",
+    cluster: str | None,
+    checkpointer: "Checkpointer",
+    display: "Display",
 ) -> None:
-    """Train every run (variant -> seed -> run) that is not finished; a run of several variants once."""
+    """Train every run (variant -> seed -> run) that is not finished; a run of several variants
+    once.
+    """
     apart = {run.path: run for of_variant in runs.values() for run in of_variant.values()}
     waiting = [run for run in apart.values() if run.score_line is None]
-    if on is None:
-        train_here(waiting, keeper, display)
+    if cluster is None:
+        train_here(waiting, checkpointer, display)
     elif waiting:
-        train_on_cluster(waiting, on, keeper, display)
+        train_on_cluster(waiting, cluster, checkpointer, display)
     for run in apart.values():
         display.line(f"{run.path}: {run.score_line}")
 
 
-def train_here(runs: "Sequence[Run]", keeper: "Keeper", display: "Display") -> None:
+def train_here(runs: "Sequence[Run]", checkpointer: "Checkpointer", display: "Display") -> None:
     """Train and finish one run after the other."""
     from bestiary.evaluation.finish import finish_run
     from bestiary.training.crossval import train_folds
 
     for number, run in enumerate(runs, 1):
         display.line(f"\n{number} of {len(runs)}: {run.path}")
-        train_folds(run, run.folds, keeper, display)
+        train_folds(run, run.fold_numbers(), checkpointer, display)
         finish_run(run)
 
 
-def train_on_cluster(runs: "Sequence[Run]", on: str, keeper: "Keeper", display: "Display") -> None:
+def train_on_cluster(
+    runs: "Sequence[Run]", cluster: str, checkpointer: "Checkpointer", display: "Display"
+) -> None:
     """Train the folds of all runs on Ray, and finish the runs."""
     from bestiary.cluster.connection import Connection
     from bestiary.cluster.folds import FoldJob, train_on_ray
@@ -150,11 +145,11 @@ def train_on_cluster(runs: "Sequence[Run]", on: str, keeper: "Keeper", display: 
     from bestiary.storage.files import location
 
     jobs = [
-        FoldJob(location(run.path), fold, run.recipe.train.threads)
+        FoldJob(location(run.path), fold, run.read_recipe().train.threads)
         for run in runs
-        for fold in run.folds
+        for fold in run.fold_numbers()
     ]
-    with Connection(on) as cluster:
-        train_on_ray(jobs, cluster, keeper.every, 1, display)
+    with Connection(cluster) as connection:
+        train_on_ray(jobs, connection, checkpointer.every, 1, display)
     for run in runs:
         finish_run(run)

@@ -15,8 +15,9 @@ Many = Parameter(consume_multiple=True)
 
 
 @contextmanager
-def opened(run: Place, wanted: Callable[[str], bool] | None = None) -> "Iterator[Run]":
-    """The run at a path or an address, with those of its files that are `wanted`: all that using it needs.
+def open_run(run: Place, wanted: Callable[[str], bool] | None = None) -> "Iterator[Run]":
+    """The run at a path or an address, with those of its files that are `wanted`: all that using it
+    needs.
 
     Raises:
         RunError: there is none, or the store cannot be reached.

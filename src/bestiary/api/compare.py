@@ -4,16 +4,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place, opened
+from bestiary.api.arguments import Place, open_run
 
 if TYPE_CHECKING:
     from bestiary.reporting.compare_page import Compared
 
 
 def compare(run: Place, other: Place, /, *more: Place, out: Place | None = None) -> "Compared":
-    """Compare finished runs on the pictures they share: paired differences of accuracy, with intervals and a test.
+    """Compare finished runs on the images they share: paired differences of accuracy, with
+    intervals and a test.
 
-    Each picture is judged by each run's member that has not seen it.
+    Each image is judged by each run's member that has not seen it.
 
     Parameters
     ----------
@@ -24,11 +25,11 @@ def compare(run: Place, other: Place, /, *more: Place, out: Place | None = None)
     more
         Folders of more runs.
     out
-        Folder for compare.html, a page with the pictures won and lost, compare.md and compare.tex.
+        Folder for compare.html, a page with the images won and lost, compare.md and compare.tex.
     """
     from bestiary.evaluation.compare import compare_runs
     from bestiary.reporting.compare_page import Compared, write_comparison
 
     with ExitStack() as held:
-        found = compare_runs([held.enter_context(opened(place)) for place in (run, other, *more)])
+        found = compare_runs([held.enter_context(open_run(place)) for place in (run, other, *more)])
         return Compared(found, []) if out is None else write_comparison(found, Path(out))

@@ -32,7 +32,7 @@ def demo(
     species
         Number of classes to draw, 2 to 100.
     per_species
-        Pictures of each class to draw; a fifth of them is held out from training.
+        Images of each class to draw; a fifth of them is held out from training.
     quiet
         Show no progress.
     """
@@ -42,18 +42,18 @@ def demo(
     place, display = new_folder(Path(directory)), Display(quiet)
     display.line(f"Everything goes to {place}/. Each step is a command that you can repeat.\n")
     display.line(
-        f"$ bestiary sample {place}/pictures --species {species} --per-species {per_species}"
+        f"$ bestiary sample {place}/images --species {species} --per-species {per_species}"
     )
     display.line(
-        f"{sample(place / 'pictures', species=species, per_species=per_species, quiet=quiet)}"
+        f"{sample(place / 'images', species=species, per_species=per_species, quiet=quiet)}"
     )
-    held = hold_out(place / "pictures", place / "new", 0.2)
-    display.line(f"{held:,} pictures were moved to {place}/new: training will not see them.\n")
+    held = hold_out(place / "images", place / "new", 0.2)
+    display.line(f"{held:,} images were moved to {place}/new: training will not see them.\n")
     overrides = ["view.size=128", "view.eval_size=144"]
     display.line(
-        f"$ bestiary train {place}/pictures {place}/run --recipe fast --set {' '.join(overrides)}"
+        f"$ bestiary train {place}/images {place}/run --recipe fast --set {' '.join(overrides)}"
     )
-    run = train(place / "pictures", place / "run", recipe="fast", overrides=overrides, quiet=quiet)
+    run = train(place / "images", place / "run", recipe="fast", overrides=overrides, quiet=quiet)
     display.line(f"{run.score_line}\n")
     display.line(f"$ bestiary predict {place}/run {place}/new --out {place}/prediction.csv")
     display.line(f"{predict(run.path, place / 'new', out=place / 'prediction.csv', quiet=quiet)}\n")
@@ -62,6 +62,6 @@ def demo(
         f"{evaluate(run.path, place / 'new', out=place / 'evaluation.json', quiet=quiet)}\n"
     )
     display.line(
-        "Now with pictures of your own, one folder for each class: bestiary train PICTURES RUN\n"
+        "Now with images of your own, one folder for each class: bestiary train IMAGES RUN\n"
     )
     return run

@@ -7,8 +7,9 @@ from bestiary.errors import ArgumentError
 UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
 
-def seconds_of(text: str, option: str = "--checkpoint-every") -> float:
-    """Seconds of a duration such as ``50ms``, ``90s``, ``5min`` or ``2h``; infinite for ``never``. `option` is named.
+def parse_duration(text: str, option: str = "--checkpoint-every") -> float:
+    """Seconds of a duration such as ``50ms``, ``90s``, ``5min`` or ``2h``; infinite for ``never``.
+    `option` is named.
 
     Raises:
         ArgumentError: it is none of these.

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place, opened
+from bestiary.api.arguments import Place, open_run
 
 if TYPE_CHECKING:
     from bestiary.ensemble.ensemble import Ensemble
@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 def load(run: "Place | Run", /) -> "Ensemble":
-    """The ensemble of a run, with scikit-learn's verbs on paths, bytes, PIL pictures and uint8 arrays.
+    """The ensemble of a run, with scikit-learn's verbs on paths, bytes, PIL images and uint8
+    arrays.
 
     Raises:
         RunError: no run is there, or none of its folds is trained.
@@ -20,5 +21,5 @@ def load(run: "Place | Run", /) -> "Ensemble":
 
     if not isinstance(run, str | Path):
         return Ensemble.load(run)
-    with opened(run) as found:
+    with open_run(run) as found:
         return Ensemble.load(found)

@@ -24,8 +24,9 @@ def probe(
 ) -> "Run":
     """Train the heads of a k-fold ensemble alone: an honest number in about a minute.
 
-    One pass of the frozen pretrained network over the pictures, kept for every later run; then a linear classifier
-    for each fold. It is train with the recipe probe, and the result is a run like any other.
+    One pass of the frozen pretrained network over the images, kept for every later run; then a
+    linear classifier for each fold. It is train with the recipe probe, and the result is a run like
+    any other.
 
     Parameters
     ----------

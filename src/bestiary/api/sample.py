@@ -28,23 +28,23 @@ def sample(
     Parameters
     ----------
     directory
-        New or empty folder for the pictures; truth.csv in it says what each picture is.
+        New or empty folder for the images; truth.csv in it says what each image is.
     species
         Number of classes, 2 to 100.
     per_species
-        Pictures of each class.
+        Images of each class.
     size
-        Long side of a picture in pixels, 32 to 1024.
+        Long side of an image in pixels, 32 to 1024.
     seed
-        The same seed draws the same pictures.
+        The same seed draws the same images.
     label_noise
-        Share of the pictures that lie in a wrong class folder, 0 to 0.5.
+        Share of the images that lie in a wrong class folder, 0 to 0.5.
     near_duplicates
         Share of altered copies (re-encoded, resized, cropped, flipped, brightened) to add.
     corrupt
         Share of the files that are damaged.
     unknown
-        Share of pictures of species that belong to no class to add, in DIRECTORY-unknown.
+        Share of images of species that belong to no class to add, in DIRECTORY-unknown.
     quiet
         Show no progress.
     """

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place, opened
+from bestiary.api.arguments import Place, open_run
 
 if TYPE_CHECKING:
     from bestiary.evaluation.summary import Summary
@@ -16,7 +16,7 @@ def show(run: Place, /) -> "Summary":
     run
         Folder of a run, finished or not, or its address in a store.
     """
-    from bestiary.evaluation.summary import summarise
+    from bestiary.evaluation.summary import summarize
 
-    with opened(run) as found:
-        return summarise(found)
+    with open_run(run) as found:
+        return summarize(found)

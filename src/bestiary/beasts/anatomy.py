@@ -1,4 +1,5 @@
-"""Turns a species and a random pose into a `Figure`: it finds the body plan and lets each individual vary in build.
+"""Turns a species and a random pose into a `Figure`: it finds the body plan and lets each
+individual vary in build.
 
 The module does not know how a figure is painted or where it stands.
 """
@@ -31,7 +32,9 @@ _POSERS: dict[str, Callable[[Species, np.random.Generator], Figure]] = {
 
 
 def pose_beast(species: Species, rng: np.random.Generator) -> Figure:
-    """Return one individual of the species in a random pose; its proportions differ a little from its kin's."""
+    """Return one individual of the species in a random pose; its proportions differ a little
+    from its kin's.
+    """
     grown = np.clip(floats(astuple(species.build)) + rng.normal(0, 0.05, 8), 0, 1)
     individual = replace(species, build=Build(*(float(value) for value in grown)))
     return _POSERS[species.plan](individual, rng)

@@ -1,7 +1,8 @@
-"""Turns a coat's description into a tile: how strongly the marks show, and the grain, at each place of a beast.
+"""Turns a coat's description into a tile: how strongly the marks show, and the grain, at each place
+of a beast.
 
-A tile covers the square from -1.6 to 1.6 of beast units. The module does not know the beast's outline; `shading` lays
-the tile over the parts.
+A tile covers the square from -1.6 to 1.6 of beast units. The module does not know the beast's
+outline; `shading` lays the tile over the parts.
 """
 
 from collections.abc import Callable
@@ -21,7 +22,9 @@ _Painter = Callable[[np.random.Generator, float, float], Floats]
 
 
 def paint_tile(coat: Coat, rng: np.random.Generator) -> Floats:
-    """Return float32 (TILE, TILE, 2): the weight of the marks (0-1), and the grain as a factor near 1."""
+    """Return float32 (TILE, TILE, 2): the weight of the marks (0-1), and the grain as a factor
+    near 1.
+    """
     marks = _PAINTERS[coat.pattern](rng, coat.scale * float(rng.uniform(0.9, 1.1)), coat.cover)
     if coat.pattern not in ("plain", "saddle", "scales"):
         marks = _wobbled(rng, marks)
@@ -52,18 +55,18 @@ def _soft_step(values: Floats, threshold: float, softness: float) -> Floats:
 
 
 def _lattice(rng: np.random.Generator, step: float) -> Floats:
-    """Return the jittered centres (n, 2) of a hexagonal lattice of `step` pixels over the tile."""
+    """Return the jittered centers (n, 2) of a hexagonal lattice of `step` pixels over the tile."""
     rows, columns = np.mgrid[0 : TILE / step + 1, 0 : TILE / step + 1]
-    centres = np.stack([columns + (rows % 2) / 2, rows * 0.87], axis=-1).reshape(-1, 2) * step
-    return (centres + rng.uniform(-0.24, 0.24, centres.shape) * step).astype(np.float32)
+    centers = np.stack([columns + (rows % 2) / 2, rows * 0.87], axis=-1).reshape(-1, 2) * step
+    return (centers + rng.uniform(-0.24, 0.24, centers.shape) * step).astype(np.float32)
 
 
 def _dotted(rng: np.random.Generator, step: float, low: float, high: float) -> Floats:
     """Return a mask (0-1) of dots whose radii are between two shares of the lattice's step."""
-    centres = _lattice(rng, step)
-    radii = rng.uniform(low, high, (len(centres), 1)) * step
+    centers = _lattice(rng, step)
+    radii = rng.uniform(low, high, (len(centers), 1)) * step
     mask: Bytes = np.zeros((TILE, TILE), np.uint8)
-    fill(mask, np.zeros((0, 2), np.float32), np.hstack([centres, radii]).astype(np.float32))
+    fill(mask, np.zeros((0, 2), np.float32), np.hstack([centers, radii]).astype(np.float32))
     return mask.astype(np.float32) / np.float32(255)
 
 
@@ -87,7 +90,9 @@ def _rosettes(rng: np.random.Generator, scale: float, cover: float) -> Floats:
 
 
 def _waves(rng: np.random.Generator, period: float, angle: float, warp_by: float) -> Floats:
-    """Return warped parallel waves, -1 to 1, with a period in pixels and their normal at `angle` (0 is along x)."""
+    """Return warped parallel waves, -1 to 1, with a period in pixels and their normal at `angle`
+    (0 is along x).
+    """
     rows, columns = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
     along = columns * np.float32(np.cos(angle)) + rows * np.float32(np.sin(angle))
     bend = clouds(rng, TILE, TILE, 5, 5) * np.float32(warp_by)

@@ -1,6 +1,8 @@
-"""Draws one picture of one individual: a landscape, a beast with its shadow in it, what stands before, and the camera.
+"""Draws one image of one individual: a landscape, a beast with its shadow in it, what stands
+before, and the camera.
 
-The module knows how the pieces are put together; what a beast looks like and what lands there are is told elsewhere.
+The module knows how the pieces are put together; what a beast looks like and what lands there are
+is told elsewhere.
 """
 
 from dataclasses import replace
@@ -13,17 +15,19 @@ from bestiary.beasts.figure import Figure
 from bestiary.beasts.raster import Bytes, Floats, blur, floats, noise, warp
 from bestiary.beasts.scenery import Scene, paint_foreground, paint_scene
 from bestiary.beasts.shading import paint_figure
-from bestiary.beasts.species import Coat, Colour, Species
+from bestiary.beasts.species import Coat, Color, Species
 
 _SHAPES = ((1.0, 1.0), (0.75, 1.0), (1.0, 0.75))
 """Height and width as shares of the long side."""
 
 
 def draw_beast(species: Species, rng: np.random.Generator, size: int) -> Bytes:
-    """Return a picture of one individual as uint8 (h, w, 3), RGB; its long side is `size`, its ratio 1:1, 4:3 or 3:4.
+    """Return an image of one individual as uint8 (h, w, 3), RGB; its long side is `size`, its ratio
+    1:1, 4:3 or 3:4.
 
-    The same species, state of the generator and size always give the same picture. The landscape, the light, the pose,
-    the place and the direction in which the beast looks do not depend on the species.
+    The same species, state of the generator and size always give the same image. The landscape, the
+    light, the pose, the place and the direction in which the beast looks do not depend on the
+    species.
     """
     shape = _SHAPES[int(rng.integers(3))]
     height, width = round(size * shape[0]), round(size * shape[1])
@@ -35,19 +39,19 @@ def draw_beast(species: Species, rng: np.random.Generator, size: int) -> Bytes:
     marks = lay_tile(paint_tile(coat, rng), matrix, height * finer, width * finer)
     beast = paint_figure(figure, coat, marks, matrix, scene.light, finer)
     beast = blur(beast, float(rng.uniform(0, 0.5)) * size / 160)
-    picture = _shadowed(scene, figure.stance, beast[..., 3], ground / finer, rng)
-    picture = picture * (1 - beast[..., 3:]) + beast[..., :3]
+    image = _shadowed(scene, figure.stance, beast[..., 3], ground / finer, rng)
+    image = image * (1 - beast[..., 3:]) + beast[..., :3]
     front = paint_foreground(scene, rng, height, width)
     if front is not None:
-        picture = picture * (1 - front[..., 3:]) + front[..., :3]
-    return _photographed(picture, rng)
+        image = image * (1 - front[..., 3:]) + front[..., :3]
+    return _photographed(image, rng)
 
 
 def _individual(coat: Coat, rng: np.random.Generator) -> Coat:
-    """Return the coat with the small differences in colour between individuals."""
+    """Return the coat with the small differences in color between individuals."""
 
-    def vary(colour: Colour, value: float, tint: Floats) -> Colour:
-        red, green, blue = np.clip(floats(colour) * value + tint, 0.02, 1).tolist()
+    def vary(color: Color, value: float, tint: Floats) -> Color:
+        red, green, blue = np.clip(floats(color) * value + tint, 0.02, 1).tolist()
         return red, green, blue
 
     value, tint = float(rng.uniform(0.88, 1.12)), rng.normal(0, 0.022, 3).astype(np.float32)
@@ -66,7 +70,8 @@ def _place(
 ) -> tuple[Floats, float]:
     """Return the 2x3 matrix from beast units to pixels, and the row of the ground under the beast.
 
-    The beast takes up 45 to 95 % of the frame, looks left or right, is turned a little and lies wholly in the frame.
+    The beast takes up 45 to 95 % of the frame, looks left or right, is turned a little and lies
+    wholly in the frame.
     """
     shapes = [shape for part in figure.parts for shape in part.shapes]
     ends = [shape.discs[:, :2] + sign * shape.discs[:, 2:] for shape in shapes for sign in (-1, 1)]
@@ -101,7 +106,9 @@ def _place(
 def _shadowed(
     scene: Scene, stance: str, cover: Floats, ground: float, rng: np.random.Generator
 ) -> Floats:
-    """Return the landscape with the beast's shadow on it: cast flat along the ground, or just beside a lying beast."""
+    """Return the landscape with the beast's shadow on it: cast flat along the ground, or just
+    beside a lying beast.
+    """
     height, width = cover.shape
     lx = scene.light.direction[0]
     if stance == "lying":
@@ -120,21 +127,23 @@ def _shadowed(
         shade = 1 - (1 - cast * np.float32(0.7)) * (
             1 - contact * np.float32(0.8 if stance == "standing" else 0.25)
         )
-    return scene.picture * (1 - shade[..., None] * (1 - floats(scene.shadow)))
+    return scene.image * (1 - shade[..., None] * (1 - floats(scene.shadow)))
 
 
-def _photographed(picture: Floats, rng: np.random.Generator) -> Bytes:
-    """Return the picture as a camera took it: exposure, tint, a darker edge, paper grain and sensor noise, as uint8."""
-    height, width = picture.shape[:2]
+def _photographed(image: Floats, rng: np.random.Generator) -> Bytes:
+    """Return the image as a camera took it: exposure, tint, a darker edge, paper grain and
+    sensor noise, as uint8.
+    """
+    height, width = image.shape[:2]
     rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     columns = np.linspace(-1, 1, width, dtype=np.float32)[None]
     edge = 1 - np.float32(rng.uniform(0.04, 0.16)) * (rows**2 + columns**2)
     tint = (float(rng.uniform(0.9, 1.1)) * (1 + rng.normal(0, 0.025, 3))).astype(np.float32)
     grain = noise(rng, height, width, height / 1.6, width / 1.6) * np.float32(0.014)
-    picture = picture * (edge[..., None] * tint) + grain[..., None]
-    picture += rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(
+    image = image * (edge[..., None] * tint) + grain[..., None]
+    image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(
         rng.uniform(0.003, 0.014)
     )
     contrast = np.float32(rng.uniform(0.0, 0.5))
-    picture += contrast * picture * (1 - picture) * (picture - np.float32(0.45))
-    return np.asarray(np.clip(picture * 255 + 0.5, 0, 255), np.uint8)
+    image += contrast * image * (1 - image) * (image - np.float32(0.45))
+    return np.asarray(np.clip(image * 255 + 0.5, 0, 255), np.uint8)

@@ -1,7 +1,8 @@
-"""Plants faults in pictures: altered copies of a JPEG, and damage after which no decoder can read it whole.
+"""Plants faults in images: altered copies of a JPEG, and damage after which no decoder can read it
+whole.
 
-Bytes and a random generator become bytes and a short phrase that says what was done. The module does not know which
-pictures are hit, nor their classes.
+Bytes and a random generator become bytes and a short phrase that says what was done. The module
+does not know which images are hit, nor their classes.
 """
 
 from collections.abc import Callable
@@ -16,47 +17,49 @@ _Alter = Callable[[Bytes, np.random.Generator], tuple[Bytes, int, str]]
 _Damage = Callable[[bytes, np.random.Generator], bytes]
 
 
-def encode(picture: Bytes, quality: int) -> bytes:
-    """Return a picture (h, w, 3; RGB, uint8) as JPEG of a quality from 1 to 100."""
-    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality, "RGB", "420")
+def encode(image: Bytes, quality: int) -> bytes:
+    """Return an image (h, w, 3; RGB, uint8) as JPEG of a quality from 1 to 100."""
+    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "420")
     return data
 
 
 def alter_copy(jpeg: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    """Return an altered copy of a JPEG that is whole, and the phrase for the change, such as ``resized 0.7``."""
-    picture = simplejpeg.decode_jpeg(jpeg, "RGB")
-    altered, quality, detail = _ALTERATIONS[int(rng.integers(len(_ALTERATIONS)))](picture, rng)
+    """Return an altered copy of a JPEG that is whole, and the phrase for the change, such as
+    ``resized 0.7``.
+    """
+    image = simplejpeg.decode_jpeg(jpeg, "RGB")
+    altered, quality, detail = _ALTERATIONS[int(rng.integers(len(_ALTERATIONS)))](image, rng)
     return encode(altered, quality), detail
 
 
-def _encoded_again(picture: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
+def _encoded_again(image: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
     quality = int(rng.integers(45, 76))
-    return picture, quality, f"re-encoded {quality}"
+    return image, quality, f"re-encoded {quality}"
 
 
-def _resized(picture: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
+def _resized(image: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
     factor = round(float(rng.uniform(0.5, 0.9)), 2)
-    height, width = (max(8, round(side * factor)) for side in picture.shape[:2])
-    smaller = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    height, width = (max(8, round(side * factor)) for side in image.shape[:2])
+    smaller = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(smaller, np.uint8), 90, f"resized {factor}"
 
 
-def _cropped(picture: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
+def _cropped(image: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
     share = round(float(rng.uniform(0.85, 0.95)), 2)
-    height, width = (round(side * share) for side in picture.shape[:2])
-    top = int(rng.integers(picture.shape[0] - height + 1))
-    left = int(rng.integers(picture.shape[1] - width + 1))
-    return picture[top : top + height, left : left + width], 92, f"cropped {share}"
+    height, width = (round(side * share) for side in image.shape[:2])
+    top = int(rng.integers(image.shape[0] - height + 1))
+    left = int(rng.integers(image.shape[1] - width + 1))
+    return image[top : top + height, left : left + width], 92, f"cropped {share}"
 
 
-def _flipped(picture: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
-    return picture[:, ::-1], int(rng.integers(88, 96)), "flipped"
+def _flipped(image: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
+    return image[:, ::-1], int(rng.integers(88, 96)), "flipped"
 
 
-def _brightened(picture: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
+def _brightened(image: Bytes, rng: np.random.Generator) -> tuple[Bytes, int, str]:
     factor = round(float(rng.uniform(1.08, 1.3)), 2)
     return (
-        np.clip(picture * np.float32(factor) + 0.5, 0, 255).astype(np.uint8),
+        np.clip(image * np.float32(factor) + 0.5, 0, 255).astype(np.uint8),
         92,
         f"brightened {factor}",
     )
@@ -66,7 +69,9 @@ _ALTERATIONS: tuple[_Alter, ...] = (_encoded_again, _resized, _cropped, _flipped
 
 
 def damage(jpeg: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    """Return what is left of a JPEG after an accident, and the phrase for it; no decoder can read it whole."""
+    """Return what is left of a JPEG after an accident, and the phrase for it; no decoder can
+    read it whole.
+    """
     names = tuple(_DAMAGES)
     name = names[int(rng.integers(len(names)))]
     return _DAMAGES[name](jpeg, rng), name
@@ -85,18 +90,21 @@ def _zeroed(jpeg: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _text(jpeg: bytes, rng: np.random.Generator) -> bytes:
-    return b"Version https://example.org/spec\nThe picture is kept elsewhere; fetch it with the tool of your archive.\n"
+    return b"Version https://example.org/spec\nThe image is kept elsewhere; fetch it with the tool of your archive.\n"
 
 
 def _error_page(jpeg: bytes, rng: np.random.Generator) -> bytes:
     return (
         b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head>\n"
-        b"<body><h1>Not Found</h1><p>The requested picture was not found on this server.</p></body></html>\n"
+        b"<body><h1>Not Found</h1><p>The requested image was not found on this "
+        b"server.</p></body></html>\n"
     )
 
 
 def _header_damaged(jpeg: bytes, rng: np.random.Generator) -> bytes:
-    """Return the JPEG with bits flipped in its first bytes; among them is always the mark by which a JPEG is known."""
+    """Return the JPEG with bits flipped in its first bytes; among them is always the mark by
+    which a JPEG is known.
+    """
     head = np.frombuffer(jpeg[:64], np.uint8).copy()
     hit = np.concatenate([[0, 1, 2], rng.choice(np.arange(3, 64), 12, replace=False)])
     head[hit] ^= rng.integers(1, 256, len(hit), dtype=np.uint8)

@@ -1,7 +1,7 @@
 """What a posed beast is made of before it is painted, and the pieces that many body plans share.
 
-All lengths are in beast units, x to the front, y down, the body's middle near the origin. The module knows outlines and
-names of colours, not pixels or light.
+All lengths are in beast units, x to the front, y down, the body's middle near the origin. The
+module knows outlines and names of colors, not pixels or light.
 """
 
 from dataclasses import dataclass
@@ -192,7 +192,9 @@ def _feelers(
 
 
 def ridge(species: Species, spine: Floats, size: float) -> list[Part]:
-    """Return what grows along a back: `spine` (n, 2) from the neck to the tail; `size` is its greatest height."""
+    """Return what grows along a back: `spine` (n, 2) from the neck to the tail; `size` is its
+    greatest height.
+    """
     if species.back == "spines":
         lean = -np.pi / 2 - 0.4
         spots = spine[:: max(1, len(spine) // 9)]

@@ -1,4 +1,6 @@
-"""A drawn set -> the part for training and the part that training will not see. Knows nothing of what is drawn."""
+"""A drawn set -> the part for training and the part that training will not see. Knows nothing of
+what is drawn.
+"""
 
 import shutil
 from itertools import count
@@ -14,14 +16,14 @@ def new_folder(wanted: Path) -> Path:
     return next(place for place in names if not place.exists())
 
 
-def hold_out(pictures: Path, goal: Path, share: float) -> int:
-    """Move the last `share` (0 to 1) of each class folder's pictures to the same class under `goal`.
+def hold_out(images: Path, goal: Path, share: float) -> int:
+    """Move the last `share` (0 to 1) of each class folder's images to the same class under `goal`.
 
     Returns:
-        number of pictures moved.
+        number of images moved.
     """
     moved = 0
-    for folder in sorted(path for path in pictures.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in images.iterdir() if path.is_dir()):
         files = sorted(folder.iterdir())
         chosen = files[len(files) - round(share * len(files)) :]
         (goal / folder.name).mkdir(parents=True)

@@ -1,6 +1,7 @@
 """Poses the small beasts of the meadow: beetles, moths and caterpillars.
 
-A species' proportions and a random pose become a `Figure`. The module does not know how it is painted.
+A species' proportions and a random pose become a `Figure`. The module does not know how it is
+painted.
 """
 
 import numpy as np
@@ -24,7 +25,9 @@ from bestiary.beasts.species import Species
 
 
 def _jointed_leg(root: Point, length: float, aim: float, bend: float, thick: float) -> Shape:
-    """Return a thin leg of three joints that leaves `root` in the direction `aim` and folds by `bend`."""
+    """Return a thin leg of three joints that leaves `root` in the direction `aim` and folds by
+    `bend`.
+    """
     knee = reach(root, length * 0.4, aim)
     ankle = reach(knee, length * 0.4, aim + bend)
     return sweep(
@@ -214,7 +217,9 @@ def pose_moth(species: Species, rng: np.random.Generator) -> Figure:
 
 
 def _lobe(side: float, points: list[Point], turn: float) -> Shape:
-    """Return a wing from its points for the right side, turned about its root; `side` is its sign and breadth."""
+    """Return a wing from its points for the right side, turned about its root; `side` is its
+    sign and breadth.
+    """
     lobe = closed(points, 60)
     moved = rotated(lobe.outline, -turn, (0.03, -0.05))
     return Shape((moved * floats([side, 1])).astype(np.float32), lobe.discs)

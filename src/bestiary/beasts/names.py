@@ -1,7 +1,7 @@
 """Turns a species' traits into an invented Latin-like binomial, such as ``Velox striatus``.
 
-A genus is two or three stems and a masculine ending; the epithet tells a trait that can be seen where one is free.
-The module does not know how a beast looks, only the words for it.
+A genus is two or three stems and a masculine ending; the epithet tells a trait that can be seen
+where one is free. The module does not know how a beast looks, only the words for it.
 """
 
 from collections.abc import Sequence, Set

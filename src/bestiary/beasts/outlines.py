@@ -1,7 +1,8 @@
-"""Turns a few points and radii into closed smooth outlines: the limbs, bodies, fins and leaves of a beast.
+"""Turns a few points and radii into closed smooth outlines: the limbs, bodies, fins and leaves of a
+beast.
 
-All lengths are in beast units (a body is about one long), x to the front, y down. The module does not know pixels,
-colours or what the outlines mean.
+All lengths are in beast units (a body is about one long), x to the front, y down. The module does
+not know pixels, colors or what the outlines mean.
 """
 
 import math
@@ -28,7 +29,8 @@ class Shape:
 
     Attributes:
         outline: float32 (n, 2), closed.
-        discs: float32 (m, 3): x, y, radius; they round the ends and fill the folds of a bent outline.
+        discs: float32 (m, 3): x, y, radius; they round the ends and fill the folds of a bent
+            outline.
     """
 
     outline: Floats
@@ -62,7 +64,9 @@ def _basis(knots: int, samples: int) -> Floats:
 
 @lru_cache(maxsize=256)
 def _spread(values: int, samples: int) -> Floats:
-    """Return the matrix (samples, values) that spreads values evenly along a line, straight between them."""
+    """Return the matrix (samples, values) that spreads values evenly along a line, straight
+    between them.
+    """
     places = np.linspace(0, values - 1, samples)
     hats = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(values)))
     return np.asarray(hats, np.float32)
@@ -72,7 +76,7 @@ def sweep(points: Sequence[Point] | Floats, radii: Sequence[float], samples: int
     """Return the outline of a ball whose radius changes while it moves along a smooth line.
 
     Args:
-        points: two or more centres.
+        points: two or more centers.
         radii: one radius for each point, or any number of them spread evenly along the line.
         samples: rows of the line.
     """
@@ -141,8 +145,8 @@ def closed(points: Sequence[Point] | Floats, samples: int = 40) -> Shape:
 def rotated(points: Floats, angle: float, about: Point = (0.0, 0.0)) -> Floats:
     """Return `points` (n, 2) turned by `angle` radians, clockwise on the page, about a point."""
     cosine, sine = np.cos(angle), np.sin(angle)
-    centre = floats(about)
-    return ((points - centre) @ floats([[cosine, sine], [-sine, cosine]]) + centre).astype(
+    center = floats(about)
+    return ((points - center) @ floats([[cosine, sine], [-sine, cosine]]) + center).astype(
         np.float32
     )
 

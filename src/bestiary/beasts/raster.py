@@ -1,6 +1,7 @@
 """Typed face of the few OpenCV calls that the beasts are painted with: arrays in, new arrays out.
 
-Everything here is float32 unless it says otherwise. The module knows pixels only, not beasts or scenes.
+Everything here is float32 unless it says otherwise. The module knows pixels only, not beasts or
+scenes.
 """
 
 from typing import TypeAlias, cast
@@ -22,14 +23,18 @@ def floats(values: ArrayLike) -> Floats:
 
 
 def blur(image: Floats, sigma: float) -> Floats:
-    """Return `image` (h, w) or (h, w, c) under a Gaussian of `sigma` pixels; under 0.3 pixels it is left as it is."""
+    """Return `image` (h, w) or (h, w, c) under a Gaussian of `sigma` pixels; under 0.3 pixels it
+    is left as it is.
+    """
     if sigma < 0.3:
         return image
     return cast(Floats, cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE))
 
 
 def resize(image: Floats, height: int, width: int, *, shrink: bool = False) -> Floats:
-    """Return `image` at (height, width): by area means where it shrinks, smoothly (cubic) where it grows."""
+    """Return `image` at (height, width): by area means where it shrinks, smoothly (cubic) where
+    it grows.
+    """
     how = cv2.INTER_AREA if shrink else cv2.INTER_CUBIC
     return cast(Floats, cv2.resize(image, (width, height), interpolation=how))
 
@@ -37,7 +42,7 @@ def resize(image: Floats, height: int, width: int, *, shrink: bool = False) -> F
 def warp(image: Floats, matrix: Floats, height: int, width: int, *, mirror: bool = False) -> Floats:
     """Return `image` moved by the 2x3 `matrix` (source to target) onto (height, width).
 
-    Outside the source the picture is 0, or with `mirror` its own mirror image.
+    Outside the source the image is 0, or with `mirror` its own mirror image.
     """
     border = cv2.BORDER_REFLECT_101 if mirror else cv2.BORDER_CONSTANT
     return cast(
@@ -54,13 +59,17 @@ def gradient(height: Floats) -> tuple[Floats, Floats]:
 
 
 def depth_inside(mask: Bytes) -> Floats:
-    """Return for each pixel of a mask (h, w; inside is over 127) its distance in pixels to the outside."""
+    """Return for each pixel of a mask (h, w; inside is over 127) its distance in pixels to the
+    outside.
+    """
     _, solid = cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)
     return cast(Floats, cv2.distanceTransform(solid, cv2.DIST_L2, 3))
 
 
 def fill(mask: Bytes, outline: Floats, discs: Floats) -> None:
-    """Fill an outline (n, 2) and discs (m, 3: x, y, radius), in pixels, with 255 in `mask`, smooth at the edge."""
+    """Fill an outline (n, 2) and discs (m, 3: x, y, radius), in pixels, with 255 in `mask`,
+    smooth at the edge.
+    """
     scale = 1 << _SHIFT
     if len(outline):
         cv2.fillPoly(mask, [np.round(outline * scale).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
@@ -69,7 +78,9 @@ def fill(mask: Bytes, outline: Floats, discs: Floats) -> None:
 
 
 def stroke(mask: Bytes, lines: list[Floats], width: float) -> None:
-    """Draw open lines, each (n, 2) in pixels, with 255 in `mask`; under one pixel of width they grow fainter."""
+    """Draw open lines, each (n, 2) in pixels, with 255 in `mask`; under one pixel of width they
+    grow fainter.
+    """
     vertices = [np.round(line * (1 << _SHIFT)).astype(np.int32) for line in lines]
     shade = int(255 * min(1.0, max(width, 0.25)))
     cv2.polylines(mask, vertices, False, shade, max(1, round(width)), cv2.LINE_AA, _SHIFT)
@@ -78,7 +89,9 @@ def stroke(mask: Bytes, lines: list[Floats], width: float) -> None:
 def noise(
     rng: np.random.Generator, height: int, width: int, cells_y: float, cells_x: float
 ) -> Floats:
-    """Return smooth value noise (height, width), about -1 to 1, with so many cells down and across."""
+    """Return smooth value noise (height, width), about -1 to 1, with so many cells down and
+    across.
+    """
     rows, columns = max(2, round(cells_y) + 1), max(2, round(cells_x) + 1)
     return resize(rng.uniform(-1, 1, (rows, columns)).astype(np.float32), height, width)
 

@@ -1,7 +1,9 @@
-"""Draws a whole set of beasts into class folders, plants the faults asked for, and says which in ``truth.csv``.
+"""Draws a whole set of beasts into class folders, plants the faults asked for, and says which in
+``truth.csv``.
 
-Arguments become a plan (one `_Picture` for each file), and the plan becomes files, drawn by several processes; every
-picture depends only on the seed, its species and its number among its kin. The module does not know how to draw.
+Arguments become a plan (one `_Image` for each file), and the plan becomes files, drawn by several
+processes; every image depends only on the seed, its species and its number among its kin. The
+module does not know how to draw.
 """
 
 import csv
@@ -33,7 +35,7 @@ _MOST_SPECIES = 100
 _UNKNOWN_SPECIES = 16
 """Species that belong to no class are those numbered from `_MOST_SPECIES` on, so many of them."""
 _FEW = 200
-"""Up to so many pictures are drawn without starting further processes."""
+"""Up to so many images are drawn without starting further processes."""
 _CHUNK = 25
 
 
@@ -43,17 +45,17 @@ class SampleSummary:
 
     Attributes:
         directory: the folder with one folder for each class, and ``truth.csv``.
-        pictures: number of picture files, all faults and unknown species included.
+        images: number of image files, all faults and unknown species included.
         classes: names of the classes, sorted.
-        label_noise: pictures that lie in a wrong folder.
+        label_noise: images that lie in a wrong folder.
         near_duplicates: altered copies.
         corrupt: damaged files.
-        unknown: pictures of species that belong to no class.
+        unknown: images of species that belong to no class.
         unknown_directory: where those lie, or None where there are none.
     """
 
     directory: Path
-    pictures: int
+    images: int
     classes: tuple[str, ...]
     label_noise: int
     near_duplicates: int
@@ -66,17 +68,17 @@ class SampleSummary:
             "wrong labels": self.label_noise,
             "near duplicates": self.near_duplicates,
             "damaged files": self.corrupt,
-            f"pictures of unknown species in {self.unknown_directory}": self.unknown,
+            f"images of unknown species in {self.unknown_directory}": self.unknown,
         }
         faults = "".join(f", {number:,} {kind}" for kind, number in planted.items() if number)
-        return (
-            f"{self.pictures:,} pictures of {len(self.classes)} species in {self.directory}{faults}"
-        )
+        return f"{self.images:,} images of {len(self.classes)} species in {self.directory}{faults}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
-    """One file to be made; `copy_of` is the original's path. The paths are relative to the directory."""
+class _Image:
+    """One file to be made; `copy_of` is the original's path. The paths are relative to the
+    directory.
+    """
 
     species: int
     individual: int
@@ -100,27 +102,29 @@ def draw_sample(
     unknown: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> SampleSummary:
-    """Draw invented beasts into ``directory/<class name>/img-00001.jpg`` ..., and ``directory/truth.csv``.
+    """Draw invented beasts into ``directory/<class name>/img-00001.jpg`` ..., and
+    ``directory/truth.csv``.
 
-    The same arguments give the same bytes, whatever the number of processes. A picture's content depends only on the
-    seed, the size, its species and its number among its kin; the files are numbered in a shuffled order.
+    The same arguments give the same bytes, whatever the number of processes. An image's content
+    depends only on the seed, the size, its species and its number among its kin; the files are
+    numbered in a shuffled order.
 
     Args:
         directory: a new or empty folder.
         species: number of classes, 2 to 100.
-        per_species: pictures of each class, 1 to 100,000.
-        size: length of a picture's long side in pixels, 32 to 1024.
+        per_species: images of each class, 1 to 100,000.
+        size: length of an image's long side in pixels, 32 to 1024.
         seed: 0 or more.
-        label_noise: share (0 to 0.5) of the pictures that lie in a wrong folder.
-        near_duplicates: altered copies added, as a share (0 to 0.5) of the pictures.
-        corrupt: share (0 to 0.5) of the pictures whose files are damaged.
-        unknown: pictures of further species added in the flat folder ``<directory>-unknown`` beside the directory, as
-            a share (0 to 0.5) of the pictures.
-        progress: called with the number of pictures done and of all pictures.
+        label_noise: share (0 to 0.5) of the images that lie in a wrong folder.
+        near_duplicates: altered copies added, as a share (0 to 0.5) of the images.
+        corrupt: share (0 to 0.5) of the images whose files are damaged.
+        unknown: images of further species added in the flat folder ``<directory>-unknown`` beside
+            the directory, as a share (0 to 0.5) of the images.
+        progress: called with the number of images done and of all images.
 
     Raises:
-        ArgumentError: if a value is out of its range, if no sound picture is left to copy, or if a folder that is to
-            be written is not empty.
+        ArgumentError: if a value is out of its range, if no sound image is left to copy, or if a
+            folder that is to be written is not empty.
     """
     shares = {
         "label-noise": label_noise,
@@ -136,17 +140,17 @@ def draw_sample(
     kinds = invent_species(_MOST_SPECIES + _UNKNOWN_SPECIES, seed)
     counts = {fault: round(share * species * per_species) for fault, share in shares.items()}
     plan = _plan([kind.name for kind in kinds[:species]], per_species, seed, counts, beside.name)
-    folders = {(directory / picture.path).parent for picture in plan} | {directory}
+    folders = {(directory / image.path).parent for image in plan} | {directory}
     for folder in sorted(folders):
         folder.mkdir(parents=True, exist_ok=True)
     details = _draw_all(plan, directory, size, seed, progress)
     _write_truth(
         directory / TRUTH, [replace(p, detail=d) for p, d in zip(plan, details, strict=True)], kinds
     )
-    tally = Counter(picture.fault for picture in plan)
+    tally = Counter(image.fault for image in plan)
     return SampleSummary(
         directory=directory,
-        pictures=len(plan),
+        images=len(plan),
         classes=tuple(sorted(kind.name for kind in kinds[:species])),
         label_noise=tally["label"],
         near_duplicates=tally["near-duplicate"],
@@ -164,7 +168,7 @@ def _check_ranges(
         raise ArgumentError(f"--species {species}: bestiary can draw 2 to {_MOST_SPECIES} species")
     if not 1 <= per_species <= 100_000:
         raise ArgumentError(
-            f"--per-species {per_species}: choose 1 to 100000 pictures of each species"
+            f"--per-species {per_species}: choose 1 to 100000 images of each species"
         )
     if not 32 <= size <= 1024:
         raise ArgumentError(f"--size {size}: choose 32 to 1024 pixels for the long side")
@@ -172,7 +176,7 @@ def _check_ranges(
         raise ArgumentError(f"--seed {seed}: choose a whole number from 0")
     for name, share in shares.items():
         if not 0 <= share <= 0.5:
-            raise ArgumentError(f"--{name} {share}: choose a share of the pictures from 0 to 0.5")
+            raise ArgumentError(f"--{name} {share}: choose a share of the images from 0 to 0.5")
 
 
 def _check_empty(folder: Path) -> None:
@@ -185,57 +189,58 @@ def _check_empty(folder: Path) -> None:
 
 def _plan(
     names: list[str], per_species: int, seed: int, counts: dict[str, int], beside: str
-) -> list[_Picture]:
-    """Return every picture of the set with its path, sorted by path.
+) -> list[_Image]:
+    """Return every image of the set with its path, sorted by path.
 
     Args:
         names: the classes' names.
-        per_species: pictures of each.
+        per_species: images of each.
         seed: decides what is hit by which fault.
-        counts: number of pictures for each fault, by its option's name.
+        counts: number of images for each fault, by its option's name.
         beside: name of the folder for unknown species.
     """
     rng = np.random.default_rng([seed, 3])
-    pictures = [_Picture(s, i, name) for s, name in enumerate(names) for i in range(per_species)]
-    hit = rng.permutation(len(pictures))
+    images = [_Image(s, i, name) for s, name in enumerate(names) for i in range(per_species)]
+    hit = rng.permutation(len(images))
     noisy, broken = (
         counts["label-noise"],
-        min(counts["corrupt"], len(pictures) - counts["label-noise"]),
+        min(counts["corrupt"], len(images) - counts["label-noise"]),
     )
     for place in hit[:noisy]:
-        wrong = (pictures[place].species + int(rng.integers(1, len(names)))) % len(names)
-        pictures[place] = replace(pictures[place], label=names[wrong], fault="label")
+        wrong = (images[place].species + int(rng.integers(1, len(names)))) % len(names)
+        images[place] = replace(images[place], label=names[wrong], fault="label")
     for place in hit[noisy : noisy + broken]:
-        pictures[place] = replace(pictures[place], fault="corrupt")
+        images[place] = replace(images[place], fault="corrupt")
     clean = hit[noisy + broken :]
     if counts["near-duplicates"] and not len(clean):
         raise ArgumentError(
-            "--near-duplicates: label noise and corruption leave no picture to copy: lower one of them"
+            "--near-duplicates: label noise and corruption leave no image to copy: lower one of "
+            "them"
         )
     copies = [int(clean[k % len(clean)]) for k in range(counts["near-duplicates"])]
     strangers = [
-        _Picture(_MOST_SPECIES + k % _UNKNOWN_SPECIES, k // _UNKNOWN_SPECIES, "", "unknown")
+        _Image(_MOST_SPECIES + k % _UNKNOWN_SPECIES, k // _UNKNOWN_SPECIES, "", "unknown")
         for k in range(counts["unknown"])
     ]
-    whole = [*pictures, *(replace(pictures[k], fault="near-duplicate") for k in copies), *strangers]
+    whole = [*images, *(replace(images[k], fault="near-duplicate") for k in copies), *strangers]
     numbers = rng.permutation(len(whole)) + 1
     placed = [
-        replace(picture, path=f"{picture.label or '../' + beside}/img-{number:05d}.jpg")
-        for picture, number in zip(whole, numbers, strict=True)
+        replace(image, path=f"{image.label or '../' + beside}/img-{number:05d}.jpg")
+        for image, number in zip(whole, numbers, strict=True)
     ]
-    for k, original in enumerate(copies, len(pictures)):
+    for k, original in enumerate(copies, len(images)):
         placed[k] = replace(placed[k], copy_of=placed[original].path)
-    return sorted(placed, key=lambda picture: picture.path)
+    return sorted(placed, key=lambda image: image.path)
 
 
 def _draw_all(
-    plan: list[_Picture],
+    plan: list[_Image],
     directory: Path,
     size: int,
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[str]:
-    """Write every picture and return, in the same order, what was done to each."""
+    """Write every image and return, in the same order, what was done to each."""
     chunks = [plan[first : first + _CHUNK] for first in range(0, len(plan), _CHUNK)]
     work = partial(_draw_chunk, directory=directory, size=size, seed=seed)
     details: list[str] = []
@@ -248,18 +253,20 @@ def _draw_all(
 
 
 _Run: TypeAlias = Callable[
-    [Callable[[list[_Picture]], list[str]], list[list[_Picture]]], Iterable[list[str]]
+    [Callable[[list[_Image]], list[str]], list[list[_Image]]], Iterable[list[str]]
 ]
 
 
 @contextmanager
-def _mapper(pictures: int) -> Iterator[_Run]:
-    """Give a `map` for the work: in this process for a few pictures, else over as many processes as there are cores.
+def _mapper(images: int) -> Iterator[_Run]:
+    """Give a `map` for the work: in this process for a few images, else over as many processes as
+    there are cores.
 
-    The processes are spawned, not forked: a fork of a process whose threads hold locks (torch, OpenCV) can hang.
+    The processes are spawned, not forked: a fork of a process whose threads hold locks (torch,
+    OpenCV) can hang.
     """
     workers = cores()
-    if pictures <= _FEW or workers == 1:
+    if images <= _FEW or workers == 1:
         threads = cv2.getNumThreads()
         _calm()
         try:
@@ -277,7 +284,9 @@ def _mapper(pictures: int) -> Iterator[_Run]:
 
 @contextmanager
 def _without_script() -> Iterator[None]:
-    """Hide the caller's script, which spawned processes would run again; the work needs nothing of it."""
+    """Hide the caller's script, which spawned processes would run again; the work needs nothing
+    of it.
+    """
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -287,38 +296,38 @@ def _without_script() -> Iterator[None]:
 
 
 def _calm() -> None:
-    """Keep OpenCV to one thread: on canvases so small, and beside other processes, more of them only wait."""
+    """Keep OpenCV to one thread: on canvases so small, and beside other processes, more of them
+    only wait.
+    """
     cv2.setNumThreads(1)
 
 
-def _draw_chunk(pictures: list[_Picture], *, directory: Path, size: int, seed: int) -> list[str]:
-    """Write some of the pictures and return what was done to each."""
-    kinds = invent_species(max(picture.species for picture in pictures) + 1, seed)
+def _draw_chunk(images: list[_Image], *, directory: Path, size: int, seed: int) -> list[str]:
+    """Write some of the images and return what was done to each."""
+    kinds = invent_species(max(image.species for image in images) + 1, seed)
     details = []
-    for picture in pictures:
-        data, detail = _make(picture, kinds[picture.species], size, seed)
-        (directory / picture.path).write_bytes(data)
+    for image in images:
+        data, detail = _make(image, kinds[image.species], size, seed)
+        (directory / image.path).write_bytes(data)
         details.append(detail)
     return details
 
 
-def _make(picture: _Picture, kind: Species, size: int, seed: int) -> tuple[bytes, str]:
-    """Return a picture's bytes and what was done to it."""
-    rng = np.random.default_rng([seed, 4, picture.species, picture.individual])
+def _make(image: _Image, kind: Species, size: int, seed: int) -> tuple[bytes, str]:
+    """Return an image's bytes and what was done to it."""
+    rng = np.random.default_rng([seed, 4, image.species, image.individual])
     data = encode(draw_beast(kind, rng, size), int(rng.integers(80, 96)))
-    if picture.fault == "near-duplicate":
-        return alter_copy(
-            data, np.random.default_rng([seed, 5, picture.species, picture.individual])
-        )
-    if picture.fault == "corrupt":
-        return damage(data, np.random.default_rng([seed, 6, picture.species, picture.individual]))
+    if image.fault == "near-duplicate":
+        return alter_copy(data, np.random.default_rng([seed, 5, image.species, image.individual]))
+    if image.fault == "corrupt":
+        return damage(data, np.random.default_rng([seed, 6, image.species, image.individual]))
     return data, ""
 
 
-def _write_truth(path: Path, pictures: list[_Picture], kinds: list[Species]) -> None:
-    """Write one row for each picture."""
+def _write_truth(path: Path, images: list[_Image], kinds: list[Species]) -> None:
+    """Write one row for each image."""
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        for p in pictures:
+        for p in images:
             table.writerow((p.path, kinds[p.species].name, p.label, p.fault, p.detail, p.copy_of))

@@ -1,7 +1,7 @@
 """Paints the landscapes that beasts stand in, and the blades, leaves and stones before them.
 
-A random generator becomes a scene: a picture, where its ground lies, and its light. The module does not know species,
-so that no landscape can give a class away.
+A random generator becomes a scene: an image, where its ground lies, and its light. The module does
+not know species, so that no landscape can give a class away.
 """
 
 from dataclasses import dataclass
@@ -12,20 +12,22 @@ import numpy as np
 from bestiary.beasts.outlines import curve, leaf
 from bestiary.beasts.raster import Bytes, Floats, blur, clouds, fill, floats, noise, stroke
 from bestiary.beasts.shading import Light
-from bestiary.beasts.species import Colour
+from bestiary.beasts.species import Color
 
 
 @dataclass(frozen=True, slots=True)
 class Land:
-    """A kind of landscape; colours are 0xRRGGBB.
+    """A kind of landscape; colors are 0xRRGGBB.
 
     Attributes:
-        sky: colours of the zenith and of the haze over the horizon.
-        far: colours of the hills, the farthest first; empty for a plain.
-        ground: colours of the ground at the horizon and at the viewer's feet.
-        cover: what the ground bears: ``grass``, ``ripples``, ``litter``, ``stones``, ``snow`` or ``water``.
-        props: what stands in the distance: ``trunks``, ``firs``, ``rocks``, ``stars``, ``reeds`` or nothing.
-        sun: colour of the direct light.
+        sky: colors of the zenith and of the haze over the horizon.
+        far: colors of the hills, the farthest first; empty for a plain.
+        ground: colors of the ground at the horizon and at the viewer's feet.
+        cover: what the ground bears: ``grass``, ``ripples``, ``litter``, ``stones``, ``snow`` or
+            ``water``.
+        props: what stands in the distance: ``trunks``, ``firs``, ``rocks``, ``stars``, ``reeds`` or
+            nothing.
+        sun: color of the direct light.
     """
 
     sky: tuple[int, int]
@@ -81,21 +83,21 @@ class Scene:
     """A painted landscape.
 
     Attributes:
-        picture: float32 (h, w, 3), RGB 0-1.
+        image: float32 (h, w, 3), RGB 0-1.
         horizon: its row as a share of the height; under 0 where only ground is seen.
         light: lights the beast.
-        shadow: colour by which a full shadow multiplies the ground.
+        shadow: color by which a full shadow multiplies the ground.
         land: its kind.
     """
 
-    picture: Floats
+    image: Floats
     horizon: float
     light: Light
-    shadow: Colour
+    shadow: Color
     land: Land
 
 
-def colour_of(code: int) -> Floats:
+def color_of(code: int) -> Floats:
     """Return 0xRRGGBB as float32 (3,), 0-1."""
     return floats([code >> 16, code >> 8 & 255, code & 255]) / np.float32(255)
 
@@ -104,25 +106,25 @@ def paint_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
     """Return a random landscape of (height, width)."""
     land = LANDS[int(rng.integers(len(LANDS)))]
     horizon = float(rng.uniform(0.22, 0.62)) if rng.random() < 0.72 else -0.1
-    picture = _ground(land, rng, height, width, horizon)
+    image = _ground(land, rng, height, width, horizon)
     row = max(0, round(horizon * height))
     if row > 2:
-        picture[:row] = _sky(land, rng, row, width)
-        _hills(picture, land, rng, row)
-        _PROPS.get(land.props, _no_props)(picture, land, rng, row)
-        picture = blur(picture, float(rng.uniform(0.4, 1.3)) * width / 160)
-    picture = _brushed(picture, rng)
+        image[:row] = _sky(land, rng, row, width)
+        _hills(image, land, rng, row)
+        _PROPS.get(land.props, _no_props)(image, land, rng, row)
+        image = blur(image, float(rng.uniform(0.4, 1.3)) * width / 160)
+    image = _brushed(image, rng)
     if row > 2:
-        _ground_details(picture, land, rng, row)
+        _ground_details(image, land, rng, row)
     else:
-        _ground_details(picture, land, rng, 0)
-    picture *= 1 + (rng.normal(0, 0.05, 3) + rng.normal(0, 0.06)).astype(np.float32)
-    return Scene(picture, horizon, _light(land, rng), _shadow_colour(land), land)
+        _ground_details(image, land, rng, 0)
+    image *= 1 + (rng.normal(0, 0.05, 3) + rng.normal(0, 0.06)).astype(np.float32)
+    return Scene(image, horizon, _light(land, rng), _shadow_color(land), land)
 
 
-def _shadow_colour(land: Land) -> Colour:
+def _shadow_color(land: Land) -> Color:
     """Return a shadow tinted by the sky."""
-    red, green, blue = (0.2 + 0.24 * colour_of(land.sky[0])).tolist()
+    red, green, blue = (0.2 + 0.24 * color_of(land.sky[0])).tolist()
     return red, green, blue
 
 
@@ -132,9 +134,9 @@ def _light(land: Land, rng: np.random.Generator) -> Light:
     direction = floats([side, down, rng.uniform(0.45, 0.9)])
     direction /= np.linalg.norm(direction)
     strength = float(rng.uniform(0.62, 0.9))
-    sun = tuple((colour_of(land.sun) * strength).tolist())
-    sky = tuple((0.26 + 0.24 * (colour_of(land.sky[0]) + colour_of(land.sky[1])) / 2).tolist())
-    ground = tuple((0.14 + 0.26 * colour_of(land.ground[0])).tolist())
+    sun = tuple((color_of(land.sun) * strength).tolist())
+    sky = tuple((0.26 + 0.24 * (color_of(land.sky[0]) + color_of(land.sky[1])) / 2).tolist())
+    ground = tuple((0.14 + 0.26 * color_of(land.ground[0])).tolist())
     x, y, z = direction.tolist()
     return Light(
         (x, y, z),
@@ -147,12 +149,12 @@ def _light(land: Land, rng: np.random.Generator) -> Light:
 def _sky(land: Land, rng: np.random.Generator, height: int, width: int) -> Floats:
     """Return a gradient with clouds and a glow."""
     t = np.linspace(0, 1, height, dtype=np.float32)[:, None, None] ** 1.3
-    picture = colour_of(land.sky[0]) * (1 - t) + colour_of(land.sky[1]) * t
+    image = color_of(land.sky[0]) * (1 - t) + color_of(land.sky[1]) * t
     veil = np.clip(
         clouds(rng, height, width, 3, 2) + np.float32(rng.uniform(-0.5, 0.3)), 0, 1
     ) * np.float32(0.55)
-    white = colour_of(land.sky[1]) * 0.6 + 0.4
-    return floats(picture + (white - picture) * veil[..., None] * (1.1 - t))
+    white = color_of(land.sky[1]) * 0.6 + 0.4
+    return floats(image + (white - image) * veil[..., None] * (1.1 - t))
 
 
 def _profile(rng: np.random.Generator, width: int, cells: float) -> Floats:
@@ -160,28 +162,26 @@ def _profile(rng: np.random.Generator, width: int, cells: float) -> Floats:
     return floats(noise(rng, 4, width, 1, cells)[1] + 0.35 * noise(rng, 4, width, 1, cells * 3)[1])
 
 
-def _hills(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
+def _hills(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
     """Paint chains of hills over the horizon, the farthest first and palest."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     rows = np.arange(row, dtype=np.float32)[:, None]
     for number, code in enumerate(land.far):
         rise = height * (0.16 - 0.07 * number) * float(rng.uniform(0.6, 1.3))
         ridge = row - rise * (0.65 + 0.5 * _profile(rng, width, 3 + 2 * number))
         cover = np.clip(rows - ridge + 0.5, 0, 1)[..., None]
         fade = np.clip((rows - ridge) / max(rise * 1.6, 1), 0, 1)[..., None] * np.float32(0.45)
-        colour = colour_of(code) + (colour_of(land.sky[1]) - colour_of(code)) * fade
-        picture[:row] += (colour - picture[:row]) * cover
+        color = color_of(code) + (color_of(land.sky[1]) - color_of(code)) * fade
+        image[:row] += (color - image[:row]) * cover
 
 
 def _ground(
     land: Land, rng: np.random.Generator, height: int, width: int, horizon: float
 ) -> Floats:
-    """Return the ground over the whole picture, its texture finer towards the horizon."""
+    """Return the ground over the whole image, its texture finer towards the horizon."""
     rows = np.arange(height, dtype=np.float32) / height
     near = np.clip((rows - horizon) / (1 - horizon), 0, 1)
-    base = (
-        colour_of(land.ground[0]) * (1 - near[:, None]) + colour_of(land.ground[1]) * near[:, None]
-    )
+    base = color_of(land.ground[0]) * (1 - near[:, None]) + color_of(land.ground[1]) * near[:, None]
     shape = {
         "ripples": (9, 2.2),
         "water": (16, 2.5),
@@ -213,21 +213,21 @@ def _ground(
     )
 
 
-def _blend(picture: Floats, mask: Bytes, colour: Floats, opacity: float = 1.0) -> None:
+def _blend(image: Floats, mask: Bytes, color: Floats, opacity: float = 1.0) -> None:
     weight = (mask.astype(np.float32) * np.float32(opacity / 255))[..., None]
-    picture += (colour - picture) * weight
+    image += (color - image) * weight
 
 
 _NO_DISCS = np.zeros((0, 3), np.float32)
 _NO_OUTLINE = np.zeros((0, 2), np.float32)
 
 
-def _no_props(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
+def _no_props(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
     """Leave the distance empty."""
 
 
-def _trunks(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
-    height, width = picture.shape[:2]
+def _trunks(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
+    height, width = image.shape[:2]
     for depth in (0.35, 0.6, 0.85):
         mask = np.zeros((height, width), np.uint8)
         for _ in range(int(rng.integers(2, 5))):
@@ -250,15 +250,15 @@ def _trunks(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> 
                 _NO_DISCS,
             )
         _blend(
-            picture,
+            image,
             mask,
-            colour_of(land.ground[1]) * 0.75 * depth + colour_of(land.sky[1]) * (1 - depth),
+            color_of(land.ground[1]) * 0.75 * depth + color_of(land.sky[1]) * (1 - depth),
             0.9,
         )
 
 
-def _firs(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
-    height, width = picture.shape[:2]
+def _firs(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
+    height, width = image.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     for _ in range(int(rng.integers(4, 11))):
         x, tall = float(rng.uniform(0, width)), height * float(rng.uniform(0.08, 0.24))
@@ -270,11 +270,11 @@ def _firs(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> No
                 _NO_DISCS,
             )
     mask[min(height, row + 1) :] = 0
-    _blend(picture, mask, colour_of(land.far[-1]) * 0.62, 0.9)
+    _blend(image, mask, color_of(land.far[-1]) * 0.62, 0.9)
 
 
-def _rocks(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
-    height, width = picture.shape[:2]
+def _rocks(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
+    height, width = image.shape[:2]
     for _ in range(int(rng.integers(1, 4))):
         x, wide, tall = (
             float(rng.uniform(0, width)),
@@ -289,15 +289,15 @@ def _rocks(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> N
         outline = floats([(x - wide * 1.1, row + 4), *points, (x + wide * 1.1, row + 4)])
         mask = np.zeros((height, width), np.uint8)
         fill(mask, outline, _NO_DISCS)
-        _blend(picture, mask, colour_of(land.far[-1]) * float(rng.uniform(0.75, 1.0)))
+        _blend(image, mask, color_of(land.far[-1]) * float(rng.uniform(0.75, 1.0)))
         lit = (outline * floats([0.5, 1]) + floats([x * 0.5 - wide * 0.35, 0])).astype(np.float32)
         mask[:] = 0
         fill(mask, lit, _NO_DISCS)
-        _blend(picture, mask, colour_of(land.far[-1]) * 0.6 + colour_of(land.sky[1]) * 0.45, 0.4)
+        _blend(image, mask, color_of(land.far[-1]) * 0.6 + color_of(land.sky[1]) * 0.45, 0.4)
 
 
-def _stars(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
-    height, width = picture.shape[:2]
+def _stars(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
+    height, width = image.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     places = rng.uniform((0, 0, 0.15), (width, row * 0.8, 0.55), (26, 3)) * floats(
         [1, 1, width / 160]
@@ -308,12 +308,12 @@ def _stars(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> N
     halo = np.zeros((height, width), np.uint8)
     fill(halo, _NO_OUTLINE, moon * floats([1, 1, 2]))
     glow = blur(halo.astype(np.float32), width * 0.05)[..., None] / np.float32(255)
-    picture += glow * floats([0.3, 0.3, 0.26])
-    _blend(picture, mask, floats([0.96, 0.95, 0.86]), 0.9)
+    image += glow * floats([0.3, 0.3, 0.26])
+    _blend(image, mask, floats([0.96, 0.95, 0.86]), 0.9)
 
 
-def _reeds(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
-    height, width = picture.shape[:2]
+def _reeds(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
+    height, width = image.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     middle = float(rng.uniform(0, width))
     for _ in range(26):
@@ -335,20 +335,22 @@ def _reeds(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> N
             ],
             width / 130,
         )
-    _blend(picture, mask, colour_of(land.far[-1]) * 0.6, 0.85)
+    _blend(image, mask, color_of(land.far[-1]) * 0.6, 0.85)
 
 
 _PROPS = {"trunks": _trunks, "firs": _firs, "rocks": _rocks, "stars": _stars, "reeds": _reeds}
 
 
-def _brushed(picture: Floats, rng: np.random.Generator) -> Floats:
-    """Return the picture with its edges moved as by a broad brush, and with the unevenness of a wash."""
-    height, width = picture.shape[:2]
+def _brushed(image: Floats, rng: np.random.Generator) -> Floats:
+    """Return the image with its edges moved as by a broad brush, and with the unevenness of a
+    wash.
+    """
+    height, width = image.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     by = np.float32(width / 150)
     shift = noise(rng, height, width, 22, 22) * by
     moved = cv2.remap(
-        picture,
+        image,
         columns + shift,
         rows + noise(rng, height, width, 22, 22) * by * 0.6,
         cv2.INTER_LINEAR,
@@ -358,9 +360,9 @@ def _brushed(picture: Floats, rng: np.random.Generator) -> Floats:
     return (np.asarray(moved, np.float32) * wash[..., None]).astype(np.float32)
 
 
-def _ground_details(picture: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
+def _ground_details(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
     """Strew tufts, stones, leaves or ripples over the ground, larger towards the viewer."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     for lighter in (False, True):
         mask = np.zeros((height, width), np.uint8)
         for _ in range(34 if land.cover in ("grass", "litter") else 16):
@@ -369,9 +371,7 @@ def _ground_details(picture: Floats, land: Land, rng: np.random.Generator, row: 
             size = width * (0.008 + 0.034 * near) * float(rng.uniform(0.6, 1.3))
             _strew(mask, land.cover, rng, x, y, size)
         factor = 1.32 if lighter else 0.72
-        _blend(
-            picture, mask, np.minimum(colour_of(land.ground[0 if lighter else 1]) * factor, 1), 0.4
-        )
+        _blend(image, mask, np.minimum(color_of(land.ground[0 if lighter else 1]) * factor, 1), 0.4)
 
 
 def _strew(
@@ -422,13 +422,15 @@ def _strew(
 def paint_foreground(
     scene: Scene, rng: np.random.Generator, height: int, width: int
 ) -> Floats | None:
-    """Return what stands before the beast as premultiplied float32 (height, width, 4), or None where nothing does."""
+    """Return what stands before the beast as premultiplied float32 (height, width, 4), or None
+    where nothing does.
+    """
     if rng.random() > 0.45:
         return None
     kind = {"grass": "blades", "water": "blades", "litter": "leaves", "ripples": "stones"}.get(
         scene.land.cover, "stones"
     )
-    base = colour_of(scene.land.ground[1]) * np.float32(rng.uniform(0.55, 1.05))
+    base = color_of(scene.land.ground[1]) * np.float32(rng.uniform(0.55, 1.05))
     layer = np.zeros((height, width, 4), np.float32)
     middle, spread = float(rng.uniform(0.1, 0.9)) * width, width * float(rng.uniform(0.08, 0.3))
     for row in range(3):
@@ -438,15 +440,15 @@ def paint_foreground(
         tint = base * np.float32(0.8 + 0.22 * row) + np.float32(0.02 * row)
         if kind == "stones":
             top = blur(mask.astype(np.float32), 0.03 * width) / np.float32(255)
-            colour = np.clip(
+            color = np.clip(
                 tint * (1.45 - 0.75 * top[..., None]), 0, 1
             )  # lit at the rim, dark towards the foot
         else:
             fade = np.linspace(1.35, 0.75, height, dtype=np.float32)[:, None, None]
-            colour = np.clip(tint * fade, 0, 1) * np.ones((1, width, 1), np.float32)
+            color = np.clip(tint * fade, 0, 1) * np.ones((1, width, 1), np.float32)
         cover = (mask.astype(np.float32) / 255)[..., None]
         layer *= 1 - cover
-        layer += np.dstack([colour, np.ones((height, width), np.float32)]) * cover
+        layer += np.dstack([color, np.ones((height, width), np.float32)]) * cover
     return blur(layer, float(rng.uniform(0.0, 0.8)) * width / 160)
 
 

@@ -1,7 +1,9 @@
-"""Paints a posed figure: outlines become rounded, patterned, softly lit bodies on a transparent canvas.
+"""Paints a posed figure: outlines become rounded, patterned, softly lit bodies on a transparent
+canvas.
 
-Each part swells to a height field by its distance from the edge; the normals of all parts are laid over each other on
-one canvas and lit at the end. The module does not know species' plans or the landscape, only the light in it.
+Each part swells to a height field by its distance from the edge; the normals of all parts are laid
+over each other on one canvas and lit at the end. The module does not know species' plans or the
+landscape, only the light in it.
 """
 
 from dataclasses import dataclass, fields
@@ -21,10 +23,10 @@ from bestiary.beasts.raster import (
     resize,
     stroke,
 )
-from bestiary.beasts.species import Coat, Colour
+from bestiary.beasts.species import Coat, Color
 
-_DARK: Colour = (0.10, 0.085, 0.08)
-_GLINT: Colour = (1.0, 1.0, 0.97)
+_DARK: Color = (0.10, 0.085, 0.08)
+_GLINT: Color = (1.0, 1.0, 0.97)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +35,24 @@ class Light:
 
     Attributes:
         direction: unit vector towards the light: x to the right, y down, z to the viewer.
-        sun: colour of the direct light, RGB about 1.
-        sky: colour of the light from above.
-        ground: colour of the light that the ground throws back.
+        sun: color of the direct light, RGB about 1.
+        sky: color of the light from above.
+        ground: color of the light that the ground throws back.
     """
 
     direction: tuple[float, float, float]
-    sun: Colour
-    sky: Colour
-    ground: Colour
+    sun: Color
+    sky: Color
+    ground: Color
 
 
 @dataclass(slots=True)
 class _Canvas:
-    """What is known of each pixel before it is lit: (h, w) or (h, w, c), all but openness multiplied by alpha."""
+    """What is known of each pixel before it is lit: (h, w) or (h, w, c), all but openness
+    multiplied by alpha.
+    """
 
-    colour: Floats
+    color: Floats
     normal: Floats
     openness: Floats
     alpha: Floats
@@ -67,11 +71,12 @@ class _Relief:
 def paint_figure(
     figure: Figure, coat: Coat, marks: Floats, matrix: Floats, light: Light, finer: int
 ) -> Floats:
-    """Return the figure as float32 (h / finer, w / finer, 4): colour 0-1, multiplied by the cover, and the cover.
+    """Return the figure as float32 (h / finer, w / finer, 4): color 0-1, multiplied by the cover,
+    and the cover.
 
     Args:
         figure: the posed beast.
-        coat: its colours.
+        coat: its colors.
         marks: (h, w, 2) the coat's tile laid on the canvas.
         matrix: (2, 3) takes beast units to pixels.
         light: lights it.
@@ -102,7 +107,9 @@ def _placed(points: Floats, matrix: Floats) -> Floats:
 
 
 def _raise_part(part: Part, matrix: Floats, scale: float, size: tuple[int, int]) -> _Relief | None:
-    """Return cover, normals and openness of a part on its window, or None where it is off the canvas."""
+    """Return cover, normals and openness of a part on its window, or None where it is off the
+    canvas.
+    """
     outlines = [_placed(shape.outline, matrix) for shape in part.shapes]
     discs = [
         np.column_stack([_placed(shape.discs[:, :2], matrix), shape.discs[:, 2:] * scale])
@@ -143,9 +150,11 @@ def _swell(mask: Bytes, swell: Floats, shape: Shape, round_it: bool) -> None:
 
 
 def _normals(swell: Floats, relief: float, scale: float) -> tuple[Floats, Floats]:
-    """Return the sideways part of the normals (h, w, 2) and the openness (h, w) of a height field in pixels.
+    """Return the sideways part of the normals (h, w, 2) and the openness (h, w) of a height field
+    in pixels.
 
-    A beast unit is `scale` pixels: creases are smoothed, and edges darkened, over a small share of it.
+    A beast unit is `scale` pixels: creases are smoothed, and edges darkened, over a small share of
+    it.
     """
     thick = float(swell.max())
     if relief == 0 or thick < 0.5:
@@ -170,7 +179,7 @@ def _lay_over(
         canvas.openness[window] *= 1 - np.float32(0.30) * shade
     weight = cover[..., None]
     albedo = _albedo(part, relief, coat, marks[window])
-    for field, value in (("colour", albedo), ("normal", relief.normal)):
+    for field, value in (("color", albedo), ("normal", relief.normal)):
         below = getattr(canvas, field)[window]
         below += (value - below) * weight
     below = canvas.openness[window]
@@ -180,7 +189,7 @@ def _lay_over(
 
 
 def _albedo(part: Part, relief: _Relief, coat: Coat, marks: Floats) -> Floats:
-    """Return the colour (h, w, 3) of a part before it is lit."""
+    """Return the color (h, w, 3) of a part before it is lit."""
     pigments = {
         "coat": coat.base,
         "accent": coat.accent,
@@ -191,25 +200,25 @@ def _albedo(part: Part, relief: _Relief, coat: Coat, marks: Floats) -> Floats:
     base = floats(pigments.get(part.paint, _GLINT if part.paint == "glint" else _DARK))
     if part.paint in ("iris", "dark", "glint"):
         return np.broadcast_to(base, (*relief.cover.shape, 3))
-    colour: Floats = np.broadcast_to(base, (*relief.cover.shape, 3))
+    color: Floats = np.broadcast_to(base, (*relief.cover.shape, 3))
     if part.paint == "coat" and coat.belly > 0:
         under = np.clip(relief.normal[..., 1] * 1.35 - 0.12, 0, 1) * floats(coat.belly)
-        colour = colour + (floats(coat.pale) - colour) * under[..., None]
+        color = color + (floats(coat.pale) - color) * under[..., None]
     if part.marks > 0:
         weight = marks[..., 0] * np.float32(part.marks)
-        colour = colour + (floats(coat.mark) - colour) * weight[..., None]
-    return (colour * marks[..., 1:]).astype(np.float32)
+        color = color + (floats(coat.mark) - color) * weight[..., None]
+    return (color * marks[..., 1:]).astype(np.float32)
 
 
 def _lit(canvas: _Canvas, light: Light, gloss: float) -> Floats:
-    """Return the canvas lit, as premultiplied colour and cover (h, w, 4)."""
+    """Return the canvas lit, as premultiplied color and cover (h, w, 4)."""
     nx, ny = canvas.normal[..., 0], canvas.normal[..., 1]
     nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0.02))
     lx, ly, lz = (np.float32(value) for value in light.direction)
     towards = nx * lx + ny * ly + nz * lz
     direct = np.clip((towards + np.float32(0.25)) / np.float32(1.25), 0, 1)
     above = np.clip(0.5 - 0.5 * ny, 0, 1)
-    glow = np.empty_like(canvas.colour)
+    glow = np.empty_like(canvas.color)
     for channel in range(3):
         sky, ground = np.float32(light.sky[channel]), np.float32(light.ground[channel])
         glow[..., channel] = (ground + (sky - ground) * above) + np.float32(
@@ -221,5 +230,5 @@ def _lit(canvas: _Canvas, light: Light, gloss: float) -> Floats:
     facing = np.clip(nx * half[0] + ny * half[1] + nz * half[2], 0, 1)
     shine = facing ** np.float32(14 + 40 * gloss) * np.float32(0.06 + 0.4 * gloss) * canvas.openness
     shine *= canvas.alpha
-    colour = np.minimum(canvas.colour * glow + shine[..., None], canvas.alpha[..., None])
-    return np.concatenate([colour, canvas.alpha[..., None]], axis=2)
+    color = np.minimum(canvas.color * glow + shine[..., None], canvas.alpha[..., None])
+    return np.concatenate([color, canvas.alpha[..., None]], axis=2)

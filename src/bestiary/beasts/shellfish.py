@@ -1,6 +1,7 @@
 """Poses the beasts of the shore: crabs, and snails with and without a shell.
 
-A species' proportions and a random pose become a `Figure`. The module does not know how it is painted.
+A species' proportions and a random pose become a `Figure`. The module does not know how it is
+painted.
 """
 
 import numpy as np
@@ -184,16 +185,18 @@ def pose_snail(species: Species, rng: np.random.Generator) -> Figure:
 
 
 def _shell(species: Species, rng: np.random.Generator, x: float) -> list[Part]:
-    """Return a coiled shell: ever smaller balls along a spiral, one part for each turn so that seams show."""
+    """Return a coiled shell: ever smaller balls along a spiral, one part for each turn so that
+    seams show.
+    """
     size = between(0.3, 0.44, species.build.head)
-    centre = (x, 0.34 - size * 0.82)
+    center = (x, 0.34 - size * 0.82)
     shrink, high = between(0.80, 0.9, species.build.tail), between(0.75, 1.25, species.build.limb)
     turns = np.linspace(0, 3.1 * 2 * np.pi, 75)
     fall = shrink ** (turns / 1.2)
     start = float(rng.uniform(0.3, 0.7))
-    xs = centre[0] + size * 0.58 * fall * np.cos(turns + start) - (1 - fall) * 0.05
+    xs = center[0] + size * 0.58 * fall * np.cos(turns + start) - (1 - fall) * 0.05
     ys = (
-        centre[1]
+        center[1]
         + size * 0.58 * fall * np.sin(turns + start) * high
         - (1 - fall) * 0.1 * (high - 0.75)
     )
@@ -204,7 +207,7 @@ def _shell(species: Species, rng: np.random.Generator, x: float) -> list[Part]:
         Part((sweep(line[cut], radii[cut].tolist(), 24),), shade=1.0 - 0.03 * k)
         for k, cut in enumerate(cuts)
     ]
-    base = Part((oval(*centre, size * 0.8, size * 0.8 * high),), shade=0.7)
+    base = Part((oval(*center, size * 0.8, size * 0.8 * high),), shade=0.7)
     spikes = []
     if species.back == "spines":
         spikes = [

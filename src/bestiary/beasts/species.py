@@ -1,7 +1,8 @@
 """Invents species: turns a seed into frozen descriptions of how the beasts of each class look.
 
-Species come in genera of two to four close relatives that share a body plan and most of its proportions and differ in
-coat, colours and ornaments. The module does not know how anything is drawn.
+Species come in genera of two to four close relatives that share a body plan and most of its
+proportions and differ in coat, colors and ornaments. The module does not know how anything is
+drawn.
 """
 
 import colorsys
@@ -51,7 +52,7 @@ _SHOWN: dict[str, frozenset[str]] = {
 }
 """Ornaments by which a beast of each plan may be named, because it shows them."""
 
-Colour: TypeAlias = tuple[float, float, float]
+Color: TypeAlias = tuple[float, float, float]
 
 _PIGMENTS: tuple[tuple[str, int], ...] = (
     ("rufus", 0xB5582F), ("fulvus", 0xC98F45), ("ochraceus", 0xD3A94F), ("brunneus", 0x7A5136),
@@ -88,12 +89,12 @@ class Coat:
         strength: how strongly the marks show, 0 to 1.
         gloss: 0 (fur) to 1 (enamel).
         belly: how far the underside is pale, 0 to 1.
-        base: colour of the body, RGB, 0 to 1 each, as the other colours.
-        mark: colour of the marks.
-        pale: colour of the underside.
-        accent: colour of crests, fins and wing edges.
-        horn: colour of horns, beaks, claws and hooves.
-        iris: colour of the eye.
+        base: color of the body, RGB, 0 to 1 each, as the other colors.
+        mark: color of the marks.
+        pale: color of the underside.
+        accent: color of crests, fins and wing edges.
+        horn: color of horns, beaks, claws and hooves.
+        iris: color of the eye.
     """
 
     pattern: str
@@ -102,12 +103,12 @@ class Coat:
     strength: float
     gloss: float
     belly: float
-    base: Colour
-    mark: Colour
-    pale: Colour
-    accent: Colour
-    horn: Colour
-    iris: Colour
+    base: Color
+    mark: Color
+    pale: Color
+    accent: Color
+    horn: Color
+    iris: Color
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Species:
         name: unique binomial in ASCII letters with one space.
         plan: one of `PLANS`.
         build: proportions.
-        coat: pattern and colours.
+        coat: pattern and colors.
         headgear: one of `HEADGEAR`.
         back: one of `BACKS`.
         tail_tip: 0 plain, 1 tufted or forked, 2 barbed or fanned.
@@ -140,7 +141,9 @@ class Species:
 
 
 def invent_species(n: int, seed: int) -> list[Species]:
-    """Return the first `n` species of `seed`; species i is the same for every n above i, and names are unique."""
+    """Return the first `n` species of `seed`; species i is the same for every n above i, and
+    names are unique.
+    """
     found: list[Species] = []
     genera: set[str] = set()
     while len(found) < n:
@@ -195,7 +198,7 @@ def _invent_coat(
     word, code = _PIGMENTS[pigment]
     base = _tint(rng, _rgb(code), 0.025)
     others = [_rgb(other) for _, other in _PIGMENTS]
-    far = [colour for colour in others if abs(_lightness(colour) - _lightness(base)) > 0.2]
+    far = [color for color in others if abs(_lightness(color) - _lightness(base)) > 0.2]
     mark = far[int(rng.integers(len(far)))]
     if _lightness(mark) < _lightness(
         base
@@ -218,23 +221,23 @@ def _invent_coat(
     return coat, word
 
 
-def _rgb(code: int) -> Colour:
+def _rgb(code: int) -> Color:
     return (code >> 16) / 255, (code >> 8 & 255) / 255, (code & 255) / 255
 
 
-def _lightness(colour: Colour) -> float:
-    return 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
+def _lightness(color: Color) -> float:
+    return 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2]
 
 
-def _mix(one: Colour, other: Colour, share: float) -> Colour:
-    """Return the colour that lies `share` of the way from `one` to `other`."""
+def _mix(one: Color, other: Color, share: float) -> Color:
+    """Return the color that lies `share` of the way from `one` to `other`."""
     red, green, blue = (a + (b - a) * share for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 
-def _tint(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
-    """Return `colour` with its hue, saturation and value moved at random."""
-    hue, saturation, value = colorsys.rgb_to_hsv(*colour)
+def _tint(rng: np.random.Generator, color: Color, spread: float) -> Color:
+    """Return `color` with its hue, saturation and value moved at random."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*color)
     saturation = min(1.0, max(0.0, saturation * float(rng.uniform(0.88, 1.12))))
     value = min(0.96, max(0.12, value * float(rng.uniform(0.9, 1.1))))
     return colorsys.hsv_to_rgb((hue + float(rng.normal(0, spread))) % 1.0, saturation, value)

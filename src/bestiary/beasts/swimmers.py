@@ -1,6 +1,7 @@
 """Poses the beasts without legs and with soft arms: fishes, serpents, jellies and octopuses.
 
-A species' proportions and a random pose become a `Figure`. The module does not know how it is painted.
+A species' proportions and a random pose become a `Figure`. The module does not know how it is
+painted.
 """
 
 import numpy as np

@@ -1,6 +1,7 @@
 """Poses the beasts that go on legs and have a backbone: quadrupeds, birds, lizards and turtles.
 
-A species' proportions and a random pose become a `Figure`. The module does not know how it is painted.
+A species' proportions and a random pose become a `Figure`. The module does not know how it is
+painted.
 """
 
 import numpy as np
@@ -16,7 +17,9 @@ _DOWN = np.pi / 2
 def _bent_leg(
     hip: Point, length: float, swing: float, girth: float, knee: float
 ) -> tuple[list[Shape], Shape]:
-    """Return a leg with one bend and its foot; `swing` and `knee` are radians, a positive knee bends backwards."""
+    """Return a leg with one bend and its foot; `swing` and `knee` are radians, a positive knee
+    bends backwards.
+    """
     joint = reach(hip, length * 0.5, _DOWN + swing - knee)
     ankle = reach(joint, length * 0.46, _DOWN + swing * 0.6 + knee * 0.75)
     limb = sweep([hip, joint, ankle], [girth * 1.55, girth * 0.85, girth * 0.52, girth * 0.48])

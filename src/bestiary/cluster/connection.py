@@ -22,16 +22,18 @@ def check_address(on: str) -> None:
     """
     if on != "ray" and not on.startswith("ray://"):
         raise ArgumentError(
-            f"--on {on}: is no cluster; give ray, or ray://HOST:PORT for a cluster elsewhere"
+            f"--cluster {on}: is no cluster; give ray, or ray://HOST:PORT for a cluster elsewhere"
         )
     load_ray()
 
 
 class Connection:
-    """A connection to a cluster for the length of a block, unless there was one; it may be made while others work.
+    """A connection to a cluster for the length of a block, unless there was one; it may be made
+    while others work.
 
     Args:
-        on: ``ray``, the cluster of this machine, started for the block where there is none; or ``ray://HOST:PORT``.
+        on: ``ray``, the cluster of this machine, started for the block where there is none; or
+            ``ray://HOST:PORT``.
 
     Raises:
         ArgumentError: `on` is no cluster, or Ray is not installed.
@@ -52,10 +54,13 @@ class Connection:
             wait([self._made])
         if self._own:
             load_ray().shutdown()
-        self._thread.shutdown()  # last: the cluster's programs end with the thread that has started them
+        # last: the cluster's programs end with the thread that has started them
+        self._thread.shutdown()
 
     def begin(self) -> "Future[None]":
-        """Begin to connect, and to start the cluster where there is none, beside what else this process does."""
+        """Begin to connect, and to start the cluster where there is none, beside what else this
+        process does.
+        """
         if self._made is None:
             self._made = self._thread.submit(self._connect)
         return self._made
@@ -90,17 +95,19 @@ class Connection:
             ):  # a client that has no token is only told of a timeout
                 remedy += " there; where it asks for a token, set RAY_AUTH_MODE=token"
             raise ArgumentError(
-                f"--on {self._on}: no cluster answers there ({reason}); {remedy}"
+                f"--cluster {self._on}: no cluster answers there ({reason}); {remedy}"
             ) from None
         self._own = True
 
 
 @contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """A block that may set handlers of signals, after which those are in force that were before; in any thread.
+    """A block that may set handlers of signals, after which those are in force that were before; in
+    any thread.
 
-    Ray sets its own for SIGTERM, which ends the process with a dump of its stack. Python's `signal` sets handlers in
-    the main thread alone, which has other work to do; what it calls for that itself can be called in any.
+    Ray sets its own for SIGTERM, which ends the process with a dump of its stack. Python's `signal`
+    sets handlers in the main thread alone, which has other work to do; what it calls for that
+    itself can be called in any.
     """
     get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.c_int]
@@ -125,6 +132,6 @@ def load_ray() -> Any:
         import ray.util.scheduling_strategies
     except ImportError:
         raise ArgumentError(
-            "--on ray: Ray is not installed; pip install 'bestiary[cluster]'"
+            "--cluster ray: Ray is not installed; pip install 'bestiary[cluster]'"
         ) from None
     return ray

@@ -1,8 +1,10 @@
-"""Fold jobs -> the same folds, trained by Ray wherever its cluster has room, and shown on one display.
+"""Fold jobs -> the same folds, trained by Ray wherever its cluster has room, and shown on one
+display.
 
-A job is a fold of a run that has been begun; a run's folds, or those of an ablation's variants, are given together. A
-job that loses its worker or machine is started anew by Ray and goes on from its last state, which lies with the run in
-storage that all machines see. Knows nothing of how a fold is trained.
+A job is a fold of a run that has been begun; a run's folds, or those of an ablation's variants, are
+given together. A job that loses its worker or machine is started anew by Ray and goes on from its
+last state, which lies with the run in storage that all machines see. Knows nothing of how a fold is
+trained.
 """
 
 import socket
@@ -22,7 +24,7 @@ from bestiary.errors import BestiaryError, RunError
 from bestiary.run.run import Run
 from bestiary.signals import Interrupts
 from bestiary.storage.mirror import working_folder
-from bestiary.training.checkpointer import Keeper
+from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.crossval import settle_run, train_folds
 from bestiary.training.launch import train_in_processes
 
@@ -72,12 +74,15 @@ def train_on_ray(
     """
     ray = load_ray()
     cluster.wait()
-    # The actor that all report to stays where this command is, so that no lost machine takes it along.
+    # The actor that all report to stays where this command is, so that no lost machine takes it
+    # along.
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=True
     )
     board = (
-        ray.remote(Board).options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
+        ray.remote(ProgressActor)
+        .options(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
+        .remote()
     )
     asked = {job.run: _resources(job.threads, processes) for job in jobs}
     # What is decided by measuring is decided once, before folds begin side by side.
@@ -98,7 +103,9 @@ def train_on_ray(
 
 
 def _follow(jobs: dict[Any, FoldJob], board: Any, display: Display) -> None:
-    """Show what jobs report until all have ended; where one fails, or the user stops it, the others are stopped."""
+    """Show what jobs report until all have ended; where one fails, or the user stops it, the
+    others are stopped.
+    """
     ray = load_ray()
     waiting = list(jobs)
     try:
@@ -130,7 +137,8 @@ def _outcome(job: Any) -> tuple[str, str] | None:
     except ray.exceptions.RayError as error:
         return (
             "RunError",
-            f"was given up after {RETRIES} lost workers ({type(error).__name__}); look after the cluster",
+            f"was given up after {RETRIES} lost workers ({type(error).__name__}); look after the "
+            f"cluster",
         )
 
 
@@ -141,14 +149,16 @@ def _raise_failure(job: FoldJob, failure: tuple[str, str] | None) -> None:
     raise kind(failure[1] if job.fold < 0 else f"fold {job.fold} of {job.run}: {failure[1]}")
 
 
-class Board:
+class ProgressActor:
     """The actor that jobs report to, and that the one display looks at."""
 
     def __init__(self) -> None:
         self._said: list[tuple[str, str, Any]] = []
 
     def tell(self, kind: str, run: str, what: Any) -> None:
-        """Note a report: ``line``, ``notice`` or ``progress``; which run's; and a text, or (fold, share done)."""
+        """Note a report: ``line``, ``notice`` or ``progress``; which run's; and a text, or
+        (fold, share done).
+        """
         self._said.append((kind, run, what))
 
     def take(self) -> list[tuple[str, str, Any]]:
@@ -158,7 +168,9 @@ class Board:
 
 
 class _Reporter:
-    """A job's listener: sends what a display is told to the board; how far it has come once a second."""
+    """A job's listener: sends what a display is told to the board; how far it has come once a
+    second.
+    """
 
     def __init__(self, board: Any, run: str) -> None:
         self._tell, self._run, self._last = board.tell.remote, run, 0.0
@@ -227,7 +239,9 @@ def _task(function: Any, resources: Resources) -> Any:
 
 
 def _start() -> None:
-    """What a worker does that has nothing to do yet: finding this function imports all of training."""
+    """What a worker does that has nothing to do yet: finding this function imports all of
+    training.
+    """
 
 
 def _settle(run: str, quiet: bool, board: Any) -> tuple[str, str] | None:
@@ -252,13 +266,15 @@ def _train(
                 train_in_processes(opened, [fold], processes, every, quiet=True)
             else:
                 with Interrupts() as interrupts:
-                    train_folds(opened, [fold], Keeper(every, interrupts), display)
+                    train_folds(opened, [fold], Checkpointer(every, interrupts), display)
     return failure[0] if failure else None
 
 
 @contextmanager
 def _reported(run: str, quiet: bool, board: Any) -> Iterator[tuple[Display, list[tuple[str, str]]]]:
-    """A display that reports to the board, and a list that a failure within the block is put into."""
+    """A display that reports to the board, and a list that a failure within the block is put
+    into.
+    """
     failure: list[tuple[str, str]] = []
     try:
         yield Display(quiet, listener=_Reporter(board, "/".join(Path(run).parts[-2:]))), failure
@@ -267,7 +283,9 @@ def _reported(run: str, quiet: bool, board: Any) -> Iterator[tuple[Display, list
 
 
 def _resources(threads: int, processes: int) -> Resources:
-    """What a fold asks for: a GPU a process with its share of the cores; without GPUs `threads` a process."""
+    """What a fold asks for: a GPU a process with its share of the cores; without GPUs `threads`
+    a process.
+    """
     nodes = [node["Resources"] for node in load_ray().nodes() if node["Alive"]]
     gpus = max(
         (node.get("GPU", 0.0) / max(node.get("CPU", 1.0), 1.0), node.get("CPU", 1.0))

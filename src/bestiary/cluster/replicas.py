@@ -1,7 +1,8 @@
 """A run -> the service of `bestiary.serving`, answered by replicas of it on a Ray cluster.
 
-Ray Serve's proxy takes requests and hands each to a replica; a replica is the same application, with a queue, an engine
-and metrics of its own. Ray replaces replicas that are lost. Knows nothing of what a request holds.
+Ray Serve's proxy takes requests and hands each to a replica; a replica is the same application,
+with a queue, an engine and metrics of its own. Ray replaces replicas that are lost. Knows nothing
+of what a request holds.
 """
 
 import logging
@@ -38,7 +39,7 @@ class Service:
         limits: what a client may ask of one replica.
         token: that requests need; None: none.
         address: where the proxy listens.
-        similar: whether training pictures may be shown.
+        similar: whether training images may be shown.
     """
 
     run: str
@@ -52,7 +53,8 @@ class Service:
 def serve_on_ray(
     service: Service, on: str, replicas: int, display: Display, started: Callable[[str], object]
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM, then let requests under way be answered and take the application away.
+    """Serve until Ctrl-C or SIGTERM, then let requests under way be answered and take the
+    application away.
 
     Args:
         service: what is served.
@@ -62,7 +64,8 @@ def serve_on_ray(
         started: told the address when all of them answer.
 
     Raises:
-        ArgumentError: Ray Serve is not installed, the cluster has too little room, or the address is taken.
+        ArgumentError: Ray Serve is not installed, the cluster has too little room, or the address
+            is taken.
         RunError: a replica cannot open the run.
     """
     if replicas < 1:
@@ -80,7 +83,8 @@ def serve_on_ray(
         deployment = serve.deployment(serve.ingress(_builder(service))()).options(
             name=NAME,
             num_replicas=replicas,
-            # Beyond it Ray's proxy would hold requests back without a word; the application itself says 503.
+            # Beyond it Ray's proxy would hold requests back without a word; the application itself
+            # says 503.
             max_ongoing_requests=2 * service.limits.waiting,
             graceful_shutdown_timeout_s=seconds + 1,
             ray_actor_options=resources,
@@ -101,7 +105,9 @@ def serve_on_ray(
 
 
 def _wait_for(url: str, ended: threading.Event) -> None:
-    """Wait until the proxy, which hears of an application a little after it runs, hands requests to it."""
+    """Wait until the proxy, which hears of an application a little after it runs, hands requests
+    to it.
+    """
     while not ended.wait(0.1):
         try:
             with urllib.request.urlopen(f"{url}readyz", timeout=5):
@@ -170,6 +176,6 @@ def _load_serve() -> Any:
         from ray import serve
     except ImportError:
         raise ArgumentError(
-            "--on ray: Ray Serve is not installed; pip install 'bestiary[cluster]'"
+            "--cluster ray: Ray Serve is not installed; pip install 'bestiary[cluster]'"
         ) from None
     return serve

@@ -1,10 +1,11 @@
-"""A training view -> the same view changed in colour and shape: RandAugment and TrivialAugment.
+"""A training view -> the same view changed in color and shape: RandAugment and TrivialAugment.
 
-The operation and its strength are drawn here, from the picture's own generator, so that a view depends on nothing but
-its seed; the pixels are changed by torchvision's functional operations. Magnitudes are torchvision's (31 bins, sign
-drawn where an operation has one).
+The operation and its strength are drawn here, from the image's own generator, so that a view
+depends on nothing but its seed; the pixels are changed by torchvision's functional operations.
+Magnitudes are torchvision's (31 bins, sign drawn where an operation has one).
 
-RandAugment: Cubuk et al. 2020, arXiv:1909.13719. TrivialAugment, wide: Müller and Hutter 2021, arXiv:2103.10158.
+RandAugment: Cubuk et al. 2020, arXiv:1909.13719. TrivialAugment, wide: Müller and Hutter 2021,
+arXiv:2103.10158.
 """
 
 import math
@@ -38,20 +39,20 @@ class _Range(NamedTuple):
 
 
 _PLAIN = ("Identity", "AutoContrast", "Equalize")
-_COLOUR = ("Brightness", "Color", "Contrast", "Sharpness")
+_COLOR = ("Brightness", "Color", "Contrast", "Sharpness")
 
 
 def _ranges(kind: Augment, height: int, width: int) -> dict[str, _Range]:
     wide = kind == "trivialaugment"
     shift_x, shift_y = (32.0, 32.0) if wide else (150 / 331 * width, 150 / 331 * height)
-    shear, turn, colour, bits = (0.99, 135.0, 0.99, 2.0) if wide else (0.3, 30.0, 0.9, 4.0)
+    shear, turn, color, bits = (0.99, 135.0, 0.99, 2.0) if wide else (0.3, 30.0, 0.9, 4.0)
     return {
         "ShearX": _Range(0, shear, True),
         "ShearY": _Range(0, shear, True),
         "TranslateX": _Range(0, shift_x, True),
         "TranslateY": _Range(0, shift_y, True),
         "Rotate": _Range(0, turn, True),
-        **{name: _Range(0, colour, True) for name in _COLOUR},
+        **{name: _Range(0, color, True) for name in _COLOR},
         "Posterize": _Range(8, bits, False),
         "Solarize": _Range(1, 0, False),
     }
@@ -82,15 +83,15 @@ def apply_change(view: torch.Tensor, change: Change) -> torch.Tensor:
     """Apply one operation to a uint8 view (3, height, width)."""
     name, magnitude = change
     if name in _SHAPE:
-        angle, translate, shear, centre = _SHAPE[name](magnitude)
+        angle, translate, shear, center = _SHAPE[name](magnitude)
         return _tensor(
             ops.affine(
-                view, angle=angle, translate=translate, scale=1.0, shear=shear, center=centre
+                view, angle=angle, translate=translate, scale=1.0, shear=shear, center=center
             )
         )
     if name == "Rotate":
         return _tensor(ops.rotate(view, angle=magnitude))
-    return _COLOUR_OPERATIONS[name](view, magnitude)
+    return _COLOR_OPERATIONS[name](view, magnitude)
 
 
 def _tensor(result: object) -> torch.Tensor:
@@ -115,7 +116,7 @@ _SHAPE: "dict[str, Callable[[float], _Affine]]" = {
     "TranslateY": lambda m: (0.0, [0, int(m)], [0.0, 0.0], None),
 }
 
-_COLOUR_OPERATIONS: "dict[str, Callable[[torch.Tensor, float], torch.Tensor]]" = {
+_COLOR_OPERATIONS: "dict[str, Callable[[torch.Tensor, float], torch.Tensor]]" = {
     "Identity": lambda view, m: view,
     "Brightness": lambda view, m: ops.adjust_brightness(view, 1.0 + m),
     "Color": lambda view, m: ops.adjust_saturation(view, 1.0 + m),

@@ -1,9 +1,11 @@
-"""A picture's bytes -> upright RGB pixels, the one way that training, validation, prediction and serving all use.
+"""An image's bytes -> upright RGB pixels, the one way that training, validation, prediction and
+serving all use.
 
-EXIF orientation is applied here and nowhere else; transparency is laid over white; palette, grey, 16-bit and CMYK
-pictures become 8-bit RGB; of an animation the first frame is taken. Plain JPEGs go through libjpeg-turbo (simplejpeg),
-everything else through Pillow, which also has the last word on a JPEG that simplejpeg finds fault with. Knows nothing
-of labels, sizes asked for by a network, or files other than the one it is given.
+EXIF orientation is applied here and nowhere else; transparency is laid over white; palette, gray,
+16-bit and CMYK images become 8-bit RGB; of an animation the first frame is taken. Plain JPEGs go
+through libjpeg-turbo (simplejpeg), everything else through Pillow, which also has the last word on
+a JPEG that simplejpeg finds fault with. Knows nothing of labels, sizes asked for by a network, or
+files other than the one it is given.
 """
 
 import threading
@@ -16,7 +18,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bestiary.errors import ForeignError, OversizeError, PictureError
+from bestiary.errors import ForeignError, ImageError, OversizeError
 from bestiary.storage.files import Readable
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
@@ -24,26 +26,30 @@ Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 )
-MAX_PIXELS = 178_000_000  # half a gigabyte decoded, where Pillow stops too; what claims more is taken for a bomb
-# What a byte of a file can at most stand for, so that a forged size is told before memory is taken and time spent. JPEG
-# has a bit or more for each block of 64; deflate makes 1,032 bytes of one, 8 pixels each; LZW 4,096 of 12 bits.
+# half a gigabyte decoded, where Pillow stops too; what claims more is taken for a bomb
+MAX_PIXELS = 178_000_000
+# What a byte of a file can at most stand for, so that a forged size is told before memory is taken
+# and time spent. JPEG has a bit or more for each block of 64; deflate makes 1,032 bytes of one, 8
+# pixels each; LZW 4,096 of 12 bits.
 MOST_PIXELS_A_BYTE = {"JPEG": 1_000, "MPO": 1_000, "PNG": 8_300, "GIF": 4_096}
-# A progressive JPEG goes over all pixels once a scan, and a scan takes a few bytes: 20 MB could keep a decoder
-# busy for days. Cameras write 1 scan, the web's tools 10; this is 14 of those at the most pixels.
+# A progressive JPEG goes over all pixels once a scan, and a scan takes a few bytes: 20 MB could
+# keep a decoder busy for days. Cameras write 1 scan, the web's tools 10; this is 14 of those at the
+# most pixels.
 MOST_SCANNED = 14 * MAX_PIXELS  # pixels times scans
 LEAST_SCAN = 8  # bytes
 SCAN = b"\xff\xda"  # begins a scan; inside one, a zero byte follows each 255
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
-# cv2 would start threads of its own for each call; bestiary runs one picture a thread.
+# cv2 would start threads of its own for each call; bestiary runs one image a thread.
 cv2.setNumThreads(0)
 
 
 class _Quiet:
     """Ignores Pillow's warnings while any thread decodes.
 
-    Pillow warns of bombs, odd EXIF and palettes: the bound on pixels is ours, the rest does no harm. Python keeps one
-    list of filters for all threads, so the first to come sets it and the last to go puts it back.
+    Pillow warns of bombs, odd EXIF and palettes: the bound on pixels is ours, the rest does no
+    harm. Python keeps one list of filters for all threads, so the first to come sets it and the
+    last to go puts it back.
     """
 
     def __init__(self) -> None:
@@ -69,18 +75,18 @@ class _Quiet:
 _PILLOW_QUIET = _Quiet()
 
 
-def read_picture(path: Readable) -> bytes:
+def read_image(path: Readable) -> bytes:
     """The bytes of the file at `path`.
 
     Raises:
-        PictureError: the file is missing, empty or cannot be read.
+        ImageError: the file is missing, empty or cannot be read.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise PictureError(f"cannot be read ({error.strerror or type(error).__name__})") from None
+        raise ImageError(f"cannot be read ({error.strerror or type(error).__name__})") from None
     if not content:
-        raise PictureError("empty file")
+        raise ImageError("empty file")
     return content
 
 
@@ -89,14 +95,15 @@ def decode(content: bytes, *, min_side: int = 0) -> Pixels:
 
     Args:
         content: a whole JPEG, PNG, WebP, BMP, TIFF or GIF file.
-        min_side: if above 0, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its short side keeps at
-            least this many pixels: several times faster, and what is lost is detail finer than that side can show.
+        min_side: if above 0, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its
+            short side keeps at least this many pixels: several times faster, and what is lost is
+            detail finer than that side can show.
 
     Returns:
         uint8 array (height, width, 3).
 
     Raises:
-        PictureError: `content` is not a picture, is damaged, or claims more than `MAX_PIXELS` pixels.
+        ImageError: `content` is not an image, is damaged, or claims more than `MAX_PIXELS` pixels.
     """
     if content[:3] == b"\xff\xd8\xff":
         pixels = _decode_plain_jpeg(content, min_side)
@@ -108,9 +115,9 @@ def decode(content: bytes, *, min_side: int = 0) -> Pixels:
 def _decode_plain_jpeg(content: bytes, min_side: int) -> Pixels | None:
     """The fast path; None where Pillow must look: CMYK, or any fault."""
     try:
-        height, width, colourspace, _ = simplejpeg.decode_jpeg_header(content)
+        height, width, colorspace, _ = simplejpeg.decode_jpeg_header(content)
         if (
-            colourspace in ("CMYK", "YCCK")
+            colorspace in ("CMYK", "YCCK")
             or height * width > min(MAX_PIXELS, MOST_PIXELS_A_BYTE["JPEG"] * len(content))
             or _is_endless(content, height * width)
         ):
@@ -134,8 +141,8 @@ def _decode_plain_jpeg(content: bytes, min_side: int) -> Pixels | None:
     if content.find(b"Exif\0\0") < 0:
         return np.asarray(pixels)
     try:
-        with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as picture:
-            return _turn_upright(np.asarray(pixels), picture.getexif().get(0x0112, 1))
+        with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as image:
+            return _turn_upright(np.asarray(pixels), image.getexif().get(0x0112, 1))
     except Exception:  # Pillow fails on damaged EXIF in any way; decoding by it says what is wrong
         return None
 
@@ -153,90 +160,96 @@ def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
 
 def _decode_with_pillow(content: bytes) -> Pixels:
     try:
-        with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as picture:
-            _check_size(picture, content)
-            return to_pixels(picture)
+        with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as image:
+            _check_size(image, content)
+            return to_pixels(image)
     except (
         Exception
-    ) as error:  # a decoder may fail in any way on hostile bytes; each is a damaged picture
+    ) as error:  # a decoder may fail in any way on hostile bytes; each is a damaged image
         raise _named(error) from None
 
 
-def _named(error: Exception) -> PictureError:
+def _named(error: Exception) -> ImageError:
     """What a decoder raised, as a reason."""
-    if isinstance(error, PictureError):
+    if isinstance(error, ImageError):
         return error
     if isinstance(error, UnidentifiedImageError):
-        return ForeignError("not a picture")
+        return ForeignError("not an image")
     if isinstance(error, Image.DecompressionBombError):
         return OversizeError(f"above the limit of {MAX_PIXELS:,} pixels")
     if isinstance(error, MemoryError):
         return OversizeError("too large for this machine's memory")
     if "truncated" in str(error).lower():
-        return PictureError("truncated")
-    return PictureError(f"damaged ({' '.join(str(error).split()) or type(error).__name__})")
+        return ImageError("truncated")
+    return ImageError(f"damaged ({' '.join(str(error).split()) or type(error).__name__})")
 
 
 def claimed_size(content: bytes) -> tuple[int, int]:
-    """Height and width in pixels that a picture's header claims, before anything is decoded.
+    """Height and width in pixels that an image's header claims, before anything is decoded.
 
     Raises:
-        ForeignError: `content` is no picture.
+        ForeignError: `content` is no image.
         OversizeError: it claims more than `MAX_PIXELS`, or more scans than anyone needs.
-        PictureError: its header is damaged, or claims what cannot be in so few bytes.
+        ImageError: its header is damaged, or claims what cannot be in so few bytes.
     """
     try:
-        with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as picture:
-            _check_size(picture, content)
-            return picture.height, picture.width
+        with _PILLOW_QUIET, Image.open(BytesIO(content), formats=FORMATS) as image:
+            _check_size(image, content)
+            return image.height, image.width
     except Exception as error:  # as above
         raise _named(error) from None
 
 
-def _check_size(picture: Image.Image, content: bytes) -> None:
-    """Refuse a size that is a bomb's, or that a file of these bytes cannot hold, and the work of too many scans."""
-    pixels = picture.width * picture.height
-    size = f"{picture.width} x {picture.height} pixels"
+def _check_size(image: Image.Image, content: bytes) -> None:
+    """Refuse a size that is a bomb's, or that a file of these bytes cannot hold, and the work of
+    too many scans.
+    """
+    pixels = image.width * image.height
+    size = f"{image.width} x {image.height} pixels"
     if pixels > MAX_PIXELS:
         raise OversizeError(f"{size}: above the limit of {MAX_PIXELS:,}")
-    if pixels > MOST_PIXELS_A_BYTE.get(picture.format or "", MAX_PIXELS) * len(content):
-        raise PictureError(f"damaged ({size} cannot be in so few bytes)")
-    if picture.format in ("JPEG", "MPO") and _is_endless(content, pixels):
+    if pixels > MOST_PIXELS_A_BYTE.get(image.format or "", MAX_PIXELS) * len(content):
+        raise ImageError(f"damaged ({size} cannot be in so few bytes)")
+    if image.format in ("JPEG", "MPO") and _is_endless(content, pixels):
         raise OversizeError(
-            f"{size} in {content.count(SCAN):,} scans: more work than a picture is worth"
+            f"{size} in {content.count(SCAN):,} scans: more work than an image is worth"
         )
 
 
 def _is_endless(content: bytes, pixels: int) -> bool:
-    """Whether a JPEG of so many pixels has more scans than it is worth; they are counted only where that can be."""
+    """Whether a JPEG of so many pixels has more scans than it is worth; they are counted only
+    where that can be.
+    """
     if pixels * (len(content) // LEAST_SCAN) <= MOST_SCANNED:
         return False
     return pixels * content.count(SCAN) > MOST_SCANNED
 
 
-def to_pixels(picture: Image.Image) -> Pixels:
-    """Upright 8-bit RGB, uint8 (height, width, 3), of a Pillow picture of any mode.
+def to_pixels(image: Image.Image) -> Pixels:
+    """Upright 8-bit RGB, uint8 (height, width, 3), of a Pillow image of any mode.
 
     Raises:
-        PictureError: grey values that have no place in 0...255.
+        ImageError: gray values that have no place in 0...255.
     """
-    picture.load()
-    picture = ImageOps.exif_transpose(picture)
-    if picture.mode.startswith("I") or picture.mode == "F":
-        return _from_deep_grey(np.asarray(picture))
-    if "transparency" in picture.info or picture.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
-        rgba = picture.convert("RGBA")
+    image.load()
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _from_deep_gray(np.asarray(image))
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
+        rgba = image.convert("RGBA")
         paper = Image.new("RGBA", rgba.size, "white")
         paper.alpha_composite(rgba)
-        picture = paper
-    return np.array(picture.convert("RGB"))
+        image = paper
+    return np.array(image.convert("RGB"))
 
 
-def _from_deep_grey(values: NDArray[np.generic]) -> Pixels:
-    """Grey of more than 8 bits: its full range 0...65535 becomes 0...255; floats must lie in 0...1."""
+def _from_deep_gray(values: NDArray[np.generic]) -> Pixels:
+    """Gray of more than 8 bits: its full range 0...65535 becomes 0...255; floats must lie in
+    0...1.
+    """
     numbers = values.astype(np.float64)
     if not np.isfinite(numbers).all() or numbers.min() < 0 or numbers.max() > 65535:
-        raise PictureError("grey values outside 0...65535")
+        raise ImageError("gray values outside 0...65535")
     scale = 255.0 if values.dtype.kind == "f" and numbers.max() <= 1 else 255.0 / 65535.0
-    grey = np.rint(numbers * scale).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    gray = np.rint(numbers * scale).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, axis=2)

@@ -1,7 +1,8 @@
-"""A table of decided labels and a listing -> the listing with these labels; nothing in the data folder is touched.
+"""A table of decided labels and a listing -> the listing with these labels; nothing in the data
+folder is touched.
 
-The table is `fixes.csv` as `bestiary labels` writes it and a person fills it in. Knows nothing of how suspects are
-found.
+The table is `fixes.csv` as `bestiary labels` writes it and a person fills it in. Knows nothing of
+how suspects are found.
 """
 
 from dataclasses import replace
@@ -24,7 +25,8 @@ ACTIONS = ("keep", "relabel", "drop")
 
 
 def read_fixes(file: Path | None) -> pl.DataFrame:
-    """The decided rows of a fixes table, sorted by path, columns as in `SCHEMA`; without a file there are none.
+    """The decided rows of a fixes table, sorted by path, columns as in `SCHEMA`; without a file
+    there are none.
 
     Raises:
         DataError: the file is no such table, or a row of it cannot be followed.
@@ -61,21 +63,22 @@ def read_fixes(file: Path | None) -> pl.DataFrame:
     )["path"]
     if len(blank):
         raise DataError(
-            f"--fixes {file}: {blank[0]} is to be relabelled and has no suggested label; fill it in"
+            f"--fixes {file}: {blank[0]} is to be relabeled and has no suggested label; fill it in"
         )
     twice = decided.filter(pl.col("path").is_duplicated())["path"]
     if len(twice):
         raise DataError(
-            f"--fixes {file}: names {twice[0]} more than once; keep one row for each picture"
+            f"--fixes {file}: names {twice[0]} more than once; keep one row for each image"
         )
     return decided
 
 
 def apply_fixes(listing: Listing, fixes: pl.DataFrame) -> Listing:
-    """The listing with pictures relabelled or left out as `fixes` (see `read_fixes`) says.
+    """The listing with images relabeled or left out as `fixes` (see `read_fixes`) says.
 
     Raises:
-        DataError: a picture is not in the listing, or has another label than the fixes were made for.
+        DataError: an image is not in the listing, or has another label than the fixes were made
+            for.
     """
     joined = fixes.join(
         listing.table.select("path", "label"), on="path", how="left", maintain_order="left"
@@ -83,18 +86,18 @@ def apply_fixes(listing: Listing, fixes: pl.DataFrame) -> Listing:
     gone = joined.filter(pl.col("label").is_null())["path"]
     if len(gone):
         raise DataError(
-            f"--fixes: {gone[0]} is not among the pictures; the fixes were made for other data"
+            f"--fixes: {gone[0]} is not among the images; the fixes were made for other data"
         )
     moved = joined.filter(pl.col("label") != pl.col("given").fill_null(""))
     if moved.height:
         path, label, given = moved.select("path", "label", "given").row(0)
         raise DataError(
-            f"--fixes: {path} is labelled {label!r} now and was {given!r}; make the fixes anew"
+            f"--fixes: {path} is labeled {label!r} now and was {given!r}; make the fixes anew"
         )
-    relabelled = fixes.filter(action="relabel").select("path", "suggested")
+    relabeled = fixes.filter(action="relabel").select("path", "suggested")
     dropped = fixes.filter(action="drop")["path"].to_list()
     table = (
-        listing.table.join(relabelled, on="path", how="left", maintain_order="left")
+        listing.table.join(relabeled, on="path", how="left", maintain_order="left")
         .with_columns(pl.coalesce("suggested", "label").alias("label"))
         .drop("suggested")
         .filter(~pl.col("path").is_in(dropped))

@@ -1,7 +1,8 @@
-"""Labels and groups -> a fold for every picture: stratified, grouped, seeded.
+"""Labels and groups -> a fold for every image: stratified, grouped, seeded.
 
-A group never straddles folds, and each class is spread over the folds as evenly as its groups allow. The deal depends
-on the pictures and the seed alone, not on the order they are given in. Knows nothing of pixels.
+A group never straddles folds, and each class is spread over the folds as evenly as its groups
+allow. The deal depends on the images and the seed alone, not on the order they are given in. Knows
+nothing of pixels.
 """
 
 from pathlib import Path
@@ -14,14 +15,16 @@ from scipy.sparse.csgraph import connected_components
 
 from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import DataError
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from bestiary.tables import TableError, foreign_table, read_frame
 
-Codes = NDArray[np.int64]  # (pictures,)
+Codes = NDArray[np.int64]  # (images,)
 
 
 def join_groups(*keys: pl.Series) -> Codes:
-    """Group numbers (pictures,): two pictures that share a value of any key are in one group; nulls share nothing."""
+    """Group numbers (images,): two images that share a value of any key are in one group; nulls
+    share nothing.
+    """
     count = len(keys[0])
     rows, columns, offset = [], [], count
     for key in keys:
@@ -40,7 +43,8 @@ def join_groups(*keys: pl.Series) -> Codes:
 def leak_groups(table: pl.DataFrame) -> Codes:
     """Group numbers (images,) of a manifest's rows: what must stay on one side of every split.
 
-    Two images are in one group where they share the user's group, the bytes or a group of near duplicates.
+    Two images are in one group where they share the user's group, the bytes or a group of near
+    duplicates.
 
     Args:
         table: with the columns of `GROUP_KEYS`.
@@ -49,29 +53,30 @@ def leak_groups(table: pl.DataFrame) -> Codes:
 
 
 def deal(names: pl.Series, labels: pl.Series, groups: Codes, n: int, seed: int) -> Codes:
-    """Deal pictures to folds.
+    """Deal images to folds.
 
     Args:
-        names: a name for each picture, all different; only their order among each other is used.
-        labels: the class of each picture.
-        groups: group number of each picture, as from `join_groups`.
+        names: a name for each image, all different; only their order among each other is used.
+        labels: the class of each image.
+        groups: group number of each image, as from `join_groups`.
         n: number of folds, 2 or more.
         seed: 0 or above.
 
     Returns:
-        fold of each picture, 0 to n - 1.
+        fold of each image, 0 to n - 1.
     """
     order = names.arg_sort().to_numpy()
     classes = labels.rank("dense").cast(pl.Int64).to_numpy()[order] - 1
-    # Groups are numbered anew by first appearance in name order, so that the deal is the same for any input order.
+    # Groups are numbered anew by first appearance in name order, so that the deal is the same for
+    # any input order.
     _, first, groups = np.unique(groups[order], return_index=True, return_inverse=True)
     groups = np.argsort(np.argsort(first))[groups]
     sizes = np.bincount(groups)
-    rng = generator(seed, "folds", n)
+    rng = keyed_rng(seed, "folds", n)
     counts = np.zeros((n, int(classes.max()) + 1), np.int64)
     fold_of_group = np.full(len(sizes), -1, np.int64)
     _deal_large_groups(groups, classes, sizes, counts, fold_of_group, rng)
-    _deal_single_pictures(groups, classes, sizes, counts, fold_of_group, rng)
+    _deal_single_images(groups, classes, sizes, counts, fold_of_group, rng)
     folds = np.empty(len(order), np.int64)
     folds[order] = fold_of_group[groups]
     return folds
@@ -100,7 +105,7 @@ def _deal_large_groups(
         fold_of_group[group] = fold
 
 
-def _deal_single_pictures(
+def _deal_single_images(
     groups: Codes,
     classes: Codes,
     sizes: Codes,
@@ -108,22 +113,27 @@ def _deal_single_pictures(
     fold_of_group: Codes,
     rng: np.random.Generator,
 ) -> None:
-    """Class by class, the pictures that stand alone fill the folds up to one level, the odd ones to the emptiest."""
+    """Class by class, the images that stand alone fill the folds up to one level, the odd ones
+    to the emptiest.
+    """
     alone = np.flatnonzero(sizes[groups] == 1)
     alone = alone[np.lexsort((rng.random(len(alone)), classes[alone]))]
     starts = np.searchsorted(classes[alone], np.arange(counts.shape[1] + 1))
     for label in range(counts.shape[1]):
-        pictures = alone[starts[label] : starts[label + 1]]
+        images = alone[starts[label] : starts[label + 1]]
         totals = counts.sum(axis=1)
-        more = level(counts[:, label], len(pictures), np.lexsort((rng.random(len(counts)), totals)))
-        fold_of_group[groups[pictures]] = np.repeat(np.arange(len(counts)), more)
+        more = water_fill(
+            counts[:, label], len(images), np.lexsort((rng.random(len(counts)), totals))
+        )
+        fold_of_group[groups[images]] = np.repeat(np.arange(len(counts)), more)
         counts[:, label] += more
 
 
-def level(heights: Codes, amount: int, preference: Codes) -> Codes:
+def water_fill(heights: Codes, amount: int, preference: Codes) -> Codes:
     """How much to pour on each of `heights` so that `amount` fills the lowest ones up to one level.
 
-    What does not divide goes, one each, to the columns at that level that come first in `preference`.
+    What does not divide goes, one each, to the columns at that level that come first in
+    `preference`.
     """
     poured = np.zeros_like(heights)
     ordered = np.sort(heights)
@@ -147,7 +157,7 @@ def check_class_sizes(labels: pl.Series, groups: Codes, n: int) -> list[tuple[st
 
 
 def count_straddling(groups: Codes, folds: Codes) -> int:
-    """Number of groups whose pictures lie in more than one fold."""
+    """Number of groups whose images lie in more than one fold."""
     pairs = np.unique(np.stack([groups, folds]), axis=1)
     return int((np.bincount(pairs[0]) > 1).sum())
 
@@ -156,7 +166,8 @@ def read_fold_file(file: Path, paths: pl.Series) -> Codes:
     """A user's own folds, from a CSV or Parquet table with the columns path and fold (0, 1, 2 ...).
 
     Raises:
-        DataError: the file is no such table, lacks a picture, or its folds are not 0 to n - 1 with n of 2 or more.
+        DataError: the file is no such table, lacks an image, or its folds are not 0 to n - 1 with n
+            of 2 or more.
     """
     try:
         table = read_frame(file)
@@ -175,11 +186,13 @@ def read_fold_file(file: Path, paths: pl.Series) -> Codes:
     missing = joined.filter(pl.col("fold").is_null())["path"]
     if len(missing):
         raise DataError(
-            f"--folds {file}: {len(missing)} pictures have no fold, first {missing[0]!r}; add their rows"
+            f"--folds {file}: {len(missing)} images have no fold, first {missing[0]!r}; add their "
+            f"rows"
         )
     used = np.unique(joined["fold"].to_numpy())
     if len(used) < 2 or not np.array_equal(used, np.arange(len(used))):
         raise DataError(
-            f"--folds {file}: folds must be numbered 0, 1, 2 ... without a gap, at least two; found {used}"
+            f"--folds {file}: folds must be numbered 0, 1, 2 ... without a gap, at least two; "
+            f"found {used}"
         )
     return joined["fold"].cast(pl.Int64).to_numpy()

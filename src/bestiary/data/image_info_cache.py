@@ -1,7 +1,9 @@
-"""Facts of pictures, kept on disk by digest, so that a file that was looked at once is not decoded again.
+"""Facts of images, kept on disk by digest, so that a file that was looked at once is not decoded
+again.
 
-A cache is a folder of Parquet segments, each whole or absent; a segment that cannot be read is as good as none. What
-is found by comparing pictures is kept there too, by the digest of all their digests. Knows nothing of paths and labels.
+A cache is a folder of Parquet segments, each whole or absent; a segment that cannot be read is as
+good as none. What is found by comparing images is kept there too, by the digest of all their
+digests. Knows nothing of paths and labels.
 """
 
 import os
@@ -20,40 +22,40 @@ from numpy.typing import NDArray
 from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root
 from bestiary.cores import cores
-from bestiary.data.image_info import THUMB, Facts, read_facts
+from bestiary.data.image_info import THUMB, ImageInfo, read_image_info
 from bestiary.errors import DataError
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
 
 Progress = Callable[[int, int], None]  # (done, of)
 
-VERSION = 1  # raised whenever decoding or a fact changes, so that older segments are not read
+VERSION = 2  # raised whenever decoding or a fact changes, so that older segments are not read
 KEPT_DAYS = 90  # segments that nobody has asked for in so long are swept away
 KEPT_RESULTS = (
-    32  # results of comparing pictures, the last used; with 200,000 copies one takes about 15 MB
+    32  # results of comparing images, the last used; with 200,000 copies one takes about 15 MB
 )
-CHUNK = 512  # pictures a segment at most: what an interruption can cost
+CHUNK = 512  # images a segment at most: what an interruption can cost
 SCHEMA = {
-    "digest": pl.String,
+    "sha256": pl.String,
     "reason": pl.String,
-    "length": pl.Int64,
+    "size_bytes": pl.Int64,
     "height": pl.Int32,
     "width": pl.Int32,
     "format": pl.String,
     "mode": pl.String,
     "frames": pl.Int32,
-    "pixels": pl.String,
+    "pixel_sha256": pl.String,
     "spread": pl.Int32,
     "thumb": pl.Binary,
 }
 
 
 def cache_folder() -> Path:
-    """Where facts lie: beside the stores of decoded pictures."""
-    return cache_root() / f"facts-v{VERSION}"
+    """Where facts lie: beside the stores of decoded images."""
+    return cache_root() / f"image-info-v{VERSION}"
 
 
-class FactCache:
+class ImageInfoCache:
     """Facts by digest.
 
     Args:
@@ -62,9 +64,9 @@ class FactCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._facts: dict[str, Facts] = {}  # without their thumbs, which would fill the memory
+        self._infos: dict[str, ImageInfo] = {}  # without their thumbs, which would fill the memory
         self._segments: dict[str, set[str]] = {}  # file name -> digests
-        for file in sorted(folder.glob("facts-*.parquet")):
+        for file in sorted(folder.glob("*.parquet")):
             self._open(file)
 
     def _open(self, file: Path) -> None:
@@ -75,72 +77,74 @@ class FactCache:
             table = read_frame(file, columns=[name for name in SCHEMA if name != "thumb"])
         except (OSError, TableError):
             return
-        self._note(file.name, [Facts(*row) for row in table.iter_rows()])
+        self._note(file.name, [ImageInfo(*row) for row in table.iter_rows()])
 
-    def _note(self, name: str, facts: list[Facts]) -> None:
-        self._facts.update((fact.digest, fact) for fact in facts)
-        self._segments[name] = {fact.digest for fact in facts}
+    def _note(self, name: str, infos: list[ImageInfo]) -> None:
+        self._infos.update((info.sha256, info) for info in infos)
+        self._segments[name] = {info.sha256 for info in infos}
 
     @property
-    def held(self) -> set[str]:
-        """The digests of the pictures that decode and whose facts are known."""
-        return {digest for digest, fact in self._facts.items() if fact.reason is None}
+    def readable_digests(self) -> set[str]:
+        """The digests of the images that decode and whose facts are known."""
+        return {sha256 for sha256, info in self._infos.items() if info.reason is None}
 
-    def read(self, paths: Sequence[Readable], progress: Progress | None = None) -> list[Facts]:
+    def read(self, paths: Sequence[Readable], progress: Progress | None = None) -> list[ImageInfo]:
         """The facts of every file, without thumbs, in the order of `paths`; what is new is kept.
 
         Raises:
             BestiaryError: the cache's folder cannot be written.
         """
-        found: list[Facts] = []
+        found: list[ImageInfo] = []
         with ThreadPoolExecutor(cores()) as pool:
             for start in range(0, len(paths), CHUNK):
                 part = []
-                for fact in pool.map(
-                    lambda path: read_facts(path, self._facts), paths[start : start + CHUNK]
+                for info in pool.map(
+                    lambda path: read_image_info(path, self._infos), paths[start : start + CHUNK]
                 ):
-                    part.append(fact)
+                    part.append(info)
                     if progress:
                         progress(start + len(part), len(paths))
                 new = {
-                    fact.digest: fact
-                    for fact in part
-                    if fact.digest and fact.digest not in self._facts
+                    info.sha256: info
+                    for info in part
+                    if info.sha256 and info.sha256 not in self._infos
                 }
                 self._keep(list(new.values()))
-                found += [self._facts.get(fact.digest, fact) for fact in part]
+                found += [self._infos.get(info.sha256, info) for info in part]
         return found
 
-    def _keep(self, facts: list[Facts]) -> None:
-        if not facts:
+    def _keep(self, infos: list[ImageInfo]) -> None:
+        if not infos:
             return
-        name = f"facts-{uuid.uuid4().hex}.parquet"
+        name = f"{uuid.uuid4().hex}.parquet"
         with atomic_path(self.folder / name) as temporary:
             pl.DataFrame(
-                [astuple(fact) for fact in facts], schema=SCHEMA, orient="row"
+                [astuple(info) for info in infos], schema=SCHEMA, orient="row"
             ).write_parquet(temporary)
-        bare = [Facts(*astuple(fact)[:-1]) for fact in facts]
+        bare = [ImageInfo(*astuple(info)[:-1]) for info in infos]
         self._note(name, bare)
 
     def thumbs(self, digests: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
-        """The thumbs of the wanted pictures, segment by segment: their digests and uint8 (pictures, side, side)."""
+        """The thumbs of the wanted images, segment by segment: their digests and uint8 (images,
+        side, side).
+        """
         wanted = set(digests)
-        for name, held in self._segments.items():
-            here = wanted & held
+        for name, readable_digests in self._segments.items():
+            here = wanted & readable_digests
             if not here:
                 continue
             wanted -= here
             try:
-                table = read_frame(self.folder / name, columns=["digest", "thumb"])
+                table = read_frame(self.folder / name, columns=["sha256", "thumb"])
             except (OSError, TableError) as error:
                 raise DataError(
                     f"{self.folder / name}: a cached table is damaged ({error}); remove it"
                 ) from None
-            table = table.filter(pl.col("digest").is_in(list(here)))
+            table = table.filter(pl.col("sha256").is_in(list(here)))
             with suppress(OSError):
                 os.utime(self.folder / name)  # marks the segment as used
             content = np.frombuffer(b"".join(table["thumb"]), np.uint8)
-            yield table["digest"].to_list(), content.reshape(-1, THUMB, THUMB)
+            yield table["sha256"].to_list(), content.reshape(-1, THUMB, THUMB)
 
     def read_result(self, key: str) -> pl.DataFrame | None:
         """What was kept under `key`, or None."""
@@ -154,7 +158,9 @@ class FactCache:
         return table
 
     def keep_result(self, key: str, table: pl.DataFrame) -> None:
-        """Keep a table under `key`, a hexadecimal digest of all that it was made from; the oldest make room for it."""
+        """Keep a table under `key`, a hexadecimal digest of all that it was made from; the
+        oldest make room for it.
+        """
         with atomic_path(self.folder / f"result-{key}.parquet") as temporary:
             table.write_parquet(temporary)
         kept = []

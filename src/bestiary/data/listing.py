@@ -1,7 +1,8 @@
-"""A data folder or table -> the pictures it names, with label, group and split; nothing is opened yet.
+"""A data folder or table -> the images it names, with label, group and split; nothing is opened
+yet.
 
-Understands class folders, `train/` `val/` `test/` folders of class folders, and CSV or Parquet tables. Knows nothing
-of what is inside a picture file.
+Understands class folders, `train/` `val/` `test/` folders of class folders, and CSV or Parquet
+tables. Knows nothing of what is inside an image file.
 """
 
 import os
@@ -36,13 +37,14 @@ SCHEMA = {"path": pl.String, "label": pl.String, "group": pl.String, "split": pl
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The pictures found.
+    """The images found.
 
     Attributes:
         root: folder that the paths start from.
-        table: columns path (relative to root, forward slashes), label, group and split (null where unknown), by path.
+        table: columns path (relative to root, forward slashes), label, group and split (null where
+            unknown), by path.
         ignored: what was left out, counted by reason.
-        unusable: path and reason of files that are named like pictures but cannot even be listed.
+        unusable: path and reason of files that are named like images but cannot even be listed.
     """
 
     root: Root
@@ -51,17 +53,20 @@ class Listing:
     unusable: list[tuple[str, str]] = field(default_factory=list)
 
     def with_test(self, test: "Listing") -> "Listing":
-        """The listing with the pictures of the test part that came with it."""
+        """The listing with the images of the test part that came with it."""
         return replace(self, table=pl.concat([self.table, test.table]).sort("path"))
 
 
-def list_labelled(data: Place, root: str = "") -> Listing:
-    """The labelled pictures of a folder or table, training and validation parts pooled, the test part left out.
+def list_labeled(data: Place, root: str = "") -> Listing:
+    """The labeled images of a folder or table, training and validation parts pooled, the test part
+    left out.
 
     Args:
-        data: folder of class folders, folder of `train/` (and `val/`, `test/`), folder of shards, or a .csv or .parquet
-            table with the columns path, label and, if wanted, group and split; or the address of one of these.
-        root: folder that a table's paths start from and may not leave; empty: the folder the table lies in.
+        data: folder of class folders, folder of `train/` (and `val/`, `test/`), folder of shards,
+            or a .csv or .parquet table with the columns path, label and, if wanted, group and
+            split; or the address of one of these.
+        root: folder that a table's paths start from and may not leave; empty: the folder the table
+            lies in.
 
     Raises:
         DataError: nothing usable is there, with what was found instead.
@@ -80,18 +85,19 @@ def list_labelled(data: Place, root: str = "") -> Listing:
             or "nothing at all"
         )
         raise DataError(
-            f"{data}: holds no labelled pictures ({seen}); expected {data}/<class>/<picture>"
+            f"{data}: holds no labeled images ({seen}); expected {data}/<class>/<image>"
         )
     labels = listing.table["label"].unique()
     if len(labels) < 2:
         raise DataError(
-            f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class folders"
+            f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class "
+            f"folders"
         )
     return listing
 
 
 def root_of(data: Place, root: str = "") -> str:
-    """The absolute folder that the paths of `data` start from; arguments as for `list_labelled`."""
+    """The absolute folder that the paths of `data` start from; arguments as for `list_labeled`."""
     if is_address(data):
         return location(root or (str(data).rsplit("/", 1)[0] if is_table(data) else data))
     if Path(data).is_file():
@@ -105,11 +111,13 @@ def is_table(data: Place) -> bool:
 
 
 def group_by_path(listing: Listing, pattern: str) -> Listing:
-    """The listing with a group for each picture that has none and whose path `pattern` finds a group's name in.
+    """The listing with a group for each image that has none and whose path `pattern` finds a
+    group's name in.
 
     Args:
-        listing: the pictures.
-        pattern: a regular expression; what its first parentheses match anywhere in the path is the group's name.
+        listing: the images.
+        pattern: a regular expression; what its first parentheses match anywhere in the path is the
+            group's name.
 
     Raises:
         DataError: the pattern is found in none of the paths.
@@ -126,14 +134,16 @@ def group_by_path(listing: Listing, pattern: str) -> Listing:
 
 
 def list_test(data: Place, root: str = "") -> Listing:
-    """The pictures of the test part that came with a folder or table, which `list_labelled` leaves out.
+    """The images of the test part that came with a folder or table, which `list_labeled` leaves
+    out.
 
     Args:
-        data: as for `list_labelled`.
+        data: as for `list_labeled`.
         root: likewise.
 
     Returns:
-        their listing, split ``test``; labels where class folders or a column give them. Empty where there is none.
+        their listing, split ``test``; labels where class folders or a column give them. Empty where
+        there is none.
 
     Raises:
         DataError: the table cannot be used.
@@ -162,8 +172,8 @@ def list_test(data: Place, root: str = "") -> Listing:
     return Listing(data, pl.concat(tables).sort("path"), unusable=unusable)
 
 
-def list_pictures(place: Path) -> Listing:
-    """The pictures of a folder (nested), or the one picture at `place`; labels are null.
+def list_images(place: Path) -> Listing:
+    """The images of a folder (nested), or the one image at `place`; labels are null.
 
     Raises:
         DataError: nothing there.
@@ -171,15 +181,17 @@ def list_pictures(place: Path) -> Listing:
     if place.is_file():
         return Listing(place.parent, _table([(place.name, None, None, None)]))
     if not place.is_dir():
-        raise DataError(f"{place}: no such folder or picture; check the path")
+        raise DataError(f"{place}: no such folder or image; check the path")
     found = _walk(place)
     if not found.table.is_empty() or found.unusable:
         return found
-    raise DataError(f"{place}: holds no pictures; bestiary reads {' '.join(sorted(SUFFIXES))}")
+    raise DataError(f"{place}: holds no images; bestiary reads {' '.join(sorted(SUFFIXES))}")
 
 
 def list_files(folder: Path) -> Listing:
-    """The pictures of a folder (nested), or none where there are none or the folder is gone; labels are null."""
+    """The images of a folder (nested), or none where there are none or the folder is gone;
+    labels are null.
+    """
     return _walk(folder)
 
 
@@ -195,7 +207,9 @@ def _has_splits(data: Path) -> bool:
 
 
 def _walk(top: Path) -> Listing:
-    """Every picture under `top`; hidden files and folders and what is not named like a picture are counted."""
+    """Every image under `top`; hidden files and folders and what is not named like an image are
+    counted.
+    """
     rows, ignored, unusable = [], Counter[str](), []
     seen = set()
     for folder, folders, files in os.walk(top, followlinks=True):
@@ -210,7 +224,7 @@ def _walk(top: Path) -> Listing:
             if name.startswith("."):
                 continue
             if os.path.splitext(name)[1].lower() not in SUFFIXES:
-                ignored["not named like a picture"] += 1
+                ignored["not named like an image"] += 1
                 continue
             path = Path(folder, name).relative_to(top).as_posix()
             try:
@@ -257,7 +271,8 @@ def _list_splits(data: Path) -> Listing:
 
 
 def _read_rows(file: Path, root: Root) -> tuple[pl.DataFrame, Root]:
-    """The rows of a user's table with the columns of `SCHEMA`, checked, and the folder that their paths start from.
+    """The rows of a user's table with the columns of `SCHEMA`, checked, and the folder that their
+    paths start from.
 
     Where the paths are addresses, that is the folder in the store that holds them all.
     """
@@ -266,7 +281,8 @@ def _read_rows(file: Path, root: Root) -> tuple[pl.DataFrame, Root]:
         if column not in table.columns:
             found = ", ".join(table.columns)
             raise DataError(
-                f"{file}: has no column {column!r} (found {found}); expected path,label[,group][,split]"
+                f"{file}: has no column {column!r} (found {found}); expected "
+                f"path,label[,group][,split]"
             )
     try:
         with foreign_table():
@@ -280,7 +296,7 @@ def _read_rows(file: Path, root: Root) -> tuple[pl.DataFrame, Root]:
         ) from None
     twice = table.filter(pl.col("path").is_duplicated())["path"]
     if len(twice):
-        raise DataError(f"{file}: names {twice[0]!r} more than once; keep one row for each picture")
+        raise DataError(f"{file}: names {twice[0]!r} more than once; keep one row for each image")
     first, last = table["path"].min(), table["path"].max()
     if isinstance(first, str) and isinstance(last, str) and is_address(first) and is_address(last):
         folder = _common_folder(file, first, last)
@@ -294,29 +310,31 @@ def _read_rows(file: Path, root: Root) -> tuple[pl.DataFrame, Root]:
 
 def _list_table(file: Path, root: Path) -> Listing:
     table, start = _read_rows(file, root)
-    return _labelled_part(start, table, {})
+    return _labeled_part(start, table, {})
 
 
 def _is_test() -> pl.Expr:
     return (pl.col("split").str.to_lowercase() == TEST_SPLIT).fill_null(False)
 
 
-def _labelled_part(root: Root, table: pl.DataFrame, ignored: dict[str, int]) -> Listing:
-    unlabelled = pl.col("label").is_null() | (pl.col("label") == "")
-    left = table.select(
-        unlabelled.sum().alias("u"), (_is_test() & ~unlabelled).sum().alias("t")
-    ).row(0)
+def _labeled_part(root: Root, table: pl.DataFrame, ignored: dict[str, int]) -> Listing:
+    unlabeled = pl.col("label").is_null() | (pl.col("label") == "")
+    left = table.select(unlabeled.sum().alias("u"), (_is_test() & ~unlabeled).sum().alias("t")).row(
+        0
+    )
     reasons = zip(("without a label", "of the test split, left for predict"), left, strict=True)
-    kept = table.filter(~unlabelled & ~_is_test()).sort("path")
+    kept = table.filter(~unlabeled & ~_is_test()).sort("path")
     return Listing(root, kept, ignored | {reason: count for reason, count in reasons if count})
 
 
 def _list_stored(data: Place, root: str) -> Listing:
-    return _labelled_part(*_stored_rows(data, root))
+    return _labeled_part(*_stored_rows(data, root))
 
 
 def _stored_rows(data: Place, root: str) -> tuple[Root, pl.DataFrame, dict[str, int]]:
-    """Root, rows with the columns of `SCHEMA`, and what was ignored, of an address or a folder of shards."""
+    """Root, rows with the columns of `SCHEMA`, and what was ignored, of an address or a folder
+    of shards.
+    """
     try:
         if is_address(data) and is_table(data):
             with tempfile.TemporaryDirectory() as folder:
@@ -326,7 +344,7 @@ def _stored_rows(data: Place, root: str) -> tuple[Root, pl.DataFrame, dict[str, 
             return root_at(root_of(data, root)), table.sort("path"), {}
         found = root_at(data)
         if isinstance(found, ShardFolder):
-            return found, found.list_pictures().select(list(SCHEMA)), {}
+            return found, found.list_images().select(list(SCHEMA)), {}
         return found, *_rows_of_names(list(StoredFolder(str(data)).list_files()))
     except OSError as error:
         raise DataError(
@@ -335,7 +353,9 @@ def _stored_rows(data: Place, root: str) -> tuple[Root, pl.DataFrame, dict[str, 
 
 
 def _rows_of_names(names: list[str]) -> tuple[pl.DataFrame, dict[str, int]]:
-    """Rows of the pictures among the paths below a folder, label and split by the folders they are in."""
+    """Rows of the images among the paths below a folder, label and split by the folders they are
+    in.
+    """
     split = any(name.startswith("train/") for name in names)
     splits = TRAINING_SPLITS | dict.fromkeys(TEST_FOLDERS, TEST_SPLIT)
     rows: list[tuple[str, str | None, str | None, str | None]] = []
@@ -346,7 +366,7 @@ def _rows_of_names(names: list[str]) -> tuple[pl.DataFrame, dict[str, int]]:
         if any(folder.startswith(".") for folder in parts):
             ignored["hidden"] += 1
         elif os.path.splitext(name)[1].lower() not in SUFFIXES:
-            ignored["not named like a picture"] += 1
+            ignored["not named like an image"] += 1
         elif len(parts) < 2 or (split and part is None):
             ignored["in no class folder"] += 1
         else:
@@ -384,7 +404,9 @@ def _common_folder(file: Path, first: str, last: str) -> str:
 
 
 def _check_inside(file: Path, paths: pl.Series, root: object) -> None:
-    """Refuse paths that leave the root: a table from a stranger must not make bestiary read other files."""
+    """Refuse paths that leave the root: a table from a stranger must not make bestiary read
+    other files.
+    """
     empty = paths.is_null() | (paths == "")
     if empty.any():
         raise DataError(
@@ -393,6 +415,7 @@ def _check_inside(file: Path, paths: pl.Series, root: object) -> None:
     odd = paths.filter(paths.str.contains(LEAVING))
     if len(odd):
         raise DataError(
-            f"{file}: path {odd[0]!r} leads out of {root}; use paths below it, or name the folder that they "
+            f"{file}: path {odd[0]!r} leads out of {root}; use paths below it, or name the folder "
+            f"that they "
             f"start from with --set data.root=FOLDER"
         )

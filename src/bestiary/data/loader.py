@@ -1,12 +1,12 @@
-"""Rows of pictures -> batches of views, made by threads.
+"""Rows of images -> batches of views, made by threads.
 
-Beside a GPU they are made ahead of the network. A network on the CPU has every core already: a thread that loads beside
-it takes turns with one of its own, for which the others wait. So there each batch is made when it is asked for, by all
-cores at once (benchmarks/bench_training.py).
+Beside a GPU they are made ahead of the network. A network on the CPU has every core already: a
+thread that loads beside it takes turns with one of its own, for which the others wait. So there
+each batch is made when it is asked for, by all cores at once (benchmarks/bench_training.py).
 
-Decoding, resizing and copying release Python's lock, so threads keep up with a GPU, and nothing has to be pickled or
-survive a `spawn`. A view depends on (seed, fold, epoch, row) alone: batches are the same for any number of threads.
-Knows nothing of networks.
+Decoding, resizing and copying release Python's lock, so threads keep up with a GPU, and nothing has
+to be pickled or survive a `spawn`. A view depends on (seed, fold, epoch, row) alone: batches are
+the same for any number of threads. Knows nothing of networks.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ from bestiary.cores import cores
 from bestiary.data.decode import Pixels
 from bestiary.data.views import TrainView
 from bestiary.data.workers import Workers
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 
 Rows = NDArray[np.int64]
 T = TypeVar("T")
@@ -42,29 +42,31 @@ class Batch(NamedTuple):
 
 def epoch_order(count: int, seed: int, fold: int, epoch: int) -> Rows:
     """The shuffled order (count,) in which an epoch visits the training part."""
-    return generator(seed, "order", fold, epoch).permutation(count)
+    return keyed_rng(seed, "order", fold, epoch).permutation(count)
 
 
 def window_order(shards: NDArray[np.int32], window: int, seed: int, fold: int, epoch: int) -> Rows:
-    """The shuffled order (count,) in which an epoch visits pictures that lie in shards.
+    """The shuffled order (count,) in which an epoch visits images that lie in shards.
 
-    The shards are shuffled; then one after the other is read into a buffer, and whenever that holds `window` pictures
-    or more, they are shuffled and used up. So no more shards than fill the buffer are read at a time.
+    The shards are shuffled; then one after the other is read into a buffer, and whenever that holds
+    `window` images or more, they are shuffled and used up. So no more shards than fill the buffer
+    are read at a time.
 
     Args:
-        shards: number of each picture's shard (count,).
-        window: pictures in the buffer.
+        shards: number of each image's shard (count,).
+        window: images in the buffer.
         seed: of the run.
         fold: number of the fold that is held out.
         epoch: epochs done.
     """
-    rng = generator(seed, "order", fold, epoch)
+    rng = keyed_rng(seed, "order", fold, epoch)
     counts = np.bincount(shards)
     turns = rng.permutation(np.flatnonzero(counts))
     read_before = np.concatenate(
         [[0], np.cumsum(counts[turns])[:-1]]
-    )  # pictures read before each shard in turn
-    # the shard in turn k goes into the buffer that is being filled when as many pictures were read before it
+    )  # images read before each shard in turn
+    # the shard in turn k goes into the buffer that is being filled when as many images were read
+    # before it
     fillings, filled, start = np.zeros(len(counts), np.int32), 0, 0
     for turn, before in enumerate(read_before):
         if before - start >= window:
@@ -74,7 +76,8 @@ def window_order(shards: NDArray[np.int32], window: int, seed: int, fold: int, e
 
 
 def split_batches(rows: Rows, size: int) -> list[Rows]:
-    """Consecutive batches of `size`; the last may be smaller, but a single left-over picture joins the one before.
+    """Consecutive batches of `size`; the last may be smaller, but a single left-over image joins
+    the one before.
 
     Batch norm cannot take statistics of one value a channel, which a batch of one may come down to.
     """
@@ -89,8 +92,10 @@ class Share(NamedTuple):
 
     Attributes:
         rows: that it loads, (n,).
-        before: how many of them, at the beginning, are there only because the next is mixed with them.
-        weight: what its mean loss is multiplied by, so that the mean over the processes is the batch's mean.
+        before: how many of them, at the beginning, are there only because the next is mixed with
+            them.
+        weight: what its mean loss is multiplied by, so that the mean over the processes is the
+            batch's mean.
     """
 
     rows: Rows
@@ -99,16 +104,18 @@ class Share(NamedTuple):
 
 
 def share_batch(rows: Rows, rank: int, size: int, *, mixed: bool) -> Share:
-    """Process `rank`'s share of a batch, of `size` processes: consecutive rows, as even as they divide.
+    """Process `rank`'s share of a batch, of `size` processes: consecutive rows, as even as they
+    divide.
 
-    Each has two rows at least, see `split_batches`; where there are too few for all, the last ones repeat another's
-    with weight 0, so that every process takes part in every step.
+    Each has two rows at least, see `split_batches`; where there are too few for all, the last ones
+    repeat another's with weight 0, so that every process takes part in every step.
 
     Args:
         rows: the batch.
         rank: number of the process, from 0.
         size: number of processes.
-        mixed: each picture may be mixed with its neighbour in the batch, so that the one before the share is needed.
+        mixed: each image may be mixed with its neighbor in the batch, so that the one before the
+            share is needed.
     """
     sharing = min(size, max(1, len(rows) // 2))
     parts = np.array_split(rows, sharing)
@@ -120,7 +127,9 @@ def share_batch(rows: Rows, rank: int, size: int, *, mixed: bool) -> Share:
 
 
 class Threads(NamedTuple):
-    """Who makes batches: each thread one `ahead` of the consumer, or all threads together the one that is asked for."""
+    """Who makes batches: each thread one `ahead` of the consumer, or all threads together the
+    one that is asked for.
+    """
 
     number: int
     ahead: bool
@@ -138,7 +147,8 @@ def load_batches(
     Args:
         batches: rows of each batch.
         view_of: row -> view, uint8 (size, size, 3); called from threads.
-        threads: who makes them. Ahead, twice as many batches as there are threads are under way or ready.
+        threads: who makes them. Ahead, twice as many batches as there are threads are under way or
+            ready.
         pin: keep views in page-locked memory, from which a GPU copies without waiting.
 
     Raises:
@@ -201,7 +211,7 @@ def _when_asked(
     for batch, places in empty:
         step = max(
             1, len(places) // (4 * threads)
-        )  # several parts a thread, as one picture costs more than another
+        )  # several parts a thread, as one image costs more than another
         parts = [places[start : start + step] for start in range(0, len(places), step)]
         for part in [workers.submit(partial(_fill, batch, part, view_of)) for part in parts]:
             workers.wait_for(part)
@@ -215,7 +225,9 @@ def stream_views(
     threads: Threads,
     tick: Callable[[int, int], None] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """The views of `rows` in order, uint8 (n, size, size, 3) a batch; `tick` is told (done, of) after each."""
+    """The views of `rows` in order, uint8 (n, size, size, 3) a batch; `tick` is told (done, of)
+    after each.
+    """
     done = 0
     for batch in load_batches(split_batches(rows, batch_size), view_of, threads):
         yield batch.views
@@ -230,13 +242,14 @@ def train_views(
     """The function row -> random view for one epoch of one fold."""
 
     def view_of(row: int) -> Pixels:
-        return view(pixels_of(row), generator(seed, "view", fold, epoch, row))
+        return view(pixels_of(row), keyed_rng(seed, "view", fold, epoch, row))
 
     return view_of
 
 
 def loader_threads(device_type: str, processes: int = 1) -> Threads:
-    """Who makes batches: all cores in turns with a network on the CPU, up to 16 threads ahead of one on a GPU.
+    """Who makes batches: all cores in turns with a network on the CPU, up to 16 threads ahead of
+    one on a GPU.
 
     Args:
         device_type: where the network computes.

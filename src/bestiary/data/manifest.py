@@ -1,7 +1,8 @@
-"""Listed pictures -> the manifest: what each file holds, and which files are set aside with the reason.
+"""Listed images -> the manifest: what each file holds, and which files are set aside with the
+reason.
 
-Every picture is read and decoded once, so nothing is trained, or dealt to a fold, that cannot be decoded. Knows
-nothing of folds or networks, and compares no picture with another.
+Every image is read and decoded once, so nothing is trained, or dealt to a fold, that cannot be
+decoded. Knows nothing of folds or networks, and compares no image with another.
 """
 
 from collections.abc import Callable
@@ -10,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from bestiary.data.image_info_cache import FactCache, cache_folder
+from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
 from bestiary.data.listing import Listing
 from bestiary.data.natural_order import natural_key
-from bestiary.data.quality_warnings import doubt_about
+from bestiary.data.quality_warnings import quality_warning
 from bestiary.errors import DataError
 from bestiary.storage.files import Root
 from bestiary.storage.places import reading_order
@@ -25,31 +26,33 @@ SCHEMA = {
     "label": pl.String,
     "group": pl.String,  # null: no group of the user's
     "split": pl.String,  # train, val or null, as supplied
-    "bytes": pl.Int64,
+    "size_bytes": pl.Int64,
     "height": pl.Int32,
     "width": pl.Int32,
-    "digest": pl.String,  # SHA-256 of the file's bytes, hexadecimal
-    "pixels": pl.String,  # SHA-256 of the decoded pixels, hexadecimal
-    "doubt": pl.String,  # what is odd about the picture, null where nothing is
-    "copies": pl.String,  # a name that copies of one picture share; null where there are none, or nobody looked
-    "conflict": pl.Boolean,  # copies of it have another label: it is trained on and never scored
+    "sha256": pl.String,  # SHA-256 of the file's bytes, hexadecimal
+    "pixel_sha256": pl.String,  # SHA-256 of the decoded pixels, hexadecimal
+    "warning": pl.String,  # what is odd about the image, null where nothing is
+    # a name that copies of one image share; null where there are none, or nobody looked
+    "duplicate_group": pl.String,
+    # copies of it have another label: it is trained on and never scored
+    "label_conflict": pl.Boolean,
 }
 GROUP_KEYS = (
     "group",
-    "digest",
-    "copies",
-)  # pictures that share one of these must not be on two sides of a split
+    "sha256",
+    "duplicate_group",
+)  # images that share one of these must not be on two sides of a split
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The pictures of a run.
+    """The images of a run.
 
     Attributes:
         root: absolute folder that the paths start from.
-        table: one row a picture, columns as in `SCHEMA`, sorted by path.
-        quarantine: path and reason of each picture that is left out.
-        ignored: counts of files that were not taken for pictures, by reason.
+        table: one row an image, columns as in `SCHEMA`, sorted by path.
+        quarantine: path and reason of each image that is left out.
+        ignored: counts of files that were not taken for images, by reason.
     """
 
     root: Root
@@ -63,7 +66,7 @@ class Manifest:
         return natural_classes(self.table["label"])
 
     def without(self, labels: list[str], reason: str) -> "Manifest":
-        """The manifest with the pictures of `labels` moved to quarantine."""
+        """The manifest with the images of `labels` moved to quarantine."""
         out = pl.col("label").is_in(labels)
         moved = self.table.filter(out).select("path", pl.lit(reason).alias("reason"))
         quarantine = pl.concat([self.quarantine, moved]).sort("path")
@@ -76,30 +79,30 @@ def natural_classes(labels: pl.Series) -> list[str]:
 
 
 def read_manifest(
-    listing: Listing, progress: Progress | None = None, cache: FactCache | None = None
+    listing: Listing, progress: Progress | None = None, cache: ImageInfoCache | None = None
 ) -> Manifest:
-    """Read every listed picture on all cores, and decode those that were not seen before.
+    """Read every listed image on all cores, and decode those that were not seen before.
 
     Args:
-        listing: the labelled pictures.
-        progress: told how many pictures are read.
-        cache: what is known of pictures; None: the one in the user's cache folder.
+        listing: the labeled images.
+        progress: told how many images are read.
+        cache: what is known of images; None: the one in the user's cache folder.
 
     Raises:
-        DataError: not one of the pictures can be decoded.
+        DataError: not one of the images can be decoded.
         BestiaryError: the cache's folder cannot be written.
     """
-    manifest = read_listed(listing, progress, cache or FactCache(cache_folder()))
+    manifest = read_listed(listing, progress, cache or ImageInfoCache(cache_folder()))
     if manifest.table.is_empty():
         count, first = listing.table.height, manifest.quarantine.row(0)
         raise DataError(
-            f"{listing.root}: none of its {count} pictures can be decoded; first: {first}"
+            f"{listing.root}: none of its {count} images can be decoded; first: {first}"
         )
     return manifest
 
 
-def read_listed(listing: Listing, progress: Progress | None, cache: FactCache) -> Manifest:
-    """As `read_manifest`, but labels may be null, and it may be that no picture is there.
+def read_listed(listing: Listing, progress: Progress | None, cache: ImageInfoCache) -> Manifest:
+    """As `read_manifest`, but labels may be null, and it may be that no image is there.
 
     Raises:
         BestiaryError: the cache's folder cannot be written.
@@ -107,19 +110,28 @@ def read_listed(listing: Listing, progress: Progress | None, cache: FactCache) -
     paths = listing.table["path"].to_list()
     order = reading_order(listing.root, paths)
     read = cache.read([listing.root / paths[row] for row in order], progress)
-    facts = [read[place] for place in np.argsort(order)]
+    infos = [read[place] for place in np.argsort(order)]
     reasons = [
-        (path, fact.reason)
-        for path, fact in zip(paths, facts, strict=True)
-        if fact.reason is not None
+        (path, info.reason)
+        for path, info in zip(paths, infos, strict=True)
+        if info.reason is not None
     ]
     quarantine = pl.DataFrame(
         [*listing.unusable, *reasons], schema={"path": pl.String, "reason": pl.String}, orient="row"
     ).sort("path")
-    good = pl.Series([fact.reason is None for fact in facts], dtype=pl.Boolean)
+    good = pl.Series([info.reason is None for info in infos], dtype=pl.Boolean)
     found = [
-        (f.length, f.height, f.width, f.digest, f.pixels, doubt_about(path, f), None, False)
-        for path, f in zip(paths, facts, strict=True)
+        (
+            f.size_bytes,
+            f.height,
+            f.width,
+            f.sha256,
+            f.pixel_sha256,
+            quality_warning(path, f),
+            None,
+            False,
+        )
+        for path, f in zip(paths, infos, strict=True)
         if f.reason is None
     ]
     added = {name: kind for name, kind in SCHEMA.items() if name not in listing.table.columns}

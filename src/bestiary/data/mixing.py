@@ -1,7 +1,7 @@
 """A batch and its soft targets -> the batch mixed with itself: MixUp and CutMix.
 
-For each batch one of the two is drawn. Partners are neighbours in the batch (which is shuffled), as in torchvision's
-`MixUp` and `CutMix`, against which this is tested.
+For each batch one of the two is drawn. Partners are neighbors in the batch (which is shuffled), as
+in torchvision's `MixUp` and `CutMix`, against which this is tested.
 
 MixUp: Zhang et al. 2018, arXiv:1710.09412. CutMix: Yun et al. 2019, arXiv:1905.04899.
 """
@@ -32,7 +32,9 @@ class Mixing:
     def __call__(
         self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mix float `images` (n, 3, height, width) and soft `targets` (n, classes), or give them back as they are."""
+        """Mix float `images` (n, 3, height, width) and soft `targets` (n, classes), or give them
+        back as they are.
+        """
         kinds = [
             name for name, alpha in (("mixup", self.mixup), ("cutmix", self.cutmix)) if alpha > 0
         ]
@@ -52,14 +54,16 @@ class Mixing:
 def mixup(
     images: torch.Tensor, targets: torch.Tensor, keep: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each picture and target becomes `keep` of itself and 1 - `keep` of its neighbour."""
+    """Each image and target becomes `keep` of itself and 1 - `keep` of its neighbor."""
     return _blend(images, keep), _blend(targets, keep)
 
 
 def cutmix(
     images: torch.Tensor, targets: torch.Tensor, box: tuple[int, int, int, int]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each picture gets its neighbour's pixels inside `box` (left, top, right, bottom) and that share of its target."""
+    """Each image gets its neighbor's pixels inside `box` (left, top, right, bottom) and that
+    share of its target.
+    """
     left, top, right, bottom = box
     height, width = images.shape[-2:]
     mixed = images.clone()
@@ -68,7 +72,9 @@ def cutmix(
 
 
 def cut_box(keep: float, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """The box around (x, y) that covers 1 - `keep` of the picture where it does not stick out of it."""
+    """The box around (x, y) that covers 1 - `keep` of the image where it does not stick out of
+    it.
+    """
     half = 0.5 * math.sqrt(1.0 - keep)
     half_width, half_height = int(half * width), int(half * height)
     return (

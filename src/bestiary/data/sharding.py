@@ -1,7 +1,8 @@
-"""Listed pictures -> tar shards in WebDataset's layout and their index, on a disk or in a store.
+"""Listed images -> tar shards in WebDataset's layout and their index, on a disk or in a store.
 
-Pictures are written as they are, in an order drawn once, so that every shard holds a mixture of the classes and a
-buffer of a few shards shuffles well. One shard at a time is on this disk. Knows nothing of what is read from shards.
+Images are written as they are, in an order drawn once, so that every shard holds a mixture of the
+classes and a buffer of a few shards shuffles well. One shard at a time is on this disk. Knows
+nothing of what is read from shards.
 """
 
 import json
@@ -14,11 +15,11 @@ from pathlib import Path
 import polars as pl
 
 from bestiary.atomic import atomic_path
-from bestiary.data.decode import read_picture
+from bestiary.data.decode import read_image
 from bestiary.data.listing import Listing
 from bestiary.display import Display
-from bestiary.errors import DataError, PictureError
-from bestiary.rng import generator
+from bestiary.errors import DataError, ImageError
+from bestiary.rng import keyed_rng
 from bestiary.storage.files import is_address, location, put_file
 from bestiary.storage.places import reading_order
 from bestiary.storage.shards import INDEX, INDEX_ROWS, SCHEMA, ShardFolder, has_index, shard_name
@@ -30,23 +31,23 @@ class ShardSummary:
 
     Attributes:
         place: path or address of the shards.
-        pictures: their number.
+        images: their number.
         shards: their number.
-        missing: path and reason of pictures that could not be read.
+        missing: path and reason of images that could not be read.
     """
 
     place: str
-    pictures: int
+    images: int
     shards: int
     missing: list[tuple[str, str]]
 
     @property
     def exit_code(self) -> int:
-        """1 where pictures are missing."""
+        """1 where images are missing."""
         return int(bool(self.missing))
 
     def __str__(self) -> str:
-        lines = [f"{self.pictures:,} pictures in {self.shards:,} shards in {self.place}"]
+        lines = [f"{self.images:,} images in {self.shards:,} shards in {self.place}"]
         lines += [f"Left out: {path} ({reason})" for path, reason in self.missing[:10]]
         if len(self.missing) > 10:
             lines.append(f"... and {len(self.missing) - 10:,} more")
@@ -56,10 +57,12 @@ class ShardSummary:
 def write_shards(
     listing: Listing, out: str | Path, megabytes: int, display: Display
 ) -> ShardSummary:
-    """Write the pictures of `listing` as shards of about `megabytes` each; the index comes last, and makes them count.
+    """Write the images of `listing` as shards of about `megabytes` each; the index comes last, and
+    makes them count.
 
     Raises:
-        DataError: `out` has shards already, none of the pictures can be read, or a store cannot be written.
+        DataError: `out` has shards already, none of the images can be read, or a store cannot be
+            written.
         BestiaryError: the folder cannot be written.
     """
     try:
@@ -75,7 +78,7 @@ def write_shards(
         list[tuple[str, str]](),
         list[tuple[int, int, int, int]](),
     )
-    order = generator(0, "shards").permutation(rows.height)
+    order = keyed_rng(0, "shards").permutation(rows.height)
     if isinstance(listing.root, ShardFolder):  # which is mixed already
         order = reading_order(listing.root, rows["path"].to_list())
     written: list[int] = []  # rows of the shard that is being written
@@ -95,7 +98,7 @@ def write_shards(
         display.counter("Writing shards") as tick,
     ):
         pattern = f"{folder}/shard-%06d.tar"
-        # mtime: the same pictures are the same bytes
+        # mtime: the same images are the same bytes
         with ShardWriter(
             pattern,
             maxcount=1 << 40,
@@ -108,8 +111,8 @@ def write_shards(
             for done, row in enumerate(order.tolist(), 1):
                 path, label, group, split = rows.row(row)[:4]
                 try:
-                    content = read_picture(listing.root / path)
-                except PictureError as error:
+                    content = read_image(listing.root / path)
+                except ImageError as error:
                     missing.append((path, error.reason))
                     continue
                 said = json.dumps(
@@ -121,7 +124,7 @@ def write_shards(
                 writer.write({"__key__": f"{row:012d}", suffix: content, "json": said.encode()})
                 tick(done, rows.height)
     if not places:
-        raise DataError(f"{listing.root}: none of its {rows.height:,} pictures can be read")
+        raise DataError(f"{listing.root}: none of its {rows.height:,} images can be read")
     found = pl.DataFrame(
         places, schema={"row": pl.Int64, **dict(list(SCHEMA.items())[4:])}, orient="row"
     ).sort("row")
@@ -147,6 +150,7 @@ def _put(file: Path, out: str | Path, name: str) -> None:
         put_file(file, f"{location(out)}/{name}")
     except OSError as error:
         raise DataError(
-            f"{out}/{name}: cannot be written ({error.strerror or error}); see to it and begin again"
+            f"{out}/{name}: cannot be written ({error.strerror or error}); see to it and begin "
+            f"again"
         ) from None
     file.unlink()

@@ -1,9 +1,10 @@
-"""Decoded pictures kept on disk, so that each JPEG is decoded once for all folds, epochs and runs.
+"""Decoded images kept on disk, so that each JPEG is decoded once for all folds, epochs and runs.
 
-A store is a folder of segments for one short side. A segment is a file of raw RGB pixels and an index (digest, place,
-shape, checksum), both whole or absent, so that filling can be interrupted anywhere. Reading copies from the file, which
-keeps resident memory flat whatever the store's size. A picture whose checksum does not hold is not believed: the
-caller decodes the original. Knows nothing of labels, folds or views.
+A store is a folder of segments for one short side. A segment is a file of raw RGB pixels and an
+index (digest, place, shape, checksum), both whole or absent, so that filling can be interrupted
+anywhere. Reading copies from the file, which keeps resident memory flat whatever the store's size.
+An image whose checksum does not hold is not believed: the caller decodes the original. Knows
+nothing of labels, folds or views.
 """
 
 import os
@@ -23,9 +24,9 @@ import polars as pl
 from bestiary.atomic import atomic_path, sweep
 from bestiary.caches import cache_root
 from bestiary.cores import cores
-from bestiary.data.decode import Pixels, decode, read_picture
+from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.data.views import shrink_to_side, side_kept
-from bestiary.errors import PictureError
+from bestiary.errors import ImageError
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
 
@@ -33,10 +34,10 @@ SEGMENT_BYTES = 1 << 28
 DAY = 86_400.0  # seconds after which nobody writes a temporary file any more
 SPARE_BYTES = 2 << 30  # disk that filling leaves free for everything else
 DECODER = (
-    2  # raised whenever decoding or shrinking changes a pixel, so that older stores are not read
+    3  # raised whenever decoding or shrinking changes a pixel, so that older stores are not read
 )
 INDEX = {
-    "digest": pl.String,
+    "sha256": pl.String,
     "offset": pl.Int64,
     "height": pl.Int32,
     "width": pl.Int32,
@@ -58,20 +59,20 @@ def default_folder() -> Path:
 
 
 def load_shrunk(path: Readable, side: int) -> Pixels:
-    """Decode the picture at `path`, its short side shrunk to `side` pixels: what a store keeps of it.
+    """Decode the image at `path`, its short side shrunk to `side` pixels: what a store keeps of it.
 
     Raises:
-        PictureError: the file cannot be read or decoded.
+        ImageError: the file cannot be read or decoded.
     """
-    return shrink_to_side(decode(read_picture(path), min_side=2 * side), side)
+    return shrink_to_side(decode(read_image(path), min_side=2 * side), side)
 
 
-class PictureStore:
-    """Decoded pictures of one short side, by digest.
+class ImageStore:
+    """Decoded images of one short side, by digest.
 
     Args:
         folder: where stores of all sizes lie, see `default_folder`.
-        side: short side in pixels that larger pictures are shrunk to.
+        side: short side in pixels that larger images are shrunk to.
     """
 
     def __init__(self, folder: Path, side: int) -> None:
@@ -95,7 +96,9 @@ class PictureStore:
         self._places.clear()
 
     def get(self, digest: str) -> Pixels | None:
-        """The pixels (height, width, 3) of a picture, or None where it is not kept or what is kept is damaged."""
+        """The pixels (height, width, 3) of an image, or None where it is not kept or what is
+        kept is damaged.
+        """
         place = self._places.get(digest)
         if place is None:
             return None
@@ -122,29 +125,29 @@ class PictureStore:
 
     def fill(
         self,
-        pictures: Sequence[tuple[str, Readable]],
+        images: Sequence[tuple[str, Readable]],
         sizes: Sequence[tuple[int, int]],
         limit_bytes: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> str | None:
-        """Decode and keep the pictures that are not kept yet.
+        """Decode and keep the images that are not kept yet.
 
         Args:
-            pictures: digest and path of each.
+            images: digest and path of each.
             sizes: height and width of each, to know beforehand what disk is needed.
             limit_bytes: what all segments of this size may take together.
-            progress: told how many of the missing pictures are done.
+            progress: told how many of the missing images are done.
 
         Returns:
             None, or the reason why nothing was kept: not enough disk.
         """
         missing = {
-            d: (p, s) for (d, p), s in zip(pictures, sizes, strict=True) if d not in self._places
+            d: (p, s) for (d, p), s in zip(images, sizes, strict=True) if d not in self._places
         }
         if not missing:
             return None
         needed = sum(self._stored_bytes(*size) for _, size in missing.values())
-        reason = self._make_room(needed, limit_bytes, {digest for digest, _ in pictures})
+        reason = self._make_room(needed, limit_bytes, {digest for digest, _ in images})
         if reason:
             return reason
         done, total = 0, len(missing)
@@ -162,7 +165,7 @@ class PictureStore:
     def _load(self, path: Readable) -> Pixels | None:
         try:
             return load_shrunk(path, self.side)
-        except PictureError:
+        except ImageError:
             return None  # gone or changed since the manifest; training will meet it and say so
 
     def _stored_bytes(self, height: int, width: int) -> int:
@@ -182,18 +185,19 @@ class PictureStore:
         if batch:
             yield batch
 
-    def _write_segment(self, pictures: list[tuple[str, Pixels]]) -> None:
-        if not pictures:
+    def _write_segment(self, images: list[tuple[str, Pixels]]) -> None:
+        if not images:
             return
         name = uuid.uuid4().hex
         rows, offset = [], 0
         with atomic_path(self.folder / f"{name}.pixels") as temporary, temporary.open("wb") as file:
-            for digest, pixels in pictures:
+            for digest, pixels in images:
                 content = pixels.tobytes()
                 file.write(content)
                 rows.append((digest, offset, *pixels.shape[:2], zlib.crc32(content)))
                 offset += len(content)
-        # The index comes last: pixels without one are never read, and are swept away with the oldest segments.
+        # The index comes last: pixels without one are never read, and are swept away with the
+        # oldest segments.
         index = self.folder / f"{name}.parquet"
         with atomic_path(index) as temporary:
             pl.DataFrame(rows, schema=INDEX, orient="row").write_parquet(temporary)
@@ -212,7 +216,9 @@ class PictureStore:
             self._places[digest] = _Place(handle, offset, height, width, checksum)
 
     def _make_room(self, needed: int, limit: int, wanted: set[str]) -> str | None:
-        """Remove the segments used longest ago that hold nothing wanted; say why if that is not enough."""
+        """Remove the segments used longest ago that hold nothing wanted; say why if that is not
+        enough.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         sweep(self.folder, DAY)
         free = shutil.disk_usage(self.folder).free - SPARE_BYTES
@@ -237,7 +243,7 @@ class PictureStore:
 
     def _holds_any(self, segment: Path, wanted: set[str]) -> bool:
         try:
-            held = read_frame(segment.with_suffix(".parquet"), columns=["digest"])["digest"]
+            held = read_frame(segment.with_suffix(".parquet"), columns=["sha256"])["sha256"]
         except (OSError, TableError):
             return False
         return any(digest in wanted for digest in held)

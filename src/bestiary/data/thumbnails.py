@@ -1,4 +1,4 @@
-"""Picture files -> small pictures inside a page, as data URIs."""
+"""Image files -> small images inside a page, as data URIs."""
 
 import base64
 
@@ -6,22 +6,22 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from bestiary.data.decode import Pixels, decode, read_picture
-from bestiary.errors import PictureError
+from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.errors import ImageError
 from bestiary.storage.files import Readable
 
 SIDE = 160  # pixels of the long side; a page with 1,000 of them takes about 8 MB
 
 
-def picture_uri(path: Readable, side: int = SIDE) -> str:
-    """The picture at `path`, shrunk so that its long side is at most `side`, as a data URI.
+def image_uri(path: Readable, side: int = SIDE) -> str:
+    """The image at `path`, shrunk so that its long side is at most `side`, as a data URI.
 
     Returns:
-        an empty string where the picture is gone or cannot be decoded.
+        an empty string where the image is gone or cannot be decoded.
     """
     try:
-        return pixels_uri(decode(read_picture(path), min_side=side), side)
-    except PictureError:
+        return pixels_uri(decode(read_image(path), min_side=side), side)
+    except ImageError:
         return ""
 
 

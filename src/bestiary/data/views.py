@@ -1,9 +1,10 @@
-"""Pixels -> the network's view of them: in training, and in validation and prediction, side by side.
+"""Pixels -> the network's view of them: in training, and in validation and prediction, side by
+side.
 
-Mirror image, rotation and random resized crop are one affine map. Their parameters are drawn as torchvision draws
-them, and the picture is sampled once; where the map shrinks the picture, the area that each output pixel covers is
-averaged first (anti-aliasing). Views stay uint8: scaling to 0...1 and normalisation belong to the network.
-Knows nothing of files, labels or batches.
+Mirror image, rotation and random resized crop are one affine map. Their parameters are drawn as
+torchvision draws them, and the image is sampled once; where the map shrinks the image, the area
+that each output pixel covers is averaged first (anti-aliasing). Views stay uint8: scaling to 0...1
+and normalization belong to the network. Knows nothing of files, labels or batches.
 """
 
 import math
@@ -26,7 +27,9 @@ _ENLARGE = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
 
 
 class Geometry(NamedTuple):
-    """One drawn map: mirror first, then rotate about the centre, then crop (torchvision's order and units)."""
+    """One drawn map: mirror first, then rotate about the center, then crop (torchvision's order
+    and units).
+    """
 
     flip: bool
     angle: float  # degrees, counter-clockwise
@@ -44,9 +47,9 @@ class TrainView:
         size: side of the view in pixels.
         flip: probability of the mirror image.
         rotation: largest angle in degrees, either way.
-        scale: least and largest share of the picture's area that the crop keeps.
+        scale: least and largest share of the image's area that the crop keeps.
         ratio: least and largest width / height of the crop.
-        augment: further changes of colour and shape, see `bestiary.data.augment`.
+        augment: further changes of color and shape, see `bestiary.data.augment`.
     """
 
     size: int
@@ -69,7 +72,9 @@ class TrainView:
         )
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Geometry:
-        """Draw a map for a picture of `height` x `width` pixels, distributed as torchvision's three transforms are."""
+        """Draw a map for an image of `height` x `width` pixels, distributed as torchvision's
+        three transforms are.
+        """
         flip = rng.random() < self.flip
         angle = rng.uniform(-self.rotation, self.rotation) if self.rotation else 0.0
         return Geometry(flip, angle, *draw_crop(height, width, self.scale, self.ratio, rng))
@@ -82,13 +87,14 @@ class TrainView:
 
 @dataclass(frozen=True, slots=True)
 class EvalView:
-    """The one view of a picture in validation, prediction and serving, `size` x `size` pixels.
+    """The one view of an image in validation, prediction and serving, `size` x `size` pixels.
 
     Attributes:
         size: side of the view in pixels.
-        resize: ``squash`` scales both sides to `size`; ``crop`` keeps the aspect and takes the centre.
-        crop: share of the short side that the centre crop keeps.
-        interpolation: how a picture smaller than the view is enlarged.
+        resize: ``squash`` scales both sides to `size`; ``crop`` keeps the aspect and takes the
+            center.
+        crop: share of the short side that the center crop keeps.
+        interpolation: how an image smaller than the view is enlarged.
     """
 
     size: int
@@ -103,11 +109,15 @@ class EvalView:
 
     @property
     def min_side(self) -> int:
-        """Short side below which a JPEG must not be decoded: twice what the view shows, so that nothing is lost."""
+        """Short side below which a JPEG must not be decoded: twice what the view shows, so that
+        nothing is lost.
+        """
         return math.ceil(2 * self.size / (self.crop if self.resize == "crop" else 1.0))
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Top, left, height and width in pixels of what the view shows of a picture of `height` x `width`."""
+        """Top, left, height and width in pixels of what the view shows of an image of `height` x
+        `width`.
+        """
         if self.resize == "squash":
             return 0, 0, height, width
         side = max(1, round(min(height, width) * self.crop))
@@ -127,7 +137,8 @@ def draw_crop(
     ratio: tuple[float, float],
     rng: np.random.Generator,
 ) -> tuple[int, int, int, int]:
-    """Draw the box of Inception's random resized crop as torchvision's `RandomResizedCrop.make_params` does.
+    """Draw the box of Inception's random resized crop as torchvision's
+    `RandomResizedCrop.make_params` does.
 
     Returns:
         top, left, height and width of the box in pixels.
@@ -150,7 +161,9 @@ def draw_crop(
 
 
 def apply_geometry(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
-    """Sample `pixels` (height, width, 3) through `geometry` into (size, size, 3); outside of the picture is black."""
+    """Sample `pixels` (height, width, 3) through `geometry` into (size, size, 3); outside of the
+    image is black.
+    """
     flip, angle, top, left, height, width = geometry
     if (
         not angle
@@ -161,9 +174,10 @@ def apply_geometry(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
         return view[:, ::-1] if flip else view
     matrix = affine_map(geometry, pixels.shape[0], pixels.shape[1], size)
     pixels, matrix = _shrink_to_sampling(pixels, matrix, size)
-    # cv2 places a pixel's centre at whole numbers, the map above at halves.
+    # cv2 places a pixel's center at whole numbers, the map above at halves.
     matrix[:, 2] += matrix[:, :2].sum(axis=1) * 0.5 - 0.5
-    # cv2 samples four channels more than twice as fast as three, which pays for adding one and dropping it.
+    # cv2 samples four channels more than twice as fast as three, which pays for adding one and
+    # dropping it.
     padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
     view = cv2.warpAffine(
         padded, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -172,11 +186,13 @@ def apply_geometry(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
 
 
 def affine_map(geometry: Geometry, height: int, width: int, size: int) -> NDArray[np.float64]:
-    """The (2, 3) matrix that takes a point (x, y, 1) of the view to the picture, pixel i covering [i, i + 1)."""
+    """The (2, 3) matrix that takes a point (x, y, 1) of the view to the image, pixel i covering
+    [i, i + 1).
+    """
     flip, angle, top, left, box_height, box_width = geometry
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     step_x, step_y = box_width / size, box_height / size
-    x, y = left - width / 2, top - height / 2  # the crop's corner, seen from the centre
+    x, y = left - width / 2, top - height / 2  # the crop's corner, seen from the center
     across = [cos * step_x, -sin * step_y, cos * x - sin * y + width / 2]
     down = [sin * step_x, cos * step_y, sin * x + cos * y + height / 2]
     if flip:
@@ -187,13 +203,15 @@ def affine_map(geometry: Geometry, height: int, width: int, size: int) -> NDArra
 def _shrink_to_sampling(
     pixels: Pixels, matrix: NDArray[np.float64], size: int
 ) -> tuple[Pixels, NDArray[np.float64]]:
-    """Cut out what the map touches and average whole pixels of it to about one a sample, so that sampling cannot alias.
+    """Cut out what the map touches and average whole pixels of it to about one a sample, so that
+    sampling cannot alias.
 
-    Whole numbers of pixels are averaged several times faster than fractions, and sampling bilinearly between 0.9 and
-    1.7 pixels apart comes nearer to Pillow's anti-aliased path than averaging to exactly one and sampling then.
+    Whole numbers of pixels are averaged several times faster than fractions, and sampling
+    bilinearly between 0.9 and 1.7 pixels apart comes nearer to Pillow's anti-aliased path than
+    averaging to exactly one and sampling then.
     """
     (xx, xy, x), (yx, yy, y) = matrix.tolist()
-    # Pixels of the picture from one sample to the next, along its own axes.
+    # Pixels of the image from one sample to the next, along its own axes.
     whole_x, whole_y = (
         max(1, int(1.15 * math.hypot(xx, xy))),
         max(1, int(1.15 * math.hypot(yx, yy))),
@@ -203,7 +221,7 @@ def _shrink_to_sampling(
     y0 = max(math.floor(y + min(yx, 0) * size + min(yy, 0) * size) - margin, 0)
     x1 = min(math.ceil(x + max(xx, 0) * size + max(xy, 0) * size) + margin, pixels.shape[1])
     y1 = min(math.ceil(y + max(yx, 0) * size + max(yy, 0) * size) + margin, pixels.shape[0])
-    if x0 >= x1 or y0 >= y1:  # turned far, the crop of a long picture may miss it: all is black
+    if x0 >= x1 or y0 >= y1:  # turned far, the crop of a long image may miss it: all is black
         return np.zeros((1, 1, 3), np.uint8), np.array([[0.0, 0.0, -9.0], [0.0, 0.0, -9.0]])
     region = pixels[y0:y1, x0:x1]
     moved = np.array([[xx, xy, x - x0], [yx, yy, y - y0]])
@@ -222,7 +240,9 @@ def _shrink_to_sampling(
 def resize(
     pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear"
 ) -> Pixels:
-    """Resize (h, w, 3) to (height, width, 3): anti-aliased as torchvision does where a side shrinks, else as asked."""
+    """Resize (h, w, 3) to (height, width, 3): anti-aliased as torchvision does where a side
+    shrinks, else as asked.
+    """
     low_height, low_width = min(height, pixels.shape[0]), min(width, pixels.shape[1])
     if (low_height, low_width) != pixels.shape[:2]:
         pixels = _shrink(pixels, low_height, low_width)
@@ -234,7 +254,9 @@ def resize(
 
 
 def _shrink(pixels: Pixels, height: int, width: int) -> Pixels:
-    """PyTorch's triangle filter for bytes, a third of the time of cv2's average over areas by a fraction."""
+    """PyTorch's triangle filter for bytes, a third of the time of cv2's average over areas by a
+    fraction.
+    """
     if not pixels.flags.writeable or min(pixels.strides) < 0:  # which PyTorch does not take
         pixels = pixels.copy()
     batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
@@ -243,15 +265,18 @@ def _shrink(pixels: Pixels, height: int, width: int) -> Pixels:
 
 
 def side_kept(short: int, side: int) -> int:
-    """The short side in pixels that is kept of a picture's `short`, where `side` is asked for.
+    """The short side in pixels that is kept of an image's `short`, where `side` is asked for.
 
-    A picture less than a quarter larger stays as it is: shrinking by so little costs more than it saves, and blurs.
+    An image less than a quarter larger stays as it is: shrinking by so little costs more than it
+    saves, and blurs.
     """
     return side if short >= 1.25 * side else short
 
 
 def shrink_to_side(pixels: Pixels, side: int) -> Pixels:
-    """Shrink (h, w, 3) so that its short side is about `side` pixels, see `side_kept`; none is enlarged."""
+    """Shrink (h, w, 3) so that its short side is about `side` pixels, see `side_kept`; none is
+    enlarged.
+    """
     height, width = pixels.shape[:2]
     short = min(height, width)
     kept = side_kept(short, side)

@@ -1,7 +1,8 @@
-"""Jobs -> their results, by threads that a disk which answers no more cannot keep the program alive by.
+"""Jobs -> their results, by threads that a disk which answers no more cannot keep the program alive
+by.
 
-`ThreadPoolExecutor` waits for its threads when the program ends; these are left behind once they are known to hang.
-Knows nothing of pictures.
+`ThreadPoolExecutor` waits for its threads when the program ends; these are left behind once they
+are known to hang. Knows nothing of images.
 """
 
 from collections.abc import Callable
@@ -68,7 +69,8 @@ class Workers:
                 raise
             self._hang = True
             raise DataError(
-                f"no batch of pictures was ready within {STALL_SECONDS:.0f} s: a disk that holds them may be gone; "
+                f"no batch of images was ready within {STALL_SECONDS:.0f} s: a disk that holds "
+                f"them may be gone; "
                 "look after it, then go on with --resume"
             ) from None
 

@@ -1,1 +1,3 @@
-"""A finished run -> one student network, trained on the members' answers and judged on images it has not seen."""
+"""A finished run -> one student network, trained on the members' answers and judged on images it
+has not seen.
+"""

@@ -29,7 +29,7 @@ class _Member(_Part):
 class _Card(_Part):
     classes: list[str] = Field(min_length=2, max_length=MOST_CLASSES)
     view: _View
-    views: Literal[1, 2, 5]
+    tta: Literal[1, 2, 5]
     average: Literal["logits", "probabilities", "vote"]
     precision: Literal["auto", "bf16", "fp16", "float32"]
     members: list[_Member] = Field(min_length=1, max_length=100)

@@ -1,7 +1,7 @@
-"""An ensemble and a folder of any size -> a table of predictions, one row a picture, read or not.
+"""An ensemble and a folder of any size -> a table of predictions, one row an image, read or not.
 
-Rows are kept as they come (`bestiary.ensemble.resumable_table`), so memory is that of a batch and of the paths, and what was
-stopped goes on. Knows nothing of runs.
+Rows are kept as they come (`bestiary.ensemble.resumable_table`), so memory is that of a batch and
+of the paths, and what was stopped goes on. Knows nothing of runs.
 """
 
 import time
@@ -14,19 +14,19 @@ from typing import Any, Literal
 import polars as pl
 
 from bestiary.atomic import atomic_path
-from bestiary.data.listing import list_pictures
+from bestiary.data.listing import list_images
 from bestiary.display import Display, Tick
-from bestiary.ensemble.answers import TOP, Caution, answer_batch
-from bestiary.ensemble.ensemble import Ensemble, Picture
-from bestiary.ensemble.resumable_table import Counts, Partial
-from bestiary.ensemble.watch import SHARE, may_be_arriving, new_pictures
+from bestiary.ensemble.answers import TOP, PredictionOptions, answer_batch
+from bestiary.ensemble.ensemble import Ensemble, ImageInput
+from bestiary.ensemble.resumable_table import Counts, ResumableTable
+from bestiary.ensemble.watch import SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
 from bestiary.stats.averaging import Average
 from bestiary.storage.files import Root
 from bestiary.tables import read_frame, unguard
 
 Format = Literal["full", "submission"]
-CAREFUL = Caution()
+CAREFUL = PredictionOptions()
 FULL = {
     "path": pl.String,
     "label": pl.String,
@@ -36,21 +36,21 @@ FULL = {
         for n in range(2, TOP + 1)
         for name, kind in (("label", pl.String), ("confidence", pl.Float64))
     },
-    "agreement": pl.Float64,
-    "set": pl.String,
-    "sure": pl.Boolean,
+    "member_agreement": pl.Float64,
+    "prediction_set": pl.String,
+    "accepted": pl.Boolean,
     "unknown": pl.Boolean,
     "error": pl.String,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Predictions:
+class PredictionTable:
     """What `predict` has written.
 
     Attributes:
         files: the files, table first.
-        counts: pictures, and how many of them could not be read.
+        counts: images, and how many of them could not be read.
     """
 
     files: list[Path]
@@ -58,8 +58,8 @@ class Predictions:
 
     @property
     def table(self) -> pl.DataFrame:
-        """The table, read back: path, label, confidence, the next four with theirs, agreement, set, sure, unknown,
-        error; of a submission its two columns.
+        """The table, read back: path, label, confidence, the next four with theirs, agreement, set,
+        sure, unknown, error; of a submission its two columns.
         """
         csv = self.files[0].suffix.lower() == ".csv"
         if not csv or len(self.files) > 1:
@@ -68,27 +68,29 @@ class Predictions:
 
     @property
     def exit_code(self) -> int:
-        """1 when some pictures could not be read."""
+        """1 when some images could not be read."""
         return int(self.counts.unread > 0)
 
     def __str__(self) -> str:
         lines = [
-            f"{self.counts.rows - self.counts.unread:,} pictures predicted: {', '.join(map(str, self.files))}"
+            f"{self.counts.rows - self.counts.unread:,} images predicted: "
+            f"{', '.join(map(str, self.files))}"
         ]
         if self.exit_code:
             path, reason = self.counts.first
             lines.append(
-                f"{self.counts.unread:,} could not be read and have no label; first {path}: {reason}"
+                f"{self.counts.unread:,} could not be read and have no label; first {path}: "
+                f"{reason}"
             )
         return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PredictJob:
     """What is to be predicted, and how.
 
     Attributes:
-        pictures: a picture, or a folder that is searched with all folders in it.
+        images: an image, or a folder that is searched with all folders in it.
         out: the table, .csv or .parquet.
         rule: what is averaged over the members; None: as the run's recipe says.
         layout: full, or a submission.
@@ -99,11 +101,11 @@ class Job:
         ArgumentError: `out` is not named as a table.
     """
 
-    pictures: Path
+    images: Path
     out: Path
     rule: Average | None = None
     layout: Format = "full"
-    caution: Caution = CAREFUL
+    caution: PredictionOptions = CAREFUL
     resume: bool = False
 
     def __post_init__(self) -> None:
@@ -117,35 +119,36 @@ class Job:
                 f"--out {self.out}: cannot be written, a folder has that name; choose another"
             )
 
-    def partial(self, ensemble: Ensemble) -> Partial:
+    def partial(self, ensemble: Ensemble) -> ResumableTable:
         """The rows of this job by `ensemble`."""
         asked = {
             "run": ensemble.digest,
             "engine": ensemble.engine,
-            "number of views": ensemble.views,
-            "folder": str(self.pictures.resolve()),
+            "number of views": ensemble.tta,
+            "folder": str(self.images.resolve()),
             "average": self.rule or ensemble.average,
             "format": self.layout,
             **asdict(self.caution),
         }
-        return Partial(self.out, asked, FULL, resume=self.resume)
+        return ResumableTable(self.out, asked, FULL, resume=self.resume)
 
 
-def predict_folder(ensemble: Ensemble, job: Job, display: Display) -> Predictions:
-    """Predict every picture of a job that has no row yet, and write the table.
+def predict_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> PredictionTable:
+    """Predict every image of a job that has no row yet, and write the table.
 
     Raises:
-        ArgumentError: a submission's names would clash, or rows are there that are not to be gone on with.
-        DataError: no picture is there.
+        ArgumentError: a submission's names would clash, or rows are there that are not to be gone
+            on with.
+        DataError: no image is there.
     """
-    listing = list_pictures(job.pictures)
+    listing = list_images(job.images)
     if job.layout == "submission":
         _check_names(listing.table["path"])
     with job.partial(ensemble) as partial:
         done = partial.paths()
         paths = listing.table["path"].filter(~listing.table["path"].is_in(done.implode()))
         if len(done):
-            display.line(f"{len(done):,} pictures have their rows already")
+            display.line(f"{len(done):,} images have their rows already")
         seen = set(done) if listing.unusable else set()
         partial.add(
             {"path": path, "error": reason} for path, reason in listing.unusable if path not in seen
@@ -156,20 +159,21 @@ def predict_folder(ensemble: Ensemble, job: Job, display: Display) -> Prediction
         files = _write(partial, job)
         counts = partial.counts()
         partial.remove()
-        return Predictions(files, counts)
+        return PredictionTable(files, counts)
 
 
-def watch_folder(ensemble: Ensemble, job: Job, display: Display) -> Predictions:
-    """Predict the pictures of a folder as they come, until interrupted; the table is written then, and now and then.
+def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> PredictionTable:
+    """Predict the images of a folder as they come, until interrupted; the table is written then,
+    and now and then.
 
-    The rows stay beside the table, so that watching may go on. A picture that cannot be read has its row a minute after
-    its last change.
+    The rows stay beside the table, so that watching may go on. An image that cannot be read has its
+    row a minute after its last change.
 
     Raises:
-        ArgumentError: as for `predict_folder`, or the pictures are no folder.
+        ArgumentError: as for `predict_folder`, or the images are no folder.
     """
-    if not job.pictures.is_dir():
-        raise ArgumentError(f"--watch: {job.pictures} is no folder; make it, or leave --watch out")
+    if not job.images.is_dir():
+        raise ArgumentError(f"--watch: {job.images} is no folder; make it, or leave --watch out")
     if job.layout == "submission":
         raise ArgumentError(
             "--watch: a submission is handed in once; leave --format submission out"
@@ -178,9 +182,9 @@ def watch_folder(ensemble: Ensemble, job: Job, display: Display) -> Predictions:
         known = set(partial.paths())
         due = time.monotonic()
         written = len(known)
-        display.line(f"Watching {job.pictures}; Ctrl-C ends it and writes {job.out}")
+        display.line(f"Watching {job.images}; Ctrl-C ends it and writes {job.out}")
         try:
-            for complete, unusable in new_pictures(job.pictures, known):
+            for complete, unusable in new_images(job.images, known):
                 partial.add({"path": path, "error": reason} for path, reason in unusable)
                 if complete:
                     _predict_round(ensemble, job, partial, complete, known, display)
@@ -190,30 +194,30 @@ def watch_folder(ensemble: Ensemble, job: Job, display: Display) -> Predictions:
                     due = time.monotonic() + (time.monotonic() - started) / SHARE
         except KeyboardInterrupt:
             display.line("")
-        return Predictions(_write(partial, job), partial.counts())
+        return PredictionTable(_write(partial, job), partial.counts())
 
 
 def _predict_round(
     ensemble: Ensemble,
-    job: Job,
-    partial: Partial,
+    job: PredictJob,
+    partial: ResumableTable,
     complete: list[str],
     known: set[str],
     display: Display,
 ) -> None:
     paths = pl.Series("path", complete, pl.String)
     with display.counter("Predicting") as tick:
-        for rows in answers(ensemble, job.pictures, paths, job, tick):
+        for rows in answers(ensemble, job.images, paths, job, tick):
             arriving = {
                 row["path"]
                 for row in rows
-                if row.get("error") and may_be_arriving(job.pictures / row["path"])
+                if row.get("error") and may_be_arriving(job.images / row["path"])
             }
             known -= arriving
             partial.add(row for row in rows if row["path"] not in arriving)
 
 
-def _write(partial: Partial, job: Job) -> list[Path]:
+def _write(partial: ResumableTable, job: PredictJob) -> list[Path]:
     """Write the table, or the submission and its archive."""
     if job.layout == "full":
         partial.write()
@@ -229,7 +233,7 @@ def _write(partial: Partial, job: Job) -> list[Path]:
     return [job.out, archive]
 
 
-class _Files(Sequence[Picture]):
+class _Files(Sequence[ImageInput]):
     """Paths below a folder, made when they are asked for: a million of them would take memory."""
 
     def __init__(self, root: Root, paths: pl.Series) -> None:
@@ -243,7 +247,7 @@ class _Files(Sequence[Picture]):
 
 
 def answers(
-    ensemble: Ensemble, root: Root, paths: pl.Series, job: Job, tick: Tick | None = None
+    ensemble: Ensemble, root: Root, paths: pl.Series, job: PredictJob, tick: Tick | None = None
 ) -> Iterator[list[dict[str, Any]]]:
     """The rows of `paths` below `root`, batch by batch, in order; `tick` is told (done, of)."""
     for scored in ensemble.score(_Files(root, paths), tick):

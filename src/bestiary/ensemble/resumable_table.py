@@ -1,11 +1,13 @@
-"""Rows of predictions, as they come -> a table that appears whole; what is done so far outlives a crash.
+"""Rows of predictions, as they come -> a table that appears whole; what is done so far outlives a
+crash.
 
 Beside the table lies, until it is written, a folder of its name and ``.partial``::
 
     prediction.csv.partial/asked.json   what predicts what, and how: only the same goes on
                           /rows.jsonl   a row a line, appended batch by batch
 
-Memory is that of a batch: the table is made from the rows as a stream. Knows nothing of networks or pictures.
+Memory is that of a batch: the table is made from the rows as a stream. Knows nothing of networks or
+images.
 """
 
 import json
@@ -31,7 +33,7 @@ class Counts:
     """What a prediction has come to.
 
     Attributes:
-        rows: pictures, read or not.
+        rows: images, read or not.
         unread: those that could not be read.
         first: path and reason of the first of these; empty where there are none.
     """
@@ -41,7 +43,7 @@ class Counts:
     first: tuple[str, ...]
 
 
-class Partial:
+class ResumableTable:
     """The rows of a prediction under way; a context that one process at a time may be in.
 
     Args:
@@ -51,7 +53,8 @@ class Partial:
         resume: whether rows that are there are gone on with.
 
     Raises:
-        ArgumentError: rows are there and `resume` is not given, or they were asked for in another way.
+        ArgumentError: rows are there and `resume` is not given, or they were asked for in another
+            way.
         DamagedError: a row, other than the last, is none.
         BestiaryError: the folder cannot be written.
     """
@@ -68,7 +71,8 @@ class Partial:
         card = self.folder / "asked.json"
         if card.exists() and not self._resume:
             raise ArgumentError(
-                f"{self.folder}: holds a prediction that was stopped; go on by --resume, or remove it"
+                f"{self.folder}: holds a prediction that was stopped; go on by --resume, or remove "
+                f"it"
             )
         if card.exists():
             self._check(card)
@@ -105,7 +109,8 @@ class Partial:
         )
         if changed:
             raise ArgumentError(
-                f"--resume: {self.folder} was begun with another {changed}; go on as it was, or remove it"
+                f"--resume: {self.folder} was begun with another {changed}; go on as it was, or "
+                f"remove it"
             )
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -165,7 +170,9 @@ class Partial:
 
 
 def drop_torn_line(file: Path) -> None:
-    """Cut off what comes after the last end of line, which a crash has left; make the file where there is none."""
+    """Cut off what comes after the last end of line, which a crash has left; make the file where
+    there is none.
+    """
     with file.open("ab+") as rows:
         end = rows.seek(0, os.SEEK_END)
         while end:

@@ -1,7 +1,9 @@
-"""A member and pictures -> where it looked: Grad-CAM (Selvaraju et al. 2017, doi:10.1109/ICCV.2017.74).
+"""A member and images -> where it looked: Grad-CAM (Selvaraju et al. 2017,
+doi:10.1109/ICCV.2017.74).
 
-Gradients of a class's logit, averaged over each of the last feature maps, weigh these maps. Works for networks that end
-in feature maps which are pooled into the last layer's input; others give nothing.
+Gradients of a class's logit, averaged over each of the last feature maps, weigh these maps. Works
+for networks that end in feature maps which are pooled into the last layer's input; others give
+nothing.
 """
 
 from collections.abc import Sequence
@@ -25,11 +27,12 @@ def saliency(
 
     Args:
         member: in eval mode.
-        views: uint8 pictures (size, size, 3), as the member is given them.
+        views: uint8 images (size, size, 3), as the member is given them.
         targets: class numbers.
 
     Returns:
-        (views, size, size), 0 to 1; None where the network has no feature maps before its last layer.
+        (views, size, size), 0 to 1; None where the network has no feature maps before its last
+        layer.
     """
     parts = []
     device = member.mean.device
@@ -37,7 +40,7 @@ def saliency(
         batch = torch.from_numpy(np.stack(views[start : start + BATCH])).to(device)
         wanted = torch.tensor(targets[start : start + BATCH], device=device)
         with torch.enable_grad():
-            maps = _class_maps(member, member.prepare(batch), wanted)
+            maps = _class_maps(member, member.preprocess(batch), wanted)
         if maps is None:
             return None
         size = views[0].shape[:2][::-1]
@@ -46,10 +49,12 @@ def saliency(
 
 
 def overlay(view: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """The view, grey and dim where nothing spoke for the class, its own colours in a warm light where much did."""
-    grey = np.repeat(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2) * 0.5
+    """The view, gray and dim where nothing spoke for the class, its own colors in a warm light
+    where much did.
+    """
+    gray = np.repeat(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2) * 0.5
     lit, share = 0.6 * view + 0.5 * np.array([255, 120, 0]), heat[..., None]
-    return np.asarray((grey * (1 - share) + lit * share).clip(0, 255), np.uint8)
+    return np.asarray((gray * (1 - share) + lit * share).clip(0, 255), np.uint8)
 
 
 def _class_maps(
@@ -70,7 +75,8 @@ def _class_maps(
             handle.remove()
     places = [place for place, output in enumerate(seen) if output is not None]
     last = seen[places[-1]] if places else None
-    # A transformer's only maps are those of its first layer, which say nothing of what it concludes.
+    # A transformer's only maps are those of its first layer, which say nothing of what it
+    # concludes.
     if last is None or places[-1] < len(seen) / 2 or last.shape[1] != member.head_layer.in_features:
         return None
     (gradient,) = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), last)

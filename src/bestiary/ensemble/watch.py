@@ -1,8 +1,9 @@
-"""A folder that fills up -> its new pictures, in rounds, each once it is complete.
+"""A folder that fills up -> its new images, in rounds, each once it is complete.
 
-A picture is complete when its size and time have stayed the same from one look to the next; one that cannot be read
-may still be on its way for a minute. Looking takes a twentieth of the time at most, so that a large folder on a network
-disk is not asked all day. Knows nothing of what is done with the pictures.
+An image is complete when its size and time have stayed the same from one look to the next; one that
+cannot be read may still be on its way for a minute. Looking takes a twentieth of the time at most,
+so that a large folder on a network disk is not asked all day. Knows nothing of what is done with
+the images.
 """
 
 import time
@@ -13,22 +14,25 @@ from bestiary.data.listing import Listing, list_files
 
 PAUSE = 2.0  # seconds between two looks, at least
 SHARE = 0.05  # of the time that looking may take
-ARRIVING = 60.0  # seconds since its last change in which a picture that cannot be read may still be on its way
+# seconds since its last change in which an image that cannot be read may still be on its way
+ARRIVING = 60.0
 
 
-def new_pictures(
+def new_images(
     folder: Path, known: set[str], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[tuple[list[str], list[tuple[str, str]]]]:
-    """Look for ever, and give at each look the paths of the pictures that are complete since the one before.
+    """Look for ever, and give at each look the paths of the images that are complete since the one
+    before.
 
     Args:
         folder: searched with all folders in it; may be empty, and gone for a while.
-        known: paths below it that are not given; the generator adds those that it gives. What the caller takes out is
-            given again.
+        known: paths below it that are not given; the generator adds those that it gives. What the
+            caller takes out is given again.
         sleep: waits so many seconds.
 
     Yields:
-        sorted paths below `folder`, and path and reason of what cannot even be listed; both may be empty.
+        sorted paths below `folder`, and path and reason of what cannot even be listed; both may be
+        empty.
     """
     waiting: dict[str, tuple[int, int]] = {}
     while True:
@@ -49,7 +53,9 @@ def new_pictures(
 
 
 def may_be_arriving(file: Path) -> bool:
-    """Whether a picture that cannot be read was changed so lately that the rest of it may be on its way."""
+    """Whether an image that cannot be read was changed so lately that the rest of it may be on
+    its way.
+    """
     try:
         return time.time() - file.stat().st_mtime < ARRIVING
     except OSError:

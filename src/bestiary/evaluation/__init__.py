@@ -1,1 +1,3 @@
-"""Finished runs and labelled images -> scores, comparisons and tables. Reads runs; trains nothing."""
+"""Finished runs and labeled images -> scores, comparisons and tables. Reads runs; trains
+nothing.
+"""

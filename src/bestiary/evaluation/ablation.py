@@ -1,6 +1,8 @@
-"""The runs of an ablation -> what each variant changes, out of fold and on pictures held out, with paired intervals.
+"""The runs of an ablation -> what each variant changes, out of fold and on images held out, with
+paired intervals.
 
-Pictures and folds are the same for all, so what is hard for all cancels out. Knows nothing of how the runs were made.
+Images and folds are the same for all, so what is hard for all cancels out. Knows nothing of how the
+runs were made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,8 @@ from bestiary.data.folds import leak_groups
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.evaluation.compare import compare_runs
-from bestiary.evaluation.held_out import member_logits, unseen_pictures
+from bestiary.evaluation.held_out import member_logits, unseen_images
+from bestiary.evaluation.out_of_fold import class_numbers
 from bestiary.run.run import Run
 from bestiary.stats.averaging import Average, average
 from bestiary.stats.paired import Difference, Hits, paired_over_seeds
@@ -30,9 +33,9 @@ class Row:
 
     Attributes:
         variant: its name.
-        judged: out of fold: members, each by the pictures it has not seen; held out: the ensemble.
+        judged: out of fold: members, each by the images it has not seen; held out: the ensemble.
         seeds: how many trainings.
-        pictures: that it was judged by.
+        images: that it was judged by.
         accuracy: mean over the seeds.
         difference: to the first variant; None for that itself.
     """
@@ -40,7 +43,7 @@ class Row:
     variant: str
     judged: Judged
     seeds: int
-    pictures: int
+    images: int
     accuracy: float
     difference: Difference | None
 
@@ -48,7 +51,7 @@ class Row:
         """The row flat, for a table."""
         own = {
             key: getattr(self, key)
-            for key in ("variant", "judged", "seeds", "pictures", "accuracy")
+            for key in ("variant", "evaluated_on", "seeds", "images", "accuracy")
         }
         change = asdict(self.difference) if self.difference else dict.fromkeys(Difference.__slots__)
         return own | {
@@ -75,24 +78,24 @@ def judge_out_of_fold(runs: Mapping[str, Sequence[Run]]) -> list[Row]:
 def judge_held_out(
     runs: Mapping[str, Sequence[Run]],
     rules: Mapping[str, Average],
-    pictures: Path,
+    images: Path,
     display: Display,
 ) -> list[Row]:
-    """A row a variant, judged by labelled pictures that its runs have not seen; a run of several is run once.
+    """A row a variant, judged by labeled images that its runs have not seen; a run of several is
+    run once.
 
     Args:
         runs: as for `judge_out_of_fold`.
         rules: how each variant averages its members.
-        pictures: folder of class folders, or a table.
+        images: folder of class folders, or a table.
         display: shows progress.
 
     Raises:
-        DataError: no labelled picture is there that the runs have not seen.
+        DataError: no labeled image is there that the runs have not seen.
     """
     first = next(iter(runs.values()))[0]
-    new = unseen_pictures(first, first.classes, pictures, display)
-    number = {name: index for index, name in enumerate(first.classes)}
-    labels = np.array([number[label] for label in new.table["label"]], np.int64)
+    new = unseen_images(first, first.read_classes(), images, display)
+    labels = class_numbers(new.table["label"], first.read_classes())
     logits: dict[Path, NDArray[np.float32]] = {}
     readable = np.ones(new.table.height, np.bool_)
     for run in {run.path: run for of_variant in runs.values() for run in of_variant}.values():

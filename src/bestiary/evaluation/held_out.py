@@ -1,4 +1,6 @@
-"""An ensemble and labelled pictures that it has not seen -> its accuracy by every averaging rule, and each member's."""
+"""An ensemble and labeled images that it has not seen -> its accuracy by every averaging rule,
+and each member's.
+"""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,10 +14,12 @@ from rich.table import Table
 
 from bestiary.atomic import write_text
 from bestiary.data.folds import leak_groups
-from bestiary.data.near_duplicates.recognition import KINDS, Recognition, recognise_labelled
+from bestiary.data.near_duplicates.recognition import KINDS, Recognition, recognize_labeled
 from bestiary.display import Display, on_screen
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
+from bestiary.evaluation.out_of_fold import class_numbers
+from bestiary.run.layout import ENSEMBLE, MANIFEST, METRICS
 from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES, Average, average
 from bestiary.stats.bootstrap import score_intervals
@@ -25,25 +29,26 @@ from bestiary.stats.intervals import effective_size
 from bestiary.stats.scores import held_out_scores
 from bestiary.storage.files import Root
 
-Logits = NDArray[np.float32]  # (members, pictures, classes)
+Logits = NDArray[np.float32]  # (members, images, classes)
 Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores on held-out pictures; prints as a table.
+    """Scores on held-out images; prints as a table.
 
     Attributes:
-        scores: ensemble (rule -> accuracy with interval), members, mean_member, what was left out (counts, and
-            under recognised the trained pictures and copies of them, each with how it was seen and the run's picture),
-            caution (how well confidence, sets and unknown keep their promise) and estimate (what was expected).
+        scores: ensemble (rule -> accuracy with interval), members, mean_member, what was left out
+            (counts, and under recognized the trained images and copies of them, each with how it
+            was seen and the run's image), caution (how well confidence, sets and unknown keep their
+            promise) and estimate (what was expected).
     """
 
     scores: dict[str, Any]
 
     @property
     def exit_code(self) -> int:
-        """1 when some pictures could not be read."""
+        """1 when some images could not be read."""
         return int(bool(self.scores["unreadable"]))
 
     def __str__(self) -> str:
@@ -58,20 +63,20 @@ class Evaluation:
             table.add_row(name, f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
         table.add_row("mean member", f"{self.scores['mean_member']:.4f}", "")
         lines = [
-            f"{self.scores['n']:,} pictures of {self.scores['classes']} classes",
+            f"{self.scores['n']:,} images of {self.scores['classes']} classes",
             "",
             on_screen(table),
             "",
         ]
         lines += [
             *_estimate_lines(self.scores["estimate"]),
-            *_caution_lines(self.scores["caution"]),
+            *_caution_lines(self.scores["reliability"]),
         ]
         for key, words in _LEFT_OUT.items():
             if self.scores[key]:
                 alike = [
                     row
-                    for row in self.scores["recognised"]
+                    for row in self.scores["recognized"]
                     if row["kind"] == key and key != "seen_in_training"
                 ]
                 named = [f"{row['path']} of {row['original']}" for row in alike[:2]]
@@ -85,11 +90,11 @@ class Evaluation:
 def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     if estimate is None:
         return []
-    expected = f"{estimate['value']:.4f}, on so many pictures {estimate['low']:.4f} to {estimate['high']:.4f}"
+    expected = f"{estimate['value']:.4f}, on so many images {estimate['low']:.4f} to {estimate['high']:.4f}"
     verdict = (
         "it holds"
         if estimate["holds"]
-        else "it does not: chance (1 in 20), or another kind of picture"
+        else "it does not: chance (1 in 20), or another kind of image"
     )
     return ["Expected of the ensemble from out-of-fold scores:", f"  {expected}; {verdict}"]
 
@@ -99,7 +104,7 @@ def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
         return []
     held = ", ".join(
         f"{100 * float(asked):g} %: {100 * share:.1f} %"
-        for asked, share in caution["sets_hold"].items()
+        for asked, share in caution["empirical_coverage"].items()
     )
     ece = caution["scores"]["ece"]["value"]
     return [
@@ -110,45 +115,45 @@ def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
 
 
 _LEFT_OUT = {
-    "seen_in_training": "pictures left out: the run was trained on them",
-    "same_pixels": "pictures left out: the run was trained on the same pixels in another file",
-    "near_copy": "pictures left out: near copies of pictures that the run was trained on",
-    "unknown_class": "pictures left out: the run has no such class",
-    "unreadable": "pictures left out: they could not be read",
+    "seen_in_training": "images left out: the run was trained on them",
+    "same_pixels": "images left out: the run was trained on the same pixels in another file",
+    "near_duplicate": "images left out: near copies of images that the run was trained on",
+    "unknown_class": "images left out: the run has no such class",
+    "unreadable": "images left out: they could not be read",
 }
 _GONE = (
-    "pictures of the run are gone from its data folder: near copies of them could not be recognised"
+    "images of the run are gone from its data folder: near copies of them could not be recognized"
 )
 
 
 def evaluate_folder(
-    run: Run, ensemble: Ensemble, pictures: Path, out: Path | None, display: Display
+    run: Run, ensemble: Ensemble, images: Path, out: Path | None, display: Display
 ) -> Evaluation:
-    """Score `ensemble` on the labelled pictures at `pictures` that `run` has not been trained on.
+    """Score `ensemble` on the labeled images at `images` that `run` has not been trained on.
 
     Raises:
-        DataError: no labelled picture is there, or none is left that the run has not seen and has a class for.
+        DataError: no labeled image is there, or none is left that the run has not seen and has a
+            class for.
     """
-    new = unseen_pictures(run, ensemble.classes_.tolist(), pictures, display)
+    new = unseen_images(run, ensemble.classes_.tolist(), images, display)
     found, left_out = new.found, new.left_out
     logits, readable = member_logits(ensemble, new.root, new.table, display)
     fresh = new.table.filter(pl.Series(readable))
     left_out["unreadable"] += int((~readable).sum())
-    number = {name: index for index, name in enumerate(ensemble.classes_.tolist())}
-    labels = np.array([number[label] for label in fresh["label"]], np.int64)
+    labels = class_numbers(fresh["label"], ensemble.classes_.tolist())
     groups = leak_groups(fresh)
     rules = {rule: average(logits, rule) for rule in AVERAGES}
-    folds = [int(m["fold"]) for m in run.read_json("ensemble.json")["members"]]
+    folds = [int(m["fold"]) for m in run.read_json(ENSEMBLE)["members"]]
     scores = held_out_scores(rules, dict(zip(folds, logits, strict=True)), labels, groups)
-    recognised = (
+    recognized = (
         found.table.filter(pl.col("kind").is_not_null())
         .select("path", "kind", "original")
         .to_dicts()
     )
     about = {"n": len(labels), "classes": len(set(fresh["label"])), **left_out, "gone": found.gone}
-    scores = {**about, **scores, "recognised": recognised}
+    scores = {**about, **scores, "recognized": recognized}
     scores |= {
-        "caution": _caution(ensemble, logits, labels, groups),
+        "reliability": _caution(ensemble, logits, labels, groups),
         "estimate": _estimate(run, rules, labels, groups),
     }
     if out is not None:
@@ -158,12 +163,13 @@ def evaluate_folder(
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """Labelled pictures that a run may be scored by.
+    """Labeled images that a run may be scored by.
 
     Attributes:
         root: folder that the paths start from.
-        table: columns as of a manifest, one picture at least; none is the run's or a copy of one, all have a class.
-        found: what was recognised.
+        table: columns as of a manifest, one image at least; none is the run's or a copy of one, all
+            have a class.
+        found: what was recognized.
         left_out: why others were left out, counted.
     """
 
@@ -173,15 +179,14 @@ class Unseen:
     left_out: dict[str, int]
 
 
-def unseen_pictures(run: Run, classes: list[str], pictures: Path, display: Display) -> Unseen:
-    """The labelled pictures at `pictures` that are new to `run`, which knows `classes`.
+def unseen_images(run: Run, classes: list[str], images: Path, display: Display) -> Unseen:
+    """The labeled images at `images` that are new to `run`, which knows `classes`.
 
     Raises:
-        DataError: no labelled picture is there, or none is left that the run has not seen and has a class for.
+        DataError: no labeled image is there, or none is left that the run has not seen and has a
+            class for.
     """
-    read, found = recognise_labelled(
-        pictures, run.read_table("manifest.parquet"), run.root, display
-    )
+    read, found = recognize_labeled(images, run.read_table(MANIFEST), run.read_root(), display)
     table = found.table.with_columns(
         *((pl.col("kind") == kind).fill_null(False).alias(kind) for kind in KINDS),
         (~pl.col("label").is_in(classes)).alias("unknown_class"),
@@ -196,7 +201,7 @@ def unseen_pictures(run: Run, classes: list[str], pictures: Path, display: Displ
             if left_out[key]
         )
         raise DataError(
-            f"{pictures}: no picture is left to score ({reasons}); for trained pictures see bestiary show"
+            f"{images}: no image is left to score ({reasons}); for trained images see bestiary show"
         )
     return Unseen(read.root, fresh, found, left_out)
 
@@ -204,7 +209,9 @@ def unseen_pictures(run: Run, classes: list[str], pictures: Path, display: Displ
 def _caution(
     ensemble: Ensemble, logits: Logits, labels: Labels, groups: Labels
 ) -> dict[str, Any] | None:
-    """How well confidence, sets and unknown keep their promise here; None where the run is not calibrated."""
+    """How well confidence, sets and unknown keep their promise here; None where the run is not
+    calibrated.
+    """
     if not (ensemble.calibration and ensemble.known):
         return None
     probabilities = ensemble.probabilities(logits)
@@ -221,20 +228,19 @@ def _caution(
         name: asdict(score)
         for name, score in score_intervals(probabilities, labels, groups).items()
     }
-    return {"scores": scores, "sets_hold": held, "unknown": unknown}
+    return {"scores": scores, "empirical_coverage": held, "unknown": unknown}
 
 
 def _estimate(
     run: Run, rules: dict[Average, NDArray[np.float64]], labels: Labels, groups: Labels
 ) -> dict[str, Any] | None:
-    """What the run's out-of-fold scores let expect of so many pictures; None where they are not complete."""
-    if (
-        not run.file("metrics.json").exists()
-        or "ensemble" not in run.read_json("metrics.json")["oof"]
-    ):
+    """What the run's out-of-fold scores let expect of so many images; None where they are not
+    complete.
+    """
+    if not run.file(METRICS).exists() or "ensemble" not in run.read_json(METRICS)["oof"]:
         return None
-    estimate = Estimate(**run.read_json("metrics.json")["oof"]["ensemble"])
-    hits = rules[run.recipe.predict.average].argmax(axis=1) == labels
+    estimate = Estimate(**run.read_json(METRICS)["oof"]["ensemble"])
+    hits = rules[run.read_recipe().predict.average].argmax(axis=1) == labels
     low, high = estimate.on(effective_size(hits, groups))
     return {
         "value": estimate.value,
@@ -247,12 +253,12 @@ def _estimate(
 def member_logits(
     ensemble: Ensemble, root: Root, table: pl.DataFrame, display: Display
 ) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.bool_]]]:
-    """Logits (members, readable pictures, classes), and which pictures are readable."""
+    """Logits (members, readable images, classes), and which images are readable."""
     parts, readable = [], np.ones(table.height, np.bool_)
     with display.counter("Predicting") as tick:
         for scored in ensemble.score([root / path for path in table["path"]], tick):
             readable[list(scored.reasons)] = False
             parts.append(scored.logits[:, readable[scored.rows]])
     if not readable.any():
-        raise DataError(f"{root}: none of the pictures can be decoded")
+        raise DataError(f"{root}: none of the images can be decoded")
     return np.concatenate(parts, axis=1), readable

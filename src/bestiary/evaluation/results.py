@@ -1,7 +1,8 @@
-"""A run whose folds have ended -> everything that its out-of-fold predictions tell, for a report to show.
+"""A run whose folds have ended -> everything that its out-of-fold predictions tell, for a report to
+show.
 
-Each picture is judged by the one member that has not seen it, with the temperature and the sets that the other folds'
-pictures set. Reads the run, changes nothing.
+Each image is judged by the one member that has not seen it, with the temperature and the sets that
+the other folds' images set. Reads the run, changes nothing.
 """
 
 from dataclasses import dataclass
@@ -11,16 +12,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.folds import leak_groups
-from bestiary.evaluation.out_of_fold import class_numbers, read_out_of_fold
+from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table
 from bestiary.stats.averaging import softmax
 from bestiary.stats.calibration import COVERAGES, Calibration, Sets
 from bestiary.stats.ensemble_gain import pick_optimism
 from bestiary.stats.metrics import confusion
-from bestiary.stats.ood import Known
-from bestiary.stats.scores import class_table, cross_fitted, crossing, oof_scores
+from bestiary.stats.ood import OodDetector
+from bestiary.stats.scores import class_table, crossfit_parts, crossfit_probabilities, oof_scores
 
 HISTORY = {
     "epoch": pl.Int64,
@@ -33,16 +33,16 @@ HISTORY = {
 
 @dataclass(frozen=True)
 class Results:
-    """A run's out-of-fold results; pictures with conflicting labels are left out of everything.
+    """A run's out-of-fold results; images with conflicting labels are left out of everything.
 
     Attributes:
         run: the run.
         classes: class names in the order of the logits.
-        table: manifest rows of the scored pictures, with fold and logits.
-        labels: class numbers (pictures,).
-        groups: group numbers (pictures,).
-        raw: uncalibrated probabilities (pictures, classes).
-        probabilities: calibrated by the other folds' temperature (pictures, classes).
+        table: manifest rows of the scored images, with fold and logits.
+        labels: class numbers (images,).
+        groups: group numbers (images,).
+        raw: uncalibrated probabilities (images, classes).
+        probabilities: calibrated by the other folds' temperature (images, classes).
         calibration: fitted on all of them, what `predict` uses.
         known: likewise.
         scores: see `oof_scores`.
@@ -58,29 +58,29 @@ class Results:
     raw: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     calibration: Calibration
-    known: Known
+    known: OodDetector
     scores: dict[str, Any]
     per_class: list[dict[str, Any]]
     histories: dict[int, pl.DataFrame]
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """Class numbers (pictures,); the temperature changes none."""
+        """Class numbers (images,); the temperature changes none."""
         return np.asarray(self.raw.argmax(axis=1))
 
     @property
     def hits(self) -> NDArray[np.bool_]:
-        """Whether each picture was right (pictures,)."""
+        """Whether each image was right (images,)."""
         return np.asarray(self.predicted == self.labels)
 
     @property
     def confidence(self) -> NDArray[np.float64]:
-        """Calibrated probability of the predicted class (pictures,)."""
+        """Calibrated probability of the predicted class (images,)."""
         return np.asarray(self.probabilities.max(axis=1))
 
     @property
     def folds(self) -> NDArray[np.int64]:
-        """Fold of each picture (pictures,)."""
+        """Fold of each image (images,)."""
         return self.table["fold"].to_numpy().astype(np.int64)
 
     @property
@@ -90,8 +90,10 @@ class Results:
 
     @property
     def optimism(self) -> float | None:
-        """How much the pick of each fold's best epoch flatters at most (0 to 1); None where nothing is picked."""
-        if not (self.run.recipe.train.keep_best and self.run.recipe.train.epochs):
+        """How much the pick of each fold's best epoch flatters at most (0 to 1); None where
+        nothing is picked.
+        """
+        if not (self.run.read_recipe().train.keep_best and self.run.read_recipe().train.epochs):
             return None
         return pick_optimism(
             [history["val_accuracy"].to_list() for history in self.histories.values()]
@@ -105,14 +107,10 @@ def read_results(run: Run) -> Results:
         RunError: not all folds have ended, or a file is damaged.
     """
     run.check_ended()
-    table, classes = read_out_of_fold(run)
-    table = table.filter(~pl.col("conflict"))
-    labels, logits = class_numbers(table, classes), table["logits"].to_numpy()
-    groups, folds = (
-        leak_groups(table),
-        table["fold"].to_numpy().astype(np.int64),
-    )
-    raw, parts = softmax(logits), crossing(folds, groups)
+    found = read_out_of_fold(run).scored()
+    table, classes, logits = found.table, found.classes, found.logits
+    labels, groups, folds = found.labels, found.groups, found.folds
+    raw, parts = softmax(logits), crossfit_parts(folds, groups)
     return Results(
         run=run,
         classes=classes,
@@ -120,18 +118,23 @@ def read_results(run: Run) -> Results:
         labels=labels,
         groups=groups,
         raw=raw,
-        probabilities=cross_fitted(logits, labels, parts),
+        probabilities=crossfit_probabilities(logits, labels, parts),
         calibration=Calibration.fit(logits, labels),
-        known=Known.fit(logits, labels, folds, parts),
+        known=OodDetector.fit(logits, labels, folds, parts),
         scores=oof_scores(logits, labels, folds, groups),
         per_class=class_table(raw.argmax(axis=1), labels, groups, len(classes)),
-        histories={fold: _history(run, fold) for fold in run.folds},
+        histories={fold: _history(run, fold) for fold in run.fold_numbers()},
     )
 
 
 def set_scores(results: Results) -> list[dict[str, Any]]:
-    """Of the sets for each coverage and kind, by the limits that the other folds set: share that hold, mean size."""
-    logits, parts = results.table["logits"].to_numpy(), crossing(results.folds, results.groups)
+    """Of the sets for each coverage and kind, by the limits that the other folds set: share that
+    hold, mean size.
+    """
+    logits, parts = (
+        results.table["logits"].to_numpy(),
+        crossfit_parts(results.folds, results.groups),
+    )
     held: dict[tuple[float, Sets], list[NDArray[np.bool_]]] = {}
     sizes: dict[tuple[float, Sets], list[NDArray[np.int64]]] = {}
     kinds: tuple[Sets, ...] = ("all", "class")
@@ -150,7 +153,7 @@ def set_scores(results: Results) -> list[dict[str, Any]]:
         {
             "coverage": coverage,
             "kind": kind,
-            "held": float(np.concatenate(held[coverage, kind]).mean()),
+            "empirical_coverage": float(np.concatenate(held[coverage, kind]).mean()),
             "size": float(np.concatenate(sizes[coverage, kind]).mean()),
         }
         for coverage, kind in held

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from bestiary.recipe.options import Recipe
-from bestiary.run.layout import FoldFiles
+from bestiary.run.layout import MANIFEST, QUARANTINE, FoldFiles
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table
 
@@ -17,12 +17,12 @@ class Summary:
 
     Attributes:
         place: of the run.
-        root: folder that its pictures' paths start from.
+        root: folder that its images' paths start from.
         recipe: what was asked.
         score_line: its out-of-fold accuracy in words; None until all folds have ended.
-        pictures: number of pictures in its manifest.
+        images: number of images in its manifest.
         classes: number of classes.
-        quarantined: number of pictures set aside.
+        quarantined: number of images set aside.
         folds: per fold: epochs done, best accuracy on its held-out part, ended or not.
     """
 
@@ -30,7 +30,7 @@ class Summary:
     root: str
     recipe: Recipe
     score_line: str | None
-    pictures: int
+    images: int
     classes: int
     quarantined: int
     folds: list[dict[str, Any]]
@@ -38,13 +38,14 @@ class Summary:
     def __str__(self) -> str:
         recipe = self.recipe
         lines = [
-            f"{self.place}: {self.pictures:,} pictures of {self.classes} classes, {len(self.folds)} folds"
+            f"{self.place}: {self.images:,} images of {self.classes} classes, {len(self.folds)} "
+            f"folds"
             + (
-                f", {self.quarantined:,} pictures set aside (quarantine.csv)"
+                f", {self.quarantined:,} images set aside (quarantine.csv)"
                 if self.quarantined
                 else ""
             ),
-            f"pictures from {self.root}",
+            f"images from {self.root}",
             f"{recipe.model.backbone}, {recipe.view.size} px, {recipe.train.epochs} epochs, "
             f"batch {recipe.train.batch_size}",
             "",
@@ -57,7 +58,8 @@ class Summary:
             )
             state = "ended" if fold["ended"] else "not begun" if not fold["epochs"] else "under way"
             lines.append(
-                f"fold {fold['fold']}: {state}, {fold['epochs']} of {recipe.train.epochs} epochs{score}"
+                f"fold {fold['fold']}: {state}, {fold['epochs']} of {recipe.train.epochs} "
+                f"epochs{score}"
             )
         ended = sum(fold["ended"] for fold in self.folds)
         lines.append("")
@@ -65,31 +67,32 @@ class Summary:
             lines.append(self.score_line)
         else:
             lines.append(
-                f"{ended} of {len(self.folds)} folds have ended; the out-of-fold score needs all of them."
+                f"{ended} of {len(self.folds)} folds have ended; the out-of-fold score needs all "
+                f"of them."
             )
             lines.append(f"To go on: bestiary train {self.root} {self.place} --resume")
         return "\n".join(lines)
 
 
-def summarise(run: Run) -> Summary:
+def summarize(run: Run) -> Summary:
     """Read what `show` prints.
 
     Raises:
         RunError: a file of the run is missing or damaged.
     """
-    manifest = run.read_table("manifest.parquet")
-    quarantine = run.file("quarantine.csv")
+    manifest = run.read_table(MANIFEST)
+    quarantine = run.file(QUARANTINE)
     return Summary(
         place=run.place,
-        root=str(run.root),
-        recipe=run.recipe,
+        root=str(run.read_root()),
+        recipe=run.read_recipe(),
         score_line=run.score_line,
-        pictures=manifest.height,
+        images=manifest.height,
         classes=manifest["label"].n_unique(),
         quarantined=read_table(quarantine, {"path": pl.String}).height
         if quarantine.exists()
         else 0,
-        folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in run.folds],
+        folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in run.fold_numbers()],
     )
 
 

@@ -1,7 +1,8 @@
 """A traced ensemble <-> a file that other programs open: ONNX, OpenVINO's IR, PyTorch's own.
 
-Each format is a handful of functions: build its model from the program, save it with the card inside, open a file and
-run it as its readers do, and make its arithmetic int8. Knows nothing of runs or pictures.
+Each format is a handful of functions: build its model from the program, save it with the card
+inside, open a file and run it as its readers do, and make its arithmetic int8. Knows nothing of
+runs or images.
 """
 
 import contextlib
@@ -53,7 +54,7 @@ class Writer:
         build: a traced graph and the side of its views -> the format's model.
         save: model, card and file -> the file, and for OpenVINO a .bin beside it.
         open: file and precision -> what runs it.
-        quantise: model and calibration views -> the same in int8; None where the format has none.
+        quantize: model and calibration views -> the same in int8; None where the format has none.
     """
 
     suffix: str
@@ -61,11 +62,13 @@ class Writer:
     build: Callable[[ExportedProgram, int], Any]
     save: Callable[[Any, Card, Path], None]
     open: Callable[[Path, Precision], Runner]
-    quantise: Callable[[Any, Views], Any] | None
+    quantize: Callable[[Any, Views], Any] | None
 
 
 def check_installed(names: tuple[str, ...], asked: str) -> None:
-    """Raise ArgumentError where one of the packages `names` is missing; `asked` is what needs it."""
+    """Raise ArgumentError where one of the packages `names` is missing; `asked` is what needs
+    it.
+    """
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise ArgumentError(
@@ -96,7 +99,8 @@ def _build_onnx(program: ExportedProgram, size: int) -> Any:
             program, dynamo=True, verbose=False, input_names=[INPUT], output_names=[*OUTPUTS]
         )
         assert exported is not None
-        # Members that were fine-tuned in part have the other part in common: it is kept, and computed, once.
+        # Members that were fine-tuned in part have the other part in common: it is kept, and
+        # computed, once.
         once = (
             common.DeduplicateHashedInitializersPass(),
             common.CommonSubexpressionEliminationPass(),
@@ -122,15 +126,15 @@ def _open_onnx(file: Path, precision: Precision) -> Runner:
     return lambda views: Outputs(*session.run([*OUTPUTS], {INPUT: views}))
 
 
-def _quantise_onnx(model: Any, views: Views) -> Any:
+def _quantize_onnx(model: Any, views: Views) -> Any:
     import onnx
 
     named = [
         (node.name, node.op_type, list(node.input), list(node.output)) for node in model.graph.node
     ]
-    quantised = _quantise(model, [{INPUT: view[None]} for view in views], _tail(named))
-    onnx.checker.check_model(quantised)
-    return quantised
+    quantized = _quantize(model, [{INPUT: view[None]} for view in views], _tail(named))
+    onnx.checker.check_model(quantized)
+    return quantized
 
 
 def _build_openvino(program: ExportedProgram, size: int) -> Any:
@@ -166,14 +170,14 @@ def _open_openvino(file: Path, precision: Precision) -> Runner:
     return run
 
 
-def _quantise_openvino(model: Any, views: Views) -> Any:
+def _quantize_openvino(model: Any, views: Views) -> Any:
     named = []
     for node in model.get_ordered_ops():
         inputs = [f"{i.get_source_output().get_node().get_friendly_name()}" for i in node.inputs()]
         named.append(
             (node.get_friendly_name(), node.get_type_name(), inputs, [node.get_friendly_name()])
         )
-    return _quantise(model, [view[None] for view in views], _tail(named))
+    return _quantize(model, [view[None] for view in views], _tail(named))
 
 
 def _build_torch(program: ExportedProgram, size: int) -> Any:
@@ -196,9 +200,11 @@ def _open_torch(file: Path, precision: Precision) -> Runner:
 
 
 def _tail(nodes: list[tuple[str, str, list[str], list[str]]]) -> list[str]:
-    """The names of the nodes behind the last layers with weights; of (name, kind, inputs, outputs) in order.
+    """The names of the nodes behind the last layers with weights; of (name, kind, inputs, outputs)
+    in order.
 
-    Averaging and probabilities cost nothing in float32, and in int8 they would lose what the members agree on.
+    Averaging and probabilities cost nothing in float32, and in int8 they would lose what the
+    members agree on.
     """
     leading: set[str] = set()  # values that a layer with weights is still to see
     names = []
@@ -210,8 +216,10 @@ def _tail(nodes: list[tuple[str, str, list[str], list[str]]]) -> list[str]:
     return names
 
 
-def _quantise(model: Any, items: list[Any], float_names: list[str]) -> Any:
-    """NNCF's post-training quantisation: weights by channel, activations by tensor, biases corrected."""
+def _quantize(model: Any, items: list[Any], float_names: list[str]) -> Any:
+    """NNCF's post-training quantization: weights by channel, activations by tensor, biases
+    corrected.
+    """
     os.environ.setdefault(
         "NNCF_CI", "1"
     )  # before its import: the way NNCF has of sending no usage statistics
@@ -248,10 +256,10 @@ WRITERS: dict[Format, Writer] = {
         _build_onnx,
         _save_onnx,
         _open_onnx,
-        _quantise_onnx,
+        _quantize_onnx,
     ),
     "openvino": Writer(
-        ".xml", ("openvino",), _build_openvino, _save_openvino, _open_openvino, _quantise_openvino
+        ".xml", ("openvino",), _build_openvino, _save_openvino, _open_openvino, _quantize_openvino
     ),
     "torch": Writer(".pt2", (), _build_torch, _save_torch, _open_torch, None),
 }

@@ -1,8 +1,9 @@
-"""An ensemble's members -> one network from pixels to probabilities, in a graph that needs no bestiary to run.
+"""An ensemble's members -> one network from pixels to probabilities, in a graph that needs no
+bestiary to run.
 
-Normalisation, views at test time, members, averaging rule, temperature and the energy that tells unknown pictures are
-all inside; the batch axis is free. The rules are those of `bestiary.ensemble`, in PyTorch's terms, and are tested
-against them. Knows nothing of files.
+Normalization, views at test time, members, averaging rule, temperature and the energy that tells
+unknown images are all inside; the batch axis is free. The rules are those of `bestiary.ensemble`,
+in PyTorch's terms, and are tested against them. Knows nothing of files.
 """
 
 import warnings
@@ -16,7 +17,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from bestiary.model.classifier import Classifier
-from bestiary.model.tta import Views, at_test_time
+from bestiary.model.tta import TtaViews, tta_views
 from bestiary.stats.averaging import TIE_BREAK, Average
 
 INPUT = "pixels"
@@ -24,11 +25,11 @@ OUTPUTS = ("probabilities", "energy", "logits")
 
 
 class Outputs(NamedTuple):
-    """What a graph gives for so many pictures.
+    """What a graph gives for so many images.
 
     Attributes:
         probabilities: calibrated (n, classes).
-        energy: of each picture (n,), the higher the less like the known ones; nan in no case.
+        energy: of each image (n,), the higher the less like the known ones; nan in no case.
         logits: of each member, neither calibrated nor averaged (n, members, classes).
     """
 
@@ -43,7 +44,7 @@ class EnsembleGraph(nn.Module):
     Args:
         members: in eval mode, on the CPU, all with the same outputs.
         average: how members are put together.
-        number: of views of each picture whose logits are averaged, see `bestiary.model.tta`.
+        number: of views of each image whose logits are averaged, see `bestiary.model.tta`.
         temperature: what logits are divided by before they become probabilities.
         scales: spread of each member's logits (members,), by which energy is made comparable.
     """
@@ -54,7 +55,7 @@ class EnsembleGraph(nn.Module):
         self,
         members: Sequence[Classifier],
         average: Average,
-        number: Views,
+        number: TtaViews,
         temperature: float,
         scales: Sequence[float],
     ) -> None:
@@ -65,15 +66,17 @@ class EnsembleGraph(nn.Module):
         ]
         self.alike = [
             norms.index(norm) for norm in norms
-        ]  # the first member that normalises as each does
+        ]  # the first member that normalizes as each does
         self.average = average
         self.number = number
         self.temperature = temperature
         self.register_buffer("scales", torch.tensor(scales, dtype=torch.float32).view(1, -1, 1))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """`Outputs` of uint8 `pixels` (n, side, side, 3), RGB, with the side that `side_for` says."""
-        views = torch.cat(at_test_time(pixels, self.number)) if self.number > 1 else pixels
+        """`Outputs` of uint8 `pixels` (n, side, side, 3), RGB, with the side that `input_side`
+        says.
+        """
+        views = torch.cat(tta_views(pixels, self.number)) if self.number > 1 else pixels
         logits = torch.stack([member(images) for member, images in self._prepared(views)], dim=1)
         if self.number > 1:
             logits = (
@@ -84,14 +87,16 @@ class EnsembleGraph(nn.Module):
         return self._averaged(logits / self.temperature), energy, logits
 
     def _prepared(self, views: torch.Tensor) -> list[tuple[nn.Module, torch.Tensor]]:
-        """Each member with its input, which those that normalise alike share."""
-        inputs = {place: self.members[place].prepare(views) for place in set(self.alike)}  # type: ignore[operator]
+        """Each member with its input, which those that normalize alike share."""
+        inputs = {place: self.members[place].preprocess(views) for place in set(self.alike)}  # type: ignore[operator]
         return [
             (member, inputs[place]) for member, place in zip(self.members, self.alike, strict=True)
         ]
 
     def _averaged(self, logits: torch.Tensor) -> torch.Tensor:
-        """Probabilities (n, classes) of `logits` (n, members, classes), see `bestiary.ensemble.average`."""
+        """Probabilities (n, classes) of `logits` (n, members, classes), see
+        `bestiary.ensemble.average`.
+        """
         if self.average == "logits":
             return logits.mean(dim=1).softmax(dim=1)
         mean = logits.softmax(dim=2).mean(dim=1)
@@ -103,7 +108,7 @@ class EnsembleGraph(nn.Module):
 
 
 def trace(graph: EnsembleGraph, side: int) -> ExportedProgram:
-    """`graph` as a program of PyTorch's for any number of pictures of `side` pixels."""
+    """`graph` as a program of PyTorch's for any number of images of `side` pixels."""
     views = torch.zeros((2, side, side, 3), dtype=torch.uint8)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of what the libraries' networks do in Python

@@ -1,25 +1,24 @@
 """A run's out-of-fold logits -> which of its members to keep, and how much that choice is worth.
 
-What it rests on: each picture was judged by one member, the one that held it out, so members are compared on different
-pictures, and no subset of them can be tried as an ensemble out of fold. Members are ranked by their own calibrated log
-loss on what they held out, which tells them apart better than accuracy does. Folds are stratified, so that their
-pictures are about as hard; that they are not exactly is in the standard errors. Where Cochran's test of homogeneity
-(Cochran 1954, doi:10.2307/3001666) finds no difference among members, keeping these is as good as keeping any others,
-and the loss in accuracy is that of having fewer. Knows nothing of networks.
+What it rests on: each image was judged by one member, the one that held it out, so members are
+compared on different images, and no subset of them can be tried as an ensemble out of fold. Members
+are ranked by their own calibrated log loss on what they held out, which tells them apart better
+than accuracy does. Folds are stratified, so that their images are about as hard; that they are not
+exactly is in the standard errors. Where Cochran's test of homogeneity (Cochran 1954,
+doi:10.2307/3001666) finds no difference among members, keeping these is as good as keeping any
+others, and the loss in accuracy is that of having fewer. Knows nothing of networks.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from scipy.special import log_softmax
 from scipy.stats import chi2
 
-from bestiary.data.folds import leak_groups
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError
-from bestiary.evaluation.out_of_fold import class_numbers, read_out_of_fold
+from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.run.run import Run
 from bestiary.stats.ensemble_gain import Estimate, ensemble_estimate
 
@@ -30,10 +29,10 @@ class Choice:
 
     Attributes:
         kept: their folds, in order.
-        losses: fold -> calibrated log loss on the pictures that it held out, in nats.
+        losses: fold -> calibrated log loss on the images that it held out, in nats.
         errors: fold -> standard error of that, whole groups counted once.
         p: probability of losses at least as different among members that are equally good.
-        before: estimated accuracy of all members on new pictures.
+        before: estimated accuracy of all members on new images.
         after: of those kept, as if they were drawn at random.
     """
 
@@ -53,7 +52,8 @@ class Choice:
             else "members are not to be told apart, so others would do as well"
         )
         return (
-            f"Kept members {', '.join(map(str, self.kept))} of {len(self.losses)} by log loss out of fold "
+            f"Kept members {', '.join(map(str, self.kept))} of {len(self.losses)} by log loss out "
+            f"of fold "
             f"(p = {self.p:.2g}: {verdict}); estimated accuracy {self.before.value:.4f} before, "
             f"{self.after.value:.4f} after"
         )
@@ -67,7 +67,8 @@ class Choice:
             "standard_error": {str(fold): error for fold, error in self.errors.items()},
             "p_equal": self.p,
             "estimated_accuracy": {"before": self.before.value, "after": self.after.value},
-            "rests_on": "each member's own held-out pictures; no subset can be tried as an ensemble out of fold",
+            "rests_on": "each member's own held-out images; no subset can be tried as an ensemble "
+            "out of fold",
         }
 
 
@@ -79,16 +80,17 @@ def choose_members(run: Run, ensemble: Ensemble, count: int) -> Choice:
     """
     if not 1 <= count < len(ensemble.members):
         raise ArgumentError(
-            f"--prune {count}: {run.place} has {len(ensemble.members)} members; keep at least 1 and not all of them"
+            f"--prune {count}: {run.place} has {len(ensemble.members)} members; keep at least 1 "
+            f"and not all of them"
         )
     if ensemble.calibration is None:
         raise ArgumentError(
-            f"--prune {count}: not all folds of {run.place} have ended; go on with it by --resume first"
+            f"--prune {count}: not all folds of {run.place} have ended; go on with it by --resume "
+            f"first"
         )
-    table, classes = read_out_of_fold(run)
-    table = table.filter(~pl.col("conflict"))
-    logits, labels = table["logits"].to_numpy().astype(np.float64), class_numbers(table, classes)
-    folds, groups = table["fold"].to_numpy(), leak_groups(table)
+    found = read_out_of_fold(run).scored()
+    logits, labels = found.logits.astype(np.float64), found.labels
+    folds, groups = found.folds, found.groups
     lost = -log_softmax(logits / ensemble.calibration.temperature, axis=1)[
         np.arange(len(labels)), labels
     ]
@@ -105,7 +107,7 @@ def choose_members(run: Run, ensemble: Ensemble, count: int) -> Choice:
 def _standard_error(
     values: np.ndarray[Any, np.dtype[np.float64]], groups: np.ndarray[Any, np.dtype[np.int64]]
 ) -> float:
-    """Of the mean of `values` (pictures,), whole groups counted once; never 0."""
+    """Of the mean of `values` (images,), whole groups counted once; never 0."""
     _, codes = np.unique(groups, return_inverse=True)
     residuals = np.bincount(codes, values - values.mean())
     count = len(residuals)

@@ -1,4 +1,6 @@
-"""A run -> some of its own pictures as the members see them, to compare arithmetics on. Knows nothing of networks."""
+"""A run -> some of its own images as the members see them, to compare arithmetics on. Knows
+nothing of networks.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,11 +9,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.decode import Pixels, decode, read_picture
+from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView
-from bestiary.errors import PictureError
-from bestiary.rng import generator
+from bestiary.errors import ImageError
+from bestiary.rng import keyed_rng
+from bestiary.run.layout import FOLDS, MANIFEST
 from bestiary.run.run import Run
 
 BATCH = 16
@@ -19,7 +22,7 @@ BATCH = 16
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Some pictures of a run.
+    """Some images of a run.
 
     Attributes:
         views: uint8 (n, size, size, 3).
@@ -33,29 +36,30 @@ class Sample:
         return len(self.views)
 
 
-def shuffled_pictures(run: Run) -> pl.DataFrame:
-    """The manifest with the column fold, without labels in doubt, in an order that the run's seed draws.
+def shuffled_images(run: Run) -> pl.DataFrame:
+    """The manifest with the column fold, without labels in doubt, in an order that the run's seed
+    draws.
 
     Raises:
         RunError: the manifest or the folds are damaged.
     """
-    table = run.read_table("manifest.parquet").join(
-        run.read_table("folds.parquet"), on="path", how="left"
-    )
-    table = table.filter(~pl.col("conflict")).sort("path")
+    table = run.read_table(MANIFEST).join(run.read_table(FOLDS), on="path", how="left")
+    table = table.filter(~pl.col("label_conflict")).sort("path")
     return table[
-        generator(run.recipe.folds.seed, "export sample", table.height).permutation(table.height)
+        keyed_rng(run.read_recipe().folds.seed, "export sample", table.height).permutation(
+            table.height
+        )
     ]
 
 
-def deal_pictures(
+def deal_images(
     table: pl.DataFrame, folds: Sequence[int], calibration: int, judged: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Two parts of `table` that share no picture: to take ranges from, and to judge by.
+    """Two parts of `table` that share no image: to take ranges from, and to judge by.
 
     Args:
         table: in the order to be taken, with the column fold.
-        folds: of the members; only pictures that one of them held out can judge.
+        folds: of the members; only images that one of them held out can judge.
         calibration: how many at most to take ranges from; a half of all at most.
         judged: how many at most to judge by.
     """
@@ -69,13 +73,13 @@ def deal_pictures(
 def read_sample(
     run: Run, view: EvalView, chosen: pl.DataFrame, tick: Callable[[int, int], None] | None = None
 ) -> Sample:
-    """Those of the `chosen` rows whose pictures are still there."""
-    root, failed, paths = run.root, set[int](), chosen["path"].to_list()
+    """Those of the `chosen` rows whose images are still there."""
+    root, failed, paths = run.read_root(), set[int](), chosen["path"].to_list()
 
     def view_of(row: int) -> Pixels:
         try:
-            return view(decode(read_picture(root / paths[row]), min_side=view.min_side))
-        except PictureError:
+            return view(decode(read_image(root / paths[row]), min_side=view.min_side))
+        except ImageError:
             failed.add(row)
             return np.zeros((view.size, view.size, 3), np.uint8)
 
@@ -89,6 +93,8 @@ def read_sample(
 
 
 def drawn_views(size: int, count: int) -> NDArray[np.uint8]:
-    """Views of nothing, smooth blots of colour, for a run whose pictures are gone; uint8 (count, size, size, 3)."""
-    coarse = generator(0, "export noise").integers(0, 256, (count, 8, 8, 3), np.uint8)
+    """Views of nothing, smooth blots of color, for a run whose images are gone; uint8 (count,
+    size, size, 3).
+    """
+    coarse = keyed_rng(0, "export noise").integers(0, 256, (count, 8, 8, 3), np.uint8)
     return np.stack([EvalView(size)(blot) for blot in coarse])

@@ -1,7 +1,9 @@
-"""A backbone's name -> a network whose last layer has the classes asked for, and the input that its weights expect.
+"""A backbone's name -> a network whose last layer has the classes asked for, and the input that its
+weights expect.
 
-Names are ``torchvision/NAME``, ``timm/NAME[.tag]`` and ``offline/efficientnet_lite0`` to ``lite2``. Weights are loaded
-by the libraries' own code from the places where those look. Knows nothing of pictures or training.
+Names are ``torchvision/NAME``, ``timm/NAME[.tag]`` and ``offline/efficientnet_lite0`` to ``lite2``.
+Weights are loaded by the libraries' own code from the places where those look. Knows nothing of
+images or training.
 """
 
 import difflib
@@ -26,14 +28,14 @@ Interpolation = Literal["bilinear", "bicubic"]
 
 @dataclass(frozen=True, slots=True)
 class Backbone:
-    """A network and what its weights expect of a picture.
+    """A network and what its weights expect of an image.
 
     Attributes:
         network: maps float (n, 3, height, width) to logits (n, classes).
         head: dotted name of its last linear layer.
-        mean: per channel, of pictures scaled to 0...1.
+        mean: per channel, of images scaled to 0...1.
         std: per channel.
-        interpolation: how pictures smaller than the view are enlarged.
+        interpolation: how images smaller than the view are enlarged.
         origin: where the weights came from, in words.
     """
 
@@ -49,14 +51,15 @@ def build_backbone(name: str, classes: int, weights: str = "default") -> Backbon
     """Build the network `name` with `classes` outputs.
 
     Args:
-        name: ``torchvision/NAME``, ``timm/NAME[.tag]`` or ``offline/efficientnet_lite0`` to ``lite2``.
+        name: ``torchvision/NAME``, ``timm/NAME[.tag]`` or ``offline/efficientnet_lite0`` to
+            ``lite2``.
         classes: number of outputs.
-        weights: ``default``, ``none``, the name of a torchvision weights entry such as ``IMAGENET1K_V1``, or the path
-            of a .safetensors or .pth file with a state dict.
+        weights: ``default``, ``none``, the name of a torchvision weights entry such as
+            ``IMAGENET1K_V1``, or the path of a .safetensors or .pth file with a state dict.
 
     Raises:
-        WeightsError: the name is unknown, or the weights are missing, not to be had without a connection, or do not
-            fit.
+        WeightsError: the name is unknown, or the weights are missing, not to be had without a
+            connection, or do not fit.
     """
     library, slash, architecture = name.partition("/")
     builders = {"torchvision": _from_torchvision, "timm": _from_timm, "offline": _from_offline}
@@ -81,7 +84,8 @@ def build_backbone(name: str, classes: int, weights: str = "default") -> Backbon
 
 
 def weights_are_here(name: str) -> bool:
-    """Whether the default weights of the backbone `name` can be had without a connection; nothing is fetched or built.
+    """Whether the default weights of the backbone `name` can be had without a connection; nothing
+    is fetched or built.
 
     Raises:
         WeightsError: the name is unknown.
@@ -112,13 +116,14 @@ def last_linear(network: nn.Module) -> str:
     names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if not names:
         raise WeightsError(
-            "this backbone has no linear last layer, so that its classes cannot be changed; choose another"
+            "this backbone has no linear last layer, so that its classes cannot be changed; choose "
+            "another"
         )
     return str(names[-1])
 
 
 def enlarging(interpolation: str) -> Interpolation:
-    """The nearer of the two ways that bestiary enlarges pictures by."""
+    """The nearer of the two ways that bestiary enlarges images by."""
     return "bicubic" if interpolation == "bicubic" else "bilinear"
 
 
@@ -129,7 +134,8 @@ def _from_torchvision(architecture: str, classes: int, weights: str) -> Backbone
         raise _unknown("torchvision", architecture, models.list_models(module=models))
     if architecture in ("googlenet", "inception_v3"):
         raise WeightsError(
-            f"model.backbone = 'torchvision/{architecture}': trains with further outputs, which bestiary does not; "
+            f"model.backbone = 'torchvision/{architecture}': trains with further outputs, which "
+            f"bestiary does not; "
             f"choose another, for example timm/{architecture}"
         )
     entries = models.get_model_weights(architecture)
@@ -170,7 +176,8 @@ def _torchvision_state(entry: Any) -> Mapping[str, torch.Tensor]:
     except Exception as error:  # urllib, pickle and the file system each raise their own
         what = "is damaged" if place.exists() else "is not here and cannot be fetched"
         raise WeightsError(
-            f"weights file {place.name} {what} ({reason_of(error)}); put it at {place}, {OFFLINE_HINT}"
+            f"weights file {place.name} {what} ({reason_of(error)}); put it at {place}, "
+            f"{OFFLINE_HINT}"
         ) from None
     return state
 
@@ -203,7 +210,8 @@ def _from_timm(architecture: str, classes: int, weights: str) -> Backbone:
         ) from None
     if not isinstance(network.get_classifier(), nn.Linear):
         raise WeightsError(
-            f"model.backbone = 'timm/{architecture}': has no single linear last layer; choose another"
+            f"model.backbone = 'timm/{architecture}': has no single linear last layer; choose "
+            f"another"
         )
     config = timm.data.resolve_model_data_config(network)
     origin = (
@@ -228,7 +236,8 @@ def _wanted_timm_file(architecture: str) -> str:
         return f"weights of timm/{architecture} are not here and cannot be fetched"
     folder = Path(HF_HUB_CACHE) / f"models--{config.hf_hub_id.replace('/', '--')}"
     return (
-        f"weights file model.safetensors of {config.hf_hub_id} is not here and cannot be fetched; put its snapshot "
+        f"weights file model.safetensors of {config.hf_hub_id} is not here and cannot be fetched; "
+        f"put its snapshot "
         f"into {folder}, or name the file by --set model.weights=FILE.safetensors"
     )
 

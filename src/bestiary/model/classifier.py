@@ -1,7 +1,8 @@
-"""A backbone -> a classifier of uint8 views, its normalisation inside; saved as one safetensors file.
+"""A backbone -> a classifier of uint8 views, its normalization inside; saved as one safetensors
+file.
 
-Scaling and normalisation are part of the network, so that training, prediction and export cannot disagree on them.
-Knows nothing of pictures on disk or of training.
+Scaling and normalization are part of the network, so that training, prediction and export cannot
+disagree on them. Knows nothing of images on disk or of training.
 """
 
 import re
@@ -16,7 +17,7 @@ from torch import nn
 
 from bestiary.errors import DamagedError, RunError, one_line
 from bestiary.model.backbone import Backbone, build_backbone, enlarging
-from bestiary.model.power_norm import RootLinear, root
+from bestiary.model.power_norm import PowerNormLinear, root
 from bestiary.model.tensor_file import read_tensors, write_tensors
 
 _NUMBERED = re.compile(r"(layer|stage)\d")  # ResNet's layer1, ShuffleNet's stage2
@@ -29,12 +30,12 @@ _EXPANDED = (
 
 
 class Classifier(nn.Module):
-    """A network with its input's normalisation.
+    """A network with its input's normalization.
 
     Args:
         name: the backbone's name, see `build_backbone`.
         backbone: the network, its head's name and what its weights expect.
-        normalise: with false, views are only scaled to 0...1.
+        normalize: with false, views are only scaled to 0...1.
         rooted: the last layer is given the root of the features, see `bestiary.model.power_norm`.
     """
 
@@ -42,7 +43,7 @@ class Classifier(nn.Module):
     std: torch.Tensor
 
     def __init__(
-        self, name: str, backbone: Backbone, normalise: bool = True, rooted: bool = False
+        self, name: str, backbone: Backbone, normalize: bool = True, rooted: bool = False
     ) -> None:
         super().__init__()
         self.name = name
@@ -50,15 +51,15 @@ class Classifier(nn.Module):
         self.head = backbone.head
         self.rooted = rooted
         if rooted:
-            self.network.set_submodule(self.head, RootLinear.instead_of(self.head_layer))
+            self.network.set_submodule(self.head, PowerNormLinear.instead_of(self.head_layer))
         self.interpolation = backbone.interpolation
         self.origin = backbone.origin
-        mean, std = (backbone.mean, backbone.std) if normalise else ((0.0,) * 3, (1.0,) * 3)
+        mean, std = (backbone.mean, backbone.std) if normalize else ((0.0,) * 3, (1.0,) * 3)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
-    def prepare(self, views: torch.Tensor) -> torch.Tensor:
-        """Float input (n, 3, size, size), normalised, of uint8 `views` (n, size, size, 3)."""
+    def preprocess(self, views: torch.Tensor) -> torch.Tensor:
+        """Float input (n, 3, size, size), normalized, of uint8 `views` (n, size, size, 3)."""
         # In place: each new tensor of this size costs more than the arithmetic in it.
         images = views.permute(0, 3, 1, 2).to(torch.float32, copy=True)
         return images.mul_(1 / (255.0 * self.std)).add_(-self.mean / self.std)
@@ -73,7 +74,9 @@ class Classifier(nn.Module):
         return cast(nn.Linear, self.network.get_submodule(self.head))
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the last layer weighs, roots where it takes them, (n, features), for prepared images."""
+        """What the last layer weighs, roots where it takes them, (n, features), for prepared
+        images.
+        """
         with _capture_input(self.head_layer) as captured:
             self(images)
         return root(captured[0]) if self.rooted else captured[0]
@@ -99,7 +102,9 @@ class Classifier(nn.Module):
         return [stage for stage in stages if stage]
 
     def stage_parameters(self) -> list[list[nn.Parameter]]:
-        """The parameters of each of `stages`; what lies in none, as a class token does, belongs to the stem."""
+        """The parameters of each of `stages`; what lies in none, as a class token does, belongs
+        to the stem.
+        """
         found = [
             [parameter for part in stage for parameter in part.parameters()]
             for stage in self.stages()
@@ -110,10 +115,10 @@ class Classifier(nn.Module):
 
 
 def build_classifier(
-    name: str, classes: int, weights: str = "default", normalise: bool = True, rooted: bool = False
+    name: str, classes: int, weights: str = "default", normalize: bool = True, rooted: bool = False
 ) -> Classifier:
-    """Build backbone and normalisation by name; see `build_backbone`."""
-    return Classifier(name, build_backbone(name, classes, weights), normalise, rooted)
+    """Build backbone and normalization by name; see `build_backbone`."""
+    return Classifier(name, build_backbone(name, classes, weights), normalize, rooted)
 
 
 def count_stages(name: str) -> int:
@@ -127,7 +132,8 @@ def count_stages(name: str) -> int:
 
 
 def refusals_of(name: str, sides: Iterable[int]) -> Iterator[str | None]:
-    """For each of `sides` why the backbone `name` cannot take pictures of so many pixels; None where it can.
+    """For each of `sides` why the backbone `name` cannot take images of so many pixels; None where
+    it can.
 
     Shapes alone are computed: takes no memory.
 
@@ -154,7 +160,9 @@ def refusals_of(name: str, sides: Iterable[int]) -> Iterator[str | None]:
 
 
 def save_member(classifier: Classifier, file: Path) -> None:
-    """Write the classifier's tensors, mean and std included, as safetensors, with what is needed to build it again."""
+    """Write the classifier's tensors, mean and std included, as safetensors, with what is needed
+    to build it again.
+    """
     card = {
         "backbone": classifier.name,
         "interpolation": classifier.interpolation,
@@ -210,7 +218,9 @@ def check_member(file: Path) -> None:
 
 
 def _read_member(file: Path) -> tuple[dict[str, torch.Tensor], list[str], bool]:
-    """Tensors; backbone, interpolation and origin; whether the last layer is given the root of the features."""
+    """Tensors; backbone, interpolation and origin; whether the last layer is given the root of
+    the features.
+    """
     try:
         state, card = read_tensors(file)
         named = [str(card[key]) for key in ("backbone", "interpolation", "origin")]
@@ -218,7 +228,8 @@ def _read_member(file: Path) -> tuple[dict[str, torch.Tensor], list[str], bool]:
     except (DamagedError, KeyError) as error:
         reason = f"it says no {error}" if isinstance(error, KeyError) else str(error)
         raise DamagedError(
-            f"{file}: is not a whole member ({reason}); remove that fold's folder and train it again"
+            f"{file}: is not a whole member ({reason}); remove that fold's folder and train it "
+            f"again"
         ) from None
 
 

@@ -1,6 +1,8 @@
-"""A device -> the arithmetic that a network is computed in: precision, layout, compilation, threads.
+"""A device -> the arithmetic that a network is computed in: precision, layout, compilation,
+threads.
 
-Says what is possible; what is fastest is measured elsewhere. Knows nothing of pictures or of training.
+Says what is possible; what is fastest is measured elsewhere. Knows nothing of images or of
+training.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float3
 
 
 @dataclass(frozen=True, slots=True)
-class Arithmetic:
+class ComputeConfig:
     """How a network is computed.
 
     Attributes:

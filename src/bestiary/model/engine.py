@@ -1,8 +1,8 @@
 """A classifier -> the fastest function there is from views to its output on a device.
 
-On a CPU with OpenVINO installed that is OpenVINO's graph, several times as fast as PyTorch; it is compared with the
-network when it is built, and PyTorch takes over where they disagree. Everywhere else it is PyTorch itself. Knows
-nothing of pictures on disk, labels or ensembles.
+On a CPU with OpenVINO installed that is OpenVINO's graph, several times as fast as PyTorch; it is
+compared with the network when it is built, and PyTorch takes over where they disagree. Everywhere
+else it is PyTorch itself. Knows nothing of images on disk, labels or ensembles.
 """
 
 import hashlib
@@ -34,8 +34,9 @@ Engine = Literal["auto", "openvino", "torch"]
 Output = Literal["logits", "features"]
 Network = Callable[[torch.Tensor], NDArray[np.float32]]  # uint8 (n, size, size, 3) -> (n, outputs)
 
-# Largest root mean square difference to PyTorch's float32, as a share of the outputs' own spread. bf16 keeps 8 bits of
-# each product's factors; over some fifty layers that comes to a few hundredths.
+# Largest root mean square difference to PyTorch's float32, as a share of the outputs' own spread.
+# bf16 keeps 8 bits of each product's factors; over some fifty layers that comes to a few
+# hundredths.
 TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
 KEPT_BYTES = 4_000_000_000  # of graphs in the cache folder; those used longest ago go first
 
@@ -72,13 +73,16 @@ def build_network(
         size: side of the views in pixels.
         device: where to compute.
         precision: arithmetic; the result is float32 always.
-        engine: auto takes OpenVINO on a CPU if it is installed, and PyTorch where it is not or disagrees.
+        engine: auto takes OpenVINO on a CPU if it is installed, and PyTorch where it is not or
+            disagrees.
         output: logits, or what the last linear layer is given.
-        kept: tells the file (.xml) that the graph is read from if it is there, else written to; asked only where there
-            is to be a graph, since finding its name may take reading all weights. None: it is not kept.
+        kept: tells the file (.xml) that the graph is read from if it is there, else written to;
+            asked only where there is to be a graph, since finding its name may take reading all
+            weights. None: it is not kept.
 
     Raises:
-        ArgumentError: OpenVINO is asked for, and is not installed, the device is no CPU, or it disagrees.
+        ArgumentError: OpenVINO is asked for, and is not installed, the device is no CPU, or it
+            disagrees.
     """
     torch_name = f"PyTorch {precision}"
     compute = classifier.features if output == "features" else None
@@ -100,10 +104,11 @@ def build_network(
     return Built(by_torch, torch_name, reason)
 
 
-def kept_graph(weights: Path, size: int) -> Path:
+def cached_graph(weights: Path, size: int) -> Path:
     """Where the graph of the member in the file `weights` is kept, for views of `size` pixels.
 
-    Not in the run: one from a stranger must not bring a graph that is not of its weights, and runs may be read-only.
+    Not in the run: one from a stranger must not bring a graph that is not of its weights, and runs
+    may be read-only.
     """
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -120,7 +125,7 @@ def is_installed() -> bool:
 
 
 class _Whole(nn.Module):
-    """Views -> output as one graph, normalisation inside."""
+    """Views -> output as one graph, normalization inside."""
 
     def __init__(self, classifier: Classifier, output: Output) -> None:
         super().__init__()
@@ -128,7 +133,7 @@ class _Whole(nn.Module):
         self.output = output
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
-        images = self.classifier.prepare(views)
+        images = self.classifier.preprocess(views)
         return (
             self.classifier.features(images)
             if self.output == "features"
@@ -191,9 +196,10 @@ def _convert(whole: nn.Module, size: int) -> Any:
 def _forget_traces() -> None:
     """Let go of the modules that the converter has traced.
 
-    TorchScript keeps the types of all modules that it has ever seen, and with them their weights: 40 MB for each
-    EfficientNet-Lite0, which five folds of many variants make gigabytes. PyTorch has no public name for this; its own
-    tests do the same between any two of them (torch.testing._internal.jit_utils).
+    TorchScript keeps the types of all modules that it has ever seen, and with them their weights:
+    40 MB for each EfficientNet-Lite0, which five folds of many variants make gigabytes. PyTorch has
+    no public name for this; its own tests do the same between any two of them
+    (torch.testing._internal.jit_utils).
     """
     with suppress(AttributeError):  # names of another version: then it is kept, as it always was
         torch._C._jit_clear_class_registry()
@@ -203,7 +209,9 @@ def _forget_traces() -> None:
 
 @contextmanager
 def unreported() -> Iterator[None]:
-    """OpenVINO's converter sends usage statistics wherever it does not find itself in a CI job; here it finds so."""
+    """OpenVINO's converter sends usage statistics wherever it does not find itself in a CI job;
+    here it finds so.
+    """
     former = os.environ.get("CI")
     os.environ["CI"] = "true"
     try:
@@ -219,8 +227,8 @@ def unreported() -> Iterator[None]:
 def openvino_core() -> Any:
     """OpenVINO's one core of this process, which lives as long as that.
 
-    It gives the thread that loads it a stack for signal handlers, and takes it back only in the thread that unloads it:
-    if that is another, the next Ctrl-C ends in a segmentation fault.
+    It gives the thread that loads it a stack for signal handlers, and takes it back only in the
+    thread that unloads it: if that is another, the next Ctrl-C ends in a segmentation fault.
     """
     import openvino
 
@@ -241,7 +249,9 @@ def _compile(graph: Any, precision: Precision) -> Network:
 
 
 def _difference(whole: nn.Module, run: Network, size: int) -> float:
-    """Root mean square difference of `run` and float32 PyTorch on smooth random views, as a share of their spread."""
+    """Root mean square difference of `run` and float32 PyTorch on smooth random views, as a
+    share of their spread.
+    """
     noise = torch.rand((4, 3, 7, 7), generator=torch.Generator().manual_seed(0))
     smooth = functional.interpolate(noise, size=(size, size), mode="bilinear")
     views = (smooth * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
@@ -251,7 +261,9 @@ def _difference(whole: nn.Module, run: Network, size: int) -> float:
 
 
 def _keep(graph: Any, kept: Path) -> bool:
-    """Write the graph (.xml and .bin) whole or not at all; the .xml comes last, and makes it count."""
+    """Write the graph (.xml and .bin) whole or not at all; the .xml comes last, and makes it
+    count.
+    """
     import openvino
 
     try:

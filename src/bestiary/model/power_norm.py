@@ -1,8 +1,10 @@
-"""A last layer that is given the square root of the features, which evens out those that vary with their size.
+"""A last layer that is given the square root of the features, which evens out those that vary with
+their size.
 
-Pooled activations are skewed: a few pictures have several times as much of a feature as others of their class. A linear
-layer, and a discriminant more so, tells classes better apart by the roots (power normalisation: Perronnin et al. 2010,
-doi:10.1007/978-3-642-15561-1_11; measured here by benchmarks/bench_head_parts.py).
+Pooled activations are skewed: a few images have several times as much of a feature as others of
+their class. A linear layer, and a discriminant more so, tells classes better apart by the roots
+(power normalization: Perronnin et al. 2010, doi:10.1007/978-3-642-15561-1_11; measured here by
+benchmarks/bench_head_parts.py).
 """
 
 import torch
@@ -14,16 +16,20 @@ _SHIFT = 0.01
 
 
 def root(features: torch.Tensor) -> torch.Tensor:
-    """The signed square root of `features`, of any shape: odd, smooth enough to train through, 0 at 0."""
+    """The signed square root of `features`, of any shape: odd, smooth enough to train through, 0
+    at 0.
+    """
     rooted: torch.Tensor = (features.abs() + _SHIFT).sqrt() - _SHIFT**0.5
     return features.sign() * rooted
 
 
-class RootLinear(nn.Linear):
-    """A linear layer of the `root` of its input; its weights are named and shaped as `nn.Linear`'s."""
+class PowerNormLinear(nn.Linear):
+    """A linear layer of the `root` of its input; its weights are named and shaped as
+    `nn.Linear`'s.
+    """
 
     @classmethod
-    def instead_of(cls, layer: nn.Linear) -> "RootLinear":
+    def instead_of(cls, layer: nn.Linear) -> "PowerNormLinear":
         """One with `layer`'s parameters."""
         made = cls(
             layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta"

@@ -1,6 +1,8 @@
-"""Named tensors and a card of JSON <-> one safetensors file that knows its own checksum; nothing in it is executed.
+"""Named tensors and a card of JSON <-> one safetensors file that knows its own checksum; nothing in
+it is executed.
 
-Safetensors itself tells a file that is cut short, but not one whose bytes have changed. Knows nothing of networks.
+Safetensors itself tells a file that is cut short, but not one whose bytes have changed. Knows
+nothing of networks.
 """
 
 import hashlib
@@ -26,23 +28,27 @@ def write_tensors(
     *,
     former: Path | None = None,
 ) -> None:
-    """Write `tensors` and `card`, whole or not at all; the file that was there is kept as `former`, if that is given.
+    """Write `tensors` and `card`, whole or not at all; the file that was there is kept as `former`,
+    if that is given.
 
     Raises:
         BestiaryError: the folder cannot be written.
     """
     kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    # One entry: safetensors writes several in any order, and the same tensors must be the same bytes.
+    # One entry: safetensors writes several in any order, and the same tensors must be the same
+    # bytes.
     note = {"bestiary": json.dumps(card | {CHECKSUM: checksum(kept, card)})}
     with atomic_path(file, former) as temporary:
         save_file(kept, temporary, metadata=note)
 
 
 def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors and the card of a file that `write_tensors` wrote; a card without a checksum is taken as it is.
+    """The tensors and the card of a file that `write_tensors` wrote; a card without a checksum is
+    taken as it is.
 
     Raises:
-        DamagedError: the file is missing, cut short, changed or of another make; the message is a short phrase.
+        DamagedError: the file is missing, cut short, changed or of another make; the message is a
+            short phrase.
     """
     try:
         with safe_open(file, "pt") as archive:

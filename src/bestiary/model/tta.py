@@ -1,9 +1,10 @@
-"""Views -> the views of the same pictures whose outputs are averaged at test time.
+"""Views -> the views of the same images whose outputs are averaged at test time.
 
-Crops and mirror images: Krizhevsky, Sutskever and Hinton 2012 (doi:10.1145/3065386). Which five was chosen by what they
-gain out of fold (benchmarks/bench_views_at_test.py): the whole and its four corners, the corners in the detail that the
-picture has, beat crops of what the network sees anyway. All are slices and one resizing of a single view, which is a
-little larger than what the network takes, so that a graph can make them too. Knows nothing of pictures on disk.
+Crops and mirror images: Krizhevsky, Sutskever and Hinton 2012 (doi:10.1145/3065386). Which five was
+chosen by what they gain out of fold (benchmarks/bench_views_at_test.py): the whole and its four
+corners, the corners in the detail that the image has, beat crops of what the network sees anyway.
+All are slices and one resizing of a single view, which is a little larger than what the network
+takes, so that a graph can make them too. Knows nothing of images on disk.
 """
 
 from typing import Literal
@@ -15,25 +16,27 @@ from torch.nn import functional
 
 from bestiary.model.engine import Network
 
-Views = Literal[1, 2, 5]
-# Shrinking 256 to 224 pixels gives multiples of 1/196, halves among them, which float noise would round now up, now
-# down: a graph in another engine saw other views than the network. The shift keeps most of them clear of the edge.
+TtaViews = Literal[1, 2, 5]
+# Shrinking 256 to 224 pixels gives multiples of 1/196, halves among them, which float noise would
+# round now up, now down: a graph in another engine saw other views than the network. The shift
+# keeps most of them clear of the edge.
 _TIE = 1 / 512
 SHARE = 0.875  # of both sides that a corner keeps: 224 of 256 pixels
 
 
-def side_for(size: int, number: Views) -> int:
-    """Side in pixels of the view that `at_test_time` makes `number` views of `size` pixels from."""
+def input_side(size: int, number: TtaViews) -> int:
+    """Side in pixels of the view that `tta_views` makes `number` views of `size` pixels from."""
     return round(size / SHARE) if number == 5 else size
 
 
-def at_test_time(views: torch.Tensor, number: Views) -> list[torch.Tensor]:
-    """The `number` views of each picture.
+def tta_views(views: torch.Tensor, number: TtaViews) -> list[torch.Tensor]:
+    """The `number` views of each image.
 
     Args:
-        views: uint8 (n, side, side, 3), with the side that `side_for` says.
-        number: 1 the view itself; 2 its mirror image too; 5 the whole, shrunk, and the four corners, of which top right
-            and bottom left are mirrored, so that either way of looking is there twice.
+        views: uint8 (n, side, side, 3), with the side that `input_side` says.
+        number: 1 the view itself; 2 its mirror image too; 5 the whole, shrunk, and the four
+            corners, of which top right and bottom left are mirrored, so that either way of looking
+            is there twice.
 
     Returns:
         `number` tensors uint8 (n, size, size, 3).
@@ -53,11 +56,11 @@ def at_test_time(views: torch.Tensor, number: Views) -> list[torch.Tensor]:
     ]
 
 
-def averaged(run: Network, number: Views) -> Network:
-    """The average of a network's outputs over `number` views of each picture."""
+def with_tta(run: Network, number: TtaViews) -> Network:
+    """The average of a network's outputs over `number` views of each image."""
 
     def mean(views: torch.Tensor) -> NDArray[np.float32]:
-        outputs = [run(view) for view in at_test_time(views, number)]
+        outputs = [run(view) for view in tta_views(views, number)]
         return sum(outputs[1:], outputs[0]) / np.float32(number)
 
     return run if number == 1 else mean

@@ -1,7 +1,7 @@
 """A weights file of the user's -> a network's parameters, nothing executed on the way.
 
-Safetensors, or a PyTorch file read with ``weights_only=True``. A last layer of another size is left as it is (it must
-be trained anyway); any other difference is an error that names it.
+Safetensors, or a PyTorch file read with ``weights_only=True``. A last layer of another size is left
+as it is (it must be trained anyway); any other difference is an error that names it.
 """
 
 import warnings

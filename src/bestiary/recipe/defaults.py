@@ -15,7 +15,8 @@ def shipped_text(name: str) -> str:
 
 
 def default_recipe(device: str) -> str:
-    """The recipe where none is named: ``best-gpu`` on a GPU that PyTorch calls ``cuda``, else ``best``.
+    """The recipe where none is named: ``best-gpu`` on a GPU that PyTorch calls ``cuda``, else
+    ``best``.
 
     Args:
         device: type of the device that computes, as PyTorch names it.

@@ -1,20 +1,21 @@
 """Recipe: every option of a training run, said once.
 
-Turns a shipped recipe's name or a TOML file, with `section.key=value` overrides, into one frozen `Recipe` whose every
-value is known. The command line's help, the documentation and the validation derive from the fields below. Knows no
-network and no picture.
+Turns a shipped recipe's name or a TOML file, with `section.key=value` overrides, into one frozen
+`Recipe` whose every value is known. The command line's help, the documentation and the validation
+derive from the fields below. Knows no network and no image.
 """
 
 import difflib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bestiary.errors import RecipeError
+from bestiary.renamed import RECIPE_KEYS, RECIPE_VALUES
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -30,32 +31,35 @@ class Section(BaseModel):
 
 
 class DataOptions(Section):
-    """Which pictures are taken and how they are kept while training."""
+    """Which images are taken and how they are kept while training."""
 
     root: str = Field(
         "",
-        description="folder that a table's paths start from and may not leave; empty: the table's own",
+        description="folder that a table's paths start from and may not leave; empty: the table's "
+        "own",
     )
     group_pattern: str = Field(
         "",
-        description="regular expression whose first parentheses find a group's name (camera, specimen, burst) in a "
-        "picture's path; a group stays in one fold",
+        description="regular expression whose first parentheses find a group's name (camera, "
+        "specimen, burst) in a "
+        "image's path; a group stays in one fold",
     )
     store: bool = Field(
-        True, description="keep decoded pictures on disk, so that each is decoded once for all runs"
+        True, description="keep decoded images on disk, so that each is decoded once for all runs"
     )
     store_side: Whole = Field(
         0,
-        description="short side of a stored picture in pixels, larger ones are shrunk; 0: 1.5 x view.size",
+        description="short side of a stored image in pixels, larger ones are shrunk; 0: 1.5 x "
+        "view.size",
     )
     store_limit_gb: Positive = Field(
         50.0,
-        description="disk that stored pictures may take; beyond it pictures are decoded each time",
+        description="disk that stored images may take; beyond it images are decoded each time",
     )
 
     shuffle_buffer: Count = Field(
         10_000,
-        description="pictures in shards that are shuffled together; all that an epoch reads at a time",
+        description="images in shards that are shuffled together; all that an epoch reads at a time",
     )
 
     @model_validator(mode="after")
@@ -64,27 +68,30 @@ class DataOptions(Section):
             groups = re.compile(self.group_pattern).groups
         except re.error as error:
             raise ValueError(
-                f"data.group_pattern = {self.group_pattern!r}: is not a regular expression ({error}); mend it"
+                f"data.group_pattern = {self.group_pattern!r}: is not a regular expression "
+                f"({error}); mend it"
             ) from None
         if self.group_pattern and not groups:
             raise ValueError(
-                f"data.group_pattern = {self.group_pattern!r}: has no parentheses; put them around the group's name"
+                f"data.group_pattern = {self.group_pattern!r}: has no parentheses; put them around "
+                f"the group's name"
             )
         return self
 
 
 class FoldOptions(Section):
-    """How pictures are dealt to the folds of cross-validation."""
+    """How images are dealt to the folds of cross-validation."""
 
     n: Annotated[int, Field(ge=2, le=100, strict=True)] = Field(
         5, description="number of folds, each with a member of its own"
     )
     seed: Whole = Field(
-        0, description="seed of the deal; the same pictures and seed give the same folds anywhere"
+        0, description="seed of the deal; the same images and seed give the same folds anywhere"
     )
-    rare: Literal["error", "drop", "keep"] = Field(
+    rare_classes: Literal["error", "drop", "keep"] = Field(
         "error",
-        description="a class with fewer groups than folds: stop, leave the class out, or deal what there is",
+        description="a class with fewer groups than folds: stop, leave the class out, or deal what "
+        "there is",
     )
 
 
@@ -99,18 +106,22 @@ class ModelOptions(Section):
         "default",
         description="default, none, a torchvision weights name, or a .safetensors or .pth file",
     )
-    normalise: bool = Field(
+    normalize: bool = Field(
         True, description="subtract the backbone's mean and divide by its standard deviation"
     )
-    head: Literal["random", "probe"] = Field(
+    head: Literal["random", "lda"] = Field(
         "random",
-        description="last layer's start: random, or a linear discriminant of the training part's frozen features",
+        description="last layer's start: random, or a linear discriminant of the training part's "
+        "frozen features",
     )
-    tau_normalise: bool = Field(
+    head_tau_norm: bool = Field(
         False,
-        description="head of probe: class means made as equally long as the training part's own pictures want",
+        description="head of probe: class means made as equally long as the training part's own "
+        "images want",
     )
-    root: bool = Field(False, description="the last layer is given the square root of the features")
+    power_norm: bool = Field(
+        False, description="the last layer is given the square root of the features"
+    )
     freeze: Whole = Field(
         0,
         description="stages, counted from the input, that stay as they are (the stem is the first)",
@@ -121,7 +132,7 @@ class ModelOptions(Section):
 
 
 class ViewOptions(Section):
-    """How a picture becomes the network's input: in training, and in validation and prediction."""
+    """How an image becomes the network's input: in training, and in validation and prediction."""
 
     size: Annotated[int, Field(ge=16, le=2048, strict=True)] = Field(
         224, description="side of a training view in pixels"
@@ -137,50 +148,53 @@ class ViewOptions(Section):
         (3 / 4, 4 / 3), description="least and largest width / height of a crop"
     )
     augment: Literal["none", "randaugment", "trivialaugment"] = Field(
-        "none", description="changes of colour and shape drawn for each training view"
+        "none", description="changes of color and shape drawn for each training view"
     )
-    made_on: Literal["cpu", "device"] = Field(
+    device: Literal["cpu", "model"] = Field(
         "cpu",
-        description="where training views are sampled: by the CPU's cores, or in batch where the network computes, for "
+        description="where training views are sampled: by the CPU's cores, or in batch where the "
+        "network computes, for "
         "a GPU with few cores beside it",
     )
     eval_size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
         0,
-        description="side of a validation and prediction view in pixels; 0: view.size times eval_factor",
+        description="side of a validation and prediction view in pixels; 0: view.size times "
+        "eval_scale",
     )
-    eval_factor: Annotated[float, Field(ge=0.5, le=4)] = Field(
+    eval_scale: Annotated[float, Field(ge=0.5, le=4)] = Field(
         1.0, description="side of a validation and prediction view as a multiple of view.size"
     )
     eval_resize: Literal["squash", "crop"] = Field(
         "squash",
-        description="squash both sides to eval_size, or keep the aspect and crop the centre",
+        description="squash both sides to eval_size, or keep the aspect and crop the center",
     )
     eval_crop: Annotated[float, Field(gt=0, le=1)] = Field(
         0.95,
-        description="share of the short side that the centre crop keeps, where eval_resize is crop",
+        description="share of the short side that the center crop keeps, where eval_resize is crop",
     )
 
     @property
     def eval_side(self) -> int:
         """Side of a validation and prediction view in pixels."""
-        return self.eval_size or round(self.size * self.eval_factor)
+        return self.eval_size or round(self.size * self.eval_scale)
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
             if low > high or low <= 0:
                 raise ValueError(
-                    f"view.{name} = [{low:g}, {high:g}]: the first must be above 0 and not above the second"
+                    f"view.{name} = [{low:g}, {high:g}]: the first must be above 0 and not above "
+                    f"the second"
                 )
-        if self.made_on == "device" and self.augment != "none":
+        if self.device == "model" and self.augment != "none":
             raise ValueError(
-                f"view.augment = {self.augment!r}: is done by the CPU alone; leave view.made_on out"
+                f"view.augment = {self.augment!r}: is done by the CPU alone; leave view.device out"
             )
         return self
 
 
 class MixOptions(Section):
-    """Mixing of pictures and labels inside a batch."""
+    """Mixing of images and labels inside a batch."""
 
     probability: Share = Field(0.0, description="share of the batches that are mixed")
     mixup: NotNegative = Field(
@@ -189,7 +203,7 @@ class MixOptions(Section):
     cutmix: NotNegative = Field(
         1.0, description="alpha of CutMix's Beta distribution; 0: never CutMix"
     )
-    until: Share = Field(
+    stop_at: Share = Field(
         1.0, description="share of the steps after which nothing is mixed any more"
     )
 
@@ -200,28 +214,29 @@ class LossOptions(Section):
     kind: Literal["cross_entropy", "focal"] = Field(
         "cross_entropy", description="loss on soft targets"
     )
-    gamma: NotNegative = Field(2.0, description="focal loss: how much easy pictures count less")
+    gamma: NotNegative = Field(2.0, description="focal loss: how much easy images count less")
     label_smoothing: Share = Field(
         0.0, description="share of each target that is spread over all classes"
     )
     logit_adjustment: NotNegative = Field(
         0.0,
-        description="how far rare classes are made equal to frequent ones: 0 favours accuracy, 1 balanced accuracy",
+        description="how far rare classes are made equal to frequent ones: 0 favors accuracy, 1 "
+        "balanced accuracy",
     )
 
 
-class OptimiserOptions(Section):
+class OptimizerOptions(Section):
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
 
     lr: Positive = Field(1e-4, description="learning rate at the schedule's height")
-    head_factor: Positive = Field(
+    head_lr_mult: Positive = Field(
         1.0, description="the last layer's learning rate as a multiple of lr"
     )
     layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0, description="each stage's learning rate as a multiple of that of the stage after it"
     )
     weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
-    decay_all: bool = Field(
+    decay_norm_and_bias: bool = Field(
         True, description="weight decay on biases and norms too, as PyTorch's default does"
     )
 
@@ -231,10 +246,11 @@ class ScheduleOptions(Section):
 
     kind: Literal["warm_restarts", "cosine"] = Field(
         "cosine",
-        description="cosine with warm restarts, stepped once an epoch, or one cosine, stepped every batch",
+        description="cosine with warm restarts, stepped once an epoch, or one cosine, stepped "
+        "every batch",
     )
-    t_0: Count = Field(10, description="warm_restarts: epochs of the first cycle")
-    t_mult: Count = Field(
+    first_cycle: Count = Field(10, description="warm_restarts: epochs of the first cycle")
+    cycle_mult: Count = Field(
         2, description="warm_restarts: each cycle's length as a multiple of the one before"
     )
     warmup: Share = Field(
@@ -247,26 +263,31 @@ class TrainOptions(Section):
 
     epochs: Whole = Field(
         4,
-        description="passes over a fold's training part; 0: the head alone, where model.head is probe",
+        description="passes over a fold's training part; 0: the head alone, where model.head is "
+        "probe",
     )
-    batch_size: Count = Field(32, description="pictures a step, over all processes")
+    batch_size: Count = Field(32, description="images a step, over all processes")
     seed: Whole = Field(0, description="seed of everything drawn in training")
     keep_best: bool = Field(
         True,
-        description="score the held-out part every epoch and keep the best epoch; false: keep the last, unpicked",
+        description="score the held-out part every epoch and keep the best epoch; false: keep the "
+        "last, unpicked",
     )
     ema: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
-        description="decay a step of a moving average of the weights, which becomes the member; 0: no average",
+        description="decay a step of a moving average of the weights, which becomes the member; 0: "
+        "no average",
     )
-    start_share: Annotated[float, Field(ge=0, lt=1)] = Field(
+    wise_ft: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
-        description="share of the weights' start in the member, beside the trained ones; for keep_best=false",
+        description="share of the weights' start in the member, beside the trained ones; for "
+        "keep_best=false",
     )
-    keep_every: Whole = Field(0, description="also keep the weights every so many epochs; 0: never")
+    save_every: Whole = Field(0, description="also keep the weights every so many epochs; 0: never")
     precision: Literal["auto", "bf16", "fp16", "float32"] = Field(
         "auto",
-        description="arithmetic of the network; auto: the fastest in a short trial, float32 or what the device has",
+        description="arithmetic of the network; auto: the fastest in a short trial, float32 or "
+        "what the device has",
     )
     layout: Literal["auto", "channels_last", "contiguous"] = Field(
         "auto", description="order of a tensor's axes in memory; auto: the faster in a short trial"
@@ -285,9 +306,10 @@ class PredictOptions(Section):
     average: Literal["logits", "probabilities", "vote"] = Field(
         "logits", description="what is averaged over members"
     )
-    views: Literal[1, 2, 5] = Field(
+    tta: Literal[1, 2, 5] = Field(
         1,
-        description="views of a picture whose logits are averaged: 1 the view itself, 2 its mirror image too, 5 the "
+        description="views of an image whose logits are averaged: 1 the view itself, 2 its mirror "
+        "image too, 5 the "
         "whole and its four corners",
     )
 
@@ -305,7 +327,8 @@ class Recipe(Section):
     """Every option of a run; frozen, with every value known.
 
     Raises:
-        RecipeError: from `load_recipe` and `Recipe.parse`, one line naming the key, the value and the remedy.
+        RecipeError: from `load_recipe` and `Recipe.parse`, one line naming the key, the value and
+            the remedy.
     """
 
     data: DataOptions = DataOptions()
@@ -314,7 +337,7 @@ class Recipe(Section):
     view: ViewOptions = ViewOptions()
     mix: MixOptions = MixOptions()
     loss: LossOptions = LossOptions()
-    optimiser: OptimiserOptions = OptimiserOptions()
+    optimizer: OptimizerOptions = OptimizerOptions()
     schedule: ScheduleOptions = ScheduleOptions()
     train: TrainOptions = TrainOptions()
     predict: PredictOptions = PredictOptions()
@@ -322,35 +345,58 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _learns(self) -> Self:
-        if not self.train.epochs and self.model.head != "probe":
+        if not self.train.epochs and self.model.head != "lda":
             raise ValueError(
-                "train.epochs = 0: nothing would be learnt; give 1 or more, or model.head=probe"
+                "train.epochs = 0: nothing would be learnt; give 1 or more, or model.head=lda"
             )
-        if self.model.head == "probe" and self.model.weights == "none":
+        if self.model.head == "lda" and self.model.weights == "none":
             raise ValueError(
-                'model.weights = "none": a probe needs a pretrained network; leave model.weights out'
+                'model.weights = "none": a probe needs a pretrained network; leave model.weights '
+                "out"
             )
-        if self.train.start_share and self.train.keep_best:
+        if self.train.wise_ft and self.train.keep_best:
             raise ValueError(
-                f"train.start_share = {self.train.start_share:g}: it is the last epoch's weights that are joined with "
+                f"train.wise_ft = {self.train.wise_ft:g}: it is the last epoch's weights that are "
+                f"joined with "
                 "their start, so no epoch can be picked; give train.keep_best=false too"
             )
         return self
 
     @classmethod
     def parse(cls, values: dict[str, Any], origin: str = "recipe") -> Self:
-        """Check `values` (section -> key -> value) and fill in the defaults; `origin` is named in errors."""
+        """Check `values` (section -> key -> value) and fill in the defaults; `origin` is named
+        in errors.
+        """
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             raise RecipeError(f"{origin}: {_first_problem(error)}") from None
 
-    def with_folds(self, n: int) -> Self:
-        """The same recipe with `n` folds, as a fold file of the user's has."""
-        return self.model_copy(update={"folds": self.folds.model_copy(update={"n": n})})
+    def with_values(self, values: Mapping[str, Any]) -> Self:
+        """Copy the recipe with other values, which are not checked again.
+
+        Args:
+            values: ``section.key`` -> value of the key's own type.
+
+        Example:
+            >>> Recipe().with_values({"train.seed": 3}).train.seed
+            3
+        """
+        sections: dict[str, dict[str, Any]] = {}
+        for name, value in values.items():
+            section, _, key = name.partition(".")
+            sections.setdefault(section, {})[key] = value
+        return self.model_copy(
+            update={
+                section: getattr(self, section).model_copy(update=changed)
+                for section, changed in sections.items()
+            }
+        )
 
     def to_toml(self) -> str:
-        """The recipe as TOML, every value written out; `Recipe.parse` of it gives the same recipe."""
+        """The recipe as TOML, every value written out; `Recipe.parse` of it gives the same
+        recipe.
+        """
         return tomli_w.dumps(self.model_dump(mode="json"))
 
     def differences(self, other: Self) -> list[str]:
@@ -383,11 +429,16 @@ def options() -> Iterator[Option]:
 
 
 def _first_problem(error: ValidationError) -> str:
-    """The first of pydantic's findings as one line that names the key, the value and what is allowed."""
+    """The first of pydantic's findings as one line that names the key, the value and what is
+    allowed.
+    """
     problem = error.errors()[0]
     location = [str(part) for part in problem["loc"]]
     name = ".".join(location[:2])
     if problem["type"] == "extra_forbidden":
+        new = RECIPE_KEYS.get(name) or RECIPE_KEYS.get(location[0])
+        if new:
+            return f"{name} is called {new} now"
         known = [o.name for o in options()] if len(location) > 1 else list(Recipe.model_fields)
         near = difflib.get_close_matches(name, known, 1, 0.4)
         if not near and len(location) > 1:  # the right key in the wrong section
@@ -398,7 +449,11 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "value_error":
         return str(problem["msg"]).removeprefix("Value error, ")
     message = str(problem["msg"])
-    return f"{name} = {_shown(problem['input'])}: {message[0].lower()}{message[1:]}"
+    value = problem["input"]
+    new = RECIPE_VALUES.get((name, value)) if isinstance(value, str) else None
+    if new:
+        return f"{name} = {value!r} is called {new!r} now"
+    return f"{name} = {_shown(value)}: {message[0].lower()}{message[1:]}"
 
 
 def _shown(value: object) -> str:

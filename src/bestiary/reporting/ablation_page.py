@@ -1,4 +1,6 @@
-"""The rows of an ablation -> a table for the screen, CSV, Markdown and the page of `compare`. Judges nothing itself."""
+"""The rows of an ablation -> a table for the screen, CSV, Markdown and the page of `compare`.
+Judges nothing itself.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,14 +85,15 @@ def caption(rows: Sequence[Row], width: int = 0) -> str:
     seeds = (
         f"means of {first.seeds} seeds, whose spread is in the intervals"
         if first.seeds > 1
-        else "one seed: the intervals hold chance among pictures, not among trainings"
+        else "one seed: the intervals hold chance among images, not among trainings"
     )
-    lines = [f"{first.pictures:,} pictures, {how};", f"{seeds}."]
+    lines = [f"{first.images:,} images, {how};", f"{seeds}."]
     return ("\n" if width else " ").join(lines)
 
 
 def write_ablation(rows: list[Row], runs: Mapping[str, Sequence[Run]], folder: Path) -> Ablation:
-    """Write ablation.csv, ablation.md and, of the first seed's runs, the page of `compare` into `folder`.
+    """Write ablation.csv, ablation.md and, of the first seed's runs, the page of `compare` into
+    `folder`.
 
     Raises:
         BestiaryError: the folder cannot be written.
@@ -123,6 +126,7 @@ def write_ablation(rows: list[Row], runs: Mapping[str, Sequence[Run]], folder: P
 
 def _minutes(runs: Sequence[Run]) -> float:
     seconds = [
-        float(read_costs([run.fold(fold) for fold in run.folds])["seconds"].sum()) for run in runs
+        float(read_costs([run.fold(fold) for fold in run.fold_numbers()])["seconds"].sum())
+        for run in runs
     ]
     return sum(seconds) / len(seconds) / 60

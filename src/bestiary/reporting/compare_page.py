@@ -13,7 +13,7 @@ from bestiary.reporting.render import render
 from bestiary.reporting.sections import Table
 from bestiary.reporting.text_report import markdown_table
 
-SHOWN = 24  # won and lost pictures shown of each run
+SHOWN = 24  # won and lost images shown of each run
 LARGE = 120  # pixels of their long side
 HEAD = (
     "run",
@@ -51,7 +51,8 @@ class Compared:
         ]  # what differs is too long for a screen's column
         wide = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
-            f"{found.table.height:,} pictures that all runs have scored, each by the member that has not seen it",
+            f"{found.table.height:,} images that all runs have scored, each by the member that has "
+            f"not seen it",
             "",
         ]
         lines += [
@@ -66,7 +67,7 @@ class Compared:
             if row[-1]
         ]
         lines += [
-            f"{count:,} pictures of {name} are not in all of them and left out"
+            f"{count:,} images of {name} are not in all of them and left out"
             for name, count in zip(found.names, found.alone, strict=True)
             if count
         ]
@@ -127,7 +128,8 @@ def write_comparison(found: Comparison, folder: Path) -> Compared:
     """
     table = comparison_table(found)
     caption = (
-        f"Out-of-fold accuracy on {found.table.height:,} shared pictures; differences are against {found.names[0]}, "
+        f"Out-of-fold accuracy on {found.table.height:,} shared images; differences are against "
+        f"{found.names[0]}, "
         "intervals of 95 %, groups counted once."
     )
     texts = {
@@ -154,7 +156,7 @@ def _page(found: Comparison, table: Table, caption: str) -> str:
 
 def _card(row: dict[str, Any], number: int, gallery: Gallery) -> dict[str, Any]:
     return {
-        "picture": gallery.uris[row["path"]],
+        "image": gallery.uris[row["path"]],
         "path": row["path"],
         "label": row["label"],
         "before": row["predicted_0"],

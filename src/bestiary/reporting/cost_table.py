@@ -18,10 +18,10 @@ def cost_rows(results: Results) -> list[tuple[str, str]]:
             ("Epochs, all folds", clock(seconds)),
             (
                 "Training speed",
-                f"{min(speed):.0f} to {max(speed):.0f} pictures/s (medians of the folds)",
+                f"{min(speed):.0f} to {max(speed):.0f} images/s (medians of the folds)",
             ),
         ]
-    costs = read_costs([results.run.fold(fold) for fold in results.run.folds])
+    costs = read_costs([results.run.fold(fold) for fold in results.run.fold_numbers()])
     if costs.is_empty():
         return rows
     devices = ", ".join(

@@ -1,4 +1,6 @@
-"""Results -> drawings: training curves, reliability, risk and coverage, confusion. Computes no score."""
+"""Results -> drawings: training curves, reliability, risk and coverage, confusion. Computes no
+score.
+"""
 
 from collections.abc import Sequence
 
@@ -7,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.evaluation.results import Results
-from bestiary.reporting.drawing import COLOURS, INK, QUIET, Drawing
+from bestiary.reporting.drawing import COLORS, INK, QUIET, Drawing
 from bestiary.stats.metrics import Reliability
 
 Floats = NDArray[np.float64]
@@ -53,22 +55,22 @@ class Axes:
         self,
         x: Sequence[float],
         y: Sequence[float],
-        colour: str,
+        color: str,
         note: str = "",
         dashed: bool = False,
     ) -> None:
         """A line through values."""
         points = [self.place(a, b) for a, b in zip(x, y, strict=True)]
         if len(points) == 1:  # one epoch is a dot
-            self.drawing.box(points[0][0] - 3, points[0][1] - 3, 6, 6, colour, note=note)
+            self.drawing.box(points[0][0] - 3, points[0][1] - 3, 6, 6, color, note=note)
             return
-        self.drawing.line(points, colour, 1.8, dashed, note)
+        self.drawing.line(points, color, 1.8, dashed, note)
 
-    def key(self, names: Sequence[str], colours: Sequence[str]) -> None:
-        """What the colours mean, above the plot."""
+    def key(self, names: Sequence[str], colors: Sequence[str]) -> None:
+        """What the colors mean, above the plot."""
         at = LEFT
-        for name, colour in zip(names, colours, strict=True):
-            self.drawing.box(at, 8, 14, 4, colour)
+        for name, color in zip(names, colors, strict=True):
+            self.drawing.box(at, 8, 14, 4, color)
             self.drawing.words(at + 18, 14, name)
             at += 30 + 6.2 * len(name)
 
@@ -86,7 +88,9 @@ def ticks(low: float, high: float, about: int = 5, least: float = 0.0) -> list[f
 
 
 def curves(histories: dict[int, pl.DataFrame]) -> list[Drawing]:
-    """Training loss of all folds, and their accuracy where it was measured after more than one epoch."""
+    """Training loss of all folds, and their accuracy where it was measured after more than one
+    epoch.
+    """
     drawn = []
     epochs = max(history.height for history in histories.values())
     for column, name in (
@@ -111,60 +115,62 @@ def curves(histories: dict[int, pl.DataFrame]) -> list[Drawing]:
             whole=True,
         )
         for fold, table in rows.items():
-            colour = COLOURS[fold % len(COLOURS)]
-            axes.line(table["epoch"].to_list(), table[column].to_list(), colour, f"fold {fold}")
+            color = COLORS[fold % len(COLORS)]
+            axes.line(table["epoch"].to_list(), table[column].to_list(), color, f"fold {fold}")
         shown = list(rows)[:6]
-        axes.key(
-            [f"fold {fold}" for fold in shown], [COLOURS[fold % len(COLOURS)] for fold in shown]
-        )
+        axes.key([f"fold {fold}" for fold in shown], [COLORS[fold % len(COLORS)] for fold in shown])
         drawn.append(axes.drawing)
     return drawn
 
 
 def reliability_figure(before: Reliability, after: Reliability) -> Drawing:
-    """Accuracy by confidence, before and after calibration; the diagonal is what confidence promises."""
+    """Accuracy by confidence, before and after calibration; the diagonal is what confidence
+    promises.
+    """
     title = f"Reliability: expected calibration error {before.ece:.3f} before, {after.ece:.3f} after calibration"
     axes = Axes(title, (0, 1), (0, 1), ("confidence", "accuracy"))
     axes.line([0, 1], [0, 1], QUIET, dashed=True)
-    for diagram, colour in ((before, COLOURS[1]), (after, COLOURS[0])):
-        axes.line(diagram.confidence.tolist(), diagram.accuracy.tolist(), colour)
+    for diagram, color in ((before, COLORS[1]), (after, COLORS[0])):
+        axes.line(diagram.confidence.tolist(), diagram.accuracy.tolist(), color)
         for confidence, accuracy, count in zip(
-            diagram.confidence, diagram.accuracy, diagram.pictures, strict=True
+            diagram.confidence, diagram.accuracy, diagram.images, strict=True
         ):
             x, y = axes.place(confidence, accuracy)
-            note = f"{count} pictures: confidence {confidence:.3f}, accuracy {accuracy:.3f}"
-            axes.drawing.box(x - 3, y - 3, 6, 6, colour, note=note)
+            note = f"{count} images: confidence {confidence:.3f}, accuracy {accuracy:.3f}"
+            axes.drawing.box(x - 3, y - 3, 6, 6, color, note=note)
     axes.key(
-        [f"before (ECE {before.ece:.3f})", f"after (ECE {after.ece:.3f})"], [COLOURS[1], COLOURS[0]]
+        [f"before (ECE {before.ece:.3f})", f"after (ECE {after.ece:.3f})"], [COLORS[1], COLORS[0]]
     )
     return axes.drawing
 
 
 def risk_figure(coverage: Floats, risk: Floats) -> Drawing:
-    """Share of errors among the answers by share of the pictures answered, surest first."""
+    """Share of errors among the answers by share of the images answered, surest first."""
     chosen = np.unique(np.linspace(0, len(risk) - 1, 300).astype(np.int64))
     most = max(float(risk[chosen].max()), 0.01) * 1.1
     axes = Axes(
-        "Share of errors by share of the pictures answered",
+        "Share of errors by share of the images answered",
         (0, 1),
         (0, most),
         ("share answered", "share of errors"),
     )
-    axes.line(coverage[chosen].tolist(), risk[chosen].tolist(), COLOURS[0])
+    axes.line(coverage[chosen].tolist(), risk[chosen].tolist(), COLORS[0])
     return axes.drawing
 
 
 def confusion_figure(counts: NDArray[np.int64], names: Sequence[str]) -> Drawing:
-    """The confusion matrix, rows the labels, coloured by share of the row; for text, where nothing can be hovered."""
+    """The confusion matrix, rows the labels, colored by share of the row; for text, where
+    nothing can be hovered.
+    """
     side, room = 520.0, 90.0
     cell = (side - room) / len(names)
     drawing = Drawing(side, side, "Confusion matrix: rows are labels, columns predictions")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     for row, column in zip(*np.nonzero(counts), strict=True):
-        colour = COLOURS[0] if row == column else COLOURS[1]
+        color = COLORS[0] if row == column else COLORS[1]
         opacity = 0.15 + 0.85 * float(shares[row, column]) ** 0.5
         note = f"{names[row]} taken for {names[column]}: {counts[row, column]}"
-        drawing.box(room + column * cell, room + row * cell, cell, cell, colour, opacity, note)
+        drawing.box(room + column * cell, room + row * cell, cell, cell, color, opacity, note)
     size = min(10.0, cell * 0.95)
     if size >= 3.5:
         for number, name in enumerate(names):
@@ -182,11 +188,13 @@ def confusion_figure(counts: NDArray[np.int64], names: Sequence[str]) -> Drawing
 
 
 def accuracy_figure(results: Results) -> Drawing:
-    """Accuracies with their intervals, one above the other: out of fold, the ensemble's estimate, each fold."""
+    """Accuracies with their intervals, one above the other: out of fold, the ensemble's
+    estimate, each fold.
+    """
     scores = results.scores
     rows = [
-        ("out of fold", scores["accuracy"], COLOURS[0]),
-        ("ensemble, estimated", scores["ensemble"], COLOURS[2]),
+        ("out of fold", scores["accuracy"], COLORS[0]),
+        ("ensemble, estimated", scores["ensemble"], COLORS[2]),
     ]
     rows += [(f"fold {fold['fold']}", fold, QUIET) for fold in scores["folds"]]
     low = min(row["low"] for _, row, _ in rows)
@@ -200,10 +208,10 @@ def accuracy_figure(results: Results) -> Drawing:
     for value in ticks(low, high):
         drawing.line([(across(value), top), (across(value), top + step * len(rows))], QUIET, 0.4)
         drawing.words(across(value), top + step * len(rows) + 16, f"{100 * value:g} %", "middle")
-    for number, (name, row, colour) in enumerate(rows):
+    for number, (name, row, color) in enumerate(rows):
         y = top + step * (number + 0.5)
         note = f"{name}: {row['value']:.4f} [{row['low']:.4f}, {row['high']:.4f}]"
         drawing.words(room - 10, y + 4, name, "end", 12)
-        drawing.line([(across(row["low"]), y), (across(row["high"]), y)], colour, 3, note=note)
-        drawing.box(across(row["value"]) - 4, y - 4, 8, 8, colour, note=note)
+        drawing.line([(across(row["low"]), y), (across(row["high"]), y)], color, 3, note=note)
+        drawing.box(across(row["value"]) - 4, y - 4, 8, 8, color, note=note)
     return drawing

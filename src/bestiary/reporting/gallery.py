@@ -1,4 +1,4 @@
-"""Results -> which pictures a report shows, as small pictures that are read once, on all cores.
+"""Results -> which images a report shows, as small images that are read once, on all cores.
 
 Chooses and shrinks; scores nothing.
 """
@@ -12,19 +12,19 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
 from bestiary.cores import cores
-from bestiary.data.thumbnails import picture_uri
+from bestiary.data.thumbnails import image_uri
 from bestiary.evaluation.results import Results
 from bestiary.storage.files import Root
 
 Rows = NDArray[np.int64]
 
-SHOWN = 1200  # mistakes shown with their pictures at most, the surest first: about 4 MB
-SMALL = 88  # pixels of the long side of a mistake's picture
-TYPICAL = 2  # pictures that stand for a class
+SHOWN = 1200  # mistakes shown with their images at most, the surest first: about 4 MB
+SMALL = 88  # pixels of the long side of a mistake's image
+TYPICAL = 2  # images that stand for a class
 
 
 class Gallery:
-    """Pictures of a page, each held once however often it is shown.
+    """Images of a page, each held once however often it is shown.
 
     Args:
         root: folder that the paths start from.
@@ -32,14 +32,14 @@ class Gallery:
 
     def __init__(self, root: Root) -> None:
         self.root = root
-        self.uris: dict[str, str] = {}  # empty where a picture is gone or damaged
+        self.uris: dict[str, str] = {}  # empty where an image is gone or damaged
 
     def add(self, paths: Iterable[str], side: int = SMALL) -> None:
         """Read and shrink those of `paths` that are not here yet."""
         new = [path for path in dict.fromkeys(paths) if path not in self.uris]
         with ThreadPoolExecutor(cores()) as pool:
             self.uris |= zip(
-                new, pool.map(lambda path: picture_uri(self.root / path, side), new), strict=True
+                new, pool.map(lambda path: image_uri(self.root / path, side), new), strict=True
             )
 
 
@@ -56,7 +56,7 @@ def least_sure_hits(results: Results) -> Rows:
 
 
 def typical_rows(results: Results) -> dict[int, Rows]:
-    """Class number -> rows of the pictures that stand for it: right, and the surest."""
+    """Class number -> rows of the images that stand for it: right, and the surest."""
     rows = least_sure_hits(results)[::-1]
     return {
         number: rows[results.labels[rows] == number][:TYPICAL]
@@ -83,7 +83,8 @@ def order_by_confusion(counts: NDArray[np.int64]) -> list[int]:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     distance = 1 - np.minimum((shares + shares.T) / 2, 1)
     np.fill_diagonal(distance, 0)
-    # The best order takes the cube of the number of classes; beyond some hundreds any order of the tree must do.
+    # The best order takes the cube of the number of classes; beyond some hundreds any order of the
+    # tree must do.
     tree = linkage(
         squareform(distance, checks=False), "average", optimal_ordering=len(counts) <= 300
     )

@@ -1,4 +1,6 @@
-"""A template and what it shows -> an HTML page; every text is escaped unless the template says otherwise."""
+"""A template and what it shows -> an HTML page; every text is escaped unless the template says
+otherwise.
+"""
 
 from typing import Any
 

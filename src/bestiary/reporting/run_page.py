@@ -1,39 +1,42 @@
-"""Results -> one self-contained HTML page that opens without a connection. Computes no score itself."""
+"""Results -> one self-contained HTML page that opens without a connection. Computes no score
+itself.
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.data.decode import decode, read_picture
+from bestiary.data.decode import decode, read_image
 from bestiary.data.thumbnails import pixels_uri
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.saliency import overlay, saliency
-from bestiary.errors import PictureError
+from bestiary.errors import ImageError
 from bestiary.evaluation.results import Results
 from bestiary.reporting import figures, gallery
 from bestiary.reporting import sections as story
 from bestiary.reporting.cost_table import cost_rows
 from bestiary.reporting.render import render
+from bestiary.run.layout import ENSEMBLE
 from bestiary.stats.calibration import risk_coverage
 from bestiary.stats.metrics import reliability
 
-PAIRS = 12  # pairs of classes shown with pictures
+PAIRS = 12  # pairs of classes shown with images
 SHOWN = 12  # surest mistakes, least sure hits
 LOOKED = 6  # right and wrong examples with saliency
-LARGE = 160  # pixels of the long side of a picture in a gallery
+LARGE = 160  # pixels of the long side of an image in a gallery
 
 Rows = NDArray[np.int64]
 
 
 def run_page(results: Results, display: Display, *, with_saliency: bool = True) -> str:
-    """The page as HTML; pictures that are gone are shown by name."""
-    shown = gallery.Gallery(results.run.root)
+    """The page as HTML; images that are gone are shown by name."""
+    shown = gallery.Gallery(results.run.read_root())
     paths = results.table["path"]
     mistakes, unsure = gallery.surest_mistakes(results), gallery.least_sure_hits(results)
     typical = gallery.typical_rows(results)
-    with display.counter("Pictures for the page") as tick:
+    with display.counter("Images for the page") as tick:
         shown.add(paths[np.concatenate([mistakes[:SHOWN], unsure[:SHOWN]])].to_list(), LARGE)
         shown.add(paths[np.concatenate([*typical.values(), mistakes[: gallery.SHOWN]])].to_list())
         tick(len(shown.uris), len(shown.uris))
@@ -52,13 +55,13 @@ def run_page(results: Results, display: Display, *, with_saliency: bool = True) 
         curves=[drawing.svg(themed=True) for drawing in figures.curves(results.histories)],
         tables={
             "scores": story.score_table(results),
-            "sets": story.caution_table(results),
-            "sure": story.sure_table(results),
+            "prediction_sets": story.caution_table(results),
+            "accepted": story.accepted_table(results),
         },
         classes=story.class_rows(results),
         findings=story.findings(results),
         costs=cost_rows(results),
-        recipe=results.run.recipe.to_toml(),
+        recipe=results.run.read_recipe().to_toml(),
         looked=_looked(results, mistakes, display) if with_saliency else [],
         hidden=max(0, len(mistakes) - gallery.SHOWN),
         data=_data(results, shown, mistakes, unsure, typical),
@@ -81,7 +84,7 @@ def _data(
     )
     place = {row: number for number, row in enumerate(rows)}
     paths = results.table["path"].to_list()
-    pictures = [
+    images = [
         [paths[row], int(results.labels[row]), int(predicted[row]), round(float(confidence[row]), 4),
          int(results.folds[row]), shown.uris[paths[row]]]
         for row in rows
@@ -93,7 +96,7 @@ def _data(
             [int(a), int(b), int(counts[a, b])] for a, b in zip(*np.nonzero(counts), strict=True)
         ],
         "support": counts.sum(axis=1).tolist(),
-        "pictures": pictures,
+        "images": images,
         "typical": {
             number: [place[row] for row in found.tolist()] for number, found in typical.items()
         },
@@ -104,7 +107,9 @@ def _data(
 
 
 def _looked(results: Results, mistakes: Rows, display: Display) -> list[dict[str, Any]]:
-    """Right and wrong examples with what the member that has not seen them looked at; empty where it cannot be told."""
+    """Right and wrong examples with what the member that has not seen them looked at; empty
+    where it cannot be told.
+    """
     hits = gallery.least_sure_hits(results)[::-1]
     _, first = np.unique(results.labels[hits], return_index=True)  # the surest hit of each class
     spread = hits[np.sort(first)]
@@ -114,7 +119,7 @@ def _looked(results: Results, mistakes: Rows, display: Display) -> list[dict[str
     cards: dict[int, dict[str, Any]] = {}
     members = dict(
         zip(
-            [int(m["fold"]) for m in results.run.read_json("ensemble.json")["members"]],
+            [int(m["fold"]) for m in results.run.read_json(ENSEMBLE)["members"]],
             ensemble.members,
             strict=True,
         )
@@ -137,10 +142,10 @@ def _looked(results: Results, mistakes: Rows, display: Display) -> list[dict[str
 
 
 def _view(ensemble: Ensemble, results: Results, row: int) -> NDArray[np.uint8] | None:
-    path = results.run.root / results.table["path"][row]
+    path = results.run.read_root() / results.table["path"][row]
     try:
-        return ensemble.view(decode(read_picture(path), min_side=ensemble.view.min_side))
-    except PictureError:
+        return ensemble.view(decode(read_image(path), min_side=ensemble.view.min_side))
+    except ImageError:
         return None
 
 

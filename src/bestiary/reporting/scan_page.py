@@ -1,30 +1,34 @@
-"""An audit -> one self-contained HTML page that shows each finding with its pictures. Finds nothing itself."""
+"""An audit -> one self-contained HTML page that shows each finding with its images. Finds
+nothing itself.
+"""
 
 from typing import Any
 
 import polars as pl
 
 from bestiary.data.audit import Audit
-from bestiary.data.thumbnails import picture_uri
+from bestiary.data.thumbnails import image_uri
 from bestiary.reporting.render import render
 from bestiary.storage.files import Root
 
-MOST = 100  # groups or pictures shown of each kind; the tables beside the page hold all of them
-MEMBERS = 8  # pictures shown of one group
+MOST = 100  # groups or images shown of each kind; the tables beside the page hold all of them
+MEMBERS = 8  # images shown of one group
 
 
 def scan_page(audit: Audit) -> str:
-    """The page as HTML; the pictures that cannot be read any more are shown by name only."""
+    """The page as HTML; the images that cannot be read any more are shown by name only."""
     root = audit.manifest.root
     copies = audit.copies
-    leaking = pl.col("copies").is_in(copies.filter("leak")["copies"].unique().to_list())
+    leaking = pl.col("duplicate_group").is_in(
+        copies.filter("leak")["duplicate_group"].unique().to_list()
+    )
     leaks, rest = copies.filter(leaking), copies.filter(~leaking)
     warnings = audit.warnings
-    largest = audit.classes["pictures"].max()
+    largest = audit.classes["images"].max()
     return render(
         "scan.html",
         root=root,
-        pictures=audit.pictures.height,
+        images=audit.images.height,
         summary=[line.partition(": ")[::2] for line in audit.lines()],
         kinds=[
             _groups(
@@ -35,19 +39,20 @@ def scan_page(audit: Audit) -> str:
             ),
             _groups(
                 "Conflicts",
-                "Copies with different labels: trained on, never scored, until their labels are settled.",
-                rest.filter("conflict"),
+                "Copies with different labels: trained on, never scored, until their labels are "
+                "settled.",
+                rest.filter("label_conflict"),
                 root,
             ),
             _groups(
                 "Copies",
                 "One motif each; all its copies stay in one fold.",
-                rest.filter(~pl.col("conflict")),
+                rest.filter(~pl.col("label_conflict")),
                 root,
             ),
         ],
         doubtful=[
-            {"path": path, "reason": reason, "picture": picture_uri(root / path)}
+            {"path": path, "reason": reason, "image": image_uri(root / path)}
             for path, reason in warnings.head(MOST).iter_rows()
         ],
         doubtful_more=max(0, warnings.height - MOST),
@@ -62,22 +67,22 @@ def scan_page(audit: Audit) -> str:
 
 def _groups(title: str, meaning: str, copies: pl.DataFrame, root: Root) -> dict[str, Any]:
     """What the page shows of one kind of copies."""
-    names = copies["copies"].unique(maintain_order=True)
+    names = copies["duplicate_group"].unique(maintain_order=True)
     shown = []
     for name in names.head(MOST):
         members = copies.filter(copies=name)
-        pictures = [
+        images = [
             {
                 "path": path,
                 "label": label or "no label",
                 "split": split or "",
-                "picture": picture_uri(root / path),
+                "image": image_uri(root / path),
             }
             for path, label, split in members.select("path", "label", "split")
             .head(MEMBERS)
             .iter_rows()
         ]
-        shown.append({"pictures": pictures, "more": max(0, members.height - MEMBERS)})
+        shown.append({"images": images, "more": max(0, members.height - MEMBERS)})
     return {
         "title": title,
         "meaning": meaning,

@@ -1,4 +1,6 @@
-"""Results -> the sentences and tables that every form of the report shares: task, method, results, findings."""
+"""Results -> the sentences and tables that every form of the report shares: task, method,
+results, findings.
+"""
 
 import shlex
 from dataclasses import dataclass
@@ -10,8 +12,18 @@ import polars as pl
 
 from bestiary.evaluation.results import Results, set_scores
 from bestiary.recipe.options import Recipe
+from bestiary.run.layout import (
+    FIXES,
+    FOLDS,
+    MANIFEST,
+    NEAR_DUPLICATES,
+    QUARANTINE,
+    RECIPE,
+    TARGETS,
+    WARNINGS,
+)
 from bestiary.run.tables import read_table
-from bestiary.run.targets import TARGETS, read_note_of
+from bestiary.run.targets import read_note_of
 
 Rows = list[tuple[str, ...]]
 
@@ -47,11 +59,13 @@ def between(score: dict[str, Any]) -> str:
 def task(results: Results) -> str:
     """What was learnt from what."""
     table, run = results.table, results.run
-    copies = table["copies"].drop_nulls().n_unique()
+    copies = table["duplicate_group"].drop_nulls().n_unique()
     counts = np.bincount(results.labels)
     text = (
-        f"Pictures are sorted into {len(results.classes)} classes. {run.read_table('manifest.parquet').height:,} "
-        f"labelled pictures were used, {counts[counts > 0].min():,} to {counts.max():,} scored of each class."
+        f"Images are sorted into {len(results.classes)} classes. "
+        f"{run.read_table('manifest.parquet').height:,} "
+        f"labeled images were used, {counts[counts > 0].min():,} to {counts.max():,} scored of "
+        f"each class."
     )
     if copies:
         text += f" {copies:,} motifs are there more than once; their copies stay in one fold."
@@ -62,38 +76,39 @@ def method(recipe: Recipe, folds: int) -> str:
     """How it was learnt, in sentences."""
     model, train, mix = recipe.model, recipe.train, recipe.mix
     start = (
-        "a linear discriminant of the frozen features"
-        if model.head == "probe"
-        else "begun at random"
+        "a linear discriminant of the frozen features" if model.head == "lda" else "begun at random"
     )
     begun = (
-        f"{folds}-fold cross-validation, stratified by class, groups and copies never split; one network for each fold"
+        f"{folds}-fold cross-validation, stratified by class, groups and copies never split; one "
+        f"network for each fold"
         if folds > 1
-        else "One network, trained on the answers of a fold ensemble's members and judged by pictures held out from it"
+        else "One network, trained on the answers of a fold ensemble's members and judged by "
+        "images held out from it"
     )
     parts = [f"{begun}: {model.backbone} with weights {model.weights}, its last layer {start}."]
     if train.epochs:
-        rate = f"{recipe.optimiser.lr:g} ({recipe.schedule.kind.replace('_', ' ')})"
+        rate = f"{recipe.optimizer.lr:g} ({recipe.schedule.kind.replace('_', ' ')})"
         picked = "the epoch of the best held-out accuracy" if train.keep_best else "the last epoch"
         back = (
-            f", drawn {100 * train.start_share:g} % of the way back to its start"
-            if train.start_share
+            f", drawn {100 * train.wise_ft:g} % of the way back to its start"
+            if train.wise_ft
             else ""
         )
         parts.append(
-            f"{train.epochs} epochs on views of {recipe.view.size} pixels, batches of {train.batch_size}, AdamW with a "
+            f"{train.epochs} epochs on views of {recipe.view.size} pixels, batches of "
+            f"{train.batch_size}, AdamW with a "
             f"learning rate of {rate}; {picked} of each fold was kept{back}."
         )
     if train.epochs and mix.probability:
         parts.append(f"MixUp or CutMix on {100 * mix.probability:g} % of the batches.")
-    views, side = recipe.predict.views, recipe.view.eval_side
+    views, side = recipe.predict.tta, recipe.view.eval_side
     seen = (
         f"one view of {side} pixels"
         if views == 1
         else f"the mean of {views} views of {side} pixels"
     )
     joined = f"; the ensemble averages the members' {recipe.predict.average}" if folds > 1 else ""
-    parts.append(f"Pictures are judged by {seen}{joined}.")
+    parts.append(f"Images are judged by {seen}{joined}.")
     return " ".join(parts)
 
 
@@ -101,19 +116,23 @@ def accuracy_sentence(results: Results) -> str:
     """What the number means."""
     score, ensemble = results.scores["accuracy"], results.scores["ensemble"]
     text = (
-        f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval {between(score)}, {score['n']:,} pictures "
-        f"in {score['groups']:,} groups): that of single members, each on the pictures it has not seen."
+        f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval {between(score)}, "
+        f"{score['n']:,} images "
+        f"in {score['groups']:,} groups): that of single members, each on the images it has not "
+        f"seen."
     )
-    if len(results.run.folds) > 1:
+    if len(results.run.fold_numbers()) > 1:
         text += (
-            f" The ensemble of all {len(results.run.folds)} is estimated at {percent(ensemble['value'])} "
-            f"({between(ensemble)}) on new pictures of the same kind: {ensemble['method']}."
+            f" The ensemble of all {len(results.run.fold_numbers())} is estimated at "
+            f"{percent(ensemble['value'])} "
+            f"({between(ensemble)}) on new images of the same kind: {ensemble['method']}."
         )
     if results.optimism is None:
         return text + " Nothing was picked by these scores."
     return text + (
-        f" Each fold's best epoch was picked by the same pictures, which flatters by at most about "
-        f"{100 * results.optimism:.1f} points (the best epoch against the one that the other folds would have picked)."
+        f" Each fold's best epoch was picked by the same images, which flatters by at most about "
+        f"{100 * results.optimism:.1f} points (the best epoch against the one that the other folds "
+        f"would have picked)."
     )
 
 
@@ -128,7 +147,7 @@ def score_table(results: Results) -> Table:
 
 def caution_table(results: Results) -> Table:
     """The sets, by coverage asked for: what the cross-fitted ones hold, and how large they are."""
-    names = {"all": "all pictures", "class": "each class"}
+    names = {"all": "all images", "class": "each class"}
     return Table(
         ("asked for", "over", "held", "classes in a set"),
         [
@@ -143,22 +162,24 @@ def caution_table(results: Results) -> Table:
     )
 
 
-def sure_table(results: Results) -> Table:
-    """For each risk: the confidence that is sure enough, and how many pictures have it."""
+def accepted_table(results: Results) -> Table:
+    """For each risk: the confidence that is sure enough, and how many images have it."""
     rows: Rows = []
     confidence = results.confidence
-    for risk, threshold in results.calibration.sure.items():
+    for risk, threshold in results.calibration.accepted.items():
         kept = confidence >= threshold
         wrong = percent(float((~results.hits[kept]).mean())) if kept.any() else ""
         named = f"{threshold:.3f}" if threshold <= 1 else "none is enough"
         rows.append((f"{100 * risk:g} %", named, percent(float(kept.mean())), wrong))
     return Table(
-        ("errors at most", "sure from confidence", "pictures answered", "errors among them"), rows
+        ("errors at most", "sure from confidence", "images answered", "errors among them"), rows
     )
 
 
 def class_rows(results: Results) -> list[dict[str, Any]]:
-    """Per class: name, support, recall, precision (value, low, high or None), F1, and what it is most taken for."""
+    """Per class: name, support, recall, precision (value, low, high or None), F1, and what it is
+    most taken for.
+    """
     counts, rows = results.confusion, []
     for number, (name, scores) in enumerate(zip(results.classes, results.per_class, strict=True)):
         others = counts[number].copy()
@@ -171,26 +192,30 @@ def class_rows(results: Results) -> list[dict[str, Any]]:
 
 def findings(results: Results) -> Rows:
     """What the audit of the data found: (finding, number, where it is listed)."""
-    run, manifest = results.run, results.run.read_table("manifest.parquet")
+    run, manifest = results.run, results.run.read_table(MANIFEST)
     rows: Rows = []
     for name, words in (
-        ("quarantine.csv", "pictures set aside"),
-        ("warnings.csv", "doubtful pictures, used as they are"),
+        (QUARANTINE, "images set aside"),
+        (WARNINGS, "doubtful images, used as they are"),
     ):
         rows.append((words, f"{_height(run.file(name)):,}", name))
-    copies = manifest.filter(pl.col("copies").is_not_null())
+    copies = manifest.filter(pl.col("duplicate_group").is_not_null())
     rows.append(
         (
-            f"pictures that are copies, of {copies['copies'].n_unique():,} motifs",
+            f"images that are copies, of {copies['copies'].n_unique():,} motifs",
             f"{copies.height:,}",
-            "copies.csv",
+            NEAR_DUPLICATES,
         )
     )
-    conflicts = int(manifest["conflict"].sum())
+    conflicts = int(manifest["label_conflict"].sum())
     rows.append(
-        ("pictures whose copies have another label, never scored", f"{conflicts:,}", "copies.csv")
+        (
+            "images whose copies have another label, never scored",
+            f"{conflicts:,}",
+            NEAR_DUPLICATES,
+        )
     )
-    rows.append(("labels decided by hand", f"{_height(run.file('fixes.csv')):,}", "fixes.csv"))
+    rows.append(("labels decided by hand", f"{_height(run.file('fixes.csv')):,}", FIXES))
     return rows
 
 
@@ -203,8 +228,8 @@ def repeat_command(results: Results) -> str:
         Path(run.name) if run.address else run.path
     )  # of a run in a store, once it has been fetched
     words = [
-        "bestiary", "train", str(folder / "manifest.parquet"), "NEW_RUN", "--recipe", str(folder / "recipe.toml"),
-        "--folds", str(folder / "folds.parquet"), "--set", f"data.root={run.root}",
+        "bestiary", "train", str(folder / MANIFEST), "NEW_RUN", "--recipe", str(folder / RECIPE),
+        "--folds", str(folder / FOLDS), "--set", f"data.root={run.read_root()}",
     ]  # fmt: skip
     return shlex.join(words)
 

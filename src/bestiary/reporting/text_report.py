@@ -46,7 +46,7 @@ def parts(results: Results) -> list[Part]:
             [story.task(results)],
             [Table(("found by the audit", "number", "listed in"), story.findings(results))],
         ),
-        Part("Method", [story.method(run.recipe, len(run.folds))]),
+        Part("Method", [story.method(run.read_recipe(), len(run.fold_numbers()))]),
         Part(
             "Results",
             [
@@ -59,7 +59,8 @@ def parts(results: Results) -> list[Part]:
         Part(
             "What it gets wrong",
             [
-                "Rows are labels, columns what they were taken for; classes that are confused stand together."
+                "Rows are labels, columns what they were taken for; classes that are confused "
+                "stand together."
             ],
             [_pair_table(results), _class_table(results)],
             [("confusion", figures.confusion_figure(counts, names))],
@@ -67,7 +68,7 @@ def parts(results: Results) -> list[Part]:
         Part(
             "What it knows of its own errors",
             ["Calibration, sets and sure answers, each fold by what the other folds set."],
-            [story.caution_table(results), story.sure_table(results)],
+            [story.caution_table(results), story.accepted_table(results)],
             [
                 ("reliability", figures.reliability_figure(before, after)),
                 (
@@ -82,7 +83,9 @@ def parts(results: Results) -> list[Part]:
 
 
 def write_markdown(results: Results, file: Path) -> list[Path]:
-    """Write the text and, beside it, a folder figures/ with SVG files; gives what was written, the text first."""
+    """Write the text and, beside it, a folder figures/ with SVG files; gives what was written,
+    the text first.
+    """
     lines, written = [f"# {results.run.name}"], [file]
     for part in parts(results):
         lines += [f"## {part.title}", *map(_escaped, part.texts)]
@@ -208,7 +211,7 @@ def _class_table(results: Results) -> Table:
         )
         for row in story.class_rows(results)
     ]
-    return Table(("class", "pictures", "recall", "precision", "F1", "most taken for"), rows)
+    return Table(("class", "images", "recall", "precision", "F1", "most taken for"), rows)
 
 
 def _escaped(text: str) -> str:

@@ -13,7 +13,8 @@ COST_SCHEMA = {
     "device": pl.String,
     "threads": pl.Int64,
     "peak_memory_mb": pl.Float64,  # of the process so far; on a GPU the GPU's
-    "energy_wh": pl.Float64,  # of the processor package, other work on it included; null where it cannot be read
+    # of the processor package, other work on it included; null where it cannot be read
+    "energy_wh": pl.Float64,
 }
 
 

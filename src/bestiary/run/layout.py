@@ -1,4 +1,30 @@
-"""TODO run.layout"""
+"""The names inside a run directory: the only module that knows them.
+
+::
+
+    RUN/recipe.toml        what was asked, every value resolved
+        manifest.parquet   path, label, group, digests, size, split; nothing is trained that is not in it
+        folds.parquet      path -> fold
+        quarantine.csv     files left out, each with the reason
+        warnings.csv       images that are odd, and why
+        near_duplicates.csv  images that show the same
+        fixes.csv          labels that a person has decided
+        SHA256SUMS         of the files above, as the run was begun with them; `sha256sum -c` reads it
+        compute.json       precision, memory layout, compilation and threads, one entry a type of device
+        ensemble.json      classes, preprocessing, members, averaging rule, calibration, versions
+        ood.safetensors    the out-of-distribution detector
+        metrics.json       out-of-fold scores with intervals
+        targets.parquet    of a student: what each image is to be answered with
+        distill.json       of a student: what it was judged to be worth
+        labels/            labels that are probably wrong: fixes.csv, class_quality.csv, class_overlap.csv, labels.html
+        report.html        and report.md, report.pdf, figures/
+        fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors, student.safetensors,
+                           last/state.safetensors, last/previous.safetensors, history.csv, costs.csv, oof.parquet,
+                           tensorboard/
+
+A finished decision is a file. Manifest, folds, recipe and out-of-fold logits are written once and
+read by everything after. Knows nothing of what the files hold.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,18 +33,32 @@ from filelock import FileLock, Timeout
 
 from bestiary.errors import RunError, one_line
 
-BEGUN = (
-    "manifest.parquet",
-    "folds.parquet",
-    "quarantine.csv",
-    "warnings.csv",
-    "copies.csv",
-    "fixes.csv",
-    "targets.parquet",
-)
+RECIPE = "recipe.toml"
+MANIFEST = "manifest.parquet"
+FOLDS = "folds.parquet"
+QUARANTINE = "quarantine.csv"
+WARNINGS = "warnings.csv"
+NEAR_DUPLICATES = "near_duplicates.csv"
+FIXES = "fixes.csv"
+COMPUTE = "compute.json"
+ENSEMBLE = "ensemble.json"
+OOD = "ood.safetensors"
+METRICS = "metrics.json"
+TARGETS = "targets.parquet"
+DISTILL = "distill.json"
+CLASS_QUALITY = "class_quality.csv"
+CLASS_OVERLAP = "class_overlap.csv"
 SUMS = "SHA256SUMS"
-NEVER_HELD = -1  # fold of the pictures that every member is trained on, of a student
-FORMAT = 1  # of the run directory; raised when a reader of the former could misread it
+LABELS = "labels"
+REPORT = "report"
+FIGURES = "figures"
+
+BEGUN = (MANIFEST, FOLDS, QUARANTINE, WARNINGS, NEAR_DUPLICATES, FIXES, TARGETS)
+"""What a run is begun with, besides its recipe."""
+TRAIN_ONLY = -1
+"""Fold of a student's images that every member is trained on."""
+FORMAT = 2
+"""Of the run directory; raised when a reader of an earlier one could misread it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +78,9 @@ class FoldFiles:
         return self.folder / "student.safetensors"
 
     @property
-    def start(self) -> Path:
+    def initial(self) -> Path:
         """The weights that training began from, where the member keeps a share of them."""
-        return self.folder / "start.safetensors"
+        return self.folder / "initial.safetensors"
 
     @property
     def state(self) -> Path:
@@ -48,9 +88,9 @@ class FoldFiles:
         return self.folder / "last" / "state.safetensors"
 
     @property
-    def former_state(self) -> Path:
+    def previous_state(self) -> Path:
         """The state before that, for when the last one is damaged."""
-        return self.folder / "last" / "former.safetensors"
+        return self.folder / "last" / "previous.safetensors"
 
     @property
     def history(self) -> Path:
@@ -96,7 +136,9 @@ class FoldFiles:
 
 
 def needed_to_use(path: str) -> bool:
-    """Whether the file at `path` below a run is needed to predict with it: states, kept epochs and logs are not."""
+    """Whether the file at `path` below a run is needed to predict with it: states, kept epochs
+    and logs are not.
+    """
     parts = path.split("/")
     return not {"last", "tensorboard"} & set(parts[:-1]) and not parts[-1].startswith(
         ("epoch-", "start.")
@@ -104,7 +146,9 @@ def needed_to_use(path: str) -> bool:
 
 
 def lock_folder(folder: Path, doing: str, patience: float = 0.0) -> FileLock:
-    """A lock on `folder`, which the operating system takes back when the process ends, however it ends."""
+    """A lock on `folder`, which the operating system takes back when the process ends, however
+    it ends.
+    """
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)

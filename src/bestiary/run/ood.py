@@ -8,10 +8,10 @@ from safetensors.numpy import load_file, save_file
 
 from bestiary.atomic import atomic_path
 from bestiary.errors import RunError
-from bestiary.stats.ood import Known
+from bestiary.stats.ood import OodDetector
 
 
-def read_ood(file: Path, members: int, classes: int) -> Known:
+def read_ood(file: Path, members: int, classes: int) -> OodDetector:
     """Read what `write_ood` wrote, for so many members and classes.
 
     Raises:
@@ -19,7 +19,7 @@ def read_ood(file: Path, members: int, classes: int) -> Known:
     """
     try:
         arrays = load_file(file)
-        known = Known(*(arrays[name] for name in ("scales", "whitening", "means", "limits")))
+        known = OodDetector(*(arrays[name] for name in ("scales", "whitening", "means", "limits")))
         shapes = [
             array.shape for array in (known.scales, known.whitening, known.means[:1], known.limits)
         ]
@@ -32,7 +32,7 @@ def read_ood(file: Path, members: int, classes: int) -> Known:
         ) from None
 
 
-def write_ood(file: Path, detector: Known) -> None:
+def write_ood(file: Path, detector: OodDetector) -> None:
     """Write the detector's arrays as safetensors, whole or not at all."""
     arrays = {
         "scales": detector.scales,

@@ -22,7 +22,8 @@ def read_oof(files: FoldFiles) -> tuple[pl.DataFrame, list[str]]:
     """Out-of-fold predictions of a fold and the classes of their logits.
 
     Returns:
-        columns path, label, logits (array of float32), and the class names in the order of the logits.
+        columns path, label, logits (array of float32), and the class names in the order of the
+        logits.
     """
     table = read_table(files.oof, {"path": TEXT, "label": TEXT})
     try:

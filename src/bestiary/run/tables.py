@@ -7,6 +7,8 @@ import polars as pl
 
 from bestiary.atomic import atomic_path
 from bestiary.errors import DamagedError, one_line
+from bestiary.renamed import renamed_column
+from bestiary.run.layout import FOLDS, MANIFEST, TARGETS
 from bestiary.tables import (
     LEAVING,
     TableError,
@@ -18,17 +20,17 @@ from bestiary.tables import (
 
 TEXT = pl.String()
 TABLES: dict[str, dict[str, Any]] = {
-    "manifest.parquet": {
-        **dict.fromkeys(("path", "label", "group", "digest", "copies"), TEXT),
+    MANIFEST: {
+        **dict.fromkeys(("path", "label", "group", "sha256", "duplicate_group"), TEXT),
         **dict.fromkeys(("height", "width"), pl.Int32()),
-        "conflict": pl.Boolean(),
+        "label_conflict": pl.Boolean(),
     },
-    "folds.parquet": {"path": TEXT, "fold": pl.Int64()},
-    "targets.parquet": {"path": TEXT},
+    FOLDS: {"path": TEXT, "fold": pl.Int64()},
+    TARGETS: {"path": TEXT},
 }
 OPTIONAL = (
     "group",
-    "copies",
+    "duplicate_group",
     "val_accuracy",
     "val_loss",
     "suggested",
@@ -49,7 +51,8 @@ def write_table(file: Path, table: pl.DataFrame, metadata: dict[str, str] | None
 
 
 def read_table(file: Path, schema: dict[str, Any]) -> pl.DataFrame:
-    """A run's table, which must have the columns of `schema` (name -> type), filled in but for those in `OPTIONAL`.
+    """A run's table, which must have the columns of `schema` (name -> type), filled in but for
+    those in `OPTIONAL`.
 
     Raises:
         DamagedError: it is missing, no table, or another one.
@@ -60,13 +63,16 @@ def read_table(file: Path, schema: dict[str, Any]) -> pl.DataFrame:
             if file.suffix == ".parquet"
             else unguard(read_frame(file, infer_schema=False))
         )
+        renamed = renamed_column(table.columns, list(schema))
+        if renamed:
+            raise TableError(renamed)
         with foreign_table():
             table = table.with_columns(pl.col(name).cast(kind) for name, kind in schema.items())
         empty = [name for name in schema if name not in OPTIONAL and table[name].null_count()]
         if empty:
             raise TableError(f"its column {empty[0]} has gaps")
         if "path" in schema and table["path"].str.contains(LEAVING).any():
-            raise TableError("a path in it leads out of the folder of the pictures")
+            raise TableError("a path in it leads out of the folder of the images")
         return table
     except FileNotFoundError:
         raise DamagedError(

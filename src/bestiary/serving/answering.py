@@ -1,4 +1,4 @@
-"""The routes that take pictures: /v1/predict and /v1/explain."""
+"""The routes that take images: /v1/predict and /v1/explain."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,25 +8,25 @@ from typing import Annotated, Any, Literal, TypeVar
 from fastapi import FastAPI, Query
 from starlette.requests import ClientDisconnect, Request
 
-from bestiary.ensemble.answers import Answer, Caution
-from bestiary.errors import PictureError
+from bestiary.ensemble.answers import Answer, PredictionOptions
+from bestiary.errors import ImageError
 from bestiary.serving.batches import Batches
-from bestiary.serving.explaining import TrainingPictures, explain
-from bestiary.serving.limits import Limits, Room
+from bestiary.serving.explaining import TrainingImages, explain
+from bestiary.serving.limits import ByteBudget, Limits
 from bestiary.serving.metrics import Metrics
-from bestiary.serving.problems import Problem, busy, of_picture, refusals
+from bestiary.serving.problems import Problem, busy, of_image, refusals
 from bestiary.serving.schemas import Explanation, Prediction, Predictions, Similar
 from bestiary.serving.uploads import FIELD, Upload, read_uploads
 
 T = TypeVar("T")
-PICTURE = {"schema": {"type": "string", "format": "binary"}}
+IMAGE = {"schema": {"type": "string", "format": "binary"}}
 KINDS = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff", "image/gif")
 REFUSALS = refusals(400, 401, 408, 413, 415, 421, 422, 503)
 
 
 def _body(count: int) -> dict[str, Any]:
-    """A body of `count` pictures at most, as the OpenAPI document shows it."""
-    many = {"type": "array", "minItems": 1, "maxItems": count, "items": PICTURE["schema"]}
+    """A body of `count` images at most, as the OpenAPI document shows it."""
+    many = {"type": "array", "minItems": 1, "maxItems": count, "items": IMAGE["schema"]}
     form = {
         "type": "object",
         "required": [FIELD],
@@ -34,20 +34,18 @@ def _body(count: int) -> dict[str, Any]:
         "properties": {FIELD: many},
     }
     content: dict[str, Any] = {
-        **dict.fromkeys(KINDS, PICTURE),
+        **dict.fromkeys(KINDS, IMAGE),
         "multipart/form-data": {"schema": form},
     }
     return {"requestBody": {"required": True, "content": content}}
 
 
 def add_predictions(
-    app: FastAPI, batches: Batches, limits: Limits, room: Room, metrics: Metrics
+    app: FastAPI, batches: Batches, limits: Limits, room: ByteBudget, metrics: Metrics
 ) -> None:
     """Let `app` predict."""
 
-    @app.post(
-        "/v1/predict", tags=["pictures"], openapi_extra=_body(limits.count), responses=REFUSALS
-    )
+    @app.post("/v1/predict", tags=["images"], openapi_extra=_body(limits.count), responses=REFUSALS)
     async def predict(
         request: Request,
         coverage: Annotated[
@@ -60,11 +58,12 @@ def add_predictions(
             Literal["0.01", "0.02", "0.05", "0.1"], Query(description="of sure answers")
         ] = "0.05",
     ) -> Predictions:
-        """Predict one picture, sent as the body, or several, sent as parts of a form.
+        """Predict one image, sent as the body, or several, sent as parts of a form.
 
-        A picture that cannot be read has its `error`; where that is so for all of them, the request is refused.
+        An image that cannot be read has its `error`; where that is so for all of them, the request
+        is refused.
         """
-        caution = Caution(float(coverage), sets, float(risk))
+        caution = PredictionOptions(float(coverage), sets, float(risk))
         with room.hold() as take:
             try:
                 uploads = await read_uploads(request, limits, take)
@@ -72,40 +71,46 @@ def add_predictions(
                     request, limits, _predict(batches, limits, uploads, caution)
                 )
             except Problem as problem:
-                metrics.pictures.labels(problem.code).inc()
+                metrics.images.labels(problem.code).inc()
                 raise
         for prediction in found:
-            metrics.pictures.labels(prediction.error.code if prediction.error else "answered").inc()
+            metrics.images.labels(prediction.error.code if prediction.error else "answered").inc()
         return Predictions(predictions=found)
 
 
 def add_explanations(
-    app: FastAPI, batches: Batches, limits: Limits, room: Room, training: TrainingPictures | None
+    app: FastAPI,
+    batches: Batches,
+    limits: Limits,
+    room: ByteBudget,
+    training: TrainingImages | None,
 ) -> None:
-    """Let `app` explain; similar pictures are looked for in `training`."""
+    """Let `app` explain; similar images are looked for in `training`."""
 
-    @app.post("/v1/explain", tags=["pictures"], openapi_extra=_body(1), responses=REFUSALS)
+    @app.post("/v1/explain", tags=["images"], openapi_extra=_body(1), responses=REFUSALS)
     async def why(request: Request) -> Explanation:
-        """Say why one picture is taken for what it is: where the members looked, and what it is most like."""
+        """Say why one image is taken for what it is: where the members looked, and what it is
+        most like.
+        """
         with room.hold() as take:
             uploads = await read_uploads(request, limits, take)
             if len(uploads) > 1:
-                raise Problem(422, "too_many_pictures", "One picture is explained at a time.")
+                raise Problem(422, "too_many_images", "One image is explained at a time.")
             content = uploads[0].content
-            await asyncio.to_thread(limits.check_picture, content)
+            await asyncio.to_thread(limits.check_image, content)
             job = batches.do(partial(explain, batches.ensemble, training, content))
             try:
                 found = await _unless_gone(request, limits, job)
-            except PictureError as error:
-                raise of_picture(error) from None
-        similar = [Similar(label=a, path=b, picture=c) for a, b, c in found.similar or []]
+            except ImageError as error:
+                raise of_image(error) from None
+        similar = [Similar(label=a, path=b, image=c) for a, b, c in found.similar or []]
         return Explanation(
             label=found.label, mask=found.mask, similar=similar if training else None
         )
 
 
 async def _predict(
-    batches: Batches, limits: Limits, uploads: list[Upload], caution: Caution
+    batches: Batches, limits: Limits, uploads: list[Upload], caution: PredictionOptions
 ) -> list[Prediction]:
     """A prediction for each upload, in order.
 
@@ -123,7 +128,7 @@ async def _predict(
         if isinstance(outcome, Answer):
             found.append(Prediction.of(upload.name, outcome))
             continue
-        told = of_picture(outcome) if isinstance(outcome, PictureError) else outcome
+        told = of_image(outcome) if isinstance(outcome, ImageError) else outcome
         refused.append(told)
         found.append(Prediction(name=upload.name, error=told.trouble()))
     if len(refused) == len(uploads):
@@ -136,7 +141,7 @@ def _check(limits: Limits, uploads: list[Upload]) -> list[Problem | None]:
     problems: list[Problem | None] = []
     for upload in uploads:
         try:
-            limits.check_picture(upload.content)
+            limits.check_image(upload.content)
             problems.append(None)
         except Problem as problem:
             problems.append(problem)

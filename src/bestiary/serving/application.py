@@ -16,15 +16,15 @@ from bestiary.errors import BestiaryError
 from bestiary.run.run import Run
 from bestiary.serving.answering import add_explanations, add_predictions
 from bestiary.serving.batches import Batches
-from bestiary.serving.explaining import TrainingPictures
-from bestiary.serving.guard import Guard
-from bestiary.serving.limits import Limits, Room
+from bestiary.serving.explaining import TrainingImages
+from bestiary.serving.guard import SecurityMiddleware
+from bestiary.serving.limits import ByteBudget, Limits
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.page import add_page
 from bestiary.serving.problems import Problem, busy, refusals
 from bestiary.serving.schemas import Classes, Health, Model
 from bestiary.serving.server import Address
-from bestiary.serving.service_info import Facts
+from bestiary.serving.service_info import ServiceInfo
 
 
 def application_of(
@@ -36,14 +36,14 @@ def application_of(
     similar: bool,
     display: Display,
 ) -> FastAPI:
-    """The application for `run`; `similar` says whether its training pictures may be shown."""
+    """The application for `run`; `similar` says whether its training images may be shown."""
     training, reason = None, "they were switched off where the service was started"
     if similar:
         try:
-            training = TrainingPictures.of(run, ensemble)
+            training = TrainingImages.of(run, ensemble)
         except BestiaryError as error:
             reason = str(error)
-            display.line(f"No similar training pictures: {reason}")
+            display.line(f"No similar training images: {reason}")
     display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
     if ensemble.refused:
         display.notice(ensemble.refused)
@@ -56,7 +56,7 @@ def application_of(
         limits=limits,
         token=token,
         hosts=address.names,
-        facts=Facts.of(run, reason),
+        info=ServiceInfo.of(run, reason),
         training=training,
     )
 
@@ -70,8 +70,8 @@ def build_application(
     limits: Limits | None = None,
     token: str | None = None,
     hosts: Collection[str] | None = None,
-    facts: Facts | None = None,
-    training: TrainingPictures | None = None,
+    info: ServiceInfo | None = None,
+    training: TrainingImages | None = None,
 ) -> FastAPI:
     """Make the application that answers with `ensemble`.
 
@@ -81,13 +81,13 @@ def build_application(
         token: that /v1/ and /metrics want; None: they are open.
         hosts: names that the service may be called by; None: any.
         facts: what /v1/model tells of the ensemble besides what it knows itself.
-        training: the training pictures that similar ones are looked for among; None: none are shown.
+        training: the training images that similar ones are looked for among; None: none are shown.
 
     Returns:
         an ASGI application; its lifespan warms the engine up and ends it.
     """
-    limits, facts, metrics = limits or Limits(), facts or Facts(), Metrics()
-    batches, room = Batches(ensemble, limits.waiting, metrics), Room(limits.held)
+    limits, info, metrics = limits or Limits(), info or ServiceInfo(), Metrics()
+    batches, room = Batches(ensemble, limits.waiting, metrics), ByteBudget(limits.held)
     metrics.held.set_function(lambda: room.held)
 
     @asynccontextmanager
@@ -98,12 +98,12 @@ def build_application(
 
     app = FastAPI(
         title="bestiary", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None,
-        summary="What is in a picture, how sure that is, and why.",
+        summary="What is in an image, how sure that is, and why.",
     )  # fmt: skip
-    app.add_middleware(Guard, metrics=metrics, token=token, hosts=hosts)
+    app.add_middleware(SecurityMiddleware, metrics=metrics, token=token, hosts=hosts)
     _add_handlers(app)
     _add_probes(app, batches, metrics)
-    _add_facts(app, ensemble, limits, facts, training)
+    _add_info(app, ensemble, limits, info, training)
     add_predictions(app, batches, limits, room, metrics)
     add_explanations(app, batches, limits, room, training)
     add_page(app)
@@ -155,14 +155,14 @@ def _add_probes(app: FastAPI, batches: Batches, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _add_facts(
+def _add_info(
     app: FastAPI,
     ensemble: Ensemble,
     limits: Limits,
-    facts: Facts,
-    training: TrainingPictures | None,
+    info: ServiceInfo,
+    training: TrainingImages | None,
 ) -> None:
-    model = facts.model(ensemble, limits, training is not None)
+    model = info.model(ensemble, limits, training is not None)
 
     @app.get("/v1/classes", tags=["facts"], responses=refusals(401, 421))
     async def classes() -> Classes:

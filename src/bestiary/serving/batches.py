@@ -1,7 +1,8 @@
-"""Pictures of many requests -> batches for the engine -> each request's answers.
+"""Images of many requests -> batches for the engine -> each request's answers.
 
-No picture waits for others to come: whatever is there when the engine becomes free is the next batch, so that batches
-grow with the load and a single request is answered at once. One thread runs the ensemble; its own workers decode.
+No image waits for others to come: whatever is there when the engine becomes free is the next batch,
+so that batches grow with the load and a single request is answered at once. One thread runs the
+ensemble; its own workers decode.
 """
 
 import asyncio
@@ -15,14 +16,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from bestiary.ensemble.answers import Answer, Caution, answer_batch
+from bestiary.ensemble.answers import Answer, PredictionOptions, answer_batch
 from bestiary.ensemble.ensemble import BATCH, Ensemble
-from bestiary.errors import PictureError
+from bestiary.errors import ImageError
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.problems import busy
 
 ASIDE = 4  # jobs that are no batches (explanations) and may wait for the engine
-Outcome = Answer | PictureError
+Outcome = Answer | ImageError
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True, eq=False)
 class _Waiting:
     content: bytes
-    caution: Caution
+    caution: PredictionOptions
     outcome: "asyncio.Future[Outcome]"
 
 
@@ -39,7 +40,7 @@ class Batches:
 
     Args:
         ensemble: that answers.
-        most: pictures that may wait.
+        most: images that may wait.
         metrics: that are told.
 
     Attributes:
@@ -56,7 +57,7 @@ class Batches:
         metrics.waiting.set_function(lambda: len(self._queue))
 
     async def start(self) -> None:
-        """Warm the engine up, with a batch and a single picture, and begin."""
+        """Warm the engine up, with a batch and a single image, and begin."""
         loop, view = asyncio.get_running_loop(), self.ensemble.view
         self._arrived = asyncio.Event()
         self._engine = ThreadPoolExecutor(1, "bestiary-engine")
@@ -76,8 +77,8 @@ class Batches:
         self._queue.clear()
         self._engine.shutdown()
 
-    async def answer(self, contents: Sequence[bytes], caution: Caution) -> list[Outcome]:
-        """The answer for each picture, or why it cannot be read.
+    async def answer(self, contents: Sequence[bytes], caution: PredictionOptions) -> list[Outcome]:
+        """The answer for each image, or why it cannot be read.
 
         Raises:
             Problem: too many wait already, or the engine does not run.
@@ -86,7 +87,7 @@ class Batches:
             raise busy("The engine is not ready.")
         if len(self._queue) + len(contents) > self._most:
             raise busy(
-                f"{len(self._queue)} pictures wait for the engine already; try again in a moment."
+                f"{len(self._queue)} images wait for the engine already; try again in a moment."
             )
         loop = asyncio.get_running_loop()
         mine = [_Waiting(content, caution, loop.create_future()) for content in contents]
@@ -123,7 +124,7 @@ class Batches:
                     self._engine, self._answer, contents, cautions
                 )
             except Exception as error:
-                log.exception("a batch of %d pictures failed", len(batch))
+                log.exception("a batch of %d images failed", len(batch))
                 for waiting in batch:
                     if not waiting.outcome.done():
                         waiting.outcome.set_exception(error)
@@ -143,7 +144,9 @@ class Batches:
             self._arrived.clear()
         return batch
 
-    def _answer(self, contents: Sequence[bytes], cautions: Sequence[Caution]) -> list[Outcome]:
+    def _answer(
+        self, contents: Sequence[bytes], cautions: Sequence[PredictionOptions]
+    ) -> list[Outcome]:
         """In the engine's thread: a batch by the ensemble's own path."""
         with self._metrics.batch(len(contents)):
             (scored,) = self.ensemble.score(contents)
@@ -155,7 +158,7 @@ class Batches:
         outcomes: list[Outcome] = []
         for place, caution in enumerate(cautions):
             reason = scored.reasons.get(place)
-            outcomes.append(by[caution][place] if reason is None else PictureError(reason))
+            outcomes.append(by[caution][place] if reason is None else ImageError(reason))
         return outcomes
 
     def _warm(self, count: int, size: int) -> None:

@@ -1,8 +1,10 @@
-"""A picture -> where the members looked, as a mask to lay over it, and the training pictures that are most like it.
+"""An image -> where the members looked, as a mask to lay over it, and the training images that are
+most like it.
 
-Likeness is the cosine between members' logits, brought to one spread and whitened as `bestiary.stats.ood` does.
-Each training picture is compared through the one member that has not been trained on it: both pictures are new to that
-network, which needs nothing but the out-of-fold logits that every finished run keeps.
+Likeness is the cosine between members' logits, brought to one spread and whitened as
+`bestiary.stats.ood` does. Each training image is compared through the one member that has not been
+trained on it: both images are new to that network, which needs nothing but the out-of-fold logits
+that every finished run keeps.
 """
 
 import base64
@@ -14,31 +16,32 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.data.decode import Pixels, decode, read_picture
+from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.data.thumbnails import pixels_uri
 from bestiary.data.views import EvalView
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.saliency import saliency
-from bestiary.errors import BestiaryError, PictureError
+from bestiary.errors import BestiaryError, ImageError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
+from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
-from bestiary.stats.ood import Known
+from bestiary.stats.ood import OodDetector
 from bestiary.storage.files import Root
 
 NEAREST = 3
 MOST_NUMBERS = 250_000_000  # of logits that are held to look among: a gigabyte
 MASK_SIDE = 320  # pixels of the long side; heat is coarser than that
 DARK = 0.72  # opacity where nothing spoke for the class
-PICTURE_SIDE = 240
+IMAGE_SIDE = 240
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """Why a picture is taken for what it is.
+    """Why an image is taken for what it is.
 
     Attributes:
         label: the likeliest class.
-        mask: data URI of a PNG to lay over the picture; None where the networks have no maps.
+        mask: data URI of a PNG to lay over the image; None where the networks have no maps.
         similar: label, path, and data URI or None, nearest first; None where the run cannot tell.
     """
 
@@ -48,23 +51,23 @@ class Explained:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingPictures:
-    """The training pictures of a run as the members saw them that were not trained on them.
+class TrainingImages:
+    """The training images of a run as the members saw them that were not trained on them.
 
     Attributes:
-        root: folder of the pictures.
-        rows: path, label, digest and a number that copies share, of each picture.
-        members: which member saw each picture (pictures,).
+        root: folder of the images.
+        rows: path, label, digest and a number that copies share, of each image.
+        members: which member saw each image (images,).
         known: the scales and the whitening.
-        centre: mean of the whitened logits (classes,).
-        directions: of each picture's whitened logits from the centre, of length 1 (pictures, classes).
+        center: mean of the whitened logits (classes,).
+        directions: of each image's whitened logits from the center, of length 1 (images, classes).
     """
 
     root: Root
     rows: list[tuple[str, str, str, int]]
     members: NDArray[np.int64]
-    known: Known
-    centre: NDArray[np.float64]
+    known: OodDetector
+    center: NDArray[np.float64]
     directions: NDArray[np.float32]
 
     @classmethod
@@ -72,33 +75,34 @@ class TrainingPictures:
         """Those of `run`.
 
         Raises:
-            BestiaryError: the run has not ended, is not calibrated or not whole, or its pictures are not there.
+            BestiaryError: the run has not ended, is not calibrated or not whole, or its images are
+                not there.
         """
         if ensemble.known is None:
             raise BestiaryError("the run is not finished, so that it knows no out-of-fold logits")
-        if not run.root.is_dir():
-            raise BestiaryError("the folder of the training pictures is not there any more")
-        numbers = run.read_table("manifest.parquet").height * len(ensemble.classes_)
+        if not run.read_root().is_dir():
+            raise BestiaryError("the folder of the training images is not there any more")
+        numbers = run.read_table(MANIFEST).height * len(ensemble.classes_)
         if numbers > MOST_NUMBERS:
             raise BestiaryError(
-                f"the run has too many pictures and classes to look among ({numbers:,} logits)"
+                f"the run has too many images and classes to look among ({numbers:,} logits)"
             )
-        table, _ = read_out_of_fold(run)
-        folds, members = np.unique(table["fold"].to_numpy(), return_inverse=True)
+        found = read_out_of_fold(run)
+        table = found.table
+        folds, members = np.unique(found.folds, return_inverse=True)
         if len(folds) != len(ensemble.members):
             raise BestiaryError("the members are not those of the run's folds")
         names = [
-            copies or digest for copies, digest in table.select("copies", "digest").iter_rows()
+            copies or digest
+            for copies, digest in table.select("duplicate_group", "sha256").iter_rows()
         ]
         groups = np.unique(names, return_inverse=True)[1].tolist()
-        facts = table.select("path", "label", "digest").iter_rows()
+        info = table.select("path", "label", "sha256").iter_rows()
         rows = [
             (path, label, digest, group)
-            for (path, label, digest), group in zip(facts, groups, strict=True)
+            for (path, label, digest), group in zip(info, groups, strict=True)
         ]
-        return cls.at(
-            run.root, rows, members.astype(np.int64), ensemble.known, table["logits"].to_numpy()
-        )
+        return cls.at(run.read_root(), rows, members.astype(np.int64), ensemble.known, found.logits)
 
     @classmethod
     def at(
@@ -106,43 +110,48 @@ class TrainingPictures:
         root: Root,
         rows: list[tuple[str, str, str, int]],
         members: NDArray[np.int64],
-        known: Known,
+        known: OodDetector,
         logits: NDArray[np.floating[Any]],
     ) -> Self:
-        """As the attributes, with the `logits` (pictures, classes) that each picture's member gave it."""
+        """As the attributes, with the `logits` (images, classes) that each image's member gave
+        it.
+        """
         places = (logits / known.scales[members][:, None]) @ known.whitening
-        centre = places.mean(axis=0)
+        center = places.mean(axis=0)
         return cls(
-            root, rows, members, known, centre, _directions(places - centre).astype(np.float32)
+            root, rows, members, known, center, _directions(places - center).astype(np.float32)
         )
 
     def nearest(self, logits: NDArray[np.float32]) -> list[tuple[str, str, str | None]]:
-        """Label, path, and small picture or None, of the nearest to a picture of `logits` (members, 1, classes).
+        """Label, path, and small image or None, of the nearest to an image of `logits` (members, 1,
+        classes).
 
-        Of copies of one picture the nearest stands for all.
+        Of copies of one image the nearest stands for all.
         """
         seen = (logits[:, 0] / self.known.scales[:, None]) @ self.known.whitening
         cosines = (
-            self.directions @ _directions(seen - self.centre).astype(np.float32).T
-        )  # (pictures, members)
+            self.directions @ _directions(seen - self.center).astype(np.float32).T
+        )  # (images, members)
         likeness = cosines[np.arange(len(self.rows)), self.members]
         found: dict[int, tuple[str, str, str | None]] = {}
         for row in np.argsort(-likeness, kind="stable"):
             path, label, digest, group = self.rows[row]
             if group not in found:
-                found[group] = (label, path, self._picture(path, digest))
+                found[group] = (label, path, self._image(path, digest))
             if len(found) == NEAREST:
                 break
         return list(found.values())
 
-    def _picture(self, path: str, digest: str) -> str | None:
-        """The picture that the run was trained on, or None where another, or none, has taken its place."""
+    def _image(self, path: str, digest: str) -> str | None:
+        """The image that the run was trained on, or None where another, or none, has taken its
+        place.
+        """
         try:
-            content = read_picture(self.root / path)
+            content = read_image(self.root / path)
             if hashlib.sha256(content).hexdigest() != digest:
                 return None
-            return pixels_uri(decode(content, min_side=PICTURE_SIDE), PICTURE_SIDE)
-        except PictureError:
+            return pixels_uri(decode(content, min_side=IMAGE_SIDE), IMAGE_SIDE)
+        except ImageError:
             return None
 
 
@@ -151,11 +160,11 @@ def _directions(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12))
 
 
-def explain(ensemble: Ensemble, training: TrainingPictures | None, content: bytes) -> Explained:
-    """Why the picture in the file's bytes `content` is taken for what it is.
+def explain(ensemble: Ensemble, training: TrainingImages | None, content: bytes) -> Explained:
+    """Why the image in the file's bytes `content` is taken for what it is.
 
     Raises:
-        PictureError: it cannot be read.
+        ImageError: it cannot be read.
     """
     pixels = decode(content, min_side=ensemble.view.min_side)
     (scored,) = ensemble.score([pixels])
@@ -172,7 +181,8 @@ def explain(ensemble: Ensemble, training: TrainingPictures | None, content: byte
 
 
 def mask_over(pixels: Pixels, view: EvalView, heat: NDArray[np.floating[Any]]) -> str:
-    """A PNG of the shape of `pixels` to lay over them: dark where `heat` (size, size), 0 to 1, is low.
+    """A PNG of the shape of `pixels` to lay over them: dark where `heat` (size, size), 0 to 1, is
+    low.
 
     What lies outside of the view, which the network never sees, is as dark as it gets.
     """

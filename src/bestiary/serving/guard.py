@@ -1,4 +1,5 @@
-"""Around every request: who may ask, what the answer's headers forbid a browser, and what is counted.
+"""Around every request: who may ask, what the answer's headers forbid a browser, and what is
+counted.
 
 Pure ASGI, so that nothing is buffered. Whatever fails inside becomes one JSON answer here.
 """
@@ -19,8 +20,10 @@ from bestiary.serving.problems import Problem
 
 # The page has its style and script in files of its own, so that nothing inline is ever allowed.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for "
+    "'script'; "
     "trusted-types 'none'"
 )
 HEADERS = {
@@ -35,15 +38,15 @@ HEADERS = {
 log = logging.getLogger(__name__)
 
 
-class Guard:
+class SecurityMiddleware:
     """An application with a guard before it.
 
     Args:
         app: what is guarded.
         metrics: that are told of each request.
         token: that /v1/ and /metrics want as ``Authorization: Bearer``; None: they are open.
-        hosts: names that the service is called by; None: any. A page of another site that has its name point here (DNS
-            rebinding) calls it by that name.
+        hosts: names that the service is called by; None: any. A page of another site that has its
+            name point here (DNS rebinding) calls it by that name.
     """
 
     def __init__(
@@ -102,7 +105,8 @@ class Guard:
         ):
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        # Digests have one length, so that the comparison's time says nothing of the token, not even how long it is.
+        # Digests have one length, so that the comparison's time says nothing of the token, not even
+        # how long it is.
         found = hashlib.sha256(given.strip().encode("latin-1")).digest()
         if not (hmac.compare_digest(found, self._digest) and scheme.lower() == "bearer"):
             raise Problem(

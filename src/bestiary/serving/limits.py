@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bestiary.data.decode import claimed_size
-from bestiary.errors import ArgumentError, PictureError
-from bestiary.serving.problems import Problem, busy, of_picture
+from bestiary.errors import ArgumentError, ImageError
+from bestiary.serving.problems import Problem, busy, of_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +15,10 @@ class Limits:
 
     Attributes:
         body: bytes of a request's body.
-        pixels: of a picture, as its header claims.
-        count: pictures in a request.
+        pixels: of an image, as its header claims.
+        count: images in a request.
         seconds: that a body may take to arrive, and then an answer.
-        waiting: pictures that wait for the engine.
+        waiting: images that wait for the engine.
         held: bytes of all bodies that are arriving or waiting.
     """
 
@@ -34,23 +34,23 @@ class Limits:
             if not getattr(self, name) > 0:
                 raise ArgumentError(f"limit {name} = {getattr(self, name)}: must be above 0")
 
-    def check_picture(self, content: bytes) -> None:
-        """Look at a picture's header.
+    def check_image(self, content: bytes) -> None:
+        """Look at an image's header.
 
         Raises:
             Problem: it is none, or claims too much.
         """
         if not content:
-            raise Problem(422, "empty", "The picture is empty: no byte of it has arrived.")
+            raise Problem(422, "empty", "The image is empty: no byte of it has arrived.")
         try:
             height, width = claimed_size(content)
-        except PictureError as error:
-            raise of_picture(error) from None
+        except ImageError as error:
+            raise of_image(error) from None
         if height * width > self.pixels:
             raise Problem(
                 413,
                 "too_many_pixels",
-                f"This picture has {width} x {height} pixels; {self.pixels:,} are read here at most.",
+                f"This image has {width} x {height} pixels; {self.pixels:,} are read here at most.",
             )
 
     def check_length(self, length: int) -> None:
@@ -67,7 +67,7 @@ class Limits:
             )
 
     def check_count(self, count: int) -> None:
-        """Refuse more than `count` pictures.
+        """Refuse more than `count` images.
 
         Raises:
             Problem: they are more.
@@ -75,12 +75,12 @@ class Limits:
         if count > self.count:
             raise Problem(
                 422,
-                "too_many_pictures",
-                f"More than {self.count} pictures in one request; send them in several.",
+                "too_many_images",
+                f"More than {self.count} images in one request; send them in several.",
             )
 
 
-class Room:
+class ByteBudget:
     """Bytes of all bodies that are in memory.
 
     Args:
@@ -93,7 +93,8 @@ class Room:
 
     @contextmanager
     def hold(self) -> Iterator[Callable[[int], None]]:
-        """Give the function that takes room for so many bytes more; when the block ends, all of it is free again.
+        """Give the function that takes room for so many bytes more; when the block ends, all of it
+        is free again.
 
         The function raises `Problem` where there is none.
         """

@@ -1,4 +1,6 @@
-"""What happens in a service -> numbers for Prometheus. Nothing of what is in a request goes into them."""
+"""What happens in a service -> numbers for Prometheus. Nothing of what is in a request goes into
+them.
+"""
 
 import time
 from collections.abc import Iterator
@@ -22,8 +24,8 @@ class Metrics:
     Attributes:
         requests: by method, route and status.
         seconds: that requests took, by route.
-        pictures: by outcome: answered, or the problem's code.
-        waiting: pictures before the engine.
+        images: by outcome: answered, or the problem's code.
+        waiting: images before the engine.
         held: bytes of uploads in memory.
     """
 
@@ -37,19 +39,19 @@ class Metrics:
             "bestiary_request_seconds", "Time from a request to its answer", ["route"], buckets=SECONDS,
             registry=registry,
         )  # fmt: skip
-        self.pictures = Counter(
-            "bestiary_pictures_total",
-            "Pictures by what came of them",
+        self.images = Counter(
+            "bestiary_images_total",
+            "Images by what came of them",
             ["outcome"],
             registry=registry,
         )
         self.waiting = Gauge(
-            "bestiary_waiting_pictures", "Pictures that wait for the engine", registry=registry
+            "bestiary_waiting_images", "Images that wait for the engine", registry=registry
         )
         self.held = Gauge("bestiary_held_bytes", "Bytes of uploads in memory", registry=registry)
         self._sizes = Histogram(
-            "bestiary_batch_pictures",
-            "Pictures in a batch",
+            "bestiary_batch_images",
+            "Images in a batch",
             buckets=(1, 2, 4, 8, 16, 32),
             registry=registry,
         )
@@ -61,9 +63,9 @@ class Metrics:
         )
 
     @contextmanager
-    def batch(self, pictures: int) -> Iterator[None]:
+    def batch(self, images: int) -> Iterator[None]:
         """Count a batch and the time that the block takes."""
-        self._sizes.observe(pictures)
+        self._sizes.observe(images)
         started = time.perf_counter()
         yield
         self._batch_seconds.observe(time.perf_counter() - started)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from bestiary.errors import ForeignError, OversizeError, PictureError
+from bestiary.errors import ForeignError, ImageError, OversizeError
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -16,24 +16,24 @@ MEANINGS = {
     400: "The body cannot be read.",
     401: "A token is needed.",
     408: "The body took too long to arrive.",
-    413: "Too many bytes, pixels or pictures.",
-    415: "Not a picture, or not a type that is taken.",
+    413: "Too many bytes, pixels or images.",
+    415: "Not an image, or not a type that is taken.",
     421: "The service is not called by that name.",
-    422: "The picture is damaged or empty, or a parameter is out of its range.",
+    422: "The image is damaged or empty, or a parameter is out of its range.",
     503: "Too much is waiting; Retry-After says when to come again.",
 }
 
 
-class Trouble(BaseModel):
+class RequestError(BaseModel):
     """Why something could not be done."""
 
     code: str = Field(
-        description="a word for programs, such as not_a_picture", examples=["not_a_picture"]
+        description="a word for programs, such as not_an_image", examples=["not_an_image"]
     )
     detail: str = Field(description="a sentence for people")
 
 
-class ProblemAnswer(Trouble):
+class ProblemAnswer(RequestError):
     """Why a request was refused."""
 
     title: str
@@ -71,9 +71,9 @@ class Problem(Exception):  # noqa: N818 (the standard's word)
         )
         return JSONResponse(shown.model_dump(), self.status, self.headers, MEDIA_TYPE)
 
-    def trouble(self) -> Trouble:
+    def trouble(self) -> RequestError:
         """The same as part of an answer that has others beside it."""
-        return Trouble(code=self.code, detail=self.detail)
+        return RequestError(code=self.code, detail=self.detail)
 
 
 def busy(detail: str) -> Problem:
@@ -81,15 +81,15 @@ def busy(detail: str) -> Problem:
     return Problem(503, "busy", detail, {"Retry-After": "1"})
 
 
-def of_picture(error: PictureError) -> Problem:
-    """A picture that cannot be read."""
+def of_image(error: ImageError) -> Problem:
+    """An image that cannot be read."""
     if isinstance(error, ForeignError):
         return Problem(
-            415, "not_a_picture", "These bytes are no JPEG, PNG, WebP, BMP, TIFF or GIF picture."
+            415, "not_an_image", "These bytes are no JPEG, PNG, WebP, BMP, TIFF or GIF image."
         )
     if isinstance(error, OversizeError):
-        return Problem(413, "too_many_pixels", f"This picture is too large: {error.reason}.")
-    return Problem(422, "damaged", f"This picture cannot be read: {error.reason}.")
+        return Problem(413, "too_many_pixels", f"This image is too large: {error.reason}.")
+    return Problem(422, "damaged", f"This image cannot be read: {error.reason}.")
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from bestiary.ensemble.answers import Answer
-from bestiary.serving.problems import Trouble
+from bestiary.serving.problems import RequestError
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -18,7 +18,7 @@ class Ranked(BaseModel):
 
 
 class Prediction(BaseModel):
-    """What the ensemble says of one picture; `error` stands alone where it could not be read."""
+    """What the ensemble says of one image; `error` stands alone where it could not be read."""
 
     name: str | None = Field(None, description="the file's name, if one was sent")
     label: str | None = Field(None, description="the likeliest class")
@@ -26,20 +26,21 @@ class Prediction(BaseModel):
         None, description="calibrated: of answers at 0.8, four in five are right"
     )
     top: list[Ranked] = Field([], description="the five likeliest classes")
-    agreement: Share | None = Field(
+    member_agreement: Share | None = Field(
         None, description="share of the members whose own first choice is the label"
     )
-    set: list[str] | None = Field(
+    prediction_set: list[str] | None = Field(
         None,
-        description="classes that hold the true one in the share of pictures asked for; null: not calibrated",
+        description="classes that hold the true one in the share of images asked for; null: not "
+        "calibrated",
     )
-    sure: bool | None = Field(
+    accepted: bool | None = Field(
         None, description="of such answers at most the risk asked for is wrong"
     )
     unknown: bool | None = Field(
-        None, description="the picture is unlike what the ensemble knows; believe no label"
+        None, description="the image is unlike what the ensemble knows; believe no label"
     )
-    error: Trouble | None = None
+    error: RequestError | None = None
 
     @classmethod
     def of(cls, name: str | None, answer: Answer) -> Self:
@@ -52,15 +53,15 @@ class Prediction(BaseModel):
             label=top[0].label,
             confidence=top[0].confidence,
             top=top,
-            agreement=answer.agreement,
-            set=answer.names,
-            sure=answer.sure,
+            member_agreement=answer.member_agreement,
+            prediction_set=answer.prediction_set,
+            accepted=answer.accepted,
             unknown=answer.unknown,
         )
 
 
 class Predictions(BaseModel):
-    """One prediction for each picture, in the order in which they were sent."""
+    """One prediction for each image, in the order in which they were sent."""
 
     predictions: list[Prediction]
 
@@ -76,7 +77,7 @@ class Bounds(BaseModel):
 
     bytes: int
     pixels: int
-    pictures: int
+    images: int
 
 
 class Score(BaseModel):
@@ -85,7 +86,7 @@ class Score(BaseModel):
     accuracy: Share
     low: Share
     high: Share
-    pictures: int
+    images: int
 
 
 class Model(BaseModel):
@@ -101,27 +102,28 @@ class Model(BaseModel):
     calibrated: bool
     score: Score | None = None
     similar: str | None = Field(
-        None, description="why no similar training pictures can be shown; null: they can"
+        None, description="why no similar training images can be shown; null: they can"
     )
     limits: Bounds
 
 
 class Similar(BaseModel):
-    """A training picture that is like the one asked about."""
+    """A training image that is like the one asked about."""
 
     label: str
-    path: str = Field(description="below the folder of the training pictures")
-    picture: str | None = Field(
+    path: str = Field(description="below the folder of the training images")
+    image: str | None = Field(
         description="small, as a data URI; null: it is no longer there, or has changed"
     )
 
 
 class Explanation(BaseModel):
-    """Why a picture is taken for what it is."""
+    """Why an image is taken for what it is."""
 
     label: str = Field(description="the class that is explained: the likeliest")
     mask: str | None = Field(
-        description="PNG of the picture's shape as a data URI, opaque where nothing spoke for the class; null: the "
+        description="PNG of the image's shape as a data URI, opaque where nothing spoke for the "
+        "class; null: the "
         "network has no maps to tell it from"
     )
     similar: list[Similar] | None = Field(description="nearest first; null: the run cannot tell")

@@ -21,7 +21,8 @@ from bestiary.errors import ArgumentError
 
 TOKEN = "BESTIARY_TOKEN"
 LEAST_TOKEN = 16  # characters
-PATIENCE = 10.0  # seconds that a connection may take for a request's headers, or for what is left after the answer
+# seconds that a connection may take for a request's headers, or for what is left after the answer
+PATIENCE = 10.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -94,12 +95,14 @@ class Address:
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ArgumentError(
-                f"--host {self.host} --port {self.port}: cannot be listened on ({reason}); choose another"
+                f"--host {self.host} --port {self.port}: cannot be listened on ({reason}); choose "
+                f"another"
             ) from None
 
 
 def read_token(file: Path | None) -> str | None:
-    """The token in `file`, or in the environment variable BESTIARY_TOKEN; None where neither is given.
+    """The token in `file`, or in the environment variable BESTIARY_TOKEN; None where neither is
+    given.
 
     Raises:
         ArgumentError: it cannot be read, or is too short to be secret.
@@ -137,7 +140,7 @@ def serve(
     """
     config = uvicorn.Config(
         app,
-        http=Patient,
+        http=TimeoutProtocol,
         ws="none",
         log_level="error",
         access_log=False,
@@ -168,11 +171,12 @@ class _Server(uvicorn.Server):
             self._told()
 
 
-class Patient(HttpToolsProtocol):
-    """A connection that is closed when it takes too long over what comes before, or after, a request's answer.
+class TimeoutProtocol(HttpToolsProtocol):
+    """A connection that is closed when it takes too long over what comes before, or after, a
+    request's answer.
 
-    The body's time is the application's to watch; uvicorn itself would wait for headers, or for the rest of a body that
-    was refused, as long as one byte comes now and then.
+    The body's time is the application's to watch; uvicorn itself would wait for headers, or for the
+    rest of a body that was refused, as long as one byte comes now and then.
     """
 
     def connection_made(self, transport: Any) -> None:
@@ -201,7 +205,9 @@ class Patient(HttpToolsProtocol):
 
 @contextmanager
 def stopped_by(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` at Ctrl-C and SIGTERM, from the very start, and outlive them: uvicorn raises them again."""
+    """Call `stop` at Ctrl-C and SIGTERM, from the very start, and outlive them: uvicorn raises
+    them again.
+    """
 
     def told(*_: object) -> None:
         stop()

@@ -1,7 +1,8 @@
-"""A request's body -> pictures in memory, multipart or raw. Nothing of it touches the disk.
+"""A request's body -> images in memory, multipart or raw. Nothing of it touches the disk.
 
-The forms of web frameworks spool large parts to temporary files; here the parser's events go straight to memory, whose
-bounds are `Limits` and `Room`. Knows nothing of what pictures are for.
+The forms of web frameworks spool large parts to temporary files; here the parser's events go
+straight to memory, whose bounds are `Limits` and `ByteBudget`. Knows nothing of what images are
+for.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from bestiary.errors import one_line
 from bestiary.serving.limits import Limits
 from bestiary.serving.problems import Problem
 
-FIELD = "pictures"
+FIELD = "images"
 HEADER_BYTES = 8_192  # of one part's headers
 NAME_CHARACTERS = 200  # of a file's name that are given back
 # The parser logs what is wrong with a body: something of an upload, and as often as a client likes.
@@ -26,7 +27,7 @@ logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One picture as it was sent.
+    """One image as it was sent.
 
     Attributes:
         name: the file's name, if one was given.
@@ -40,7 +41,7 @@ class Upload:
 async def read_uploads(
     request: Request, limits: Limits, take: Callable[[int], None]
 ) -> list[Upload]:
-    """Read the pictures of a request; `take` is told of bytes before they are kept.
+    """Read the images of a request; `take` is told of bytes before they are kept.
 
     Raises:
         Problem: there is none, or they are too many, too large, too slow or of another type.
@@ -50,18 +51,19 @@ async def read_uploads(
     if kind == b"multipart/form-data":
         parts = _Parts(options.get(b"boundary", b""), limits)
         await _read(request, limits, take, parts.feed)
-        return parts.pictures()
+        return parts.images()
     if kind and kind != b"application/octet-stream" and not kind.startswith(b"image/"):
         raise Problem(
             415,
             "unsupported_type",
-            f"The content type {kind.decode('latin-1')[:80]} is not taken here; send image/jpeg or another picture as "
+            f"The content type {kind.decode('latin-1')[:80]} is not taken here; send image/jpeg or "
+            f"another image as "
             f"the body, or multipart/form-data with parts named {FIELD}.",
         )
     body = bytearray()
     await _read(request, limits, take, body.extend)
     if not body:
-        raise Problem(422, "empty", "The request has no body; send a picture.")
+        raise Problem(422, "empty", "The request has no body; send an image.")
     return [Upload(None, bytes(body))]
 
 
@@ -94,7 +96,7 @@ class _Parts:
 
     Args:
         boundary: between the parts.
-        limits: for the number of pictures.
+        limits: for the number of images.
 
     Raises:
         Problem: there is no boundary, or none that can be.
@@ -132,15 +134,15 @@ class _Parts:
         """Take the next bytes.
 
         Raises:
-            Problem: they are not as they must be, or the pictures too many.
+            Problem: they are not as they must be, or the images too many.
         """
         try:
             self._parser.write(chunk)
         except FormParserError as error:
             raise _malformed(one_line(error, 120)) from None
 
-    def pictures(self) -> list[Upload]:
-        """The pictures, once all is fed.
+    def images(self) -> list[Upload]:
+        """The images, once all is fed.
 
         Raises:
             Problem: there is none, or the body ends before its time.
@@ -149,7 +151,7 @@ class _Parts:
             raise _malformed("it ends before its last boundary")
         if not self._found:
             raise Problem(
-                422, "empty", f"The form has no picture; send one or more in parts named {FIELD}."
+                422, "empty", f"The form has no image; send one or more in parts named {FIELD}."
             )
         return [Upload(name, bytes(content)) for name, content in self._found]
 
@@ -172,7 +174,7 @@ class _Parts:
             raise Problem(
                 422,
                 "unknown_field",
-                f"The form has a field {field!r}; pictures go in parts named {FIELD}.",
+                f"The form has a field {field!r}; images go in parts named {FIELD}.",
             )
         self._limits.check_count(len(self._found) + 1)
         name = options.get(b"filename", b"").decode("utf-8", "replace")[:NAME_CHARACTERS] or None

@@ -1,1 +1,3 @@
-"""Arrays -> numbers: metrics, intervals, calibration. NumPy and SciPy only; no network, no run, no table."""
+"""Arrays -> numbers: metrics, intervals, calibration. NumPy and SciPy only; no network, no run,
+no table.
+"""

@@ -22,12 +22,13 @@ def average(logits: NDArray[np.floating], rule: Average = "logits") -> NDArray[n
     """Put members together.
 
     Args:
-        logits: (members, pictures, classes).
-        rule: ``logits`` averages logits (a geometric mean of probabilities), ``probabilities`` averages
-            probabilities, ``vote`` counts each member's first choice; as many votes are decided by mean probability.
+        logits: (members, images, classes).
+        rule: ``logits`` averages logits (a geometric mean of probabilities), ``probabilities``
+            averages probabilities, ``vote`` counts each member's first choice; as many votes are
+            decided by mean probability.
 
     Returns:
-        probabilities (pictures, classes), each row summing to 1.
+        probabilities (images, classes), each row summing to 1.
     """
     if rule == "logits":
         return softmax(logits.astype(np.float64).mean(axis=0))
@@ -40,6 +41,8 @@ def average(logits: NDArray[np.floating], rule: Average = "logits") -> NDArray[n
     return np.asarray((votes + TIE_BREAK * mean) / (len(logits) + TIE_BREAK))
 
 
-def agreement(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Share of the members (0 to 1) whose own first choice is `labels`, for each picture."""
+def member_agreement(
+    logits: NDArray[np.floating], labels: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Share of the members (0 to 1) whose own first choice is `labels`, for each image."""
     return np.asarray((logits.argmax(axis=2) == labels).mean(axis=0))

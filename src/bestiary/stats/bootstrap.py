@@ -1,8 +1,9 @@
-"""Pictures in groups -> 95 % intervals of every score, by drawing whole groups anew.
+"""Images in groups -> 95 % intervals of every score, by drawing whole groups anew.
 
-A group (copies of one picture, frames of one burst) is drawn or left as a whole, so that copies do not make an interval
-narrow (cluster bootstrap: Davison and Hinkley 1997, section 3.8). All replicates are computed at once, as products of
-one matrix of draws. Knows nothing of runs or networks.
+A group (copies of one image, frames of one burst) is drawn or left as a whole, so that copies do
+not make an interval narrow (cluster bootstrap: Davison and Hinkley 1997, section 3.8). All
+replicates are computed at once, as products of one matrix of draws. Knows nothing of runs or
+networks.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from bestiary.stats import metrics
 from bestiary.stats.intervals import Z95, wilson
 
@@ -27,7 +28,7 @@ MEANS = ("log_loss", "brier")  # above 0 and skewed
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class ScoreInterval:
     """A score with its 95 % interval."""
 
     value: float
@@ -45,13 +46,13 @@ def score_intervals(
     *,
     seed: int = 0,
     replicates: int = REPLICATES,
-) -> dict[str, Score]:
+) -> dict[str, ScoreInterval]:
     """Every score of a prediction with its interval.
 
     Args:
-        probabilities: (pictures, classes), one picture at least.
-        labels: class numbers (pictures,).
-        groups: group number of each picture (pictures,).
+        probabilities: (images, classes), one image at least.
+        labels: class numbers (images,).
+        groups: group number of each image (images,).
         seed: of the draws.
         replicates: how many.
 
@@ -64,14 +65,14 @@ def score_intervals(
     probabilities, labels = probabilities[order], labels[order]
     _, groups = np.unique(groups[order], return_inverse=True)
     count = int(groups.max()) + 1
-    drawn = generator(seed, "bootstrap", replicates).integers(count, size=(replicates, count))
+    drawn = keyed_rng(seed, "bootstrap", replicates).integers(count, size=(replicates, count))
     rows = np.arange(replicates)[:, None] * count
     times = np.bincount((drawn + rows).ravel(), minlength=replicates * count).reshape(
         replicates, count
     )
     weights = np.vstack([np.ones(count), times]).astype(
         np.float32
-    )  # the first row is the pictures as they are
+    )  # the first row is the images as they are
     scores = _mean_scores(probabilities, labels, groups, weights) | _class_scores(
         probabilities, labels, groups, weights
     )
@@ -115,7 +116,7 @@ def _class_scores(
     classes, predicted = probabilities.shape[1], probabilities.argmax(axis=1)
 
     def drawn(rows: NDArray[np.bool_], of: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Pictures of each class among `rows` in each draw (replicates, classes)."""
+        """Images of each class among `rows` in each draw (replicates, classes)."""
         cells = groups[rows] * classes + of[rows]
         counts = np.bincount(cells, minlength=weights.shape[1] * classes).reshape(-1, classes)
         return np.asarray(weights @ counts.astype(np.float32), np.float64)
@@ -134,32 +135,38 @@ def _rarer(
     labels: NDArray[np.int64],
     name: str,
 ) -> int:
-    """Number of groups with a miss, or with a hit where these are fewer: what a share's spread is known from."""
+    """Number of groups with a miss, or with a hit where these are fewer: what a share's spread
+    is known from.
+    """
     hits = metrics.top_k_hits(probabilities, labels, 5 if name == "top5" else 1)
     return min(len(np.unique(groups[hits])), len(np.unique(groups[~hits])))
 
 
-def _share_interval(scores: NDArray[np.float64], kish: float, rarer: int) -> Score:
-    """Wilson's interval at the number of independent pictures that the spread of the replicates speaks of.
+def _share_interval(scores: NDArray[np.float64], kish: float, rarer: int) -> ScoreInterval:
+    """Wilson's interval at the number of independent images that the spread of the replicates
+    speaks of.
 
-    Where few groups hold a miss the replicates know their own spread badly; then they are believed less, and more that
-    the pictures of a group are all alike, which leaves `kish` independent ones (Kish 1965).
+    Where few groups hold a miss the replicates know their own spread badly; then they are believed
+    less, and more that the images of a group are all alike, which leaves `kish` independent ones
+    (Kish 1965).
     """
     value = float(scores[0])
     if not 0 < value < 1:
-        return Score(value, *wilson(value, kish))
+        return ScoreInterval(value, *wilson(value, kish))
     weight = rarer / (rarer + PRIOR_GROUPS)
     variance = weight * float(scores[1:].var()) + (1 - weight) * value * (1 - value) / kish
-    return Score(value, *wilson(value, value * (1 - value) / variance))
+    return ScoreInterval(value, *wilson(value, value * (1 - value) / variance))
 
 
-def _mean_interval(scores: NDArray[np.float64]) -> Score:
-    """The normal interval of the score's logarithm: the interval stays above 0, and is skewed as the scores are."""
+def _mean_interval(scores: NDArray[np.float64]) -> ScoreInterval:
+    """The normal interval of the score's logarithm: the interval stays above 0, and is skewed as
+    the scores are.
+    """
     value = float(scores[0])
     if value <= 0:
-        return Score(value, value, value)
+        return ScoreInterval(value, value, value)
     spread = float(np.log(np.maximum(scores[1:], metrics.LEAST)).std())
-    return Score(value, value * np.exp(-Z95 * spread), value * np.exp(Z95 * spread))
+    return ScoreInterval(value, value * np.exp(-Z95 * spread), value * np.exp(Z95 * spread))
 
 
 def _ece_interval(
@@ -167,12 +174,13 @@ def _ece_interval(
     labels: NDArray[np.int64],
     weights: NDArray[np.float32],
     kish: float,
-) -> Score:
-    """ECE of pictures in rising confidence.
+) -> ScoreInterval:
+    """ECE of images in rising confidence.
 
-    A finite sample makes ECE too large, and a replicate, a sample of a sample, again by about as much: the replicates
-    are shifted down by twice what they exceed the value on average. Where the bins' gaps are no larger than chance
-    makes them in a calibrated network (chi-squared test at 5 %), the interval begins at 0.
+    A finite sample makes ECE too large, and a replicate, a sample of a sample, again by about as
+    much: the replicates are shifted down by twice what they exceed the value on average. Where the
+    bins' gaps are no larger than chance makes them in a calibrated network (chi-squared test at 5
+    %), the interval begins at 0.
     """
     hits, confidence = metrics.top_k_hits(probabilities, labels, 1), probabilities.max(axis=1)
     value = metrics.reliability(confidence, hits).ece
@@ -186,10 +194,11 @@ def _ece_interval(
     gaps = gaps / totals[:, -1:]
     scores = np.abs(gaps[1:]).sum(axis=1)
     low, high = np.quantile(np.maximum(scores - 2 * (scores.mean() - value), 0), (0.025, 0.975))
-    # A bin without a miss has no spread among replicates, but would have some if it were calibrated.
+    # A bin without a miss has no spread among replicates, but would have some if it were
+    # calibrated.
     doubt = np.bincount(place[0], confidence * (1 - confidence), bins) / (len(labels) * kish)
     variance = np.maximum(gaps[1:].var(axis=0), doubt)
     real = variance > 0
     if float((gaps[0][real] ** 2 / variance[real]).sum()) < chi2.ppf(0.95, int(real.sum())):
         low = 0.0
-    return Score(value, float(low), float(high))
+    return ScoreInterval(value, float(low), float(high))

@@ -1,7 +1,9 @@
-"""Members' logits -> confidence that means what it says, sets that hold the truth, answers that are sure.
+"""Members' logits -> confidence that means what it says, sets that hold the truth, answers that are
+sure.
 
-Pure functions of arrays, and the few numbers that they need as one object, which `ensemble.json` holds. How the numbers
-are found from out-of-fold logits is here too, since it is the same arithmetic. Knows nothing of runs or networks.
+Pure functions of arrays, and the few numbers that they need as one object, which `ensemble.json`
+holds. How the numbers are found from out-of-fold logits is here too, since it is the same
+arithmetic. Knows nothing of runs or networks.
 """
 
 import math
@@ -31,19 +33,20 @@ class Calibration:
 
     Attributes:
         temperature: what logits are divided by, above 0.
-        sets: coverage -> the largest 1 - probability of a class in the set, over all pictures.
-        class_sets: coverage -> the same for each class (classes,); 1 where its pictures are too few to say.
+        sets: coverage -> the largest 1 - probability of a class in the set, over all images.
+        class_sets: coverage -> the same for each class (classes,); 1 where its images are too few
+            to say.
         sure: risk -> least confidence of a sure answer; 2 where no confidence is enough.
     """
 
     temperature: float
     sets: dict[float, float]
-    class_sets: dict[float, list[float]]
-    sure: dict[float, float]
+    class_prediction_sets: dict[float, list[float]]
+    accepted: dict[float, float]
 
     @classmethod
     def fit(cls, logits: NDArray[np.floating], labels: Labels) -> Self:
-        """From out-of-fold `logits` (pictures, classes) and `labels` (pictures,)."""
+        """From out-of-fold `logits` (images, classes) and `labels` (images,)."""
         temperature = fit_temperature(logits, labels)
         probabilities = softmax(logits.astype(np.float64) / temperature)
         scores = 1 - probabilities[np.arange(len(labels)), labels]
@@ -56,47 +59,60 @@ class Calibration:
                 c: [conformal_quantile(scores[labels == label], c) for label in classes]
                 for c in COVERAGES
             },
-            {risk: sure_threshold(confidence, hits, risk) for risk in RISKS},
+            {risk: accepted_threshold(confidence, hits, risk) for risk in RISKS},
         )
 
     @classmethod
     def read(cls, card: dict[str, Any]) -> Self:
-        """From what `to_json` gives; KeyError, TypeError or ValueError where it is something else."""
-        for name, known in (("sets", COVERAGES), ("class_sets", COVERAGES), ("sure", RISKS)):
+        """From what `to_json` gives; KeyError, TypeError or ValueError where it is something
+        else.
+        """
+        for name, known in (
+            ("prediction_sets", COVERAGES),
+            ("class_prediction_sets", COVERAGES),
+            ("accepted", RISKS),
+        ):
             if not isinstance(card[name], dict) or {float(key) for key in card[name]} != set(known):
                 raise ValueError(f"calibration.{name}")
         if not 0 < float(card["temperature"]) < math.inf:
             raise ValueError(f"calibration.temperature = {card['temperature']}")
         return cls(
             float(card["temperature"]),
-            {float(k): float(v) for k, v in card["sets"].items()},
-            {float(k): [float(q) for q in v] for k, v in card["class_sets"].items()},
-            {float(k): float(v) for k, v in card["sure"].items()},
+            {float(k): float(v) for k, v in card["prediction_sets"].items()},
+            {float(k): [float(q) for q in v] for k, v in card["class_prediction_sets"].items()},
+            {float(k): float(v) for k, v in card["accepted"].items()},
         )
 
     def to_json(self) -> dict[str, Any]:
         """What ensemble.json holds under ``calibration``."""
         return {
             "temperature": self.temperature,
-            "sets": self.sets,
-            "class_sets": self.class_sets,
-            "sure": self.sure,
+            "prediction_sets": self.sets,
+            "class_prediction_sets": self.class_prediction_sets,
+            "accepted": self.accepted,
         }
 
     def probabilities(self, logits: NDArray[np.floating], rule: Average) -> Floats:
-        """Calibrated probabilities (pictures, classes) of members' `logits` (members, pictures, classes)."""
+        """Calibrated probabilities (images, classes) of members' `logits` (members, images,
+        classes).
+        """
         return average(logits / self.temperature, rule)
 
     def set_of(
         self, probabilities: Floats, coverage: float, kind: Sets = "all"
     ) -> NDArray[np.bool_]:
-        """Which classes are in each picture's set (pictures, classes); the most probable one always is."""
-        limit = np.asarray(self.sets[coverage] if kind == "all" else self.class_sets[coverage])
+        """Which classes are in each image's set (images, classes); the most probable one always
+        is.
+        """
+        limit = np.asarray(
+            self.sets[coverage] if kind == "all" else self.class_prediction_sets[coverage]
+        )
         return prediction_sets(probabilities, limit)
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: Labels) -> float:
-    """The temperature that makes the log loss of `logits` (pictures, classes) least: Guo et al. 2017, arXiv:1706.04599.
+    """The temperature that makes the log loss of `logits` (images, classes) least: Guo et al. 2017,
+    arXiv:1706.04599.
 
     Between 1/20 and 20: beyond it logits say nothing, or everything.
     """
@@ -110,29 +126,34 @@ def fit_temperature(logits: NDArray[np.floating], labels: Labels) -> float:
 
 
 def conformal_quantile(scores: Floats, coverage: float, most: float = 1.0) -> float:
-    """The score that a new picture's stays at or below with probability `coverage` at least.
+    """The score that a new image's stays at or below with probability `coverage` at least.
 
-    Split conformal prediction (Vovk et al. 2005; Sadinle, Lei and Wasserman 2019, doi:10.1080/01621459.2017.1395341):
-    of n scores the ceil((n + 1) coverage)-th smallest; `most` where n is too small for it.
+    Split conformal prediction (Vovk et al. 2005; Sadinle, Lei and Wasserman 2019,
+    doi:10.1080/01621459.2017.1395341): of n scores the ceil((n + 1) coverage)-th smallest; `most`
+    where n is too small for it.
     """
     rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
     return float(np.partition(scores, rank - 1)[rank - 1]) if 1 <= rank <= len(scores) else most
 
 
 def prediction_sets(probabilities: Floats, limit: Floats) -> NDArray[np.bool_]:
-    """The classes whose 1 - probability is `limit` (a number, or one for each class) at most, and the likeliest one."""
+    """The classes whose 1 - probability is `limit` (a number, or one for each class) at most,
+    and the likeliest one.
+    """
     held = np.asarray(1 - probabilities <= limit + 1e-12)
     held[np.arange(len(held)), probabilities.argmax(axis=1)] = True
     return held
 
 
-def sure_threshold(confidence: Floats, hits: NDArray[np.bool_], risk: float) -> float:
-    """The least confidence whose pictures are wrong in a share of at most `risk`, with 95 % certainty.
+def accepted_threshold(confidence: Floats, hits: NDArray[np.bool_], risk: float) -> float:
+    """The least confidence whose images are wrong in a share of at most `risk`, with 95 %
+    certainty.
 
-    From the surest picture downwards, as long as the upper Clopper-Pearson limit of the share of errors holds (fixed
-    sequence testing: Angelopoulos et al. 2021, arXiv:2110.01052; selective classification: Geifman and El-Yaniv 2017,
-    arXiv:1705.08500). The sequence is of 100 steps. It begins where two errors are allowed, so that one wrong label
-    among the surest does not end it, or, where pictures are too few for that, where none is.
+    From the surest image downwards, as long as the upper Clopper-Pearson limit of the share of
+    errors holds (fixed sequence testing: Angelopoulos et al. 2021, arXiv:2110.01052; selective
+    classification: Geifman and El-Yaniv 2017, arXiv:1705.08500). The sequence is of 100 steps. It
+    begins where two errors are allowed, so that one wrong label among the surest does not end it,
+    or, where images are too few for that, where none is.
 
     Returns:
         0 to 1; 2 where no confidence is enough.
@@ -140,7 +161,7 @@ def sure_threshold(confidence: Floats, hits: NDArray[np.bool_], risk: float) -> 
     order = np.argsort(-confidence, kind="stable")
     least = math.ceil(
         math.log(0.05) / math.log(1 - risk)
-    )  # so many pictures without an error show it
+    )  # so many images without an error show it
     if len(order) < least:
         return 2.0
     roomy = math.ceil(6.3 / risk)  # and so many with two: the Poisson limit of 2 is 6.296
@@ -157,7 +178,9 @@ def sure_threshold(confidence: Floats, hits: NDArray[np.bool_], risk: float) -> 
 
 
 def risk_coverage(confidence: Floats, hits: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Share of the pictures that are answered (pictures,), surest first, and the share of errors among these."""
+    """Share of the images that are answered (images,), surest first, and the share of errors
+    among these.
+    """
     wrong = np.cumsum(~hits[np.argsort(-confidence, kind="stable")])
     counts = np.arange(1, len(hits) + 1)
     return counts / len(hits), wrong / counts
@@ -166,7 +189,7 @@ def risk_coverage(confidence: Floats, hits: NDArray[np.bool_]) -> tuple[Floats, 
 def set_names(
     held: NDArray[np.bool_], probabilities: Floats, classes: Sequence[str]
 ) -> list[list[str]]:
-    """The names in each row of `held` (pictures, classes), most probable first."""
+    """The names in each row of `held` (images, classes), most probable first."""
     ranked = np.argsort(-probabilities, axis=1, kind="stable")
     return [
         [str(classes[c]) for c in row if inside[c]]

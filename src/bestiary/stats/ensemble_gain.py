@@ -1,13 +1,16 @@
-"""Out-of-fold hits -> what the whole ensemble can be expected to get right on new pictures, and how that was found.
+"""Out-of-fold hits -> what the whole ensemble can be expected to get right on new images, and how
+that was found.
 
-No picture of a run is new to two of its members, so the run itself holds no clean prediction of the ensemble, and no
-cross-fitting makes one without training more networks. What can be said without more pictures:
+No image of a run is new to two of its members, so the run itself holds no clean prediction of the
+ensemble, and no cross-fitting makes one without training more networks. What can be said without
+more images:
 
-- the out-of-fold accuracy is that of a single member on new pictures, with its own uncertainty;
-- the ensemble makes the member's errors times a ratio that is known from other fold ensembles (`RATIO`).
+- the out-of-fold accuracy is that of a single member on new images, with its own uncertainty;
+- the ensemble makes the member's errors times a ratio that is known from other fold ensembles
+  (`RATIO`).
 
-Both uncertainties are added. Pictures held out from all folds (`bestiary evaluate`) measure it instead. Knows nothing
-of networks.
+Both uncertainties are added. Images held out from all folds (`bestiary evaluate`) measure it
+instead. Knows nothing of networks.
 """
 
 from collections.abc import Sequence
@@ -18,25 +21,28 @@ from numpy.typing import NDArray
 
 from bestiary.stats.intervals import effective_size, wilson
 
-# Errors of five averaged members over errors of one, mean and standard deviation of six cases: 0.90 and 0.96 (two test
-# halves, no mixing), 0.82 and 0.69 (with MixUp and CutMix) in the described report, ResNeXt-101; 0.90 of `fast` and
-# 0.96 of heads alone (RESULTS.md). More members gain as 1 - 1/members does: the variance of a mean (Breiman 1996).
+# Errors of five averaged members over errors of one, mean and standard deviation of six cases: 0.90
+# and 0.96 (two test halves, no mixing), 0.82 and 0.69 (with MixUp and CutMix) in the described
+# report, ResNeXt-101; 0.90 of `fast` and 0.96 of heads alone (RESULTS.md). More members gain as 1 -
+# 1/members does: the variance of a mean (Breiman 1996).
 RATIO = 0.87, 0.10
 METHOD = (
-    "out-of-fold errors of single members times {ratio:.2f}, give or take {spread:.2f}: what ensembles of {members} "
-    "folds have gained elsewhere; both uncertainties are in the interval, and bestiary evaluate measures it"
+    "out-of-fold errors of single members times {ratio:.2f}, give or take {spread:.2f}: what "
+    "ensembles of {members} "
+    "folds have gained elsewhere; both uncertainties are in the interval, and bestiary evaluate "
+    "measures it"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The ensemble's accuracy on new pictures, without having seen any.
+    """The ensemble's accuracy on new images, without having seen any.
 
     Attributes:
         value: 0 to 1.
         low: lower end of the 95 % interval.
         high: upper end.
-        effective: number of independent pictures that would leave a measured accuracy as uncertain.
+        effective: number of independent images that would leave a measured accuracy as uncertain.
         method: how it was found, in words.
     """
 
@@ -46,21 +52,24 @@ class Estimate:
     effective: float
     method: str
 
-    def on(self, pictures: float) -> tuple[float, float]:
-        """Between which the accuracy measured on so many new, independent pictures lies in 95 of 100 cases."""
-        return wilson(self.value, 1 / (1 / self.effective + 1 / pictures))
+    def on(self, images: float) -> tuple[float, float]:
+        """Between which the accuracy measured on so many new, independent images lies in 95 of
+        100 cases.
+        """
+        return wilson(self.value, 1 / (1 / self.effective + 1 / images))
 
 
 def ensemble_estimate(hits: NDArray[np.bool_], groups: NDArray[np.int64], members: int) -> Estimate:
     """Estimate the accuracy of `members` averaged members.
 
     Args:
-        hits: out of fold (pictures,), one at least.
-        groups: group number of each picture (pictures,).
+        hits: out of fold (images,), one at least.
+        groups: group number of each image (images,).
         members: 1 or more.
     """
     effective = effective_size(hits, groups)
-    # Add-two smoothing (Agresti and Coull 1998) keeps an uncertainty where there is no error, or nothing but errors.
+    # Add-two smoothing (Agresti and Coull 1998) keeps an uncertainty where there is no error, or
+    # nothing but errors.
     error = float((~hits).sum() * effective / len(hits) + 2) / (effective + 4)
     share = (1 - 1 / members) / (1 - 1 / 5)
     middle, spread = 1 - (1 - RATIO[0]) * share, RATIO[1] * share
@@ -76,14 +85,16 @@ def ensemble_estimate(hits: NDArray[np.bool_], groups: NDArray[np.int64], member
 
 
 def pick_optimism(curves: Sequence[Sequence[float | None]]) -> float:
-    """By how much picking each fold's best epoch on its own held-out part flatters the score, 0 to 1.
+    """By how much picking each fold's best epoch on its own held-out part flatters the score, 0 to
+    1.
 
-    Each fold's best accuracy is set against its accuracy at the epoch that the other folds would have picked for it (as
-    in nested selection: Cawley and Talbot 2010, JMLR 11). Where folds truly differ in their best epoch this is too
-    much, so it is an upper estimate.
+    Each fold's best accuracy is set against its accuracy at the epoch that the other folds would
+    have picked for it (as in nested selection: Cawley and Talbot 2010, JMLR 11). Where folds truly
+    differ in their best epoch this is too much, so it is an upper estimate.
 
     Args:
-        curves: validation accuracy of each fold after each epoch; None where it was not measured. At least two folds.
+        curves: validation accuracy of each fold after each epoch; None where it was not measured.
+            At least two folds.
     """
     shared = min(len(curve) for curve in curves)
     table = np.array(

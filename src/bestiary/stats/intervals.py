@@ -1,8 +1,8 @@
 """Hits and groups -> a share with its 95 % interval.
 
-Wilson's score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953), which stays honest near 0 and 1, at the
-effective number of pictures: copies of one picture are one piece of evidence, so groups widen it by their design
-effect (Kish 1965; Rao and Scott 1992, doi:10.2307/2532311).
+Wilson's score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953), which stays honest near 0
+and 1, at the effective number of images: copies of one image are one piece of evidence, so groups
+widen it by their design effect (Kish 1965; Rao and Scott 1992, doi:10.2307/2532311).
 """
 
 import math
@@ -22,7 +22,7 @@ class Interval:
         value: 0 to 1.
         low: lower end.
         high: upper end.
-        n: number of pictures.
+        n: number of images.
         groups: number of groups they fall into.
     """
 
@@ -40,15 +40,15 @@ def share_interval(hits: NDArray[np.bool_], groups: NDArray[np.int64] | None = N
     """The share of hits with its 95 % interval.
 
     Args:
-        hits: whether each picture was right, (pictures,), one at least.
-        groups: group number of each picture; None where each stands alone.
+        hits: whether each image was right, (images,), one at least.
+        groups: group number of each image; None where each stands alone.
 
     Raises:
-        ValueError: no picture.
+        ValueError: no image.
     """
     n = len(hits)
     if n == 0:
-        raise ValueError("a share of no pictures has no value")
+        raise ValueError("a share of no images has no value")
     value = float(hits.mean())
     clusters = n if groups is None else len(np.unique(groups))
     low, high = wilson(value, effective_size(hits, groups))
@@ -56,7 +56,7 @@ def share_interval(hits: NDArray[np.bool_], groups: NDArray[np.int64] | None = N
 
 
 def effective_size(hits: NDArray[np.bool_], groups: NDArray[np.int64] | None = None) -> float:
-    """How many independent pictures would leave the share of hits as uncertain as these groups do."""
+    """How many independent images would leave the share of hits as uncertain as these groups do."""
     value = float(hits.mean())
     clusters = len(hits) if groups is None else len(np.unique(groups))
     if groups is None or clusters == len(hits):
@@ -73,10 +73,10 @@ def effective_size(hits: NDArray[np.bool_], groups: NDArray[np.int64] | None = N
 
 
 def wilson(value: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share `value` (0 to 1) of `n` pictures, which need not be whole."""
-    centre = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    """Wilson's 95 % interval of a share `value` (0 to 1) of `n` images, which need not be whole."""
+    center = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n * n))
     # At 0 and 1 one end is exact, which rounding must not hide.
-    return (max(0.0, centre - half) if value > 0 else 0.0), (
-        min(1.0, centre + half) if value < 1 else 1.0
+    return (max(0.0, center - half) if value > 0 else 0.0), (
+        min(1.0, center + half) if value < 1 else 1.0
     )

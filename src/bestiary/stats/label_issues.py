@@ -14,8 +14,8 @@ class LabelIssues:
 
     Attributes:
         suspects: rows whose labels are probably wrong, the most doubtful first (suspects,).
-        suggested: the most probable class of each picture, its own label's apart (pictures,).
-        quality: how well each label fits (pictures,): its probability, 0 to 1.
+        suggested: the most probable class of each image, its own label's apart (images,).
+        quality: how well each label fits (images,): its probability, 0 to 1.
     """
 
     suspects: NDArray[np.int64]
@@ -27,8 +27,8 @@ def find_label_issues(probabilities: NDArray[np.float64], labels: NDArray[np.int
     """The labels that are probably wrong.
 
     Args:
-        probabilities: (pictures, classes), each row from a network that has not seen the picture.
-        labels: class numbers (pictures,), every class at least once.
+        probabilities: (images, classes), each row from a network that has not seen the image.
+        labels: class numbers (images,), every class at least once.
 
     Raises:
         BestiaryError: cleanlab is not installed.
@@ -39,9 +39,10 @@ def find_label_issues(probabilities: NDArray[np.float64], labels: NDArray[np.int
         raise BestiaryError(
             "labels: needs the library cleanlab; pip install 'bestiary[audit]'"
         ) from None
-    # Of the library's rules this ranked planted wrong labels best: on caltech-creatures, 3 % wrong, frozen features, of
-    # the first suspects, as many as planted, 0.87 to 0.92 were planted ones (three seeds), by its default rule 0.68 to
-    # 0.75: a label that the network finds impossible is more suspect than one of two that it cannot choose between.
+    # Of the library's rules this ranked planted wrong labels best: on caltech-creatures, 3 % wrong,
+    # frozen features, of the first suspects, as many as planted, 0.87 to 0.92 were planted ones
+    # (three seeds), by its default rule 0.68 to 0.75: a label that the network finds impossible is
+    # more suspect than one of two that it cannot choose between.
     wrong = find(labels, probabilities, filter_by="low_self_confidence", n_jobs=1)
     quality = probabilities[np.arange(len(labels)), labels]
     others = probabilities.copy()

@@ -21,8 +21,8 @@ class Difference:
         value: difference of accuracies, -1 to 1.
         low: lower end of the 95 % interval.
         high: upper end.
-        wins: pictures that only the second has right.
-        losses: pictures that only the first has right.
+        wins: images that only the second has right.
+        losses: images that only the first has right.
         p: two-sided exact McNemar test, groups counted once; over several seeds a t-test.
     """
 
@@ -35,15 +35,16 @@ class Difference:
 
 
 def paired_difference(first: Hits, second: Hits, groups: NDArray[np.int64]) -> Difference:
-    """The difference of two shares of hits on the same pictures.
+    """The difference of two shares of hits on the same images.
 
-    Interval: Bonett and Price 2012 (doi:10.3102/1076998611411915), which holds for few changed pictures too, at the
-    effective number of pictures. Test: exact McNemar (1947, doi:10.1007/BF02295996) on the groups' net changes.
+    Interval: Bonett and Price 2012 (doi:10.3102/1076998611411915), which holds for few changed
+    images too, at the effective number of images. Test: exact McNemar (1947,
+    doi:10.1007/BF02295996) on the groups' net changes.
 
     Args:
-        first: whether each picture was right (pictures,), one at least.
+        first: whether each image was right (images,), one at least.
         second: likewise.
-        groups: group number of each picture (pictures,).
+        groups: group number of each image (images,).
     """
     change = second.astype(np.int64) - first
     n, wins, losses = len(change), int((change > 0).sum()), int((change < 0).sum())
@@ -63,17 +64,19 @@ def paired_difference(first: Hits, second: Hits, groups: NDArray[np.int64]) -> D
 
 
 def paired_over_seeds(first: Hits, second: Hits, groups: NDArray[np.int64]) -> Difference:
-    """The difference of two shares of hits on the same pictures, each the mean over trainings with several seeds.
+    """The difference of two shares of hits on the same images, each the mean over trainings with
+    several seeds.
 
-    Both pictures and seeds are drawn from larger sets, so both spread: the variance is the sum of the groups' (of
-    changes averaged over the seeds) and of the seeds' (of changes averaged over the pictures), which errs on the safe
-    side (Owen 2007, doi:10.1214/07-AOAS122). Student's t at Satterthwaite's degrees of freedom (1946,
-    doi:10.2307/3002019). As for one seed, a picture that is won and one that is lost are added (Bonett and Price 2012).
+    Both images and seeds are drawn from larger sets, so both spread: the variance is the sum of the
+    groups' (of changes averaged over the seeds) and of the seeds' (of changes averaged over the
+    images), which errs on the safe side (Owen 2007, doi:10.1214/07-AOAS122). Student's t at
+    Satterthwaite's degrees of freedom (1946, doi:10.2307/3002019). As for one seed, an image that
+    is won and one that is lost are added (Bonett and Price 2012).
 
     Args:
-        first: whether each picture was right (seeds, pictures); with one seed see `paired_difference`.
+        first: whether each image was right (seeds, images); with one seed see `paired_difference`.
         second: likewise.
-        groups: group number of each picture (pictures,).
+        groups: group number of each image (images,).
     """
     if len(first) == 1:
         return paired_difference(first[0], second[0], groups)

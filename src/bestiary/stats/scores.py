@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from bestiary.stats.averaging import Average, softmax
 from bestiary.stats.bootstrap import score_intervals
 from bestiary.stats.calibration import fit_temperature
@@ -22,13 +22,13 @@ def oof_scores(
     folds: NDArray[np.int64],
     groups: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """Out-of-fold scores: each picture judged by the one member that has not seen it.
+    """Out-of-fold scores: each image judged by the one member that has not seen it.
 
     Args:
-        logits: (pictures, classes), of the member that held each picture out.
-        labels: class numbers (pictures,).
-        folds: fold of each picture (pictures,).
-        groups: group number of each picture (pictures,).
+        logits: (images, classes), of the member that held each image out.
+        labels: class numbers (images,).
+        folds: fold of each image (images,).
+        groups: group number of each image (images,).
 
     Returns:
         what metrics.json holds under ``oof``.
@@ -40,32 +40,38 @@ def oof_scores(
     }
     raw = score_intervals(softmax(logits), labels, groups)
     calibrated = score_intervals(
-        cross_fitted(logits, labels, crossing(folds, groups)), labels, groups
+        crossfit_probabilities(logits, labels, crossfit_parts(folds, groups)), labels, groups
     )
     return {
         "accuracy": asdict(share_interval(hits, groups)),
-        "interval": "95 %, Wilson at the effective number of pictures, groups counted once",
+        "interval": "95 %, Wilson at the effective number of images, groups counted once",
         "folds": [{"fold": fold, **asdict(interval)} for fold, interval in per_fold.items()],
-        "note": "single members, each on the pictures it has not seen; the ensemble is expected to do better",
+        "note": "single members, each on the images it has not seen; the ensemble is expected to "
+        "do better",
         "scores": {name: asdict(score) for name, score in raw.items()},
         "calibrated": {name: asdict(calibrated[name]) for name in ("log_loss", "brier", "ece")},
-        "intervals": "95 %, 1,000 draws of whole groups; calibrated: by the temperature that the other folds set",
+        "intervals": "95 %, 1,000 draws of whole groups; calibrated: by the temperature that the "
+        "other folds set",
         "ensemble": asdict(ensemble_estimate(hits, groups, len(per_fold))),
     }
 
 
-def crossing(folds: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The parts (pictures,) that cross-fitting goes over: the folds, or of a single one five parts of whole groups."""
+def crossfit_parts(folds: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The parts (images,) that cross-fitting goes over: the folds, or of a single one five parts
+    of whole groups.
+    """
     if folds.min() < folds.max():
         return folds
     _, codes = np.unique(groups, return_inverse=True)
-    return np.asarray(generator(0, "crossing").permutation(int(codes.max()) + 1)[codes] % 5)
+    return np.asarray(keyed_rng(0, "crossing").permutation(int(codes.max()) + 1)[codes] % 5)
 
 
-def cross_fitted(
+def crossfit_probabilities(
     logits: NDArray[np.floating], labels: NDArray[np.int64], parts: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Probabilities (pictures, classes), each part's by the temperature fitted on the other parts' `logits`."""
+    """Probabilities (images, classes), each part's by the temperature fitted on the other parts'
+    `logits`.
+    """
     probabilities = np.empty(logits.shape)
     for part in np.unique(parts):
         held = parts == part
@@ -76,7 +82,9 @@ def cross_fitted(
 def class_table(
     predicted: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64], classes: int
 ) -> list[dict[str, Any]]:
-    """Precision, recall (each with its interval), F1 and support of every class, in the order of the classes."""
+    """Precision, recall (each with its interval), F1 and support of every class, in the order of
+    the classes.
+    """
     scores, hits, rows = (
         class_scores(confusion(predicted, labels, classes)),
         predicted == labels,
@@ -105,13 +113,13 @@ def held_out_scores(
     labels: NDArray[np.int64],
     groups: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """Accuracy on pictures that no member has seen.
+    """Accuracy on images that no member has seen.
 
     Args:
-        rules: averaging rule -> probabilities (pictures, classes) of the ensemble.
-        members: fold -> logits (pictures, classes) of that fold's member.
-        labels: class numbers (pictures,).
-        groups: group number of each picture (pictures,).
+        rules: averaging rule -> probabilities (images, classes) of the ensemble.
+        members: fold -> logits (images, classes) of that fold's member.
+        labels: class numbers (images,).
+        groups: group number of each image (images,).
 
     Returns:
         accuracy with interval of every rule and member, and the members' mean.

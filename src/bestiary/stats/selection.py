@@ -1,4 +1,5 @@
-"""Candidates' logits for held-out pictures -> which to keep, and hits that the choice does not flatter.
+"""Candidates' logits for held-out images -> which to keep, and hits that the choice does not
+flatter.
 
 Pure functions of arrays.
 """
@@ -9,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 
-Logits = NDArray[np.floating]  # (pictures, classes)
-Labels = NDArray[np.int64]  # (pictures,)
+Logits = NDArray[np.floating]  # (images, classes)
+Labels = NDArray[np.int64]  # (images,)
 
 
 def best_of(candidates: Mapping[str, Logits], labels: Labels) -> str:
-    """The candidate that is most often right, of equals the one with the least log loss, else the first."""
+    """The candidate that is most often right, of equals the one with the least log loss, else
+    the first.
+    """
     rows = np.arange(len(labels))
 
     def merit(name: str) -> tuple[float, float]:
@@ -31,13 +34,14 @@ def best_of(candidates: Mapping[str, Logits], labels: Labels) -> str:
 def cross_chosen(
     candidates: Mapping[str, Logits], labels: Labels, groups: Labels
 ) -> NDArray[np.bool_]:
-    """Whether each picture is right by the candidate that the other half of the pictures prefers (pictures,).
+    """Whether each image is right by the candidate that the other half of the images prefers
+    (images,).
 
-    The best of several is partly the luckiest; chosen by other pictures it is not (two-fold cross-validation of the
-    choice: Stone 1974). Halves are of whole groups.
+    The best of several is partly the luckiest; chosen by other images it is not (two-fold
+    cross-validation of the choice: Stone 1974). Halves are of whole groups.
     """
     _, codes = np.unique(groups, return_inverse=True)
-    half = generator(0, "halves").permutation(int(codes.max()) + 1)[codes] % 2
+    half = keyed_rng(0, "halves").permutation(int(codes.max()) + 1)[codes] % 2
     hits = np.zeros(len(labels), np.bool_)
     for side in (0, 1):
         mine, others = half == side, half != side

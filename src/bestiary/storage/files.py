@@ -1,8 +1,10 @@
-"""An address such as s3://bucket/folder -> its files' bytes, read again a bounded number of times where that fails.
+"""An address such as s3://bucket/folder -> its files' bytes, read again a bounded number of times
+where that fails.
 
-A folder in a store answers to `/`, `is_dir` and `resolve`, a file to `read_bytes` and `is_file`, as `pathlib.Path`
-does, so that whoever reads pictures does not ask where they lie. Which stores there are, and how one gets into them,
-is fsspec's (credentials, endpoints: as for any program that uses it). Knows nothing of what the bytes mean.
+A folder in a store answers to `/`, `is_dir` and `resolve`, a file to `read_bytes` and `is_file`, as
+`pathlib.Path` does, so that whoever reads images does not ask where they lie. Which stores there
+are, and how one gets into them, is fsspec's (credentials, endpoints: as for any program that uses
+it). Knows nothing of what the bytes mean.
 """
 
 import time

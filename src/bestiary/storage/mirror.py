@@ -1,9 +1,11 @@
-"""A run at an address -> a local folder to work in, whose finished files are sent to the store as they are written.
+"""A run at an address -> a local folder to work in, whose finished files are sent to the store as
+they are written.
 
-Stores have no renaming, no locks and no appending, which a run in training lives by; so it is worked on locally, as
-ever, and every file that `atomic` has made whole is put into the store whole (an object appears at once or not at
-all). A later command, on any machine, fetches the run first. What is lost with a machine is what came after the last
-state that was sent. Knows nothing of what the files mean.
+Stores have no renaming, no locks and no appending, which a run in training lives by; so it is
+worked on locally, as ever, and every file that `atomic` has made whole is put into the store whole
+(an object appears at once or not at all). A later command, on any machine, fetches the run first.
+What is lost with a machine is what came after the last state that was sent. Knows nothing of what
+the files mean.
 """
 
 import hashlib
@@ -27,14 +29,16 @@ Stamp = tuple[int, int]  # time of change in nanoseconds, and size in bytes
 
 @contextmanager
 def working_folder(place: str | Path, wanted: Wanted | None = None) -> Iterator[Path]:
-    """A folder to work on the run at `place` in: itself on a disk, else a copy whose changes are sent on.
+    """A folder to work on the run at `place` in: itself on a disk, else a copy whose changes are
+    sent on.
 
     Args:
         place: a path, or an address.
         wanted: which of the run's files are needed; None: all.
 
     Raises:
-        RunError: the store cannot be reached; what was done stays in the local folder and is sent the next time.
+        RunError: the store cannot be reached; what was done stays in the local folder and is sent
+            the next time.
     """
     if not is_address(place):
         yield Path(place)
@@ -62,7 +66,8 @@ def working_folder(place: str | Path, wanted: Wanted | None = None) -> Iterator[
                 sender.finish()
     except OSError as error:
         raise RunError(
-            f"{place}: {error.strerror or error}; what was done is kept in {folder}, and the same command with "
+            f"{place}: {error.strerror or error}; what was done is kept in {folder}, and the same "
+            f"command with "
             "--resume sends it"
         ) from None
     if wanted:

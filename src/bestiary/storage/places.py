@@ -12,7 +12,7 @@ from bestiary.storage.shards import ShardFolder, has_index
 
 
 def root_at(place: str | Path) -> Root:
-    """The folder that pictures' paths start from: of files or of shards, on a disk or in a store.
+    """The folder that images' paths start from: of files or of shards, on a disk or in a store.
 
     Raises:
         DataError: its kind of store cannot be opened, or an index of shards cannot be read.
@@ -23,7 +23,9 @@ def root_at(place: str | Path) -> Root:
 
 
 def reading_order(root: Root, paths: Sequence[str] | pl.Series) -> NDArray[np.int64]:
-    """The order (paths,) in which `paths` are best read: as they come, or by shards, which are then fetched ahead."""
+    """The order (paths,) in which `paths` are best read: as they come, or by shards, which are
+    then fetched ahead.
+    """
     if not isinstance(root, ShardFolder):
         return np.arange(len(paths))
     order = root.reading_order(paths)

@@ -1,10 +1,11 @@
-"""Tar shards in WebDataset's layout and their index -> the bytes of each picture, by its path.
+"""Tar shards in WebDataset's layout and their index -> the bytes of each image, by its path.
 
-A shard holds for each picture its file and a .json with path, label, group and split, under one key, as WebDataset
-readers expect (Aizman et al. 2019, arXiv:2001.01858); index.parquet beside the shards says where in which shard each
-picture's bytes begin. Shards in a store are fetched whole, one after the other, into a local cache with a bound;
-pictures are then read at their place, and what memory holds of one is where that is, 28 bytes. Knows nothing of what is
-read when: whoever reads in `reading_order` reads each shard once.
+A shard holds for each image its file and a .json with path, label, group and split, under one key,
+as WebDataset readers expect (Aizman et al. 2019, arXiv:2001.01858); index.parquet beside the shards
+says where in which shard each image's bytes begin. Shards in a store are fetched whole, one after
+the other, into a local cache with a bound; images are then read at their place, and what memory
+holds of one is where that is, 28 bytes. Knows nothing of what is read when: whoever reads in
+`reading_order` reads each shard once.
 """
 
 import hashlib
@@ -35,7 +36,7 @@ SCHEMA = {
     "group": pl.String,
     "split": pl.String,
     "shard": pl.Int32,
-    "offset": pl.Int64,  # of the picture's first byte in its shard
+    "offset": pl.Int64,  # of the image's first byte in its shard
     "bytes": pl.Int64,
 }
 CACHE_BYTES = int(
@@ -52,7 +53,7 @@ def shard_name(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ShardedFile:
-    """A picture in a shard."""
+    """An image in a shard."""
 
     folder: "ShardFolder"
     path: str
@@ -61,7 +62,7 @@ class ShardedFile:
         return f"{self.folder}/{self.path}"
 
     def read_bytes(self) -> bytes:
-        """The picture's bytes; raises OSError."""
+        """The image's bytes; raises OSError."""
         return self.folder.read(self.path)
 
     def is_file(self) -> bool:
@@ -70,11 +71,12 @@ class ShardedFile:
 
 
 class ShardFolder:
-    """The pictures in a folder of shards, which lies on a disk or in a store.
+    """The images in a folder of shards, which lies on a disk or in a store.
 
     Args:
         place: path or address of the folder.
-        cache_bytes: of shards fetched from a store that are kept; the one used longest ago goes first.
+        cache_bytes: of shards fetched from a store that are kept; the one used longest ago goes
+            first.
 
     Raises:
         DataError: the index cannot be read.
@@ -92,7 +94,7 @@ class ShardFolder:
     def __truediv__(self, path: str, /) -> ShardedFile:
         return ShardedFile(self, path)
 
-    def list_pictures(self) -> pl.DataFrame:
+    def list_images(self) -> pl.DataFrame:
         """The index, with the columns of `SCHEMA`, sorted by path; it is read anew, and not kept.
 
         Raises:
@@ -114,7 +116,7 @@ class ShardFolder:
         return self._places.row(path) is not None
 
     def read(self, path: str) -> bytes:
-        """The bytes of the picture at `path`.
+        """The bytes of the image at `path`.
 
         Raises:
             OSError: the index does not name it, or its shard cannot be read.
@@ -149,13 +151,13 @@ class ShardFolder:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Where each picture lies, found by a hash of its path, so that no path is kept in memory.
+    """Where each image lies, found by a hash of its path, so that no path is kept in memory.
 
     Attributes:
-        keys: hash of each picture's path, sorted, each once (pictures,).
-        shards: number of its shard (pictures,).
-        offsets: of its first byte in the shard (pictures,).
-        sizes: its bytes (pictures,).
+        keys: hash of each image's path, sorted, each once (images,).
+        shards: number of its shard (images,).
+        offsets: of its first byte in the shard (images,).
+        sizes: its bytes (images,).
     """
 
     keys: NDArray[np.int64]
@@ -165,7 +167,9 @@ class _Places:
 
     @classmethod
     def at(cls, place: str) -> Self:
-        """Of the index at `place`; raises DataError where it cannot be read, or names a picture twice."""
+        """Of the index at `place`; raises DataError where it cannot be read, or names an image
+        twice.
+        """
         with _index_at(place) as index:
             index = index.select("path", "shard", "offset", "bytes")
             count = int(index.select(pl.len()).collect().item())
@@ -179,13 +183,14 @@ class _Places:
                 keys[rows], shards[rows] = _keys(part["path"]), part["shard"].to_numpy()
                 offsets[rows], sizes[rows] = part["offset"].to_numpy(), part["bytes"].to_numpy()
         order = np.argsort(keys)
-        # One column after the other, each taking the place of the unsorted one: at 10^6 rows 12 MB less at the peak.
+        # One column after the other, each taking the place of the unsorted one: at 10^6 rows 12 MB
+        # less at the peak.
         keys = keys[order]
         shards = shards[order]
         offsets = offsets[order]
         sizes = sizes[order]
         if (keys[1:] == keys[:-1]).any():
-            raise DataError(f"{place}/{INDEX}: names a picture twice; write the shards anew")
+            raise DataError(f"{place}/{INDEX}: names an image twice; write the shards anew")
         return cls(keys, shards, offsets, sizes)
 
     def row(self, path: str) -> int | None:
@@ -200,8 +205,9 @@ class _Places:
 
 
 def _keys(paths: Sequence[str] | pl.Series) -> NDArray[np.int64]:
-    # Python's own hash of text is SipHash with a key that is drawn for each process (Aumasson and Bernstein 2012), so
-    # that nobody can prepare two paths with one key; by chance two of 10^7 have it in 1 of 400,000 processes.
+    # Python's own hash of text is SipHash with a key that is drawn for each process (Aumasson and
+    # Bernstein 2012), so that nobody can prepare two paths with one key; by chance two of 10^7 have
+    # it in 1 of 400,000 processes.
     return np.fromiter(map(hash, paths), np.int64, len(paths))
 
 
@@ -218,7 +224,9 @@ class _Shard:
 
 
 class _ShardCache:
-    """Open shards: those of a disk as they are, those of a store as copies of which `limit` bytes are kept."""
+    """Open shards: those of a disk as they are, those of a store as copies of which `limit`
+    bytes are kept.
+    """
 
     def __init__(self, place: str, limit: int) -> None:
         self._place, self._limit = place, limit
@@ -264,7 +272,9 @@ class _ShardCache:
         return shard
 
     def _make_room(self, newest: int) -> None:
-        """Close what was used longest ago: copies beyond the limit, and local shards beyond what a process may open."""
+        """Close what was used longest ago: copies beyond the limit, and local shards beyond what
+        a process may open.
+        """
         with self._lock:
             ready = [
                 n for n, f in self._open.items() if n != newest and f.done() and not f.exception()

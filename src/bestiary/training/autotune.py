@@ -1,9 +1,11 @@
-"""A network and a device -> the arithmetic that trains it fastest there, measured on a few real steps.
+"""A network and a device -> the arithmetic that trains it fastest there, measured on a few real
+steps.
 
-Which precision and layout win depends on the network as much as on the device (depthwise convolutions, for one, gain
-little from channels innermost). What was measured is remembered for this machine; what was decided stands in the run,
-and every fold and every resumption goes by it. A trial never takes more than `SHARE` of the training that it serves.
-Knows nothing of pictures: the steps are made on random ones.
+Which precision and layout win depends on the network as much as on the device (depthwise
+convolutions, for one, gain little from channels innermost). What was measured is remembered for
+this machine; what was decided stands in the run, and every fold and every resumption goes by it. A
+trial never takes more than `SHARE` of the training that it serves. Knows nothing of images: the
+steps are made on random ones.
 """
 
 import json
@@ -24,18 +26,26 @@ from bestiary.cores import cores
 from bestiary.display import Display
 from bestiary.errors import BestiaryError, RunError
 from bestiary.model.classifier import Classifier, build_classifier
-from bestiary.model.compute import DTYPES, Arithmetic, best_device, device_name, resolve_precision
+from bestiary.model.compute import (
+    DTYPES,
+    ComputeConfig,
+    best_device,
+    device_name,
+    resolve_precision,
+)
 from bestiary.model.freezing import freeze, set_training_mode
 from bestiary.recipe.options import Recipe, TrainOptions
+from bestiary.run.layout import COMPUTE
 from bestiary.run.run import Run
-from bestiary.training.distributed import ALONE, World
+from bestiary.training.distributed import SINGLE_PROCESS, World
 from bestiary.training.loss import build_loss
-from bestiary.training.malloc import memory_kept
-from bestiary.training.optimizer import build_optimiser
+from bestiary.training.malloc import freed_memory_kept
+from bestiary.training.optimizer import build_optimizer
 from bestiary.training.out_of_memory import is_out_of_memory
 
 SHARE = 0.02  # of the training's expected time that the trial may take
-MARGIN = 0.05  # what a way must be faster by than the one expected to be best, so that noise does not choose
+# what a way must be faster by than the one expected to be best, so that noise does not choose
+MARGIN = 0.05
 COMPILING_SECONDS = 120.0  # what compiling is expected to take before it has been tried
 STEPS = 3
 
@@ -45,7 +55,7 @@ class Timing:
     """What one way of computing takes.
 
     Attributes:
-        seconds: a picture and training step.
+        seconds: an image and training step.
         starting: seconds of the first step, compilation included.
     """
 
@@ -53,23 +63,25 @@ class Timing:
     starting: float
 
 
-Timings = dict[Arithmetic, Timing]
+Timings = dict[ComputeConfig, Timing]
 
 
-def settle_arithmetic(
-    run: Run, pictures: int, classes: int, display: Display, world: World = ALONE
-) -> Arithmetic:
-    """The arithmetic that the run's recipe asks for, what it leaves open decided by a trial; written to the run.
+def autotune_compute(
+    run: Run, images: int, classes: int, display: Display, world: World = SINGLE_PROCESS
+) -> ComputeConfig:
+    """The arithmetic that the run's recipe asks for, what it leaves open decided by a trial;
+    written to the run.
 
     Args:
-        run: whose arithmetic.json keeps the decision, one for each type of device.
-        pictures: views that all its folds and epochs train on together, which bounds the trial.
+        run: whose compute.json keeps the decision, one for each type of device.
+        images: views that all its folds and epochs train on together, which bounds the trial.
         classes: number of outputs.
         display: told of the decision.
-        world: the processes that go by it; the main one decides, as if it had its machine to itself.
+        world: the processes that go by it; the main one decides, as if it had its machine to
+            itself.
 
     Raises:
-        RunError: arithmetic.json is damaged.
+        RunError: compute.json is damaged.
         WeightsError: the backbone is unknown to this installation.
     """
     device = best_device()
@@ -77,9 +89,9 @@ def settle_arithmetic(
         world.size > 1 and device.type == "cpu"
     ):  # so that the decision is the same for any number of processes
         torch.set_num_threads(cores())
-    with world.together() as main:
-        settled = _settle(run, pictures, classes, device) if main else Arithmetic("float32")
-    arithmetic = world.tell(settled)
+    with world.synchronized() as main:
+        settled = _settle(run, images, classes, device) if main else ComputeConfig("float32")
+    arithmetic = world.broadcast_object(settled)
     if device.type == "cpu":
         torch.set_num_threads(max(1, arithmetic.threads // world.local_size))
     shared = f", shared by {world.size} processes" if world.size > 1 else ""
@@ -87,21 +99,21 @@ def settle_arithmetic(
     return arithmetic
 
 
-def _settle(run: Run, pictures: int, classes: int, device: torch.device) -> Arithmetic:
+def _settle(run: Run, images: int, classes: int, device: torch.device) -> ComputeConfig:
     """What the run has decided before; else decide it and write it down."""
-    decided = run.read_json("arithmetic.json") if run.file("arithmetic.json").exists() else {}
+    decided = run.read_json(COMPUTE) if run.file(COMPUTE).exists() else {}
     if device.type in decided:
         try:
-            arithmetic = Arithmetic(
-                **{key: decided[device.type][key] for key in asdict(Arithmetic("bf16"))}
+            arithmetic = ComputeConfig(
+                **{key: decided[device.type][key] for key in asdict(ComputeConfig("bf16"))}
             )
             _check(arithmetic)
         except (KeyError, TypeError, ValueError):
             raise RunError(
-                f"{run.file('arithmetic.json')}: is not of bestiary's making; remove it"
+                f"{run.file('compute.json')}: is not of bestiary's making; remove it"
             ) from None
         return arithmetic
-    arithmetic, timings = decide(run.recipe, pictures, classes, device)
+    arithmetic, timings = decide(run.read_recipe(), images, classes, device)
     measured = [{**asdict(a), **asdict(t)} for a, t in timings.items()]
     entry = {
         **asdict(arithmetic),
@@ -109,11 +121,11 @@ def _settle(run: Run, pictures: int, classes: int, device: torch.device) -> Arit
         "torch": torch.__version__,
         "trial": measured,
     }
-    run.write_json("arithmetic.json", {**decided, device.type: entry})
+    run.write_json(COMPUTE, {**decided, device.type: entry})
     return arithmetic
 
 
-def _check(arithmetic: Arithmetic) -> None:
+def _check(arithmetic: ComputeConfig) -> None:
     """Raise ValueError for what no trial has decided; a run may come from a stranger."""
     switches = isinstance(arithmetic.channels_last, bool) and isinstance(arithmetic.compiled, bool)
     if (
@@ -125,13 +137,13 @@ def _check(arithmetic: Arithmetic) -> None:
 
 
 def decide(
-    recipe: Recipe, pictures: int, classes: int, device: torch.device
-) -> tuple[Arithmetic, Timings]:
+    recipe: Recipe, images: int, classes: int, device: torch.device
+) -> tuple[ComputeConfig, Timings]:
     """The fastest of the ways that the recipe leaves open, and what has been measured of them."""
     ways = candidates(recipe.train, device)
-    if not pictures or (len(ways) == 1 and recipe.train.compile != "auto" and recipe.train.threads):
+    if not images or (len(ways) == 1 and recipe.train.compile != "auto" and recipe.train.threads):
         return ways[0], {}
-    trial = _Trial(recipe, pictures, classes, device)
+    trial = _Trial(recipe, images, classes, device)
     for way in ways:
         trial.measure(way)
     best = fastest([way for way in ways if way in trial.timings], trial.timings)
@@ -143,8 +155,10 @@ def decide(
     return best, trial.timings
 
 
-def candidates(options: TrainOptions, device: torch.device) -> list[Arithmetic]:
-    """The precisions and layouts that the recipe leaves open on `device`, the one expected to be best first."""
+def candidates(options: TrainOptions, device: torch.device) -> list[ComputeConfig]:
+    """The precisions and layouts that the recipe leaves open on `device`, the one expected to be
+    best first.
+    """
     best = resolve_precision(options.precision, device)
     # Among GPUs none is faster in float32; among CPUs some are, for some networks.
     precisions = (
@@ -156,15 +170,17 @@ def candidates(options: TrainOptions, device: torch.device) -> list[Arithmetic]:
     threads = options.threads or torch.get_num_threads()
     ways = product(dict.fromkeys(precisions), layouts)
     return [
-        Arithmetic(precision, layout, options.compile == "always", threads)
+        ComputeConfig(precision, layout, options.compile == "always", threads)
         for precision, layout in ways
     ]
 
 
 def variants(
-    best: Arithmetic, options: TrainOptions, device: torch.device
-) -> Iterator[tuple[Arithmetic, float]]:
-    """What else may be tried beside `best`, and the seconds that this may take beyond a few steps' time."""
+    best: ComputeConfig, options: TrainOptions, device: torch.device
+) -> Iterator[tuple[ComputeConfig, float]]:
+    """What else may be tried beside `best`, and the seconds that this may take beyond a few
+    steps' time.
+    """
     every = cores()
     if device.type == "cpu" and options.threads == 0 and every != best.threads:
         yield replace(best, threads=every), 0.0
@@ -172,7 +188,7 @@ def variants(
         yield replace(best, compiled=True), COMPILING_SECONDS
 
 
-def fastest(ways: list[Arithmetic], timings: Timings) -> Arithmetic:
+def fastest(ways: list[ComputeConfig], timings: Timings) -> ComputeConfig:
     """The first of `ways`, unless another is faster by more than `MARGIN`; then the fastest."""
     quickest = min(ways, key=lambda way: timings[way].seconds)
     return (
@@ -180,10 +196,12 @@ def fastest(ways: list[Arithmetic], timings: Timings) -> Arithmetic:
     )
 
 
-def measure_step(
-    recipe: Recipe, classes: int, way: Arithmetic, device: torch.device
+def time_training_step(
+    recipe: Recipe, classes: int, way: ComputeConfig, device: torch.device
 ) -> Timing | None:
-    """Time training steps as the loop makes them, on random pictures; None where the device cannot compute that way."""
+    """Time training steps as the loop makes them, on random images; None where the device cannot
+    compute that way.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(way.threads)
     count = _batch(recipe, device)
@@ -191,7 +209,7 @@ def measure_step(
         while True:
             try:
                 step = _training_step(recipe, classes, way, device, count)
-                with memory_kept(device):
+                with freed_memory_kept(device):
                     starting = _seconds(step, device)
                     return Timing(
                         min(_seconds(step, device) for _ in range(STEPS)) / count, starting
@@ -211,7 +229,7 @@ def measure_step(
 
 
 def _training_step(
-    recipe: Recipe, classes: int, way: Arithmetic, device: torch.device, count: int
+    recipe: Recipe, classes: int, way: ComputeConfig, device: torch.device, count: int
 ) -> Callable[[], None]:
     size = recipe.view.size
     classifier: Classifier = build_classifier(recipe.model.backbone, classes, "none").to(device)
@@ -222,8 +240,8 @@ def _training_step(
         torch.compile(classifier) if way.compiled else classifier
     )
     even = torch.full((classes,), 1 / classes, device=device)
-    optimiser, loss_of = (
-        build_optimiser(classifier, recipe.optimiser),
+    optimizer, loss_of = (
+        build_optimizer(classifier, recipe.optimizer),
         build_loss(recipe.loss, even),
     )
     views = torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, device=device)
@@ -233,17 +251,17 @@ def _training_step(
         with torch.autocast(
             device.type, dtype=DTYPES[way.precision], enabled=way.precision != "float32"
         ):
-            images = classifier.prepare(views).contiguous(memory_format=way.memory_format)
+            images = classifier.preprocess(views).contiguous(memory_format=way.memory_format)
             loss = loss_of(network(images).float(), targets)
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     return step
 
 
 def _batch(recipe: Recipe, device: torch.device) -> int:
-    # A CPU's speed is the same from a few pictures on; a GPU's is not.
+    # A CPU's speed is the same from a few images on; a GPU's is not.
     return min(recipe.train.batch_size, 16) if device.type == "cpu" else recipe.train.batch_size
 
 
@@ -258,15 +276,17 @@ def _seconds(step: Callable[[], None], device: torch.device) -> float:
 class _Trial:
     """Measurements for one training, those of former trials on this machine among them."""
 
-    def __init__(self, recipe: Recipe, pictures: int, classes: int, device: torch.device) -> None:
-        self.recipe, self.pictures, self.classes, self.device = recipe, pictures, classes, device
+    def __init__(self, recipe: Recipe, images: int, classes: int, device: torch.device) -> None:
+        self.recipe, self.images, self.classes, self.device = recipe, images, classes, device
         self.memory = _Memory(recipe, device)
         self.remembered = self.memory.recall()
         self.timings: Timings = {}
         self.spent = 0.0
 
-    def measure(self, way: Arithmetic, seconds: float = 0.0) -> None:
-        """Measure one way, where it has not been and the training is long enough for the `seconds` it may take."""
+    def measure(self, way: ComputeConfig, seconds: float = 0.0) -> None:
+        """Measure one way, where it has not been and the training is long enough for the
+        `seconds` it may take.
+        """
         if way in self.remembered:
             self.timings[way] = self.remembered[way]
             return
@@ -274,18 +294,20 @@ class _Trial:
         if self.timings and not self._affordable(seconds):
             return
         started = time.perf_counter()
-        timing = measure_step(self.recipe, self.classes, way, self.device)
+        timing = time_training_step(self.recipe, self.classes, way, self.device)
         self.spent += time.perf_counter() - started
         if timing:
             self.timings[way] = timing
 
-    def pays(self, way: Arithmetic, best: Arithmetic) -> bool:
-        """Whether `way` has been measured and saves more than noise and more than it takes to start."""
+    def pays(self, way: ComputeConfig, best: ComputeConfig) -> bool:
+        """Whether `way` has been measured and saves more than noise and more than it takes to
+        start.
+        """
         if way not in self.timings:
             return False
         timing, now = self.timings[way], self.timings[best].seconds
         gain = now - timing.seconds
-        return gain > MARGIN * now and gain * self.pictures > timing.starting
+        return gain > MARGIN * now and gain * self.images > timing.starting
 
     def remember(self) -> None:
         """Keep what this trial has added."""
@@ -296,14 +318,14 @@ class _Trial:
         quickest = min(timing.seconds for timing in self.timings.values())
         # Building the network, and steps that may take twice the best's time.
         steps = 1.0 + 2 * (STEPS + 1) * _batch(self.recipe, self.device) * quickest
-        return self.spent + max(seconds, steps) <= SHARE * self.pictures * quickest
+        return self.spent + max(seconds, steps) <= SHARE * self.images * quickest
 
 
 class _Memory:
     """What was measured on this machine before, in the user's cache folder."""
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.file: Path = cache_root() / "arithmetic.json"
+        self.file: Path = cache_root() / COMPUTE
         model = recipe.model.model_dump(include={"backbone", "freeze", "freeze_norms"})
         parts = [device_name(device), torch.get_num_threads(), torch.__version__, recipe.view.size]
         self.key = json.dumps([*parts, recipe.train.batch_size, model])
@@ -312,7 +334,7 @@ class _Memory:
         try:
             entries = self._content().get(self.key, [])
             return {
-                Arithmetic(**entry["arithmetic"]): Timing(**entry["timing"]) for entry in entries
+                ComputeConfig(**entry["arithmetic"]): Timing(**entry["timing"]) for entry in entries
             }
         except (TypeError, KeyError, AttributeError):
             return {}  # of another version's making

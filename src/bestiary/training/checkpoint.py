@@ -1,7 +1,8 @@
-"""A fold's state <-> two safetensors files, the last and the one before: tensors, scaler, position. No pickle.
+"""A fold's state <-> two safetensors files, the last and the one before: tensors, scaler, position.
+No pickle.
 
-Since every random draw is a function of (seed, fold, epoch, step), a state holds no generators: where it stands inside
-the epoch says all that the loader, the views and the mixing need.
+Since every random draw is a function of (seed, fold, epoch, step), a state holds no generators:
+where it stands inside the epoch says all that the loader, the views and the mixing need.
 """
 
 from collections.abc import Callable
@@ -67,8 +68,8 @@ class State:
     """What a state file holds.
 
     Attributes:
-        tensors: by name; the network's begin with ``network.``, its moving average's with ``average.``, the
-            optimiser's with ``optimiser.NUMBER.``.
+        tensors: by name; the network's begin with ``network.``, its moving average's with
+            ``average.``, the optimizer's with ``optimizer.NUMBER.``.
         scaler: state of fp16's gradient scaler.
         progress: how far the fold had come.
     """
@@ -81,9 +82,9 @@ class State:
         self,
         network: torch.nn.Module,
         average: torch.nn.Module | None,
-        optimiser: torch.optim.Optimizer,
+        optimizer: torch.optim.Optimizer,
     ) -> None:
-        """Fill network, its moving average where there is one, and optimiser.
+        """Fill network, its moving average where there is one, and optimizer.
 
         Raises:
             RunError: the state is another network's.
@@ -93,13 +94,13 @@ class State:
             network.load_state_dict(_inside("network.", self.tensors))
             if average is not None:
                 average.load_state_dict(_inside("average.", self.tensors))
-            for key, value in _inside("optimiser.", self.tensors).items():
+            for key, value in _inside("optimizer.", self.tensors).items():
                 number, name = key.split(".", 1)
                 entries.setdefault(int(number), {})[name] = value
-            optimiser.load_state_dict(
-                {"state": entries, "param_groups": optimiser.state_dict()["param_groups"]}
+            optimizer.load_state_dict(
+                {"state": entries, "param_groups": optimizer.state_dict()["param_groups"]}
             )
-            _lay_out_alike(optimiser)
+            _lay_out_alike(optimizer)
         except (RuntimeError, ValueError) as error:
             reason = one_line(error, 100)
             raise RunError(
@@ -111,7 +112,7 @@ def save_state(
     files: FoldFiles,
     network: torch.nn.Module,
     average: torch.nn.Module | None,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     scaler: dict[str, Any],
     progress: Progress,
 ) -> None:
@@ -123,21 +124,23 @@ def save_state(
     tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
     if average is not None:
         tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
-    for number, entry in optimiser.state_dict()["state"].items():
+    for number, entry in optimizer.state_dict()["state"].items():
         tensors |= {
-            f"optimiser.{number}.{key}": torch.as_tensor(value) for key, value in entry.items()
+            f"optimizer.{number}.{key}": torch.as_tensor(value) for key, value in entry.items()
         }
     if progress.losses:
         tensors["losses"] = torch.stack(progress.losses)
     said = asdict(replace(progress, losses=[]))
     write_tensors(
-        files.state, tensors, {"progress": said, "scaler": scaler}, former=files.former_state
+        files.state, tensors, {"progress": said, "scaler": scaler}, former=files.previous_state
     )
 
 
 def read_state(files: FoldFiles, notice: Callable[[str], None]) -> State | None:
-    """The last state, or the one before where the last is damaged, which `notice` is told; None where there is none."""
-    for file in (files.state, files.former_state):
+    """The last state, or the one before where the last is damaged, which `notice` is told; None
+    where there is none.
+    """
+    for file in (files.state, files.previous_state):
         if not file.exists():
             continue
         try:
@@ -158,13 +161,14 @@ def _read(file: Path) -> State:
         raise DamagedError(f"it is of another version, {error!r}") from None
 
 
-def _lay_out_alike(optimiser: torch.optim.Optimizer) -> None:
-    """Give an optimiser's moments the layout of their parameters.
+def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimizer's moments the layout of their parameters.
 
-    They come from disk with the channels outermost. PyTorch's fused AdamW on a CPU goes through memory in order, so
-    that a channels-last parameter would be moved by the moments of other weights.
+    They come from disk with the channels outermost. PyTorch's fused AdamW on a CPU goes through
+    memory in order, so that a channels-last parameter would be moved by the moments of other
+    weights.
     """
-    for parameter, entry in optimiser.state.items():
+    for parameter, entry in optimizer.state.items():
         for name, value in entry.items():
             if value.shape == parameter.shape:
                 entry[name] = torch.empty_like(parameter).copy_(value)

@@ -1,7 +1,8 @@
 """A fold in training -> its state on disk: by time, at the end of an epoch, and when it is stopped.
 
-A state whose loss or weights are not finite is never kept, so what is on disk is always good to go on from. Where
-several processes train a fold, they agree on when, and the main one writes. Knows nothing of pictures.
+A state whose loss or weights are not finite is never kept, so what is on disk is always good to go
+on from. Where several processes train a fold, they agree on when, and the main one writes. Knows
+nothing of images.
 """
 
 import time
@@ -15,16 +16,16 @@ from bestiary.errors import Interrupted
 from bestiary.run.layout import FoldFiles
 from bestiary.signals import Interrupts
 from bestiary.training.checkpoint import save_state
-from bestiary.training.distributed import ALONE, World
+from bestiary.training.distributed import SINGLE_PROCESS, World
 from bestiary.training.non_finite import NotFiniteError, check_losses, check_weights
-from bestiary.training.state import Session
+from bestiary.training.state import FoldState
 
 MOST = 0.01  # of the time may go into states; where a disk is slow they are kept less often
 LOOK = 32  # steps between looks at the loss on a GPU, which each look waits for
 T = TypeVar("T")
 
 
-class Keeper:
+class Checkpointer:
     """Keeps the states of folds, one after the other.
 
     Args:
@@ -37,7 +38,7 @@ class Keeper:
         suspicious: a loss was not finite before, so that each is looked at in time.
     """
 
-    def __init__(self, every: float, interrupts: Interrupts, world: World = ALONE) -> None:
+    def __init__(self, every: float, interrupts: Interrupts, world: World = SINGLE_PROCESS) -> None:
         self.every = every
         self.world = world
         self.suspicious = False
@@ -46,7 +47,7 @@ class Keeper:
         self._since = time.perf_counter()
         self._cost = 0.0
 
-    def begin(self, session: Session) -> None:
+    def begin(self, session: FoldState) -> None:
         """A fold begins or goes on."""
         self._kept = (session.progress.epochs_done, session.progress.step)
         self._since = time.perf_counter()
@@ -69,9 +70,9 @@ class Keeper:
             return
         waiting = iter(items)
         while True:
-            with self.world.together():
+            with self.world.synchronized():
                 item = next(waiting, None)
-            number = self.world.agree(self._interrupts.arrived)
+            number = self.world.all_reduce_max(self._interrupts.arrived)
             if number:
                 raise Interrupted(number, agreed=True)
             if item is None:
@@ -84,12 +85,14 @@ class Keeper:
         with self._interrupts.held():
             yield
 
-    def watched(self, session: Session) -> bool:
-        """Whether a loss is looked at before it can spoil the weights: where that costs nothing, or is worth it."""
+    def watched(self, session: FoldState) -> bool:
+        """Whether a loss is looked at before it can spoil the weights: where that costs nothing,
+        or is worth it.
+        """
         return self.suspicious or session.device.type == "cpu"
 
     def end_step(
-        self, session: Session, files: FoldFiles, loss: torch.Tensor, seconds: float
+        self, session: FoldState, files: FoldFiles, loss: torch.Tensor, seconds: float
     ) -> None:
         """Note a step; keep a state if it is time.
 
@@ -112,8 +115,9 @@ class Keeper:
         if self._is_due(max(self.every, self._cost / MOST)):
             self.keep(session, files)
 
-    def end_epoch(self, session: Session, files: FoldFiles, *, last: bool) -> None:
-        """Keep a state after a whole epoch, unless epochs are too short for what that costs; raises as `keep`.
+    def end_epoch(self, session: FoldState, files: FoldFiles, *, last: bool) -> None:
+        """Keep a state after a whole epoch, unless epochs are too short for what that costs; raises
+        as `keep`.
 
         Args:
             session: the fold.
@@ -126,10 +130,12 @@ class Keeper:
     def _is_due(self, seconds: float) -> bool:
         """Whether the main process has kept its last state `seconds` ago."""
         return bool(
-            self.world.agree(int(self.world.main and time.perf_counter() - self._since >= seconds))
+            self.world.all_reduce_max(
+                int(self.world.is_main and time.perf_counter() - self._since >= seconds)
+            )
         )
 
-    def keep(self, session: Session, files: FoldFiles) -> None:
+    def keep(self, session: FoldState, files: FoldFiles) -> None:
         """Write the state.
 
         Raises:
@@ -138,19 +144,21 @@ class Keeper:
         """
         progress, started = session.progress, time.perf_counter()
         _check(session)
-        with self.world.together() as main:
+        with self.world.synchronized() as main:
             if main:
                 _save(session, files)
         self._kept = (progress.epochs_done, progress.step)
         self._since = time.perf_counter()
         self._cost = self._since - started
 
-    def keep_on_stopping(self, session: Session, files: FoldFiles) -> None:
-        """Keep what was done since the last state, where that is whole; the fold is being stopped."""
+    def keep_on_stopping(self, session: FoldState, files: FoldFiles) -> None:
+        """Keep what was done since the last state, where that is whole; the fold is being
+        stopped.
+        """
         progress = session.progress
         if (
             self._interrupts.torn
-            or not self.world.main
+            or not self.world.is_main
             or self._kept == (progress.epochs_done, progress.step)
         ):
             return
@@ -159,17 +167,17 @@ class Keeper:
             _save(session, files)
 
 
-def _check(session: Session) -> None:
+def _check(session: FoldState) -> None:
     check_losses(session.progress.losses)
     check_weights(session.classifier)
 
 
-def _save(session: Session, files: FoldFiles) -> None:
+def _save(session: FoldState, files: FoldFiles) -> None:
     save_state(
         files,
         session.classifier,
         session.average,
-        session.optimiser,
+        session.optimizer,
         session.scaler_state,
         session.progress,
     )

@@ -21,7 +21,9 @@ COUNTERS = Path("/sys/class/powercap")  # Linux; often for the administrator onl
 
 @contextmanager
 def measured(files: FoldFiles) -> Iterator[None]:
-    """Add a row to the fold's costs.csv for the work inside, however often the fold is gone on with."""
+    """Add a row to the fold's costs.csv for the work inside, however often the fold is gone on
+    with.
+    """
     device, began = best_device(), read_energy(COUNTERS)
     started, clock = datetime.now(UTC), time.perf_counter()
     yield
@@ -46,7 +48,8 @@ def measured(files: FoldFiles) -> Iterator[None]:
 
 
 def read_energy(counters: Path) -> float | None:
-    """Microjoules that the processor packages have used, by the kernel's counters; None where they cannot be read.
+    """Microjoules that the processor packages have used, by the kernel's counters; None where they
+    cannot be read.
 
     A counter begins anew now and then; the caller must expect less than before.
     """

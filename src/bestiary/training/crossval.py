@@ -1,7 +1,7 @@
 """A data folder and a recipe -> a run: its manifest and folds first, then every fold in turn.
 
-What is decided is written before anything is trained, and read back by everything after, so folds can be trained by
-different processes. Knows nothing of ensembles and scores.
+What is decided is written before anything is trained, and read back by everything after, so folds
+can be trained by different processes. Knows nothing of ensembles and scores.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError
 from bestiary.model.classifier import check_member
-from bestiary.model.compute import Arithmetic
+from bestiary.model.compute import ComputeConfig
 from bestiary.run.layout import FoldFiles
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
-from bestiary.training.autotune import settle_arithmetic
-from bestiary.training.checkpointer import Keeper
+from bestiary.training.autotune import autotune_compute
+from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.cost import measured
 from bestiary.training.dataset import (
     TrainingSet,
@@ -32,16 +32,17 @@ from bestiary.training.fold import train_fold_safely
 from bestiary.training.frozen_features import frozen_features
 
 
-def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) -> None:
-    """Train those of the folds `numbers` that have not ended yet; `keeper` keeps their states.
+def train_folds(run: Run, numbers: list[int], checkpointer: Checkpointer, display: Display) -> None:
+    """Train those of the folds `numbers` that have not ended yet; `checkpointer` keeps their
+    states.
 
     Raises:
         RunError: another process trains one of them.
-        DataError: a picture has vanished.
+        DataError: an image has vanished.
         WeightsError: the backbone or its weights are not to be had.
     """
-    world = keeper.world
-    with world.together() as main:
+    world = checkpointer.world
+    with world.synchronized() as main:
         data = read_training_set(run)
         recipe = data.recipe
         left = (
@@ -49,11 +50,11 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
             if main
             else []
         )
-    waiting = world.tell(left)
+    waiting = world.broadcast_object(left)
     if not waiting:
         return
     data = replace(data, world=world)
-    with world.together():
+    with world.synchronized():
         if not world.local_rank:  # the others look at the same disk
             check_present(data)
     store = open_store(data, display) if recipe.data.store and recipe.train.epochs else None
@@ -61,11 +62,13 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
     features = _features_once(data, display)
     try:
         arithmetic = _settle(run, data, display)
-        with TrainingDisplay(display, waiting, len(run.folds), recipe.train.epochs) as live:
+        with TrainingDisplay(
+            display, waiting, len(run.fold_numbers()), recipe.train.epochs
+        ) as live:
             for number in waiting:
                 with _working(run.fold(number), world):
                     train_fold_safely(
-                        data, number, run.fold(number), features, arithmetic, keeper, live
+                        data, number, run.fold(number), features, arithmetic, checkpointer, live
                     )
     finally:
         if store:
@@ -73,20 +76,22 @@ def train_folds(run: Run, numbers: list[int], keeper: Keeper, display: Display) 
 
 
 def settle_run(run: Run, display: Display) -> None:
-    """Settle the run's arithmetic, before its folds are trained side by side; raises as `settle_arithmetic` does."""
+    """Settle the run's arithmetic, before its folds are trained side by side; raises as
+    `autotune_compute` does.
+    """
     _settle(run, read_training_set(run), display)
 
 
-def _settle(run: Run, data: TrainingSet, display: Display) -> Arithmetic:
-    views = data.recipe.train.epochs * sum(len(data.rows(fold)[0]) for fold in run.folds)
-    return settle_arithmetic(run, views, len(data.classes), display, data.world)
+def _settle(run: Run, data: TrainingSet, display: Display) -> ComputeConfig:
+    views = data.recipe.train.epochs * sum(len(data.rows(fold)[0]) for fold in run.fold_numbers())
+    return autotune_compute(run, views, len(data.classes), display, data.world)
 
 
 @contextmanager
 def _working(files: FoldFiles, world: World) -> Iterator[None]:
     """A fold's training: the main process locks the fold and notes the costs."""
     with ExitStack() as held:
-        with world.together() as main:
+        with world.synchronized() as main:
             if main:
                 held.enter_context(files.lock())
                 held.enter_context(measured(files))
@@ -94,7 +99,9 @@ def _working(files: FoldFiles, world: World) -> Iterator[None]:
 
 
 def ended_whole(files: FoldFiles, display: Display) -> bool:
-    """Whether a fold has ended and what it left is as it was written; what is damaged is made again."""
+    """Whether a fold has ended and what it left is as it was written; what is damaged is made
+    again.
+    """
     if not files.ended:
         return False
     try:
@@ -108,7 +115,9 @@ def ended_whole(files: FoldFiles, display: Display) -> bool:
 
 
 def _features_once(data: TrainingSet, display: Display) -> Callable[[], NDArray[np.float32]]:
-    """Frozen features of every picture, read or computed when first asked for and shared by the folds."""
+    """Frozen features of every image, read or computed when first asked for and shared by the
+    folds.
+    """
     kept: list[NDArray[np.float32]] = []
 
     def features() -> NDArray[np.float32]:

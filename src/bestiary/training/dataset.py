@@ -1,4 +1,6 @@
-"""A manifest, its folds and a recipe -> what one fold trains on: rows, labels, and functions from row to view."""
+"""A manifest, its folds and a recipe -> what one fold trains on: rows, labels, and functions
+from row to view.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from bestiary.data.decode import Pixels, decode, read_picture
-from bestiary.data.device_views import Canvas, load_canvases
+from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.data.device_views import PaddedBatch, load_padded_batches
 from bestiary.data.loader import (
     Batch,
     Rows,
@@ -24,51 +26,53 @@ from bestiary.data.loader import (
     window_order,
 )
 from bestiary.data.manifest import natural_classes
-from bestiary.data.store import PictureStore, default_folder, load_shrunk
+from bestiary.data.store import ImageStore, default_folder, load_shrunk
 from bestiary.data.views import EvalView, TrainView
 from bestiary.display import Display
-from bestiary.errors import DamagedError, DataError, PictureError
+from bestiary.errors import DamagedError, DataError, ImageError
 from bestiary.recipe.options import Recipe
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
+from bestiary.run.layout import FOLDS, MANIFEST
 from bestiary.run.run import Run
 from bestiary.run.targets import read_targets
 from bestiary.storage.files import Readable, Root, StoredFolder
 from bestiary.storage.places import reading_order
 from bestiary.storage.shards import ShardFolder
-from bestiary.training.distributed import ALONE, World
+from bestiary.training.distributed import SINGLE_PROCESS, World
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The pictures of a run as rows of its manifest.
+    """The images of a run as rows of its manifest.
 
     Attributes:
         recipe: the run's.
-        paths: of every picture, as in the manifest, text (pictures,).
+        paths: of every image, as in the manifest, text (images,).
         root: folder that the paths start from.
-        digests: of every picture, text (pictures,).
-        sizes: height and width of every picture (pictures, 2).
-        labels: class numbers (pictures,).
-        folds: fold of each picture (pictures,).
-        conflict: whether each picture has copies with another label (pictures,); these are not scored.
+        digests: of every image, text (images,).
+        sizes: height and width of every image (images, 2).
+        labels: class numbers (images,).
+        folds: fold of each image (images,).
+        conflict: whether each image has copies with another label (images,); these are not scored.
         classes: class names in the order of the logits.
-        targets: float32 (pictures, classes), what a student is to answer; None: the labels.
-        store: decoded pictures, or None to decode each time.
+        targets: float32 (images, classes), what a student is to answer; None: the labels.
+        store: decoded images, or None to decode each time.
         world: the processes that work on it together.
     """
 
     recipe: Recipe
-    paths: pl.Series  # a column takes a third of what a list of Python's strings does, which counts from 10^6 rows on
+    # a column takes a third of what a list of Python's strings does, which counts from 10^6 rows on
+    paths: pl.Series
     root: Root
     digests: pl.Series
     sizes: NDArray[np.int32]
     labels: NDArray[np.int64]
     folds: NDArray[np.int64]
-    conflict: NDArray[np.bool_]
+    label_conflict: NDArray[np.bool_]
     classes: list[str]
     targets: NDArray[np.float32] | None = field(default=None, compare=False)
-    store: PictureStore | None = field(default=None, compare=False)
-    world: World = ALONE
+    store: ImageStore | None = field(default=None, compare=False)
+    world: World = SINGLE_PROCESS
 
     @classmethod
     def of(
@@ -79,15 +83,26 @@ class TrainingSet:
             folds = table.select("path").join(folds, on="path", how="left", maintain_order="left")
         if folds.height != table.height or folds["fold"].null_count():
             raise DamagedError(
-                f"{root}: folds.parquet does not give each picture of manifest.parquet one fold"
+                f"{root}: folds.parquet does not give each image of manifest.parquet one fold"
             )
         classes = natural_classes(table["label"])
         number = {name: index for index, name in enumerate(classes)}
         labels = table["label"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
         sizes = table.select(pl.col("height", "width").cast(pl.Int32)).to_numpy()
-        folds_of, conflict = folds["fold"].to_numpy().astype(np.int64), table["conflict"].to_numpy()
+        folds_of, label_conflict = (
+            folds["fold"].to_numpy().astype(np.int64),
+            table["label_conflict"].to_numpy(),
+        )
         return cls(
-            recipe, table["path"], root, table["digest"], sizes, labels, folds_of, conflict, classes
+            recipe,
+            table["path"],
+            root,
+            table["sha256"],
+            sizes,
+            labels,
+            folds_of,
+            label_conflict,
+            classes,
         )
 
     def soft_targets(self, rows: Rows) -> torch.Tensor:
@@ -122,10 +137,10 @@ class TrainingSet:
 
     def scored(self, rows: Rows) -> Rows:
         """Those of `rows` whose labels can be trusted enough to score by."""
-        return rows[~self.conflict[rows]]
+        return rows[~self.label_conflict[rows]]
 
     def pixels_of(self, row: int) -> Pixels:
-        """What training views are taken from: the picture, its short side shrunk to the store's."""
+        """What training views are taken from: the image, its short side shrunk to the store's."""
         kept = self.store.get(self.digests[int(row)]) if self.store else None
         if kept is not None:
             return kept
@@ -133,8 +148,9 @@ class TrainingSet:
 
     def training_batches(
         self, batches: Sequence[Rows], fold: int, epoch: int, device: torch.device
-    ) -> Iterator[tuple[Batch | Canvas, Share]]:
-        """The batches of an epoch, or what is left of it, with the random views that are theirs for `device`.
+    ) -> Iterator[tuple[Batch | PaddedBatch, Share]]:
+        """The batches of an epoch, or what is left of it, with the random views that are theirs for
+        `device`.
 
         Of several processes each has its share of every batch.
         """
@@ -148,12 +164,14 @@ class TrainingSet:
 
     def _load(
         self, batches: Sequence[Rows], fold: int, epoch: int, device: torch.device
-    ) -> Iterator[Batch | Canvas]:
+    ) -> Iterator[Batch | PaddedBatch]:
         view, seed = TrainView.of(self.recipe.view), self.recipe.train.seed
         threads, pin = loader_threads(device.type, self.world.local_size), device.type == "cuda"
-        if self.recipe.view.made_on == "device":
-            rng_of = partial(generator, seed, "view", fold, epoch)
-            return load_canvases(batches, self.pixels_of, view, rng_of, threads.number, pin=pin)
+        if self.recipe.view.device == "model":
+            rng_of = partial(keyed_rng, seed, "view", fold, epoch)
+            return load_padded_batches(
+                batches, self.pixels_of, view, rng_of, threads.number, pin=pin
+            )
         return load_batches(
             batches, train_views(self.pixels_of, view, seed, fold, epoch), threads, pin=pin
         )
@@ -161,21 +179,22 @@ class TrainingSet:
     def eval_view_of(self, view: EvalView) -> Callable[[int], Pixels]:
         """The function row -> evaluation view, taken from the original as prediction does."""
         return lambda row: self._named(
-            row, lambda path: view(decode(read_picture(path), min_side=view.min_side))
+            row, lambda path: view(decode(read_image(path), min_side=view.min_side))
         )
 
     def _named(self, row: int, load: Callable[[Readable], Pixels]) -> Pixels:
         path = self.root / self.paths[int(row)]
         try:
             return load(path)
-        except PictureError as error:
+        except ImageError as error:
             raise DataError(
-                f"{path}: {error.reason}, though it was whole when the run began; put it back, then --resume"
+                f"{path}: {error.reason}, though it was whole when the run began; put it back, "
+                f"then --resume"
             ) from None
 
 
 def store_side(recipe: Recipe) -> int:
-    """Short side in pixels of the pictures that training views are taken from."""
+    """Short side in pixels of the images that training views are taken from."""
     return recipe.data.store_side or round(1.5 * recipe.view.size)
 
 
@@ -185,50 +204,52 @@ def read_training_set(run: Run) -> TrainingSet:
     Raises:
         DamagedError: the tables are damaged or do not fit each other.
     """
-    tables = run.read_table("manifest.parquet"), run.root, run.read_table("folds.parquet")
-    data = TrainingSet.of(run.recipe, *tables)
+    tables = run.read_table(MANIFEST), run.read_root(), run.read_table(FOLDS)
+    data = TrainingSet.of(run.read_recipe(), *tables)
     return replace(data, targets=read_targets(run, data.paths, data.folds, len(data.classes)))
 
 
 def check_present(data: TrainingSet) -> None:
-    """Look whether every picture of the manifest is still there, before hours are spent on the others."""
+    """Look whether every image of the manifest is still there, before hours are spent on the
+    others.
+    """
     if not data.root.is_dir():
         raise DataError(
-            f"{data.root}: the run's pictures are gone; put the folder back, then --resume"
+            f"{data.root}: the run's images are gone; put the folder back, then --resume"
         )
-    if isinstance(data.root, StoredFolder):  # one list, not a question for each picture
+    if isinstance(data.root, StoredFolder):  # one list, not a question for each image
         there = data.root.list_files()
         missing = [path for path in data.paths if path not in there]
     else:
         missing = [path for path in data.paths if not (data.root / path).is_file()]
     if missing:
         raise DataError(
-            f"{data.root}: {len(missing)} of the run's pictures are gone, first {missing[0]}; "
+            f"{data.root}: {len(missing)} of the run's images are gone, first {missing[0]}; "
             "put them back, then --resume"
         )
 
 
-def open_store(data: TrainingSet, display: Display) -> PictureStore | None:
+def open_store(data: TrainingSet, display: Display) -> ImageStore | None:
     if not data.world.local_rank:
         store, reason = _fill_store(data, display)
-    data.world.agree(0)
+    data.world.all_reduce_max(0)
     if data.world.local_rank:  # the first process of this machine has filled it
-        store, reason = PictureStore(default_folder(), store_side(data.recipe)), None
+        store, reason = ImageStore(default_folder(), store_side(data.recipe)), None
     if reason is None:
         return store
-    display.notice(f"Pictures are decoded anew in every epoch: {reason}")
+    display.notice(f"Images are decoded anew in every epoch: {reason}")
     store.close()
     return None
 
 
-def _fill_store(data: TrainingSet, display: Display) -> tuple[PictureStore, str | None]:
-    store = PictureStore(default_folder(), store_side(data.recipe))
+def _fill_store(data: TrainingSet, display: Display) -> tuple[ImageStore, str | None]:
+    store = ImageStore(default_folder(), store_side(data.recipe))
     order = data.reading_order(np.arange(len(data.paths)))
-    pictures = [
+    images = [
         (digest, data.root / path)
         for digest, path in zip(data.digests[order], data.paths[order], strict=True)
     ]
-    with display.counter("Decoding pictures") as tick:
+    with display.counter("Decoding images") as tick:
         return store, store.fill(
-            pictures, data.sizes[order].tolist(), int(data.recipe.data.store_limit_gb * 1e9), tick
+            images, data.sizes[order].tolist(), int(data.recipe.data.store_limit_gb * 1e9), tick
         )

@@ -1,12 +1,13 @@
 """The processes that train one fold together -> what they agree on, share out and gather.
 
-Which they are is said by the environment, as torchrun, Accelerate, MPI and Slurm set it; one process alone is a world
-of one, in which every function below gives back what it was given. The main process writes every file; what one of
-them meets (a failure, a signal, a file that is due) is known to all before any acts on it, so that none waits for ever
-for another. Knows nothing of networks and pictures.
+Which they are is said by the environment, as torchrun, Accelerate, MPI and Slurm set it; one
+process alone is a world of one, in which every function below gives back what it was given. The
+main process writes every file; what one of them meets (a failure, a signal, a file that is due) is
+known to all before any acts on it, so that none waits for ever for another. Knows nothing of
+networks and images.
 
-Collectives are PyTorch's, set up by Accelerate; what is agreed on travels through the CPU's (Gloo), and no step waits
-for a GPU because of it.
+Collectives are PyTorch's, set up by Accelerate; what is agreed on travels through the CPU's (Gloo),
+and no step waits for a GPU because of it.
 """
 
 import os
@@ -27,7 +28,7 @@ from bestiary.model.compute import best_device
 
 PATIENCE = timedelta(
     days=7
-)  # what the main process does alone, such as reading a million pictures, takes its time
+)  # what the main process does alone, such as reading a million images, takes its time
 SIZES = (
     "WORLD_SIZE",
     "PMI_SIZE",
@@ -55,11 +56,11 @@ class World:
     local_size: int = 1
 
     @property
-    def main(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this process writes the files."""
         return self.rank == 0
 
-    def agree(self, number: int) -> int:
+    def all_reduce_max(self, number: int) -> int:
         """The largest `number` that any process says."""
         if self.size == 1:
             return number
@@ -67,7 +68,7 @@ class World:
         torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX)
         return int(said)
 
-    def tell(self, said: T) -> T:
+    def broadcast_object(self, said: T) -> T:
         """What the main process says."""
         if self.size == 1:
             return said
@@ -75,7 +76,7 @@ class World:
         torch.distributed.broadcast_object_list(box, src=0)
         return box[0]
 
-    def hear(self, said: T) -> list[T]:
+    def all_gather(self, said: T) -> list[T]:
         """What each process says, by rank."""
         if self.size == 1:
             return [said]
@@ -83,76 +84,80 @@ class World:
         torch.distributed.all_gather_object(heard, said)
         return heard
 
-    def mean(self, value: torch.Tensor) -> torch.Tensor:
+    def all_reduce_mean(self, value: torch.Tensor) -> torch.Tensor:
         """The mean over the processes of a tensor on their devices."""
         if self.size == 1:
             return value
         torch.distributed.all_reduce(value)
         return value / self.size
 
-    def part(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def shard(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows that are this process's to do: consecutive, by rank, each of `rows` once."""
         return np.array_split(rows, self.size)[self.rank]
 
-    def gather(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def gather_rows(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """The arrays of all processes, one after the other along the first axis."""
-        return values if self.size == 1 else np.concatenate(self.hear(values))
+        return values if self.size == 1 else np.concatenate(self.all_gather(values))
 
-    def spread_buffers(self, network: torch.nn.Module) -> None:
-        """Give the main process's running averages to all; those of norms that learn are each process's own."""
+    def broadcast_buffers(self, network: torch.nn.Module) -> None:
+        """Give the main process's running averages to all; those of norms that learn are each
+        process's own.
+        """
         for value in network.buffers() if self.size > 1 else ():
             torch.distributed.broadcast(value, src=0)
 
     @contextmanager
-    def together(self) -> Iterator[bool]:
-        """A block that no process leaves unless all have done it; gives whether this is the main process.
+    def synchronized(self) -> Iterator[bool]:
+        """A block that no process leaves unless all have done it; gives whether this is the main
+        process.
 
-        What is raised in one ends all: the main process raises it, whoever met it, so that it is told once; the others
-        leave with exit status 2. No collective may stand in the block.
+        What is raised in one ends all: the main process raises it, whoever met it, so that it is
+        told once; the others leave with exit status 2. No collective may stand in the block.
         """
         failure = None
         try:
-            yield self.main
+            yield self.is_main
         except BestiaryError as error:
             if self.size == 1:
                 raise
             failure = error
-        if self.size > 1 and self.agree(failure is not None):
-            met = next(error for error in self.hear(failure) if error is not None)
-            if not self.main:
+        if self.size > 1 and self.all_reduce_max(failure is not None):
+            met = next(error for error in self.all_gather(failure) if error is not None)
+            if not self.is_main:
                 raise SystemExit(2)
             raise met
 
     @contextmanager
-    def membership(self) -> Iterator[None]:
-        """The block in which the processes work together: none ends before the main process has written its files.
+    def process_group(self) -> Iterator[None]:
+        """The block in which the processes work together: none ends before the main process has
+        written its files.
 
-        A defect, or memory that runs out, is met by one of them alone: it ends, and whoever has started them ends the
-        others.
+        A defect, or memory that runs out, is met by one of them alone: it ends, and whoever has
+        started them ends the others.
         """
         try:
             yield
         except (BestiaryError, SystemExit, Interrupted) as error:
-            if not isinstance(error, AloneError) and getattr(error, "agreed", True):
-                self.agree(0)
+            if not isinstance(error, LocalRankError) and getattr(error, "agreed", True):
+                self.all_reduce_max(0)
             raise
-        self.agree(0)
+        self.all_reduce_max(0)
 
 
-class AloneError(BestiaryError):
+class LocalRankError(BestiaryError):
     """A failure that one of several processes has met where the others cannot be told."""
 
 
-ALONE = World()
+SINGLE_PROCESS = World()
 
 
-def join_world(environment: Mapping[str, str] = os.environ) -> World:
+def init_world(environment: Mapping[str, str] = os.environ) -> World:
     """The world that this process was started for; waits until all its processes have come."""
     found = _from_slurm(environment)
     if found:
         os.environ.update(found)
     if max(int(environment.get(name, 1)) for name in SIZES) == 1:
-        return ALONE
+        return SINGLE_PROCESS
     from accelerate import PartialState
 
     device = best_device()
@@ -182,10 +187,11 @@ def check_processes(processes: int) -> None:
 
 
 def _from_slurm(environment: Mapping[str, str]) -> dict[str, str]:
-    """What torchrun would set, for the tasks of one `srun`; nothing where something else has started this process.
+    """What torchrun would set, for the tasks of one `srun`; nothing where something else has
+    started this process.
 
-    Slurm's manual, srun(1), OUTPUT ENVIRONMENT VARIABLES. Only a step of several tasks is a world: in a batch script
-    itself the variables of the step are not set.
+    Slurm's manual, srun(1), OUTPUT ENVIRONMENT VARIABLES. Only a step of several tasks is a world:
+    in a batch script itself the variables of the step are not set.
     """
     if "RANK" in environment or int(environment.get("SLURM_STEP_NUM_TASKS", 1)) == 1:
         return {}

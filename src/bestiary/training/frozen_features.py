@@ -1,7 +1,9 @@
-"""Pictures -> what the frozen pretrained network makes of them, computed once and kept in the user's cache.
+"""Images -> what the frozen pretrained network makes of them, computed once and kept in the user's
+cache.
 
-The pretrained network has seen no label of a run, so its features leak nothing from fold to fold: all folds, and all
-runs with the same network and view, share them. They are kept by the pictures' digests. Knows nothing of heads.
+The pretrained network has seen no label of a run, so its features leak nothing from fold to fold:
+all folds, and all runs with the same network and view, share them. They are kept by the images'
+digests. Knows nothing of heads.
 """
 
 import hashlib
@@ -26,37 +28,40 @@ from bestiary.tables import TableError, read_frame
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.prediction import predict_rows
 
-Features = NDArray[np.float32]  # (pictures, features)
+Features = NDArray[np.float32]  # (images, features)
 KEPT_BYTES = 4_000_000_000  # of features in the cache folder; those used longest ago go first
 
 
 def frozen_features(data: TrainingSet, display: Display) -> Features:
-    """Features (pictures, features) of every picture of `data`, from the cache where it has them.
+    """Features (images, features) of every image of `data`, from the cache where it has them.
 
-    Of several processes each computes a part of them, and the main one has them all in the end; the others have none.
+    Of several processes each computes a part of them, and the main one has them all in the end; the
+    others have none.
 
     Raises:
-        DataError: a picture has vanished.
+        DataError: an image has vanished.
         WeightsError: the backbone or its weights are not to be had.
     """
     recipe, device = data.recipe, best_device()
     model = recipe.model
-    classifier = build_classifier(model.backbone, 1, model.weights, model.normalise, model.root)
+    classifier = build_classifier(
+        model.backbone, 1, model.weights, model.normalize, model.power_norm
+    )
     precision = resolve_precision(recipe.train.precision, device)
     view = EvalView.of(recipe.view, classifier.interpolation)
     key = [
         network_digest(classifier),
         asdict(view),
-        recipe.predict.views,
+        recipe.predict.tta,
         precision,
         device.type,
-        model.root,
+        model.power_norm,
     ]
     kept = _FeatureCache(hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32])
     known = kept.read(set(data.digests))
     # The main process's cache counts, and it alone needs them all: it fits the head.
     missing = [row for row, digest in enumerate(data.digests) if digest not in known]
-    rows = np.array(data.world.tell(missing), np.int64)
+    rows = np.array(data.world.broadcast_object(missing), np.int64)
     if len(rows):
         classifier.to(device).to(memory_format=memory_format(True)).eval()
         with display.counter("Features of the frozen network") as tick:
@@ -64,10 +69,10 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
                 data, classifier, rows, device, precision, output="features", tick=tick
             )
         new = dict(zip(data.digests[rows], fresh, strict=True))
-        if data.world.main:
+        if data.world.is_main:
             kept.add(new)
         known |= new
-    if not data.world.main:
+    if not data.world.is_main:
         return np.empty((len(data.digests), 0), np.float32)
     return np.stack([known[digest] for digest in data.digests])
 
@@ -84,10 +89,12 @@ def network_digest(classifier: Classifier) -> str:
 
 
 class _FeatureCache:
-    """Features of one network and view, by the digests of pictures; a table for each time that some were added."""
+    """Features of one network and view, by the digests of images; a table for each time that
+    some were added.
+    """
 
     def __init__(self, key: str) -> None:
-        self.folder = cache_root() / "features" / key
+        self.folder = cache_root() / "frozen-features" / key
 
     def read(self, wanted: set[str]) -> dict[str, Features]:
         """What is kept of `wanted`; a damaged table is as good as none."""
@@ -95,9 +102,9 @@ class _FeatureCache:
         for file in sorted(self.folder.glob("*.parquet")):
             with suppress(OSError, TableError):
                 table = read_frame(file)
-                table = table.filter(pl.col("digest").is_in(list(wanted)))
+                table = table.filter(pl.col("sha256").is_in(list(wanted)))
                 if table.height:
-                    found |= dict(zip(table["digest"], table["features"].to_numpy(), strict=True))
+                    found |= dict(zip(table["sha256"], table["features"].to_numpy(), strict=True))
                     file.touch()  # marks it as used, see `make_room`
         return found
 
@@ -106,7 +113,7 @@ class _FeatureCache:
         width = len(next(iter(features.values())))
         table = pl.DataFrame(
             {
-                "digest": list(features),
+                "sha256": list(features),
                 "features": pl.Series(
                     np.stack(list(features.values())), dtype=pl.Array(pl.Float32, width)
                 ),

@@ -1,7 +1,8 @@
-"""Folds of a run -> the same folds, trained by several processes of this machine that PyTorch's elastic agent starts.
+"""Folds of a run -> the same folds, trained by several processes of this machine that PyTorch's
+elastic agent starts.
 
-The agent is torchrun's own; this module starts it, and is what each process runs: `train_folds` in a world of several.
-Knows nothing of how a fold is trained.
+The agent is torchrun's own; this module starts it, and is what each process runs: `train_folds` in
+a world of several. Knows nothing of how a fold is trained.
 """
 
 import json
@@ -23,9 +24,9 @@ from bestiary.display import Display
 from bestiary.errors import BestiaryError, Interrupted, RunError
 from bestiary.run.run import Run
 from bestiary.signals import SIGNALS, Interrupts
-from bestiary.training.checkpointer import Keeper
+from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.crossval import train_folds
-from bestiary.training.distributed import join_world
+from bestiary.training.distributed import init_world
 
 STOPPING_SECONDS = 600  # that processes have to keep their state in when they are stopped
 
@@ -33,7 +34,8 @@ STOPPING_SECONDS = 600  # that processes have to keep their state in when they a
 def train_in_processes(
     run: Run, numbers: list[int], processes: int, every: float, *, quiet: bool
 ) -> None:
-    """Train the folds `numbers`, each by `processes` processes together; a GPU for each where there are any.
+    """Train the folds `numbers`, each by `processes` processes together; a GPU for each where there
+    are any.
 
     Args:
         run: that has been begun.
@@ -69,7 +71,9 @@ def train_in_processes(
 
 @contextmanager
 def _agent_behaves() -> Iterator[None]:
-    """The agent sets handlers of signals that it never puts back, and logs what is told in one line here."""
+    """The agent sets handlers of signals that it never puts back, and logs what is told in one
+    line here.
+    """
     handled = [
         *SIGNALS,
         *(getattr(signal, name) for name in ("SIGHUP", "SIGQUIT") if hasattr(signal, name)),
@@ -100,18 +104,22 @@ def _what_failed(error: ChildFailedError) -> BestiaryError:
         f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"exit status {failure.exitcode}"
     )
     return RunError(
-        f"process {rank} of the training has ended by {how}; what it kept last is whole: look at what it said, at "
+        f"process {rank} of the training has ended by {how}; what it kept last is whole: look at "
+        f"what it said, at "
         "memory too, then --resume"
     )
 
 
 def _work(said: dict[str, Any]) -> None:
     """What each process does."""
-    world = join_world()
-    display = Display(said["quiet"], shown=world.main)
-    with Interrupts() as interrupts, world.membership():
+    world = init_world()
+    display = Display(said["quiet"], shown=world.is_main)
+    with Interrupts() as interrupts, world.process_group():
         train_folds(
-            Run(Path(said["run"])), said["folds"], Keeper(said["every"], interrupts, world), display
+            Run(Path(said["run"])),
+            said["folds"],
+            Checkpointer(said["every"], interrupts, world),
+            display,
         )
 
 

@@ -17,7 +17,8 @@ def check_losses(losses: list[torch.Tensor]) -> None:
 def check_weights(network: torch.nn.Module) -> None:
     """Raise `NotFiniteError` where a parameter or a running average is not finite."""
     tensors = [value for value in network.state_dict().values() if value.is_floating_point()]
-    # a sum is finite only if all are, and it needs no memory; huge weights that overflow it are no good either
+    # a sum is finite only if all are, and it needs no memory; huge weights that overflow it are no
+    # good either
     if not bool(torch.stack([value.float().sum() for value in tensors]).isfinite().all()):
         raise NotFiniteError("a weight is not finite")
 
@@ -27,7 +28,7 @@ class NotFiniteError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class NonFiniteDiagnosis:
     """The step that gave a loss that is not finite.
 
     Attributes:
@@ -59,7 +60,7 @@ class Suspect:
         return f"the weights have grown until the loss overflows: {self._lower_rate()}"
 
     def _lower_rate(self) -> str:
-        return f"the learning rate {self.rate:.3g} is too high; begin a new run with a tenth of optimiser.lr"
+        return f"the learning rate {self.rate:.3g} is too high; begin a new run with a tenth of optimizer.lr"
 
     @torch.no_grad()
     def _finite_in_float32(self) -> bool:

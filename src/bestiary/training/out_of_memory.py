@@ -1,4 +1,6 @@
-"""What can go wrong while a network is trained, and what it was: memory that is short, numbers that are not finite."""
+"""What can go wrong while a network is trained, and what it was: memory that is short, numbers
+that are not finite.
+"""
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
@@ -27,10 +29,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def halved_parts(data: TrainingSet, fold: int, parts: int) -> int:
-    """Twice as many parts, as long as each has two pictures."""
+    """Twice as many parts, as long as each has two images."""
     if data.recipe.train.batch_size // (2 * parts) < 2:
         raise RunError(
-            f"fold {fold}: out of memory even with {data.recipe.train.batch_size // parts} pictures at a time; free "
-            "memory and --resume, or begin a new run with a smaller view.size or another model.backbone"
+            f"fold {fold}: out of memory even with {data.recipe.train.batch_size // parts} images "
+            f"at a time; free "
+            "memory and --resume, or begin a new run with a smaller view.size or another "
+            "model.backbone"
         )
     return 2 * parts

@@ -17,6 +17,7 @@ from bestiary.model.freezing import freeze
 from bestiary.recipe.defaults import default_recipe
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
+from bestiary.run.layout import RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run
 
@@ -35,10 +36,12 @@ def begin_or_resume(
 ) -> Run:
     """Begin the run at `path`, or open it to go on with; arguments as `bestiary.train` takes them.
 
-    `beside` is called when what was asked is known to be sound, before the pictures of a new run are read.
+    `beside` is called when what was asked is known to be sound, before the images of a new run are
+    read.
 
     Raises:
-        RunError: the folder holds something else, or a run that must not be touched without ``--resume``.
+        RunError: the folder holds something else, or a run that must not be touched without
+            ``--resume``.
         RecipeError: the recipe is not valid, or names a tracker that is not installed.
         WeightsError: the backbone or its weights are not to be had.
         ArgumentError: the arguments contradict each other, or the run that is gone on with.
@@ -60,28 +63,32 @@ def begin_or_resume(
         asked = load_recipe(chosen, overrides)
         if recipe is None:
             display.line(f"Recipe {chosen}: {asked.model.backbone} at {asked.view.size} pixels")
-        check_means(asked)
+        check_requirements(asked)
         if fold_file is None:
             _check_numbers(fold, range(asked.folds.n))
         begin_run(data, run, asked, fold_file, display, fixes, beside)
-    _check_numbers(fold, run.folds)
+    _check_numbers(fold, run.fold_numbers())
     return run
 
 
 def command_to_go_on(data: str | Path, path: str | Path, fold: Sequence[int], begun: bool) -> str:
-    """What to type so that an interrupted `train` goes on; its own arguments again where no run was `begun` yet."""
+    """What to type so that an interrupted `train` goes on; its own arguments again where no run
+    was `begun` yet.
+    """
     if not begun:
         return "the same command again (nothing is trained yet)"
-    some = [word for number in fold for word in ("--fold", str(number))]
+    some = [word for number in fold for word in ("--only-fold", str(number))]
     return shlex.join(["bestiary", "train", str(data), str(path), *some, "--resume"])
 
 
 def check_root(run: Run, data: str | Path) -> None:
-    """A run, which may be a stranger's, reads pictures from no other folder than the one that the user names."""
-    root = root_of(data, run.recipe.data.root)
-    if root != str(run.root):
+    """A run, which may be a stranger's, reads images from no other folder than the one that the
+    user names.
+    """
+    root = root_of(data, run.read_recipe().data.root)
+    if root != str(run.read_root()):
         raise ArgumentError(
-            f"{data}: {run.path} was begun with the pictures in {run.root}; name that folder"
+            f"{data}: {run.path} was begun with the images in {run.read_root()}; name that folder"
         )
 
 
@@ -101,8 +108,9 @@ def _split_folds(
     return file, overrides
 
 
-def check_sides(recipe: Recipe) -> None:
-    """Fail now, not after the pictures are read, where the network cannot take pictures of the sizes asked for.
+def check_image_sizes(recipe: Recipe) -> None:
+    """Fail now, not after the images are read, where the network cannot take images of the sizes
+    asked for.
 
     Raises:
         WeightsError: the backbone is unknown.
@@ -110,7 +118,7 @@ def check_sides(recipe: Recipe) -> None:
     """
     backbone, sides = (
         recipe.model.backbone,
-        {recipe.view.eval_side: "view.eval_size or eval_factor"},
+        {recipe.view.eval_side: "view.eval_size or eval_scale"},
     )
     sides[recipe.view.size] = "view.size"
     for side, reason in zip(sides, refusals_of(backbone, sides), strict=True):
@@ -122,20 +130,21 @@ def check_sides(recipe: Recipe) -> None:
                 if not no
             )
             raise RecipeError(
-                f"{sides[side]}: {backbone} cannot take pictures of {side} pixels ({reason}); "
+                f"{sides[side]}: {backbone} cannot take images of {side} pixels ({reason}); "
                 f"choose {next(fits, 'another')}"
             )
 
 
-def check_means(recipe: Recipe) -> None:
-    """Fail now, not after the pictures are read, where the network, its weights or a tracker are not to be had.
+def check_requirements(recipe: Recipe) -> None:
+    """Fail now, not after the images are read, where the network, its weights or a tracker are not
+    to be had.
 
     Raises:
         WeightsError: the backbone or its weights are not to be had.
-        RecipeError: the backbone cannot take pictures of the sizes asked for or has fewer stages than are to be frozen,
-            or a tracker is not installed.
+        RecipeError: the backbone cannot take images of the sizes asked for or has fewer stages than
+            are to be frozen, or a tracker is not installed.
     """
-    check_sides(recipe)
+    check_image_sizes(recipe)
     freeze(build_classifier(recipe.model.backbone, 2, recipe.model.weights), recipe.model)
     for tracker in recipe.track.to:
         if importlib.util.find_spec(tracker) is None:
@@ -148,7 +157,7 @@ def _check_numbers(fold: Sequence[int], known: Sequence[int]) -> None:
     unknown = [number for number in fold if number not in known]
     if unknown:
         raise ArgumentError(
-            f"--fold {unknown[0]}: the folds are numbered {known[0]} to {known[-1]}"
+            f"--only-fold {unknown[0]}: the folds are numbered {known[0]} to {known[-1]}"
         )
 
 
@@ -168,15 +177,17 @@ def _check_resumable(
         )
     if fold_file is not None:
         raise ArgumentError(
-            f"--folds {fold_file}: {run.path} has its folds already (folds.parquet); leave --folds out"
+            f"--folds {fold_file}: {run.path} has its folds already (folds.parquet); leave --folds "
+            f"out"
         )
     if recipe is None and not overrides:
         return
-    kept = run.recipe
-    asked = load_recipe(recipe or run.file("recipe.toml"), overrides)
+    kept = run.read_recipe()
+    asked = load_recipe(recipe or run.file(RECIPE), overrides)
     changed = kept.differences(asked)
     if changed:
         raise ArgumentError(
-            f"{changed[0]}: {run.path} was begun with another value; go on without --recipe and --set, "
+            f"{changed[0]}: {run.path} was begun with another value; go on without --recipe and "
+            f"--set, "
             "or choose another folder"
         )

@@ -7,13 +7,15 @@ import torch
 from bestiary.recipe.options import ScheduleOptions
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Give every group `rate` times its factor."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
 
 
-def rate_at(options: ScheduleOptions, epoch: int, step: int, steps: int, epochs: int) -> float:
+def schedule_factor(
+    options: ScheduleOptions, epoch: int, step: int, steps: int, epochs: int
+) -> float:
     """The learning rate's share of its height, 0 to 1.
 
     Args:
@@ -24,9 +26,9 @@ def rate_at(options: ScheduleOptions, epoch: int, step: int, steps: int, epochs:
         epochs: epochs in all.
     """
     if options.kind == "warm_restarts":  # stepped once an epoch, as the described system does
-        since, length = epoch, options.t_0
+        since, length = epoch, options.first_cycle
         while since >= length:
-            since, length = since - length, length * options.t_mult
+            since, length = since - length, length * options.cycle_mult
         return 0.5 * (1 + math.cos(math.pi * since / length))
     done = (epoch * steps + step) / (epochs * steps)
     if done < options.warmup:

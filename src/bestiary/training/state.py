@@ -1,4 +1,6 @@
-"""What a fold's loop works with: network, optimiser and accelerator, fresh or as a checkpoint left them."""
+"""What a fold's loop works with: network, optimizer and accelerator, fresh or as a checkpoint
+left them.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,33 +18,34 @@ from torch import nn
 
 from bestiary.errors import RunError
 from bestiary.model.classifier import Classifier, build_classifier, save_member
-from bestiary.model.compute import Arithmetic
+from bestiary.model.compute import ComputeConfig
 from bestiary.model.freezing import freeze
 from bestiary.recipe.options import TrackOptions
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from bestiary.run.layout import FoldFiles
 from bestiary.training.checkpoint import Progress, read_state
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.distributed import World
 from bestiary.training.lda_head import fit_head
-from bestiary.training.optimizer import build_optimiser
-from bestiary.training.weight_averaging import averaged
+from bestiary.training.optimizer import build_optimizer
+from bestiary.training.weight_averaging import ema_of
 
-Features = Callable[[], NDArray[np.float32]]  # of every picture of the run, from the frozen network
+Features = Callable[[], NDArray[np.float32]]  # of every image of the run, from the frozen network
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class FoldState:
     """One fold in the making.
 
     Attributes:
         accelerator: of the Accelerate library: device, mixed precision, trackers.
-        classifier: the network with its normalisation.
+        classifier: the network with its normalization.
         network: the same, as the accelerator wraps it and compiled where that pays.
-        average: a moving average of the classifier, its norms' statistics included, where the recipe asks for it.
-        optimiser: as the accelerator wraps it.
+        average: a moving average of the classifier, its norms' statistics included, where the
+            recipe asks for it.
+        optimizer: as the accelerator wraps it.
         arithmetic: how the network is computed.
-        features: gives the frozen network's features of every picture.
+        features: gives the frozen network's features of every image.
         progress: epochs done and the best of them.
         world: the processes that train the fold together.
     """
@@ -51,8 +54,8 @@ class Session:
     classifier: Classifier
     network: nn.Module
     average: ModelEmaV3 | None
-    optimiser: torch.optim.Optimizer
-    arithmetic: Arithmetic
+    optimizer: torch.optim.Optimizer
+    arithmetic: ComputeConfig
     features: Features
     progress: Progress
     world: World
@@ -79,7 +82,9 @@ class Session:
         return scaler.state_dict() if scaler is not None else {}
 
     def log(self, epoch: int, numbers: dict[str, float]) -> None:
-        """Give an epoch's numbers to the trackers; what they cannot keep must not stop the training."""
+        """Give an epoch's numbers to the trackers; what they cannot keep must not stop the
+        training.
+        """
         with suppress(OSError):
             self.accelerator.log(numbers, step=epoch)
 
@@ -90,17 +95,20 @@ class Session:
                 tracker.finish()
 
 
-def start_session(
+def build_fold_state(
     data: TrainingSet,
     fold: int,
     files: FoldFiles,
     features: Features,
-    arithmetic: Arithmetic,
+    arithmetic: ComputeConfig,
     notice: Callable[[str], None],
-) -> Session:
-    """Build everything for one fold and fill it from its last good state, if there is one; `notice` shows a line."""
+) -> FoldState:
+    """Build everything for one fold and fill it from its last good state, if there is one;
+    `notice` shows a line.
+    """
     recipe, precision, world = data.recipe, arithmetic.precision, data.world
-    # Accelerate keeps one precision for the whole process; folds and runs of one process may differ in it.
+    # Accelerate keeps one precision for the whole process; folds and runs of one process may differ
+    # in it.
     AcceleratorState._reset_state()
     accelerator = Accelerator(
         mixed_precision="no" if precision == "float32" else precision,
@@ -108,43 +116,45 @@ def start_session(
         project_dir=files.folder,
     )
     torch.manual_seed(step_seed(recipe.train.seed, fold, 0, 0))  # for the new head
-    with world.together():
+    with world.synchronized():
         _begin_logging(accelerator, files, recipe.track)
         state = read_state(files, notice)
         classifier = build_classifier(
             recipe.model.backbone,
             len(data.classes),
             "none" if state else recipe.model.weights,
-            recipe.model.normalise,
-            recipe.model.root,
+            recipe.model.normalize,
+            recipe.model.power_norm,
         )
     _check_same_disk(world, files, state is not None)
-    if recipe.model.head == "probe" and not state:
+    if recipe.model.head == "lda" and not state:
         train_rows, _ = data.rows(fold)
         vectors = features()
-        if world.main:
+        if world.is_main:
             fit_head(
                 classifier,
                 vectors[train_rows],
                 data.labels[train_rows],
                 recipe.loss.logit_adjustment,
-                recipe.model.tau_normalise,
+                recipe.model.head_tau_norm,
             )
-        classifier.head_layer.load_state_dict(world.tell(classifier.head_layer.state_dict()))
+        classifier.head_layer.load_state_dict(
+            world.broadcast_object(classifier.head_layer.state_dict())
+        )
     freeze(classifier, recipe.model)
     if world.size > 1 and accelerator.device.type == "cuda" and not recipe.model.freeze_norms:
         classifier = convert_sync_batchnorm(classifier)
-    with world.together() as main:
-        if main and recipe.train.start_share and not state:
-            save_member(classifier, files.start)
+    with world.synchronized() as main:
+        if main and recipe.train.wise_ft and not state:
+            save_member(classifier, files.initial)
     classifier.to(memory_format=arithmetic.memory_format)
-    average = averaged(classifier, recipe.train.ema)
-    network, optimiser = accelerator.prepare(
-        classifier, build_optimiser(classifier, recipe.optimiser)
+    average = ema_of(classifier, recipe.train.ema)
+    network, optimizer = accelerator.prepare(
+        classifier, build_optimizer(classifier, recipe.optimizer)
     )
     progress = state.progress if state else Progress()
     if state:
-        state.restore(classifier, average, optimiser)
+        state.restore(classifier, average, optimizer)
         progress.losses = [loss.to(accelerator.device) for loss in progress.losses]
         if accelerator.scaler is not None and state.scaler:
             accelerator.scaler.load_state_dict(state.scaler)
@@ -152,8 +162,8 @@ def start_session(
         network = torch.compile(
             network
         )  # the classifier shares its parameters, and is not compiled for predicting
-    return Session(
-        accelerator, classifier, network, average, optimiser, arithmetic, features, progress, world
+    return FoldState(
+        accelerator, classifier, network, average, optimizer, arithmetic, features, progress, world
     )
 
 
@@ -168,7 +178,7 @@ def _begin_logging(accelerator: Accelerator, files: FoldFiles, options: TrackOpt
 
 def _check_same_disk(world: World, files: FoldFiles, found: bool) -> None:
     """Whether all processes have found the fold's state, or none has."""
-    if len(set(world.hear(found))) > 1:
+    if len(set(world.all_gather(found))) > 1:
         raise RunError(
             f"{files.state}: is not seen by all processes; choose a folder that all machines share"
         )
@@ -177,5 +187,5 @@ def _check_same_disk(world: World, files: FoldFiles, found: bool) -> None:
 def step_seed(seed: int, fold: int, epoch: int, step: int, rank: int = 0) -> int:
     """The seed of PyTorch's own generators for one step of the process `rank`."""
     return int(
-        generator(seed, f"torch-{rank}" if rank else "torch", fold, epoch, step).integers(1 << 62)
+        keyed_rng(seed, f"torch-{rank}" if rank else "torch", fold, epoch, step).integers(1 << 62)
     )

@@ -1,8 +1,8 @@
 """A mixed batch -> the gradients of its mean loss, in as many parts as memory asks for.
 
-The gradients of parts add up to the whole batch's, also where each of several processes has a part. Batch norms in
-training are the exception: they see each part's statistics, and move their averages once a part (on GPUs those of
-several processes see the whole batch). Dropout draws other numbers.
+The gradients of parts add up to the whole batch's, also where each of several processes has a part.
+Batch norms in training are the exception: they see each part's statistics, and move their averages
+once a part (on GPUs those of several processes see the whole batch). Dropout draws other numbers.
 """
 
 from contextlib import nullcontext
@@ -10,12 +10,12 @@ from contextlib import nullcontext
 import torch
 
 from bestiary.training.loss import Loss
-from bestiary.training.non_finite import NotFiniteError, Suspect
-from bestiary.training.state import Session
+from bestiary.training.non_finite import NonFiniteDiagnosis, NotFiniteError
+from bestiary.training.state import FoldState
 
 
 def backward(
-    session: Session,
+    session: FoldState,
     loss_of: Loss,
     images: torch.Tensor,
     targets: torch.Tensor,
@@ -32,7 +32,8 @@ def backward(
         images: float (n, 3, size, size).
         targets: soft (n, classes).
         rate: the learning rate, for a diagnosis.
-        watched: look at the loss before it can spoil the weights, and find out what is wrong with it.
+        watched: look at the loss before it can spoil the weights, and find out what is wrong with
+            it.
         weight: of this process's mean loss, see `bestiary.data.loader.Share`.
 
     Returns:
@@ -42,7 +43,7 @@ def backward(
         NotFiniteError: with the cause, where `watched`.
     """
     losses, cause = [], None
-    # Two pictures a part at least: batch norm cannot take statistics of fewer.
+    # Two images a part at least: batch norm cannot take statistics of fewer.
     parts = min(session.progress.parts, max(1, len(images) // 2))
     for number, (part, wanted) in enumerate(
         zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True), 1
@@ -52,7 +53,7 @@ def backward(
         with nullcontext() if number == parts else session.accelerator.no_sync(session.network):
             loss = loss_of(session.network(part), wanted) * (weight * len(part) / len(images))
             if watched and cause is None and not bool(loss.isfinite()):
-                suspect = Suspect(
+                suspect = NonFiniteDiagnosis(
                     session.classifier.network,
                     part,
                     wanted,
@@ -63,9 +64,9 @@ def backward(
                 cause = suspect.diagnosis()
             session.accelerator.backward(loss)
         losses.append(loss.detach())
-    loss = session.world.mean(losses[0] if parts == 1 else torch.stack(losses).sum())
+    loss = session.world.all_reduce_mean(losses[0] if parts == 1 else torch.stack(losses).sum())
     if watched and not bool(loss.isfinite()):
-        cause = next(filter(None, session.world.hear(cause)))
+        cause = next(filter(None, session.world.all_gather(cause)))
         place = f"epoch {session.progress.epochs_done + 1}, step {session.progress.step + 1}"
         raise NotFiniteError(f"the loss is not finite in {place}; {cause}")
     return loss

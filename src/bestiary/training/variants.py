@@ -1,7 +1,9 @@
-"""A recipe and the options to vary -> the recipes of an ablation, each with a name and the folder of its runs.
+"""A recipe and the options to vary -> the recipes of an ablation, each with a name and the folder
+of its runs.
 
-One option at a time: each variant differs from the base in one value, so that k options of v values cost 1 + k (v - 1)
-trainings and each row of the table says what one part does. Begins the runs and trains none.
+One option at a time: each variant differs from the base in one value, so that k options of v values
+cost 1 + k (v - 1) trainings and each row of the table says what one part does. Begins the runs and
+trains none.
 """
 
 import re
@@ -15,12 +17,12 @@ from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run
-from bestiary.training.request import check_means, check_root
+from bestiary.training.request import check_requirements, check_root
 
 BASE = "base"
 SHARED = {"train.seed": "give --seeds 0,1,2"} | dict.fromkeys(
-    ("folds.n", "folds.seed", "folds.rare", "data.root", "data.group_pattern"),
-    "all variants share their pictures and folds; train a run for each value and use bestiary compare",
+    ("folds.n", "folds.seed", "folds.rare_classes", "data.root", "data.group_pattern"),
+    "all variants share their images and folds; train a run for each value and use bestiary compare",
 )
 """Options that cannot be varied, and what to do instead."""
 
@@ -32,8 +34,8 @@ class Variant:
     Attributes:
         name: ``base``, or the option and its value as ``section.key=value``.
         recipe: what is asked, with the seed of the base.
-        folder: name of the folder that its runs lie in. Variants that differ in how members are averaged alone have the
-            same, since they are trained in the same way.
+        folder: name of the folder that its runs lie in. Variants that differ in how members are
+            averaged alone have the same, since they are trained in the same way.
     """
 
     name: str
@@ -69,10 +71,10 @@ def plan_variants(
                 name = f"{key}={value}"
                 variants.append(Variant(name, varied, _folder(name, varied, variants)))
     if len(variants) == 1:
-        raise ArgumentError("--over: no value differs from the base recipe's; name others")
+        raise ArgumentError("--vary: no value differs from the base recipe's; name others")
     for variant in variants:
         try:
-            check_means(variant.recipe)
+            check_requirements(variant.recipe)
         except RecipeError as error:
             raise RecipeError(f"{variant.name}: {error}") from None
     return variants
@@ -86,7 +88,8 @@ def begin_variants(
     resume: bool,
     display: Display,
 ) -> dict[str, dict[int, Run]]:
-    """Begin the runs that do not exist yet: the pictures are read and dealt to folds once, for all of them.
+    """Begin the runs that do not exist yet: the images are read and dealt to folds once, for all of
+    them.
 
     Args:
         data: as for `train`.
@@ -101,12 +104,13 @@ def begin_variants(
 
     Raises:
         RunError: the folder holds something, and `resume` is not given.
-        ArgumentError: a run there was begun with other values or pictures.
+        ArgumentError: a run there was begun with other values or images.
         DataError: the data cannot be used as it is.
     """
     if ablation.exists() and any(ablation.iterdir()) and not resume:
         raise RunError(
-            f"{ablation}: is not empty; go on with an ablation by --resume, or choose another folder"
+            f"{ablation}: is not empty; go on with an ablation by --resume, or choose another "
+            f"folder"
         )
     runs = {variant.name: variant.runs(ablation, seeds) for variant in variants}
     begun = [run for of_variant in runs.values() for run in of_variant.values() if run.exists]
@@ -127,7 +131,7 @@ def begin_variants(
 
 
 def _check_same(run: Run, asked: Recipe) -> None:
-    changed = _trained(run.recipe).differences(_trained(asked))
+    changed = _trained(run.read_recipe()).differences(_trained(asked))
     if changed:
         raise ArgumentError(
             f"{changed[0]}: {run.path} was begun with another value; choose another folder"
@@ -139,9 +143,9 @@ def _factor(option: str) -> tuple[str, list[str]]:
     key, separator, text = option.partition("=")
     key = key.strip()
     if not separator or "." not in key:
-        raise ArgumentError(f"--over {option}: must look like section.key=value,value")
+        raise ArgumentError(f"--vary {option}: must look like section.key=value,value")
     if key in SHARED:
-        raise ArgumentError(f"--over {option}: {key} cannot be varied: {SHARED[key]}")
+        raise ArgumentError(f"--vary {option}: {key} cannot be varied: {SHARED[key]}")
     return key, split_values(text)
 
 
@@ -167,7 +171,7 @@ def split_values(text: str) -> list[str]:
     values = [value.strip() for value in values]
     if depth or quote or not all(values):
         raise ArgumentError(
-            f"--over ...={text}: has an empty value, or a bracket or quote that is not closed"
+            f"--vary ...={text}: has an empty value, or a bracket or quote that is not closed"
         )
     return values
 
@@ -189,7 +193,7 @@ def parse_seeds(text: str) -> list[int]:
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
     """The same recipe, its training drawn from `seed`; the folds stay."""
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update={"seed": seed})})
+    return recipe.with_values({"train.seed": seed})
 
 
 def _folder(name: str, recipe: Recipe, others: Sequence[Variant]) -> str:
@@ -208,6 +212,4 @@ def _folder(name: str, recipe: Recipe, others: Sequence[Variant]) -> str:
 
 def _trained(recipe: Recipe) -> Recipe:
     """The recipe but for how members are averaged, which concerns no training."""
-    return recipe.model_copy(
-        update={"predict": recipe.predict.model_copy(update={"average": "logits"})}
-    )
+    return recipe.with_values({"predict.average": "logits"})

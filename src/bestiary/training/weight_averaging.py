@@ -1,8 +1,8 @@
 """A run's members -> one network with the mean of their weights.
 
-Members that began from the same weights often lie in one valley, whose middle is as good as their ensemble at a
-fraction of the cost (Wortsman et al. 2022, arXiv:2203.05482), and often do not: it has to be tried. Knows nothing of
-how it is judged.
+Members that began from the same weights often lie in one valley, whose middle is as good as their
+ensemble at a fraction of the cost (Wortsman et al. 2022, arXiv:2203.05482), and often do not: it
+has to be tried. Knows nothing of how it is judged.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,17 @@ from torch.optim.swa_utils import update_bn
 from bestiary.data.loader import Rows, loader_threads, stream_views
 from bestiary.data.views import EvalView
 from bestiary.model.classifier import Classifier, load_member
-from bestiary.rng import generator
+from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
 from bestiary.training.dataset import TrainingSet
 
-STATISTICS = 1000  # pictures that batch norms take their statistics anew from
+STATISTICS = 1000  # images that batch norms take their statistics anew from
 
 
 def average_members(run: Run, folds: Sequence[int]) -> Classifier:
-    """The members of `folds` averaged, weight by weight, on the CPU; whole numbers are the first member's."""
+    """The members of `folds` averaged, weight by weight, on the CPU; whole numbers are the first
+    member's.
+    """
     members = [load_member(run.fold(fold).weights) for fold in folds]
     first, states = members[0], [member.state_dict() for member in members]
     mean = {
@@ -38,7 +40,9 @@ def average_members(run: Run, folds: Sequence[int]) -> Classifier:
 
 
 def has_moved_norms(run: Run, folds: Sequence[int]) -> bool:
-    """Whether members differ in what their batch norms have seen, so that the mean of it fits none."""
+    """Whether members differ in what their batch norms have seen, so that the mean of it fits
+    none.
+    """
     states = [
         {name: module.running_mean for name, module in load_member(run.fold(f).weights).named_modules()
          if isinstance(module, _BatchNorm) and module.running_mean is not None}
@@ -48,11 +52,12 @@ def has_moved_norms(run: Run, folds: Sequence[int]) -> bool:
 
 
 def refresh_norms(classifier: Classifier, data: TrainingSet, rows: Rows) -> None:
-    """Let batch norms take their statistics from evaluation views of up to `STATISTICS` of `rows`, as in SWA.
+    """Let batch norms take their statistics from evaluation views of up to `STATISTICS` of `rows`,
+    as in SWA.
 
     Izmailov et al. 2018, arXiv:1803.05407; by PyTorch's `update_bn`.
     """
-    order = generator(data.recipe.train.seed, "norms", len(rows)).permutation(len(rows))[
+    order = keyed_rng(data.recipe.train.seed, "norms", len(rows)).permutation(len(rows))[
         :STATISTICS
     ]
     view = EvalView.of(data.recipe.view, classifier.interpolation)
@@ -60,15 +65,16 @@ def refresh_norms(classifier: Classifier, data: TrainingSet, rows: Rows) -> None
     batch = max(2, data.recipe.train.batch_size)
     views = stream_views(chosen, batch, data.eval_view_of(view), loader_threads("cpu"))
     with torch.no_grad():
-        update_bn((classifier.prepare(part) for part in views), classifier)
+        update_bn((classifier.preprocess(part) for part in views), classifier)
     classifier.eval()
 
 
 def wise_ft(start: Classifier, trained: Classifier, share: float) -> Classifier:
     """Interpolate in a straight line between the initial and the trained weights.
 
-    Fine-tuned weights, drawn back towards their start, forget less of what the pretrained network knew: WiSE-FT
-    (Wortsman et al. 2022, arXiv:2109.01903). Statistics of norms are interpolated likewise.
+    Fine-tuned weights, drawn back towards their start, forget less of what the pretrained network
+    knew: WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903). Statistics of norms are interpolated
+    likewise.
 
     Args:
         start: the network as training began; its weights are overwritten.
@@ -88,10 +94,12 @@ def wise_ft(start: Classifier, trained: Classifier, share: float) -> Classifier:
     return start
 
 
-def averaged(classifier: Classifier, decay: float) -> ModelEmaV3 | None:
-    """A moving average of `classifier`'s weights (Polyak and Juditsky 1992, doi:10.1137/0330046), norms included.
+def ema_of(classifier: Classifier, decay: float) -> ModelEmaV3 | None:
+    """A moving average of `classifier`'s weights (Polyak and Juditsky 1992, doi:10.1137/0330046),
+    norms included.
 
-    Its decay rises to `decay` over the first steps, so that it does not hold on to the start; 0: none.
+    Its decay rises to `decay` over the first steps, so that it does not hold on to the start; 0:
+    none.
     """
     # gamma and power: after n steps the average reaches back over about n / 10 of them
     return (

@@ -1,4 +1,4 @@
-"""Hashes: what leaves them alone, and that neighbours among them are found."""
+"""Hashes: what leaves them alone, and that neighbors among them are found."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from bestiary.data.image_info import _thumb
-from bestiary.data.near_duplicates.candidates import NEAREST, RADIUS, _reorder, _spread, near_pairs
+from bestiary.data.near_duplicates.candidates import (
+    NEAREST,
+    RADIUS,
+    _reorder,
+    _spread,
+    candidate_pairs,
+)
 from bestiary.data.near_duplicates.hashes import MIRROR, WINDOWS, hash_thumbs, pack_bits
 
 Scene = Callable[..., NDArray[np.uint8]]
 
 
-def hashes_of(*pictures: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    return hash_thumbs(np.stack([_thumb(np.ascontiguousarray(picture)) for picture in pictures]))
+def hashes_of(*images: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    return hash_thumbs(np.stack([_thumb(np.ascontiguousarray(image)) for image in images]))
 
 
 def differing(a: np.uint64, b: np.uint64) -> int:
@@ -24,32 +30,32 @@ def differing(a: np.uint64, b: np.uint64) -> int:
 
 def test_the_mirror_image_has_the_mirrored_hash(scene: Scene) -> None:
     for seed in range(20):
-        picture = scene(seed)
-        plain, turned = hashes_of(picture, picture[:, ::-1])[:, 0]
+        image = scene(seed)
+        plain, turned = hashes_of(image, image[:, ::-1])[:, 0]
         assert differing(plain ^ MIRROR, turned) <= 1
         assert differing(plain, turned) > RADIUS
 
 
 def test_brightness_and_contrast_leave_a_hash_alone(scene: Scene) -> None:
-    grey = hashes_of(scene(1))[0, 0]
+    gray = hashes_of(scene(1))[0, 0]
     flat = hashes_of((scene(1) * 0.5 + 60).astype(np.uint8))[0, 0]
-    assert differing(grey, flat) <= 1
+    assert differing(gray, flat) <= 1
 
 
 def test_a_crop_looks_like_a_window_of_its_original_and_not_like_the_whole(scene: Scene) -> None:
     near, whole = [], []
     for seed in range(20):
-        picture = scene(seed)
+        image = scene(seed)
         rng = np.random.default_rng(seed)
         top, left = int(rng.integers(15)), int(rng.integers(20))
-        original, crop = hashes_of(picture, picture[top : top + 135, left : left + 180])
+        original, crop = hashes_of(image, image[top : top + 135, left : left + 180])
         near.append(min(differing(crop[0], window) for window in original[1:]))
         whole.append(differing(crop[0], original[0]))
     assert max(near) <= RADIUS
     assert np.mean(near) < 0.6 * np.mean(whole)
 
 
-def test_different_pictures_have_far_hashes(scene: Scene) -> None:
+def test_different_images_have_far_hashes(scene: Scene) -> None:
     hashes = hashes_of(*(scene(seed) for seed in range(30)))[:, 0]
     apart = [differing(a, b) for i, a in enumerate(hashes) for b in hashes[:i]]
     assert abs(np.mean(apart) - 32) < 2
@@ -74,31 +80,31 @@ def test_reordering_bits_moves_each_bit_to_its_place(numbers: list[int], seed: i
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 40), st.integers(0, 1000))
-def test_every_pair_reported_is_what_it_says(pictures: int, seed: int) -> None:
+def test_every_pair_reported_is_what_it_says(images: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     # hashes that differ from one another in few bits, so that there is much to find
-    hashes = rng.integers(0, 1 << 20, (pictures, len(WINDOWS)), dtype=np.uint64)
-    pairs = near_pairs(hashes)
+    hashes = rng.integers(0, 1 << 20, (images, len(WINDOWS)), dtype=np.uint64)
+    pairs = candidate_pairs(hashes)
     assert len(pairs)
     ends = np.sort(pairs[:, :2], axis=1)
     assert len(np.unique(ends, axis=0)) == len(pairs) and (ends[:, 0] < ends[:, 1]).all()
     assert (np.diff(pairs[:, 4]) >= 0).all()
-    for picture, partner, window, mirrored, distance in pairs:
+    for image, partner, window, mirrored, distance in pairs:
         whole = hashes[partner, 0] ^ (MIRROR if mirrored else np.uint64(0))
-        assert differing(hashes[picture, window], whole) == distance <= RADIUS
+        assert differing(hashes[image, window], whole) == distance <= RADIUS
 
 
-def planted(pictures: int, bits: int) -> NDArray[np.uint64]:
+def planted(images: int, bits: int) -> NDArray[np.uint64]:
     """Random hashes; the second half are the first half's, each with `bits` bits turned."""
     rng = np.random.default_rng(3)
-    hashes = rng.integers(0, 1 << 64, (2 * pictures, len(WINDOWS)), dtype=np.uint64)
-    turned = rng.permuted(np.tile(np.arange(64), (pictures, 1)), axis=1) < bits
-    hashes[pictures:, 0] = hashes[:pictures, 0] ^ pack_bits(turned)
+    hashes = rng.integers(0, 1 << 64, (2 * images, len(WINDOWS)), dtype=np.uint64)
+    turned = rng.permuted(np.tile(np.arange(64), (images, 1)), axis=1) < bits
+    hashes[images:, 0] = hashes[:images, 0] ^ pack_bits(turned)
     return hashes
 
 
 def test_close_pairs_are_found_among_thousands() -> None:
-    found = {tuple(sorted(pair)) for pair in near_pairs(planted(1000, 6))[:, :2].tolist()}
+    found = {tuple(sorted(pair)) for pair in candidate_pairs(planted(1000, 6))[:, :2].tolist()}
     assert sum((i, i + 1000) in found for i in range(1000)) >= 990
 
 
@@ -106,7 +112,7 @@ def test_a_mirrored_copy_and_a_cropped_one_are_found() -> None:
     hashes = planted(50, 64)
     hashes[50, 0] = hashes[0, 0] ^ MIRROR
     hashes[51, 0] = hashes[1, 4]
-    rows = near_pairs(hashes).tolist()
+    rows = candidate_pairs(hashes).tolist()
     assert [0, 50] in [sorted(row[:2]) for row in rows if row[3:] == [1, 0]]
     assert [1, 51, 4, 0, 0] in rows
 
@@ -115,10 +121,10 @@ def test_many_equal_hashes_are_linked_without_being_paired_all_with_all() -> Non
     from bestiary.data.near_duplicates.matching import components
 
     hashes = np.full((3000, len(WINDOWS)), 12345, np.uint64)
-    pairs = near_pairs(hashes)
+    pairs = candidate_pairs(hashes)
     assert len(pairs) <= 3000 * 2 * NEAREST
     assert components(pairs[:, :2], 3000).max() == 0
 
 
-def test_no_pictures_have_no_pairs() -> None:
-    assert near_pairs(np.empty((0, len(WINDOWS)), np.uint64)).shape == (0, 5)
+def test_no_images_have_no_pairs() -> None:
+    assert candidate_pairs(np.empty((0, len(WINDOWS)), np.uint64)).shape == (0, 5)

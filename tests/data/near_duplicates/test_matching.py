@@ -8,14 +8,19 @@ from numpy.typing import NDArray
 
 from bestiary.data.image_info import _thumb
 from bestiary.data.near_duplicates.hashes import WINDOWS
-from bestiary.data.near_duplicates.matching import SHARE, agreement, components, confirm_copies
+from bestiary.data.near_duplicates.matching import (
+    SHARE,
+    agreement,
+    components,
+    confirm_near_duplicates,
+)
 
 Pixels = NDArray[np.uint8]
 Scene = Callable[..., Pixels]
 
 
-def thumb(picture: Pixels) -> Pixels:
-    return _thumb(np.ascontiguousarray(picture))
+def thumb(image: Pixels) -> Pixels:
+    return _thumb(np.ascontiguousarray(image))
 
 
 def look_alike(scene: Scene, seed: int) -> Pixels:
@@ -28,17 +33,17 @@ def look_alike(scene: Scene, seed: int) -> Pixels:
 
 def test_a_copy_agrees_with_its_original(scene: Scene, copying: Callable[[Pixels], Pixels]) -> None:
     for seed in range(5):
-        picture = scene(seed)
-        copy = thumb(copying(picture))
+        image = scene(seed)
+        copy = thumb(copying(image))
         best = max(
-            agreement(thumb(picture), shown, window)
+            agreement(thumb(image), shown, window)
             for shown in (copy, copy[:, ::-1])
             for window in range(len(WINDOWS))
         )
         assert best > SHARE + 0.1
 
 
-def test_a_picture_that_is_alike_in_the_large_only_is_no_copy(scene: Scene) -> None:
+def test_an_image_that_is_alike_in_the_large_only_is_no_copy(scene: Scene) -> None:
     for seed in range(1, 6):
         alike = look_alike(scene, seed)
         correlation = np.corrcoef(thumb(alike).ravel(), thumb(scene(0)).ravel())[0, 1]
@@ -53,22 +58,24 @@ def test_a_single_spot_in_common_is_not_enough() -> None:
 
 
 def test_what_cannot_be_aligned_does_not_agree() -> None:
-    grey = np.full((64, 64), 128, np.uint8)
-    assert agreement(grey, grey, 0) == 0
+    gray = np.full((64, 64), 128, np.uint8)
+    assert agreement(gray, gray, 0) == 0
 
 
 def test_links_join_copies_and_leave_look_alikes(scene: Scene) -> None:
-    pictures = [scene(0), scene(0)[:, ::-1], look_alike(scene, 3), scene(0)]
-    thumbs = np.stack([thumb(picture) for picture in pictures])
+    images = [scene(0), scene(0)[:, ::-1], look_alike(scene, 3), scene(0)]
+    thumbs = np.stack([thumb(image) for image in images])
     pairs = np.array([[0, 3, 0, 0, 0], [0, 1, 0, 1, 1], [1, 3, 0, 1, 1], [0, 2, 0, 0, 9]])
     told: list[tuple[int, int]] = []
-    links = confirm_copies(pairs, thumbs, np.arange(4), lambda done, of: told.append((done, of)))
+    links = confirm_near_duplicates(
+        pairs, thumbs, np.arange(4), lambda done, of: told.append((done, of))
+    )
     assert components(links, 4).tolist() == [0, 0, 1, 0]
     assert told[-1] == (4, 4)
     rows = np.array([3, 2, 1, 0])  # thumbs may lie in any order
-    assert np.array_equal(confirm_copies(pairs, thumbs[::-1], rows), links)
+    assert np.array_equal(confirm_near_duplicates(pairs, thumbs[::-1], rows), links)
 
 
-def test_components_are_numbered_and_cover_the_pictures() -> None:
+def test_components_are_numbered_and_cover_the_images() -> None:
     assert components(np.empty((0, 2), np.int64), 3).tolist() == [0, 1, 2]
     assert components(np.array([[2, 0]]), 3).tolist() == [0, 1, 0]

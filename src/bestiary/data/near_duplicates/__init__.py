@@ -1,1 +1,1 @@
-"""Images that show one picture: candidates by perceptual hash, confirmed block by block."""
+"""Images that show one image: candidates by perceptual hash, confirmed block by block."""

@@ -1,8 +1,9 @@
-"""Hashes -> the pairs of pictures whose hashes are close, in about n log n.
+"""Hashes -> the pairs of images whose hashes are close, in about n log n.
 
-Close hashes share their first bits under some order of the bits, so under each of several orders the hashes are sorted
-and every one is compared with the few that stand next to it (Charikar 2002, doi:10.1145/509907.509965, section 3).
-Unlike buckets, this costs the same whether the hashes are spread out or all alike. Knows nothing of pixels.
+Close hashes share their first bits under some order of the bits, so under each of several orders
+the hashes are sorted and every one is compared with the few that stand next to it (Charikar 2002,
+doi:10.1145/509907.509965, section 3). Unlike buckets, this costs the same whether the hashes are
+spread out or all alike. Knows nothing of pixels.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -14,27 +15,32 @@ from numpy.typing import NDArray
 from bestiary.cores import cores
 from bestiary.data.near_duplicates.hashes import MIRROR, Hashes, pack_bits
 
-ORDERS = 24  # of the bits; each finds a pair that differs in 8 of 64 bits, among 20,000 hashes, in about 0.2 of cases
+# of the bits; each finds a pair that differs in 8 of 64 bits, among 20,000 hashes, in about 0.2 of
+# cases
+ORDERS = 24
 BESIDE = 4  # hashes compared with on either side
 RADIUS = 14  # differing bits of 64 up to which a pair is worth a look
-NEAREST = 12  # partners kept for each picture
+NEAREST = 12  # partners kept for each image
 CHUNK = 1 << 17
 
 Pairs = NDArray[np.int64]
-"""(pairs, 5): picture, partner, the picture's window that looks like the whole partner, mirrored (0 or 1), distance."""
+"""(pairs, 5): image, partner, the image's window that looks like the whole partner, mirrored (0
+or 1), distance.
+"""
 Packed = NDArray[np.uint64]
-"""The same in one number each, so that one sort brings a pair's finds together, nearest first. From the highest bit:
-the pair, distance (4 bits), whether the picture is the later of the two (1), window (3), mirrored (1)."""
+"""The same in one number each, so that one sort brings a pair's finds together, nearest first. From
+the highest bit: the pair, distance (4 bits), whether the image is the later of the two (1), window
+(3), mirrored (1)."""
 
 
-def near_pairs(hashes: Hashes) -> Pairs:
-    """Pairs of pictures of which one looks like the other, or like a window of it, mirrored or not.
+def candidate_pairs(hashes: Hashes) -> Pairs:
+    """Pairs of images of which one looks like the other, or like a window of it, mirrored or not.
 
     Args:
-        hashes: (pictures, windows), the whole picture's first.
+        hashes: (images, windows), the whole image's first.
 
     Returns:
-        each pair once, nearest first, and of each picture's partners the nearest few.
+        each pair once, nearest first, and of each image's partners the nearest few.
     """
     rng = np.random.default_rng(
         0
@@ -62,7 +68,9 @@ def near_pairs(hashes: Hashes) -> Pairs:
 
 
 def _spread(order: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """For each of a hash's eight octets and its 256 values: where its bits stand in another order, (8, 256)."""
+    """For each of a hash's eight octets and its 256 values: where its bits stand in another
+    order, (8, 256).
+    """
     bits = np.zeros((8, 256, 64), np.uint8)
     octets = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
     for octet in range(8):
@@ -71,7 +79,7 @@ def _spread(order: NDArray[np.int64]) -> NDArray[np.uint64]:
 
 
 def _reorder(hashes: Hashes, spread: NDArray[np.uint64]) -> Hashes:
-    """The hashes (pictures,) with their bits in another order, which keeps every distance."""
+    """The hashes (images,) with their bits in another order, which keeps every distance."""
     octets = hashes.astype(">u8").view(np.uint8).reshape(-1, 8)
     reordered: NDArray[np.uint64] = spread[0, octets[:, 0]]
     for octet in range(1, 8):
@@ -86,7 +94,9 @@ def _look_up(
     spread: NDArray[np.uint64],
     part: tuple[int, int],
 ) -> Packed:
-    """The pairs between some pictures' hashes of one window and the sorted `keys` that stand where they would."""
+    """The pairs between some images' hashes of one window and the sorted `keys` that stand where
+    they would.
+    """
     window, start = part
     queries = _reorder(hashes[start : start + CHUNK, window], spread)
     turn = np.argsort(queries)  # in order, they find their places several times faster
@@ -102,11 +112,11 @@ def _look_up(
         mirrored, partner = np.divmod(standing[beside[close]], len(hashes))
         other = partner != asking[close]
         close, mirrored, partner = close[other], mirrored[other], partner[other]
-        picture = asking[close]
-        pair = np.minimum(picture, partner) * len(hashes) + np.maximum(picture, partner)
+        image = asking[close]
+        pair = np.minimum(image, partner) * len(hashes) + np.maximum(image, partner)
         find = (
             (distance[close].astype(np.int64) << 5)
-            | ((picture > partner) << 4)
+            | ((image > partner) << 4)
             | (window << 1)
             | mirrored
         )
@@ -123,9 +133,9 @@ def _nearest_of_each(packed: Packed) -> Packed:
     return packed[first]
 
 
-def _drop_far_partners(packed: Packed, pictures: int) -> Packed:
-    """The pairs that are among the `NEAREST` of either of their pictures."""
-    pair, distance = np.divmod((packed >> 9).astype(np.int64), pictures), (packed >> 5) & 15
+def _drop_far_partners(packed: Packed, images: int) -> Packed:
+    """The pairs that are among the `NEAREST` of either of their images."""
+    pair, distance = np.divmod((packed >> 9).astype(np.int64), images), (packed >> 5) & 15
     kept = np.zeros(len(packed), np.bool_)
     for owner in pair:
         order = np.lexsort((distance, owner))
@@ -135,9 +145,9 @@ def _drop_far_partners(packed: Packed, pictures: int) -> Packed:
     return packed[kept]
 
 
-def _unpack(packed: Packed, pictures: int) -> Pairs:
-    low, high = np.divmod((packed >> 9).astype(np.int64), pictures)
+def _unpack(packed: Packed, images: int) -> Pairs:
+    low, high = np.divmod((packed >> 9).astype(np.int64), images)
     find = (packed & 511).astype(np.int64)
     later = (find >> 4) & 1 == 1
-    picture, partner = np.where(later, high, low), np.where(later, low, high)
-    return np.stack([picture, partner, (find >> 1) & 7, find & 1, find >> 5], axis=1)
+    image, partner = np.where(later, high, low), np.where(later, low, high)
+    return np.stack([image, partner, (find >> 1) & 7, find & 1, find >> 5], axis=1)

@@ -1,9 +1,10 @@
-"""Pairs that look alike -> those that show one picture: aligned, their details must agree place by place.
+"""Pairs that look alike -> those that show one image: aligned, their details must agree place by
+place.
 
-Two pictures of one species in one pose agree in the large and not in the small; a copy, even cropped, marked or
-brightened, agrees in the small over most of its area. The thumbs are laid over each other by an affine map that makes
-their enhanced correlation largest (Evangelidis and Psarakis 2008, doi:10.1109/TPAMI.2008.113), and compared block by
-block. Knows nothing of files and labels.
+Two images of one species in one pose agree in the large and not in the small; a copy, even cropped,
+marked or brightened, agrees in the small over most of its area. The thumbs are laid over each other
+by an affine map that makes their enhanced correlation largest (Evangelidis and Psarakis 2008,
+doi:10.1109/TPAMI.2008.113), and compared block by block. Knows nothing of files and labels.
 """
 
 from collections.abc import Callable
@@ -20,18 +21,20 @@ from bestiary.data.near_duplicates.candidates import Pairs
 from bestiary.data.near_duplicates.hashes import WINDOWS
 
 Progress = Callable[[int, int], None]  # (done, of)
-Grey = NDArray[np.float32]  # (side, side)
+Gray = NDArray[np.float32]  # (side, side)
 
 BLOCK = 8  # pixels of a thumb
-FLAT = 9.0  # variance of grey levels below which a block shows nothing to compare
+FLAT = 9.0  # variance of gray levels below which a block shows nothing to compare
 ALIKE = 0.8  # correlation from which a block's details agree
-# Share of the blocks with detail that must agree. On half of caltech-creatures (935 pictures) the copies made by
-# benchmarks/copies.py reach 0.91 and more (a watermark across the picture: 99 % reach 0.53), the 300 nearest pairs of
-# different pictures 0.33 at most; what lies between was looked at: burst frames and redrawn copies.
+# Share of the blocks with detail that must agree. On half of caltech-creatures (935 images) the
+# copies made by benchmarks/copies.py reach 0.91 and more (a watermark across the image: 99 % reach
+# 0.53), the 300 nearest pairs of different images 0.33 at most; what lies between was looked at:
+# burst frames and redrawn copies.
 SHARE = 0.45
-# The same where pictures have so little detail that by SHARE a large part of them would be one motif: of 6,000 nearest
-# pairs of handwritten digits of 28 pixels 57 % reach SHARE and 0.4 % this; of their copies darker ones and JPEGs of
-# quality 95 all do, of quality 85 and enlarged ones a quarter to a half.
+# The same where images have so little detail that by SHARE a large part of them would be one motif:
+# of 6,000 nearest pairs of handwritten digits of 28 pixels 57 % reach SHARE and 0.4 % this; of
+# their copies darker ones and JPEGs of quality 95 all do, of quality 85 and enlarged ones a quarter
+# to a half.
 SHARE_OF_ALIKE = 0.85
 DOUBT = 2  # blocks that are taken to disagree besides, so that a single one cannot decide
 COVERED = 0.6  # share of the copy that must lie on its original
@@ -39,26 +42,27 @@ ROUND = 2048  # pairs compared before those that are in one group by now are dro
 _STOP = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-3)
 
 
-def confirm_copies(
+def confirm_near_duplicates(
     pairs: Pairs,
     thumbs: NDArray[np.uint8],
     row_of: NDArray[np.int64],
     progress: Progress | None = None,
     share: float = SHARE,
 ) -> NDArray[np.int64]:
-    """Those of the pairs that show one picture, as far as groups need them.
+    """Those of the pairs that show one image, as far as groups need them.
 
-    Pairs are compared nearest first; a pair whose pictures are linked by others already is not compared any more.
+    Pairs are compared nearest first; a pair whose images are linked by others already is not
+    compared any more.
 
     Args:
-        pairs: see `near_pairs`.
-        thumbs: grey squares (thumbs, side, side).
-        row_of: for each picture, its row among the thumbs.
+        pairs: see `candidate_pairs`.
+        thumbs: gray squares (thumbs, side, side).
+        row_of: for each image, its row among the thumbs.
         progress: told how many pairs are settled.
         share: of the blocks with detail that must agree.
 
     Returns:
-        (links, 2) numbers of pictures.
+        (links, 2) numbers of images.
     """
     links = np.empty((0, 2), np.int64)
     with ThreadPoolExecutor(cores()) as pool:
@@ -77,10 +81,10 @@ def confirm_copies(
     return links
 
 
-def components(links: NDArray[np.int64], pictures: int) -> NDArray[np.int64]:
-    """Group number of each picture (pictures,), given links (links, 2) between them."""
+def components(links: NDArray[np.int64], images: int) -> NDArray[np.int64]:
+    """Group number of each image (images,), given links (links, 2) between them."""
     graph = coo_array(
-        (np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape=(pictures, pictures)
+        (np.ones(len(links), np.int8), (links[:, 0], links[:, 1])), shape=(images, images)
     )
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
@@ -88,16 +92,17 @@ def components(links: NDArray[np.int64], pictures: int) -> NDArray[np.int64]:
 def _is_copy(
     pair: NDArray[np.int64], thumbs: NDArray[np.uint8], row_of: NDArray[np.int64], share: float
 ) -> bool:
-    picture, partner, window, mirrored = (int(number) for number in pair[:4])
+    image, partner, window, mirrored = (int(number) for number in pair[:4])
     copy = thumbs[row_of[partner]]
-    return agreement(thumbs[row_of[picture]], copy[:, ::-1] if mirrored else copy, window) >= share
+    return agreement(thumbs[row_of[image]], copy[:, ::-1] if mirrored else copy, window) >= share
 
 
 def agreement(original: NDArray[np.uint8], copy: NDArray[np.uint8], window: int) -> float:
-    """Share (0 to 1) of the detailed blocks of `copy` that agree with `original`, of which it may show a window.
+    """Share (0 to 1) of the detailed blocks of `copy` that agree with `original`, of which it may
+    show a window.
 
     Args:
-        original: grey square (side, side).
+        original: gray square (side, side).
         copy: likewise.
         window: number of the window in `WINDOWS` that the alignment starts from.
     """
@@ -120,7 +125,7 @@ def agreement(original: NDArray[np.uint8], copy: NDArray[np.uint8], window: int)
     return _agreeing_blocks(part, moved, covered)
 
 
-def _agreeing_blocks(a: Grey, b: Grey, covered: Grey) -> float:
+def _agreeing_blocks(a: Gray, b: Gray, covered: Gray) -> float:
     mean_a, mean_b = _block_means(a), _block_means(b)
     variance_a, variance_b = _block_means(a * a) - mean_a**2, _block_means(b * b) - mean_b**2
     covariance = _block_means(a * b) - mean_a * mean_b
@@ -129,6 +134,6 @@ def _agreeing_blocks(a: Grey, b: Grey, covered: Grey) -> float:
     return float((correlation[seen] > ALIKE).sum() / (seen.sum() + DOUBT))
 
 
-def _block_means(values: Grey) -> Grey:
+def _block_means(values: Gray) -> Gray:
     blocks = len(values) // BLOCK
     return np.asarray(values.reshape(blocks, BLOCK, blocks, BLOCK).mean(axis=(1, 3)))

@@ -1,7 +1,8 @@
-"""A run's pictures and others that came later -> which of these show what the run knows, and how that was seen.
+"""A run's images and others that came later -> which of these show what the run knows, and how that
+was seen.
 
-By the bytes, by the decoded pixels, or as near copies, by the same means as in one data set. Knows nothing of labels
-and of networks.
+By the bytes, by the decoded pixels, or as near copies, by the same means as in one data set. Knows
+nothing of labels and of networks.
 """
 
 from dataclasses import dataclass
@@ -9,71 +10,79 @@ from pathlib import Path
 
 import polars as pl
 
-from bestiary.data.image_info_cache import FactCache, cache_folder
-from bestiary.data.listing import list_labelled
+from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
+from bestiary.data.listing import list_labeled
 from bestiary.data.manifest import SCHEMA, Manifest, read_listed
-from bestiary.data.near_duplicates.grouping import find_links, mark_copies
+from bestiary.data.near_duplicates.grouping import find_near_duplicates, mark_near_duplicates
 from bestiary.display import Display
 from bestiary.storage.files import Root
 
-KINDS = {"seen_in_training": "digest", "same_pixels": "pixels", "near_copy": "copies"}
-"""Ways to be known, the surest first, and the column that the two pictures share."""
+KINDS = {
+    "seen_in_training": "sha256",
+    "same_pixels": "pixel_sha256",
+    "near_duplicate": "duplicate_group",
+}
+"""Ways to be known, the surest first, and the column that the two images share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What was recognised.
+    """What was recognized.
 
     Attributes:
-        table: the later pictures in the order given, columns as of a manifest with copies filled in; besides kind, one
-            of `KINDS`, and original, path of a picture of the run, both null where the picture is new.
-        gone: how many of the run's pictures near copies could not be looked for of, since their files are gone.
+        table: the later images in the order given, columns as of a manifest with copies filled in;
+            besides kind, one of `KINDS`, and original, path of an image of the run, both null where
+            the image is new.
+        gone: how many of the run's images near copies could not be looked for of, since their files
+            are gone.
     """
 
     table: pl.DataFrame
     gone: int
 
 
-def recognise_labelled(
-    pictures: Path, known: pl.DataFrame, root: Root, display: Display
+def recognize_labeled(
+    images: Path, known: pl.DataFrame, root: Root, display: Display
 ) -> tuple[Manifest, Recognition]:
-    """Read the labelled pictures at `pictures`, and look for those of `known` among them; the rest as `recognise`.
+    """Read the labeled images at `images`, and look for those of `known` among them; the rest as
+    `recognize`.
 
     Raises:
-        DataError: no labelled picture is there.
+        DataError: no labeled image is there.
     """
-    listing, cache = list_labelled(pictures), FactCache(cache_folder())
-    with display.counter("Reading pictures") as tick:
+    listing, cache = list_labeled(images), ImageInfoCache(cache_folder())
+    with display.counter("Reading images") as tick:
         read = read_listed(listing, tick, cache)
-    return read, recognise(read.table, known, root, cache, display)
+    return read, recognize(read.table, known, root, cache, display)
 
 
-def recognise(
-    later: pl.DataFrame, known: pl.DataFrame, root: Root, cache: FactCache, display: Display
+def recognize(
+    later: pl.DataFrame, known: pl.DataFrame, root: Root, cache: ImageInfoCache, display: Display
 ) -> Recognition:
-    """Look for the pictures of `known` among those of `later`.
+    """Look for the images of `known` among those of `later`.
 
     Args:
         later: columns as of a manifest; all of them read by `cache`.
         known: a run's manifest.
-        root: folder that the paths of `known` start from; its files are read where `cache` has forgotten them.
-        cache: what is known of pictures.
+        root: folder that the paths of `known` start from; its files are read where `cache` has
+            forgotten them.
+        cache: what is known of images.
         display: shows how far the work has come.
 
     Raises:
         BestiaryError: the cache's folder cannot be written.
     """
-    forgotten = known.filter(~pl.col("digest").is_in(list(cache.held)))
+    forgotten = known.filter(~pl.col("sha256").is_in(list(cache.readable_digests)))
     if forgotten.height:
-        with display.counter("Reading the run's pictures") as tick:
+        with display.counter("Reading the run's images") as tick:
             cache.read([root / path for path in forgotten["path"]], tick)
-    held = pl.col("digest").is_in(list(cache.held))
+    held = pl.col("sha256").is_in(list(cache.readable_digests))
     parts = [
         part.select(*SCHEMA).with_columns(pl.lit(new).alias("later"))
         for part, new in ((known, 0), (later, 1))
     ]
     both = pl.concat(parts)
-    marked = mark_copies(both, find_links(both.filter(held), cache, display))
+    marked = mark_near_duplicates(both, find_near_duplicates(both.filter(held), cache, display))
     table, old = marked.filter(later=1).drop("later"), marked.filter(later=0)
     for kind, column in KINDS.items():
         first = old.drop_nulls(column).group_by(column).agg(pl.col("path").min().alias(kind))

@@ -22,9 +22,9 @@ at("theme").onclick = () => {
   at("theme").textContent = "Theme: " + next;
 };
 
-// --- pictures
+// --- images
 function figure(number, {caption = true} = {}) {
-  const [path, label, predicted, confidence, fold, uri] = data.pictures[number];
+  const [path, label, predicted, confidence, fold, uri] = data.images[number];
   const node = make("figure");
   if (uri) {
     const image = make("img");
@@ -48,8 +48,8 @@ at("surest").append(...data.mistakes.map(number => figure(number)));
 at("unsure").append(...data.unsure.map(number => figure(number)));
 if (!data.mistakes.length) at("surest").append(make("p", "No mistakes."));
 
-const wrong = new Map();  // "label,predicted" -> pictures
-data.pictures.forEach(([, label, predicted], number) => {
+const wrong = new Map();  // "label,predicted" -> images
+data.images.forEach(([, label, predicted], number) => {
   if (label === predicted) return;
   const key = label + "," + predicted;
   if (!wrong.has(key)) wrong.set(key, []);
@@ -58,7 +58,7 @@ data.pictures.forEach(([, label, predicted], number) => {
 const count = new Map(data.cells.map(([row, column, n]) => [row + "," + column, n]));
 
 function row(numbers) {
-  const node = make("div", "", "pictures small");
+  const node = make("div", "", "images small");
   node.append(...numbers.map(number => figure(number, {caption: false})));
   return node;
 }
@@ -76,7 +76,7 @@ for (const [one, other] of data.pairs) {
   card.append(sides);
   pairs.append(card);
 }
-if (!data.pairs.length) pairs.append(make("p", "None: every picture was right."));
+if (!data.pairs.length) pairs.append(make("p", "None: every image was right."));
 
 // --- confusion matrix: `view` is the part of it that is shown, in cells
 const matrix = at("matrix"), size = names.length, SIDE = 700;
@@ -103,7 +103,7 @@ function draw() {
     inner.append(svg("rect", {
       class: hit ? "hit" : "miss", x: (one.x - view.x) * cell, y: (one.y - view.y) * cell,
       width: Math.max(cell - (cell > 4 ? .6 : 0), .5), height: Math.max(cell - (cell > 4 ? .6 : 0), .5),
-      // the root makes a single mistake among many pictures visible
+      // the root makes a single mistake among many images visible
       "fill-opacity": hit ? .12 + .6 * share : Math.min(1, .3 + .9 * Math.sqrt(share)),
     }));
     if (cell > 22) {
@@ -147,7 +147,7 @@ function choose(x, y) {
 
 function tell() {
   const box = at("cell");
-  if (!chosen) { box.replaceChildren(make("p", "Point at a cell to see its pictures.", "lead")); return; }
+  if (!chosen) { box.replaceChildren(make("p", "Point at a cell to see its images.", "lead")); return; }
   const from = data.order[chosen.y], to = data.order[chosen.x], key = from + "," + to, n = count.get(key) || 0;
   const share = `${n} of ${data.support[from]} (${percent(data.support[from] ? n / data.support[from] : 0)})`;
   if (from === to) {

@@ -1,4 +1,6 @@
-"""The page and the files it needs, as they lie beside this module: no build step, nothing from elsewhere."""
+"""The page and the files it needs, as they lie beside this module: no build step, nothing from
+elsewhere.
+"""
 
 from importlib.resources import files
 

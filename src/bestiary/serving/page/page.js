@@ -1,9 +1,9 @@
 "use strict";
-// The page's side of the service: pictures in, answers out. No markup is ever made from text.
+// The page's side of the service: images in, answers out. No markup is ever made from text.
 const at = id => document.getElementById(id);
 const items = [];           // {file, name, url, answer, why, error, row}
 const AT_ONCE = 4;          // requests under way; the server gathers them into batches
-const TRIES = 8;            // of a picture that the server had no room for
+const TRIES = 8;            // of an image that the server had no room for
 let model = null, current = null, underWay = 0, next = 0, token = sessionStorage.getItem("token") || "", asking = null;
 
 function make(tag, properties, ...children) {
@@ -67,11 +67,11 @@ async function ask(path, body) {
   }
 }
 
-// Pictures come in by four ways and are one list from here on.
+// Images come in by four ways and are one list from here on.
 function add(files) {
   const some = [...files].filter(file => file.size || file.type);
-  if (!some.length) { complain("There is no picture in that."); return; }
-  const fresh = some.map(file => ({file, name: file.name || "pasted picture", url: URL.createObjectURL(file)}));
+  if (!some.length) { complain("There is no image in that."); return; }
+  const fresh = some.map(file => ({file, name: file.name || "pasted image", url: URL.createObjectURL(file)}));
   items.push(...fresh);
   document.body.classList.add("used");
   for (const item of fresh) addRow(item);
@@ -106,7 +106,7 @@ async function explain(item) {
   if (item === current) showWhy(item);
 }
 
-// What is said of one picture.
+// What is said of one image.
 const verdicts = {
   waiting: ["Looking …", "waiting"], failed: ["No answer", "unknown"], unknown: ["Unknown", "unknown"],
   sure: ["Sure", "sure"], unsure: ["Not sure", "unsure"], bare: ["Not calibrated", "unsure"],
@@ -116,7 +116,7 @@ function verdict({answer, error}) {
   if (error) return "failed";
   if (!answer) return "waiting";
   if (answer.unknown === null) return "bare";
-  return answer.unknown ? "unknown" : answer.sure ? "sure" : "unsure";
+  return answer.unknown ? "unknown" : answer.accepted ? "sure" : "unsure";
 }
 
 function meaning(item) {
@@ -124,10 +124,10 @@ function meaning(item) {
   const share = right >= 100 ? "more than 99" : `about ${right}`;
   return {
     waiting: "", failed: error,
-    unknown: "This picture is unlike anything the model has learnt from. Below is what it comes nearest to; do not take it for an answer.",
+    unknown: "This image is unlike anything the model has learnt from. Below is what it comes nearest to; do not take it for an answer.",
     sure: `Of answers this confident, ${share} in 100 are right.`,
     unsure: `Of answers this confident, only ${share} in 100 are right. Look for yourself.`,
-    bare: "The run behind this is not finished, so that its confidence has not been checked against pictures it had not seen.",
+    bare: "The run behind this is not finished, so that its confidence has not been checked against images it had not seen.",
   }[verdict(item)];
 }
 
@@ -138,20 +138,20 @@ function show(item) {
   at("badge").textContent = word;
   at("badge").className = `badge ${style}`;
   at("result").classList.toggle("doubted", kind === "unknown");
-  at("label").textContent = answer ? (answer.unknown ? "Nothing it knows" : plain(answer.label)) : kind === "failed" ? "This picture has no answer" : "One moment";
+  at("label").textContent = answer ? (answer.unknown ? "Nothing it knows" : plain(answer.label)) : kind === "failed" ? "This image has no answer" : "One moment";
   at("meaning").textContent = meaning(item);
   at("top").replaceChildren(...(answer ? answer.top : []).map(bar));
-  at("setbox").hidden = !answer?.set || answer.unknown;
-  at("set").replaceChildren(...(answer?.set || []).map(name => make("li", {textContent: plain(name)})));
-  at("setnote").textContent = "Sets like this hold the true class of nine pictures in ten" +
-    (answer?.set?.length === 1 ? "." : ", so this one is settled by looking.");
+  at("setbox").hidden = !answer?.prediction_set || answer.unknown;
+  at("set").replaceChildren(...(answer?.prediction_set || []).map(name => make("li", {textContent: plain(name)})));
+  at("setnote").textContent = "Sets like this hold the true class of nine images in ten" +
+    (answer?.prediction_set?.length === 1 ? "." : ", so this one is settled by looking.");
   at("file").textContent = item.name;
-  if (at("picture").src !== item.url) {
-    at("picture").parentElement.hidden = false;
+  if (at("image").src !== item.url) {
+    at("image").parentElement.hidden = false;
     at("noshow").hidden = true;
-    at("picture").src = item.url;
+    at("image").src = item.url;
   }
-  at("picture").alt = answer ? `${item.name}, answered with ${at("label").textContent}` : item.name;
+  at("image").alt = answer ? `${item.name}, answered with ${at("label").textContent}` : item.name;
   for (const {row} of items) row?.toggleAttribute("aria-current", row === item.row);
   if (item.row?.hasAttribute("aria-current")) item.row.setAttribute("aria-current", "true");
   showWhy(item);
@@ -173,14 +173,14 @@ function showWhy({why, answer, error}) {
   if (known?.mask) at("mask").src = known.mask; else at("mask").removeAttribute("src");
   at("similarbox").hidden = !answer || Boolean(error);
   at("similar").replaceChildren(...(known?.similar || []).map(one => make("li", {},
-    one.picture ? make("img", {src: one.picture, alt: `training picture of ${plain(one.label)}`})
+    one.image ? make("img", {src: one.image, alt: `training image of ${plain(one.label)}`})
       : make("span", {className: "gone", textContent: "no longer there"}),
     make("b", {textContent: plain(one.label)}), make("small", {textContent: one.path.split("/").pop(), title: one.path}))));
   at("similarnote").textContent = why?.failed || (!known ? "Looking for them …" : known.similar ? "" :
     `None can be shown: ${model?.similar || "this service does not know them"}.`);
 }
 
-// Many pictures: a row each.
+// Many images: a row each.
 function addRow(item) {
   const thumb = make("img", {src: item.url, alt: "", loading: "lazy", decoding: "async"});
   thumb.onerror = () => thumb.replaceWith(make("span", {className: "blank"}));
@@ -195,7 +195,7 @@ function fillRow(item) {
   const [, label, confidence, set, note] = item.row.children, {answer, error} = item, kind = verdict(item);
   label.textContent = answer ? plain(answer.label) : "";
   confidence.textContent = answer ? percent(answer.confidence) : "";
-  set.textContent = (answer?.set || []).slice(0, 4).map(plain).join(", ") + (answer?.set?.length > 4 ? ` and ${answer.set.length - 4} more` : "");
+  set.textContent = (answer?.prediction_set || []).slice(0, 4).map(plain).join(", ") + (answer?.prediction_set?.length > 4 ? ` and ${answer.prediction_set.length - 4} more` : "");
   note.replaceChildren(make("span", {className: {sure: "good", unsure: "doubt"}[kind] || "bad", textContent: verdicts[kind][0], title: error || ""}));
 }
 
@@ -216,10 +216,10 @@ function field(value) {
 
 function table() {
   const ranks = [2, 3, 4, 5].flatMap(n => [`label_${n}`, `confidence_${n}`]);
-  const head = ["path", "label", "confidence", ...ranks, "agreement", "set", "sure", "unknown", "error"];
+  const head = ["path", "label", "confidence", ...ranks, "member_agreement", "prediction_set", "accepted", "unknown", "error"];
   const rows = items.filter(item => item.answer || item.error).map(({name, answer, error}) => {
     const others = [1, 2, 3, 4].flatMap(n => [answer?.top[n]?.label, answer?.top[n]?.confidence]);
-    return [name, answer?.label, answer?.confidence, ...others, answer?.agreement, answer?.set?.join("|"), answer?.sure, answer?.unknown, error];
+    return [name, answer?.label, answer?.confidence, ...others, answer?.member_agreement, answer?.prediction_set?.join("|"), answer?.accepted, answer?.unknown, error];
   });
   return [head, ...rows].map(row => row.map(field).join(",") + "\n").join("");
 }
@@ -265,19 +265,19 @@ addEventListener("dragover", event => { if (carriesFiles(event)) { event.prevent
 addEventListener("dragleave", event => { if (!event.relatedTarget) at("start").classList.remove("over"); });
 addEventListener("drop", event => {
   if (carriesFiles(event)) drop(event);
-  else if (event.target.tagName !== "INPUT") { event.preventDefault(); complain("That is no file. Save the picture first, or copy and paste it."); }
+  else if (event.target.tagName !== "INPUT") { event.preventDefault(); complain("That is no file. Save the image first, or copy and paste it."); }
 });
 addEventListener("paste", event => {
   if (event.target.id === "token") return;
   if (event.clipboardData.files.length) add(event.clipboardData.files);
-  else complain("There is no picture on the clipboard. Copy a picture, not its address.");
+  else complain("There is no image on the clipboard. Copy an image, not its address.");
 });
 for (const [button, input] of [["choose", "files"], ["camera", "photo"]]) {
   at(button).onclick = () => at(input).click();
   at(input).onchange = () => { if (at(input).files.length) add(at(input).files); at(input).value = ""; };
 }
-at("picture").onload = () => at("picture").parentElement.style.setProperty("--wide", at("picture").naturalWidth / at("picture").naturalHeight);
-at("picture").onerror = () => { at("picture").parentElement.hidden = true; at("noshow").hidden = false; };
+at("image").onload = () => at("image").parentElement.style.setProperty("--wide", at("image").naturalWidth / at("image").naturalHeight);
+at("image").onerror = () => { at("image").parentElement.hidden = true; at("noshow").hidden = false; };
 at("looked").onclick = () => {
   const on = at("looked").getAttribute("aria-pressed") !== "true";
   at("looked").setAttribute("aria-pressed", on);
@@ -301,16 +301,16 @@ function fact(term, text, more) {
 }
 
 async function introduce() {
-  at("curl").textContent = `curl -F pictures=@cat.jpg ${location.origin}/v1/predict`;
+  at("curl").textContent = `curl -F images=@cat.jpg ${location.origin}/v1/predict`;
   try {
     model = await ask("v1/model");
     const {classes} = await ask("v1/classes"), {score, limits} = model;
-    document.title = `${model.name}: what is in your picture?`;
+    document.title = `${model.name}: what is in your image?`;
     at("name").textContent = model.name;
-    at("lead").textContent = `Drop pictures here, paste one, or choose them. It knows ${classes.length.toLocaleString("en")} classes, and says when it does not know.`;
+    at("lead").textContent = `Drop images here, paste one, or choose them. It knows ${classes.length.toLocaleString("en")} classes, and says when it does not know.`;
     at("takes").textContent = `JPEG, PNG, WebP, BMP, TIFF or GIF, up to ${limits.bytes / 1e6} MB each. Nothing is kept.`;
     at("facts").replaceChildren(
-      ...(score ? [fact("Right on pictures it had not seen", percent(score.accuracy), `95 % interval ${percent(score.low)} to ${percent(score.high)}, ${score.pictures.toLocaleString("en")} pictures`)] : []),
+      ...(score ? [fact("Right on images it had not seen", percent(score.accuracy), `95 % interval ${percent(score.low)} to ${percent(score.high)}, ${score.images.toLocaleString("en")} images`)] : []),
       fact("Classes", model.classes.toLocaleString("en")), fact("Networks averaged", String(model.members), `${model.backbone} by ${model.engine}`));
     at("knows").textContent = `The ${classes.length.toLocaleString("en")} classes it knows`;
     at("classes").replaceChildren(...classes.map(name => make("li", {textContent: plain(name)})));
