@@ -5,13 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test quick check bench map clean
 
 demo: $(VENV)/.user
 	$(BIN)/bestiary demo
 
 test: $(VENV)/.developer
 	$(BIN)/python -m pytest
+
+# Everything but what trains for seconds, drives a browser or starts a cluster: under three minutes on two cores
+quick: $(VENV)/.developer
+	$(BIN)/python -m pytest -m "not slow and not browser and not cluster"
+
+map: $(VENV)/.developer
+	$(BIN)/python docs/write_map.py
 
 check: $(VENV)/.developer
 	$(BIN)/ruff format --check .

@@ -1,9 +1,10 @@
-"""Claim: training takes about what `advise` says that it will.
+"""Claim: training takes about as long as `advise` says.
 
-Asks `advise` about one backbone and size on the images of a folder, trains what it recommends, and
-compares the expected time with the time that the command took; prints the out-of-fold score too.
+Asks `advise` about one backbone and size on the images of a folder and trains what it recommends.
+Compares the expected time with the measured one, and prints the out-of-fold score.
 
-    python benchmarks/bench_advise.py DATA [--recipe best] [--backbone NAME@SIZE] [--set KEY=VALUE ...]
+    python benchmarks/bench_advise.py DATA [--recipe best] [--backbone NAME@SIZE]
+                                      [--set KEY=VALUE ...]
 """
 
 import argparse
@@ -25,33 +26,37 @@ def main() -> None:
     parser.add_argument("--recipe", default="best")
     parser.add_argument("--backbone")
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
-    asked = parser.parse_args()
-    own = load_recipe(asked.recipe, asked.overrides)
-    backbone = asked.backbone or f"{own.model.backbone}@{own.view.size}"
+    args = parser.parse_args()
+    default_recipe = load_recipe(args.recipe, args.overrides)
+    backbone = args.backbone or f"{default_recipe.model.backbone}@{default_recipe.view.size}"
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         os.environ["BESTIARY_CACHE"] = str(place / "cache")
-        given = {"recipe": asked.recipe, "overrides": asked.overrides, "quiet": True}
-        advice = bestiary.advise(asked.data, backbones=[backbone], **given)
+        shared_options = {"recipe": args.recipe, "overrides": args.overrides, "quiet": True}
+        advice = bestiary.advise(args.data, backbones=[backbone], **shared_options)
         print(f"{machine()}\n{advice}")
-        assert advice.chosen is not None, "nothing bounds it"
+        assert advice.chosen is not None, "advise has chosen nothing"
         chosen = advice.chosen.recipe
-        expected = advice.chosen.seconds(advice.images, chosen.train.epochs)
+        expected = advice.chosen.training_seconds(advice.images, chosen.train.epochs)
         options = [f"model.backbone={chosen.model.backbone}", f"view.size={chosen.view.size}"]
         options += [
             f"view.eval_size={chosen.view.eval_size}",
             f"model.freeze={chosen.model.freeze}",
         ]
-        os.environ["BESTIARY_CACHE"] = str(
-            place / "another"
-        )  # as on a machine where nothing was computed before
-        given["overrides"] = [*asked.overrides, *options, f"train.epochs={chosen.train.epochs}"]
+        # A new cache, as on a machine where nothing was computed before.
+        os.environ["BESTIARY_CACHE"] = str(place / "another")
+        shared_options["overrides"] = [
+            *args.overrides,
+            *options,
+            f"train.epochs={chosen.train.epochs}",
+        ]
         started = time.perf_counter()
-        run = bestiary.train(asked.data, place / "run", **given)
-        taken = time.perf_counter() - started
+        run = bestiary.train(args.data, place / "run", **shared_options)
+        elapsed = time.perf_counter() - started
+        ratio = elapsed / expected
         print(
-            f"expected {expected / 60:.1f} minutes, taken {taken / 60:.1f}: ratio "
-            f"{taken / expected:.2f} (n = 1)"
+            f"expected {expected / 60:.1f} minutes, measured {elapsed / 60:.1f}: ratio {ratio:.2f} "
+            f"(n = 1)"
         )
         print(run.score_line)
 

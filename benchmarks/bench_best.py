@@ -1,17 +1,15 @@
-"""Claim: `best` makes fewer mistakes than the described recipe, with a quarter of its image passes
-or less.
+"""Claim: `best` makes fewer mistakes than the described recipe with a quarter of its image passes.
 
-Every seed sets other images aside, which judge everything: no recipe sees or picks by them. On the
-others, both start from the same backbone and weights and train at the same size: `paper` for 30
-epochs, its first two whole cycles, one member of five folds; `best` five members, for as many
-epochs as it has of itself. Mistakes of single members are compared (of five, the mean), and those
-of five members together.
+For each seed, a share of the images is held out as test data that no recipe trains on or selects
+by. On the rest, both recipes start from the same backbone and weights and train at the same size:
+`paper` for 30 epochs, its first two whole cycles, one member of five folds; `best` five members for
+its own number of epochs. Compared are the mistakes of single members (the mean over five) and of
+the ensemble of five.
 
     python benchmarks/bench_best.py [DATA] [--size 96] [--seeds 0 1 2] [--share 0.2] [--epochs 30]
                                     [--set KEY=VALUE ...] [--place DIR]
 
-Without DATA on drawn beasts (20 species of 50 images). With --place runs are kept there, and found
-there again.
+Without DATA, on drawn beasts (20 species of 50 images). --place keeps the runs and continues them.
 """
 
 import argparse
@@ -40,19 +38,19 @@ BACKBONE = "offline/efficientnet_lite0"
 PAIRS = (("paper", "best"), ("best", "five members"))
 
 
-def trained(place: Path, name: str, fold: list[int], recipe: str, options: list[str]) -> Run:
-    """The run `name` of the table in `place`, made or gone on with unless it is finished."""
-    there = (place / name / "recipe.toml").exists()
-    asked: dict[str, Any] = {} if there else {"recipe": recipe, "overrides": options}
+def train_or_resume(
+    place: Path, name: str, fold: list[int], recipe: str, options: list[str]
+) -> Run:
+    """Train the run `name` on the table in `place`, or resume it."""
+    exists = (place / name / "recipe.toml").exists()
+    args: dict[str, Any] = {} if exists else {"recipe": recipe, "overrides": options}
     return bestiary.train(
-        place / "known.csv", place / name, only_fold=fold, resume=there, quiet=True, **asked
+        place / "known.csv", place / name, only_fold=fold, resume=exists, quiet=True, **args
     )
 
 
-def judged(run: Run, unseen: Unseen) -> tuple[Hits, Hits, NDArray[np.str_]]:
-    """Hits of each member (members, images) and of the ensemble (images,), and the images'
-    digests.
-    """
+def evaluated_on(run: Run, unseen: Unseen) -> tuple[Hits, Hits, NDArray[np.str_]]:
+    """Hits of each member (members, images) and of the ensemble (images,), and image digests."""
     logits, readable = member_logits(bestiary.load(run), unseen.root, unseen.table, QUIET)
     table = unseen.table.filter(readable)
     labels = np.array([run.read_classes().index(label) for label in table["label"]])
@@ -65,9 +63,7 @@ def judged(run: Run, unseen: Unseen) -> tuple[Hits, Hits, NDArray[np.str_]]:
 
 
 def arguments(description: str | None) -> argparse.ArgumentParser:
-    """What to train on, with which seeds, and where: the options that every benchmark of `best`
-    has.
-    """
+    """Build the options that the benchmarks of `best` share: data, seeds, size and folder."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -80,46 +76,48 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def dealt(asked: argparse.Namespace, scratch: Path) -> Iterator[tuple[int, Path, list[str]]]:
-    """For each seed its folder, with the share that is set aside, and the options that all its
-    runs have.
-    """
-    place = asked.place or scratch
-    data = asked.data or place / "beasts"
-    if asked.data is None and not data.exists():
+def seed_folders(args: argparse.Namespace, scratch: Path) -> Iterator[tuple[int, Path, list[str]]]:
+    """For each seed: its folder, with the held-out share, and the options of all its runs."""
+    place = args.place or scratch
+    data = args.data or place / "beasts"
+    if args.data is None and not data.exists():
         draw_sample(data, species=20, per_species=50)
-    for seed in asked.seeds:
+    for seed in args.seeds:
         folder = place / f"seed-{seed}"
         if not (folder / "known.csv").exists():
-            set_aside(data, folder, asked.share, seed)
-        same = [
+            set_aside(data, folder, args.share, seed)
+        shared_options = [
             f"data.root={data.resolve()}",
-            f"view.size={asked.size}",
+            f"view.size={args.size}",
             f"train.seed={seed}",
             f"folds.seed={seed}",
         ]
-        yield seed, folder, same
+        yield seed, folder, shared_options
 
 
-def of_seed(seed: int, place: Path, same: list[str], asked: argparse.Namespace) -> dict[str, Any]:
-    """Train all for one seed: name -> hits (members, images) or (1, images); and the images'
-    digests.
+def run_seed(
+    seed: int, place: Path, shared_options: list[str], args: argparse.Namespace
+) -> dict[str, Any]:
+    """Train both recipes for one seed.
+
+    Returns:
+        hits: name -> (members, images) or (1, images); names: digests of the images.
     """
     described = [
-        *same,
+        *shared_options,
         f"model.backbone={BACKBONE}",
         "model.weights=default",
-        f"train.epochs={asked.epochs}",
+        f"train.epochs={args.epochs}",
     ]
     runs = {
-        "paper": trained(place, "paper", [0], "paper", described),
-        "best": trained(place, "best", [], "best", [*same, *asked.overrides]),
+        "paper": train_or_resume(place, "paper", [0], "paper", described),
+        "best": train_or_resume(place, "best", [], "best", [*shared_options, *args.overrides]),
     }
     # Both have the same images, so what is new to one is new to the other.
-    unseen = unseen_images(runs["best"], runs["best"].classes, place / "new", QUIET)
-    members, together, names = judged(runs["best"], unseen)
+    unseen = unseen_images(runs["best"], runs["best"].read_classes(), place / "new", QUIET)
+    members, together, names = evaluated_on(runs["best"], unseen)
     hits = {
-        "paper": judged(runs["paper"], unseen)[0],
+        "paper": evaluated_on(runs["paper"], unseen)[0],
         "best": members,
         "five members": together[None],
     }
@@ -131,26 +129,22 @@ def of_seed(seed: int, place: Path, same: list[str], asked: argparse.Namespace) 
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=30)
-    asked = parser.parse_args()
-    own = load_recipe("best", asked.overrides).train.epochs
-    print(
-        f"{machine()}\n{BACKBONE} at {asked.size} pixels, paper {asked.epochs} epochs, best {own}"
-    )
+    args = parser.parse_args()
+    own = load_recipe("best", args.overrides).train.epochs
+    print(f"{machine()}\n{BACKBONE} at {args.size} pixels, paper {args.epochs} epochs, best {own}")
     with tempfile.TemporaryDirectory() as scratch:
-        found = [of_seed(*of, asked) for of in dealt(asked, Path(scratch))]
+        results = [run_seed(*of, args) for of in seed_folders(args, Path(scratch))]
     for first, second in PAIRS:
-        report(first, second, found)
+        report(first, second, results)
 
 
-def report(first: str, second: str, found: list[dict[str, Any]]) -> None:
-    """Ratio of the shares of mistakes, a figure a seed, and the difference over all seeds'
-    images.
-    """
-    pairs = [(one["hits"][first], one["hits"][second]) for one in found]
+def report(first: str, second: str, results: list[dict[str, Any]]) -> None:
+    """Print the ratio of mistakes for each seed, and the difference over all seeds' images."""
+    pairs = [(one["hits"][first], one["hits"][second]) for one in results]
     ratios = [float((1 - b.mean()) / (1 - a.mean())) for a, b in pairs]
     pooled = sum(1 - b.mean() for _, b in pairs) / sum(1 - a.mean() for a, _ in pairs)
     changes = np.concatenate([b.mean(axis=0) - a.mean(axis=0) for a, b in pairs])
-    names = np.concatenate([one["names"] for one in found])
+    names = np.concatenate([one["names"] for one in results])
     print(
         f"{second} to {first}: mistakes {pooled:.3f} (seeds {spread(ratios)}), accuracy "
         f"{difference(changes, names)}"
@@ -158,8 +152,9 @@ def report(first: str, second: str, found: list[dict[str, Any]]) -> None:
 
 
 def difference(changes: NDArray[np.float64], names: NDArray[np.str_]) -> str:
-    """Mean of changes of single images, 95 % interval and number; what several seeds drew
-    (`names`) is dependent.
+    """Mean change of single images, its 95 % interval, and their number.
+
+    An image that several seeds drew (the same `names`) counts as one group.
     """
     _, groups = np.unique(names, return_inverse=True)
     sums = np.bincount(groups, changes - changes.mean())

@@ -1,13 +1,13 @@
 """Claim: checkpoints, locks and checksums cost at most 2 % of training time.
 
-Trains one fold on drawn images with the states kept as by default (every five minutes and after
-epochs), and every second. Inside the one process, the time that goes into states, locks, checksums
-and looking at the loss is added up and divided by the time of the whole verb: no second run whose
-speed on a shared machine could be another's.
+Trains one fold on drawn images with the default checkpoints (every five minutes and after epochs),
+and with one every second. Within one process, adds up the time of checkpoints, locks, checksums and
+loss checks, and divides it by the time of the whole verb. So no second run at another speed of a
+shared machine is compared.
 
     python benchmarks/bench_checkpoint_cost.py [--images 240] [--repeats 3] [--work NAME ...]
 
-A fold's first and last states are kept however short it is; the states between them take a
+The first and last checkpoint of a fold are written however short it is. Those in between take a
 hundredth of the time.
 """
 
@@ -22,9 +22,8 @@ import bestiary
 from bestiary.beasts.sample import draw_sample
 from bestiary.run.layout import FoldFiles
 from bestiary.run.run import Run
-from bestiary.training import checkpointer as checkpointer
-from bestiary.training import crossval
-from bestiary.training import fold as recovery
+from bestiary.training import checkpointer, crossval
+from bestiary.training import fold as fold
 
 WORK = {
     "fast, 224 px": ["train.epochs=3"],
@@ -41,29 +40,28 @@ WORK = {
 
 
 class Clock:
-    """Seconds spent in the functions that are watched, each counted once however they are
-    nested.
-    """
+    """Seconds spent in the watched functions; nested calls count once."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        self.inside = False
+        self.is_inside = False
 
-    def watch(self, home: object, name: str) -> None:
-        """Count the time of `home`'s function `name`."""
-        whole: Callable[..., object] = getattr(home, name)
+    def watch(self, owner: object, name: str) -> None:
+        """Count the time of the function `name` of `owner`."""
+        original: Callable[..., object] = getattr(owner, name)
 
         def timed(*arguments: object, **more: object) -> object:
-            if self.inside:
-                return whole(*arguments, **more)
-            self.inside, began = True, time.perf_counter()
+            if self.is_inside:
+                return original(*arguments, **more)
+            self.is_inside = True
+            started = time.perf_counter()
             try:
-                return whole(*arguments, **more)
+                return original(*arguments, **more)
             finally:
-                self.seconds += time.perf_counter() - began
-                self.inside = False
+                self.seconds += time.perf_counter() - started
+                self.is_inside = False
 
-        setattr(home, name, timed)
+        setattr(owner, name, timed)
 
 
 def main() -> None:
@@ -71,29 +69,31 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--work", nargs="+", choices=list(WORK), default=list(WORK))
-    asked = parser.parse_args()
+    args = parser.parse_args()
     clock = Clock()
-    for home, name in (
-        (checkpointer, "save_state"),
+    for owner, name in (
+        (checkpointer, "write_checkpoint"),
         (checkpointer, "check_losses"),
         (checkpointer, "check_weights"),
         (FoldFiles, "lock"),
         (Run, "lock"),
-        (Run, "_check_sum"),
-        (crossval, "ended_whole"),
-        (recovery, "sweep"),
-        (recovery, "_drop_damaged"),
+        (Run, "_verify"),
+        (crossval, "is_fold_complete"),
+        (fold, "remove_leftovers"),
+        (fold, "_drop_damaged_fold"),
     ):
-        clock.watch(home, name)
+        clock.watch(owner, name)
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        draw_sample(place / "data", species=10, per_species=asked.images // 10, size=256)
-        for work in asked.work:
+        draw_sample(place / "data", species=10, per_species=args.images // 10, size=256)
+        for work in args.work:
             for every in ("5min", "1s"):
-                shares, lasted = [], []
-                for repeat in range(asked.repeats):
+                shares = []
+                durations = []
+                for repeat in range(args.repeats):
                     run = place / f"{work[:4]}-{every}-{repeat}"
-                    clock.seconds, began = 0.0, time.perf_counter()
+                    clock.seconds = 0.0
+                    started = time.perf_counter()
                     bestiary.train(
                         place / "data",
                         run,
@@ -104,14 +104,14 @@ def main() -> None:
                         checkpoint_every=every,
                         quiet=True,
                     )
-                    lasted.append(time.perf_counter() - began)
-                    shares.append(clock.seconds / lasted[-1])
+                    durations.append(time.perf_counter() - started)
+                    shares.append(clock.seconds / durations[-1])
                 size = (run / "fold-0/last/state.safetensors").stat().st_size / 1e6
                 print(
                     f"{work}, a state of {size:.0f} MB every {every}: "
                     f"{statistics.median(shares):.2%} of the time, "
                     f"{min(shares):.2%} to {max(shares):.2%}, n = {len(shares)} of "
-                    f"{statistics.median(lasted):.0f} s",
+                    f"{statistics.median(durations):.0f} s",
                     flush=True,
                 )
 

@@ -1,13 +1,12 @@
-"""Claim: of copies of real photographs the scan groups ≥ 95 % with their originals, at a precision
-of ≥ 98 %.
+"""Claim: the scan groups >= 95 % of photographs' near duplicates, at a precision of >= 98 %.
 
-Run: python benchmarks/bench_copies_photographs.py FOLDER_OF_CLASS_FOLDERS [SEEDS]
+    python benchmarks/bench_copies_photographs.py FOLDER_OF_CLASS_FOLDERS [SEEDS]
 
-Every photograph gets one copy in each way of `copying.WAYS`. Recall: copies that end up in a group
-with their original. Precision: of all pairs of images that share a group, those that stem from one
-photograph, or from two photographs that are copies in the data set itself; these were looked at one
-by one (reviewed_copies.csv, for the part of Caltech-101 named in the README). The constants of the
-audit were set on every second class, from the first; the figures of the other classes stand apart.
+Every photograph gets one copy in each way of `copying.WAYS`. Recall: copies in a group with their
+original. Precision: of all pairs of images in one group, those of one photograph, or of two
+photographs that are near duplicates in the dataset itself. A person reviewed the latter one by one
+(reviewed_copies.csv, for the part of Caltech-101 named in the README). The constants of the audit
+were tuned on every second class, from the first; the other classes have figures of their own.
 """
 
 import csv
@@ -21,7 +20,8 @@ import numpy as np
 
 from bestiary.data.audit import audit_images
 from bestiary.data.decode import decode, read_image
-from bestiary.data.listing import Listing, list_labeled, list_test
+from bestiary.data.listing import list_labeled, list_test
+from bestiary.data.listing_types import Listing
 from bestiary.display import Display
 from copying import WAYS, encode
 
@@ -29,9 +29,7 @@ REVIEWED = Path(__file__).with_name("reviewed_copies.csv")
 
 
 def copy_all(source: Path, goal: Path, seed: int) -> None:
-    """Write original and copies side by side, named after the original and the number of the
-    way.
-    """
+    """Write original and copies, named after the original and the number of the way."""
     rng = np.random.default_rng(seed)
     for file in sorted(source.glob("*/*")):
         pixels = decode(read_image(file))
@@ -49,13 +47,11 @@ def origin(path: str) -> str:
 def find_groups(folder: Path) -> dict[str, str]:
     listing = list_labeled(folder)
     audit = audit_images(Listing(folder, listing.table), list_test(folder), Display(quiet=True))
-    return dict(audit.copies.select("path", "duplicate_group").iter_rows())
+    return dict(audit.near_duplicates.select("path", "duplicate_group").iter_rows())
 
 
 def reviewed_pairs() -> set[frozenset[str]]:
-    """Pairs of photographs of the data set that a person has found to be copies, without their
-    suffixes.
-    """
+    """Pairs of photographs that a person found to be near duplicates, without suffixes."""
     groups: dict[str, list[str]] = {}
     with REVIEWED.open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -66,13 +62,13 @@ def reviewed_pairs() -> set[frozenset[str]]:
 def count_pairs(
     groups: dict[str, str], known: set[frozenset[str]], names: set[str]
 ) -> tuple[int, int, set[frozenset[str]]]:
-    """Pairs that share a group and have an end in `names` (classes): right ones, wrong ones, and
-    the wrong origins.
-    """
+    """Pairs in one group that touch classes in `names`: right, wrong, and the wrong origins."""
     members: dict[str, list[str]] = {}
     for path, group in groups.items():
         members.setdefault(group, []).append(path)
-    right, wrong, odd = 0, 0, set()
+    right = 0
+    wrong = 0
+    wrong_pairs = set()
     for paths in members.values():
         for a, b in combinations(paths, 2):
             if a.split("/")[0] not in names and b.split("/")[0] not in names:
@@ -82,12 +78,13 @@ def count_pairs(
                 right += 1
             else:
                 wrong += 1
-                odd.add(pair)
-    return right, wrong, odd
+                wrong_pairs.add(pair)
+    return right, wrong, wrong_pairs
 
 
 def main() -> None:
-    source, seeds = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    source = Path(sys.argv[1])
+    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     classes = sorted(folder.name for folder in source.iterdir())
     halves = {
         "classes used to set constants": set(classes[::2]),
@@ -101,20 +98,20 @@ def main() -> None:
             groups = find_groups(Path(place) / "data")
         originals = [f"{file.parent.name}/{file.stem}" for file in sorted(source.glob("*/*"))]
         print(f"seed {seed}: {len(originals)} photographs, {len(originals) * len(WAYS)} copies")
-        for half, names in halves.items():
-            here = [name for name in originals if name.split("/")[0] in names]
-            found = np.array(
+        for title, names in halves.items():
+            own_originals = [name for name in originals if name.split("/")[0] in names]
+            recalled = np.array(
                 [
                     [
                         _same(groups, f"{n}-original.jpg", f"{n}-{way}.jpg")
                         for way in range(len(WAYS))
                     ]
-                    for n in here
+                    for n in own_originals
                 ]
             )
-            right, wrong, odd = count_pairs(groups, known, names)
+            right, wrong, wrong_pairs = count_pairs(groups, known, names)
             print(
-                f"  {half}: recall {found.mean():.4f} (n = {found.size}), precision "
+                f"  {title}: recall {recalled.mean():.4f} (n = {recalled.size}), precision "
                 f"{right / (right + wrong):.4f} "
                 f"({right} pairs right, {wrong} wrong)"
             )
@@ -122,10 +119,10 @@ def main() -> None:
                 "    "
                 + ", ".join(
                     f"{way} {share:.4f}"
-                    for way, share in zip(WAYS, found.mean(axis=0), strict=True)
+                    for way, share in zip(WAYS, recalled.mean(axis=0), strict=True)
                 )
             )
-            for pair in sorted(map(sorted, odd)):
+            for pair in sorted(map(sorted, wrong_pairs)):
                 print(f"    wrong: {pair}")
 
 

@@ -1,14 +1,14 @@
-"""Claim: one student is within a point of its ensemble on images that neither has seen, and four
-times as fast.
+"""Claim: a student is within a point of its ensemble on new images, and four times as fast.
 
-Sets a fifth of the labeled photographs of DATA aside at random, trains `fast` with five folds on
-the others, and distils the run, judged by the fifth; near copies of trained images among these are
-left out. Then the same with the run's own images as judges, to see how far that figure can be
-trusted.
+Holds out a fifth of the labeled photographs of DATA at random, trains `fast` with five folds on the
+others, and distills the run with the fifth as test data; near duplicates of trained images are left
+out. Then distills again with a part of the run's own images held out, to see how far that figure
+can be trusted.
 
-    python benchmarks/bench_distill.py DATA [--share 0.2] [--seed 0] [--recipe fast] [--set KEY=VALUE ...] [--place DIR]
+    python benchmarks/bench_distill.py DATA [--share 0.2] [--seed 0] [--recipe fast]
+                                       [--set KEY=VALUE ...] [--place DIR]
 
-With --place what is made is kept there, and found there again: a second call only times anew.
+--place keeps the runs: a second call only measures the speed again.
 """
 
 import argparse
@@ -30,11 +30,14 @@ def minutes_of(started: float) -> float:
 
 
 def student_of(place: Path, name: str, **options: object) -> bestiary.Run:
-    """The student `name`, made unless it is there; what was found is printed."""
-    started, there = time.perf_counter(), (place / name).exists()
-    made = bestiary.distill(place / "run", place / name, resume=there, quiet=True, **options)  # type: ignore[arg-type]
-    print(f"\n{name}: {minutes_of(started):.1f} minutes{' (was there)' if there else ''}\n{made}")
-    return made.run
+    """Distill the student `name` unless it exists, and print the result."""
+    started = time.perf_counter()
+    exists = (place / name).exists()
+    student = bestiary.distill(place / "run", place / name, resume=exists, quiet=True, **options)  # type: ignore[arg-type]
+    print(
+        f"\n{name}: {minutes_of(started):.1f} minutes{' (was exists)' if exists else ''}\n{student}"
+    )
+    return student.run
 
 
 def main() -> None:
@@ -47,37 +50,39 @@ def main() -> None:
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
     parser.add_argument("--place", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:
-        place = asked.place or Path(scratch)
+        place = args.place or Path(scratch)
         if not (place / "known.csv").exists():
-            set_aside(asked.data, place, asked.share, asked.seed)
-        started, there = time.perf_counter(), (place / "run").exists()
-        options = [f"data.root={asked.data.resolve()}", *asked.overrides]
-        named = {} if there else {"recipe": asked.recipe, "overrides": options}
-        if there and (place / "run" / "metrics.json").exists():
+            set_aside(args.data, place, args.share, args.seed)
+        started = time.perf_counter()
+        exists = (place / "run").exists()
+        options = [f"data.root={args.data.resolve()}", *args.overrides]
+        new_options = {} if exists else {"recipe": args.recipe, "overrides": options}
+        if exists and (place / "run" / "metrics.json").exists():
             run = Run.open(place / "run")
         else:
             run = bestiary.train(
-                place / "known.csv", place / "run", resume=there, quiet=True, **named
+                place / "known.csv", place / "run", resume=exists, quiet=True, **new_options
             )  # type: ignore[arg-type]
         print(
             f"run: {minutes_of(started):.1f} "
-            f"minutes{' (was there)' if there else ''}\n{run.score_line}"
+            f"minutes{' (was exists)' if exists else ''}\n{run.score_line}"
         )
-        student = student_of(place, "student", held=place / "new")
+        student = student_of(place, "student", test_data=place / "new")
         frugal = student_of(place, "frugal")
         print(
-            f"frugal on the images set aside: "
+            f"frugal on the held-out images: "
             f"{bestiary.evaluate(frugal.path, place / 'new', quiet=True)}"
         )
-        first, second = bestiary.load(run), bestiary.load(student)
+        first = bestiary.load(run)
+        second = bestiary.load(student)
         view = first.view
         files = sorted((place / "new").rglob("*.*"))[:16]
         images = [view(decode(read_image(file))) for file in files]
         print(
-            f"\ntimed anew: {first.engine} and {second.engine}, {len(first.members)} members and "
+            f"\ntimed again: {first.engine} and {second.engine}, {len(first.members)} members and "
             f"one"
         )
         for speed in compare_speed(first, second, images, Display(quiet=True), rounds=15):

@@ -1,18 +1,16 @@
-"""Claim: five ResNet-50 members as one file agree with the network, in plain ONNX Runtime and
-OpenVINO; int8 is faster.
+"""Claim: an exported file of five ResNet-50 members agrees with PyTorch, and int8 is faster.
 
 Makes five members of ResNet-50 on a part of DATA: heads fitted on frozen features, then every
-weight of every member moved by noise of a hundredth of its layer's spread, so that no two members
-share a part, as after fine-tuning. With no weights given they are random, so that accuracy means
-little while agreement and speed mean what they say: labels that hang on small differences are the
-harder test. Exports them in both formats, in float32 and in int8, and compares every file, opened
-by the libraries alone, with PyTorch's float32 on images that int8's ranges were not taken from.
-Then all take turns.
+weight of every member changed by noise of a hundredth of its layer's spread, so that no two members
+share a part, as after fine-tuning. Without --weights they are random: then accuracy means little,
+but agreement and speed are valid, as labels that depend on small differences are the harder test.
+Exports both formats in float32 and int8. Compares every file, opened by ONNX Runtime or OpenVINO
+alone, with PyTorch's float32 on images that did not calibrate int8. Then all take turns.
 
-    python benchmarks/bench_export.py DATA [--backbone torchvision/resnet50] [--weights FILE] [--rounds 7] [--place DIR]
+    python benchmarks/bench_export.py DATA [--backbone torchvision/resnet50] [--weights FILE]
+                                      [--rounds 7] [--place DIR] [--run RUN]
 
-With --place what is made is kept, and found there again: a second call only compares and times.
---run takes a run that is there.
+--place keeps run and files: a second call only compares and times. --run uses an existing run.
 """
 
 import argparse
@@ -31,10 +29,10 @@ from safetensors.torch import save_file
 import bestiary
 from bestiary.data.listing import list_labeled
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.exporting.export import CALIBRATION, build_graph, run_batches
+from bestiary.exporting.export import CALIBRATION_IMAGES, build_graph, run_batches
 from bestiary.exporting.formats import read_card
 from bestiary.exporting.graph import OUTPUTS, Outputs, run_graph
-from bestiary.exporting.sample import deal_images, read_sample, shuffled_images
+from bestiary.exporting.sample import read_sample, shuffled_manifest, split_calibration
 from bestiary.model.backbone import build_backbone
 from bestiary.model.classifier import load_member, save_member
 from bestiary.rng import keyed_rng
@@ -46,9 +44,7 @@ KINDS = {"onnx": "m.onnx", "openvino": "m.xml"}
 
 
 def make_run(data: Path, place: Path, backbone: str, weights: Path | None, images: int) -> Run:
-    """Five members with heads of their own, and weights that differ a little, on so many images
-    of `data`.
-    """
+    """Five members with heads of their own and slightly different weights, on some of `data`."""
     place.mkdir(parents=True, exist_ok=True)
     listing = list_labeled(data)
     order = keyed_rng(0, "benchmark").permutation(listing.table.height)[:images]
@@ -67,18 +63,19 @@ def make_run(data: Path, place: Path, backbone: str, weights: Path | None, image
         place / "known.csv", place / "run", overrides=overrides, folds=5, quiet=True
     )
     for fold in run.fold_numbers():
-        member, noise = load_member(run.fold(fold).weights), torch.Generator().manual_seed(fold)
+        member = load_member(run.fold(fold).weights)
+        noise = torch.Generator().manual_seed(fold)
         with torch.no_grad():
             for values in member.network.parameters():
                 values += (
-                    0.01 * values.std(correction=0) * torch.randn(values.shape, keyed_rng=noise)
+                    0.01 * values.std(correction=0) * torch.randn(values.shape, generator=noise)
                 )
         save_member(member, run.fold(fold).weights)
     return run
 
 
 def export_all(run: Run, place: Path, precisions: tuple[str, ...]) -> dict[str, Path]:
-    """A file for each format and precision."""
+    """Export a file for each format and precision."""
     files = {}
     for format, name in KINDS.items():
         for precision in precisions:
@@ -91,9 +88,8 @@ def export_all(run: Run, place: Path, precisions: tuple[str, ...]) -> dict[str, 
                     "max_drop": 1.0,
                     "quiet": True,
                 }
-                print(
-                    f"{bestiary.export(run.path, file, **options)}\n({time.perf_counter() - started:.0f} s)"
-                )
+                exported = bestiary.export(run.path, file, **options)
+                print(f"{exported}\n({time.perf_counter() - started:.0f} s)")
             files[f"{format} {precision}"] = file
     return files
 
@@ -107,27 +103,33 @@ def by_openvino(file: Path, hint: str) -> Runner:
     compiled = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": hint})
 
     def run(views: np.ndarray) -> Outputs:
-        found = compiled(views)
-        return Outputs(*(np.array(found[name]) for name in OUTPUTS))
+        outputs_found = compiled(views)
+        return Outputs(*(np.array(outputs_found[name]) for name in OUTPUTS))
 
     return run
 
 
-def agreement(reference: Outputs, found: Outputs, fold: np.ndarray) -> str:
-    """Of the ensembles, and of the members that have not seen the images."""
-    same = (reference.probabilities.argmax(axis=1) == found.probabilities.argmax(axis=1)).mean()
+def agreement(reference: Outputs, outputs_found: Outputs, fold: np.ndarray) -> str:
+    """Agreement of the ensembles, and of each image's held-out member."""
+    same = (
+        reference.probabilities.argmax(axis=1) == outputs_found.probabilities.argmax(axis=1)
+    ).mean()
     rows = np.arange(len(fold))
     own = (
-        reference.logits[rows, fold].argmax(axis=1) == found.logits[rows, fold].argmax(axis=1)
+        reference.logits[rows, fold].argmax(axis=1)
+        == outputs_found.logits[rows, fold].argmax(axis=1)
     ).mean()
-    difference = np.abs(reference.probabilities - found.probabilities).max()
-    return f"labels equal {same:.4f} (members on images held out {own:.4f}), probabilities within {difference:.2g}"
+    difference = np.abs(reference.probabilities - outputs_found.probabilities).max()
+    return (
+        f"labels equal {same:.4f} (members on held-out images {own:.4f}), "
+        f"probabilities within {difference:.2g}"
+    )
 
 
 def take_turns(
     runners: dict[str, Runner], views: np.ndarray, rounds: int
 ) -> dict[str, list[float]]:
-    """Images a second of each, one figure a round; what came first comes first again."""
+    """Images a second of each runner, one figure a round, always in the same order."""
     speeds: dict[str, list[float]] = {name: [] for name in runners}
     for number in range(rounds + 1):
         for name, run in runners.items():
@@ -152,39 +154,45 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--make", action="store_true", help="stop when everything is made")
     parser.add_argument("--float32", action="store_true", help="leave int8 out")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(
         machine(),
         f"onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__}",
         sep="; ",
     )
     with tempfile.TemporaryDirectory() as scratch:
-        place = asked.place or Path(scratch)
-        there = asked.run or (place / "run" if (place / "run" / "metrics.json").exists() else None)
+        place = args.place or Path(scratch)
+        existing = args.run or (
+            place / "run" if (place / "run" / "metrics.json").exists() else None
+        )
         run = (
-            Run.open(there)
-            if there
-            else make_run(asked.data, place, asked.backbone, asked.weights, asked.images)
+            Run.open(existing)
+            if existing
+            else make_run(args.data, place, args.backbone, args.weights, args.images)
         )
         print(run.score_line)
-        files = export_all(run, place, ("float32",) if asked.float32 else ("float32", "int8"))
-        if asked.make:
+        files = export_all(run, place, ("float32",) if args.float32 else ("float32", "int8"))
+        if args.make:
             return
-        measure(run, files, asked.compared, asked.rounds)
+        measure(run, files, args.compared, args.rounds)
 
 
-def accuracy_words(lost: dict[str, Any]) -> str:
-    value, low, high = (100 * lost["difference"][name] for name in ("value", "low", "high"))
-    return f", accuracy {value:+.2f} points ({low:+.2f} to {high:+.2f}), n = {lost['images']}"
+def accuracy_words(int8: dict[str, Any]) -> str:
+    value, low, high = (100 * int8["difference"][name] for name in ("value", "low", "high"))
+    return f", accuracy {value:+.2f} points ({low:+.2f} to {high:+.2f}), n = {int8['images']}"
 
 
 def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> None:
     ensemble = Ensemble.load(run, device="cpu", engine="torch")
     graph = build_graph(ensemble, list(range(len(ensemble.members))))
-    _, judges = deal_images(shuffled_images(run), run.fold_numbers(), CALIBRATION, compared)
+    _, judges = split_calibration(
+        shuffled_manifest(run), run.fold_numbers(), CALIBRATION_IMAGES, compared
+    )
     sample = read_sample(run, ensemble.view, judges)
-    views, fold = sample.views, sample.table["fold"].to_numpy()
-    name, size = ensemble.members[0].name, ensemble.view.size
+    views = sample.views
+    fold = sample.table["fold"].to_numpy()
+    name = ensemble.members[0].name
+    size = ensemble.view.size
     print(f"\n{len(ensemble.members)} members of {name}, {size} px, on {len(views)} images")
     runners: dict[str, Runner] = {"PyTorch float32": lambda views: run_graph(graph, views)}
     for name, file in files.items():
@@ -195,9 +203,9 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
         else:
             hints = ("f32", "bf16") if precision == "float32" else ("f32",)
             runners |= {f"OpenVINO {precision}, {hint}": by_openvino(file, hint) for hint in hints}
-    found = {name: run_batches(runner, views) for name, runner in runners.items()}
-    reference = found["PyTorch float32"]
-    for name, outputs in found.items():
+    outputs_found = {name: run_batches(runner, views) for name, runner in runners.items()}
+    reference = outputs_found["PyTorch float32"]
+    for name, outputs in outputs_found.items():
         print(f"{name:32} {agreement(reference, outputs, fold)}")
     speeds = take_turns(runners, views[:16], rounds)
     base = speeds["PyTorch float32"]
@@ -210,8 +218,8 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
     for name, file in files.items():
         parts = [part for part in (file, file.with_suffix(".bin")) if part.exists()]
         size = sum(part.stat().st_size for part in parts) / 1e6
-        lost = read_card(file).get("int8")
-        print(f"{name}: {size:.0f} MB{accuracy_words(lost) if lost else ''}")
+        int8 = read_card(file).get("int8")
+        print(f"{name}: {size:.0f} MB{accuracy_words(int8) if int8 else ''}")
 
 
 if __name__ == "__main__":

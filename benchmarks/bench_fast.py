@@ -1,12 +1,12 @@
-"""Claim: a recipe trains five folds on two cores in minutes, and its score tells what new images
-get.
+"""Claim: a recipe trains five folds on two cores in minutes, and its score holds on new images.
 
-Sets a part of the labeled images of a folder aside, trains the recipe on the rest, and scores the
-part set aside, which no fold has seen: is its accuracy inside the out-of-fold interval?
+Holds out a part of the labeled images of a folder, trains the recipe on the rest, and scores the
+held-out part: is its accuracy inside the out-of-fold interval?
 
-    python benchmarks/bench_fast.py DATA [--recipe fast] [--share 0.2] [--seed 0] [--folds 5] [--all]
+    python benchmarks/bench_fast.py DATA [--recipe fast] [--share 0.2] [--seed 0] [--folds 5]
+                                    [--all]
 
-With --all nothing is set aside: the time and the out-of-fold score of the whole folder.
+With --all nothing is held out: the time and the out-of-fold score of the whole folder.
 """
 
 import argparse
@@ -29,26 +29,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--all", action="store_true")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        set_aside(asked.data, place, 0.0 if asked.all else asked.share, asked.seed)
-        root = f"data.root={asked.data.resolve()}"
+        set_aside(args.data, place, 0.0 if args.all else args.share, args.seed)
+        root = f"data.root={args.data.resolve()}"
         started = time.perf_counter()
         run = bestiary.train(
             place / "known.csv",
             place / "run",
-            recipe=asked.recipe,
+            recipe=args.recipe,
             overrides=[root],
-            folds=asked.folds,
+            folds=args.folds,
         )
         minutes = (time.perf_counter() - started) / 60
         print(
-            f"{machine()}\n{asked.recipe} on {asked.data.name}, seed {asked.seed}: {minutes:.1f} "
+            f"{machine()}\n{args.recipe} on {args.data.name}, seed {args.seed}: {minutes:.1f} "
             f"minutes"
         )
         print(run.score_line)
-        if not asked.all:
+        if not args.all:
             print(bestiary.evaluate(run.path, place / "new", quiet=True))
 
 

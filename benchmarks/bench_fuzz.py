@@ -1,10 +1,8 @@
-"""Claim: no image, table, recipe or run file, however damaged, crashes bestiary, hangs it or fills
-the memory.
+"""Claim: damaged images, tables, recipes and run files never crash, hang or exhaust bestiary.
 
-Damages whole files at random (seeded). Images go through the decoder: each must come out as pixels
-or be named with a reason, in at most two seconds. Tables, recipes and run files go through what
-reads them: each must be taken or refused by an error of bestiary's own. Works in forked children,
-so that a crash of a decoder is seen and counted.
+Damages whole files at random (seeded). Each image must be decoded or rejected with a reason within
+two seconds. Each table, recipe and run file must be read or rejected with an error of bestiary.
+Works in forked children, so that a crash of a decoder is counted; peak memory is printed.
 
     python benchmarks/bench_fuzz.py [--images 20000] [--files 2000] [--seed 0]
 """
@@ -24,7 +22,7 @@ import numpy as np
 
 from bestiary.data.decode import MAX_PIXELS, decode
 from bestiary.errors import BestiaryError, ImageError
-from faulting import Place, forked
+from faulting import Workspace, forked
 from mutating import mutate_image, mutate_text, seed_images
 from reading import READERS, make_run
 
@@ -33,14 +31,20 @@ SLOW = 2.0  # seconds
 
 
 def fuzz_images(seed: int, start: int, count: int) -> tuple[Counter[str], float, int, list[str]]:
-    """Outcomes, the slowest in seconds, peak memory in bytes, and what was wrong."""
-    wholes = seed_images(np.random.default_rng(0))
-    outcomes, slowest, wrong = Counter[str](), 0.0, []
+    """Decode damaged images.
+
+    Returns:
+        Outcomes, the slowest image in seconds, peak memory in bytes, and failures.
+    """
+    originals = seed_images(np.random.default_rng(0))
+    outcomes = Counter[str]()
+    slowest = 0.0
+    failures = []
     for number in range(start, start + count):
         rng = np.random.default_rng([seed, number])
-        name, content = wholes[int(rng.integers(len(wholes)))]
+        name, content = originals[int(rng.integers(len(originals)))]
         damaged = mutate_image(content, rng)
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
             pixels = decode(damaged, min_side=64 * int(rng.integers(2)))
             assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
@@ -48,27 +52,29 @@ def fuzz_images(seed: int, start: int, count: int) -> tuple[Counter[str], float,
         except ImageError:
             outcomes["named"] += 1
         except Exception:
-            wrong.append(f"{number} {name}: {traceback.format_exc()[-300:]}")
-        took = time.perf_counter() - began
-        slowest = max(slowest, took)
-        if took > SLOW:
-            wrong.append(f"{number} {name}: took {took:.1f} s")
-    return outcomes, slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, wrong
+            failures.append(f"{number} {name}: {traceback.format_exc()[-300:]}")
+        seconds = time.perf_counter() - started
+        slowest = max(slowest, seconds)
+        if seconds > SLOW:
+            failures.append(f"{number} {name}: took {seconds:.1f} s")
+    return outcomes, slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, failures
 
 
 def fuzz_files(
     run: Path, seed: int, start: int, count: int
 ) -> tuple[Counter[str], float, int, list[str]]:
-    """The same for the files that `READERS` read."""
-    outcomes, slowest, wrong = Counter[str](), 0.0, []
+    """Read damaged files with `READERS`; returns as `fuzz_images`."""
+    outcomes = Counter[str]()
+    slowest = 0.0
+    failures = []
     for number in range(start, start + count):
         rng = np.random.default_rng([seed, number, 1])
         name, read = READERS[number % len(READERS)]
         file = run / name
-        whole = file.read_bytes()
-        began = time.perf_counter()
+        original = file.read_bytes()
+        started = time.perf_counter()
         try:
-            file.write_bytes(mutate_text(whole, rng))
+            file.write_bytes(mutate_text(original, rng))
             read(run)
             outcomes["taken"] += 1
         except BestiaryError as error:
@@ -76,28 +82,33 @@ def fuzz_files(
             if "\n" in str(error):
                 outcomes["several lines"] += 1
         except BaseException:
-            wrong.append(f"{number} {name}: {traceback.format_exc()[-400:]}")
+            failures.append(f"{number} {name}: {traceback.format_exc()[-400:]}")
         finally:
-            file.write_bytes(whole)
-        slowest = max(slowest, time.perf_counter() - began)
-    return outcomes, slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, wrong
+            file.write_bytes(original)
+        slowest = max(slowest, time.perf_counter() - started)
+    return outcomes, slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, failures
 
 
 def tally(what: str, count: int, work: Callable[[int, int], Any]) -> bool:
-    """Do the work in chunks, print what came of it; whether anything was wrong."""
-    outcomes, slowest, peak, wrong = Counter[str](), 0.0, 0, []
+    """Run the work in chunks and print the outcomes; returns whether anything failed."""
+    outcomes = Counter[str]()
+    slowest = 0.0
+    peak = 0
+    failures = []
     for start in range(0, count, CHUNK):
         done = forked(lambda start=start: work(start, min(CHUNK, count - start)))
         if isinstance(done, str):
-            wrong.append(f"{start} to {start + CHUNK}: {done}")
+            failures.append(f"{start} to {start + CHUNK}: {done}")
             continue
         outcomes += Counter(done[0])
-        slowest, peak, wrong = max(slowest, done[1]), max(peak, done[2]), wrong + done[3]
-    for line in wrong:
+        slowest = max(slowest, done[1])
+        peak = max(peak, done[2])
+        failures = failures + done[3]
+    for line in failures:
         print(line)
-    print(f"{count:,} {what}: {dict(outcomes)}, wrong {len(wrong)}", flush=True)
+    print(f"{count:,} {what}: {dict(outcomes)}, wrong {len(failures)}", flush=True)
     print(f"slowest {slowest:.2f} s, peak memory {peak / 1e9:.2f} GB", flush=True)
-    return bool(wrong)
+    return bool(failures)
 
 
 def main() -> None:
@@ -105,22 +116,21 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--files", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(f"bound: {MAX_PIXELS:,} pixels")
-    bad = tally("damaged images", asked.images, lambda start, n: fuzz_images(asked.seed, start, n))
+    failed = tally("damaged images", args.images, lambda start, n: fuzz_images(args.seed, start, n))
     with tempfile.TemporaryDirectory() as scratch:
-        place = Place(Path(scratch))
+        place = Workspace(Path(scratch))
         run = place.folder / "fuzzed"
-        forked(
-            lambda: str(make_run(place))
-        )  # in a child: the table library's threads do not survive a fork
-        bad |= tally(
+        # In a child: the threads of polars do not survive a fork.
+        forked(lambda: str(make_run(place)))
+        failed |= tally(
             "damaged tables, recipes and run files",
-            asked.files,
-            lambda s, n: fuzz_files(run, asked.seed, s, n),
+            args.files,
+            lambda s, n: fuzz_files(run, args.seed, s, n),
         )
         shutil.rmtree(run)
-    raise SystemExit(bad)
+    raise SystemExit(failed)
 
 
 if __name__ == "__main__":

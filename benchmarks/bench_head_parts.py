@@ -1,13 +1,12 @@
-"""Claim: roots of the features, and class means of more equal lengths, each make heads tell classes
-better apart.
+"""Claim: square roots of the features and tau-normalized class means each improve the head.
 
     python benchmarks/bench_head_parts.py DATA [--deals 5] [--set KEY=VALUE ...]
 
-Frozen features that recipe `best` starts from and bestiary's folds (no copy on two sides) for
-several seeds of the deal; for each fold a linear discriminant, its shape chosen inside the training
-part, of the features or of their roots (`model.power_norm`), with means of their own lengths or of
-more equal ones (`model.head_tau_norm`). Differences of out-of-fold accuracy are paired by image,
-with an interval over groups of copies.
+Frozen features that recipe `best` starts from, and bestiary's folds (near duplicates in one fold)
+for several seeds of the assignment. For each fold a linear discriminant, its parameters tuned
+inside the training part: of the features or of their roots (`model.power_norm`), with or without
+`model.head_tau_norm`. Differences of out-of-fold accuracy are paired by image, with an interval
+over groups of near duplicates.
 """
 
 import argparse
@@ -18,8 +17,8 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from bestiary.data.folds import deal
-from bestiary.model.power_norm import root
+from bestiary.data.folds import assign_folds
+from bestiary.model.power_norm import signed_sqrt
 from frozen import FOLDS, cross_validate, features_of, read_data
 from paired import machine
 
@@ -31,8 +30,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--deals", type=int, default=5)
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
-    asked = parser.parse_args()
-    data, groups = read_data(asked.data, "best", ["model.power_norm=false", *asked.overrides])
+    args = parser.parse_args()
+    data, groups = read_data(args.data, "best", ["model.power_norm=false", *args.overrides])
     classes = len(data.classes)
     recipe = data.recipe
     print(f"{machine()}\n{len(data.paths):,} images of {classes} classes")
@@ -41,7 +40,7 @@ def main() -> None:
         f"of each image"
     )
     features = features_of(data)
-    roots = root(torch.from_numpy(features)).numpy()
+    roots = signed_sqrt(torch.from_numpy(features)).numpy()
     heads = {
         "plain": (features, False),
         "root": (roots, False),
@@ -49,9 +48,10 @@ def main() -> None:
         "both": (roots, True),
     }
     hits: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in heads}
-    paths, names = data.paths, pl.Series(np.array(data.classes)[data.labels])
-    for seed in range(asked.deals):
-        folds = deal(paths, names, groups, FOLDS, seed)
+    paths = data.paths
+    names = pl.Series(np.array(data.classes)[data.labels])
+    for seed in range(args.deals):
+        folds = assign_folds(paths, names, groups, FOLDS, seed)
         for name, (x, head_tau_norm) in heads.items():
             logits, _ = cross_validate(x, data.labels, folds, x[:1], classes, head_tau_norm)
             hits[name].append(logits.argmax(axis=1) == data.labels)
@@ -69,8 +69,7 @@ def main() -> None:
         change = np.mean(hits[with_it], axis=0) - np.mean(hits[without], axis=0)
         half = 1.96 * np.sqrt((np.bincount(groups, change) ** 2).sum()) / len(change)
         print(
-            f"{with_it} instead of {without}: {change.mean():+.4f}, 95 % interval over groups of "
-            f"copies "
+            f"{with_it} instead of {without}: {change.mean():+.4f}, 95 % interval over groups "
             f"[{change.mean() - half:+.4f}, {change.mean() + half:+.4f}], deals {min(gains):+.4f} "
             f"to {max(gains):+.4f}"
         )

@@ -1,9 +1,8 @@
-"""Claim: keeping freed memory makes training steps on a CPU faster and does not raise the peak of
-memory.
+"""Claim: keeping freed memory speeds up training on a CPU and does not raise peak memory.
 
-The same network trains on one batch that stays in memory, in two processes that take turns: one
-lets glibc's malloc keep what a step frees (`bestiary.training.malloc`), the other leaves malloc as
-it is.
+The same network trains on one batch that stays in memory, in two processes that take turns. One
+lets glibc's malloc keep the memory that a step frees (`bestiary.training.malloc`); the other leaves
+malloc as it is.
 
     python benchmarks/bench_kept_memory.py [--work resnext50@224 ...] [--rounds 5]
 """
@@ -16,7 +15,7 @@ from pathlib import Path
 from paired import Contender, compare, machine, report
 from workload import WORKS
 
-ARITHMETIC = {
+COMPUTE = {
     "precision": "bf16",
     "channels_last": True,
     "compiled": False,
@@ -30,17 +29,17 @@ def main() -> None:
     )
     parser.add_argument("--work", nargs="+", default=list(WORKS), choices=WORKS)
     parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(machine())
-    for name in asked.work:
-        job = {**WORKS[name]._asdict(), "classes": 42, "arithmetic": ARITHMETIC}
+    for name in args.work:
+        job = {**WORKS[name]._asdict(), "classes": 42, "arithmetic": COMPUTE}
         kept, usual = (
             Contender(title, "contenders.compute_only", {**job, "kept": keeps})
             for title, keeps in (("kept", True), ("as usual", False))
         )
         print(f"\n{name}, batch {job['batch']}, bf16, channels last")
         with tempfile.TemporaryDirectory() as scratch:
-            report(compare([kept, usual], asked.rounds, Path(scratch) / "log"))
+            report(compare([kept, usual], args.rounds, Path(scratch) / "log"))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
-"""Claim: the peak memory of training does not grow with the number of images, nor that of a process
-with its folds.
+"""Claim: the peak memory of training does not grow with the number of images or of folds.
 
-Draws two sets that differ ten times in size, trains one fold of recipe `fast` on each in a process
-of its own, and reads each process's peak resident memory from the operating system (`VmHWM`, on a
-Mac `ru_maxrss`).
-
-Then trains a few small runs of `best` one after the other in this process, as an ablation does, and
-prints what it holds after each.
+Draws two datasets that differ ten times in size, trains one fold of recipe `fast` on each in a
+process of its own, and reads the process's peak resident memory from the operating system (`VmHWM`,
+on a Mac `ru_maxrss`). Then trains some small runs of `best` one after the other in this process, as
+an ablation does, and prints its memory after each.
 
     python benchmarks/bench_memory.py [--images 2000] [--pairs 1] [--runs 7]
 """
@@ -41,17 +38,17 @@ def peak_megabytes(data: Path, run: Path) -> float:
     return peak_of(["train", str(data), str(run), "--recipe", "fast", *options])
 
 
-def held_after(data: Path, place: Path, runs: int) -> list[float]:
+def memory_after_runs(data: Path, place: Path, runs: int) -> list[float]:
     """Resident memory of this process in MB after each of some runs of three folds."""
-    held = []
+    megabytes_after = []
     for number in range(runs):
         options = ["view.size=64", "train.epochs=1", "folds.n=3"]
         bestiary.train(
             data, place / f"small-run-{number}", recipe="best", overrides=options, quiet=True
         )
         gc.collect()
-        held.append(psutil.Process().memory_info().rss / 1e6)
-    return held
+        megabytes_after.append(psutil.Process().memory_info().rss / 1e6)
+    return megabytes_after
 
 
 def main() -> None:
@@ -61,25 +58,25 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--runs", type=int, default=7)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     ratios = []
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        for name, count in (("small", asked.images), ("large", 10 * asked.images)):
+        for name, count in (("small", args.images), ("large", 10 * args.images)):
             draw_sample(place / name, species=SPECIES, per_species=count // SPECIES, size=64)
-        for pair in range(asked.pairs):
+        for pair in range(args.pairs):
             small = peak_megabytes(place / "small", place / f"run-small-{pair}")
             large = peak_megabytes(place / "large", place / f"run-large-{pair}")
             ratios.append(large / small)
             print(
-                f"pair {pair}: {asked.images:,} images {small:.0f} MB, ten times as many "
+                f"pair {pair}: {args.images:,} images {small:.0f} MB, ten times as many "
                 f"{large:.0f} MB"
             )
         draw_sample(place / "few", species=4, per_species=60, size=64)
-        held = held_after(place / "few", place, asked.runs)
+        megabytes_after = memory_after_runs(place / "few", place, args.runs)
     print(
-        f"after each of {asked.runs} runs of three folds: "
-        f"{', '.join(f'{megabytes:,.0f}' for megabytes in held)} MB"
+        f"after each of {args.runs} runs of three folds: "
+        f"{', '.join(f'{megabytes:,.0f}' for megabytes in megabytes_after)} MB"
     )
     print(
         f"ratio: median {statistics.median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}, n "

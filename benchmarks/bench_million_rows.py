@@ -1,12 +1,13 @@
-"""Claim: manifest, grouping by hashes and folds of 1,000,000 rows take ≤ 90 s and ≤ 2 GB, and grow
-as n to ≤ 1.2.
+"""Claim: manifest, near-duplicate groups and folds of 10^6 rows take <= 90 s and <= 2 GB.
 
-Run: python benchmarks/bench_million_rows.py [ROWS ...]
+Time grows as n to the power of at most 1.2.
 
-No images: the hashes are drawn at random, a fifth of them as copies that differ from their original
-in up to 10 of 64 bits. In place of the pixel check, pairs that differ in up to 10 bits become
-links. Prints seconds of each part, the peak memory, and how many of the planted pairs were found,
-by differing bits; each size in a process of its own.
+    python benchmarks/bench_million_rows.py [ROWS ...]
+
+There are no images: the hashes are random, a fifth of them copies that differ from their original
+in up to 10 of 64 bits. Instead of the pixel check, pairs that differ in up to 10 bits are linked.
+Prints the seconds of each part, the peak memory, and the share of planted pairs found, by differing
+bits. Each size runs in a process of its own.
 """
 
 import math
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bestiary.data.folds import deal, join_groups
+from bestiary.data.folds import assign_folds, join_groups
 from bestiary.data.near_duplicates.candidates import candidate_pairs
 from bestiary.data.near_duplicates.hashes import WINDOWS
 from bestiary.data.near_duplicates.matching import components
@@ -32,8 +33,10 @@ DIFFERING = 10  # bits
 
 
 def draw_hashes(rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hashes (rows, windows), and for the last fifth of the rows the number of bits that differ
-    from the original.
+    """Draw hashes; the last fifth are copies of the first.
+
+    Returns:
+        Hashes (rows, windows), and the number of bits in which each copy differs.
     """
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 1 << 64, (rows, len(WINDOWS)), dtype=np.uint64)
@@ -47,7 +50,8 @@ def draw_hashes(rows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def measure(rows: int) -> float:
     hashes, distance = draw_hashes(rows)
-    started, worked = time.perf_counter(), time.process_time()
+    started = time.perf_counter()
+    cpu_started = time.process_time()
     pairs = candidate_pairs(hashes)
     group = components(pairs[pairs[:, 4] <= DIFFERING, :2], rows)
     grouped = time.perf_counter()
@@ -66,9 +70,10 @@ def measure(rows: int) -> float:
         table = pl.read_parquet(Path(place) / "manifest.parquet")
     written = time.perf_counter()
     joined = join_groups(table["group"], table["sha256"], table["duplicate_group"])
-    folds = deal(table["path"], table["label"], joined, FOLDS, 0)
+    folds = assign_folds(table["path"], table["label"], joined, FOLDS, 0)
     ended = time.perf_counter()
-    originals, copies = np.arange(len(distance)), np.arange(rows - len(distance), rows)
+    originals = np.arange(len(distance))
+    copies = np.arange(rows - len(distance), rows)
     found = group[originals] == group[copies]
     shares = ", ".join(
         f"{bits}: {found[distance == bits].mean():.3f}" for bits in range(0, DIFFERING + 1, 2)
@@ -78,7 +83,7 @@ def measure(rows: int) -> float:
         f"{rows:,} rows: hash groups {grouped - started:.1f} s, manifest {written - grouped:.1f} "
         f"s, folds "
         f"{ended - written:.1f} s, together {ended - started:.1f} s "
-        f"({time.process_time() - worked:.1f} s of work, "
+        f"({time.process_time() - cpu_started:.1f} s of work, "
         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores); peak {peak:.2f} GB; fold sizes "
         f"{np.bincount(folds).tolist()}; planted pairs found, by differing bits: {shares}",
         flush=True,

@@ -1,15 +1,16 @@
-"""Claim: every part of `best` raises its accuracy, its remedy for uneven classes their balanced
-accuracy, and none of the parts that were tried and taken out would raise it further.
+"""Claim: every part of `best` raises accuracy, and none of the removed parts would.
 
-    python benchmarks/bench_parts.py [DATA] [--size 96] [--seeds 0,1,2] [--vary KEY=VALUE ...] [--place DIR]
+The remedy for uneven classes raises their balanced accuracy.
+
+    python benchmarks/bench_parts.py [DATA] [--size 96] [--seeds 0,1,2] [--vary KEY=VALUE ...]
+                                     [--place DIR]
     python benchmarks/bench_parts.py --imbalance 50
 
-`bestiary ablate` on `best`, each variant without one of its parts or with one of those that were
-taken out, on the same images, folds and seeds; differences are paired, with intervals over images
-and seeds. With --imbalance images are dealt to classes in a geometric row, the most frequent class
-so many times as often as the least, and judged by new images, as many of each class: then the
-accuracy of what is called held out is the balanced accuracy. Without DATA on drawn beasts of 20
-species.
+Runs `bestiary ablate` on `best`: each variant lacks one part or has one of the removed parts, on
+the same images, folds and seeds. Differences are paired, with intervals over images and seeds. With
+--imbalance, class sizes form a geometric series, the largest so many times the smallest, and test
+data have equally many new images of each class: then the held-out accuracy is the balanced
+accuracy. Without DATA, on drawn beasts of 20 species.
 """
 
 import argparse
@@ -41,22 +42,24 @@ TAKEN_OUT = (
     "schedule.warmup=0.1",
     "view.scale=[0.5,1.0]",
 )
+# The remedy of `best`, and a removed one.
 REMEDIES = (
     "model.head_tau_norm=false",
     "loss.logit_adjustment=1",
-)  # the one of `best`, and one taken out
-SPECIES, IMAGES, NEW = (
-    20,
-    100,
-    25,
-)  # drawn, of each species; NEW more of each judge uneven classes
+)
+# Drawn, of each species; NEW more of each judge uneven classes
+SPECIES = 20
+TRAIN_IMAGES = 100
+TEST_IMAGES = 25
 
 
 def draw_uneven(place: Path, imbalance: float) -> tuple[Path, Path]:
-    """Tables of drawn beasts: uneven ones to train on, and as many new ones of each class."""
-    folder, known, new = place / "uneven", place / "known.csv", place / "new.csv"
+    """Tables of drawn beasts: uneven classes to train on, and even new ones to test on."""
+    folder = place / "uneven"
+    known = place / "known.csv"
+    test_data = place / "new.csv"
     if not folder.exists():
-        draw_sample(folder, species=SPECIES, per_species=IMAGES + NEW)
+        draw_sample(folder, species=SPECIES, per_species=TRAIN_IMAGES + TEST_IMAGES)
     table = (
         list_labeled(folder)
         .table.select("path", "label")
@@ -66,10 +69,10 @@ def draw_uneven(place: Path, imbalance: float) -> tuple[Path, Path]:
         )
     )
     rank = pl.col("label").rank("dense").cast(pl.Float64) - 1
-    most = (IMAGES * imbalance ** (-rank / (SPECIES - 1))).round()
-    table.filter(pl.col("number") < most).select("path", "label").write_csv(known)
-    table.filter(pl.col("number") >= IMAGES).select("path", "label").write_csv(new)
-    return known, new
+    class_size = (TRAIN_IMAGES * imbalance ** (-rank / (SPECIES - 1))).round()
+    table.filter(pl.col("number") < class_size).select("path", "label").write_csv(known)
+    table.filter(pl.col("number") >= TRAIN_IMAGES).select("path", "label").write_csv(test_data)
+    return known, test_data
 
 
 def main() -> None:
@@ -83,24 +86,34 @@ def main() -> None:
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
     parser.add_argument("--imbalance", type=float)
     parser.add_argument("--place", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(machine())
-    options = [f"view.size={asked.size}", *asked.overrides]
-    over = asked.over or (REMEDIES if asked.imbalance else [*WITHOUT, *TAKEN_OUT])
+    options = [f"view.size={args.size}", *args.overrides]
+    vary = args.vary or (REMEDIES if args.imbalance else [*WITHOUT, *TAKEN_OUT])
     with tempfile.TemporaryDirectory() as scratch:
-        place = asked.place or Path(scratch)
+        place = args.place or Path(scratch)
         place.mkdir(parents=True, exist_ok=True)
-        data, new = asked.data or place / "beasts", None
-        if asked.imbalance:
-            data, new = draw_uneven(place, asked.imbalance)
+        data = args.data or place / "beasts"
+        test_data = None
+        if args.imbalance:
+            data, test_data = draw_uneven(place, args.imbalance)
             options.append("folds.rare_classes=keep")
-        elif asked.data is None and not data.exists():
+        elif args.data is None and not data.exists():
             draw_sample(data, species=SPECIES, per_species=40)
         runs = place / f"ablation-{data.stem}"
-        print(bestiary.ablate(
-            data, runs, recipe="best", overrides=options, vary=over, seeds=asked.seeds, test_data=new,
-            resume=runs.exists(), quiet=True,
-        ))  # fmt: skip
+        print(
+            bestiary.ablate(
+                data,
+                runs,
+                recipe="best",
+                overrides=options,
+                vary=vary,
+                seeds=args.seeds,
+                test_data=test_data,
+                resume=runs.exists(),
+                quiet=True,
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Claim: on the same work bestiary trains faster than timm, torchvision's references, Ultralytics
-and fastai.
+"""Claim: bestiary trains faster than timm, torchvision's references, Ultralytics and fastai.
 
-From the same JPEGs of 500 x 375, each peer (a) as its documentation says to run it and (b) with its
-fastest documented flags; what that means for each is said at the top of its file in contenders/.
-bestiary does all that recipe `paper` asks for (rotation, MixUp or CutMix on every batch, AdamW);
-what a peer leaves out of that is to its advantage. Bars: (a) at least 1.5 times the best; (b) at
-least 1.0 times the best for resnext50@224 and 1.2 times for resnet18@64.
+All train on the same JPEGs of 500 x 375. Each peer runs (a) as its documentation says and (b) with
+its fastest documented flags; the top of its file in contenders/ says what that means. bestiary does
+all of recipe `paper` (rotation, MixUp or CutMix on every batch, AdamW); what a peer leaves out of
+that is to its advantage. Bars: (a) at least 1.5 times the best; (b) at least 1.0 times the best for
+resnext50@224 and 1.2 times for resnet18@64.
 
     pip install 'bestiary[bench]'
-    python benchmarks/bench_peers.py [DATA] [--work resnet18@64 ...] [--flags documented fastest] [--peers timm ...]
+    python benchmarks/bench_peers.py [DATA] [--work resnet18@64 ...]
+                                     [--flags documented fastest] [--peers timm ...]
 """
 
 import argparse
@@ -55,15 +55,15 @@ def main() -> None:
         default=[],
         help="options of bestiary's recipe, such as train.compile=always",
     )
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(machine())
-    for name in asked.work:
-        for flags in asked.flags:
+    for name in args.work:
+        for flags in args.flags:
             work = WORKS[name]
-            images = asked.images or work.images
+            images = args.images or work.images
             with tempfile.TemporaryDirectory() as scratch:
                 place = Path(scratch)
-                classes = lay_out(asked.data, place / "data", images)
+                classes = lay_out(args.data, place / "data", images)
                 job = {
                     **work._asdict(),
                     "images": images,
@@ -73,21 +73,20 @@ def main() -> None:
                 job |= {
                     "scratch": scratch,
                     "variant": flags,
-                    "workers": asked.workers,
-                    "set": asked.set,
+                    "workers": args.workers,
+                    "set": args.set,
                 }
                 ours = Contender("bestiary", "contenders.with_bestiary", job)
                 peers = [
-                    Contender(p, f"contenders.with_{p}", job, asked.peer_python)
-                    for p in asked.peers
+                    Contender(p, f"contenders.with_{p}", job, args.peer_python) for p in args.peers
                 ]
                 print(
                     f"\n{name}, batch {work.batch}, {images} images an epoch, peers with {flags} "
                     f"flags"
                 )
-                speeds = compare([ours, *peers], asked.rounds, place / "log")
+                speeds = compare([ours, *peers], args.rounds, place / "log")
             report(speeds)
-            best = max(asked.peers, key=lambda peer: statistics.median(speeds[peer]))
+            best = max(args.peers, key=lambda peer: statistics.median(speeds[peer]))
             ratios = [a / b for a, b in zip(speeds["bestiary"], speeds[best], strict=True)]
             print(f"against the best, {best}: {spread(ratios)}")
 

@@ -1,15 +1,15 @@
-"""Claim: five members predict a folder several times as fast as the described system's test loop,
-with the same labels.
+"""Claim: five members predict a folder several times as fast as the described test loop.
 
-Five members are trained on a part of the photographs (recipe `fast`, the head alone); the rest is
-predicted at 224 pixels in turns by bestiary and by the described loop (image by image, float32,
-five networks), each turn another folder. Loading the run is not timed, and is printed. Bars: at
-least 5 times; top-1 agreement at least 99.5 %.
+Trains five members on a part of the photographs (recipe `fast`, the head alone). bestiary and the
+described loop (image by image, float32, five networks) predict the rest at 224 pixels in turns,
+each turn another folder. Loading the run is not timed, but printed. Bars: at least 5 times as fast;
+top-1 agreement at least 99.5 %.
 
-    python benchmarks/bench_predict.py DATA [--rounds 5] [--images 150] [--backbone NAME] [--run FOLDER]
+    python benchmarks/bench_predict.py DATA [--rounds 5] [--images 150] [--backbone NAME]
+                                       [--weights W] [--run FOLDER]
 
-With --run, five members that exist are used. Networks without pretrained weights can be timed with
---backbone torchvision/resnet50 --weights none; their labels are chance and their agreement means
+--run uses an existing run of five members. Networks without pretrained weights can be timed with
+--backbone torchvision/resnet50 --weights none; their labels are chance, so that agreement means
 little.
 """
 
@@ -29,27 +29,28 @@ from paired import Contender, compare, machine, report
 MEMBERS = 5
 
 
-def part(data: Path, place: Path, rounds: int, images: int, known: int) -> tuple[Path, list[str]]:
-    """A table of `known` images to train on, and folders of `images` others each: one to warm
-    up, one a round.
-    """
+def split_data(
+    data: Path, place: Path, rounds: int, images: int, known: int
+) -> tuple[Path, list[str]]:
+    """Split the data: a table of `known` images to train on, a folder of others for each turn."""
     table = list_labeled(data).table.select("path", "label")
     table = table[keyed_rng(0, "predict").permutation(table.height)]
     folders = []
     for number in range(rounds + 1):
         count = images if number else 8
-        goal, rows = place / f"turn-{number}", table.head(count)
+        goal = place / f"turn-{number}"
+        rows = table.head(count)
         table = table.tail(table.height - count)
         goal.mkdir()
-        for place_in_row, path in enumerate(rows["path"]):
-            (goal / f"{place_in_row:05d}.jpg").symlink_to((data / path).resolve())
+        for index, path in enumerate(rows["path"]):
+            (goal / f"{index:05d}.jpg").symlink_to((data / path).resolve())
         folders.append(str(goal))
     table.head(known).write_csv(place / "known.csv")
     return place / "known.csv", folders
 
 
 def train(data: Path, known: Path, place: Path, backbone: str, weights: str) -> Path:
-    """A run whose members have a head of their own on a common, frozen network."""
+    """Train a run whose members have heads of their own on a shared frozen network."""
     stages = len(build_classifier(backbone, 2, "none").stages())
     overrides = [
         f"data.root={data.resolve()}",
@@ -69,12 +70,12 @@ def train(data: Path, known: Path, place: Path, backbone: str, weights: str) -> 
 
 
 def agreement(place: Path, folders: list[str]) -> tuple[int, int]:
-    """How many labels agree, of how many."""
+    """The number of equal labels, and of all labels."""
     tables = [
         pl.read_csv(
-            [place / f"{Path(f).name}-{who}.csv" for f in folders], columns=["path", "label"]
+            [place / f"{Path(f).name}-{program}.csv" for f in folders], columns=["path", "label"]
         )
-        for who in ("bestiary", "described")
+        for program in ("bestiary", "described")
     ]
     return int((tables[0]["label"] == tables[1]["label"]).sum()), tables[0].height
 
@@ -90,12 +91,12 @@ def main() -> None:
     parser.add_argument("--backbone", default="offline/efficientnet_lite0")
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, help="use this run's members")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        known, folders = part(asked.data, place, asked.rounds, asked.images, asked.known)
-        run = Run.open(asked.run or train(asked.data, known, place, asked.backbone, asked.weights))
+        known, folders = split_data(args.data, place, args.rounds, args.images, args.known)
+        run = Run.open(args.run or train(args.data, known, place, args.backbone, args.weights))
         backbone = load_member(run.fold(0).weights).name
         job = {
             "run": str(run.path),
@@ -104,10 +105,10 @@ def main() -> None:
             "size": 224,
             "classes": run.read_classes(),
         }
-        print(f"{MEMBERS} members of {backbone}, {asked.images} images a round")
+        print(f"{MEMBERS} members of {backbone}, {args.images} images a round")
         ours = Contender("bestiary", "contenders.predict_bestiary", job)
         theirs = Contender("described loop", "contenders.predict_described", job)
-        report(compare([ours, theirs], asked.rounds, place / "log"))
+        report(compare([ours, theirs], args.rounds, place / "log"))
         same, of = agreement(place, folders[1:])
         print(f"top-1 agreement {same / of:.4f} ({same} of {of})")
 

@@ -2,10 +2,9 @@
 
     python benchmarks/bench_predict_memory.py [--images 2000] [--pairs 1]
 
-A run of two folds is trained on drawn beasts for an epoch; folders that differ ten times in size
-are made of hard links to the same images and predicted, each in a process of its own, to CSV and to
-Parquet. Peak resident memory is the operating system's (`VmHWM` of the process, on a Mac
-`ru_maxrss`).
+Trains two folds on drawn beasts for an epoch. Predicts folders that differ ten times in size (hard
+links to the same images), each in a process of its own, to CSV and to Parquet. Peak resident memory
+is the operating system's (`VmHWM` of the process, on a Mac `ru_maxrss`).
 """
 
 import argparse
@@ -20,7 +19,7 @@ from paired import peak_of
 
 
 def link(images: list[Path], folder: Path, count: int) -> None:
-    """So many hard links to `images`, a thousand in a folder."""
+    """Make `count` hard links to `images`, a thousand in a folder."""
     for number in range(count):
         goal = folder / f"{number // 1000:04d}" / f"{number:08d}.jpg"
         goal.parent.mkdir(parents=True, exist_ok=True)
@@ -31,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--pairs", type=int, default=1)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         draw_sample(place / "beasts", species=5, per_species=20, size=96)
@@ -40,12 +39,12 @@ def main() -> None:
             place / "beasts", place / "run", recipe="fast", overrides=overrides, quiet=True
         )
         images = sorted((place / "beasts").rglob("*.jpg"))
-        counts = {"small": asked.images, "large": 10 * asked.images}
+        counts = {"small": args.images, "large": 10 * args.images}
         for name, count in counts.items():
             link(images, place / name, count)
         for kind in ("csv", "parquet"):
             ratios = []
-            for _ in range(asked.pairs):
+            for _ in range(args.pairs):
                 small, large = (
                     peak_of(
                         [

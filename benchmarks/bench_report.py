@@ -1,12 +1,11 @@
-"""Claim: the report of a run of 100 classes and 10,000 images is built within a minute and stays
-below 15 MB.
+"""Claim: the report of 100 classes and 10,000 images takes a minute at most and is below 15 MB.
 
     python benchmarks/bench_report.py [--place FOLDER]
 
-Nothing is trained: a run directory is written with drawn beasts (ten of each species, each under
-ten names) and with made-up out-of-fold logits, wrong in about one of nine, mostly among neighboring
-classes, and curves of 5 folds x 20 epochs. Without saliency, which needs networks. Prints time and
-size of the page; a FOLDER keeps it to be looked at.
+Nothing is trained. Writes a run directory with drawn beasts (ten of each species, each under ten
+names), artificial out-of-fold logits, wrong for about one image in nine, mostly among neighboring
+classes, and curves of 5 folds x 20 epochs. Saliency is left out, as it needs networks. Prints time
+and size of the page; --place keeps it.
 """
 
 import argparse
@@ -22,22 +21,27 @@ import bestiary
 from bestiary.data.manifest import SCHEMA, natural_classes
 from bestiary.recipe.load import load_recipe
 from bestiary.rng import keyed_rng
-from bestiary.run.layout import FORMAT
+from bestiary.run.layout import RUN_FORMAT
 from bestiary.run.oof import write_oof
 from bestiary.run.run import Run
 from bestiary.run.tables import write_table
 
-CLASSES, DRAWN, NAMES, FOLDS, EPOCHS = 100, 10, 10, 5, 20
+CLASSES = 100
+IMAGES_PER_CLASS = 10
+NAMES_PER_IMAGE = 10
+FOLDS = 5
+EPOCHS = 20
 
 
 def build_run(place: Path) -> Run:
-    """The made-up run."""
-    images, rng = place / "images", keyed_rng(0, "report")
-    bestiary.sample(images, species=CLASSES, per_species=DRAWN, size=160, quiet=True)
+    """Write the artificial run."""
+    images = place / "images"
+    rng = keyed_rng(0, "report")
+    bestiary.sample(images, species=CLASSES, per_species=IMAGES_PER_CLASS, size=160, quiet=True)
     rows = []
     for folder in sorted(path for path in images.iterdir() if path.is_dir()):
         for image in sorted(folder.iterdir()):
-            for copy in range(NAMES):
+            for copy in range(NAMES_PER_IMAGE):
                 name = image.with_stem(f"{image.stem}-{copy}")
                 if not name.exists():
                     os.link(image, name)
@@ -68,15 +72,15 @@ def build_run(place: Path) -> Run:
         run.file(name).write_text(columns + "\n")
     classes = natural_classes(table["label"])
     labels = np.array([classes.index(label) for label in table["label"]])
-    logits = made_up_logits(labels, rng)
+    logits = artificial_logits(labels, rng)
     for fold in range(FOLDS):
         write_fold(run, fold, table.filter(folds == fold), logits[folds == fold], classes, rng)
-    run.write_json("ensemble.json", {"format": FORMAT, "classes": classes})
+    run.write_json("ensemble.json", {"format": RUN_FORMAT, "classes": classes})
     run.write_recipe(load_recipe("fast", [f"train.epochs={EPOCHS}", "train.keep_best=true"]))
     return run
 
 
-def made_up_logits(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def artificial_logits(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     logits = rng.standard_normal((len(labels), CLASSES)) * 1.5
     logits[np.arange(len(labels)), labels] += 7
     neighbor = labels ^ 1  # classes come in pairs that are hard to tell apart
@@ -92,7 +96,8 @@ def write_fold(
     classes: list[str],
     rng: np.random.Generator,
 ) -> None:
-    files, epochs = run.fold(fold), np.arange(1, EPOCHS + 1)
+    files = run.fold(fold)
+    epochs = np.arange(1, EPOCHS + 1)
     files.folder.mkdir(exist_ok=True)
     files.weights.write_bytes(b"")
     column = pl.Series("logits", logits.astype(np.float32), dtype=pl.Array(pl.Float32, CLASSES))
@@ -115,12 +120,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--place", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        run = build_run(asked.place or Path(scratch))
+        run = build_run(args.place or Path(scratch))
         started = time.perf_counter()
         written = bestiary.report(run.path, no_saliency=True, quiet=True)
-        seconds, size = time.perf_counter() - started, written.files[0].stat().st_size / 1e6
+        seconds = time.perf_counter() - started
+        size = written.files[0].stat().st_size / 1e6
         right = float(written.results.hits.mean())
         print(f"10,000 images, 100 classes, accuracy {right:.3f}: {seconds:.1f} s, {size:.1f} MB")
 

@@ -1,8 +1,9 @@
-"""Claim: the same seed on the same machine gives the same bits; what another number of threads
-changes is measured.
+"""Claim: the same seed on the same machine gives the same bits.
 
-Trains the same small run in fresh processes, twice with each number of threads and in each
-precision that the machine has, and compares weights and out-of-fold logits.
+Also measures what another number of threads changes.
+
+Trains the same small run in new processes, twice with each number of threads and in each precision
+of the machine, and compares weights and out-of-fold logits.
 
     python benchmarks/bench_same_bits.py [--threads 1 2]
 """
@@ -24,10 +25,11 @@ from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
 
 OPTIONS = ["train.epochs=2", "view.size=96", "model.freeze=0", "optimizer.lr=1e-4"]
+# Without these, autotuning decides, and may decide differently.
 FIXED = [
     "train.layout=channels_last",
     "train.compile=never",
-]  # or a trial decides, and may decide otherwise
+]
 
 
 def train(
@@ -76,19 +78,19 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         draw_sample(place / "data", species=8, per_species=20, size=128)
         for precision in ("float32", "bf16"):
-            kept = {}
-            for threads, repeat in itertools.product(asked.threads, (0, 1)):
-                kept[threads, repeat] = train(
+            results = {}
+            for threads, repeat in itertools.product(args.threads, (0, 1)):
+                results[threads, repeat] = train(
                     place / "data", place / f"{precision}-{threads}-{repeat}", threads, precision
                 )
-            for threads in asked.threads:
+            for threads in args.threads:
                 same = all(
-                    np.array_equal(kept[threads, 0][part], kept[threads, 1][part])
+                    np.array_equal(results[threads, 0][part], results[threads, 1][part])
                     for part in (0, 1)
                 )
                 print(
@@ -96,11 +98,13 @@ def main() -> None:
                     f"{'the same bits' if same else 'OTHER BITS'}",
                     flush=True,
                 )
-            for one, other in itertools.combinations(asked.threads, 2):
-                a, b = kept[one, 0], kept[other, 0]
-                moved, labels = a[0] != b[0], a[1].argmax(axis=1) == b[1].argmax(axis=1)
+            for one, other in itertools.combinations(args.threads, 2):
+                a = results[one, 0]
+                b = results[other, 0]
+                changed = a[0] != b[0]
+                labels = a[1].argmax(axis=1) == b[1].argmax(axis=1)
                 print(
-                    f"{precision}, {one} against {other} threads: {moved.mean():.1%} of the "
+                    f"{precision}, {one} against {other} threads: {changed.mean():.1%} of the "
                     f"weights differ, at most by "
                     f"{np.abs(a[0] - b[0]).max():.2g}; logits by {np.abs(a[1] - b[1]).max():.2g}; "
                     f"labels agree "

@@ -1,13 +1,12 @@
-"""Claim: what training keeps of a row, and how long it takes, grows in proportion to the rows:
-docs/scale.md's model.
+"""Claim: memory and time of training grow in proportion to the rows, as docs/scale.md says.
 
-Run: python benchmarks/bench_scale.py
+    python benchmarks/bench_scale.py
 
-No images: tables of a run with drawn digests. For 10^5 and 10^6 rows, each in a process of its own:
-seconds to read the tables and make a training set of them, an epoch's order (of a folder, and of
-shards of 10,000); peak memory beyond that of the process without them. Then what the model, with
-its constants from 10^5 rows, says for 10^6, and what was measured; and what it says for 10^7 to
-10^9, where nothing was measured.
+There are no images: tables of a run with random digests. For 10^5 and 10^6 rows, each in a process
+of its own: seconds to read the tables and build a training set, seconds for an epoch's order (of a
+folder, and of shards of 10,000), and peak memory beyond that of the process without them. Then the
+model's prediction for 10^6, with its constants from 10^5 rows, and the measurement; and the
+prediction for 10^7 to 10^9, where nothing was measured.
 """
 
 import json
@@ -51,23 +50,26 @@ def write_tables(rows: int, place: Path) -> None:
 
 
 def measure(place: Path) -> dict[str, float]:
-    recipe, before, started = load_recipe("fast", []), peak_megabytes(), time.perf_counter()
+    recipe = load_recipe("fast", [])
+    before = peak_megabytes()
+    started = time.perf_counter()
     table, folds = (pl.read_parquet(place / name) for name in ("manifest.parquet", "folds.parquet"))
     data = TrainingSet.of(recipe, table, Path("/"), folds)
-    made = time.perf_counter() - started
+    build_seconds = time.perf_counter() - started
     del table, folds
     train, _ = data.rows(0)
     started = time.perf_counter()
     epoch_order(len(train), 0, 0, 0)
-    ordered = time.perf_counter() - started
+    order_seconds = time.perf_counter() - started
     started = time.perf_counter()
     window_order((train // 10_000).astype(np.int32), 10_000, 0, 0, 0)
-    windowed, taken = time.perf_counter() - started, 1e6 * (peak_megabytes() - before)
+    window_seconds = time.perf_counter() - started
+    memory = 1e6 * (peak_megabytes() - before)
     return {
-        "training set, s": made,
-        "order, s": ordered,
-        "order of shards, s": windowed,
-        "memory, bytes": taken,
+        "training set, s": build_seconds,
+        "order, s": order_seconds,
+        "order of shards, s": window_seconds,
+        "memory, bytes": memory,
     }
 
 
@@ -75,15 +77,15 @@ def main() -> None:
     if len(sys.argv) > 1:
         print(json.dumps(measure(Path(sys.argv[1]))))
         return
-    found = []
+    results = []
     for rows in SIZES:
         with tempfile.TemporaryDirectory() as place:
             write_tables(rows, Path(place))
             done = subprocess.run(
                 [sys.executable, __file__, place], capture_output=True, check=True
             )
-        found.append(json.loads(done.stdout))
-    small, large = found
+        results.append(json.loads(done.stdout))
+    small, large = results
     heads = "10^5 rows", "10^6, model", "10^6", "ratio", "10^7", "10^8", "10^9"
     print(" " * 20, *(f"{head:>12}" for head in heads))
     for name, value in small.items():

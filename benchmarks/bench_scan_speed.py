@@ -1,11 +1,10 @@
-"""Claim: a scan reads, decodes and compares ≥ 150 images/s of 500x375 on two cores, and a second
-scan is nearly free.
+"""Claim: a scan processes >= 150 images/s of 500x375 on two cores; a second scan is nearly free.
 
-Run: python benchmarks/bench_scan_speed.py FOLDER_OF_CLASS_FOLDERS [REPEATS]
+    python benchmarks/bench_scan_speed.py FOLDER_OF_CLASS_FOLDERS [REPEATS]
 
-The folder's photographs are enlarged to 500x375 (JPEG, quality 90), one in five with a copy, and
-scanned with an empty cache, then again. Prints images a second of every repeat; the first scan's
-includes the comparing of look-alikes.
+Enlarges the folder's photographs to 500x375 (JPEG, quality 90), one in five with a copy, and scans
+them with an empty cache, then again. Prints images a second of every repeat; the first scan
+includes the comparison of near duplicates.
 """
 
 import os
@@ -25,7 +24,9 @@ from copying import WAYS, encode
 
 
 def enlarge(source: Path, goal: Path) -> int:
-    rng, ways, count = np.random.default_rng(0), list(WAYS.values()), 0
+    rng = np.random.default_rng(0)
+    ways = list(WAYS.values())
+    count = 0
     for number, file in enumerate(sorted(source.glob("*/*"))):
         pixels = cv2.resize(decode(read_image(file)), (500, 375), interpolation=cv2.INTER_CUBIC)
         place = goal / file.parent.name
@@ -47,14 +48,16 @@ def scan(data: Path) -> float:
 
 
 def main() -> None:
-    source, repeats = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    source = Path(sys.argv[1])
+    repeats = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     with tempfile.TemporaryDirectory() as place:
         data = Path(place) / "data"
         count = enlarge(source, data)
         print(f"{count} images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
         for repeat in range(repeats):
             os.environ["BESTIARY_CACHE"] = f"{place}/cache-{repeat}"
-            first, second = scan(data), scan(data)
+            first = scan(data)
+            second = scan(data)
             print(
                 f"first scan {count / first:.0f} images/s, second {count / second:.0f}/s "
                 f"({first / second:.0f} times)"

@@ -1,16 +1,16 @@
-"""Claim: under load a service answers nine tenths of what the engine does offline, and its memory
-does not grow.
+"""Claim: under load a service reaches 90 % of the offline speed, and its memory does not grow.
 
-`bestiary serve` is asked by 64 clients, each with one image under way, in turns with the same
-ensemble scoring the same image files in memory. The clients run on the same cores as the service;
-what they take is printed, and nothing is given to the service for it: the offline engine has the
-machine to itself. Bars: median ratio at least 0.9; no status but 200; memory at the end of a turn
-within 2 % of what it was ten seconds into the first.
+64 clients send requests to `bestiary serve`, one image at a time each, in turns with the same
+ensemble scoring the same files in memory. The clients run on the same cores as the service. Their
+share is printed but not credited to the service: the offline engine has the machine to itself.
+Bars: median ratio at least 0.9; no status but 200; memory at the end of a turn within 2 % of ten
+seconds into the first.
 
-Where other programs run too, images a second say little, and CPU time more: the same ratio of
-images to the CPU seconds of the processes (the clients' included) is printed besides.
+Where other programs run too, CPU time says more than images a second: the same ratio of images to
+CPU seconds of the processes (including the clients) is printed too.
 
-    python benchmarks/bench_serve.py [DATA] [--run FOLDER] [--rounds 3] [--seconds 60] [--clients 64]
+    python benchmarks/bench_serve.py [DATA] [--run FOLDER] [--rounds 3] [--seconds 60]
+                                     [--clients 64]
 
 JPEGs of 500 x 375, of DATA or of drawn beasts. Without --run, five members are trained on 300 of
 them (`probe`).
@@ -36,25 +36,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--clients", type=int, default=64)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        lay_out(asked.data, place, 300)
-        run = asked.run or bestiary.probe(place / "train", place / "run", quiet=True).path
+        lay_out(args.data, place, 300)
+        run = args.run or bestiary.probe(place / "train", place / "run", quiet=True).path
         files = sorted(str(file) for file in (place / "train").rglob("*.jpg"))[:256]
         job = {
             "run": str(run),
             "files": files,
-            "seconds": asked.seconds,
+            "seconds": args.seconds,
             "notes": str(place / "notes"),
         }
         job["offline_notes"] = str(place / "offline")
-        served = Contender("served", "contenders.serve_http", {**job, "clients": asked.clients})
+        served = Contender("served", "contenders.serve_http", {**job, "clients": args.clients})
         report(
             compare(
                 [served, Contender("offline", "contenders.serve_offline", job)],
-                asked.rounds,
+                args.rounds,
                 place / "log",
             )
         )
@@ -67,17 +67,18 @@ def main() -> None:
         f"seconds to an answer: median {spread([n['p50'] for n in notes])}, 99 % "
         f"{spread([n['p99'] for n in notes])}"
     )
-    ours = [
+    served_cpu = [
         (note["cpu"] + note["client_cores"] * note["seconds"]) / note["statuses"]["200"]
         for note in notes
     ]
-    theirs = [note["cpu"] for note in offline]
+    offline_cpu = [note["cpu"] for note in offline]
     print(
-        f"CPU seconds an image: served, clients included {spread(ours)}, offline {spread(theirs)}"
+        f"CPU seconds an image: served, clients included {spread(served_cpu)}, "
+        f"offline {spread(offline_cpu)}"
     )
     print(
         f"images to CPU seconds, served to offline: "
-        f"{statistics.median(theirs) / statistics.median(ours):.3f}"
+        f"{statistics.median(offline_cpu) / statistics.median(served_cpu):.3f}"
     )
     print(f"cores that the clients took: {spread([note['client_cores'] for note in notes])}")
     first = notes[0]["memory_mb"][min(2, len(notes[0]["memory_mb"]) - 1)]

@@ -1,11 +1,10 @@
-"""Claim: whatever clients do to a service, they get the status that says what is wrong, and others
-are answered.
+"""Claim: clients that misuse a service get the right status, and others are still answered.
 
-Against `bestiary serve`: clients killed while they send and while they wait, clients that dawdle
-over headers and over a body, bodies of 200 MB with and without their length, decompression bombs of
-five kinds, wrong types, thousands of random and mutated bodies, more requests than the queue holds.
-After each the service must answer a good image, and in the end it must stop by SIGTERM with status
-0; its memory is printed.
+Against `bestiary serve`: clients killed while they send and while they wait, clients that send
+headers or a body very slowly, bodies of 200 MB with and without their length, decompression bombs
+of five kinds, wrong types, thousands of random and mutated bodies, and more requests than the queue
+holds. After each, the service must answer a good image. At the end it must stop by SIGTERM with
+status 0. Its memory is printed.
 
     python benchmarks/bench_serve_abuse.py [--run FOLDER] [--bodies 10000] [--seed 0]
 """
@@ -35,11 +34,14 @@ from bestiary.beasts.sample import draw_sample
 from bestiary.rng import keyed_rng
 from paired import machine
 
-HEAD = "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+HEAD = (
+    "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
+    "Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+)
 
 
 class Service:
-    """`bestiary serve` as a process of its own, with small limits on time and queue."""
+    """`bestiary serve` as a process of its own, with a short timeout and a small queue."""
 
     def __init__(self, run: Path) -> None:
         options = ["--port", "0", "--timeout", "5", "--queue", "48", "--no-similar"]
@@ -55,9 +57,7 @@ class Service:
     def ask(
         self, body: Any, kind: str = "image/jpeg", path: str = "/v1/predict", **options: Any
     ) -> int:
-        """The status of an answer, whose body must be JSON, and whose 503 must say when to come
-        again.
-        """
+        """The status of an answer; its body must be JSON, and a 503 must have Retry-After."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request("POST", path, body, {"Content-Type": kind}, **options)
@@ -87,8 +87,8 @@ class Service:
         )
 
 
-def killed(service: Service, image: bytes) -> Counter[str]:
-    """Clients that end by a reset while they send, and before they are answered."""
+def reset(service: Service, image: bytes) -> Counter[str]:
+    """Clients that reset the connection while they send, and before the answer."""
     head = HEAD.format(kind="image/jpeg", length=len(image)).encode()
     for number in range(200):
         opened = service.open(head + image[: len(image) // 2 if number % 2 else len(image)])
@@ -97,19 +97,22 @@ def killed(service: Service, image: bytes) -> Counter[str]:
     return Counter({"left": 200})
 
 
-def slow(service: Service, image: bytes) -> Counter[str]:
-    """Clients that send a byte now and then: of the body, and of the headers; how each ends, and
-    after how long.
+def slow_bytes(service: Service, image: bytes) -> Counter[str]:
+    """Clients that send a byte now and then, of the body and of the headers.
+
+    Counts how each ends, and after how long.
     """
-    found: Counter[str] = Counter()
-    whole = HEAD.format(kind="image/jpeg", length=len(image)).encode() + image
-    for part, start in (("body", len(whole) - len(image) + 10), ("headers", 20)):
-        opened, began, sent = service.open(whole[:start]), time.perf_counter(), start
+    outcomes: Counter[str] = Counter()
+    request = HEAD.format(kind="image/jpeg", length=len(image)).encode() + image
+    for part, start in (("body", len(request) - len(image) + 10), ("headers", 20)):
+        opened = service.open(request[:start])
+        began = time.perf_counter()
+        sent = start
         opened.settimeout(0.2)
         answer = None
         while answer is None:
             try:
-                opened.sendall(whole[sent : sent + 1])
+                opened.sendall(request[sent : sent + 1])
                 sent += 1
                 answer = opened.recv(99_999)
             except TimeoutError:
@@ -117,13 +120,13 @@ def slow(service: Service, image: bytes) -> Counter[str]:
             except OSError:
                 answer = b""
         status = answer[9:12].decode() or "closed"
-        found[f"{part}: {status} after {time.perf_counter() - began:.0f} s"] += 1
+        outcomes[f"{part}: {status} after {time.perf_counter() - began:.0f} s"] += 1
         opened.close()
-    return found
+    return outcomes
 
 
-def large(service: Service, _: bytes) -> Counter[str]:
-    """200 MB, with their length and in chunks without it."""
+def large_bodies(service: Service, _: bytes) -> Counter[str]:
+    """Bodies of 200 MB, with their length and in chunks without it."""
     chunk = bytes(1_000_000)
     pieces: list[Any] = [bytes(200_000_000), (chunk for _ in range(200))]
     return Counter(
@@ -131,12 +134,12 @@ def large(service: Service, _: bytes) -> Counter[str]:
     )
 
 
-def bombs(service: Service, _: bytes) -> Counter[str]:
-    """Images that claim, or hold, far more than their bytes."""
-    found: Counter[str] = Counter()
+def decompression_bombs(service: Service, _: bytes) -> Counter[str]:
+    """Images that claim, or hold, far more pixels than their bytes."""
+    outcomes: Counter[str] = Counter()
     for name, content in _bombs():
-        found[f"{name}: {service.ask(content, 'image/png')}"] += 1
-    return found
+        outcomes[f"{name}: {service.ask(content, 'image/png')}"] += 1
+    return outcomes
 
 
 def _bombs() -> Iterator[tuple[str, bytes]]:
@@ -171,8 +174,8 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
     )
 
 
-def wrong(service: Service, image: bytes) -> Counter[str]:
-    """Types that are none."""
+def wrong_types(service: Service, image: bytes) -> Counter[str]:
+    """Content types that are not images."""
     kinds = [
         "text/html",
         "application/json",
@@ -180,12 +183,14 @@ def wrong(service: Service, image: bytes) -> Counter[str]:
         "multipart/form-data",
         "video/mp4",
     ]
-    found = Counter(f"{kind}: {service.ask(image, kind)}" for kind in kinds)
-    found += Counter(f"a PDF as image/jpeg: {service.ask(b'%PDF-1.7' + image)}" for _ in range(1))
-    return found
+    outcomes = Counter(f"{kind}: {service.ask(image, kind)}" for kind in kinds)
+    outcomes += Counter(
+        f"a PDF as image/jpeg: {service.ask(b'%PDF-1.7' + image)}" for _ in range(1)
+    )
+    return outcomes
 
 
-def random(service: Service, image: bytes, bodies: int, seed: int) -> Counter[str]:
+def random_bodies(service: Service, image: bytes, bodies: int, seed: int) -> Counter[str]:
     """Random and mutated bodies, eight at a time."""
     draw = keyed_rng(seed, "abuse")
     heads = [
@@ -221,8 +226,8 @@ def random(service: Service, image: bytes, bodies: int, seed: int) -> Counter[st
         return Counter(str(status) for status in clients.map(lambda one: service.ask(*one), drawn))
 
 
-def crowd(service: Service, image: bytes) -> Counter[str]:
-    """Four hundred requests at once, where 48 images may wait."""
+def full_queue(service: Service, image: bytes) -> Counter[str]:
+    """Four hundred requests at once for a queue of 48."""
     with ThreadPoolExecutor(400) as clients:
         return Counter(
             str(status) for status in clients.map(lambda _: service.ask(image), range(400))
@@ -236,34 +241,41 @@ def main() -> None:
     parser.add_argument("--run", type=Path)
     parser.add_argument("--bodies", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:
         draw_sample(Path(scratch) / "beasts", species=4, per_species=10, size=160)
         run = (
-            asked.run
+            args.run
             or bestiary.probe(Path(scratch) / "beasts", Path(scratch) / "run", quiet=True).path
         )
         image = sorted((Path(scratch) / "beasts").rglob("*.jpg"))[0].read_bytes()
         service = Service(run)
         print(f"memory at first: {service.memory():.0f} MB")
-        for abuse in (killed, slow, large, bombs, wrong, crowd):
-            found = abuse(service, image)
+        for abuse in (
+            reset,
+            slow_bytes,
+            large_bodies,
+            decompression_bombs,
+            wrong_types,
+            full_queue,
+        ):
+            outcomes = abuse(service, image)
             alive = service.ask(image)
             print(
-                f"{abuse.__name__}: {dict(found)}; then a good image: {alive}; "
+                f"{abuse.__name__}: {dict(outcomes)}; then a good image: {alive}; "
                 f"{service.memory():.0f} MB",
                 flush=True,
             )
-        found = random(service, image, asked.bodies, asked.seed)
+        outcomes = random_bodies(service, image, args.bodies, args.seed)
         print(
-            f"random: {dict(found)}; then a good image: {service.ask(image)}; "
+            f"random: {dict(outcomes)}; then a good image: {service.ask(image)}; "
             f"{service.memory():.0f} MB"
         )
         service.process.send_signal(signal.SIGTERM)
         assert service.process.stderr
-        said = service.process.stderr.read()
-        print(f"stopped with {service.process.wait()}; it said: {said.strip() or 'nothing'}")
+        output = service.process.stderr.read()
+        print(f"stopped with {service.process.wait()}; it said: {output.strip() or 'nothing'}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Claim: shards give at least 0.95 of a folder's throughput on the same work; memory is flat from
-10^4 to 10^6 rows.
+"""Claim: shards give >= 0.95 of a folder's throughput; memory is flat from 10^4 to 10^6 rows.
 
-Run: python benchmarks/bench_shards.py [DATA]
+    python benchmarks/bench_shards.py [DATA]
 
 Throughput: an epoch of training batches (JPEGs decoded, random views of 224 pixels), from the
-folder and from its shards in turns, all in memory's cache; images a second and the ratio within
-each round. DATA: else drawn beasts. Memory: an index of so many rows, which all point at the images
-of one real shard; a process opens it, draws an epoch's order and reads 5,000 images; its peak
-resident memory, and that of a process which only holds the paths, as whatever trains on so many
-images does.
+folder and from its shards in turns, all in the page cache; images a second and the ratio within
+each round. Without DATA, on drawn beasts. Memory: an index of many rows that all point at the
+images of one real shard. A process opens it, draws an epoch's order and reads 5,000 images. Its
+peak resident memory is compared with that of a process that only loads the paths, as any training
+on so many images does.
 """
 
 import os
@@ -29,7 +28,7 @@ from bestiary.data.loader import split_batches, window_order
 from bestiary.display import Display
 from bestiary.recipe.load import load_recipe
 from bestiary.run.run import Run
-from bestiary.storage.shards import INDEX, INDEX_ROWS, SCHEMA, ShardFolder, shard_name
+from bestiary.storage.shards import INDEX, INDEX_ROWS, INDEX_SCHEMA, ShardFolder, shard_name
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.prepare import begin_run
 from paired import peak_megabytes
@@ -66,29 +65,31 @@ def throughput(data: Path, place: Path) -> None:
     }
     for contender in contenders.values():
         epoch_speed(contender, 0)
-    ratios, speeds = [], {name: [] for name in contenders}
+    ratios = []
+    speeds = {name: [] for name in contenders}
     for epoch in range(1, ROUNDS + 1):
         for name in list(contenders) if epoch % 2 else reversed(list(contenders)):
             speeds[name].append(epoch_speed(contenders[name], epoch))
         ratios.append(speeds["shards"][-1] / speeds["folder"][-1])
-    for name, found in speeds.items():
+    for name, megabytes in speeds.items():
         print(
-            f"{name}: {statistics.median(found):,.0f} images/s ({min(found):,.0f} to "
-            f"{max(found):,.0f})"
+            f"{name}: {statistics.median(megabytes):,.0f} images/s ({min(megabytes):,.0f} to "
+            f"{max(megabytes):,.0f})"
         )
     spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
     print(f"shards / folder: {statistics.median(ratios):.3f} ({spread}), n = {ROUNDS} rounds")
 
 
-def hold_paths(place: str) -> pl.Series:
+def read_paths(place: str) -> pl.Series:
     return pl.read_parquet(Path(place) / INDEX, columns=["path"])["path"]
 
 
-def read_some(place: str) -> None:
-    paths, folder = hold_paths(place), ShardFolder(place)
+def read_images(place: str) -> None:
+    paths = read_paths(place)
+    folder = ShardFolder(place)
     shards = folder.shards_of(paths)
     order = window_order(shards, 10_000, 0, 0, 0)
-    folder.will_read(shards[order])
+    folder.prefetch(shards[order])
     for row in order[:READ].tolist():
         (folder / paths[row]).read_bytes()
 
@@ -100,27 +101,28 @@ def peak(step: str, folder: Path) -> float:
 
 def memory(place: Path) -> None:
     real = pl.read_parquet(place / "shards" / INDEX).filter(pl.col("shard") == 0)
-    found: dict[int, tuple[float, float]] = {}
+    megabytes: dict[int, tuple[float, float]] = {}
     for rows in (10_000, 100_000, 1_000_000):
         folder = place / f"rows-{rows}"
         folder.mkdir()
-        each = 10_000  # images a shard
-        picked = real[np.arange(rows) % real.height]
+        shard_rows = 10_000  # images a shard
+        repeated = real[np.arange(rows) % real.height]
         paths = pl.Series("path", [f"class-{n % 100:03d}/image-{n:09d}.jpg" for n in range(rows)])
-        table = picked.with_columns(paths, pl.Series("shard", np.arange(rows) // each))
-        table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+        table = repeated.with_columns(paths, pl.Series("shard", np.arange(rows) // shard_rows))
+        table = table.select(pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items())
         table.sort("path").write_parquet(
             folder / INDEX, row_group_size=INDEX_ROWS
         )  # as `shard` writes it
-        for number in range(-(-rows // each)):
+        for number in range(-(-rows // shard_rows)):
             os.link(place / "shards" / shard_name(0), folder / shard_name(number))
-        found[rows] = peak("--paths", folder), peak("--read", folder)
-    for rows, (paths, reading) in found.items():
+        megabytes[rows] = peak("--paths", folder), peak("--read", folder)
+    for rows, (paths, reading) in megabytes.items():
         print(
             f"{rows:>9,} rows: {reading:,.0f} MB, {reading - paths:,.0f} MB more than a process "
-            f"that holds the paths"
+            f"that only loads the paths"
         )
-    most, least = found[1_000_000], found[10_000]
+    most = megabytes[1_000_000]
+    least = megabytes[10_000]
     print(
         f"10^6 / 10^4 rows: {most[1] / least[1]:.3f}; of the paths alone {most[0] / least[0]:.3f} "
         f"(n = 1)"
@@ -128,7 +130,7 @@ def memory(place: Path) -> None:
 
 
 def main() -> None:
-    steps = {"--paths": hold_paths, "--read": read_some}
+    steps = {"--paths": read_paths, "--read": read_images}
     if sys.argv[1:2] and sys.argv[1] in steps:
         steps[sys.argv[1]](sys.argv[2])
         print(peak_megabytes())

@@ -1,7 +1,7 @@
 """Claim: `bestiary --help` answers in at most 0.35 s.
 
-A new process each time, after one that is not counted; an empty Python beside it says what of that
-is the interpreter.
+Starts a new process each time, after one that is not counted. An empty Python shows the share of
+the interpreter.
 
     python benchmarks/bench_startup.py [--rounds 11]
 """
@@ -25,10 +25,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=11)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     commands = {"bestiary --help": ["-m", "bestiary", "--help"], "empty Python": ["-c", ""]}
     times: dict[str, list[float]] = {name: [] for name in commands}
-    for number in range(asked.rounds + 1):
+    for number in range(args.rounds + 1):
         for name, arguments in commands.items():
             taken = seconds(arguments)
             if number:

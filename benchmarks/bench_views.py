@@ -1,15 +1,16 @@
-"""Claim: a core makes training views several times as fast as torchvision v2 makes them.
+"""Claim: one core makes training views several times as fast as torchvision v2.
 
 JPEGs of 500 x 375 become batches of 32 views at 224 pixels, as bytes: mirror, rotation by up to 15
-degrees, random resized crop. In one thread each, in turns: (a) Pillow and torchvision v2;
-bestiary's loader (b) from the JPEG and (c) from its store of decoded images. Bars: (b) at least 2.8
-times (a), (c) at least 7 times.
+degrees, random resized crop. One thread each, in turns: (a) Pillow and torchvision v2; bestiary's
+loader (b) from the JPEG and (c) from its store of decoded images. Bars: (b) at least 2.8 times (a),
+(c) at least 7 times.
 
---crop-first lets (a) crop before it turns: less work, and another view. --normalize goes on to
-normalized floats, in (a) image by image as torchvision's presets do it, in (b) and (c) by the batch
-as training does it.
+--crop-first lets (a) crop before it rotates: less work, and another view. --normalize adds
+normalized floats, in (a) image by image as torchvision's presets do, in (b) and (c) by the batch as
+training does.
 
-    python benchmarks/bench_views.py [DATA] [--images 256] [--rounds 7] [--size 224] [--crop-first] [--normalize]
+    python benchmarks/bench_views.py [DATA] [--images 256] [--rounds 7] [--size 224]
+                                     [--crop-first] [--normalize]
 """
 
 import argparse
@@ -23,7 +24,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from bestiary.data.decode import Pixels
-from bestiary.data.loader import Threads, load_batches, split_batches, train_views
+from bestiary.data.loader import LoaderThreads, load_batches, split_batches, train_views
 from bestiary.data.store import ImageStore, load_shrunk
 from bestiary.data.views import TrainView
 from bestiary.model.classifier import build_classifier
@@ -32,15 +33,14 @@ from paired import machine, report
 from workload import HEIGHT, WIDTH, lay_out
 
 BATCH = 32
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
 
 
 def reference(size: int, crop_first: bool, normalize: bool) -> v2.Compose:
-    flip, turn, crop = (
-        v2.RandomHorizontalFlip(),
-        v2.RandomRotation(15),
-        v2.RandomResizedCrop(size, antialias=True),
-    )
+    flip = v2.RandomHorizontalFlip()
+    turn = v2.RandomRotation(15)
+    crop = v2.RandomResizedCrop(size, antialias=True)
     geometry = [crop, flip, turn] if crop_first else [flip, turn, crop]
     ending = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)] if normalize else []
     return v2.Compose([*geometry, v2.ToImage(), *ending])
@@ -58,22 +58,22 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--crop-first", action="store_true")
     parser.add_argument("--normalize", action="store_true")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        lay_out(asked.data, place / "data", asked.images)
+        lay_out(args.data, place / "data", args.images)
         files = sorted(place.glob("data/train/*/*"))
-        kind = "normalized floats" if asked.normalize else "bytes"
-        order = "crop, mirror, turn" if asked.crop_first else "mirror, turn, crop"
+        kind = "normalized floats" if args.normalize else "bytes"
+        order = "crop, mirror, turn" if args.crop_first else "mirror, turn, crop"
         print(
-            f"{len(files)} JPEGs of {WIDTH} x {HEIGHT}, views of {asked.size} as {kind}, one "
+            f"{len(files)} JPEGs of {WIDTH} x {HEIGHT}, views of {args.size} as {kind}, one "
             f"thread; (a) {order}"
         )
-        ways = contenders(files, place, asked.size, asked.crop_first, asked.normalize)
+        ways = contenders(files, place, args.size, args.crop_first, args.normalize)
         speeds: dict[str, list[float]] = {name: [] for name in ways}
-        for turn in range(asked.rounds + 1):
+        for turn in range(args.rounds + 1):
             for name, make in ways.items():
                 started = time.perf_counter()
                 make(turn)
@@ -87,9 +87,10 @@ def main() -> None:
 def contenders(
     files: list[Path], place: Path, size: int, crop_first: bool, normalize: bool
 ) -> dict[str, Callable[[int], None]]:
-    """name -> function that makes the views of one epoch."""
+    """Name -> function that makes the views of one epoch."""
     recipe = load_recipe("paper", [f"view.size={size}"])
-    side, view = round(1.5 * size), TrainView.of(recipe.view)
+    side = round(1.5 * size)
+    view = TrainView.of(recipe.view)
     store = ImageStore(place / "store", side)
     store.fill([(file.name, file) for file in files], [(HEIGHT, WIDTH)] * len(files), 1 << 40)
     prepare = build_classifier("torchvision/resnet18", 2, "none").preprocess
@@ -103,7 +104,9 @@ def contenders(
     def ours(pixels_of: Callable[[int], Pixels]) -> Callable[[int], None]:
         def epoch(number: int) -> None:
             view_of = train_views(pixels_of, view, 0, 0, number)
-            for batch in load_batches(split_batches(rows, BATCH), view_of, Threads(1, ahead=False)):
+            for batch in load_batches(
+                split_batches(rows, BATCH), view_of, LoaderThreads(1, prefetch=False)
+            ):
                 if normalize:
                     prepare(batch.views)
 

@@ -1,16 +1,16 @@
-"""Claim: what each choice of test-time views gains out of fold, and what it costs.
+"""Claim: what each choice of test-time augmentation gains out of fold, and what it costs.
 
-    python benchmarks/bench_views_at_test.py DATA [--size 224] [--share 0.875] [--backbone offline/efficientnet_lite0]
+    python benchmarks/bench_views_at_test.py DATA [--size 224] [--share 0.875]
+                                             [--backbone offline/efficientnet_lite0]
 
-Frozen features of each view, bestiary's folds (no copy on two sides) for several seeds of the deal;
-for each fold a linear discriminant, as recipe `probe` fits it, of features averaged over the same
-views (averaging logits is the same, the head being linear). Crops are taken from the evaluation
-view and enlarged (`of view`); from an evaluation view that is larger by as much as they are
-smaller, so that they are slices of it, and the whole is shrunk (`of larger view`); and from the
-image itself (`of image`). The first two are functions of one view, so that the network's own graph
-can make them; the third costs a resizing for each crop. Differences are paired with the plain
-view's, over the seeds' folds of the same images. The cost is that of the network: passes an image,
-and images/s of passes that were timed.
+Frozen features of each view, and bestiary's folds (near duplicates in one fold) for several seeds
+of the assignment. For each fold a linear discriminant, as recipe `probe` fits it, of features
+averaged over the views (averaging logits is the same, as the head is linear). Crops come from
+three sources: the evaluation view, enlarged (`of view`); a larger evaluation view, of which they
+are slices while the whole is shrunk (`of larger view`); and the image itself (`of image`). The
+first two are functions of one view, so that the network's own graph can make them; the third needs
+a resize for each crop. Differences are paired with the plain view's, over the seeds' folds of the
+same images. The cost is that of the network: passes an image, and timed passes a second.
 """
 
 import argparse
@@ -25,9 +25,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bestiary.data.decode import Pixels, decode, read_image
-from bestiary.data.folds import deal
+from bestiary.data.folds import assign_folds
 from bestiary.data.loader import loader_threads, stream_views
-from bestiary.data.views import EvalView, resize
+from bestiary.data.resize import resize
+from bestiary.data.views import EvalView
 from bestiary.model.classifier import build_classifier
 from bestiary.model.compute import best_device, best_precision
 from bestiary.model.engine import build_network
@@ -43,61 +44,63 @@ BOTH = ("whole", "whole m")
 
 
 def choices() -> dict[str, tuple[str, ...]]:
-    """Name -> the views whose features are averaged; each may be followed by " m", its mirror
-    image.
-    """
-    found: dict[str, tuple[str, ...]] = {"plain": BOTH[:1], "plain, mirror": BOTH}
+    """Name -> the views whose features are averaged; " m" marks a mirror image."""
+    chosen: dict[str, tuple[str, ...]] = {"plain": BOTH[:1], "plain, mirror": BOTH}
     for source in SOURCES:
         whole = "whole of larger view" if source == "larger view" else "whole"
         a, b, c, d = (f"{corner} of {source}" for corner in CORNERS)
-        found |= {
+        chosen |= {
             f"center and corners of {source}": (f"center of {source}", a, b, c, d),
             f"whole and corners of {source}": (whole, a, b, c, d),
             f"whole and corners of {source}, two mirrored": (whole, a, f"{b} m", f"{c} m", d),
         }
-    return found
+    return chosen
 
 
-def cut(pixels: Pixels, place: str, share: float, size: int) -> Pixels:
-    """The crop of `share` of both sides at a corner or the center, made `size` x `size`."""
+def crop(pixels: Pixels, place: str, share: float, size: int) -> Pixels:
+    """The crop of `share` of both sides at a corner or the center, resized to `size` x `size`."""
     height, width = pixels.shape[:2]
-    tall, wide = round(height * share), round(width * share)
+    crop_height = round(height * share)
+    crop_width = round(width * share)
     top = (
         0
         if place.startswith("top")
-        else height - tall
+        else height - crop_height
         if place.startswith("bottom")
-        else (height - tall) // 2
+        else (height - crop_height) // 2
     )
     left = (
         0
         if place.endswith("left")
-        else width - wide
+        else width - crop_width
         if place.endswith("right")
-        else (width - wide) // 2
+        else (width - crop_width) // 2
     )
-    return resize(np.ascontiguousarray(pixels[top : top + tall, left : left + wide]), size, size)
+    return resize(
+        np.ascontiguousarray(pixels[top : top + crop_height, left : left + crop_width]), size, size
+    )
 
 
 def shrunk(view: Pixels, size: int) -> Pixels:
-    """A view made `size` x `size` by interpolation alone."""
+    """A view resized to `size` x `size` by interpolation alone."""
     batch = torch.from_numpy(view).permute(2, 0, 1)[None].float()
     small = functional.interpolate(batch, (size, size), mode="bilinear")
     return small.round().to(torch.uint8)[0].permute(1, 2, 0).numpy()
 
 
 def views_of(size: int, share: float) -> dict[str, Callable[[Pixels], Pixels]]:
-    """Name -> the function from an image to that view of it."""
-    whole, larger = EvalView(size), EvalView(round(size / share))
-    made: dict[str, Callable[[Pixels], Pixels]] = {"whole": whole}
-    made["whole of larger view"] = lambda p: shrunk(larger(p), size)
+    """Name -> function from an image to that view of it."""
+    whole = EvalView(size)
+    larger = EvalView(round(size / share))
+    functions: dict[str, Callable[[Pixels], Pixels]] = {"whole": whole}
+    functions["whole of larger view"] = lambda p: shrunk(larger(p), size)
     for place in ("center", *CORNERS):
-        made[f"{place} of view"] = lambda p, at=place: cut(whole(p), at, share, size)
-        made[f"{place} of image"] = lambda p, at=place: cut(p, at, share, size)
-        made[f"{place} of larger view"] = lambda p, at=place: cut(
+        functions[f"{place} of view"] = lambda p, at=place: crop(whole(p), at, share, size)
+        functions[f"{place} of image"] = lambda p, at=place: crop(p, at, share, size)
+        functions[f"{place} of larger view"] = lambda p, at=place: crop(
             larger(p), at, size / larger.size, size
         )
-    return made
+    return functions
 
 
 def main() -> None:
@@ -108,30 +111,32 @@ def main() -> None:
         "--share", type=float, default=0.875, help="of both sides that a crop keeps"
     )
     parser.add_argument("--backbone", default="offline/efficientnet_lite0")
-    asked = parser.parse_args()
-    data, groups = read_data(asked.data)
-    device, classes = best_device(), len(data.classes)
+    args = parser.parse_args()
+    data, groups = read_data(args.data)
+    device = best_device()
+    classes = len(data.classes)
     classifier = (
-        build_classifier(asked.backbone, classes)
+        build_classifier(args.backbone, classes)
         .to(device, memory_format=torch.channels_last)
         .eval()
     )
     run = build_network(
-        classifier, asked.size, device, best_precision(device), output="features"
+        classifier, args.size, device, best_precision(device), output="features"
     ).run
     print(machine())
     print(f"{len(data.paths):,} images of {classes} classes")
-    print(f"{asked.backbone} at {asked.size} pixels, crops of {asked.share}")
+    print(f"{args.backbone} at {args.size} pixels, crops of {args.share}")
 
     features: dict[str, Features] = {}
-    passes, seconds = 0, 0.0
-    needed = {name for used in choices().values() for name in used}
-    for name, view in views_of(asked.size, asked.share).items():
+    passes = 0
+    seconds = 0.0
+    needed = {name for names in choices().values() for name in names}
+    for name, view in views_of(args.size, args.share).items():
         parts: dict[str, list[Features]] = {m: [] for m in ("", " m") if f"{name}{m}" in needed}
 
         def view_of(row: int, view: Callable[[Pixels], Pixels] = view) -> Pixels:
             return view(
-                decode(read_image(data.root / data.paths[int(row)]), min_side=2 * asked.size)
+                decode(read_image(data.root / data.paths[int(row)]), min_side=2 * args.size)
             )
 
         for batch in stream_views(
@@ -140,17 +145,20 @@ def main() -> None:
             for m, part in parts.items():
                 started = time.perf_counter()
                 part.append(run(batch.flip(2) if m else batch))
-                seconds, passes = seconds + time.perf_counter() - started, passes + len(batch)
+                seconds = seconds + time.perf_counter() - started
+                passes = passes + len(batch)
         features |= {f"{name}{m}": np.concatenate(part) for m, part in parts.items()}
     print(f"{passes / seconds:,.0f} passes/s of the network alone")
 
-    folds = [deal(data.paths, pl.Series(data.labels), groups, FOLDS, seed) for seed in SEEDS]
+    folds = [
+        assign_folds(data.paths, pl.Series(data.labels), groups, FOLDS, seed) for seed in SEEDS
+    ]
     base: list[NDArray[np.bool_]] = []
-    for name, used in choices().items():
-        x = np.mean([features[view] for view in used], axis=0)
+    for name, names in choices().items():
+        x = np.mean([features[view] for view in names], axis=0)
         hits = [
-            cross_validate(x, data.labels, of, x[:0], classes)[0].argmax(axis=1) == data.labels
-            for of in folds
+            cross_validate(x, data.labels, fold, x[:0], classes)[0].argmax(axis=1) == data.labels
+            for fold in folds
         ]
         base = base or hits
         change = [paired_difference(a, b, groups) for a, b in zip(base, hits, strict=True)]
@@ -159,7 +167,7 @@ def main() -> None:
             f"{np.mean(means):.4f} ({min(means):.4f} to {max(means):.4f})"
             f"  {np.mean([c.value for c in change]):+.4f} "
             f"[{np.mean([c.low for c in change]):+.4f}, "
-            f"{np.mean([c.high for c in change]):+.4f}]  {len(used):2} passes  {name}"
+            f"{np.mean([c.high for c in change]):+.4f}]  {len(names):2} passes  {name}"
         )
 
 

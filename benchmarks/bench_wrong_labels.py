@@ -1,18 +1,19 @@
-"""Claim: of the first suspects, as many as labels were made wrong (3 %), ≥ 80 % are wrong, and
-mending them helps.
+"""Claim: >= 80 % of the first label suspects are wrong, and fixing them helps.
+
+As many suspects count as labels were made wrong (3 %).
 
     python benchmarks/bench_wrong_labels.py DATA [--seeds 3] [--rounds 8] [--place FOLDER]
 
-A fifth of the images, no copy of which is among the rest, is held out with right labels; of the
-rest 3 % get a wrong label each. Five folds are trained, a person who knows the truth decides on the
-first suspects, as many as were planted, and five folds are trained anew with these fixes. The
-ensembles' accuracies on the held-out fifth are paired by image; the interval of their difference is
-a bootstrap over images (copies together), 95 %.
+A fifth of the images, without near duplicates in the rest, is held out with right labels; 3 % of
+the rest get a wrong label. Five folds are trained, a person who knows the truth decides on the
+first suspects, as many as were planted, and five folds are trained again with these fixes. The
+ensembles' accuracies on the held-out fifth are paired by image; the 95 % interval of their
+difference is a bootstrap over images (near duplicates together).
 
-First a cheap stand-in, so that many splits can be had: the head that `fast` starts from (a linear
-discriminant of frozen features, which are computed once), --rounds times each of five fifths held
-out. Then `fast` itself, a fifth for each seed, by `bestiary train`, `labels` and `train --fixes`;
---place keeps its runs, so that an interrupted measurement goes on where it stopped.
+First a cheap stand-in for many splits: the head that `fast` starts from (a linear discriminant of
+frozen features, computed once), --rounds times each of five fifths held out. Then `fast` itself, a
+fifth for each seed, by `bestiary train`, `labels` and `train --fixes`. --place keeps its runs, so
+that an interrupted measurement continues.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 import bestiary
-from bestiary.data.folds import deal
+from bestiary.data.folds import assign_folds
 from bestiary.evaluation.labels import review_labels
 from bestiary.stats.label_issues import find_label_issues
 from bestiary.training.dataset import TrainingSet
@@ -37,38 +38,45 @@ WRONG = 0.03
 
 def split(data: TrainingSet, groups: Numbers, seed: int) -> Numbers:
     """A fifth (0 to 4) for each image."""
-    return deal(data.paths, pl.Series(data.labels), groups, FOLDS, seed)
+    return assign_folds(data.paths, pl.Series(data.labels), groups, FOLDS, seed)
 
 
 def plant(truth: Numbers, classes: int, rng: np.random.Generator) -> Numbers:
     """The labels with 3 % of them changed to another class."""
-    given = truth.copy()
+    noisy = truth.copy()
     wrong = rng.choice(len(truth), round(WRONG * len(truth)), replace=False)
-    given[wrong] = (truth[wrong] + rng.integers(1, classes, len(wrong))) % classes
-    return given
+    noisy[wrong] = (truth[wrong] + rng.integers(1, classes, len(wrong))) % classes
+    return noisy
 
 
 def measure_head(data: TrainingSet, groups: Numbers, rounds: int) -> None:
-    features, classes = features_of(data), len(data.classes)
-    hits, precisions = np.zeros((3, len(data.paths))), []
+    features = features_of(data)
+    classes = len(data.classes)
+    hits = np.zeros((3, len(data.paths)))
+    precisions = []
     for seed in range(rounds):
-        fifths, rng = split(data, groups, seed), np.random.default_rng(seed)
+        fifths = split(data, groups, seed)
+        rng = np.random.default_rng(seed)
         for fifth in range(FOLDS):
-            rest, held = np.flatnonzero(fifths != fifth), np.flatnonzero(fifths == fifth)
+            rest = np.flatnonzero(fifths != fifth)
+            held_out = np.flatnonzero(fifths == fifth)
             names = data.paths[rest]
-            truth, given = data.labels[rest], plant(data.labels[rest], classes, rng)
-            folds = deal(names, pl.Series(given), groups[rest], FOLDS, seed)
-            logits, members = cross_validate(features[rest], given, folds, features[held], classes)
-            issues = find_label_issues(softmax(logits, axis=1), given)
-            top = issues.suspects[: (given != truth).sum()]
-            precisions.append(float((given != truth)[top].sum() / (given != truth).sum()))
-            mended = given.copy()
-            mended[top] = truth[top]
-            _, after = cross_validate(features[rest], mended, folds, features[held], classes)
-            _, best = cross_validate(features[rest], truth, folds, features[held], classes)
+            truth = data.labels[rest]
+            noisy = plant(data.labels[rest], classes, rng)
+            folds = assign_folds(names, pl.Series(noisy), groups[rest], FOLDS, seed)
+            logits, members = cross_validate(
+                features[rest], noisy, folds, features[held_out], classes
+            )
+            issues = find_label_issues(softmax(logits, axis=1), noisy)
+            top = issues.suspects[: (noisy != truth).sum()]
+            precisions.append(float((noisy != truth)[top].sum() / (noisy != truth).sum()))
+            fixed = noisy.copy()
+            fixed[top] = truth[top]
+            _, after = cross_validate(features[rest], fixed, folds, features[held_out], classes)
+            _, best = cross_validate(features[rest], truth, folds, features[held_out], classes)
             for row, logits in enumerate((members, after, best)):
-                hits[row, held] += (
-                    logits.mean(axis=0).argmax(axis=1) == data.labels[held]
+                hits[row, held_out] += (
+                    logits.mean(axis=0).argmax(axis=1) == data.labels[held_out]
                 ) / rounds
     print(
         f"head of fast, {rounds} rounds of {FOLDS} fifths: of the first suspects "
@@ -81,9 +89,10 @@ def measure_head(data: TrainingSet, groups: Numbers, rounds: int) -> None:
 
 
 def paired(before: NDArray[np.float64], after: NDArray[np.float64], groups: Numbers) -> str:
-    """Both accuracies and their difference with its interval, copies drawn together."""
+    """Both accuracies and their difference with its interval, over groups of near duplicates."""
     _, codes = np.unique(groups, return_inverse=True)
-    gain, size = np.bincount(codes, after - before), np.bincount(codes)
+    gain = np.bincount(codes, after - before)
+    size = np.bincount(codes)
     drawn = np.random.default_rng(0).integers(0, len(size), (4_000, len(size)))
     low, high = np.quantile(gain[drawn].sum(axis=1) / size[drawn].sum(axis=1), (0.025, 0.975))
     return (
@@ -94,44 +103,48 @@ def paired(before: NDArray[np.float64], after: NDArray[np.float64], groups: Numb
 
 
 def measure_fast(data: TrainingSet, groups: Numbers, seeds: int, place: Path) -> None:
-    rows, befores, afters = [], [], []
+    rows = []
+    before_parts = []
+    after_parts = []
     for seed in range(seeds):
         rest = np.flatnonzero(split(data, groups, seed) != 0)
-        held = np.flatnonzero(split(data, groups, seed) == 0)
-        given = plant(data.labels[rest], len(data.classes), np.random.default_rng(seed))
-        table = pl.DataFrame({"path": data.paths[rest], "label": [data.classes[n] for n in given]})
-        here = place / f"seed-{seed}"
-        here.mkdir(parents=True, exist_ok=True)
-        table.write_csv(here / "table.csv")
-        first = train(here, "first", data.root, None)
+        held_out = np.flatnonzero(split(data, groups, seed) == 0)
+        noisy = plant(data.labels[rest], len(data.classes), np.random.default_rng(seed))
+        table = pl.DataFrame({"path": data.paths[rest], "label": [data.classes[n] for n in noisy]})
+        folder = place / f"seed-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        table.write_csv(folder / "table.csv")
+        first = train(folder, "first", data.root, None)
         truth = {data.paths[n]: data.classes[data.labels[n]] for n in rest.tolist()}
-        wrong = int((given != data.labels[rest]).sum())
-        suspects = review_labels(first, here / "labels").undecided
+        wrong = int((noisy != data.labels[rest]).sum())
+        suspects = review_labels(first, folder / "labels").undecided
         top = suspects.head(wrong)
         right = pl.Series("suggested", [truth[path] for path in top["path"]])
-        found = int((right != top["given"]).sum())
+        planted_found = int((right != top["given"]).sum())
         action = (
             pl.when(right == top["given"])
             .then(pl.lit("keep"))
             .otherwise(pl.lit("relabel"))
             .alias("action")
         )
-        top.with_columns(right, action).write_csv(here / "fixes.csv")
-        second = train(here, "second", data.root, here / "fixes.csv")
-        paths = [data.root / path for path in data.paths[held]]
-        names = np.array(data.classes)[data.labels[held]]
+        top.with_columns(right, action).write_csv(folder / "fixes.csv")
+        second = train(folder, "second", data.root, folder / "fixes.csv")
+        paths = [data.root / path for path in data.paths[held_out]]
+        names = np.array(data.classes)[data.labels[held_out]]
         before, after = (bestiary.load(run).predict(paths) == names for run in (first, second))
-        rows, befores, afters = [*rows, held], [*befores, before], [*afters, after]
+        rows = [*rows, held_out]
+        before_parts = [*before_parts, before]
+        after_parts = [*after_parts, after]
         print(
-            f"fast, seed {seed}: {found} of the first {top.height} suspects are planted "
-            f"({found / wrong:.3f}; planted "
+            f"fast, seed {seed}: {planted_found} of the first {top.height} suspects are planted "
+            f"({planted_found / wrong:.3f}; planted "
             f"{wrong}, suspects {suspects.height}); "
-            f"{paired(before * 1.0, after * 1.0, groups[held])}; mended "
-            f"{int((after & ~before).sum())}, spoilt {int((before & ~after).sum())}",
+            f"{paired(before * 1.0, after * 1.0, groups[held_out])}; fixed "
+            f"{int((after & ~before).sum())}, broken {int((before & ~after).sum())}",
             flush=True,
         )
     if rows:
-        pooled = [np.concatenate(parts) for parts in (befores, afters, rows)]
+        pooled = [np.concatenate(parts) for parts in (before_parts, after_parts, rows)]
         print(f"fast, all seeds: {paired(pooled[0] * 1.0, pooled[1] * 1.0, groups[pooled[2]])}")
 
 
@@ -139,9 +152,9 @@ def train(place: Path, name: str, root: Path, fixes: Path | None) -> bestiary.Ru
     run = place / name
     if (run / "recipe.toml").exists():
         return bestiary.train(place / "table.csv", run, resume=True, quiet=True)
-    asked = [f"data.root={root}"]
+    args = [f"data.root={root}"]
     return bestiary.train(
-        place / "table.csv", run, recipe="fast", overrides=asked, fixes=fixes, quiet=True
+        place / "table.csv", run, recipe="fast", overrides=args, fixes=fixes, quiet=True
     )
 
 
@@ -153,14 +166,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--place", type=Path)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        place = asked.place or Path(scratch)
+        place = args.place or Path(scratch)
         os.environ["BESTIARY_CACHE"] = str(place / "cache")
-        data, groups = read_data(asked.data)
-        if asked.rounds:
-            measure_head(data, groups, asked.rounds)
-        measure_fast(data, groups, asked.seeds, place)
+        data, groups = read_data(args.data)
+        if args.rounds:
+            measure_head(data, groups, args.rounds)
+        measure_fast(data, groups, args.seeds, place)
 
 
 if __name__ == "__main__":

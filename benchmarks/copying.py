@@ -1,6 +1,4 @@
-"""Ways in which one image comes to lie in a data set twice: pixels and a generator -> JPEG
-bytes.
-"""
+"""Pixels + random generator -> a near duplicate as JPEG, in one of several ways."""
 
 from collections.abc import Callable
 
@@ -27,7 +25,7 @@ def resized(pixels: Pixels, rng: np.random.Generator) -> bytes:
 
 
 def cropped(pixels: Pixels, rng: np.random.Generator) -> bytes:
-    """Nine tenths of each side are left, anywhere."""
+    """Keep nine tenths of each side, anywhere."""
     return encode(_crop(pixels, rng, 0.9))
 
 
@@ -36,17 +34,19 @@ def mirrored(pixels: Pixels, rng: np.random.Generator) -> bytes:
 
 
 def brightened(pixels: Pixels, rng: np.random.Generator) -> bytes:
-    """A fifth darker or brighter, clipped."""
+    """Make the image a fifth darker or brighter, clipped."""
     return encode(
         np.clip(pixels * np.float32(rng.choice([0.8, 1.2])) + 0.5, 0, 255).astype(np.uint8)
     )
 
 
 def watermarked(pixels: Pixels, rng: np.random.Generator) -> bytes:
-    """A line of white text over nine tenths of the width, at 60 %."""
-    marked, (height, width) = pixels.copy(), pixels.shape[:2]
+    """Add a line of white text over nine tenths of the width, at 60 %."""
+    marked = pixels.copy()
+    (height, width) = pixels.shape[:2]
     place = (int(width * 0.05), int(height * rng.uniform(0.3, 0.95)))
-    size, weight = width / 300, max(1, round(2 * width / 300))
+    size = width / 300
+    weight = max(1, round(2 * width / 300))
     cv2.putText(
         marked,
         "(c) Photo Archive",
@@ -61,7 +61,7 @@ def watermarked(pixels: Pixels, rng: np.random.Generator) -> bytes:
 
 
 def next_frame(pixels: Pixels, rng: np.random.Generator) -> bytes:
-    """A frame of a burst, simulated: moved by up to 4 %, with noise and exposure of its own."""
+    """Simulate the next frame of a burst: shifted by up to 4 %, other noise and exposure."""
     frame = _crop(pixels, rng, 0.96) * np.float32(rng.uniform(0.95, 1.05)) + rng.normal(0, 5)
     noise = rng.normal(0, 5, frame.shape)
     return encode(np.clip(frame + noise, 0, 255).astype(np.uint8))

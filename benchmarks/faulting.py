@@ -1,8 +1,7 @@
-"""Small runs in forked children that can be killed, and what their results are compared by.
+"""Small training runs in forked children that can be killed, and digests to compare their results.
 
-The parent imports everything once and never computes, so that a child starts in a few milliseconds
-and inherits no thread, nor a lock that a thread holds. Set OMP_NUM_THREADS=1: with more threads
-OpenMP would not survive the fork.
+The parent imports everything once and never computes. So a child starts in a few milliseconds and
+inherits no threads or locks. Set OMP_NUM_THREADS=1: OpenMP threads would not survive the fork.
 """
 
 import hashlib
@@ -12,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ probability = 0.8
 [train]
 epochs = 3
 batch_size = 8
-keep_every = 2
+save_every = 2
 precision = "float32"
 layout = "channels_last"
 compile = "never"
@@ -46,20 +46,22 @@ threads = 1
 FOLDS = 2
 
 
-class Place:
+class Workspace:
     """A scratch folder with images, a recipe and numbered runs, each with a cache of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.data, self.recipe = folder, folder / "data", folder / "tiny.toml"
-        status, said = in_child(
+        self.folder = folder
+        self.data = folder / "data"
+        self.recipe = folder / "tiny.toml"
+        status, output = in_child(
             lambda: draw_sample(self.data, species=3, per_species=16, size=48) and 0, folder / "log"
         )
         if status:
-            raise SystemExit(said)
+            raise SystemExit(output)
         self.recipe.write_text(RECIPE)
 
     def command(self, run: Path, *, resume: bool) -> list[str]:
-        """What begins `run` or goes on with it; states are kept as often as the disk allows."""
+        """The command that begins or resumes `run`, with as many checkpoints as possible."""
         new = ["--recipe", str(self.recipe), "--folds", str(FOLDS)]
         how = ["--resume"] if resume and (run / "recipe.toml").exists() else new
         return ["train", str(self.data), str(run), *how, "--checkpoint-every", "0.01s"]
@@ -71,13 +73,16 @@ class Place:
         prepare: Callable[[], object] = lambda: None,
         kill_after: float | None = None,
     ) -> tuple[int, str]:
-        """Begin or resume `run` in a child; gives its exit status (minus the signal that ended
-        it) and its output.
+        """Begin or resume `run` in a child.
+
+        Returns:
+            Its exit status (minus the signal that ended it) and its output.
         """
 
         def work() -> int:
             os.environ["BESTIARY_CACHE"] = str(run.with_name(run.name + "-cache"))
-            checkpointer.MOST = float("inf")
+            every_step = partial(checkpointer.Checkpointer, time_share=float("inf"))
+            checkpointer.Checkpointer = every_step  # type: ignore[misc, assignment]
             prepare()
             return main(self.command(run, resume=True))
 
@@ -87,8 +92,9 @@ class Place:
 def in_child(
     work: Callable[[], int], log: Path, kill_after: float | None = None
 ) -> tuple[int, str]:
-    """Run `work` in a forked child whose output goes to `log`; SIGKILL it after so many seconds,
-    if it still runs.
+    """Run `work` in a forked child whose output goes to `log`.
+
+    SIGKILL it after `kill_after` seconds if it still runs.
     """
     pid = os.fork()
     if pid == 0:
@@ -120,9 +126,7 @@ def in_child(
 
 
 def forked(work: Callable[[], Any]) -> Any:
-    """What `work` gives (as JSON has it) in a forked child, or how the child ended where it gave
-    nothing.
-    """
+    """The JSON result of `work` in a forked child, or how the child ended without a result."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -140,27 +144,26 @@ def forked(work: Callable[[], Any]) -> Any:
 
 
 def digests(run: Path) -> dict[str, str]:
-    """Weights and out-of-fold logits of each fold, and the scores; read in a child, see
-    `forked`.
-    """
-    found: dict[str, str] = forked(lambda: _digests(run))
-    return found
+    """Digests of each fold's weights and out-of-fold logits, and of the scores; read in a child."""
+    digest_of: dict[str, str] = forked(lambda: _digests(run))
+    return digest_of
 
 
 def _digests(run: Path) -> dict[str, str]:
-    opened, found = Run.open(run), {}
+    opened = Run.open(run)
+    digest_of = {}
     for fold in range(FOLDS):
         files = opened.fold(fold)
-        found[f"weights {fold}"] = hashlib.sha256(files.weights.read_bytes()).hexdigest()
-        found[f"epoch 2 {fold}"] = hashlib.sha256(files.epoch(2).read_bytes()).hexdigest()
-        found[f"logits {fold}"] = hashlib.sha256(
+        digest_of[f"weights {fold}"] = hashlib.sha256(files.weights.read_bytes()).hexdigest()
+        digest_of[f"epoch 2 {fold}"] = hashlib.sha256(files.epoch(2).read_bytes()).hexdigest()
+        digest_of[f"logits {fold}"] = hashlib.sha256(
             read_oof(files)[0]["logits"].to_numpy().tobytes()
         ).hexdigest()
-    found["metrics"] = hashlib.sha256(opened.file("metrics.json").read_bytes()).hexdigest()
-    return found
+    digest_of["metrics"] = hashlib.sha256(opened.file("metrics.json").read_bytes()).hexdigest()
+    return digest_of
 
 
-def last_line(said: str) -> str:
-    """The last line of what a command has said."""
-    lines: Sequence[str] = said.strip().splitlines() or [""]
+def last_line(output: str) -> str:
+    """The last line of a command's output."""
+    lines: Sequence[str] = output.strip().splitlines() or [""]
     return lines[-1]

@@ -1,8 +1,7 @@
-"""A folder of labeled images -> frozen features, and what heads on them predict: the cheap stand-in
-for `fast`.
+"""Labeled images -> frozen features, and predictions of heads on them: a cheap stand-in for `fast`.
 
 `fast` starts each member's head from a linear discriminant of frozen features and changes it little
-after, so the same folds and the same ensembles can be had for many splits in the time of one run.
+afterwards. So the same folds and ensembles are available for many splits in the time of one run.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from bestiary.display import Display
 from bestiary.recipe.load import load_recipe
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.frozen_features import frozen_features
-from bestiary.training.lda_head import Moments, choose_shape, discriminant
+from bestiary.training.lda_head import Moments, lda_layer, tune_lda
 
 FOLDS = 5
 Numbers = NDArray[np.int64]
@@ -29,9 +28,7 @@ Features = NDArray[np.float32]
 def read_data(
     source: Path, recipe: str = "fast", overrides: Sequence[str] = ()
 ) -> tuple[TrainingSet, Numbers]:
-    """The images with their labels, viewed as `recipe` views them, and the group of each as the
-    audit finds them.
-    """
+    """The images of a folder as `recipe` views them, and each one's group from the audit."""
     table = audit_images(
         list_labeled(source), list_test(source), Display(quiet=True)
     ).manifest.table
@@ -48,21 +45,24 @@ def cross_validate(
     x: Features,
     labels: Numbers,
     folds: Numbers,
-    held: Features,
+    held_out: Features,
     classes: int,
     head_tau_norm: bool = True,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Out-of-fold logits (images, classes), and each member's (folds, held, classes) of images held
-    out.
+    """Fit a linear discriminant for each fold.
 
-    The shape is chosen once, on the first fold's training part, where `fast` chooses it for every
-    fold.
+    The parameters are tuned once, on the training part of the first fold, as `fast` does.
+
+    Returns:
+        Out-of-fold logits (images, classes), and each member's on `held_out` (folds, images,
+        classes).
     """
-    logits, members = np.empty((len(x), classes)), np.empty((FOLDS, len(held), classes))
-    shape = choose_shape(x[folds != 0], labels[folds != 0], classes, head_tau_norm)
+    logits = np.empty((len(x), classes))
+    members = np.empty((FOLDS, len(held_out), classes))
+    shape = tune_lda(x[folds != 0], labels[folds != 0], classes, head_tau_norm)
     for fold in range(FOLDS):
         rest = folds != fold
-        weights, biases = discriminant(Moments.of(x[rest], labels[rest], classes), shape)
+        weights, biases = lda_layer(Moments.of(x[rest], labels[rest], classes), shape)
         logits[~rest] = x[~rest] @ weights.T + biases
-        members[fold] = held @ weights.T + biases
+        members[fold] = held_out @ weights.T + biases
     return logits, members

@@ -1,6 +1,4 @@
-"""Files -> damaged files: flipped bytes, cut ends, foreign pieces, forged numbers. Every draw is
-the generator's.
-"""
+"""Files -> damaged files: flipped bytes, cut ends, foreign pieces, forged numbers; seeded."""
 
 import re
 import struct
@@ -36,7 +34,7 @@ Rng = np.random.Generator
 
 
 def seed_images(rng: Rng) -> list[tuple[str, bytes]]:
-    """Whole images of every format that bestiary reads, in several modes: name, bytes."""
+    """Whole images (name, bytes) of every format that bestiary reads, in several modes."""
     images = []
     for name in FORMATS:
         for mode, options in _variants(name):
@@ -69,16 +67,14 @@ def _variants(name: str) -> list[tuple[str, dict[str, object]]]:
 
 
 def mutate_image(content: bytes, rng: Rng) -> bytes:
-    """One to three of the damages that an image can have."""
+    """Damage an image one to three times."""
     for _ in range(int(rng.integers(1, 4))):
         content = _IMAGE[int(rng.integers(len(_IMAGE)))](content, rng)
     return content
 
 
 def mutate_text(content: bytes, rng: Rng) -> bytes:
-    """One to three of the damages that a table, a recipe or another text or binary file of a run
-    can have.
-    """
+    """Damage a table, a recipe or another file of a run one to three times."""
     for _ in range(int(rng.integers(1, 4))):
         content = _TEXT[int(rng.integers(len(_TEXT)))](content, rng)
     return content
@@ -86,9 +82,9 @@ def mutate_text(content: bytes, rng: Rng) -> bytes:
 
 def _flip(content: bytes, rng: Rng) -> bytes:
     changed = bytearray(content)
-    for place in rng.integers(0, max(1, len(content)), int(rng.integers(1, 9))):
+    for position in rng.integers(0, max(1, len(content)), int(rng.integers(1, 9))):
         if len(changed):
-            changed[place] ^= int(rng.integers(1, 256))
+            changed[position] ^= int(rng.integers(1, 256))
     return bytes(changed)
 
 
@@ -115,24 +111,24 @@ def _repeat(content: bytes, rng: Rng) -> bytes:
 
 
 def _forge(content: bytes, rng: Rng) -> bytes:
-    """A large number where the header may keep a size."""
+    """Write a large number where the header may have a size."""
     if len(content) < 12:
         return content
     kind = (">I", "<I", ">H", "<H")[int(rng.integers(4))]
     largest = 0xFFFFFFFF if kind[1] == "I" else 0xFFFF
     value = (0, 1, 13_000, 50_000, 65_535, 0x7FFFFFFF, largest)[int(rng.integers(7))]
-    place = int(rng.integers(4, min(len(content) - 4, 400)))
+    position = int(rng.integers(4, min(len(content) - 4, 400)))
     size = struct.calcsize(kind)
-    return content[:place] + struct.pack(kind, min(value, largest)) + content[place + size :]
+    return content[:position] + struct.pack(kind, min(value, largest)) + content[position + size :]
 
 
 def _forge_size(content: bytes, rng: Rng) -> bytes:
-    """Another height or width than the image has, at the places where its format keeps them."""
+    """Change height and width where the image's format has them."""
     number = (72).to_bytes(2, "big") if content[:2] == b"\xff\xd8" else b""
     side = int((0, 1, 5_000, 13_000, 50_000, 65_535)[int(rng.integers(6))])
     forged = bytearray(content)
-    if number and (place := content.find(number + (96).to_bytes(2, "big"))) > 0:
-        forged[place : place + 4] = struct.pack(">HH", side & 0xFFFF, side & 0xFFFF)
+    if number and (position := content.find(number + (96).to_bytes(2, "big"))) > 0:
+        forged[position : position + 4] = struct.pack(">HH", side & 0xFFFF, side & 0xFFFF)
     elif content[:4] == b"\x89PNG":
         import zlib
 
@@ -151,21 +147,21 @@ def _number(content: bytes, rng: Rng) -> bytes:
     found = list(re.finditer(rb"-?\d+(\.\d+)?", content))
     if not found:
         return content
-    place = found[int(rng.integers(len(found)))]
+    position = found[int(rng.integers(len(found)))]
     return (
-        content[: place.start()]
+        content[: position.start()]
         + ODD_NUMBERS[int(rng.integers(len(ODD_NUMBERS)))]
-        + content[place.end() :]
+        + content[position.end() :]
     )
 
 
 def _insert(content: bytes, rng: Rng) -> bytes:
-    place = int(rng.integers(0, len(content) + 1))
-    return content[:place] + ODD_TEXTS[int(rng.integers(len(ODD_TEXTS)))] + content[place:]
+    position = int(rng.integers(0, len(content) + 1))
+    return content[:position] + ODD_TEXTS[int(rng.integers(len(ODD_TEXTS)))] + content[position:]
 
 
 def _swap_words(content: bytes, rng: Rng) -> bytes:
-    """One word of the file in the place of another."""
+    """Replace one word of the file by another."""
     words = list(re.finditer(rb"[\w.]+", content))
     if len(words) < 2:
         return content

@@ -1,10 +1,9 @@
-"""Contenders, each in a process of its own, take turns -> speeds of the same minutes, and their
-ratios.
+"""Programs that take turns, each in a process of its own -> their speeds and the ratios of them.
 
-A worker imports, builds and warms up once, says so, and sleeps until it is told to train one epoch;
-it answers with images a second. The parent goes round: A B C A B C ... Machines are shared, so only
-ratios within a round are results, and a turn in which other programs took more than a tenth of a
-core is told, left out and repeated. The protocol is a line of JSON each way. Knows nothing of
+A worker imports, builds and warms up once, reports that, and sleeps until it is told to train one
+epoch; it answers with images a second. The parent goes round: A B C A B C ... Machines are shared,
+so only ratios within a round are results. A turn in which other programs took more than a tenth of
+a core is reported, left out and repeated. The protocol is a line of JSON each way. Knows nothing of
 networks or images.
 """
 
@@ -28,14 +27,13 @@ DISTURBED = 0.1  # cores that others may use, on average over a turn
 
 @dataclass(frozen=True)
 class Contender:
-    """One way of doing the work.
+    """One program to compare.
 
     Attributes:
         name: as it is printed.
         module: of this folder, run as ``python -m``; it reads its job with `Worker`.
-        job: what it is to do; `compare` adds ``first``, the facts that the first contender told
-            when it was ready.
-        python: interpreter that has what the module imports.
+        job: its task; `compare` adds ``first``, the report of the first contender when ready.
+        python: interpreter that has the module's imports.
     """
 
     name: str
@@ -45,7 +43,7 @@ class Contender:
 
 
 class Worker:
-    """A contender's side of the protocol; whatever else it prints goes to standard error."""
+    """A contender's side of the protocol; its other output goes to standard error."""
 
     def __init__(self) -> None:
         self.job: dict[str, Any] = json.loads(sys.argv[1])
@@ -54,29 +52,27 @@ class Worker:
         self._idle_since: float | None = None
 
     def ready(self, **facts: Any) -> None:
-        """Say that everything is built and warm."""
+        """Report that everything is built and warm."""
         self._tell(facts)
 
     def wait(self) -> None:
-        """Sleep until it is this contender's turn; ends the process when there is no further
-        turn.
-        """
+        """Sleep until this contender's turn; end the process if there is no other turn."""
         slept = time.process_time()
         if not sys.stdin.readline():
             self.leave()
         self._idle = time.process_time() - slept
 
     def answer(self, speed: float) -> None:
-        """Give the images a second of the turn that has ended."""
+        """Report the images a second of the turn that ended."""
         self._tell({"speed": speed, "idle": self._idle, "peak": peak_megabytes()})
 
     def leave(self) -> NoReturn:
-        """End at once: what an unfinished training would still do at its end is of no interest."""
+        """End at once; the rest of an unfinished training is not needed."""
         sys.stderr.flush()
         os._exit(0)
 
     def serve(self, epoch: Callable[[int | None], int], **facts: Any) -> None:
-        """Time `epoch`, which trains on so many batches at most and gives the number of images."""
+        """Time `epoch`, which trains on at most n batches and returns the number of images."""
         epoch(2)
         self.ready(**facts)
         while True:
@@ -90,10 +86,13 @@ class Worker:
 
 
 def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str, list[float]]:
-    """Let the contenders take turns and give each one's images a second, a figure a round.
+    """Let the contenders take turns.
+
+    Returns:
+        Name -> images a second, one figure a round.
 
     Raises:
-        SystemExit: a contender has failed; the end of what it wrote is shown.
+        SystemExit: a contender failed; the end of its output is shown.
     """
     workers: list[tuple[Contender, subprocess.Popen[str]]] = []
     first: dict[str, Any] = {}
@@ -118,16 +117,19 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
             left_out = 0
             for number in range(1, rounds + 1):
                 for contender, process in workers:
-                    said, others = _take_turn(contender, process, log)
+                    answer_of_turn, others = _take_turn(contender, process, log)
                     while others > DISTURBED and left_out < 2 * rounds:
                         left_out += 1
-                        told = f"{contender.name} {said['speed']:.2f}/s, others {others:.2f} cores"
-                        print(f"left out: {told}", file=sys.stderr)
-                        said, others = _take_turn(contender, process, log)
-                    told = f"{said['speed']:.2f}/s, peak {said['peak']:,.0f} MB, others {others:.2f} cores"
-                    print(f"round {number}: {contender.name} {told}", file=sys.stderr)
-                    speeds[contender.name].append(said["speed"])
-                    peaks[contender.name] = said["peak"]
+                        line = f"{answer_of_turn['speed']:.2f}/s, others {others:.2f} cores"
+                        print(f"left out: {contender.name} {line}", file=sys.stderr)
+                        answer_of_turn, others = _take_turn(contender, process, log)
+                    line = (
+                        f"{answer_of_turn['speed']:.2f}/s, "
+                        f"peak {answer_of_turn['peak']:,.0f} MB, others {others:.2f} cores"
+                    )
+                    print(f"round {number}: {contender.name} {line}", file=sys.stderr)
+                    speeds[contender.name].append(answer_of_turn["speed"])
+                    peaks[contender.name] = answer_of_turn["peak"]
             print(f"{left_out} turns were disturbed by other programs, left out and repeated")
             print(
                 "peak memory: "
@@ -145,18 +147,22 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
 def _take_turn(
     contender: Contender, process: "subprocess.Popen[str]", log: Path
 ) -> tuple[dict[str, Any], float]:
-    """What a contender says of its turn, and the cores that other programs used in the meantime."""
+    """A contender's answer, and the cores that other programs used in the meantime."""
     assert process.stdin
-    started, before = time.perf_counter(), _foreign_seconds()
+    started = time.perf_counter()
+    before = _foreign_seconds()
     print("go", file=process.stdin, flush=True)
-    said = _listen(contender, process, log)
-    if said["idle"] > 0.1:
-        print(f"{contender.name} used {said['idle']:.1f} s of CPU while it waited", file=sys.stderr)
-    return said, (_foreign_seconds() - before) / (time.perf_counter() - started)
+    answer_of_turn = _listen(contender, process, log)
+    if answer_of_turn["idle"] > 0.1:
+        print(
+            f"{contender.name} used {answer_of_turn['idle']:.1f} s of CPU while it waited",
+            file=sys.stderr,
+        )
+    return answer_of_turn, (_foreign_seconds() - before) / (time.perf_counter() - started)
 
 
 def peak_megabytes() -> float:
-    """Most resident memory of this process so far, in MB."""
+    """Peak resident memory of this process so far, in MB."""
     status = Path("/proc/self/status")
     if status.exists():  # ru_maxrss begins with what the process that started this one had taken
         return 1.024e-3 * int(status.read_text().split("VmHWM:")[1].split()[0])
@@ -165,7 +171,7 @@ def peak_megabytes() -> float:
 
 
 def peak_of(arguments: Sequence[str]) -> float:
-    """Most resident memory, in MB, of a process that runs `bestiary` with these arguments."""
+    """Peak resident memory, in MB, of a process that runs `bestiary` with these arguments."""
     code = (
         "import sys; from bestiary.cli import main; from paired import peak_megabytes; "
         "status = main(sys.argv[1:]); print(peak_megabytes()); sys.exit(status)"
@@ -176,29 +182,29 @@ def peak_of(arguments: Sequence[str]) -> float:
 
 
 def _environment() -> dict[str, str]:
-    """In which a process finds the modules of this folder."""
+    """The environment of a process that imports the modules of this folder."""
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     return {**os.environ, "PYTHONPATH": path}
 
 
 def _foreign_seconds() -> float:
-    """CPU seconds that the machine has spent on anything but this process and its children; 0
-    where Linux is not.
-    """
+    """CPU seconds of all other processes but this one and its children; 0 except on Linux."""
     if not Path("/proc/stat").exists():
         return 0.0
     tick = os.sysconf("SC_CLK_TCK")
     user, nice, system, _, _, irq, softirq, steal = map(
         int, Path("/proc/stat").read_text().split()[1:9]
     )
-    times, parents = {}, {}
+    times = {}
+    parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:  # it has ended since it was listed
             continue
         number = int(stat.parent.name)
-        times[number], parents[number] = sum(map(int, fields[11:15])), int(fields[1])
+        times[number] = sum(map(int, fields[11:15]))
+        parents[number] = int(fields[1])
     ours = {os.getpid()}
     while more := {number for number, parent in parents.items() if parent in ours} - ours:
         ours |= more
@@ -212,15 +218,13 @@ def _listen(contender: Contender, process: "subprocess.Popen[str]", log: Path) -
     line = process.stdout.readline()
     if not line:
         raise SystemExit(
-            f"{contender.name} has failed:\n" + "\n".join(log.read_text().splitlines()[-15:])
+            f"{contender.name} failed:\n" + "\n".join(log.read_text().splitlines()[-15:])
         )
     return dict(json.loads(line))
 
 
 def report(speeds: dict[str, list[float]]) -> None:
-    """Print each contender's median speed, and how many times as fast the first is: median,
-    least and most.
-    """
+    """Print each contender's median speed, and how many times as fast the first is."""
     (name, ours), *others = speeds.items()
     width = max(map(len, speeds))
     print(f"{name:{width}}  {spread(ours)} images/s, n = {len(ours)}")
@@ -232,12 +236,12 @@ def report(speeds: dict[str, list[float]]) -> None:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Median, least and most."""
+    """Median, minimum and maximum."""
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
 def machine() -> str:
-    """The machine and the versions that matter, in a line."""
+    """The machine and the relevant versions, in one line."""
     import torch
 
     model = platform.processor() or platform.machine()
@@ -250,4 +254,5 @@ def machine() -> str:
     bf16 = "with" if torch.cpu.get_capabilities().get("avx512_bf16") else "without"
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "timm"))
-    return f"{os.cpu_count()} cores of {model} {bf16} AVX-512 bf16, {gpu}; Python {platform.python_version()}, {libraries}"
+    processor = f"{os.cpu_count()} cores of {model} {bf16} AVX-512 bf16"
+    return f"{processor}, {gpu}; Python {platform.python_version()}, {libraries}"

@@ -1,4 +1,4 @@
-"""The files of a finished run and beside it -> what reads each of them, as the verbs do."""
+"""Files of a finished run, and tables next to it -> the functions that read them."""
 
 import shutil
 from collections.abc import Callable
@@ -11,27 +11,25 @@ from bestiary.data.folds import read_fold_file
 from bestiary.data.listing import list_labeled, list_test
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.evaluation.finish import score_run
+from bestiary.evaluation.finish import finish_run
 from bestiary.evaluation.labels import review_labels
 from bestiary.evaluation.summary import summarize
 from bestiary.recipe.load import load_recipe
 from bestiary.run.run import Run
 from bestiary.training.autotune import autotune_compute
-from bestiary.training.checkpoint import read_state
-from bestiary.training.crossval import ended_whole
-from bestiary.training.dataset import TrainingSet, check_present
+from bestiary.training.checkpoint import read_checkpoint
+from bestiary.training.crossval import is_fold_complete
+from bestiary.training.dataset import TrainingSet, check_images_exist
 from bestiary.training.request import begin_or_resume
-from faulting import Place
+from faulting import Workspace
 
 
-def make_run(place: Place) -> Path:
-    """A finished run with tables and a recipe beside its files, whose checksums of the beginning
-    are taken away.
-    """
+def make_run(place: Workspace) -> Path:
+    """A finished run with tables and a recipe next to its files, without its checksums."""
     run = place.folder / "fuzzed"
-    status, said = place.train(run)
+    status, output = place.train(run)
     if status:
-        raise SystemExit(said)
+        raise SystemExit(output)
     (run / "SHA256SUMS").unlink()  # whoever forges a file forges its checksum too
     shutil.copy(place.recipe, run / "asked.toml")
     table = pl.read_parquet(run / "manifest.parquet").select("path", "label", "group", "split")
@@ -67,11 +65,11 @@ def _resume(run: Path) -> object:
         begun.read_root(),
         begun.read_table("folds.parquet"),
     )
-    return check_present(data)
+    return check_images_exist(data)
 
 
 def _state(run: Path) -> object:
-    return read_state(Run(run).fold(0), lambda _: None)
+    return read_checkpoint(Run(run).fold(0), lambda _: None)
 
 
 def _arithmetic(run: Path) -> object:
@@ -81,13 +79,13 @@ def _arithmetic(run: Path) -> object:
 def _ended(run: Path) -> object:
     oof = (run / "fold-0/oof.parquet").read_bytes()
     try:
-        return ended_whole(Run(run).fold(0), Display(True))
+        return is_fold_complete(Run(run).fold(0), Display(True))
     finally:
         (run / "fold-0/oof.parquet").write_bytes(oof)
 
 
 def _score(run: Path) -> object:
-    return score_run(Run(run)), review_labels(Run(run), run / "labels")
+    return finish_run(Run(run)), review_labels(Run(run), run / "labels")
 
 
 READERS: list[tuple[str, Callable[[Path], object]]] = [

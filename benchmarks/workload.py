@@ -1,6 +1,4 @@
-"""The work that contenders are compared on: networks, sizes, and JPEGs of 500 x 375 in class
-folders.
-"""
+"""The work that contenders are compared on: networks, sizes, and JPEGs of 500 x 375."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +12,13 @@ from bestiary.data.decode import decode, read_image
 from bestiary.data.listing import list_labeled
 from bestiary.rng import keyed_rng
 
-WIDTH, HEIGHT, QUALITY = 500, 375, 90
+WIDTH = 500
+HEIGHT = 375
+QUALITY = 90
 
 
 class Work(NamedTuple):
-    """A network and its input; `images` is what an epoch takes unless asked otherwise."""
+    """A network and its input; `images` is the default size of an epoch."""
 
     network: str
     size: int
@@ -34,18 +34,15 @@ WORKS = {
 
 
 def lay_out(source: Path | None, goal: Path, images: int) -> int:
-    """Fill `goal`/train with so many JPEGs of 500 x 375 in class folders, and `goal`/val with one
-    more of each class.
+    """Fill `goal`/train with JPEGs of 500 x 375 in class folders, and `goal`/val with one a class.
 
     Args:
-        source: labeled photographs to enlarge or shrink; drawn beasts where there is no such
-            folder.
+        source: labeled photographs to resize; None or a missing folder for drawn beasts.
         goal: new folder.
-        images: number of images in train; short sources are gone through again, mirrored, then
-            turned.
+        images: number of images in train; short sources repeat, mirrored, then rotated.
 
     Returns:
-        the number of classes.
+        The number of classes.
     """
     if source is None or not source.is_dir():
         source = goal / "drawn"
@@ -71,14 +68,13 @@ def lay_out(source: Path | None, goal: Path, images: int) -> int:
 
 
 def set_aside(data: Path, place: Path, share: float, seed: int) -> None:
-    """A table of the images that are kept, `place`/known.csv, and links to the others in class
-    folders, `place`/new.
+    """Hold out images: a table of the others, `place`/known.csv, and links in `place`/new.
 
     Args:
         data: labeled images; the table's paths start from it.
         place: new folder.
-        share: of the images that are drawn for `new`, 0 to 1.
-        seed: of the draw.
+        share: share of the images for `new`, 0 to 1.
+        seed: seed of the draw.
     """
     listing = list_labeled(data)
     aside = pl.Series(keyed_rng(seed, "set aside").random(listing.table.height) < share)

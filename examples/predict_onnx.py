@@ -1,8 +1,5 @@
-"""Predict images with a file that `bestiary export` wrote, without bestiary: pip install
-onnxruntime pillow.
-
-python predict_onnx.py model.onnx image.jpg ...
-"""
+"""Predict images without bestiary (pip install onnxruntime pillow):
+python predict_onnx.py model.onnx image.jpg ..."""
 
 import json
 import sys
@@ -13,33 +10,32 @@ from PIL import Image, ImageOps
 
 session = onnxruntime.InferenceSession(sys.argv[1])
 card = json.loads(session.get_modelmeta().custom_metadata_map["bestiary"])
-wanted, limits, size = card["input"], card["thresholds"], card["input"]["size"]
+view = card["input"]
+limits = card["thresholds"]
 
 
 def read(file: str) -> np.ndarray:
     image = ImageOps.exif_transpose(Image.open(file)).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    if wanted["resize"] == "crop":
-        side = round(min(image.size) * wanted["crop"])
+    if view["resize"] == "crop":
+        side = round(min(image.size) * view["crop"])
         left, top = ((length - side) // 2 for length in image.size)
         image = image.crop((left, top, left + side, top + side))
-    cubic = wanted["enlarge"] == "bicubic" and min(image.size) < size
-    return np.asarray(
-        image.resize((size, size), Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR)
-    )
+    enlarge = view["enlarge"] if min(image.size) < view["size"] else "bilinear"
+    return np.asarray(image.resize((view["size"],) * 2, Image.Resampling[enlarge.upper()]))
 
 
-pixels = np.stack([read(file) for file in sys.argv[2:]])
-probabilities, energy = session.run(["probabilities", "energy"], {wanted["name"]: pixels})
-for file, row, strangeness in zip(sys.argv[2:], probabilities, energy, strict=True):
-    unknown = limits["unknown"] is not None and strangeness > limits["unknown"]
-    among = [
-        name
-        for name, p in zip(card["classes"], row, strict=True)
-        if 1 - p <= limits["prediction_sets"]["0.9"]
-    ]
-    sure = row.max() >= limits["accepted"]["0.05"] and not unknown
-    label = card["classes"][row.argmax()]
-    print(
-        f"{file}\t{label}\t{row.max():.4f}\t{'unknown' if unknown else 'sure' if sure else '|'.join(among)}"
-    )
+def verdict(probabilities: np.ndarray, energy: float) -> str:
+    if limits["unknown"] is not None and energy > limits["unknown"]:
+        return "unknown"
+    if probabilities.max() >= limits["accepted"]["0.05"]:
+        return "accepted"
+    in_set = 1 - probabilities <= limits["prediction_sets"]["0.9"]
+    return "|".join(np.array(card["classes"])[in_set])
+
+
+files = sys.argv[2:]
+inputs = {view["name"]: np.stack([read(file) for file in files])}
+outputs = session.run(["probabilities", "energy"], inputs)
+for file, row, energy in zip(files, *outputs, strict=True):
+    print(file, card["classes"][row.argmax()], f"{row.max():.4f}", verdict(row, energy), sep="\t")

@@ -1,6 +1,4 @@
-"""What many tests need: a small drawn data set, a recipe that trains in a second, trained runs,
-and a browser.
-"""
+"""Fixtures of many tests: drawn images, a recipe that trains fast, finished runs, a browser."""
 
 import shutil
 import socket
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
@@ -38,25 +37,34 @@ SMALL = [
     "train.precision=float32",
     "view.size=32",
 ]
+THREADS = torch.get_num_threads()
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests leave the user's store of decoded images alone."""
+    """Keep the tests away from the user's cache."""
     patch = pytest.MonkeyPatch()
     patch.setenv("BESTIARY_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield
     patch.undo()
 
 
+@pytest.fixture(autouse=True)
+def _own_threads() -> Iterator[None]:
+    """Restore the number of PyTorch's threads, which a run sets: other bits depend on it."""
+    torch.set_num_threads(THREADS)
+    yield
+    torch.set_num_threads(THREADS)
+
+
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """A port of this machine that no program listens at."""
+    """Finds a port of this machine on which no program listens."""
 
     def find() -> int:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            return int(found.getsockname()[1])
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
 
     return find
 
@@ -79,7 +87,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A finished run of three folds; not to be changed."""
+    """A finished run of three folds. Tests must not change it."""
     return bestiary.train(
         beasts, tmp_path_factory.mktemp("runs") / "run", recipe=tiny, folds=3, quiet=True
     )
@@ -87,31 +95,26 @@ def trained(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def pretend_run() -> Callable[..., Run]:
-    """Begin a run of two folds (data, place, fixes=None) and write out-of-fold logits for it, as if
-    it were trained.
+    """Begins a run of two folds and writes out-of-fold logits, as if it were trained.
 
-    Its members are sure of every label, but hold `stray.jpg` for the first class.
+    Its members predict every label with confidence, but `stray.jpg` as the first class.
     """
     from bestiary.training.prepare import begin_run
 
-    def pretend(data: Path, place: Path, fixes: Path | None = None) -> Run:
-        run = Run(place)
+    def pretend(data: Path, path: Path, fixes: Path | None = None) -> Run:
+        run = Run(path)
         begin_run(data, run, load_recipe("fast", ["folds.n=2"]), None, Display(quiet=True), fixes)
-        table = run.read_table("manifest.parquet").join(run.read_table("folds.parquet"), on="path")
+        snapshot = run.load()
+        table = snapshot.manifest.join(snapshot.fold_table, on="path")
         classes = sorted(table["label"].unique())
-        for fold in run.fold_numbers():
-            part = table.filter(fold=fold).select("path", "label")
-            believed = [
-                classes[0] if "stray" in path else label for path, label in part.iter_rows()
+        for fold in snapshot.folds:
+            held_out = table.filter(fold=fold).select("path", "label")
+            predicted = [
+                classes[0] if "stray" in path else label for path, label in held_out.iter_rows()
             ]
-            logits = np.array(
-                [[8.0 * (name == label) for name in classes] for label in believed], np.float32
-            )
-            write_oof(
-                run.fold(fold),
-                part.with_columns(pl.Series("logits", logits, pl.Array(pl.Float32, 3))),
-                classes,
-            )
+            rows = [[8.0 * (name == label) for name in classes] for label in predicted]
+            logits = pl.Series("logits", np.array(rows, np.float32), pl.Array(pl.Float32, 3))
+            write_oof(run.fold(fold), held_out.with_columns(logits), classes)
             run.fold(fold).weights.touch()
         return run
 
@@ -120,9 +123,7 @@ def pretend_run() -> Callable[..., Run]:
 
 @pytest.fixture
 def strayed(beasts: Path, tmp_path: Path, pretend_run: Callable[..., Run]) -> Run:
-    """A run, as if trained, of which one image (stray.jpg) of the first class lies in the second
-    class's folder.
-    """
+    """A run, as if trained, with one image of the first class in the second's folder: stray.jpg."""
     data = tmp_path / "data"
     shutil.copytree(beasts, data, ignore=shutil.ignore_patterns("truth.csv"))
     first, second = sorted(data.iterdir())[:2]
@@ -132,22 +133,22 @@ def strayed(beasts: Path, tmp_path: Path, pretend_run: Callable[..., Run]) -> Ru
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """Headless Chromium, driven by Playwright; skips where either is not installed."""
+    """Headless Chromium, driven by Playwright. Skips where either is not installed."""
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next(filter(None, map(shutil.which, names)), None)
     if program is None:
         pytest.skip("no Chromium is installed (Debian: apt install chromium)")
     playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=program, args=flags)
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=flags)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that must fail with exit status 2 and one line; gives the line."""
+    """Runs a command that must fail with exit status 2 and one line. Returns the line."""
     from bestiary.cli import main
 
     def run(*arguments: object) -> str:
@@ -165,37 +166,37 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 @pytest.fixture
 def check_theme() -> Callable[[Any], None]:
-    """Asserts that an open page is light or dark as the system is, until its button #theme is
-    pressed.
-    """
+    """Asserts that an open page follows the system's theme until its button #theme is pressed."""
 
     def check(page: Any) -> None:
-        def paper() -> str:
+        def background() -> str:
             return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
-        light = paper()
+        light = background()
         page.emulate_media(color_scheme="dark")
-        dark = paper()
+        dark = background()
         assert light != dark
         page.locator("#theme").click()
-        assert paper() == light
+        assert background() == light
         page.locator("#theme").click()
         page.emulate_media(color_scheme="light")
-        assert paper() == dark
+        assert background() == dark
 
     return check
 
 
 @pytest.fixture(scope="session")
 def small(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A finished run of three folds that averages two views; not to be changed."""
-    place = tmp_path_factory.mktemp("small") / "run"
+    """A finished run of three folds with two views. Tests must not change it."""
+    path = tmp_path_factory.mktemp("small") / "run"
     overrides = [
         *SMALL,
         "train.epochs=2",
         "train.batch_size=8",
         "predict.tta=2",
         "optimizer.lr=1e-3",
+        "model.head=random",
+        "model.freeze=0",
+        "model.freeze_norms=false",
     ]
-    overrides += ["model.head=random", "model.freeze=0", "model.freeze_norms=false"]
-    return bestiary.train(beasts, place, recipe="fast", overrides=overrides, folds=3, quiet=True)
+    return bestiary.train(beasts, path, recipe="fast", overrides=overrides, folds=3, quiet=True)

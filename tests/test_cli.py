@@ -1,6 +1,7 @@
-"""The command line: its options are frozen, its help works, and bad input gets one line."""
+"""The command line: frozen options, help, one line for bad input, and the whole job by demo."""
 
 import inspect
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,85 +10,72 @@ import pytest
 
 import bestiary
 from bestiary.cli import VERBS, main
+from bestiary.recipe.defaults import SHIPPED, default_recipe
+from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import options
 from bestiary.run.run import Run
 
-# An option of the command line is a promise: adding or removing one is done here on purpose, or not
-# at all.
+# Adding or removing an option is done here on purpose, or not at all.
 FROZEN = {
     "sample": "directory species=20 per_species=40 size=160 seed=0 label_noise=0.0 "
-    "near_duplicates=0.0 corrupt=0.0 "
-    "unknown=0.0 quiet=False",
+    "near_duplicates=0.0 corrupt=0.0 unknown=0.0 quiet=False",
     "scan": "data out=None quiet=False",
     "shard": "data out megabytes=256 quiet=False",
     "probe": "data run overrides=() folds=None fixes=None quiet=False",
-    "train": "data run recipe=None overrides=() folds=None fold=() fixes=None resume=False "
-    "checkpoint_every=5min processes=1 on=None quiet=False",
+    "train": "data run recipe=None overrides=() folds=None only_fold=() fixes=None resume=False "
+    "checkpoint_every=5min processes=1 cluster=None quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
-    "engine=auto "
-    "views=None resume=False watch=False quiet=False",
+    "engine=auto tta=None resume=False watch=False quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
-    "ablate": "data run over recipe=None overrides=() seeds=0 held=None on=None resume=False "
-    "quiet=False",
+    "ablate": "data run vary recipe=None overrides=() seeds=0 test_data=None cluster=None "
+    "resume=False quiet=False",
     "serve": "run host=127.0.0.1 port=8000 token_file=None no_similar=False max_mb=20.0 "
-    "max_megapixels=64.0 "
-    "max_images=64 timeout=30.0 queue=256 engine=auto on=None replicas=None quiet=False",
+    "max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 engine=auto cluster=None "
+    "replicas=None quiet=False",
     "evaluate": "run images out=None quiet=False",
     "labels": "run out=None",
     "report": "run out=None format=html no_saliency=False quiet=False",
     "compare": "run other more out=None",
     "show": "run",
     "export": "run out format=onnx int8=False max_drop=0.01 prune=None quiet=False",
-    "distill": "run out overrides=() held=None hold_out=0.2 weight=0.5 resume=False "
+    "distill": "run out overrides=() test_data=None test_share=0.2 weight=0.5 resume=False "
     "checkpoint_every=5min quiet=False",
     "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",
 }
+OTHER_NAMES = {"BestiaryError", "Ensemble", "Recipe", "Run", "load", "load_recipe"}
 
 
 def test_options_are_frozen() -> None:
-    found = {}
+    signatures = {}
     for verb in VERBS:
         parameters = inspect.signature(getattr(bestiary, verb)).parameters.values()
-        found[verb] = " ".join(
+        signatures[verb] = " ".join(
             p.name if p.default is inspect.Parameter.empty else f"{p.name}={p.default}"
             for p in parameters
         )
-    assert found == FROZEN
+    assert signatures == FROZEN
 
 
 def test_public_names_are_frozen() -> None:
-    assert bestiary.__all__ == sorted(
-        [
-            "BestiaryError",
-            "Ensemble",
-            "Recipe",
-            "Run",
-            "ablate",
-            "advise",
-            "compare",
-            "demo",
-            "distill",
-            "evaluate",
-            "export",
-            "labels",
-            "load",
-            "load_recipe",
-            "predict",
-            "probe",
-            "report",
-            "sample",
-            "scan",
-            "serve",
-            "shard",
-            "show",
-            "train",
-        ]
-    )
+    assert bestiary.__all__ == sorted(OTHER_NAMES | set(FROZEN))
     for name in bestiary.__all__:
         assert getattr(bestiary, name).__doc__
 
 
-def test_importing_the_subpackages_does_not_hide_the_verbs() -> None:
+def test_verbs_agree_with_package_and_api() -> None:
+    assert set(VERBS) == set(bestiary.__all__) - OTHER_NAMES
+    assert len(VERBS) == len(set(VERBS))
+    files = {file.stem for file in Path(bestiary.__file__).parent.glob("api/*.py")}
+    assert files - set(VERBS) == {"__init__", "arguments", "durations", "load"}
+
+
+def test_unknown_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'fit'"):
+        _ = bestiary.fit
+    assert set(bestiary.__all__) < set(dir(bestiary))
+
+
+def test_submodules_do_not_hide_verbs() -> None:
     code = (
         "import bestiary, bestiary.training.crossval, bestiary.stats.scores\n"
         "from bestiary import train\n"
@@ -111,14 +99,39 @@ def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture[str
     assert max(len(line) for line in text.splitlines()) <= 80
 
 
-def test_help_of_train_lists_every_option_of_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("verb", VERBS)
+def test_summary_fits_one_line(verb: str) -> None:
+    """The list of commands shows the first line of the docstring."""
+    first, second, *_ = (getattr(bestiary, verb).__doc__ or "").splitlines()
+    assert first.endswith(".")
+    assert second == ""
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_no_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([verb, "--help"])
+    text = capsys.readouterr().out
+    assert "Examples" not in text
+    assert ">>>" not in text
+    assert "----" not in text
+
+
+@pytest.mark.parametrize("verb", ["train", "ablate", "advise"])
+def test_help_lists_shipped_recipes(verb: str) -> None:
+    text = " ".join((getattr(bestiary, verb).__doc__ or "").split())
+    names = [name for name in SHIPPED if verb != "advise" or load_recipe(name).train.epochs]
+    assert f"{', '.join(names)}, or the path of a TOML file" in text
+    assert f"Default: {default_recipe('cpu')}, or {default_recipe('cuda')} where there is a" in text
+
+
+def test_help_of_train_lists_recipe_options(capsys: pytest.CaptureFixture[str]) -> None:
     main(["train", "--help"])
     text = capsys.readouterr().out
     for option in options():
         assert option.name in text
 
 
-def test_help_does_not_wait_for_torch() -> None:
+def test_help_does_not_import_torch() -> None:
     code = "import sys, bestiary.cli; bestiary.cli.main(['--help']); print(*sorted(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -126,7 +139,7 @@ def test_help_does_not_wait_for_torch() -> None:
     assert not {"torch", "polars", "numpy", "timm", "sklearn", "cv2"} & set(loaded)
 
 
-def test_module_and_command_are_one(tmp_path: Path) -> None:
+def test_python_m_bestiary(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bestiary", "show", str(tmp_path / "none")],
         capture_output=True,
@@ -141,58 +154,27 @@ def test_module_and_command_are_one(tmp_path: Path) -> None:
     ]
 
 
-def test_sample_writes_images_and_says_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert (
-        main(
-            [
-                "sample",
-                str(tmp_path / "s"),
-                "--species",
-                "2",
-                "--per-species",
-                "2",
-                "--size",
-                "32",
-                "--quiet",
-            ]
-        )
-        == 0
-    )
+def test_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--species", "2", "--per-species", "2", "--size", "32", "--quiet"]
+    assert main(["sample", str(tmp_path / "s"), *options]) == 0
     assert capsys.readouterr().out == f"4 images of 2 species in {tmp_path}/s\n"
     assert len(list((tmp_path / "s").rglob("*.jpg"))) == 4
 
 
-def test_train_show_evaluate_predict_from_the_command_line(
+def test_train_show_predict(
     beasts: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = str(tmp_path / "run")
-    assert (
-        main(
-            [
-                "train",
-                str(beasts),
-                run,
-                "--recipe",
-                str(tiny),
-                "--folds",
-                "3",
-                "--set",
-                "train.epochs=1",
-            ]
-        )
-        == 0
-    )
+    options = ["--recipe", str(tiny), "--folds", "3", "--set", "train.epochs=1"]
+    assert main(["train", str(beasts), run, *options]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("Out-of-fold accuracy ")
+    assert printed.out.splitlines()[1].startswith(f"What next: bestiary predict {run} IMAGES")
     assert "fold 3/3  epoch 1/1" in printed.err
     assert main(["show", run]) == 0
     assert "1 of 1 epochs" in capsys.readouterr().out
-    assert (
-        main(["predict", run, str(beasts), "--out", str(tmp_path / "p.csv"), "--average", "vote"])
-        == 0
-    )
+    table = str(tmp_path / "p.csv")
+    assert main(["predict", run, str(beasts), "--out", table, "--average", "vote"]) == 0
     assert "27 images predicted" in capsys.readouterr().out
     assert Run.open(run).read_recipe().train.epochs == 1
 
@@ -260,7 +242,7 @@ WRONG = {
     ),
     "a size that is not the network's": (
         ["train", "{beasts}", "{new}", "--set", "model.backbone=timm/test_vit", "view.size=96"],
-        "view.eval_size or eval_factor: timm/test_vit cannot take images of 115 pixels (Input "
+        "view.eval_size or eval_scale: timm/test_vit cannot take images of 115 pixels (Input "
         "height (115) should be "
         "divisible by patch size (16).); choose 128",
     ),
@@ -312,21 +294,19 @@ def test_bad_input_gets_one_line(
     assert not list(tmp_path.glob("*.csv"))
 
 
-def test_wrong_arguments_leave_no_run_behind(beasts: Path, tmp_path: Path, fails) -> None:  # type: ignore[no-untyped-def]
+def test_wrong_arguments_leave_no_run(beasts: Path, tmp_path: Path, fails) -> None:  # type: ignore[no-untyped-def]
     fails("train", beasts, tmp_path / "run", "--set", "train.batch_size=0")
     fails("train", beasts, tmp_path / "run", "--folds", "10")
     fails("train", beasts, tmp_path / "run", "--set", "model.backbone=torchvision/nothing")
     assert not (tmp_path / "run").exists()
 
 
-def test_rare_classes_can_be_left_out_or_kept(beasts: Path, tiny: Path, tmp_path: Path) -> None:
-    import shutil
-
+def test_rare_classes_drop_and_keep(beasts: Path, tiny: Path, tmp_path: Path) -> None:
     data = shutil.copytree(beasts, tmp_path / "data")
     rare = sorted(path for path in data.iterdir() if path.is_dir())[0]
     for path in sorted(rare.iterdir())[2:]:
         path.unlink()
-    common = dict(recipe=tiny, folds=3, fold=[0], quiet=True)
+    common = dict(recipe=tiny, folds=3, only_fold=[0], quiet=True)
     dropped = bestiary.train(
         data, tmp_path / "dropped", overrides=["folds.rare_classes=drop"], **common
     )  # type: ignore[arg-type]
@@ -336,7 +316,8 @@ def test_rare_classes_can_be_left_out_or_kept(beasts: Path, tiny: Path, tmp_path
     assert kept.read_table("manifest.parquet").filter(label=rare.name).height == 2
 
 
-def test_demo_does_the_whole_job(
+@pytest.mark.slow
+def test_demo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip(

@@ -1,3 +1,1 @@
-"""The programs that benchmarks compare, one a module, each run by `paired.compare` in a process
-of its own.
-"""
+"""The programs that benchmarks compare, one a module, each in a process of its own."""

@@ -1,8 +1,7 @@
-"""The arithmetic alone: one batch that is there from the start, forward, loss, backward, AdamW;
-nothing is loaded.
+"""The arithmetic alone: forward, loss, backward and AdamW on one batch in memory.
 
-Precision, layout, compilation and threads are those that the first contender has told, or the job's
-own; memory is kept as in bestiary unless the job says otherwise.
+Precision, layout, compilation and threads are those that the first contender reported, or the
+job's. Freed memory is kept as in bestiary unless the job says otherwise.
 """
 
 from contextlib import nullcontext
@@ -11,7 +10,7 @@ import torch
 import torchvision
 from torch.nn import functional
 
-from bestiary.training.malloc import freed_memory_kept
+from bestiary.training.malloc import keep_freed_memory
 from paired import Worker
 
 
@@ -45,7 +44,7 @@ def main() -> None:
             optimizer.zero_grad()
         return steps * job["batch"]
 
-    with freed_memory_kept(torch.device("cpu")) if job.get("kept", True) else nullcontext():
+    with keep_freed_memory(torch.device("cpu")) if job.get("kept", True) else nullcontext():
         worker.serve(epoch)
 
 

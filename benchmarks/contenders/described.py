@@ -1,5 +1,6 @@
-"""The described system's loop: Pillow, torchvision's transforms, DataLoader, float32, NCHW,
-MixUp or CutMix, AdamW.
+"""The described system's loop: Pillow, torchvision's transforms, DataLoader, float32, NCHW.
+
+It uses MixUp or CutMix, and AdamW.
 """
 
 from itertools import islice

@@ -1,6 +1,4 @@
-"""bestiary's own prediction of a folder by all members of a run, as its verb does it, the run
-being loaded already.
-"""
+"""bestiary's prediction of a folder by all members of a loaded run, as its verb does it."""
 
 import time
 from itertools import cycle
@@ -26,9 +24,8 @@ def main() -> None:
         ).counts.rows
 
     warm, *folders = job["folders"]
-    turns = cycle(
-        folders
-    )  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
+    # A disturbed turn is repeated with the next folder, so there may be more turns than folders.
+    turns = cycle(folders)
     worker.serve(
         lambda limit: predict(warm if limit else next(turns)),
         load=round(loaded, 2),

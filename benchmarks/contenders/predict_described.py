@@ -1,7 +1,6 @@
-"""The described system's test loop: image by image, Pillow, resized and moved for each of five
-float32 networks.
+"""The described system's test loop: image by image, five float32 networks, Pillow.
 
-An image is decoded once for all of them; their logits are averaged.
+An image is decoded once and preprocessed for each network; the logits are averaged.
 """
 
 import csv
@@ -52,9 +51,8 @@ def main() -> None:
         return len(rows)
 
     warm, *folders = job["folders"]
-    turns = cycle(
-        folders
-    )  # a disturbed turn is repeated by the next folder, so there may be more turns than folders
+    # A disturbed turn is repeated with the next folder, so there may be more turns than folders.
+    turns = cycle(folders)
     worker.serve(lambda limit: predict(warm if limit else next(turns)), members=len(members))
 
 

@@ -1,9 +1,8 @@
-"""Clients of a service, all in one process: each sends a prebuilt request, reads the answer, and
-sends the next.
+"""Clients of a service in one process: each sends a prebuilt request, reads the answer, repeats.
 
-Nothing but the status is looked at, so that the clients take little from the cores that the service
-computes on. Prints a line of JSON: how many answers of each status, seconds, percentiles of the
-time to an answer, memory of the server.
+Only the status is read, so that the clients take little of the service's cores. Prints a line of
+JSON: number of answers by status, seconds, percentiles of the time to an answer, memory of the
+server.
 """
 
 import asyncio
@@ -35,17 +34,17 @@ async def ask(
 ) -> list[tuple[int, float]]:
     """One client's statuses and seconds to an answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", job["port"])
-    found = []
+    answers = []
     while (started := time.perf_counter()) < until:
         writer.write(requests[next(turn) % len(requests)])
         status, _ = await read_answer(reader)
-        found.append((status, time.perf_counter() - started))
+        answers.append((status, time.perf_counter() - started))
     writer.close()
-    return found
+    return answers
 
 
 async def numbers(port: int) -> tuple[float, float]:
-    """The server's resident memory in MB, and the CPU seconds that it has used."""
+    """The server's resident memory in MB, and its CPU seconds."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
     _, body = await read_answer(reader)
@@ -67,7 +66,7 @@ async def watch(port: int, until: float) -> list[float]:
 
 
 async def run(job: dict[str, Any]) -> dict[str, Any]:
-    """Let the clients ask for the time that the job says."""
+    """Let the clients send requests for the time of the job."""
     requests = []
     for file in job["files"]:
         body = Path(file).read_bytes()
@@ -79,15 +78,16 @@ async def run(job: dict[str, Any]) -> dict[str, Any]:
         ]
         requests.append("\r\n".join([*head, "", ""]).encode() + body)
     _, cpu = await numbers(job["port"])
-    started, turn = time.perf_counter(), count()
+    started = time.perf_counter()
+    turn = count()
     until = started + job["seconds"]
     sizes, *clients = await asyncio.gather(
         watch(job["port"], until), *(ask(job, requests, turn, until) for _ in range(job["clients"]))
     )
-    found = [one for client in clients for one in client]
-    seconds = sorted(taken for _, taken in found)
+    answers = [one for client in clients for one in client]
+    seconds = sorted(taken for _, taken in answers)
     return {
-        "statuses": Counter(str(status) for status, _ in found),
+        "statuses": Counter(str(status) for status, _ in answers),
         "seconds": time.perf_counter() - started,
         "cpu": (await numbers(job["port"]))[1] - cpu,
         "p50": seconds[len(seconds) // 2],

@@ -1,6 +1,4 @@
-"""`bestiary serve` as a process of its own, asked by clients in another, each with one request
-under way.
-"""
+"""`bestiary serve` in a process of its own, with clients in another, each with one open request."""
 
 import json
 import resource
@@ -36,19 +34,19 @@ def main() -> None:
     )
 
     def turn(limit: int | None) -> int:
-        """Let the clients ask; gives how many answers they had, and notes the rest."""
+        """Let the clients send requests; returns the number of answers, and notes the rest."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        asked = {**job, "port": port, "seconds": 2 if limit else job["seconds"]}
-        clients = [sys.executable, "-m", "contenders.serve_clients", json.dumps(asked)]
-        found = json.loads(
+        args = {**job, "port": port, "seconds": 2 if limit else job["seconds"]}
+        clients = [sys.executable, "-m", "contenders.serve_clients", json.dumps(args)]
+        result = json.loads(
             subprocess.run(clients, capture_output=True, text=True, check=True).stdout
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if not limit:
             with Path(job["notes"]).open("a") as notes:
-                print(json.dumps({**found, "client_cores": used / found["seconds"]}), file=notes)
-        return int(found["statuses"].get("200", 0))
+                print(json.dumps({**result, "client_cores": used / result["seconds"]}), file=notes)
+        return int(result["statuses"].get("200", 0))
 
     worker.serve(turn)
 

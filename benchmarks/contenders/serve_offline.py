@@ -1,6 +1,4 @@
-"""The ensemble's own engine on image files in memory, batch by batch, as long as a turn of the
-service takes.
-"""
+"""The ensemble's own engine on image files in memory, as long as a turn of the service."""
 
 import json
 import time
@@ -17,12 +15,10 @@ def main() -> None:
     contents = [Path(file).read_bytes() for file in job["files"]]
 
     def turn(limit: int | None) -> int:
-        """Score all images again and again; gives how many that were."""
-        until, done, cpu = (
-            time.perf_counter() + (2 if limit else job["seconds"]),
-            0,
-            time.process_time(),
-        )
+        """Score all images again and again; returns their number."""
+        until = time.perf_counter() + (2 if limit else job["seconds"])
+        done = 0
+        cpu = time.process_time()
         while time.perf_counter() < until:
             for scored in ensemble.score(contents):
                 done += len(scored.rows)

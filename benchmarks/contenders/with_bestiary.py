@@ -1,9 +1,8 @@
-"""bestiary's own training through its public verb, recipe `paper` with another network; only its
-display is held up.
+"""bestiary's training by its public verb: recipe `paper` with another network.
 
-The speed is what the run's history keeps: images of the training part a second, loading included;
-scoring and checkpoints, which the others do not do either, are not in it. The first epoch, which
-fills the store, is the warm-up.
+Only its display is replaced, to wait at the end of an epoch. The speed is that of the run's
+history: training images a second, including loading. Scoring and checkpoints are not in it, as the
+others do neither. The first epoch, which fills the store, is the warm-up.
 """
 
 import json
@@ -20,7 +19,7 @@ def main() -> None:
     job = worker.job
     end_epoch = TrainingDisplay.end_epoch
 
-    def held_up(display, epoch, loss, accuracy, best, speed):
+    def end_epoch_and_wait(display, epoch, loss, accuracy, best, speed):
         end_epoch(display, epoch, loss, accuracy, best, speed)
         if epoch == 1:
             (chosen,) = json.loads((scratch / "run" / "compute.json").read_text()).values()
@@ -34,12 +33,13 @@ def main() -> None:
             worker.answer(speed)
         worker.wait()
 
-    TrainingDisplay.end_epoch = held_up
-    data, scratch = Path(job["data"]), Path(job["scratch"])
+    TrainingDisplay.end_epoch = end_epoch_and_wait
+    data = Path(job["data"])
+    scratch = Path(job["scratch"])
     os.environ["BESTIARY_CACHE"] = str(scratch / "cache")
-    held = [f"{file.relative_to(data)},0" for file in sorted(data.glob("val/*/*"))]
-    trained = [f"{file.relative_to(data)},1" for file in sorted(data.glob("train/*/*"))]
-    (scratch / "folds.csv").write_text("\n".join(["path,fold", *held, *trained]) + "\n")
+    val_rows = [f"{file.relative_to(data)},0" for file in sorted(data.glob("val/*/*"))]
+    train_rows = [f"{file.relative_to(data)},1" for file in sorted(data.glob("train/*/*"))]
+    (scratch / "folds.csv").write_text("\n".join(["path,fold", *val_rows, *train_rows]) + "\n")
     values = {
         "model.backbone": f"torchvision/{job['network']}",
         "model.weights": "none",

@@ -1,9 +1,8 @@
-"""fastai's Learner on its ImageDataLoaders, held up at the start of each epoch by a callback.
+"""fastai's Learner on its ImageDataLoaders; a callback waits at the start of each epoch.
 
 documented: as its vision tutorial trains (images resized to 460, then augmented in batches to the
-size of the view, Adam, as many workers as cores). fastest: its RandomResizedCrop and flip on each
-image and nothing else, and ``ChannelsLast``. Its mixed precision is CUDA's and changes nothing on a
-CPU.
+size of the view, Adam, as many workers as cores). fastest: only its RandomResizedCrop and flip on
+each image, and ``ChannelsLast``. Its mixed precision is for CUDA and has no effect on a CPU.
 """
 
 import time
@@ -29,24 +28,23 @@ from paired import Worker
 
 
 class TakesTurns(Callback):
-    """Waits before an epoch's first batch is loaded, answers after its last step; nothing is
-    validated.
-    """
+    """Waits before an epoch's first batch is loaded, answers after its last step; no validation."""
 
     def __init__(self, worker: Worker) -> None:
-        self.worker, self.begun = worker, False
+        self.worker = worker
+        self.is_warm = False
 
     def before_train(self) -> None:
-        if self.begun:
+        if self.is_warm:
             self.worker.wait()
         self.started = time.perf_counter()
 
     def after_train(self) -> None:
-        if self.begun:
+        if self.is_warm:
             self.worker.answer(self.dls.train.n / (time.perf_counter() - self.started))
         else:
             self.worker.ready(fastai=fastai.__version__)
-        self.begun = True
+        self.is_warm = True
 
     def before_validate(self) -> None:
         raise CancelValidException
@@ -54,7 +52,8 @@ class TakesTurns(Callback):
 
 def main() -> None:
     worker = Worker()
-    job, fast = worker.job, worker.job["variant"] == "fastest"
+    job = worker.job
+    fast = worker.job["variant"] == "fastest"
     torch.manual_seed(0)
     normalize = Normalize.from_stats(*imagenet_stats)
     if fast:

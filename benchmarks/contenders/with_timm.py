@@ -1,10 +1,9 @@
-"""timm's network, loader, task and optimizer in the order of its training script, which is not in
-its package.
+"""timm's network, loader, task and optimizer in the order of its training script.
 
-documented: the script's defaults (4 workers, SGD, color jitter 0.4, label smoothing 0.1). fastest:
-``--amp --amp-dtype bfloat16 --channels-last``, as many workers as cores, AdamW as the others have
-it, no color jitter, no smoothing. fastest-pure: the same with ``--model-dtype bfloat16`` in the
-place of ``--amp``: weights in bf16 too.
+The script is not in its package. documented: the script's defaults (4 workers, SGD, color jitter
+0.4, label smoothing 0.1). fastest: ``--amp --amp-dtype bfloat16 --channels-last``, as many workers
+as cores, AdamW as the others, no color jitter, no smoothing. fastest-pure: the same with
+``--model-dtype bfloat16`` instead of ``--amp``: weights in bf16 too.
 """
 
 from contextlib import nullcontext
@@ -22,10 +21,12 @@ from paired import Worker
 
 def main() -> None:
     worker = Worker()
-    job, fast = worker.job, worker.job["variant"] != "documented"
+    job = worker.job
+    fast = worker.job["variant"] != "documented"
     pure = job["variant"] == "fastest-pure"
     torch.manual_seed(0)
-    device, dtype = torch.device("cpu"), torch.bfloat16 if pure else torch.float32
+    device = torch.device("cpu")
+    dtype = torch.bfloat16 if pure else torch.float32
     layout = torch.channels_last if fast else torch.contiguous_format
     network = (
         timm.create_model(job["network"], num_classes=job["classes"])

@@ -1,9 +1,8 @@
-"""torchvision's reference training for classification: its preset's transforms and its loop, with
-public parts.
+"""torchvision's reference training for classification: its transforms and loop, from public parts.
 
-documented: the defaults (Pillow, 16 workers asked for, taken as cores; SGD). fastest: ``--backend
-tensor --use-v2``, as many workers as cores, AdamW as the others have it. Its ``--amp`` is CUDA's
-and changes nothing on a CPU; it has no flag for the layout.
+documented: the defaults (Pillow, 16 workers, reduced to the number of cores; SGD). fastest:
+``--backend tensor --use-v2``, as many workers as cores, AdamW as the others. Its ``--amp`` is for
+CUDA and has no effect on a CPU; it has no flag for the layout.
 """
 
 from itertools import islice
@@ -17,7 +16,8 @@ from torchvision.transforms import v2
 
 from paired import Worker
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
 
 
 def views(size: int, fast: bool):
@@ -45,7 +45,8 @@ def views(size: int, fast: bool):
 
 def main() -> None:
     worker = Worker()
-    job, fast = worker.job, worker.job["variant"] == "fastest"
+    job = worker.job
+    fast = worker.job["variant"] == "fastest"
     torch.manual_seed(0)
     data = torchvision.datasets.ImageFolder(f"{job['data']}/train", views(job["size"], fast))
     loader = DataLoader(data, job["batch"], shuffle=True, num_workers=job["workers"])

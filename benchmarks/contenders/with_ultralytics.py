@@ -1,11 +1,11 @@
-"""Ultralytics' own classification trainer, held up at the start of each epoch by its callbacks.
+"""Ultralytics' own classification trainer; its callbacks wait at the start of each epoch.
 
-The network is torchvision's in a model YAML, as Ultralytics ships one for resnet18, so its head is
+The network is torchvision's in a model YAML, as Ultralytics ships one for resnet18. So its head is
 Ultralytics' (a 1x1 convolution to 1,280 channels before the pool: 3 % more arithmetic for
 resnext50). On a CPU it refuses bf16, leaves channels_last out, loads without workers and computes
-in one thread less than there are cores. documented: its defaults (RandAugment, random erasing,
-moving average of the weights). fastest: ``cache=ram``, neither RandAugment nor erasing nor color
-jitter, AdamW as the others have it, and, though no flag of its own does that, all cores.
+with one thread less than there are cores. documented: its defaults (RandAugment, random erasing,
+EMA of the weights). fastest: ``cache=ram``, no RandAugment, erasing or color jitter, AdamW as the
+others and, although it has no flag for that, all cores.
 """
 
 import os
@@ -21,7 +21,8 @@ from paired import Worker
 
 def main() -> None:
     worker = Worker()
-    job, fast = worker.job, worker.job["variant"] == "fastest"
+    job = worker.job
+    fast = worker.job["variant"] == "fastest"
     place = Path(job["scratch"]) / f"ultralytics-{job['variant']}"
     place.mkdir()
     os.environ.update(YOLO_CONFIG_DIR=str(place), YOLO_OFFLINE="true", YOLO_VERBOSE="false")
@@ -61,7 +62,8 @@ def main() -> None:
             **({**plain, **colors} if fast else {}),
         }
     )
-    started, epochs = 0.0, 0
+    started = 0.0
+    epochs = 0
 
     def begin(_: ClassificationTrainer) -> None:
         nonlocal started

@@ -1,8 +1,10 @@
 """bestiary: from a folder of labeled images to an honest, deployable classifier.
 
 >>> import bestiary
->>> run = bestiary.train("images", "run", recipe="fast")     # doctest: +SKIP
->>> bestiary.load(run).predict(["new.jpg"])                  # doctest: +SKIP
+>>> run = bestiary.probe("images", "my-first-run", quiet=True)
+>>> print(run.score_line)
+Out-of-fold accuracy ..., 95 % interval ... to ... (36 images)
+>>> labels = bestiary.load("run").predict(["new.jpg"])
 """
 
 from importlib import import_module
@@ -61,9 +63,8 @@ __all__ = [
     "train",
 ]
 
-# Where the public names that are no verbs are defined. A verb stands in the module of its name in
-# api/.
-_HOMES = {
+# The modules of the public names that are not verbs. A verb is in the module of its name in api/.
+_MODULES = {
     "BestiaryError": "bestiary.errors",
     "Ensemble": "bestiary.ensemble.ensemble",
     "Recipe": "bestiary.recipe.options",
@@ -73,12 +74,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for: `import bestiary` does not wait for
-    PyTorch.
-    """
+    """Import a public name when it is first used, so that `import bestiary` is fast."""
     if name not in __all__:
         raise AttributeError(f"module 'bestiary' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES.get(name, f"bestiary.api.{name}")), name)
+    value = getattr(import_module(_MODULES.get(name, f"bestiary.api.{name}")), name)
     globals()[name] = value
     return value
 

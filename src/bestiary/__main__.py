@@ -1,5 +1,6 @@
-"""``python -m bestiary``: the command line."""
+"""``python -m bestiary``: run the command line."""
 
 from bestiary.cli import run
 
-run()
+if __name__ == "__main__":
+    run()

@@ -1,8 +1,8 @@
-"""Bytes -> a file that is whole or absent.
+"""Atomic file writes: a file is complete or absent, also after a crash.
 
-Every file of bestiary is written to a temporary name beside its goal, flushed to the disk and
-renamed, so that a reader never sees half of one and a crash leaves the file that was there before.
-Knows nothing of what the bytes mean.
+bestiary writes every file to a temporary name in the same folder, flushes it to the disk and
+renames it. A reader never sees half a file, and a crash leaves the previous one in place. Knows
+nothing of what the bytes mean.
 """
 
 import os
@@ -14,43 +14,39 @@ from pathlib import Path
 
 from bestiary.errors import BestiaryError
 
-_WATCHERS: dict[Path, Callable[[Path], None]] = {}
+_WRITE_CALLBACKS: dict[Path, Callable[[Path], None]] = {}
 
 
 @contextmanager
 def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
-    """Give a temporary path beside `goal`; when the block ends well, flush it and rename it to
-    `goal`.
+    """Yield a temporary path; at the end of the block flush it and rename it to `goal`.
 
     Args:
-        goal: the file to write.
-        former: what the file that was there is renamed to; a crash between the two renamings leaves
-            that one alone.
+        goal: the file to write. Its folder is created if needed.
+        former: new name for the file that `goal` replaces. After a crash between the two
+            renames, only `former` exists.
+
+    Yields:
+        A path in the folder of `goal`. After an exception in the block it is removed and `goal`
+        stays as it was.
 
     Raises:
-        BestiaryError: the folder cannot be written (read-only, no space left); `goal` stays as it
-            was.
+        BestiaryError: the folder cannot be written (read-only, no space left).
     """
-    # A name that starts with a dot and ends in .tmp is ignored by every reader of images, runs and
-    # stores.
     temporary = None
     try:
         goal.parent.mkdir(parents=True, exist_ok=True)
+        # Readers of images, runs and stores ignore names that start with a dot and end in .tmp.
         handle, name = tempfile.mkstemp(
-            prefix=f".{goal.name[:60]}.", suffix=".tmp", dir=goal.parent
+            prefix=f".{goal.name[:60]}.",
+            suffix=".tmp",
+            dir=goal.parent,
         )
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        _give_default_mode(temporary)
-        _flush(temporary)
-        if former is not None and goal.exists():
-            os.replace(goal, former)
-        os.replace(temporary, goal)
-        _flush(goal.parent)
-        for folder, tell in list(_WATCHERS.items()):
-            if goal.is_relative_to(folder):
-                tell(goal)
+        _rename_to(goal, temporary, former)
+        _notify(goal)
     except OSError as error:
         if error.errno is None:
             raise
@@ -65,42 +61,64 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
 
 
 @contextmanager
-def watched(folder: Path, tell: Callable[[Path], None]) -> Iterator[None]:
-    """A block in which `tell` is given each file in and below `folder` as soon as it is whole."""
-    _WATCHERS[folder] = tell
+def watch_writes(folder: Path, on_write: Callable[[Path], None]) -> Iterator[None]:
+    """Call `on_write` with each file in or below `folder` that is written inside the block."""
+    _WRITE_CALLBACKS[folder] = on_write
     try:
         yield
     finally:
-        del _WATCHERS[folder]
+        del _WRITE_CALLBACKS[folder]
 
 
 def write_bytes(goal: Path, content: bytes) -> None:
-    """Write `content` to `goal`, whole or not at all."""
+    """Write `content` to `goal` atomically."""
     with atomic_path(goal) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(goal: Path, content: str) -> None:
-    """Write `content` as UTF-8 with the line ends it has, whole or not at all."""
+    r"""Write `content` to `goal` atomically, as UTF-8 and with the line ends it has.
+
+    Example:
+        >>> write_text(Path("notes/today.txt"), "one line\n")
+        >>> Path("notes/today.txt").read_bytes()
+        b'one line\n'
+    """
     write_bytes(goal, content.encode("utf-8"))
 
 
-def sweep(folder: Path, seconds: float = 0.0) -> None:
+def remove_leftovers(folder: Path, min_age: float = 0.0) -> None:
     """Remove the temporary files in and below `folder` that a crash has left.
 
     Args:
-        folder: nothing may be writing there,
-        seconds: or nothing for so long.
+        folder: with `min_age` 0, no process may be writing there.
+        min_age: seconds since a file was last changed. Younger files stay.
     """
     for leftover in folder.rglob(".*.tmp"):
         with suppress(OSError):
-            if not seconds or time.time() - leftover.stat().st_mtime >= seconds:
+            if not min_age or time.time() - leftover.stat().st_mtime >= min_age:
                 leftover.unlink()
 
 
-def _give_default_mode(path: Path) -> None:
-    # mkstemp makes files that only their owner can read; results are meant to be shared as the
-    # user's umask says.
+def _rename_to(goal: Path, temporary: Path, former: Path | None) -> None:
+    """Make `temporary` durable under the name `goal`: flush the file, rename, flush the folder."""
+    _apply_umask(temporary)
+    _flush(temporary)
+    if former is not None and goal.exists():
+        os.replace(goal, former)
+    os.replace(temporary, goal)
+    _flush(goal.parent)
+
+
+def _notify(goal: Path) -> None:
+    """Call the callbacks of `watch_writes`."""
+    for folder, on_write in list(_WRITE_CALLBACKS.items()):
+        if goal.is_relative_to(folder):
+            on_write(goal)
+
+
+def _apply_umask(path: Path) -> None:
+    # mkstemp creates files that only their owner can read. Results are meant to be shared.
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
@@ -108,7 +126,7 @@ def _give_default_mode(path: Path) -> None:
 
 def _flush(path: Path) -> None:
     if path.is_dir() and os.name == "nt":
-        return  # Windows has no handle to flush a folder by.
+        return  # Windows cannot open a folder to flush it.
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

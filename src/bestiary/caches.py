@@ -1,4 +1,7 @@
-"""Where bestiary keeps what it can make again: the user's cache folder."""
+"""The user's cache folder: where it is, and how its least recently used files are evicted.
+
+Everything in it can be computed again. Knows nothing of what the files contain.
+"""
 
 import os
 from collections.abc import Iterable
@@ -9,27 +12,30 @@ import platformdirs
 
 
 def cache_root() -> Path:
-    """`BESTIARY_CACHE` if that is set, else the user's cache folder."""
+    """Return the folder named by `BESTIARY_CACHE`, or else the user's cache folder."""
     return Path(os.environ.get("BESTIARY_CACHE") or platformdirs.user_cache_dir("bestiary"))
 
 
-def make_room(kept: Iterable[tuple[Path, ...]], most: int) -> None:
-    """Remove what was used longest ago, until the rest takes `most` bytes.
+def evict_least_recently_used(entries: Iterable[tuple[Path, ...]], max_bytes: int) -> None:
+    """Remove the least recently used entries of a cache until the rest fits.
 
     Args:
-        kept: files that belong together; the time of the first says when they were used.
-        most: bytes that may stay.
+        entries: files that belong together; the modification time of the first is when the
+            entry was last used.
+        max_bytes: bytes that may stay.
     """
-    found = []
-    for files in kept:
-        with suppress(FileNotFoundError):  # another process makes room too
-            found.append(
-                (files[0].stat().st_mtime, sum(file.stat().st_size for file in files), files)
-            )
-    used = sum(size for _, size, _ in found)
-    for _, size, files in sorted(found, key=lambda entry: entry[0]):
-        if used <= most:
+    # Measure every entry; another process may be evicting at the same time.
+    measured = []
+    for files in entries:
+        with suppress(FileNotFoundError):
+            last_used = files[0].stat().st_mtime
+            size = sum(file.stat().st_size for file in files)
+            measured.append((last_used, size, files))
+    # Remove, oldest first.
+    total = sum(size for _, size, _ in measured)
+    for _, size, files in sorted(measured, key=lambda entry: entry[0]):
+        if total <= max_bytes:
             return
         for file in files:
             file.unlink(missing_ok=True)
-        used -= size
+        total -= size

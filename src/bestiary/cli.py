@@ -1,6 +1,7 @@
-"""The command line: registers the verbs on the functions of api/."""
+"""The command line: parses arguments, calls the verbs of api/, prints results and errors."""
 
 import ast
+import inspect
 import signal
 import sys
 import textwrap
@@ -35,38 +36,41 @@ VERBS = (
     "distill",
     "demo",
 )
-"""The commands, in the order of the help; each is the function of its name in ``bestiary.api``."""
+"""The commands. Each is the function of its name in ``bestiary.api``."""
+HELP_WIDTH = 80
 
 
 def build_app(verb: str = "") -> App:
     """Build the application.
 
     Args:
-        verb: the verb that is asked for. Only its module is imported, and only its help is written
-            in full.
+        verb: the verb to run. Only its module is imported, and only its help is complete.
     """
     app = App(
         name="bestiary",
         help="From a folder of labeled images to an honest, deployable classifier.",
         help_epilogue="Start with: bestiary demo. Help for a verb: bestiary VERB --help.",
         version=__version__,
-        default_parameter=Parameter(negative=(), show_default=_default_shown),
+        default_parameter=Parameter(negative=(), show_default=_format_default),
         suppress_keyboard_interrupt=False,
         help_format="plaintext",
     )
     for name in VERBS:
         if name == verb:
             epilogue = _recipe_help() if verb == "train" else None
-            app.command(_command_of(name), name=name, help_epilogue=epilogue)
+            app.command(f"bestiary.cli:{name}", name=name, help_epilogue=epilogue)
         else:
-            app.command(f"bestiary.api.{name}:{name}", name=name, help=_summary_of(name))
+            app.command(f"bestiary.cli:{name}", name=name, help=_read_summary(name))
     return app
 
 
-def _command_of(name: str) -> Callable[..., Any]:
-    """The function of a verb, without its return annotation: it names a type that only type
-    checkers import.
+def __getattr__(name: str) -> Callable[..., Any]:
+    """Import the command of a verb when cyclopts first needs it.
+
+    It has no return annotation, which names a type that only type checkers import.
     """
+    if name not in VERBS:
+        raise AttributeError(f"module 'bestiary.cli' has no attribute {name!r}")
     function: Callable[..., Any] = getattr(import_module(f"bestiary.api.{name}"), name)
 
     @wraps(function)
@@ -75,46 +79,74 @@ def _command_of(name: str) -> Callable[..., Any]:
 
     hints = function.__annotations__.items()
     command.__annotations__ = {key: hint for key, hint in hints if key != "return"}
+    command.__doc__ = _help_text(function.__doc__ or "")
     return command
 
 
-def _summary_of(name: str) -> str:
-    """The first line of a verb's docstring, read from its source: importing 17 modules takes too
-    long.
+def _help_text(docstring: str) -> str:
+    """Turn a verb's docstring into help: no examples, and one line for each paragraph.
+
+    cyclopts keeps line breaks. Without them, it wraps the text to the terminal.
     """
+    text = inspect.cleandoc(docstring).partition("\nExamples\n")[0]
+    lines: list[str] = []
+    for line in text.splitlines():
+        previous = lines[-1] if lines else ""
+        if _is_text(line) and _is_text(previous) and _indentation(line) == _indentation(previous):
+            lines[-1] = f"{previous} {line.strip()}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+def _is_text(line: str) -> bool:
+    """Whether a line is neither empty nor the underline of a section."""
+    return bool(line.strip("- "))
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _read_summary(name: str) -> str:
+    """Read the first line of a verb's docstring from its source: importing all verbs is slow."""
     source = resources.files("bestiary.api").joinpath(f"{name}.py").read_text(encoding="utf-8")
     functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
     verb = next(function for function in functions if function.name == name)
     return (ast.get_docstring(verb) or "").partition("\n")[0]
 
 
-def _default_shown(value: object) -> str | None:
-    """The default as the help shows it; nothing for a switch that is off or a value that is not
-    given.
-    """
+def _format_default(value: object) -> str | None:
+    """Format a default for the help; no text for a switch that is off or an option without one."""
     return None if value is None or value is False or value == () else str(value)
 
 
 def _recipe_help() -> str:
+    """List the options of the recipe with their defaults."""
     from bestiary.recipe.options import options
 
-    lines = []
+    indent = " " * 6
+    lines = ["Options of the recipe, for --set and TOML files, with their defaults:"]
     for option in options():
-        text = textwrap.fill(
-            option.description, 80, initial_indent=" " * 6, subsequent_indent=" " * 6
+        lines.append(f"  {option.name} = {option.default}")
+        lines += textwrap.wrap(
+            option.description,
+            HELP_WIDTH,
+            initial_indent=indent,
+            subsequent_indent=indent,
         )
-        lines.append(f"  {option.name} = {option.default}\n{text}")
-    return "Options of the recipe, for --set and TOML files, with their defaults:\n" + "\n".join(
-        lines
-    )
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
+    Args:
+        arguments: of the command line, without the program's name; None takes this process's.
+
     Returns:
-        the exit status: 0, 1 where the verb says so, 2 for bad input, 128 and the signal's number
-            when stopped.
+        The exit status: 0; 1 if the verb says so; 2 for bad input; after Ctrl-C or SIGTERM, 128
+        plus the signal's number.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     app = build_app(next(iter(arguments), ""))
@@ -122,18 +154,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "" in arguments:
             raise ArgumentError("an argument is empty; is a variable of the shell not set?")
         result = app(
-            arguments, exit_on_error=False, print_error=False, result_action="return_value"
+            arguments,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
         )
-        text = None if result is None else str(result)
+        text = _describe(result)
     except CycloptsError as error:
-        print(
-            f"bestiary: {_one_line(error)}{_renamed(arguments)}; see bestiary "
-            f"{' '.join(arguments[:1])} --help",
-            file=sys.stderr,
-        )
+        line = _describe_renamed(arguments) or _printable_line(error)
+        print(f"bestiary: {line}; see bestiary {' '.join(arguments[:1])} --help", file=sys.stderr)
         return 2
     except BestiaryError as error:
-        print(f"bestiary: {_one_line(error)}", file=sys.stderr)
+        print(f"bestiary: {_printable_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         return 128 + getattr(stop, "number", signal.SIGINT)
@@ -143,31 +175,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> None:
-    """The entry point of the `bestiary` command."""
-    threading.excepthook = _thread_failed
+    """Run the `bestiary` command: its entry point."""
+    threading.excepthook = _report_thread_failure
     sys.exit(main())
 
 
-def _thread_failed(failure: threading.ExceptHookArgs) -> None:
-    """A thread that cannot write, as TensorBoard's on a full disk, tells whoever waits for it;
-    no traceback as well.
+def _describe(result: object) -> str | None:
+    """Return the text to print for a verb's result. Most results have their own; a run does not."""
+    if result is None:
+        return None
+    run_module = sys.modules.get("bestiary.run.run")  # a verb that returns a run has imported it
+    if run_module is not None and isinstance(result, run_module.Run):
+        from bestiary.evaluation.summary import describe_run
+
+        return describe_run(result)
+    return str(result)
+
+
+def _report_thread_failure(failure: threading.ExceptHookArgs) -> None:
+    """Print no traceback for a thread that cannot write, such as TensorBoard's on a full disk.
+
+    The code that waits for the thread reports the error.
     """
     if not isinstance(failure.exc_value, OSError):
         threading.__excepthook__(failure)
 
 
-def _renamed(arguments: Sequence[str]) -> str:
-    """What an option of an earlier version is called now, as half a line; empty where there is
-    none.
-    """
+def _describe_renamed(arguments: Sequence[str]) -> str:
+    """Say the new name of an old option; empty if there is none among the arguments."""
     names = (argument.partition("=")[0] for argument in arguments)
     old = next((name for name in names if name in OPTIONS), None)
-    return f"; {old} is called {OPTIONS[old]} now" if old else ""
+    return f"{old} is called {OPTIONS[old]} now" if old else ""
 
 
-def _one_line(error: Exception) -> str:
-    """The message on one line; what would steer a terminal, as a file's name may, is written
-    out.
+def _printable_line(error: Exception) -> str:
+    """Put an error's message on one line, with control characters escaped.
+
+    A file's name may contain characters that would steer the terminal.
     """
     text = " ".join(str(error).split()).rstrip(".")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

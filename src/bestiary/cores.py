@@ -1,18 +1,19 @@
-"""The cores that this process may use."""
+"""Count the CPU cores that this process may use: affinity mask and cgroup limits.
+
+A container or a batch system may grant fewer cores than the machine has. Threads beyond these only
+take turns.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-CGROUPS = Path("/sys/fs/cgroup")
+CGROUP_MOUNT = Path("/sys/fs/cgroup")
+CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def cores(processes: int = 1) -> int:
-    """Count the cores that this process may use: its affinity mask, within the limits of its
-    cgroups.
-
-    A container or a batch system may grant fewer cores than the machine has. Threads beyond these
-    would take turns.
+    """Count the cores that this process may use.
 
     Args:
         processes: processes of this machine that share the cores evenly.
@@ -25,24 +26,26 @@ def cores(processes: int = 1) -> int:
         True
     """
     affinity = getattr(os, "sched_getaffinity", None)
-    granted = len(affinity(0)) if affinity else os.cpu_count() or 1
-    limits = cgroup_limits(CGROUPS, Path("/proc/self/cgroup"))
-    return max(1, int(min([granted, *limits])) // processes)
+    available = len(affinity(0)) if affinity else os.cpu_count() or 1
+    limits = cgroup_limits(CGROUP_MOUNT, CGROUP_MEMBERSHIP)
+    return max(1, int(min([available, *limits])) // processes)
 
 
-def cgroup_limits(mount: Path, process_group: Path) -> Iterator[float]:
-    """Yield the limits in cores that the process's cgroups set, those of the groups around them
-    included.
+def cgroup_limits(mount: Path, membership: Path) -> Iterator[float]:
+    """Yield the CPU limits of the process's cgroups and of the groups that contain them.
 
     See the kernel's cgroup-v2.rst (cpu.max) and, for version 1, sched-bwc.rst (cpu.cfs_quota_us).
 
     Args:
         mount: where cgroups are mounted.
-        membership: the kernel's table of the cgroups of this process, lines of
-            ``number:controllers:path``.
+        membership: the kernel's list of the cgroups of this process, lines of
+            ``number:controllers:path``. Version 2 names no controllers.
+
+    Yields:
+        Limits in cores, such as 1.5.
     """
     try:
-        lines = process_group.read_text(encoding="utf-8").splitlines()
+        lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
@@ -51,14 +54,22 @@ def cgroup_limits(mount: Path, process_group: Path) -> Iterator[float]:
         if controllers and "cpu" not in controllers.split(","):
             continue
         top = mount / "cpu" if controllers else mount
-        folder = top / path.lstrip("/")
-        # Inside a container the path may be that of the host: then only the top is there.
-        for group in (folder, *folder.parents):
-            limit = _limit_v1(group) if controllers else _limit_v2(group)
-            if limit is not None:
-                yield limit
-            if group == top:
-                break
+        read_limit = _limit_v1 if controllers else _limit_v2
+        yield from _limits_up_to(top, path, read_limit)
+
+
+def _limits_up_to(
+    top: Path, path: str, read_limit: Callable[[Path], float | None]
+) -> Iterator[float]:
+    """Yield the limits of the group at `path` and of its parents, up to and including `top`."""
+    folder = top / path.lstrip("/")
+    # In a container, `path` may be that of the host: then only `top` exists.
+    for group in (folder, *folder.parents):
+        limit = read_limit(group)
+        if limit is not None:
+            yield limit
+        if group == top:
+            break
 
 
 def _limit_v2(group: Path) -> float | None:

@@ -1,78 +1,93 @@
-"""Work under way -> what a person sees of it: live bars on a terminal, plain lines elsewhere.
+"""Progress of long work on the user's screen: live bars on a terminal, plain lines elsewhere.
 
-Everything goes to standard error, so that results on standard output can be piped. Knows nothing of
-what the work is.
+Everything goes to standard error, so that results on standard output can be piped. Work on another
+machine sends its progress to a `ProgressSink` instead. Knows nothing of what the work is.
 """
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-Tick = Callable[[int, int], None]  # (done, of)
+Tick = Callable[[int, int], None]
+"""Reports progress: (done, total)."""
 
 
 class ProgressSink(Protocol):
-    """Who shows what a display elsewhere would: the one display of work that several machines
-    do.
-    """
+    """Receives progress from remote workers, which have no screen of their own."""
 
     def line(self, text: str) -> None:
-        """A line about the work."""
+        """Take a line about the work."""
 
     def notice(self, text: str) -> None:
-        """A line that the user must see even when quiet."""
+        """Take a line that the user must see even when quiet."""
 
     def progress(self, fold: int, done: float) -> None:
-        """So much of a fold is done, 0 to 1."""
+        """Take the share of a fold that is done, 0 to 1."""
 
 
 class Display:
-    """One verb's display.
+    """Lines and bars of one command.
 
     Args:
-        quiet: show nothing but notices.
-        shown: with false not even these, since another process shows them.
-        listener: is told everything instead.
+        quiet: show notices only.
+        visible: false where another process shows everything, notices included.
+        sink: receives everything instead of this screen.
     """
 
     def __init__(
-        self, quiet: bool = False, *, shown: bool = True, listener: ProgressSink | None = None
+        self,
+        quiet: bool = False,
+        *,
+        visible: bool = True,
+        sink: ProgressSink | None = None,
     ) -> None:
-        here = shown and listener is None
+        on_screen = visible and sink is None
         self.console = Console(
-            stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty(), quiet=not here
+            stderr=True,
+            highlight=False,
+            soft_wrap=not sys.stderr.isatty(),
+            quiet=not on_screen,
         )
-        self.quiet = quiet or not shown
-        self.listener = listener
+        self.quiet = quiet or not visible
+        self.sink = sink
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether progress is shown as live bars."""
+        return self.console.is_terminal and not self.quiet
 
     def line(self, text: str) -> None:
-        """A line about the work, unless quiet."""
-        if not self.quiet:
-            self._say(text)
+        """Show a line about the work, unless quiet."""
+        if self.quiet:
+            return
+        if self.sink:
+            self.sink.line(text)
+        self.console.print(text, markup=False)
 
     def notice(self, text: str) -> None:
-        """A line that the user must see even when quiet."""
-        if self.listener:
-            self.listener.notice(text)
+        """Show a line that the user must see even when quiet."""
+        if self.sink:
+            self.sink.notice(text)
         self.console.print(text, markup=False, style="yellow")
-
-    def _say(self, text: str) -> None:
-        if self.listener:
-            self.listener.line(text)
-        self.console.print(text, markup=False)
 
     @contextmanager
     def counter(self, text: str) -> Iterator[Tick]:
-        """A bar while something is counted; gives the function to report by. Elsewhere one line
-        at the end.
+        """Show a bar while something is counted, then one line with the count and the speed.
+
+        Args:
+            text: what is done, such as ``"Decoding images"``.
+
+        Yields:
+            The function that reports progress.
         """
-        started, seen = time.perf_counter(), (0, 0)
+        started = time.perf_counter()
+        last_done = 0
         bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -81,134 +96,166 @@ class Display:
             TimeRemainingColumn(compact=True),
             console=self.console,
             transient=True,
-            disable=self.quiet or not self.console.is_terminal,
+            disable=not self.has_bars,
         )
         task = bar.add_task(text, total=None, speed="")
 
         def tick(done: int, total: int) -> None:
-            nonlocal seen
-            seen = (done, total)
-            bar.update(
-                task,
-                completed=done,
-                total=total,
-                speed=f"{done / (time.perf_counter() - started):,.0f}/s",
-            )
+            nonlocal last_done
+            last_done = done
+            speed = done / (time.perf_counter() - started)
+            bar.update(task, completed=done, total=total, speed=f"{speed:,.0f}/s")
 
         with bar:
             yield tick
-        if seen[0]:
+        if last_done:
             seconds = time.perf_counter() - started
-            self.line(f"{text}: {seen[0]:,} in {seconds:.1f} s ({seen[0] / seconds:,.0f}/s)")
+            speed = last_done / seconds
+            self.line(f"{text}: {last_done:,} in {seconds:.1f} s ({speed:,.0f}/s)")
 
 
 class TrainingDisplay:
-    """The folds of a run in training: fold, epoch, speed, time left for the fold and the run, best
-    so far.
+    """Progress of a run in training.
+
+    Shows fold, epoch, images a second, the time left for the fold and the run, and the best
+    accuracy so far.
 
     Args:
         display: where to show it.
-        folds: the folds that are to be trained.
-        of: number of folds in the run.
-        epochs: epochs a fold.
+        folds: folds to train.
+        total_folds: number of folds in the run.
+        epochs: epochs of each fold.
     """
 
-    def __init__(self, display: Display, folds: list[int], of: int, epochs: int) -> None:
+    def __init__(self, display: Display, folds: list[int], total_folds: int, epochs: int) -> None:
         self.display = display
-        self.of = of
+        self.total_folds = total_folds
         self.epochs = epochs
-        self._waiting = len(folds)
+        self._folds_waiting = len(folds)
         self._fold = -1
         self._best: float | None = None
-        self._images = 0
-        self._speed = 0.0
+        self._images = 0  # of an epoch
+        self._done = 0  # images of this fold, over all its epochs
+        self._speed = 0.0  # images a second
         self._bar = Progress(
             TextColumn("fold {task.fields[fold]}  epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[numbers]}"),
             console=display.console,
             transient=True,
-            disable=display.quiet or not display.console.is_terminal,
+            disable=not display.has_bars,
         )
 
-    def __enter__(self) -> "TrainingDisplay":
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def start_fold(self, fold: int, epochs_done: int, images: int, seen: int = 0) -> None:
-        """A fold begins, or goes on after `epochs_done` epochs and `seen` of the `images` of the
-        next.
+    def start_fold(self, fold: int, epochs_done: int, images: int, images_done: int = 0) -> None:
+        """Begin or resume a fold.
+
+        Args:
+            fold: number of the fold.
+            epochs_done: complete epochs.
+            images: images of an epoch.
+            images_done: images of the unfinished epoch that are done.
         """
-        self._waiting -= (
-            fold != self._fold
-        )  # one that goes back to its last state begins a second time
-        self._fold, self._best, self._images = fold, None, images
-        self._done = epochs_done * images + min(seen, images)
-        self._since = time.perf_counter()
-        self._counted = 0
+        # A fold that returns to its last state starts a second time, but waited once.
+        self._folds_waiting -= fold != self._fold
+        self._fold = fold
+        self._best = None
+        self._images = images
+        self._done = epochs_done * images + min(images_done, images)
+        self._restart_clock()
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self._task = self._bar.add_task(
             "",
             total=self.epochs * images,
             completed=self._done,
-            fold=f"{fold + 1}/{self.of}",
+            fold=f"{fold + 1}/{self.total_folds}",
             epoch="",
             numbers="",
         )
         if self._done:
-            inside = f" and {seen:,} images" if seen else ""
+            partial = f" and {images_done:,} images" if images_done else ""
             self.display.line(
-                f"fold {fold + 1}/{self.of}: goes on after epoch {epochs_done}{inside}"
+                f"fold {fold + 1}/{self.total_folds}: resumed after epoch {epochs_done}{partial}"
             )
 
     def step(self, images: int) -> None:
-        """A step over `images` is done."""
+        """Count a step over `images`."""
         self._done += images
         self._counted += images
         self._speed = self._counted / (time.perf_counter() - self._since)
-        if self.display.listener:
-            self.display.listener.progress(self._fold, self._done / (self.epochs * self._images))
-        left = self.epochs * self._images - self._done
-        run_left = left + self._waiting * self.epochs * self._images
+        total = self.epochs * self._images
+        if self.display.sink:
+            self.display.sink.progress(self._fold, self._done / total)
+        epoch = min(self.epochs, self._done // self._images + 1)
+        fold_left = format_duration(self._fold_left() / self._speed)
+        run_left = format_duration(self._run_left() / self._speed)
         best = "" if self._best is None else f"  best {self._best:.3f}"
         self._bar.update(
             self._task,
             completed=self._done,
-            epoch=f"{min(self.epochs, self._done // self._images + 1)}/{self.epochs}",
-            numbers=f"{self._speed:.1f}/s  {clock(left / self._speed)} run "
-            f"{clock(run_left / self._speed)}{best}",
+            epoch=f"{epoch}/{self.epochs}",
+            numbers=f"{self._speed:.1f}/s  {fold_left} run {run_left}{best}",
         )
 
     def end_epoch(
         self, epoch: int, loss: float, accuracy: float | None, best: float, speed: float
     ) -> None:
-        """An epoch is done and scored."""
-        self._best = best if accuracy is not None else self._best
-        self._since, self._counted = time.perf_counter(), 0  # scoring is not part of the speed
+        """Report an epoch.
+
+        Args:
+            epoch: its number, from 1.
+            loss: mean training loss.
+            accuracy: on the held-out part, 0 to 1; None where it is not scored.
+            best: best accuracy of the fold so far.
+            speed: images a second.
+        """
+        if accuracy is not None:
+            self._best = best
+        self._restart_clock()  # scoring is not part of the speed
         score = "" if accuracy is None else f"  accuracy {accuracy:.4f}"
         if accuracy is not None and best > accuracy:
             score += f"  best {best:.4f}"
-        left = self.epochs * self._images - self._done + self._waiting * self.epochs * self._images
+        left = format_duration(self._run_left() / speed)
         self.display.line(
-            f"fold {self._fold + 1}/{self.of}  epoch {epoch}/{self.epochs}  loss {loss:.4f}{score}"
-            f"  {speed:.0f}/s  {clock(left / speed)} left"
+            f"fold {self._fold + 1}/{self.total_folds}  epoch {epoch}/{self.epochs}  "
+            f"loss {loss:.4f}{score}  {speed:.0f}/s  {left} left"
         )
 
+    def _restart_clock(self) -> None:
+        self._since = time.perf_counter()
+        self._counted = 0
 
-def on_screen(table: Table) -> str:
-    """A table as text, 80 columns wide at most."""
+    def _fold_left(self) -> int:
+        """Count the images that this fold has still to see."""
+        return self.epochs * self._images - self._done
+
+    def _run_left(self) -> int:
+        """Count the images that all folds have still to see."""
+        return self._fold_left() + self._folds_waiting * self.epochs * self._images
+
+
+def format_table(table: Table) -> str:
+    """Render a table as text of at most 80 columns."""
     console = Console(width=80)
     with console.capture() as captured:
         console.print(table)
     return captured.get().rstrip()
 
 
-def clock(seconds: float) -> str:
-    """Seconds as 0:07, 12:30 or 3:02:11."""
+def format_duration(seconds: float) -> str:
+    """Format seconds as a clock would show them.
+
+    Example:
+        >>> format_duration(7), format_duration(750), format_duration(10931)
+        ('0:07', '12:30', '3:02:11')
+    """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

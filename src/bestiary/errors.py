@@ -1,4 +1,4 @@
-"""Every failure that bestiary foresees, as one exception tree.
+"""The exceptions that bestiary raises, as one tree, each with a message that names the remedy.
 
 ::
 
@@ -6,33 +6,53 @@
     ├── ArgumentError          a value given on the command line or to a function
     ├── RecipeError            a recipe's key or value
     ├── DataError              a folder, table, manifest or fold file
-    │   └── ImageError       one image that cannot be decoded; `reason` is a short phrase
-    │       ├── ForeignError   its bytes are no image of a kind that is read
+    │   └── ImageError         an image that cannot be decoded; `reason` is a short phrase
+    │       ├── ForeignError   its bytes are no image of a supported format
     │       └── OversizeError  it claims more pixels, or more work, than is allowed
     ├── WeightsError           a backbone's name or its weights
-    └── RunError               a run directory: missing, taken, incomplete or of another make
-        └── DamagedError       a file of a run that is not as it was written
+    ├── RunError               a run directory: missing, taken, incomplete or unreadable
+    │   └── DamagedError       a file of a run that has changed since it was written
+    └── LocalRankError         a failure that one rank of distributed training meets alone
 
-The command line prints the message of a `BestiaryError` on one line and exits with code 2. Anything
-else that is raised is a defect of bestiary and keeps its traceback.
+The command line prints the message of a `BestiaryError` on one line and exits with code 2. Any
+other exception is a bug in bestiary and keeps its traceback.
 """
 
+from pathlib import Path
+from typing import Self
 
-def one_line(error: Exception, most: int = 120) -> str:
-    """The message of a foreign error on one line of at most `most` characters; its type where it
-    has none.
+
+def one_line(error: Exception, max_length: int = 120) -> str:
+    r"""Shorten the message of another library's error to one line.
+
+    Args:
+        error: the error; without a message, its type is named instead.
+        max_length: most characters to keep.
+
+    Example:
+        >>> one_line(ValueError("two\n lines"))
+        'two lines'
     """
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    return " ".join(str(error).split())[:max_length] or type(error).__name__
 
 
 class BestiaryError(Exception):
-    """A foreseen failure; its message names the value, the cause and the remedy."""
+    """The base of all errors that bestiary foresees.
+
+    Its message is one line that names the value, the cause and the remedy.
+
+    Example:
+        >>> import bestiary
+        >>> try:
+        ...     bestiary.show("missing")
+        ... except bestiary.BestiaryError as error:
+        ...     print(error)
+        missing: no such run; check the path, or make one with bestiary train DATA missing
+    """
 
 
 class ArgumentError(BestiaryError, ValueError):
-    """A value given on the command line or to a function is out of its range or contradicts
-    another.
-    """
+    """An argument of a command or function is out of range or contradicts another."""
 
 
 class RecipeError(BestiaryError, ValueError):
@@ -44,7 +64,7 @@ class DataError(BestiaryError):
 
 
 class ImageError(DataError):
-    """One image cannot be decoded.
+    """An image cannot be decoded.
 
     Attributes:
         reason: a short phrase such as ``"truncated"``, as written to ``quarantine.csv``.
@@ -56,7 +76,7 @@ class ImageError(DataError):
 
 
 class ForeignError(ImageError):
-    """Bytes are no image of a kind that is read."""
+    """The bytes are no image of a supported format."""
 
 
 class OversizeError(ImageError):
@@ -72,15 +92,39 @@ class RunError(BestiaryError):
 
 
 class DamagedError(RunError):
-    """A file of a run is missing, cut short, changed or of another make."""
+    """A file of a run is missing, cut short or changed, or bestiary did not write it."""
+
+    @classmethod
+    def foreign(cls, file: str | Path, reason: str = "", remedy: str = "") -> Self:
+        """Build the error for a file whose content bestiary would not have written.
+
+        Args:
+            file: the file, as its user knows it.
+            reason: what is wrong in it.
+            remedy: what the user can do.
+
+        Example:
+            >>> print(DamagedError.foreign("run/ensemble.json", "no key 'view'", "remove it"))
+            run/ensemble.json: is not what bestiary writes (no key 'view'); remove it
+        """
+        message = f"{file}: is not what bestiary writes"
+        if reason:
+            message += f" ({reason})"
+        if remedy:
+            message += f"; {remedy}"
+        return cls(message)
+
+
+class LocalRankError(BestiaryError):
+    """One rank of distributed training failed where the other ranks cannot be notified."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM; whoever started the work says how to go on with it.
+    """Ctrl-C or SIGTERM. The code that started the work tells the user how to resume it.
 
     Attributes:
-        number: of the signal.
-        agreed: all processes that train the fold stop by it, at the same step.
+        number: number of the signal.
+        agreed: whether all processes that train the fold stop for it, at the same step.
     """
 
     def __init__(self, number: int, agreed: bool = False) -> None:

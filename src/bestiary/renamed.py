@@ -1,4 +1,7 @@
-"""Names of earlier versions -> the names that took their place, for the one line that says so."""
+"""Old names of options, recipe keys, table columns and run files -> their current names.
+
+Whoever uses an old name gets one line that says the new one. Nothing is translated silently.
+"""
 
 OPTIONS = {
     "--fold": "--only-fold",
@@ -52,7 +55,14 @@ RUN_FILES = {
 
 
 def renamed_column(columns: list[str], wanted: list[str]) -> str | None:
-    """Say that a table has an old name where a wanted column is missing; None where that is not so.
+    """Explain a missing column by its old name.
+
+    Args:
+        columns: columns of the table.
+        wanted: columns that the reader needs.
+
+    Returns:
+        The explanation, or None where no old name stands for a missing column.
 
     Example:
         >>> renamed_column(["path", "digest"], ["path", "sha256"])

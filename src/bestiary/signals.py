@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM -> an exception at a moment when the state of a fold is whole.
+"""Signals: SIGINT (Ctrl-C) and SIGTERM -> an `Interrupted` exception between two training steps.
 
-A signal that comes inside a training step or an epoch's end waits for its end; a second one does
-not. Where several processes train a fold, it waits until all of them know of it. Knows nothing of
-what is saved then.
+A signal inside a training step or at the end of an epoch waits until that block ends. A second
+signal does not wait. Where several ranks train a fold, a signal waits until all of them know of it.
+Does not know what is saved then.
 """
 
 import signal
@@ -18,59 +18,65 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """A context in which both signals raise `Interrupted`, but not inside `held`.
+    """A context in which both signals raise `Interrupted`, except inside `defer` and `poll`.
 
-    Outside of the main thread, which alone is told of signals, it does nothing.
+    Python delivers signals to the main thread only; in another thread the context does nothing.
 
     Attributes:
-        torn: whether a second signal has broken into what was held, so that nothing in memory can
-            be trusted.
-        arrived: number of the signal that waits to be heeded, or 0.
+        torn: a second signal broke into a deferred block, so memory may be inconsistent.
+        pending: number of the signal that waits to be raised, or 0.
     """
 
     def __init__(self) -> None:
         self.torn = False
-        self.arrived = 0
-        self._held = False
-        self._noted = False
-        self._former: dict[signal.Signals, Any] = {}
+        self.pending = 0
+        self._deferring = False
+        self._polling = False
+        self._previous_handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                    self._former[number] = signal.signal(number, self._arrive)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # ignored under nohup
+                    previous = signal.signal(number, self._handle)
+                    self._previous_handlers[number] = previous
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._former:
-            signal.signal(*self._former.popitem())
+        while self._previous_handlers:
+            number, handler = self._previous_handlers.popitem()
+            signal.signal(number, handler)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Let the block end before a signal is heeded."""
-        self._held = True
-        try:
-            yield
-        finally:
-            self._held = False
-        if self.arrived and not self._noted:
-            raise Interrupted(self.arrived)
+    def defer(self) -> Iterator[None]:
+        """Defer a signal until the block ends.
 
-    @contextmanager
-    def noted(self) -> Iterator[None]:
-        """A block that heeds a first signal by looking at `arrived`, since other processes must
-        stop with this one.
+        Raises:
+            Interrupted: at the end of the block, if a signal arrived inside it.
         """
-        self._noted = True
+        self._deferring = True
         try:
             yield
         finally:
-            self._noted = False
+            self._deferring = False
+        if self.pending and not self._polling:
+            raise Interrupted(self.pending)
 
-    def _arrive(self, number: int, _: FrameType | None) -> None:
-        if (self._held or self._noted) and not self.arrived:
-            self.arrived = number
+    @contextmanager
+    def poll(self) -> Iterator[None]:
+        """Only note a first signal in `pending` inside the block, which polls it.
+
+        Several ranks have to stop at the same step, so none may raise on its own.
+        """
+        self._polling = True
+        try:
+            yield
+        finally:
+            self._polling = False
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if (self._deferring or self._polling) and not self.pending:
+            self.pending = number
             return
-        self.torn = self.torn or self._held
+        self.torn = self.torn or self._deferring
         raise Interrupted(number)

@@ -1,8 +1,8 @@
-"""A CSV or Parquet file -> a table, or one error with a short reason. Knows nothing of what the
-columns mean.
+"""Read CSV and Parquet files of unknown origin; whatever goes wrong is one kind of error.
 
-A table may come from a stranger: whatever the library makes of damaged bytes, panics of its native
-part included, is one kind of error here.
+A table may come from a stranger. Damaged bytes make polars fail in many ways, a panic of its Rust
+core included: here all of them become `TableError`. Text that a spreadsheet would run as a formula
+is escaped in CSV. Knows nothing of what the columns mean.
 """
 
 from collections.abc import Iterator
@@ -16,56 +16,74 @@ from bestiary.errors import one_line
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
+UNSAFE_PATH = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"
+"""Matches a path that may lead out of its folder: absolute, with a drive, ``..`` or a null byte."""
+
 
 class TableError(ValueError):
-    """A file is no table, or not one with these columns; the message is a short reason."""
+    """A file is not a table, or lacks a column; the message is a short reason."""
 
 
 def read_frame(file: Path, **options: Any) -> pl.DataFrame:
-    """Read a .parquet file, or any other file as CSV; `options` go to polars.
+    """Read a table.
+
+    Args:
+        file: a .parquet file; any other name is read as CSV.
+        options: passed to polars.
 
     Raises:
         FileNotFoundError: there is no such file.
         TableError: it is not a table.
     """
-    with foreign_table():
-        return (
-            pl.read_parquet(file, **options)
-            if file.suffix.lower() == ".parquet"
-            else pl.read_csv(file, **options)
-        )
+    with table_errors():
+        if file.suffix.lower() == ".parquet":
+            return pl.read_parquet(file, **options)
+        return pl.read_csv(file, **options)
 
 
-def read_note(file: Path) -> dict[str, str]:
-    """The metadata of a .parquet file; raises as `read_frame` does."""
-    with foreign_table():
+def read_metadata(file: Path) -> dict[str, str]:
+    """Read the metadata of a .parquet file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        TableError: it is not a Parquet file.
+    """
+    with table_errors():
         return pl.read_parquet_metadata(file)
 
 
-def guard(table: Frame) -> Frame:
-    """A table for CSV in which no text is a spreadsheet's formula: an apostrophe goes before what
-    begins like one.
+def escape_formulas(table: Frame) -> Frame:
+    """Put an apostrophe before text that a spreadsheet would run as a formula.
 
-    Names of classes and files may come from a stranger. See OWASP, CSV injection.
+    Names of classes and files may come from a stranger. See OWASP, "CSV Injection".
+
+    Args:
+        table: the table to be written as CSV.
+
+    Example:
+        >>> escape_formulas(pl.DataFrame({"label": ["=1+1", "lynx", "-1.5"]}))["label"].to_list()
+        ["'=1+1", 'lynx', '-1.5']
     """
     text = pl.col(pl.String)
-    formula = text.str.contains(r"^[=@\t\r]") | (
-        text.str.contains(r"^[+-]") & ~text.str.contains(r"^[+-][0-9.]+(e[+-]?[0-9]+)?$")
-    )
-    return table.with_columns(pl.when(formula).then(pl.lit("'") + text).otherwise(text).name.keep())
+    is_number = text.str.contains(r"^[+-][0-9.]+(e[+-]?[0-9]+)?$")
+    is_formula = text.str.contains(r"^[=@\t\r]") | (text.str.contains(r"^[+-]") & ~is_number)
+    escaped = pl.lit("'") + text
+    return table.with_columns(pl.when(is_formula).then(escaped).otherwise(text).name.keep())
 
 
-def unguard(table: pl.DataFrame) -> pl.DataFrame:
-    """A table as it was before `guard`."""
-    return table.with_columns(pl.col(pl.String).str.replace(r"^'([=@\t\r+-])", "$1"))
+def unescape_formulas(table: pl.DataFrame) -> pl.DataFrame:
+    """Undo `escape_formulas`."""
+    text = pl.col(pl.String)
+    return table.with_columns(text.str.replace(r"^'([=@\t\r+-])", "$1"))
 
 
 @contextmanager
-def foreign_table() -> Iterator[None]:
-    """A block that works on a table of unknown making.
+def table_errors() -> Iterator[None]:
+    """Turn every failure of polars inside the block into a `TableError`.
 
     Raises:
-        TableError: the library failed, in whatever way.
+        FileNotFoundError: passed on as it is.
+        TableError: polars failed, in whatever way.
     """
     try:
         yield
@@ -74,9 +92,7 @@ def foreign_table() -> Iterator[None]:
     except (OSError, ValueError, TypeError, MemoryError, pl.exceptions.PolarsError) as error:
         raise TableError(one_line(error, 120)) from None
     except BaseException as error:
-        if isinstance(error, pl.exceptions.PanicException):  # which is no Exception
+        # A panic of the Rust core is a BaseException, not an Exception.
+        if isinstance(error, pl.exceptions.PanicException):
             raise TableError("its bytes make no sense") from None
         raise
-
-
-LEAVING = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"  # what a path below a folder never has

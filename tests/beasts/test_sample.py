@@ -1,6 +1,4 @@
-"""The embedded data set: it is deterministic, its table tells the truth, and its images hold
-what they promise.
-"""
+"""The drawn dataset: deterministic bytes, truth.csv, planted faults, and classes to learn."""
 
 import csv
 import re
@@ -25,10 +23,9 @@ FAULTS = {"label_noise": 0.1, "near_duplicates": 0.15, "corrupt": 0.2, "unknown"
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    """Return every file below a directory by its relative path."""
-    return {
-        str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()
-    }
+    """Read every file below a directory, by relative path."""
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in files}
 
 
 def rows_of(directory: Path) -> list[dict[str, str]]:
@@ -47,7 +44,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleSummary]:
-    """A set of 5 species with every kind of fault."""
+    """A dataset of 5 species with every kind of fault."""
     directory = tmp_path_factory.mktemp("faulty") / "beasts"
     return directory, draw_sample(directory, species=5, per_species=20, size=64, seed=3, **FAULTS)
 
@@ -55,7 +52,8 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SampleSummar
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray]:
     """Square thumbnails (160, 48, 48, 3) of 10 species, 16 individuals each, and their species."""
-    images, labels = [], []
+    images = []
+    labels = []
     for species in invent_species(10, 0):
         for individual in range(16):
             image = draw_beast(species, np.random.default_rng([0, species.index, individual]), 64)
@@ -64,7 +62,7 @@ def drawn() -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images), np.array(labels)
 
 
-def test_species_have_unique_binomials_and_do_not_depend_on_their_number() -> None:
+def test_species_names_and_order() -> None:
     hundred = invent_species(100, 0)
     names = [species.name for species in hundred]
     assert len(set(names)) == 100
@@ -74,7 +72,7 @@ def test_species_have_unique_binomials_and_do_not_depend_on_their_number() -> No
     assert invent_species(7, 1) != hundred[:7]
 
 
-def test_a_genus_shares_its_body_plan_and_has_at_most_four_species() -> None:
+def test_genus_shares_a_body_plan() -> None:
     genera: dict[str, list[str]] = {}
     for species in invent_species(100, 5):
         genera.setdefault(species.name.split()[0], []).append(species.plan)
@@ -84,7 +82,7 @@ def test_a_genus_shares_its_body_plan_and_has_at_most_four_species() -> None:
 
 
 @pytest.mark.parametrize("plan", PLANS)
-def test_every_plan_can_be_drawn_with_every_ornament(plan: str) -> None:
+def test_body_plans_with_ornaments(plan: str) -> None:
     species = next(s for s in invent_species(100, 0) if s.plan == plan)
     extremes = [
         (0.0, "antlers", "spines", 1, 0),
@@ -103,23 +101,21 @@ def test_every_plan_can_be_drawn_with_every_ornament(plan: str) -> None:
 
 
 @pytest.mark.parametrize("size", [32, 161, 400, 1024])
-def test_the_long_side_is_the_size_asked_for(size: int) -> None:
+def test_image_size(size: int) -> None:
     image = draw_beast(invent_species(1, 0)[0], np.random.default_rng(1), size)
     assert max(image.shape[:2]) == size
     assert min(image.shape[:2]) >= round(0.75 * size)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-def test_every_pattern_marks_a_part_of_the_coat_only(pattern: str) -> None:
+def test_coat_patterns(pattern: str) -> None:
     marks = np.clip(_PAINTERS[pattern](np.random.default_rng(0), 1.0, 0.5), 0, 1)
     assert np.isfinite(marks).all()
     assert marks.mean() < 0.9
     assert (marks.max() - marks.min() > 0.5) == (pattern != "plain")
 
 
-def test_the_same_arguments_give_the_same_bytes(
-    faulty: tuple[Path, SampleSummary], tmp_path: Path
-) -> None:
+def test_same_seed_same_bytes(faulty: tuple[Path, SampleSummary], tmp_path: Path) -> None:
     directory, summary = faulty
     again = draw_sample(tmp_path / "beasts", species=5, per_species=20, size=64, seed=3, **FAULTS)
     assert contents(directory) == contents(tmp_path / "beasts")
@@ -129,11 +125,9 @@ def test_the_same_arguments_give_the_same_bytes(
     )
 
 
-def test_several_processes_give_the_same_bytes_as_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_do_not_change_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_sample(tmp_path / "one", species=2, per_species=14, size=32)
-    monkeypatch.setattr(sample, "_FEW", 0)
+    monkeypatch.setattr(sample, "_SINGLE_PROCESS_IMAGES", 0)
     monkeypatch.setattr(sample, "cores", lambda: 2)
     reports: list[tuple[int, int]] = []
     draw_sample(
@@ -147,10 +141,11 @@ def test_several_processes_give_the_same_bytes_as_one(
     assert reports == [(25, 28), (28, 28)]
 
 
-def test_more_species_and_images_keep_those_already_drawn(tmp_path: Path) -> None:
+def test_more_images_keep_the_first_ones(tmp_path: Path) -> None:
     draw_sample(tmp_path / "few", species=2, per_species=3, size=32)
     draw_sample(tmp_path / "many", species=3, per_species=5, size=32)
-    few, many = contents(tmp_path / "few"), contents(tmp_path / "many")
+    few = contents(tmp_path / "few")
+    many = contents(tmp_path / "many")
     assert len(few) == 7 and len(many) == 16
     few.pop("truth.csv")
     assert set(few.values()) < set(many.values())
@@ -177,9 +172,7 @@ def test_more_species_and_images_keep_those_already_drawn(tmp_path: Path) -> Non
         ),
     ],
 )
-def test_a_value_out_of_its_range_is_named_and_nothing_is_written(
-    tmp_path: Path, value: dict[str, float], message: str
-) -> None:
+def test_value_out_of_range(tmp_path: Path, value: dict[str, float], message: str) -> None:
     arguments = {"species": 2, "per_species": 5, **value}
     with pytest.raises(ArgumentError, match=message) as caught:
         draw_sample(tmp_path / "beasts", **arguments)  # type: ignore[arg-type]
@@ -187,7 +180,7 @@ def test_a_value_out_of_its_range_is_named_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
+def test_folder_not_empty(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "note.txt").write_text("mine")
     with pytest.raises(ArgumentError, match="full is not empty: choose another folder"):
@@ -198,13 +191,13 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"beasts-unknown/note.txt": b"mine"}
 
 
-def test_a_file_in_the_place_of_the_folder_is_left_alone(tmp_path: Path) -> None:
+def test_file_instead_of_folder(tmp_path: Path) -> None:
     (tmp_path / "beasts").write_text("mine")
     with pytest.raises(ArgumentError, match="is not a folder"):
         draw_sample(tmp_path / "beasts", species=2, per_species=1)
 
 
-def test_an_empty_folder_is_used_and_a_set_without_faults_has_none(tmp_path: Path) -> None:
+def test_empty_folder_without_faults(tmp_path: Path) -> None:
     summary = draw_sample(tmp_path, species=3, per_species=2, size=32)
     rows = rows_of(tmp_path)
     assert summary.images == 6 == len(rows)
@@ -213,7 +206,7 @@ def test_an_empty_folder_is_used_and_a_set_without_faults_has_none(tmp_path: Pat
     assert summary.unknown_directory is None
 
 
-def test_the_table_has_one_true_row_for_every_image(faulty: tuple[Path, SampleSummary]) -> None:
+def test_truth_has_a_row_per_image(faulty: tuple[Path, SampleSummary]) -> None:
     directory, summary = faulty
     rows = rows_of(directory)
     paths = [row["path"] for row in rows]
@@ -233,23 +226,24 @@ def test_the_table_has_one_true_row_for_every_image(faulty: tuple[Path, SampleSu
     )
 
 
-def test_every_fault_has_the_share_asked_for(faulty: tuple[Path, SampleSummary]) -> None:
+def test_fault_counts(faulty: tuple[Path, SampleSummary]) -> None:
     directory, summary = faulty
     faults = [row["fault"] for row in rows_of(directory)]
-    counts = {
-        fault: faults.count(fault)
-        for fault in ("label", "near-duplicate", "corrupt", "unknown", "")
+    kinds = ("label", "near-duplicate", "corrupt", "unknown", "")
+    assert {kind: faults.count(kind) for kind in kinds} == {
+        "label": 10,
+        "near-duplicate": 15,
+        "corrupt": 20,
+        "unknown": 10,
+        "": 70,
     }
-    assert counts == {"label": 10, "near-duplicate": 15, "corrupt": 20, "unknown": 10, "": 70}
-    assert (summary.label_noise, summary.near_duplicates, summary.corrupt, summary.unknown) == (
-        10,
-        15,
-        20,
-        10,
-    )
+    assert summary.label_noise == 10
+    assert summary.near_duplicates == 15
+    assert summary.corrupt == 20
+    assert summary.unknown == 10
 
 
-def test_wrong_labels_lie_in_another_folder_and_strangers_in_none(
+def test_label_noise_and_unknown_folders(
     faulty: tuple[Path, SampleSummary],
 ) -> None:
     directory, summary = faulty
@@ -259,18 +253,17 @@ def test_wrong_labels_lie_in_another_folder_and_strangers_in_none(
         assert (row["label"] in summary.classes) == (row["fault"] != "unknown")
 
 
-def test_copies_resemble_a_sound_original_more_than_any_other_image(
+def test_near_duplicates_resemble_originals(
     faulty: tuple[Path, SampleSummary],
 ) -> None:
     directory, _ = faulty
     rows = {row["path"]: row for row in rows_of(directory)}
 
-    def look(path: str) -> np.ndarray:
-        return np.asarray(
-            Image.open(directory / path).convert("L").resize((24, 24)), np.float64
-        ).ravel()
+    def thumbnail(path: str) -> np.ndarray:
+        gray = Image.open(directory / path).convert("L")
+        return np.asarray(gray.resize((24, 24)), np.float64)
 
-    looks = {path: look(path) for path, row in rows.items() if row["fault"] != "corrupt"}
+    thumbnails = {path: thumbnail(path) for path, row in rows.items() if row["fault"] != "corrupt"}
     for path, row in rows.items():
         if row["fault"] != "near-duplicate":
             assert not row["copy_of"]
@@ -278,23 +271,19 @@ def test_copies_resemble_a_sound_original_more_than_any_other_image(
         original = rows[row["copy_of"]]
         assert not original["fault"] and original["label"] == row["label"]
         assert (directory / path).read_bytes() != (directory / row["copy_of"]).read_bytes()
-        mine = (
-            looks[path].reshape(24, 24)[:, ::-1].ravel()
-            if row["detail"] == "flipped"
-            else looks[path]
-        )
-        likeness = {
-            other: np.corrcoef(mine, seen)[0, 1] for other, seen in looks.items() if other != path
+        copy = thumbnails[path]
+        if row["detail"] == "flipped":
+            copy = copy[:, ::-1]
+        # Other copies of the same original do not count.
+        similarity = {
+            other: np.corrcoef(copy.ravel(), pixels.ravel())[0, 1]
+            for other, pixels in thumbnails.items()
+            if other != path and rows[other]["copy_of"] != row["copy_of"]
         }
-        likeness = {
-            other: value
-            for other, value in likeness.items()
-            if rows[other]["copy_of"] != row["copy_of"]
-        }
-        assert max(likeness, key=lambda other: likeness[other]) == row["copy_of"]
+        assert max(similarity, key=lambda other: similarity[other]) == row["copy_of"]
 
 
-def test_only_the_corrupt_files_fail_to_decode(faulty: tuple[Path, SampleSummary]) -> None:
+def test_corrupt_files_fail_to_decode(faulty: tuple[Path, SampleSummary]) -> None:
     directory, _ = faulty
     for row in rows_of(directory):
         if row["fault"] == "corrupt":
@@ -307,7 +296,7 @@ def test_only_the_corrupt_files_fail_to_decode(faulty: tuple[Path, SampleSummary
 
 
 @pytest.mark.parametrize("name", _DAMAGES)
-def test_no_damage_leaves_an_image_that_can_be_read_whole(name: str, tmp_path: Path) -> None:
+def test_damage_kinds_fail_to_decode(name: str, tmp_path: Path) -> None:
     jpeg = encode(draw_beast(invent_species(1, 0)[0], np.random.default_rng(0), 48), 90)
     for seed in range(20):
         (tmp_path / "x.jpg").write_bytes(_DAMAGES[name](jpeg, np.random.default_rng(seed)))
@@ -315,23 +304,24 @@ def test_no_damage_leaves_an_image_that_can_be_read_whole(name: str, tmp_path: P
             image.load()
 
 
-def test_every_alteration_is_made_and_told() -> None:
+def test_alteration_kinds() -> None:
     jpeg = encode(draw_beast(invent_species(1, 0)[0], np.random.default_rng(0), 64), 90)
-    told = {alter_copy(jpeg, np.random.default_rng(seed))[1].split()[0] for seed in range(60)}
-    assert told == {"re-encoded", "resized", "cropped", "flipped", "brightened"}
+    kinds = {alter_copy(jpeg, np.random.default_rng(seed))[1].split()[0] for seed in range(60)}
+    assert kinds == {"re-encoded", "resized", "cropped", "flipped", "brightened"}
 
 
 def nearest_center(features: np.ndarray, labels: np.ndarray) -> float:
-    """Return the accuracy on odd rows of the nearest class center of the even rows."""
+    """Accuracy on odd rows of the nearest class center of the even rows."""
     features = (features - features.mean(axis=0)) / features.std(axis=0)
     classes = np.unique(labels)
-    train, test = np.arange(len(labels)) % 2 == 0, np.arange(len(labels)) % 2 == 1
+    train = np.arange(len(labels)) % 2 == 0
+    test = ~train
     centers = np.stack([features[train & (labels == c)].mean(axis=0) for c in classes])
     gaps = ((features[test][:, None] - centers) ** 2).sum(axis=2)
     return float((classes[gaps.argmin(axis=1)] == labels[test]).mean())
 
 
-def test_the_background_does_not_give_the_class_away(drawn: tuple[np.ndarray, np.ndarray]) -> None:
+def test_background_does_not_reveal_class(drawn: tuple[np.ndarray, np.ndarray]) -> None:
     images, labels = drawn
     means = images.reshape(len(images), -1, 3).mean(axis=1)
     corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1]].reshape(len(images), -1).astype(np.float64)
@@ -339,7 +329,7 @@ def test_the_background_does_not_give_the_class_away(drawn: tuple[np.ndarray, np
     assert nearest_center(corners, labels) < 0.3
 
 
-def test_species_can_be_told_by_the_colors_that_stand_out(
+def test_colors_reveal_species(
     drawn: tuple[np.ndarray, np.ndarray],
 ) -> None:
     images, labels = drawn

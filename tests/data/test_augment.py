@@ -1,6 +1,4 @@
-"""RandAugment and TrivialAugment: drawn from torchvision's own tables, and each operation
-torchvision's own.
-"""
+"""RandAugment and TrivialAugment: drawn from torchvision's tables, by its own operations."""
 
 from collections import Counter
 
@@ -24,13 +22,12 @@ from bestiary.data.decode import Pixels
 from bestiary.rng import keyed_rng
 
 KINDS = {"trivialaugment": v2.TrivialAugmentWide, "randaugment": v2.RandAugment}
-HEIGHT, WIDTH = 60, 96
+HEIGHT = 60
+WIDTH = 96
 
 
 def magnitudes(kind: str, name: str) -> tuple[np.ndarray, bool]:
-    """torchvision's magnitudes of an operation (bins,), and whether a sign is drawn; [0] where
-    there is none.
-    """
+    """torchvision's magnitudes of an operation (bins,), or [0], and whether a sign is drawn."""
     make, signed = KINDS[kind]._AUGMENTATION_SPACE[name]
     table = make(BINS, HEIGHT, WIDTH)
     if table is None:
@@ -46,7 +43,7 @@ def drawn(request: pytest.FixtureRequest) -> tuple[str, list[list[Change]]]:
     ]
 
 
-def test_as_many_operations_are_drawn_as_in_torchvision(
+def test_randaugment_draws_torchvision_counts(
     drawn: tuple[str, list[list[Change]]],
 ) -> None:
     kind, changes = drawn
@@ -60,7 +57,7 @@ def test_as_many_operations_are_drawn_as_in_torchvision(
     assert KINDS[kind]().num_magnitude_bins == BINS
 
 
-def test_every_operation_of_torchvisions_comes_equally_often(
+def test_augment_operations_are_equally_frequent(
     drawn: tuple[str, list[list[Change]]],
 ) -> None:
     kind, changes = drawn
@@ -69,37 +66,31 @@ def test_every_operation_of_torchvisions_comes_equally_often(
     assert chisquare(list(names.values())).pvalue > 0.001
 
 
-def test_strengths_are_torchvisions_and_equally_often(
+def test_augment_magnitudes_equal_torchvision(
     drawn: tuple[str, list[list[Change]]],
 ) -> None:
     kind, changes = drawn
     for name in KINDS[kind]._AUGMENTATION_SPACE:
         allowed, signed = magnitudes(kind, name)
-        seen = np.array(
+        drawn_magnitudes = np.array(
             [change.magnitude for each in changes for change in each if change.operation == name]
         )
-        gaps = np.abs(np.abs(seen)[:, None] - allowed[None])
+        gaps = np.abs(np.abs(drawn_magnitudes)[:, None] - allowed[None])
         assert gaps.min(axis=1).max() < 1e-4, name
         values = np.unique(allowed.round(4))
-        nearest = np.abs(np.abs(seen)[:, None] - values[None]).argmin(axis=1)
-        expected = (
-            np.array([(allowed.round(4) == value).sum() for value in values])
-            / len(allowed)
-            * len(seen)
-        )
+        nearest = np.abs(np.abs(drawn_magnitudes)[:, None] - values[None]).argmin(axis=1)
+        shares = np.array([(allowed.round(4) == value).sum() for value in values]) / len(allowed)
         if len(values) > 1:
-            assert (
-                chisquare(np.bincount(nearest, minlength=len(values)), expected).pvalue > 0.0005
-            ), name
-        negative = (seen[np.abs(seen) > 0] < 0).mean() if (seen != 0).any() else 0.0
+            counts = np.bincount(nearest, minlength=len(values))
+            assert chisquare(counts, shares * len(drawn_magnitudes)).pvalue > 0.0005, name
+        nonzero = drawn_magnitudes[drawn_magnitudes != 0]
+        negative = (nonzero < 0).mean() if len(nonzero) else 0.0
         assert abs(negative - 0.5) < 0.1 if signed else negative == 0, name
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
 @pytest.mark.parametrize("name", list(v2.TrivialAugmentWide._AUGMENTATION_SPACE))
-def test_every_operation_changes_pixels_exactly_as_torchvision_does(
-    smooth: Pixels, kind: str, name: str
-) -> None:
+def test_augment_pixels_equal_torchvision(smooth: Pixels, kind: str, name: str) -> None:
     view = torch.from_numpy(np.ascontiguousarray(smooth[:HEIGHT, :WIDTH])).permute(2, 0, 1)
     transform = KINDS[kind]()
     table, signed = magnitudes(
@@ -115,15 +106,13 @@ def test_every_operation_changes_pixels_exactly_as_torchvision_does(
         assert torch.equal(ours, theirs), strength
 
 
-def test_none_draws_and_changes_nothing(smooth: Pixels) -> None:
+def test_augment_none_changes_nothing(smooth: Pixels) -> None:
     assert draw_changes("none", 10, 10, keyed_rng(0, "x")) == []
     np.testing.assert_array_equal(augment(smooth, "none", keyed_rng(0, "x")), smooth)
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_a_changed_view_depends_on_its_generator_alone_and_leaves_the_view(
-    smooth: Pixels, kind: str
-) -> None:
+def test_augment_depends_on_rng_and_copies_view(smooth: Pixels, kind: str) -> None:
     view = smooth[:64, :64].copy()
     state = torch.random.get_rng_state()
     made = [augment(view, kind, keyed_rng(0, "a", i)) for i in range(40)]  # type: ignore[arg-type]
@@ -136,7 +125,7 @@ def test_a_changed_view_depends_on_its_generator_alone_and_leaves_the_view(
     np.testing.assert_array_equal(view, smooth[:64, :64])
 
 
-def test_a_mirrored_view_can_be_changed(smooth: Pixels) -> None:
+def test_flipped_view_can_be_augmented(smooth: Pixels) -> None:
     for i in range(30):
         mirrored = augment(smooth[:, ::-1], "trivialaugment", keyed_rng(0, "a", i))
         np.testing.assert_array_equal(

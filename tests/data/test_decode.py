@@ -1,6 +1,4 @@
-"""Decoding: every format and every way a file can be odd, against Pillow; every way it can be
-broken, as one line.
-"""
+"""Decoding: every format and EXIF orientation against Pillow; damaged files give one line."""
 
 import io
 import struct
@@ -42,18 +40,23 @@ def exif_of(orientation: int) -> bytes:
 
 
 def png_header(width: int, height: int, depth: int = 8, color: int = 0) -> bytes:
-    """A PNG that claims a size and holds next to nothing."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
+    """A PNG that claims a size and holds almost no data."""
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
-    data = zlib.compress(bytes(100))
+    return png_of(header, zlib.compress(bytes(100)))
+
+
+def png_of(header: bytes, data: bytes) -> bytes:
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + png_chunk(b"IDAT", data)
+        + png_chunk(b"IEND", b"")
     )
+
+
+def png_chunk(name: bytes, body: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(name + body))
+    return struct.pack(">I", len(body)) + name + body + checksum
 
 
 def png_16_bit(values: np.ndarray) -> bytes:
@@ -61,22 +64,14 @@ def png_16_bit(values: np.ndarray) -> bytes:
     write as RGB.
     """
     color = 0 if values.ndim == 2 else 2
-    rows = values.astype(">u2").reshape(len(values), -1)
-    data = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
-
+    lines = values.astype(">u2").reshape(len(values), -1)
+    data = zlib.compress(b"".join(b"\0" + line.tobytes() for line in lines))
     header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, color, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    )
+    return png_of(header, data)
 
 
 def refusal(content: bytes) -> str:
-    """The reason for which `content` is refused, checked to be short and one line."""
+    """Check that `content` is refused with a short reason on one line, and return the reason."""
     with pytest.raises(ImageError) as caught:
         decode(content)
     assert str(caught.value) == caught.value.reason
@@ -87,7 +82,7 @@ def refusal(content: bytes) -> str:
 @pytest.mark.parametrize(
     "options", [{}, {"quality": 30}, {"subsampling": 0}, {"progressive": True}, {"optimize": True}]
 )
-def test_a_plain_jpeg_equals_pillow_bit_for_bit(
+def test_plain_jpeg_equals_pillow_bit_for_bit(
     smooth: Pixels, encode: Encode, options: dict[str, int]
 ) -> None:
     content = encode(smooth, **options)
@@ -96,14 +91,14 @@ def test_a_plain_jpeg_equals_pillow_bit_for_bit(
     np.testing.assert_array_equal(pixels, by_pillow(content))
 
 
-def test_real_photographs_equal_pillow_bit_for_bit(photographs: list[Path]) -> None:
+def test_photographs_equal_pillow_bit_for_bit(photographs: list[Path]) -> None:
     for file in photographs:
         np.testing.assert_array_equal(
             decode(file.read_bytes()), by_pillow(file.read_bytes()), str(file)
         )
 
 
-def test_a_gray_jpeg_becomes_rgb(smooth: Pixels, encode: Encode) -> None:
+def test_gray_jpeg_becomes_rgb(smooth: Pixels, encode: Encode) -> None:
     content = encode(Image.fromarray(smooth).convert("L"))
     pixels = decode(content)
     assert pixels.shape == smooth.shape
@@ -111,16 +106,13 @@ def test_a_gray_jpeg_becomes_rgb(smooth: Pixels, encode: Encode) -> None:
     assert decode(content, min_side=32).shape[2] == 3
 
 
-def test_a_cmyk_jpeg_shows_its_colors_and_not_their_negative(encode: Encode) -> None:
+def test_cmyk_jpeg_is_not_inverted(encode: Encode) -> None:
     colors = np.zeros((32, 96, 3), np.uint8)
-    colors[:, :32], colors[:, 32:64], colors[:, 64:] = (
-        (250, 250, 250),
-        (220, 30, 30),
-        (20, 20, 20),
-    )
-    content = encode(
-        Image.fromarray(colors).convert("CMYK"), quality=95
-    )  # Pillow writes Adobe's inverted CMYK
+    colors[:, :32] = (250, 250, 250)
+    colors[:, 32:64] = (220, 30, 30)
+    colors[:, 64:] = (20, 20, 20)
+    # Pillow writes Adobe's inverted CMYK.
+    content = encode(Image.fromarray(colors).convert("CMYK"), quality=95)
     assert b"Adobe" in content
     pixels = decode(content)
     np.testing.assert_array_equal(pixels, by_pillow(content))
@@ -128,7 +120,7 @@ def test_a_cmyk_jpeg_shows_its_colors_and_not_their_negative(encode: Encode) -> 
     np.testing.assert_array_equal(decode(content, min_side=8).shape[2], 3)
 
 
-def test_a_cmyk_jpeg_without_the_adobe_marker_equals_pillow(encode: Encode) -> None:
+def test_cmyk_jpeg_without_adobe_marker(encode: Encode) -> None:
     content = encode(Image.new("CMYK", (24, 16), (10, 200, 30, 5)))
     start = content.index(b"\xff\xee")  # APP14
     length = int.from_bytes(content[start + 2 : start + 4], "big")
@@ -137,10 +129,12 @@ def test_a_cmyk_jpeg_without_the_adobe_marker_equals_pillow(encode: Encode) -> N
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
-def test_transparency_is_laid_over_white(encode: Encode, kind: str) -> None:
+def test_transparency_is_composited_over_white(encode: Encode, kind: str) -> None:
     rgba = np.zeros((20, 30, 4), np.uint8)
     rgba[..., 0] = 200
-    rgba[:, :10, 3], rgba[:, 10:20, 3], rgba[:, 20:, 3] = 0, 128, 255
+    rgba[:, :10, 3] = 0
+    rgba[:, 10:20, 3] = 128
+    rgba[:, 20:, 3] = 255
     options = {"lossless": True} if kind == "WEBP" else {}
     pixels = decode(encode(rgba, kind, **options))
     np.testing.assert_array_equal(pixels[:, :10], np.full((20, 10, 3), 255))
@@ -148,7 +142,7 @@ def test_transparency_is_laid_over_white(encode: Encode, kind: str) -> None:
     np.testing.assert_array_equal(pixels[:, 20:], np.full((20, 10, 3), [200, 0, 0]))
 
 
-def test_gray_with_alpha_is_laid_over_white(encode: Encode) -> None:
+def test_gray_with_alpha_is_composited_over_white(encode: Encode) -> None:
     image = Image.merge(
         "LA",
         [
@@ -161,7 +155,7 @@ def test_gray_with_alpha_is_laid_over_white(encode: Encode) -> None:
     np.testing.assert_array_equal(pixels[:, 2:], np.full((4, 2, 3), 40))
 
 
-def test_a_palette_png_equals_its_colors(smooth: Pixels, encode: Encode) -> None:
+def test_palette_png_equals_its_colors(smooth: Pixels, encode: Encode) -> None:
     palette = Image.fromarray(smooth).quantize(64)
     np.testing.assert_array_equal(
         decode(encode(palette, "PNG")), np.asarray(palette.convert("RGB"))
@@ -169,7 +163,7 @@ def test_a_palette_png_equals_its_colors(smooth: Pixels, encode: Encode) -> None
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_the_transparent_entry_of_a_palette_becomes_white(encode: Encode, kind: str) -> None:
+def test_transparent_palette_entry_becomes_white(encode: Encode, kind: str) -> None:
     palette = Image.new("P", (10, 10), 1)
     palette.putpalette([255, 0, 0, 0, 0, 255] + [0] * 30)
     palette.paste(0, (0, 0, 5, 10))
@@ -179,19 +173,17 @@ def test_the_transparent_entry_of_a_palette_becomes_white(encode: Encode, kind: 
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "RGB"])
-def test_gray_one_bit_and_rgb_png_keep_their_values(
-    smooth: Pixels, encode: Encode, mode: str
-) -> None:
+def test_gray_one_bit_and_rgb_png(smooth: Pixels, encode: Encode, mode: str) -> None:
     image = Image.fromarray(smooth).convert(mode)
     np.testing.assert_array_equal(decode(encode(image, "PNG")), np.asarray(image.convert("RGB")))
 
 
-def test_the_transparent_color_of_a_gray_png_becomes_white(encode: Encode) -> None:
+def test_transparent_gray_png_color_becomes_white(encode: Encode) -> None:
     pixels = decode(encode(Image.fromarray(np.array([[10, 90]], np.uint8)), "PNG", transparency=10))
     assert pixels[0, :, 0].tolist() == [255, 90]
 
 
-def test_16_bit_gray_is_scaled_and_not_clipped() -> None:
+def test_16_bit_gray_png_is_scaled() -> None:
     values = np.array([[0, 128, 257, 300], [32768, 40000, 65534, 65535]], np.uint16)
     gray = np.rint(values.astype(float) * 255 / 65535)
     pixels = decode(png_16_bit(values))
@@ -199,13 +191,13 @@ def test_16_bit_gray_is_scaled_and_not_clipped() -> None:
         np.testing.assert_array_equal(pixels[..., channel], gray)
 
 
-def test_16_bit_gray_tiff_is_scaled_and_not_clipped(encode: Encode) -> None:
+def test_16_bit_gray_tiff_is_scaled(encode: Encode) -> None:
     values = np.linspace(0, 65535, 48).astype(np.uint16).reshape(6, 8)
     pixels = decode(encode(Image.fromarray(values), "TIFF"))
     np.testing.assert_array_equal(pixels[..., 1], np.rint(values.astype(float) * 255 / 65535))
 
 
-def test_16_bit_rgb_keeps_its_range_and_channels() -> None:
+def test_16_bit_rgb_keeps_range_and_channels() -> None:
     ramp = np.linspace(0, 65535, 30)
     values = (
         np.stack([ramp, ramp[::-1], np.full(30, 32768)], axis=1)[None]
@@ -213,12 +205,11 @@ def test_16_bit_rgb_keeps_its_range_and_channels() -> None:
         .astype(np.uint16)
     )
     pixels = decode(png_16_bit(values))
-    assert (
-        np.abs(pixels - values.astype(float) * 255 / 65535).max() <= 1
-    )  # Pillow keeps the upper byte
+    # Pillow keeps the upper byte.
+    assert np.abs(pixels - values.astype(float) * 255 / 65535).max() <= 1
 
 
-def test_float_gray_in_0_to_1_is_scaled_and_beyond_is_refused(encode: Encode) -> None:
+def test_float_gray_is_scaled_or_refused(encode: Encode) -> None:
     values = np.array([[0.0, 0.25, 1.0]], np.float32)
     np.testing.assert_array_equal(
         decode(encode(Image.fromarray(values), "TIFF"))[0, :, 0], [0, 64, 255]
@@ -230,19 +221,19 @@ def test_float_gray_in_0_to_1_is_scaled_and_beyond_is_refused(encode: Encode) ->
 
 
 @pytest.mark.parametrize("kind", ["BMP", "TIFF", "PNG", "GIF", "WEBP"])
-def test_every_other_format_equals_pillow(smooth: Pixels, encode: Encode, kind: str) -> None:
+def test_other_formats_equal_pillow(smooth: Pixels, encode: Encode, kind: str) -> None:
     content = encode(smooth, kind)
     np.testing.assert_array_equal(decode(content), by_pillow(content))
 
 
-def test_of_an_animation_the_first_frame_is_taken(encode: Encode) -> None:
+def test_animation_gives_first_frame(encode: Encode) -> None:
     frames = [Image.new("RGB", (12, 8), color) for color in ("red", "lime", "blue")]
     for kind, options in (("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {})):
         pixels = decode(encode(frames[0], kind, save_all=True, append_images=frames[1:], **options))
         np.testing.assert_array_equal(pixels, np.full((8, 12, 3), [255, 0, 0]), kind)
 
 
-def test_the_first_page_of_a_tiff_is_taken(encode: Encode) -> None:
+def test_tiff_gives_first_page(encode: Encode) -> None:
     pages = [Image.new("RGB", (12, 8), color) for color in ("red", "lime")]
     pixels = decode(encode(pages[0], "TIFF", save_all=True, append_images=pages[1:]))
     np.testing.assert_array_equal(pixels, np.full((8, 12, 3), [255, 0, 0]))
@@ -250,7 +241,7 @@ def test_the_first_page_of_a_tiff_is_taken(encode: Encode) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_every_exif_orientation_is_undone_as_pillow_does(
+def test_exif_orientation_is_undone_as_in_pillow(
     smooth: Pixels, encode: Encode, kind: str, orientation: int
 ) -> None:
     content = encode(smooth, kind, exif=exif_of(orientation))
@@ -261,7 +252,7 @@ def test_every_exif_orientation_is_undone_as_pillow_does(
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_scaled_decode_is_turned_upright_too(
+def test_scaled_decode_applies_exif(
     smooth: Pixels, encode: Encode, psnr: Psnr, orientation: int
 ) -> None:
     content = encode(smooth, exif=exif_of(orientation), quality=95)
@@ -272,7 +263,7 @@ def test_a_scaled_decode_is_turned_upright_too(
     assert psnr(small, np.asarray(shrunk)) > 35
 
 
-def test_exif_that_comes_late_in_the_file_is_found(smooth: Pixels, encode: Encode) -> None:
+def test_late_exif_is_found(smooth: Pixels, encode: Encode) -> None:
     content = encode(smooth, exif=exif_of(6))
     comment = b"\xff\xfe\xff\xf0" + b"a" * (0xFFF0 - 2)
     late = content[:2] + comment * 2 + content[2:]
@@ -296,9 +287,7 @@ def test_exif_that_comes_late_in_the_file_is_found(smooth: Pixels, encode: Encod
     ],
     ids=["nothing", "garbage", "cut short", "text", "two values", "beyond the end", "42"],
 )
-def test_a_sound_jpeg_with_damaged_exif_is_decoded_without_a_word(
-    smooth: Pixels, encode: Encode, exif: bytes
-) -> None:
+def test_damaged_exif_does_not_warn(smooth: Pixels, encode: Encode, exif: bytes) -> None:
     content = encode(smooth, exif=exif)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -308,16 +297,17 @@ def test_a_sound_jpeg_with_damaged_exif_is_decoded_without_a_word(
 
 @pytest.mark.parametrize("size", [(640, 480), (481, 333), (97, 1500), (1024, 1024)])
 @pytest.mark.parametrize("min_side", [1, 40, 96, 120, 250])
-def test_a_scaled_decode_never_falls_below_the_side_asked_for(
+def test_scaled_decode_keeps_min_side(
     detailed: Pixels, encode: Encode, psnr: Psnr, size: tuple[int, int], min_side: int
 ) -> None:
     image = np.asarray(Image.fromarray(detailed).resize(size, Image.Resampling.LANCZOS))
     content = encode(image, quality=95)
-    pixels, full = decode(content, min_side=min_side), decode(content)
+    pixels = decode(content, min_side=min_side)
+    full = decode(content)
     assert min(pixels.shape[:2]) >= min(min_side, *full.shape[:2])
-    # A JPEG is scaled by whole eighths; the last row and column may show less of the image than the
-    # others.
-    (height, width), (low, wide) = full.shape[:2], pixels.shape[:2]
+    # A JPEG is scaled by whole eighths, and its last row and column may show less of the image.
+    height, width = full.shape[:2]
+    low, wide = pixels.shape[:2]
     eighths = next(
         m for m in range(1, 9) if (-(-height * m // 8), -(-width * m // 8)) == (low, wide)
     )
@@ -327,25 +317,25 @@ def test_a_scaled_decode_never_falls_below_the_side_asked_for(
     assert max(psnr(pixels, np.asarray(padded.resize((wide, low), way, box))) for way in ways) > 30
 
 
-def test_a_large_jpeg_is_in_fact_decoded_smaller(detailed: Pixels, encode: Encode) -> None:
+def test_large_jpeg_is_decoded_smaller(detailed: Pixels, encode: Encode) -> None:
     assert decode(encode(detailed), min_side=112).shape[0] <= 2 * 113
     assert decode(encode(detailed), min_side=901).shape == detailed.shape
 
 
-def test_a_scaled_decode_leaves_other_formats_whole(smooth: Pixels, encode: Encode) -> None:
+def test_scaled_decode_is_for_jpeg_only(smooth: Pixels, encode: Encode) -> None:
     np.testing.assert_array_equal(decode(encode(smooth, "PNG"), min_side=16), smooth)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_a_truncated_image_is_refused(
+def test_truncated_image_is_refused(
     detailed: Pixels, encode: Encode, kind: str, share: float
 ) -> None:
     content = encode(detailed[:120, :160], kind)
     assert refusal(content[: int(len(content) * share)])
 
 
-def test_a_truncated_jpeg_is_called_truncated(smooth: Pixels, encode: Encode) -> None:
+def test_truncated_jpeg_is_called_truncated(smooth: Pixels, encode: Encode) -> None:
     content = encode(smooth)
     for end in (len(content) // 2, len(content) - 20):
         assert refusal(content[:end]) == "truncated"
@@ -374,30 +364,29 @@ def test_a_truncated_jpeg_is_called_truncated(smooth: Pixels, encode: Encode) ->
     ],
     ids=lambda content: repr(content[:8]),
 )
-def test_what_is_no_image_is_refused_with_a_short_reason(content: bytes) -> None:
+def test_non_images_are_refused(content: bytes) -> None:
     assert refusal(content)
 
 
-def test_text_under_an_images_name_is_not_an_image() -> None:
+def test_html_is_not_an_image() -> None:
     assert refusal(b"<html></html>") == "not an image"
 
 
-def test_formats_that_are_not_bestiarys_are_refused(smooth: Pixels, encode: Encode) -> None:
+def test_unsupported_formats_are_refused(smooth: Pixels, encode: Encode) -> None:
     assert refusal(encode(smooth, "PPM")) == "not an image"
     assert refusal(encode(smooth, "EPS")) == "not an image"  # Pillow would start ghostscript for it
 
 
-def test_a_jpeg_with_flipped_bytes_is_decoded_or_refused_and_nothing_else(
-    smooth: Pixels, encode: Encode
-) -> None:
-    content, rng = encode(smooth, exif=exif_of(6)), np.random.default_rng(0)
+def test_flipped_bytes_decode_or_are_refused(smooth: Pixels, encode: Encode) -> None:
+    content = encode(smooth, exif=exif_of(6))
+    rng = np.random.default_rng(0)
     outcomes = set()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(150):
             damaged = bytearray(content)
-            for place in rng.integers(0, 400, 3):
-                damaged[place] = rng.integers(256)
+            for index in rng.integers(0, 400, 3):
+                damaged[index] = rng.integers(256)
             try:
                 outcomes.add(decode(bytes(damaged)).dtype.name)
             except ImageError:
@@ -405,7 +394,7 @@ def test_a_jpeg_with_flipped_bytes_is_decoded_or_refused_and_nothing_else(
     assert outcomes == {"uint8", "refused"}
 
 
-def test_an_image_that_claims_a_huge_size_is_refused_before_decoding(
+def test_decompression_bomb_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(decoding, "to_pixels", lambda image: pytest.fail("decoded"))
@@ -414,21 +403,20 @@ def test_an_image_that_claims_a_huge_size_is_refused_before_decoding(
     assert "above the limit" in refusal(png_header(side, side))
 
 
-def test_a_jpeg_that_claims_a_huge_size_is_refused(smooth: Pixels, encode: Encode) -> None:
+def test_jpeg_claiming_huge_size_is_refused(smooth: Pixels, encode: Encode) -> None:
     content = bytearray(encode(smooth))
-    place = content.index(b"\xff\xc0")
-    content[place + 5 : place + 9] = struct.pack(">HH", 50_000, 50_000)
+    start = content.index(b"\xff\xc0")
+    content[start + 5 : start + 9] = struct.pack(">HH", 50_000, 50_000)
     assert "above the limit" in refusal(bytes(content))
 
 
-def test_an_image_below_the_limit_is_not_told_to_be_above_it() -> None:
+def test_image_below_pixel_limit_is_not_above() -> None:
     side = int(MAX_PIXELS**0.5)
-    assert "above" not in refusal(
-        png_header(side, side, depth=1)
-    )  # one bit a pixel: 25 MB a 200 million
+    # One bit a pixel: 25 MB for 200 million pixels.
+    assert "above" not in refusal(png_header(side, side, depth=1))
 
 
-def test_a_jpeg_with_exif_above_pillows_own_limit_is_decoded_or_refused(
+def test_exif_jpeg_above_pillow_limit(
     smooth: Pixels, encode: Encode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", smooth.shape[0] * smooth.shape[1] // 3)
@@ -438,11 +426,11 @@ def test_a_jpeg_with_exif_above_pillows_own_limit_is_decoded_or_refused(
         assert "limit" in error.reason
 
 
-def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(
+def test_threads_restore_warning_filters(
     smooth: Pixels, encode: Encode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The first thread enters first and leaves first, the second leaves last: a filter kept per
-    # process would stay.
+    # The first thread enters and leaves first, and the second leaves last: filters that each thread
+    # saved for itself would stay.
     before = list(warnings.filters)
     content = encode(smooth, "PNG")
     first_is_inside, second_is_inside, first_is_done = (threading.Event() for _ in range(3))
@@ -475,7 +463,7 @@ def test_decoding_in_threads_leaves_the_warning_filters_as_they_were(
     assert after == before
 
 
-def test_reading_says_why_it_failed(tmp_path: Path) -> None:
+def test_read_image_says_why_it_failed(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "folder.jpg").mkdir()
     for name, reason in (
@@ -488,7 +476,7 @@ def test_reading_says_why_it_failed(tmp_path: Path) -> None:
         assert "\n" not in caught.value.reason
 
 
-def test_every_shared_awkward_image_decodes_as_pillow_shows_it(awkward: Path) -> None:
+def test_awkward_images_decode_as_in_pillow(awkward: Path) -> None:
     files = [file for file in sorted(awkward.rglob("*")) if file.suffix.lower() in SUFFIXES]
     assert len(files) > 100
     for file in files[::4]:
@@ -501,7 +489,7 @@ def test_every_shared_awkward_image_decodes_as_pillow_shows_it(awkward: Path) ->
 
 
 def progressive(side: int, scans: int) -> bytes:
-    """A progressive JPEG whose last scan comes so many times."""
+    """A progressive JPEG with its last scan repeated."""
     file = io.BytesIO()
     Image.new("L", (side, side)).save(file, "JPEG", progressive=True)
     content = file.getvalue()
@@ -509,7 +497,7 @@ def progressive(side: int, scans: int) -> bytes:
     return content[:last] + content[last:-2] * scans + content[-2:]
 
 
-def test_a_jpeg_of_endless_scans_is_refused_before_decoding(
+def test_jpeg_with_too_many_scans_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert decode(progressive(1_000, 10)).shape == (1_000, 1_000, 3)
@@ -521,7 +509,7 @@ def test_a_jpeg_of_endless_scans_is_refused_before_decoding(
         claimed_size(endless)
 
 
-def test_a_claimed_size_is_told_without_decoding(smooth: Pixels, encode: Encode) -> None:
+def test_claimed_size_reads_header_only(smooth: Pixels, encode: Encode) -> None:
     height, width = smooth.shape[:2]
     for kind in ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"):
         content = encode(smooth, kind)

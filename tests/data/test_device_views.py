@@ -1,10 +1,10 @@
-"""Views sampled in batch on a device are those that the CPU makes one by one."""
+"""Device views: a padded batch sampled at once equals the views that the CPU makes one by one."""
 
 import numpy as np
 import pytest
 import torch
 
-from bestiary.data.device_views import MOST_SAMPLES, pad_batch
+from bestiary.data.device_views import MAX_SAMPLES, pad_batch
 from bestiary.data.views import TrainView
 from bestiary.rng import keyed_rng
 
@@ -14,15 +14,15 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def images() -> list[np.ndarray]:
-    """Smooth images of several shapes, with an edge each, as photographs have."""
-    made = []
+    """Smooth images of several shapes, each with an edge, as photographs have."""
+    images = []
     for number, (height, width) in enumerate(SHAPES):
         y, x = np.mgrid[:height, :width]
         waves = [np.sin(x / (5 + c + number)) + np.cos(y / (7 - c)) for c in range(3)]
         image = 128 + 55 * np.stack(waves, axis=2)
         image[height // 3 : height // 2] *= 0.4
-        made.append(image.clip(0, 255).astype(np.uint8))
-    return made
+        images.append(image.clip(0, 255).astype(np.uint8))
+    return images
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -33,53 +33,54 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 @pytest.mark.parametrize("rotation", [0.0, 15.0, 170.0])
 @pytest.mark.parametrize("size", [48, 96, 224])
-def test_views_are_those_of_the_cpu(images: list[np.ndarray], rotation: float, size: int) -> None:
+def test_device_views_equal_cpu_views(images: list[np.ndarray], rotation: float, size: int) -> None:
     view = TrainView(size, 0.5, rotation, (0.08, 1.0), (3 / 4, 4 / 3))
     rows = np.arange(len(images)).repeat(6)
 
-    def draws(row: int) -> np.random.Generator:
-        seen[row] = seen.get(row, 0) + 1
-        return keyed_rng(1, "view", row, seen[row])
+    n_draws: dict[int, int] = {}
 
-    seen: dict[int, int] = {}
-    batch = pad_batch(rows, lambda row: images[row], view, draws).on(CPU).numpy()
+    def rng_of(row: int) -> np.random.Generator:
+        n_draws[row] = n_draws.get(row, 0) + 1
+        return keyed_rng(1, "view", row, n_draws[row])
+
+    batch = pad_batch(rows, lambda row: images[row], view, rng_of).on(CPU).numpy()
     assert batch.shape == (len(rows), size, size, 3) and batch.dtype == np.uint8
-    seen.clear()
-    one_by_one = [view(images[row], draws(row)) for row in rows]
+    n_draws.clear()
+    one_by_one = [view(images[row], rng_of(row)) for row in rows]
     ratios = [psnr(ours, theirs) for ours, theirs in zip(batch, one_by_one, strict=True)]
     assert np.median(ratios) > 32 and min(ratios) > 24, sorted(ratios)[:4]
 
 
-def test_the_whole_image_unturned_is_itself(images: list[np.ndarray]) -> None:
+def test_device_view_of_whole_image_is_itself(images: list[np.ndarray]) -> None:
     view = TrainView(150, 0.0, 0.0, (1.0, 1.0), (1.0, 1.0))
-    canvas = pad_batch(
+    padded = pad_batch(
         np.array([2, 0]), lambda row: images[row], view, lambda row: keyed_rng(0, "view", row)
     )
-    assert canvas.pixels.shape == (2, 180, 240, 3)
-    np.testing.assert_array_equal(canvas.on(CPU)[0].numpy(), images[2])
+    assert padded.pixels.shape == (2, 180, 240, 3)
+    np.testing.assert_array_equal(padded.on(CPU)[0].numpy(), images[2])
 
 
-def test_shrinking_does_not_alias() -> None:
+def test_device_views_do_not_alias() -> None:
     stripes = np.zeros((400, 400, 3), np.uint8)
     stripes[:, ::2] = 255
     view = TrainView(100, 0.0, 0.0, (1.0, 1.0), (1.0, 1.0))
-    canvas = pad_batch(
+    padded = pad_batch(
         np.array([0]), lambda row: stripes, view, lambda row: keyed_rng(0, "view", row)
     )
-    assert canvas.samples == MOST_SAMPLES == 4
-    seen = canvas.on(CPU).numpy()
-    assert np.abs(seen.astype(float) - 127.5).max() < 2
+    assert padded.samples == MAX_SAMPLES == 4
+    views = padded.on(CPU).numpy()
+    assert np.abs(views.astype(float) - 127.5).max() < 2
 
 
-def test_outside_of_a_turned_image_is_black_though_the_canvas_is_larger(
+def test_padding_beyond_rotated_image_is_black(
     images: list[np.ndarray],
 ) -> None:
     white = [np.full((100, 100, 3), 255, np.uint8), np.full((300, 300, 3), 255, np.uint8)]
     view = TrainView(64, 0.0, 45.0, (1.0, 1.0), (1.0, 1.0))
-    canvas = pad_batch(
+    padded = pad_batch(
         np.array([0, 1]), lambda row: white[row], view, lambda row: keyed_rng(3, "view", 0)
     )
-    small, large = canvas.on(CPU).numpy()
+    small, large = padded.on(CPU).numpy()
     assert (small[0, 0] == 0).all() and (large[0, 0] == 0).all()
     assert (small[32, 32] == 255).all()
     assert abs(small.mean() - large.mean()) < 3

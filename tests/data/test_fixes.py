@@ -1,4 +1,4 @@
-"""Decided labels: read with care, applied to a listing, never to the data folder."""
+"""Fixes: read and checked, applied to a listing, never to the data folder."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from bestiary.data.fixes import apply_fixes, read_fixes
-from bestiary.data.listing import Listing
+from bestiary.data.listing_types import Listing
 from bestiary.errors import DataError
 
 HEAD = "path,given,suggested,score,action\n"
@@ -29,9 +29,7 @@ def fixes(tmp_path: Path, text: str) -> Path:
     return tmp_path / "fixes.csv"
 
 
-def test_decisions_are_followed_and_what_is_undecided_stays(
-    listing: Listing, tmp_path: Path
-) -> None:
+def test_decided_fixes_apply_and_undecided_rows_stay(listing: Listing, tmp_path: Path) -> None:
     text = 'b/3.jpg,b,"a, or so",0.1,Relabel \na/2.jpg,a,b,0.2,drop\na/1.jpg,a,b,0.3,\n'
     decided = read_fixes(fixes(tmp_path, text))
     assert decided["action"].to_list() == ["drop", "relabel"]
@@ -62,7 +60,7 @@ def test_no_file_and_kept_labels_change_nothing(listing: Listing, tmp_path: Path
         ("a/1.jpg,a,b,low,drop\n", "the column score must hold numbers"),
     ],
 )
-def test_what_cannot_be_followed_is_one_clear_line(text: str, message: str, tmp_path: Path) -> None:
+def test_invalid_fixes_are_one_clear_line(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=message) as caught:
         read_fixes(fixes(tmp_path, text))
     assert "\n" not in str(caught.value)
@@ -82,7 +80,7 @@ def test_fixes_for_other_data_are_refused(
         apply_fixes(listing, read_fixes(fixes(tmp_path, text)))
 
 
-def test_a_file_that_is_no_table_of_fixes_is_refused(tmp_path: Path) -> None:
+def test_file_without_fixes_columns_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("path,label\na,b\n")
     with pytest.raises(DataError, match="has no column 'given'"):
         read_fixes(tmp_path / "other.csv")

@@ -1,6 +1,4 @@
-"""What is taken for a labeled image, what is left out and counted, and what is refused with one
-clear line.
-"""
+"""Listing folders and tables: labels, splits, files left out, and errors of one clear line."""
 
 import os
 from collections.abc import Callable
@@ -9,7 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bestiary.data.listing import list_images, list_labeled, read_table
+from bestiary.data.listing import list_images, list_labeled
+from bestiary.data.listing_tables import read_table
 from bestiary.errors import DataError
 
 Tree = Callable[..., Path]
@@ -18,7 +17,7 @@ Table = Callable[[str, str], Path]
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """Empty files at the paths given; nothing is opened while listing."""
+    """Make empty files at the given paths; listing opens no file."""
 
     def make(*paths: str) -> Path:
         for path in paths:
@@ -31,7 +30,7 @@ def tree(tmp_path: Path) -> Tree:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Table:
-    """A CSV and, by another suffix, the same as Parquet."""
+    """Write a CSV table, or the same as Parquet."""
 
     def make(name: str, text: str) -> Path:
         file = tmp_path / name
@@ -70,7 +69,7 @@ def test_class_folders_give_labels_and_paths_sorted(tree: Tree) -> None:
     assert listing.ignored == {} and listing.unusable == []
 
 
-def test_folders_inside_a_class_folder_belong_to_the_class(tree: Tree) -> None:
+def test_nested_folders_belong_to_the_class(tree: Tree) -> None:
     data = tree("dog/2020/x/a.jpg", "dog/b.jpg", "cat/deep/c.jpg")
     assert columns(data, "path", "label") == [
         ("cat/deep/c.jpg", "cat"),
@@ -95,24 +94,31 @@ def test_suffixes_count_in_any_case(tree: Tree) -> None:
     assert len(columns(data, "path")) == 7
 
 
-def test_hidden_files_and_what_is_no_image_are_counted(tree: Tree) -> None:
+def test_hidden_and_non_image_files_are_counted(tree: Tree) -> None:
     data = tree(
-        "a/1.jpg", "b/2.jpg", "a/.hidden.jpg", ".git/x.jpg", ".DS_Store", "a/notes.txt", "b/data.csv", "b/no_suffix",
+        "a/1.jpg",
+        "b/2.jpg",
+        "a/.hidden.jpg",
+        ".git/x.jpg",
+        ".DS_Store",
+        "a/notes.txt",
+        "b/data.csv",
+        "b/no_suffix",
         "loose.jpg",
-    )  # fmt: skip
+    )
     listing = list_labeled(data)
     assert listing.table.height == 2
     assert listing.ignored == {"hidden": 3, "not named like an image": 3, "in no class folder": 1}
 
 
-def test_a_link_that_leads_back_up_ends(tree: Tree) -> None:
+def test_symlink_loops_end(tree: Tree) -> None:
     data = tree("a/1.jpg", "b/2.jpg")
     (data / "a" / "up").symlink_to(data, target_is_directory=True)
     (data / "b" / "self").symlink_to(data / "b", target_is_directory=True)
     assert columns(data, "path", "label") == [("a/1.jpg", "a"), ("b/2.jpg", "b")]
 
 
-def test_linked_class_folders_and_images_are_followed(
+def test_symlinked_folders_and_images_are_followed(
     tree: Tree, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     data = tree("a/1.jpg")
@@ -123,7 +129,7 @@ def test_linked_class_folders_and_images_are_followed(
     assert columns(data, "path") == [("a/1.jpg",), ("a/3.jpg",), ("b/2.jpg",)]
 
 
-def test_a_file_name_that_is_not_unicode_is_set_aside_with_its_reason(tree: Tree) -> None:
+def test_non_unicode_file_name_is_unusable(tree: Tree) -> None:
     data = tree("a/1.jpg", "b/2.jpg")
     try:
         Path(os.fsdecode(os.fsencode(data / "a") + b"/\xff\xfe.jpg")).touch()
@@ -135,7 +141,7 @@ def test_a_file_name_that_is_not_unicode_is_set_aside_with_its_reason(tree: Tree
     assert path.startswith("a/") and path.isprintable() and reason == "file name is not Unicode"
 
 
-def test_train_and_val_are_pooled_and_a_flat_test_folder_is_left_out_and_counted(
+def test_train_and_val_are_pooled_test_is_left_out(
     tree: Tree,
 ) -> None:
     data = tree(
@@ -155,7 +161,7 @@ def test_train_and_val_are_pooled_and_a_flat_test_folder_is_left_out_and_counted
     assert listing.ignored == {"in test/, left for predict": 2}
 
 
-def test_a_test_folder_with_class_folders_is_left_out_too(tree: Tree) -> None:
+def test_folder_with_class_folders_is_left_out(tree: Tree) -> None:
     data = tree("train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", "test/b/4.jpg", "test/b/5.jpg")
     listing = list_labeled(data)
     assert [path for (path,) in columns(data, "path")] == ["train/a/1.jpg", "train/b/2.jpg"]
@@ -163,11 +169,13 @@ def test_a_test_folder_with_class_folders_is_left_out_too(tree: Tree) -> None:
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Validation"])
-def test_the_validation_folder_may_have_any_usual_name(tree: Tree, name: str) -> None:
+def test_names_of_the_validation_folder(tree: Tree, name: str) -> None:
     data = tree("train/a/1.jpg", "train/b/2.jpg", f"{name}/b/3.jpg")
     assert sorted(columns(data, "split", "path")) == [
-        ("train", "train/a/1.jpg"), ("train", "train/b/2.jpg"), ("val", f"{name}/b/3.jpg"),
-    ]  # fmt: skip
+        ("train", "train/a/1.jpg"),
+        ("train", "train/b/2.jpg"),
+        ("val", f"{name}/b/3.jpg"),
+    ]
 
 
 def test_train_alone_is_enough(tree: Tree) -> None:
@@ -190,15 +198,12 @@ def test_a_class_may_be_called_train(tree: Tree) -> None:
     assert columns(tree("train/1.jpg", "plane/2.jpg"), "label") == [("plane",), ("train",)]
 
 
-def test_an_empty_folder_a_single_class_and_a_missing_folder_are_refused(
-    tree: Tree, tmp_path: Path
-) -> None:
+def test_empty_folder_single_class_and_missing_folder(tree: Tree, tmp_path: Path) -> None:
     assert "nothing at all" in refusal(tmp_path)
     assert "no such folder or table" in refusal(tmp_path / "gone")
     tree("loose.jpg", "notes.txt")
-    assert "1 in no class folder" in refusal(tmp_path) and "1 not named like an image" in refusal(
-        tmp_path
-    )
+    assert "1 in no class folder" in refusal(tmp_path)
+    assert "1 not named like an image" in refusal(tmp_path)
     tree("only/1.jpg", "only/2.jpg")
     assert "one class only, 'only'" in refusal(tmp_path)
 
@@ -233,11 +238,17 @@ def test_numbers_as_labels_keep_their_text_in_csv(table: Table) -> None:
     ]
 
 
-def test_rows_without_label_and_of_the_test_split_are_left_out_and_counted(table: Table) -> None:
-    file = table(
-        "p.csv",
-        "path,label,split\na.jpg,a,train\nb.jpg,b,val\nc.jpg,,train\nd.jpg,a,test\ne.jpg,,test\nf.jpg,b,TEST\n",
-    )
+def test_unlabeled_and_test_rows_are_counted(table: Table) -> None:
+    rows = [
+        "path,label,split",
+        "a.jpg,a,train",
+        "b.jpg,b,val",
+        "c.jpg,,train",
+        "d.jpg,a,test",
+        "e.jpg,,test",
+        "f.jpg,b,TEST",
+    ]
+    file = table("p.csv", "\n".join(rows) + "\n")
     listing = list_labeled(file)
     assert listing.table["path"].to_list() == ["a.jpg", "b.jpg"]
     assert listing.ignored == {"without a label": 2, "of the test split, left for predict": 2}
@@ -311,14 +322,12 @@ def test_a_row_without_a_path_is_named(table: Table) -> None:
         ("image.jpg", b"\xff\xd8\xff"),
     ],
 )
-def test_what_is_no_table_is_refused_with_one_line(
-    tmp_path: Path, name: str, content: bytes
-) -> None:
+def test_invalid_table_is_refused_with_one_line(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     assert name in refusal(tmp_path / name)
 
 
-def test_columns_that_are_no_text_are_refused_with_one_line(tmp_path: Path) -> None:
+def test_non_text_columns_are_refused_with_one_line(tmp_path: Path) -> None:
     pl.DataFrame({"path": ["a.jpg", "b.jpg"], "label": [["a"], ["b"]]}).write_parquet(
         tmp_path / "lists.parquet"
     )
@@ -337,7 +346,7 @@ def test_a_csv_is_read_as_text_whatever_it_holds(table: Table) -> None:
     assert read_table(table("p.csv", "path,fold\n1,2\n")).rows() == [("1", "2")]
 
 
-def test_unlabeled_images_of_a_nested_folder_are_listed(tree: Tree) -> None:
+def test_list_images_of_nested_folders(tree: Tree) -> None:
     data = tree("b.jpg", "x/y/a.PNG", ".hidden.jpg", "notes.txt")
     listing = list_images(data)
     assert listing.table["path"].to_list() == ["b.jpg", "x/y/a.PNG"]
@@ -345,13 +354,13 @@ def test_unlabeled_images_of_a_nested_folder_are_listed(tree: Tree) -> None:
     assert listing.ignored == {"hidden": 1, "not named like an image": 1}
 
 
-def test_one_image_may_be_named_itself(tree: Tree) -> None:
+def test_list_images_of_a_single_file(tree: Tree) -> None:
     data = tree("x/one.jpg", "x/two.jpg")
     listing = list_images(data / "x" / "one.jpg")
     assert listing.root == data / "x" and listing.table["path"].to_list() == ["one.jpg"]
 
 
-def test_no_images_are_an_error_that_names_the_formats(tree: Tree, tmp_path: Path) -> None:
+def test_no_images_error_names_the_formats(tree: Tree, tmp_path: Path) -> None:
     tree("notes.txt")
     with pytest.raises(DataError, match=r"holds no images.*\.jpg"):
         list_images(tmp_path)

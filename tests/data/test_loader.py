@@ -1,4 +1,4 @@
-"""Batches: the same for any number of threads, in order, and nothing left running behind."""
+"""The loader: batches in order and equal for any worker threads, with and without prefetch."""
 
 import threading
 import time
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bestiary.cores import cores
 from bestiary.data.decode import Pixels
 from bestiary.data.loader import (
-    Threads,
+    LoaderThreads,
     epoch_order,
     load_batches,
     loader_threads,
@@ -22,14 +22,18 @@ from bestiary.data.loader import (
 )
 from bestiary.data.views import TrainView
 
-WAYS = [Threads(1, False), Threads(4, False), Threads(1, True), Threads(4, True)]
+THREADS = [
+    LoaderThreads(1, prefetch=False),
+    LoaderThreads(4, prefetch=False),
+    LoaderThreads(1, prefetch=True),
+    LoaderThreads(4, prefetch=True),
+]
 VIEW = TrainView(16, 0.5, 10.0, (0.3, 1.0), (0.75, 1.33))
 
 
-def loader_names() -> list[str]:
-    return [
-        thread.name for thread in threading.enumerate() if thread.name.startswith("bestiary-loader")
-    ]
+def running_threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("bestiary-loader")]
 
 
 def flat(row: int) -> Pixels:
@@ -37,56 +41,50 @@ def flat(row: int) -> Pixels:
 
 
 def slow_start(row: int) -> Pixels:
-    time.sleep(0.01 * (row < 4))  # the first rows come last, if order is left to chance
+    time.sleep(0.01 * (row < 4))  # without an order, the first rows would come last
     return flat(row)
 
 
-@pytest.mark.parametrize("threads", WAYS)
-def test_batches_come_in_order_with_their_rows(threads: Threads) -> None:
+@pytest.mark.parametrize("threads", THREADS)
+def test_load_batches_keeps_order_of_rows(threads: LoaderThreads) -> None:
     rows = np.random.default_rng(0).permutation(50)
     batches = list(load_batches(split_batches(rows, 4), slow_start, threads))
     np.testing.assert_array_equal(np.concatenate([batch.rows for batch in batches]), rows)
     for batch in batches:
         assert batch.views.dtype == torch.uint8 and batch.views.shape == (len(batch.rows), 4, 4, 3)
         np.testing.assert_array_equal(batch.views[:, 0, 0, 0].numpy(), batch.rows)
-    assert not loader_names()
+    assert not running_threads()
 
 
-def test_random_views_are_identical_for_any_number_of_threads() -> None:
+def test_views_are_equal_for_any_thread_count() -> None:
     images = np.random.default_rng(0).integers(0, 255, (30, 40, 40, 3), dtype=np.uint8)
     batches = split_batches(epoch_order(30, 0, 1, 2), 7)
-    made = [
-        torch.cat(
-            [
-                b.views
-                for b in load_batches(
-                    batches, train_views(lambda i: images[i], VIEW, 0, 1, 2), threads
-                )
-            ]
-        )
-        for threads in WAYS
+    view_of = train_views(lambda row: images[row], VIEW, 0, 1, 2)
+    views = [
+        torch.cat([batch.views for batch in load_batches(batches, view_of, threads)])
+        for threads in THREADS
     ]
-    assert all(torch.equal(made[0], other) for other in made[1:])
-    assert made[0].float().std() > 10
+    assert all(torch.equal(views[0], other) for other in views[1:])
+    assert views[0].float().std() > 10
 
 
-@pytest.mark.parametrize("threads", WAYS)
-def test_an_exception_reaches_the_consumer_and_ends_the_threads(threads: Threads) -> None:
+@pytest.mark.parametrize("threads", THREADS)
+def test_loader_passes_on_an_exception(threads: LoaderThreads) -> None:
     def fails_at_13(row: int) -> Pixels:
         if row == 13:
             raise LookupError("row 13")
         return flat(row)
 
-    seen = []
+    loaded = []
     with pytest.raises(LookupError, match="row 13"):
         for batch in load_batches(split_batches(np.arange(40), 4), fails_at_13, threads):
-            seen += batch.rows.tolist()
-    assert seen == list(range(12))
-    assert not loader_names()
+            loaded += batch.rows.tolist()
+    assert loaded == list(range(12))
+    assert not running_threads()
 
 
-@pytest.mark.parametrize("threads", WAYS)
-def test_stopping_early_leaves_no_thread_behind_and_makes_little_in_vain(threads: Threads) -> None:
+@pytest.mark.parametrize("threads", THREADS)
+def test_loader_stops_early_without_threads(threads: LoaderThreads) -> None:
     made: list[int] = []
 
     def note(row: int) -> Pixels:
@@ -95,13 +93,13 @@ def test_stopping_early_leaves_no_thread_behind_and_makes_little_in_vain(threads
 
     loading = load_batches(split_batches(np.arange(400), 4), note, threads)
     assert next(loading).rows.tolist() == [0, 1, 2, 3]
-    assert loader_names()
+    assert running_threads()
     loading.close()  # type: ignore[attr-defined]
-    assert not loader_names()
-    assert max(made) < 4 * (1 + threads.ahead * (3 * threads.number + 1))
+    assert not running_threads()
+    assert max(made) < 4 * (1 + threads.prefetch * (3 * threads.workers + 1))
 
 
-def test_no_more_batches_than_asked_for_wait_in_memory() -> None:
+def test_prefetch_bounds_batches_in_memory() -> None:
     made: list[int] = []
 
     def note(row: int) -> Pixels:
@@ -109,12 +107,12 @@ def test_no_more_batches_than_asked_for_wait_in_memory() -> None:
         return flat(row)
 
     for number, _ in enumerate(
-        load_batches(split_batches(np.arange(60), 1), note, Threads(2, ahead=True))
+        load_batches(split_batches(np.arange(60), 1), note, LoaderThreads(2, prefetch=True))
     ):
         assert len(made) <= number + 1 + 2 * 2 + 1
 
 
-def test_a_batch_is_made_when_it_is_asked_for_and_each_view_once() -> None:
+def test_on_demand_makes_each_view_once() -> None:
     made: list[int] = []
 
     def note(row: int) -> Pixels:
@@ -122,19 +120,17 @@ def test_a_batch_is_made_when_it_is_asked_for_and_each_view_once() -> None:
         return flat(row)
 
     for number, _ in enumerate(
-        load_batches(split_batches(np.arange(60), 4), note, Threads(2, ahead=False))
+        load_batches(split_batches(np.arange(60), 4), note, LoaderThreads(2, prefetch=False))
     ):
         assert sorted(made) == list(range(4 * (number + 1)))
 
 
-def test_no_batches_are_no_error() -> None:
-    assert all(list(load_batches([], flat, threads)) == [] for threads in WAYS)
+def test_load_no_batches() -> None:
+    assert all(list(load_batches([], flat, threads)) == [] for threads in THREADS)
 
 
 @given(st.integers(0, 200), st.integers(1, 50))
-def test_batches_cover_the_rows_in_order_and_none_but_an_only_one_is_single(
-    count: int, size: int
-) -> None:
+def test_split_batches_covers_rows_in_order(count: int, size: int) -> None:
     batches = split_batches(np.arange(count), size)
     assert [row for batch in batches for row in batch] == list(range(count))
     assert all(len(batch) == size for batch in batches[:-2])
@@ -142,14 +138,14 @@ def test_batches_cover_the_rows_in_order_and_none_but_an_only_one_is_single(
         assert all(2 <= len(batch) <= size + 1 for batch in batches)
 
 
-def test_a_single_left_over_image_joins_the_batch_before() -> None:
+def test_single_last_image_joins_batch_before() -> None:
     assert [len(batch) for batch in split_batches(np.arange(9), 4)] == [4, 5]
     assert [len(batch) for batch in split_batches(np.arange(10), 4)] == [4, 4, 2]
     assert [len(batch) for batch in split_batches(np.arange(8), 4)] == [4, 4]
     assert [len(batch) for batch in split_batches(np.arange(1), 4)] == [1]
 
 
-def test_an_epochs_order_is_a_permutation_of_its_own() -> None:
+def test_epoch_order_is_its_own_permutation() -> None:
     orders = {
         (seed, fold, epoch): epoch_order(100, seed, fold, epoch)
         for seed, fold, epoch in np.ndindex(2, 3, 4)
@@ -164,17 +160,20 @@ def test_an_epochs_order_is_a_permutation_of_its_own() -> None:
     assert np.mean(agreement) < 0.03  # 0.01 is chance
 
 
-@pytest.mark.parametrize("threads", WAYS)
-def test_streamed_views_are_in_order_and_progress_is_told(threads: Threads) -> None:
-    told: list[tuple[int, int]] = []
-    views = list(
-        stream_views(np.arange(10, 19), 4, flat, threads, lambda done, of: told.append((done, of)))
-    )
+@pytest.mark.parametrize("threads", THREADS)
+def test_stream_views_in_order_with_progress(threads: LoaderThreads) -> None:
+    ticks: list[tuple[int, int]] = []
+
+    def tick(done: int, of: int) -> None:
+        ticks.append((done, of))
+
+    views = list(stream_views(np.arange(10, 19), 4, flat, threads, tick))
     assert torch.cat(views)[:, 0, 0, 0].tolist() == list(range(10, 19))
-    assert told == [(4, 9), (9, 9)]
+    assert ticks == [(4, 9), (9, 9)]
     assert len(list(stream_views(np.arange(3), 4, flat, threads))) == 1
 
 
-def test_all_cores_in_turns_with_a_network_on_the_cpu_and_several_ahead_of_a_gpu() -> None:
-    assert loader_threads("cpu") == Threads(cores(), ahead=False)
-    assert 1 <= loader_threads("cuda").number <= 16 and loader_threads("cuda").ahead
+def test_loader_threads_prefetch_on_gpu_only() -> None:
+    assert loader_threads("cpu") == LoaderThreads(cores(), prefetch=False)
+    on_gpu = loader_threads("cuda")
+    assert 1 <= on_gpu.workers <= 16 and on_gpu.prefetch

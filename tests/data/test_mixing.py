@@ -1,4 +1,4 @@
-"""MixUp and CutMix equal torchvision's for the same draw, and are drawn as the papers say."""
+"""MixUp and CutMix: equal to torchvision for the same draw, and drawn as in the papers."""
 
 import math
 from types import SimpleNamespace
@@ -21,13 +21,13 @@ CLASSES = 5
 @pytest.fixture
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
     random = torch.Generator().manual_seed(0)
-    images = torch.rand(6, 3, 20, 28, keyed_rng=random)
-    labels = torch.randint(CLASSES, (6,), keyed_rng=random)
+    images = torch.rand(6, 3, 20, 28, generator=random)
+    labels = torch.randint(CLASSES, (6,), generator=random)
     return images, torch.nn.functional.one_hot(labels, CLASSES).float()
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.77, 1.0])
-def test_mixup_equals_torchvisions(batch: tuple[torch.Tensor, torch.Tensor], keep: float) -> None:
+def test_mixup_equals_torchvision(batch: tuple[torch.Tensor, torch.Tensor], keep: float) -> None:
     images, targets = batch
     transform = v2.MixUp(num_classes=CLASSES)
     params = {"labels": targets, "batch_size": len(images), "lam": keep}
@@ -39,7 +39,7 @@ def test_mixup_equals_torchvisions(batch: tuple[torch.Tensor, torch.Tensor], kee
 @pytest.mark.parametrize(
     "box", [(0, 0, 28, 20), (3, 4, 10, 17), (0, 5, 1, 6), (7, 7, 7, 7), (20, 0, 28, 20)]
 )
-def test_cutmix_equals_torchvisions(
+def test_cutmix_equals_torchvision(
     batch: tuple[torch.Tensor, torch.Tensor], box: tuple[int, int, int, int]
 ) -> None:
     images, targets = batch
@@ -52,7 +52,7 @@ def test_cutmix_equals_torchvisions(
     torch.testing.assert_close(soft, transform.transform(targets, params))
 
 
-def test_the_box_is_torchvisions_for_the_same_draw(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cutmix_box_equals_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     transform = v2.CutMix(num_classes=CLASSES)
     for _ in range(300):
@@ -70,10 +70,11 @@ def test_the_box_is_torchvisions_for_the_same_draw(monkeypatch: pytest.MonkeyPat
 
 
 @given(st.floats(0, 1), st.integers(1, 300), st.integers(1, 300), st.data())
-def test_the_box_stays_inside_and_covers_no_more_than_its_share(
+def test_cutmix_box_stays_inside_its_share(
     keep: float, width: int, height: int, data: st.DataObject
 ) -> None:
-    x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
+    x = data.draw(st.integers(0, width - 1))
+    y = data.draw(st.integers(0, height - 1))
     left, top, right, bottom = cut_box(keep, x, y, width, height)
     assert 0 <= left <= right <= width and 0 <= top <= bottom <= height
     assert (right - left) * (bottom - top) <= (1 - keep) * width * height + 1e-6
@@ -82,7 +83,7 @@ def test_the_box_stays_inside_and_covers_no_more_than_its_share(
 @pytest.mark.parametrize(
     "settings", [(1.0, 1.0, 0.0), (1.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.5, 0.2, 2.0)]
 )
-def test_rows_of_targets_sum_to_one_and_the_batch_given_is_left_alone(
+def test_targets_sum_to_one_and_batch_is_copied(
     batch: tuple[torch.Tensor, torch.Tensor], settings: tuple[float, float, float]
 ) -> None:
     images, targets = batch
@@ -96,7 +97,7 @@ def test_rows_of_targets_sum_to_one_and_the_batch_given_is_left_alone(
     assert torch.equal(images, before[0]) and torch.equal(targets, before[1])
 
 
-def test_targets_tell_the_share_of_pixels_that_cutmix_took(
+def test_cutmix_targets_equal_pixel_share(
     batch: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
     images = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 3, 32, 40).contiguous()
@@ -110,7 +111,7 @@ def test_targets_tell_the_share_of_pixels_that_cutmix_took(
 
 
 @pytest.mark.parametrize("settings", [(0.0, 1.0, 1.0), (1.0, 0.0, 0.0)])
-def test_without_probability_or_alphas_nothing_is_mixed(
+def test_no_mixing_without_probability(
     batch: tuple[torch.Tensor, torch.Tensor], settings: tuple[float, float, float]
 ) -> None:
     for i in range(20):
@@ -120,30 +121,30 @@ def test_without_probability_or_alphas_nothing_is_mixed(
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
-    """What `Mixing` draws: the share kept by MixUp, and by CutMix before its box is cut at the
-    border.
-    """
-    seen: dict[str, list[float]] = {"mixup": [], "cutmix": [], "x": [], "y": []}
+    """What `Mixing` draws: `keep` of MixUp, and of CutMix before its box is clipped."""
+    draws: dict[str, list[float]] = {"mixup": [], "cutmix": [], "x": [], "y": []}
 
-    def see_mixup(
+    def record_mixup(
         images: torch.Tensor, targets: torch.Tensor, keep: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        seen["mixup"].append(keep)
+        draws["mixup"].append(keep)
         return images, targets
 
-    def see_box(keep: float, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
+    def record_box(
+        keep: float, x: int, y: int, width: int, height: int
+    ) -> tuple[int, int, int, int]:
         assert (width, height) == (28, 20)
-        seen["cutmix"].append(keep)
-        seen["x"].append((x + 0.5) / width)
-        seen["y"].append((y + 0.5) / height)
+        draws["cutmix"].append(keep)
+        draws["x"].append((x + 0.5) / width)
+        draws["y"].append((y + 0.5) / height)
         return cut_box(keep, x, y, width, height)
 
-    monkeypatch.setattr(mixing, "mixup", see_mixup)
-    monkeypatch.setattr(mixing, "cut_box", see_box)
-    return seen
+    monkeypatch.setattr(mixing, "mixup", record_mixup)
+    monkeypatch.setattr(mixing, "cut_box", record_box)
+    return draws
 
 
-def test_mixup_and_cutmix_come_equally_often_with_uniform_shares_and_places(
+def test_mixup_and_cutmix_are_equally_frequent(
     batch: tuple[torch.Tensor, torch.Tensor], calls: dict[str, list[float]]
 ) -> None:
     for i in range(3000):
@@ -152,11 +153,11 @@ def test_mixup_and_cutmix_come_equally_often_with_uniform_shares_and_places(
     assert binomtest(len(calls["mixup"]), 3000, 0.5).pvalue > 0.001
     for kind in ("mixup", "cutmix"):
         assert kstest(calls[kind], "uniform").pvalue > 0.001, kind
-    for place, side in (("x", 28), ("y", 20)):
-        assert kstest(calls[place], "uniform").statistic < 0.04 + 0.5 / side, place
+    for axis, side in (("x", 28), ("y", 20)):
+        assert kstest(calls[axis], "uniform").statistic < 0.04 + 0.5 / side, axis
 
 
-def test_alpha_shapes_the_draw_and_each_kind_can_be_left_out(
+def test_alpha_of_mixup_and_cutmix(
     batch: tuple[torch.Tensor, torch.Tensor], calls: dict[str, list[float]]
 ) -> None:
     for i in range(1000):
@@ -169,7 +170,7 @@ def test_alpha_shapes_the_draw_and_each_kind_can_be_left_out(
     assert kstest(calls["cutmix"], "beta", args=(3, 3)).pvalue > 0.001
 
 
-def test_the_probability_is_the_share_of_batches_mixed(
+def test_mixing_probability(
     batch: tuple[torch.Tensor, torch.Tensor], calls: dict[str, list[float]]
 ) -> None:
     for i in range(2000):
@@ -177,15 +178,16 @@ def test_the_probability_is_the_share_of_batches_mixed(
     assert binomtest(len(calls["mixup"]) + len(calls["cutmix"]), 2000, 0.3).pvalue > 0.001
 
 
-def test_a_batch_of_one_is_mixed_with_itself() -> None:
-    image, target = torch.rand(1, 3, 8, 8), torch.tensor([[0.0, 1.0]])
+def test_batch_of_one_is_mixed_with_itself() -> None:
+    image = torch.rand(1, 3, 8, 8)
+    target = torch.tensor([[0.0, 1.0]])
     for i in range(10):
         mixed, soft = Mixing(1.0, 1.0, 1.0)(image, target, keyed_rng(0, "mix", i))
         torch.testing.assert_close(mixed, image)
         torch.testing.assert_close(soft, target)
 
 
-def test_half_the_area_is_half_the_target() -> None:
+def test_cut_box_of_half_the_area() -> None:
     side = math.sqrt(0.5)
     left, top, right, bottom = cut_box(0.5, 50, 50, 100, 100)
     assert right - left == bottom - top == 2 * int(50 * side)

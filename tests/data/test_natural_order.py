@@ -1,4 +1,4 @@
-"""Natural order of class names."""
+"""Natural order of class names: numbers by value, letters without case."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ def test_the_hundred_numbered_classes_sort_as_numbers() -> None:
     assert sorted(sorted(map(str, range(100))), key=natural_key) == [str(i) for i in range(100)]
 
 
-def test_letter_case_is_ignored_but_decides_between_equals() -> None:
+def test_letter_case_decides_between_equals_only() -> None:
     assert sorted(["b", "B", "a", "C"], key=natural_key) == ["a", "B", "b", "C"]
 
 
@@ -41,7 +41,7 @@ def test_leading_zeros_do_not_hide_the_number() -> None:
 
 
 @given(st.lists(st.text(st.sampled_from("aAé犬 0123²٣-."), max_size=8)))
-def test_any_names_can_be_sorted_and_the_order_does_not_depend_on_where_they_stood(
+def test_any_names_sort_independently_of_input_order(
     names: list[str],
 ) -> None:
     ordered = sorted(names, key=natural_key)
@@ -50,7 +50,5 @@ def test_any_names_can_be_sorted_and_the_order_does_not_depend_on_where_they_sto
 
 
 @given(st.integers(0, 10**30), st.integers(0, 10**30), st.text(st.sampled_from("ab é"), max_size=4))
-def test_numbers_compare_by_value_after_any_common_beginning(
-    one: int, other: int, start: str
-) -> None:
+def test_numbers_compare_by_value_after_a_prefix(one: int, other: int, start: str) -> None:
     assert (natural_key(f"{start}{one}") < natural_key(f"{start}{other}")) == (one < other)

@@ -1,6 +1,4 @@
-"""The store: what it gives is what decoding gives, or nothing; a crash, a flipped byte or a full
-disk harms no one.
-"""
+"""The image store: pixels equal decoding or are absent; crashes and damage are harmless."""
 
 import hashlib
 import os
@@ -24,8 +22,9 @@ PLENTY = 1 << 30
 
 @pytest.fixture
 def items(tmp_path: Path, encode: Encode, smooth: np.ndarray) -> Items:
-    """Digests with paths, and sizes, of six images in several formats."""
-    images, sizes = [], []
+    """SHA-256 with path, and size, of six images in several formats."""
+    images = []
+    sizes = []
     for number, (kind, shape) in enumerate(
         [
             ("JPEG", (230, 310)),
@@ -61,26 +60,24 @@ def opened(tmp_path: Path) -> Iterator[Callable[..., ImageStore]]:
 @pytest.fixture
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths decoded for stores so far."""
-    seen: list[Path] = []
+    paths: list[Path] = []
 
     def note(path: Path, side: int) -> np.ndarray:
-        seen.append(path)
+        paths.append(path)
         return load_shrunk(path, side)
 
     monkeypatch.setattr(storing, "load_shrunk", note)
-    return seen
+    return paths
 
 
 def assert_holds(store: ImageStore, items: Items) -> None:
     for digest, path in items[0]:
-        kept = store.get(digest)
-        assert kept is not None and digest in store
-        np.testing.assert_array_equal(kept, load_shrunk(path, store.side))
+        pixels = store.get(digest)
+        assert pixels is not None and digest in store
+        np.testing.assert_array_equal(pixels, load_shrunk(path, store.side))
 
 
-def test_what_is_kept_equals_what_decoding_gives(
-    items: Items, opened: Callable[..., ImageStore]
-) -> None:
+def test_stored_pixels_equal_decoding(items: Items, opened: Callable[..., ImageStore]) -> None:
     store = opened()
     assert store.fill(*items, PLENTY) is None
     assert_holds(store, items)
@@ -88,27 +85,27 @@ def test_what_is_kept_equals_what_decoding_gives(
     assert store.get(items[0][0][0]).shape == (48, 65, 3)  # type: ignore[union-attr]
 
 
-def test_a_system_that_cannot_read_at_a_place_gives_the_same(
+def test_store_without_preadv(
     items: Items, opened: Callable[..., ImageStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = opened()
-    kept.fill(*items, PLENTY)
-    expected = [kept.get(digest) for digest, _ in items[0]]
+    store = opened()
+    store.fill(*items, PLENTY)
+    expected = [store.get(digest) for digest, _ in items[0]]
     monkeypatch.delattr(os, "preadv")
     with ThreadPoolExecutor(4) as pool:
-        again = list(pool.map(kept.get, [digest for digest, _ in items[0]] * 20))
-    for number, pixels in enumerate(again):
-        np.testing.assert_array_equal(pixels, expected[number % len(expected)])
+        again = list(pool.map(store.get, [digest for digest, _ in items[0]] * 20))
+    for index, pixels in enumerate(again):
+        np.testing.assert_array_equal(pixels, expected[index % len(expected)])
 
 
-def test_an_unknown_digest_gives_nothing(items: Items, opened: Callable[..., ImageStore]) -> None:
+def test_unknown_digest_gives_none(items: Items, opened: Callable[..., ImageStore]) -> None:
     store = opened()
     assert store.get("0" * 64) is None and "0" * 64 not in store
     store.fill(*items, PLENTY)
     assert store.get("0" * 64) is None
 
 
-def test_a_second_fill_decodes_nothing_and_a_larger_one_only_what_is_new(
+def test_fill_decodes_only_missing_images(
     items: Items, opened: Callable[..., ImageStore], decodings: list[Path]
 ) -> None:
     opened().fill(items[0][:4], items[1][:4], PLENTY)
@@ -122,29 +119,28 @@ def test_a_second_fill_decodes_nothing_and_a_larger_one_only_what_is_new(
     assert_holds(again, items)
 
 
-def test_exact_duplicates_are_kept_once(
+def test_exact_duplicates_are_stored_once(
     items: Items, opened: Callable[..., ImageStore], decodings: list[Path], tmp_path: Path
 ) -> None:
-    (digest, path), size = items[0][0], items[1][0]
+    digest, path = items[0][0]
+    size = items[1][0]
     copy = tmp_path / "copy.jpeg"
     shutil.copy(path, copy)
     opened().fill([(digest, path), (digest, copy)], [size, size], PLENTY)
     assert len(decodings) == 1
 
 
-def test_progress_counts_the_images_that_were_missing(
+def test_fill_progress_counts_missing_images(
     items: Items, opened: Callable[..., ImageStore]
 ) -> None:
-    told: list[tuple[int, int]] = []
+    ticks: list[tuple[int, int]] = []
     store = opened()
-    store.fill(items[0][:2], items[1][:2], PLENTY, lambda done, of: told.append((done, of)))
-    store.fill(*items, PLENTY, lambda done, of: told.append((done, of)))
-    assert told == [(2, 2), (4, 4)]
+    store.fill(items[0][:2], items[1][:2], PLENTY, lambda done, of: ticks.append((done, of)))
+    store.fill(*items, PLENTY, lambda done, of: ticks.append((done, of)))
+    assert ticks == [(2, 2), (4, 4)]
 
 
-def test_an_image_that_went_missing_is_left_out(
-    items: Items, opened: Callable[..., ImageStore]
-) -> None:
+def test_missing_image_is_not_stored(items: Items, opened: Callable[..., ImageStore]) -> None:
     items[0][1][1].unlink()
     items[0][2][1].write_bytes(b"no image")
     store = opened()
@@ -153,25 +149,23 @@ def test_an_image_that_went_missing_is_left_out(
     assert_holds(store, (items[0][3:], items[1][3:]))
 
 
-def test_damaged_pixels_are_not_believed(items: Items, opened: Callable[..., ImageStore]) -> None:
+def test_damaged_pixels_are_decoded_again(items: Items, opened: Callable[..., ImageStore]) -> None:
     opened().fill(*items, PLENTY)
     store = opened()
     (segment,) = store.folder.glob("*.pixels")
     index = pl.read_parquet(segment.with_suffix(".parquet"))
-    place = index.row(by_predicate=pl.col("sha256") == items[0][2][0], named=True)
+    entry = index.row(by_predicate=pl.col("sha256") == items[0][2][0], named=True)
     content = bytearray(segment.read_bytes())
-    content[place["offset"] + 5] ^= 1
+    content[entry["offset"] + 5] ^= 1
     segment.write_bytes(content)
     assert store.get(items[0][2][0]) is None
     assert store.get(items[0][2][0]) is None and items[0][2][0] not in store
     assert_holds(store, (items[0][:2] + items[0][3:], items[1][:2] + items[1][3:]))
-    assert store.fill(*items, PLENTY) is None  # decodes the damaged one anew
+    assert store.fill(*items, PLENTY) is None  # decodes the damaged one again
     assert_holds(store, items)
 
 
-def test_a_segment_cut_short_is_not_believed(
-    items: Items, opened: Callable[..., ImageStore]
-) -> None:
+def test_truncated_segment_is_ignored(items: Items, opened: Callable[..., ImageStore]) -> None:
     opened().fill(*items, PLENTY)
     store = opened()
     (segment,) = store.folder.glob("*.pixels")
@@ -182,7 +176,7 @@ def test_a_segment_cut_short_is_not_believed(
 @pytest.mark.parametrize(
     "harm", ["no index", "no pixels", "empty index", "another's index", "garbage index"]
 )
-def test_a_damaged_segment_is_as_good_as_none_and_is_filled_anew(
+def test_damaged_segment_is_filled_again(
     items: Items, opened: Callable[..., ImageStore], decodings: list[Path], harm: str
 ) -> None:
     opened().fill(*items, PLENTY)
@@ -204,7 +198,7 @@ def test_a_damaged_segment_is_as_good_as_none_and_is_filled_anew(
     assert_holds(store, items)
 
 
-def test_a_store_that_may_only_be_read_is_read(
+def test_read_only_store_is_read(
     items: Items, opened: Callable[..., ImageStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened().fill(*items, PLENTY)
@@ -216,9 +210,7 @@ def test_a_store_that_may_only_be_read_is_read(
     assert_holds(opened(), items)
 
 
-def test_too_low_a_limit_keeps_nothing_and_says_why(
-    items: Items, opened: Callable[..., ImageStore]
-) -> None:
+def test_low_store_limit_stores_nothing(items: Items, opened: Callable[..., ImageStore]) -> None:
     store = opened()
     reason = store.fill(*items, 20_000)
     assert reason is not None and "data.store_limit_gb" in reason and "\n" not in reason
@@ -226,9 +218,7 @@ def test_too_low_a_limit_keeps_nothing_and_says_why(
     assert all(digest not in store for digest, _ in items[0])
 
 
-def test_the_limit_is_the_bytes_that_are_kept(
-    items: Items, opened: Callable[..., ImageStore]
-) -> None:
+def test_store_limit_is_bytes_of_pixels(items: Items, opened: Callable[..., ImageStore]) -> None:
     exact = sum(load_shrunk(path, 48).nbytes for _, path in items[0])
     store = opened()
     assert store.fill(*items, exact - 1) is not None
@@ -236,7 +226,7 @@ def test_the_limit_is_the_bytes_that_are_kept(
     assert sum(file.stat().st_size for file in store.folder.glob("*.pixels")) == exact
 
 
-def test_a_full_disk_keeps_nothing_and_says_why(
+def test_full_disk_stores_nothing(
     items: Items, opened: Callable[..., ImageStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = SimpleNamespace(free=storing.SPARE_BYTES + 1000)
@@ -247,35 +237,33 @@ def test_a_full_disk_keeps_nothing_and_says_why(
     assert not list(store.folder.glob("*.p*"))
 
 
-def test_room_is_made_by_removing_what_was_used_longest_ago(
-    items: Items, opened: Callable[..., ImageStore]
-) -> None:
+def test_fill_removes_least_recently_used(items: Items, opened: Callable[..., ImageStore]) -> None:
     for number in range(3):
         opened().fill([items[0][number]], [items[1][number]], PLENTY)
-    stored = {d: load_shrunk(p, 48).nbytes for d, p in items[0]}
+    digests = [digest for digest, _ in items[0]]
+    n_bytes = [load_shrunk(path, 48).nbytes for _, path in items[0]]
     store = opened()
-    ages = {"0": 100, "1": 50, "2": 75}
+    last_use = [1100, 1050, 1075]
     for index in store.folder.glob("*.parquet"):
         (digest,) = pl.read_parquet(index)["sha256"]
-        number = next(n for n, (d, _) in enumerate(items[0]) if d == digest)
-        os.utime(index, (1000 + ages[str(number)],) * 2)
-    limit = sum(stored[items[0][n][0]] for n in (0, 2, 3))
+        os.utime(index, (last_use[digests.index(digest)],) * 2)
+    limit = n_bytes[0] + n_bytes[2] + n_bytes[3]
     assert store.fill([items[0][3]], [items[1][3]], limit) is None
     fresh = opened()
-    assert [digest in fresh for digest, _ in items[0]] == [True, False, True, True, False, False]
+    assert [digest in fresh for digest in digests] == [True, False, True, True, False, False]
 
 
-def test_what_is_wanted_now_is_not_removed_to_make_room(
+def test_fill_does_not_remove_wanted_images(
     items: Items, opened: Callable[..., ImageStore]
 ) -> None:
     opened().fill(items[0][:1], items[1][:1], PLENTY)
     store = opened()
-    kept = load_shrunk(items[0][0][1], 48).nbytes
-    assert store.fill(items[0][:3], items[1][:3], kept + 10) is not None
+    n_bytes = load_shrunk(items[0][0][1], 48).nbytes
+    assert store.fill(items[0][:3], items[1][:3], n_bytes + 10) is not None
     assert_holds(opened(), (items[0][:1], items[1][:1]))
 
 
-def test_two_sizes_do_not_mix(items: Items, opened: Callable[..., ImageStore]) -> None:
+def test_stores_of_two_sides_do_not_mix(items: Items, opened: Callable[..., ImageStore]) -> None:
     opened(48).fill(*items, PLENTY)
     other = opened(24)
     assert all(digest not in other for digest, _ in items[0])
@@ -286,7 +274,7 @@ def test_two_sizes_do_not_mix(items: Items, opened: Callable[..., ImageStore]) -
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_an_interrupted_fill_leaves_a_store_that_can_be_used(
+def test_interrupted_fill_leaves_usable_store(
     items: Items,
     opened: Callable[..., ImageStore],
     monkeypatch: pytest.MonkeyPatch,
@@ -311,7 +299,7 @@ def test_an_interrupted_fill_leaves_a_store_that_can_be_used(
     assert_holds(again, items)
 
 
-def test_a_failure_while_writing_leaves_no_half_segment(
+def test_failed_write_leaves_no_segment(
     items: Items, opened: Callable[..., ImageStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = opened()
@@ -328,7 +316,7 @@ def test_a_failure_while_writing_leaves_no_half_segment(
     assert not list(store.folder.glob(".*.tmp"))
 
 
-def test_closing_gives_the_files_back(items: Items, tmp_path: Path) -> None:
+def test_close_closes_files(items: Items, tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else None
     store = ImageStore(tmp_path / "store", 48)
     store.fill(*items, PLENTY)
@@ -340,15 +328,15 @@ def test_closing_gives_the_files_back(items: Items, tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_an_image_stays_after_closing(items: Items, tmp_path: Path) -> None:
+def test_image_outlives_closed_store(items: Items, tmp_path: Path) -> None:
     store = ImageStore(tmp_path / "store", 48)
     store.fill(*items, PLENTY)
-    kept = store.get(items[0][0][0])
+    pixels = store.get(items[0][0][0])
     store.close()
-    np.testing.assert_array_equal(kept, load_shrunk(items[0][0][1], 48))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(pixels, load_shrunk(items[0][0][1], 48))  # type: ignore[arg-type]
 
 
-def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_store_folder_follows_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "mine"))
     assert default_folder() == tmp_path / "mine" / "store"
     monkeypatch.delenv("BESTIARY_CACHE")
@@ -356,7 +344,7 @@ def test_the_cache_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert default_folder().name == "store" and "bestiary" in str(default_folder())
 
 
-def test_what_a_store_keeps_has_the_short_side_asked_for_and_is_never_enlarged(
+def test_load_shrunk_never_enlarges(
     items: Items,
 ) -> None:
     shapes = [load_shrunk(path, 48).shape[:2] for _, path in items[0]]

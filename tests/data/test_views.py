@@ -1,4 +1,4 @@
-"""Views: drawn as torchvision draws, sampled as torchvision samples, and never aliased."""
+"""Views: drawn and sampled as in torchvision, and never aliased; resize and crop."""
 
 import math
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as ops
 
 from bestiary.data.decode import Pixels
 from bestiary.data.loader import train_views
+from bestiary.data.resize import resize, shrink_to_side
 from bestiary.data.views import (
     EvalView,
     Geometry,
@@ -20,10 +21,9 @@ from bestiary.data.views import (
     affine_map,
     apply_geometry,
     draw_crop,
-    resize,
-    shrink_to_side,
 )
-from bestiary.recipe.options import Recipe, ViewOptions
+from bestiary.recipe.options import Recipe
+from bestiary.recipe.sections import ViewOptions
 from bestiary.rng import keyed_rng
 
 Psnr = Callable[..., float]
@@ -36,7 +36,7 @@ def tensor_of(pixels: Pixels) -> torch.Tensor:
 
 
 def by_torchvision(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
-    """Mirror, rotate, crop and resize one after the other, as the paper's program does."""
+    """Flip, rotate, crop and resize one after the other by torchvision."""
     image = tensor_of(pixels)
     if geometry.flip:
         image = ops.horizontal_flip(image)
@@ -55,9 +55,7 @@ def by_torchvision(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
 
 
 def inside(geometry: Geometry, height: int, width: int, size: int, border: float) -> np.ndarray:
-    """Pixels of the view (size, size) whose source lies more than `border` pixels inside the
-    image.
-    """
+    """Mask (size, size) of view pixels more than `border` pixels inside the image."""
     y, x = np.mgrid[0:size, 0:size] + 0.5
     sx, sy = np.tensordot(
         affine_map(geometry, height, width, size), np.stack([x, y, np.ones_like(x)]), 1
@@ -66,10 +64,11 @@ def inside(geometry: Geometry, height: int, width: int, size: int, border: float
 
 
 @pytest.mark.parametrize(("height", "width"), [(240, 300), (500, 120), (64, 640)])
-def test_crops_are_distributed_as_torchvisions(height: int, width: int) -> None:
+def test_crops_are_distributed_as_in_torchvision(height: int, width: int) -> None:
     torch.manual_seed(0)
     transform = v2.RandomResizedCrop(224, antialias=True)
-    image, count = torch.empty(3, height, width), 3000
+    image = torch.empty(3, height, width)
+    count = 3000
     drawn = [transform.make_params([image]) for _ in range(count)]
     theirs = np.array([[box[k] for k in ("top", "left", "height", "width")] for box in drawn])
     ours = np.array(
@@ -91,9 +90,7 @@ def test_crops_are_distributed_as_torchvisions(height: int, width: int) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(10, 400), (400, 10), (1, 2000), (2000, 1), (1, 1)])
-def test_images_too_narrow_for_any_crop_fall_back_as_torchvision_does(
-    height: int, width: int
-) -> None:
+def test_narrow_images_get_central_crop(height: int, width: int) -> None:
     params = v2.RandomResizedCrop(8, scale=(0.9, 1.0), antialias=True).make_params(
         [torch.empty(3, height, width)]
     )
@@ -101,7 +98,7 @@ def test_images_too_narrow_for_any_crop_fall_back_as_torchvision_does(
     assert box == tuple(params[k] for k in ("top", "left", "height", "width"))
 
 
-def test_angles_are_distributed_as_torchvisions() -> None:
+def test_angles_are_distributed_as_in_torchvision() -> None:
     torch.manual_seed(0)
     rotation = v2.RandomRotation(15)
     theirs = [rotation.make_params([])["angle"] for _ in range(3000)]
@@ -111,7 +108,7 @@ def test_angles_are_distributed_as_torchvisions() -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
-def test_flips_come_as_often_as_asked(share: float) -> None:
+def test_flip_probability(share: float) -> None:
     view = TrainView(32, share, 0.0, (0.5, 1.0), (1.0, 1.0))
     flips = sum(view.draw(50, 50, keyed_rng(3, "flip", i)).flip for i in range(3000))
     if share in (0.0, 1.0):
@@ -120,14 +117,14 @@ def test_flips_come_as_often_as_asked(share: float) -> None:
         assert binomtest(flips, 3000, share).pvalue > 0.001
 
 
-def test_flip_angle_and_crop_are_drawn_independently() -> None:
+def test_flip_angle_and_crop_are_independent() -> None:
     drawn = [PAPER.draw(200, 300, keyed_rng(4, "all", i)) for i in range(3000)]
     table = np.array([[g.flip, g.angle, g.top, g.height * g.width] for g in drawn], float)
     correlation = np.corrcoef(table, rowvar=False)
     assert abs(correlation[0, 1:]).max() < 0.07 and abs(correlation[1, 2:]).max() < 0.07
 
 
-def test_without_rotation_no_angle_is_drawn() -> None:
+def test_no_rotation_draws_no_angle() -> None:
     assert TrainView(32, 0.5, 0.0, (0.5, 1.0), (1.0, 1.0)).draw(9, 9, keyed_rng(0, "x")).angle == 0
 
 
@@ -136,18 +133,19 @@ def test_without_rotation_no_angle_is_drawn() -> None:
 @pytest.mark.parametrize(
     "box", [(0, 0, 230, 310), (20, 30, 180, 200), (60, 90, 100, 75), (40, 160, 60, 80)]
 )
-def test_a_map_equals_torchvisions_chain(
+def test_affine_map_equals_torchvision_chain(
     smooth: Pixels, psnr: Psnr, flip: bool, angle: float, box: tuple[int, int, int, int]
 ) -> None:
     geometry = Geometry(flip, angle, *box)
-    ours, theirs = apply_geometry(smooth, geometry, 96), by_torchvision(smooth, geometry, 96)
+    ours = apply_geometry(smooth, geometry, 96)
+    theirs = by_torchvision(smooth, geometry, 96)
     assert ours.shape == (96, 96, 3) and ours.dtype == np.uint8
-    seen = inside(geometry, *smooth.shape[:2], 96, border=4)
-    assert seen.any()
-    assert psnr(ours[seen], theirs[seen]) >= 35
+    mask = inside(geometry, *smooth.shape[:2], 96, border=4)
+    assert mask.any()
+    assert psnr(ours[mask], theirs[mask]) >= 35
 
 
-def test_the_map_without_change_gives_the_image_back(smooth: Pixels) -> None:
+def test_identity_geometry_gives_the_image(smooth: Pixels) -> None:
     square = smooth[:200, :200]
     np.testing.assert_array_equal(
         apply_geometry(square, Geometry(False, 0.0, 0, 0, 200, 200), 200), square
@@ -157,13 +155,13 @@ def test_the_map_without_change_gives_the_image_back(smooth: Pixels) -> None:
     )
 
 
-def test_a_hair_of_an_angle_moves_nothing_by_half_a_pixel(smooth: Pixels) -> None:
+def test_tiny_angle_does_not_shift_pixels(smooth: Pixels) -> None:
     square = smooth[:200, :200]
     turned = apply_geometry(square, Geometry(False, 1e-6, 0, 0, 200, 200), 200)
     assert np.abs(turned[1:-1, 1:-1].astype(int) - square[1:-1, 1:-1]).max() <= 1
 
 
-def test_positive_angles_turn_counter_clockwise() -> None:
+def test_positive_angle_is_counter_clockwise() -> None:
     image = np.zeros((101, 101, 3), np.uint8)
     image[40:61, 90:] = 255  # a mark on the right
     turned = apply_geometry(image, Geometry(False, 90.0, 0, 0, 101, 101), 101)
@@ -178,7 +176,7 @@ def test_positive_angles_turn_counter_clockwise() -> None:
     ("size", "box"),
     [(150, (0, 0, 900, 1200)), (112, (0, 0, 896, 896)), (128, (100, 150, 700, 600))],
 )
-def test_strong_shrinking_does_not_alias(
+def test_strong_shrink_does_not_alias(
     detailed: Pixels, psnr: Psnr, angle: float, size: int, box: tuple[int, int, int, int]
 ) -> None:
     geometry = Geometry(False, angle, *box)
@@ -187,21 +185,21 @@ def test_strong_shrinking_does_not_alias(
     reference = image.crop((left, top, left + width, top + height)).resize(
         (size, size), Image.Resampling.BILINEAR
     )
-    seen = inside(geometry, *detailed.shape[:2], size, border=20)
-    assert psnr(apply_geometry(detailed, geometry, size)[seen], np.asarray(reference)[seen]) >= 28
+    mask = inside(geometry, *detailed.shape[:2], size, border=20)
+    view = apply_geometry(detailed, geometry, size)
+    assert psnr(view[mask], np.asarray(reference)[mask]) >= 28
 
 
 @pytest.mark.parametrize("step", [1.05, 1.3, 1.5, 1.65, 1.8, 2.0, 2.4, 2.9])
-def test_turned_photographs_are_sampled_as_well_as_pillow_does(
-    photographs: list, psnr: Psnr, step: float
-) -> None:  # type: ignore[type-arg]
+def test_rotated_photographs_are_near_pillow(photographs: list, psnr: Psnr, step: float) -> None:  # type: ignore[type-arg]
     scores = []
     for file in photographs[::4]:
         image = Image.open(file).convert("RGB")
         side = round(60 * step)
         if min(image.size) < side + 20:
             continue
-        top, left = (image.height - side) // 2, (image.width - side) // 2
+        top = (image.height - side) // 2
+        left = (image.width - side) // 2
         turned = image.rotate(7.0, Image.Resampling.BICUBIC).crop(
             (left, top, left + side, top + side)
         )
@@ -211,7 +209,7 @@ def test_turned_photographs_are_sampled_as_well_as_pillow_does(
     assert np.mean(scores) >= 33
 
 
-def test_fine_stripes_average_to_gray_at_any_angle() -> None:
+def test_fine_stripes_average_to_gray() -> None:
     stripes = np.zeros((800, 800, 3), np.uint8)
     stripes[:, ::2] = 255
     for angle in (0.0, 5.0, 30.0, 90.0):
@@ -219,7 +217,7 @@ def test_fine_stripes_average_to_gray_at_any_angle() -> None:
         assert np.abs(view.astype(int) - 127).max() < 30, angle
 
 
-def test_outside_of_a_turned_image_is_black() -> None:
+def test_outside_of_rotated_image_is_black() -> None:
     white = np.full((200, 300, 3), 255, np.uint8)
     geometry = Geometry(False, 15.0, 0, 0, 200, 300)
     view = apply_geometry(white, geometry, 100)
@@ -231,7 +229,7 @@ def test_outside_of_a_turned_image_is_black() -> None:
     assert np.abs(view.astype(int) - theirs).mean() < 3
 
 
-def test_a_crop_that_lies_outside_of_the_turned_image_is_black() -> None:
+def test_crop_outside_rotated_image_is_black() -> None:
     white = np.full((100, 400, 3), 255, np.uint8)
     for angle, left in ((90.0, 0), (90.0, 340), (-60.0, 0), (180.0, 0)):
         geometry = Geometry(False, angle, 20, left, 50, 50)
@@ -241,17 +239,17 @@ def test_a_crop_that_lies_outside_of_the_turned_image_is_black() -> None:
 
 @pytest.mark.parametrize("shape", EXTREMES)
 @pytest.mark.parametrize("rotation", [0.0, 15.0, 180.0])
-def test_an_image_of_any_shape_has_a_training_view(shape: tuple[int, int], rotation: float) -> None:
+def test_train_view_of_any_image_shape(shape: tuple[int, int], rotation: float) -> None:
     pixels = np.full((*shape, 3), 200, np.uint8)
     view = TrainView(32, 0.5, rotation, (0.08, 1.0), (3 / 4, 4 / 3))
     for i in range(60):
-        made = view(pixels, keyed_rng(0, "extreme", i))
-        assert made.shape == (32, 32, 3) and made.dtype == np.uint8
-        assert made.max() <= 200
-        assert rotation or made.min() == 200
+        sample = view(pixels, keyed_rng(0, "extreme", i))
+        assert sample.shape == (32, 32, 3) and sample.dtype == np.uint8
+        assert sample.max() <= 200
+        assert rotation or sample.min() == 200
 
 
-def test_narrow_ratios_leave_even_a_line_of_pixels_something_to_crop() -> None:
+def test_narrow_ratio_crops_a_line_of_pixels() -> None:
     view = TrainView(16, 0.0, 0.0, (0.08, 1.0), (0.25, 0.4))
     assert view(np.full((1, 2000, 3), 9, np.uint8), keyed_rng(0, "x")).min() == 9
     view = TrainView(16, 0.0, 0.0, (0.08, 1.0), (2.5, 4.0))
@@ -259,23 +257,23 @@ def test_narrow_ratios_leave_even_a_line_of_pixels_something_to_crop() -> None:
 
 
 @pytest.mark.parametrize("shape", EXTREMES)
-@pytest.mark.parametrize("way", ["squash", "crop"])
-@pytest.mark.parametrize("enlarging", ["bilinear", "bicubic"])
-def test_an_image_of_any_shape_has_an_evaluation_view(
-    shape: tuple[int, int], way: str, enlarging: str
+@pytest.mark.parametrize("mode", ["squash", "crop"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+def test_eval_view_of_any_image_shape(
+    shape: tuple[int, int], mode: str, interpolation: str
 ) -> None:
-    view = EvalView(32, way, 0.95, enlarging)(np.full((*shape, 3), 200, np.uint8))
+    view = EvalView(32, mode, 0.95, interpolation)(np.full((*shape, 3), 200, np.uint8))
     np.testing.assert_array_equal(view, np.full((32, 32, 3), 200))
 
 
-def test_a_view_can_be_handed_to_torch(smooth: Pixels) -> None:
+def test_view_can_become_a_tensor(smooth: Pixels) -> None:
     for kind in ("none", "trivialaugment"):
         view = TrainView(48, 1.0, 0.0, (0.5, 1.0), (0.75, 1.3), kind)(smooth, keyed_rng(0, "view"))
         assert view.shape == (48, 48, 3) and view.dtype == np.uint8
         assert torch.from_numpy(np.ascontiguousarray(view)).shape == (48, 48, 3)
 
 
-def test_the_image_itself_is_never_changed(smooth: Pixels) -> None:
+def test_views_do_not_change_the_image(smooth: Pixels) -> None:
     before = smooth.copy()
     smooth.flags.writeable = False  # a stored image is read-only too
     try:
@@ -289,7 +287,7 @@ def test_the_image_itself_is_never_changed(smooth: Pixels) -> None:
     np.testing.assert_array_equal(smooth, before)
 
 
-def test_a_view_depends_on_seed_fold_epoch_and_row_alone(smooth: Pixels) -> None:
+def test_view_depends_on_seed_fold_epoch_row(smooth: Pixels) -> None:
     def view(seed: int, fold: int, epoch: int, row: int) -> bytes:
         return train_views(lambda _: smooth, PAPER, seed, fold, epoch)(row).tobytes()
 
@@ -299,7 +297,7 @@ def test_a_view_depends_on_seed_fold_epoch_and_row_alone(smooth: Pixels) -> None
 
 
 @pytest.mark.parametrize("size", [64, 112, 224, 300])
-def test_squashing_equals_torchvisions_resize(
+def test_squash_equals_torchvision_resize(
     smooth: Pixels, detailed: Pixels, psnr: Psnr, size: int
 ) -> None:
     for pixels in (smooth, detailed):
@@ -307,7 +305,7 @@ def test_squashing_equals_torchvisions_resize(
         assert psnr(EvalView(size)(pixels), theirs) >= (60 if size <= min(pixels.shape[:2]) else 30)
 
 
-def test_a_real_photograph_is_squashed_as_torchvision_does(photographs: list, psnr: Psnr) -> None:  # type: ignore[type-arg]
+def test_squash_of_photographs_equals_torchvision(photographs: list, psnr: Psnr) -> None:  # type: ignore[type-arg]
     for file in photographs[:20]:
         pixels = np.array(Image.open(file).convert("RGB"))
         theirs = v2.Resize((128, 128), antialias=True)(tensor_of(pixels)).permute(1, 2, 0).numpy()
@@ -317,20 +315,20 @@ def test_a_real_photograph_is_squashed_as_torchvision_does(photographs: list, ps
 
 
 @pytest.mark.parametrize(
-    ("enlarging", "way"),
+    ("interpolation", "mode"),
     [("bilinear", InterpolationMode.BILINEAR), ("bicubic", InterpolationMode.BICUBIC)],
 )
-def test_a_smaller_image_is_enlarged_as_the_weights_expect(
-    smooth: Pixels, psnr: Psnr, enlarging: str, way: InterpolationMode
+def test_small_image_is_enlarged_by_interpolation(
+    smooth: Pixels, psnr: Psnr, interpolation: str, mode: InterpolationMode
 ) -> None:
     small = smooth[100:150, 100:160]
-    theirs = v2.Resize((96, 96), way, antialias=True)(tensor_of(small)).permute(1, 2, 0).numpy()
-    assert psnr(EvalView(96, interpolation=enlarging)(small), theirs) >= 40  # type: ignore[arg-type]
+    theirs = v2.Resize((96, 96), mode, antialias=True)(tensor_of(small)).permute(1, 2, 0).numpy()
+    assert psnr(EvalView(96, interpolation=interpolation)(small), theirs) >= 40  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shape", [(230, 310), (310, 230), (200, 200)])
 @pytest.mark.parametrize("share", [1.0, 0.875])
-def test_the_crop_keeps_the_aspect_and_takes_the_center(
+def test_eval_crop_is_central_and_keeps_aspect(
     smooth: Pixels, psnr: Psnr, shape: tuple[int, int], share: float
 ) -> None:
     pixels = smooth if shape != (310, 230) else smooth.transpose(1, 0, 2)
@@ -343,7 +341,7 @@ def test_the_crop_keeps_the_aspect_and_takes_the_center(
         np.testing.assert_array_equal(view(pixels), EvalView(96)(pixels))
 
 
-def test_a_scaled_decode_keeps_twice_what_the_view_shows() -> None:
+def test_min_side_is_twice_what_the_view_shows() -> None:
     assert EvalView(100).min_side == 200
     assert EvalView(100, "crop", 0.8).min_side == 250
     assert EvalView(100, "squash", 0.8).min_side == 200
@@ -361,7 +359,7 @@ def test_views_follow_the_recipe() -> None:
     assert EvalView.of(ViewOptions(size=64, eval_scale=1.25), "bilinear").size == 80
 
 
-def test_one_side_may_shrink_while_the_other_grows(smooth: Pixels, psnr: Psnr) -> None:
+def test_resize_shrinks_one_side_only(smooth: Pixels, psnr: Psnr) -> None:
     theirs = v2.Resize((60, 500), antialias=True)(tensor_of(smooth)).permute(1, 2, 0).numpy()
     assert psnr(resize(smooth, 60, 500), theirs) >= 35
     assert resize(smooth, *smooth.shape[:2]) is smooth
@@ -370,7 +368,7 @@ def test_one_side_may_shrink_while_the_other_grows(smooth: Pixels, psnr: Psnr) -
 @pytest.mark.parametrize(
     "shape", [(300, 400), (400, 300), (1, 900), (3000, 2), (64, 64), (63, 500), (79, 90), (80, 90)]
 )
-def test_shrinking_to_a_side_keeps_the_aspect_and_never_enlarges(shape: tuple[int, int]) -> None:
+def test_shrink_to_side_keeps_aspect(shape: tuple[int, int]) -> None:
     shrunk = shrink_to_side(np.zeros((*shape, 3), np.uint8), 64)
     assert min(shrunk.shape[:2]) == (64 if min(shape) >= 80 else min(shape))
     assert (

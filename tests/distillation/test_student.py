@@ -1,9 +1,9 @@
-"""A student: what it is held to, what judges it, what is kept, and that it is a run like any
-other.
-"""
+"""Distillation: the split and soft targets, resuming, averaged members, latency, wrong options."""
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,25 +17,25 @@ from scipy.special import softmax
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
-from bestiary.distillation.latency import _speed
+from bestiary.distillation import student as student_module
+from bestiary.distillation.latency import _latency_ratio
+from bestiary.distillation.student import _keep_student_weights
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.evaluation.results import read_results
 from bestiary.model.classifier import load_member
-from bestiary.reporting import sections as story
-from bestiary.run.layout import TRAIN_ONLY
+from bestiary.reporting import sections
+from bestiary.run.layout import TRAIN_ONLY, FoldFiles
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
 from bestiary.run.targets import read_targets
-from bestiary.stats.selection import best_of, cross_chosen
+from bestiary.stats.selection import best_of, crossfit_hits
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.weight_averaging import average_members, has_moved_norms, refresh_norms
 
 
 @pytest.fixture(scope="module")
 def more_beasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same three species: the nine images of each that the run has, and four that it has
-    not.
-    """
+    """The run's 27 images of three species, and four new images of each."""
     folder = tmp_path_factory.mktemp("more") / "beasts"
     draw_sample(folder, species=3, per_species=13, size=48)
     return folder
@@ -43,24 +43,25 @@ def more_beasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def student(small: Run, more_beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A student judged by new images; not to be changed."""
-    place = tmp_path_factory.mktemp("students") / "student"
-    return bestiary.distill(small.path, place, test_data=more_beasts, weight=0.25, quiet=True).run
+    """A student judged by new images. Tests must not change it."""
+    out = tmp_path_factory.mktemp("students") / "student"
+    return bestiary.distill(small.path, out, test_data=more_beasts, weight=0.25, quiet=True).run
 
 
 @pytest.fixture(scope="module")
-def frugal(small: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A student judged by a part of the run's own images; not to be changed."""
-    place = tmp_path_factory.mktemp("students") / "student"
-    return bestiary.distill(small.path, place, test_share=0.3, quiet=True).run
+def own_data_student(small: Run, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A student judged by a part of the run's own images. Tests must not change it."""
+    out = tmp_path_factory.mktemp("students") / "student"
+    return bestiary.distill(small.path, out, test_share=0.3, quiet=True).run
 
 
-@pytest.mark.parametrize("kind", ["student", "frugal"])
-def test_targets_are_the_answers_of_the_member_that_held_an_image_out(
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["student", "own_data_student"])
+def test_targets_are_out_of_fold_answers(
     kind: str, small: Run, request: pytest.FixtureRequest
 ) -> None:
     run: Run = request.getfixturevalue(kind)
-    weight = {"student": 0.25, "frugal": 0.5}[kind]
+    weight = {"student": 0.25, "own_data_student": 0.5}[kind]
     temperature = small.read_json("ensemble.json")["calibration"]["temperature"]
     answers = {}
     for fold in small.fold_numbers():
@@ -78,24 +79,25 @@ def test_targets_are_the_answers_of_the_member_that_held_an_image_out(
     assert targets.height == (27 if kind == "student" else 27 - folds.filter(fold=0).height)
 
 
-def test_new_images_judge_it_and_known_ones_do_not(
-    student: Run, small: Run, more_beasts: Path
-) -> None:
-    held = student.read_table("folds.parquet").filter(fold=0)["path"]
-    digests = student.read_table("manifest.parquet").filter(pl.col("path").is_in(held.implode()))[
-        "sha256"
-    ]
-    assert len(held) == 12 and not set(digests) & set(
+@pytest.mark.slow
+def test_only_new_images_judge_a_student(student: Run, small: Run, more_beasts: Path) -> None:
+    test_paths = student.read_table("folds.parquet").filter(fold=0)["path"]
+    digests = student.read_table("manifest.parquet").filter(
+        pl.col("path").is_in(test_paths.implode())
+    )["sha256"]
+    assert len(test_paths) == 12 and not set(digests) & set(
         small.read_table("manifest.parquet")["sha256"]
     )
     found = student.read_json("distill.json")
     assert found["new_images"] and set(found["candidates"]) == {"student", "average"}
-    # the ensemble's own figure, again by the other verb
+    # bestiary evaluate measures the same accuracy of the ensemble
     evaluated = bestiary.evaluate(small.path, more_beasts, quiet=True).scores
     assert found["before"]["value"] == pytest.approx(evaluated["ensemble"]["logits"]["value"])
     assert evaluated["n"] == found["before"]["n"] == 12
-    # and the kept network's, again from its predictions
-    table = student.read_table("manifest.parquet").filter(pl.col("path").is_in(held.implode()))
+    # and so do the predictions of the kept network
+    table = student.read_table("manifest.parquet").filter(
+        pl.col("path").is_in(test_paths.implode())
+    )
     ensemble = Ensemble.load(student, device="cpu", engine="torch")
     right = (
         ensemble.predict([student.read_root() / path for path in table["path"]])
@@ -104,18 +106,21 @@ def test_new_images_judge_it_and_known_ones_do_not(
     assert found["candidates"][found["kept"]]["value"] == pytest.approx(right.mean())
 
 
-def test_a_part_of_the_run_judges_it_where_nothing_new_is_given(frugal: Run, small: Run) -> None:
-    found = frugal.read_json("distill.json")
+@pytest.mark.slow
+def test_without_test_data_own_images_judge(own_data_student: Run, small: Run) -> None:
+    found = own_data_student.read_json("distill.json")
     assert (found["new_images"], found["kept"], list(found["candidates"])) == (
         False,
         "student",
         ["student"],
     )
-    held = frugal.read_table("folds.parquet").filter(fold=0)["path"].to_list()
-    labels = frugal.read_table("manifest.parquet").filter(pl.col("path").is_in(held))["label"]
-    assert labels.n_unique() == 3 and 6 <= len(held) <= 9
+    test_paths = own_data_student.read_table("folds.parquet").filter(fold=0)["path"].to_list()
+    labels = own_data_student.read_table("manifest.parquet").filter(
+        pl.col("path").is_in(test_paths)
+    )["label"]
+    assert labels.n_unique() == 3 and 6 <= len(test_paths) <= 9
     oof = pl.concat([read_oof(small.fold(fold))[0] for fold in small.fold_numbers()]).filter(
-        pl.col("path").is_in(held)
+        pl.col("path").is_in(test_paths)
     )
     right = [small.read_classes()[int(np.argmax(row))] for row in oof["logits"].to_list()] == oof[
         "label"
@@ -123,8 +128,9 @@ def test_a_part_of_the_run_judges_it_where_nothing_new_is_given(frugal: Run, sma
     assert found["before"]["value"] == pytest.approx(right.mean())
 
 
-@pytest.mark.parametrize("kind", ["student", "frugal"])
-def test_a_student_is_a_run_like_any_other(
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["student", "own_data_student"])
+def test_student_works_with_other_verbs(
     kind: str, beasts: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     run: Run = request.getfixturevalue(kind)
@@ -141,20 +147,23 @@ def test_a_student_is_a_run_like_any_other(
         == run.read_table("folds.parquet").filter(fold=0).height
     )
     assert np.isfinite(results.probabilities).all()
-    assert story.repeat_command(results).startswith(f"bestiary distill {teacher_of(run)} NEW_RUN")
-    assert "One network" in story.method(run.read_recipe(), len(run.fold_numbers()))
-    assert "ensemble" not in story.accuracy_sentence(results)
+    assert sections.reproduce_command(results).startswith(
+        f"bestiary distill {teacher_of(run)} NEW_RUN"
+    )
+    assert "One network" in sections.method_text(run.read_recipe(), len(run.fold_numbers()))
+    assert "ensemble" not in sections.accuracy_text(results)
 
 
 def teacher_of(student: Run) -> str:
     return str(pl.read_parquet_metadata(student.file("targets.parquet"))["teacher"])
 
 
-def test_going_on_ends_in_the_same_bits(
-    frugal: Run, small: Run, tmp_path: Path, fails: Callable[..., str]
+@pytest.mark.slow
+def test_resume_gives_same_bits(
+    own_data_student: Run, small: Run, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
-    begun = tmp_path / "begun"
-    begun.mkdir()
+    resumed = tmp_path / "resumed"
+    resumed.mkdir()
     for name in (
         "recipe.toml",
         "manifest.parquet",
@@ -163,39 +172,39 @@ def test_going_on_ends_in_the_same_bits(
         "SHA256SUMS",
         "compute.json",
     ):
-        shutil.copy(frugal.file(name), begun / name)
-    line = fails("distill", small.path, begun, "--quiet")
+        shutil.copy(own_data_student.file(name), resumed / name)
+    line = fails("distill", small.path, resumed, "--quiet")
     assert "--resume" in line
-    bestiary.distill(small.path, begun, resume=True, quiet=True)
-    digests = [run.fold(0).weights.read_bytes() for run in (frugal, Run(begun))]
+    bestiary.distill(small.path, resumed, resume=True, quiet=True)
+    digests = [run.fold(0).weights.read_bytes() for run in (own_data_student, Run(resumed))]
     assert digests[0] == digests[1]
-    again = bestiary.distill(small.path, begun, resume=True, quiet=True)
-    assert again.found == Run(begun).read_json("distill.json")
+    again = bestiary.distill(small.path, resumed, resume=True, quiet=True)
+    assert again.findings == Run(resumed).read_json("distill.json")
 
 
-def test_soft_targets_are_what_it_learns(small: Run, frugal: Run) -> None:
+def test_training_set_reads_soft_targets(small: Run, own_data_student: Run) -> None:
     tables = (
-        frugal.read_table("manifest.parquet"),
-        frugal.read_root(),
-        frugal.read_table("folds.parquet"),
+        own_data_student.read_table("manifest.parquet"),
+        own_data_student.read_root(),
+        own_data_student.read_table("folds.parquet"),
     )
-    plain = TrainingSet.of(frugal.read_recipe(), *tables)
+    plain = TrainingSet.of(own_data_student.read_recipe(), *tables)
     rows = np.array([3, 0, 7])
     np.testing.assert_array_equal(
         plain.soft_targets(rows), np.eye(len(plain.classes))[plain.labels[rows]]
     )
-    targets = read_targets(frugal, plain)
+    targets = read_targets(own_data_student, plain.paths, plain.folds, len(plain.classes))
     assert targets is not None
     np.testing.assert_array_equal(replace(plain, targets=targets).soft_targets(rows), targets[rows])
     np.testing.assert_allclose(
         targets.sum(axis=1), plain.folds == TRAIN_ONLY, atol=1e-5
     )  # zeros where held out
     assert ((targets > 0) & (targets < 1)).any(axis=1).any()  # members' answers, not labels alone
-    history = pl.read_csv(frugal.fold(0).history)
+    history = pl.read_csv(own_data_student.fold(0).history)
     assert history["train_loss"].is_finite().all()
 
 
-def test_the_mean_of_the_members(small: Run) -> None:
+def test_average_members_is_mean_of_weights(small: Run) -> None:
     states = [load_member(small.fold(fold).weights).state_dict() for fold in small.fold_numbers()]
     mean = average_members(small, small.fold_numbers()).state_dict()
     for key, value in mean.items():
@@ -204,7 +213,7 @@ def test_the_mean_of_the_members(small: Run) -> None:
             np.testing.assert_allclose(value.numpy(), expected, atol=1e-6)
 
 
-def test_batch_norms_of_the_mean_take_their_statistics_anew(small: Run) -> None:
+def test_refresh_norms_of_averaged_members(small: Run) -> None:
     assert has_moved_norms(small, small.fold_numbers())
     mean = average_members(small, small.fold_numbers())
     tables = (
@@ -216,19 +225,19 @@ def test_batch_norms_of_the_mean_take_their_statistics_anew(small: Run) -> None:
     rows = np.arange(24)  # three whole batches, since a norm weighs batches alike
     refresh_norms(mean, data, rows)
     norm = next(m for m in mean.modules() if isinstance(m, torch.nn.BatchNorm2d))
-    seen: list[torch.Tensor] = []
-    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    inputs_of_norm: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda _, inputs: inputs_of_norm.append(inputs[0]))
     view = Ensemble.load(small, device="cpu").view
     views = np.stack([data.eval_view_of(view)(int(row)) for row in rows])
     with torch.no_grad():
         mean(mean.preprocess(torch.from_numpy(views)))
     assert norm.running_mean is not None
     np.testing.assert_allclose(
-        norm.running_mean.numpy(), seen[0].mean(dim=(0, 2, 3)).numpy(), atol=1e-4
+        norm.running_mean.numpy(), inputs_of_norm[0].mean(dim=(0, 2, 3)).numpy(), atol=1e-4
     )
 
 
-def test_the_best_is_the_one_most_often_right_then_the_surest() -> None:
+def test_best_of_prefers_accuracy_then_loss() -> None:
     labels = np.array([0, 1, 0, 1])
     right, wrong = np.eye(2)[labels] * 3, np.eye(2)[1 - labels] * 3
     half = np.where(np.arange(4)[:, None] < 2, right, wrong)
@@ -236,22 +245,22 @@ def test_the_best_is_the_one_most_often_right_then_the_surest() -> None:
     assert best_of({"right": right, "surer": 2 * right}, labels) == "surer"
 
 
-def test_choosing_among_guesses_flatters_unless_others_choose() -> None:
+def test_crossfit_hits_are_unbiased_by_choice() -> None:
     rng = np.random.default_rng(0)
     flattered, honest = [], []
     for _ in range(200):
         labels, groups = rng.integers(2, size=60), np.arange(60)
         guesses = {str(n): rng.standard_normal((60, 2)) for n in range(8)}
         flattered.append((guesses[best_of(guesses, labels)].argmax(axis=1) == labels).mean())
-        honest.append(cross_chosen(guesses, labels, groups).mean())
+        honest.append(crossfit_hits(guesses, labels, groups).mean())
     assert np.mean(flattered) > 0.56
     assert abs(np.mean(honest) - 0.5) < 0.02
 
 
-def test_speed_is_the_mean_ratio_with_students_interval() -> None:
+def test_latency_ratio_and_t_interval() -> None:
     rng = np.random.default_rng(0)
     times = np.exp(rng.normal(0, 0.1, (2, 9))) * np.array([[4.0], [1.0]])
-    found = _speed(16, times)
+    found = _latency_ratio(16, times)
     logs = np.log(times[0] / times[1])
     low, high = stats.t.interval(0.95, 8, loc=logs.mean(), scale=stats.sem(logs))
     assert (found.ratio, found.low, found.high) == pytest.approx(
@@ -260,29 +269,94 @@ def test_speed_is_the_mean_ratio_with_students_interval() -> None:
     assert "n = 9" in str(found)
 
 
+# Copies half of the weights, then raises or ends the process, as a kill would.
+TORN_COPY = """
+import os, shutil, sys
+from pathlib import Path
+from bestiary.distillation.student import _keep_student_weights
+from bestiary.run.run import Run
+
+def copy_half(source, target):
+    target.write_bytes(source.read_bytes()[:500])
+    os._exit(9)
+
+shutil.copyfile = copy_half
+_keep_student_weights(Run(Path(sys.argv[1])).fold(0))
+"""
+
+
+@pytest.fixture
+def unsaved_student(tmp_path: Path) -> FoldFiles:
+    """A fold whose weights are about to be replaced by the mean of the members."""
+    files = Run(tmp_path / "student").fold(0)
+    files.folder.mkdir(parents=True)
+    files.weights.write_bytes(bytes(range(250)) * 4)
+    return files
+
+
+def test_failed_copy_leaves_no_student_weights(
+    unsaved_student: FoldFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy_half(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:500])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(student_module.shutil, "copyfile", copy_half)
+    with pytest.raises(KeyboardInterrupt):
+        _keep_student_weights(unsaved_student)
+    assert list(unsaved_student.folder.iterdir()) == [unsaved_student.weights]
+    monkeypatch.undo()
+    _keep_student_weights(unsaved_student)
+    assert unsaved_student.student.read_bytes() == unsaved_student.weights.read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_copy_leaves_no_student_weights(unsaved_student: FoldFiles) -> None:
+    run = unsaved_student.folder.parent
+    killed = subprocess.run([sys.executable, "-c", TORN_COPY, str(run)], check=False)
+    assert killed.returncode == 9
+    assert not unsaved_student.student.exists()
+    _keep_student_weights(unsaved_student)
+    assert unsaved_student.student.read_bytes() == unsaved_student.weights.read_bytes()
+
+
+def test_kept_student_weights_are_not_overwritten(unsaved_student: FoldFiles) -> None:
+    _keep_student_weights(unsaved_student)
+    first = unsaved_student.student.read_bytes()
+    unsaved_student.weights.write_bytes(b"the mean of the members")
+    _keep_student_weights(unsaved_student)
+    assert unsaved_student.student.read_bytes() == first
+
+
 WRONG = {
-    "a folder that is full": (["{full}"], "is not empty and not a run"),
-    "a run that is there": (["{run}"], "holds a run already"),
-    "a run that is no student": (["{run}", "--resume"], "not one that bestiary distill has begun"),
+    "a folder that is not empty": (["{full}"], "is not empty and not a run"),
+    "a run without --resume": (["{run}"], "holds a run already"),
+    "a run that is not a student": (
+        ["{run}", "--resume"],
+        "not one that bestiary distill has begun",
+    ),
     "the student of another": (["{student}", "--resume"], "is the student of another run"),
-    "no weight": (["{new}", "--weight", "0"], "--weight 0"),
-    "too much held out": (["{new}", "--test-share", "0.9"], "--test-share 0.9"),
+    "a weight of zero": (["{new}", "--weight", "0"], "--weight 0"),
+    "a test share above a half": (["{new}", "--test-share", "0.9"], "--test-share 0.9"),
     "images that are not new": (["{new}", "--test-data", "{beasts}"], "is new to"),
-    "an epoch picked by what judges it": (["{new}", "--set", "train.keep_best=true"], "keep_best"),
-    "a network that is none": (
+    "an epoch picked by the test images": (["{new}", "--set", "train.keep_best=true"], "keep_best"),
+    "a backbone that does not exist": (
         ["{new}", "--set", "model.backbone=torchvision/none"],
         "model.backbone",
     ),
-    "a time that is none": (["{new}", "--checkpoint-every", "soon"], "--checkpoint-every soon"),
+    "a duration that cannot be read": (
+        ["{new}", "--checkpoint-every", "soon"],
+        "--checkpoint-every soon",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_wrong_requests_get_one_line(
+def test_wrong_options_get_one_line(
     case: str,
     small: Run,
     trained: Run,
-    frugal: Run,
+    own_data_student: Run,
     beasts: Path,
     tmp_path: Path,
     fails: Callable[..., str],
@@ -293,7 +367,7 @@ def test_wrong_requests_get_one_line(
     places = {
         "full": tmp_path / "full",
         "run": small.path,
-        "student": frugal.path,
+        "student": own_data_student.path,
         "new": tmp_path / "new",
     }
     teacher = trained if case == "the student of another" else small
@@ -304,7 +378,9 @@ def test_wrong_requests_get_one_line(
     assert not (tmp_path / "new").exists() and sorted(teacher.path.rglob("*")) == before
 
 
-def test_a_run_that_is_not_finished(small: Run, tmp_path: Path, fails: Callable[..., str]) -> None:
+def test_unfinished_teacher_is_refused(
+    small: Run, tmp_path: Path, fails: Callable[..., str]
+) -> None:
     run = shutil.copytree(small.path, tmp_path / "run")
     card = json.loads((run / "ensemble.json").read_text())
     del card["calibration"]

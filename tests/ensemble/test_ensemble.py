@@ -1,4 +1,4 @@
-"""An ensemble in use: scikit-learn's verbs, tables of predictions, images that cannot be read."""
+"""`Ensemble` and `predict`: inputs, probabilities, tables, submissions, damaged runs."""
 
 import json
 import shutil
@@ -14,6 +14,8 @@ import bestiary
 from bestiary.cli import main
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, ImageError, RunError
+from bestiary.evaluation.summary import describe_run
+from bestiary.run.layout import RUN_FORMAT
 from bestiary.run.run import Run
 from bestiary.stats.averaging import average
 
@@ -33,18 +35,18 @@ def images_of(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.jpg"))
 
 
-def test_paths_pil_images_and_arrays_give_the_same(ensemble: Ensemble, beasts: Path) -> None:
+def test_predict_proba_of_paths_pil_and_arrays(ensemble: Ensemble, beasts: Path) -> None:
     paths = images_of(beasts)[:5]
-    chances = ensemble.predict_proba(paths)
-    assert chances.shape == (5, 3)
-    np.testing.assert_allclose(chances.sum(axis=1), 1)
+    probabilities = ensemble.predict_proba(paths)
+    assert probabilities.shape == (5, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     opened = [Image.open(path) for path in paths]
     arrays = [np.asarray(image) for image in opened]
     for same in ([str(path) for path in paths], opened, arrays):
-        np.testing.assert_array_equal(ensemble.predict_proba(same), chances)
+        np.testing.assert_array_equal(ensemble.predict_proba(same), probabilities)
 
 
-def test_one_image_is_as_good_as_a_list(ensemble: Ensemble, beasts: Path) -> None:
+def test_predict_proba_of_one_image(ensemble: Ensemble, beasts: Path) -> None:
     path = images_of(beasts)[0]
     array = np.asarray(Image.open(path))
     for one in (path, str(path), Image.open(path), array, np.stack([array])):
@@ -52,21 +54,20 @@ def test_one_image_is_as_good_as_a_list(ensemble: Ensemble, beasts: Path) -> Non
     assert ensemble.predict(path)[0] in ensemble.classes_
 
 
-def test_predict_is_the_class_of_the_highest_probability(ensemble: Ensemble, beasts: Path) -> None:
+def test_predict_is_argmax_of_predict_proba(ensemble: Ensemble, beasts: Path) -> None:
     paths = images_of(beasts)
-    chances = ensemble.predict_proba(paths)
-    assert ensemble.predict(paths).tolist() == ensemble.classes_[chances.argmax(axis=1)].tolist()
-    assert ensemble.classes_.tolist() == sorted(
-        path.name for path in beasts.iterdir() if path.is_dir()
-    )
+    best = ensemble.predict_proba(paths).argmax(axis=1)
+    assert ensemble.predict(paths).tolist() == ensemble.classes_[best].tolist()
+    folders = [path.name for path in beasts.iterdir() if path.is_dir()]
+    assert ensemble.classes_.tolist() == sorted(folders)
 
 
-def test_no_images_give_no_rows(ensemble: Ensemble) -> None:
+def test_predict_proba_of_no_images(ensemble: Ensemble) -> None:
     assert ensemble.predict_proba([]).shape == (0, 3)
     assert ensemble.predict([]).shape == (0,)
 
 
-def test_what_is_not_an_image_is_refused(ensemble: Ensemble, tmp_path: Path) -> None:
+def test_predict_refuses_non_images(ensemble: Ensemble, tmp_path: Path) -> None:
     (tmp_path / "note.jpg").write_text("hello")
     with pytest.raises(ImageError, match=r"note.jpg: not an image"):
         ensemble.predict(tmp_path / "note.jpg")
@@ -78,26 +79,23 @@ def test_what_is_not_an_image_is_refused(ensemble: Ensemble, tmp_path: Path) -> 
         ensemble.predict([7])  # type: ignore[list-item]
 
 
-def test_batches_do_not_change_what_an_image_gets(ensemble: Ensemble, beasts: Path) -> None:
+def test_batch_size_does_not_change_predictions(ensemble: Ensemble, beasts: Path) -> None:
     paths = images_of(beasts)
     together = ensemble.predict_proba(paths)
     alone = np.concatenate([ensemble.predict_proba(path) for path in paths])
-    np.testing.assert_allclose(together, alone, atol=2e-2)  # bf16 sums in another order
+    np.testing.assert_allclose(together, alone, atol=2e-2)  # bf16: other order of sums
 
 
-def test_full_table_has_a_row_for_every_image(
-    trained: Run, ensemble: Ensemble, beasts: Path, tmp_path: Path
-) -> None:
+def test_predict_full_table(trained: Run, ensemble: Ensemble, beasts: Path, tmp_path: Path) -> None:
     out = tmp_path / "prediction.csv"
     result = bestiary.predict(trained.path, beasts, out=out, quiet=True)
     table = pl.read_csv(out)
     paths = images_of(beasts)
     assert table["path"].to_list() == [path.relative_to(beasts).as_posix() for path in paths]
     assert table["label"].to_list() == ensemble.predict(paths).tolist()
-    chances = np.sort(ensemble.predict_proba(paths), axis=1)[:, ::-1]
-    np.testing.assert_allclose(
-        table.select("confidence", "confidence_2", "confidence_3").to_numpy(), chances, atol=1e-9
-    )
+    ranked = np.sort(ensemble.predict_proba(paths), axis=1)[:, ::-1]
+    confidences = table.select("confidence", "confidence_2", "confidence_3").to_numpy()
+    np.testing.assert_allclose(confidences, ranked, atol=1e-9)
     assert table["label_4"].is_null().all()  # three classes have no fourth
     assert table["error"].is_null().all()
     shares = np.array([0, 1, 2, 3]) / 3
@@ -105,11 +103,11 @@ def test_full_table_has_a_row_for_every_image(
     assert result.exit_code == 0
 
 
-def test_average_chooses_the_rule(
+def test_predict_average_option(
     trained: Run, ensemble: Ensemble, beasts: Path, tmp_path: Path
 ) -> None:
     paths = images_of(beasts)
-    logits = np.concatenate([scored.logits for scored in ensemble.score(paths)], axis=1)
+    logits = np.concatenate([batch.logits for batch in ensemble.score(paths)], axis=1)
     for rule in ("logits", "probabilities", "vote"):
         table = bestiary.predict(
             trained.path, beasts, out=tmp_path / "p.parquet", average=rule, quiet=True
@@ -119,44 +117,37 @@ def test_average_chooses_the_rule(
         assert pl.read_parquet(tmp_path / "p.parquet").equals(table)
 
 
-def test_sets_sure_and_unknown_are_in_the_table_as_asked_for(
+def test_predict_sets_accepted_and_unknown(
     trained: Run, ensemble: Ensemble, beasts: Path, tmp_path: Path
 ) -> None:
-    logits = np.concatenate([scored.logits for scored in ensemble.score(images_of(beasts))], axis=1)
-    probabilities = ensemble.predict_proba(images_of(beasts))
+    paths = images_of(beasts)
+    logits = np.concatenate([batch.logits for batch in ensemble.score(paths)], axis=1)
+    probabilities = ensemble.predict_proba(paths)
     sizes = []
     for coverage in (0.8, 0.95):
         table = bestiary.predict(
             trained.path, beasts, out=tmp_path / "p.csv", coverage=coverage, quiet=True
         ).table
-        held = ensemble.calibration.set_of(probabilities, coverage)
-        assert [set(names.split("|")) for names in table["prediction_set"]] == [
-            set(ensemble.classes_[row]) for row in held
-        ]
-        assert all(
-            names.split("|")[0] == label
-            for names, label in table.select("prediction_set", "label").iter_rows()
-        )
-        assert (table["unknown"].to_numpy() == ensemble.known.is_unknown(logits)).all()
-        assert not table[
-            "accepted"
-        ].any()  # 27 images show of no confidence that it errs in 5 % at most
-        sizes.append(held.sum())
+        inside = ensemble.calibration.set_mask(probabilities, coverage)
+        sets = [names.split("|") for names in table["prediction_set"]]
+        assert [set(names) for names in sets] == [set(ensemble.classes_[mask]) for mask in inside]
+        assert [names[0] for names in sets] == table["label"].to_list()
+        assert (table["unknown"].to_numpy() == ensemble.ood.is_unknown(logits)).all()
+        # 27 images are too few to show that any confidence errs in at most 5 %.
+        assert not table["accepted"].any()
+        sizes.append(inside.sum())
     assert sizes[0] <= sizes[1]
 
 
-def test_a_run_that_is_not_calibrated_predicts_without_sets(
-    beasts: Path, tiny: Path, tmp_path: Path
-) -> None:
+def test_predict_uncalibrated_run_without_sets(beasts: Path, tiny: Path, tmp_path: Path) -> None:
     run = bestiary.train(beasts, tmp_path / "run", recipe=tiny, folds=3, only_fold=[1], quiet=True)
     table = bestiary.predict(run.path, beasts, out=tmp_path / "p.csv", quiet=True).table
     assert table["confidence"].null_count() == 0
-    assert table["prediction_set"].null_count() == table["unknown"].null_count() == table.height
+    assert table["prediction_set"].null_count() == table.height
+    assert table["unknown"].null_count() == table.height
 
 
-def test_submission_is_exactly_what_the_described_system_hands_in(
-    trained: Run, beasts: Path, tmp_path: Path
-) -> None:
+def test_submission_csv_and_zip(trained: Run, beasts: Path, tmp_path: Path) -> None:
     flat = tmp_path / "test"
     flat.mkdir()
     for path in images_of(beasts)[:4]:
@@ -173,9 +164,7 @@ def test_submission_is_exactly_what_the_described_system_hands_in(
         assert archive.read("prediction.csv") == out.read_bytes()
 
 
-def test_submission_refuses_names_that_clash(
-    trained: Run, beasts: Path, tmp_path: Path, fails
-) -> None:  # type: ignore[no-untyped-def]
+def test_submission_refuses_name_clash(trained: Run, beasts: Path, tmp_path: Path, fails) -> None:  # type: ignore[no-untyped-def]
     source = images_of(beasts)[0]
     for name in ("a.jpg", "a.jpeg"):
         shutil.copy(source, tmp_path / name)
@@ -186,7 +175,7 @@ def test_submission_refuses_names_that_clash(
     assert "a.jpg" in line
 
 
-def test_unreadable_images_have_their_row_and_the_status_says_so(
+def test_unreadable_images_row_and_exit_code(
     trained: Run, beasts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "new"
@@ -205,30 +194,15 @@ def test_unreadable_images_have_their_row_and_the_status_says_so(
     alone = bestiary.predict(trained.path, whole, out=tmp_path / "alone.csv", quiet=True).table
     assert rows["whole.jpg"]["label"] == alone["label"][0]
     assert "2 could not be read" in capsys.readouterr().out
-    assert (
-        main(
-            [
-                "predict",
-                str(trained.path),
-                str(folder),
-                "--out",
-                str(out),
-                "--format",
-                "submission",
-                "--quiet",
-            ]
-        )
-        == 1
-    )
+    command = ["predict", trained.path, folder, "--out", out, "--format", "submission", "--quiet"]
+    assert main([str(word) for word in command]) == 1
     assert sorted(out.read_text().splitlines()[1:3]) == ["empty,", "half,"]
 
 
-def test_a_run_with_some_folds_predicts_with_those(
-    beasts: Path, tiny: Path, tmp_path: Path
-) -> None:
+def test_load_run_with_some_folds(beasts: Path, tiny: Path, tmp_path: Path) -> None:
     run = bestiary.train(beasts, tmp_path / "run", recipe=tiny, folds=3, only_fold=[1], quiet=True)
     assert len(bestiary.load(run.path).members) == 1
-    assert "1 of 3 folds" in str(run)
+    assert "1 of 3 folds" in describe_run(run)
 
 
 @pytest.mark.parametrize(
@@ -238,8 +212,8 @@ def test_a_run_with_some_folds_predicts_with_those(
         (lambda run: (run / "ensemble.json").write_text("{"), "cannot be read"),
         (lambda run: (run / "ensemble.json").write_text('{"format": 99}'), "update bestiary"),
         (
-            lambda run: (run / "ensemble.json").write_text('{"format": 1}'),
-            "not of bestiary's making",
+            lambda run: (run / "ensemble.json").write_text(json.dumps({"format": RUN_FORMAT})),
+            "is not what bestiary writes",
         ),
         (lambda run: (run / "fold-1" / "weights.safetensors").unlink(), "fold-1"),
         (
@@ -248,13 +222,13 @@ def test_a_run_with_some_folds_predicts_with_those(
         ),
     ],
 )
-def test_a_damaged_run_is_named(copy: Path, damage, words: str) -> None:  # type: ignore[no-untyped-def]
+def test_load_names_damaged_file(copy: Path, damage, words: str) -> None:  # type: ignore[no-untyped-def]
     damage(copy)
     with pytest.raises(RunError, match=words):
         bestiary.load(copy)
 
 
-def test_classes_that_do_not_fit_the_members_are_refused(copy: Path) -> None:
+def test_load_refuses_wrong_number_of_classes(copy: Path) -> None:
     card = json.loads((copy / "ensemble.json").read_text())
     card["classes"].append("yeti")
     (copy / "ensemble.json").write_text(json.dumps(card))

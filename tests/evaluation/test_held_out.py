@@ -1,4 +1,4 @@
-"""`evaluate` and `show` on a small run."""
+"""`evaluate` on held-out images, and `show`, on a small run."""
 
 import json
 import shutil
@@ -18,19 +18,17 @@ from bestiary.stats.averaging import AVERAGES, average
 
 @pytest.fixture(scope="module")
 def unseen(tmp_path_factory: pytest.TempPathFactory, beasts: Path) -> Path:
-    """Further images of the same three species: the numbers 9 to 12 of each."""
+    """New images of the same three species: the numbers 9 to 12 of each."""
     folder = tmp_path_factory.mktemp("unseen") / "beasts"
     draw_sample(folder, species=3, per_species=13, size=48)
-    known = {path.read_bytes() for path in beasts.rglob("*.jpg")}
+    training = {path.read_bytes() for path in beasts.rglob("*.jpg")}
     for path in folder.rglob("*.jpg"):
-        if path.read_bytes() in known:
+        if path.read_bytes() in training:
             path.unlink()
     return folder
 
 
-def test_scores_are_scikit_learns_for_every_rule_and_member(
-    trained: Run, unseen: Path, tmp_path: Path
-) -> None:
+def test_held_out_accuracy_is_scikit_learns(trained: Run, unseen: Path, tmp_path: Path) -> None:
     result = bestiary.evaluate(trained.path, unseen, out=tmp_path / "scores.json", quiet=True)
     ensemble = Ensemble.load(trained)
     paths = sorted(unseen.rglob("*.jpg"))
@@ -47,7 +45,7 @@ def test_scores_are_scikit_learns_for_every_rule_and_member(
         assert words in str(result)
 
 
-def test_images_that_were_trained_on_are_left_out(
+def test_training_images_are_left_out(
     trained: Run, unseen: Path, beasts: Path, tmp_path: Path
 ) -> None:
     both = shutil.copytree(unseen, tmp_path / "both")
@@ -55,44 +53,41 @@ def test_images_that_were_trained_on_are_left_out(
         shutil.copy(path, both / path.parent.name / f"seen-{path.name}")
     scores = bestiary.evaluate(trained.path, both, quiet=True).scores
     assert (scores["n"], scores["seen_in_training"]) == (12, 27)
-    assert (
-        scores["ensemble"] == bestiary.evaluate(trained.path, unseen, quiet=True).scores["ensemble"]
-    )
+    expected = bestiary.evaluate(trained.path, unseen, quiet=True).scores
+    assert scores["ensemble"] == expected["ensemble"]
 
 
-def test_copies_of_trained_images_are_left_out_and_named(
+def test_near_duplicates_of_training_are_left_out(
     trained: Run, unseen: Path, beasts: Path, tmp_path: Path
 ) -> None:
     both = shutil.copytree(unseen, tmp_path / "both")
     originals = sorted(beasts.rglob("*.jpg"))[:4]
     names = [path.relative_to(beasts).as_posix() for path in originals]
     for path, name in zip(originals, names, strict=True):
-        same, near = (
-            both / Path(name).with_suffix(".png"),
-            both / Path(name).with_stem(f"{path.stem}-near"),
-        )
+        same = both / Path(name).with_suffix(".png")
+        near = both / Path(name).with_stem(f"{path.stem}-near")
         with Image.open(path) as image:
             image.save(same)
             image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize((96, 72)).save(near, quality=60)
     result = bestiary.evaluate(trained.path, both, quiet=True)
     scores = result.scores
-    assert (
-        scores["n"],
-        scores["seen_in_training"],
-        scores["same_pixels"],
-        scores["near_duplicate"],
-    ) == (12, 0, 4, 4)
-    seen = {(row["path"], row["kind"]): row["original"] for row in scores["recognized"]}
-    assert [seen[str(Path(name).with_suffix(".png")), "same_pixels"] for name in names] == names
+    counts = {key: scores[key] for key in ("seen_in_training", "same_pixels", "near_duplicate")}
+    assert scores["n"] == 12
+    assert counts == {"seen_in_training": 0, "same_pixels": 4, "near_duplicate": 4}
+    originals_of = {(row["path"], row["kind"]): row["original"] for row in scores["recognized"]}
+    for name in names:
+        assert originals_of[str(Path(name).with_suffix(".png")), "same_pixels"] == name
     near = f"{names[0].removesuffix('.jpg')}-near.jpg of {names[0]}"
-    assert "4 images left out: near copies of images that the run was trained on (" in str(result)
-    assert near in str(result) and str(result).endswith(" ...)")
-    assert (
-        scores["ensemble"] == bestiary.evaluate(trained.path, unseen, quiet=True).scores["ensemble"]
-    )
+    words = "4 images left out: near duplicates of images that the run was trained on ("
+    assert words in str(result)
+    assert near in str(result)
+    assert str(result).endswith(" ...)")
+    expected = bestiary.evaluate(trained.path, unseen, quiet=True).scores
+    assert scores["ensemble"] == expected["ensemble"]
 
 
-def test_near_copies_are_found_again_from_the_run_s_data_folder_and_else_said_to_be_missing(
+@pytest.mark.slow
+def test_near_duplicates_without_data_folder_or_cache(
     beasts: Path, tiny: Path, unseen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = shutil.copytree(beasts, tmp_path / "data", ignore=shutil.ignore_patterns("truth.csv"))
@@ -101,22 +96,21 @@ def test_near_copies_are_found_again_from_the_run_s_data_folder_and_else_said_to
     original = sorted(data.rglob("*.jpg"))[0]
     with Image.open(original) as image:
         image.save(both / original.parent.name / "near.jpg", quality=50)
-    for place, gone, near in (("one", 0, 1), ("other", 27, 0)):
-        monkeypatch.setenv(
-            "BESTIARY_CACHE", str(tmp_path / place)
-        )  # a machine that has not seen the images
+    for cache, gone, near in (("one", 0, 1), ("other", 27, 0)):
+        # A new cache: a machine that has not read the images before
+        monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / cache))
         result = bestiary.evaluate(run.path, both, quiet=True)
         assert (result.scores["gone"], result.scores["near_duplicate"]) == (gone, near)
         assert ("27 images of the run are gone" in str(result)) == bool(gone)
         shutil.rmtree(data, ignore_errors=True)
 
 
-def test_nothing_but_trained_images_is_no_evaluation(trained: Run, beasts: Path) -> None:
+def test_evaluate_refuses_training_images_only(trained: Run, beasts: Path) -> None:
     with pytest.raises(DataError, match="the run was trained on them"):
         bestiary.evaluate(trained.path, beasts, quiet=True)
 
 
-def test_unknown_classes_and_unreadable_images_are_counted(
+def test_unknown_class_and_unreadable_are_counted(
     trained: Run, unseen: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(unseen, tmp_path / "odd")
@@ -125,18 +119,14 @@ def test_unknown_classes_and_unreadable_images_are_counted(
     shutil.copy(source, folder / "yeti" / "a.jpg")
     (folder / source.parent.name / "broken.jpg").write_bytes(source.read_bytes()[:100])
     result = bestiary.evaluate(trained.path, folder, quiet=True)
-    assert (result.scores["n"], result.scores["unknown_class"], result.scores["unreadable"]) == (
-        12,
-        1,
-        1,
-    )
+    assert result.scores["n"] == 12
+    assert result.scores["unknown_class"] == 1
+    assert result.scores["unreadable"] == 1
     assert result.exit_code == 1
     assert "1 images left out: the run has no such class" in str(result)
 
 
-def test_show_tells_how_far_a_run_has_come(
-    trained: Run, beasts: Path, tiny: Path, tmp_path: Path
-) -> None:
+def test_show_progress_of_folds(trained: Run, beasts: Path, tiny: Path, tmp_path: Path) -> None:
     text = str(bestiary.show(trained.path))
     assert "27 images of 3 classes, 3 folds" in text
     assert "fold 2: ended, 2 of 2 epochs, accuracy" in text

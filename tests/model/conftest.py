@@ -1,6 +1,4 @@
-"""Small networks, with every place where weights are looked for moved into the test's own
-folder.
-"""
+"""Small networks. Weights are looked for in the test's own folder, and nothing is downloaded."""
 
 import os
 from collections.abc import Callable
@@ -13,7 +11,7 @@ from torch import nn
 
 @pytest.fixture(autouse=True)
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder where torchvision looks for weights; nothing is fetched from anywhere."""
+    """The folder where torchvision looks for weights; a download fails the test."""
     folder = tmp_path / "hub"
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder))
 
@@ -42,14 +40,14 @@ def malice(tmp_path: Path) -> Malice:
 
 @pytest.fixture(scope="session")
 def randomize() -> Callable[[nn.Module, int], nn.Module]:
-    """Random parameters and statistics of batch norms, so that no two networks agree by chance."""
+    """Fill parameters and batch norm statistics at random: no two networks agree by chance."""
 
     def fill(network: nn.Module, seed: int) -> nn.Module:
-        random = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, value in network.state_dict().items():
                 if value.is_floating_point():
-                    noise = torch.rand(value.shape, keyed_rng=random)
+                    noise = torch.rand(value.shape, generator=generator)
                     value.copy_(
                         noise + 0.5
                         if "running_var" in name or value.ndim == 1

@@ -1,6 +1,4 @@
-"""Backbones by name, weights from where each library looks for them, and one clear line where
-they are not there.
-"""
+"""Backbones: networks by name, weights where each library keeps them, one line if missing."""
 
 import os
 import subprocess
@@ -32,7 +30,7 @@ def refusal(name: str, weights: str = "none") -> str:
 
 @pytest.fixture
 def checkpoint(hub: Path, randomize: Randomize) -> dict[str, torch.Tensor]:
-    """The small network's state, in the file that torchvision would have fetched."""
+    """The small network's state, in the file that torchvision would have downloaded."""
     state = randomize(models.shufflenet_v2_x0_5(), 1).state_dict()
     hub.mkdir(parents=True)
     torch.save(state, hub / Path(WEIGHTS.DEFAULT.url).name)
@@ -42,7 +40,7 @@ def checkpoint(hub: Path, randomize: Randomize) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize(
     "name", [SMALL, "torchvision/resnet18", "timm/test_resnet", "timm/test_vit.r160_in1k"]
 )
-def test_a_network_by_name_has_the_classes_asked_for(name: str) -> None:
+def test_build_backbone_sets_number_of_classes(name: str) -> None:
     backbone = build_backbone(name, 7, "none")
     assert backbone.network.eval()(torch.rand(2, 3, 160, 160)).shape == (2, 7)
     head = backbone.network.get_submodule(backbone.head)
@@ -60,18 +58,18 @@ def test_a_network_by_name_has_the_classes_asked_for(name: str) -> None:
         ("timm/efficientnet-b0", "timm/efficientnet_b0"),
     ],
 )
-def test_an_unknown_network_names_the_nearest(name: str, near: str) -> None:
+def test_unknown_network_suggests_the_nearest(name: str, near: str) -> None:
     line = refusal(name)
     assert f"'{name}'" in line and "no such network; did you mean" in line and near in line
 
 
-def test_a_name_like_no_other_points_to_the_list() -> None:
+def test_hopeless_name_points_to_model_list() -> None:
     assert "see torchvision's list of models" in refusal("torchvision/")
     assert "see timm's list of models" in refusal("timm/@@@@")
 
 
 @pytest.mark.parametrize("weights", ["default", "none"])
-def test_an_unknown_tag_of_timms_names_the_nearest(weights: str) -> None:
+def test_unknown_timm_tag_suggests_the_nearest(weights: str) -> None:
     line = refusal("timm/test_resnet.r160_in2k", weights)
     assert "no such network" in line and "timm/test_resnet.r160_in1k" in line
 
@@ -79,7 +77,7 @@ def test_an_unknown_tag_of_timms_names_the_nearest(weights: str) -> None:
 @pytest.mark.parametrize(
     "name", ["resnet50", "keras/resnet50", "", "/resnet50", "offline", "TORCHVISION/resnet50"]
 )
-def test_a_name_without_its_library_says_what_a_name_looks_like(name: str) -> None:
+def test_backbone_name_needs_its_library(name: str) -> None:
     line = refusal(name)
     assert (
         f"{name!r}" in line
@@ -88,22 +86,21 @@ def test_a_name_without_its_library_says_what_a_name_looks_like(name: str) -> No
     )
 
 
-def test_an_unknown_offline_backbone_names_the_nearest() -> None:
+def test_unknown_offline_name_suggests_nearest() -> None:
     assert "did you mean offline/efficientnet_lite2" in refusal("offline/efficientnet_lite20")
 
 
-def test_a_network_without_a_linear_head_is_refused() -> None:
+def test_network_without_linear_head_is_refused() -> None:
     assert "no linear last layer" in refusal("torchvision/squeezenet1_0")
 
 
-def test_a_network_with_two_heads_is_refused() -> None:
-    # Its logits are the mean of two linear layers; changing and fitting one of them alone would be
-    # wrong.
+def test_network_with_two_heads_is_refused() -> None:
+    # Its logits are the mean of two linear layers, so replacing one of them would be wrong.
     assert "linear last layer" in refusal("timm/deit_tiny_distilled_patch16_224")
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
-def test_a_network_with_auxiliary_outputs_gives_logits_in_training_or_is_refused(name: str) -> None:
+def test_auxiliary_outputs_are_refused(name: str) -> None:
     try:
         network = build_backbone(f"torchvision/{name}", 7, "none").network
     except WeightsError:
@@ -111,13 +108,13 @@ def test_a_network_with_auxiliary_outputs_gives_logits_in_training_or_is_refused
     assert isinstance(network.train()(torch.rand(2, 3, 96, 96)), torch.Tensor)
 
 
-def test_segmentation_and_detection_networks_are_no_backbones() -> None:
+def test_segmentation_networks_are_refused() -> None:
     assert "no such network" in refusal("torchvision/fcn_resnet50")
     assert "no such network" in refusal("torchvision/fasterrcnn_resnet50_fpn")
 
 
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "default", "DEFAULT"])
-def test_torchvisions_weights_come_from_where_torchvision_looks_and_the_head_is_new(
+def test_torchvision_weights_with_new_head(
     checkpoint: dict[str, torch.Tensor], weights: str
 ) -> None:
     backbone = build_backbone(SMALL, 7, weights)
@@ -132,21 +129,19 @@ def test_torchvisions_weights_come_from_where_torchvision_looks_and_the_head_is_
     assert backbone.interpolation == "bilinear"
 
 
-def test_none_takes_no_weights(checkpoint: dict[str, torch.Tensor]) -> None:
+def test_weights_none_loads_none(checkpoint: dict[str, torch.Tensor]) -> None:
     state = build_backbone(SMALL, 7, "none").network.state_dict()
     assert not torch.equal(state["conv1.0.weight"], checkpoint["conv1.0.weight"])
 
 
-def test_an_unknown_weights_name_lists_those_there_are() -> None:
+def test_unknown_weights_name_lists_names() -> None:
     line = refusal("torchvision/resnet50", "IMAGENET1K_V3")
     assert "'IMAGENET1K_V3'" in line and "IMAGENET1K_V1, IMAGENET1K_V2" in line
     for name in ("timm/test_resnet", "offline/efficientnet_lite0"):
         assert "default, none or a file" in refusal(name, "IMAGENET1K_V1")
 
 
-def test_without_the_file_and_a_connection_the_file_its_place_and_the_offline_way_are_named(
-    hub: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_torchvision_file_names_remedy(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise urllib.error.URLError("Name or service not known")
 
@@ -158,35 +153,30 @@ def test_without_the_file_and_a_connection_the_file_its_place_and_the_offline_wa
     assert "model.backbone=offline/efficientnet_lite0" in line
 
 
-def test_the_papers_weights_are_asked_for_by_their_name(
-    hub: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
+def test_paper_weights_are_requested_by_name(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    urls: list[str] = []
 
     def note(url: str, *_: object, **__: object) -> None:
-        asked.append(url)
+        urls.append(url)
         raise urllib.error.URLError("offline")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", note)
-    monkeypatch.setattr(
-        models, "get_model", lambda name, weights: nn.Linear(1, 1)
-    )  # 84 M parameters not needed here
+    # A small layer instead of 84 M parameters.
+    monkeypatch.setattr(models, "get_model", lambda name, weights: nn.Linear(1, 1))
     line = refusal("torchvision/resnext101_64x4d", "IMAGENET1K_V1")
-    assert asked == [models.ResNeXt101_64X4D_Weights.IMAGENET1K_V1.url]
-    assert str(hub / Path(asked[0]).name) in line
+    assert urls == [models.ResNeXt101_64X4D_Weights.IMAGENET1K_V1.url]
+    assert str(hub / Path(urls[0]).name) in line
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>404</html>", bytes(1000)])
-def test_a_damaged_file_of_torchvisions_is_told_from_a_missing_one(
-    hub: Path, content: bytes
-) -> None:
+def test_damaged_torchvision_file_is_named(hub: Path, content: bytes) -> None:
     hub.mkdir(parents=True)
     (hub / Path(WEIGHTS.DEFAULT.url).name).write_bytes(content)
     line = refusal(SMALL, "default")
     assert "is damaged" in line and str(hub) in line
 
 
-def test_a_truncated_file_of_torchvisions_is_damaged(
+def test_truncated_torchvision_file_is_damaged(
     hub: Path, checkpoint: dict[str, torch.Tensor]
 ) -> None:
     file = hub / Path(WEIGHTS.DEFAULT.url).name
@@ -194,7 +184,7 @@ def test_a_truncated_file_of_torchvisions_is_damaged(
     assert "is damaged" in refusal(SMALL, "default")
 
 
-def test_code_in_torchvisions_place_is_not_run(hub: Path, malice) -> None:  # type: ignore[no-untyped-def]
+def test_code_in_torchvision_file_is_not_run(hub: Path, malice) -> None:  # type: ignore[no-untyped-def]
     hub.mkdir(parents=True)
     torch.save({"fc.weight": malice}, hub / Path(WEIGHTS.DEFAULT.url).name)
     assert "is damaged" in refusal(SMALL, "default")
@@ -238,7 +228,8 @@ except WeightsError as error:
 """
 
 
-def test_timms_weights_come_from_hugging_faces_cache_and_are_named_where_missing(
+@pytest.mark.slow
+def test_timm_weights_from_hugging_face_cache(
     tmp_path: Path,
 ) -> None:
     # In a process of its own: the hub's library reads its environment when it is imported.
@@ -263,7 +254,7 @@ def test_timms_weights_come_from_hugging_faces_cache_and_are_named_where_missing
     assert damaged.startswith("DAMAGED") and "model.safetensors" in damaged
 
 
-def test_timms_mean_std_and_interpolation_are_the_weights_own() -> None:
+def test_timm_preprocessing_is_of_the_weights() -> None:
     backbone = build_backbone("timm/tf_efficientnet_lite0.in1k", 3, "none")
     assert backbone.mean == (0.5, 0.5, 0.5) and backbone.std == (0.5, 0.5, 0.5)
     assert backbone.interpolation == "bicubic"
@@ -273,13 +264,13 @@ def test_timms_mean_std_and_interpolation_are_the_weights_own() -> None:
 @pytest.mark.parametrize(
     "name", ["torchvision/resnet152", "timm/resnest200e", "timm/seresnextaa101d_32x8d"]
 )
-def test_the_networks_that_others_won_with_can_be_named(name: str) -> None:
+def test_published_networks_can_be_built(name: str) -> None:
     with torch.device("meta"):
         backbone = build_backbone(name, 100, "none")
     assert backbone.network.get_submodule(backbone.head).out_features == 100  # type: ignore[union-attr]
 
 
-def test_the_papers_network_has_the_papers_size() -> None:
+def test_paper_network_has_81_6_m_parameters() -> None:
     classifier = build_classifier("torchvision/resnext101_64x4d", 100, "none")
     assert sum(p.numel() for p in classifier.parameters()) == 81_611_172  # "81.6 M"
     assert classifier.head_layer.out_features == 100 and classifier.head == "fc"
@@ -288,11 +279,16 @@ def test_the_papers_network_has_the_papers_size() -> None:
 
 @pytest.mark.parametrize(
     ("name", "head"),
-    [("torchvision/vit_b_16", "heads.head"), ("torchvision/mobilenet_v3_small", "classifier.3"),
-     ("torchvision/densenet121", "classifier"), ("torchvision/convnext_tiny", "classifier.2"),
-     ("timm/convnext_atto", "head.fc"), ("timm/vit_tiny_patch16_224", "head")],
-)  # fmt: skip
-def test_the_head_is_the_last_linear_layer(name: str, head: str) -> None:
+    [
+        ("torchvision/vit_b_16", "heads.head"),
+        ("torchvision/mobilenet_v3_small", "classifier.3"),
+        ("torchvision/densenet121", "classifier"),
+        ("torchvision/convnext_tiny", "classifier.2"),
+        ("timm/convnext_atto", "head.fc"),
+        ("timm/vit_tiny_patch16_224", "head"),
+    ],
+)
+def test_head_is_last_linear_layer(name: str, head: str) -> None:
     with torch.device("meta"):
         backbone = build_backbone(name, 5, "none")
     assert backbone.head == head == last_linear(backbone.network)

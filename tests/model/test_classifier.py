@@ -1,6 +1,4 @@
-"""The classifier: its normalization, its features and stages, and its file, which gives the very
-same network back.
-"""
+"""The classifier: preprocess, features and stages; its file gives the same network back."""
 
 import json
 from collections.abc import Callable
@@ -17,11 +15,11 @@ from bestiary.errors import RunError, WeightsError
 from bestiary.model.classifier import (
     Classifier,
     build_classifier,
+    input_size_errors,
     load_member,
-    memory_format,
-    refusals_of,
     save_member,
 )
+from bestiary.model.compute import memory_format
 
 Randomize = Callable[[nn.Module, int], nn.Module]
 NETWORKS = [
@@ -48,25 +46,24 @@ def views() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_input_is_scaled_and_normalized_with_the_backbones_numbers(
-    name: str, views: torch.Tensor
-) -> None:
+def test_preprocess_scales_and_normalizes(name: str, views: torch.Tensor) -> None:
     classifier = build_classifier(name, 4, "none")
-    mean, std = classifier.mean.double().view(3), classifier.std.double().view(3)
-    prepared = classifier.preprocess(views)
-    assert prepared.dtype == torch.float32 and prepared.shape == (3, 3, 160, 160)
+    mean = classifier.mean.double().view(3)
+    std = classifier.std.double().view(3)
+    images = classifier.preprocess(views)
+    assert images.dtype == torch.float32 and images.shape == (3, 3, 160, 160)
     for channel in range(3):
         expected = (views[..., channel].double() / 255 - mean[channel]) / std[channel]
-        torch.testing.assert_close(prepared[:, channel].double(), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(images[:, channel].double(), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_torchvisions_numbers_are_imagenets() -> None:
+def test_torchvision_preprocess_is_imagenet() -> None:
     classifier = build_classifier("torchvision/resnet18", 4, "none")
     torch.testing.assert_close(classifier.mean.view(3), torch.tensor([0.485, 0.456, 0.406]))
     torch.testing.assert_close(classifier.std.view(3), torch.tensor([0.229, 0.224, 0.225]))
 
 
-def test_without_normalization_views_are_only_scaled(views: torch.Tensor) -> None:
+def test_preprocess_without_normalization(views: torch.Tensor) -> None:
     classifier = build_classifier("timm/test_resnet", 4, "none", normalize=False)
     torch.testing.assert_close(classifier.preprocess(views), views.permute(0, 3, 1, 2) / 255)
     assert classifier.preprocess(
@@ -74,7 +71,7 @@ def test_without_normalization_views_are_only_scaled(views: torch.Tensor) -> Non
     ).unique().tolist() == [1.0]
 
 
-def test_normalization_is_kept_with_the_weights_and_not_trained(small: Classifier) -> None:
+def test_mean_and_std_are_saved_and_not_trained(small: Classifier) -> None:
     assert {"mean", "std"} <= small.state_dict().keys()
     assert not {"mean", "std"} & {name for name, _ in small.named_parameters()}
 
@@ -82,21 +79,22 @@ def test_normalization_is_kept_with_the_weights_and_not_trained(small: Classifie
 @pytest.mark.parametrize(
     "name", [*NETWORKS, "torchvision/mobilenet_v3_small", "timm/test_convnext"]
 )
-def test_features_times_the_head_are_the_logits(
+def test_head_of_features_gives_logits(
     name: str, views: torch.Tensor, randomize: Randomize
 ) -> None:
     classifier = build_classifier(name, 4, "none")
     classifier.eval()
     with torch.inference_mode():
         images = classifier.preprocess(views)
-        features, logits = classifier.features(images), classifier(images)
+        features = classifier.features(images)
+        logits = classifier(images)
         torch.testing.assert_close(classifier.head_layer(features), logits)
     assert features.shape == (3, classifier.head_layer.in_features)
     assert logits.shape == (3, 4)
     assert not classifier.head_layer._forward_pre_hooks
 
 
-def test_features_leave_no_hook_when_the_network_fails(small: Classifier) -> None:
+def test_features_remove_hook_after_a_failure(small: Classifier) -> None:
     with pytest.raises(RuntimeError):
         small.features(torch.zeros(1, 5, 8, 8))
     assert not small.head_layer._forward_pre_hooks
@@ -107,13 +105,17 @@ def kinds(classifier: Classifier) -> list[list[str]]:
     return [[children[id(part)] for part in stage] for stage in classifier.stages()]
 
 
-def test_a_resnets_stages_are_its_stem_and_four_layers() -> None:
+def test_stages_of_resnet() -> None:
     assert kinds(build_classifier("torchvision/resnet18", 4, "none")) == [
-        ["conv1", "bn1", "relu", "maxpool"], ["layer1"], ["layer2"], ["layer3"], ["layer4", "avgpool", "fc"],
-    ]  # fmt: skip
+        ["conv1", "bn1", "relu", "maxpool"],
+        ["layer1"],
+        ["layer2"],
+        ["layer3"],
+        ["layer4", "avgpool", "fc"],
+    ]
 
 
-def test_efficientnet_lites_stages_are_its_stem_and_seven_rows_of_blocks() -> None:
+def test_stages_of_efficientnet_lite() -> None:
     stages = kinds(build_classifier("offline/efficientnet_lite0", 4, "none"))
     assert stages[0] == ["conv_stem", "bn1"]
     assert [stage[0] for stage in stages[1:]] == [f"blocks.{i}" for i in range(7)]
@@ -124,16 +126,24 @@ def test_efficientnet_lites_stages_are_its_stem_and_seven_rows_of_blocks() -> No
 
 @pytest.mark.parametrize(
     "name",
-    [*NETWORKS, "torchvision/mobilenet_v3_small", "torchvision/efficientnet_b0", "torchvision/convnext_tiny",
-     "torchvision/vit_b_16", "torchvision/densenet121", "timm/vit_tiny_patch16_224", "timm/convnext_atto",
-     "timm/resnest14d"],
-)  # fmt: skip
-def test_the_first_stage_is_the_stem_and_the_stages_hold_every_parameter_once(name: str) -> None:
+    [
+        *NETWORKS,
+        "torchvision/mobilenet_v3_small",
+        "torchvision/efficientnet_b0",
+        "torchvision/convnext_tiny",
+        "torchvision/vit_b_16",
+        "torchvision/densenet121",
+        "timm/vit_tiny_patch16_224",
+        "timm/convnext_atto",
+        "timm/resnest14d",
+    ],
+)
+def test_stages_hold_every_parameter_once(name: str) -> None:
     with torch.device("meta"):
         classifier = build_classifier(name, 4, "none")
     stages = [[id(parameter) for parameter in stage] for stage in classifier.stage_parameters()]
-    held = [parameter for stage in stages for parameter in stage]
-    assert sorted(held) == sorted(id(p) for p in classifier.network.parameters())
+    in_stages = [parameter for stage in stages for parameter in stage]
+    assert sorted(in_stages) == sorted(id(p) for p in classifier.network.parameters())
     assert 4 <= len(stages) == len(classifier.stages())
     assert stages[0], "freezing one stage would freeze nothing"
     assert id(classifier.head_layer.weight) in stages[-1]
@@ -142,7 +152,7 @@ def test_the_first_stage_is_the_stem_and_the_stages_hold_every_parameter_once(na
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "says"),
+    ("name", "side", "error"),
     [
         ("timm/vit_tiny_patch16_224", 160, "Input height (160) doesn't match model (224)."),
         ("torchvision/vit_b_16", 160, "Wrong image height! Expected 224 but got 160!"),
@@ -150,15 +160,13 @@ def test_the_first_stage_is_the_stem_and_the_stages_hold_every_parameter_once(na
         ("torchvision/resnet18", 77, None),
     ],
 )
-def test_a_network_says_which_sizes_it_does_not_take(
-    name: str, side: int, says: str | None
-) -> None:
-    assert list(refusals_of(name, [side])) == [says]
+def test_input_size_errors(name: str, side: int, error: str | None) -> None:
+    assert list(input_size_errors(name, [side])) == [error]
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("normalize", [True, False])
-def test_a_saved_member_comes_back_bit_for_bit(
+def test_save_and_load_member_bit_for_bit(
     tmp_path: Path, views: torch.Tensor, randomize: Randomize, name: str, normalize: bool
 ) -> None:
     classifier = build_classifier(name, 4, "none", normalize)
@@ -168,7 +176,8 @@ def test_a_saved_member_comes_back_bit_for_bit(
     loaded = load_member(tmp_path / "fold-0" / "weights.safetensors")
     assert not loaded.training and loaded.name == name and loaded.head == classifier.head
     assert (loaded.interpolation, loaded.origin) == (classifier.interpolation, classifier.origin)
-    before, after = classifier.state_dict(), loaded.state_dict()
+    before = classifier.state_dict()
+    after = loaded.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
     assert (loaded.mean.unique().tolist() == [0.0]) == (not normalize)
@@ -178,10 +187,9 @@ def test_a_saved_member_comes_back_bit_for_bit(
         )
 
 
-def test_interpolation_and_origin_are_kept_even_where_the_backbone_has_others(
-    tmp_path: Path, small: Classifier
-) -> None:
-    small.interpolation, small.origin = "bicubic", "torchvision IMAGENET1K_V1"
+def test_member_keeps_interpolation_and_origin(tmp_path: Path, small: Classifier) -> None:
+    small.interpolation = "bicubic"
+    small.origin = "torchvision IMAGENET1K_V1"
     small.mean.fill_(0.25)
     save_member(small, tmp_path / "m.safetensors")
     loaded = load_member(tmp_path / "m.safetensors")
@@ -189,9 +197,7 @@ def test_interpolation_and_origin_are_kept_even_where_the_backbone_has_others(
     assert loaded.mean.unique().tolist() == [0.25]
 
 
-def test_a_member_is_tensors_and_a_note_and_needs_no_weights_of_its_backbone(
-    tmp_path: Path, small: Classifier
-) -> None:
+def test_member_file_is_tensors_and_card(tmp_path: Path, small: Classifier) -> None:
     file = tmp_path / "m.safetensors"
     save_member(small, file)
     with safe_open(file, "pt") as archive:
@@ -211,14 +217,14 @@ def refusal(file: Path) -> str:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 0.999])
-def test_a_truncated_member_is_told(tmp_path: Path, small: Classifier, share: float) -> None:
+def test_truncated_member_is_refused(tmp_path: Path, small: Classifier, share: float) -> None:
     file = tmp_path / "m.safetensors"
     save_member(small, file)
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
     assert "is not a whole member" in refusal(file)
 
 
-def test_a_missing_or_foreign_file_is_no_member(tmp_path: Path) -> None:
+def test_missing_or_foreign_member_is_refused(tmp_path: Path) -> None:
     assert "is not a whole member" in refusal(tmp_path / "gone.safetensors")
     (tmp_path / "text.safetensors").write_text("<html>404</html>")
     refusal(tmp_path / "text.safetensors")
@@ -228,7 +234,7 @@ def test_a_missing_or_foreign_file_is_no_member(tmp_path: Path) -> None:
     refusal(tmp_path / "noted.safetensors")
 
 
-def test_a_member_that_does_not_fit_its_note_is_told(tmp_path: Path, small: Classifier) -> None:
+def test_member_that_does_not_fit_its_card(tmp_path: Path, small: Classifier) -> None:
     card = {"backbone": "timm/test_resnet", "interpolation": "bilinear", "origin": "none"}
     save_file(
         small.state_dict(), tmp_path / "other.safetensors", metadata={"bestiary": json.dumps(card)}
@@ -240,13 +246,13 @@ def test_a_member_that_does_not_fit_its_note_is_told(tmp_path: Path, small: Clas
     refusal(tmp_path / "odd.safetensors")
 
 
-def test_a_member_of_an_unknown_backbone_names_it(tmp_path: Path, small: Classifier) -> None:
+def test_member_of_unknown_backbone_is_refused(tmp_path: Path, small: Classifier) -> None:
     small.name = "timm/resnet9000_by_nobody"
     save_member(small, tmp_path / "m.safetensors")
     with pytest.raises(WeightsError, match="timm/resnet9000_by_nobody"):
         load_member(tmp_path / "m.safetensors")
 
 
-def test_layouts_have_pytorchs_names() -> None:
+def test_memory_format() -> None:
     assert memory_format(True) is torch.channels_last
     assert memory_format(False) is torch.contiguous_format

@@ -1,6 +1,4 @@
-"""The fast engine: it agrees with the network, is kept and built anew, and gives way where it
-disagrees.
-"""
+"""Engines: OpenVINO agrees with PyTorch, its graph is cached, and PyTorch takes over otherwise."""
 
 import gc
 import os
@@ -21,7 +19,9 @@ from bestiary.model.inference import run_network
 from bestiary.model.tta import with_tta
 
 CPU = torch.device("cpu")
-needs_openvino = pytest.mark.skipif(not engine.is_installed(), reason="openvino is not installed")
+needs_openvino = pytest.mark.skipif(
+    not engine.openvino_is_installed(), reason="openvino is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def views() -> torch.Tensor:
 @pytest.mark.parametrize(
     "backbone", ["timm/test_resnet", "timm/test_vit", "torchvision/shufflenet_v2_x0_5"]
 )
-def test_openvino_gives_the_network_s_logits_for_any_size_of_batch(backbone: str) -> None:
+def test_openvino_logits_equal_pytorch(backbone: str) -> None:
     torch.manual_seed(1)
     network = build_classifier(backbone, 6, "none").eval()
     size = 160 if "vit" in backbone else 64
@@ -49,7 +49,7 @@ def test_openvino_gives_the_network_s_logits_for_any_size_of_batch(backbone: str
         np.random.default_rng(0).integers(0, 256, (5, size, size, 3), dtype=np.uint8)
     )
     built = build_network(network, size, CPU, "float32", engine="openvino")
-    assert built.engine == "OpenVINO float32" and not built.refused
+    assert built.engine == "OpenVINO float32" and not built.fallback_reason
     exact = run_network(network, [views], CPU, "float32")
     assert exact.std() > 1e-3
     for batch in (views, views[:1], views[:3]):
@@ -57,9 +57,7 @@ def test_openvino_gives_the_network_s_logits_for_any_size_of_batch(backbone: str
 
 
 @needs_openvino
-def test_features_and_averages_over_views_are_the_network_s(
-    classifier: Classifier, views: torch.Tensor
-) -> None:
+def test_openvino_features_and_tta(classifier: Classifier, views: torch.Tensor) -> None:
     built = build_network(classifier, 64, CPU, "float32", engine="openvino", output="features")
     exact = with_tta(
         lambda batch: run_network(classifier, [batch], CPU, "float32", output=classifier.features),
@@ -70,7 +68,7 @@ def test_features_and_averages_over_views_are_the_network_s(
 
 
 @needs_openvino
-def test_bf16_is_near_float32(classifier: Classifier, views: torch.Tensor) -> None:
+def test_openvino_bf16_is_near_float32(classifier: Classifier, views: torch.Tensor) -> None:
     built = build_network(classifier, 64, CPU, "bf16", engine="openvino")
     exact = run_network(classifier, [views], CPU, "float32")
     assert (
@@ -79,40 +77,41 @@ def test_bf16_is_near_float32(classifier: Classifier, views: torch.Tensor) -> No
 
 
 @needs_openvino
-def test_a_kept_graph_is_used_and_a_damaged_one_built_anew(
+def test_graph_cache_is_used_or_rebuilt(
     classifier: Classifier, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = tmp_path / "graphs" / "a.xml"
-    first = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(
-        views
-    )
-    assert sorted(file.name for file in kept.parent.iterdir()) == ["a.bin", "a.xml"]
-    converted = []
+    path = tmp_path / "graphs" / "a.xml"
+
+    def run() -> np.ndarray:
+        built = build_network(
+            classifier, 64, CPU, "float32", engine="openvino", graph_path=lambda: path
+        )
+        return built.run(views)
+
+    first = run()
+    assert sorted(file.name for file in path.parent.iterdir()) == ["a.bin", "a.xml"]
+    conversions = []
     convert = engine._convert
-    monkeypatch.setattr(engine, "_convert", lambda *a: converted.append(1) or convert(*a))
-    again = build_network(classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept).run(
-        views
-    )
-    assert not converted
-    np.testing.assert_array_equal(again, first)
-    kept.write_text("<net")
-    mended = build_network(
-        classifier, 64, CPU, "float32", engine="openvino", kept=lambda: kept
-    ).run(views)
-    assert converted == [1]
-    np.testing.assert_array_equal(mended, first)
+    monkeypatch.setattr(engine, "_convert", lambda *a: conversions.append(1) or convert(*a))
+    np.testing.assert_array_equal(run(), first)
+    assert not conversions
+    path.write_text("<net")
+    np.testing.assert_array_equal(run(), first)
+    assert conversions == [1]
 
 
 @needs_openvino
-def test_a_graph_that_disagrees_gives_way_to_pytorch(
+def test_disagreeing_graph_falls_back_to_pytorch(
     classifier: Classifier, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def wrong(graph: object, precision: str) -> engine.Network:
         return lambda views: np.zeros((len(views), 6), np.float32)
 
     monkeypatch.setattr(engine, "_compile", wrong)
-    built = build_network(classifier, 64, CPU, "float32", kept=lambda: tmp_path / "a.xml")
-    assert built.engine == "PyTorch float32" and "differs from PyTorch by 1" in built.refused
+    built = build_network(classifier, 64, CPU, "float32", graph_path=lambda: tmp_path / "a.xml")
+    assert (
+        built.engine == "PyTorch float32" and "differs from PyTorch by 1" in built.fallback_reason
+    )
     assert not (tmp_path / "a.xml").exists()
     np.testing.assert_array_equal(
         built.run(views), run_network(classifier, [views], CPU, "float32")
@@ -122,7 +121,7 @@ def test_a_graph_that_disagrees_gives_way_to_pytorch(
 
 
 @needs_openvino
-def test_what_cannot_be_converted_runs_by_pytorch(
+def test_unconvertible_network_runs_by_pytorch(
     classifier: Classifier, views: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
@@ -131,14 +130,13 @@ def test_what_cannot_be_converted_runs_by_pytorch(
     monkeypatch.setattr(engine, "_convert", fail)
     built = build_network(classifier, 64, CPU, "float32")
     assert built.engine == "PyTorch float32"
-    assert built.refused == "OpenVINO cannot convert timm/test_resnet (no such operation)"
+    assert built.fallback_reason == "OpenVINO cannot convert timm/test_resnet (no such operation)"
 
 
+@pytest.mark.slow
 @needs_openvino
-def test_networks_that_are_gone_hold_no_memory() -> None:
-    """Each has 13 MB of weights, and TorchScript, which traces them, kept 40 MB of each for
-    good.
-    """
+def test_dropped_openvino_networks_free_memory() -> None:
+    """Each has 13 MB of weights, and TorchScript's traces would hold 40 MB of each for ever."""
     classifier = build_classifier("offline/efficientnet_lite0", 6, "none").eval()
     resident = []
     for _ in range(6):
@@ -148,17 +146,19 @@ def test_networks_that_are_gone_hold_no_memory() -> None:
     assert resident[-1] - resident[0] < 60
 
 
+@pytest.mark.slow
 @needs_openvino
-def test_signals_are_survived_when_another_thread_drops_the_last_network(
+def test_signal_after_openvino_drop_in_thread(
     classifier: Classifier,
 ) -> None:
     code = """
 import os, signal, threading, torch
 from bestiary.model.classifier import build_classifier
 from bestiary.model.engine import build_network
-kept = [build_network(build_classifier("timm/test_resnet", 6, "none").eval(), 64, torch.device("cpu"), "float32",
-                      engine="openvino")]
-dropping = threading.Thread(target=kept.clear)
+network = build_classifier("timm/test_resnet", 6, "none").eval()
+networks = [build_network(network, 64, torch.device("cpu"), "float32", engine="openvino")]
+del network
+dropping = threading.Thread(target=networks.clear)
 dropping.start()
 dropping.join()
 signal.signal(signal.SIGTERM, lambda *_: print("survived"))
@@ -170,24 +170,25 @@ os.kill(os.getpid(), signal.SIGTERM)
     assert (ended.returncode, ended.stdout) == (0, "survived\n"), ended.stderr
 
 
-def test_without_openvino_pytorch_runs_and_asking_for_it_names_the_remedy(
+def test_without_openvino_pytorch_runs(
     classifier: Classifier, views: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "is_installed", lambda: False)
+    monkeypatch.setattr(engine, "openvino_is_installed", lambda: False)
     built = build_network(classifier, 64, CPU, "float32")
-    assert built.engine == "PyTorch float32" and not built.refused
+    assert built.engine == "PyTorch float32" and not built.fallback_reason
     with pytest.raises(ArgumentError, match=r"pip install 'bestiary\[export\]'"):
         build_network(classifier, 64, CPU, "float32", engine="openvino")
 
 
-def test_weights_are_not_digested_where_there_is_no_graph(classifier: Classifier) -> None:
-    build_network(
-        classifier, 64, CPU, "float32", engine="torch", kept=lambda: pytest.fail("was asked for")
-    )
+def test_no_digest_without_graph(classifier: Classifier) -> None:
+    def fail() -> Path:
+        pytest.fail("the graph's path was asked for")
+
+    build_network(classifier, 64, CPU, "float32", engine="torch", graph_path=fail)
 
 
 @needs_openvino
-def test_graphs_are_kept_by_what_the_weights_are(classifier: Classifier, tmp_path: Path) -> None:
+def test_graph_cache_is_keyed_by_weights(classifier: Classifier, tmp_path: Path) -> None:
     save_member(classifier, tmp_path / "a.safetensors")
     save_member(classifier, tmp_path / "b.safetensors")
     torch.manual_seed(8)
@@ -197,8 +198,9 @@ def test_graphs_are_kept_by_what_the_weights_are(classifier: Classifier, tmp_pat
     assert cached_graph(tmp_path / "a.safetensors", 96) != a
 
 
+@pytest.mark.slow
 @needs_openvino
-def test_nothing_of_a_conversion_is_sent_to_openvino_s_makers(tmp_path: Path) -> None:
+def test_openvino_telemetry_is_off(tmp_path: Path) -> None:
     pytest.importorskip("openvino_telemetry")
     program = (
         "from bestiary.model.classifier import build_classifier\n"

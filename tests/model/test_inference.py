@@ -1,6 +1,4 @@
-"""Running a network: the plain forward pass, in batches, mirrored on request, in the arithmetic
-asked for.
-"""
+"""Inference: run_network equals the forward pass, in batches and in every precision."""
 
 from collections.abc import Iterator
 
@@ -40,7 +38,7 @@ def plain(classifier: Classifier, views: torch.Tensor) -> np.ndarray:
 
 @pytest.mark.parametrize("size", [1, 2, 5, 11])
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_logits_are_those_of_the_forward_pass_for_any_size_of_batch(
+def test_logits_equal_forward_for_any_batch_size(
     classifier: Classifier, views: torch.Tensor, plain: np.ndarray, size: int, channels_last: bool
 ) -> None:
     logits = run_network(classifier, views.split(size), CPU, "float32", channels_last=channels_last)
@@ -49,7 +47,7 @@ def test_logits_are_those_of_the_forward_pass_for_any_size_of_batch(
     np.testing.assert_allclose(logits, plain, atol=1e-5, rtol=1e-4)
 
 
-def test_batches_may_come_one_by_one(
+def test_run_network_streams_batches(
     classifier: Classifier, views: torch.Tensor, plain: np.ndarray
 ) -> None:
     def stream() -> Iterator[torch.Tensor]:
@@ -61,21 +59,19 @@ def test_batches_may_come_one_by_one(
     )
 
 
-def test_mirroring_averages_the_logits_of_both_images(
-    classifier: Classifier, views: torch.Tensor
-) -> None:
+def test_two_tta_views_average_the_flip(classifier: Classifier, views: torch.Tensor) -> None:
     straight = run_network(classifier, [views], CPU, "float32")
-    mirrored = run_network(classifier, [views.flip(2)], CPU, "float32")
+    flipped = run_network(classifier, [views.flip(2)], CPU, "float32")
     both = with_tta(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(views)
-    assert np.abs(straight - mirrored).max() > 1e-4
-    np.testing.assert_allclose(both, (straight + mirrored) / 2, atol=1e-5, rtol=1e-4)
+    assert np.abs(straight - flipped).max() > 1e-4
+    np.testing.assert_allclose(both, (straight + flipped) / 2, atol=1e-5, rtol=1e-4)
     again = with_tta(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(
         views.flip(2)
     )
     np.testing.assert_allclose(again, both, atol=1e-5, rtol=1e-4)
 
 
-def test_bf16_is_near_and_the_result_is_float32(
+def test_bf16_result_is_near_and_float32(
     classifier: Classifier, views: torch.Tensor, plain: np.ndarray
 ) -> None:
     logits = run_network(classifier, [views], CPU, "bf16")
@@ -84,7 +80,7 @@ def test_bf16_is_near_and_the_result_is_float32(
     assert 0 < difference < 0.1 * np.abs(plain).max() + 0.02
 
 
-def test_another_output_may_be_asked_for(
+def test_run_network_computes_features(
     classifier: Classifier, views: torch.Tensor, plain: np.ndarray
 ) -> None:
     features = run_network(classifier, views.split(4), CPU, "float32", output=classifier.features)
@@ -93,9 +89,7 @@ def test_another_output_may_be_asked_for(
     np.testing.assert_allclose(logits, plain, atol=1e-5, rtol=1e-4)
 
 
-def test_running_keeps_no_gradients_and_changes_no_statistics(
-    classifier: Classifier, views: torch.Tensor
-) -> None:
+def test_run_network_changes_no_state(classifier: Classifier, views: torch.Tensor) -> None:
     before = {key: value.clone() for key, value in classifier.state_dict().items()}
     run_network(classifier, [views], CPU, "float32")
     assert all(torch.equal(value, before[key]) for key, value in classifier.state_dict().items())
@@ -103,9 +97,9 @@ def test_running_keeps_no_gradients_and_changes_no_statistics(
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
-def test_the_precision_asked_for_is_taken() -> None:
-    for asked in ("bf16", "fp16", "float32"):
-        assert resolve_precision(asked, CPU) == asked
+def test_explicit_precision_is_used() -> None:
+    for precision in ("bf16", "fp16", "float32"):
+        assert resolve_precision(precision, CPU) == precision
 
 
 @pytest.mark.parametrize(
@@ -118,7 +112,7 @@ def test_the_precision_asked_for_is_taken() -> None:
         (True, "mps", "float32"),
     ],
 )
-def test_auto_is_the_best_that_the_hardware_computes_in(
+def test_auto_precision_is_best_in_hardware(
     monkeypatch: pytest.MonkeyPatch, can_bf16: bool, kind: str, expected: str
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: can_bf16)
@@ -130,7 +124,7 @@ def test_auto_is_the_best_that_the_hardware_computes_in(
     )
 
 
-def test_the_device_is_the_accelerator_or_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_best_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         torch.accelerator, "current_accelerator", lambda check_available=False: None
     )
@@ -140,7 +134,7 @@ def test_the_device_is_the_accelerator_or_the_cpu(monkeypatch: pytest.MonkeyPatc
     assert best_device() == gpu
 
 
-def test_networks_of_other_shapes_run_too(views: torch.Tensor) -> None:
+def test_run_network_of_other_shape(views: torch.Tensor) -> None:
     class Sum(nn.Module):
         def __init__(self) -> None:
             super().__init__()

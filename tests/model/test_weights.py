@@ -1,6 +1,4 @@
-"""A user's weights file: loaded when it fits, refused by name when it does not, and never
-executed.
-"""
+"""A user's weights file: loaded where it fits, refused otherwise, and never executed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +38,7 @@ def refusal(file: Path) -> str:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth", ".pt"])
-def test_a_file_that_fits_is_loaded_head_and_all(tmp_path: Path, state: State, suffix: str) -> None:
+def test_fitting_file_is_loaded_with_head(tmp_path: Path, state: State, suffix: str) -> None:
     backbone = build_backbone(NAME, 5, str(write(state, tmp_path / f"mine{suffix}")))
     loaded = backbone.network.state_dict()
     assert loaded.keys() == state.keys() and all(
@@ -51,9 +49,7 @@ def test_a_file_that_fits_is_loaded_head_and_all(tmp_path: Path, state: State, s
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-def test_a_head_of_another_size_is_left_new_and_all_else_loaded(
-    tmp_path: Path, state: State, suffix: str
-) -> None:
+def test_head_of_other_size_stays_new(tmp_path: Path, state: State, suffix: str) -> None:
     backbone = build_backbone(NAME, 9, str(write(state, tmp_path / f"mine{suffix}")))
     loaded = backbone.network.state_dict()
     assert loaded[f"{backbone.head}.weight"].shape[0] == 9
@@ -62,7 +58,7 @@ def test_a_head_of_another_size_is_left_new_and_all_else_loaded(
     )
 
 
-def test_a_file_without_a_head_is_taken(tmp_path: Path, state: State) -> None:
+def test_file_without_head_is_loaded(tmp_path: Path, state: State) -> None:
     body = {key: value for key, value in state.items() if not key.startswith("fc.")}
     loaded = build_backbone(
         NAME, 5, str(write(body, tmp_path / "body.safetensors"))
@@ -70,14 +66,14 @@ def test_a_file_without_a_head_is_taken(tmp_path: Path, state: State) -> None:
     assert all(torch.equal(loaded[key], body[key]) for key in body)
 
 
-def test_a_checkpoint_that_wraps_its_state_dict_is_taken(tmp_path: Path, state: State) -> None:
+def test_wrapped_state_dict_is_loaded(tmp_path: Path, state: State) -> None:
     file = write({"epoch": 3, "state_dict": state}, tmp_path / "checkpoint.pth")
     assert torch.equal(
         build_backbone(NAME, 5, str(file)).network.state_dict()["fc.bias"], state["fc.bias"]
     )
 
 
-def test_what_does_not_fit_is_named(tmp_path: Path, state: State) -> None:
+def test_misfit_weights_are_named(tmp_path: Path, state: State) -> None:
     first = next(iter(state))
     lacking = {key: value for key, value in state.items() if key != first}
     assert f"lacks {first};" in refusal(write(lacking, tmp_path / "a.pth"))
@@ -91,18 +87,20 @@ def test_what_does_not_fit_is_named(tmp_path: Path, state: State) -> None:
     assert "lacks" in line and "more; is it of this backbone?" in line
 
 
-def test_code_in_a_file_is_refused_and_not_run(tmp_path: Path, state: State, malice) -> None:  # type: ignore[no-untyped-def]
-    for number, content in enumerate(({**state, "extra": malice}, malice, [malice])):
-        line = refusal(write(content, tmp_path / f"malicious{number}.pth"))
+def test_code_in_weights_file_is_not_run(tmp_path: Path, state: State, malice) -> None:  # type: ignore[no-untyped-def]
+    for index, content in enumerate(({**state, "extra": malice}, malice, [malice])):
+        line = refusal(write(content, tmp_path / f"malicious{index}.pth"))
         assert "could run code, and is refused" in line and ".safetensors" in line
         assert not malice.file.exists()
     torch.load(tmp_path / "malicious1.pth", weights_only=False)
-    assert malice.file.exists()  # the file does bite, if it is let
+    assert malice.file.exists()  # without weights_only, the file does run code
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
-def test_a_truncated_file_is_told(tmp_path: Path, state: State, suffix: str, share: float) -> None:
+def test_truncated_weights_file_is_refused(
+    tmp_path: Path, state: State, suffix: str, share: float
+) -> None:
     file = write(state, tmp_path / f"cut{suffix}")
     file.write_bytes(file.read_bytes()[: int(file.stat().st_size * share)])
     assert "is not a whole weights file" in refusal(file)
@@ -114,7 +112,7 @@ def test_a_truncated_file_is_told(tmp_path: Path, state: State, suffix: str, sha
     [b"<html>404 not found</html>", b"plain text\n", bytes(100)],
     ids=["html", "text", "zeros"],
 )
-def test_a_file_that_holds_no_weights_is_told(tmp_path: Path, suffix: str, content: bytes) -> None:
+def test_file_without_weights_is_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
     (tmp_path / f"page{suffix}").write_bytes(content)
     assert "is not a whole weights file" in refusal(tmp_path / f"page{suffix}")
 
@@ -122,18 +120,18 @@ def test_a_file_that_holds_no_weights_is_told(tmp_path: Path, suffix: str, conte
 @pytest.mark.parametrize(
     "content", [[1, 2], {"a": 1}, torch.ones(3), {"state_dict": {"a": "text"}}]
 )
-def test_what_is_no_state_dict_is_told(tmp_path: Path, content: object) -> None:
+def test_non_state_dict_is_refused(tmp_path: Path, content: object) -> None:
     assert "is no state dict" in refusal(write(content, tmp_path / "other.pth"))
 
 
-def test_a_missing_file_or_a_folder_is_told(tmp_path: Path) -> None:
+def test_missing_weights_file_is_refused(tmp_path: Path) -> None:
     assert "no such file" in refusal(tmp_path / "gone.safetensors")
     (tmp_path / "folder.pth").mkdir()
     assert "no such file" in refusal(tmp_path / "folder.pth")
 
 
 @pytest.mark.parametrize("name", ["torchvision/shufflenet_v2_x0_5", "offline/efficientnet_lite0"])
-def test_every_library_takes_a_file(
+def test_every_library_loads_a_weights_file(
     tmp_path: Path, name: str, randomize: Callable[[nn.Module, int], nn.Module]
 ) -> None:
     donor = randomize(build_backbone(name, 11, "none").network, 4).state_dict()

@@ -1,23 +1,28 @@
-"""Recipes: said once, every value resolved, nothing unknown."""
+"""Recipes: shipped ones, TOML, overrides, unknown keys, and a description of every option."""
 
 import re
+from importlib import resources
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bestiary.errors import RecipeError
-from bestiary.recipe.defaults import SHIPPED, shipped_text
+from bestiary.recipe.defaults import (
+    DEFAULT_RECIPE,
+    DEFAULT_RECIPE_ON,
+    SHIPPED,
+    default_recipe,
+    shipped_text,
+)
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe, options
-from bestiary.training import request as start
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_recipe_opens_with_its_command_its_cost_and_what_to_expect(name: str) -> None:
+def test_shipped_comment_has_command_and_cost(name: str) -> None:
     opening = shipped_text(name).split("\n\n")[0]
     command = "probe DATA RUN" if name == "probe" else f"train DATA RUN --recipe {name}"
     assert opening.startswith(f"# bestiary {command}\n")
@@ -26,7 +31,7 @@ def test_a_shipped_recipe_opens_with_its_command_its_cost_and_what_to_expect(nam
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_toml_gives_the_same_recipe_again(name: str, tmp_path: Path) -> None:
+def test_toml_roundtrip(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     file = tmp_path / "recipe.toml"
     file.write_text(recipe.to_toml())
@@ -38,11 +43,8 @@ def test_toml_gives_the_same_recipe_again(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("device", "name"), [("cuda", "best-gpu"), ("mps", "best"), ("cpu", "best")]
 )
-def test_the_default_suits_the_machine(
-    device: str, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(start, "best_device", lambda: torch.device(device))
-    recipe = load_recipe(start.default_recipe())
+def test_default_recipe_by_device(device: str, name: str) -> None:
+    recipe = load_recipe(default_recipe(device))
     assert recipe == load_recipe(name)
     assert recipe.model.backbone.startswith(
         "timm/seresnextaa101d" if device == "cuda" else "offline/"
@@ -56,19 +58,20 @@ def test_the_default_suits_the_machine(
     ], "the same parts"
 
 
-def test_a_probe_is_what_best_starts_from() -> None:
+def test_probe_matches_best() -> None:
     """So the features of one serve the other."""
-    best, probe = load_recipe("best"), load_recipe("probe")
+    best = load_recipe("best")
+    probe = load_recipe("probe")
     assert (probe.view, probe.predict, probe.loss) == (best.view, best.predict, best.loss)
     assert probe.model == best.model.model_copy(update={"freeze_norms": False})
 
 
-def test_recipes_cannot_be_changed() -> None:
+def test_recipe_is_frozen() -> None:
     with pytest.raises(ValidationError):
         load_recipe("fast").train.epochs = 9  # type: ignore[misc]
 
 
-def test_overrides_take_tomls_notation_and_bare_text() -> None:
+def test_override_values() -> None:
     recipe = load_recipe(
         "fast",
         [
@@ -87,7 +90,7 @@ def test_overrides_take_tomls_notation_and_bare_text() -> None:
     assert (recipe.model.backbone, recipe.train.keep_best) == ("timm/x", True)
 
 
-def test_the_last_override_wins_and_the_rest_stays() -> None:
+def test_last_override_wins() -> None:
     recipe = load_recipe("paper", ["train.epochs=1", "train.epochs=2"])
     assert load_recipe("paper").differences(recipe) == ["train.epochs"]
     assert recipe.train.epochs == 2
@@ -101,14 +104,14 @@ def test_the_last_override_wins_and_the_rest_stays() -> None:
         ("[train]\nepochs = nan", "train.epochs"),
         ("[optimizer]\nlr = inf", "optimizer.lr"),
         ("[optimizer]\nlr = -1e-4", "optimizer.lr = -0.0001"),
-        ("[optimizer]\nlr = 1e-4", "did you mean optimizer?"),
+        ("[optimzer]\nlr = 1e-4", "did you mean optimizer?"),
         ("[mix]\nprobability = 1.5", "mix.probability = 1.5"),
         ("[view]\nscale = [0.5]", "view.scale"),
         ("[view\nsize = 3", "is not TOML"),
         ("lr = 3", "lr is not an option"),
     ],
 )
-def test_a_wrong_recipe_names_the_key_in_one_line(text: str, words: str, tmp_path: Path) -> None:
+def test_wrong_recipe_names_the_key(text: str, words: str, tmp_path: Path) -> None:
     file = tmp_path / "wrong.toml"
     file.write_text(text)
     with pytest.raises(RecipeError) as failure:
@@ -118,15 +121,33 @@ def test_a_wrong_recipe_names_the_key_in_one_line(text: str, words: str, tmp_pat
 
 
 @given(st.text(max_size=40))
-def test_any_override_is_taken_or_refused_in_words(text: str) -> None:
+def test_any_override_is_taken_or_refused(text: str) -> None:
     try:
         assert isinstance(load_recipe("fast", [text]), Recipe)
     except RecipeError as error:
         assert str(error)
 
 
-def test_every_option_is_described() -> None:
+def test_every_option_has_a_description() -> None:
     listed = list(options())
     assert len(listed) == len({option.name for option in listed})
     for option in listed:
         assert len(option.description) > 10, option.name
+
+
+def test_with_values_copies_the_recipe() -> None:
+    recipe = load_recipe("fast")
+    changed = recipe.with_values({"train.seed": 3, "train.epochs": 9, "view.size": 64})
+    assert sorted(changed.differences(recipe)) == ["train.epochs", "train.seed", "view.size"]
+    assert recipe == load_recipe("fast")
+
+
+def test_shipped_files_and_names_agree() -> None:
+    folder = resources.files("bestiary.recipe") / "shipped"
+    assert {file.name for file in folder.iterdir()} == {f"{name}.toml" for name in SHIPPED}
+    assert {DEFAULT_RECIPE, *DEFAULT_RECIPE_ON.values()} <= set(SHIPPED)
+
+
+def test_shipped_comments_fit_the_screen() -> None:
+    for name in SHIPPED:
+        assert max(len(line) for line in shipped_text(name).splitlines()) <= 100

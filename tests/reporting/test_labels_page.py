@@ -1,6 +1,4 @@
-"""The page of wrong labels, in a browser: keys decide, the file that it saves is followed, no
-decision is lost.
-"""
+"""The page of suspect labels in a browser: keys, fixes.csv, unsaved decisions, contrast."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -22,7 +20,7 @@ ODD = 'a/</script> "x", y.jpg'
 
 @pytest.fixture
 def page(strayed: Run, tmp_path: Path) -> str:
-    """The page of two suspects: stray.jpg, and one that is gone and oddly named."""
+    """The page of two suspects: stray.jpg, and a missing file with an odd name."""
     report = review_labels(strayed, tmp_path / "labels")
     odd = pl.DataFrame([(ODD, "a", "b", 0.5, None)], schema=report.fixes.schema, orient="row")
     return labels_page(
@@ -32,10 +30,9 @@ def page(strayed: Run, tmp_path: Path) -> str:
 
 @pytest.fixture
 def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
-    """Open a file (path, width, scheme); the test fails if the page complains of anything, its
-    own policy included.
-    """
-    contexts, complaints = [], []
+    """Open a file (path, width, scheme); the test fails on console messages and errors."""
+    contexts = []
+    complaints = []
 
     def open_file(file: Path, width: int = 1280, scheme: str = "light") -> Any:
         context = chromium.new_context(
@@ -63,14 +60,13 @@ def save(tab: Any, file: Path) -> Path:
     return file
 
 
-def test_the_page_asks_for_nothing_from_elsewhere_and_names_are_never_markup(page: str) -> None:
+def test_page_is_self_contained_and_escaped(page: str) -> None:
     assert not re.search(r"https?://|<link|@import|url\(", page)
     assert page.count("</script>") == 1
 
 
-def test_keys_decide_and_the_saved_table_says_the_same(
-    page: str, open_page: Callable[..., Any], tmp_path: Path
-) -> None:
+@pytest.mark.browser
+def test_keys_and_saved_fixes(page: str, open_page: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "labels.html").write_text(page)
     tab = open_page(tmp_path / "labels.html")
     assert tab.text_content("#progress") == "Image 1 of 2; 0 decided"
@@ -79,27 +75,22 @@ def test_keys_decide_and_the_saved_table_says_the_same(
     assert tab.text_content("#progress").startswith(
         "Image 2 of 2; 2 decided: 1 kept, 1 dropped. All are decided"
     )
-    assert (
-        tab.get_attribute("#keep", "aria-pressed") == "true"
-        and tab.get_attribute("#drop", "aria-pressed") == "false"
-    )
+    assert tab.get_attribute("#keep", "aria-pressed") == "true"
+    assert tab.get_attribute("#drop", "aria-pressed") == "false"
     saved = pl.read_csv(save(tab, tmp_path / "fixes.csv"))
     assert saved["action"].to_list() == ["drop", "keep"]
     assert saved["path"].to_list()[1] == ODD
     assert tab.text_content("#progress").endswith("1 kept, 1 dropped")
 
 
-def test_train_follows_what_was_decided_on_the_page(
+@pytest.mark.browser
+def test_train_with_fixes_of_the_page(
     strayed: Run, tiny: Path, open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
     assert main(["labels", str(strayed.path)]) == 0
     tab = open_page(strayed.path / "labels" / "labels.html")
-    assert (
-        tab.evaluate(
-            "[...document.images].every(image => image.naturalWidth > 0) && document.images.length"
-        )
-        == 7
-    )
+    loaded = "[...document.images].every(image => image.naturalWidth > 0) && document.images.length"
+    assert tab.evaluate(loaded) == 7
     names = sorted(strayed.read_table("manifest.parquet")["label"].unique())
     tab.select_option("#suggested", names[2])
     assert tab.text_content("#other") == names[2]
@@ -112,15 +103,15 @@ def test_train_follows_what_was_decided_on_the_page(
     assert pl.read_csv(fixed.file("fixes.csv"))["action"].to_list() == ["relabel"]
 
 
-def test_decisions_outlive_a_closed_page(
+@pytest.mark.browser
+def test_unsaved_decisions_survive_reload(
     page: str, open_page: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "labels.html").write_text(page)
     tab = open_page(tmp_path / "labels.html")
     tab.keyboard.press("d")
-    for _ in range(
-        20
-    ):  # Chromium keeps what a page stores in another process, which may hear of it after a reload
+    # Another process of Chromium keeps the storage, and may be late.
+    for _ in range(20):
         tab.reload()
         if tab.text_content("#progress") != "Image 1 of 2; 0 decided":
             break
@@ -128,20 +119,20 @@ def test_decisions_outlive_a_closed_page(
     assert tab.text_content("#progress") == "Image 1 of 2; 1 decided: 1 dropped; not saved"
 
 
-def test_without_suspects_the_page_says_so(
-    strayed: Run, open_page: Callable[..., Any], tmp_path: Path
-) -> None:
+@pytest.mark.browser
+def test_page_without_suspects(strayed: Run, open_page: Callable[..., Any], tmp_path: Path) -> None:
     report = review_labels(strayed, tmp_path / "labels")
     none = replace(report, fixes=report.fixes.clear(), typical={})
     (tmp_path / "labels.html").write_text(labels_page(none))
     tab = open_page(tmp_path / "labels.html")
-    assert tab.text_content("#progress") == "Nothing is left to decide."
+    assert tab.text_content("#progress") == "No label is left to decide."
     assert not tab.is_visible("main") and not tab.is_visible("#save")
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("width", [400, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_fit_and_can_be_read(
+def test_width_and_contrast(
     page: str, beasts: Path, open_page: Callable[..., Any], width: int, scheme: str, tmp_path: Path
 ) -> None:
     (tmp_path / "labels.html").write_text(page)
@@ -152,7 +143,7 @@ def test_pages_fit_and_can_be_read(
         assert tab.evaluate(CONTRAST) >= 4.5
 
 
-# The least contrast (WCAG 2.1, 1.4.3) of any text with what lies behind it.
+# The least contrast (WCAG 2.1, 1.4.3) of any text with its background.
 CONTRAST = """() => {
   const parts = color => color.match(/[\\d.]+/g).map(Number);
   const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
@@ -169,7 +160,8 @@ CONTRAST = """() => {
   let least = 21;
   while (texts.nextNode()) {
     const at = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || !at.checkVisibility() || at.closest("script, option")) continue;
+    if (!texts.currentNode.data.trim() || !at.checkVisibility()) continue;
+    if (at.closest("script, option")) continue;
     const [a, b] = [light(parts(getComputedStyle(at).color)), light(behind(at))];
     least = Math.min(least, (Math.max(a, b) + .05) / (Math.min(a, b) + .05));
   }

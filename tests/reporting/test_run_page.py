@@ -1,6 +1,4 @@
-"""The report of a run: whole in itself, safe whatever things are called, and the text with its
-figures.
-"""
+"""The report page and the text report: self-contained, escaped, with figures and saliency."""
 
 import re
 import shutil
@@ -22,8 +20,7 @@ from bestiary.evaluation.results import read_results
 from bestiary.model.backbone import Backbone
 from bestiary.model.classifier import Classifier
 from bestiary.recipe.load import load_recipe
-from bestiary.reporting import figures, gallery, run_page
-from bestiary.reporting import sections as story
+from bestiary.reporting import figures, gallery, run_page, saliency_examples, sections
 from bestiary.run.oof import read_oof, write_oof
 from bestiary.run.run import Run
 
@@ -37,26 +34,26 @@ def page(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
     return out.read_text(encoding="utf-8")
 
 
-def test_every_part_is_there(page: str, trained: Run) -> None:
-    sections = re.findall(r'<section id="(.*?)"', page)
-    # No saliency: of views as small as these the network has no maps left.
-    shown = "scores training confusion pairs mistakes per-class trust data cost repeat"
-    assert " ".join(sections) == shown
+def test_sections_are_complete(page: str, trained: Run) -> None:
+    ids = re.findall(r'<section id="(.*?)"', page)
+    # No saliency: with views as small as these the network has no feature maps left.
+    expected = "scores training confusion pairs mistakes per-class trust data cost repeat"
+    assert " ".join(ids) == expected
     results = read_results(trained)
-    assert story.accuracy_sentence(results) in page.replace("&#39;", "'")
+    assert sections.accuracy_text(results) in page.replace("&#39;", "'")
     assert f"{100 * results.scores['accuracy']['value']:.1f}<small> %" in page
     assert "Peak memory" in page and "keep_best" in page
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(page: str) -> None:
-    outside = re.findall(
+def test_page_loads_nothing_from_elsewhere(page: str) -> None:
+    external = re.findall(
         r'(?:src|href)="(?!data:|#)[^"]*"|@import|url\(|https?://(?!www\.w3\.org/2000/svg)[^"<]*',
         page,
     )
-    assert outside == []
+    assert external == []
 
 
-def test_names_are_text_and_never_markup(trained: Run, tmp_path: Path) -> None:
+def test_names_are_escaped(trained: Run, tmp_path: Path) -> None:
     run = _renamed(trained, tmp_path / "run", EVIL)
     html = (bestiary.report(run.path, no_saliency=True, quiet=True)).files[0].read_text()
     assert "<img src=x" not in html
@@ -69,26 +66,26 @@ def test_names_are_text_and_never_markup(trained: Run, tmp_path: Path) -> None:
     assert rows and all(line.replace("\\|", "").count("|") in (4, 7) for line in rows)
 
 
-def test_the_report_survives_images_that_are_gone(trained: Run, tmp_path: Path) -> None:
+def test_missing_images(trained: Run, tmp_path: Path) -> None:
     run = _renamed(trained, tmp_path / "run", "yeti")
     manifest = run.read_table("manifest.parquet")
     run.write_table("manifest.parquet", manifest, {"root": str(tmp_path / "gone")})
     run.write_recipe(run.read_recipe())
     html = bestiary.report(run.path, quiet=True).files[0].read_text()
-    assert "data:image/jpeg" not in html and "Surest mistakes" in html
+    assert "data:image/jpeg" not in html and "Most confident mistakes" in html
 
 
-def test_markdown_has_its_figures_beside_it(trained: Run, tmp_path: Path) -> None:
+def test_markdown_with_figures(trained: Run, tmp_path: Path) -> None:
     files = bestiary.report(trained.path, out=tmp_path / "r.md", format="md", quiet=True).files
     text = files[0].read_text()
     assert re.findall(r"^## (.*)$", text, re.M)[:3] == ["Task", "Method", "Results"]
-    named = [tmp_path / name for name in re.findall(r"\]\((figures/.*?)\)", text)]
-    assert sorted(named) == sorted(files[1:]) and len(named) >= 5
-    for figure in named:
+    linked = [tmp_path / name for name in re.findall(r"\]\((figures/.*?)\)", text)]
+    assert sorted(linked) == sorted(files[1:]) and len(linked) >= 5
+    for figure in linked:
         assert ElementTree.parse(figure).getroot().tag.endswith("svg")
 
 
-def test_the_pdf_is_one(trained: Run, tmp_path: Path) -> None:
+def test_pdf(trained: Run, tmp_path: Path) -> None:
     pytest.importorskip("fpdf", reason="extra `report` is not installed")
     file = bestiary.report(trained.path, out=tmp_path / "r.pdf", format="pdf", quiet=True).files[0]
     content = file.read_bytes()
@@ -96,7 +93,7 @@ def test_the_pdf_is_one(trained: Run, tmp_path: Path) -> None:
     assert content.count(b"/Type /Page\n") >= 2
 
 
-def test_heads_that_were_fitted_have_a_report_without_curves(trained: Run, tmp_path: Path) -> None:
+def test_fitted_heads_have_no_curves(trained: Run, tmp_path: Path) -> None:
     run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
     for fold in run.fold_numbers():
         run.fold(fold).history.unlink()
@@ -104,7 +101,7 @@ def test_heads_that_were_fitted_have_a_report_without_curves(trained: Run, tmp_p
     assert "training loss" not in html and "Training speed" not in html and "Peak memory" in html
 
 
-def test_an_unfinished_run_is_refused(trained: Run, tmp_path: Path) -> None:
+def test_unfinished_run_is_refused(trained: Run, tmp_path: Path) -> None:
     run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
     run.fold(1).oof.unlink()
     with pytest.raises(RunError, match="fold 1 has not ended"):
@@ -112,56 +109,52 @@ def test_an_unfinished_run_is_refused(trained: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "said"),
+    ("recipe", "phrases"),
     [
         (
             "best",
             [
                 "6 epochs on views of 224 pixels",
-                "50 % of the way back to its start",
+                "50 % of the way to its initial weights",
                 "5 views of 269 pixels",
             ],
         ),
         (
             "probe",
             [
-                "a linear discriminant of the frozen features. Images are judged by the mean of 5 "
-                "views of 269"
+                "a linear discriminant of the frozen features. Images are classified from the mean "
+                "of 5 views of 269"
             ],
         ),
         (
             "paper",
             [
-                "MixUp or CutMix on 100 % of the batches. Images are judged by one view of 224 "
-                "pixels"
+                "MixUp or CutMix on 100 % of the batches. Images are classified from one view of "
+                "224 pixels"
             ],
         ),
     ],
 )
-def test_the_method_says_what_was_trained_and_how_it_was_judged(
-    recipe: str, said: list[str]
-) -> None:
-    text = story.method(load_recipe(recipe), 5)
-    assert [words for words in said if words not in text] == []
+def test_method_text(recipe: str, phrases: list[str]) -> None:
+    text = sections.method_text(load_recipe(recipe), 5)
+    assert [phrase for phrase in phrases if phrase not in text] == []
     assert "the ensemble averages" in text
-    assert "the ensemble averages" not in story.method(load_recipe(recipe), 1)
+    assert "the ensemble averages" not in sections.method_text(load_recipe(recipe), 1)
 
 
-def test_the_command_repeats_the_run(trained: Run, tmp_path: Path) -> None:
+def test_reproduce_command(trained: Run, tmp_path: Path) -> None:
     import shlex
 
-    words = shlex.split(story.repeat_command(read_results(trained)))
-    assert (
-        main([*[word.replace("NEW_RUN", str(tmp_path / "again")) for word in words[1:]], "--quiet"])
-        == 0
-    )
+    words = shlex.split(sections.reproduce_command(read_results(trained)))
+    arguments = [word.replace("NEW_RUN", str(tmp_path / "again")) for word in words[1:]]
+    assert main([*arguments, "--quiet"]) == 0
     again = Run(tmp_path / "again")
     assert again.read_recipe().differences(trained.read_recipe()) in ([], ["data.root"])
     for fold in trained.fold_numbers():
         assert again.fold(fold).weights.read_bytes() == trained.fold(fold).weights.read_bytes()
 
 
-def test_confused_classes_stand_together() -> None:
+def test_order_by_confusion() -> None:
     counts = np.diag([20] * 8)
     for one, other in ((0, 5), (1, 6), (2, 7)):
         counts[one, other] = counts[other, one] = 6
@@ -174,16 +167,16 @@ def test_confused_classes_stand_together() -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (0.93, 0.951), (1, 80), (0, 0.0004), (-3.2, 7)])
-def test_ticks_are_few_round_and_inside(low: float, high: float) -> None:
-    found = figures.ticks(low, high)
-    assert 2 <= len(found) <= 7
-    assert all(low - 1e-9 <= value <= high + 1e-9 for value in found)
-    assert all(len(f"{value:g}") <= 7 for value in found)
+def test_ticks(low: float, high: float) -> None:
+    values = figures.ticks(low, high)
+    assert 2 <= len(values) <= 7
+    assert all(low - 1e-9 <= value <= high + 1e-9 for value in values)
+    assert all(len(f"{value:g}") <= 7 for value in values)
 
 
 @pytest.fixture
 def mapped() -> Classifier:
-    """A network whose first class is the brightness of the image, and its second the darkness."""
+    """A network whose first class is bright images and whose second is dark images."""
     layers: list[nn.Module] = []
     for _ in range(3):
         layer = nn.Conv2d(3, 3, 1, bias=False)
@@ -196,18 +189,18 @@ def mapped() -> Classifier:
     ).eval()
 
 
-def test_saliency_is_where_the_class_is(mapped: Classifier) -> None:
+def test_saliency_marks_the_class(mapped: Classifier) -> None:
     view = np.zeros((64, 64, 3), np.uint8)
     view[:, :32] = 200
     heat = saliency(mapped, [view] * 20, [0] * 19 + [1])
     assert heat is not None and heat.shape == (20, 64, 64)
     assert heat[0, :, :32].min() == pytest.approx(1.0) and heat[0, :, 32:].max() == 0
-    assert heat[19].max() == 0  # nothing speaks for darkness: only brightness is mapped
+    assert heat[19].max() == 0  # no feature map supports darkness
     lit = overlay(view, heat[0])
     assert lit[0, 0, 0] > lit[0, 0, 2] and lit[0, 63].max() == 0
 
 
-def test_networks_without_maps_before_their_last_layer_have_no_saliency(mapped: Classifier) -> None:
+def test_no_saliency_without_feature_maps(mapped: Classifier) -> None:
     wide = nn.Sequential(
         *list(mapped.network)[:6], nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 2)
     )
@@ -217,30 +210,28 @@ def test_networks_without_maps_before_their_last_layer_have_no_saliency(mapped: 
     assert saliency(classifier, [np.zeros((64, 64, 3), np.uint8)], [0]) is None
 
 
-def test_the_page_shows_where_the_members_looked(
-    trained: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        run_page, "saliency", lambda _, views, __: np.ones((len(views), 32, 32), np.float32)
-    )
-    html = run_page.run_page(read_results(trained), Display(quiet=True))
+def test_page_shows_saliency(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ones(member: Classifier, views: list, targets: list) -> np.ndarray:
+        return np.ones((len(views), 32, 32), np.float32)
+
+    monkeypatch.setattr(saliency_examples, "saliency", ones)
     results = read_results(trained)
-    shown = min(int((~results.hits).sum()), run_page.LOOKED) + len(
-        set(results.labels[results.hits].tolist())
-    )
-    assert html.count('alt="saliency"') == shown
+    html = run_page.run_page(results, Display(quiet=True))
+    mistakes = min(int((~results.hits).sum()), saliency_examples.MAX_EXAMPLES)
+    classes_with_hits = len(set(results.labels[results.hits].tolist()))
+    assert html.count('alt="saliency"') == mistakes + classes_with_hits
 
 
-def _renamed(trained: Run, place: Path, name: str) -> Run:
+def _renamed(trained: Run, folder: Path, name: str) -> Run:
     """A copy of the run in which one class has another name."""
-    run = Run(Path(shutil.copytree(trained.path, place)))
+    run = Run(Path(shutil.copytree(trained.path, folder)))
     old = run.read_classes()[0]
     change = pl.col("label").replace(old, name)
     manifest = run.read_table("manifest.parquet")
     run.write_table(
         "manifest.parquet", manifest.with_columns(change), {"root": str(trained.read_root())}
     )
-    run.write_recipe(run.read_recipe())  # with the sums of the files as they are now
+    run.write_recipe(run.read_recipe())  # renew the checksums
     card = run.read_json("ensemble.json")
     run.write_json("ensemble.json", card | {"classes": [name, *card["classes"][1:]]})
     for fold in run.fold_numbers():

@@ -1,4 +1,4 @@
-"""The report driven in headless Chromium; skipped where there is no browser."""
+"""The report page in headless Chromium: confusion matrix, class table, themes, widths, print."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,7 +14,10 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -34,30 +37,32 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, file: Path) -> Iterator[Any]:
-    """The page, without a network; what the console says and what it asks for is held against
-    it.
-    """
+    """The page, offline; the test fails on console messages, errors and network requests."""
     context = browser.new_context(
         viewport={"width": 1280, "height": 900}, offline=True, color_scheme="light"
     )
-    shown, told = context.new_page(), []
-    shown.on("console", lambda message: told.append(message.text))
-    shown.on("pageerror", lambda error: told.append(str(error)))
-    shown.on(
-        "request", lambda asked: told.append(asked.url) if asked.url.startswith("http") else None
-    )
-    shown.goto(file.as_uri())
-    yield shown
+    tab = context.new_page()
+    complaints = []
+
+    def note_request(request: Any) -> None:
+        if request.url.startswith("http"):
+            complaints.append(request.url)
+
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("request", note_request)
+    tab.goto(file.as_uri())
+    yield tab
     context.close()
-    assert told == []
+    assert complaints == []
 
 
-def test_pointing_at_a_cell_shows_its_images(page: Any) -> None:
+def test_matrix_hover_shows_images(page: Any) -> None:
     title = page.locator("#cell h3").inner_text()
     cells = page.locator("#matrix rect.miss")
     assert cells.count() > 0
-    for place in range(cells.count()):
-        cells.nth(place).hover()
+    for index in range(cells.count()):
+        cells.nth(index).hover()
         assert " taken for " in page.locator("#cell h3").inner_text()
         assert page.locator("#cell img").count() >= 1
     page.locator("#matrix rect.hit").first.hover()
@@ -65,50 +70,49 @@ def test_pointing_at_a_cell_shows_its_images(page: Any) -> None:
     assert "right" in page.locator("#cell").inner_text()
 
 
-def test_the_keyboard_walks_the_mistakes_and_zooms(page: Any) -> None:
+def test_matrix_keyboard_and_zoom(page: Any) -> None:
     page.locator("#matrix").focus()
-    seen = set()
+    titles = set()
     for _ in range(page.locator("#matrix rect.miss").count()):
         page.keyboard.press("ArrowRight")
-        seen.add(page.locator("#cell h3").inner_text())
-    assert len(seen) == page.locator("#matrix rect.miss").count()
+        titles.add(page.locator("#cell h3").inner_text())
+    assert len(titles) == page.locator("#matrix rect.miss").count()
     page.keyboard.press("+")
     page.keyboard.press("-")
 
 
-def test_the_table_sorts_by_every_column_and_filters(page: Any) -> None:
-    rows, heads = page.locator("#classes tbody tr"), page.locator("#classes th")
+def test_class_table_sorts_and_filters(page: Any) -> None:
+    rows = page.locator("#classes tbody tr")
+    heads = page.locator("#classes th")
 
-    def column(number: int) -> list[str]:
-        return [row.locator("td").nth(number).get_attribute("data-v") for row in rows.all()]
+    def column(index: int) -> list[str]:
+        return [row.locator("td").nth(index).get_attribute("data-v") for row in rows.all()]
 
-    for number in range(heads.count()):
-        heads.nth(number).locator("button").click()
-        assert heads.nth(number).get_attribute("aria-sort") == "ascending"
-        rising = column(number)
-        assert rising == (
-            sorted(rising, key=float) if 1 <= number <= 4 else sorted(rising, key=str.lower)
-        )
-        heads.nth(number).locator("button").click()
-        assert column(number) == rising[::-1] or len(set(rising)) < len(rising)
+    for index in range(heads.count()):
+        head = heads.nth(index)
+        head.locator("button").click()
+        assert head.get_attribute("aria-sort") == "ascending"
+        rising = column(index)
+        numeric = 1 <= index <= 4
+        assert rising == sorted(rising, key=float if numeric else str.lower)
+        head.locator("button").click()
+        assert column(index) == rising[::-1] or len(set(rising)) < len(rising)
     page.locator("#filter").fill(column(0)[0])
     assert page.locator("#classes tbody tr:visible").count() == 1
 
 
-def test_the_theme_follows_the_system_until_it_is_chosen(
-    page: Any, check_theme: Callable[[Any], None]
-) -> None:
+def test_theme(page: Any, check_theme: Callable[[Any], None]) -> None:
     check_theme(page)
 
 
 @pytest.mark.parametrize("width", [400, 768, 1280])
-def test_nothing_is_wider_than_the_screen(page: Any, width: int) -> None:
+def test_page_fits_the_screen(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#matrix").bounding_box()["width"] > 0.7 * min(width, 700) - 40
 
 
-def test_it_prints(page: Any) -> None:
+def test_print(page: Any) -> None:
     page.emulate_media(media="print")
     assert not page.locator("nav").is_visible() and not page.locator("#theme").is_visible()
     assert page.pdf().startswith(b"%PDF")

@@ -1,4 +1,4 @@
-"""The page of a scan: whole in itself, and safe whatever files are called."""
+"""The page of an audit: self-contained, each finding with its images, file names escaped."""
 
 import re
 import shutil
@@ -13,9 +13,7 @@ ODD = '<img src=x onerror=alert(1)> & "co".jpg'
 
 @pytest.fixture
 def page(beasts: Path, tmp_path: Path) -> str:
-    """The page of a data set with a test split, a leak, a conflict, an empty file and an odd
-    name.
-    """
+    """Page of a dataset with a leak, a label conflict, an empty file and an odd file name."""
     data = tmp_path / "data"
     shutil.copytree(beasts, data / "train", ignore=shutil.ignore_patterns("truth.csv"))
     one, other = (sorted(folder.iterdir()) for folder in sorted((data / "train").iterdir())[:2])
@@ -27,10 +25,10 @@ def page(beasts: Path, tmp_path: Path) -> str:
     return (tmp_path / "out" / "scan.html").read_text(encoding="utf-8")
 
 
-def test_each_finding_is_shown_with_its_images(page: str) -> None:
+def test_findings_with_images(page: str) -> None:
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
         "Leaks (1)",
-        "Conflicts (1)",
+        "Label conflicts (1)",
         "Unusable files (1)",
         "Classes (3)",
     ]
@@ -38,10 +36,10 @@ def test_each_finding_is_shown_with_its_images(page: str) -> None:
     assert "test/leak.jpg" in page and "empty file" in page
 
 
-def test_the_page_asks_for_nothing_from_elsewhere(page: str) -> None:
+def test_page_loads_nothing_from_elsewhere(page: str) -> None:
     assert not re.search(r"https?://|<script|<link|@import|url\(", page)
 
 
-def test_a_file_name_is_text_and_never_markup(page: str) -> None:
+def test_file_names_are_escaped(page: str) -> None:
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt; &amp; &#34;co&#34;.jpg" in page

@@ -1,4 +1,4 @@
-"""A service of a small run: inside this process, and as a process of its own."""
+"""Fixtures: the service of a small run, in this process and in a process of its own."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from bestiary.serving.application import build_application
 from bestiary.serving.limits import Limits
 from bestiary.serving.server import Address, TimeoutProtocol
 
-STARTED = 120.0  # seconds that a server may take to start on a machine that has other work
+START_TIMEOUT = 120.0  # seconds; the machine may be busy
 
 
 @pytest.fixture(scope="session")
@@ -32,9 +32,15 @@ def ensemble(trained: Run) -> Ensemble:
 @pytest.fixture(scope="session")
 def client(ensemble: Ensemble) -> Iterator[TestClient]:
     """A service with small limits."""
-    limits = Limits(body=300_000, pixels=1_000_000, count=4, seconds=300.0, waiting=8)
-    with TestClient(build_application(ensemble, limits=limits)) as opened:
-        yield opened
+    limits = Limits(
+        max_body_bytes=300_000,
+        max_pixels=1_000_000,
+        max_images=4,
+        timeout_seconds=300.0,
+        max_waiting=8,
+    )
+    with TestClient(build_application(ensemble, limits=limits)) as test_client:
+        yield test_client
 
 
 @pytest.fixture(scope="session")
@@ -43,37 +49,38 @@ def image(beasts: Path) -> bytes:
 
 
 class Served:
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        process: its.
-        port: that it listens on.
-        said: what it wrote to standard error; whole once it has ended.
+        process: the server.
+        port: port that it listens on.
+        stderr: what it wrote to standard error; complete once the server has stopped.
     """
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.process, self.said = process, ""
+        self.process = process
+        self.stderr = ""
         assert process.stderr
         for line in process.stderr:
-            self.said += line
+            self.stderr += line
             if " at http://" in line:
                 self.port = int(line.split(" at http://")[1].split("/")[0].rpartition(":")[2])
                 break
         else:
-            raise AssertionError(f"the server did not start: {self.said}")
+            raise AssertionError(f"the server did not start: {self.stderr}")
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stderr
-        self.said += self.process.stderr.read()
+        self.stderr += self.process.stderr.read()
 
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        """The exit status after a signal."""
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
         if self.process.poll() is None:
-            self.process.send_signal(number)
-        status = self.process.wait(STARTED)
-        self._reader.join(STARTED)
+            self.process.send_signal(signal_number)
+        status = self.process.wait(START_TIMEOUT)
+        self._reader.join(START_TIMEOUT)
         return status
 
 
@@ -102,14 +109,14 @@ def serving() -> Callable[..., Any]:
             text=True,
             env={**os.environ, **environment},
         )
-        guard = threading.Timer(2 * STARTED, process.kill)
-        guard.start()
+        watchdog = threading.Timer(2 * START_TIMEOUT, process.kill)
+        watchdog.start()
         try:
             served = Served(process)
             yield served
             served.stop()
         finally:
-            guard.cancel()
+            watchdog.cancel()
             process.kill()
             process.wait()
             assert process.stdout and process.stderr
@@ -121,17 +128,17 @@ def serving() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def running() -> Callable[..., Any]:
-    """Serve an application from a thread of this process; gives its address."""
+    """Serve an application from a thread of this process; gives its URL."""
 
     @contextmanager
     def start(app: Any) -> Iterator[str]:
-        with Address(port=0).bind() as bound:
+        with Address(port=0).bind() as listener:
             server = uvicorn.Server(uvicorn.Config(app, http=TimeoutProtocol, log_level="error"))
-            thread = threading.Thread(target=server.run, args=([bound],))
+            thread = threading.Thread(target=server.run, args=([listener],))
             thread.start()
             while not server.started:
                 time.sleep(0.01)
-            yield f"http://127.0.0.1:{bound.getsockname()[1]}/"
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
             server.should_exit = True
             thread.join()
 

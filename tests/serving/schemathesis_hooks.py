@@ -1,6 +1,4 @@
-"""What no JSON schema can say: that bytes are an image. Loaded by schemathesis, see
-test_openapi.py.
-"""
+"""Hooks for schemathesis: image bytes, which no JSON schema can describe. See test_openapi.py."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The service's answers are those of `bestiary predict`; who may ask; what it tells of itself."""
+"""The application: predict answers, token, host, headers, metrics, queue and loaded modules."""
 
 import asyncio
 import json
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
@@ -25,15 +26,13 @@ from bestiary.serving.service_info import ServiceInfo
 TOKEN = "a-token-of-some-length"
 
 
-def test_answers_are_those_of_predict(
+def test_answers_equal_bestiary_predict(
     client: TestClient, trained: Run, beasts: Path, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {"coverage": 0.8, "sets": "class", "risk": 0.1}
     bestiary.predict(
         trained.path, beasts, out=tmp_path / "p.parquet", engine="torch", quiet=True, **options
     )
-    import polars as pl
-
     rows = (
         pl.read_parquet(tmp_path / "p.parquet").filter(pl.col("error").is_null()).rows(named=True)
     )
@@ -43,8 +42,8 @@ def test_answers_are_those_of_predict(
             ("images", (row["path"], (beasts / row["path"]).read_bytes()))
             for row in rows[start : start + 4]
         ]
-        found = client.post("/v1/predict", files=files, params=options).json()["predictions"]
-        for row, one in zip(rows[start : start + 4], found, strict=True):
+        predictions = client.post("/v1/predict", files=files, params=options).json()["predictions"]
+        for row, one in zip(rows[start : start + 4], predictions, strict=True):
             assert one["name"] == row["path"]
             assert (one["label"], one["accepted"], one["unknown"]) == (
                 row["label"],
@@ -59,7 +58,7 @@ def test_answers_are_those_of_predict(
             assert len(one["top"]) == 3  # classes that there are
 
 
-def test_caution_is_what_was_asked_for(
+def test_coverage_changes_prediction_sets(
     client: TestClient, image: bytes, ensemble: Ensemble
 ) -> None:
     sizes = []
@@ -73,7 +72,7 @@ def test_caution_is_what_was_asked_for(
     assert "coverage" in wrong.json()["detail"]
 
 
-def test_an_ensemble_without_calibration_says_so(ensemble: Ensemble, image: bytes) -> None:
+def test_uncalibrated_ensemble_answers_null(ensemble: Ensemble, image: bytes) -> None:
     bare = Ensemble(ensemble.members, ensemble.classes_.tolist(), ensemble.view, engine="torch")
     with TestClient(build_application(bare)) as client:
         (one,) = client.post("/v1/predict", content=image).json()["predictions"]
@@ -81,7 +80,9 @@ def test_an_ensemble_without_calibration_says_so(ensemble: Ensemble, image: byte
         assert client.get("/v1/model").json()["calibrated"] is False
 
 
-def test_it_tells_what_it_is(client: TestClient, ensemble: Ensemble, trained: Run) -> None:
+def test_probes_classes_and_model_info(
+    client: TestClient, ensemble: Ensemble, trained: Run
+) -> None:
     assert client.get("/healthz").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
     assert client.get("/v1/classes").json() == {"classes": ensemble.classes_.tolist()}
@@ -91,13 +92,13 @@ def test_it_tells_what_it_is(client: TestClient, ensemble: Ensemble, trained: Ru
         "pixels": 1_000_000,
         "images": 4,
     }
-    facts = ServiceInfo.of(trained, "none")
-    assert facts.score and facts.score.images == 27
-    assert facts.score.accuracy == trained.read_json("metrics.json")["oof"]["accuracy"]["value"]
+    info = ServiceInfo.of(trained, "none")
+    assert info.score and info.score.images == 27
+    assert info.score.accuracy == trained.read_json("metrics.json")["oof"]["accuracy"]["value"]
 
 
-def test_it_is_not_ready_before_its_engine_is_and_after(ensemble: Ensemble, image: bytes) -> None:
-    client = TestClient(build_application(ensemble))  # not entered: its lifespan has not begun
+def test_readyz_follows_engine(ensemble: Ensemble, image: bytes) -> None:
+    client = TestClient(build_application(ensemble))  # not entered, so its lifespan has not begun
     assert client.get("/healthz").status_code == 200
     for answer in (client.get("/readyz"), client.post("/v1/predict", content=image)):
         assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
@@ -106,14 +107,14 @@ def test_it_is_not_ready_before_its_engine_is_and_after(ensemble: Ensemble, imag
     assert client.get("/readyz").status_code == 503
 
 
-def test_unknown_paths_and_methods_get_json_too(client: TestClient) -> None:
+def test_unknown_paths_get_problem_json(client: TestClient) -> None:
     assert client.get("/v2/predict").json()["code"] == "not_found"
     wrong = client.get("/v1/predict")
     assert wrong.status_code == 405 and wrong.headers["allow"] == "POST"
     assert wrong.headers["content-type"] == "application/problem+json"
 
 
-def test_metrics_count_and_name_nothing_that_was_sent(client: TestClient, image: bytes) -> None:
+def test_metrics_hold_nothing_of_requests(client: TestClient, image: bytes) -> None:
     client.post("/v1/predict", files={"images": ("secret-name.jpg", image)})
     client.get("/v1/secret-path")
     text = client.get("/metrics").text
@@ -124,9 +125,7 @@ def test_metrics_count_and_name_nothing_that_was_sent(client: TestClient, image:
     assert "bestiary_held_bytes 0.0" in text and "bestiary_waiting_images 0.0" in text
 
 
-def test_a_token_opens_the_interface_and_nothing_else_does(
-    ensemble: Ensemble, image: bytes
-) -> None:
+def test_token_is_required(ensemble: Ensemble, image: bytes) -> None:
     with TestClient(build_application(ensemble, token=TOKEN)) as client:
         for path in ("/", "/page.js", "/healthz", "/readyz", "/openapi.json"):
             assert client.get(path).status_code == 200, path
@@ -151,7 +150,7 @@ def test_a_token_opens_the_interface_and_nothing_else_does(
         assert client.get("/metrics", headers=headers).status_code == 200
 
 
-def test_only_by_its_names(ensemble: Ensemble) -> None:
+def test_host_header_is_checked(ensemble: Ensemble) -> None:
     with TestClient(build_application(ensemble, hosts={"localhost", "::1"})) as client:
         for host, status in (
             ("localhost:80", 200),
@@ -162,7 +161,7 @@ def test_only_by_its_names(ensemble: Ensemble) -> None:
             assert client.get("/healthz", headers={"Host": host}).status_code == status
 
 
-def test_every_answer_forbids_what_a_page_does_not_need(client: TestClient) -> None:
+def test_security_headers_on_every_answer(client: TestClient) -> None:
     for path in ("/", "/page.css", "/v1/classes", "/nothing", "/openapi.json"):
         headers = client.get(path).headers
         policy = headers["content-security-policy"]
@@ -174,7 +173,7 @@ def test_every_answer_forbids_what_a_page_does_not_need(client: TestClient) -> N
         )
 
 
-def test_a_defect_is_one_answer_without_its_details(
+def test_defect_is_500_without_details(
     ensemble: Ensemble,
     image: bytes,
     monkeypatch: pytest.MonkeyPatch,
@@ -190,82 +189,116 @@ def test_a_defect_is_one_answer_without_its_details(
         assert client.post("/v1/predict", content=image).status_code == 200
 
 
-def queue(ensemble: Ensemble, most: int) -> tuple[Batches, list[int]]:
+def queue(ensemble: Ensemble, max_waiting: int) -> tuple[Batches, list[int]]:
     """A queue, and the sizes of the batches that it makes."""
-    batches, sizes = Batches(ensemble, most, Metrics()), []
-    answer = batches._answer
-    batches._answer = lambda c, k: sizes.append(len(c)) or answer(c, k)  # type: ignore[method-assign,func-returns-value]
+    batches = Batches(ensemble, max_waiting, Metrics())
+    sizes: list[int] = []
+    predict = batches._predict
+
+    def record(batch: Any) -> Any:
+        sizes.append(len(batch))
+        return predict(batch)
+
+    batches._predict = record  # type: ignore[method-assign]
     return batches, sizes
 
 
-def test_requests_are_gathered_and_each_gets_its_own(ensemble: Ensemble, beasts: Path) -> None:
+def test_requests_are_batched(ensemble: Ensemble, beasts: Path) -> None:
     images = [path.read_bytes() for path in sorted(beasts.rglob("*.jpg"))]
 
     async def ask() -> tuple[list[Any], list[int]]:
         batches, sizes = queue(ensemble, 100)
         await batches.start()
-        asked = [batches.answer([content], PredictionOptions()) for content in images] + [
-            batches.answer([b"x"], PredictionOptions())
-        ]
-        found = await asyncio.gather(*asked)
+        requests = [batches.answer([content], PredictionOptions()) for content in [*images, b"x"]]
+        answers = await asyncio.gather(*requests)
         await batches.stop()
-        return [one for (one,) in found], sizes
+        return [answer for (answer,) in answers], sizes
 
-    found, sizes = asyncio.run(ask())
+    outcomes, sizes = asyncio.run(ask())
     assert sum(sizes) == 28 and len(sizes) <= 2
-    assert isinstance(found[-1], ImageError)
-    alone = ensemble.predict(images)
-    assert [one.top[0][0] for one in found[:-1]] == alone.tolist()
+    assert isinstance(outcomes[-1], ImageError)
+    labels = ensemble.predict(images)
+    assert [answer.top[0][0] for answer in outcomes[:-1]] == labels.tolist()
 
 
-def test_the_queue_is_bounded_and_forgets_those_who_left(ensemble: Ensemble, image: bytes) -> None:
+def test_queue_is_bounded_and_drops_cancelled(ensemble: Ensemble, image: bytes) -> None:
     async def ask() -> list[int]:
         batches, sizes = queue(ensemble, 40)
         await batches.start()
-        left = [
+        tasks = [
             asyncio.create_task(batches.answer([image], PredictionOptions())) for _ in range(40)
         ]
         await asyncio.sleep(0)
         with pytest.raises(Problem, match="wait") as refused:
             await batches.answer([image], PredictionOptions())
         assert refused.value.status == 503 and refused.value.headers["Retry-After"] == "1"
-        for task in left[:39]:
+        for task in tasks[:39]:
             task.cancel()
-        await left[39]
+        await tasks[39]
         await batches.stop()
         return sizes
 
-    assert (
-        sum(asyncio.run(ask())) <= 33
-    )  # those that were in the first batch when they left, and the one that stayed
+    # at most the first batch, whose clients left too late, and the one that stayed
+    assert sum(asyncio.run(ask())) <= 33
 
 
-def test_uploads_have_room_or_are_told_to_come_again(ensemble: Ensemble, image: bytes) -> None:
-    limits = Limits(held=len(image) - 1)
+def test_byte_budget_answers_503(ensemble: Ensemble, image: bytes) -> None:
+    limits = Limits(max_buffered_bytes=len(image) - 1)
     with TestClient(build_application(ensemble, limits=limits)) as client:
         answer = client.post("/v1/predict", content=image)
         assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
         assert "bestiary_held_bytes 0.0" in client.get("/metrics").text
 
 
-def test_a_server_loads_no_training_code(trained: Run, image: bytes, tmp_path: Path) -> None:
-    (tmp_path / "image").write_bytes(image)
-    code = f"""
-import sys, json
+FORBIDDEN = ("bestiary.training", "bestiary.reporting")
+PRINT_FORBIDDEN = f"""
+import json, sys
+print(json.dumps([name for name in sys.modules if name.startswith({FORBIDDEN!r})]))
+"""
+# What `bestiary serve` does, with a request to each route that computes.
+SERVE = """
+import sys
+from pathlib import Path
 from starlette.testclient import TestClient
-from bestiary.serving.limits import Limits
-from bestiary.serving.server import Address
-from bestiary.serving.application import application_of
+import bestiary.api.serve
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.run.run import Run
-run = Run.open({str(trained.path)!r})
-app = application_of(run, Ensemble.load(run, engine="torch"), Limits(), None, Address(), True, Display(True))
+from bestiary.serving.application import application_for_run
+from bestiary.serving.limits import Limits
+from bestiary.serving.server import Address, read_token, serve
+
+run = Run.open(sys.argv[1])
+content = Path(sys.argv[2]).read_bytes()
+ensemble = Ensemble.load(run, engine="torch")
+app = application_for_run(run, ensemble, Limits(), None, Address(), True, Display(True))
 with TestClient(app, base_url="http://localhost") as client:
-    content = open({str(tmp_path / "image")!r}, "rb").read()
     for path in ("/v1/predict", "/v1/explain"):
-        assert client.post(path, content=content).status_code == 200, client.post(path, content=content).text
-print(json.dumps([name for name in sys.modules if name.startswith(("bestiary.training", "bestiary.reporting"))]))
+        answer = client.post(path, content=content)
+        assert answer.status_code == 200, answer.text
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == []
+# What a replica on Ray imports when it unpickles its settings. Nothing starts Ray.
+REPLICA = """
+import sys
+import bestiary.cluster.replicas
+assert "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
+"""
+
+
+def modules_after(code: str, *arguments: str) -> list[str]:
+    """Forbidden modules that a fresh interpreter has loaded after `code`."""
+    command = [sys.executable, "-c", code + PRINT_FORBIDDEN, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
+@pytest.mark.slow
+def test_server_loads_no_training_code(trained: Run, image: bytes, tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(image)
+    assert modules_after(SERVE, str(trained.path), str(tmp_path / "image")) == []
+
+
+@pytest.mark.slow
+def test_replica_loads_no_training_code() -> None:
+    assert modules_after(REPLICA) == []

@@ -1,4 +1,4 @@
-"""The page driven in headless Chromium against a real server; skipped where there is no browser."""
+"""The page in headless Chromium against a real server; skipped where there is no browser."""
 
 import csv
 import shutil
@@ -14,28 +14,33 @@ from bestiary.data.views import EvalView
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.run.run import Run
 from bestiary.serving.application import build_application
-from bestiary.serving.explaining import TrainingImages, mask_over
+from bestiary.serving.explaining import SimilarImages, saliency_mask
 from bestiary.serving.limits import Limits
+
+pytestmark = pytest.mark.browser
 
 TOKEN = "a-token-of-some-length"
 # the browser's own note of any 4xx
-REFUSED = "Failed to load resource: the server responded with a status of "
+BROWSER_NOTE = "Failed to load resource: the server responded with a status of "
 
-# What dropping and pasting files look like to a page; Playwright has no gesture for either.
+# The events of dropping and pasting files; Playwright has no gesture for either.
 EVENTS = """([kind, files]) => {
   const data = new DataTransfer();
-  for (const [name, content] of files)
-    data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name, {type: "image/jpeg"}));
+  for (const [name, content] of files) {
+    const bytes = Uint8Array.from(atob(content), c => c.charCodeAt(0));
+    data.items.add(new File([bytes], name, {type: "image/jpeg"}));
+  }
   const init = {bubbles: true, cancelable: true};
   document.getElementById("start").dispatchEvent(kind === "paste"
-    ? new ClipboardEvent(kind, {...init, clipboardData: data}) : new DragEvent(kind, {...init, dataTransfer: data}));
+    ? new ClipboardEvent(kind, {...init, clipboardData: data})
+    : new DragEvent(kind, {...init, dataTransfer: data}));
 }"""
 
 
 @pytest.fixture(scope="module")
 def url(trained: Run, ensemble: Ensemble, running: Callable[..., Any]) -> Iterator[str]:
-    training = TrainingImages.of(trained, ensemble)
-    limits = Limits(body=300_000, pixels=1_000_000, seconds=300.0)
+    training = SimilarImages.of(trained, ensemble)
+    limits = Limits(max_body_bytes=300_000, max_pixels=1_000_000, timeout_seconds=300.0)
     with running(build_application(ensemble, limits=limits, training=training)) as started:
         yield started
 
@@ -47,30 +52,31 @@ def images(beasts: Path) -> list[Path]:
 
 @pytest.fixture
 def page(chromium: Any, url: str) -> Iterator[Any]:
-    """The page; what the console says, and whatever it asks of others, is held against it."""
+    """The page. Any console message and any request to another site fails the test."""
     context = chromium.new_context(
         viewport={"width": 1280, "height": 900}, color_scheme="light", accept_downloads=True
     )
-    shown, told = context.new_page(), []
-    shown.on("console", lambda message: told.append(message.text))
-    shown.on("pageerror", lambda error: told.append(str(error)))
-    shown.on(
-        "request",
-        lambda asked: (
-            None if asked.url.startswith((url, "blob:", "data:")) else told.append(asked.url)
-        ),
-    )
-    shown.set_default_timeout(120_000)
-    shown.goto(url)
-    shown.locator("#facts div").first.wait_for()
-    shown.told = told
-    yield shown
+    page = context.new_page()
+    complaints: list[str] = []
+
+    def note_foreign(request: Any) -> None:
+        if not request.url.startswith((url, "blob:", "data:")):
+            complaints.append(request.url)
+
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", note_foreign)
+    page.set_default_timeout(120_000)
+    page.goto(url)
+    page.locator("#facts div").first.wait_for()
+    page.complaints = complaints
+    yield page
     context.close()
-    assert [line for line in told if not line.startswith(REFUSED)] == []
+    assert [line for line in complaints if not line.startswith(BROWSER_NOTE)] == []
 
 
 def answered(page: Any) -> str:
-    """What is said of the image that is shown, once it is."""
+    """The label of the image that is shown, once it is answered."""
     page.locator("#badge:not(.waiting)").wait_for()
     return str(page.locator("#label").inner_text())
 
@@ -84,41 +90,40 @@ def send(page: Any, kind: str, *files: Path) -> None:
 
 
 def violations(page: Any) -> list[str]:
-    """What axe finds against WCAG 2.2 AA and good practice."""
+    """Violations of WCAG 2.2 AA and good practice, by axe."""
     axe = pytest.importorskip(
         "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
     )
-    found = axe.Axe().run(page).response["violations"]
     return [
-        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:300]}"
-        for one in found
-        for node in one["nodes"]
+        f"{violation['id']}: {node['html'][:120]} {node['failureSummary'][:300]}"
+        for violation in axe.Axe().run(page).response["violations"]
+        for node in violation["nodes"]
     ]
 
 
-def test_every_way_in_leads_to_an_answer(page: Any, images: list[Path]) -> None:
+def test_choose_photo_drop_and_paste(page: Any, images: list[Path]) -> None:
     ways: list[Callable[[Path], None]] = [
         lambda file: page.set_input_files("#files", file),
         lambda file: page.set_input_files("#photo", file),
         lambda file: send(page, "drop", file),
         lambda file: send(page, "paste", file),
     ]
-    for number, way in enumerate(ways):
-        way(images[number])
-        page.locator("#file", has_text=images[number].name).wait_for()
+    for image, way in zip(images, ways, strict=False):
+        way(image)
+        page.locator("#file", has_text=image.name).wait_for()
         label = answered(page)
         assert label and page.locator("#top li").count() == 3  # as many classes as there are
-        assert images[number].name in page.locator("#status").inner_text()
+        assert image.name in page.locator("#status").inner_text()
         page.locator("#similar li").nth(2).wait_for()
         page.locator("#similar img").first.wait_for()
     assert page.locator("#rows tr").count() == 4
     assert page.locator("#photo").get_attribute("capture") == "environment"
-    assert page.told == []
+    assert page.complaints == []
 
 
-def test_the_buttons_open_their_choosers_by_keyboard(page: Any, images: list[Path]) -> None:
-    # Playwright catches choosers as long as somebody listens; with a pause in that, the next one
-    # may escape it.
+def test_buttons_open_choosers_by_keyboard(page: Any, images: list[Path]) -> None:
+    # Playwright catches choosers while a listener is there. Without this one, the second chooser
+    # could escape it.
     page.on("filechooser", lambda _: None)
     page.locator("#choose").focus()
     with page.expect_file_chooser() as chooser:
@@ -135,14 +140,14 @@ def test_the_buttons_open_their_choosers_by_keyboard(page: Any, images: list[Pat
     page.locator("#rows tr").nth(1).wait_for()
 
 
-def test_the_answer_is_the_services(page: Any, images: list[Path]) -> None:
+def test_accepted_answer_is_shown(page: Any, images: list[Path]) -> None:
     page.route(
         "**/v1/predict",
-        lambda route: route.fulfill(json={"predictions": [SAID | {"accepted": True}]}),
+        lambda route: route.fulfill(json={"predictions": [ANSWER | {"accepted": True}]}),
     )
     page.set_input_files("#files", images[0])
     assert answered(page) == "sea horse"
-    assert page.locator("#badge").inner_text() == "Sure"
+    assert page.locator("#badge").inner_text() == "Accepted"
     assert "about 81 in 100 are right" in page.locator("#meaning").inner_text()
     assert page.locator("#top li").all_inner_texts() == [
         "sea horse\n81.2 %",
@@ -152,34 +157,45 @@ def test_the_answer_is_the_services(page: Any, images: list[Path]) -> None:
     assert page.locator("#set li").all_inner_texts() == ["sea horse", "<b>crab</b>"]
 
 
-SAID = {
-    "name": None, "label": "sea_horse", "confidence": 0.812, "member_agreement": 1.0, "prediction_set": ["sea_horse", "<b>crab</b>"],
-    "top": [{"label": "sea_horse", "confidence": 0.812}, {"label": "<b>crab</b>", "confidence": 0.1879},
-            {"label": "ant", "confidence": 0.0001}],
-    "accepted": False, "unknown": False, "error": None,
-}  # fmt: skip
+ANSWER = {
+    "name": None,
+    "label": "sea_horse",
+    "confidence": 0.812,
+    "member_agreement": 1.0,
+    "prediction_set": ["sea_horse", "<b>crab</b>"],
+    "top": [
+        {"label": "sea_horse", "confidence": 0.812},
+        {"label": "<b>crab</b>", "confidence": 0.1879},
+        {"label": "ant", "confidence": 0.0001},
+    ],
+    "accepted": False,
+    "unknown": False,
+    "error": None,
+}
 WORDS = {
     "Unknown": ({"unknown": True}, "unlike anything"),
-    "Not sure": ({}, "Look for yourself"),
+    "Check it": ({}, "Look for yourself"),
     "Not calibrated": ({"unknown": None, "accepted": None, "prediction_set": None}, "not finished"),
 }
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_doubt_is_said_plainly(page: Any, images: list[Path], word: str) -> None:
+def test_unaccepted_answers_are_shown(page: Any, images: list[Path], word: str) -> None:
     change, sentence = WORDS[word]
-    page.route("**/v1/predict", lambda route: route.fulfill(json={"predictions": [SAID | change]}))
+    page.route(
+        "**/v1/predict", lambda route: route.fulfill(json={"predictions": [ANSWER | change]})
+    )
     page.set_input_files("#files", images[0])
     label = answered(page)
     assert page.locator("#badge").inner_text() == word
     assert sentence in page.locator("#meaning").inner_text()
     assert (label == "Nothing it knows") == (word == "Unknown")
-    assert page.locator("#setbox").is_visible() == (word == "Not sure")
+    assert page.locator("#setbox").is_visible() == (word == "Check it")
     assert word in page.locator("#status").inner_text()
 
 
-def test_where_it_looked_is_laid_over_the_image(page: Any, images: list[Path]) -> None:
-    mask = mask_over(np.zeros((48, 36, 3), np.uint8), EvalView(32), np.ones((32, 32)))
+def test_saliency_mask_toggles(page: Any, images: list[Path]) -> None:
+    mask = saliency_mask(np.zeros((48, 36, 3), np.uint8), EvalView(32), np.ones((32, 32)))
     page.route(
         "**/v1/explain",
         lambda route: route.fulfill(json={"label": "x", "mask": mask, "similar": None}),
@@ -190,16 +206,15 @@ def test_where_it_looked_is_laid_over_the_image(page: Any, images: list[Path]) -
     assert page.locator("#mask").is_hidden()
     page.keyboard.press("Enter")
     assert page.locator("#looked").get_attribute("aria-pressed") == "true"
-    boxes = """["mask", "image"].map(id => JSON.stringify(document.getElementById(id).getBoundingClientRect()))"""
+    boxes = """["mask", "image"].map(
+      id => JSON.stringify(document.getElementById(id).getBoundingClientRect()))"""
     assert len(set(page.evaluate(boxes))) == 1
     assert "None can be shown" in page.locator("#similarnote").inner_text()
     page.keyboard.press("Enter")
     assert page.locator("#mask").is_hidden()
 
 
-def test_many_images_become_a_table_to_download(
-    page: Any, images: list[Path], tmp_path: Path
-) -> None:
+def test_many_images_become_csv(page: Any, images: list[Path], tmp_path: Path) -> None:
     shutil.copy(images[0], tmp_path / "=formula, and comma.jpg")
     (tmp_path / "broken.jpg").write_bytes(images[0].read_bytes()[:100])
     page.set_input_files("#files", [*images[:9], *sorted(tmp_path.iterdir())])
@@ -228,7 +243,7 @@ def test_many_images_become_a_table_to_download(
     assert page.evaluate("document.activeElement.id") == "choose"
 
 
-def test_every_error_is_said_to_the_person(page: Any, images: list[Path], tmp_path: Path) -> None:
+def test_errors_are_shown(page: Any, images: list[Path], tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "large.jpg").write_bytes(images[0].read_bytes() + bytes(300_000))
     Image.new("RGB", (1001, 1000)).save(tmp_path / "wide.png")
@@ -245,8 +260,12 @@ def test_every_error_is_said_to_the_person(page: Any, images: list[Path], tmp_pa
         alert.locator("button").click()
     send(page, "paste")
     assert "no image on the clipboard" in page.locator("#alerts").inner_text()
-    page.evaluate("""() => { const data = new DataTransfer(); data.setData("text/plain", "x");
-      document.body.dispatchEvent(new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: data})); }""")
+    page.evaluate("""() => {
+      const data = new DataTransfer();
+      data.setData("text/plain", "x");
+      const init = {bubbles: true, cancelable: true, dataTransfer: data};
+      document.body.dispatchEvent(new DragEvent("drop", init));
+    }""")
     assert "That is no file" in page.locator("#alerts").inner_text()
     page.route(
         "**/v1/predict",
@@ -257,17 +276,17 @@ def test_every_error_is_said_to_the_person(page: Any, images: list[Path], tmp_pa
     page.route("**/v1/predict", lambda route: route.abort())
     page.set_input_files("#files", images[1])
     page.locator("#alerts p", has_text="does not answer").wait_for()
-    page.told[:] = [
-        line for line in page.told if "net::ERR_FAILED" not in line
+    page.complaints[:] = [
+        line for line in page.complaints if "net::ERR_FAILED" not in line
     ]  # the browser's own note of that
 
 
-def test_a_busy_service_is_asked_again(page: Any, images: list[Path]) -> None:
-    asked: list[int] = []
+def test_busy_service_is_retried(page: Any, images: list[Path]) -> None:
+    requests: list[Any] = []
 
     def busy_once(route: Any) -> None:
-        asked.append(1)
-        if len(asked) == 1:
+        requests.append(route)
+        if len(requests) == 1:
             route.fulfill(status=503, headers={"Retry-After": "1"}, json={"detail": "busy"})
         else:
             route.continue_()
@@ -275,12 +294,10 @@ def test_a_busy_service_is_asked_again(page: Any, images: list[Path]) -> None:
     page.route("**/v1/predict", busy_once)
     page.set_input_files("#files", images[0])
     answered(page)
-    assert len(asked) == 2 and page.locator("#alerts p").count() == 0
+    assert len(requests) == 2 and page.locator("#alerts p").count() == 0
 
 
-def test_images_that_a_browser_cannot_show_are_answered(
-    page: Any, images: list[Path], tmp_path: Path
-) -> None:
+def test_tiff_is_answered_but_not_shown(page: Any, images: list[Path], tmp_path: Path) -> None:
     Image.open(images[0]).save(tmp_path / "image.tif")
     page.set_input_files("#files", tmp_path / "image.tif")
     answered(page)
@@ -291,7 +308,7 @@ def test_images_that_a_browser_cannot_show_are_answered(
     assert page.locator("#noshow").is_hidden()
 
 
-def test_a_token_is_asked_for_once_and_kept_for_the_tab(
+def test_token_dialog(
     chromium: Any, ensemble: Ensemble, running: Callable[..., Any], images: list[Path]
 ) -> None:
     with running(build_application(ensemble, token=TOKEN)) as started:
@@ -316,12 +333,12 @@ def test_a_token_is_asked_for_once_and_kept_for_the_tab(
 @pytest.mark.parametrize(
     ("width", "scheme"), [(400, "light"), (400, "dark"), (1280, "light"), (1280, "dark")]
 )
-def test_anyone_can_use_it(page: Any, images: list[Path], width: int, scheme: str) -> None:
+def test_accessibility_axe(page: Any, images: list[Path], width: int, scheme: str) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     assert violations(page) == []
-    said = [SAID | change for change, _ in WORDS.values()] + [SAID | {"accepted": True}]
-    page.route("**/v1/predict", lambda route: route.fulfill(json={"predictions": [said.pop(0)]}))
+    answers = [ANSWER | change for change, _ in WORDS.values()] + [ANSWER | {"accepted": True}]
+    page.route("**/v1/predict", lambda route: route.fulfill(json={"predictions": [answers.pop(0)]}))
     for number in range(4):
         page.set_input_files("#files", images[number])
         answered(page)
@@ -334,15 +351,14 @@ def test_anyone_can_use_it(page: Any, images: list[Path], width: int, scheme: st
     assert page.locator("#camera").is_visible() == (width == 400)
 
 
-def test_the_theme_follows_the_system_until_it_is_chosen(
-    page: Any, check_theme: Callable[[Any], None]
-) -> None:
+def test_theme_follows_system_until_chosen(page: Any, check_theme: Callable[[Any], None]) -> None:
     check_theme(page)
 
 
-def test_nothing_inline_is_let_in(page: Any) -> None:
+def test_content_security_policy_blocks_inline(page: Any) -> None:
     ran = page.evaluate("""async () => {
-      document.body.append(Object.assign(document.createElement("img"), {src: "data:,", onerror: null}));
+      const image = document.createElement("img");
+      document.body.append(Object.assign(image, {src: "data:,", onerror: null}));
       const style = document.createElement("style");
       style.textContent = "body { display: none }";
       document.head.append(style);
@@ -351,5 +367,5 @@ def test_nothing_inline_is_let_in(page: Any) -> None:
       return [getComputedStyle(document.body).display, refused];
     }""")
     assert ran == ["flex", True]
-    assert any("Content Security Policy" in line for line in page.told)
-    page.told.clear()
+    assert any("Content Security Policy" in line for line in page.complaints)
+    page.complaints.clear()

@@ -1,6 +1,4 @@
-"""The server as a process: signals, clients that leave or dawdle, the disk, the token, bad
-input.
-"""
+"""The server as a process: signals, slow and lost clients, token, address, wrong options."""
 
 import http.client
 import json
@@ -39,9 +37,9 @@ def ask(
 
 
 def opened(port: int, head: bytes) -> socket.socket:
-    found = socket.create_connection(("127.0.0.1", port), timeout=300)
-    found.sendall(head)
-    return found
+    connection = socket.create_connection(("127.0.0.1", port), timeout=300)
+    connection.sendall(head)
+    return connection
 
 
 def head_of(length: int) -> bytes:
@@ -54,17 +52,16 @@ def head_of(length: int) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def test_clients_that_leave_or_dawdle_hurt_nobody(
-    trained: Run, serving: Callable[..., Any], image: bytes
-) -> None:
+@pytest.mark.slow
+def test_slow_and_lost_clients(trained: Run, serving: Callable[..., Any], image: bytes) -> None:
     with serving(trained, "--timeout", "2") as served:
         slow = opened(served.port, head_of(len(image)) + image[:100])  # and never more
         for _ in range(5):
             killed = opened(served.port, head_of(len(image)) + image[:-1])
             killed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
             killed.close()  # with a reset
-            asked = opened(served.port, head_of(len(image)) + image)
-            asked.close()  # before its answer
+            left = opened(served.port, head_of(len(image)) + image)
+            left.close()  # before its answer
         large = opened(served.port, head_of(200_000_000))
         assert large.recv(9_999).startswith(b"HTTP/1.1 413")
         assert ask(served.port, "/v1/predict", image)[0] == 200
@@ -72,13 +69,13 @@ def test_clients_that_leave_or_dawdle_hurt_nobody(
         slow.close()
         large.close()
         assert served.stop(signal.SIGINT) == 0
-    assert "Traceback" not in served.said, served.said
+    assert "Traceback" not in served.stderr, served.stderr
 
 
-def test_nobody_waits_for_headers_or_for_the_rest_of_a_refused_body(
+def test_connection_timeout_outside_body(
     ensemble: Ensemble, running: Callable[..., Any], image: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "PATIENCE", 0.3)
+    monkeypatch.setattr(server, "CONNECTION_TIMEOUT", 0.3)
     with running(build_application(ensemble)) as url:
         port = int(url.split(":")[2].strip("/"))
         with opened(port, head_of(9)[:30]) as silent:
@@ -90,13 +87,18 @@ def test_nobody_waits_for_headers_or_for_the_rest_of_a_refused_body(
                     endless.sendall(bytes(1_000))
                     time.sleep(0.01)
         with opened(port, head_of(len(image)) + image[:500]) as late:
-            time.sleep(0.5)  # a body has the application's time, not this
+            time.sleep(0.5)  # a body has the time limit of the application
             late.sendall(image[500:])
             assert late.recv(9_999).startswith(b"HTTP/1.1 200")
 
 
-def test_what_is_not_installed_is_named() -> None:
-    code = "import sys; sys.modules['fastapi'] = None; from bestiary.cli import main; sys.exit(main(['serve', 'x']))"
+def test_missing_fastapi_is_named() -> None:
+    code = """
+import sys
+sys.modules["fastapi"] = None
+from bestiary.cli import main
+sys.exit(main(["serve", "x"]))
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert (
@@ -104,9 +106,8 @@ def test_what_is_not_installed_is_named() -> None:
     )
 
 
-def test_sigterm_ends_it_once_what_is_under_way_is_answered(
-    trained: Run, serving: Callable[..., Any], image: bytes
-) -> None:
+@pytest.mark.slow
+def test_sigterm_finishes_requests(trained: Run, serving: Callable[..., Any], image: bytes) -> None:
     with serving(trained, "--timeout", "300", BESTIARY_TOKEN=TOKEN) as served:
         assert ask(served.port, "/v1/predict", image)[0] == 401
         token = {"Authorization": f"Bearer {TOKEN}"}
@@ -122,7 +123,7 @@ def test_sigterm_ends_it_once_what_is_under_way_is_answered(
         status: list[int] = []
         stopping = threading.Thread(target=lambda: status.append(served.stop(signal.SIGTERM)))
         stopping.start()
-        while True:  # until it takes no more connections
+        while True:  # until the server takes no more connections
             try:
                 socket.create_connection(("127.0.0.1", served.port), timeout=5).close()
                 time.sleep(0.02)
@@ -130,17 +131,17 @@ def test_sigterm_ends_it_once_what_is_under_way_is_answered(
                 break
         half.sendall(image[500:])
         answer = b""
-        while part := half.recv(99_999):  # it closes the connection then
+        while part := half.recv(99_999):  # until the server closes the connection
             answer += part
         assert answer.startswith(b"HTTP/1.1 200") and b"predictions" in answer
         stopping.join(300)
         assert status == [0]
         half.close()
         idle.close()
-    assert TOKEN not in served.said and "Traceback" not in served.said, served.said
+    assert TOKEN not in served.stderr and "Traceback" not in served.stderr, served.stderr
 
 
-def test_tokens_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_token_refuses_weak_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("BESTIARY_TOKEN", raising=False)
     assert read_token(None) is None
     monkeypatch.setenv("BESTIARY_TOKEN", TOKEN)
@@ -162,7 +163,7 @@ def test_tokens_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         read_token(tmp_path / "none")
 
 
-def test_addresses() -> None:
+def test_address_bind_and_names() -> None:
     assert Address().is_loopback and Address("::1").is_loopback and Address("localhost").is_loopback
     assert not Address("0.0.0.0").is_loopback and Address("0.0.0.0").names is None
     assert "localhost" in (Address().names or ())
@@ -178,9 +179,11 @@ def test_addresses() -> None:
             wrong.bind()
 
 
-def test_bad_input_gets_one_line(trained: Run, tmp_path: Path, fails: Callable[..., str]) -> None:
+def test_wrong_options_get_one_line(
+    trained: Run, tmp_path: Path, fails: Callable[..., str]
+) -> None:
     assert "no such run" in fails("serve", tmp_path / "none")
-    assert "limit body" in fails("serve", trained.path, "--max-mb", "0")
+    assert "limit max_body_bytes" in fails("serve", trained.path, "--max-mb", "0")
     assert "none" in fails("serve", trained.path, "--token-file", tmp_path / "none")
     assert "203.0.113.7" in fails(
         "serve", trained.path, "--host", "203.0.113.7", "--engine", "torch", "--quiet"

@@ -1,6 +1,4 @@
-"""Bodies become images in memory, and what is beyond the limits is refused with the status that
-says so.
-"""
+"""Uploads: raw and multipart bodies, the body limit (413), pixels, counts, and no disk access."""
 
 import os
 import sys
@@ -53,20 +51,19 @@ def form(client: TestClient, body: bytes, boundary: str = "b") -> Any:
 
 
 def refused(answer: Any, status: int, code: str) -> str:
-    told = answer.json()
-    assert (answer.status_code, told["status"], told["code"]) == (status, status, code), told
+    problem = answer.json()
+    assert answer.status_code == problem["status"] == status, problem
+    assert problem["code"] == code, problem
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert told["detail"].endswith(".")
-    return str(told["detail"])
+    assert problem["detail"].endswith(".")
+    return str(problem["detail"])
 
 
 @pytest.mark.parametrize(
     "kind", ["image/jpeg", "image/png", "application/octet-stream", "IMAGE/JPEG; charset=x", ""]
 )
-def test_a_raw_body_is_one_image_whatever_it_is_called(
-    client: TestClient, image: bytes, kind: str
-) -> None:
+def test_raw_body_of_any_image_type(client: TestClient, image: bytes, kind: str) -> None:
     answer = sent(client, image, kind)
     assert answer.status_code == 200, answer.text
     (prediction,) = answer.json()["predictions"]
@@ -74,34 +71,32 @@ def test_a_raw_body_is_one_image_whatever_it_is_called(
     assert prediction["error"] is None
 
 
-def test_a_form_is_many_images_and_each_has_its_own_answer(
-    client: TestClient, image: bytes
-) -> None:
+def test_multipart_form_of_images(client: TestClient, image: bytes) -> None:
     cut = image[: len(image) // 8]
     files = [
         ("images", ("a.jpg", image)),
         ("images", ("b.txt", b"text")),
         ("images", ("c.jpg", cut)),
     ]
-    found = client.post("/v1/predict", files=files).json()["predictions"]
-    assert [one["name"] for one in found] == ["a.jpg", "b.txt", "c.jpg"]
-    assert found[0]["label"] and found[0]["error"] is None
-    assert [one["error"]["code"] for one in found[1:]] == ["not_an_image", "damaged"]
-    assert found[1]["label"] is None and found[1]["top"] == []
+    predictions = client.post("/v1/predict", files=files).json()["predictions"]
+    assert [one["name"] for one in predictions] == ["a.jpg", "b.txt", "c.jpg"]
+    assert predictions[0]["label"] and predictions[0]["error"] is None
+    assert [one["error"]["code"] for one in predictions[1:]] == ["not_an_image", "damaged"]
+    assert predictions[1]["label"] is None and predictions[1]["top"] == []
 
 
-def test_a_form_arrives_in_any_pieces(client: TestClient, image: bytes) -> None:
+def test_multipart_form_in_any_chunks(client: TestClient, image: bytes) -> None:
     whole = (
         part(b"images", image) + part(b"images", image, b'; filename="\xc3\xa4.jpg"') + b"--b--\r\n"
     )
     for size in (1_000, 7_777):
         pieces = (whole[start : start + size] for start in range(0, len(whole), size))
-        found = form(client, pieces).json()["predictions"]  # type: ignore[arg-type]
-        assert [one["name"] for one in found] == [None, "ä.jpg"]
-        assert found[0]["label"] == found[1]["label"]
+        predictions = form(client, pieces).json()["predictions"]  # type: ignore[arg-type]
+        assert [one["name"] for one in predictions] == [None, "ä.jpg"]
+        assert predictions[0]["label"] == predictions[1]["label"]
 
 
-def test_bytes_that_are_no_image_or_a_damaged_one(client: TestClient, image: bytes) -> None:
+def test_damaged_and_foreign_files(client: TestClient, image: bytes) -> None:
     refused(sent(client, b"%PDF-1.7 something"), 415, "not_an_image")
     refused(
         sent(client, b"<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
@@ -112,27 +107,27 @@ def test_bytes_that_are_no_image_or_a_damaged_one(client: TestClient, image: byt
     refused(sent(client, b""), 422, "empty")
 
 
-def test_other_types_are_refused_unread(client: TestClient, image: bytes) -> None:
+def test_other_content_types_are_415(client: TestClient, image: bytes) -> None:
     assert "text/html" in refused(sent(client, image, "text/html"), 415, "unsupported_type")
     refused(sent(client, b'{"image": 1}', "application/json"), 415, "unsupported_type")
     refused(sent(client, b"a=b", "application/x-www-form-urlencoded"), 415, "unsupported_type")
 
 
-def test_too_many_bytes_whether_they_are_announced_or_not(client: TestClient) -> None:
+def test_body_limit_is_413(client: TestClient) -> None:
     many = bytes(300_001)
     assert "0.3 MB" in refused(sent(client, many), 413, "too_many_bytes")
     refused(sent(client, iter([many[:1000]] * 400)), 413, "too_many_bytes")  # type: ignore[arg-type]
     refused(form(client, part(b"images", many)), 413, "too_many_bytes")
 
 
-def test_too_many_pixels_by_the_header_alone(client: TestClient) -> None:
+def test_pixel_limit_is_413_by_header(client: TestClient) -> None:
     assert sent(client, png(1000, 1000)).status_code == 200
     assert "1001 x 1000" in refused(sent(client, png(1001, 1000)), 413, "too_many_pixels")
     refused(sent(client, claiming(60_000)), 413, "too_many_pixels")
     refused(sent(client, claiming(900)), 422, "damaged")
 
 
-def test_too_many_images(client: TestClient, image: bytes) -> None:
+def test_image_count_limit_is_422(client: TestClient, image: bytes) -> None:
     assert form(client, part(b"images", image) * 4 + b"--b--\r\n").status_code == 200
     refused(form(client, part(b"images", image) * 5 + b"--b--\r\n"), 422, "too_many_images")
 
@@ -152,17 +147,17 @@ def test_too_many_images(client: TestClient, image: bytes) -> None:
         (b"--b\r\nX: " + b"y" * 9_000 + b"\r\n\r\nx\r\n--b--\r\n", 400, "malformed"),
     ],
 )
-def test_forms_that_are_none(client: TestClient, body: bytes, status: int, code: str) -> None:
+def test_malformed_multipart_forms(client: TestClient, body: bytes, status: int, code: str) -> None:
     refused(form(client, body), status, code)
 
 
-def test_forms_without_a_boundary(client: TestClient) -> None:
+def test_multipart_without_boundary(client: TestClient) -> None:
     refused(sent(client, b"x", "multipart/form-data"), 400, "malformed")
     refused(form(client, b"x", "b" * 10_000), 400, "malformed")
 
 
-def test_random_bodies_are_refused_and_the_service_lives(client: TestClient, image: bytes) -> None:
-    draw = np.random.default_rng(0)
+def test_random_bodies_are_refused(client: TestClient, image: bytes) -> None:
+    rng = np.random.default_rng(0)
     kinds = [
         "image/jpeg",
         "multipart/form-data; boundary=b",
@@ -180,13 +175,13 @@ def test_random_bodies_are_refused_and_the_service_lives(client: TestClient, ima
         b"--b\r\n",
     ]
     for number in range(200):
-        body = heads[number % len(heads)] + draw.bytes(int(draw.integers(0, 2_000)))
-        answer = sent(client, body, kinds[int(draw.integers(len(kinds)))])
+        body = heads[number % len(heads)] + rng.bytes(int(rng.integers(0, 2_000)))
+        answer = sent(client, body, kinds[int(rng.integers(len(kinds)))])
         assert 400 <= answer.status_code < 500, answer.text
     assert sent(client, image).status_code == 200
 
 
-def test_nothing_of_an_upload_touches_the_disk(ensemble: Ensemble, image: bytes) -> None:
+def test_uploads_never_touch_disk(ensemble: Ensemble, image: bytes) -> None:
     written: list[object] = []
     watching = True
 
@@ -194,7 +189,7 @@ def test_nothing_of_an_upload_touches_the_disk(ensemble: Ensemble, image: bytes)
         if watching and event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             written.append(arguments)
 
-    sys.addaudithook(watch)  # there is no taking it away
+    sys.addaudithook(watch)  # it cannot be removed
     large = image + bytes(3_000_000)  # frameworks spool what is above a million bytes
     with TestClient(build_application(ensemble)) as client:
         assert sent(client, large).status_code == 200
@@ -202,5 +197,5 @@ def test_nothing_of_an_upload_touches_the_disk(ensemble: Ensemble, image: bytes)
         assert form(client, body).status_code == 200
     assert written == []
     with TemporaryFile():
-        assert written  # the watch does see such files
+        assert written  # the audit hook does see such files
     watching = False

@@ -1,4 +1,4 @@
-"""Averaging rules as pure functions."""
+"""Averaging rules: softmax, logits, probabilities, vote, member agreement."""
 
 import numpy as np
 import pytest
@@ -26,24 +26,24 @@ def test_softmax_is_scipys() -> None:
 
 
 @given(st.integers(0, 10_000), st.sampled_from(AVERAGES))
-def test_every_rule_gives_probabilities(seed: int, rule: str) -> None:
-    chances = average(random_logits(seed), rule)  # type: ignore[arg-type]
-    assert (chances >= 0).all()
-    np.testing.assert_allclose(chances.sum(axis=1), 1)
+def test_average_gives_probabilities(seed: int, rule: str) -> None:
+    probabilities = average(random_logits(seed), rule)  # type: ignore[arg-type]
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
 
 
-def test_logits_averaged_are_the_geometric_mean_of_probabilities() -> None:
+def test_average_logits_is_geometric_mean() -> None:
     logits = random_logits(1)
     expected = gmean(softmax(logits), axis=0)
     np.testing.assert_allclose(average(logits), expected / expected.sum(axis=1, keepdims=True))
 
 
-def test_probabilities_averaged_are_their_mean() -> None:
+def test_average_probabilities() -> None:
     logits = random_logits(2)
     np.testing.assert_allclose(average(logits, "probabilities"), softmax(logits).mean(axis=0))
 
 
-def test_a_vote_is_won_by_most_members_and_a_tie_by_mean_probability() -> None:
+def test_vote_majority_and_tie_break() -> None:
     majority = np.log(np.array([[[0.4, 0.35, 0.25]], [[0.4, 0.35, 0.25]], [[0.01, 0.98, 0.01]]]))
     assert average(majority, "vote").argmax() == 0
     assert average(majority, "probabilities").argmax() == 1
@@ -52,11 +52,11 @@ def test_a_vote_is_won_by_most_members_and_a_tie_by_mean_probability() -> None:
 
 
 @pytest.mark.parametrize("rule", AVERAGES)
-def test_one_member_decides_alone(rule: str) -> None:
+def test_average_of_one_member(rule: str) -> None:
     logits = random_logits(3, members=1)
     assert (average(logits, rule).argmax(axis=1) == logits[0].argmax(axis=1)).all()  # type: ignore[arg-type]
 
 
-def test_agreement_is_the_share_of_members_that_choose_the_label() -> None:
+def test_member_agreement() -> None:
     logits = np.eye(3)[[[0, 1], [0, 2], [1, 2], [0, 2]]]  # members x images
     np.testing.assert_allclose(member_agreement(logits, np.array([0, 2])), [0.75, 0.75])

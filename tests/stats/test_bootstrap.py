@@ -1,4 +1,4 @@
-"""Intervals of all scores: their values, what groups do to them, and that they hold the truth."""
+"""Bootstrap intervals of all scores: values, effect of groups, coverage."""
 
 import numpy as np
 import pytest
@@ -17,29 +17,31 @@ def draw(
     return softmax(sharpness * 2 * logits, axis=1), labels
 
 
-def test_values_are_those_of_the_pure_functions() -> None:
+def test_bootstrap_values_are_those_of_metrics() -> None:
     probabilities, labels = draw(0)
-    found = score_intervals(probabilities, labels, np.arange(300))
+    intervals = score_intervals(probabilities, labels, np.arange(300))
     predicted = probabilities.argmax(axis=1)
     counts = metrics.confusion(predicted, labels, 5)
-    assert found["top1"].value == pytest.approx((predicted == labels).mean())
-    assert found["top5"].value == 1.0
-    assert found["macro_f1"].value == pytest.approx(metrics.class_scores(counts).f1.mean())
-    assert found["balanced_accuracy"].value == pytest.approx(
+    assert intervals["top1"].value == pytest.approx((predicted == labels).mean())
+    assert intervals["top5"].value == 1.0
+    assert intervals["macro_f1"].value == pytest.approx(metrics.class_scores(counts).f1.mean())
+    assert intervals["balanced_accuracy"].value == pytest.approx(
         metrics.class_scores(counts).recall.mean()
     )
-    assert found["log_loss"].value == pytest.approx(
+    assert intervals["log_loss"].value == pytest.approx(
         metrics.log_losses(probabilities, labels).mean()
     )
-    assert found["brier"].value == pytest.approx(metrics.brier_scores(probabilities, labels).mean())
-    assert found["ece"].value == pytest.approx(
+    assert intervals["brier"].value == pytest.approx(
+        metrics.brier_scores(probabilities, labels).mean()
+    )
+    assert intervals["ece"].value == pytest.approx(
         metrics.reliability(probabilities.max(axis=1), predicted == labels).ece
     )
     for name in ("top1", "balanced_accuracy", "macro_f1", "log_loss", "brier"):
-        assert found[name].low < found[name].value < found[name].high
+        assert intervals[name].low < intervals[name].value < intervals[name].high
 
 
-def test_the_same_images_give_the_same_intervals_in_any_order() -> None:
+def test_bootstrap_is_deterministic_in_any_order() -> None:
     probabilities, labels = draw(1)
     order = np.random.default_rng(0).permutation(300)
     one = score_intervals(probabilities, labels, np.arange(300))
@@ -48,41 +50,39 @@ def test_the_same_images_give_the_same_intervals_in_any_order() -> None:
     assert other["top1"].low == pytest.approx(one["top1"].low)
 
 
-def test_copies_do_not_make_intervals_narrow() -> None:
+def test_bootstrap_with_copies() -> None:
     probabilities, labels = draw(2)
-    alone = score_intervals(probabilities, labels, np.arange(300))
-    copied = [np.repeat(array, 4, axis=0) for array in (probabilities, labels, np.arange(300))]
-    together = score_intervals(*copied)
-    ignorant = score_intervals(*copied[:2], np.arange(1200))
+    single = score_intervals(probabilities, labels, np.arange(300))
+    copies = [np.repeat(array, 4, axis=0) for array in (probabilities, labels, np.arange(300))]
+    grouped = score_intervals(*copies)
+    ungrouped = score_intervals(*copies[:2], np.arange(1200))
     for name in ("top1", "balanced_accuracy", "macro_f1", "log_loss", "brier", "ece"):
-        width = [found[name].high - found[name].low for found in (alone, together, ignorant)]
-        assert width[1] == pytest.approx(width[0], rel=0.25), name
-        assert width[2] < 0.75 * width[0], name
+        widths = [case[name].high - case[name].low for case in (single, grouped, ungrouped)]
+        assert widths[1] == pytest.approx(widths[0], rel=0.25), name
+        assert widths[2] < 0.75 * widths[0], name
 
 
-def test_intervals_hold_the_truth_in_about_95_of_100_samples() -> None:
-    """The full claim, 1,000 samples and 93 to 97 %, is bench_intervals.py's; here 150, so a
-    wider margin.
+def test_bootstrap_coverage() -> None:
+    """benchmarks/bench_intervals.py checks the full claim: 93 to 97 % of 1,000 samples.
+
+    Here 150 samples have a wider margin.
     """
-    truth = {
-        n: s.value
-        for n, s in score_intervals(*draw(10**6, 200_000), np.arange(200_000), replicates=2).items()
-    }
-    held = {name: 0 for name in truth}
+    population = score_intervals(*draw(10**6, 200_000), np.arange(200_000), replicates=2)
+    truth = {name: score.value for name, score in population.items()}
+    n_covered = {name: 0 for name in truth}
     for seed in range(150):
         probabilities, labels = draw(seed)
-        for name, score in score_intervals(
-            probabilities, labels, np.arange(300), replicates=200
-        ).items():
-            held[name] += score.low <= truth[name] <= score.high
-    assert held.pop("top5") == 150  # five classes: always right
-    assert all(134 <= count <= 150 for count in held.values()), held
+        intervals = score_intervals(probabilities, labels, np.arange(300), replicates=200)
+        for name, score in intervals.items():
+            n_covered[name] += score.low <= truth[name] <= score.high
+    assert n_covered.pop("top5") == 150  # five classes: always right
+    assert all(134 <= count <= 150 for count in n_covered.values()), n_covered
 
 
-def test_one_image_all_right_and_all_wrong_have_intervals() -> None:
-    sure = np.array([[0.9, 0.1]])
+def test_bootstrap_of_one_image() -> None:
+    probabilities = np.array([[0.9, 0.1]])
     for label, value in ((0, 1.0), (1, 0.0)):
-        found = score_intervals(sure, np.array([label]), np.array([7]))
-        assert found["top1"].value == value
-        assert found["top1"].low < found["top1"].high
-        assert all(np.isfinite([score.low, score.high]).all() for score in found.values())
+        intervals = score_intervals(probabilities, np.array([label]), np.array([7]))
+        assert intervals["top1"].value == value
+        assert intervals["top1"].low < intervals["top1"].high
+        assert all(np.isfinite([score.low, score.high]).all() for score in intervals.values())

@@ -1,5 +1,6 @@
-"""Temperature, sets and sure answers keep their promises; sets are MAPIE's."""
+"""Calibration: temperature, conformal prediction sets, accepted answers, JSON."""
 
+import json
 import warnings
 
 import numpy as np
@@ -32,25 +33,25 @@ def draw(
 
 
 @pytest.mark.parametrize("sharpness", [0.25, 1.0, 4.0])
-def test_temperature_undoes_what_is_too_sharp_and_no_other_is_better(sharpness: float) -> None:
+def test_temperature_minimizes_log_loss(sharpness: float) -> None:
     logits, labels = draw(0, 4000, sharpness)
-    found = fit_temperature(logits, labels)
-    assert found == pytest.approx(sharpness, rel=0.06)
-    best = log_loss(labels, softmax(logits / found, axis=1))
+    temperature = fit_temperature(logits, labels)
+    assert temperature == pytest.approx(sharpness, rel=0.06)
+    best = log_loss(labels, softmax(logits / temperature, axis=1))
     for factor in (0.95, 1.05):
-        assert best < log_loss(labels, softmax(logits / (found * factor), axis=1))
+        assert best < log_loss(labels, softmax(logits / (temperature * factor), axis=1))
 
 
-def test_a_network_that_is_never_wrong_has_a_finite_temperature() -> None:
+def test_temperature_is_finite_without_errors() -> None:
     assert 1 / 21 < fit_temperature(np.eye(3) * 5, np.arange(3)) < 1
 
 
-def test_sets_are_mapies() -> None:
+def test_prediction_sets_are_mapies() -> None:
     mapie = pytest.importorskip("mapie.classification", reason="MAPIE is not installed")
     from sklearn.base import BaseEstimator, ClassifierMixin
 
     class Fixed(ClassifierMixin, BaseEstimator):
-        """Hands its input through as probabilities."""
+        """Returns its input as probabilities."""
 
         def fit(self, x: np.ndarray, y: np.ndarray) -> "Fixed":
             self.classes_ = np.unique(y)
@@ -62,52 +63,53 @@ def test_sets_are_mapies() -> None:
         def predict(self, x: np.ndarray) -> np.ndarray:
             return x.argmax(axis=1)
 
-    (known, labels), (new, _) = draw(1, 500), draw(2, 300)
-    known, new = softmax(known, axis=1), softmax(new, axis=1)
+    logits, labels = draw(1, 500)
+    new_logits, _ = draw(2, 300)
+    probabilities = softmax(logits, axis=1)
+    new = softmax(new_logits, axis=1)
     for coverage in (0.8, 0.9, 0.95):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = mapie.SplitConformalClassifier(
-                Fixed().fit(known, labels),
+                Fixed().fit(probabilities, labels),
                 confidence_level=coverage,
                 conformity_score="lac",
                 prefit=True,
             )
-            _, sets = model.conformalize(known, labels).predict_set(new)
+            _, sets = model.conformalize(probabilities, labels).predict_set(new)
         expected = sets[:, :, 0].copy()
-        expected[np.arange(len(new)), new.argmax(axis=1)] = (
-            True  # an empty set names the likeliest class here
-        )
-        scores = 1 - known[np.arange(500), labels]
-        assert (
-            prediction_sets(new, np.asarray(conformal_quantile(scores, coverage))) == expected
-        ).all()
+        # Here an empty set contains the most probable class.
+        expected[np.arange(len(new)), new.argmax(axis=1)] = True
+        scores = 1 - probabilities[np.arange(500), labels]
+        limit = np.asarray(conformal_quantile(scores, coverage))
+        assert (prediction_sets(new, limit) == expected).all()
 
 
-def test_sets_cover_what_was_asked_for() -> None:
-    """The full claim, 1,000 samples, is bench_intervals.py's."""
-    held = {"all": [], "class": []}
+def test_prediction_set_coverage() -> None:
+    """benchmarks/bench_intervals.py checks the full claim on 1,000 samples."""
+    coverage: dict[str, list[float]] = {"all": [], "class": []}
     for seed in range(60):
-        (known, labels), (new, truth) = draw(seed, 800, 3.0), draw(seed + 10**6, 800, 3.0)
-        found = Calibration.fit(known, labels)
-        probabilities = found.probabilities(new[None], "logits")
-        for kind, shares in held.items():
-            shares.append(found.set_of(probabilities, 0.9, kind)[np.arange(800), truth].mean())  # type: ignore[arg-type]
-    assert 0.89 < np.mean(held["all"]) < 0.91
-    assert 0.895 < np.mean(held["class"]) < 0.925  # each class is rounded up
+        calibration = Calibration.fit(*draw(seed, 800, 3.0))
+        new, labels = draw(seed + 10**6, 800, 3.0)
+        probabilities = calibration.probabilities(new[None], "logits")
+        for kind, shares in coverage.items():
+            inside = calibration.set_mask(probabilities, 0.9, kind)  # type: ignore[arg-type]
+            shares.append(inside[np.arange(800), labels].mean())
+    assert 0.89 < np.mean(coverage["all"]) < 0.91
+    assert 0.895 < np.mean(coverage["class"]) < 0.925  # each class is rounded up
 
 
-def test_a_class_with_too_few_images_is_in_every_set() -> None:
+def test_class_prediction_set_with_few_images() -> None:
     logits, labels = draw(0, 200)
     labels[labels == 5] = 4
     labels[:3] = 5
-    found = Calibration.fit(logits, labels)
-    assert found.class_prediction_sets[0.9][5] == 1.0
-    assert found.set_of(softmax(logits, axis=1), 0.9, "class")[:, 5].all()
+    calibration = Calibration.fit(logits, labels)
+    assert calibration.class_prediction_sets[0.9][5] == 1.0
+    assert calibration.set_mask(softmax(logits, axis=1), 0.9, "class")[:, 5].all()
 
 
 @given(st.integers(1, 60), st.floats(0.5, 0.99))
-def test_the_conformal_quantile_is_the_definitions(n: int, coverage: float) -> None:
+def test_conformal_quantile_definition(n: int, coverage: float) -> None:
     scores = np.random.default_rng(n).random(n)
     limit = conformal_quantile(scores, coverage)
     if limit == 1.0:
@@ -117,35 +119,35 @@ def test_the_conformal_quantile_is_the_definitions(n: int, coverage: float) -> N
         assert (scores < limit).sum() < (n + 1) * coverage
 
 
-def test_sure_answers_are_wrong_less_often_than_asked_for() -> None:
-    broken = 0
+def test_accepted_threshold_keeps_the_risk() -> None:
+    n_exceeded = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
         confidence = rng.random(1500)
         threshold = accepted_threshold(confidence, rng.random(1500) < confidence**0.2, 0.05)
-        fresh = rng.random(20_000)
-        kept = fresh >= threshold
-        broken += bool(kept.any()) and (rng.random(20_000) >= fresh**0.2)[kept].mean() > 0.05
-    assert broken <= 20  # 5 of 100 are allowed; 10 of 200 expected at most
+        new = rng.random(20_000)
+        is_accepted = new >= threshold
+        is_wrong = rng.random(20_000) >= new**0.2
+        n_exceeded += bool(is_accepted.any()) and is_wrong[is_accepted].mean() > 0.05
+    assert n_exceeded <= 20  # 5 of 100 are allowed: 10 of 200 are expected at most
 
 
-def test_no_confidence_is_enough_where_nothing_can_be_shown() -> None:
+def test_accepted_threshold_with_too_few_images() -> None:
     assert accepted_threshold(np.linspace(0, 1, 50), np.ones(50, bool), 0.01) > 1
     assert accepted_threshold(np.linspace(0, 1, 1000), np.zeros(1000, bool), 0.05) > 1
     assert accepted_threshold(np.linspace(0, 1, 1000), np.ones(1000, bool), 0.05) == 0.0
 
 
-def test_risk_coverage_ends_at_the_error_of_all() -> None:
+def test_risk_coverage() -> None:
     coverage, risk = risk_coverage(np.array([0.9, 0.5, 0.7]), np.array([True, False, True]))
     assert coverage.tolist() == pytest.approx([1 / 3, 2 / 3, 1])
     assert risk.tolist() == pytest.approx([0, 0, 1 / 3])
 
 
-def test_calibration_survives_json() -> None:
-    import json
-
-    found = Calibration.fit(*draw(0, 300))
-    assert Calibration.read(json.loads(json.dumps(found.to_json()))) == found
+def test_calibration_json_round_trip() -> None:
+    calibration = Calibration.fit(*draw(0, 300))
+    stored = json.dumps(calibration.to_json())
+    assert Calibration.read(json.loads(stored)) == calibration
     with pytest.raises(KeyError):
         Calibration.read({"temperature": 1.0})
     for wrong in (
@@ -155,9 +157,10 @@ def test_calibration_survives_json() -> None:
         {"accepted": 3},
     ):
         with pytest.raises(ValueError, match="calibration"):
-            Calibration.read(found.to_json() | wrong)
+            Calibration.read(calibration.to_json() | wrong)
 
 
-def test_names_of_a_set_come_with_the_likeliest_first() -> None:
-    held = np.array([[True, False, True]])
-    assert set_names(held, np.array([[0.2, 0.3, 0.5]]), ["a", "b", "c"]) == [["c", "a"]]
+def test_set_names_are_ranked() -> None:
+    inside = np.array([[True, False, True]])
+    probabilities = np.array([[0.2, 0.3, 0.5]])
+    assert set_names(inside, probabilities, ["a", "b", "c"]) == [["c", "a"]]

@@ -1,4 +1,4 @@
-"""The scores are scikit-learn's, where it has them."""
+"""Metrics agree with scikit-learn: top-k, log loss, Brier, confusion, F1, reliability."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ COUNTS = metrics.confusion(PREDICTED, LABELS, 6)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 6])
-def test_top_k_is_scikit_learns(k: int) -> None:
+def test_top_k_is_sklearns(k: int) -> None:
     hits = metrics.top_k_hits(PROBABILITIES, LABELS, k)
     if k < 6:
         assert hits.mean() == reference.top_k_accuracy_score(LABELS, PROBABILITIES, k=k)
@@ -24,16 +24,13 @@ def test_top_k_is_scikit_learns(k: int) -> None:
         assert hits.all()
 
 
-def test_of_equal_probabilities_the_earlier_class_comes_first() -> None:
+def test_top_k_ties_prefer_earlier_class() -> None:
     even = np.full((1, 3), 1 / 3)
-    assert [bool(metrics.top_k_hits(even, np.array([label]), 1)[0]) for label in range(3)] == [
-        True,
-        False,
-        False,
-    ]
+    hits = [bool(metrics.top_k_hits(even, np.array([label]), 1)[0]) for label in range(3)]
+    assert hits == [True, False, False]
 
 
-def test_log_loss_and_brier_are_scikit_learns() -> None:
+def test_log_loss_and_brier_are_sklearns() -> None:
     assert metrics.log_losses(PROBABILITIES, LABELS).mean() == pytest.approx(
         reference.log_loss(LABELS, PROBABILITIES)
     )
@@ -47,24 +44,25 @@ def test_log_loss_and_brier_are_scikit_learns() -> None:
     assert np.isfinite(metrics.log_losses(np.array([[1.0, 0.0]]), np.array([1]))).all()
 
 
-def test_confusion_and_class_scores_are_scikit_learns() -> None:
+def test_confusion_and_class_scores_are_sklearns() -> None:
     assert (reference.confusion_matrix(LABELS, PREDICTED) == COUNTS).all()
-    found = metrics.class_scores(COUNTS)
+    scores = metrics.class_scores(COUNTS)
     precision, recall, f1, support = reference.precision_recall_fscore_support(LABELS, PREDICTED)
-    np.testing.assert_allclose(found.precision, precision)
-    np.testing.assert_allclose(found.recall, recall)
-    np.testing.assert_allclose(found.f1, f1)
-    assert (found.support == support).all()
+    np.testing.assert_allclose(scores.precision, precision)
+    np.testing.assert_allclose(scores.recall, recall)
+    np.testing.assert_allclose(scores.f1, f1)
+    assert (scores.support == support).all()
 
 
-def test_balanced_accuracy_and_macro_f1_are_scikit_learns_also_where_a_class_is_absent() -> None:
-    for part in (slice(None), LABELS != 3):
-        labels, predicted = LABELS[part], PREDICTED[part]
+def test_balanced_accuracy_macro_f1_with_absent_class() -> None:
+    for rows in (slice(None), LABELS != 3):
+        labels = LABELS[rows]
+        predicted = PREDICTED[rows]
         counts = metrics.confusion(predicted, labels, 6)
-        hits, support, taken = (
-            values.astype(float) for values in (np.diag(counts), counts.sum(1), counts.sum(0))
-        )
-        assert metrics.macro_f1(hits, support, taken) == pytest.approx(
+        hits = np.diag(counts).astype(float)
+        support = counts.sum(axis=1).astype(float)
+        n_predicted = counts.sum(axis=0).astype(float)
+        assert metrics.macro_f1(hits, support, n_predicted) == pytest.approx(
             reference.f1_score(labels, predicted, average="macro", zero_division=0)
         )
         present = np.unique(labels)
@@ -72,13 +70,13 @@ def test_balanced_accuracy_and_macro_f1_are_scikit_learns_also_where_a_class_is_
         assert metrics.balanced_accuracy(hits, support) == pytest.approx(recall)
 
 
-def test_a_class_never_predicted_or_without_images_scores_zero() -> None:
-    found = metrics.class_scores(np.array([[3, 0, 0], [2, 0, 0], [0, 0, 0]]))
-    assert found.precision.tolist() == [0.6, 0.0, 0.0]
-    assert found.recall.tolist() == [1.0, 0.0, 0.0]
+def test_class_scores_of_empty_class_are_zero() -> None:
+    scores = metrics.class_scores(np.array([[3, 0, 0], [2, 0, 0], [0, 0, 0]]))
+    assert scores.precision.tolist() == [0.6, 0.0, 0.0]
+    assert scores.recall.tolist() == [1.0, 0.0, 0.0]
 
 
-def test_reliability_has_bins_of_as_many_images_and_ece_is_their_mean_gap() -> None:
+def test_reliability_bins_and_ece() -> None:
     confidence = np.linspace(0.5, 1, 100)
     hits = np.arange(100) % 2 == 0
     diagram = metrics.reliability(confidence, hits, bins=4)

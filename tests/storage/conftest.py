@@ -1,6 +1,4 @@
-"""Stores on loopback: one that speaks S3, busy and breaking connections now and then, and one
-that is like Google's.
-"""
+"""Object stores on loopback: S3 with faults on demand, and one like Google Cloud Storage."""
 
 import threading
 import urllib.request
@@ -15,43 +13,46 @@ from werkzeug.serving import make_server
 
 
 class Faulty:
-    """A WSGI application before another: every so many reads it is busy, or breaks off in the
-    middle.
+    """A WSGI application that wraps another and injects faults.
 
     Attributes:
-        busy: one in so many answers is 503 SlowDown; 0: none.
-        broken: one in so many bodies ends half-way; 0: none.
-        dead: every answer is 503.
-        asked: requests so far.
-        failed: of these, how many were made to fail.
+        busy_every: one in so many answers is 503 SlowDown; 0: none.
+        broken_every: one in so many bodies ends half-way; 0: none.
+        is_dead: every answer is 503.
+        n_requests: requests so far.
+        n_faults: requests that were made to fail.
     """
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self.app = app
-        self.busy = self.broken = self.asked = self.failed = 0
-        self.dead = False
+        self.busy_every = 0
+        self.broken_every = 0
+        self.is_dead = False
+        self.n_requests = 0
+        self.n_faults = 0
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        self.asked += 1
-        if self.dead or (self.busy and self.asked % self.busy == 0):
-            self.failed += 1
+        self.n_requests += 1
+        is_busy = self.busy_every and self.n_requests % self.busy_every == 0
+        if self.is_dead or is_busy:
+            self.n_faults += 1
             start("503 Slow Down", [("Content-Type", "application/xml")])
             return [
                 b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your "
                 b"rate</Message></Error>"
             ]
         body = self.app(environ, start)
-        reads = environ["REQUEST_METHOD"] == "GET" and not environ.get("QUERY_STRING")
-        if self.broken and reads and self.asked % self.broken == 0:
-            self.failed += 1
-            whole = b"".join(body)
-            return [whole[: len(whole) // 2]]  # fewer bytes than Content-Length says
+        is_read = environ["REQUEST_METHOD"] == "GET" and not environ.get("QUERY_STRING")
+        if self.broken_every and is_read and self.n_requests % self.broken_every == 0:
+            self.n_faults += 1
+            content = b"".join(body)
+            return [content[: len(content) // 2]]  # fewer bytes than Content-Length says
         return body
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
-    """An empty bucket behind faults that are off; every program of this test finds it."""
+    """An empty S3 bucket, faults off, at the address in the environment of the test."""
     faulty = Faulty(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, faulty, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -81,7 +82,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
 
 @pytest.fixture
 def gs(monkeypatch: pytest.MonkeyPatch, free_port: Callable[[], int]) -> Iterator[None]:
-    """An empty bucket of a store that speaks as Google's does, but for gRPC."""
+    """An empty bucket of a store with Google's protocol, except for gRPC."""
     port = free_port()
     server = create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
     server.start()

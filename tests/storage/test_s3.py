@@ -1,6 +1,4 @@
-"""Images, tables, shards and runs in a store that is busy and breaks connections: nothing is
-lost, retries end.
-"""
+"""Images, tables, shards and runs in object stores with faults: nothing is lost, retries end."""
 
 import shutil
 from collections.abc import Callable
@@ -22,8 +20,10 @@ from bestiary.storage import mirror
 from bestiary.storage.mirror import working_folder
 from bestiary.training import loop
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # botocore and moto use what is deprecated
+# botocore and moto use deprecated functions.
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 
+RUN = "s3://bucket/runs/one"
 OPTIONS = [
     "model.backbone=timm/test_resnet",
     "train.precision=float32",
@@ -49,85 +49,78 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def local(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    place = tmp_path_factory.mktemp("local") / "run"
-    return bestiary.train(beasts, place, recipe=tiny, overrides=OPTIONS, folds=2, quiet=True)
+    run = tmp_path_factory.mktemp("local") / "run"
+    return bestiary.train(beasts, run, recipe=tiny, overrides=OPTIONS, folds=2, quiet=True)
 
 
-def another_machine() -> None:
-    """Nothing of what was fetched or worked on is on this disk any more."""
+def move_to_another_machine() -> None:
+    """Remove all local copies, as on another machine."""
     for name in ("runs", "shards", "store"):
         shutil.rmtree(cache_root() / name, ignore_errors=True)
 
 
-def test_images_and_run_in_a_store_killed_and_gone_on_with_elsewhere(
+def test_s3_run_resumes_on_another_machine(
     beasts: Path, tiny: Path, local: Run, s3: Any, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fsspec.filesystem("s3").put(f"{beasts}/", "bucket/images/", recursive=True)
-    s3.busy, s3.broken = 7, 11
+    s3.busy_every = 7
+    s3.broken_every = 11
+
+    # Interrupt the training, then resume it without the local copies.
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "backward", interrupted_at_step(6))
+        bestiary.train(
+            "s3://bucket/images", RUN, recipe=tiny, overrides=OPTIONS, folds=2, quiet=True
+        )
+    move_to_another_machine()
+    run = bestiary.train("s3://bucket/images", RUN, resume=True, quiet=True)
+    assert s3.n_faults > 10
+    assert digests(run) == digests(local)
+
+    # The store has the whole run.
+    paths = fsspec.filesystem("s3").find("bucket/runs/one")
+    names = {path.removeprefix("bucket/runs/one/") for path in paths}
+    assert {"recipe.toml", "metrics.json", "fold-1/oof.parquet"} <= names
+    assert "fold-0/last/state.safetensors" in names
+    move_to_another_machine()
+    with working_folder(RUN) as folder:
+        assert digests(Run(folder)) == digests(local)
+    check_verbs_on_stored_run(run, local, beasts)
+
+
+def interrupted_at_step(step: int) -> Callable[..., Any]:
     steps = iter(range(1, 1000))
     backward = loop.backward
 
-    def dying(*arguments: Any, **more: Any) -> Any:
-        if next(steps) == 6:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        if next(steps) == step:
             raise KeyboardInterrupt
-        return backward(*arguments, **more)
+        return backward(*arguments, **options)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "backward", dying)
-        bestiary.train(
-            "s3://bucket/images",
-            "s3://bucket/runs/one",
-            recipe=tiny,
-            overrides=OPTIONS,
-            folds=2,
-            quiet=True,
-        )
-    another_machine()
-    run = bestiary.train("s3://bucket/images", "s3://bucket/runs/one", resume=True, quiet=True)
-    assert s3.failed > 10
-    assert digests(run) == digests(local)
-    stored = {
-        name.removeprefix("bucket/runs/one/")
-        for name in fsspec.filesystem("s3").find("bucket/runs/one")
-    }
-    assert {
-        "recipe.toml",
-        "metrics.json",
-        "fold-1/oof.parquet",
-        "fold-0/last/state.safetensors",
-    } <= stored
-    another_machine()
-    with storing_working_folder("s3://bucket/runs/one") as folder:
-        assert digests(Run(folder)) == digests(local)
-    one = next(beasts.rglob("*.jpg")).read_bytes()
-    near, far = (
-        bestiary.load(place).predict_proba([one]) for place in (local.path, "s3://bucket/runs/one")
-    )
+    return interrupted
+
+
+def check_verbs_on_stored_run(run: Run, local: Run, beasts: Path) -> None:
+    image = next(beasts.rglob("*.jpg")).read_bytes()
+    near = bestiary.load(local.path).predict_proba([image])
+    far = bestiary.load(RUN).predict_proba([image])
     assert (near == far).all()
-    summary = str(bestiary.show("s3://bucket/runs/one"))
-    assert summary == str(bestiary.show(run.path)).replace(str(run.path), "s3://bucket/runs/one")
-    report = bestiary.report("s3://bucket/runs/one", no_saliency=True, quiet=True)
-    assert report.place == "s3://bucket/runs/one/report.html"
+    assert str(bestiary.show(RUN)) == str(bestiary.show(run.path)).replace(str(run.path), RUN)
+    report = bestiary.report(RUN, no_saliency=True, quiet=True)
+    assert report.place == f"{RUN}/report.html"
     assert fsspec.filesystem("s3").cat("bucket/runs/one/report.html").startswith(b"<!DOCTYPE html>")
-    compared = str(bestiary.compare("s3://bucket/runs/one", local.path))
-    assert "+0.0000" in compared
-    bestiary.labels("s3://bucket/runs/one", out=beasts.parent / "labels")
+    assert "+0.0000" in str(bestiary.compare(RUN, local.path))
+    bestiary.labels(RUN, out=beasts.parent / "labels")
     with pytest.raises(ArgumentError, match="give a folder of this machine with --out"):
-        bestiary.labels("s3://bucket/runs/one")
-    assert bestiary.export("s3://bucket/runs/one", beasts.parent / "model.onnx", quiet=True)
+        bestiary.labels(RUN)
+    assert bestiary.export(RUN, beasts.parent / "model.onnx", quiet=True)
     with pytest.raises(RunError, match="s3://bucket/runs/none: no run is there"):
         bestiary.predict(
             "s3://bucket/runs/none", beasts, out=beasts.parent / "never.csv", quiet=True
         )
 
 
-def storing_working_folder(address: str) -> Any:
-    from bestiary.storage.mirror import working_folder
-
-    return working_folder(address)
-
-
-def test_a_table_that_points_into_a_store(
+def test_table_of_s3_paths_is_trained(
     beasts: Path, tiny: Path, local: Run, s3: Any, tmp_path: Path
 ) -> None:
     fsspec.filesystem("s3").put(f"{beasts}/", "bucket/images/", recursive=True)
@@ -146,11 +139,12 @@ def test_a_table_that_points_into_a_store(
     assert digests(run) == digests(local)
 
 
-def test_shards_in_a_store_and_on_a_disk_are_trained_alike(
+def test_s3_and_local_shards_train_alike(
     beasts: Path, tiny: Path, s3: Any, quick: None, tmp_path: Path
 ) -> None:
     assert bestiary.shard(beasts, tmp_path / "shards", megabytes=1, quiet=True).images == 27
-    s3.busy, s3.broken = 5, 7
+    s3.busy_every = 5
+    s3.broken_every = 7
     assert bestiary.shard(beasts, "s3://bucket/shards", megabytes=1, quiet=True).images == 27
     overrides = [*OPTIONS, "data.store=false", "data.shuffle_buffer=8"]
     runs = [
@@ -159,37 +153,38 @@ def test_shards_in_a_store_and_on_a_disk_are_trained_alike(
         )
         for number, place in enumerate([tmp_path / "shards", "s3://bucket/shards"])
     ]
-    assert s3.failed > 2
+    assert s3.n_faults > 2
     assert digests(runs[0]) == digests(runs[1])
-    assert sum(read_oof(runs[1].fold(fold))[0].height for fold in runs[1].folds) == 27
+    assert sum(read_oof(runs[1].fold(fold))[0].height for fold in runs[1].fold_numbers()) == 27
 
 
-def test_shards_and_a_run_in_a_store_of_googles(beasts: Path, tiny: Path, gs: None) -> None:
+def test_shards_and_run_in_google_storage(beasts: Path, tiny: Path, gs: None) -> None:
     assert bestiary.shard(beasts, "gs://bucket/shards", quiet=True).images == 27
     run = bestiary.train(
         "gs://bucket/shards", "gs://bucket/run", recipe=tiny, overrides=OPTIONS, folds=2, quiet=True
     )
-    kept = digests(run)
-    another_machine()
+    expected = digests(run)
+    move_to_another_machine()
     with working_folder("gs://bucket/run") as folder:
-        assert digests(Run(folder)) == kept
+        assert digests(Run(folder)) == expected
     assert "fold 1: ended" in str(bestiary.show("gs://bucket/run"))
 
 
-def test_a_store_that_answers_no_more_is_one_line_after_a_bounded_number_of_tries(
+def test_dead_store_fails_after_bounded_retries(
     s3: Any, quick: None, tmp_path: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import s3fs.core
 
     monkeypatch.setattr(s3fs.core.S3FileSystem, "retries", 1)
-    s3.dead, s3.asked = True, 0
+    s3.is_dead = True
+    s3.n_requests = 0
     assert "s3://bucket/images" in fails("train", "s3://bucket/images", tmp_path / "run", "--quiet")
-    assert s3.asked <= 3 * storing.TRIES * 2 * 2, (
-        "three questions, tried by bestiary, s3fs and botocore"
+    assert s3.n_requests <= 3 * storing.TRIES * 2 * 2, (
+        "three requests, each tried by bestiary, s3fs and botocore"
     )
 
 
-def test_only_what_was_written_is_sent(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mirror_uploads_only_what_was_written(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     store = fsspec.filesystem("s3")
     store.pipe(
         {"bucket/run/recipe.toml": b"old", "bucket/run/fold-0/weights.safetensors": b"large"}
@@ -199,8 +194,8 @@ def test_only_what_was_written_is_sent(s3: Any, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         mirror, "put_file", lambda file, address: (sent.append(file.name), put(file, address))
     )
-    another_machine()
-    with storing_working_folder("s3://bucket/run") as folder:
+    move_to_another_machine()
+    with working_folder("s3://bucket/run") as folder:
         (folder / "recipe.toml").write_text("newer")
         write_text(folder / "fold-0" / "history.csv", "epoch")
     assert sorted(sent) == ["history.csv", "recipe.toml"]

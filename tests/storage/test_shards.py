@@ -1,4 +1,4 @@
-"""Shards: WebDataset reads them, the cache keeps its bound, the order is drawn, mixed and local."""
+"""Shards: WebDataset reads them, the index finds every image, the shuffle order is local."""
 
 import tarfile
 from pathlib import Path
@@ -17,31 +17,31 @@ from bestiary.storage.shards import ShardFolder
 
 @pytest.fixture(scope="module")
 def shards(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("shards") / "out"
-    bestiary.shard(beasts, place, quiet=True)
-    return place
+    out = tmp_path_factory.mktemp("shards") / "out"
+    bestiary.shard(beasts, out, quiet=True)
+    return out
 
 
-@pytest.mark.filterwarnings("ignore")  # it leaves the file open
-def test_webdataset_reads_what_was_written(beasts: Path, shards: Path) -> None:
-    found = {}
-    for sample in webdataset.WebDataset(
-        str(shards / "shard-000000.tar"), shardshuffle=False
-    ).decode():
-        found[sample["json"]["path"]] = sample["json"]["label"]
+@pytest.mark.filterwarnings("ignore")  # webdataset leaves the file open
+def test_webdataset_reads_shards(beasts: Path, shards: Path) -> None:
+    labels = {}
+    dataset = webdataset.WebDataset(str(shards / "shard-000000.tar"), shardshuffle=False)
+    for sample in dataset.decode():
+        labels[sample["json"]["path"]] = sample["json"]["label"]
     listing = list_labeled(beasts)
-    assert found == dict(listing.table.select("path", "label").iter_rows())
+    assert labels == dict(listing.table.select("path", "label").iter_rows())
 
 
-def test_the_index_gives_every_image_its_own_bytes(beasts: Path, shards: Path) -> None:
-    folder, listing = ShardFolder(shards), list_labeled(beasts)
+def test_shard_index_gives_bytes_of_each_image(beasts: Path, shards: Path) -> None:
+    folder = ShardFolder(shards)
+    listing = list_labeled(beasts)
     for path in listing.table["path"]:
         assert (folder / path).read_bytes() == (beasts / path).read_bytes()
     assert not (folder / "no such image.jpg").is_file()
     assert list_labeled(shards).table.equals(listing.table)
 
 
-def test_the_same_images_are_the_same_shards(beasts: Path, shards: Path, tmp_path: Path) -> None:
+def test_same_images_give_same_shards(beasts: Path, shards: Path, tmp_path: Path) -> None:
     bestiary.shard(beasts, tmp_path / "again", quiet=True)
     for file in shards.iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
@@ -49,7 +49,7 @@ def test_the_same_images_are_the_same_shards(beasts: Path, shards: Path, tmp_pat
         bestiary.shard(beasts, shards, quiet=True)
 
 
-def test_a_shard_that_is_cut_short_is_told(shards: Path, tmp_path: Path) -> None:
+def test_truncated_shard_is_reported(shards: Path, tmp_path: Path) -> None:
     for file in shards.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     shard = tmp_path / "shard-000000.tar"
@@ -63,7 +63,7 @@ def test_a_shard_that_is_cut_short_is_told(shards: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("window", [1, 50, 120, 10_000])
-def test_the_order_of_an_epoch_reads_few_shards_at_a_time(window: int) -> None:
+def test_window_order_reads_few_shards_at_a_time(window: int) -> None:
     numbers = np.random.default_rng(0).integers(0, 20, 1000)
     order = window_order(numbers, window, 0, 0, 0)
     assert sorted(order.tolist()) == list(range(1000))
@@ -71,16 +71,16 @@ def test_the_order_of_an_epoch_reads_few_shards_at_a_time(window: int) -> None:
     assert (order != window_order(numbers, window, 0, 0, 1)).any()
     visited = numbers[order]
     largest = np.bincount(numbers).max()
-    for number in range(20):
-        places = np.flatnonzero(visited == number)
-        assert places[-1] - places[0] <= window + largest, (
+    for shard in range(20):
+        positions = np.flatnonzero(visited == shard)
+        assert positions[-1] - positions[0] <= window + largest, (
             "a shard is used up within one filling of the buffer"
         )
     if window > 1000:
         assert len(np.unique(visited[:100])) > 15, "all shards are mixed"
 
 
-def test_an_index_that_is_wrong_is_told(shards: Path, tmp_path: Path) -> None:
+def test_damaged_shard_index_is_refused(shards: Path, tmp_path: Path) -> None:
     index = pl.read_parquet(shards / "index.parquet")
     for wrong, words in (
         (pl.concat([index, index[:1]]), "names an image twice"),

@@ -1,6 +1,4 @@
-"""The trial that chooses the arithmetic: what may be chosen, what it may cost, what is
-remembered and recorded.
-"""
+"""Autotuning: candidates, their time budget, the cache of timings, and the decision of a run."""
 
 import json
 from pathlib import Path
@@ -15,145 +13,188 @@ from bestiary.model.compute import ComputeConfig
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.run import Run
-from bestiary.training import autotune as trial
-from bestiary.training.autotune import (
-    Timing,
-    autotune_compute,
-    candidates,
-    decide,
-    fastest,
-    time_training_step,
-)
+from bestiary.training import autotune
+from bestiary.training.autotune import autotune_compute, candidates, choose_config, fastest
+from bestiary.training.step_timing import StepTiming, time_training_step
+from bestiary.training.timing_cache import TimingCache
 
 CPU = torch.device("cpu")
-LONG = 10**9  # images
+MANY_IMAGES = 10**9
+ALL_PLAIN = [("bf16", True), ("bf16", False), ("float32", True), ("float32", False)]
+
+Speeds = dict[tuple[str, bool, bool], float]
+"""Precision, channels last, compiled -> seconds an image."""
 
 
 @pytest.fixture
-def speeds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[tuple[str, bool, bool], float]:
-    """Seconds an image that trials find; compiling takes 100 s. A key that is missing cannot be
-    computed.
-    """
+def measured() -> list[ComputeConfig]:
+    """The candidates that were timed, in order."""
+    return []
+
+
+@pytest.fixture
+def speeds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, measured: list[ComputeConfig]
+) -> Speeds:
+    """Pretended timings; compiling takes 100 s. A candidate without an entry cannot run."""
+    pretended: Speeds = {}
+
+    def resolve_precision(precision: str, device: torch.device) -> str:
+        return "bf16" if precision == "auto" else precision
+
+    def time_step(
+        recipe: Recipe, classes: int, config: ComputeConfig, device: torch.device
+    ) -> StepTiming | None:
+        measured.append(config)
+        key = (config.precision, config.channels_last, config.compiled)
+        if key not in pretended:
+            return None
+        seconds = pretended[key]
+        return StepTiming(seconds, 100.0 if config.compiled else seconds)
+
     monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        trial, "resolve_precision", lambda asked, device: "bf16" if asked == "auto" else asked
-    )
-    found: dict[tuple[str, bool, bool], float] = {}
-    measured.clear()
-
-    def measure(
-        recipe: Recipe, classes: int, way: ComputeConfig, device: torch.device
-    ) -> Timing | None:
-        measured.append(way)
-        seconds = found.get((way.precision, way.channels_last, way.compiled))
-        return None if seconds is None else Timing(seconds, 100.0 if way.compiled else seconds)
-
-    monkeypatch.setattr(trial, "measure_step", measure)
-    return found
-
-
-measured: list[ComputeConfig] = []
+    monkeypatch.setattr(autotune, "resolve_precision", resolve_precision)
+    monkeypatch.setattr(autotune, "time_training_step", time_step)
+    return pretended
 
 
 def recipe_of(tiny: Path, *overrides: str) -> Recipe:
     return load_recipe(tiny, [f"train.threads={torch.get_num_threads()}", *overrides])
 
 
-def test_the_recipe_s_own_choice_is_not_tried(tiny: Path, speeds: dict) -> None:
+def choose(recipe: Recipe, images: int = MANY_IMAGES) -> ComputeConfig:
+    config, _ = choose_config(recipe, images, 3, CPU)
+    return config
+
+
+def set_all_plain(speeds: Speeds, seconds: float) -> None:
+    """Let every candidate that is not compiled take equally long."""
+    for precision, channels_last in ALL_PLAIN:
+        speeds[precision, channels_last, False] = seconds
+
+
+def test_recipes_values_are_not_timed(
+    tiny: Path, speeds: Speeds, measured: list[ComputeConfig]
+) -> None:
     recipe = recipe_of(
-        tiny, "train.precision=float32", "train.layout=contiguous", "train.compile=never"
+        tiny,
+        "train.precision=float32",
+        "train.layout=contiguous",
+        "train.compile=never",
     )
-    assert decide(recipe, LONG, 3, CPU) == (
-        ComputeConfig("float32", False, False, torch.get_num_threads()),
-        {},
-    )
+    expected = ComputeConfig("float32", False, False, torch.get_num_threads())
+    assert choose_config(recipe, MANY_IMAGES, 3, CPU) == (expected, {})
     assert not measured
 
 
-@pytest.mark.parametrize(
-    "quickest", [("bf16", True), ("bf16", False), ("float32", True), ("float32", False)]
-)
-def test_the_fastest_way_is_taken(tiny: Path, speeds: dict, quickest: tuple[str, bool]) -> None:
-    speeds.update({(p, c, False): 0.01 for p in ("bf16", "float32") for c in (True, False)})
+@pytest.mark.parametrize("quickest", ALL_PLAIN)
+def test_fastest_candidate_is_chosen(
+    tiny: Path, speeds: Speeds, quickest: tuple[str, bool]
+) -> None:
+    set_all_plain(speeds, 0.01)
     speeds[(*quickest, False)] = 0.005
-    chosen, timings = decide(recipe_of(tiny, "train.compile=never"), LONG, 3, CPU)
-    assert (chosen.precision, chosen.channels_last) == quickest
+    recipe = recipe_of(tiny, "train.compile=never")
+    config, timings = choose_config(recipe, MANY_IMAGES, 3, CPU)
+    assert (config.precision, config.channels_last) == quickest
     assert len(timings) == 4
 
 
-def test_noise_does_not_choose() -> None:
-    first, second = ComputeConfig("bf16", True), ComputeConfig("bf16", False)
-    assert fastest([first, second], {first: Timing(1.0, 1.0), second: Timing(0.96, 1.0)}) == first
-    assert fastest([first, second], {first: Timing(1.0, 1.0), second: Timing(0.94, 1.0)}) == second
+def test_noise_does_not_decide() -> None:
+    first = ComputeConfig("bf16", True)
+    second = ComputeConfig("bf16", False)
+    timings = {first: StepTiming(1.0, 1.0), second: StepTiming(0.96, 1.0)}
+    assert fastest([first, second], timings) == first
+    timings[second] = StepTiming(0.94, 1.0)
+    assert fastest([first, second], timings) == second
 
 
-def test_a_short_training_is_not_delayed_by_trials(tiny: Path, speeds: dict) -> None:
-    speeds.update({("bf16", True, False): 0.01, ("bf16", False, False): 0.001})
-    chosen, _ = decide(recipe_of(tiny), 100, 3, CPU)  # a second of training
-    assert measured == [chosen] == [ComputeConfig("bf16", True, False, torch.get_num_threads())]
+def test_budget_of_a_short_training(
+    tiny: Path, speeds: Speeds, measured: list[ComputeConfig]
+) -> None:
+    speeds["bf16", True, False] = 0.01
+    speeds["bf16", False, False] = 0.001
+    config = choose(recipe_of(tiny), images=100)  # a second of training
+    assert config == ComputeConfig("bf16", True, False, torch.get_num_threads())
+    assert measured == [config]
 
 
-def test_compiling_is_tried_and_taken_only_where_it_pays(tiny: Path, speeds: dict) -> None:
-    speeds.update(
-        {("bf16", True, False): 0.01, ("bf16", False, False): 0.02, ("bf16", True, True): 0.005}
-    )
-    speeds.update({("float32", True, False): 0.05, ("float32", False, False): 0.05})
-    assert not decide(recipe_of(tiny), 100_000, 3, CPU)[0].compiled  # a thousand seconds: not tried
-    assert not any(way.compiled for way in measured)
-    assert decide(recipe_of(tiny), LONG, 3, CPU)[0].compiled
-    assert not decide(recipe_of(tiny), 15_000, 3, CPU)[
-        0
-    ].compiled  # known by now, but would not be won back
-    assert sum(way.compiled for way in measured) == 1
+def test_compile_only_where_it_pays_off(
+    tiny: Path, speeds: Speeds, measured: list[ComputeConfig]
+) -> None:
+    speeds["bf16", True, False] = 0.01
+    speeds["bf16", False, False] = 0.02
+    speeds["bf16", True, True] = 0.005
+    speeds["float32", True, False] = 0.05
+    speeds["float32", False, False] = 0.05
+    recipe = recipe_of(tiny)
+    # A thousand seconds of training are too short to time it.
+    assert not choose(recipe, images=100_000).compiled
+    assert not any(config.compiled for config in measured)
+    assert choose(recipe).compiled
+    # Its timing is cached now, but the time to compile would not be won back.
+    assert not choose(recipe, images=15_000).compiled
+    assert sum(config.compiled for config in measured) == 1
 
 
-def test_a_way_that_cannot_be_computed_is_not_taken(tiny: Path, speeds: dict) -> None:
-    speeds.update({(p, c, False): 0.01 for p in ("bf16", "float32") for c in (True, False)})
-    chosen, timings = decide(recipe_of(tiny), LONG, 3, CPU)
-    assert any(way.compiled for way in measured)
-    assert not chosen.compiled and not any(way.compiled for way in timings)
+def test_failed_compile_is_not_chosen(
+    tiny: Path, speeds: Speeds, measured: list[ComputeConfig]
+) -> None:
+    set_all_plain(speeds, 0.01)
+    config, timings = choose_config(recipe_of(tiny), MANY_IMAGES, 3, CPU)
+    assert any(config.compiled for config in measured)
+    assert not config.compiled
+    assert not any(config.compiled for config in timings)
 
 
-def test_what_was_measured_is_remembered_for_this_machine(tiny: Path, speeds: dict) -> None:
-    speeds.update({(p, c, False): 0.01 for p in ("bf16", "float32") for c in (True, False)})
-    first = decide(recipe_of(tiny, "train.compile=never"), LONG, 3, CPU)
-    count = len(measured)
-    assert decide(recipe_of(tiny, "train.compile=never"), LONG, 3, CPU) == first
-    assert len(measured) == count == 4
-    decide(recipe_of(tiny, "train.compile=never", "view.size=48"), LONG, 3, CPU)
+def test_timing_cache(tiny: Path, speeds: Speeds, measured: list[ComputeConfig]) -> None:
+    set_all_plain(speeds, 0.01)
+    recipe = recipe_of(tiny, "train.compile=never")
+    first = choose_config(recipe, MANY_IMAGES, 3, CPU)
+    assert len(measured) == 4
+    assert choose_config(recipe, MANY_IMAGES, 3, CPU) == first
+    assert len(measured) == 4
+    choose(recipe_of(tiny, "train.compile=never", "view.size=48"))
     assert len(measured) == 8
-    trial._Memory(recipe_of(tiny), CPU).file.write_text("[1]")
-    assert decide(recipe_of(tiny, "train.compile=never"), LONG, 3, CPU)[0] == first[0]
+    TimingCache(recipe_of(tiny), CPU).file.write_text("[1]")
+    assert choose(recipe) == first[0]
 
 
-def test_only_what_is_open_is_a_candidate(tiny: Path) -> None:
+def test_candidates_are_what_the_recipe_leaves_open(tiny: Path) -> None:
     recipe = recipe_of(tiny, "train.precision=float32", "train.compile=always", "train.threads=3")
     assert candidates(recipe.train, CPU) == [
-        ComputeConfig("float32", c, True, 3) for c in (True, False)
+        ComputeConfig("float32", channels_last, True, 3) for channels_last in (True, False)
     ]
-    gpu = candidates(recipe_of(tiny, "train.precision=fp16").train, torch.device("cuda"))
-    assert {way.precision for way in gpu} == {"fp16"}
+    recipe = recipe_of(tiny, "train.precision=fp16")
+    on_gpu = candidates(recipe.train, torch.device("cuda"))
+    assert {config.precision for config in on_gpu} == {"fp16"}
 
 
-def test_a_step_is_really_made(tiny: Path) -> None:
+def test_step_timing_of_a_real_step(tiny: Path) -> None:
     threads = torch.get_num_threads()
     timing = time_training_step(recipe_of(tiny), 3, ComputeConfig("float32", True, False, 1), CPU)
-    assert timing is not None and 0 < timing.seconds < 60 and timing.starting > 0
+    assert timing is not None
+    assert 0 < timing.seconds < 60
+    assert timing.starting > 0
     assert torch.get_num_threads() == threads
 
 
-def test_the_run_keeps_the_decision_and_goes_by_it(
+@pytest.mark.slow
+def test_run_keeps_its_compute_config(
     beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = bestiary.train(beasts, tmp_path / "run", recipe=tiny, folds=3, only_fold=[0], quiet=True)
-    kept = json.loads(run.file("compute.json").read_text())["cpu"]
-    assert kept["torch"] == torch.__version__ and kept["trial"]
-    assert {"precision", "channels_last", "compiled", "threads"} <= kept.keys()
-    changed = {**kept, "precision": "float32", "channels_last": False}
-    run.file("compute.json").write_text(json.dumps({"cpu": changed}))
-    monkeypatch.setattr(trial, "decide", lambda *_: pytest.fail("decided again"))
-    again = autotune_compute(run, LONG, 3, Display(quiet=True))
-    assert again == ComputeConfig("float32", False, kept["compiled"], kept["threads"])
-    run.file("compute.json").write_text(json.dumps({"cpu": {"precision": "bf16"}}))
-    with pytest.raises(RunError, match=r"arithmetic\.json: is not of bestiary's making"):
-        autotune_compute(Run(run.path), LONG, 3, Display(quiet=True))
+    file = run.file("compute.json")
+    decision = json.loads(file.read_text())["cpu"]
+    assert decision["torch"] == torch.__version__
+    assert decision["trial"]
+    assert {"precision", "channels_last", "compiled", "threads"} <= decision.keys()
+
+    changed = {**decision, "precision": "float32", "channels_last": False}
+    file.write_text(json.dumps({"cpu": changed}))
+    monkeypatch.setattr(autotune, "choose_config", lambda *_: pytest.fail("chosen again"))
+    config = autotune_compute(run, MANY_IMAGES, 3, Display(quiet=True))
+    assert config == ComputeConfig("float32", False, decision["compiled"], decision["threads"])
+
+    file.write_text(json.dumps({"cpu": {"precision": "bf16"}}))
+    with pytest.raises(RunError, match=r"compute\.json: is not what bestiary writes"):
+        autotune_compute(Run(run.path), MANY_IMAGES, 3, Display(quiet=True))

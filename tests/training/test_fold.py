@@ -1,6 +1,4 @@
-"""Short memory, numbers that are not finite, a loader that hangs: what is done, and that it is
-said.
-"""
+"""Out of memory, non-finite losses and hanging loaders: how training recovers, and what it says."""
 
 import threading
 from collections.abc import Callable
@@ -16,71 +14,89 @@ from torch.nn import functional
 
 import bestiary
 from bestiary.data import workers
-from bestiary.data.loader import Threads, load_batches, split_batches
-from bestiary.errors import DataError
+from bestiary.data.loader import LoaderThreads, load_batches, split_batches
+from bestiary.errors import DataError, RunError
 from bestiary.run.run import Run
-from bestiary.training import checkpointer as checkpointer
 from bestiary.training import loop
 from bestiary.training.distributed import SINGLE_PROCESS
-from bestiary.training.non_finite import NonFiniteDiagnosis, NotFiniteError
-from bestiary.training.out_of_memory import is_out_of_memory
+from bestiary.training.non_finite import NonFiniteDiagnosis, NotFiniteError, check_weights
+from bestiary.training.out_of_memory import count_parts, doubled_parts, halved, is_out_of_memory
 from bestiary.training.step import backward
 
 OPTIONS = ["train.epochs=2", "train.batch_size=8"]
 
 
-def session_of(network: nn.Module, parts: int) -> SimpleNamespace:
-    """What `backward` needs of a session."""
+def state_of(network: nn.Module, parts: int) -> SimpleNamespace:
+    """What `backward` needs of a fold state."""
     return SimpleNamespace(
         network=network,
         classifier=SimpleNamespace(network=network),
         progress=SimpleNamespace(parts=parts, epochs_done=0, step=0),
-        arithmetic=SimpleNamespace(memory_format=torch.contiguous_format, precision="float32"),
+        compute=SimpleNamespace(memory_format=torch.contiguous_format, precision="float32"),
         accelerator=SimpleNamespace(backward=lambda loss: loss.backward(), no_sync=nullcontext),
         world=SINGLE_PROCESS,
     )
 
 
 @pytest.mark.parametrize("parts", [2, 3, 4, 100])
-def test_gradients_of_parts_add_up_to_the_whole_batches(parts: int) -> None:
+def test_gradients_of_parts_add_up(parts: int) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 5)
+        nn.Conv2d(3, 4, 3),
+        nn.GroupNorm(2, 4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4 * 36, 5),
     )
-    images, targets = torch.randn(9, 3, 8, 8), torch.randn(9, 5).softmax(dim=1)
-    found = []
+    images = torch.randn(9, 3, 8, 8)
+    targets = torch.randn(9, 5).softmax(dim=1)
+    results = []
     for count in (1, parts):
         network.zero_grad()
+        state = state_of(network, count)
         loss = backward(
-            session_of(network, count), functional.cross_entropy, images, targets, 0.1, watched=True
-        )  # type: ignore[arg-type]
-        found.append([loss, *(p.grad.clone() for p in network.parameters() if p.grad is not None)])
-    assert len(found[0]) == 7
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other)
+            state,  # type: ignore[arg-type]
+            functional.cross_entropy,
+            images,
+            targets,
+            0.1,
+            check_loss=True,
+        )
+        gradients = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+        results.append([loss, *gradients])
+    assert len(results[0]) == 7
+    for whole, in_parts in zip(*results, strict=True):
+        torch.testing.assert_close(whole, in_parts)
 
 
 def test_no_part_has_a_single_image() -> None:
-    seen: list[int] = []
+    sizes: list[int] = []
 
     class Network(nn.Linear):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            seen.append(len(images))
+            sizes.append(len(images))
             return super().forward(images.flatten(1))
 
-    network = Network(12, 2)
     backward(
-        session_of(network, 4),  # type: ignore[arg-type]
+        state_of(Network(12, 2), 4),  # type: ignore[arg-type]
         functional.cross_entropy,
         torch.randn(7, 3, 2, 2),
         torch.eye(2)[[0, 1, 0, 1, 0, 1, 0]],
         0.1,
-        watched=False,
+        check_loss=False,
     )
-    assert sorted(seen) == [2, 2, 3]
+    assert sorted(sizes) == [2, 2, 3]
 
 
-def test_out_of_memory_is_told_from_other_errors() -> None:
+def test_halving_stops_at_two_images() -> None:
+    assert [halved(n_images) for n_images in (16, 5, 4, 3, 2)] == [8, 2, 2, None, None]
+    assert [count_parts(n_images, 4) for n_images in (1, 2, 7, 8, 64)] == [1, 1, 3, 4, 4]
+    assert doubled_parts(0, batch_size=8, parts=2) == 4
+    with pytest.raises(RunError, match="fold 3: out of memory even with 2 images at a time"):
+        doubled_parts(3, batch_size=8, parts=4)
+
+
+def test_out_of_memory_is_detected() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(1 << 60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
@@ -89,46 +105,50 @@ def test_out_of_memory_is_told_from_other_errors() -> None:
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
-def short_of_memory(most: int) -> Callable[..., torch.Tensor]:
-    """A loss that has memory for `most` images at a time."""
+def short_of_memory(max_images: int) -> Callable[..., torch.Tensor]:
+    """A loss that has memory for `max_images` at a time."""
 
     def loss_of(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        if len(logits) > most and logits.requires_grad:
+        if len(logits) > max_images and logits.requires_grad:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return functional.cross_entropy(logits, targets)
 
     return loss_of
 
 
-def train(beasts: Path, tiny: Path, run: Path, *more: str) -> Run:
+def train(beasts: Path, tiny: Path, run: Path, *overrides: str) -> Run:
+    options = [*OPTIONS, *overrides]
     return bestiary.train(
-        beasts, run, recipe=tiny, overrides=[*OPTIONS, *more], folds=2, only_fold=[0], quiet=True
+        beasts, run, recipe=tiny, overrides=options, folds=2, only_fold=[0], quiet=True
     )
 
 
-def test_short_memory_halves_the_batch_and_keeps_the_results(
+def train_losses(run: Run) -> list[float]:
+    lines = run.fold(0).history.read_text().splitlines()
+    return [float(line.split(",")[2]) for line in lines[1:]]
+
+
+@pytest.mark.slow
+def test_out_of_memory_halves_the_batch(
     beasts: Path,
     tiny: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    options = [
-        "train.precision=float32",
-        "model.freeze_norms=true",
-    ]  # without batch statistics, parts change nothing
-    plain = train(beasts, tiny, tmp_path / "plain", *options)
+    # Without batch statistics, parts give the same results.
+    options = ["train.precision=float32", "model.freeze_norms=true"]
+    whole = train(beasts, tiny, tmp_path / "whole", *options)
     capsys.readouterr()
     monkeypatch.setattr(loop, "build_loss", lambda *_: short_of_memory(3))
-    halved = train(beasts, tiny, tmp_path / "halved", *options)
-    told = " ".join(capsys.readouterr().err.split())
-    assert told.count("out of memory") == 2 and "in 4 parts, gradients added up" in told
-    one, other = (run.fold(0).history.read_text().splitlines() for run in (plain, halved))
-    losses = [[float(line.split(",")[2]) for line in lines[1:]] for lines in (one, other)]
-    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+    in_parts = train(beasts, tiny, tmp_path / "parts", *options)
+    notices = " ".join(capsys.readouterr().err.split())
+    assert notices.count("out of memory") == 2
+    assert "in 4 parts, gradients added up" in notices
+    np.testing.assert_allclose(train_losses(whole), train_losses(in_parts), rtol=1e-5)
 
 
-def test_memory_that_does_not_suffice_for_two_images_is_one_line(
+def test_out_of_memory_for_two_images_is_one_line(
     beasts: Path,
     tiny: Path,
     tmp_path: Path,
@@ -136,43 +156,36 @@ def test_memory_that_does_not_suffice_for_two_images_is_one_line(
     fails: Callable[..., str],
 ) -> None:
     monkeypatch.setattr(loop, "build_loss", lambda *_: short_of_memory(1))
-    line = fails(
-        "train",
-        beasts,
-        tmp_path / "run",
-        "--recipe",
-        tiny,
-        "--folds",
-        2,
-        "--set",
-        "train.batch_size=8",
-    )
+    command = ["train", beasts, tmp_path / "run", "--recipe", tiny, "--folds", 2]
+    line = fails(*command, "--set", "train.batch_size=8")
     assert "out of memory even with 2 images at a time" in line
 
 
-def test_a_loss_that_fails_by_chance_is_gone_back_from_once(
+@pytest.mark.slow
+def test_non_finite_loss_by_chance_is_retried(
     beasts: Path,
     tiny: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    plain = train(beasts, tiny, tmp_path / "plain")
+    reference = train(beasts, tiny, tmp_path / "reference")
     capsys.readouterr()
     steps = iter(range(100))
-    whole = loop.backward
+    real_backward = loop.backward
 
-    def fails_once(*arguments: object, **more: object) -> torch.Tensor:
-        loss = whole(*arguments, **more)  # type: ignore[arg-type]
+    def fails_once(*arguments: object, **options: object) -> torch.Tensor:
+        loss = real_backward(*arguments, **options)  # type: ignore[arg-type]
         return loss * float("nan") if next(steps) == 3 else loss
 
     monkeypatch.setattr(loop, "backward", fails_once)
     run = train(beasts, tiny, tmp_path / "run")
-    assert run.fold(0).weights.read_bytes() == plain.fold(0).weights.read_bytes()
-    assert "goes back to its last good state, once" in " ".join(capsys.readouterr().err.split())
+    assert run.fold(0).weights.read_bytes() == reference.fold(0).weights.read_bytes()
+    notices = " ".join(capsys.readouterr().err.split())
+    assert "returns to its last good checkpoint, once" in notices
 
 
-def test_a_learning_rate_that_is_too_high_is_diagnosed(
+def test_too_high_learning_rate_is_diagnosed(
     beasts: Path, tiny: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
     options = [
@@ -181,14 +194,11 @@ def test_a_learning_rate_that_is_too_high_is_diagnosed(
         "optimizer.lr=1e38",
         "optimizer.weight_decay=0",
     ]
-    line = fails(
-        "train", beasts, tmp_path / "run", "--recipe", tiny, "--folds", 2, "--set", *options
-    )
-    assert (
-        "the loss is not finite in epoch 1, step" in line
-        and "the learning rate 9.83e+37 is too high" in line
-    )
-    assert not Run(tmp_path / "run").fold(0).state.exists()  # nothing bad was kept
+    command = ["train", beasts, tmp_path / "run", "--recipe", tiny, "--folds", 2]
+    line = fails(*command, "--set", *options)
+    assert "the loss is not finite in epoch 1, step" in line
+    assert "the learning rate 9.83e+37 is too high" in line
+    assert not Run(tmp_path / "run").fold(0).state.exists()  # a bad state is not saved
 
 
 class Overflows(nn.Linear):
@@ -205,42 +215,46 @@ class Overflows(nn.Linear):
         (1.0, 1.0, "fp16", "fp16 overflows where float32 does not"),
     ],
 )
-def test_the_cause_is_looked_for(images: float, weight: float, precision: str, cause: str) -> None:
+def test_non_finite_diagnosis(images: float, weight: float, precision: str, cause: str) -> None:
     network = Overflows(12, 2) if weight == 1e10 else nn.Sequential(nn.Flatten(), nn.Linear(12, 2))
     with torch.no_grad():
         next(network.parameters()).fill_(weight)
-    targets = torch.eye(2)
-    suspect = NonFiniteDiagnosis(
-        network, torch.full((2, 3, 2, 2), images), targets, functional.cross_entropy, precision, 0.1
-    )  # type: ignore[arg-type]
-    assert suspect.diagnosis().startswith(cause)
+    step = NonFiniteDiagnosis(
+        network=network,
+        images=torch.full((2, 3, 2, 2), images),
+        targets=torch.eye(2),
+        loss_of=functional.cross_entropy,
+        precision=precision,  # type: ignore[arg-type]
+        lr=0.1,
+    )
+    assert step.diagnosis().startswith(cause)
 
 
-def test_weights_that_are_not_finite_are_never_kept() -> None:
+def test_check_weights_covers_running_averages() -> None:
     network = nn.BatchNorm1d(3)
-    checkpointer.check_weights(network)
+    check_weights(network)
     assert isinstance(network.running_var, torch.Tensor)
     network.running_var[1] = float("inf")
     with pytest.raises(NotFiniteError, match="weight"):
-        checkpointer.check_weights(network)
+        check_weights(network)
 
 
-@pytest.mark.parametrize("threads", [Threads(1, True), Threads(2, False)])
-def test_a_loader_that_hangs_is_noticed_and_keeps_nobody_waiting(
-    monkeypatch: pytest.MonkeyPatch, threads: Threads
-) -> None:
+@pytest.mark.parametrize("threads", [LoaderThreads(1, True), LoaderThreads(2, False)])
+def test_hanging_loader_raises(monkeypatch: pytest.MonkeyPatch, threads: LoaderThreads) -> None:
     monkeypatch.setattr(workers, "STALL_SECONDS", 0.2)
-    gone = threading.Event()
+    disk_is_back = threading.Event()
 
     def view_of(row: int) -> np.ndarray:  # type: ignore[type-arg]
         if row == 9:
-            gone.wait(30)  # a read that does not return
+            disk_is_back.wait(30)  # a read that does not return
         return np.zeros((2, 2, 3), np.uint8)
 
-    seen = []
+    rows = []
+    batches = split_batches(np.arange(20), 4)
     with pytest.raises(DataError, match="a disk that holds them may be gone"):
-        for batch in load_batches(split_batches(np.arange(20), 4), view_of, threads):
-            seen += batch.rows.tolist()
-    assert seen == list(range(8))
-    assert all(t.daemon for t in threading.enumerate() if t.name.startswith("bestiary-loader"))
-    gone.set()
+        for batch in load_batches(batches, view_of, threads):
+            rows += batch.rows.tolist()
+    assert rows == list(range(8))
+    threads_left = [t for t in threading.enumerate() if t.name.startswith("bestiary-loader")]
+    assert all(thread.daemon for thread in threads_left)
+    disk_is_back.set()

@@ -1,37 +1,44 @@
-"""A probe: heads on features of the frozen network, which are computed once for all folds and
-runs.
-"""
+"""Frozen features and probes: computed once for all folds and runs, and cached by image."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 import bestiary
 from bestiary.data.decode import read_image
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
-from bestiary.training import frozen_features as features
+from bestiary.training import frozen_features
 
 OPTIONS = ["view.size=32"]
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for each test."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("BESTIARY_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many images the frozen network was run on, each time that it was."""
+    """The number of images that each call computed features of."""
     counts: list[int] = []
-    predict = features.predict_rows
-    monkeypatch.setattr(
-        features, "predict_rows", lambda *a, **k: counts.append(len(a[2])) or predict(*a, **k)
-    )
+    predict_rows = frozen_features.predict_rows
+
+    def record_count(data: Any, classifier: Any, rows: Any, *rest: Any, **options: Any) -> NDArray:
+        counts.append(len(rows))
+        return predict_rows(data, classifier, rows, *rest, **options)
+
+    monkeypatch.setattr(frozen_features, "predict_rows", record_count)
     return counts
 
 
@@ -39,34 +46,32 @@ def probe(beasts: Path, run: Path, *overrides: str) -> Run:
     return bestiary.probe(beasts, run, overrides=[*OPTIONS, *overrides], folds=3, quiet=True)
 
 
-def test_a_probe_is_a_run_like_any_other(beasts: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_probe_is_a_finished_run(beasts: Path, tmp_path: Path) -> None:
     run = probe(beasts, tmp_path / "run")
     assert [run.fold(fold).ended for fold in run.fold_numbers()] == [True] * 3
     assert 0 <= run.read_json("metrics.json")["oof"]["accuracy"]["value"] <= 1
-    assert "3 of 3" in str(bestiary.show(run.path)) or run.score_line in str(
-        bestiary.show(run.path)
-    )
+    shown = str(bestiary.show(run.path))
+    assert "3 of 3" in shown or run.score_line in shown
     bestiary.predict(run.path, beasts, out=tmp_path / "prediction.csv", quiet=True)
     assert pl.read_csv(tmp_path / "prediction.csv").height == 27
 
 
-def test_logits_out_of_fold_are_those_that_the_member_gives_the_images(
-    beasts: Path, tmp_path: Path
-) -> None:
+@pytest.mark.slow
+def test_probe_oof_logits_are_its_members(beasts: Path, tmp_path: Path) -> None:
     run = probe(beasts, tmp_path / "run", "train.precision=float32")
     ensemble = bestiary.load(run)
     for fold in run.fold_numbers():
         table, _ = read_oof(run.fold(fold))
         paths = [beasts / path for path in table["path"]]
         logits = np.concatenate([scored.logits[fold] for scored in ensemble.score(paths)])
-        kept = table["logits"].to_numpy()
-        assert kept.std() > 0.05
-        np.testing.assert_allclose(logits, kept, atol=1e-4)
+        oof_logits = table["logits"].to_numpy()
+        assert oof_logits.std() > 0.05
+        np.testing.assert_allclose(logits, oof_logits, atol=1e-4)
 
 
-def test_the_second_probe_computes_nothing(
-    beasts: Path, tmp_path: Path, computed: list[int]
-) -> None:
+@pytest.mark.slow
+def test_second_probe_reads_the_cache(beasts: Path, tmp_path: Path, computed: list[int]) -> None:
     first = probe(beasts, tmp_path / "first")
     second = probe(beasts, tmp_path / "second")
     assert computed == [27]
@@ -74,44 +79,38 @@ def test_the_second_probe_computes_nothing(
         assert first.fold(fold).weights.read_bytes() == second.fold(fold).weights.read_bytes()
 
 
-def test_only_what_is_not_kept_is_computed(
-    beasts: Path, tmp_path: Path, computed: list[int], own_cache: Path
+@pytest.mark.slow
+def test_cache_misses_are_computed(
+    beasts: Path, tmp_path: Path, computed: list[int], cache: Path
 ) -> None:
     probe(beasts, tmp_path / "first")
-    import shutil
-
-    from PIL import Image
-
+    # One image is new.
     more = tmp_path / "more"
     shutil.copytree(beasts, more)
-    new = next(more.rglob("*.jpg"))
-    Image.open(new).rotate(90).save(new.with_name("turned.png"))
+    image = next(more.rglob("*.jpg"))
+    Image.open(image).rotate(90).save(image.with_name("turned.png"))
     probe(more, tmp_path / "second")
     assert computed == [27, 1]
-    for table in (own_cache / "features").rglob("*.parquet"):
+    # All tables are damaged.
+    for table in (cache / "frozen-features").rglob("*.parquet"):
         table.write_bytes(table.read_bytes()[:100])
     probe(beasts, tmp_path / "third")
     assert computed == [27, 1, 27]
-    assert read_image(new)
+    assert read_image(image)
 
 
-def test_another_view_or_network_has_features_of_its_own(
-    beasts: Path, tmp_path: Path, computed: list[int]
-) -> None:
+@pytest.mark.slow
+def test_cache_key_has_view_and_network(beasts: Path, tmp_path: Path, computed: list[int]) -> None:
     probe(beasts, tmp_path / "a")
-    bestiary.probe(
-        beasts, tmp_path / "b", overrides=[*OPTIONS, "view.size=48"], folds=3, quiet=True
-    )
-    bestiary.probe(
-        beasts, tmp_path / "c", overrides=[*OPTIONS, "model.normalize=false"], folds=3, quiet=True
-    )
+    probe(beasts, tmp_path / "b", "view.size=48")
+    probe(beasts, tmp_path / "c", "model.normalize=false")
     assert computed == [27, 27, 27]
 
 
-def test_no_epochs_need_a_probed_head(
+def test_probe_needs_an_lda_head_and_weights(
     beasts: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
     line = fails("train", beasts, tmp_path / "run", "--set", "train.epochs=0", "model.head=random")
-    assert "train.epochs = 0: nothing would be learnt" in line
+    assert "train.epochs = 0: nothing would be learned" in line
     line = fails("probe", beasts, tmp_path / "run", "--set", "model.weights=none")
-    assert 'model.weights = "none": a probe needs a pretrained network' in line
+    assert 'model.weights = "none": an lda head needs a pretrained network' in line

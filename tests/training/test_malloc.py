@@ -1,5 +1,6 @@
-"""Freed memory is kept while training, each look in a process of its own: what others have freed
-would blur it.
+"""Malloc tuning: freed memory is reused in training, and returned to the system afterwards.
+
+Each test measures a process of its own, where no other test has freed memory.
 """
 
 import platform
@@ -8,17 +9,19 @@ import sys
 
 import pytest
 
-glibc_alone = pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="only glibc's malloc is told to keep memory"
+needs_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc",
+    reason="only glibc's malloc is tuned",
 )
 
-START = """
+PRELUDE = """
 import resource, torch
 from pathlib import Path
-from bestiary.training.malloc import memory_kept
+from bestiary.training.malloc import keep_freed_memory
 
 def step():
-    return [torch.ones(16, 1024, 256) for _ in range(8)]  # 128 MB in blocks that are kept; malloc alone gives them back
+    # 128 MB, in blocks that malloc by itself returns to the system.
+    return [torch.ones(16, 1024, 256) for _ in range(8)]
 
 def faults(steps):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -31,39 +34,42 @@ def resident_megabytes():
 """
 
 
-def _printed(code: str) -> list[float]:
-    done = subprocess.run(
-        [sys.executable, "-c", START + code], capture_output=True, text=True, check=True
+def numbers_printed_by(code: str) -> list[float]:
+    process = subprocess.run(
+        [sys.executable, "-c", PRELUDE + code],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    return [float(number) for number in done.stdout.split()]
+    return [float(number) for number in process.stdout.split()]
 
 
-@glibc_alone
-def test_freed_memory_is_used_again() -> None:
-    usual, kept = _printed("""
-usual = faults(8)
-with memory_kept(torch.device("cpu")):
+@needs_glibc
+def test_freed_memory_is_reused() -> None:
+    by_default, reused = numbers_printed_by("""
+by_default = faults(8)
+with keep_freed_memory(torch.device("cpu")):
     faults(24)  # the heap grows until a free block fits each request
-    print(usual, faults(8))
+    print(by_default, faults(8))
 """)
-    assert kept < usual / 10
+    assert reused < by_default / 10
 
 
-@glibc_alone
-def test_what_was_kept_is_given_back_at_the_end() -> None:
-    inside, after = _printed("""
-with memory_kept(torch.device("cpu")):
-    held = [step() for _ in range(2)]
-    del held
+@needs_glibc
+def test_freed_memory_is_returned_at_the_end() -> None:
+    inside, after = numbers_printed_by("""
+with keep_freed_memory(torch.device("cpu")):
+    blocks = [step() for _ in range(2)]
+    del blocks
     inside = resident_megabytes()
 print(inside, resident_megabytes())
 """)
     assert after < inside - 128
 
 
-def test_an_accelerator_keeps_its_memory_by_itself() -> None:
-    (faults,) = _printed("""
-with memory_kept(torch.device("cuda")):
+def test_malloc_stays_as_it_is_for_a_gpu() -> None:
+    (faults,) = numbers_printed_by("""
+with keep_freed_memory(torch.device("cuda")):
     print(faults(8))
 """)
     assert faults > 1000

@@ -1,1 +1,1 @@
-"""Backbones, measured on this machine -> the one to train."""
+"""Choosing a backbone: measure candidates on this machine and these images, recommend one."""

@@ -1,15 +1,14 @@
-"""What was measured of some backbones -> the one to train within a budget of time, and the command
-for it.
+"""Advice: measured backbones -> the one to train within a time budget, as a table and a command.
 
-Measured are the speed of each, and the accuracy of a head on its frozen features where its weights
-are at hand; what training takes is extrapolated from speeds, and what fine-tuning gains is not
-known before. Measures nothing itself.
+Training time is extrapolated from measured speeds. Accuracy is that of a head on frozen features,
+where the pretrained weights are available; what fine-tuning adds is unknown beforehand. Measures
+nothing itself.
 """
 
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import fill
 
@@ -18,60 +17,71 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from bestiary.advising.speeds import TrainSpeed
-from bestiary.display import clock, on_screen
+from bestiary.display import format_duration, format_table
 from bestiary.recipe.options import Recipe
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.paired import Hits, paired_difference
 
+COLUMNS = ("backbone", "size", "accuracy", "95 % interval", "training", "latency")
+WIDTH = 80  # columns of a terminal
+DEFAULT_FOLDS = 5
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A backbone at a size, and what was measured of it.
+    """A backbone at one view size, with its measurements.
 
     Attributes:
         recipe: that would be trained.
         speed: of one network.
-        reading: seconds to read an image.
-        hits: whether the head on frozen features has each image right (images,); None without
-            weights.
+        read_seconds: to read and decode one image.
+        hits: whether the head on frozen features predicts each image correctly, (images,); None
+            without pretrained weights.
     """
 
     recipe: Recipe
     speed: TrainSpeed
-    reading: float
+    read_seconds: float
     hits: Hits | None
 
     @property
     def latency(self) -> float:
-        """Seconds until all members and views have answered for one image that is read already."""
-        return self.recipe.folds.n * self.recipe.predict.tta * self.speed.single
+        """Seconds that all members and views take for one image, without reading it."""
+        n_views = self.recipe.folds.n * self.recipe.predict.tta
+        return n_views * self.speed.single
 
-    def seconds(self, images: int, epochs: int) -> float:
-        """What `epochs` of training in every fold would take on so many images, scoring and
-        features included.
+    def training_seconds(self, images: int, epochs: int) -> float:
+        """Extrapolate the time to train all folds, evaluation and frozen features included.
+
+        Args:
+            images: in the dataset.
+            epochs: of each fold; 0: the head only.
         """
-        folds, views = self.recipe.folds.n, self.recipe.predict.tta
-        look = self.reading + views * self.speed.many
-        probe = images * look if self.recipe.model.head == "lda" else 0.0
-        scored = epochs if self.recipe.train.keep_best else min(epochs, 1)
-        stepping = epochs * (folds - 1) * images * self.speed.step
-        return probe + stepping + images * look * (scored + (epochs > 0))
+        recipe = self.recipe
+        evaluate_one = self.read_seconds + recipe.predict.tta * self.speed.batched
+        evaluate_all = images * evaluate_one
+        probe = evaluate_all if recipe.model.head == "lda" else 0.0
+        steps = epochs * (recipe.folds.n - 1) * images * self.speed.step
+
+        # The held-out part is scored during training, and predicted at the end.
+        n_scored_epochs = epochs if recipe.train.keep_best else min(epochs, 1)
+        n_predictions = 1 if epochs > 0 else 0
+        return probe + steps + evaluate_all * (n_scored_epochs + n_predictions)
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What `advise` prints.
+    """Result of `advise`; as text, a table of candidates and a recommendation.
 
     Attributes:
         data: the images, as the user named them.
-        images: how many there are.
-        groups: group number of each image that the heads were judged by.
-        candidates: in the order that they were measured in.
-        budget: seconds; None: no bound.
-        latency: seconds; None: no bound.
-        chosen: the candidate to train, its recipe with the epochs that fit; None where nothing
-            fits.
-        base: the recipe's name or file.
+        images: number of images.
+        groups: group number of each image that the heads were evaluated on.
+        candidates: in the order of measurement.
+        budget: seconds of training; None: unlimited.
+        latency: seconds an image; None: unlimited.
+        chosen: the candidate to train, with the epochs and views that fit; None if none fits.
+        base: name or file of the recipe.
     """
 
     data: Path
@@ -85,87 +95,106 @@ class Advice:
 
     @property
     def exit_code(self) -> int:
-        """1 where nothing fits."""
+        """1 if no candidate fits, else 0."""
         return int(self.chosen is None)
 
     def __str__(self) -> str:
+        lines = [
+            format_table(self._table()),
+            "",
+            *self._notes(),
+            "",
+            *self._recommendation(),
+        ]
+        return "\n".join(lines)
+
+    def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, padding=(0, 1))
-        for name in ("backbone", "size", "accuracy", "95 % interval", "training", "latency"):
+        for name in COLUMNS:
             table.add_column(
-                name, justify="left" if name == "backbone" else "right", overflow="fold"
+                name,
+                justify="left" if name == "backbone" else "right",
+                overflow="fold",
             )
         for candidate in self.candidates:
             table.add_row(*self._cells(candidate))
-        return "\n".join([on_screen(table), "", *self._notes(), "", *self._recommendation()])
+        return table
 
     def _cells(self, candidate: Candidate) -> tuple[str, ...]:
         recipe = candidate.recipe
-        accuracy, interval = "unknown", "no weights"
+        accuracy = "unknown"
+        interval = "no weights"
         if candidate.hits is not None:
             score = share_interval(candidate.hits, self.groups)
-            accuracy, interval = f"{score.value:.4f}", f"{score.low:.3f} to {score.high:.3f}"
-        training = clock(candidate.seconds(self.images, recipe.train.epochs))
-        latency = f"{1000 * candidate.latency:.0f} ms"
-        return recipe.model.backbone, str(recipe.view.size), accuracy, interval, training, latency
+            accuracy = f"{score.value:.4f}"
+            interval = f"{score.low:.3f} to {score.high:.3f}"
+        seconds = candidate.training_seconds(self.images, recipe.train.epochs)
+        return (
+            recipe.model.backbone,
+            str(recipe.view.size),
+            accuracy,
+            interval,
+            format_duration(seconds),
+            f"{1000 * candidate.latency:.0f} ms",
+        )
 
     def _notes(self) -> list[str]:
+        """Say what was measured, what is extrapolated and what is unknown."""
         recipe = self.candidates[0].recipe
-        judged = (
-            f"on {len(self.groups):,} of the images"
-            if len(self.groups) < self.images
-            else "on the images"
-        )
+        is_sample = len(self.groups) < self.images
+        images = f"{len(self.groups):,} of the images" if is_sample else "the images"
         texts = (
-            f"Measured {judged}: out-of-fold accuracy of a linear head on the frozen network "
-            f"(bestiary probe), and on "
-            "this machine a few training steps and predictions, on random images and weights.",
+            f"Measured on {images}: out-of-fold accuracy of a linear head on the frozen network "
+            f"(bestiary probe). Measured on this machine, with random images and weights: a few "
+            f"training steps and predictions.",
             f"Extrapolated from these: training, {recipe.folds.n} folds of {recipe.train.epochs} "
-            f"epochs by recipe "
-            f"{self.base}, {self.images:,} images; latency of one image by {recipe.folds.n} "
-            f"members with "
-            f"{recipe.predict.tta} views each, reading it not included.",
+            f"epochs by recipe {self.base}, {self.images:,} images; latency of one image by "
+            f"{recipe.folds.n} members with {recipe.predict.tta} views each, reading it not "
+            f"included.",
             "Not known beforehand: what fine-tuning adds to the head's accuracy.",
         )
-        return [fill(text, 80, subsequent_indent="  ", break_on_hyphens=False) for text in texts]
+        return [fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for text in texts]
 
     def _recommendation(self) -> list[str]:
-        bounds = [f"{clock(self.budget)} of training"] if self.budget is not None else []
-        bounds += [f"{1000 * self.latency:g} ms an image"] if self.latency is not None else []
+        bounds = " and ".join(self._bounds())
         if self.chosen is None:
-            bound = f" {' and '.join(bounds)}" if bounds else ""
-            return [
-                fill(
-                    f"Nothing fits{bound}, with weights at hand. Give more, or fewer folds (--set "
-                    f"folds.n=3).",
-                    80,
-                )
-            ]
-        recipe, seconds = (
-            self.chosen.recipe,
-            self.chosen.seconds(self.images, self.chosen.recipe.train.epochs),
-        )
-        within = f", within {' and '.join(bounds)}" if bounds else ""
+            bound = f" {bounds}" if bounds else ""
+            text = (
+                f"Nothing fits{bound}, with weights at hand. Give more, or fewer folds (--set "
+                f"folds.n=3)."
+            )
+            return [fill(text, WIDTH)]
+        recipe = self.chosen.recipe
+        seconds = self.chosen.training_seconds(self.images, recipe.train.epochs)
+        within = f", within {bounds}" if bounds else ""
         text = (
             f"Recommended{within}: {recipe.model.backbone} at {recipe.view.size} pixels, "
-            f"{recipe.train.epochs} epochs; "
-            f"expected to take {clock(seconds)}."
+            f"{recipe.train.epochs} epochs; expected to take {format_duration(seconds)}."
         )
-        return [fill(text, 80, break_on_hyphens=False), "", *self._command(recipe)]
+        return [fill(text, WIDTH, break_on_hyphens=False), "", self._command(recipe)]
 
-    def _command(self, recipe: Recipe) -> list[str]:
-        options = [f"model.backbone={recipe.model.backbone}", f"view.size={recipe.view.size}"]
-        options += [
-            f"{key}={value}" for key, value in (("view.eval_size", recipe.view.eval_size),) if value
-        ]
-        options += [f"model.freeze={recipe.model.freeze}"]
-        options += [f"train.epochs={recipe.train.epochs}", f"predict.tta={recipe.predict.tta}"]
-        if recipe.folds.n != 5:
-            options.append(f"folds.n={recipe.folds.n}")
-        lines = [
-            f"bestiary train {shlex.quote(str(self.data))} RUN --recipe {shlex.quote(self.base)} "
-            f"--set"
-        ]
-        return [" \\\n    ".join([*lines, *options])]
+    def _bounds(self) -> list[str]:
+        bounds = []
+        if self.budget is not None:
+            bounds.append(f"{format_duration(self.budget)} of training")
+        if self.latency is not None:
+            bounds.append(f"{1000 * self.latency:g} ms an image")
+        return bounds
+
+    def _command(self, recipe: Recipe) -> str:
+        """Compose a command to paste, an option a line."""
+        data = shlex.quote(str(self.data))
+        lines = [f"bestiary train {data} RUN --recipe {shlex.quote(self.base)} --set"]
+        lines.append(f"model.backbone={recipe.model.backbone}")
+        lines.append(f"view.size={recipe.view.size}")
+        if recipe.view.eval_size:
+            lines.append(f"view.eval_size={recipe.view.eval_size}")
+        lines.append(f"model.freeze={recipe.model.freeze}")
+        lines.append(f"train.epochs={recipe.train.epochs}")
+        lines.append(f"predict.tta={recipe.predict.tta}")
+        if recipe.folds.n != DEFAULT_FOLDS:
+            lines.append(f"folds.n={recipe.folds.n}")
+        return " \\\n    ".join(lines)
 
 
 def recommend(
@@ -175,58 +204,79 @@ def recommend(
     budget: float | None,
     latency: float | None,
 ) -> Candidate | None:
-    """The candidate to train, with as many of the recipe's epochs as fit, and one view where it
-    must be fast.
+    """Choose the candidate to train.
 
-    Of those that fit with weights at hand, the most accurate is taken, or the one that takes least
-    time among those whose accuracy does not differ from its: the interval of the paired difference
-    holds zero.
+    The most accurate candidate that fits is the reference. Among the candidates that are not
+    significantly worse, by the interval of the paired difference, the choice is the one with the
+    most epochs, and then the fastest.
+
+    Args:
+        candidates: measured; those without weights are never chosen.
+        images: in the dataset.
+        groups: group number of each image that the heads were evaluated on.
+        budget: seconds of training; None: unlimited.
+        latency: seconds an image; None: unlimited.
+
+    Returns:
+        The choice, with as many of the recipe's epochs as fit, and with one view if it must be
+        fast; None if none fits.
     """
-    fitting = [
-        fit
-        for c in candidates
-        if c.hits is not None and (fit := _fitted(c, images, budget, latency))
-    ]
+    fitting: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.hits is None:
+            continue
+        fitted = _fit_to_bounds(candidate, images, budget, latency)
+        if fitted is not None:
+            fitting.append(fitted)
     if not fitting:
         return None
-    best = max(fitting, key=lambda c: float(np.mean(c.hits)))  # type: ignore[arg-type]
-    assert best.hits is not None
-    as_good = [
-        c
-        for c in fitting
-        if c.hits is not None and paired_difference(best.hits, c.hits, groups).high >= 0
-    ]
-    return min(
-        as_good, key=lambda c: (-c.recipe.train.epochs, c.seconds(images, c.recipe.train.epochs))
-    )
+
+    def accuracy(candidate: Candidate) -> float:
+        return float(np.mean(_hits(candidate)))
+
+    def most_epochs_then_fastest(candidate: Candidate) -> tuple[int, float]:
+        epochs = candidate.recipe.train.epochs
+        seconds = candidate.training_seconds(images, epochs)
+        return -epochs, seconds
+
+    def is_as_good(candidate: Candidate) -> bool:
+        difference = paired_difference(_hits(best), _hits(candidate), groups)
+        return difference.high >= 0
+
+    best = max(fitting, key=accuracy)
+    as_good = filter(is_as_good, fitting)
+    return min(as_good, key=most_epochs_then_fastest)
 
 
-def _fitted(
+def _hits(candidate: Candidate) -> Hits:
+    assert candidate.hits is not None
+    return candidate.hits
+
+
+def _fit_to_bounds(
     candidate: Candidate, images: int, budget: float | None, latency: float | None
 ) -> Candidate | None:
-    """The candidate with the epochs and views that fit; None where not even one epoch or one
-    view does.
-    """
+    """Reduce views to fit the latency, then epochs to fit the budget; None if nothing fits."""
     recipe = candidate.recipe
-    views = next(
-        (
-            v
-            for v in (recipe.predict.tta, 1)
-            if _with(candidate, v, 1).latency <= (latency or math.inf)
-        ),
-        None,
-    )
-    if views is None:
+    within_latency = [
+        views
+        for views in (recipe.predict.tta, 1)
+        if _with(candidate, views, 1).latency <= (latency or math.inf)
+    ]
+    if not within_latency:
         return None
-    least = 0 if recipe.model.head == "lda" else 1
-    for epochs in range(recipe.train.epochs, least - 1, -1):
-        fitted = _with(candidate, views, epochs)
-        if fitted.seconds(images, epochs) <= (budget or math.inf):
+    min_epochs = 0 if recipe.model.head == "lda" else 1
+    for epochs in range(recipe.train.epochs, min_epochs - 1, -1):
+        fitted = _with(candidate, within_latency[0], epochs)
+        if fitted.training_seconds(images, epochs) <= (budget or math.inf):
             return fitted
     return None
 
 
 def _with(candidate: Candidate, views: int, epochs: int) -> Candidate:
-    recipe = candidate.recipe
-    changed = recipe.with_values({"predict.tta": views, "train.epochs": epochs})
-    return Candidate(changed, candidate.speed, candidate.reading, candidate.hits)
+    values = {
+        "predict.tta": views,
+        "train.epochs": epochs,
+    }
+    recipe = candidate.recipe.with_values(values)
+    return replace(candidate, recipe=recipe)

@@ -1,31 +1,42 @@
-"""A training set -> what heads on the frozen network get right out of fold, without a run on
-disk.
+"""Probing without a run: a manifest and a recipe -> out-of-fold hits of LDA heads.
+
+The heads are those of `bestiary probe`, on frozen features, which are cached. Nothing is written to
+a run directory. Knows nothing of speeds or advice.
 """
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.folds import deal, leak_groups
+from bestiary.data.folds import assign_folds, leak_groups
 from bestiary.data.manifest import Manifest
 from bestiary.display import Display
 from bestiary.recipe.options import Recipe
 from bestiary.rng import keyed_rng
 from bestiary.training.dataset import TrainingSet
-from bestiary.training.frozen_features import frozen_features
-from bestiary.training.lda_head import fitted_layer
+from bestiary.training.frozen_features import Features, frozen_features
+from bestiary.training.lda_head import fit_lda
 
 
-def draw_part(
-    manifest: Manifest, most: int, seed: int = 0
+def draw_images(
+    manifest: Manifest, max_images: int, seed: int = 0
 ) -> tuple[pl.DataFrame, NDArray[np.int64]]:
-    """Rows of a manifest, `most` of those that can be scored or all, drawn at random, and the
-    group of each.
+    """Draw images to evaluate heads on, at random.
+
+    Args:
+        manifest: of the dataset. Images with a label conflict are not drawn.
+        max_images: all images are taken if there are no more than this.
+        seed: of the draw.
+
+    Returns:
+        Lines of the manifest, and the leak group of each image (images,).
     """
     table = manifest.table.filter(~pl.col("label_conflict"))
-    if table.height > most:
-        rows = keyed_rng(seed, "part", table.height, most).permutation(table.height)[:most]
-        table = table[np.sort(rows)]
+    if table.height > max_images:
+        rng = keyed_rng(seed, "part", table.height, max_images)
+        order = rng.permutation(table.height)
+        drawn = np.sort(order[:max_images])
+        table = table[drawn]
     return table, leak_groups(table)
 
 
@@ -36,25 +47,50 @@ def probe_hits(
     groups: NDArray[np.int64],
     display: Display,
 ) -> NDArray[np.bool_]:
-    """Whether a linear discriminant of the other folds' frozen features has each image of `table`
-    right (images,).
+    """Cross-validate LDA heads on frozen features.
+
+    Args:
+        recipe: its backbone, view, folds and head are used.
+        manifest: that `table` is drawn from.
+        table: as `draw_images` returns it.
+        groups: as `draw_images` returns them.
+        display: shows progress.
+
+    Returns:
+        Whether the head of the other folds predicts each image correctly, (images,).
 
     Raises:
-        WeightsError: the backbone or its weights are not to be had.
+        WeightsError: the backbone or its weights are not available.
     """
-    folds = deal(table["path"], table["label"], groups, recipe.folds.n, recipe.folds.seed)
-    dealt = table.select("path").with_columns(pl.Series("fold", folds))
-    data = TrainingSet.of(recipe, table, manifest.root, dealt)
-    features, classes = frozen_features(data, display), len(data.classes)
+    fold_numbers = assign_folds(
+        table["path"],
+        table["label"],
+        groups,
+        recipe.folds.n,
+        recipe.folds.seed,
+    )
+    folds = table.select("path").with_columns(pl.Series("fold", fold_numbers))
+    data = TrainingSet.of(recipe, table, manifest.root, folds)
+    features = frozen_features(data, display)
+
     hits = np.zeros(len(data.labels), np.bool_)
     for fold in range(recipe.folds.n):
-        train, held = data.rows(fold)
-        weights, biases = fitted_layer(
-            features[train],
-            data.labels[train],
-            classes,
-            recipe.loss.logit_adjustment,
-            recipe.model.head_tau_norm,
-        )
-        hits[held] = (features[held] @ weights.T + biases).argmax(axis=1) == data.labels[held]
+        _, held_out = data.rows(fold)
+        hits[held_out] = _hits_of_fold(data, features, fold)
     return hits
+
+
+def _hits_of_fold(data: TrainingSet, features: Features, fold: int) -> NDArray[np.bool_]:
+    """Fit a head to the training part of a fold, and evaluate it on the held-out part."""
+    recipe = data.recipe
+    train, held_out = data.rows(fold)
+    weights, biases = fit_lda(
+        features[train],
+        data.labels[train],
+        len(data.classes),
+        recipe.loss.logit_adjustment,
+        recipe.model.head_tau_norm,
+    )
+    logits = features[held_out] @ weights.T + biases
+    predicted = logits.argmax(axis=1)
+    return np.asarray(predicted == data.labels[held_out])

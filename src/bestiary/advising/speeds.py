@@ -1,8 +1,7 @@
-"""A backbone, a size and a device -> what an image costs there, measured for a few seconds.
+"""Speed of a backbone: a recipe -> seconds an image in training and prediction, on this device.
 
-Training steps are those of `bestiary.training.autotune`; prediction runs on the engine that
-prediction runs on. Images are random but for the reading of real ones. Knows nothing of accuracies
-or advice.
+Training steps are those of autotuning, and prediction uses the engine of finished ensembles, both
+on random images and weights. Reading is timed on real images. Knows nothing of accuracy.
 """
 
 import os
@@ -15,85 +14,126 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bestiary.data.decode import decode, read_image
+from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView
-from bestiary.model.classifier import build_classifier, memory_format
-from bestiary.model.compute import best_device, resolve_precision
-from bestiary.model.engine import build_network
+from bestiary.model.classifier import build_classifier
+from bestiary.model.compute import best_device, memory_format, resolve_precision
+from bestiary.model.engine import Network, build_network
 from bestiary.recipe.options import Recipe
-from bestiary.training.autotune import candidates, time_training_step
+from bestiary.training.autotune import candidates
+from bestiary.training.step_timing import time_training_step
 
-BATCH = 32  # images predicted together
-TURNS = 5  # timings of which the median counts
-READ = 64  # real images that are read
+BATCH_SIZE = 32  # images that are predicted together
+REPEATS = 5  # timed calls; the median counts
+MAX_READ_IMAGES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSpeed:
-    """Seconds of one network, with the recipe's freezing and arithmetic.
+    """Seconds an image of one network, with the recipe's freezing and precision.
 
     Attributes:
-        step: an image in training.
-        single: an image that is predicted alone, without reading it.
-        many: an image that is predicted among others, likewise.
+        step: of training.
+        single: of prediction, one image at a time, without reading it.
+        batched: of prediction, in batches, without reading.
     """
 
     step: float
     single: float
-    many: float
+    batched: float
 
 
 def measure_speed(recipe: Recipe, classes: int) -> TrainSpeed:
-    """Time the recipe's backbone at its view size on this machine's device, its weights being
-    random.
+    """Time training steps and predictions of a recipe's backbone, with random weights.
+
+    Args:
+        recipe: of the training.
+        classes: number of outputs.
 
     Raises:
         WeightsError: the backbone is unknown.
-        RecipeError: it has fewer stages than the recipe freezes.
+        RecipeError: the backbone has fewer stages than the recipe freezes.
     """
     device = best_device()
-    timing = time_training_step(recipe, classes, candidates(recipe.train, device)[0], device)
-    assert timing, "nothing is compiled, so nothing can be missing for that"
-    size = recipe.view.eval_side
+    config = candidates(recipe.train, device)[0]
+    timing = time_training_step(recipe, classes, config, device)
+    assert timing, "only compilation can fail, and this candidate is not compiled"
+
+    network = _build_network(recipe, classes, device)
+    one = _random_views(1, recipe.view.eval_side)
+    many = _random_views(BATCH_SIZE, recipe.view.eval_side)
+    single_seconds = _median_seconds(lambda: network(one))
+    batch_seconds = _median_seconds(lambda: network(many))
+    return TrainSpeed(
+        step=timing.seconds,
+        single=single_seconds,
+        batched=batch_seconds / BATCH_SIZE,
+    )
+
+
+def _random_views(count: int, side: int) -> torch.Tensor:
+    """Draw views, uint8 (count, side, side, 3)."""
+    shape = (count, side, side, 3)
+    return torch.randint(0, 256, shape, dtype=torch.uint8)
+
+
+def _build_network(recipe: Recipe, classes: int, device: torch.device) -> Network:
+    model = recipe.model
     classifier = build_classifier(
-        recipe.model.backbone, classes, "none", recipe.model.normalize
-    ).to(device)
-    classifier.to(memory_format=memory_format(True)).eval()
-    run = build_network(
-        classifier, size, device, resolve_precision(recipe.train.precision, device)
-    ).run
-    one, many = (torch.randint(0, 256, (n, size, size, 3), dtype=torch.uint8) for n in (1, BATCH))
-    return TrainSpeed(timing.seconds, _median(lambda: run(one)), _median(lambda: run(many)) / BATCH)
+        model.backbone,
+        classes,
+        "none",
+        model.normalize,
+    )
+    classifier.to(device)
+    classifier.to(memory_format=memory_format(True))
+    classifier.eval()
+    precision = resolve_precision(recipe.train.precision, device)
+    engine = build_network(classifier, recipe.view.eval_side, device, precision)
+    return engine.run
 
 
 def measure_reading(images: list[Path], view: EvalView) -> float:
-    """Seconds to read, decode and resize an image by all cores; `images` are some real ones, one
-    at least.
+    """Time reading, decoding and resizing with all cores.
+
+    Args:
+        images: at least one; a sample of up to `MAX_READ_IMAGES` is read.
+        view: that is made of each image.
+
+    Returns:
+        Seconds an image.
     """
-    chosen = images[:: max(1, len(images) // READ)][:READ]
+    stride = max(1, len(images) // MAX_READ_IMAGES)
+    sample = images[::stride][:MAX_READ_IMAGES]
+    threads = loader_threads(best_device().type)
+
+    def read_view(index: int) -> Pixels:
+        image = read_image(sample[index])
+        pixels = decode(image, min_side=view.min_side)
+        return view(pixels)
+
+    rows = np.arange(len(sample))
     started = time.perf_counter()
-    for _ in stream_views(
-        np.arange(len(chosen)),
-        BATCH,
-        lambda row: view(decode(read_image(chosen[row]), min_side=view.min_side)),
-        loader_threads(best_device().type),
-    ):
+    for _ in stream_views(rows, BATCH_SIZE, read_view, threads):
         pass
-    return (time.perf_counter() - started) / len(chosen)
+    seconds = time.perf_counter() - started
+    return seconds / len(sample)
 
 
 def busy_cores() -> float:
-    """Cores that all programs have kept busy over the last minute; 0 where the system does not
-    say.
-    """
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    """Count the cores that all programs kept busy over the last minute; 0 if it is unknown."""
+    if not hasattr(os, "getloadavg"):
+        return 0.0
+    last_minute, _, _ = os.getloadavg()
+    return last_minute
 
 
-def _median(work: Callable[[], object]) -> float:
+def _median_seconds(work: Callable[[], object]) -> float:
+    """Time some calls, after one to warm up."""
     work()
     seconds = []
-    for _ in range(TURNS):
+    for _ in range(REPEATS):
         started = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - started)

@@ -1,20 +1,29 @@
-"""The verb that says what to train before anything is trained: advise."""
+"""The verb `advise`: which backbone, size and epochs to train, measured before any training."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Many, Place
+from bestiary.api.arguments import Location, Many
 
 if TYPE_CHECKING:
-    from bestiary.advising.advice import Advice
+    import numpy as np
+    import polars as pl
+    from numpy.typing import NDArray
 
-# images that heads are judged by, at most: minutes for the slowest backbone, half-widths of 2
-# points
-JUDGED = 1000
-CANDIDATES = {
+    from bestiary.advising.advice import Advice, Candidate
+    from bestiary.data.manifest import Manifest
+    from bestiary.display import Display
+    from bestiary.recipe.options import Recipe
+
+# Most images that heads are evaluated on: minutes for the slowest backbone, and intervals of about
+# 2 points to either side.
+MAX_PROBED_IMAGES = 1000
+# Above this, the user is told that other programs slow the measurements down.
+MAX_BUSY_CORES = 0.5
+BACKBONES = {
     "cpu": (
         "offline/efficientnet_lite0@160",
         "offline/efficientnet_lite0@224",
@@ -31,97 +40,148 @@ CANDIDATES = {
         "timm/seresnextaa101d_32x8d.sw_in12k_ft_in1k_288@256",
     ),
 }
+"""Backbones to measure where the user names none, as NAME@SIZE."""
 
 
 def advise(
-    data: Place,
+    data: Location,
     /,
     *,
     budget: str | None = None,
     latency: str | None = None,
     backbones: Annotated[Sequence[str], Many] = (),
-    recipe: Place | None = None,
+    recipe: Location | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "Advice":
-    """Recommend a backbone, its size and epochs for these images and this machine, with the command
-    to paste.
+    """Recommend a backbone, its size and epochs for these images and this machine.
 
-    A few training steps and predictions are timed for each backbone and size, and a head on the
-    frozen network is judged out of fold where its weights are at hand: nothing is fetched. Takes a
-    few minutes; what was computed is kept for train. Exit status: 0, or 1 when nothing fits.
+    Times a few training steps and predictions of each backbone and size. Where its
+    weights are on this machine, also scores a head on the frozen network out of fold.
+    Nothing is downloaded. Takes a few minutes, and train uses what is cached. Prints
+    the command to use. Exit status: 0, or 1 if nothing fits.
 
-    Parameters ---------- data Folder of class folders, or a table, as for train. budget Time that
-    training may take, such as 90s, 30min or 2h. latency Time that the members may take for one
-    image, such as 50ms. backbones Backbones to measure, each as NAME or NAME@SIZE. Default: a few
-    for a CPU, or for a GPU. recipe Whose other options hold: best, best-gpu, paper, fast, or the
-    path of a TOML file. Default: best, or best-gpu where there is a GPU. overrides Options of the
-    recipe as section.key=value; see bestiary train --help. quiet Show no progress.
+    Parameters
+    ----------
+    data
+        Folder of class folders, or a table, as for train.
+    budget
+        Most time for training, such as 90s, 30min or 2h.
+    latency
+        Most time for the members to predict one image, such as 50ms.
+    backbones
+        Backbones to measure, each as NAME or NAME@SIZE. Default: a few for a CPU, or for
+        a GPU.
+    recipe
+        Recipe of the other options: best, best-gpu, paper, fast, or the path of a TOML
+        file. Default: best, or best-gpu where there is a GPU.
+    overrides
+        Options of the recipe as section.key=value; see bestiary train --help.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> advice = bestiary.advise("images", backbones=["timm/test_resnet@32"], quiet=True)
+    >>> len(advice.candidates)
+    1
     """
-    from bestiary.advising.advice import Advice, Candidate, recommend
-    from bestiary.advising.probing import draw_part, probe_hits
-    from bestiary.advising.speeds import busy_cores, measure_reading, measure_speed
+    from bestiary.advising.advice import Advice, recommend
+    from bestiary.advising.probing import draw_images
+    from bestiary.advising.speeds import busy_cores
     from bestiary.api.durations import parse_duration
     from bestiary.data.audit import audit_images
     from bestiary.data.listing import list_labeled, list_test
-    from bestiary.data.views import EvalView
     from bestiary.display import Display
-    from bestiary.model.backbone import weights_are_here
     from bestiary.model.compute import best_device
     from bestiary.recipe.defaults import default_recipe
     from bestiary.training.request import check_image_sizes
 
+    # Check the arguments before anything is read.
     busy = busy_cores()
-    base, display, place = (
-        str(recipe or default_recipe(best_device().type)),
-        Display(quiet),
-        Path(data),
-    )
-    within = parse_duration(budget, "--budget") if budget else None
-    at_most = parse_duration(latency, "--latency") if latency else None
-    names = backbones or CANDIDATES["cpu" if best_device().type == "cpu" else "gpu"]
-    recipes = [recipe_of(name, base, overrides) for name in names]
-    for asked in recipes:
-        check_image_sizes(asked)
-    here = [weights_are_here(asked.model.backbone) for asked in recipes]
-    listing = list_labeled(place, recipes[0].data.root)
-    manifest = audit_images(listing, list_test(place, recipes[0].data.root), display).manifest
-    table, groups = draw_part(manifest, JUDGED)
-    files = [manifest.root / path for path in table["path"]]
-    if busy > 0.5:
+    device_type = best_device().type
+    base = str(recipe or default_recipe(device_type))
+    display = Display(quiet)
+    max_seconds = parse_duration(budget, "--budget") if budget else None
+    max_latency = parse_duration(latency, "--latency") if latency else None
+    names = backbones or BACKBONES["cpu" if device_type == "cpu" else "gpu"]
+    recipes = [recipe_with_backbone(name, base, overrides) for name in names]
+    for candidate_recipe in recipes:
+        check_image_sizes(candidate_recipe)
+
+    # Read the images, and draw those that heads are evaluated on.
+    image_root = recipes[0].data.root
+    listing = list_labeled(Path(data), image_root)
+    manifest = audit_images(listing, list_test(Path(data), image_root), display).manifest
+    table, groups = draw_images(manifest, MAX_PROBED_IMAGES)
+
+    # Measure every candidate and recommend one.
+    if busy > MAX_BUSY_CORES:
         display.notice(
             f"Other programs keep {busy:.1f} cores busy: times will look longer than they are"
         )
-    candidates = []
-    for asked, at_hand in zip(recipes, here, strict=True):
-        display.line(
-            f"{asked.model.backbone} at {asked.view.size} "
-            f"pixels{'' if at_hand else ': time alone, no weights'}"
-        )
-        speed = measure_speed(asked, len(manifest.classes))
-        reading = measure_reading(files, EvalView.of(asked.view, "bilinear"))
-        hits = probe_hits(asked, manifest, table, groups, display) if at_hand else None
-        candidates.append(Candidate(asked, speed, reading, hits))
+    candidates = [_measure(one, manifest, table, groups, display) for one in recipes]
     images = manifest.table.height
-    chosen = recommend(candidates, images, groups, within, at_most)
-    return Advice(place, images, groups, candidates, within, at_most, chosen, base)
+    chosen = recommend(candidates, images, groups, max_seconds, max_latency)
+    return Advice(
+        Path(data),
+        images,
+        groups,
+        candidates,
+        max_seconds,
+        max_latency,
+        chosen,
+        base,
+    )
 
 
-def recipe_of(name: str, base: str, overrides: Sequence[str]) -> Any:
-    """The recipe `base` with the backbone and size of ``NAME`` or ``NAME@SIZE``, with its
-    pretrained weights.
+def _measure(
+    recipe: "Recipe",
+    manifest: "Manifest",
+    table: "pl.DataFrame",
+    groups: "NDArray[np.int64]",
+    display: "Display",
+) -> "Candidate":
+    """Time a backbone, and score its head where its weights are on this machine."""
+    from bestiary.advising.advice import Candidate
+    from bestiary.advising.probing import probe_hits
+    from bestiary.advising.speeds import measure_reading, measure_speed
+    from bestiary.data.views import EvalView
+    from bestiary.model.backbone import weights_are_local
+
+    has_weights = weights_are_local(recipe.model.backbone)
+    note = "" if has_weights else ": time alone, no weights"
+    display.line(f"{recipe.model.backbone} at {recipe.view.size} pixels{note}")
+    files = [manifest.root / path for path in table["path"]]
+    speed = measure_speed(recipe, len(manifest.classes))
+    reading = measure_reading(files, EvalView.of(recipe.view, "bilinear"))
+    hits = probe_hits(recipe, manifest, table, groups, display) if has_weights else None
+    return Candidate(recipe, speed, reading, hits)
+
+
+def recipe_with_backbone(name: str, base: str, overrides: Sequence[str]) -> "Recipe":
+    """Load a recipe with another backbone, its pretrained weights and another size.
+
+    Args:
+        name: the backbone as ``NAME`` or ``NAME@SIZE``.
+        base: name or file of the recipe.
+        overrides: options of the recipe, each ``section.key=value``.
     """
     from bestiary.model.classifier import count_stages
     from bestiary.recipe.load import load_recipe
 
     backbone, _, size = name.partition("@")
-    sized = [f"view.size={size}", "view.eval_size=0"] if size else []
-    own = load_recipe(base, overrides)
-    # As large a share of the stages is frozen as of the recipe's own backbone.
-    stages = {of: count_stages(of) for of in (own.model.backbone, backbone)}
-    frozen = min(
-        round(own.model.freeze * stages[backbone] / stages[own.model.backbone]),
-        stages[backbone] - 1,
-    )
-    chosen = [f'model.backbone="{backbone}"', "model.weights=default", f"model.freeze={frozen}"]
-    return load_recipe(base, [*overrides, *chosen, *sized])
+    recipe = load_recipe(base, overrides)
+    # Freeze the same share of the stages as in the recipe's own backbone, but never all of them.
+    own_stages = count_stages(recipe.model.backbone)
+    stages = count_stages(backbone)
+    freeze = min(round(recipe.model.freeze * stages / own_stages), stages - 1)
+    changes = [
+        f'model.backbone="{backbone}"',
+        "model.weights=default",
+        f"model.freeze={freeze}",
+    ]
+    if size:
+        changes += [f"view.size={size}", "view.eval_size=0"]
+    return load_recipe(base, [*overrides, *changes])

@@ -1,4 +1,4 @@
-"""How verbs take arguments that several of them share."""
+"""Argument types and run opening that several verbs share."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,25 +10,34 @@ from cyclopts import Parameter
 if TYPE_CHECKING:
     from bestiary.run.run import Run
 
-Place = str | Path
+Location = str | Path
+"""A path, or an address in an object store such as s3://bucket/run."""
 Many = Parameter(consume_multiple=True)
+"""An option that takes several values: --set a=1 b=2."""
 
 
 @contextmanager
-def open_run(run: Place, wanted: Callable[[str], bool] | None = None) -> "Iterator[Run]":
-    """The run at a path or an address, with those of its files that are `wanted`: all that using it
-    needs.
+def open_run(run: Location, wanted: Callable[[str], bool] | None = None) -> "Iterator[Run]":
+    """Open a run; one in an object store is copied to a working folder for the block.
+
+    Args:
+        run: path or address.
+        wanted: tells for a path inside the run whether to copy it. By default, what prediction
+            needs.
+
+    Yields:
+        The run.
 
     Raises:
-        RunError: there is none, or the store cannot be reached.
+        RunError: there is no run, or the store cannot be reached.
     """
     from bestiary.errors import RunError
-    from bestiary.run.layout import needed_to_use
+    from bestiary.run.layout import needed_for_prediction
     from bestiary.run.run import Run
     from bestiary.storage.files import address_of
     from bestiary.storage.mirror import working_folder
 
-    with working_folder(run, wanted or needed_to_use) as folder:
+    with working_folder(run, wanted or needed_for_prediction) as folder:
         if address_of(run) and not Run(folder).exists:
             raise RunError(f"{run}: no run is there (it has no recipe.toml); check the address")
         yield Run.open(folder, address_of(run))

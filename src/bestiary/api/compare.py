@@ -1,35 +1,49 @@
-"""TODO api.compare"""
+"""The verb `compare`: paired differences between finished runs."""
 
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place, open_run
+from bestiary.api.arguments import Location, open_run
 
 if TYPE_CHECKING:
     from bestiary.reporting.compare_page import Compared
 
 
-def compare(run: Place, other: Place, /, *more: Place, out: Place | None = None) -> "Compared":
-    """Compare finished runs on the images they share: paired differences of accuracy, with
-    intervals and a test.
+def compare(
+    run: Location, other: Location, /, *more: Location, out: Location | None = None
+) -> "Compared":
+    """Compare finished runs on the images they share, with intervals and a test.
 
-    Each image is judged by each run's member that has not seen it.
+    Each image is scored by the member of each run that was not trained on it.
+    The differences are paired: image by image.
 
     Parameters
     ----------
     run
-        Folder of the run that the others are compared with, or its address in a store, as of all.
+        Run that the others are compared with: its folder, or its address in an object
+        store.
     other
-        Folder of a run.
+        Another run.
     more
-        Folders of more runs.
+        More runs.
     out
-        Folder for compare.html, a page with the images won and lost, compare.md and compare.tex.
+        Folder for compare.html, a page with the images won and lost, compare.md and
+        compare.tex.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> result = bestiary.compare("run", "probed")
+    >>> result.comparison.names
+    ['run', 'probed']
     """
     from bestiary.evaluation.compare import compare_runs
     from bestiary.reporting.compare_page import Compared, write_comparison
 
-    with ExitStack() as held:
-        found = compare_runs([held.enter_context(open_run(place)) for place in (run, other, *more)])
-        return Compared(found, []) if out is None else write_comparison(found, Path(out))
+    with ExitStack() as stack:
+        runs = [stack.enter_context(open_run(location)) for location in (run, other, *more)]
+        comparison = compare_runs(runs)
+        if out is None:
+            return Compared(comparison, [])
+        return write_comparison(comparison, Path(out))

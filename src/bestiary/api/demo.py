@@ -1,9 +1,9 @@
-"""TODO api.demo"""
+"""The verb `demo`: the whole job on drawn images, step by step."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place
+from bestiary.api.arguments import Location
 from bestiary.api.evaluate import evaluate
 from bestiary.api.predict import predict
 from bestiary.api.sample import sample
@@ -12,55 +12,70 @@ from bestiary.api.train import train
 if TYPE_CHECKING:
     from bestiary.run.run import Run
 
+NEW_IMAGES_SHARE = 0.2
+
 
 def demo(
-    directory: Place = "bestiary-demo",
+    directory: Location = "bestiary-demo",
     /,
     *,
     species: int = 20,
     per_species: int = 40,
     quiet: bool = False,
 ) -> "Run":
-    """Do the whole job on embedded data, without a connection: draw, train, predict, evaluate.
+    """Draw images, train, predict and evaluate, without a connection.
 
     Takes about two minutes on two cores.
 
     Parameters
     ----------
     directory
-        Folder for everything; if it exists, a number is added to its name.
+        Folder for everything. If it exists, a number is added to its name.
     species
         Number of classes to draw, 2 to 100.
     per_species
-        Images of each class to draw; a fifth of them is held out from training.
+        Images of each class to draw. A fifth of them is held out from training.
     quiet
         Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> run = bestiary.demo("demo")  # doctest: +SKIP
+    >>> run.score_line  # doctest: +SKIP
+    'Out-of-fold accuracy 0.9547, 95 % interval 0.9363 to 0.9689 (640 images)'
     """
     from bestiary.beasts.holdout import hold_out, new_folder
     from bestiary.display import Display
 
-    place, display = new_folder(Path(directory)), Display(quiet)
-    display.line(f"Everything goes to {place}/. Each step is a command that you can repeat.\n")
-    display.line(
-        f"$ bestiary sample {place}/images --species {species} --per-species {per_species}"
-    )
-    display.line(
-        f"{sample(place / 'images', species=species, per_species=per_species, quiet=quiet)}"
-    )
-    held = hold_out(place / "images", place / "new", 0.2)
-    display.line(f"{held:,} images were moved to {place}/new: training will not see them.\n")
+    folder = new_folder(Path(directory))
+    images = folder / "images"
+    new_images = folder / "new"
+    table = folder / "prediction.csv"
+    scores = folder / "evaluation.json"
+    display = Display(quiet)
+    display.line(f"Everything goes to {folder}/. Each step is a command that you can repeat.\n")
+
+    # Draw the images, and hold a part of them out.
+    display.line(f"$ bestiary sample {images} --species {species} --per-species {per_species}")
+    drawn = sample(images, species=species, per_species=per_species, quiet=quiet)
+    display.line(f"{drawn}")
+    n_new = hold_out(images, new_images, NEW_IMAGES_SHARE)
+    display.line(f"{n_new:,} images were moved to {new_images}: training will not see them.\n")
+
+    # Train.
     overrides = ["view.size=128", "view.eval_size=144"]
     display.line(
-        f"$ bestiary train {place}/images {place}/run --recipe fast --set {' '.join(overrides)}"
+        f"$ bestiary train {images} {folder}/run --recipe fast --set {' '.join(overrides)}"
     )
-    run = train(place / "images", place / "run", recipe="fast", overrides=overrides, quiet=quiet)
+    run = train(images, folder / "run", recipe="fast", overrides=overrides, quiet=quiet)
     display.line(f"{run.score_line}\n")
-    display.line(f"$ bestiary predict {place}/run {place}/new --out {place}/prediction.csv")
-    display.line(f"{predict(run.path, place / 'new', out=place / 'prediction.csv', quiet=quiet)}\n")
-    display.line(f"$ bestiary evaluate {place}/run {place}/new")
-    display.line(
-        f"{evaluate(run.path, place / 'new', out=place / 'evaluation.json', quiet=quiet)}\n"
-    )
+
+    # Predict and evaluate the held-out images.
+    display.line(f"$ bestiary predict {run.path} {new_images} --out {table}")
+    display.line(f"{predict(run.path, new_images, out=table, quiet=quiet)}\n")
+    display.line(f"$ bestiary evaluate {run.path} {new_images}")
+    display.line(f"{evaluate(run.path, new_images, out=scores, quiet=quiet)}\n")
     display.line(
         "Now with images of your own, one folder for each class: bestiary train IMAGES RUN\n"
     )

@@ -1,4 +1,4 @@
-"""TODO api.distill"""
+"""The verb `distill`: an ensemble -> one student network that learns from its predictions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,58 +6,88 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Many, Place, open_run
+from bestiary.api.arguments import Location, Many, open_run
 
 if TYPE_CHECKING:
-    from bestiary.distillation.student import Distilled
+    from bestiary.distillation.student import DistillResult
 
 
 def distill(
-    run: Place,
-    out: Place,
+    run: Location,
+    out: Location,
     /,
     *,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
-    test_data: Place | None = None,
+    test_data: Location | None = None,
     test_share: float = 0.2,
     weight: float = 0.5,
     resume: bool = False,
     checkpoint_every: str = "5min",
     quiet: bool = False,
-) -> "Distilled":
-    """Make one network of an ensemble, and say what it costs and wins.
+) -> "DistillResult":
+    """Distill an ensemble into one network, and measure what that costs and saves.
 
-    A student learns from the members' answers, for each image that of the one
-    member which was not trained on it. It is judged by images that it has not
-    seen. The result is a run like any other: predict, evaluate, export.
+    A student learns from the members' predictions: for each image, that of the
+    member that was not trained on it. The student is scored on images that it has
+    not seen. The result is a run like any other: predict, evaluate, export.
 
     bestiary distill run student --test-data labeled-images-that-are-new
 
-    Parameters ---------- run Folder of a finished run, or its address in a store. out Folder for
-    the student; nothing in it is ever overwritten. overrides Options of the student's recipe as
-    section.key=value, where it is to differ from the run's: a smaller model.backbone, more
-    train.epochs. test_data Labeled images that are new to the run, to judge by; then the ensemble
-    itself is measured, and the mean of the members' weights is tried too, and kept where it is
-    better. test_share Without --test-data: the share of the run's own images that is kept from the
-    student and judges it. weight Share of what the student is to answer that is the member's
-    answer; the rest is the label. resume Go on with a student where it was left. checkpoint_every
-    Time between states kept inside an epoch, such as 90s, 5min or 2h, or never. quiet Show no
-    progress.
+    Parameters
+    ----------
+    run
+        Finished run: its folder, or its address in an object store.
+    out
+        Folder for the student. Nothing in it is ever overwritten.
+    overrides
+        Options of the student's recipe that differ from the run's, as
+        section.key=value: a smaller model.backbone, more train.epochs.
+    test_data
+        Labeled images that are new to the run. The student is scored on them. So is the
+        ensemble, and the average of the members' weights, which is kept if it scores
+        higher than the student.
+    test_share
+        Without --test-data: share of the run's images that are held out from the student
+        and that it is scored on.
+    weight
+        Weight of the member's prediction in the target. The rest is the label's.
+    resume
+        Resume a student where it was left.
+    checkpoint_every
+        Time between checkpoints inside an epoch, such as 90s, 5min or 2h, or never.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> distilled = bestiary.distill("run", "student", quiet=True)
+    >>> len(bestiary.load(distilled.run).members)
+    1
     """
     from bestiary.api.durations import parse_duration
     from bestiary.display import Display
-    from bestiary.distillation.student import begin_or_open, distill_run
+    from bestiary.distillation.request import begin_or_open
+    from bestiary.distillation.student import distill_run
     from bestiary.signals import Interrupts
     from bestiary.training.checkpointer import Checkpointer
 
-    display, every = Display(quiet), parse_duration(checkpoint_every)
-    given = Path(test_data) if test_data is not None else None
+    display = Display(quiet)
+    seconds = parse_duration(checkpoint_every)
+    test_path = Path(test_data) if test_data is not None else None
     with Interrupts() as interrupts, open_run(run) as teacher:
         try:
             student = begin_or_open(
-                teacher, Path(out), overrides, given, test_share, weight, resume, display
+                teacher,
+                Path(out),
+                overrides,
+                test_path,
+                test_share,
+                weight,
+                resume,
+                display,
             )
-            return distill_run(teacher, student, Checkpointer(every, interrupts), display)
+            return distill_run(teacher, student, Checkpointer(seconds, interrupts), display)
         except KeyboardInterrupt:
             display.notice(f"Interrupted. To go on: bestiary distill {run} {out} --resume")
             raise

@@ -1,17 +1,17 @@
-"""TODO api.export"""
+"""The verb `export`: a run -> one ONNX, OpenVINO or torch.export file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bestiary.api.arguments import Place, open_run
+from bestiary.api.arguments import Location, open_run
 
 if TYPE_CHECKING:
-    from bestiary.exporting.export import Exported
+    from bestiary.exporting.export import ExportResult
 
 
 def export(
-    run: Place,
-    out: Place,
+    run: Location,
+    out: Location,
     /,
     *,
     format: Literal["onnx", "openvino", "torch"] = "onnx",
@@ -19,28 +19,48 @@ def export(
     max_drop: float = 0.01,
     prune: int | None = None,
     quiet: bool = False,
-) -> "Exported":
-    """Write all members of a run as one file that needs no bestiary.
+) -> "ExportResult":
+    """Write all members of a run as one file that runs without bestiary.
 
     Pixels go in, calibrated probabilities come out: normalization, members,
-    views at test time, averaging and temperature are inside, and so are the class
-    names, how to make the input, and the thresholds for sets, sure answers and
-    unknown images. The file is opened again and compared with the network.
+    test-time augmentation, averaging and temperature are inside. So are the class
+    names, how to prepare the input, and the thresholds for prediction sets, accepted
+    predictions and unknown images. The file is opened again and compared with the
+    network.
 
-    Parameters ---------- run Folder of a trained run, or its address in a store. out File to write:
-    .onnx, .xml (its weights go to .bin beside it) or .pt2. Nothing is ever overwritten. format
-    onnx, openvino (faster on a CPU) or torch (a program of torch.export). int8 Compute in 8-bit
-    integers: a quarter of the size. Ranges are taken from images of the run. max_drop With int8:
-    the share of images, each judged by the member that was not trained on it, that may be lost to
-    it at most; beyond that nothing is written. prune Keep only so many members, those with the
-    least log loss on the images that they held out. quiet Show no progress.
+    Parameters
+    ----------
+    run
+        Trained run: its folder, or its address in an object store.
+    out
+        File to write: .onnx, .xml (with a .bin for its weights) or .pt2. Nothing is ever
+        overwritten.
+    format
+        onnx, openvino (faster on a CPU) or torch (a program of torch.export).
+    int8
+        Quantize to 8-bit integers: a quarter of the size. Images of the run calibrate the
+        ranges.
+    max_drop
+        With --int8: most accuracy to lose, as a share of images, each scored by the member
+        that was not trained on it. If more is lost, nothing is written.
+    prune
+        Keep only so many members: those with the least log loss on their held-out images.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> exported = bestiary.export("run", "model.onnx", quiet=True)
+    >>> [file.name for file in exported.files]
+    ['model.onnx']
     """
     from bestiary.display import Display
     from bestiary.exporting.export import export_run
 
-    with open_run(run) as found:
+    with open_run(run) as opened:
         return export_run(
-            found,
+            opened,
             Path(out),
             format,
             int8=int8,

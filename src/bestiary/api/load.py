@@ -1,25 +1,44 @@
-"""TODO api.load"""
+"""The function `load`: a run -> its ensemble, to predict from Python."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place, open_run
+from bestiary.api.arguments import Location, open_run
 
 if TYPE_CHECKING:
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.run.run import Run
 
 
-def load(run: "Place | Run", /) -> "Ensemble":
-    """The ensemble of a run, with scikit-learn's verbs on paths, bytes, PIL images and uint8
-    arrays.
+def load(run: "Location | Run", /) -> "Ensemble":
+    """Load the ensemble of a run, with scikit-learn's methods.
 
-    Raises:
-        RunError: no run is there, or none of its folds is trained.
+    Parameters
+    ----------
+    run
+        A trained run: its folder, its address in an object store, or what
+        `bestiary.train` has returned.
+
+    Returns
+    -------
+    Ensemble
+        Its predict and predict_proba take paths, bytes, PIL images and uint8 arrays.
+
+    Raises
+    ------
+    RunError
+        There is no run, or none of its folds has ended.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> ensemble = bestiary.load("run")
+    >>> ensemble.predict_proba(["new.jpg"]).shape
+    (1, 3)
     """
     from bestiary.ensemble.ensemble import Ensemble
 
     if not isinstance(run, str | Path):
         return Ensemble.load(run)
-    with open_run(run) as found:
-        return Ensemble.load(found)
+    with open_run(run) as opened:
+        return Ensemble.load(opened)

@@ -1,11 +1,11 @@
-"""TODO api.probe"""
+"""The verb `probe`: an ensemble of linear heads on a frozen network, in about a minute."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Many, Place
+from bestiary.api.arguments import Location, Many
 from bestiary.api.train import train
 
 if TYPE_CHECKING:
@@ -13,36 +13,49 @@ if TYPE_CHECKING:
 
 
 def probe(
-    data: Place,
-    run: Place,
+    data: Location,
+    run: Location,
     /,
     *,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     folds: str | int | None = None,
-    fixes: Place | None = None,
+    fixes: Location | None = None,
     quiet: bool = False,
 ) -> "Run":
-    """Train the heads of a k-fold ensemble alone: an honest number in about a minute.
+    """Train only the heads of a k-fold ensemble: an honest score in about a minute.
 
-    One pass of the frozen pretrained network over the images, kept for every later run; then a
-    linear classifier for each fold. It is train with the recipe probe, and the result is a run like
-    any other.
+    The frozen pretrained network sees each image once, and its features are cached
+    for later runs. Then each fold fits a linear classifier. This is train with the
+    recipe probe, and the result is a run like any other.
 
     Parameters
     ----------
     data
         Folder of class folders, or a table.
     run
-        Folder for the results; nothing in it is ever overwritten.
+        Folder for the results. Nothing in it is ever overwritten.
     overrides
         Options of the recipe as section.key=value; see bestiary train --help.
     folds
         Number of folds, or a CSV or Parquet file of your own with the columns path,fold.
     fixes
-        Table of decided labels that bestiary labels has written; nothing in DATA is touched.
+        Table of decided labels, as bestiary labels writes it. Nothing in DATA is touched.
     quiet
         Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> run = bestiary.probe("images", "my-probe", folds=3, quiet=True)
+    >>> print(run.score_line)
+    Out-of-fold accuracy ..., 95 % interval ... to ... (36 images)
     """
     return train(
-        data, run, recipe="probe", overrides=overrides, folds=folds, fixes=fixes, quiet=quiet
+        data,
+        run,
+        recipe="probe",
+        overrides=overrides,
+        folds=folds,
+        fixes=fixes,
+        quiet=quiet,
     )

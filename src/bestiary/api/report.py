@@ -1,37 +1,51 @@
-"""TODO api.report"""
+"""The verb `report`: a finished run -> its report as a page, Markdown or PDF."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bestiary.api.arguments import Place, open_run
+from bestiary.api.arguments import Location, open_run
 
 if TYPE_CHECKING:
     from bestiary.reporting.report import Report
 
 
 def report(
-    run: Place,
+    run: Location,
     /,
     *,
-    out: Place | None = None,
+    out: Location | None = None,
     format: Literal["html", "md", "pdf"] = "html",
     no_saliency: bool = False,
     quiet: bool = False,
 ) -> "Report":
-    """Write the report of a run: its number and what stands behind it, what it gets wrong, whether
-    it knows.
+    """Write the report of a run: its score, its errors, and how far to trust it.
 
-    The page is one file that opens without a connection. md and pdf are a text to hand in, with
+    The page is one file that opens offline. md and pdf are a text to hand in, with
     figures.
 
-    Parameters ---------- run Folder of a trained run, or its address in a store. out File to write.
-    Default: RUN/report.html, .md or .pdf format html: a page to explore. md: Markdown, its figures
-    as SVG in figures/ beside it. pdf: the same text. no_saliency Leave out where the members
-    looked, which has to run them. quiet Show no progress.
+    Parameters
+    ----------
+    run
+        Trained run: its folder, or its address in an object store.
+    out
+        File to write. Default: RUN/report.html, .md or .pdf
+    format
+        html: a page to explore. md: Markdown, with its figures as SVG in figures/ next to
+        it. pdf: the same text.
+    no_saliency
+        Leave out the saliency maps, which have to run the members.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> bestiary.report("run", quiet=True).files
+    [PosixPath('run/report.html')]
     """
     from bestiary.display import Display
     from bestiary.reporting.report import write_report
 
-    place = Path(out) if out is not None else None
-    with open_run(run) as found:
-        return write_report(found, place, format, not no_saliency, Display(quiet))
+    file = Path(out) if out is not None else None
+    with open_run(run) as opened:
+        return write_report(opened, file, format, not no_saliency, Display(quiet))

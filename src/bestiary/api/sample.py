@@ -1,16 +1,16 @@
-"""TODO api.sample"""
+"""The verb `sample`: draw a synthetic dataset of invented beasts into class folders."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place
+from bestiary.api.arguments import Location
 
 if TYPE_CHECKING:
     from bestiary.beasts.sample import SampleSummary
 
 
 def sample(
-    directory: Place,
+    directory: Location,
     /,
     *,
     species: int = 20,
@@ -23,12 +23,12 @@ def sample(
     unknown: float = 0.0,
     quiet: bool = False,
 ) -> "SampleSummary":
-    """Draw a data set of invented beasts into class folders, with faults planted where asked.
+    """Draw a dataset of invented beasts, with the faults that are asked for.
 
     Parameters
     ----------
     directory
-        New or empty folder for the images; truth.csv in it says what each image is.
+        New or empty folder for the images. Its truth.csv says what each image is.
     species
         Number of classes, 2 to 100.
     per_species
@@ -36,17 +36,24 @@ def sample(
     size
         Long side of an image in pixels, 32 to 1024.
     seed
-        The same seed draws the same images.
+        Seed of the drawings. The same seed draws the same images.
     label_noise
         Share of the images that lie in a wrong class folder, 0 to 0.5.
     near_duplicates
-        Share of altered copies (re-encoded, resized, cropped, flipped, brightened) to add.
+        Share of near duplicates (re-encoded, resized, cropped, flipped,
+        brightened) to add.
     corrupt
         Share of the files that are damaged.
     unknown
-        Share of images of species that belong to no class to add, in DIRECTORY-unknown.
+        Share of images of other species to add, in DIRECTORY-unknown.
     quiet
         Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> print(bestiary.sample("beasts", species=2, per_species=3, size=32, quiet=True))
+    6 images of 2 species in beasts
     """
     from bestiary.beasts.sample import draw_sample
     from bestiary.display import Display

@@ -1,25 +1,37 @@
-"""TODO api.scan"""
+"""The verb `scan`: a dataset -> what is wrong with it, before anything is trained."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place
+from bestiary.api.arguments import Location
 
 if TYPE_CHECKING:
     from bestiary.data.audit import Audit
 
 
-def scan(data: Place, /, *, out: Place | None = None, quiet: bool = False) -> "Audit":
-    """Look for what makes scores lie: unreadable and odd images, copies, conflicting labels, leaks,
-    odd classes.
+def scan(data: Location, /, *, out: Location | None = None, quiet: bool = False) -> "Audit":
+    """Find unreadable and odd images, near duplicates, label conflicts, leaks and odd classes.
 
-    train does the same before it deals the folds. Nothing in DATA is touched, and what was read
-    once is remembered. Exit status: 0, or 1 when there are unusable files, copies with different
-    labels or copies across the test split.
+    train does the same before it assigns the folds. Nothing in DATA is touched, and
+    what has been read once is cached. Exit status: 0, or 1 if there are unusable
+    files, duplicates with different labels or duplicates across the test split.
 
-    Parameters ---------- data Folder of class folders (or of train/, val/ and test/), or a table,
-    as for train. out Folder for the findings: quarantine.csv, warnings.csv, near_duplicates.csv,
-    classes.csv, and scan.html, a page that shows them with their images. quiet Show no progress.
+    Parameters
+    ----------
+    data
+        Folder of class folders (or of train/, val/ and test/), or a table, as for train.
+    out
+        Folder for the findings: quarantine.csv, warnings.csv, near_duplicates.csv,
+        classes.csv, and scan.html, a page that shows them with their images.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> audit = bestiary.scan("images", quiet=True)
+    >>> audit.manifest.table.height, audit.exit_code
+    (36, 0)
     """
     from bestiary.atomic import write_text
     from bestiary.data.audit import audit_images

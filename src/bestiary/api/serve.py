@@ -1,53 +1,82 @@
-"""The verb that puts a run to work for others: serve."""
+"""The verb `serve`: a run as an HTTP service, with a page for people."""
 
 from pathlib import Path
-from typing import Literal
 
-from bestiary.api.arguments import Place, open_run
+from bestiary.api.arguments import Location, open_run
+from bestiary.recipe.choices import Engine
 
 
 def serve(
-    run: Place,
+    run: Location,
     /,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    token_file: Place | None = None,
+    token_file: Location | None = None,
     no_similar: bool = False,
     max_mb: float = 20.0,
     max_megapixels: float = 64.0,
     max_images: int = 64,
     timeout: float = 30.0,
     queue: int = 256,
-    engine: Literal["auto", "openvino", "torch"] = "auto",
+    engine: Engine = "auto",
     cluster: str | None = None,
     replicas: int | None = None,
     quiet: bool = False,
 ) -> None:
-    """Serve a run over HTTP: a page for people, and an interface for programs (/openapi.json).
+    """Serve a run over HTTP: a page for people, and an API for programs (/openapi.json).
 
-    POST an image to /v1/predict. Only this machine reaches it unless --host says otherwise. With a
-    token, in --token-file or the environment variable BESTIARY_TOKEN, requests need Authorization:
-    Bearer TOKEN. Nothing of what is sent is written to disk or logged. Ctrl-C and SIGTERM end it
-    once requests under way are answered.
+    POST an image to /v1/predict. Only this machine can connect unless --host says
+    otherwise. With a token, from --token-file or the environment variable
+    BESTIARY_TOKEN, requests need Authorization: Bearer TOKEN. Nothing that is sent is
+    written to disk or logged. Ctrl-C and SIGTERM stop the service once the requests
+    under way are answered.
 
-    Parameters ---------- run Folder of a trained run, or its address in a store. host Address to
-    listen on; 0.0.0.0 for all of this machine's. port Port to listen on; 0 for any that is free.
-    token_file File with the token that requests need. no_similar Show no training images. Otherwise
-    whoever reaches the service sees those most like the image they send. max_mb Size of a request,
-    in million bytes. max_megapixels Size of an image, in million pixels. max_images Images in a
-    request. timeout Seconds that a request may take to arrive, and then to be answered. queue
-    Images that may wait; what comes beyond is answered with 503 and Retry-After. engine What runs
-    the networks. auto: on a CPU OpenVINO where it is installed and agrees with PyTorch, else
-    PyTorch. cluster ray, or ray://HOST:PORT: replicas on a Ray cluster answer, whose machines all
-    see RUN. --host and --port are then those of its head. replicas Processes that answer on the
-    cluster, each with a GPU, or an even share of the cores. Default: 1. The limits hold for each.
-    quiet Print nothing but warnings.
+    Parameters
+    ----------
+    run
+        Trained run: its folder, or its address in an object store.
+    host
+        Address to listen on; 0.0.0.0 for all of this machine's.
+    port
+        Port to listen on; 0 for any free port.
+    token_file
+        File with the token that requests need.
+    no_similar
+        Show no training images. Otherwise everyone who can connect sees those most like
+        the image they send.
+    max_mb
+        Largest request, in million bytes.
+    max_megapixels
+        Largest image, in million pixels.
+    max_images
+        Most images in a request.
+    timeout
+        Seconds that a request may take to arrive, and again to be answered.
+    queue
+        Most images that wait. Further requests are answered with 503 and Retry-After.
+    engine
+        What runs the networks. auto: on a CPU OpenVINO, if it is installed and agrees with
+        PyTorch; otherwise PyTorch.
+    cluster
+        ray, or ray://HOST:PORT: replicas on a Ray cluster answer. All its machines must see
+        RUN. --host and --port are then those of its head node.
+    replicas
+        Processes that answer on the cluster, each with a GPU or an even share of the cores.
+        Default: 1. The limits apply to each.
+    quiet
+        Print warnings only.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> bestiary.serve("run", port=8080)  # doctest: +SKIP
+    Serving run at http://127.0.0.1:8080  (Ctrl-C ends it)
     """
     from bestiary.errors import ArgumentError
 
     try:
-        from bestiary.serving.application import application_of
+        from bestiary.serving.application import application_for_run
         from bestiary.serving.limits import Limits
         from bestiary.serving.server import Address, read_token
         from bestiary.serving.server import serve as run_server
@@ -59,25 +88,32 @@ def serve(
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.storage.files import location
 
-    display, address = Display(quiet), Address(host, port)
+    display = Display(quiet)
+    address = Address(host, port)
     limits = Limits(int(max_mb * 1e6), int(max_megapixels * 1e6), max_images, timeout, queue)
     token = read_token(Path(token_file) if token_file is not None else None)
+    similar = not no_similar
 
-    def tell(url: str) -> None:
+    def on_ready(url: str) -> None:
         display.line(f"Serving {run} at {url}  (Ctrl-C ends it)")
 
+    # On a cluster.
     if cluster is not None:
         from bestiary.cluster.connection import check_address
         from bestiary.cluster.replicas import Service, serve_on_ray
 
         check_address(cluster)
         with open_run(run, lambda path: "/" not in path):
-            pass  # it is there
-        service = Service(location(run), engine, limits, token, address, not no_similar)
-        return serve_on_ray(service, cluster, 1 if replicas is None else replicas, display, tell)
+            pass  # raises where there is no run
+        service = Service(location(run), engine, limits, token, address, similar)
+        return serve_on_ray(
+            service, cluster, 1 if replicas is None else replicas, display, on_ready
+        )
+
+    # In this process. The port is taken before the run is loaded.
     if replicas is not None:
         raise ArgumentError(f"--replicas {replicas}: needs a cluster; add --cluster ray")
-    with address.bind() as bound, open_run(run) as found:
-        ensemble = Ensemble.load(found, engine=engine)
-        app = application_of(found, ensemble, limits, token, address, not no_similar, display)
-        run_server(app, bound, timeout, tell)
+    with address.bind() as bound, open_run(run) as opened:
+        ensemble = Ensemble.load(opened, engine=engine)
+        app = application_for_run(opened, ensemble, limits, token, address, similar, display)
+        run_server(app, bound, timeout, on_ready)

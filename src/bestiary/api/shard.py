@@ -1,26 +1,39 @@
-"""TODO api.shard"""
+"""The verb `shard`: images -> tar shards in WebDataset's layout."""
 
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place
+from bestiary.api.arguments import Location
 
 if TYPE_CHECKING:
     from bestiary.data.sharding import ShardSummary
 
 
 def shard(
-    data: Place, out: Place, /, *, megabytes: int = 256, quiet: bool = False
+    data: Location, out: Location, /, *, megabytes: int = 256, quiet: bool = False
 ) -> "ShardSummary":
-    """Write images as tar shards (WebDataset's layout) that are read from beginning to end: for
-    data beyond a disk.
+    """Write images as tar shards (WebDataset's layout), for data larger than the disk.
 
-    train, scan and shard take the folder of shards as DATA; a bounded number of shards is on the
-    disk at a time. Exit status: 0, or 1 when there are images that cannot be read, which are left
-    out.
+    train, scan and shard take the folder of shards as DATA. They read a shard from
+    beginning to end and keep a bounded number of them on the disk. Exit status: 0, or
+    1 if some images cannot be read; these are left out.
 
-    Parameters ---------- data Folder of class folders, or a table, as for train; or the address of
-    one, such as s3://bucket/images. out Folder or address for the shards and their index, where
-    there are none yet. megabytes Size of a shard. quiet Show no progress.
+    Parameters
+    ----------
+    data
+        Folder of class folders, or a table, as for train; or the address of one, such as
+        s3://bucket/images.
+    out
+        Folder or address for the shards and their index. There must be none yet.
+    megabytes
+        Size of a shard.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> print(bestiary.shard("images", "shards", quiet=True))
+    36 images in 1 shards in shards
     """
     from bestiary.data.listing import list_labeled, list_test
     from bestiary.data.sharding import write_shards
@@ -29,6 +42,5 @@ def shard(
 
     if megabytes < 1:
         raise ArgumentError(f"--megabytes {megabytes}: give 1 or more")
-    return write_shards(
-        list_labeled(data).with_test(list_test(data)), out, megabytes, Display(quiet)
-    )
+    listing = list_labeled(data).with_test(list_test(data))
+    return write_shards(listing, out, megabytes, Display(quiet))

@@ -1,22 +1,29 @@
-"""TODO api.show"""
+"""The verb `show`: a run -> its state and score in a few lines."""
 
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Place, open_run
+from bestiary.api.arguments import Location, open_run
 
 if TYPE_CHECKING:
     from bestiary.evaluation.summary import Summary
 
 
-def show(run: Place, /) -> "Summary":
-    """Show what a run is, how far it has come, and its out-of-fold score.
+def show(run: Location, /) -> "Summary":
+    """Show what a run is, how far it is trained, and its out-of-fold score.
 
     Parameters
     ----------
     run
-        Folder of a run, finished or not, or its address in a store.
+        Run, finished or not: its folder, or its address in an object store.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> summary = bestiary.show("run")
+    >>> summary.images, summary.classes, len(summary.folds)
+    (36, 3, 3)
     """
     from bestiary.evaluation.summary import summarize
 
-    with open_run(run) as found:
-        return summarize(found)
+    with open_run(run) as opened:
+        return summarize(opened)

@@ -1,5 +1,5 @@
-"""The embedded data set: invented beasts, drawn by seed, with faults planted on request.
+"""Seed -> an image dataset of invented beasts in class folders, with faults planted on request.
 
-It turns a seed into species, images of individuals and class folders with a table of the truth. It
-does not know anything of training or of the rest of bestiary but its errors.
+It draws species, images of individuals and truth.csv, the table of planted faults. Knows nothing
+of training.
 """

@@ -1,7 +1,6 @@
-"""Turns a species and a random pose into a `Figure`: it finds the body plan and lets each
-individual vary in build.
+"""Species + random pose -> `Figure`: finds the body plan and varies the build of each individual.
 
-The module does not know how a figure is painted or where it stands.
+Knows nothing of how a figure is painted or where it stands.
 """
 
 from collections.abc import Callable
@@ -32,8 +31,14 @@ _POSERS: dict[str, Callable[[Species, np.random.Generator], Figure]] = {
 
 
 def pose_beast(species: Species, rng: np.random.Generator) -> Figure:
-    """Return one individual of the species in a random pose; its proportions differ a little
-    from its kin's.
+    """Pose one individual of a species; its proportions differ a little from those of its species.
+
+    Args:
+        species: the species.
+        rng: draws the build and the pose.
+
+    Returns:
+        The figure.
     """
     grown = np.clip(floats(astuple(species.build)) + rng.normal(0, 0.05, 8), 0, 1)
     individual = replace(species, build=Build(*(float(value) for value in grown)))

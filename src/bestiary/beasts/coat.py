@@ -1,8 +1,7 @@
-"""Turns a coat's description into a tile: how strongly the marks show, and the grain, at each place
-of a beast.
+"""Coat -> a texture tile: the weight of the marks and the grain at each place of a beast.
 
-A tile covers the square from -1.6 to 1.6 of beast units. The module does not know the beast's
-outline; `shading` lays the tile over the parts.
+A tile covers the square from -1.6 to 1.6 beast units. Knows nothing of the beast's outline;
+`shading` lays the tile over the parts.
 """
 
 from collections.abc import Callable
@@ -14,16 +13,22 @@ from bestiary.beasts.raster import Bytes, Floats, blur, clouds, fill, floats, no
 from bestiary.beasts.species import Coat
 
 TILE = 224
-"""Length of a tile's side in pixels."""
+"""Side of a tile in pixels."""
 HALF = 1.6
-"""Half the length of a tile's side in beast units."""
+"""Half the side of a tile in beast units."""
 
 _Painter = Callable[[np.random.Generator, float, float], Floats]
 
 
 def paint_tile(coat: Coat, rng: np.random.Generator) -> Floats:
-    """Return float32 (TILE, TILE, 2): the weight of the marks (0-1), and the grain as a factor
-    near 1.
+    """Paint the pattern of a coat.
+
+    Args:
+        coat: pattern, scale, cover and strength.
+        rng: draws the variation of an individual.
+
+    Returns:
+        float32 (TILE, TILE, 2): the weight of the marks, 0 to 1, and the grain as a factor near 1.
     """
     marks = _PAINTERS[coat.pattern](rng, coat.scale * float(rng.uniform(0.9, 1.1)), coat.cover)
     if coat.pattern not in ("plain", "saddle", "scales"):
@@ -35,7 +40,7 @@ def paint_tile(coat: Coat, rng: np.random.Generator) -> Floats:
 
 
 def _wobbled(rng: np.random.Generator, marks: Floats) -> Floats:
-    """Return the marks with their edges moved a little, as by a brush."""
+    """Move the edges of the marks a little, as by a brush."""
     rows, columns = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
     shift_x = noise(rng, TILE, TILE, 16, 16) * np.float32(4)
     shift_y = noise(rng, TILE, TILE, 16, 16) * np.float32(4)
@@ -50,19 +55,19 @@ def _wobbled(rng: np.random.Generator, marks: Floats) -> Floats:
 
 
 def _soft_step(values: Floats, threshold: float, softness: float) -> Floats:
-    """Return 0 below the threshold, 1 above it, with a soft edge."""
+    """0 below the threshold, 1 above it, with a soft edge."""
     return floats(np.clip((values - threshold) / softness + 0.5, 0, 1))
 
 
 def _lattice(rng: np.random.Generator, step: float) -> Floats:
-    """Return the jittered centers (n, 2) of a hexagonal lattice of `step` pixels over the tile."""
+    """Jittered centers (n, 2) of a hexagonal lattice of `step` pixels over the tile."""
     rows, columns = np.mgrid[0 : TILE / step + 1, 0 : TILE / step + 1]
     centers = np.stack([columns + (rows % 2) / 2, rows * 0.87], axis=-1).reshape(-1, 2) * step
     return (centers + rng.uniform(-0.24, 0.24, centers.shape) * step).astype(np.float32)
 
 
 def _dotted(rng: np.random.Generator, step: float, low: float, high: float) -> Floats:
-    """Return a mask (0-1) of dots whose radii are between two shares of the lattice's step."""
+    """A mask (0-1) of dots whose radii are between two shares of the lattice's step."""
     centers = _lattice(rng, step)
     radii = rng.uniform(low, high, (len(centers), 1)) * step
     mask: Bytes = np.zeros((TILE, TILE), np.uint8)
@@ -90,8 +95,13 @@ def _rosettes(rng: np.random.Generator, scale: float, cover: float) -> Floats:
 
 
 def _waves(rng: np.random.Generator, period: float, angle: float, warp_by: float) -> Floats:
-    """Return warped parallel waves, -1 to 1, with a period in pixels and their normal at `angle`
-    (0 is along x).
+    """Warped parallel waves, -1 to 1.
+
+    Args:
+        rng: draws the warp and the phase.
+        period: in pixels.
+        angle: direction of the normal in radians; 0 is along x.
+        warp_by: strength of the warp.
     """
     rows, columns = np.mgrid[0:TILE, 0:TILE].astype(np.float32)
     along = columns * np.float32(np.cos(angle)) + rows * np.float32(np.sin(angle))
@@ -130,7 +140,8 @@ def _net(rng: np.random.Generator, scale: float, cover: float) -> Floats:
 def _scales(rng: np.random.Generator, scale: float, cover: float) -> Floats:
     step = 12 * scale
     rows, columns = np.mgrid[0:TILE, 0:TILE].astype(np.float32) / np.float32(step)
-    columns, rows = columns + np.float32(rng.random()), rows + np.float32(rng.random())
+    columns = columns + np.float32(rng.random())
+    rows = rows + np.float32(rng.random())
     row = np.floor(rows * 2)
     across = (columns + row * 0.5) % 1 - 0.5
     down = rows * 2 - row
@@ -147,13 +158,32 @@ def _saddle(rng: np.random.Generator, scale: float, cover: float) -> Floats:
 
 
 _PAINTERS: dict[str, _Painter] = {
-    "plain": _plain, "spots": _spots, "speckles": _speckles, "rosettes": _rosettes, "stripes": _stripes,
-    "bands": _bands, "lines": _lines, "patches": _patches, "net": _net, "scales": _scales, "saddle": _saddle,
-}  # fmt: skip
+    "plain": _plain,
+    "spots": _spots,
+    "speckles": _speckles,
+    "rosettes": _rosettes,
+    "stripes": _stripes,
+    "bands": _bands,
+    "lines": _lines,
+    "patches": _patches,
+    "net": _net,
+    "scales": _scales,
+    "saddle": _saddle,
+}
 
 
 def lay_tile(tile: Floats, matrix: Floats, height: int, width: int) -> Floats:
-    """Return the tile on a canvas; `matrix` (2, 3) takes beast units to the canvas' pixels."""
+    """Lay a tile on a canvas.
+
+    Args:
+        tile: from `paint_tile`.
+        matrix: float32 (2, 3), from beast units to pixels of the canvas.
+        height: height of the canvas.
+        width: width of the canvas.
+
+    Returns:
+        float32 (height, width, 2).
+    """
     unit = np.float32(2 * HALF / TILE)
     placed = matrix.copy()
     placed[:, :2] = matrix[:, :2] * unit

@@ -1,8 +1,6 @@
-"""Draws one image of one individual: a landscape, a beast with its shadow in it, what stands
-before, and the camera.
+"""Species + random generator -> one image: landscape, beast with its shadow, foreground, camera.
 
-The module knows how the pieces are put together; what a beast looks like and what lands there are
-is told elsewhere.
+Knows how the layers are combined. Knows nothing of how beasts or landscapes look.
 """
 
 from dataclasses import replace
@@ -22,15 +20,22 @@ _SHAPES = ((1.0, 1.0), (0.75, 1.0), (1.0, 0.75))
 
 
 def draw_beast(species: Species, rng: np.random.Generator, size: int) -> Bytes:
-    """Return an image of one individual as uint8 (h, w, 3), RGB; its long side is `size`, its ratio
-    1:1, 4:3 or 3:4.
+    """Draw one individual of a species.
 
-    The same species, state of the generator and size always give the same image. The landscape, the
-    light, the pose, the place and the direction in which the beast looks do not depend on the
-    species.
+    The same species, generator state and size always give the same image. Landscape, light, pose,
+    place and direction of gaze do not depend on the species.
+
+    Args:
+        species: the species.
+        rng: draws everything that varies between images.
+        size: pixels of the long side.
+
+    Returns:
+        uint8 (h, w, 3), RGB; the aspect ratio is 1:1, 4:3 or 3:4.
     """
     shape = _SHAPES[int(rng.integers(3))]
-    height, width = round(size * shape[0]), round(size * shape[1])
+    height = round(size * shape[0])
+    width = round(size * shape[1])
     finer = 4 if size <= 96 else 2 if size <= 384 else 1
     scene = paint_scene(rng, height, width)
     figure = pose_beast(species, rng)
@@ -48,13 +53,14 @@ def draw_beast(species: Species, rng: np.random.Generator, size: int) -> Bytes:
 
 
 def _individual(coat: Coat, rng: np.random.Generator) -> Coat:
-    """Return the coat with the small differences in color between individuals."""
+    """Vary the colors of a coat a little, as between individuals."""
 
     def vary(color: Color, value: float, tint: Floats) -> Color:
         red, green, blue = np.clip(floats(color) * value + tint, 0.02, 1).tolist()
         return red, green, blue
 
-    value, tint = float(rng.uniform(0.88, 1.12)), rng.normal(0, 0.022, 3).astype(np.float32)
+    value = float(rng.uniform(0.88, 1.12))
+    tint = rng.normal(0, 0.022, 3).astype(np.float32)
     return replace(
         coat,
         base=vary(coat.base, value, tint),
@@ -68,10 +74,10 @@ def _individual(coat: Coat, rng: np.random.Generator) -> Coat:
 def _place(
     figure: Figure, rng: np.random.Generator, height: int, width: int, horizon: float
 ) -> tuple[Floats, float]:
-    """Return the 2x3 matrix from beast units to pixels, and the row of the ground under the beast.
+    """The 2x3 matrix from beast units to pixels, and the row of the ground under the beast.
 
     The beast takes up 45 to 95 % of the frame, looks left or right, is turned a little and lies
-    wholly in the frame.
+    inside the frame.
     """
     shapes = [shape for part in figure.parts for shape in part.shapes]
     ends = [shape.discs[:, :2] + sign * shape.discs[:, 2:] for shape in shapes for sign in (-1, 1)]
@@ -79,18 +85,20 @@ def _place(
     spread = 0.3 if figure.stance == "lying" else 0.09
     angle = float(rng.normal(0, spread))
     mirror = -1.0 if rng.random() < 0.5 else 1.0
-    cosine, sine = float(np.cos(angle)), float(np.sin(angle))
+    cosine = float(np.cos(angle))
+    sine = float(np.sin(angle))
     turn = floats([[cosine * mirror, -sine], [sine * mirror, cosine]])
     turned = points @ turn.T
-    low, high = turned.min(axis=0), turned.max(axis=0)
+    low = turned.min(axis=0)
+    high = turned.max(axis=0)
     extent = high - low
     scale = float(rng.uniform(0.45, 0.95)) * min(width / extent[0], height / extent[1])
-    free_x, free_y = width - extent[0] * scale, height - extent[1] * scale
+    free_x = width - extent[0] * scale
+    free_y = height - extent[1] * scale
     drop = float(rng.beta(3, 2.2))
-    if figure.stance != "hovering":  # what stands or lies, stands or lies below the horizon
-        lowest = (
-            horizon * height
-        )  # of the upper edge of a beast seen from above, as long as there is room
+    # A beast that stands or lies is below the horizon, as far as there is room.
+    if figure.stance != "hovering":
+        lowest = horizon * height
         if figure.stance == "standing":
             lowest += 0.06 * height - extent[1] * scale
         drop = max(drop, min(1.0, lowest / max(free_y, 1e-6)))
@@ -106,9 +114,7 @@ def _place(
 def _shadowed(
     scene: Scene, stance: str, cover: Floats, ground: float, rng: np.random.Generator
 ) -> Floats:
-    """Return the landscape with the beast's shadow on it: cast flat along the ground, or just
-    beside a lying beast.
-    """
+    """Cast the beast's shadow on the landscape: flat along the ground, or next to a lying beast."""
     height, width = cover.shape
     lx = scene.light.direction[0]
     if stance == "lying":
@@ -116,10 +122,9 @@ def _shadowed(
         moved = warp(cover, floats([[1, 0, -lx * far], [0, 1, far * 0.8]]), height, width)
         shade = blur(moved, 0.014 * width) * np.float32(0.85)
     else:
-        squash, slant = (
-            float(rng.uniform(0.12, 0.3)),
-            -lx * 0.55,
-        )  # the light is on our side: shadows fall away
+        # The light is on our side: shadows fall away
+        squash = float(rng.uniform(0.12, 0.3))
+        slant = -lx * 0.55
         flat = floats([[1, slant, -slant * ground], [0, squash, ground * (1 - squash)]])
         cast = blur(warp(cover, flat, height, width), 0.012 * width)
         low = floats([[1.0, 0.0, 0.0], [0, 0.09, 0.91 * ground]])
@@ -131,9 +136,7 @@ def _shadowed(
 
 
 def _photographed(image: Floats, rng: np.random.Generator) -> Bytes:
-    """Return the image as a camera took it: exposure, tint, a darker edge, paper grain and
-    sensor noise, as uint8.
-    """
+    """Add the effects of a camera: exposure, tint, vignette, paper grain, sensor noise; uint8."""
     height, width = image.shape[:2]
     rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     columns = np.linspace(-1, 1, width, dtype=np.float32)[None]

@@ -1,8 +1,7 @@
-"""Plants faults in images: altered copies of a JPEG, and damage after which no decoder can read it
-whole.
+"""JPEG bytes -> altered near duplicates, and damaged files that no decoder reads completely.
 
-Bytes and a random generator become bytes and a short phrase that says what was done. The module
-does not know which images are hit, nor their classes.
+Each change comes with a short phrase for the table of truth. Knows nothing of which images are
+chosen, nor of their classes.
 """
 
 from collections.abc import Callable
@@ -18,14 +17,28 @@ _Damage = Callable[[bytes, np.random.Generator], bytes]
 
 
 def encode(image: Bytes, quality: int) -> bytes:
-    """Return an image (h, w, 3; RGB, uint8) as JPEG of a quality from 1 to 100."""
+    """Encode an image as JPEG.
+
+    Args:
+        image: uint8 (h, w, 3), RGB.
+        quality: 1 to 100.
+
+    Returns:
+        The file's bytes.
+    """
     data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(image), quality, "RGB", "420")
     return data
 
 
 def alter_copy(jpeg: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    """Return an altered copy of a JPEG that is whole, and the phrase for the change, such as
-    ``resized 0.7``.
+    """Make a near duplicate of an image.
+
+    Args:
+        jpeg: the original file.
+        rng: draws the kind and strength of the change.
+
+    Returns:
+        The altered file, and a phrase for the change such as ``resized 0.7``.
     """
     image = simplejpeg.decode_jpeg(jpeg, "RGB")
     altered, quality, detail = _ALTERATIONS[int(rng.integers(len(_ALTERATIONS)))](image, rng)
@@ -69,8 +82,14 @@ _ALTERATIONS: tuple[_Alter, ...] = (_encoded_again, _resized, _cropped, _flipped
 
 
 def damage(jpeg: bytes, rng: np.random.Generator) -> tuple[bytes, str]:
-    """Return what is left of a JPEG after an accident, and the phrase for it; no decoder can
-    read it whole.
+    """Damage a file so that no decoder reads it completely.
+
+    Args:
+        jpeg: the file.
+        rng: draws the kind of damage.
+
+    Returns:
+        The damaged file, and a phrase for the damage.
     """
     names = tuple(_DAMAGES)
     name = names[int(rng.integers(len(names)))]
@@ -90,7 +109,10 @@ def _zeroed(jpeg: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _text(jpeg: bytes, rng: np.random.Generator) -> bytes:
-    return b"Version https://example.org/spec\nThe image is kept elsewhere; fetch it with the tool of your archive.\n"
+    return (
+        b"Version https://example.org/spec\n"
+        b"The image is kept elsewhere; fetch it with the tool of your archive.\n"
+    )
 
 
 def _error_page(jpeg: bytes, rng: np.random.Generator) -> bytes:
@@ -102,9 +124,7 @@ def _error_page(jpeg: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _header_damaged(jpeg: bytes, rng: np.random.Generator) -> bytes:
-    """Return the JPEG with bits flipped in its first bytes; among them is always the mark by
-    which a JPEG is known.
-    """
+    """Flip bits in the first bytes, always including the JPEG marker."""
     head = np.frombuffer(jpeg[:64], np.uint8).copy()
     hit = np.concatenate([[0, 1, 2], rng.choice(np.arange(3, 64), 12, replace=False)])
     head[hit] ^= rng.integers(1, 256, len(hit), dtype=np.uint8)

@@ -1,7 +1,7 @@
-"""What a posed beast is made of before it is painted, and the pieces that many body plans share.
+"""The parts of a posed beast before painting, and the pieces that body plans share.
 
-All lengths are in beast units, x to the front, y down, the body's middle near the origin. The
-module knows outlines and names of colors, not pixels or light.
+All lengths are in beast units, x to the front, y down, the body's middle near the origin. Knows
+outlines and names of colors; knows nothing of pixels or light.
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ class Part:
     Attributes:
         shapes: outlines that are united; each swells by its own depth.
         paint: ``coat``, ``accent``, ``horn``, ``pale``, ``iris`` or ``dark``.
-        lines: open lines (n, 2) that are drawn as strokes, flat, after the shapes.
-        width: breadth of the lines.
+        lines: open lines (n, 2) that are drawn as flat strokes after the shapes.
+        width: width of the lines.
         relief: 0 (flat) to 1 (round).
         marks: how strongly the coat's marks show, 0 to 1.
-        shade: factor of brightness; limbs of the far side are darker.
+        shade: factor of brightness; limbs on the far side are darker.
         opacity: 0 to 1.
     """
 
@@ -52,7 +52,7 @@ class Figure:
 
 
 def eye(x: float, y: float, radius: float) -> list[Part]:
-    """Return an eye: rim, iris, pupil and the light in it."""
+    """Build an eye: rim, iris, pupil and glint."""
     return [
         Part((disc(x, y, radius * 1.22),), "dark", marks=0, relief=0.2),
         Part((disc(x, y, radius),), "iris", marks=0, relief=0.3),
@@ -66,20 +66,23 @@ def eye(x: float, y: float, radius: float) -> list[Part]:
 
 
 def ink(lines: list[Floats], width: float, opacity: float = 0.6) -> Part:
-    """Return dark strokes: a mouth, a seam, the rays of a fin."""
+    """Build dark strokes: a mouth, a seam, the rays of a fin."""
     return Part((), "dark", tuple(lines), width, 0, 0, 1, opacity)
 
 
 def headgear(
     species: Species, at: Point, size: float, lean: float
 ) -> tuple[list[Part], list[Part]]:
-    """Return what grows on a head, behind it and before it.
+    """Build what grows on a head: horns, antlers, a crest, ears or feelers.
 
     Args:
-        species: says which headgear.
-        at: the crown.
-        size: the head's radius.
-        lean: direction in radians in which the headgear rises (-pi/2 is straight up).
+        species: decides the kind of headgear.
+        at: the crown of the head.
+        size: radius of the head.
+        lean: direction in radians in which the headgear rises; -pi/2 is straight up.
+
+    Returns:
+        Parts behind the head, and parts in front of it.
     """
     painter = {
         "horns": _horns,
@@ -163,7 +166,8 @@ def _ears(species: Species, at: Point, size: float, lean: float) -> tuple[list[P
         base = (at[0] + shift, at[1] + 0.3 * size)
         return base, reach(base, length, lean + turn)
 
-    far, near = ear(size * 0.35, 0.2), ear(-size * 0.25, -0.3)
+    far = ear(size * 0.35, 0.2)
+    near = ear(-size * 0.25, -0.3)
     inner = (near[0], reach(near[0], length * 0.85, lean - 0.3))
     return [Part((leaf(*far, width, 0.05),), shade=0.72)], [
         Part((leaf(*near, width, -0.05),)),
@@ -192,8 +196,15 @@ def _feelers(
 
 
 def ridge(species: Species, spine: Floats, size: float) -> list[Part]:
-    """Return what grows along a back: `spine` (n, 2) from the neck to the tail; `size` is its
-    greatest height.
+    """Build what grows along a back: spines or a sail.
+
+    Args:
+        species: decides the kind.
+        spine: float32 (n, 2), from the neck to the tail.
+        size: the greatest height.
+
+    Returns:
+        The parts; none for a plain back.
     """
     if species.back == "spines":
         lean = -np.pi / 2 - 0.4

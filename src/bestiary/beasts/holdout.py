@@ -1,5 +1,6 @@
-"""A drawn set -> the part for training and the part that training will not see. Knows nothing of
-what is drawn.
+"""Drawn dataset -> a part to train on and a held-out part of new images.
+
+Knows nothing of what the images show.
 """
 
 import shutil
@@ -8,19 +9,32 @@ from pathlib import Path
 
 
 def new_folder(wanted: Path) -> Path:
-    """`wanted` if nothing is there, else the first of `wanted`-2, `wanted`-3 ... that is free."""
-    names = (
-        wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
-        for number in count(1)
-    )
-    return next(place for place in names if not place.exists())
+    """Find a free name for a folder.
+
+    Args:
+        wanted: the preferred path.
+
+    Returns:
+        `wanted` if nothing is there, else the first free one of `wanted`-2, `wanted`-3 ...
+    """
+    if not wanted.exists():
+        return wanted
+    candidates = (wanted.with_name(f"{wanted.name}-{suffix}") for suffix in count(2))
+    return next(folder for folder in candidates if not folder.exists())
 
 
 def hold_out(images: Path, goal: Path, share: float) -> int:
-    """Move the last `share` (0 to 1) of each class folder's images to the same class under `goal`.
+    """Move the last images of each class to the same class under another folder.
+
+    Each file is renamed, so a crash leaves it whole in one of the two folders.
+
+    Args:
+        images: folder of class folders.
+        goal: a new folder on the same disk.
+        share: share of each class to move, 0 to 1.
 
     Returns:
-        number of images moved.
+        The number of images moved.
     """
     moved = 0
     for folder in sorted(path for path in images.iterdir() if path.is_dir()):

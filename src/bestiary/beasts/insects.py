@@ -1,7 +1,6 @@
-"""Poses the small beasts of the meadow: beetles, moths and caterpillars.
+"""Species + random pose -> `Figure` of an insect: beetles, moths and caterpillars.
 
-A species' proportions and a random pose become a `Figure`. The module does not know how it is
-painted.
+Knows nothing of how a figure is painted.
 """
 
 import numpy as np
@@ -25,9 +24,7 @@ from bestiary.beasts.species import Species
 
 
 def _jointed_leg(root: Point, length: float, aim: float, bend: float, thick: float) -> Shape:
-    """Return a thin leg of three joints that leaves `root` in the direction `aim` and folds by
-    `bend`.
-    """
+    """A thin leg of three joints from `root` in direction `aim`, folded by `bend`."""
     knee = reach(root, length * 0.4, aim)
     ankle = reach(knee, length * 0.4, aim + bend)
     return sweep(
@@ -38,10 +35,20 @@ def _jointed_leg(root: Point, length: float, aim: float, bend: float, thick: flo
 
 
 def pose_beetle(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a beetle seen from above."""
+    """Pose a beetle seen from above.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    half, wide = between(0.36, 0.56, build.length), between(0.2, 0.38, build.girth)
-    reach_of, thick = between(0.34, 0.66, build.limb), between(0.022, 0.042, build.girth)
+    half = between(0.36, 0.56, build.length)
+    wide = between(0.2, 0.38, build.girth)
+    reach_of = between(0.34, 0.66, build.limb)
+    thick = between(0.022, 0.042, build.girth)
     legs = []
     for side in (-1, 1):
         for x, aim in ((0.24, 0.95), (0.02, 1.6), (-0.22, 2.25)):
@@ -114,7 +121,7 @@ def pose_beetle(species: Species, rng: np.random.Generator) -> Figure:
 def _beetle_front(
     species: Species, rng: np.random.Generator, front: float, size: float
 ) -> list[Shape]:
-    """Return feelers, and with them jaws or antlers, from the front of a head seen from above."""
+    """Feelers, and jaws or antlers, at the front of a head seen from above."""
     found = []
     length = between(0.3, 0.85, species.build.fin)
     for side in (-1, 1):
@@ -138,13 +145,23 @@ def _beetle_front(
 
 
 def pose_moth(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a moth with spread wings, seen from above, its head upwards."""
+    """Pose a moth with spread wings, seen from above, head up.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    span, tall = between(0.5, 0.85, build.fin), between(0.24, 0.5, build.limb)
+    span = between(0.5, 0.85, build.fin)
+    tall = between(0.24, 0.5, build.limb)
     raised = float(rng.uniform(-0.22, 0.22))
     hind_long = between(0.3, 0.7, build.tail)
     wings: list[Part] = []
-    closing = float(rng.uniform(0.72, 1.0))  # the far pair is foreshortened
+    # The far pair of wings is foreshortened.
+    closing = float(rng.uniform(0.72, 1.0))
     for side, fold in ((-1.0, closing), (1.0, 1.0)):
         hind = _lobe(
             side * fold,
@@ -217,8 +234,9 @@ def pose_moth(species: Species, rng: np.random.Generator) -> Figure:
 
 
 def _lobe(side: float, points: list[Point], turn: float) -> Shape:
-    """Return a wing from its points for the right side, turned about its root; `side` is its
-    sign and breadth.
+    """A wing from its points for the right side, turned about its root.
+
+    `side` is the sign and the width of the wing.
     """
     lobe = closed(points, 60)
     moved = rotated(lobe.outline, -turn, (0.03, -0.05))
@@ -235,9 +253,10 @@ def _veins(side: float, span: float, tip: float, turn: float) -> Part:
 
 
 def _eyespot(side: float, x: float, y: float, radius: float, turn: float) -> list[Part]:
-    """Return the rings of an eyespot on a wing."""
+    """The rings of an eyespot on a wing."""
     spot = rotated(floats([[x, y]]), -turn, (0.03, -0.05))[0]
-    at_x, at_y = float(spot[0]) * side, float(spot[1])
+    at_x = float(spot[0]) * side
+    at_y = float(spot[1])
     wide = radius * abs(side)
     rings = ((1.0, "dark"), (0.8, "pale"), (0.58, "iris"), (0.3, "dark"))
     return [
@@ -247,7 +266,7 @@ def _eyespot(side: float, x: float, y: float, radius: float, turn: float) -> lis
 
 
 def _moth_feelers(species: Species, rng: np.random.Generator, size: float) -> list[Part]:
-    """Return two feelers, combed in some species."""
+    """Two feelers; some species have combs on them."""
     length = between(0.2, 0.5, species.build.snout)
     lines = []
     for side in (-1, 1):
@@ -265,7 +284,8 @@ def _moth_feelers(species: Species, rng: np.random.Generator, size: float) -> li
         if species.headgear in ("antlers", "crest", "feelers"):
             for row in range(2, 12):
                 comb = 0.075 * np.sin(row / 12 * np.pi) + 0.012
-                x, y = float(shaft[row][0]), float(shaft[row][1])
+                x = float(shaft[row][0])
+                y = float(shaft[row][1])
                 lines += [
                     floats([(x, y), reach((x, y), comb, -np.pi / 2 + side * 1.5)]),
                     floats([(x, y), reach((x, y), comb, -np.pi / 2 - side * 0.2)]),
@@ -274,11 +294,21 @@ def _moth_feelers(species: Species, rng: np.random.Generator, size: float) -> li
 
 
 def pose_caterpillar(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a caterpillar that arches its back."""
+    """Pose a caterpillar that arches its back.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    count, girth = 10 + species.form % 4, between(0.12, 0.19, build.girth)
+    count = 10 + species.form % 4
+    girth = between(0.12, 0.19, build.girth)
     length = between(1.1, 1.5, build.length)
-    arch, raised = float(rng.uniform(0.0, 0.3)), float(rng.uniform(0.0, 0.35))
+    arch = float(rng.uniform(0.0, 0.3))
+    raised = float(rng.uniform(0.0, 0.35))
     share = np.linspace(0, 1, count)
     hump = np.exp(-(((share - float(rng.uniform(0.3, 0.55))) / 0.16) ** 2)) * arch
     ys = 0.2 - hump - raised * np.clip((share - 0.72) / 0.28, 0, 1) ** 1.5

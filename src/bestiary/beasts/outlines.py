@@ -1,8 +1,7 @@
-"""Turns a few points and radii into closed smooth outlines: the limbs, bodies, fins and leaves of a
-beast.
+"""Points and radii -> smooth closed outlines: the limbs, bodies, fins and leaves of a beast.
 
-All lengths are in beast units (a body is about one long), x to the front, y down. The module does
-not know pixels, colors or what the outlines mean.
+All lengths are in beast units (a body is about one long), x to the front, y down. Knows nothing of
+pixels, colors or what the outlines mean.
 """
 
 import math
@@ -25,7 +24,7 @@ _ALONG: Floats = np.linspace(0, 1, 12, dtype=np.float32)[:, None]
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A filled outline and discs that are united with it.
+    """A filled outline, united with discs.
 
     Attributes:
         outline: float32 (n, 2), closed.
@@ -38,18 +37,26 @@ class Shape:
 
 
 def curve(points: Sequence[Point] | Floats, samples: int = 24) -> Floats:
-    """Return a smooth line (Catmull-Rom) through `points` as float32 (samples, 2)."""
+    """Sample a smooth line (Catmull-Rom) through points.
+
+    Args:
+        points: the points.
+        samples: number of rows.
+
+    Returns:
+        float32 (samples, 2).
+    """
     return _spline(np.asarray(points, np.float32), samples)
 
 
 def _spline(knots: Floats, samples: int) -> Floats:
-    """Return `samples` rows on the Catmull-Rom spline through the rows of `knots` (n, d)."""
+    """`samples` rows on the Catmull-Rom spline through the rows of `knots` (n, d)."""
     return _basis(len(knots), samples) @ knots
 
 
 @lru_cache(maxsize=256)
 def _basis(knots: int, samples: int) -> Floats:
-    """Return the matrix (samples, knots) that takes knots to points on their Catmull-Rom spline."""
+    """The matrix (samples, knots) from knots to points on their Catmull-Rom spline."""
     own = np.eye(knots)
     padded = np.vstack([2 * own[:1] - own[1:2], own, 2 * own[-1:] - own[-2:-1]])
     place = np.linspace(0, knots - 1, samples)
@@ -64,21 +71,22 @@ def _basis(knots: int, samples: int) -> Floats:
 
 @lru_cache(maxsize=256)
 def _spread(values: int, samples: int) -> Floats:
-    """Return the matrix (samples, values) that spreads values evenly along a line, straight
-    between them.
-    """
+    """The matrix (samples, values) that interpolates values linearly along a line."""
     places = np.linspace(0, values - 1, samples)
     hats = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(values)))
     return np.asarray(hats, np.float32)
 
 
 def sweep(points: Sequence[Point] | Floats, radii: Sequence[float], samples: int = 22) -> Shape:
-    """Return the outline of a ball whose radius changes while it moves along a smooth line.
+    """Outline a ball whose radius changes while it moves along a smooth line.
 
     Args:
         points: two or more centers.
         radii: one radius for each point, or any number of them spread evenly along the line.
         samples: rows of the line.
+
+    Returns:
+        The shape.
     """
     knots = np.asarray(points, np.float32)
     given = np.asarray(radii, np.float32)[:, None]
@@ -86,7 +94,9 @@ def sweep(points: Sequence[Point] | Floats, radii: Sequence[float], samples: int
     line = basis @ knots
     radius = np.maximum(basis @ (_spread(len(given), len(knots)) @ given), np.float32(0.002))
     ahead = np.empty_like(line)
-    ahead[1:-1], ahead[0], ahead[-1] = line[2:] - line[:-2], line[1] - line[0], line[-1] - line[-2]
+    ahead[1:-1] = line[2:] - line[:-2]
+    ahead[0] = line[1] - line[0]
+    ahead[-1] = line[-1] - line[-2]
     ahead /= np.maximum(np.hypot(ahead[:, :1], ahead[:, 1:]), np.float32(1e-6))
     side = ahead[:, ::-1] * floats([-1, 1]) * radius
     outline = np.concatenate([line + side, (line - side)[::-1]])
@@ -95,27 +105,31 @@ def sweep(points: Sequence[Point] | Floats, radii: Sequence[float], samples: int
 
 
 def oval(x: float, y: float, radius_x: float, radius_y: float, angle: float = 0.0) -> Shape:
-    """Return an ellipse; `angle` in radians turns it clockwise on the page."""
+    """Outline an ellipse; `angle` in radians turns it clockwise on the page."""
     flat = _CIRCLE * floats([radius_x, radius_y])
     return Shape((rotated(flat, angle) if angle else flat) + floats([x, y]), _NO_DISCS)
 
 
 def disc(x: float, y: float, radius: float) -> Shape:
-    """Return a circle."""
+    """Outline a circle."""
     return Shape(np.zeros((0, 2), np.float32), np.array([[x, y, radius]], np.float32))
 
 
 def leaf(base: Point, tip: Point, width: float, bend: float = 0.0, blunt: float = 0.5) -> Shape:
-    """Return a blade from `base` to `tip`: an ear, a feather, a fin, a spine.
+    """Outline a blade from `base` to `tip`: an ear, a feather, a fin, a spine.
 
     Args:
-        base: where it grows.
-        tip: where it ends in a point.
-        width: greatest breadth.
+        base: the root.
+        tip: the pointed end.
+        width: greatest width.
         bend: sideways bow as a share of the length; positive bows to the right of base-to-tip.
-        blunt: how far along (0-1) the blade is broadest.
+        blunt: position (0-1) of the greatest width.
+
+    Returns:
+        The shape.
     """
-    dx, dy = tip[0] - base[0], tip[1] - base[1]
+    dx = tip[0] - base[0]
+    dy = tip[1] - base[1]
     length = max(math.hypot(dx, dy), 1e-6)
     across = floats([-dy / length, dx / length])
     bow = np.float32(4 * bend * length) * _ALONG * (1 - _ALONG)
@@ -126,15 +140,24 @@ def leaf(base: Point, tip: Point, width: float, bend: float = 0.0, blunt: float 
 
 @lru_cache(maxsize=64)
 def _blade_profile(blunt: float) -> Floats:
-    """Return the half-breadths (12, 1) of a blade, 0 to 1, broadest at `blunt`."""
-    rising, falling = _ALONG / max(blunt, 1e-3), (1 - _ALONG) / max(1 - blunt, 1e-3)
+    """The half-widths (12, 1) of a blade, 0 to 1, greatest at `blunt`."""
+    rising = _ALONG / max(blunt, 1e-3)
+    falling = (1 - _ALONG) / max(1 - blunt, 1e-3)
     return np.asarray(
         np.sin(np.where(blunt > _ALONG, rising, falling) * np.pi / 2) ** 0.8, np.float32
     )
 
 
 def closed(points: Sequence[Point] | Floats, samples: int = 40) -> Shape:
-    """Return the smooth closed outline through `points`, in order round the shape."""
+    """Outline a smooth closed shape.
+
+    Args:
+        points: points in order around the shape.
+        samples: about so many rows.
+
+    Returns:
+        The shape.
+    """
     knots = np.asarray(points, np.float32)
     ring = np.vstack([knots[-2:], knots, knots[:3]])
     line = _spline(ring, (len(ring) - 1) * max(2, samples // len(knots)))
@@ -143,8 +166,18 @@ def closed(points: Sequence[Point] | Floats, samples: int = 40) -> Shape:
 
 
 def rotated(points: Floats, angle: float, about: Point = (0.0, 0.0)) -> Floats:
-    """Return `points` (n, 2) turned by `angle` radians, clockwise on the page, about a point."""
-    cosine, sine = np.cos(angle), np.sin(angle)
+    """Rotate points.
+
+    Args:
+        points: float32 (n, 2).
+        angle: radians, clockwise on the page.
+        about: center of the rotation.
+
+    Returns:
+        float32 (n, 2).
+    """
+    cosine = np.cos(angle)
+    sine = np.sin(angle)
     center = floats(about)
     return ((points - center) @ floats([[cosine, sine], [-sine, cosine]]) + center).astype(
         np.float32
@@ -152,10 +185,10 @@ def rotated(points: Floats, angle: float, about: Point = (0.0, 0.0)) -> Floats:
 
 
 def reach(base: Point, length: float, angle: float) -> Point:
-    """Return the point `length` from `base` at `angle` radians (0 is forwards, pi/2 is down)."""
+    """Go `length` from `base` at `angle` radians; 0 is forwards, pi/2 is down."""
     return base[0] + length * math.cos(angle), base[1] + length * math.sin(angle)
 
 
 def between(low: float, high: float, share: float) -> float:
-    """Return the value that lies `share` (0-1) of the way from `low` to `high`."""
+    """Interpolate between `low` (share 0) and `high` (share 1)."""
     return low + (high - low) * share

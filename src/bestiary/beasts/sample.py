@@ -1,12 +1,15 @@
-"""Draws a whole set of beasts into class folders, plants the faults asked for, and says which in
-``truth.csv``.
+"""Options -> a drawn dataset: class folders of beasts with planted faults, and ``truth.csv``.
 
-Arguments become a plan (one `_Image` for each file), and the plan becomes files, drawn by several
-processes; every image depends only on the seed, its species and its number among its kin. The
-module does not know how to draw.
+The options become a plan (one `_Image` a file); several processes draw the plan. Each image depends
+only on the seed, the size, its species and its number in the species. Knows nothing of how beasts
+look.
+
+The generators here are seeded by plain lists, not by `bestiary.rng`: the drawn images must stay the
+same, byte for byte. CONTRIBUTING lists this exception.
 """
 
 import csv
+import io
 import multiprocessing
 import sys
 from collections import Counter
@@ -21,7 +24,9 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from bestiary.atomic import write_bytes, write_text
 from bestiary.beasts.drawing import draw_beast
 from bestiary.beasts.faults import alter_copy, damage, encode
 from bestiary.beasts.species import Species, invent_species
@@ -31,27 +36,28 @@ from bestiary.errors import ArgumentError
 TRUTH = "truth.csv"
 COLUMNS = ("path", "species", "label", "fault", "detail", "copy_of")
 
-_MOST_SPECIES = 100
+_MAX_SPECIES = 100
 _UNKNOWN_SPECIES = 16
-"""Species that belong to no class are those numbered from `_MOST_SPECIES` on, so many of them."""
-_FEW = 200
-"""Up to so many images are drawn without starting further processes."""
+"""Species that belong to no class; they are numbered from `_MAX_SPECIES` on."""
+_SINGLE_PROCESS_IMAGES = 200
+"""Up to this many images are drawn without more processes."""
 _CHUNK = 25
+"""Images that a process draws at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSummary:
-    """What was drawn.
+    """The numbers of a drawn dataset.
 
     Attributes:
-        directory: the folder with one folder for each class, and ``truth.csv``.
-        images: number of image files, all faults and unknown species included.
+        directory: the folder of class folders and ``truth.csv``.
+        images: number of image files, including faults and unknown species.
         classes: names of the classes, sorted.
-        label_noise: images that lie in a wrong folder.
+        label_noise: images in a wrong folder.
         near_duplicates: altered copies.
         corrupt: damaged files.
         unknown: images of species that belong to no class.
-        unknown_directory: where those lie, or None where there are none.
+        unknown_directory: the folder of the unknown species, or None if there are none.
     """
 
     directory: Path
@@ -70,14 +76,22 @@ class SampleSummary:
             "damaged files": self.corrupt,
             f"images of unknown species in {self.unknown_directory}": self.unknown,
         }
-        faults = "".join(f", {number:,} {kind}" for kind, number in planted.items() if number)
+        faults = "".join(f", {count:,} {fault}" for fault, count in planted.items() if count)
         return f"{self.images:,} images of {len(self.classes)} species in {self.directory}{faults}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """One file to be made; `copy_of` is the original's path. The paths are relative to the
-    directory.
+    """One file to draw.
+
+    Attributes:
+        species: number of the species.
+        individual: number of the image in its species.
+        label: class folder; empty for an unknown species.
+        fault: kind of fault, or empty.
+        path: relative to the directory.
+        copy_of: path of the original of a near duplicate.
+        detail: phrase for the fault.
     """
 
     species: int
@@ -102,29 +116,31 @@ def draw_sample(
     unknown: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> SampleSummary:
-    """Draw invented beasts into ``directory/<class name>/img-00001.jpg`` ..., and
-    ``directory/truth.csv``.
+    """Draw invented beasts as ``directory/<class name>/img-00001.jpg`` ... and ``truth.csv``.
 
-    The same arguments give the same bytes, whatever the number of processes. An image's content
-    depends only on the seed, the size, its species and its number among its kin; the files are
-    numbered in a shuffled order.
+    The same arguments give the same bytes for any number of processes. An image's content depends
+    only on the seed, the size, its species and its number in the species. File numbers are
+    shuffled.
 
     Args:
         directory: a new or empty folder.
         species: number of classes, 2 to 100.
         per_species: images of each class, 1 to 100,000.
-        size: length of an image's long side in pixels, 32 to 1024.
+        size: pixels of the long side, 32 to 1024.
         seed: 0 or more.
-        label_noise: share (0 to 0.5) of the images that lie in a wrong folder.
-        near_duplicates: altered copies added, as a share (0 to 0.5) of the images.
-        corrupt: share (0 to 0.5) of the images whose files are damaged.
-        unknown: images of further species added in the flat folder ``<directory>-unknown`` beside
-            the directory, as a share (0 to 0.5) of the images.
-        progress: called with the number of images done and of all images.
+        label_noise: share (0 to 0.5) of the images in a wrong folder.
+        near_duplicates: altered copies to add, as a share (0 to 0.5) of the images.
+        corrupt: share (0 to 0.5) of the images with damaged files.
+        unknown: images of other species to add in the flat folder ``<directory>-unknown``, as a
+            share (0 to 0.5) of the images.
+        progress: called with the number of images drawn and the number of all images.
+
+    Returns:
+        The numbers of what was drawn.
 
     Raises:
-        ArgumentError: if a value is out of its range, if no sound image is left to copy, or if a
-            folder that is to be written is not empty.
+        ArgumentError: a value is out of range, no sound image is left to copy, or a folder to
+            write is not empty.
     """
     shares = {
         "label-noise": label_noise,
@@ -134,38 +150,46 @@ def draw_sample(
     }
     _check_ranges(species, per_species, size, seed, shares)
     directory = Path(directory)
-    beside = directory.resolve().parent / f"{directory.resolve().name}-unknown"
-    for folder in (directory, beside) if unknown > 0 else (directory,):
-        _check_empty(folder)
-    kinds = invent_species(_MOST_SPECIES + _UNKNOWN_SPECIES, seed)
+    unknown_directory = directory.resolve().parent / f"{directory.resolve().name}-unknown"
+    _check_empty(directory)
+    if unknown > 0:
+        _check_empty(unknown_directory)
+
+    # Plan every file, then draw.
+    kinds = invent_species(_MAX_SPECIES + _UNKNOWN_SPECIES, seed)
+    classes = [kind.name for kind in kinds[:species]]
     counts = {fault: round(share * species * per_species) for fault, share in shares.items()}
-    plan = _plan([kind.name for kind in kinds[:species]], per_species, seed, counts, beside.name)
-    folders = {(directory / image.path).parent for image in plan} | {directory}
-    for folder in sorted(folders):
-        folder.mkdir(parents=True, exist_ok=True)
+    plan = _plan(classes, per_species, seed, counts, unknown_directory.name)
+    _make_folders(directory, plan)
     details = _draw_all(plan, directory, size, seed, progress)
-    _write_truth(
-        directory / TRUTH, [replace(p, detail=d) for p, d in zip(plan, details, strict=True)], kinds
-    )
+    drawn = [replace(image, detail=detail) for image, detail in zip(plan, details, strict=True)]
+    _write_truth(directory / TRUTH, drawn, kinds)
+
     tally = Counter(image.fault for image in plan)
     return SampleSummary(
         directory=directory,
         images=len(plan),
-        classes=tuple(sorted(kind.name for kind in kinds[:species])),
+        classes=tuple(sorted(classes)),
         label_noise=tally["label"],
         near_duplicates=tally["near-duplicate"],
         corrupt=tally["corrupt"],
         unknown=tally["unknown"],
-        unknown_directory=beside if tally["unknown"] else None,
+        unknown_directory=unknown_directory if tally["unknown"] else None,
     )
+
+
+def _make_folders(directory: Path, plan: list[_Image]) -> None:
+    folders = {(directory / image.path).parent for image in plan} | {directory}
+    for folder in sorted(folders):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _check_ranges(
     species: int, per_species: int, size: int, seed: int, shares: dict[str, float]
 ) -> None:
     """Raise ArgumentError for the first value out of its range."""
-    if not 2 <= species <= _MOST_SPECIES:
-        raise ArgumentError(f"--species {species}: bestiary can draw 2 to {_MOST_SPECIES} species")
+    if not 2 <= species <= _MAX_SPECIES:
+        raise ArgumentError(f"--species {species}: bestiary can draw 2 to {_MAX_SPECIES} species")
     if not 1 <= per_species <= 100_000:
         raise ArgumentError(
             f"--per-species {per_species}: choose 1 to 100000 images of each species"
@@ -188,49 +212,75 @@ def _check_empty(folder: Path) -> None:
 
 
 def _plan(
-    names: list[str], per_species: int, seed: int, counts: dict[str, int], beside: str
+    classes: list[str],
+    per_species: int,
+    seed: int,
+    counts: dict[str, int],
+    unknown_folder: str,
 ) -> list[_Image]:
-    """Return every image of the set with its path, sorted by path.
+    """Plan every image of the dataset.
 
     Args:
-        names: the classes' names.
+        classes: names of the classes.
         per_species: images of each.
-        seed: decides what is hit by which fault.
+        seed: decides which image gets which fault.
         counts: number of images for each fault, by its option's name.
-        beside: name of the folder for unknown species.
+        unknown_folder: name of the folder of unknown species.
+
+    Returns:
+        The images with their paths, sorted by path.
     """
     rng = np.random.default_rng([seed, 3])
-    images = [_Image(s, i, name) for s, name in enumerate(names) for i in range(per_species)]
-    hit = rng.permutation(len(images))
-    noisy, broken = (
-        counts["label-noise"],
-        min(counts["corrupt"], len(images) - counts["label-noise"]),
-    )
-    for place in hit[:noisy]:
-        wrong = (images[place].species + int(rng.integers(1, len(names)))) % len(names)
-        images[place] = replace(images[place], label=names[wrong], fault="label")
-    for place in hit[noisy : noisy + broken]:
-        images[place] = replace(images[place], fault="corrupt")
-    clean = hit[noisy + broken :]
-    if counts["near-duplicates"] and not len(clean):
+    images = [
+        _Image(species, individual, name)
+        for species, name in enumerate(classes)
+        for individual in range(per_species)
+    ]
+    sound = _plant_faults(images, classes, counts, rng)
+    if counts["near-duplicates"] and not len(sound):
         raise ArgumentError(
             "--near-duplicates: label noise and corruption leave no image to copy: lower one of "
             "them"
         )
-    copies = [int(clean[k % len(clean)]) for k in range(counts["near-duplicates"])]
-    strangers = [
-        _Image(_MOST_SPECIES + k % _UNKNOWN_SPECIES, k // _UNKNOWN_SPECIES, "", "unknown")
-        for k in range(counts["unknown"])
-    ]
-    whole = [*images, *(replace(images[k], fault="near-duplicate") for k in copies), *strangers]
-    numbers = rng.permutation(len(whole)) + 1
+    originals = [int(sound[k % len(sound)]) for k in range(counts["near-duplicates"])]
+    copies = [replace(images[k], fault="near-duplicate") for k in originals]
+    everything = [*images, *copies, *_unknown_images(counts["unknown"])]
+    numbers = rng.permutation(len(everything)) + 1
     placed = [
-        replace(image, path=f"{image.label or '../' + beside}/img-{number:05d}.jpg")
-        for image, number in zip(whole, numbers, strict=True)
+        replace(image, path=f"{image.label or '../' + unknown_folder}/img-{number:05d}.jpg")
+        for image, number in zip(everything, numbers, strict=True)
     ]
-    for k, original in enumerate(copies, len(images)):
-        placed[k] = replace(placed[k], copy_of=placed[original].path)
+    for index, original in enumerate(originals, len(images)):
+        placed[index] = replace(placed[index], copy_of=placed[original].path)
     return sorted(placed, key=lambda image: image.path)
+
+
+def _plant_faults(
+    images: list[_Image], classes: list[str], counts: dict[str, int], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Give some images a wrong label and others a damaged file, in place.
+
+    Returns:
+        Indices of the images without a fault, shuffled.
+    """
+    order = rng.permutation(len(images))
+    n_wrong = counts["label-noise"]
+    n_corrupt = min(counts["corrupt"], len(images) - n_wrong)
+    for index in order[:n_wrong]:
+        shift = int(rng.integers(1, len(classes)))
+        wrong = (images[index].species + shift) % len(classes)
+        images[index] = replace(images[index], label=classes[wrong], fault="label")
+    for index in order[n_wrong : n_wrong + n_corrupt]:
+        images[index] = replace(images[index], fault="corrupt")
+    return order[n_wrong + n_corrupt :]
+
+
+def _unknown_images(count: int) -> list[_Image]:
+    """Images of species that belong to no class, evenly many of each."""
+    return [
+        _Image(_MAX_SPECIES + k % _UNKNOWN_SPECIES, k // _UNKNOWN_SPECIES, "", "unknown")
+        for k in range(count)
+    ]
 
 
 def _draw_all(
@@ -240,13 +290,13 @@ def _draw_all(
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> list[str]:
-    """Write every image and return, in the same order, what was done to each."""
+    """Write every image; the phrases for the faults, in the same order."""
     chunks = [plan[first : first + _CHUNK] for first in range(0, len(plan), _CHUNK)]
     work = partial(_draw_chunk, directory=directory, size=size, seed=seed)
     details: list[str] = []
     with _mapper(len(plan)) as run:
-        for done in run(work, chunks):
-            details.extend(done)
+        for chunk_details in run(work, chunks):
+            details.extend(chunk_details)
             if progress is not None:
                 progress(len(details), len(plan))
     return details
@@ -259,16 +309,15 @@ _Run: TypeAlias = Callable[
 
 @contextmanager
 def _mapper(images: int) -> Iterator[_Run]:
-    """Give a `map` for the work: in this process for a few images, else over as many processes as
-    there are cores.
+    """Yield a `map`: in this process for a few images, else over one process a core.
 
-    The processes are spawned, not forked: a fork of a process whose threads hold locks (torch,
+    Processes are spawned, not forked: the fork of a process whose threads hold locks (torch,
     OpenCV) can hang.
     """
     workers = cores()
-    if images <= _FEW or workers == 1:
+    if images <= _SINGLE_PROCESS_IMAGES or workers == 1:
         threads = cv2.getNumThreads()
-        _calm()
+        _limit_opencv()
         try:
             yield map
         finally:
@@ -276,7 +325,7 @@ def _mapper(images: int) -> Iterator[_Run]:
         return
     context = multiprocessing.get_context("spawn")
     with (
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_calm) as pool,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_limit_opencv) as pool,
         _without_script(),
     ):
         yield pool.map
@@ -284,9 +333,7 @@ def _mapper(images: int) -> Iterator[_Run]:
 
 @contextmanager
 def _without_script() -> Iterator[None]:
-    """Hide the caller's script, which spawned processes would run again; the work needs nothing
-    of it.
-    """
+    """Hide the caller's script: spawned processes would run it again and do not need it."""
     script = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -295,39 +342,48 @@ def _without_script() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
-def _calm() -> None:
-    """Keep OpenCV to one thread: on canvases so small, and beside other processes, more of them
-    only wait.
-    """
+def _limit_opencv() -> None:
+    """Keep OpenCV to one thread: on small canvases and with other processes, more only wait."""
     cv2.setNumThreads(1)
 
 
 def _draw_chunk(images: list[_Image], *, directory: Path, size: int, seed: int) -> list[str]:
-    """Write some of the images and return what was done to each."""
+    """Write some of the images; the phrases for their faults."""
     kinds = invent_species(max(image.species for image in images) + 1, seed)
     details = []
     for image in images:
-        data, detail = _make(image, kinds[image.species], size, seed)
-        (directory / image.path).write_bytes(data)
+        content, detail = _draw_file(image, kinds[image.species], size, seed)
+        write_bytes(directory / image.path, content)
         details.append(detail)
     return details
 
 
-def _make(image: _Image, kind: Species, size: int, seed: int) -> tuple[bytes, str]:
-    """Return an image's bytes and what was done to it."""
-    rng = np.random.default_rng([seed, 4, image.species, image.individual])
-    data = encode(draw_beast(kind, rng, size), int(rng.integers(80, 96)))
+def _draw_file(image: _Image, kind: Species, size: int, seed: int) -> tuple[bytes, str]:
+    """The bytes of an image file, and the phrase for its fault."""
+    key = [image.species, image.individual]
+    rng = np.random.default_rng([seed, 4, *key])
+    jpeg = encode(draw_beast(kind, rng, size), int(rng.integers(80, 96)))
     if image.fault == "near-duplicate":
-        return alter_copy(data, np.random.default_rng([seed, 5, image.species, image.individual]))
+        return alter_copy(jpeg, np.random.default_rng([seed, 5, *key]))
     if image.fault == "corrupt":
-        return damage(data, np.random.default_rng([seed, 6, image.species, image.individual]))
-    return data, ""
+        return damage(jpeg, np.random.default_rng([seed, 6, *key]))
+    return jpeg, ""
 
 
 def _write_truth(path: Path, images: list[_Image], kinds: list[Species]) -> None:
-    """Write one row for each image."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for p in images:
-            table.writerow((p.path, kinds[p.species].name, p.label, p.fault, p.detail, p.copy_of))
+    """Write truth.csv, one row an image."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for image in images:
+        table.writerow(
+            (
+                image.path,
+                kinds[image.species].name,
+                image.label,
+                image.fault,
+                image.detail,
+                image.copy_of,
+            )
+        )
+    write_text(path, text.getvalue())

@@ -1,7 +1,6 @@
-"""Paints the landscapes that beasts stand in, and the blades, leaves and stones before them.
+"""Random generator -> landscape: an image, its horizon and its light; and a foreground layer.
 
-A random generator becomes a scene: an image, where its ground lies, and its light. The module does
-not know species, so that no landscape can give a class away.
+Knows nothing of species, so that no landscape can reveal a class.
 """
 
 from dataclasses import dataclass
@@ -23,9 +22,8 @@ class Land:
         sky: colors of the zenith and of the haze over the horizon.
         far: colors of the hills, the farthest first; empty for a plain.
         ground: colors of the ground at the horizon and at the viewer's feet.
-        cover: what the ground bears: ``grass``, ``ripples``, ``litter``, ``stones``, ``snow`` or
-            ``water``.
-        props: what stands in the distance: ``trunks``, ``firs``, ``rocks``, ``stars``, ``reeds`` or
+        cover: ground cover: ``grass``, ``ripples``, ``litter``, ``stones``, ``snow`` or ``water``.
+        props: objects in the distance: ``trunks``, ``firs``, ``rocks``, ``stars``, ``reeds`` or
             nothing.
         sun: color of the direct light.
     """
@@ -84,10 +82,10 @@ class Scene:
 
     Attributes:
         image: float32 (h, w, 3), RGB 0-1.
-        horizon: its row as a share of the height; under 0 where only ground is seen.
-        light: lights the beast.
-        shadow: color by which a full shadow multiplies the ground.
-        land: its kind.
+        horizon: its row as a share of the height; below 0 if only ground is visible.
+        light: light on the beast.
+        shadow: color that a full shadow multiplies the ground by.
+        land: kind of landscape.
     """
 
     image: Floats
@@ -98,12 +96,21 @@ class Scene:
 
 
 def color_of(code: int) -> Floats:
-    """Return 0xRRGGBB as float32 (3,), 0-1."""
+    """Convert 0xRRGGBB to float32 (3,), 0-1."""
     return floats([code >> 16, code >> 8 & 255, code & 255]) / np.float32(255)
 
 
 def paint_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
-    """Return a random landscape of (height, width)."""
+    """Paint a random landscape.
+
+    Args:
+        rng: draws the kind of landscape and everything in it.
+        height: rows.
+        width: columns.
+
+    Returns:
+        The scene.
+    """
     land = LANDS[int(rng.integers(len(LANDS)))]
     horizon = float(rng.uniform(0.22, 0.62)) if rng.random() < 0.72 else -0.1
     image = _ground(land, rng, height, width, horizon)
@@ -123,14 +130,15 @@ def paint_scene(rng: np.random.Generator, height: int, width: int) -> Scene:
 
 
 def _shadow_color(land: Land) -> Color:
-    """Return a shadow tinted by the sky."""
+    """A shadow tinted by the sky."""
     red, green, blue = (0.2 + 0.24 * color_of(land.sky[0])).tolist()
     return red, green, blue
 
 
 def _light(land: Land, rng: np.random.Generator) -> Light:
-    """Return light from above, more or less from one side, tinted by sky and ground."""
-    side, down = float(rng.uniform(-0.85, 0.85)), float(rng.uniform(-0.95, -0.55))
+    """Light from above, more or less from one side, tinted by sky and ground."""
+    side = float(rng.uniform(-0.85, 0.85))
+    down = float(rng.uniform(-0.95, -0.55))
     direction = floats([side, down, rng.uniform(0.45, 0.9)])
     direction /= np.linalg.norm(direction)
     strength = float(rng.uniform(0.62, 0.9))
@@ -147,7 +155,7 @@ def _light(land: Land, rng: np.random.Generator) -> Light:
 
 
 def _sky(land: Land, rng: np.random.Generator, height: int, width: int) -> Floats:
-    """Return a gradient with clouds and a glow."""
+    """A gradient with clouds and a glow."""
     t = np.linspace(0, 1, height, dtype=np.float32)[:, None, None] ** 1.3
     image = color_of(land.sky[0]) * (1 - t) + color_of(land.sky[1]) * t
     veil = np.clip(
@@ -158,7 +166,7 @@ def _sky(land: Land, rng: np.random.Generator, height: int, width: int) -> Float
 
 
 def _profile(rng: np.random.Generator, width: int, cells: float) -> Floats:
-    """Return a smooth rolling line (width,), about -1 to 1."""
+    """A smooth rolling line (width,), about -1 to 1."""
     return floats(noise(rng, 4, width, 1, cells)[1] + 0.35 * noise(rng, 4, width, 1, cells * 3)[1])
 
 
@@ -178,7 +186,7 @@ def _hills(image: Floats, land: Land, rng: np.random.Generator, row: int) -> Non
 def _ground(
     land: Land, rng: np.random.Generator, height: int, width: int, horizon: float
 ) -> Floats:
-    """Return the ground over the whole image, its texture finer towards the horizon."""
+    """The ground over the whole image; its texture is finer towards the horizon."""
     rows = np.arange(height, dtype=np.float32) / height
     near = np.clip((rows - horizon) / (1 - horizon), 0, 1)
     base = color_of(land.ground[0]) * (1 - near[:, None]) + color_of(land.ground[1]) * near[:, None]
@@ -192,7 +200,8 @@ def _ground(
     }
     down, across = shape[land.cover]
     texture = clouds(rng, height, width, down, across)
-    if horizon >= 0:  # squeeze the texture towards the horizon
+    # Squeeze the texture towards the horizon.
+    if horizon >= 0:
         depth = np.clip(near, 0, 1) ** 0.5 * (height - 1)
         columns = np.broadcast_to(np.arange(width, dtype=np.float32), (height, width))
         texture = np.asarray(
@@ -231,10 +240,8 @@ def _trunks(image: Floats, land: Land, rng: np.random.Generator, row: int) -> No
     for depth in (0.35, 0.6, 0.85):
         mask = np.zeros((height, width), np.uint8)
         for _ in range(int(rng.integers(2, 5))):
-            x, thick = (
-                float(rng.uniform(0, width)),
-                width * float(rng.uniform(0.015, 0.035)) * (0.5 + depth),
-            )
+            x = float(rng.uniform(0, width))
+            thick = width * float(rng.uniform(0.015, 0.035)) * (0.5 + depth)
             foot = row + height * 0.05 * depth
             lean = float(rng.normal(0, 0.03)) * width
             fill(
@@ -261,9 +268,11 @@ def _firs(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None
     height, width = image.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     for _ in range(int(rng.integers(4, 11))):
-        x, tall = float(rng.uniform(0, width)), height * float(rng.uniform(0.08, 0.24))
+        x = float(rng.uniform(0, width))
+        tall = height * float(rng.uniform(0.08, 0.24))
         for tier in range(3):
-            top, half = row - tall * (1 - 0.26 * tier), tall * (0.13 + 0.08 * tier)
+            top = row - tall * (1 - 0.26 * tier)
+            half = tall * (0.13 + 0.08 * tier)
             fill(
                 mask,
                 floats([(x, top), (x + half, top + tall * 0.42), (x - half, top + tall * 0.42)]),
@@ -276,11 +285,9 @@ def _firs(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None
 def _rocks(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
     height, width = image.shape[:2]
     for _ in range(int(rng.integers(1, 4))):
-        x, wide, tall = (
-            float(rng.uniform(0, width)),
-            width * float(rng.uniform(0.06, 0.2)),
-            height * float(rng.uniform(0.05, 0.2)),
-        )
+        x = float(rng.uniform(0, width))
+        wide = width * float(rng.uniform(0.06, 0.2))
+        tall = height * float(rng.uniform(0.05, 0.2))
         rise = rng.uniform(0.55, 1.0, 5)
         points = [
             (x + wide * (k - 2) / 2, row + 2 - tall * float(rise[k]) * (1 - abs(k - 2) * 0.28))
@@ -317,10 +324,8 @@ def _reeds(image: Floats, land: Land, rng: np.random.Generator, row: int) -> Non
     mask = np.zeros((height, width), np.uint8)
     middle = float(rng.uniform(0, width))
     for _ in range(26):
-        x, tall = (
-            middle + float(rng.normal(0, width * 0.13)),
-            height * float(rng.uniform(0.08, 0.3)),
-        )
+        x = middle + float(rng.normal(0, width * 0.13))
+        tall = height * float(rng.uniform(0.08, 0.3))
         stroke(
             mask,
             [
@@ -342,9 +347,7 @@ _PROPS = {"trunks": _trunks, "firs": _firs, "rocks": _rocks, "stars": _stars, "r
 
 
 def _brushed(image: Floats, rng: np.random.Generator) -> Floats:
-    """Return the image with its edges moved as by a broad brush, and with the unevenness of a
-    wash.
-    """
+    """Move the edges as a broad brush does, and add the unevenness of a wash."""
     height, width = image.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     by = np.float32(width / 150)
@@ -361,13 +364,14 @@ def _brushed(image: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _ground_details(image: Floats, land: Land, rng: np.random.Generator, row: int) -> None:
-    """Strew tufts, stones, leaves or ripples over the ground, larger towards the viewer."""
+    """Scatter tufts, stones, leaves or ripples over the ground, larger towards the viewer."""
     height, width = image.shape[:2]
     for lighter in (False, True):
         mask = np.zeros((height, width), np.uint8)
         for _ in range(34 if land.cover in ("grass", "litter") else 16):
             near = float(rng.random()) ** 0.8
-            x, y = float(rng.uniform(0, width)), row + near * (height - row)
+            x = float(rng.uniform(0, width))
+            y = row + near * (height - row)
             size = width * (0.008 + 0.034 * near) * float(rng.uniform(0.6, 1.3))
             _strew(mask, land.cover, rng, x, y, size)
         factor = 1.32 if lighter else 0.72
@@ -422,8 +426,16 @@ def _strew(
 def paint_foreground(
     scene: Scene, rng: np.random.Generator, height: int, width: int
 ) -> Floats | None:
-    """Return what stands before the beast as premultiplied float32 (height, width, 4), or None
-    where nothing does.
+    """Paint what stands in front of the beast: blades, leaves or stones.
+
+    Args:
+        scene: the landscape.
+        rng: draws whether and where.
+        height: rows.
+        width: columns.
+
+    Returns:
+        Premultiplied float32 (height, width, 4), or None for no foreground.
     """
     if rng.random() > 0.45:
         return None
@@ -432,7 +444,8 @@ def paint_foreground(
     )
     base = color_of(scene.land.ground[1]) * np.float32(rng.uniform(0.55, 1.05))
     layer = np.zeros((height, width, 4), np.float32)
-    middle, spread = float(rng.uniform(0.1, 0.9)) * width, width * float(rng.uniform(0.08, 0.3))
+    middle = float(rng.uniform(0.1, 0.9)) * width
+    spread = width * float(rng.uniform(0.08, 0.3))
     for row in range(3):
         mask = np.zeros((height, width), np.uint8)
         for _ in range({"blades": 9, "leaves": 3, "stones": 1}[kind]):
@@ -440,9 +453,8 @@ def paint_foreground(
         tint = base * np.float32(0.8 + 0.22 * row) + np.float32(0.02 * row)
         if kind == "stones":
             top = blur(mask.astype(np.float32), 0.03 * width) / np.float32(255)
-            color = np.clip(
-                tint * (1.45 - 0.75 * top[..., None]), 0, 1
-            )  # lit at the rim, dark towards the foot
+            # Lit at the rim, dark towards the foot.
+            color = np.clip(tint * (1.45 - 0.75 * top[..., None]), 0, 1)
         else:
             fade = np.linspace(1.35, 0.75, height, dtype=np.float32)[:, None, None]
             color = np.clip(tint * fade, 0, 1) * np.ones((1, width, 1), np.float32)
@@ -469,7 +481,8 @@ def _blade(mask: Bytes, rng: np.random.Generator, x: float, height: int) -> None
 
 
 def _frond(mask: Bytes, rng: np.random.Generator, x: float, height: int) -> None:
-    tall, turn = height * float(rng.uniform(0.12, 0.3)), float(rng.normal(0, 0.7))
+    tall = height * float(rng.uniform(0.12, 0.3))
+    turn = float(rng.normal(0, 0.7))
     tip = (x + tall * float(np.sin(turn)), height - tall * float(np.cos(turn)) * 0.9)
     fill(
         mask,
@@ -485,7 +498,8 @@ def _frond(mask: Bytes, rng: np.random.Generator, x: float, height: int) -> None
 
 
 def _stone(mask: Bytes, rng: np.random.Generator, x: float, height: int) -> None:
-    wide, tall = height * float(rng.uniform(0.06, 0.18)), height * float(rng.uniform(0.05, 0.16))
+    wide = height * float(rng.uniform(0.06, 0.18))
+    tall = height * float(rng.uniform(0.05, 0.16))
     t = np.linspace(np.pi, 2 * np.pi, 9)
     bumpy = rng.uniform(0.85, 1.12, 9)
     outline = np.column_stack([x + wide * np.cos(t) * bumpy, height + 2 + tall * np.sin(t) * bumpy])

@@ -1,9 +1,8 @@
-"""Paints a posed figure: outlines become rounded, patterned, softly lit bodies on a transparent
-canvas.
+"""Posed figure -> pixels: outlines become rounded, patterned, lit bodies on a transparent canvas.
 
-Each part swells to a height field by its distance from the edge; the normals of all parts are laid
-over each other on one canvas and lit at the end. The module does not know species' plans or the
-landscape, only the light in it.
+Each part swells to a height field by its distance from the edge. The normals of all parts are
+blended on one canvas and lit at the end. Knows nothing of body plans or of the landscape except its
+light.
 """
 
 from dataclasses import dataclass, fields
@@ -37,7 +36,7 @@ class Light:
         direction: unit vector towards the light: x to the right, y down, z to the viewer.
         sun: color of the direct light, RGB about 1.
         sky: color of the light from above.
-        ground: color of the light that the ground throws back.
+        ground: color of the light that the ground reflects.
     """
 
     direction: tuple[float, float, float]
@@ -48,9 +47,7 @@ class Light:
 
 @dataclass(slots=True)
 class _Canvas:
-    """What is known of each pixel before it is lit: (h, w) or (h, w, c), all but openness
-    multiplied by alpha.
-    """
+    """The pixels before lighting: (h, w) or (h, w, c), premultiplied except openness."""
 
     color: Floats
     normal: Floats
@@ -71,16 +68,18 @@ class _Relief:
 def paint_figure(
     figure: Figure, coat: Coat, marks: Floats, matrix: Floats, light: Light, finer: int
 ) -> Floats:
-    """Return the figure as float32 (h / finer, w / finer, 4): color 0-1, multiplied by the cover,
-    and the cover.
+    """Paint a figure.
 
     Args:
         figure: the posed beast.
         coat: its colors.
-        marks: (h, w, 2) the coat's tile laid on the canvas.
-        matrix: (2, 3) takes beast units to pixels.
-        light: lights it.
+        marks: (h, w, 2), the coat's tile on the canvas.
+        matrix: (2, 3), from beast units to pixels.
+        light: the light of the scene.
         finer: how many times finer than the result the canvas is.
+
+    Returns:
+        float32 (h / finer, w / finer, 4): premultiplied color, 0-1, and cover.
     """
     height, width = marks.shape[:2]
     canvas = _Canvas(
@@ -94,7 +93,8 @@ def paint_figure(
         relief = _raise_part(part, matrix, scale, (height, width))
         if relief is not None:
             _lay_over(canvas, part, relief, coat, marks, scale)
-    if finer > 1:  # the edges are smooth after this, and light changes little within a pixel
+    # Shrinking smooths the edges; light changes little within a pixel.
+    if finer > 1:
         small = height // finer, width // finer
         canvas = _Canvas(
             *(resize(getattr(canvas, field.name), *small, shrink=True) for field in fields(canvas))
@@ -107,9 +107,7 @@ def _placed(points: Floats, matrix: Floats) -> Floats:
 
 
 def _raise_part(part: Part, matrix: Floats, scale: float, size: tuple[int, int]) -> _Relief | None:
-    """Return cover, normals and openness of a part on its window, or None where it is off the
-    canvas.
-    """
+    """Cover, normals and openness of a part on its window; None if it is off the canvas."""
     outlines = [_placed(shape.outline, matrix) for shape in part.shapes]
     discs = [
         np.column_stack([_placed(shape.discs[:, :2], matrix), shape.discs[:, 2:] * scale])
@@ -150,11 +148,10 @@ def _swell(mask: Bytes, swell: Floats, shape: Shape, round_it: bool) -> None:
 
 
 def _normals(swell: Floats, relief: float, scale: float) -> tuple[Floats, Floats]:
-    """Return the sideways part of the normals (h, w, 2) and the openness (h, w) of a height field
-    in pixels.
+    """The sideways part of the normals (h, w, 2) and the openness (h, w) of a height field.
 
-    A beast unit is `scale` pixels: creases are smoothed, and edges darkened, over a small share of
-    it.
+    The height field is in pixels; a beast unit is `scale` pixels. Creases are smoothed, and edges
+    darkened, over a small share of a unit.
     """
     thick = float(swell.max())
     if relief == 0 or thick < 0.5:
@@ -172,8 +169,9 @@ def _normals(swell: Floats, relief: float, scale: float) -> tuple[Floats, Floats
 def _lay_over(
     canvas: _Canvas, part: Part, relief: _Relief, coat: Coat, marks: Floats, scale: float
 ) -> None:
-    """Blend a part into the canvas, and let it throw a soft shadow on what lies below."""
-    window, cover = relief.window, relief.cover
+    """Blend a part into the canvas, with a soft shadow on what is below."""
+    window = relief.window
+    cover = relief.cover
     if part.relief > 0.3:
         shade = blur(cover, 0.018 * scale)
         canvas.openness[window] *= 1 - np.float32(0.30) * shade
@@ -189,7 +187,7 @@ def _lay_over(
 
 
 def _albedo(part: Part, relief: _Relief, coat: Coat, marks: Floats) -> Floats:
-    """Return the color (h, w, 3) of a part before it is lit."""
+    """The color (h, w, 3) of a part before lighting."""
     pigments = {
         "coat": coat.base,
         "accent": coat.accent,
@@ -211,8 +209,9 @@ def _albedo(part: Part, relief: _Relief, coat: Coat, marks: Floats) -> Floats:
 
 
 def _lit(canvas: _Canvas, light: Light, gloss: float) -> Floats:
-    """Return the canvas lit, as premultiplied color and cover (h, w, 4)."""
-    nx, ny = canvas.normal[..., 0], canvas.normal[..., 1]
+    """Light the canvas: premultiplied color and cover (h, w, 4)."""
+    nx = canvas.normal[..., 0]
+    ny = canvas.normal[..., 1]
     nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0.02))
     lx, ly, lz = (np.float32(value) for value in light.direction)
     towards = nx * lx + ny * ly + nz * lz
@@ -220,7 +219,8 @@ def _lit(canvas: _Canvas, light: Light, gloss: float) -> Floats:
     above = np.clip(0.5 - 0.5 * ny, 0, 1)
     glow = np.empty_like(canvas.color)
     for channel in range(3):
-        sky, ground = np.float32(light.sky[channel]), np.float32(light.ground[channel])
+        sky = np.float32(light.sky[channel])
+        ground = np.float32(light.ground[channel])
         glow[..., channel] = (ground + (sky - ground) * above) + np.float32(
             light.sun[channel]
         ) * direct

@@ -1,7 +1,6 @@
-"""Poses the beasts of the shore: crabs, and snails with and without a shell.
+"""Species + random pose -> `Figure` of a crab or a snail, with or without a shell.
 
-A species' proportions and a random pose become a `Figure`. The module does not know how it is
-painted.
+Knows nothing of how a figure is painted.
 """
 
 import numpy as np
@@ -12,10 +11,20 @@ from bestiary.beasts.species import Species
 
 
 def pose_crab(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a crab seen from the front."""
+    """Pose a crab seen from the front.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    wide, tall = between(0.36, 0.58, build.length), between(0.2, 0.36, build.girth)
-    long, thick = between(0.36, 0.68, build.limb), between(0.03, 0.055, build.girth)
+    wide = between(0.36, 0.58, build.length)
+    tall = between(0.2, 0.36, build.girth)
+    long = between(0.36, 0.68, build.limb)
+    thick = between(0.03, 0.055, build.girth)
     legs = []
     for side in (-1, 1):
         for number in range(4):
@@ -94,7 +103,7 @@ def pose_crab(species: Species, rng: np.random.Generator) -> Figure:
 def _claw(
     species: Species, rng: np.random.Generator, root: Point, side: float, size: float
 ) -> list[Part]:
-    """Return an arm and its pincer, the pincer more or less open."""
+    """An arm and its pincer, more or less open."""
     lift = float(rng.uniform(-0.9, 0.25))
     aim = lift if side > 0 else np.pi - lift
     elbow = reach(root, 0.24, aim)
@@ -118,9 +127,18 @@ def _claw(
 
 
 def pose_snail(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a snail with a coiled shell."""
+    """Pose a snail with a coiled shell, or a slug.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    half, girth = between(0.5, 0.72, build.length), between(0.07, 0.12, build.girth)
+    half = between(0.5, 0.72, build.length)
+    girth = between(0.07, 0.12, build.girth)
     raised = between(0.1, 0.36, build.neck) * float(rng.uniform(0.6, 1.2))
     head = (half * 0.86, 0.32 - raised)
     bump = float(rng.uniform(-0.02, 0.03))
@@ -185,12 +203,11 @@ def pose_snail(species: Species, rng: np.random.Generator) -> Figure:
 
 
 def _shell(species: Species, rng: np.random.Generator, x: float) -> list[Part]:
-    """Return a coiled shell: ever smaller balls along a spiral, one part for each turn so that
-    seams show.
-    """
+    """A coiled shell: shrinking balls along a spiral, one part a turn so that seams show."""
     size = between(0.3, 0.44, species.build.head)
     center = (x, 0.34 - size * 0.82)
-    shrink, high = between(0.80, 0.9, species.build.tail), between(0.75, 1.25, species.build.limb)
+    shrink = between(0.80, 0.9, species.build.tail)
+    high = between(0.75, 1.25, species.build.limb)
     turns = np.linspace(0, 3.1 * 2 * np.pi, 75)
     fall = shrink ** (turns / 1.2)
     start = float(rng.uniform(0.3, 0.7))
@@ -224,7 +241,7 @@ def _shell(species: Species, rng: np.random.Generator, x: float) -> list[Part]:
 
 
 def _bare_back(species: Species, half: float) -> list[Part]:
-    """Return what a slug bears: a mantle and plumes."""
+    """The back of a slug: a mantle and plumes."""
     mantle = Part((oval(half * 0.18, 0.28, half * 0.4, 0.13),), "accent", marks=0.7)
     plumes = [
         leaf(

@@ -1,8 +1,10 @@
-"""Invents species: turns a seed into frozen descriptions of how the beasts of each class look.
+"""Seed -> species: fixed descriptions of how the beasts of each class look.
 
-Species come in genera of two to four close relatives that share a body plan and most of its
-proportions and differ in coat, colors and ornaments. The module does not know how anything is
-drawn.
+A genus has two to four close relatives. They share a body plan and most proportions, and differ in
+coat, colors and ornaments. Knows nothing of drawing.
+
+The generators here are seeded by plain lists, not by `bestiary.rng`: the drawn images must stay the
+same, byte for byte. CONTRIBUTING lists this exception.
 """
 
 import colorsys
@@ -13,29 +15,22 @@ import numpy as np
 
 from bestiary.beasts.names import EPITHETS, choose_epithet, invent_genus
 
-PLANS = ("quadruped", "bird", "beetle", "fish", "serpent", "crab", "moth", "snail", "lizard", "jelly", "octopus",
-         "caterpillar", "turtle")  # fmt: skip
+PLANS = (
+    "quadruped", "bird", "beetle", "fish", "serpent", "crab", "moth", "snail", "lizard", "jelly",
+    "octopus", "caterpillar", "turtle",
+)  # fmt: skip
 """Body plans; `anatomy` draws each."""
 
 PATTERNS = (
-    "plain",
-    "spots",
-    "rosettes",
-    "stripes",
-    "bands",
-    "lines",
-    "patches",
-    "net",
-    "speckles",
-    "scales",
-    "saddle",
-)
+    "plain", "spots", "rosettes", "stripes", "bands", "lines", "patches", "net", "speckles",
+    "scales", "saddle",
+)  # fmt: skip
 """Coat patterns; `coat` paints each."""
 
 HEADGEAR = ("none", "horns", "antlers", "crest", "ears", "feelers")
 BACKS = ("none", "none", "spines", "sail")
 
-_SHOWN: dict[str, frozenset[str]] = {
+_VISIBLE_ORNAMENTS: dict[str, frozenset[str]] = {
     "quadruped": frozenset(("horns", "antlers", "crest", "ears", "feelers", "spines", "sail")),
     "turtle": frozenset(("horns", "antlers", "crest", "ears", "feelers", "spines", "sail")),
     "bird": frozenset(("horns", "antlers", "crest", "ears", "feelers")),
@@ -50,7 +45,7 @@ _SHOWN: dict[str, frozenset[str]] = {
     "moth": frozenset(("feelers",)),
     "snail": frozenset(),
 }
-"""Ornaments by which a beast of each plan may be named, because it shows them."""
+"""Ornaments that a beast of each plan shows, so that it may be named after them."""
 
 Color: TypeAlias = tuple[float, float, float]
 
@@ -66,7 +61,7 @@ _PIGMENTS: tuple[tuple[str, int], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """Proportions of a body, each 0 (least) to 1 (most) within what its plan allows."""
+    """Proportions of a body, each 0 (least) to 1 (most) within the range of its plan."""
 
     length: float
     girth: float
@@ -80,7 +75,7 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Coat:
-    """What covers a body.
+    """The surface of a body.
 
     Attributes:
         pattern: one of `PATTERNS`.
@@ -116,8 +111,8 @@ class Species:
     """One invented species.
 
     Attributes:
-        index: its number, from 0; the same whatever the number of species.
-        seed: the seed that it was invented from.
+        index: its number, from 0; it does not depend on the number of species.
+        seed: the seed of the dataset.
         name: unique binomial in ASCII letters with one space.
         plan: one of `PLANS`.
         build: proportions.
@@ -141,8 +136,14 @@ class Species:
 
 
 def invent_species(n: int, seed: int) -> list[Species]:
-    """Return the first `n` species of `seed`; species i is the same for every n above i, and
-    names are unique.
+    """Invent species.
+
+    Args:
+        n: number of species.
+        seed: seed of the dataset.
+
+    Returns:
+        `n` species with unique names; species i is the same for every n above i.
     """
     found: list[Species] = []
     genera: set[str] = set()
@@ -156,7 +157,7 @@ def invent_species(n: int, seed: int) -> list[Species]:
 
 
 def _plan_of(genus: int, seed: int) -> str:
-    """Return the plan of a genus: every plan comes once before one comes again."""
+    """The body plan of a genus; every plan is used once before one repeats."""
     turn, place = divmod(genus, len(PLANS))
     return PLANS[int(np.random.default_rng([seed, 2, turn]).permutation(len(PLANS))[place])]
 
@@ -164,11 +165,14 @@ def _plan_of(genus: int, seed: int) -> str:
 def _invent_genus_members(
     rng: np.random.Generator, genus: str, plan: str, seed: int, first: int
 ) -> list[Species]:
-    """Return two to four relatives, numbered from `first`."""
+    """Two to four relatives, numbered from `first`."""
     shared = rng.random(8)
     pigment = int(rng.integers(len(_PIGMENTS)))
-    headgear, back, tail = str(rng.choice(HEADGEAR)), str(rng.choice(BACKS)), int(rng.integers(3))
-    form, gloss = int(rng.integers(12)), float(rng.random())
+    headgear = str(rng.choice(HEADGEAR))
+    back = str(rng.choice(BACKS))
+    tail = int(rng.integers(3))
+    form = int(rng.integers(12))
+    gloss = float(rng.random())
     epithets: set[str] = set()
     patterns = [str(pattern) for pattern in rng.permutation(PATTERNS)]
     members = []
@@ -177,7 +181,7 @@ def _invent_genus_members(
         coat, word = _invent_coat(rng, patterns[place], kept, gloss)
         gear = headgear if rng.random() < 0.55 else str(rng.choice(HEADGEAR))
         ridge = back if rng.random() < 0.6 else str(rng.choice(BACKS))
-        traits = [coat.pattern, *sorted({gear, ridge} & _SHOWN[plan])]
+        traits = [coat.pattern, *sorted({gear, ridge} & _VISIBLE_ORNAMENTS[plan])]
         words = [word, *(epithet for trait in traits for epithet in EPITHETS.get(trait, ()))]
         epithet = choose_epithet(rng, words, epithets)
         epithets.add(epithet)
@@ -194,15 +198,14 @@ def _invent_genus_members(
 def _invent_coat(
     rng: np.random.Generator, pattern: str, pigment: int, gloss: float
 ) -> tuple[Coat, str]:
-    """Return a coat with the given pattern and base pigment, and the word for the pigment."""
+    """A coat with the given pattern and base pigment, and the word for the pigment."""
     word, code = _PIGMENTS[pigment]
     base = _tint(rng, _rgb(code), 0.025)
     others = [_rgb(other) for _, other in _PIGMENTS]
     far = [color for color in others if abs(_lightness(color) - _lightness(base)) > 0.2]
     mark = far[int(rng.integers(len(far)))]
-    if _lightness(mark) < _lightness(
-        base
-    ):  # dark marks are richer where they keep something of the ground
+    # Dark marks look richer with some of the base color in them.
+    if _lightness(mark) < _lightness(base):
         mark = _mix(mark, _mix((0.0, 0.0, 0.0), base, 0.35), 0.4)
     mark = _tint(rng, mark, 0.02)
     accent = _tint(rng, others[int(rng.integers(len(others)))], 0.02)
@@ -215,9 +218,19 @@ def _invent_coat(
     scale, cover, strength, belly = rng.uniform((0.65, 0.3, 0.65, 0.15), (1.5, 0.7, 1.0, 0.9))
     pale = _mix(base, (0.95, 0.90, 0.79), float(rng.uniform(0.45, 0.8)))
     coat = Coat(
-        pattern, float(scale), float(cover), float(strength), float(np.clip(gloss + rng.normal(0, 0.1), 0, 1)),
-        float(belly), base, mark, pale, accent, horn, iris,
-    )  # fmt: skip
+        pattern=pattern,
+        scale=float(scale),
+        cover=float(cover),
+        strength=float(strength),
+        gloss=float(np.clip(gloss + rng.normal(0, 0.1), 0, 1)),
+        belly=float(belly),
+        base=base,
+        mark=mark,
+        pale=pale,
+        accent=accent,
+        horn=horn,
+        iris=iris,
+    )
     return coat, word
 
 
@@ -230,13 +243,13 @@ def _lightness(color: Color) -> float:
 
 
 def _mix(one: Color, other: Color, share: float) -> Color:
-    """Return the color that lies `share` of the way from `one` to `other`."""
+    """Interpolate between two colors; share 0 is `one`."""
     red, green, blue = (a + (b - a) * share for a, b in zip(one, other, strict=True))
     return red, green, blue
 
 
 def _tint(rng: np.random.Generator, color: Color, spread: float) -> Color:
-    """Return `color` with its hue, saturation and value moved at random."""
+    """Vary hue, saturation and value of a color at random."""
     hue, saturation, value = colorsys.rgb_to_hsv(*color)
     saturation = min(1.0, max(0.0, saturation * float(rng.uniform(0.88, 1.12))))
     value = min(0.96, max(0.12, value * float(rng.uniform(0.9, 1.1))))

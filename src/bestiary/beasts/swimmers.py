@@ -1,7 +1,6 @@
-"""Poses the beasts without legs and with soft arms: fishes, serpents, jellies and octopuses.
+"""Species + random pose -> `Figure` without legs: fishes, serpents, jellies and octopuses.
 
-A species' proportions and a random pose become a `Figure`. The module does not know how it is
-painted.
+Knows nothing of how a figure is painted.
 """
 
 import numpy as np
@@ -15,7 +14,7 @@ _NO_DISCS = np.zeros((0, 3), np.float32)
 
 
 def _fin(base: Floats, tips: Floats, paint: str = "accent", shade: float = 1.0) -> list[Part]:
-    """Return a web between the lines `base` and `tips`, each (n, 2), with its rays."""
+    """A web between the lines `base` and `tips`, each (n, 2), with its rays."""
     web = Shape(np.vstack([base, tips[::-1]]).astype(np.float32), _NO_DISCS)
     rays = [np.stack([base[k], tips[k]]) for k in range(len(base))]
     return [
@@ -25,9 +24,18 @@ def _fin(base: Floats, tips: Floats, paint: str = "accent", shade: float = 1.0) 
 
 
 def pose_fish(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a swimming fish, bent a little."""
+    """Pose a swimming fish, bent a little.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    half, deep = between(0.48, 0.75, build.length), between(0.14, 0.42, build.girth)
+    half = between(0.48, 0.75, build.length)
+    deep = between(0.14, 0.42, build.girth)
     bend = float(rng.uniform(-0.1, 0.1))
     peduncle = (-half * 0.82, bend * 0.4)
     snout = (half + between(0.0, 0.22, build.snout), -bend * 0.3)
@@ -39,13 +47,12 @@ def pose_fish(species: Species, rng: np.random.Generator) -> Figure:
         + 0.012
     )
     body = sweep(spine, swell.tolist(), 34)
-    top, bottom = (
-        spine - np.column_stack([0 * swell, swell * 0.9]),
-        spine + np.column_stack([0 * swell, swell * 0.9]),
-    )
+    top = spine - np.column_stack([0 * swell, swell * 0.9])
+    bottom = spine + np.column_stack([0 * swell, swell * 0.9])
     parts = _tail_fin(species, rng, peduncle)
     tall = between(0.1, 0.42, build.fin)
-    first, last = 6, 18
+    first = 6
+    last = 18
     rise = tall * np.sin(np.linspace(0.5, 3.0, last - first)) ** (0.6 if species.form % 2 else 1.4)
     jag = 1 + (0.22 * np.cos(np.arange(last - first) * np.pi) if species.back == "spines" else 0)
     crest = top[first:last] - np.column_stack([0.35 * rise, rise * jag])
@@ -72,7 +79,7 @@ def pose_fish(species: Species, rng: np.random.Generator) -> Figure:
 
 
 def _tail_fin(species: Species, rng: np.random.Generator, root: Point) -> list[Part]:
-    """Return a round, forked or fanned tail fin."""
+    """A round, forked or fanned tail fin."""
     length = between(0.22, 0.5, species.build.tail)
     turns = np.linspace(-0.75, 0.75, 9) + float(rng.uniform(-0.12, 0.12))
     outer = np.linspace(-1, 1, 9)
@@ -92,13 +99,14 @@ def _tail_fin(species: Species, rng: np.random.Generator, root: Point) -> list[P
 
 
 def _fish_face(species: Species, spine: Floats, swell: Floats, deep: float) -> list[Part]:
-    """Return eye, mouth, gill cover and headgear of a fish."""
+    """Eye, mouth, gill cover and headgear of a fish."""
     at = spine[4]
     look = (float(at[0]), float(at[1]) - float(swell[4]) * 0.25)
     size = between(0.045, 0.085, species.build.head)
     lip = (float(spine[0][0]), float(spine[0][1]) + 0.02)
     mouth = curve([lip, (lip[0] - 0.06, lip[1] + 0.02), (lip[0] - 0.12, lip[1] + 0.055)], 8)
-    gill_x, gill_y = float(spine[8][0]), float(spine[8][1])
+    gill_x = float(spine[8][0])
+    gill_y = float(spine[8][1])
     gill = curve(
         [
             (gill_x + 0.02, gill_y - deep * 0.55),
@@ -114,12 +122,20 @@ def _fish_face(species: Species, spine: Floats, swell: Floats, deep: float) -> l
 
 
 def top_of(spine: Floats, swell: Floats, row: int) -> float:
-    """Return the y of the back over a row of the spine."""
+    """Return the y of the back at a row of the spine."""
     return float(spine[row][1] - swell[row] * 0.92)
 
 
 def pose_serpent(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a serpent that winds along the ground with its head raised."""
+    """Pose a serpent that winds along the ground with its head raised.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
     girth = between(0.06, 0.12, build.girth)
     waves = 2 + species.form % 2
@@ -147,7 +163,8 @@ def pose_serpent(species: Species, rng: np.random.Generator) -> Figure:
     behind, before = headgear(
         species, (head[0] - size * 0.1, head[1] - size * 0.7), size, -np.pi / 2 - 0.5
     )
-    tongue_root, fork = snout, reach(snout, 0.14, tilt + 0.1)
+    tongue_root = snout
+    fork = reach(snout, 0.14, tilt + 0.1)
     tongue = [
         floats([tongue_root, fork]),
         floats([fork, reach(fork, 0.06, tilt - 0.35)]),
@@ -202,11 +219,21 @@ def pose_serpent(species: Species, rng: np.random.Generator) -> Figure:
 
 
 def pose_jelly(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a jelly with a translucent bell, frilled arms and long tentacles."""
+    """Pose a jelly with a translucent bell, frilled arms and long tentacles.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    wide, tall = between(0.34, 0.56, build.length), between(0.3, 0.62, build.girth)
+    wide = between(0.34, 0.56, build.length)
+    tall = between(0.3, 0.62, build.girth)
     pulse = float(rng.uniform(0.85, 1.12))
-    wide, tall = wide * pulse, tall / pulse
+    wide = wide * pulse
+    tall = tall / pulse
     hang = between(0.5, 1.15, build.tail)
     drift = float(rng.uniform(-0.3, 0.3))
     count = 6 + species.form % 5
@@ -289,9 +316,18 @@ def pose_jelly(species: Species, rng: np.random.Generator) -> Figure:
 
 
 def pose_octopus(species: Species, rng: np.random.Generator) -> Figure:
-    """Return an octopus or squid: mantle, eyes and curling arms."""
+    """Pose an octopus or squid: mantle, eyes and curling arms.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    wide, tall = between(0.24, 0.4, build.girth), between(0.4, 0.75, build.length)
+    wide = between(0.24, 0.4, build.girth)
+    tall = between(0.4, 0.75, build.length)
     lean = float(rng.uniform(-0.45, 0.2))
     crown = (tall * float(np.sin(lean)), -tall * float(np.cos(lean)))
     count = 6 + 2 * (species.form % 2)
@@ -307,7 +343,8 @@ def pose_octopus(species: Species, rng: np.random.Generator) -> Figure:
             * (-1 if place > 0 else 1)
             * float(rng.choice([1, 1, -0.7]))
         )
-        points, heading = [root], aim
+        points = [root]
+        heading = aim
         for part in range(5):
             points.append(reach(points[-1], length * (0.28 - 0.035 * part), heading))
             heading += curl * (0.1 + 0.22 * part)

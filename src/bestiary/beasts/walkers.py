@@ -1,7 +1,6 @@
-"""Poses the beasts that go on legs and have a backbone: quadrupeds, birds, lizards and turtles.
+"""Species + random pose -> `Figure` on legs: quadrupeds, birds, lizards and turtles.
 
-A species' proportions and a random pose become a `Figure`. The module does not know how it is
-painted.
+Knows nothing of how a figure is painted.
 """
 
 import numpy as np
@@ -17,8 +16,9 @@ _DOWN = np.pi / 2
 def _bent_leg(
     hip: Point, length: float, swing: float, girth: float, knee: float
 ) -> tuple[list[Shape], Shape]:
-    """Return a leg with one bend and its foot; `swing` and `knee` are radians, a positive knee
-    bends backwards.
+    """A leg with one bend, and its foot.
+
+    `swing` and `knee` are radians; a positive knee bends backwards.
     """
     joint = reach(hip, length * 0.5, _DOWN + swing - knee)
     ankle = reach(joint, length * 0.46, _DOWN + swing * 0.6 + knee * 0.75)
@@ -28,14 +28,22 @@ def _bent_leg(
 
 
 def pose_quadruped(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a walking or grazing four-footed beast."""
+    """Pose a walking or grazing quadruped.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    length, girth = between(0.8, 1.2, build.length), between(0.19, 0.33, build.girth)
-    limb, thick = (
-        between(0.42, 0.95, build.limb),
-        between(0.055, 0.11, (build.girth + build.head) / 2),
-    )
-    rump, chest = (-length / 2, 0.02), (length / 2, between(-0.04, 0.03, build.neck))
+    length = between(0.8, 1.2, build.length)
+    girth = between(0.19, 0.33, build.girth)
+    limb = between(0.42, 0.95, build.limb)
+    thick = between(0.055, 0.11, (build.girth + build.head) / 2)
+    rump = (-length / 2, 0.02)
+    chest = (length / 2, between(-0.04, 0.03, build.neck))
     sag = float(rng.uniform(-0.01, 0.04))
     torso = sweep(
         [rump, (-length * 0.2, -0.02), (length * 0.12, sag), chest],
@@ -65,9 +73,8 @@ def pose_quadruped(species: Species, rng: np.random.Generator) -> Figure:
         feet.append(Part((hind[1], fore[1]), "horn", marks=0, shade=0.66 if sign < 0 else 1.0))
     haunch = oval(rump[0] + 0.04, 0.05, girth * 0.82, girth * 1.02, 0.2)
     breast = oval(chest[0] - 0.04, 0.03, girth * 0.85, girth * 1.04)
-    body = Part(
-        (torso, haunch, breast, *near)
-    )  # one part: the near legs grow out of the body without a seam
+    # One part, so that the near legs join the body without a seam.
+    body = Part((torso, haunch, breast, *near))
     neck_parts = _head_on_neck(species, rng, (chest[0], chest[1] - girth * 0.3), girth)
     tail = _tail(species, rng, (rump[0] - girth * 0.55, -girth * 0.3), girth)
     back = curve([(chest[0], -girth * 0.75), (0, -girth * 0.86), (rump[0], -girth * 0.72)], 19)
@@ -81,7 +88,7 @@ def pose_quadruped(species: Species, rng: np.random.Generator) -> Figure:
 
 
 def _tail(species: Species, rng: np.random.Generator, root: Point, girth: float) -> list[Part]:
-    """Return a hanging or raised tail with a plain, tufted or bushy end."""
+    """A hanging or raised tail with a plain, tufted or bushy end."""
     length = between(0.2, 0.95, species.build.tail)
     lift = float(rng.uniform(-0.5, 0.75))
     middle = reach(root, length * 0.5, np.pi - 0.55 + lift - 0.2)
@@ -102,7 +109,7 @@ def _tail(species: Species, rng: np.random.Generator, root: Point, girth: float)
 def _head_on_neck(
     species: Species, rng: np.random.Generator, root: Point, girth: float
 ) -> list[Part]:
-    """Return neck, head, muzzle, eye and headgear of a quadruped."""
+    """Neck, head, muzzle, eye and headgear of a quadruped."""
     build = species.build
     size = between(0.15, 0.23, build.head)
     rise = -between(0.45, 1.2, build.neck) + float(rng.uniform(-0.25, 0.4))
@@ -119,10 +126,8 @@ def _head_on_neck(
     top = (crown[0] - size * 0.25, crown[1] - size * 0.75)
     behind, before = headgear(species, top, size, -_DOWN - 0.35)
     nose = oval(*reach(muzzle, size * 0.28, tilt - 0.5), size * 0.2, size * 0.15, tilt)
-    lip_start, lip_end = (
-        reach(muzzle, size * 0.35, tilt + 0.75),
-        reach(crown, size * 0.75, tilt + 0.55),
-    )
+    lip_start = reach(muzzle, size * 0.35, tilt + 0.75)
+    lip_end = reach(crown, size * 0.75, tilt + 0.55)
     mouth = ink([curve([lip_start, reach(lip_end, 0.02, _DOWN), lip_end], 8)], 0.014)
     look = reach(crown, size * 0.42, tilt - 0.75)
     return [
@@ -137,11 +142,21 @@ def _head_on_neck(
 
 
 def pose_bird(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a standing bird, its wing folded or lifted."""
+    """Pose a standing bird, its wing folded or lifted.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
     tilt = between(-0.75, -0.1, build.neck) + float(rng.uniform(-0.2, 0.2))
-    girth, size = between(0.23, 0.35, build.girth), between(0.13, 0.2, build.head)
-    front, rear = reach((0, 0), 0.3, tilt), reach((0, 0), 0.42, tilt + np.pi)
+    girth = between(0.23, 0.35, build.girth)
+    size = between(0.13, 0.2, build.head)
+    front = reach((0, 0), 0.3, tilt)
+    rear = reach((0, 0), 0.42, tilt + np.pi)
     body = sweep([rear, (-0.08, 0.0), front], [girth * 0.35, girth * 0.85, girth, girth * 0.8])
     legs_long = between(0.18, 0.75, build.limb)
     legs = []
@@ -185,7 +200,7 @@ def pose_bird(species: Species, rng: np.random.Generator) -> Figure:
 
 
 def _bird_tail(species: Species, rng: np.random.Generator, root: Point, tilt: float) -> Part:
-    """Return a tail of long feathers, fanned by the species' tail tip."""
+    """A tail of long feathers, fanned by the species' tail tip."""
     length = between(0.22, 0.85, species.build.tail)
     aim = np.pi + tilt * 0.6 + float(rng.uniform(-0.15, 0.15))
     fan = (0.08, 0.2, 0.42)[species.tail_tip]
@@ -205,7 +220,7 @@ def _bird_tail(species: Species, rng: np.random.Generator, root: Point, tilt: fl
 
 
 def _bird_wing(species: Species, rng: np.random.Generator, girth: float, tilt: float) -> list[Part]:
-    """Return the near wing: coverts over two rows of flight feathers."""
+    """The near wing: coverts over two rows of flight feathers."""
     lifted = rng.random() < 0.3
     shoulder = reach((0, -girth * 0.15), 0.2, tilt)
     aim = (
@@ -232,7 +247,7 @@ def _bird_wing(species: Species, rng: np.random.Generator, girth: float, tilt: f
 
 
 def _beak(species: Species, head: Point, size: float, tilt: float) -> list[Part]:
-    """Return a straight, hooked or upturned beak."""
+    """A straight, hooked or upturned beak."""
     length = size * between(1.0, 2.9, species.build.snout)
     droop = (0.0, 0.35, -0.22)[species.form % 3]
     root = reach(head, size * 0.55, tilt + 0.15)
@@ -244,9 +259,18 @@ def _beak(species: Species, head: Point, size: float, tilt: float) -> list[Part]
 
 
 def pose_lizard(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a lizard seen from above, its body bent."""
+    """Pose a lizard seen from above, its body bent.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    girth, tail = between(0.09, 0.2, build.girth), between(0.6, 1.3, build.tail)
+    girth = between(0.09, 0.2, build.girth)
+    tail = between(0.6, 1.3, build.tail)
     sway = float(rng.uniform(0.07, 0.2)) * float(rng.choice([-1, 1]))
     half = between(0.3, 0.46, build.length)
     nose = (half + between(0.22, 0.36, build.head), -sway * 0.7)
@@ -305,7 +329,7 @@ def pose_lizard(species: Species, rng: np.random.Generator) -> Figure:
 def _splayed_leg(
     rng: np.random.Generator, at: Floats, side: float, forward: float, length: float, girth: float
 ) -> Part:
-    """Return a bent leg with toes that leaves the spine at `at` to one side."""
+    """A bent leg with toes that leaves the spine at `at` to one side."""
     root = (float(at[0]), float(at[1]) + side * girth * 0.45)
     swing = float(rng.uniform(-0.35, 0.35))
     elbow = reach(root, length * 0.55, side * (_DOWN - forward * 0.15) + swing)
@@ -323,10 +347,20 @@ def _splayed_leg(
 
 
 def pose_turtle(species: Species, rng: np.random.Generator) -> Figure:
-    """Return a turtle under its domed shell."""
+    """Pose a turtle under its domed shell.
+
+    Args:
+        species: its proportions and ornaments.
+        rng: draws the pose.
+
+    Returns:
+        The figure.
+    """
     build = species.build
-    half, dome = between(0.42, 0.6, build.length), between(0.28, 0.55, build.girth)
-    limb, thick = between(0.16, 0.4, build.limb), between(0.07, 0.12, build.girth)
+    half = between(0.42, 0.6, build.length)
+    dome = between(0.28, 0.55, build.girth)
+    limb = between(0.16, 0.4, build.limb)
+    thick = between(0.07, 0.12, build.girth)
     stride = float(rng.uniform(-0.35, 0.35))
     legs = []
     for sign, shade in ((-1.0, 0.62), (1.0, 1.0)):

@@ -1,5 +1,4 @@
-"""Work that Ray does wherever its cluster has room: the folds of runs, and services.
+"""Work on a Ray cluster: the folds of runs, and replicas of a service.
 
-Nothing is imported from Ray before it is asked for; services (`replicas`) need the extra `serve`
-too.
+Ray is imported when a cluster is asked for. Replicas need the extra `serve` too.
 """

@@ -1,6 +1,6 @@
-"""The name of a Ray cluster -> a connection to it.
+"""Connection to a Ray cluster: the value of --cluster -> a cluster that is ready for work.
 
-Ray: Moritz et al. 2018, arXiv:1712.05889.
+Ray: Moritz et al. 2018, arXiv:1712.05889. Knows nothing of the work.
 """
 
 import ctypes
@@ -13,60 +13,78 @@ from typing import Any, Self
 
 from bestiary.errors import ArgumentError, one_line
 
+REMOTE_PREFIX = "ray://"
 
-def check_address(on: str) -> None:
-    """Refuse a cluster that is none, or that this installation cannot reach.
+
+def check_address(address: str) -> None:
+    """Check the address of a cluster, and that Ray is installed.
+
+    Args:
+        address: ``ray``, or ``ray://HOST:PORT``.
 
     Raises:
-        ArgumentError: with what to give, or to install.
+        ArgumentError: it has neither form, or Ray is not installed.
     """
-    if on != "ray" and not on.startswith("ray://"):
+    if address != "ray" and not is_remote(address):
         raise ArgumentError(
-            f"--cluster {on}: is no cluster; give ray, or ray://HOST:PORT for a cluster elsewhere"
+            f"--cluster {address}: is no cluster; give ray, or ray://HOST:PORT for a cluster "
+            f"elsewhere"
         )
     load_ray()
 
 
-class Connection:
-    """A connection to a cluster for the length of a block, unless there was one; it may be made
-    while others work.
+def is_remote(address: str) -> bool:
+    """Check whether an address names a cluster elsewhere.
 
     Args:
-        on: ``ray``, the cluster of this machine, started for the block where there is none; or
+        address: as `check_address` allows.
+    """
+    return address.startswith(REMOTE_PREFIX)
+
+
+class Connection:
+    """A context with a connection to a cluster; an existing connection is used and left open.
+
+    It connects in a thread, so that the command can read images meanwhile.
+
+    Args:
+        address: ``ray``, the cluster of this machine, which is started if there is none; or
             ``ray://HOST:PORT``.
 
     Raises:
-        ArgumentError: `on` is no cluster, or Ray is not installed.
+        ArgumentError: the address has neither form, or Ray is not installed.
     """
 
-    def __init__(self, on: str) -> None:
-        check_address(on)
-        self._on = on
-        self._made: Future[None] | None = None
-        self._own = False
+    def __init__(self, address: str) -> None:
+        check_address(address)
+        self._address = address
+        self._connecting: Future[None] | None = None
+        self._is_own = False
         self._thread = ThreadPoolExecutor(1, "bestiary-cluster")
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._made is not None:
-            wait([self._made])
-        if self._own:
+        if self._connecting is not None:
+            wait([self._connecting])
+        if self._is_own:
             load_ray().shutdown()
-        # last: the cluster's programs end with the thread that has started them
+        # The cluster's processes end with the thread that started them, so it ends last.
         self._thread.shutdown()
 
     def begin(self) -> "Future[None]":
-        """Begin to connect, and to start the cluster where there is none, beside what else this
-        process does.
+        """Start to connect in the background.
+
+        Returns:
+            A future that is done when the connection stands, or that holds the error.
         """
-        if self._made is None:
-            self._made = self._thread.submit(self._connect)
-        return self._made
+        if self._connecting is None:
+            self._connecting = self._thread.submit(self._connect)
+        return self._connecting
 
     def wait(self) -> None:
-        """Come back when there is a connection.
+        """Wait until the connection stands.
 
         Raises:
             ArgumentError: no cluster answers.
@@ -78,9 +96,9 @@ class Connection:
         if ray.is_initialized():
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-        address = self._on if self._on.startswith("ray://") else None
+        address = self._address if is_remote(self._address) else None
         try:
-            with _handlers_kept():
+            with _restore_signal_handlers():
                 ray.init(
                     address=address,
                     include_dashboard=None if address else False,
@@ -90,41 +108,46 @@ class Connection:
         except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
             reason = one_line(error, 160)
             remedy = "see ray status"
-            if (
-                address and "RAY_AUTH_MODE" not in os.environ
-            ):  # a client that has no token is only told of a timeout
+            # Without a token, a client gets no other answer than a timeout.
+            if address and "RAY_AUTH_MODE" not in os.environ:
                 remedy += " there; where it asks for a token, set RAY_AUTH_MODE=token"
             raise ArgumentError(
-                f"--cluster {self._on}: no cluster answers there ({reason}); {remedy}"
+                f"--cluster {self._address}: no cluster answers there ({reason}); {remedy}"
             ) from None
-        self._own = True
+        self._is_own = True
 
 
 @contextmanager
-def _handlers_kept() -> Iterator[None]:
-    """A block that may set handlers of signals, after which those are in force that were before; in
-    any thread.
+def _restore_signal_handlers() -> Iterator[None]:
+    """Restore the handlers of SIGINT and SIGTERM after the block, from any thread.
 
-    Ray sets its own for SIGTERM, which ends the process with a dump of its stack. Python's `signal`
-    sets handlers in the main thread alone, which has other work to do; what it calls for that
-    itself can be called in any.
+    Ray sets a handler for SIGTERM that ends the process with a dump of its stack. Python's `signal`
+    module works in the main thread only, which is busy. The C functions below it have no such
+    limit.
     """
-    get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
-    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.c_int]
-    put.restype, put.argtypes = ctypes.c_void_p, [ctypes.c_int, ctypes.c_void_p]
-    kept = {number: get(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    get_handler = ctypes.pythonapi.PyOS_getsig
+    get_handler.restype = ctypes.c_void_p
+    get_handler.argtypes = [ctypes.c_int]
+    set_handler = ctypes.pythonapi.PyOS_setsig
+    set_handler.restype = ctypes.c_void_p
+    set_handler.argtypes = [ctypes.c_int, ctypes.c_void_p]
+
+    handlers = {number: get_handler(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in kept.items():
-            put(number, handler)
+        for number, handler in handlers.items():
+            set_handler(number, handler)
 
 
 def load_ray() -> Any:
-    """Ray, imported.
+    """Import Ray.
+
+    Returns:
+        The module.
 
     Raises:
-        ArgumentError: it is not installed.
+        ArgumentError: Ray is not installed.
     """
     try:
         import ray

@@ -1,8 +1,8 @@
-"""A run -> the service of `bestiary.serving`, answered by replicas of it on a Ray cluster.
+"""Replicas on Ray Serve: a run -> its HTTP service, answered by several processes of a cluster.
 
-Ray Serve's proxy takes requests and hands each to a replica; a replica is the same application,
-with a queue, an engine and metrics of its own. Ray replaces replicas that are lost. Knows nothing
-of what a request holds.
+Ray Serve's proxy takes requests and hands each to a replica. A replica is the application of
+`bestiary.serving`, with its own queue, engine and metrics. Ray replaces lost replicas. Knows
+nothing of the content of requests.
 """
 
 import logging
@@ -13,31 +13,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bestiary.cluster.connection import Connection, load_ray
+from bestiary.cluster.connection import Connection, is_remote, load_ray
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, RunError
-from bestiary.model.engine import Engine
-from bestiary.run.layout import needed_to_use
+from bestiary.recipe.choices import Engine
+from bestiary.run.layout import needed_for_prediction
 from bestiary.run.run import Run
-from bestiary.serving.application import application_of
+from bestiary.serving.application import application_for_run
 from bestiary.serving.limits import Limits
-from bestiary.serving.server import Address, stopped_by
+from bestiary.serving.server import Address, stop_on_signal
 from bestiary.storage.mirror import working_folder
 
-NAME = "bestiary"  # of the application on Ray Serve
-QUIET = {"enable_access_log": False, "log_level": "ERROR"}
+APPLICATION = "bestiary"  # name of the application and deployment on Ray Serve
+LOGGING = {"enable_access_log": False, "log_level": "ERROR"}
+READY_POLL_SECONDS = 0.1
+MAX_ERROR_LENGTH = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What every replica answers with.
+    """Settings of a service, the same in every replica.
 
     Attributes:
-        run: its path or address, the same on all machines.
+        run: path or address of the run, the same on all machines.
         engine: as `Ensemble.load` takes it.
-        limits: what a client may ask of one replica.
-        token: that requests need; None: none.
+        limits: of requests to one replica.
+        token: that requests must carry; None: none.
         address: where the proxy listens.
         similar: whether training images may be shown.
     """
@@ -51,82 +53,102 @@ class Service:
 
 
 def serve_on_ray(
-    service: Service, on: str, replicas: int, display: Display, started: Callable[[str], object]
+    service: Service,
+    cluster: str,
+    replicas: int,
+    display: Display,
+    on_ready: Callable[[str], object],
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM, then let requests under way be answered and take the
-    application away.
+    """Serve until Ctrl-C or SIGTERM, then finish the requests under way and stop.
 
     Args:
-        service: what is served.
-        on: ``ray`` or ``ray://HOST:PORT``, as `check_address` allows.
-        replicas: processes that answer.
-        display: told what the replicas report.
-        started: told the address when all of them answer.
+        service: settings.
+        cluster: ``ray`` or ``ray://HOST:PORT``, as `check_address` allows.
+        replicas: number of processes that answer.
+        display: shows what is started.
+        on_ready: is called with the URL when all replicas answer.
 
     Raises:
         ArgumentError: Ray Serve is not installed, the cluster has too little room, or the address
-            is taken.
+            is in use.
         RunError: a replica cannot open the run.
     """
     if replicas < 1:
         raise ArgumentError(f"--replicas {replicas}: choose 1 or more")
-    here = not on.startswith("ray://")
-    address = service.address.settled() if here else service.address
-    ended, seconds = threading.Event(), service.limits.seconds
-    with Connection(on) as cluster, stopped_by(ended.set):
-        cluster.wait()
-        serve, resources = _load_serve(), _share(replicas)
-        logging.getLogger("ray.serve").setLevel(logging.ERROR)
-        # The application's own limit of time comes first.
-        http = {"host": address.host, "port": address.port, "request_timeout_s": 3 * seconds}
-        serve.start(proxy_location="HeadOnly", http_options=http, logging_config=QUIET)
-        deployment = serve.deployment(serve.ingress(_builder(service))()).options(
-            name=NAME,
-            num_replicas=replicas,
-            # Beyond it Ray's proxy would hold requests back without a word; the application itself
-            # says 503.
-            max_ongoing_requests=2 * service.limits.waiting,
-            graceful_shutdown_timeout_s=seconds + 1,
-            ray_actor_options=resources,
-        )
+    is_local = not is_remote(cluster)
+    address = service.address.settled() if is_local else service.address
+    stopped = threading.Event()
+    with Connection(cluster) as connection, stop_on_signal(stopped.set):
+        connection.wait()
+        serve = _load_serve()
+        resources = _resources(replicas)
+        _start_proxy(serve, address, service.limits)
+        deployment = _deployment(serve, service, replicas, resources)
         try:
-            serve.run(deployment.bind(), name=NAME, logging_config=QUIET)
-            display.line(f"{replicas} replica{'s' * (replicas > 1)}, {_named(resources)} each")
-            if here:
-                _wait_for(address.url, ended)
-            started(address.url)
-            ended.wait()
+            serve.run(deployment.bind(), name=APPLICATION, logging_config=LOGGING)
+            plural = "s" * (replicas > 1)
+            display.line(f"{replicas} replica{plural}, {_describe(resources)} each")
+            if is_local:
+                _wait_until_ready(address.url, stopped)
+            on_ready(address.url)
+            stopped.wait()
         except RuntimeError as error:
-            raise RunError(
-                f"{service.run}: no replica could be started ({_last_line(error)})"
-            ) from None
+            reason = _last_line(error)
+            raise RunError(f"{service.run}: no replica could be started ({reason})") from None
         finally:
-            serve.delete(NAME)
+            serve.delete(APPLICATION)
 
 
-def _wait_for(url: str, ended: threading.Event) -> None:
-    """Wait until the proxy, which hears of an application a little after it runs, hands requests
-    to it.
-    """
-    while not ended.wait(0.1):
+def _start_proxy(serve: Any, address: Address, limits: Limits) -> None:
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    http_options = {
+        "host": address.host,
+        "port": address.port,
+        # The application's own timeout comes first.
+        "request_timeout_s": 3 * limits.timeout_seconds,
+    }
+    serve.start(
+        proxy_location="HeadOnly",
+        http_options=http_options,
+        logging_config=LOGGING,
+    )
+
+
+def _deployment(serve: Any, service: Service, replicas: int, resources: dict[str, float]) -> Any:
+    limits = service.limits
+    ingress = serve.ingress(_application_factory(service))()
+    return serve.deployment(ingress).options(
+        name=APPLICATION,
+        num_replicas=replicas,
+        # Beyond this number Ray's proxy would delay requests silently. The application itself
+        # answers 503.
+        max_ongoing_requests=2 * limits.max_waiting,
+        graceful_shutdown_timeout_s=limits.timeout_seconds + 1,
+        ray_actor_options=resources,
+    )
+
+
+def _wait_until_ready(url: str, stopped: threading.Event) -> None:
+    """Wait until the proxy routes requests to the application, a little after it runs."""
+    while not stopped.wait(READY_POLL_SECONDS):
         try:
             with urllib.request.urlopen(f"{url}readyz", timeout=5):
                 return
         except urllib.error.HTTPError as error:
             if error.code not in (404, 503):
-                return  # the application's own refusal: another name than it is called by
+                return  # the application refuses the host name, so it is there
         except OSError:
-            pass  # the proxy itself is not there yet
+            pass  # the proxy does not listen yet
 
 
-def _builder(service: Service) -> Callable[[], Any]:
-    """A function that makes the application; Ray calls it in every replica."""
+def _application_factory(service: Service) -> Callable[[], Any]:
+    """Return a function that builds the application; Ray calls it in every replica."""
 
     def build() -> Any:
-        with working_folder(service.run, needed_to_use) as folder:
+        with working_folder(service.run, needed_for_prediction) as folder:
             run = Run.open(folder)
             ensemble = Ensemble.load(run, engine=service.engine)
-            return application_of(
+            return application_for_run(
                 run,
                 ensemble,
                 service.limits,
@@ -139,36 +161,37 @@ def _builder(service: Service) -> Callable[[], Any]:
     return build
 
 
-def _share(replicas: int) -> dict[str, float]:
-    """Cores and GPUs of one replica: a GPU where there are some, else an even share of all cores.
+def _resources(replicas: int) -> dict[str, float]:
+    """Choose the cores and GPUs of one replica: a GPU each, or an even share of all cores.
 
     Raises:
-        ArgumentError: there is no room for so many.
+        ArgumentError: the cluster has fewer GPUs or cores than replicas.
     """
     total = load_ray().cluster_resources()
-    gpus, cores = int(total.get("GPU", 0)), int(total.get("CPU", 0))
+    gpus = int(total.get("GPU", 0))
+    cores = int(total.get("CPU", 0))
     room = gpus or cores
     if replicas > room:
-        kind = "GPUs" if gpus else "cores"
+        unit = "GPUs" if gpus else "cores"
         raise ArgumentError(
-            f"--replicas {replicas}: the cluster has {room} {kind}; choose {room} or fewer"
+            f"--replicas {replicas}: the cluster has {room} {unit}; choose {room} or fewer"
         )
     if gpus:
         return {"num_cpus": max(1, cores // gpus), "num_gpus": 1}
-    widest = max(
-        int(node["Resources"].get("CPU", 0)) for node in load_ray().nodes() if node["Alive"]
-    )
-    return {"num_cpus": max(1, min(cores // replicas, widest))}
+    nodes = [node["Resources"] for node in load_ray().nodes() if node["Alive"]]
+    largest = max(int(node.get("CPU", 0)) for node in nodes)
+    return {"num_cpus": max(1, min(cores // replicas, largest))}
 
 
-def _named(resources: dict[str, float]) -> str:
+def _describe(resources: dict[str, float]) -> str:
+    cores = resources["num_cpus"]
     gpus = f" and {resources['num_gpus']} GPU" if "num_gpus" in resources else ""
-    return f"{resources['num_cpus']} core{'s' * (resources['num_cpus'] > 1)}{gpus}"
+    return f"{cores} core{'s' * (cores > 1)}{gpus}"
 
 
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__
+    return lines[-1][:MAX_ERROR_LENGTH] if lines else type(error).__name__
 
 
 def _load_serve() -> Any:

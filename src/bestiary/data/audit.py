@@ -1,4 +1,8 @@
-"""What an audit has found, as tables and as lines; finds nothing itself."""
+"""Audit a dataset: unusable files, quality warnings, near duplicates, label conflicts and leaks.
+
+Collects the findings of the manifest, near_duplicates and class_counts as tables and lines. Knows
+nothing of how each is found.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -8,24 +12,27 @@ import polars as pl
 
 from bestiary.data.class_counts import class_lines, count_classes
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
-from bestiary.data.listing import TEST_SPLIT, Listing
-from bestiary.data.manifest import Manifest, read_listed, read_manifest
+from bestiary.data.listing_types import TEST_SPLIT, Listing
+from bestiary.data.manifest import Manifest, read_listing, read_manifest
 from bestiary.data.near_duplicates.grouping import find_near_duplicates, mark_near_duplicates
 from bestiary.display import Display
+from bestiary.run.layout import NEAR_DUPLICATES, QUARANTINE, WARNINGS
 from bestiary.run.tables import write_table
+
+MAX_REASONS = 3  # kinds of reasons that a line names
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found in a data set.
+    """The findings of an audit.
 
     Attributes:
-        manifest: the labeled images outside the test split; its columns copies and conflict are
-            filled in.
-        test: the readable images of a supplied test split, columns as the manifest's; labels may be
-            null.
-        quarantine: path and reason of every unusable file, the test split's included.
-        classes: label, images and twins of each class, see `count_classes`.
+        manifest: The labeled images outside the test split, with duplicate_group and
+            label_conflict filled in.
+        test: The readable images of a supplied test split, columns as in the manifest; labels may
+            be null.
+        quarantine: Path and reason of every unusable file, including those of the test split.
+        classes: Label, images and similar_names of each class, see `count_classes`.
     """
 
     manifest: Manifest
@@ -36,121 +43,172 @@ class Audit:
     @property
     def images(self) -> pl.DataFrame:
         """The readable images of all splits, sorted by path."""
-        return pl.concat([self.manifest.table, self.test]).sort("path")
+        images = pl.concat([self.manifest.table, self.test])
+        return images.sort("path")
 
     @property
     def warnings(self) -> pl.DataFrame:
-        """Path and reason of every doubtful image."""
-        return self.images.filter(pl.col("warning").is_not_null()).select(
-            "path", pl.col("warning").alias("reason")
-        )
+        """Path and reason of every image with a quality warning."""
+        has_warning = pl.col("warning").is_not_null()
+        reason = pl.col("warning").alias("reason")
+        images = self.images.filter(has_warning)
+        return images.select("path", reason)
 
     @property
-    def copies(self) -> pl.DataFrame:
-        """Every image that has copies: copies (the group's name), path, label, split, conflict,
-        leak.
+    def near_duplicates(self) -> pl.DataFrame:
+        """Every image that has near duplicates, sorted by group and path.
+
+        Columns: duplicate_group, path, label, split, label_conflict, and leak: whether the group
+        has images both in the test split and outside it.
         """
-        test = pl.col("split") == TEST_SPLIT
-        across = test.any().over("duplicate_group") & ~test.fill_null(False).all().over(
-            "duplicate_group"
+        is_duplicate = pl.col("duplicate_group").is_not_null()
+        duplicates = self.images.filter(is_duplicate)
+
+        is_test = pl.col("split") == TEST_SPLIT
+        any_test = is_test.any().over("duplicate_group")
+        all_test = is_test.fill_null(False).all().over("duplicate_group")
+        is_leak = (any_test & ~all_test).fill_null(False)
+        table = duplicates.select(
+            "duplicate_group",
+            "path",
+            "label",
+            "split",
+            "label_conflict",
+            is_leak.alias("leak"),
         )
-        found = self.images.filter(pl.col("duplicate_group").is_not_null()).with_columns(
-            across.fill_null(False).alias("leak")
-        )
-        return found.select(
-            "duplicate_group", "path", "label", "split", "label_conflict", "leak"
-        ).sort("duplicate_group", "path")
+        return table.sort("duplicate_group", "path")
 
     @property
     def leaks(self) -> pl.DataFrame:
-        """The test images that have a copy outside the test split; columns as of `copies`."""
-        return self.copies.filter(pl.col("leak") & (pl.col("split") == TEST_SPLIT))
+        """The test images with a near duplicate outside the test split, as `near_duplicates`."""
+        is_leak = pl.col("leak")
+        is_test = pl.col("split") == TEST_SPLIT
+        return self.near_duplicates.filter(is_leak & is_test)
 
     @property
     def exit_code(self) -> int:
-        """1 where something must be settled: unusable files, conflicts or leaks."""
-        return int(
-            bool(self.quarantine.height or self.leaks.height or self.images["label_conflict"].any())
-        )
+        """1 if there are unusable files, label conflicts or leaks."""
+        has_unusable = bool(self.quarantine.height)
+        has_leak = bool(self.leaks.height)
+        has_conflict = bool(self.images["label_conflict"].any())
+        return int(has_unusable or has_leak or has_conflict)
 
     def __str__(self) -> str:
-        count, classes = self.manifest.table.height, self.classes.height
-        held = f", and {self.test.height:,} of a test split" if self.test.height else ""
-        head = f"{self.manifest.root}: {count:,} images of {classes:,} classes{held}"
-        return "\n".join([head, *(self.lines() or ["Nothing was found amiss"])])
+        n_images = self.manifest.table.height
+        n_classes = self.classes.height
+        head = f"{self.manifest.root}: {n_images:,} images of {n_classes:,} classes"
+        if self.test.height:
+            head += f", and {self.test.height:,} of a test split"
+        findings = self.lines() or ["No problems found"]
+        return "\n".join([head, *findings])
 
     def write(self, folder: Path) -> None:
-        """Write quarantine.csv, warnings.csv, near_duplicates.csv and classes.csv into `folder`.
+        """Write quarantine.csv, warnings.csv, near_duplicates.csv and classes.csv.
+
+        Args:
+            folder: Folder of the tables.
 
         Raises:
-            BestiaryError: the folder cannot be written.
+            BestiaryError: The folder cannot be written.
         """
-        for name in ("quarantine", "warnings", "near_duplicates", "classes"):
-            write_table(folder / f"{name}.csv", getattr(self, name))
+        write_table(folder / QUARANTINE, self.quarantine)
+        write_table(folder / WARNINGS, self.warnings)
+        write_table(folder / NEAR_DUPLICATES, self.near_duplicates)
+        write_table(folder / "classes.csv", self.classes)
 
     def lines(self) -> list[str]:
-        """What was found, one line for each kind; none where nothing was."""
-        copies, leaks, warnings = self.copies, self.leaks, self.warnings
-        conflicts = copies.filter("label_conflict")
+        """One line for each kind of finding; none if nothing was found."""
+        return [
+            *self._file_lines(),
+            *self._duplicate_lines(),
+            *class_lines(self.classes),
+        ]
+
+    def _file_lines(self) -> list[str]:
         lines = []
         if self.quarantine.height:
-            lines.append(
-                f"Unusable: {self.quarantine.height:,} files ({_most(self.quarantine['reason'])})"
-            )
+            reasons = _frequent_reasons(self.quarantine["reason"])
+            lines.append(f"Unusable: {self.quarantine.height:,} files ({reasons})")
+
+        warnings = self.warnings
         if warnings.height:
-            lines.append(f"Doubtful: {warnings.height:,} images ({_most(warnings['reason'])})")
-        if copies.height:
-            groups = copies["duplicate_group"].n_unique()
+            reasons = _frequent_reasons(warnings["reason"])
+            lines.append(f"Quality warnings: {warnings.height:,} images ({reasons})")
+        return lines
+
+    def _duplicate_lines(self) -> list[str]:
+        lines = []
+        duplicates = self.near_duplicates
+        if duplicates.height:
+            n_groups = duplicates["duplicate_group"].n_unique()
             lines.append(
-                f"Copies: {copies.height:,} images show {groups:,} motifs; copies stay in one fold"
+                f"Near duplicates: {duplicates.height:,} images in {n_groups:,} groups; a group "
+                f"stays in one fold"
             )
+
+        conflicts = duplicates.filter("label_conflict")
         if conflicts.height:
-            groups = conflicts["duplicate_group"].n_unique()
+            n_groups = conflicts["duplicate_group"].n_unique()
             lines.append(
-                f"Conflicts: {conflicts.height:,} images in {groups:,} groups of copies have "
-                f"different labels; "
-                "they are trained on but never scored"
+                f"Label conflicts: {conflicts.height:,} images in {n_groups:,} groups of near "
+                f"duplicates have different labels; they are trained on but never scored"
             )
+
+        leaks = self.leaks
         if leaks.height:
-            of = f"{leaks.height:,} of {self.test.height:,} test images"
-            lines.append(f"Leaks: {of} have a copy outside the test split")
-        return lines + class_lines(self.classes)
-
-
-def _most(reasons: pl.Series) -> str:
-    """The three kinds of reasons that are given most, with their numbers; a kind is what stands
-    before a colon.
-    """
-    kinds = Counter(
-        reason.split(":")[0].split(" (")[0] for joined in reasons for reason in joined.split("; ")
-    )
-    named = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(3))
-    return named + (" ..." if len(kinds) > 3 else "")
+            lines.append(
+                f"Leaks: {leaks.height:,} of {self.test.height:,} test images have a near "
+                f"duplicate outside the test split"
+            )
+        return lines
 
 
 def audit_images(listing: Listing, test: Listing, display: Display) -> Audit:
-    """Read the images and look for all that this package knows.
+    """Read the images of a dataset and run every check on them.
 
     Args:
-        listing: the labeled images outside the test split.
-        test: the images of a supplied test split, labeled or not; may be empty.
-        display: shows how far the work has come.
+        listing: The labeled images outside the test split.
+        test: The images of a supplied test split, labeled or not; may be empty.
+        display: Shows the progress.
 
     Raises:
-        DataError: not one labeled image can be decoded.
-        BestiaryError: the cache's folder cannot be written.
+        DataError: No labeled image can be decoded.
+        BestiaryError: The cache folder cannot be written.
     """
     cache = ImageInfoCache(cache_folder())
     with display.counter("Reading images") as tick:
         manifest = read_manifest(listing, tick, cache)
     with display.counter("Reading test images") as tick:
-        held = read_listed(test, tick, cache)
-    table = pl.concat([manifest.table, held.table])
-    table = mark_near_duplicates(table, find_near_duplicates(table, cache, display))
-    count = manifest.table.height
+        test_manifest = read_listing(test, tick, cache)
+
+    # Search for near duplicates in both splits together, so that leaks show.
+    table = pl.concat([manifest.table, test_manifest.table])
+    links = find_near_duplicates(table, cache, display)
+    table = mark_near_duplicates(table, links)
+
+    n_labeled = manifest.table.height
+    quarantine = pl.concat([manifest.quarantine, test_manifest.quarantine])
     return Audit(
-        manifest=replace(manifest, table=table[:count]),
-        test=table[count:],
-        quarantine=pl.concat([manifest.quarantine, held.quarantine]).sort("path"),
+        manifest=replace(manifest, table=table[:n_labeled]),
+        test=table[n_labeled:],
+        quarantine=quarantine.sort("path"),
         classes=count_classes(manifest.table["label"]),
     )
+
+
+def _frequent_reasons(reasons: pl.Series) -> str:
+    """Name the most frequent kinds of reasons with their counts.
+
+    The kind is the text before a colon or parenthesis; semicolons separate reasons.
+    """
+    counts = Counter[str]()
+    for reasons_of_image in reasons:
+        for reason in reasons_of_image.split("; "):
+            kind = reason.split(":")[0].split(" (")[0]
+            counts[kind] += 1
+
+    most_common = counts.most_common(MAX_REASONS)
+    names = ", ".join(f"{count:,} {kind}" for kind, count in most_common)
+    if len(counts) > MAX_REASONS:
+        names += " ..."
+    return names

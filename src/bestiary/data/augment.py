@@ -1,32 +1,35 @@
-"""A training view -> the same view changed in color and shape: RandAugment and TrivialAugment.
+"""Augment a training view in color and shape: RandAugment and TrivialAugment.
 
-The operation and its strength are drawn here, from the image's own generator, so that a view
-depends on nothing but its seed; the pixels are changed by torchvision's functional operations.
-Magnitudes are torchvision's (31 bins, sign drawn where an operation has one).
+The operation and its magnitude are drawn here, from the image's own generator, so a view depends
+on its seed alone. torchvision's functional operations change the pixels. Magnitudes are
+torchvision's: 31 bins, and a random sign where an operation has one. Knows nothing of files, labels
+or batches.
 
 RandAugment: Cubuk et al. 2020, arXiv:1909.13719. TrivialAugment, wide: Müller and Hutter 2021,
 arXiv:2103.10158.
 """
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as ops
 
 from bestiary.data.decode import Pixels
+from bestiary.recipe.choices import Augment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Augment = Literal["none", "randaugment", "trivialaugment"]
 BINS = 31
-RANDAUGMENT_OPERATIONS, RANDAUGMENT_BIN = 2, 9  # the paper's N and M for ImageNet
+# The paper's N and M for ImageNet.
+RANDAUGMENT_OPERATIONS = 2
+RANDAUGMENT_BIN = 9
 
 
 class Change(NamedTuple):
-    """One operation with its strength; `magnitude` is 0 for operations that have none."""
+    """One operation with its magnitude, which is 0 for operations that have none."""
 
     operation: str
     magnitude: float
@@ -43,15 +46,30 @@ _COLOR = ("Brightness", "Color", "Contrast", "Sharpness")
 
 
 def _ranges(kind: Augment, height: int, width: int) -> dict[str, _Range]:
-    wide = kind == "trivialaugment"
-    shift_x, shift_y = (32.0, 32.0) if wide else (150 / 331 * width, 150 / 331 * height)
-    shear, turn, color, bits = (0.99, 135.0, 0.99, 2.0) if wide else (0.3, 30.0, 0.9, 4.0)
+    """Return each operation's range of magnitudes.
+
+    Shear is a tangent, shift is in pixels, rotation is in degrees.
+    """
+    if kind == "trivialaugment":
+        shift_x = 32.0
+        shift_y = 32.0
+        shear = 0.99
+        rotation = 135.0
+        color = 0.99
+        bits = 2.0
+    else:
+        shift_x = 150 / 331 * width
+        shift_y = 150 / 331 * height
+        shear = 0.3
+        rotation = 30.0
+        color = 0.9
+        bits = 4.0
     return {
         "ShearX": _Range(0, shear, True),
         "ShearY": _Range(0, shear, True),
         "TranslateX": _Range(0, shift_x, True),
         "TranslateY": _Range(0, shift_y, True),
-        "Rotate": _Range(0, turn, True),
+        "Rotate": _Range(0, rotation, True),
         **{name: _Range(0, color, True) for name in _COLOR},
         "Posterize": _Range(8, bits, False),
         "Solarize": _Range(1, 0, False),
@@ -59,36 +77,73 @@ def _ranges(kind: Augment, height: int, width: int) -> dict[str, _Range]:
 
 
 def draw_changes(kind: Augment, height: int, width: int, rng: np.random.Generator) -> list[Change]:
-    """Draw what is to be done to a view of `height` x `width` pixels."""
+    """Draw the operations of one view.
+
+    Args:
+        kind: none, randaugment (two operations) or trivialaugment (one).
+        height: of the view in pixels.
+        width: of the view in pixels.
+        rng: the view's own generator.
+
+    Returns:
+        The operations in the order in which they are applied.
+    """
     if kind == "none":
         return []
     ranges = _ranges(kind, height, width)
+    n_operations = 1 if kind == "trivialaugment" else RANDAUGMENT_OPERATIONS
+    return [_draw_change(kind, ranges, rng) for _ in range(n_operations)]
+
+
+def _draw_change(
+    kind: Augment,
+    ranges: dict[str, _Range],
+    rng: np.random.Generator,
+) -> Change:
+    """Draw one operation and its magnitude."""
     names = [*_PLAIN, *ranges]
-    changes = []
-    for _ in range(1 if kind == "trivialaugment" else RANDAUGMENT_OPERATIONS):
-        name = names[int(rng.integers(len(names)))]
-        if name in _PLAIN:
-            changes.append(Change(name, 0.0))
-            continue
-        low, high, signed = ranges[name]
-        step = int(rng.integers(BINS)) if kind == "trivialaugment" else RANDAUGMENT_BIN
-        magnitude = low + (high - low) * step / (BINS - 1)
-        if name == "Posterize":
-            magnitude = float(round(magnitude))
-        changes.append(Change(name, -magnitude if signed and rng.random() <= 0.5 else magnitude))
-    return changes
+    index = rng.integers(len(names))
+    name = names[int(index)]
+    if name in _PLAIN:
+        return Change(name, 0.0)
+
+    # RandAugment's magnitude is fixed, TrivialAugment's is drawn.
+    low, high, signed = ranges[name]
+    magnitude_bin = RANDAUGMENT_BIN
+    if kind == "trivialaugment":
+        magnitude_bin = int(rng.integers(BINS))
+    magnitude = low + (high - low) * magnitude_bin / (BINS - 1)
+    if name == "Posterize":
+        magnitude = float(round(magnitude))
+
+    # Draw the sign.
+    if signed and rng.random() <= 0.5:
+        magnitude = -magnitude
+    return Change(name, magnitude)
 
 
 def apply_change(view: torch.Tensor, change: Change) -> torch.Tensor:
-    """Apply one operation to a uint8 view (3, height, width)."""
+    """Apply one operation.
+
+    Args:
+        view: uint8 (3, height, width).
+        change: the operation and its magnitude.
+
+    Returns:
+        uint8 (3, height, width).
+    """
     name, magnitude = change
     if name in _SHAPE:
         angle, translate, shear, center = _SHAPE[name](magnitude)
-        return _tensor(
-            ops.affine(
-                view, angle=angle, translate=translate, scale=1.0, shear=shear, center=center
-            )
+        moved = ops.affine(
+            view,
+            angle=angle,
+            translate=translate,
+            scale=1.0,
+            shear=shear,
+            center=center,
         )
+        return _tensor(moved)
     if name == "Rotate":
         return _tensor(ops.rotate(view, angle=magnitude))
     return _COLOR_OPERATIONS[name](view, magnitude)
@@ -100,18 +155,35 @@ def _tensor(result: object) -> torch.Tensor:
 
 
 def augment(view: Pixels, kind: Augment, rng: np.random.Generator) -> Pixels:
-    """A changed copy of `view`, uint8 (height, width, 3)."""
-    tensor = torch.from_numpy(np.ascontiguousarray(view)).permute(2, 0, 1)
-    for change in draw_changes(kind, view.shape[0], view.shape[1], rng):
+    """Augment a copy of a view.
+
+    Args:
+        view: uint8 (height, width, 3).
+        kind: none, randaugment or trivialaugment.
+        rng: the view's own generator.
+
+    Returns:
+        uint8 (height, width, 3).
+    """
+    height, width = view.shape[:2]
+    contiguous = np.ascontiguousarray(view)  # torch accepts no negative strides
+    tensor = torch.from_numpy(contiguous).permute(2, 0, 1)
+    for change in draw_changes(kind, height, width, rng):
         tensor = apply_change(tensor, change)
     return tensor.permute(1, 2, 0).numpy()
 
 
+def _degrees(tangent: float) -> float:
+    radians = math.atan(tangent)
+    return math.degrees(radians)
+
+
+# Angle in degrees, shift in pixels, shear in degrees, center.
 _Affine = tuple[float, list[int], list[float], list[float] | None]
 
 _SHAPE: "dict[str, Callable[[float], _Affine]]" = {
-    "ShearX": lambda m: (0.0, [0, 0], [math.degrees(math.atan(m)), 0.0], [0.0, 0.0]),
-    "ShearY": lambda m: (0.0, [0, 0], [0.0, math.degrees(math.atan(m))], [0.0, 0.0]),
+    "ShearX": lambda m: (0.0, [0, 0], [_degrees(m), 0.0], [0.0, 0.0]),
+    "ShearY": lambda m: (0.0, [0, 0], [0.0, _degrees(m)], [0.0, 0.0]),
     "TranslateX": lambda m: (0.0, [int(m), 0], [0.0, 0.0], None),
     "TranslateY": lambda m: (0.0, [0, int(m)], [0.0, 0.0], None),
 }

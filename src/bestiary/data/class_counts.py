@@ -1,6 +1,4 @@
-"""Labels -> what is odd about the classes: too few images, lopsided counts, names that may mean
-one class.
-"""
+"""Labels -> images per class, and what is odd: small classes, imbalance, similar class names."""
 
 import re
 
@@ -8,52 +6,70 @@ import polars as pl
 
 from bestiary.data.natural_order import natural_key
 
-FEW = 10  # images of a class below which five folds hold out one each, and a score says little
-LOPSIDED = (
-    20.0  # largest class over smallest, from which plain accuracy mostly tells of the large ones
-)
+SMALL_CLASS_IMAGES = 10  # with fewer, five folds hold out one image each, and scores say little
+HIGH_IMBALANCE = 20.0  # largest over smallest class; accuracy then mostly measures the large ones
 
 
 def count_classes(labels: pl.Series) -> pl.DataFrame:
-    """One row a class in natural order: label, images, and twins, the classes named like it,
-    null for none.
+    """Count the images of each class.
+
+    Args:
+        labels: Class of each image.
+
+    Returns:
+        One row per class in natural order. Columns: label, images, and similar_names: the classes
+        whose names differ in case or spaces only, joined by commas, or null.
     """
     counts = dict(labels.value_counts().iter_rows())
     names = sorted(counts, key=natural_key)
-    alike: dict[str, list[str]] = {}
+    names_of_plain: dict[str, list[str]] = {}
     for name in names:
-        alike.setdefault(_plain(name), []).append(name)
+        same_plain = names_of_plain.setdefault(_plain(name), [])
+        same_plain.append(name)
+
     rows = []
     for name in names:
-        twins = [other for other in alike[_plain(name)] if other != name]
-        rows.append((name, counts[name], ", ".join(twins) or None))
-    return pl.DataFrame(
-        rows,
-        schema={"label": pl.String, "images": pl.Int64, "similar_names": pl.String},
-        orient="row",
-    )
+        same_plain = names_of_plain[_plain(name)]
+        similar = [other for other in same_plain if other != name]
+        similar_names = ", ".join(similar) or None
+        rows.append((name, counts[name], similar_names))
+
+    schema = {
+        "label": pl.String,
+        "images": pl.Int64,
+        "similar_names": pl.String,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def class_lines(classes: pl.DataFrame) -> list[str]:
-    """What is odd about the classes, one line for each kind; `classes` as from `count_classes`."""
+    """Describe what is odd about the classes, one line for each kind.
+
+    Args:
+        classes: Table as from `count_classes`.
+    """
     lines = []
-    few = classes.filter(pl.col("images") < FEW).sort("images", maintain_order=True)
-    if few.height:
-        label, count, _ = few.row(0)
-        have = "has" if few.height == 1 else "have"
+    is_small = pl.col("images") < SMALL_CLASS_IMAGES
+    small = classes.filter(is_small)
+    if small.height:
+        label, count, _ = small.sort("images", maintain_order=True).row(0)
+        have = "has" if small.height == 1 else "have"
         lines.append(
-            f"Small classes: {few.height:,} {have} fewer than {FEW} images, least {label!r} "
-            f"({count})"
+            f"Small classes: {small.height:,} {have} fewer than {SMALL_CLASS_IMAGES} images, "
+            f"least {label!r} ({count})"
         )
-    twins = classes.filter(pl.col("similar_names").is_not_null())
-    if twins.height:
-        label, _, others = twins.row(0)
+
+    has_similar = pl.col("similar_names").is_not_null()
+    similar = classes.filter(has_similar)
+    if similar.height:
+        label, _, others = similar.row(0)
         lines.append(
-            f"Class names: {twins.height:,} differ from another in case or spaces only, as "
+            f"Class names: {similar.height:,} differ from another in case or spaces only, as "
             f"{label!r} and {others!r}"
         )
+
     ratio = imbalance(classes)
-    if ratio >= LOPSIDED:
+    if ratio >= HIGH_IMBALANCE:
         lines.append(
             f"Imbalance: the largest class has {ratio:.0f} times the images of the smallest"
         )
@@ -61,10 +77,17 @@ def class_lines(classes: pl.DataFrame) -> list[str]:
 
 
 def imbalance(classes: pl.DataFrame) -> float:
-    """Images of the largest class over those of the smallest; `classes` as from `count_classes`."""
-    return float(classes["images"].max()) / float(classes["images"].min())  # type: ignore[arg-type]
+    """Divide the images of the largest class by those of the smallest.
+
+    Args:
+        classes: Table as from `count_classes`.
+    """
+    largest = classes["images"].max()
+    smallest = classes["images"].min()
+    return float(largest) / float(smallest)  # type: ignore[arg-type]
 
 
 def _plain(name: str) -> str:
     """The name without case, spaces, underscores and hyphens."""
-    return re.sub(r"[\s_\-]+", "", name).casefold()
+    letters = re.sub(r"[\s_\-]+", "", name)
+    return letters.casefold()

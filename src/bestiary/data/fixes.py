@@ -1,8 +1,7 @@
-"""A table of decided labels and a listing -> the listing with these labels; nothing in the data
-folder is touched.
+"""A table of label fixes (fixes.csv) and a listing -> the listing with images relabeled or dropped.
 
-The table is `fixes.csv` as `bestiary labels` writes it and a person fills it in. Knows nothing of
-how suspects are found.
+`bestiary labels` writes the table and a person fills it in. Nothing in the data folder changes.
+Knows nothing of the search for label issues.
 """
 
 from dataclasses import replace
@@ -10,9 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from bestiary.data.listing import Listing, read_table
+from bestiary.data.listing_tables import read_table
+from bestiary.data.listing_types import Listing
 from bestiary.errors import DataError
-from bestiary.tables import TableError, foreign_table, unguard
+from bestiary.tables import TableError, table_errors, unescape_formulas
 
 SCHEMA = {
     "path": pl.String,
@@ -25,11 +25,16 @@ ACTIONS = ("keep", "relabel", "drop")
 
 
 def read_fixes(file: Path | None) -> pl.DataFrame:
-    """The decided rows of a fixes table, sorted by path, columns as in `SCHEMA`; without a file
-    there are none.
+    """Read the decided rows of a fixes table.
+
+    Args:
+        file: The table; None: there are no fixes.
+
+    Returns:
+        Rows with an action, sorted by path, columns as in `SCHEMA`.
 
     Raises:
-        DataError: the file is no such table, or a row of it cannot be followed.
+        DataError: The file is not such a table, or a row cannot be applied.
     """
     if file is None:
         return pl.DataFrame(schema=SCHEMA)
@@ -37,70 +42,109 @@ def read_fixes(file: Path | None) -> pl.DataFrame:
         raise DataError(
             f"--fixes {file}: no such file; give the fixes.csv that bestiary labels has written"
         )
-    table = unguard(read_table(file))
-    missing = [column for column in SCHEMA if column not in table.columns]
-    if missing:
-        raise DataError(
-            f"--fixes {file}: has no column {missing[0]!r}; expected {','.join(SCHEMA)}"
-        )
-    try:
-        with foreign_table():
-            table = table.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
-    except TableError:
-        raise DataError(
-            f"--fixes {file}: the column score must hold numbers; mend or empty it"
-        ) from None
-    table = table.with_columns(pl.col("action").str.strip_chars().str.to_lowercase())
-    decided = table.filter(pl.col("action").fill_null("") != "").sort("path")
-    odd = decided.filter(~pl.col("action").is_in(ACTIONS))
-    if odd.height:
-        path, action = odd.select("path", "action").row(0)
-        raise DataError(
-            f"--fixes {file}: action {action!r} of {path}: must be {', '.join(ACTIONS)} or empty"
-        )
-    blank = decided.filter(
-        (pl.col("action") == "relabel") & (pl.col("suggested").fill_null("") == "")
-    )["path"]
-    if len(blank):
-        raise DataError(
-            f"--fixes {file}: {blank[0]} is to be relabeled and has no suggested label; fill it in"
-        )
-    twice = decided.filter(pl.col("path").is_duplicated())["path"]
-    if len(twice):
-        raise DataError(
-            f"--fixes {file}: names {twice[0]} more than once; keep one row for each image"
-        )
+
+    table = unescape_formulas(read_table(file))
+    table = _select_columns(file, table)
+    action = pl.col("action").str.strip_chars().str.to_lowercase()
+    table = table.with_columns(action)
+
+    is_decided = pl.col("action").fill_null("") != ""
+    decided = table.filter(is_decided).sort("path")
+    _check_decisions(file, decided)
     return decided
 
 
 def apply_fixes(listing: Listing, fixes: pl.DataFrame) -> Listing:
-    """The listing with images relabeled or left out as `fixes` (see `read_fixes`) says.
+    """Relabel or leave out images.
+
+    Args:
+        listing: The images.
+        fixes: Decisions as from `read_fixes`.
+
+    Returns:
+        The listing with new labels; dropped images are among its unusable files.
 
     Raises:
-        DataError: an image is not in the listing, or has another label than the fixes were made
+        DataError: An image is not in the listing, or has another label than the fixes were made
             for.
     """
-    joined = fixes.join(
-        listing.table.select("path", "label"), on="path", how="left", maintain_order="left"
-    )
-    gone = joined.filter(pl.col("label").is_null())["path"]
-    if len(gone):
-        raise DataError(
-            f"--fixes: {gone[0]} is not among the images; the fixes were made for other data"
-        )
-    moved = joined.filter(pl.col("label") != pl.col("given").fill_null(""))
-    if moved.height:
-        path, label, given = moved.select("path", "label", "given").row(0)
-        raise DataError(
-            f"--fixes: {path} is labeled {label!r} now and was {given!r}; make the fixes anew"
-        )
+    _check_same_data(listing, fixes)
     relabeled = fixes.filter(action="relabel").select("path", "suggested")
     dropped = fixes.filter(action="drop")["path"].to_list()
+
+    label = pl.coalesce("suggested", "label")
+    is_dropped = pl.col("path").is_in(dropped)
     table = (
         listing.table.join(relabeled, on="path", how="left", maintain_order="left")
-        .with_columns(pl.coalesce("suggested", "label").alias("label"))
+        .with_columns(label.alias("label"))
         .drop("suggested")
-        .filter(~pl.col("path").is_in(dropped))
+        .filter(~is_dropped)
     )
-    unusable = [*listing.unusable, *((path, "dropped by --fixes") for path in dropped)]
+
+    unusable = list(listing.unusable)
+    for path in dropped:
+        unusable.append((path, "dropped by --fixes"))
     return replace(listing, table=table, unusable=unusable)
+
+
+def _select_columns(file: Path, table: pl.DataFrame) -> pl.DataFrame:
+    """Select the columns of `SCHEMA` and convert them to its types."""
+    columns = []
+    for name, kind in SCHEMA.items():
+        if name not in table.columns:
+            raise DataError(f"--fixes {file}: has no column {name!r}; expected {','.join(SCHEMA)}")
+        columns.append(pl.col(name).cast(kind))
+
+    try:
+        with table_errors():
+            return table.select(columns)
+    except TableError:
+        raise DataError(
+            f"--fixes {file}: the column score must hold numbers; correct or empty it"
+        ) from None
+
+
+def _check_decisions(file: Path, decided: pl.DataFrame) -> None:
+    """Refuse unknown actions, relabeling without a label, and repeated paths."""
+    is_known = pl.col("action").is_in(ACTIONS)
+    unknown = decided.filter(~is_known)
+    if unknown.height:
+        path, action = unknown.select("path", "action").row(0)
+        raise DataError(
+            f"--fixes {file}: action {action!r} of {path}: must be {', '.join(ACTIONS)} or empty"
+        )
+
+    is_relabel = pl.col("action") == "relabel"
+    has_no_label = pl.col("suggested").fill_null("") == ""
+    blank = decided.filter(is_relabel & has_no_label)["path"]
+    if len(blank):
+        raise DataError(
+            f"--fixes {file}: {blank[0]} is to be relabeled and has no suggested label; fill it in"
+        )
+
+    is_repeated = pl.col("path").is_duplicated()
+    repeated = decided.filter(is_repeated)["path"]
+    if len(repeated):
+        raise DataError(
+            f"--fixes {file}: names {repeated[0]} more than once; keep one row for each image"
+        )
+
+
+def _check_same_data(listing: Listing, fixes: pl.DataFrame) -> None:
+    """Refuse fixes for images that are absent or have another label now."""
+    labels = listing.table.select("path", "label")
+    joined = fixes.join(labels, on="path", how="left", maintain_order="left")
+    is_absent = pl.col("label").is_null()
+    absent = joined.filter(is_absent)["path"]
+    if len(absent):
+        raise DataError(
+            f"--fixes: {absent[0]} is not among the images; the fixes were made for other data"
+        )
+
+    is_changed = pl.col("label") != pl.col("given").fill_null("")
+    changed = joined.filter(is_changed)
+    if changed.height:
+        path, label, given = changed.select("path", "label", "given").row(0)
+        raise DataError(
+            f"--fixes: {path} is labeled {label!r} now and was {given!r}; make the fixes again"
+        )

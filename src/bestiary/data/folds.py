@@ -1,10 +1,11 @@
-"""Labels and groups -> a fold for every image: stratified, grouped, seeded.
+"""Labels and leak groups -> a fold for every image: stratified, grouped and seeded folds.
 
-A group never straddles folds, and each class is spread over the folds as evenly as its groups
-allow. The deal depends on the images and the seed alone, not on the order they are given in. Knows
+No group straddles two folds, and each class is spread over the folds as evenly as its groups allow.
+The assignment depends on the images and the seed alone, not on the order of the images. Knows
 nothing of pixels.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,183 +17,326 @@ from scipy.sparse.csgraph import connected_components
 from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import DataError
 from bestiary.rng import keyed_rng
-from bestiary.tables import TableError, foreign_table, read_frame
+from bestiary.tables import TableError, read_frame, table_errors
 
-Codes = NDArray[np.int64]  # (images,)
+IntArray = NDArray[np.int64]
 
 
-def join_groups(*keys: pl.Series) -> Codes:
-    """Group numbers (images,): two images that share a value of any key are in one group; nulls
-    share nothing.
+def join_groups(*keys: pl.Series) -> IntArray:
+    """Join images that share a value of any key.
+
+    Args:
+        keys: One value per image in each; nulls are shared with no other image.
+
+    Returns:
+        Group number of each image (images,), from 0 without gaps.
     """
-    count = len(keys[0])
-    rows, columns, offset = [], [], count
+    n_images = len(keys[0])
+
+    # Build a graph of two kinds of nodes: images, and the values of every key.
+    image_nodes = []
+    value_nodes = []
+    n_nodes = n_images
     for key in keys:
-        present = key.is_not_null().to_numpy()
-        codes = key.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
-        rows.append(np.flatnonzero(present))
-        columns.append(codes[present] + offset)
-        offset += int(codes.max(initial=0)) + 1
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_array((np.ones(len(row), np.int8), (row, column)), shape=(offset, offset))
+        has_value = key.is_not_null().to_numpy()
+        values = _value_numbers(key)
+        images = np.flatnonzero(has_value)
+        image_nodes.append(images)
+        value_nodes.append(values[has_value] + n_nodes)
+        n_nodes += int(values.max(initial=0)) + 1
+
+    edges = (np.concatenate(image_nodes), np.concatenate(value_nodes))
+    weights = np.ones(len(edges[0]), np.int8)
+    graph = coo_array((weights, edges), shape=(n_nodes, n_nodes))
+
+    # The images of one connected component are one group.
     _, component = connected_components(graph, directed=False)
-    _, groups = np.unique(component[:count], return_inverse=True)
+    _, groups = np.unique(component[:n_images], return_inverse=True)
     return groups.astype(np.int64)
 
 
-def leak_groups(table: pl.DataFrame) -> Codes:
-    """Group numbers (images,) of a manifest's rows: what must stay on one side of every split.
+def _value_numbers(key: pl.Series) -> IntArray:
+    """Number the different values of a key from 1; nulls are 0."""
+    numbers = key.rank("dense").fill_null(0)
+    return numbers.cast(pl.Int64).to_numpy()
 
-    Two images are in one group where they share the user's group, the bytes or a group of near
+
+def leak_groups(table: pl.DataFrame) -> IntArray:
+    """Group the images that must stay on one side of every split.
+
+    Two images are in one group if they share the user's group, the bytes or a group of near
     duplicates.
 
     Args:
-        table: with the columns of `GROUP_KEYS`.
-    """
-    return join_groups(*(table[key] for key in GROUP_KEYS))
-
-
-def deal(names: pl.Series, labels: pl.Series, groups: Codes, n: int, seed: int) -> Codes:
-    """Deal images to folds.
-
-    Args:
-        names: a name for each image, all different; only their order among each other is used.
-        labels: the class of each image.
-        groups: group number of each image, as from `join_groups`.
-        n: number of folds, 2 or more.
-        seed: 0 or above.
+        table: A manifest's rows, with the columns of `GROUP_KEYS`.
 
     Returns:
-        fold of each image, 0 to n - 1.
+        Group number of each image (images,).
     """
+    keys = [table[name] for name in GROUP_KEYS]
+    return join_groups(*keys)
+
+
+def assign_folds(
+    names: pl.Series, labels: pl.Series, groups: IntArray, n: int, seed: int
+) -> IntArray:
+    """Assign images to folds.
+
+    Args:
+        names: A name for each image, all different; only their sort order is used.
+        labels: Class of each image.
+        groups: Group number of each image, as from `join_groups`.
+        n: Number of folds, 2 or more.
+        seed: Seed of the assignment, 0 or more.
+
+    Returns:
+        Fold of each image (images,), 0 to n - 1.
+    """
+    # Sort images by name and number classes and groups, so that the input's order does not matter.
     order = names.arg_sort().to_numpy()
-    classes = labels.rank("dense").cast(pl.Int64).to_numpy()[order] - 1
-    # Groups are numbered anew by first appearance in name order, so that the deal is the same for
-    # any input order.
-    _, first, groups = np.unique(groups[order], return_index=True, return_inverse=True)
-    groups = np.argsort(np.argsort(first))[groups]
-    sizes = np.bincount(groups)
+    groups = _number_by_appearance(groups[order])
+    class_ranks = labels.rank("dense").cast(pl.Int64).to_numpy()
+    classes = class_ranks[order] - 1
+    n_classes = int(classes.max()) + 1
+
+    # Large groups first: single images then level out what the groups leave uneven.
     rng = keyed_rng(seed, "folds", n)
-    counts = np.zeros((n, int(classes.max()) + 1), np.int64)
-    fold_of_group = np.full(len(sizes), -1, np.int64)
-    _deal_large_groups(groups, classes, sizes, counts, fold_of_group, rng)
-    _deal_single_images(groups, classes, sizes, counts, fold_of_group, rng)
+    assignment = _Assignment.empty(groups, classes, n, n_classes, rng)
+    assignment.assign_large_groups()
+    assignment.assign_single_images()
+
     folds = np.empty(len(order), np.int64)
-    folds[order] = fold_of_group[groups]
+    folds[order] = assignment.fold_of_group[groups]
     return folds
 
 
-def _deal_large_groups(
-    groups: Codes,
-    classes: Codes,
-    sizes: Codes,
-    counts: Codes,
-    fold_of_group: Codes,
-    rng: np.random.Generator,
-) -> None:
-    """Largest first, each group to the fold that has least of its classes, then least in all."""
-    large = np.flatnonzero(sizes > 1)
-    large = large[np.lexsort((rng.random(len(large)), -sizes[large]))]
-    members = np.argsort(groups, kind="stable")
-    ends = np.cumsum(sizes)
-    for group in large:
-        inside, share = np.unique(
-            classes[members[ends[group] - sizes[group] : ends[group]]], return_counts=True
-        )
-        crowding = (counts[:, inside] * share).sum(axis=1)
-        fold = np.lexsort((rng.random(len(counts)), counts.sum(axis=1), crowding))[0]
-        counts[fold, inside] += share
-        fold_of_group[group] = fold
+def _number_by_appearance(groups: IntArray) -> IntArray:
+    """Number groups by their first image, so that the input's numbers do not matter."""
+    _, first_image, groups = np.unique(groups, return_index=True, return_inverse=True)
+    order = np.argsort(first_image)
+    number_of_group = np.argsort(order)
+    return number_of_group[groups]
 
 
-def _deal_single_images(
-    groups: Codes,
-    classes: Codes,
-    sizes: Codes,
-    counts: Codes,
-    fold_of_group: Codes,
-    rng: np.random.Generator,
-) -> None:
-    """Class by class, the images that stand alone fill the folds up to one level, the odd ones
-    to the emptiest.
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    """Folds under assignment.
+
+    Attributes:
+        groups: Group number of each image (images,).
+        classes: Class number of each image (images,).
+        sizes: Number of images of each group (groups,).
+        counts: Images of each class in each fold so far (folds, classes).
+        fold_of_group: Fold of each group (groups,); -1: not yet assigned.
+        rng: Breaks ties and orders equals.
     """
-    alone = np.flatnonzero(sizes[groups] == 1)
-    alone = alone[np.lexsort((rng.random(len(alone)), classes[alone]))]
-    starts = np.searchsorted(classes[alone], np.arange(counts.shape[1] + 1))
-    for label in range(counts.shape[1]):
-        images = alone[starts[label] : starts[label + 1]]
-        totals = counts.sum(axis=1)
-        more = water_fill(
-            counts[:, label], len(images), np.lexsort((rng.random(len(counts)), totals))
+
+    groups: IntArray
+    classes: IntArray
+    sizes: IntArray
+    counts: IntArray
+    fold_of_group: IntArray
+    rng: np.random.Generator
+
+    @classmethod
+    def empty(
+        cls,
+        groups: IntArray,
+        classes: IntArray,
+        n_folds: int,
+        n_classes: int,
+        rng: np.random.Generator,
+    ) -> "_Assignment":
+        """No group is assigned to a fold."""
+        sizes = np.bincount(groups)
+        return cls(
+            groups=groups,
+            classes=classes,
+            sizes=sizes,
+            counts=np.zeros((n_folds, n_classes), np.int64),
+            fold_of_group=np.full(len(sizes), -1, np.int64),
+            rng=rng,
         )
-        fold_of_group[groups[images]] = np.repeat(np.arange(len(counts)), more)
-        counts[:, label] += more
+
+    def assign_large_groups(self) -> None:
+        """Assign each group of two or more images, largest first.
+
+        A group goes to the fold with the fewest images of its classes, then the fewest in all.
+        """
+        # Order the groups by size.
+        large = np.flatnonzero(self.sizes > 1)
+        tie_break = self.rng.random(len(large))
+        order = np.lexsort((tie_break, -self.sizes[large]))
+
+        # Assign one group after the other.
+        images_by_group = np.argsort(self.groups, kind="stable")
+        ends = np.cumsum(self.sizes)
+        starts = ends - self.sizes
+        for group in large[order]:
+            images = images_by_group[starts[group] : ends[group]]
+            classes = self.classes[images]
+            own_classes, own_counts = np.unique(classes, return_counts=True)
+            fold = self._emptiest_fold(own_classes, own_counts)
+            self.counts[fold, own_classes] += own_counts
+            self.fold_of_group[group] = fold
+
+    def _emptiest_fold(self, classes: IntArray, class_counts: IntArray) -> int:
+        """Choose the fold with the fewest images of a group's classes, then the fewest in all."""
+        images_of_classes = self.counts[:, classes]
+        crowding = (images_of_classes * class_counts).sum(axis=1)
+        totals = self.counts.sum(axis=1)
+        tie_break = self.rng.random(len(self.counts))
+        order = np.lexsort((tie_break, totals, crowding))
+        return int(order[0])
+
+    def assign_single_images(self) -> None:
+        """Assign the images that are alone in their group, class by class.
+
+        They fill the folds up to one level; the odd ones go to the folds with the fewest images.
+        """
+        is_single = self.sizes[self.groups] == 1
+        single = np.flatnonzero(is_single)
+        shuffle = self.rng.random(len(single))
+        order = np.lexsort((shuffle, self.classes[single]))
+        single = single[order]
+
+        n_classes = self.counts.shape[1]
+        starts = np.searchsorted(self.classes[single], np.arange(n_classes + 1))
+        for class_number in range(n_classes):
+            start = starts[class_number]
+            end = starts[class_number + 1]
+            images = single[start:end]
+            self._spread_over_folds(images, class_number)
+
+    def _spread_over_folds(self, images: IntArray, class_number: int) -> None:
+        """Assign single images of one class."""
+        n_folds = len(self.counts)
+        totals = self.counts.sum(axis=1)
+        tie_break = self.rng.random(n_folds)
+        preference = np.lexsort((tie_break, totals))
+
+        added = water_fill(
+            heights=self.counts[:, class_number],
+            amount=len(images),
+            preference=preference,
+        )
+        folds = np.repeat(np.arange(n_folds), added)
+        self.fold_of_group[self.groups[images]] = folds
+        self.counts[:, class_number] += added
 
 
-def water_fill(heights: Codes, amount: int, preference: Codes) -> Codes:
-    """How much to pour on each of `heights` so that `amount` fills the lowest ones up to one level.
+def water_fill(heights: IntArray, amount: int, preference: IntArray) -> IntArray:
+    """Spread `amount` units over columns so that the lowest ones rise to one level.
 
-    What does not divide goes, one each, to the columns at that level that come first in
-    `preference`.
+    Args:
+        heights: Present height of each column (columns,).
+        amount: Number of units to add.
+        preference: Column numbers (columns,). The units that do not divide evenly go, one each, to
+            the first columns here that are at the level.
+
+    Returns:
+        Units added to each column (columns,).
     """
-    poured = np.zeros_like(heights)
-    ordered = np.sort(heights)
-    # the highest whole level that `amount` can bring the lowest columns to
-    need = np.array([(height - ordered[ordered < height]).sum() for height in ordered])
-    k = int(np.searchsorted(need, amount, side="right"))
-    top = int(ordered[:k].sum() + amount) // k
-    poured = np.maximum(top - heights, 0)
-    left = amount - int(poured.sum())
-    ready = [column for column in preference if heights[column] <= top]
-    poured[ready[:left]] += 1
-    return poured
+    # Find the highest whole level that `amount` can bring the lowest columns to.
+    ascending = np.sort(heights)
+    needed = []
+    for height in ascending:
+        lower = ascending[ascending < height]
+        needed.append((height - lower).sum())
+    n_filled = int(np.searchsorted(needed, amount, side="right"))
+    total = int(ascending[:n_filled].sum() + amount)
+    level = total // n_filled
+
+    # Fill up to the level, then add the odd units one each.
+    added = np.maximum(level - heights, 0)
+    n_odd = amount - int(added.sum())
+    at_level = [column for column in preference if heights[column] <= level]
+    added[at_level[:n_odd]] += 1
+    return added
 
 
-def check_class_sizes(labels: pl.Series, groups: Codes, n: int) -> list[tuple[str, int]]:
-    """The classes that have fewer groups than folds, with their numbers of groups, fewest first."""
-    table = pl.DataFrame({"label": labels, "group": groups})
-    counted = table.group_by("label").agg(pl.col("group").n_unique().alias("groups"))
-    rare = counted.filter(pl.col("groups") < n).sort("groups", "label")
-    return list(zip(rare["label"].to_list(), rare["groups"].to_list(), strict=True))
+def find_rare_classes(labels: pl.Series, groups: IntArray, n: int) -> list[tuple[str, int]]:
+    """Find the classes that have fewer groups than folds.
+
+    Args:
+        labels: Class of each image.
+        groups: Group number of each image.
+        n: Number of folds.
+
+    Returns:
+        Class and number of groups, fewest groups first.
+    """
+    table = pl.DataFrame(
+        {
+            "label": labels,
+            "group": groups,
+        }
+    )
+    n_groups = pl.col("group").n_unique()
+    counts = table.group_by("label").agg(n_groups.alias("groups"))
+    is_rare = pl.col("groups") < n
+    rare = counts.filter(is_rare).sort("groups", "label")
+    return rare.select("label", "groups").rows()
 
 
-def count_straddling(groups: Codes, folds: Codes) -> int:
-    """Number of groups whose images lie in more than one fold."""
-    pairs = np.unique(np.stack([groups, folds]), axis=1)
-    return int((np.bincount(pairs[0]) > 1).sum())
+def count_straddling(groups: IntArray, folds: IntArray) -> int:
+    """Count the groups whose images lie in more than one fold."""
+    groups_and_folds = np.stack([groups, folds])
+    pairs = np.unique(groups_and_folds, axis=1)
+    folds_of_group = np.bincount(pairs[0])
+    straddles = folds_of_group > 1
+    return int(straddles.sum())
 
 
-def read_fold_file(file: Path, paths: pl.Series) -> Codes:
-    """A user's own folds, from a CSV or Parquet table with the columns path and fold (0, 1, 2 ...).
+def read_fold_file(file: Path, paths: pl.Series) -> IntArray:
+    """Read a user's own folds.
+
+    Args:
+        file: CSV or Parquet table with the columns path and fold (0, 1, 2 ...).
+        paths: The images.
+
+    Returns:
+        Fold of each of `paths` (images,).
 
     Raises:
-        DataError: the file is no such table, lacks an image, or its folds are not 0 to n - 1 with n
-            of 2 or more.
+        DataError: The file is not such a table or lacks an image, or its folds are not 0 to n - 1
+            for an n of at least 2.
     """
-    try:
-        table = read_frame(file)
-        with foreign_table():
-            table = table.select(
-                pl.col("path").cast(pl.String), pl.col("fold").cast(pl.Float64)
-            ).unique()
-    except (OSError, TableError) as error:
-        raise DataError(
-            f"--folds {file}: not a table with the columns path and fold ({error})"
-        ) from None
-    twice = table.filter(pl.col("path").is_duplicated())["path"]
-    if len(twice):
-        raise DataError(f"--folds {file}: {twice[0]!r} has more than one fold; keep one")
-    joined = pl.DataFrame({"path": paths}).join(table, on="path", how="left", maintain_order="left")
-    missing = joined.filter(pl.col("fold").is_null())["path"]
+    table = _read_fold_table(file)
+    is_repeated = pl.col("path").is_duplicated()
+    repeated = table.filter(is_repeated)["path"]
+    if len(repeated):
+        raise DataError(f"--folds {file}: {repeated[0]!r} has more than one fold; keep one")
+
+    images = pl.DataFrame({"path": paths})
+    joined = images.join(table, on="path", how="left", maintain_order="left")
+    has_no_fold = pl.col("fold").is_null()
+    missing = joined.filter(has_no_fold)["path"]
     if len(missing):
         raise DataError(
             f"--folds {file}: {len(missing)} images have no fold, first {missing[0]!r}; add their "
             f"rows"
         )
+
     used = np.unique(joined["fold"].to_numpy())
-    if len(used) < 2 or not np.array_equal(used, np.arange(len(used))):
+    has_gap = not np.array_equal(used, np.arange(len(used)))
+    if len(used) < 2 or has_gap:
         raise DataError(
             f"--folds {file}: folds must be numbered 0, 1, 2 ... without a gap, at least two; "
             f"found {used}"
         )
     return joined["fold"].cast(pl.Int64).to_numpy()
+
+
+def _read_fold_table(file: Path) -> pl.DataFrame:
+    """Read the different rows of path and fold; folds are floats, so that 0.5 can be refused."""
+    path = pl.col("path").cast(pl.String)
+    fold = pl.col("fold").cast(pl.Float64)
+    try:
+        table = read_frame(file)
+        with table_errors():
+            return table.select(path, fold).unique()
+    except (OSError, TableError) as error:
+        raise DataError(
+            f"--folds {file}: not a table with the columns path and fold ({error})"
+        ) from None

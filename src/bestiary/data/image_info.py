@@ -1,8 +1,7 @@
-"""An image file's bytes -> what every later check needs to know of it, so that no check opens the
-file again.
+"""An image file's bytes -> `ImageInfo`: size, format, SHA-256 of file and pixels, gray thumb.
 
-Each fact is a function of the bytes alone, which is why facts can be kept by digest. Knows nothing
-of labels, of other images, or of what is made of the facts.
+An image info depends on the bytes alone, so it can be cached by SHA-256 and no later check opens
+the file again. Knows nothing of labels, other images or what uses the infos.
 """
 
 import hashlib
@@ -17,26 +16,26 @@ from bestiary.data.decode import FORMATS, Pixels, decode, read_image
 from bestiary.errors import ImageError
 from bestiary.storage.files import Readable
 
-THUMB = 64  # side in pixels of the gray miniature that copies are recognized by
+THUMB_SIDE = 64  # pixels; near duplicates are compared by this gray square
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What is known of one image file.
+    """What bestiary knows of one image file.
 
     Attributes:
-        sha256: SHA-256 of the file's bytes, hexadecimal; empty where the file cannot even be read.
-        reason: why the image is unusable, a short phrase; None where it decodes.
-        size_bytes: of the file in bytes.
-        height: of the upright image in pixels; 0 where it is unusable.
-        width: likewise.
+        sha256: SHA-256 of the file's bytes, hexadecimal; empty if the file cannot be read.
+        reason: Why the image is unusable, a short phrase; None if it decodes.
+        size_bytes: Size of the file in bytes.
+        height: Height of the upright image in pixels; 0 if it is unusable.
+        width: Width of the upright image in pixels; 0 if it is unusable.
         format: Pillow's name of the file format, such as ``JPEG``.
-        mode: ``CMYK``, ``deep gray`` or ``transparent`` where colors had to be guessed at; else
-            empty.
-        frames: number of frames; 1 but for animations and files of several pages.
+        mode: ``CMYK``, ``deep gray`` or ``transparent`` if the conversion to RGB had to guess;
+            else empty.
+        frames: Number of frames: 1, or more for animations and files of several pages.
         pixel_sha256: SHA-256 of height, width and the decoded RGB pixels, hexadecimal.
-        spread: gray levels between the darkest and the brightest spot of the thumb.
-        thumb: the image squashed to a gray square, `THUMB` x `THUMB` bytes, row by row.
+        spread: Gray levels between the darkest and the brightest pixel of the thumb.
+        thumb: The image as a gray square of `THUMB_SIDE` x `THUMB_SIDE` bytes, row by row.
     """
 
     sha256: str
@@ -52,63 +51,97 @@ class ImageInfo:
     thumb: bytes = b""
 
 
-def read_image_info(path: Readable, known: dict[str, ImageInfo]) -> ImageInfo:
-    """The facts of the file at `path`; those in `known` (by digest) are not worked out again."""
+def read_image_info(path: Readable, cached: dict[str, ImageInfo]) -> ImageInfo:
+    """Read a file and return its image info; decode it only if it is not cached.
+
+    Args:
+        path: The file.
+        cached: Known image infos by SHA-256.
+    """
     try:
         content = read_image(path)
     except ImageError as error:
         return ImageInfo("", error.reason, 0)
+
     sha256 = hashlib.sha256(content).hexdigest()
-    return known.get(sha256) or inspect(content, sha256)
+    return cached.get(sha256) or inspect_image(content, sha256)
 
 
-def inspect(content: bytes, sha256: str) -> ImageInfo:
-    """Decode the bytes of a file and note what is found; `sha256` is theirs."""
+def inspect_image(content: bytes, sha256: str) -> ImageInfo:
+    """Decode the bytes of a file and describe the image.
+
+    Args:
+        content: Bytes of the file.
+        sha256: Their SHA-256, hexadecimal.
+    """
     try:
         pixels = decode(content)
     except ImageError as error:
         return ImageInfo(sha256, error.reason, len(content))
+
     height, width = pixels.shape[:2]
-    shape = f"{height} {width} ".encode()
-    same = hashlib.sha256(shape + np.ascontiguousarray(pixels).data).hexdigest()
-    thumb = _thumb(pixels)
+    image_format, mode, frames = _read_header(content)
+    thumb = make_thumb(pixels)
     return ImageInfo(
-        sha256,
-        None,
-        len(content),
-        height,
-        width,
-        *_header(content),
-        same,
-        int(np.ptp(thumb)),
-        thumb.tobytes(),
+        sha256=sha256,
+        reason=None,
+        size_bytes=len(content),
+        height=height,
+        width=width,
+        format=image_format,
+        mode=mode,
+        frames=frames,
+        pixel_sha256=_hash_pixels(pixels),
+        spread=int(np.ptp(thumb)),
+        thumb=thumb.tobytes(),
     )
 
 
-def _header(content: bytes) -> tuple[str, str, int]:
-    """Format, mode and number of frames, as the file's header says; `content` can be decoded."""
+def make_thumb(pixels: Pixels) -> Pixels:
+    """Resize an image to a gray square.
+
+    Args:
+        pixels: RGB image, uint8 (height, width, 3).
+
+    Returns:
+        uint8 (`THUMB_SIDE`, `THUMB_SIDE`).
+    """
+    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    size = (THUMB_SIDE, THUMB_SIDE)
+    thumb = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(thumb, np.uint8)
+
+
+def _hash_pixels(pixels: Pixels) -> str:
+    height, width = pixels.shape[:2]
+    shape = f"{height} {width} ".encode()
+    content = np.ascontiguousarray(pixels).data
+    return hashlib.sha256(shape + content).hexdigest()
+
+
+def _read_header(content: bytes) -> tuple[str, str, int]:
+    """Read format, mode and number of frames from the header of a file that decodes."""
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
-            name = image.format or ""
-            if (
-                name == "MPO"
-            ):  # a JPEG with a second view or a preview behind it, as phones write them
+            image_format = image.format or ""
+            # MPO is a JPEG with a second view or a preview behind it, as phones write them.
+            if image_format == "MPO":
                 return "JPEG", "", 1
-            return name, _mode(image), int(getattr(image, "n_frames", 1))
-    except Exception:  # the image decodes, so an odd header is Pillow's trouble and not ours
+
+            mode = _guessed_mode(image)
+            frames = int(getattr(image, "n_frames", 1))
+            return image_format, mode, frames
+    except Exception:  # the image decodes, so a header that Pillow rejects is no reason to fail
         return "", "", 1
 
 
-def _mode(image: Image.Image) -> str:
+def _guessed_mode(image: Image.Image) -> str:
+    """Name the color mode if its conversion to RGB had to guess."""
     if image.mode == "CMYK":
         return "CMYK"
     if image.mode.startswith("I") or image.mode == "F":
         return "deep gray"
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+    has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa")
+    if has_alpha or "transparency" in image.info:
         return "transparent"
     return ""
-
-
-def _thumb(pixels: Pixels) -> Pixels:
-    gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(gray, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8)

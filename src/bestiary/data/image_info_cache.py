@@ -1,9 +1,8 @@
-"""Facts of images, kept on disk by digest, so that a file that was looked at once is not decoded
-again.
+"""A disk cache of image infos by SHA-256, so that no image file is decoded a second time.
 
-A cache is a folder of Parquet segments, each whole or absent; a segment that cannot be read is as
-good as none. What is found by comparing images is kept there too, by the digest of all their
-digests. Knows nothing of paths and labels.
+The cache is a folder of Parquet segments, each written atomically. Unreadable segments are ignored.
+The results of comparing images are cached there too, by a digest of all that they depend on. Knows
+nothing of paths and labels.
 """
 
 import os
@@ -12,7 +11,8 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +22,19 @@ from numpy.typing import NDArray
 from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root
 from bestiary.cores import cores
-from bestiary.data.image_info import THUMB, ImageInfo, read_image_info
+from bestiary.data.image_info import THUMB_SIDE, ImageInfo, read_image_info
 from bestiary.errors import DataError
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
 
 Progress = Callable[[int, int], None]  # (done, of)
+Thumbs = NDArray[np.uint8]  # (images, side, side)
 
-VERSION = 2  # raised whenever decoding or a fact changes, so that older segments are not read
-KEPT_DAYS = 90  # segments that nobody has asked for in so long are swept away
-KEPT_RESULTS = (
-    32  # results of comparing images, the last used; with 200,000 copies one takes about 15 MB
-)
-CHUNK = 512  # images a segment at most: what an interruption can cost
+VERSION = 2  # raised when decoding or `ImageInfo` changes, so that older segments are not read
+MAX_UNUSED_SECONDS = 90 * 86_400  # a segment unused for 90 days is deleted
+MAX_RESULTS = 32  # more are deleted; one of 200,000 near duplicates takes about 15 MB
+SEGMENT_IMAGES = 512  # images per segment at most, and the most that an interruption loses
+
 SCHEMA = {
     "sha256": pl.String,
     "reason": pl.String,
@@ -51,122 +51,188 @@ SCHEMA = {
 
 
 def cache_folder() -> Path:
-    """Where facts lie: beside the stores of decoded images."""
+    """The folder of the cache, next to the stores of decoded images."""
     return cache_root() / f"image-info-v{VERSION}"
 
 
 class ImageInfoCache:
-    """Facts by digest.
+    """Image infos by SHA-256, stored in Parquet segments.
 
     Args:
-        folder: where the segments lie, see `cache_folder`.
+        folder: Folder of the segments, see `cache_folder`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._infos: dict[str, ImageInfo] = {}  # without their thumbs, which would fill the memory
-        self._segments: dict[str, set[str]] = {}  # file name -> digests
-        for file in sorted(folder.glob("*.parquet")):
-            self._open(file)
-
-    def _open(self, file: Path) -> None:
-        try:
-            if time.time() - file.stat().st_mtime > KEPT_DAYS * 86_400:
-                file.unlink()
-                return
-            table = read_frame(file, columns=[name for name in SCHEMA if name != "thumb"])
-        except (OSError, TableError):
-            return
-        self._note(file.name, [ImageInfo(*row) for row in table.iter_rows()])
-
-    def _note(self, name: str, infos: list[ImageInfo]) -> None:
-        self._infos.update((info.sha256, info) for info in infos)
-        self._segments[name] = {info.sha256 for info in infos}
+        # Infos in memory have no thumbs, which would fill it.
+        self._info_by_sha256: dict[str, ImageInfo] = {}
+        self._sha256s_by_segment: dict[str, set[str]] = {}  # key: file name
+        for file in sorted(folder.glob("images-*.parquet")):
+            self._load_segment(file)
 
     @property
     def readable_digests(self) -> set[str]:
-        """The digests of the images that decode and whose facts are known."""
-        return {sha256 for sha256, info in self._infos.items() if info.reason is None}
+        """SHA-256 of each cached image that decodes."""
+        digests = set()
+        for sha256, info in self._info_by_sha256.items():
+            if info.reason is None:
+                digests.add(sha256)
+        return digests
 
     def read(self, paths: Sequence[Readable], progress: Progress | None = None) -> list[ImageInfo]:
-        """The facts of every file, without thumbs, in the order of `paths`; what is new is kept.
+        """Read the image info of every file, and write those that are new to the cache.
+
+        Args:
+            paths: The files.
+            progress: Called with the number of files read.
+
+        Returns:
+            Infos without thumbs, in the order of `paths`.
 
         Raises:
-            BestiaryError: the cache's folder cannot be written.
+            BestiaryError: The cache folder cannot be written.
         """
-        found: list[ImageInfo] = []
+        infos: list[ImageInfo] = []
+        read_info = partial(read_image_info, cached=self._info_by_sha256)
         with ThreadPoolExecutor(cores()) as pool:
-            for start in range(0, len(paths), CHUNK):
-                part = []
-                for info in pool.map(
-                    lambda path: read_image_info(path, self._infos), paths[start : start + CHUNK]
-                ):
-                    part.append(info)
+            for start in range(0, len(paths), SEGMENT_IMAGES):
+                batch = []
+                batch_paths = paths[start : start + SEGMENT_IMAGES]
+                for info in pool.map(read_info, batch_paths):
+                    batch.append(info)
                     if progress:
-                        progress(start + len(part), len(paths))
-                new = {
-                    info.sha256: info
-                    for info in part
-                    if info.sha256 and info.sha256 not in self._infos
-                }
-                self._keep(list(new.values()))
-                found += [self._infos.get(info.sha256, info) for info in part]
-        return found
+                        progress(start + len(batch), len(paths))
 
-    def _keep(self, infos: list[ImageInfo]) -> None:
-        if not infos:
-            return
-        name = f"{uuid.uuid4().hex}.parquet"
-        with atomic_path(self.folder / name) as temporary:
-            pl.DataFrame(
-                [astuple(info) for info in infos], schema=SCHEMA, orient="row"
-            ).write_parquet(temporary)
-        bare = [ImageInfo(*astuple(info)[:-1]) for info in infos]
-        self._note(name, bare)
+                new_infos = self._select_new(batch)
+                self._write_segment(new_infos)
 
-    def thumbs(self, digests: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.uint8]]]:
-        """The thumbs of the wanted images, segment by segment: their digests and uint8 (images,
-        side, side).
+                # The cache's own infos have no thumbs, and so take little memory.
+                for info in batch:
+                    cached_info = self._info_by_sha256.get(info.sha256, info)
+                    infos.append(cached_info)
+        return infos
+
+    def thumbs(self, digests: Sequence[str]) -> Iterator[tuple[list[str], Thumbs]]:
+        """Read the thumbs of images from their segments.
+
+        Args:
+            digests: SHA-256 of each image, all of them in the cache.
+
+        Yields:
+            For each segment, the SHA-256 of its images and their thumbs, uint8 (images, side,
+            side).
+
+        Raises:
+            DataError: A segment is damaged.
         """
-        wanted = set(digests)
-        for name, readable_digests in self._segments.items():
-            here = wanted & readable_digests
-            if not here:
+        remaining = set(digests)
+        for name, segment_digests in self._sha256s_by_segment.items():
+            in_segment = remaining & segment_digests
+            if not in_segment:
                 continue
-            wanted -= here
-            try:
-                table = read_frame(self.folder / name, columns=["sha256", "thumb"])
-            except (OSError, TableError) as error:
-                raise DataError(
-                    f"{self.folder / name}: a cached table is damaged ({error}); remove it"
-                ) from None
-            table = table.filter(pl.col("sha256").is_in(list(here)))
-            with suppress(OSError):
-                os.utime(self.folder / name)  # marks the segment as used
-            content = np.frombuffer(b"".join(table["thumb"]), np.uint8)
-            yield table["sha256"].to_list(), content.reshape(-1, THUMB, THUMB)
+            remaining -= in_segment
+
+            table = self._read_thumb_table(name)
+            is_wanted = pl.col("sha256").is_in(list(in_segment))
+            table = table.filter(is_wanted)
+            content = b"".join(table["thumb"])
+            pixels = np.frombuffer(content, np.uint8)
+            thumbs = pixels.reshape(-1, THUMB_SIDE, THUMB_SIDE)
+            yield table["sha256"].to_list(), thumbs
 
     def read_result(self, key: str) -> pl.DataFrame | None:
-        """What was kept under `key`, or None."""
-        file = self.folder / f"result-{key}.parquet"
+        """Read the table that was written under `key`; None if there is none."""
+        file = self._result_file(key)
         try:
             table = read_frame(file)
         except (OSError, TableError):
             return None
-        with suppress(OSError):
-            os.utime(file)  # marks it as used
+        _mark_used(file)
         return table
 
-    def keep_result(self, key: str, table: pl.DataFrame) -> None:
-        """Keep a table under `key`, a hexadecimal digest of all that it was made from; the
-        oldest make room for it.
+    def write_result(self, key: str, table: pl.DataFrame) -> None:
+        """Write a result table and delete the least recently used ones.
+
+        Args:
+            key: Hexadecimal digest of all that the table depends on.
+            table: The result.
+
+        Raises:
+            BestiaryError: The cache folder cannot be written.
         """
-        with atomic_path(self.folder / f"result-{key}.parquet") as temporary:
+        with atomic_path(self._result_file(key)) as temporary:
             table.write_parquet(temporary)
-        kept = []
+
+        files = []
         for file in self.folder.glob("result-*.parquet"):
-            with suppress(OSError):  # another process may have swept it
-                kept.append((file.stat().st_mtime, file))
-        for _, file in sorted(kept)[:-KEPT_RESULTS]:
+            with suppress(OSError):  # another process may have deleted it
+                last_used = file.stat().st_mtime
+                files.append((last_used, file))
+
+        for _, file in sorted(files)[:-MAX_RESULTS]:
             with suppress(OSError):
                 file.unlink()
+
+    def _load_segment(self, file: Path) -> None:
+        """Add the infos of a segment, or delete it if it was long unused."""
+        columns = [name for name in SCHEMA if name != "thumb"]
+        try:
+            unused_seconds = time.time() - file.stat().st_mtime
+            if unused_seconds > MAX_UNUSED_SECONDS:
+                file.unlink()
+                return
+            table = read_frame(file, columns=columns)
+        except (OSError, TableError):
+            return
+
+        infos = [ImageInfo(*row) for row in table.iter_rows()]
+        self._add_infos(file.name, infos)
+
+    def _read_thumb_table(self, segment: str) -> pl.DataFrame:
+        """Read SHA-256 and thumb of every image of a segment."""
+        file = self.folder / segment
+        try:
+            table = read_frame(file, columns=["sha256", "thumb"])
+        except (OSError, TableError) as error:
+            raise DataError(f"{file}: a cached table is damaged ({error}); remove it") from None
+        _mark_used(file)
+        return table
+
+    def _add_infos(self, segment: str, infos: list[ImageInfo]) -> None:
+        sha256s = set()
+        for info in infos:
+            sha256s.add(info.sha256)
+            self._info_by_sha256[info.sha256] = info
+        self._sha256s_by_segment[segment] = sha256s
+
+    def _select_new(self, infos: list[ImageInfo]) -> list[ImageInfo]:
+        """Select the readable files that the cache does not have, each SHA-256 once."""
+        new = {}
+        for info in infos:
+            is_cached = info.sha256 in self._info_by_sha256
+            if info.sha256 and not is_cached:
+                new[info.sha256] = info
+        return list(new.values())
+
+    def _write_segment(self, infos: list[ImageInfo]) -> None:
+        """Write infos as a new segment and add them without their thumbs."""
+        if not infos:
+            return
+
+        name = f"images-{uuid.uuid4().hex}.parquet"
+        rows = [astuple(info) for info in infos]
+        table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
+        with atomic_path(self.folder / name) as temporary:
+            table.write_parquet(temporary)
+
+        infos_without_thumbs = [replace(info, thumb=b"") for info in infos]
+        self._add_infos(name, infos_without_thumbs)
+
+    def _result_file(self, key: str) -> Path:
+        return self.folder / f"result-{key}.parquet"
+
+
+def _mark_used(file: Path) -> None:
+    """Renew a file's modification time, so that it is deleted later."""
+    with suppress(OSError):
+        os.utime(file)

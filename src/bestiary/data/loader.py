@@ -1,12 +1,12 @@
-"""Rows of images -> batches of views, made by threads.
+"""Load batches of views with worker threads: prefetch them for a GPU, make them on demand on a CPU.
 
-Beside a GPU they are made ahead of the network. A network on the CPU has every core already: a
-thread that loads beside it takes turns with one of its own, for which the others wait. So there
-each batch is made when it is asked for, by all cores at once (benchmarks/bench_training.py).
+With a GPU, worker threads prefetch batches while the network computes. With a CPU, prefetching
+would take cores from the network. So all cores together make each batch on demand (measured by
+benchmarks/bench_training.py).
 
-Decoding, resizing and copying release Python's lock, so threads keep up with a GPU, and nothing has
-to be pickled or survive a `spawn`. A view depends on (seed, fold, epoch, row) alone: batches are
-the same for any number of threads. Knows nothing of networks.
+Decoding, resizing and copying release Python's lock, so threads keep up with a GPU, and nothing is
+pickled. A view depends on (seed, fold, epoch, row) alone, so batches are the same for any number
+of threads. Knows nothing of networks.
 """
 
 from collections import deque
@@ -25,196 +25,288 @@ from bestiary.data.views import TrainView
 from bestiary.data.workers import Workers
 from bestiary.rng import keyed_rng
 
-Rows = NDArray[np.int64]
+MAX_PREFETCH_THREADS = 16
+JOBS_PER_THREAD = 4  # of a batch made on demand; several, as one image costs more than another
+
+Rows = NDArray[np.int64]  # rows of images in the dataset
 T = TypeVar("T")
 
 
 class Batch(NamedTuple):
-    """Views and the rows they were made of."""
+    """Views, and the rows of their images."""
 
     views: torch.Tensor  # uint8 (n, size, size, 3)
     rows: Rows  # (n,)
 
     def on(self, device: torch.device) -> torch.Tensor:
-        """The views on `device`."""
+        """Copy the views to `device`."""
         return self.views.to(device, non_blocking=True)
 
 
 def epoch_order(count: int, seed: int, fold: int, epoch: int) -> Rows:
-    """The shuffled order (count,) in which an epoch visits the training part."""
-    return keyed_rng(seed, "order", fold, epoch).permutation(count)
-
-
-def window_order(shards: NDArray[np.int32], window: int, seed: int, fold: int, epoch: int) -> Rows:
-    """The shuffled order (count,) in which an epoch visits images that lie in shards.
-
-    The shards are shuffled; then one after the other is read into a buffer, and whenever that holds
-    `window` images or more, they are shuffled and used up. So no more shards than fill the buffer
-    are read at a time.
+    """Shuffle the training part for an epoch.
 
     Args:
-        shards: number of each image's shard (count,).
-        window: images in the buffer.
+        count: number of images.
         seed: of the run.
-        fold: number of the fold that is held out.
+        fold: the held-out fold.
         epoch: epochs done.
+
+    Returns:
+        A permutation of 0...count - 1, (count,).
     """
     rng = keyed_rng(seed, "order", fold, epoch)
-    counts = np.bincount(shards)
-    turns = rng.permutation(np.flatnonzero(counts))
-    read_before = np.concatenate(
-        [[0], np.cumsum(counts[turns])[:-1]]
-    )  # images read before each shard in turn
-    # the shard in turn k goes into the buffer that is being filled when as many images were read
-    # before it
-    fillings, filled, start = np.zeros(len(counts), np.int32), 0, 0
-    for turn, before in enumerate(read_before):
-        if before - start >= window:
-            filled, start = filled + 1, int(before)
-        fillings[turns[turn]] = filled
-    return np.lexsort((rng.random(len(shards)), fillings[shards])).astype(np.int64, copy=False)
+    return rng.permutation(count)
+
+
+def window_order(
+    shards: NDArray[np.int32],
+    window: int,
+    seed: int,
+    fold: int,
+    epoch: int,
+) -> Rows:
+    """Shuffle images in shards for an epoch, with a shuffle buffer.
+
+    The shards are shuffled, then read one after the other into a buffer. Whenever the buffer
+    contains `window` images or more, they are shuffled and used up. So no more shards are read at a
+    time than fill the buffer.
+
+    Args:
+        shards: shard of each image, (count,).
+        window: images in the buffer.
+        seed: of the run.
+        fold: the held-out fold.
+        epoch: epochs done.
+
+    Returns:
+        A permutation of 0...count - 1, (count,).
+    """
+    rng = keyed_rng(seed, "order", fold, epoch)
+    sizes = np.bincount(shards)
+    shard_order = rng.permutation(np.flatnonzero(sizes))
+
+    # Assign each shard to the filling of the buffer that it is read into.
+    filling_of_shard = np.zeros(len(sizes), np.int32)
+    filling = 0
+    n_in_buffer = 0
+    for shard in shard_order:
+        if n_in_buffer >= window:
+            filling += 1
+            n_in_buffer = 0
+        filling_of_shard[shard] = filling
+        n_in_buffer += int(sizes[shard])
+
+    # Shuffle within each filling.
+    noise = rng.random(len(shards))
+    fillings = filling_of_shard[shards]
+    order = np.lexsort((noise, fillings))
+    return order.astype(np.int64, copy=False)
 
 
 def split_batches(rows: Rows, size: int) -> list[Rows]:
-    """Consecutive batches of `size`; the last may be smaller, but a single left-over image joins
-    the one before.
+    """Split rows into consecutive batches. A single last image joins the batch before it.
 
-    Batch norm cannot take statistics of one value a channel, which a batch of one may come down to.
+    A batch of one image may leave one value per channel, which batch norm cannot normalize.
+
+    Args:
+        rows: in the order of the epoch, (n,).
+        size: rows of a batch; the last may have fewer.
+
+    Returns:
+        The rows of each batch.
     """
-    batches = [rows[start : start + size] for start in range(0, len(rows), size)]
+    starts = range(0, len(rows), size)
+    batches = [rows[start : start + size] for start in starts]
     if len(batches) > 1 and len(batches[-1]) == 1:
-        batches[-2:] = [np.concatenate(batches[-2:])]
+        single = batches.pop()
+        batches[-1] = np.append(batches[-1], single)
     return batches
 
 
-class Share(NamedTuple):
-    """What one of several processes does of a batch.
+class RankBatch(NamedTuple):
+    """The part of a batch that one rank computes.
 
     Attributes:
-        rows: that it loads, (n,).
-        before: how many of them, at the beginning, are there only because the next is mixed with
-            them.
-        weight: what its mean loss is multiplied by, so that the mean over the processes is the
-            batch's mean.
+        rows: rows to load, (n,).
+        n_partners: how many of the first rows are there only as mixing partners.
+        weight: factor of the rank's mean loss; the mean over ranks is then the batch's mean.
     """
 
     rows: Rows
-    before: int
+    n_partners: int
     weight: float
 
 
-def share_batch(rows: Rows, rank: int, size: int, *, mixed: bool) -> Share:
-    """Process `rank`'s share of a batch, of `size` processes: consecutive rows, as even as they
-    divide.
+def rank_batch(rows: Rows, rank: int, size: int, *, mixed: bool) -> RankBatch:
+    """Select a rank's part of a batch: consecutive rows, split as evenly as possible.
 
-    Each has two rows at least, see `split_batches`; where there are too few for all, the last ones
-    repeat another's with weight 0, so that every process takes part in every step.
+    Every rank has at least two rows, see `split_batches`. Where there are too few rows, the last
+    ranks repeat another's with weight 0, so that all ranks take part in every step.
 
     Args:
-        rows: the batch.
-        rank: number of the process, from 0.
+        rows: of the whole batch, (n,).
+        rank: of this process, from 0.
         size: number of processes.
-        mixed: each image may be mixed with its neighbor in the batch, so that the one before the
-            share is needed.
+        mixed: whether images may be mixed with the neighbor before them in the batch. The part
+            then begins with that neighbor.
+
+    Returns:
+        The rows of this rank and the weight of its loss.
     """
-    sharing = min(size, max(1, len(rows) // 2))
-    parts = np.array_split(rows, sharing)
-    number = min(rank, sharing - 1)
-    weight = size * len(parts[number]) / len(rows) if rank < sharing else 0.0
-    if sharing == 1 or not mixed:
-        return Share(parts[number], 0, weight)
-    return Share(np.append(parts[number - 1][-1:], parts[number]), 1, weight)
+    n_parts = min(size, max(1, len(rows) // 2))
+    parts = np.array_split(rows, n_parts)
+    index = min(rank, n_parts - 1)
+    part = parts[index]
+    weight = 0.0
+    if rank < n_parts:
+        weight = size * len(part) / len(rows)
+    if n_parts == 1 or not mixed:
+        return RankBatch(part, 0, weight)
+
+    partner = parts[index - 1][-1:]
+    rows_with_partner = np.append(partner, part)
+    return RankBatch(rows_with_partner, 1, weight)
 
 
-class Threads(NamedTuple):
-    """Who makes batches: each thread one `ahead` of the consumer, or all threads together the
-    one that is asked for.
+class LoaderThreads(NamedTuple):
+    """How many worker threads load batches, and whether they prefetch.
+
+    Attributes:
+        workers: number of worker threads.
+        prefetch: with true, each thread makes another batch ahead of time. With false, all threads
+            together make each batch on demand.
     """
 
-    number: int
-    ahead: bool
+    workers: int
+    prefetch: bool
+
+
+def loader_threads(device_type: str, processes: int = 1) -> LoaderThreads:
+    """Choose the worker threads for a device.
+
+    Args:
+        device_type: where the network computes. For cpu, all cores load on demand; otherwise up to
+            16 threads prefetch.
+        processes: number of processes that share this machine's cores.
+
+    Returns:
+        The number of worker threads, and whether they prefetch.
+    """
+    n_cores = cores(processes)
+    if device_type == "cpu":
+        return LoaderThreads(n_cores, prefetch=False)
+    n_threads = min(MAX_PREFETCH_THREADS, max(1, n_cores - 1))
+    return LoaderThreads(n_threads, prefetch=True)
 
 
 def load_batches(
     batches: Sequence[Rows],
     view_of: Callable[[int], Pixels],
-    threads: Threads,
+    threads: LoaderThreads,
     *,
     pin: bool = False,
 ) -> Iterator[Batch]:
-    """Make the batches in order.
+    """Load batches of views.
 
     Args:
         batches: rows of each batch.
-        view_of: row -> view, uint8 (size, size, 3); called from threads.
-        threads: who makes them. Ahead, twice as many batches as there are threads are under way or
-            ready.
-        pin: keep views in page-locked memory, from which a GPU copies without waiting.
+        view_of: row -> view, uint8 (size, size, 3); called from worker threads.
+        threads: number of worker threads, and whether they prefetch; see `prefetch`.
+        pin: use page-locked memory, from which a GPU copies without waiting.
+
+    Yields:
+        The batches, in order.
 
     Raises:
         DataError: a batch takes too long, see `bestiary.data.workers`.
     """
-    make = _ahead if threads.ahead else _when_asked
-    with Workers(threads.number) as workers:
-        yield from make(
-            workers, threads.number, _empty_batches(workers, batches, view_of, pin), view_of
-        )
+    with Workers(threads.workers) as workers:
+        unfilled = _allocate_batches(workers, batches, view_of, pin)
+        if threads.prefetch:
+            jobs = (partial(_fill, batch, indices, view_of) for batch, indices in unfilled)
+            yield from prefetch(workers, threads.workers, jobs)
+        else:
+            yield from _fill_on_demand(workers, threads.workers, unfilled, view_of)
 
 
-_Empty = tuple[Batch, range]  # a batch and the places in it that are still to be filled
+_Unfilled = tuple[Batch, range]  # a batch and the indices in it that are still to be filled
 
 
-def _empty_batches(
-    workers: Workers, batches: Sequence[Rows], view_of: Callable[[int], Pixels], pin: bool
-) -> Iterator[_Empty]:
+def _allocate_batches(
+    workers: Workers,
+    batches: Sequence[Rows],
+    view_of: Callable[[int], Pixels],
+    pin: bool,
+) -> Iterator[_Unfilled]:
+    """Allocate the batches. Make the first view here, since all views have its size."""
     if not batches:
         return
-    first = workers.wait_for(
-        workers.submit(partial(view_of, int(batches[0][0])))
-    )  # says how large all views are
-    for number, rows in enumerate(batches):
-        views = torch.empty((len(rows), *first.shape), dtype=torch.uint8, pin_memory=pin)
-        if number == 0:
-            views[0] = torch.from_numpy(np.ascontiguousarray(first))
-        yield Batch(views, rows), range(int(number == 0), len(rows))
+    first_row = int(batches[0][0])
+    future = workers.submit(partial(view_of, first_row))
+    first_view = np.ascontiguousarray(workers.wait_for(future))
+
+    for index, rows in enumerate(batches):
+        shape = (len(rows), *first_view.shape)
+        views = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
+        n_filled = 0
+        if index == 0:
+            views[0] = torch.from_numpy(first_view)
+            n_filled = 1
+        yield Batch(views, rows), range(n_filled, len(rows))
 
 
-def _fill(batch: Batch, places: range, view_of: Callable[[int], Pixels]) -> Batch:
+def _fill(batch: Batch, indices: range, view_of: Callable[[int], Pixels]) -> Batch:
+    """Make the views at `indices` of a batch."""
     views = batch.views.numpy()
-    for place in places:
-        views[place] = view_of(int(batch.rows[place]))
+    for index in indices:
+        row = int(batch.rows[index])
+        views[index] = view_of(row)
     return batch
 
 
-def _ahead(
-    workers: Workers, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
-) -> Iterator[Batch]:
-    return run_ahead(
-        workers, threads, (partial(_fill, batch, places, view_of) for batch, places in empty)
-    )
+def prefetch(workers: Workers, threads: int, jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
+    """Run jobs in worker threads, ahead of the consumer of their results.
 
+    Args:
+        workers: the worker threads.
+        threads: number of worker threads. Up to twice as many jobs run or wait for the consumer.
+        jobs: to run; taken from the iterable as late as possible.
 
-def run_ahead(workers: Workers, threads: int, jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """The results of `jobs` in order, twice as many as there are threads under way or ready."""
-    waiting: deque[Future[T]] = deque()
+    Yields:
+        The results, in order.
+    """
+    pending: deque[Future[T]] = deque()
     for job in jobs:
-        waiting.append(workers.submit(job))
-        if len(waiting) > 2 * threads:
-            yield workers.wait_for(waiting.popleft())
-    while waiting:
-        yield workers.wait_for(waiting.popleft())
+        future = workers.submit(job)
+        pending.append(future)
+        if len(pending) > 2 * threads:
+            oldest = pending.popleft()
+            yield workers.wait_for(oldest)
+
+    while pending:
+        oldest = pending.popleft()
+        yield workers.wait_for(oldest)
 
 
-def _when_asked(
-    workers: Workers, threads: int, empty: Iterator[_Empty], view_of: Callable[[int], Pixels]
+def _fill_on_demand(
+    workers: Workers,
+    threads: int,
+    unfilled: Iterator[_Unfilled],
+    view_of: Callable[[int], Pixels],
 ) -> Iterator[Batch]:
-    for batch, places in empty:
-        step = max(
-            1, len(places) // (4 * threads)
-        )  # several parts a thread, as one image costs more than another
-        parts = [places[start : start + step] for start in range(0, len(places), step)]
-        for part in [workers.submit(partial(_fill, batch, part, view_of)) for part in parts]:
-            workers.wait_for(part)
+    """Fill one batch after the other, each in jobs for all threads."""
+    for batch, indices in unfilled:
+        n_jobs = JOBS_PER_THREAD * threads
+        step = max(1, len(indices) // n_jobs)
+        futures = []
+        for start in range(0, len(indices), step):
+            part = indices[start : start + step]
+            job = partial(_fill, batch, part, view_of)
+            futures.append(workers.submit(job))
+
+        for future in futures:
+            workers.wait_for(future)
         yield batch
 
 
@@ -222,40 +314,53 @@ def stream_views(
     rows: Rows,
     batch_size: int,
     view_of: Callable[[int], Pixels],
-    threads: Threads,
+    threads: LoaderThreads,
     tick: Callable[[int, int], None] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """The views of `rows` in order, uint8 (n, size, size, 3) a batch; `tick` is told (done, of)
-    after each.
+    """Load the views of `rows`, batch by batch.
+
+    Args:
+        rows: of the images, (n,).
+        batch_size: views of a batch.
+        view_of: row -> view, uint8 (size, size, 3); called from worker threads.
+        threads: number of worker threads, and whether they prefetch.
+        tick: called after each batch with the number of views done and of all views.
+
+    Yields:
+        uint8 (n, size, size, 3), in the order of `rows`.
     """
-    done = 0
-    for batch in load_batches(split_batches(rows, batch_size), view_of, threads):
+    n_done = 0
+    batches = split_batches(rows, batch_size)
+    for batch in load_batches(batches, view_of, threads):
         yield batch.views
-        done += len(batch.rows)
+        n_done += len(batch.rows)
         if tick:
-            tick(done, len(rows))
+            tick(n_done, len(rows))
 
 
 def train_views(
-    pixels_of: Callable[[int], Pixels], view: TrainView, seed: int, fold: int, epoch: int
+    pixels_of: Callable[[int], Pixels],
+    view: TrainView,
+    seed: int,
+    fold: int,
+    epoch: int,
 ) -> Callable[[int], Pixels]:
-    """The function row -> random view for one epoch of one fold."""
-
-    def view_of(row: int) -> Pixels:
-        return view(pixels_of(row), keyed_rng(seed, "view", fold, epoch, row))
-
-    return view_of
-
-
-def loader_threads(device_type: str, processes: int = 1) -> Threads:
-    """Who makes batches: all cores in turns with a network on the CPU, up to 16 threads ahead of
-    one on a GPU.
+    """Bind a training view to one epoch of one fold.
 
     Args:
-        device_type: where the network computes.
-        processes: that share this machine's cores.
+        pixels_of: row -> image, uint8 (height, width, 3).
+        view: what to draw.
+        seed: of the run.
+        fold: the held-out fold.
+        epoch: epochs done.
+
+    Returns:
+        The function row -> random view, uint8 (size, size, 3).
     """
-    own = cores(processes)
-    if device_type == "cpu":
-        return Threads(own, ahead=False)
-    return Threads(min(16, max(1, own - 1)), ahead=True)
+
+    def view_of(row: int) -> Pixels:
+        pixels = pixels_of(row)
+        rng = keyed_rng(seed, "view", fold, epoch, row)
+        return view(pixels, rng)
+
+    return view_of

@@ -1,8 +1,8 @@
-"""Listed images -> the manifest: what each file holds, and which files are set aside with the
-reason.
+"""Listed images -> the manifest of a dataset: sizes, SHA-256, quality warnings and quarantine.
 
-Every image is read and decoded once, so nothing is trained, or dealt to a fold, that cannot be
-decoded. Knows nothing of folds or networks, and compares no image with another.
+Each image is read and decoded once, so no image that cannot be decoded reaches a fold. The
+quarantine lists the images that are left out, with the reason. Knows nothing of folds or networks,
+and compares no image with another.
 """
 
 from collections.abc import Callable
@@ -11,37 +11,36 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from bestiary.data.image_info import ImageInfo
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
-from bestiary.data.listing import Listing
+from bestiary.data.listing_types import Listing
 from bestiary.data.natural_order import natural_key
 from bestiary.data.quality_warnings import quality_warning
 from bestiary.errors import DataError
 from bestiary.storage.files import Root
-from bestiary.storage.places import reading_order
+from bestiary.storage.roots import reading_order
 
 Progress = Callable[[int, int], None]  # (done, of)
 
 SCHEMA = {
     "path": pl.String,  # relative to the root, forward slashes
     "label": pl.String,
-    "group": pl.String,  # null: no group of the user's
-    "split": pl.String,  # train, val or null, as supplied
+    "group": pl.String,  # the user's group; null: none
+    "split": pl.String,  # train, val or null, as the user supplied it
     "size_bytes": pl.Int64,
     "height": pl.Int32,
     "width": pl.Int32,
     "sha256": pl.String,  # SHA-256 of the file's bytes, hexadecimal
     "pixel_sha256": pl.String,  # SHA-256 of the decoded pixels, hexadecimal
-    "warning": pl.String,  # what is odd about the image, null where nothing is
-    # a name that copies of one image share; null where there are none, or nobody looked
+    "warning": pl.String,  # quality warnings; null: none
+    # A name that near duplicates share. Null: the image has none, or nothing was compared.
     "duplicate_group": pl.String,
-    # copies of it have another label: it is trained on and never scored
+    # Near duplicates have different labels. Such images are trained on and never scored.
     "label_conflict": pl.Boolean,
 }
-GROUP_KEYS = (
-    "group",
-    "sha256",
-    "duplicate_group",
-)  # images that share one of these must not be on two sides of a split
+
+GROUP_KEYS = ("group", "sha256", "duplicate_group")
+"""Columns that keep images together: two images with the same value are never split apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +48,10 @@ class Manifest:
     """The images of a run.
 
     Attributes:
-        root: absolute folder that the paths start from.
-        table: one row an image, columns as in `SCHEMA`, sorted by path.
-        quarantine: path and reason of each image that is left out.
-        ignored: counts of files that were not taken for images, by reason.
+        root: Absolute folder that the paths start from.
+        table: One row per image, columns as in `SCHEMA`, sorted by path.
+        quarantine: Path and reason of each image that is left out.
+        ignored: Number of files that were not listed as images, by reason.
     """
 
     root: Root
@@ -66,74 +65,137 @@ class Manifest:
         return natural_classes(self.table["label"])
 
     def without(self, labels: list[str], reason: str) -> "Manifest":
-        """The manifest with the images of `labels` moved to quarantine."""
-        out = pl.col("label").is_in(labels)
-        moved = self.table.filter(out).select("path", pl.lit(reason).alias("reason"))
-        quarantine = pl.concat([self.quarantine, moved]).sort("path")
-        return Manifest(self.root, self.table.filter(~out), quarantine, self.ignored)
+        """Move the images of some classes to quarantine.
+
+        Args:
+            labels: Names of the classes.
+            reason: Reason that the quarantine gives for each of their images.
+        """
+        is_moved = pl.col("label").is_in(labels)
+        paths = self.table.filter(is_moved).select("path")
+        moved = paths.with_columns(pl.lit(reason).alias("reason"))
+        quarantine = pl.concat([self.quarantine, moved])
+        return Manifest(
+            root=self.root,
+            table=self.table.filter(~is_moved),
+            quarantine=quarantine.sort("path"),
+            ignored=self.ignored,
+        )
 
 
 def natural_classes(labels: pl.Series) -> list[str]:
-    """The different labels in natural order: `2` before `10`."""
-    return sorted(labels.unique().to_list(), key=natural_key)
+    """List the different labels in natural order: `2` before `10`."""
+    names = labels.unique().to_list()
+    return sorted(names, key=natural_key)
 
 
 def read_manifest(
-    listing: Listing, progress: Progress | None = None, cache: ImageInfoCache | None = None
+    listing: Listing,
+    progress: Progress | None = None,
+    cache: ImageInfoCache | None = None,
 ) -> Manifest:
-    """Read every listed image on all cores, and decode those that were not seen before.
+    """Read every listed image on all cores, and decode those that are not cached.
 
     Args:
-        listing: the labeled images.
-        progress: told how many images are read.
-        cache: what is known of images; None: the one in the user's cache folder.
+        listing: The labeled images.
+        progress: Called with the number of images read.
+        cache: Image infos of earlier reads; None: the cache in the user's cache folder.
 
     Raises:
-        DataError: not one of the images can be decoded.
-        BestiaryError: the cache's folder cannot be written.
+        DataError: None of the images can be decoded.
+        BestiaryError: The cache folder cannot be written.
     """
-    manifest = read_listed(listing, progress, cache or ImageInfoCache(cache_folder()))
+    cache = cache or ImageInfoCache(cache_folder())
+    manifest = read_listing(listing, progress, cache)
     if manifest.table.is_empty():
-        count, first = listing.table.height, manifest.quarantine.row(0)
+        count = listing.table.height
+        first = manifest.quarantine.row(0)
         raise DataError(
             f"{listing.root}: none of its {count} images can be decoded; first: {first}"
         )
     return manifest
 
 
-def read_listed(listing: Listing, progress: Progress | None, cache: ImageInfoCache) -> Manifest:
-    """As `read_manifest`, but labels may be null, and it may be that no image is there.
+def read_listing(listing: Listing, progress: Progress | None, cache: ImageInfoCache) -> Manifest:
+    """Read the images of a listing that may be unlabeled or empty; else as `read_manifest`.
+
+    Args:
+        listing: The images; labels may be null.
+        progress: Called with the number of images read.
+        cache: Image infos of earlier reads.
 
     Raises:
-        BestiaryError: the cache's folder cannot be written.
+        BestiaryError: The cache folder cannot be written.
     """
+    infos = _read_infos(listing, progress, cache)
+    return Manifest(
+        root=listing.root.resolve(),
+        table=_manifest_table(listing, infos),
+        quarantine=_quarantine(listing, infos),
+        ignored=listing.ignored,
+    )
+
+
+def _read_infos(
+    listing: Listing, progress: Progress | None, cache: ImageInfoCache
+) -> list[ImageInfo]:
+    """Read in the order that suits the storage; return the infos in the listing's order."""
     paths = listing.table["path"].to_list()
     order = reading_order(listing.root, paths)
-    read = cache.read([listing.root / paths[row] for row in order], progress)
-    infos = [read[place] for place in np.argsort(order)]
-    reasons = [
-        (path, info.reason)
-        for path, info in zip(paths, infos, strict=True)
-        if info.reason is not None
-    ]
-    quarantine = pl.DataFrame(
-        [*listing.unusable, *reasons], schema={"path": pl.String, "reason": pl.String}, orient="row"
-    ).sort("path")
-    good = pl.Series([info.reason is None for info in infos], dtype=pl.Boolean)
-    found = [
-        (
-            f.size_bytes,
-            f.height,
-            f.width,
-            f.sha256,
-            f.pixel_sha256,
-            quality_warning(path, f),
-            None,
-            False,
-        )
-        for path, f in zip(paths, infos, strict=True)
-        if f.reason is None
-    ]
-    added = {name: kind for name, kind in SCHEMA.items() if name not in listing.table.columns}
-    table = listing.table.filter(good).hstack(pl.DataFrame(found, schema=added, orient="row"))
-    return Manifest(listing.root.resolve(), table, quarantine, listing.ignored)
+    files = [listing.root / paths[index] for index in order]
+    infos = cache.read(files, progress)
+    listing_order = np.argsort(order)
+    return [infos[index] for index in listing_order]
+
+
+def _manifest_table(listing: Listing, infos: list[ImageInfo]) -> pl.DataFrame:
+    """Add the columns of the manifest to the images that decode."""
+    paths = listing.table["path"].to_list()
+    decodes = []
+    rows = []
+    for path, info in zip(paths, infos, strict=True):
+        decodes.append(info.reason is None)
+        if info.reason is None:
+            rows.append(_manifest_row(path, info))
+
+    columns = {}
+    for name, kind in SCHEMA.items():
+        if name not in listing.table.columns:
+            columns[name] = kind
+
+    added = pl.DataFrame(rows, schema=columns, orient="row")
+    is_readable = pl.Series(decodes, dtype=pl.Boolean)
+    images = listing.table.filter(is_readable)
+    return images.hstack(added)
+
+
+def _manifest_row(path: str, info: ImageInfo) -> tuple[object, ...]:
+    """Values of the columns that the manifest adds to a listing, in the order of `SCHEMA`."""
+    duplicate_group = None
+    label_conflict = False
+    return (
+        info.size_bytes,
+        info.height,
+        info.width,
+        info.sha256,
+        info.pixel_sha256,
+        quality_warning(path, info),
+        duplicate_group,
+        label_conflict,
+    )
+
+
+def _quarantine(listing: Listing, infos: list[ImageInfo]) -> pl.DataFrame:
+    """List path and reason of the images that cannot be listed or decoded, sorted by path."""
+    paths = listing.table["path"].to_list()
+    rows = list(listing.unusable)
+    for path, info in zip(paths, infos, strict=True):
+        if info.reason is not None:
+            rows.append((path, info.reason))
+
+    schema = {
+        "path": pl.String,
+        "reason": pl.String,
+    }
+    quarantine = pl.DataFrame(rows, schema=schema, orient="row")
+    return quarantine.sort("path")

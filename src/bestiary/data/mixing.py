@@ -1,7 +1,8 @@
-"""A batch and its soft targets -> the batch mixed with itself: MixUp and CutMix.
+"""Mix a batch and its soft targets with itself: MixUp and CutMix.
 
-For each batch one of the two is drawn. Partners are neighbors in the batch (which is shuffled), as
-in torchvision's `MixUp` and `CutMix`, against which this is tested.
+One of the two is drawn for each batch. Partners are neighbors in the batch, which is shuffled.
+torchvision's `MixUp` and `CutMix` do the same, and the tests compare against those. Knows nothing
+of images on disk or of the training loop.
 
 MixUp: Zhang et al. 2018, arXiv:1710.09412. CutMix: Yun et al. 2019, arXiv:1905.04899.
 """
@@ -15,14 +16,14 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class Mixing:
-    """How batches are mixed.
+    """Draw MixUp, CutMix or neither for each batch.
+
+    With both alphas above 0, MixUp and CutMix are drawn equally often.
 
     Attributes:
         probability: share of the batches that are mixed.
         mixup: alpha of MixUp's Beta distribution; 0 leaves MixUp out.
         cutmix: alpha of CutMix's Beta distribution; 0 leaves CutMix out.
-
-    With both alphas above 0, each of the two is drawn half the time.
     """
 
     probability: float
@@ -30,53 +31,108 @@ class Mixing:
     cutmix: float
 
     def __call__(
-        self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
+        self,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        rng: np.random.Generator,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mix float `images` (n, 3, height, width) and soft `targets` (n, classes), or give them
-        back as they are.
+        """Mix a batch, or return it as it is.
+
+        Args:
+            images: float (n, 3, height, width).
+            targets: float (n, classes), soft.
+            rng: the batch's own generator.
+
+        Returns:
+            Images and targets of the same shapes.
         """
-        kinds = [
-            name for name, alpha in (("mixup", self.mixup), ("cutmix", self.cutmix)) if alpha > 0
-        ]
+        alphas = {
+            "mixup": self.mixup,
+            "cutmix": self.cutmix,
+        }
+        kinds = [kind for kind, alpha in alphas.items() if alpha > 0]
         if not kinds or rng.random() >= self.probability:
             return images, targets
-        if kinds[int(rng.integers(len(kinds)))] == "mixup":
-            return mixup(images, targets, float(rng.beta(self.mixup, self.mixup)))
+
+        # Draw the kind and its strength.
+        index = rng.integers(len(kinds))
+        kind = kinds[int(index)]
+        alpha = alphas[kind]
+        keep = float(rng.beta(alpha, alpha))
+        if kind == "mixup":
+            return mixup(images, targets, keep)
+
+        # Draw the center of CutMix's box.
         height, width = images.shape[-2:]
-        keep = float(rng.beta(self.cutmix, self.cutmix))
-        return cutmix(
-            images,
-            targets,
-            cut_box(keep, int(rng.integers(width)), int(rng.integers(height)), width, height),
-        )
+        x = int(rng.integers(width))
+        y = int(rng.integers(height))
+        box = cut_box(keep, x, y, width, height)
+        return cutmix(images, targets, box)
 
 
 def mixup(
-    images: torch.Tensor, targets: torch.Tensor, keep: float
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    keep: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each image and target becomes `keep` of itself and 1 - `keep` of its neighbor."""
-    return _blend(images, keep), _blend(targets, keep)
+    """Blend each image and target with its neighbor.
+
+    Args:
+        images: float (n, 3, height, width).
+        targets: float (n, classes).
+        keep: weight of the image itself; the neighbor has 1 - `keep`.
+
+    Returns:
+        Images and targets of the same shapes.
+    """
+    mixed_images = _blend(images, keep)
+    mixed_targets = _blend(targets, keep)
+    return mixed_images, mixed_targets
 
 
 def cutmix(
-    images: torch.Tensor, targets: torch.Tensor, box: tuple[int, int, int, int]
+    images: torch.Tensor,
+    targets: torch.Tensor,
+    box: tuple[int, int, int, int],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Each image gets its neighbor's pixels inside `box` (left, top, right, bottom) and that
-    share of its target.
+    """Paste the neighbor's pixels into a box, and that share of its target.
+
+    Args:
+        images: float (n, 3, height, width).
+        targets: float (n, classes).
+        box: left, top, right and bottom in pixels.
+
+    Returns:
+        Images and targets of the same shapes.
     """
     left, top, right, bottom = box
+    neighbors = images.roll(1, 0)
+    mixed_images = images.clone()
+    mixed_images[..., top:bottom, left:right] = neighbors[..., top:bottom, left:right]
+
     height, width = images.shape[-2:]
-    mixed = images.clone()
-    mixed[..., top:bottom, left:right] = images.roll(1, 0)[..., top:bottom, left:right]
-    return mixed, _blend(targets, 1.0 - (right - left) * (bottom - top) / (width * height))
+    n_pasted = (right - left) * (bottom - top)
+    keep = 1.0 - n_pasted / (width * height)
+    mixed_targets = _blend(targets, keep)
+    return mixed_images, mixed_targets
 
 
 def cut_box(keep: float, x: int, y: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """The box around (x, y) that covers 1 - `keep` of the image where it does not stick out of
-    it.
+    """Compute CutMix's box, which covers 1 - `keep` of the image before it is clipped.
+
+    Args:
+        keep: share of the image that stays.
+        x: center of the box in pixels.
+        y: center of the box in pixels.
+        width: of the image in pixels.
+        height: of the image in pixels.
+
+    Returns:
+        Left, top, right and bottom, clipped to the image.
     """
     half = 0.5 * math.sqrt(1.0 - keep)
-    half_width, half_height = int(half * width), int(half * height)
+    half_width = int(half * width)
+    half_height = int(half * height)
     return (
         max(x - half_width, 0),
         max(y - half_height, 0),
@@ -86,4 +142,7 @@ def cut_box(keep: float, x: int, y: int, width: int, height: int) -> tuple[int, 
 
 
 def _blend(values: torch.Tensor, keep: float) -> torch.Tensor:
-    return values.roll(1, 0).mul_(1.0 - keep).add_(values, alpha=keep)
+    """Compute the weighted mean of each row and the row before it."""
+    neighbors = values.roll(1, 0)
+    neighbors.mul_(1.0 - keep)
+    return neighbors.add_(values, alpha=keep)

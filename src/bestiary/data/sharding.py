@@ -1,39 +1,52 @@
-"""Listed images -> tar shards in WebDataset's layout and their index, on a disk or in a store.
+"""Write listed images as tar shards in WebDataset's layout with an index, to a disk or a store.
 
-Images are written as they are, in an order drawn once, so that every shard holds a mixture of the
-classes and a buffer of a few shards shuffles well. One shard at a time is on this disk. Knows
-nothing of what is read from shards.
+Images are written unchanged in one random order. So each shard is a mixture of the classes, and a
+shuffle buffer of a few shards shuffles well. Only one shard at a time lies on this disk. Knows
+nothing of how shards are read.
 """
 
 import json
 import shutil
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
 from bestiary.data.decode import read_image
-from bestiary.data.listing import Listing
-from bestiary.display import Display
+from bestiary.data.listing_types import LISTING_SCHEMA, Listing
+from bestiary.display import Display, Tick
 from bestiary.errors import DataError, ImageError
 from bestiary.rng import keyed_rng
 from bestiary.storage.files import is_address, location, put_file
-from bestiary.storage.places import reading_order
-from bestiary.storage.shards import INDEX, INDEX_ROWS, SCHEMA, ShardFolder, has_index, shard_name
+from bestiary.storage.roots import reading_order
+from bestiary.storage.shards import (
+    INDEX,
+    INDEX_ROWS,
+    INDEX_SCHEMA,
+    ShardFolder,
+    has_index,
+    shard_name,
+)
+
+UNLIMITED_IMAGES = 1 << 40  # per shard: only its size is limited
+MAX_MISSING_LINES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ShardSummary:
-    """What was written where.
+    """The shards that were written.
 
     Attributes:
-        place: path or address of the shards.
-        images: their number.
-        shards: their number.
-        missing: path and reason of images that could not be read.
+        place: Path or address of the shards.
+        images: Number of images.
+        shards: Number of shards.
+        missing: Path and reason of each image that could not be read.
     """
 
     place: str
@@ -43,114 +56,195 @@ class ShardSummary:
 
     @property
     def exit_code(self) -> int:
-        """1 where images are missing."""
+        """1 if images are missing."""
         return int(bool(self.missing))
 
     def __str__(self) -> str:
         lines = [f"{self.images:,} images in {self.shards:,} shards in {self.place}"]
-        lines += [f"Left out: {path} ({reason})" for path, reason in self.missing[:10]]
-        if len(self.missing) > 10:
-            lines.append(f"... and {len(self.missing) - 10:,} more")
+        for path, reason in self.missing[:MAX_MISSING_LINES]:
+            lines.append(f"Left out: {path} ({reason})")
+
+        n_more = len(self.missing) - MAX_MISSING_LINES
+        if n_more > 0:
+            lines.append(f"... and {n_more:,} more")
         return "\n".join(lines)
 
 
 def write_shards(
     listing: Listing, out: str | Path, megabytes: int, display: Display
 ) -> ShardSummary:
-    """Write the images of `listing` as shards of about `megabytes` each; the index comes last, and
-    makes them count.
+    """Write the images of a listing as shards; the index is written last and makes them valid.
+
+    Args:
+        listing: The images.
+        out: Path or address of the folder to write to.
+        megabytes: Approximate size of a shard.
+        display: Shows the progress.
 
     Raises:
         DataError: `out` has shards already, none of the images can be read, or a store cannot be
             written.
-        BestiaryError: the folder cannot be written.
+        BestiaryError: The folder cannot be written.
     """
+    writer_class = _import_shard_writer()
+    if has_index(out):
+        raise DataError(f"{out}: holds shards already ({INDEX}); choose another folder")
+    # Write the shards one after the other; each moves to `out` once it is finished.
+    order = _writing_order(listing)
+    locations = _ImageLocations(out)
+    with (
+        tempfile.TemporaryDirectory(prefix="bestiary-") as folder,
+        display.counter("Writing shards") as tick,
+        writer_class(
+            f"{folder}/shard-%06d.tar",
+            maxcount=UNLIMITED_IMAGES,
+            maxsize=megabytes * 1e6,
+            post=locations.close_shard,
+            verbose=0,
+            encoder=False,
+            mtime=0.0,  # so that the same images give the same bytes
+        ) as writer,
+    ):
+        missing = _write_images(listing, order, writer, locations, tick)
+    if not locations.rows:
+        count = listing.table.height
+        raise DataError(f"{listing.root}: none of its {count:,} images can be read")
+
+    # The index comes last: without it the shards are not valid.
+    index = _make_index(listing, locations)
+    _write_index(index, out)
+    return ShardSummary(
+        place=str(out),
+        images=index.height,
+        shards=int(index["shard"].n_unique()),
+        missing=sorted(missing),
+    )
+
+
+def _import_shard_writer() -> Any:
+    """Import the writer of webdataset, an optional dependency."""
     try:
         from webdataset import ShardWriter
     except ImportError:
         raise DataError(
             "shard: webdataset is not installed; pip install 'bestiary[storage]'"
         ) from None
-    if has_index(out):
-        raise DataError(f"{out}: holds shards already ({INDEX}); choose another folder")
-    rows, missing, places = (
-        listing.table,
-        list[tuple[str, str]](),
-        list[tuple[int, int, int, int]](),
-    )
-    order = keyed_rng(0, "shards").permutation(rows.height)
-    if isinstance(listing.root, ShardFolder):  # which is mixed already
-        order = reading_order(listing.root, rows["path"].to_list())
-    written: list[int] = []  # rows of the shard that is being written
+    return ShardWriter
 
-    def close(file: str) -> None:
-        number = int(Path(file).stem.rsplit("-", 1)[1])
+
+@dataclass(slots=True)
+class _ImageLocations:
+    """Where each image lies in the finished shards.
+
+    Attributes:
+        out: Path or address of the folder of the shards.
+        rows: Listing row, shard number, offset and size in bytes of each image.
+        open_shard: Listing rows of the images in the shard that is being written.
+    """
+
+    out: str | Path
+    rows: list[tuple[int, int, int, int]] = field(default_factory=list)
+    open_shard: list[int] = field(default_factory=list)
+
+    def close_shard(self, file: str) -> None:
+        """Record the images of a finished shard and move it to `out`."""
+        _, shard_text = Path(file).stem.rsplit("-", 1)
+        shard = int(shard_text)
         with tarfile.open(file) as archive:
-            members = [member for member in archive if not member.name.endswith(".json")]
-        places.extend(
-            (row, number, m.offset_data, m.size) for row, m in zip(written, members, strict=True)
-        )
-        written.clear()
-        _put(Path(file), out, shard_name(number))
+            images = [member for member in archive if not member.name.endswith(".json")]
 
-    with (
-        tempfile.TemporaryDirectory(prefix="bestiary-") as folder,
-        display.counter("Writing shards") as tick,
-    ):
-        pattern = f"{folder}/shard-%06d.tar"
-        # mtime: the same images are the same bytes
-        with ShardWriter(
-            pattern,
-            maxcount=1 << 40,
-            maxsize=megabytes * 1e6,
-            post=close,
-            verbose=0,
-            encoder=False,
-            mtime=0.0,
-        ) as writer:
-            for done, row in enumerate(order.tolist(), 1):
-                path, label, group, split = rows.row(row)[:4]
-                try:
-                    content = read_image(listing.root / path)
-                except ImageError as error:
-                    missing.append((path, error.reason))
-                    continue
-                said = json.dumps(
-                    {"path": path, "label": label, "group": group, "split": split},
-                    ensure_ascii=False,
-                )
-                suffix = Path(path).suffix.lower().lstrip(".") or "bin"
-                written.append(row)
-                writer.write({"__key__": f"{row:012d}", suffix: content, "json": said.encode()})
-                tick(done, rows.height)
-    if not places:
-        raise DataError(f"{listing.root}: none of its {rows.height:,} images can be read")
-    found = pl.DataFrame(
-        places, schema={"row": pl.Int64, **dict(list(SCHEMA.items())[4:])}, orient="row"
-    ).sort("row")
-    index = (
-        rows.select("path", "label", "group", "split")[found["row"]]
-        .hstack(found.drop("row"))
-        .sort("path")
-    )
+        for row, image in zip(self.open_shard, images, strict=True):
+            self.rows.append((row, shard, image.offset_data, image.size))
+        self.open_shard.clear()
+        _move_to(self.out, shard_name(shard), Path(file))
+
+
+def _writing_order(listing: Listing) -> NDArray[np.int64]:
+    """A random order of the listing's rows, or the order of the shards that they come from."""
+    if isinstance(listing.root, ShardFolder):  # its images are shuffled already
+        paths = listing.table["path"].to_list()
+        return reading_order(listing.root, paths)
+
+    rng = keyed_rng(0, "shards")
+    return rng.permutation(listing.table.height)
+
+
+def _write_images(
+    listing: Listing,
+    order: NDArray[np.int64],
+    writer: Any,
+    locations: _ImageLocations,
+    tick: Tick,
+) -> list[tuple[str, str]]:
+    """Write the images to the shards; return path and reason of those that cannot be read."""
+    missing = []
+    for done, row in enumerate(order.tolist(), 1):
+        path, label, group, split = listing.table.row(row)[:4]
+        try:
+            content = read_image(listing.root / path)
+        except ImageError as error:
+            missing.append((path, error.reason))
+            continue
+
+        metadata = {
+            "path": path,
+            "label": label,
+            "group": group,
+            "split": split,
+        }
+        sample = _make_sample(row, content, metadata)
+        locations.open_shard.append(row)
+        writer.write(sample)
+        tick(done, listing.table.height)
+    return missing
+
+
+def _make_sample(row: int, content: bytes, metadata: dict[str, str]) -> dict[str, str | bytes]:
+    """Make a WebDataset sample: the image under its suffix, and its metadata as JSON."""
+    suffix = Path(metadata["path"]).suffix.lower().lstrip(".")
+    text = json.dumps(metadata, ensure_ascii=False)
+    return {
+        "__key__": f"{row:012d}",
+        suffix or "bin": content,
+        "json": text.encode(),
+    }
+
+
+def _make_index(listing: Listing, locations: _ImageLocations) -> pl.DataFrame:
+    """Join the listing's rows with the locations of their images, columns as in `INDEX_SCHEMA`."""
+    location_schema: dict[str, type[pl.DataType]] = {"row": pl.Int64}
+    for name, kind in INDEX_SCHEMA.items():
+        if name not in LISTING_SCHEMA:
+            location_schema[name] = kind
+
+    table = pl.DataFrame(locations.rows, schema=location_schema, orient="row")
+    table = table.sort("row")
+    columns = listing.table.select(list(LISTING_SCHEMA))
+    images = columns[table["row"]]
+    return images.hstack(table.drop("row")).sort("path")
+
+
+def _write_index(index: pl.DataFrame, out: str | Path) -> None:
     with tempfile.TemporaryDirectory(prefix="bestiary-") as folder:
-        index.write_parquet(f"{folder}/{INDEX}", row_group_size=INDEX_ROWS)
-        _put(Path(folder, INDEX), out, INDEX)
-    return ShardSummary(str(out), index.height, int(index["shard"].n_unique()), sorted(missing))
+        file = Path(folder, INDEX)
+        index.write_parquet(file, row_group_size=INDEX_ROWS)
+        _move_to(out, INDEX, file)
 
 
-def _put(file: Path, out: str | Path, name: str) -> None:
-    """Move a finished file to its place, whole or not at all."""
+def _move_to(out: str | Path, name: str, file: Path) -> None:
+    """Move a finished file to a folder or store, atomically."""
     if not is_address(out):
         with atomic_path(Path(out) / name) as temporary:
             shutil.copyfile(file, temporary)
         file.unlink()
         return
+
+    address = f"{location(out)}/{name}"
     try:
-        put_file(file, f"{location(out)}/{name}")
+        put_file(file, address)
     except OSError as error:
         raise DataError(
-            f"{out}/{name}: cannot be written ({error.strerror or error}); see to it and begin "
-            f"again"
+            f"{out}/{name}: cannot be written ({error.strerror or error}); remove the cause and "
+            f"start again"
         ) from None
     file.unlink()

@@ -1,10 +1,10 @@
-"""Decoded images kept on disk, so that each JPEG is decoded once for all folds, epochs and runs.
+"""Cache decoded images on disk, so that all folds, epochs and runs decode each image once.
 
 A store is a folder of segments for one short side. A segment is a file of raw RGB pixels and an
-index (digest, place, shape, checksum), both whole or absent, so that filling can be interrupted
-anywhere. Reading copies from the file, which keeps resident memory flat whatever the store's size.
-An image whose checksum does not hold is not believed: the caller decodes the original. Knows
-nothing of labels, folds or views.
+index (SHA-256, offset, shape, checksum). Both files are complete or absent, so a fill can be
+interrupted anywhere. Reads copy from the file, so resident memory stays flat for a store of any
+size. An image with a wrong checksum is treated as missing, and the caller decodes the original.
+Knows nothing of labels, folds or views.
 """
 
 import os
@@ -21,21 +21,21 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from bestiary.atomic import atomic_path, sweep
+from bestiary.atomic import atomic_path, remove_leftovers
 from bestiary.caches import cache_root
 from bestiary.cores import cores
 from bestiary.data.decode import Pixels, decode, read_image
-from bestiary.data.views import shrink_to_side, side_kept
+from bestiary.data.resize import shrink_to_side, stored_side
 from bestiary.errors import ImageError
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
 
 SEGMENT_BYTES = 1 << 28
-DAY = 86_400.0  # seconds after which nobody writes a temporary file any more
-SPARE_BYTES = 2 << 30  # disk that filling leaves free for everything else
-DECODER = (
-    3  # raised whenever decoding or shrinking changes a pixel, so that older stores are not read
-)
+SEGMENT_IMAGES = 1024
+STALE_SECONDS = 86_400.0  # no process still writes a temporary file of this age
+SPARE_BYTES = 2 << 30  # disk space that a fill leaves free for everything else
+# Raise it whenever decoding or shrinking changes a pixel, so that older stores are not read.
+STORE_VERSION = 3
 INDEX = {
     "sha256": pl.String,
     "offset": pl.Int64,
@@ -45,7 +45,9 @@ INDEX = {
 }
 
 
-class _Place(NamedTuple):
+class _Entry(NamedTuple):
+    """Where an image's pixels are."""
+
     handle: int  # open file descriptor of the segment
     offset: int
     height: int
@@ -53,75 +55,107 @@ class _Place(NamedTuple):
     checksum: int
 
 
+class _MissingImage(NamedTuple):
+    """An image that the store lacks."""
+
+    digest: str
+    path: Readable
+    n_bytes: int  # once decoded and shrunk
+
+
 def default_folder() -> Path:
-    """Where stores lie."""
+    """Return the folder of all stores, in the user's cache."""
     return cache_root() / "store"
 
 
 def load_shrunk(path: Readable, side: int) -> Pixels:
-    """Decode the image at `path`, its short side shrunk to `side` pixels: what a store keeps of it.
+    """Decode an image and shrink its short side to `side` pixels, as a store does.
+
+    Args:
+        path: the image file.
+        side: short side in pixels that a larger image is shrunk to.
+
+    Returns:
+        uint8 array (height, width, 3).
 
     Raises:
         ImageError: the file cannot be read or decoded.
     """
-    return shrink_to_side(decode(read_image(path), min_side=2 * side), side)
+    content = read_image(path)
+    pixels = decode(content, min_side=2 * side)
+    return shrink_to_side(pixels, side)
 
 
 class ImageStore:
-    """Decoded images of one short side, by digest.
+    """Decoded images of one short side, by SHA-256.
 
     Args:
-        folder: where stores of all sizes lie, see `default_folder`.
+        folder: the folder of the stores of all sizes, see `default_folder`.
         side: short side in pixels that larger images are shrunk to.
     """
 
     def __init__(self, folder: Path, side: int) -> None:
         self.side = side
-        self.folder = folder / f"side-{side}-v{DECODER}"
-        self._places: dict[str, _Place] = {}
+        self.folder = folder / f"side-{side}-v{STORE_VERSION}"
+        self._entries: dict[str, _Entry] = {}
         self._handles: list[int] = []
-        self._checked: set[str] = set()
+        self._verified: set[str] = set()
         self._lock = threading.Lock()
+
         if self.folder.is_dir():
-            for index in sorted(self.folder.glob("*.parquet")):
+            indices = self.folder.glob("*.parquet")
+            for index in sorted(indices):
                 self._open_segment(index)
 
     def __contains__(self, digest: str) -> bool:
-        return digest in self._places
+        return digest in self._entries
 
     def close(self) -> None:
-        """Give the open files back."""
+        """Close the open segments."""
         while self._handles:
-            os.close(self._handles.pop())
-        self._places.clear()
+            handle = self._handles.pop()
+            os.close(handle)
+        self._entries.clear()
 
     def get(self, digest: str) -> Pixels | None:
-        """The pixels (height, width, 3) of an image, or None where it is not kept or what is
-        kept is damaged.
+        """Read the pixels of an image.
+
+        Args:
+            digest: SHA-256 of the image file.
+
+        Returns:
+            uint8 array (height, width, 3), or None where the image is not stored or is damaged.
         """
-        place = self._places.get(digest)
-        if place is None:
+        entry = self._entries.get(digest)
+        if entry is None:
             return None
-        pixels = np.empty((place.height, place.width, 3), np.uint8)
-        count = self._read(place, pixels.data.cast("B"))
-        if digest not in self._checked:
-            if count != pixels.size or zlib.crc32(pixels.data) != place.checksum:
-                with self._lock:
-                    self._places.pop(digest, None)
-                return None
-            self._checked.add(digest)
+
+        shape = (entry.height, entry.width, 3)
+        pixels = np.empty(shape, np.uint8)
+        buffer = pixels.data.cast("B")
+        n_read = self._read(entry, buffer)
+
+        # Verify the checksum at the first read alone.
+        if digest in self._verified:
+            return pixels
+        if n_read != pixels.size or zlib.crc32(pixels.data) != entry.checksum:
+            with self._lock:
+                self._entries.pop(digest, None)
+            return None
+        self._verified.add(digest)
         return pixels
 
-    def _read(self, place: "_Place", into: memoryview) -> int:
+    def _read(self, entry: _Entry, buffer: memoryview) -> int:
+        """Fill `buffer` from the entry's offset on. Return the number of bytes read."""
         if hasattr(os, "preadv"):
-            return os.preadv(place.handle, [into], place.offset)
-        with (
-            self._lock
-        ):  # Windows has no reading at a place: the handle's own place is shared by all threads
-            os.lseek(place.handle, place.offset, os.SEEK_SET)
-            content = os.read(place.handle, len(into))
-        into[: len(content)] = content
-        return len(content)
+            return os.preadv(entry.handle, [buffer], entry.offset)
+        # Windows has no positional read, and all threads share the position of the handle.
+        with self._lock:
+            os.lseek(entry.handle, entry.offset, os.SEEK_SET)
+            content = os.read(entry.handle, len(buffer))
+        n_read = len(content)
+        buffer[:n_read] = content
+        return n_read
 
     def fill(
         self,
@@ -130,58 +164,81 @@ class ImageStore:
         limit_bytes: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> str | None:
-        """Decode and keep the images that are not kept yet.
+        """Decode and store the images that are not stored yet.
 
         Args:
-            images: digest and path of each.
-            sizes: height and width of each, to know beforehand what disk is needed.
-            limit_bytes: what all segments of this size may take together.
-            progress: told how many of the missing images are done.
+            images: SHA-256 and path of each image.
+            sizes: height and width of each image, from which the disk space is computed first.
+            limit_bytes: the most bytes of all segments of this side together.
+            progress: called with the number of images done and the number that were missing.
 
         Returns:
-            None, or the reason why nothing was kept: not enough disk.
+            None, or the reason why nothing was stored: not enough disk space.
         """
-        missing = {
-            d: (p, s) for (d, p), s in zip(images, sizes, strict=True) if d not in self._places
-        }
+        missing = self._missing_images(images, sizes)
         if not missing:
             return None
-        needed = sum(self._stored_bytes(*size) for _, size in missing.values())
-        reason = self._make_room(needed, limit_bytes, {digest for digest, _ in images})
+
+        # Make room for all of them first, or store none.
+        n_bytes = sum(image.n_bytes for image in missing)
+        needed_digests = {digest for digest, _ in images}
+        reason = self._make_room(n_bytes, limit_bytes, needed_digests)
         if reason:
             return reason
-        done, total = 0, len(missing)
+
+        # Decode one segment at a time, on all cores.
+        n_done = 0
         with ThreadPoolExecutor(cores()) as pool:
             for batch in self._batches(missing):
-                decoded = pool.map(lambda item: (item[0], self._load(item[1])), batch)
-                self._write_segment(
-                    [(digest, pixels) for digest, pixels in decoded if pixels is not None]
-                )
-                done += len(batch)
+                readable = []
+                for digest, pixels in pool.map(self._load, batch):
+                    if pixels is not None:
+                        readable.append((digest, pixels))
+                self._write_segment(readable)
+                n_done += len(batch)
                 if progress:
-                    progress(done, total)
+                    progress(n_done, len(missing))
         return None
 
-    def _load(self, path: Readable) -> Pixels | None:
+    def _missing_images(
+        self,
+        images: Sequence[tuple[str, Readable]],
+        sizes: Sequence[tuple[int, int]],
+    ) -> list[_MissingImage]:
+        """List the images that the store lacks, each digest once."""
+        missing = {}
+        for (digest, path), (height, width) in zip(images, sizes, strict=True):
+            if digest in self._entries:
+                continue
+            n_bytes = self._stored_bytes(height, width)
+            missing[digest] = _MissingImage(digest, path, n_bytes)
+        return list(missing.values())
+
+    def _load(self, image: _MissingImage) -> tuple[str, Pixels | None]:
         try:
-            return load_shrunk(path, self.side)
+            return image.digest, load_shrunk(image.path, self.side)
         except ImageError:
-            return None  # gone or changed since the manifest; training will meet it and say so
+            return image.digest, None  # gone or changed since the scan; training reports it
 
     def _stored_bytes(self, height: int, width: int) -> int:
-        shrink = side_kept(min(height, width), self.side) / min(height, width)
-        return round(height * shrink) * round(width * shrink) * 3
+        """Compute how many bytes an image takes once it is decoded and shrunk."""
+        short = min(height, width)
+        shrink = stored_side(short, self.side) / short
+        stored_height = round(height * shrink)
+        stored_width = round(width * shrink)
+        return stored_height * stored_width * 3
 
-    def _batches(
-        self, missing: dict[str, tuple[Readable, tuple[int, int]]]
-    ) -> Iterator[list[tuple[str, Readable]]]:
-        batch, size = [], 0
-        for digest, (path, shape) in missing.items():
-            batch.append((digest, path))
-            size += self._stored_bytes(*shape)
-            if size >= SEGMENT_BYTES or len(batch) >= 1024:
+    def _batches(self, missing: list[_MissingImage]) -> Iterator[list[_MissingImage]]:
+        """Group the images into segments."""
+        batch: list[_MissingImage] = []
+        n_bytes = 0
+        for image in missing:
+            batch.append(image)
+            n_bytes += image.n_bytes
+            if n_bytes >= SEGMENT_BYTES or len(batch) >= SEGMENT_IMAGES:
                 yield batch
-                batch, size = [], 0
+                batch = []
+                n_bytes = 0
         if batch:
             yield batch
 
@@ -189,65 +246,92 @@ class ImageStore:
         if not images:
             return
         name = uuid.uuid4().hex
-        rows, offset = [], 0
-        with atomic_path(self.folder / f"{name}.pixels") as temporary, temporary.open("wb") as file:
+        segment = self.folder / f"{name}.pixels"
+        index = self.folder / f"{name}.parquet"
+
+        rows = []
+        offset = 0
+        with atomic_path(segment) as temporary, temporary.open("wb") as file:
             for digest, pixels in images:
                 content = pixels.tobytes()
                 file.write(content)
-                rows.append((digest, offset, *pixels.shape[:2], zlib.crc32(content)))
+                height, width = pixels.shape[:2]
+                checksum = zlib.crc32(content)
+                rows.append((digest, offset, height, width, checksum))
                 offset += len(content)
-        # The index comes last: pixels without one are never read, and are swept away with the
+
+        # The index comes last. Pixels without an index are never read, and are removed with the
         # oldest segments.
-        index = self.folder / f"{name}.parquet"
+        table = pl.DataFrame(rows, schema=INDEX, orient="row")
         with atomic_path(index) as temporary:
-            pl.DataFrame(rows, schema=INDEX, orient="row").write_parquet(temporary)
+            table.write_parquet(temporary)
         self._open_segment(index)
 
     def _open_segment(self, index: Path) -> None:
+        """Open a segment and add its images. Ignore it where it is damaged or half removed."""
+        segment = index.with_suffix(".pixels")
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
         try:
             table = read_frame(index, columns=list(INDEX))
-            handle = os.open(index.with_suffix(".pixels"), os.O_RDONLY | getattr(os, "O_BINARY", 0))
+            handle = os.open(segment, flags)
         except (OSError, TableError):
-            return  # a damaged or half-removed segment is as good as none
+            return
         self._handles.append(handle)
-        with suppress(OSError):  # a store may be shared and read-only
-            os.utime(index)  # marks the segment as used, see _make_room
-        for digest, offset, height, width, checksum in table.iter_rows():
-            self._places[digest] = _Place(handle, offset, height, width, checksum)
 
-    def _make_room(self, needed: int, limit: int, wanted: set[str]) -> str | None:
-        """Remove the segments used longest ago that hold nothing wanted; say why if that is not
-        enough.
+        # Mark the segment as used, see _make_room. A store may be shared and read-only.
+        with suppress(OSError):
+            os.utime(index)
+
+        for digest, offset, height, width, checksum in table.iter_rows():
+            self._entries[digest] = _Entry(handle, offset, height, width, checksum)
+
+    def _make_room(self, n_bytes: int, limit: int, needed_digests: set[str]) -> str | None:
+        """Remove the least recently used segments without needed images.
+
+        Return why that is not enough, or None.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        sweep(self.folder, DAY)
+        remove_leftovers(self.folder, STALE_SECONDS)
         free = shutil.disk_usage(self.folder).free - SPARE_BYTES
-        segments = sorted(
-            self.folder.glob("*.pixels"), key=lambda p: _modified(p.with_suffix(".parquet"))
-        )
-        sizes = {segment: segment.stat().st_size for segment in segments}
+        segments = self.folder.glob("*.pixels")
+        oldest_first = sorted(segments, key=_last_use)
+        sizes = {segment: segment.stat().st_size for segment in oldest_first}
         used = sum(sizes.values())
-        for segment in segments:
-            if needed <= free and used + needed <= limit:
+
+        for segment in oldest_first:
+            if n_bytes <= free and used + n_bytes <= limit:
                 break
-            if self._holds_any(segment, wanted):
+            if _contains_any(segment, needed_digests):
                 continue
             segment.with_suffix(".parquet").unlink(missing_ok=True)
             segment.unlink(missing_ok=True)
-            used, free = used - sizes[segment], free + sizes[segment]
-        if used + needed > limit:
-            return f"{needed / 1e9:.1f} GB would pass the limit of {limit / 1e9:.1f} GB (data.store_limit_gb)"
-        if needed > free:
-            return f"{needed / 1e9:.1f} GB are needed and {max(free, 0) / 1e9:.1f} GB are free in {self.folder}"
+            used -= sizes[segment]
+            free += sizes[segment]
+
+        # Explain what is still missing.
+        needed = f"{n_bytes / 1e9:.1f} GB"
+        if used + n_bytes > limit:
+            limit_gb = f"{limit / 1e9:.1f} GB"
+            return f"{needed} would pass the limit of {limit_gb} (data.store_limit_gb)"
+        if n_bytes > free:
+            free_gb = f"{max(free, 0) / 1e9:.1f} GB"
+            return f"{needed} are needed and {free_gb} are free in {self.folder}"
         return None
 
-    def _holds_any(self, segment: Path, wanted: set[str]) -> bool:
-        try:
-            held = read_frame(segment.with_suffix(".parquet"), columns=["sha256"])["sha256"]
-        except (OSError, TableError):
-            return False
-        return any(digest in wanted for digest in held)
+
+def _contains_any(segment: Path, digests: set[str]) -> bool:
+    """Return whether a segment has any of these images. A damaged one has none."""
+    index = segment.with_suffix(".parquet")
+    try:
+        table = read_frame(index, columns=["sha256"])
+    except (OSError, TableError):
+        return False
+    return any(digest in digests for digest in table["sha256"])
 
 
-def _modified(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
+def _last_use(segment: Path) -> float:
+    """Return the time at which a store last opened the segment, 0 for one without an index."""
+    index = segment.with_suffix(".parquet")
+    if not index.exists():
+        return 0.0
+    return index.stat().st_mtime

@@ -1,35 +1,33 @@
-"""Pixels -> the network's view of them: in training, and in validation and prediction, side by
-side.
+"""Make the network's view of an image: random in training, fixed in validation and prediction.
 
-Mirror image, rotation and random resized crop are one affine map. Their parameters are drawn as
-torchvision draws them, and the image is sampled once; where the map shrinks the image, the area
-that each output pixel covers is averaged first (anti-aliasing). Views stay uint8: scaling to 0...1
-and normalization belong to the network. Knows nothing of files, labels or batches.
+Horizontal flip, rotation and random resized crop are one affine map, so the image is sampled once.
+The parameters are drawn as torchvision draws them. Where the map shrinks the image, the area of
+each output pixel is averaged first (anti-aliasing). Views stay uint8: scaling to 0...1 and
+normalization happen in `bestiary.model.classifier`. Knows nothing of files, labels or batches.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
-from bestiary.data.augment import Augment, augment
+from bestiary.data.augment import augment
 from bestiary.data.decode import Pixels
-from bestiary.recipe.options import ViewOptions
+from bestiary.data.resize import resize
+from bestiary.recipe.choices import Augment, Interpolation, Resize
+from bestiary.recipe.sections import ViewOptions
 
-Resize = Literal["squash", "crop"]
-Interpolation = Literal["bilinear", "bicubic"]
-_ENLARGE = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}
+CROP_ATTEMPTS = 10  # random crops that may not fit, before the largest central one (torchvision)
+# Pixels per sample up to which bilinear sampling alone comes near to Pillow's anti-aliasing. With
+# this factor, samples lie between 0.9 and 1.7 averaged pixels apart.
+SAMPLING_STEP = 1.15
 
 
 class Geometry(NamedTuple):
-    """One drawn map: mirror first, then rotate about the center, then crop (torchvision's order
-    and units).
-    """
+    """Flip, then rotate about the center, then crop, in torchvision's order and units."""
 
     flip: bool
     angle: float  # degrees, counter-clockwise
@@ -45,9 +43,9 @@ class TrainView:
 
     Attributes:
         size: side of the view in pixels.
-        flip: probability of the mirror image.
+        flip: probability of a horizontal flip.
         rotation: largest angle in degrees, either way.
-        scale: least and largest share of the image's area that the crop keeps.
+        scale: least and largest area of the crop, as a share of the image's area.
         ratio: least and largest width / height of the crop.
         augment: further changes of color and shape, see `bestiary.data.augment`.
     """
@@ -61,39 +59,52 @@ class TrainView:
 
     @classmethod
     def of(cls, options: ViewOptions) -> "TrainView":
-        """The view that a recipe asks for."""
+        """Build the training view of a recipe's `options`."""
         return cls(
-            options.size,
-            options.flip,
-            options.rotation,
-            options.scale,
-            options.ratio,
-            options.augment,
+            size=options.size,
+            flip=options.flip,
+            rotation=options.rotation,
+            scale=options.scale,
+            ratio=options.ratio,
+            augment=options.augment,
         )
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Geometry:
-        """Draw a map for an image of `height` x `width` pixels, distributed as torchvision's
-        three transforms are.
+        """Draw flip, angle and crop, distributed as torchvision's three transforms.
+
+        Args:
+            height: of the image in pixels.
+            width: of the image in pixels.
+            rng: the view's own generator.
+
+        Returns:
+            The geometry of one view.
         """
         flip = rng.random() < self.flip
-        angle = rng.uniform(-self.rotation, self.rotation) if self.rotation else 0.0
-        return Geometry(flip, angle, *draw_crop(height, width, self.scale, self.ratio, rng))
+        angle = 0.0
+        if self.rotation:
+            angle = rng.uniform(-self.rotation, self.rotation)
+        crop = draw_crop(height, width, self.scale, self.ratio, rng)
+        return Geometry(flip, angle, *crop)
 
     def __call__(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
-        """A random view, uint8 (size, size, 3), of `pixels`, uint8 (height, width, 3)."""
-        view = apply_geometry(pixels, self.draw(pixels.shape[0], pixels.shape[1], rng), self.size)
-        return augment(view, self.augment, rng) if self.augment != "none" else view
+        """Make a random view, uint8 (size, size, 3), of `pixels`, uint8 (height, width, 3)."""
+        height, width = pixels.shape[:2]
+        geometry = self.draw(height, width, rng)
+        view = apply_geometry(pixels, geometry, self.size)
+        if self.augment == "none":
+            return view
+        return augment(view, self.augment, rng)
 
 
 @dataclass(frozen=True, slots=True)
 class EvalView:
-    """The one view of an image in validation, prediction and serving, `size` x `size` pixels.
+    """The view of an image in validation, prediction and serving, `size` x `size` pixels.
 
     Attributes:
         size: side of the view in pixels.
-        resize: ``squash`` scales both sides to `size`; ``crop`` keeps the aspect and takes the
-            center.
-        crop: share of the short side that the center crop keeps.
+        resize: ``squash`` ignores the aspect ratio; ``crop`` keeps it and takes the center.
+        crop: side of the center crop, as a share of the short side.
         interpolation: how an image smaller than the view is enlarged.
     """
 
@@ -104,30 +115,52 @@ class EvalView:
 
     @classmethod
     def of(cls, options: ViewOptions, interpolation: Interpolation) -> "EvalView":
-        """The view that a recipe asks for, enlarging as the network's weights expect."""
-        return cls(options.eval_side, options.eval_resize, options.eval_crop, interpolation)
+        """Build the evaluation view of a recipe's `options`.
+
+        Args:
+            options: size, resize and crop.
+            interpolation: how the network's weights expect a small image to be enlarged.
+
+        Returns:
+            The view.
+        """
+        return cls(
+            size=options.eval_side,
+            resize=options.eval_resize,
+            crop=options.eval_crop,
+            interpolation=interpolation,
+        )
 
     @property
     def min_side(self) -> int:
-        """Short side below which a JPEG must not be decoded: twice what the view shows, so that
-        nothing is lost.
-        """
-        return math.ceil(2 * self.size / (self.crop if self.resize == "crop" else 1.0))
+        """Least short side of a decoded JPEG: two pixels for each pixel of the view."""
+        share = self.crop if self.resize == "crop" else 1.0
+        return math.ceil(2 * self.size / share)
 
     def box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Top, left, height and width in pixels of what the view shows of an image of `height` x
-        `width`.
+        """Return what the view shows of an image.
+
+        Args:
+            height: of the image in pixels.
+            width: of the image in pixels.
+
+        Returns:
+            Top, left, height and width in pixels.
         """
         if self.resize == "squash":
             return 0, 0, height, width
-        side = max(1, round(min(height, width) * self.crop))
-        return (height - side) // 2, (width - side) // 2, side, side
+        short = min(height, width)
+        side = max(1, round(short * self.crop))
+        top = (height - side) // 2
+        left = (width - side) // 2
+        return top, left, side, side
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """The view, uint8 (size, size, 3), of `pixels`, uint8 (height, width, 3)."""
-        top, left, height, width = self.box(*pixels.shape[:2])
-        pixels = pixels[top : top + height, left : left + width]
-        return resize(pixels, self.size, self.size, self.interpolation)
+        """Make the view, uint8 (size, size, 3), of `pixels`, uint8 (height, width, 3)."""
+        image_height, image_width = pixels.shape[:2]
+        top, left, height, width = self.box(image_height, image_width)
+        region = pixels[top : top + height, left : left + width]
+        return resize(region, self.size, self.size, self.interpolation)
 
 
 def draw_crop(
@@ -137,149 +170,230 @@ def draw_crop(
     ratio: tuple[float, float],
     rng: np.random.Generator,
 ) -> tuple[int, int, int, int]:
-    """Draw the box of Inception's random resized crop as torchvision's
-    `RandomResizedCrop.make_params` does.
+    """Draw the box of a random resized crop, as torchvision's `RandomResizedCrop.make_params`.
+
+    Args:
+        height: of the image in pixels.
+        width: of the image in pixels.
+        scale: least and largest share of the area.
+        ratio: least and largest width / height.
+        rng: the view's own generator.
 
     Returns:
-        top, left, height and width of the box in pixels.
+        Top, left, height and width of the box in pixels.
     """
-    low, high = math.log(ratio[0]), math.log(ratio[1])
-    for _ in range(10):
+    min_log_ratio = math.log(ratio[0])
+    max_log_ratio = math.log(ratio[1])
+    for _ in range(CROP_ATTEMPTS):
+        # Draw an area and an aspect ratio.
         area = height * width * rng.uniform(*scale)
-        aspect = math.exp(rng.uniform(low, high))
-        box_width, box_height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        log_ratio = rng.uniform(min_log_ratio, max_log_ratio)
+        aspect = math.exp(log_ratio)
+        box_width = round(math.sqrt(area * aspect))
+        box_height = round(math.sqrt(area / aspect))
+
+        # Draw the position of a box that fits.
         if 0 < box_width <= width and 0 < box_height <= height:
-            top = int(rng.integers(0, height - box_height + 1))
-            left = int(rng.integers(0, width - box_width + 1))
-            return top, left, box_height, box_width
-    box_height, box_width = height, width
-    if width / height < ratio[0]:
-        box_height = max(1, round(width / ratio[0]))
-    elif width / height > ratio[1]:
-        box_width = max(1, round(height * ratio[1]))
-    return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+            top = rng.integers(0, height - box_height + 1)
+            left = rng.integers(0, width - box_width + 1)
+            return int(top), int(left), box_height, box_width
+
+    return _central_crop(height, width, ratio)
+
+
+def _central_crop(
+    height: int,
+    width: int,
+    ratio: tuple[float, float],
+) -> tuple[int, int, int, int]:
+    """Return the largest central box with a width / height within `ratio`."""
+    min_ratio, max_ratio = ratio
+    aspect = width / height
+    box_height = height
+    box_width = width
+    if aspect < min_ratio:
+        box_height = max(1, round(width / min_ratio))
+    elif aspect > max_ratio:
+        box_width = max(1, round(height * max_ratio))
+
+    top = (height - box_height) // 2
+    left = (width - box_width) // 2
+    return top, left, box_height, box_width
 
 
 def apply_geometry(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
-    """Sample `pixels` (height, width, 3) through `geometry` into (size, size, 3); outside of the
-    image is black.
+    """Sample an image through a geometry. Outside of the image is black.
+
+    Args:
+        pixels: uint8 (height, width, 3).
+        geometry: flip, angle and crop.
+        size: side of the view in pixels.
+
+    Returns:
+        uint8 (size, size, 3).
     """
-    flip, angle, top, left, height, width = geometry
-    if (
-        not angle
-    ):  # a crop's own edge ends the sampling, as when torchvision crops first and resizes then
-        full = pixels.shape[1]
-        start = full - left - width if flip else left
-        view = resize(pixels[top : top + height, start : start + width], size, size)
-        return view[:, ::-1] if flip else view
-    matrix = affine_map(geometry, pixels.shape[0], pixels.shape[1], size)
+    if not geometry.angle:
+        return _resized_crop(pixels, geometry, size)
+
+    height, width = pixels.shape[:2]
+    matrix = affine_map(geometry, height, width, size)
     pixels, matrix = _shrink_to_sampling(pixels, matrix, size)
+
     # cv2 places a pixel's center at whole numbers, the map above at halves.
-    matrix[:, 2] += matrix[:, :2].sum(axis=1) * 0.5 - 0.5
-    # cv2 samples four channels more than twice as fast as three, which pays for adding one and
-    # dropping it.
-    padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
-    view = cv2.warpAffine(
-        padded, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    center_shift = matrix[:, :2].sum(axis=1) * 0.5 - 0.5
+    matrix[:, 2] += center_shift
+
+    # cv2 samples four channels more than twice as fast as three.
+    rgba = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    rgba_view = cv2.warpAffine(
+        rgba,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     )
-    return np.asarray(cv2.cvtColor(view, cv2.COLOR_RGBA2RGB), np.uint8)
+    view = cv2.cvtColor(rgba_view, cv2.COLOR_RGBA2RGB)
+    return np.asarray(view, np.uint8)
+
+
+def _resized_crop(pixels: Pixels, geometry: Geometry, size: int) -> Pixels:
+    """Crop, resize and flip. Sampling ends at the crop's edge, as torchvision crops first."""
+    flip, _, top, left, height, width = geometry
+    if flip:
+        # The crop is drawn in the flipped image, so mirror its position instead of all pixels.
+        left = pixels.shape[1] - left - width
+    crop = pixels[top : top + height, left : left + width]
+    view = resize(crop, size, size)
+    if flip:
+        view = view[:, ::-1]
+    return view
 
 
 def affine_map(geometry: Geometry, height: int, width: int, size: int) -> NDArray[np.float64]:
-    """The (2, 3) matrix that takes a point (x, y, 1) of the view to the image, pixel i covering
-    [i, i + 1).
+    """Compute the affine map from the view to the image. Pixel i covers [i, i + 1).
+
+    Args:
+        geometry: flip, angle and crop.
+        height: of the image in pixels.
+        width: of the image in pixels.
+        size: side of the view in pixels.
+
+    Returns:
+        The matrix (2, 3) that takes a point (x, y, 1) of the view to (x, y) of the image.
     """
     flip, angle, top, left, box_height, box_width = geometry
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    step_x, step_y = box_width / size, box_height / size
-    x, y = left - width / 2, top - height / 2  # the crop's corner, seen from the center
-    across = [cos * step_x, -sin * step_y, cos * x - sin * y + width / 2]
-    down = [sin * step_x, cos * step_y, sin * x + cos * y + height / 2]
+    radians = math.radians(angle)
+    cos = math.cos(radians)
+    sin = math.sin(radians)
+
+    # Pixels of the crop for each pixel of the view.
+    step_x = box_width / size
+    step_y = box_height / size
+    # The crop's corner, relative to the image's center.
+    x = left - width / 2
+    y = top - height / 2
+
+    # Scale to the crop, then rotate about the image's center.
+    row_x = [
+        cos * step_x,
+        -sin * step_y,
+        cos * x - sin * y + width / 2,
+    ]
+    row_y = [
+        sin * step_x,
+        cos * step_y,
+        sin * x + cos * y + height / 2,
+    ]
     if flip:
-        across = [-across[0], -across[1], width - across[2]]
-    return np.array([across, down])
+        along_x, along_y, start = row_x
+        row_x = [-along_x, -along_y, width - start]
+    return np.array([row_x, row_y])
 
 
 def _shrink_to_sampling(
-    pixels: Pixels, matrix: NDArray[np.float64], size: int
+    pixels: Pixels,
+    matrix: NDArray[np.float64],
+    size: int,
 ) -> tuple[Pixels, NDArray[np.float64]]:
-    """Cut out what the map touches and average whole pixels of it to about one a sample, so that
-    sampling cannot alias.
+    """Cut out what the map touches and average it to about one pixel per sample.
 
-    Whole numbers of pixels are averaged several times faster than fractions, and sampling
-    bilinearly between 0.9 and 1.7 pixels apart comes nearer to Pillow's anti-aliased path than
-    averaging to exactly one and sampling then.
+    Sampling then cannot alias. Blocks of whole pixels are averaged several times faster than
+    fractions. Bilinear sampling between 0.9 and 1.7 pixels apart also comes nearer to Pillow's
+    anti-aliasing than averaging to exactly one pixel first.
+
+    Returns:
+        The averaged region, uint8 (h, w, 3), and the map (2, 3) from the view to it.
     """
-    (xx, xy, x), (yx, yy, y) = matrix.tolist()
-    # Pixels of the image from one sample to the next, along its own axes.
-    whole_x, whole_y = (
-        max(1, int(1.15 * math.hypot(xx, xy))),
-        max(1, int(1.15 * math.hypot(yx, yy))),
-    )
-    margin = 2 * max(whole_x, whole_y)
-    x0 = max(math.floor(x + min(xx, 0) * size + min(xy, 0) * size) - margin, 0)
-    y0 = max(math.floor(y + min(yx, 0) * size + min(yy, 0) * size) - margin, 0)
-    x1 = min(math.ceil(x + max(xx, 0) * size + max(xy, 0) * size) + margin, pixels.shape[1])
-    y1 = min(math.ceil(y + max(yx, 0) * size + max(yy, 0) * size) + margin, pixels.shape[0])
-    if x0 >= x1 or y0 >= y1:  # turned far, the crop of a long image may miss it: all is black
-        return np.zeros((1, 1, 3), np.uint8), np.array([[0.0, 0.0, -9.0], [0.0, 0.0, -9.0]])
-    region = pixels[y0:y1, x0:x1]
-    moved = np.array([[xx, xy, x - x0], [yx, yy, y - y0]])
-    if whole_x == whole_y == 1:
-        return region, moved
-    below, beside = -region.shape[0] % whole_y, -region.shape[1] % whole_x
-    if below or beside:
-        region = np.asarray(
-            cv2.copyMakeBorder(region, 0, below, 0, beside, cv2.BORDER_REPLICATE), np.uint8
-        )
-    small = (region.shape[1] // whole_x, region.shape[0] // whole_y)
-    region = np.asarray(cv2.resize(region, small, interpolation=cv2.INTER_AREA), np.uint8)
-    return region, moved / np.array([[whole_x], [whole_y]])
+    # Pixels of the image from one sample to the next, along the image's axes.
+    step_x = math.hypot(matrix[0, 0], matrix[0, 1])
+    step_y = math.hypot(matrix[1, 0], matrix[1, 1])
+    block_x = max(1, int(SAMPLING_STEP * step_x))
+    block_y = max(1, int(SAMPLING_STEP * step_y))
+
+    margin = 2 * max(block_x, block_y)
+    region, region_map = _cut_out(pixels, matrix, size, margin)
+    if block_x == block_y == 1:
+        return region, region_map
+    block = np.array([[block_x], [block_y]])
+    averaged = _average_blocks(region, block_x, block_y)
+    return averaged, region_map / block
 
 
-def resize(
-    pixels: Pixels, height: int, width: int, interpolation: Interpolation = "bilinear"
-) -> Pixels:
-    """Resize (h, w, 3) to (height, width, 3): anti-aliased as torchvision does where a side
-    shrinks, else as asked.
-    """
-    low_height, low_width = min(height, pixels.shape[0]), min(width, pixels.shape[1])
-    if (low_height, low_width) != pixels.shape[:2]:
-        pixels = _shrink(pixels, low_height, low_width)
-    if (height, width) != pixels.shape[:2]:
-        pixels = np.asarray(
-            cv2.resize(pixels, (width, height), interpolation=_ENLARGE[interpolation]), np.uint8
-        )
-    return pixels
-
-
-def _shrink(pixels: Pixels, height: int, width: int) -> Pixels:
-    """PyTorch's triangle filter for bytes, a third of the time of cv2's average over areas by a
-    fraction.
-    """
-    if not pixels.flags.writeable or min(pixels.strides) < 0:  # which PyTorch does not take
-        pixels = pixels.copy()
-    batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
-    shrunk = functional.interpolate(batch, (height, width), mode="bilinear", antialias=True)
-    return np.asarray(shrunk[0].permute(1, 2, 0).numpy(), np.uint8)
-
-
-def side_kept(short: int, side: int) -> int:
-    """The short side in pixels that is kept of an image's `short`, where `side` is asked for.
-
-    An image less than a quarter larger stays as it is: shrinking by so little costs more than it
-    saves, and blurs.
-    """
-    return side if short >= 1.25 * side else short
-
-
-def shrink_to_side(pixels: Pixels, side: int) -> Pixels:
-    """Shrink (h, w, 3) so that its short side is about `side` pixels, see `side_kept`; none is
-    enlarged.
-    """
+def _cut_out(
+    pixels: Pixels,
+    matrix: NDArray[np.float64],
+    size: int,
+    margin: int,
+) -> tuple[Pixels, NDArray[np.float64]]:
+    """Cut out what the map touches, with a margin, and compute the map to that region."""
     height, width = pixels.shape[:2]
-    short = min(height, width)
-    kept = side_kept(short, side)
-    if kept == short:
-        return pixels
-    return resize(pixels, max(1, round(height * kept / short)), max(1, round(width * kept / short)))
+    row_x, row_y = matrix.tolist()
+    left, right = _touched_range(row_x, size, margin, width)
+    top, bottom = _touched_range(row_y, size, margin, height)
+    if left >= right or top >= bottom:
+        # The crop of a long image may miss the image at a large angle. The view is then black.
+        black = np.zeros((1, 1, 3), np.uint8)
+        return black, matrix
+
+    region = pixels[top:bottom, left:right]
+    region_map = matrix.copy()
+    region_map[0, 2] -= left
+    region_map[1, 2] -= top
+    return region, region_map
+
+
+def _touched_range(
+    map_row: list[float],
+    size: int,
+    margin: int,
+    n_pixels: int,
+) -> tuple[int, int]:
+    """Return the first pixel that the map touches on one axis of the image, and the end."""
+    along_x, along_y, start = map_row
+    span_x = along_x * size
+    span_y = along_y * size
+    lowest = start + min(span_x, 0) + min(span_y, 0)
+    highest = start + max(span_x, 0) + max(span_y, 0)
+    first = math.floor(lowest) - margin
+    end = math.ceil(highest) + margin
+    return max(first, 0), min(end, n_pixels)
+
+
+def _average_blocks(region: Pixels, block_x: int, block_y: int) -> Pixels:
+    """Average blocks of `block_y` x `block_x` pixels; the edge is repeated to fill the last."""
+    missing_rows = -region.shape[0] % block_y
+    missing_columns = -region.shape[1] % block_x
+    if missing_rows or missing_columns:
+        padded = cv2.copyMakeBorder(
+            region,
+            top=0,
+            bottom=missing_rows,
+            left=0,
+            right=missing_columns,
+            borderType=cv2.BORDER_REPLICATE,
+        )
+        region = np.asarray(padded, np.uint8)
+
+    height, width = region.shape[:2]
+    averaged_size = (width // block_x, height // block_y)
+    averaged = cv2.resize(region, averaged_size, interpolation=cv2.INTER_AREA)
+    return np.asarray(averaged, np.uint8)

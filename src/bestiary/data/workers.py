@@ -1,8 +1,7 @@
-"""Jobs -> their results, by threads that a disk which answers no more cannot keep the program alive
-by.
+"""Run jobs in worker threads, so that a disk that hangs cannot keep the process alive.
 
-`ThreadPoolExecutor` waits for its threads when the program ends; these are left behind once they
-are known to hang. Knows nothing of images.
+`ThreadPoolExecutor` waits for its threads when the program ends. These threads are abandoned once
+a job is known to hang. Knows nothing of images.
 """
 
 from collections.abc import Callable
@@ -14,70 +13,87 @@ from typing import Any, Self, TypeVar
 
 from bestiary.errors import DataError
 
-STALL_SECONDS = 300.0  # a batch takes seconds; a disk that answers no more takes for ever
+STALL_SECONDS = 300.0  # a batch takes seconds; a disk that has failed may block forever
 
 T = TypeVar("T")
 
 
 class Workers:
-    """A number of threads that live as long as a ``with`` block.
+    """Worker threads that live as long as a ``with`` block.
 
     Args:
-        threads: their number.
+        threads: number of threads.
     """
 
     def __init__(self, threads: int) -> None:
+        # None ends one thread.
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
         self._threads = [
-            Thread(target=self._work, name=f"bestiary-loader-{number}", daemon=True)
-            for number in range(threads)
+            Thread(
+                target=self._work,
+                name=f"bestiary-loader-{index}",
+                daemon=True,
+            )
+            for index in range(threads)
         ]
-        self._hang = False
+        self._is_hanging = False
 
     def __enter__(self) -> Self:
-        for worker in self._threads:
-            worker.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
-    def __exit__(
-        self, *_error: object
-    ) -> None:  # also when the consumer stops early or an exception passes
+    def __exit__(self, *_error: object) -> None:
+        # The consumer may stop early or raise, so drop the jobs that nobody waits for.
         with suppress(Empty):
             while True:
                 self._jobs.get_nowait()
         for _ in self._threads:
             self._jobs.put(None)
-        for worker in self._threads:
-            worker.join(0 if self._hang else STALL_SECONDS)
+        for thread in self._threads:
+            thread.join(0 if self._is_hanging else STALL_SECONDS)
 
     def submit(self, job: Callable[[], T]) -> Future[T]:
-        """Do `job` when its turn comes."""
+        """Queue a job.
+
+        Args:
+            job: called without arguments in a worker thread.
+
+        Returns:
+            The future of its result.
+        """
         future: Future[T] = Future()
         self._jobs.put((future, job))
         return future
 
     def wait_for(self, future: Future[T]) -> T:
-        """The result of a job, or what was raised in it.
+        """Wait for a job.
+
+        Args:
+            future: of the job.
+
+        Returns:
+            The result of the job; an exception of the job is raised here.
 
         Raises:
-            DataError: it takes longer than `STALL_SECONDS`.
+            DataError: the job takes longer than `STALL_SECONDS`.
         """
         try:
             return future.result(STALL_SECONDS)
         except TimeoutError:
             if future.done():  # the job's own error
                 raise
-            self._hang = True
+            self._is_hanging = True
             raise DataError(
                 f"no batch of images was ready within {STALL_SECONDS:.0f} s: a disk that holds "
-                f"them may be gone; "
-                "look after it, then go on with --resume"
+                "them may be gone; check the disk, then continue with --resume"
             ) from None
 
     def _work(self) -> None:
         while (submitted := self._jobs.get()) is not None:
             future, job = submitted
             try:
-                future.set_result(job())
-            except BaseException as error:  # the consumer's to handle
+                result = job()
+                future.set_result(result)
+            except BaseException as error:  # raised again in wait_for
                 future.set_exception(error)

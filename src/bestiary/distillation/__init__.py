@@ -1,3 +1,1 @@
-"""A finished run -> one student network, trained on the members' answers and judged on images it
-has not seen.
-"""
+"""A finished run -> one student network, distilled from its members and judged on test data."""

@@ -1,7 +1,7 @@
-"""Two ensembles -> how many times as fast the second is, with its interval, on the machine at hand.
+"""Two ensembles -> the latency ratio between them on this machine, with its 95 % interval.
 
-They take turns on the same decoded images, so that what else the machine does meets both; only the
-ratios within a round are results. Knows nothing of accuracy.
+The two take turns on the same decoded images, so other load on the machine affects both. Only
+ratios within a round count as results. Knows nothing of accuracy.
 """
 
 import math
@@ -16,21 +16,21 @@ from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 
 ROUNDS = 9
-BATCHES = (1, 16)  # images at a time: how long one waits, and what a folder takes
+BATCH_SIZES = (1, 16)  # the wait for one image, and the throughput on a folder
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyRatio:
-    """How much faster, at one number of images at a time.
+    """Speed-up at one batch size.
 
     Attributes:
-        images: at a time.
-        ratio: of the first's time to the second's, geometric mean over the rounds.
-        low: lower end of its 95 % interval, by Student's t of its logarithm.
-        high: upper end.
-        before: median seconds of the first.
-        after: of the second.
-        rounds: how many.
+        images: batch size.
+        ratio: time of the first ensemble over that of the second, geometric mean of the rounds.
+        low: lower end of its 95 % interval, by Student's t on the logarithms.
+        high: upper end of that interval.
+        before: median seconds of the first ensemble.
+        after: median seconds of the second ensemble.
+        rounds: number of rounds.
     """
 
     images: int
@@ -43,10 +43,9 @@ class LatencyRatio:
 
     def __str__(self) -> str:
         return (
-            f"{self.images} at a time: {1000 * self.before:.1f} ms before, {1000 * self.after:.1f} "
-            f"ms after; "
-            f"{self.ratio:.2f} times as fast (95 % interval {self.low:.2f} to {self.high:.2f}, n = "
-            f"{self.rounds})"
+            f"{self.images} at a time: {1000 * self.before:.1f} ms before, "
+            f"{1000 * self.after:.1f} ms after; {self.ratio:.2f} times as fast "
+            f"(95 % interval {self.low:.2f} to {self.high:.2f}, n = {self.rounds})"
         )
 
 
@@ -57,37 +56,61 @@ def compare_speed(
     display: Display,
     rounds: int = ROUNDS,
 ) -> list[LatencyRatio]:
-    """Time both on `images`, decoded and of the size of their views or near it, for each of
-    `BATCHES`.
+    """Time two ensembles on the same images, at each of `BATCH_SIZES`.
 
     Args:
-        first: the one to be compared with.
-        second: the other.
-        images: uint8 (height, width, 3); gone through again where there are fewer than a batch.
-        display: shows how far the work has come.
-        rounds: two at least.
+        first: the baseline.
+        second: the ensemble to compare with it.
+        images: decoded images, uint8 (height, width, 3), of about the size of the views. They
+            repeat where there are fewer than a batch.
+        display: shows progress.
+        rounds: number of timed rounds, at least two.
+
+    Returns:
+        One ratio per batch size.
     """
-    found = []
+    ratios = []
+    done = 0
+    total = len(BATCH_SIZES) * (rounds + 1)
     with display.counter("Timing") as tick:
-        for number, size in enumerate(BATCHES):
-            batch = [images[place % len(images)] for place in range(size)]
-            times: tuple[list[float], list[float]] = ([], [])
-            for done in range(rounds + 1):
-                for ensemble, seconds in zip((first, second), times, strict=True):
-                    started = time.perf_counter()
-                    ensemble.predict_proba(batch)
-                    seconds.append(time.perf_counter() - started)
-                tick(number * (rounds + 1) + done + 1, len(BATCHES) * (rounds + 1))
-            found.append(_speed(size, np.array(times)[:, 1:]))  # the first round warms up
-    return found
+        for size in BATCH_SIZES:
+            batch = [images[index % len(images)] for index in range(size)]
+            times: list[tuple[float, float]] = []
+            for _ in range(rounds + 1):
+                before = _predict_seconds(first, batch)
+                after = _predict_seconds(second, batch)
+                times.append((before, after))
+                done += 1
+                tick(done, total)
+
+            timed = times[1:]  # the first round warms up
+            ratios.append(_latency_ratio(size, np.array(timed).T))
+    return ratios
 
 
-def _speed(size: int, times: NDArray[np.float64]) -> LatencyRatio:
-    """From the seconds of both in each round (2, rounds)."""
+def _predict_seconds(ensemble: Ensemble, batch: list[NDArray[np.uint8]]) -> float:
+    started = time.perf_counter()
+    ensemble.predict_proba(batch)
+    return time.perf_counter() - started
+
+
+def _latency_ratio(size: int, times: NDArray[np.float64]) -> LatencyRatio:
+    """Summarize the seconds of both ensembles in each round (2, rounds)."""
+    # The interval of the mean logarithm, by Student's t.
     logs = np.log(times[0] / times[1])
-    half = float(t.ppf(0.975, len(logs) - 1)) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    rounds = len(logs)
     mean = float(logs.mean())
+    deviation = float(logs.std(ddof=1))
+    quantile = float(t.ppf(0.975, rounds - 1))
+    half_width = quantile * deviation / math.sqrt(rounds)
+
     before, after = np.median(times, axis=1).tolist()
     return LatencyRatio(
-        size, math.exp(mean), math.exp(mean - half), math.exp(mean + half), before, after, len(logs)
+        images=size,
+        ratio=math.exp(mean),
+        low=math.exp(mean - half_width),
+        high=math.exp(mean + half_width),
+        before=before,
+        after=after,
+        rounds=rounds,
     )

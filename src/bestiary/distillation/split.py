@@ -1,12 +1,13 @@
-"""A finished run -> the beginning of a student: what it trains on, what it is held to, and what it
-is judged by.
+"""A finished run -> the split and the soft targets of a student (knowledge distillation).
 
-Each image's target is made by the one member that was not trained on it, so that no target is a
-memory of the label: its out-of-fold logits, calibrated, mixed with the label itself (Hinton et al.
-2015, arXiv:1503.02531). What the student is judged by is held out from it: images that are new to
-the run, or a part of the run's own. Of the latter the student sees nothing, but all members that
-teach it save one were trained on them, and a student can inherit a little of what its teachers
-remember (Jagielski et al. 2023, arXiv:2303.03446). Knows nothing of ensembles.
+The target of an image is the answer of the one member that was not trained on it: its out-of-fold
+logits, calibrated, mixed with the label (Hinton et al. 2015, arXiv:1503.02531). So no target
+repeats a memorized label.
+
+The student is tested on a held-out part: images that are new to the run, or a part of the run's
+own. The student sees nothing of that part. If the part is the run's own, all members but one were
+trained on each of its images, and a student can inherit a little of what its teachers remember
+(Jagielski et al. 2023, arXiv:2303.03446). Knows nothing of ensembles.
 """
 
 import json
@@ -19,10 +20,9 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from bestiary.data import folds as dealing
-from bestiary.data.folds import leak_groups
+from bestiary.data.folds import assign_folds, leak_groups
 from bestiary.data.manifest import SCHEMA
-from bestiary.data.near_duplicates.recognition import KINDS, recognize_labeled
+from bestiary.data.near_duplicates.recognition import DUPLICATE_KINDS, recognize_labeled
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
 from bestiary.recipe.options import Recipe
@@ -31,172 +31,253 @@ from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
 from bestiary.storage.files import Root, location
 
-Rows = NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True)
 class DistillSplit:
-    """The images of a student.
+    """The images of a student: what it trains on, and what it is tested on.
 
     Attributes:
-        table: columns as of a manifest.
+        table: training and test images, columns as in a manifest.
         root: folder that the paths start from.
-        held: which of them the student is judged by (images,); it trains on the others.
-        new: whether those held are new to the teachers too.
-        left_out: how many of the images given to judge by cannot be, by reason.
+        is_test: whether the student is tested on an image (images,). It trains on the others.
+        unseen: whether the test images are new to the teachers too.
+        excluded: number of `--test-data` images that are not used, by reason.
     """
 
     table: pl.DataFrame
     root: Root
-    held: NDArray[np.bool_]
-    new: bool
-    left_out: dict[str, int]
+    is_test: NDArray[np.bool_]
+    unseen: bool
+    excluded: dict[str, int]
 
 
 def split_run(teacher: Run, share: float) -> DistillSplit:
-    """The run's own images, about `share` of each class held out in whole groups."""
+    """Hold out about `share` of each class of the run's own images, in whole leak groups.
+
+    Args:
+        teacher: the finished run.
+        share: share of the images to test on, above 0 and at most 0.5.
+
+    Returns:
+        The split of the run's images.
+
+    Raises:
+        DataError: the classes have too few images to hold any out.
+    """
     table = teacher.read_table(MANIFEST)
     groups = leak_groups(table)
-    parts = dealing.deal(
+    folds = assign_folds(
         table["path"],
         table["label"],
         groups,
         round(1 / share),
         teacher.read_recipe().folds.seed + 1,
     )
-    held = (parts == 0) & ~table["label_conflict"].to_numpy()
-    # of a class, and of a group, something is left to train on, or all of it is
-    learnt = set(table["label"].filter(pl.Series(parts != 0)))
-    held &= np.array([label in learnt for label in table["label"]])
-    held &= ~np.isin(groups, groups[(parts == 0) & ~held])
-    if not held.any():
+    in_first_fold = folds == 0
+    is_test = in_first_fold & ~table["label_conflict"].to_numpy()
+
+    # A class without images in the other folds is trained on as a whole.
+    trained_classes = set(table["label"].filter(pl.Series(~in_first_fold)))
+    is_test &= np.array([label in trained_classes for label in table["label"]])
+
+    # A group with an image that cannot be tested on is trained on as a whole.
+    untestable_groups = groups[in_first_fold & ~is_test]
+    is_test &= ~np.isin(groups, untestable_groups)
+
+    if not is_test.any():
         raise DataError(
-            f"{teacher.place}: no image can be held out; its classes have too few, so give some by "
-            f"--test-data"
+            f"{teacher.place}: no image can be held out, its classes have too few; "
+            f"give other images by --test-data"
         )
-    return DistillSplit(table, teacher.read_root(), held, new=False, left_out={})
+    return DistillSplit(table, teacher.read_root(), is_test, unseen=False, excluded={})
 
 
-def new_images(teacher: Run, data: Path, display: Display) -> DistillSplit:
-    """The run's images to train on, and those at `data` that are new to it to be judged by.
+def split_with_new_images(teacher: Run, data: Path, display: Display) -> DistillSplit:
+    """Train on all images of the run, and test on those at `data` that are new to it.
+
+    Args:
+        teacher: the finished run.
+        data: labeled images, as a folder or a table.
+        display: shows progress.
+
+    Returns:
+        The split of the run's images and the new ones.
 
     Raises:
-        DataError: no labeled image is there, or none that is new and of the run's classes.
+        DataError: no labeled image is at `data`, or none that is new and of the run's classes, or
+            images lie in a store.
     """
     known = teacher.read_table(MANIFEST)
     run_root = teacher.read_root()
-    read, recognized = recognize_labeled(data, known, run_root, display)
-    found = recognized.table
-    fresh = found.filter(
-        pl.col("kind").is_null() & pl.col("label").is_in(known["label"].unique().to_list())
-    )
-    shared = fresh["group"].is_in(known["group"].drop_nulls().unique().to_list()).fill_null(False)
-    left_out = {kind: int((found["kind"] == kind).sum()) for kind in KINDS}
-    left_out |= {"same_group": int(shared.sum()), "unreadable": read.quarantine.height}
-    left_out["unknown_class"] = found.filter(pl.col("kind").is_null()).height - fresh.height
-    fresh = fresh.filter(~shared)
-    if fresh.is_empty():
+    listed, recognition = recognize_labeled(data, known, run_root, display)
+    new, excluded = _select_new(known, recognition.table, listed.quarantine.height)
+    if new.is_empty():
         raise DataError(
             f"--test-data {data}: no image there is new to {teacher.place} and of its classes; "
             f"give others"
         )
-    if not (isinstance(run_root, Path) and isinstance(read.root, Path)):
+    if not (isinstance(run_root, Path) and isinstance(listed.root, Path)):
         raise DataError(
             f"--test-data {data}: both the run's images and these must lie in folders of this "
             f"machine"
         )
-    root = Path(os.path.commonpath([run_root, read.root]))
-    parts = [
-        _below(known, run_root, root),
-        _below(fresh.with_columns("held-" + pl.col("duplicate_group")), read.root, root),
-    ]
-    table = pl.concat([part.select(*SCHEMA) for part in parts])
+    root = Path(os.path.commonpath([run_root, listed.root]))
+    training = _rebase_paths(known, run_root, root)
+    test = _rebase_paths(new, listed.root, root)
+    table, is_test = _join_sorted(training, test)
+    return DistillSplit(table, root, is_test, unseen=True, excluded=excluded)
+
+
+def _select_new(
+    known: pl.DataFrame, candidates: pl.DataFrame, n_unreadable: int
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Select the images that are new and of a known class; count the others by reason."""
+    # New images of a known class, then those of a new group.
+    is_new = pl.col("kind").is_null()
+    known_classes = known["label"].unique().to_list()
+    has_known_class = pl.col("label").is_in(known_classes)
+    new = candidates.filter(is_new & has_known_class)
+    known_groups = known["group"].drop_nulls().unique().to_list()
+    shares_group = new["group"].is_in(known_groups).fill_null(False)
+    selected = new.filter(~shares_group)
+
+    # Count the others.
+    counts = _count_duplicates(candidates)
+    counts["same_group"] = int(shares_group.sum())
+    counts["unreadable"] = n_unreadable
+    counts["unknown_class"] = candidates.filter(is_new).height - new.height
+    excluded = {reason: count for reason, count in counts.items() if count}
+    return selected, excluded
+
+
+def _count_duplicates(candidates: pl.DataFrame) -> dict[str, int]:
+    """Count the images that the run has already, by kind of duplicate."""
+    counts: dict[str, int] = {}
+    for kind in DUPLICATE_KINDS:
+        is_kind = candidates["kind"] == kind
+        counts[kind] = int(is_kind.sum())
+    return counts
+
+
+def _join_sorted(
+    training: pl.DataFrame, test: pl.DataFrame
+) -> tuple[pl.DataFrame, NDArray[np.bool_]]:
+    """Join both tables, sorted by path, and mark the test images (images,)."""
+    parts = [training.select(*SCHEMA), test.select(*SCHEMA)]
+    table = pl.concat(parts)
+    rows = np.arange(table.height)
+    is_test = rows >= training.height
     order = table["path"].arg_sort().to_numpy()
-    held = np.arange(table.height) >= known.height
-    return DistillSplit(
-        table[order], root, held[order], new=True, left_out={k: v for k, v in left_out.items() if v}
-    )
+    return table[order], is_test[order]
 
 
-def _below(table: pl.DataFrame, old: Path, new: Path) -> pl.DataFrame:
-    """The same images with paths that start from `new`, which is `old` or above it."""
-    prefix = old.relative_to(new).as_posix()
-    return (
-        table
-        if prefix == "."
-        else table.with_columns((pl.lit(f"{prefix}/") + pl.col("path")).alias("path"))
-    )
+def _rebase_paths(table: pl.DataFrame, old_root: Path, new_root: Path) -> pl.DataFrame:
+    """Let the paths start from `new_root`, which is `old_root` or a folder above it."""
+    prefix = old_root.relative_to(new_root).as_posix()
+    if prefix == ".":
+        return table
+    rebased = pl.lit(f"{prefix}/") + pl.col("path")
+    return table.with_columns(rebased.alias("path"))
 
 
 def begin_student(
     teacher: Run,
     student: Run,
     recipe: Recipe,
-    lesson: DistillSplit,
+    split: DistillSplit,
     weight: float,
     temperature: float,
     command: str,
 ) -> None:
-    """Write what the student is to learn, with its recipe; from then on `student` is a run that can
-    be trained.
+    """Write the student's manifest, folds, soft targets and recipe: a run that can be trained.
 
     Args:
         teacher: the finished run.
         student: the run to begin.
-        recipe: of the student.
-        lesson: its images.
-        weight: share of each target that is the member's answer; the rest is the label.
-        temperature: of the teacher's calibration.
-        command: that makes the same again, for the report.
+        recipe: recipe of the student.
+        split: images of the student.
+        weight: share of the member's answer in each target; the rest is the label.
+        temperature: temperature of the teacher's calibration.
+        command: command that makes the same student again, for the report.
 
     Raises:
         RunError: out-of-fold logits are damaged or do not cover the images.
     """
-    answers, classes = _answers(teacher, temperature)
-    learnt = lesson.table.filter(pl.Series(~lesson.held))
-    digests = answers.select("sha256", "answer").unique("sha256")
-    joined = learnt.select("path", "label", "sha256").join(
-        digests, on="sha256", how="left", maintain_order="left"
-    )
-    if joined["answer"].null_count():
-        raise RunError(
-            f"{teacher.place}: its out-of-fold logits do not cover its images; go on with it by "
-            f"--resume"
-        )
-    labels = np.eye(len(classes))[[classes.index(label) for label in joined["label"]]]
-    mixed = (weight * joined["answer"].to_numpy() + (1 - weight) * labels).astype(np.float32)
-    targets = joined.select("path").with_columns(
-        pl.Series("target", mixed, pl.Array(pl.Float32, len(classes)))
-    )
+    targets, classes = _soft_targets(teacher, split, weight, temperature)
     note = {
         "classes": json.dumps(classes, ensure_ascii=False),
-        "new": json.dumps(lesson.new),
+        "new": json.dumps(split.unseen),
         "command": command,
+        "weight": str(weight),
+        "teacher": location(teacher.place),
     }
-    folds = pl.Series("fold", np.where(lesson.held, 0, TRAIN_ONLY), dtype=pl.Int64)
+    fold_numbers = np.where(split.is_test, 0, TRAIN_ONLY)
+    fold_column = pl.Series("fold", fold_numbers, dtype=pl.Int64)
+    fold_table = split.table.select("path").with_columns(fold_column)
     with student.lock():
-        student.write_table(
-            TARGETS, targets, note | {"weight": str(weight), "teacher": location(teacher.place)}
-        )
-        student.write_table(MANIFEST, lesson.table, {"root": str(lesson.root)})
-        student.write_table(FOLDS, lesson.table.select("path").with_columns(folds))
+        student.write_table(TARGETS, targets, note)
+        student.write_table(MANIFEST, split.table, {"root": str(split.root)})
+        student.write_table(FOLDS, fold_table)
         student.write_recipe(recipe)
 
 
-def _answers(teacher: Run, temperature: float) -> tuple[pl.DataFrame, list[str]]:
-    """Columns digest and answer: calibrated probabilities by the member that held each image
-    out; and the classes.
+def _soft_targets(
+    teacher: Run, split: DistillSplit, weight: float, temperature: float
+) -> tuple[pl.DataFrame, list[str]]:
+    """Mix the members' answers with the labels.
+
+    Returns:
+        Columns path and target (classes,) of each training image, and the classes.
     """
-    tables, classes = [], teacher.read_classes()
-    for fold in teacher.fold_numbers():
-        table, names = read_oof(teacher.fold(fold))
-        if names != classes:
-            raise RunError(f"{teacher.fold(fold).oof}: has other classes than {teacher.place}")
-        answers = softmax(table["logits"].to_numpy().astype(np.float64) / temperature, axis=1)
-        tables.append(
-            table.select("path").with_columns(
-                pl.Series("answer", answers, pl.Array(pl.Float64, len(names)))
-            )
+    # Find the answer for each training image.
+    answers, classes = _out_of_fold_answers(teacher, temperature)
+    training = split.table.filter(pl.Series(~split.is_test))
+    joined = training.select("path", "label", "sha256").join(
+        answers,
+        on="sha256",
+        how="left",
+        maintain_order="left",
+    )
+    if joined["answer"].null_count():
+        raise RunError(
+            f"{teacher.place}: its out-of-fold logits do not cover its images; "
+            f"continue it with --resume"
         )
+
+    # Mix it with the label.
+    n_classes = len(classes)
+    labels = [classes.index(label) for label in joined["label"]]
+    one_hot = np.eye(n_classes)[labels]
+    mixed = weight * joined["answer"].to_numpy() + (1 - weight) * one_hot
+    targets = pl.Series(
+        "target",
+        mixed.astype(np.float32),
+        pl.Array(pl.Float32, n_classes),
+    )
+    return joined.select("path").with_columns(targets), classes
+
+
+def _out_of_fold_answers(teacher: Run, temperature: float) -> tuple[pl.DataFrame, list[str]]:
+    """Read the calibrated out-of-fold probabilities.
+
+    Returns:
+        Columns sha256 and answer (classes,), one row per digest, and the classes.
+    """
+    tables: list[pl.DataFrame] = []
+    classes = teacher.read_classes()
+    dtype = pl.Array(pl.Float64, len(classes))
+    for fold in teacher.fold_numbers():
+        files = teacher.fold(fold)
+        table, names = read_oof(files)
+        if names != classes:
+            raise RunError(f"{files.oof}: has other classes than {teacher.place}")
+        logits = table["logits"].to_numpy().astype(np.float64)
+        probabilities = softmax(logits / temperature, axis=1)
+        answers = pl.Series("answer", probabilities, dtype)
+        tables.append(table.select("path").with_columns(answers))
+
+    # Name the images by digest, since paths differ between teacher and student.
     manifest = teacher.read_table(MANIFEST).select("path", "sha256")
-    return pl.concat(tables).join(manifest, on="path", how="inner"), classes
+    joined = pl.concat(tables).join(manifest, on="path", how="inner")
+    by_digest = joined.select("sha256", "answer").unique("sha256")
+    return by_digest, classes

@@ -1,1 +1,1 @@
-"""A run's members as one predictor."""
+"""A run's members as one predictor, and the prediction of folders, watched or not."""

@@ -1,31 +1,36 @@
-"""A scored batch -> what is said of each image: classes with their confidence, the set, sure,
-unknown.
+"""Logits of a batch -> an answer for each image: ranked classes, confidence, prediction set, flags.
 
-The one place where logits become an answer, for tables, pages and services alike. Knows nothing of
-files.
+This is the one place where logits become an answer, for tables, pages and services alike. Knows
+nothing of files.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bestiary.ensemble.ensemble import BatchLogits, Ensemble
 from bestiary.errors import ArgumentError
-from bestiary.stats.averaging import Average, member_agreement
+from bestiary.recipe.choices import Average
+from bestiary.stats.averaging import member_agreement
 from bestiary.stats.calibration import COVERAGES, RISKS, Sets, set_names
 
-TOP = 5
+TOP_CLASSES = 5  # classes that an answer ranks
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionOptions:
-    """How careful answers are to be.
+    """The coverage and the risk that answers are given for.
 
     Attributes:
-        coverage: share of the images whose set holds the true class, one of `COVERAGES`.
-        sets: all: over all images; class: within each class.
-        risk: share of errors among sure answers, at most; one of `RISKS`.
+        coverage: share of images whose prediction set contains the true class; one of `COVERAGES`.
+        sets: all: that share of all images; class: of the images of each class.
+        risk: largest share of errors among accepted answers; one of `RISKS`.
+
+    Raises:
+        ArgumentError: coverage or risk is none of the offered values.
     """
 
     coverage: float = 0.9
@@ -33,25 +38,22 @@ class PredictionOptions:
     risk: float = 0.05
 
     def __post_init__(self) -> None:
-        for name, known in (("coverage", COVERAGES), ("risk", RISKS)):
-            if getattr(self, name) not in known:
-                raise ArgumentError(
-                    f"--{name} {getattr(self, name)}: choose {', '.join(map(str, known))}"
-                )
+        _check_choice("coverage", self.coverage, COVERAGES)
+        _check_choice("risk", self.risk, RISKS)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an ensemble says of one image.
+    """What an ensemble says about one image.
 
     Attributes:
-        top: the `TOP` likeliest classes with their confidence, 0 to 1, likeliest first.
-        agreement: share of the members whose own first choice is the likeliest class, 0 to 1.
-        names: the classes of the set, likeliest first; None where the run is not calibrated.
-        sure: whether the confidence is enough for the risk asked for, and the image is not unknown;
-            None likewise.
-        unknown: whether the image is less like the known ones than most of these are; None
-            likewise.
+        top: the `TOP_CLASSES` most probable classes with their confidence (0 to 1), best first.
+        member_agreement: share of the members whose first choice is the most probable class, 0 to
+            1.
+        prediction_set: classes of the prediction set, most probable first; None: not calibrated.
+        accepted: whether the confidence is enough for the risk and the image is not unknown; None:
+            not calibrated.
+        unknown: whether the image is out of distribution; None: not calibrated.
     """
 
     top: list[tuple[str, float]]
@@ -61,44 +63,101 @@ class Answer:
     unknown: bool | None = None
 
     def columns(self) -> dict[str, Any]:
-        """The answer as columns of a table, without those that it does not know."""
-        found: dict[str, Any] = {"member_agreement": self.member_agreement}
-        for rank, (label, confidence) in enumerate(self.top, 1):
+        """Return the answer as columns of a table; values that are None have no column."""
+        columns: dict[str, Any] = {"member_agreement": self.member_agreement}
+        for rank, (label, confidence) in enumerate(self.top, start=1):
             suffix = "" if rank == 1 else f"_{rank}"
-            found |= {f"label{suffix}": label, f"confidence{suffix}": confidence}
+            columns[f"label{suffix}"] = label
+            columns[f"confidence{suffix}"] = confidence
         if self.prediction_set is not None:
-            found |= {
-                "prediction_set": "|".join(self.prediction_set),
-                "accepted": self.accepted,
-                "unknown": self.unknown,
-            }
-        return found
+            columns["prediction_set"] = "|".join(self.prediction_set)
+            columns["accepted"] = self.accepted
+            columns["unknown"] = self.unknown
+        return columns
 
 
 def answer_batch(
-    ensemble: Ensemble, scored: BatchLogits, rule: Average, caution: PredictionOptions
+    ensemble: Ensemble,
+    batch: BatchLogits,
+    rule: Average,
+    options: PredictionOptions,
 ) -> list[Answer]:
-    """The answer for each image of a batch; those of images that could not be read mean nothing."""
-    probabilities, known = ensemble.probabilities(scored.logits, rule), ensemble.calibration
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
-    agreeing = member_agreement(scored.logits, best[:, 0])
-    tops = [
-        [(str(ensemble.classes_[label]), float(probabilities[place, label])) for label in ranked]
-        for place, ranked in enumerate(best)
-    ]
-    if not (known and ensemble.known):
-        return [Answer(top, float(share)) for top, share in zip(tops, agreeing, strict=True)]
-    held = known.set_of(probabilities, caution.coverage, caution.sets)
-    prediction_set = set_names(held, probabilities, ensemble.classes_.tolist())
-    unknown = ensemble.known.is_unknown(scored.logits)
-    accepted = (probabilities.max(axis=1) >= known.accepted[caution.risk]) & ~unknown
-    return [
-        Answer(
-            top,
-            float(agreeing[place]),
-            prediction_set[place],
-            bool(accepted[place]),
-            bool(unknown[place]),
+    """Turn the logits of a batch into answers.
+
+    Args:
+        ensemble: the ensemble that computed them.
+        batch: the logits.
+        rule: how the members are averaged.
+        options: coverage and risk.
+
+    Returns:
+        An answer for each image; it means nothing for images that could not be decoded.
+    """
+    probabilities = ensemble.probabilities(batch.logits, rule)
+    answers = _uncalibrated_answers(probabilities, batch.logits, ensemble.classes_)
+    if ensemble.calibration is None or ensemble.ood is None:
+        return answers
+
+    inside = ensemble.calibration.set_mask(probabilities, options.coverage, options.sets)
+    sets = set_names(inside, probabilities, ensemble.classes_.tolist())
+    is_unknown = ensemble.ood.is_unknown(batch.logits)
+    threshold = ensemble.calibration.accepted[options.risk]
+    is_confident = probabilities.max(axis=1) >= threshold
+    return _add_calibrated(answers, sets, is_confident, is_unknown)
+
+
+def _uncalibrated_answers(
+    probabilities: NDArray[np.float64],
+    logits: NDArray[np.float32],
+    classes: NDArray[np.str_],
+) -> list[Answer]:
+    """Rank the classes of each image, and count the members that agree on the first."""
+    ranked = np.argsort(-probabilities, axis=1, kind="stable")
+    ranked = ranked[:, :TOP_CLASSES]
+    tops = _top_classes(probabilities, ranked, classes)
+    agreement = member_agreement(logits, ranked[:, 0])
+
+    answers = []
+    for top, share in zip(tops, agreement, strict=True):
+        answers.append(Answer(top, float(share)))
+    return answers
+
+
+def _add_calibrated(
+    answers: Sequence[Answer],
+    sets: Sequence[list[str]],
+    is_confident: NDArray[np.bool_],
+    is_unknown: NDArray[np.bool_],
+) -> list[Answer]:
+    """Add to each answer its prediction set, and whether it is accepted and unknown."""
+    calibrated = []
+    for index, answer in enumerate(answers):
+        unknown = bool(is_unknown[index])
+        calibrated_answer = replace(
+            answer,
+            prediction_set=sets[index],
+            accepted=bool(is_confident[index]) and not unknown,
+            unknown=unknown,
         )
-        for place, top in enumerate(tops)
-    ]
+        calibrated.append(calibrated_answer)
+    return calibrated
+
+
+def _top_classes(
+    probabilities: NDArray[np.float64],
+    ranked: NDArray[np.int64],
+    classes: NDArray[np.str_],
+) -> list[list[tuple[str, float]]]:
+    """Name the ranked classes of each image with their confidence."""
+    tops = []
+    for image_probabilities, ranking in zip(probabilities, ranked, strict=True):
+        names = classes[ranking].tolist()
+        confidences = image_probabilities[ranking].tolist()
+        tops.append(list(zip(names, confidences, strict=True)))
+    return tops
+
+
+def _check_choice(name: str, value: float, choices: Sequence[float]) -> None:
+    if value not in choices:
+        offered = ", ".join(map(str, choices))
+        raise ArgumentError(f"--{name} {value}: choose {offered}")

@@ -1,51 +1,149 @@
-"""ensemble.json -> checked, since a run may come from a stranger. Reads no weights."""
+"""ensemble.json -> a checked `EnsembleCard`: classes, view, averaging rule, members, calibration.
 
-from typing import Any, Literal
+A run may come from a stranger, so every value is validated before it is used. Reads no weights.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bestiary.errors import RunError
+from bestiary.data.views import EvalView
+from bestiary.errors import DamagedError, RunError
+from bestiary.recipe.choices import Average, Interpolation, PrecisionOption, Resize, TtaViews
+from bestiary.run.layout import ENSEMBLE, RUN_FORMAT
+from bestiary.run.run import Run
+from bestiary.stats.calibration import Calibration
 
-MOST_CLASSES = 1_000_000
+MAX_CLASSES = 1_000_000
+MAX_MEMBERS = 100
+MAX_KEY_LENGTH = 60  # characters of a wrong key that an error quotes
 
 
-class _Part(BaseModel):
-    """What must be there and of its kind; what else there is belongs to others."""
+class _Section(BaseModel):
+    """Required keys and their types. Further keys are allowed."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-class _View(_Part):
-    size: int = Field(ge=16, le=2048)  # as a recipe's view.size
-    resize: Literal["squash", "crop"]
+class _View(_Section):
+    size: int = Field(ge=16, le=2048)  # as view.size of a recipe
+    resize: Resize
     crop: float = Field(gt=0, le=1)
-    interpolation: Literal["bilinear", "bicubic"]
+    interpolation: Interpolation
 
 
-class _Member(_Part):
+class _Member(_Section):
     fold: int = Field(ge=0, lt=100)
 
 
-class _Card(_Part):
-    classes: list[str] = Field(min_length=2, max_length=MOST_CLASSES)
+class _Card(_Section):
+    classes: list[str] = Field(min_length=2, max_length=MAX_CLASSES)
     view: _View
-    tta: Literal[1, 2, 5]
-    average: Literal["logits", "probabilities", "vote"]
-    precision: Literal["auto", "bf16", "fp16", "float32"]
-    members: list[_Member] = Field(min_length=1, max_length=100)
+    tta: TtaViews
+    average: Average
+    precision: PrecisionOption
+    members: list[_Member] = Field(min_length=1, max_length=MAX_MEMBERS)
 
 
-def check_card(card: dict[str, Any], where: str) -> None:
-    """Look whether `card` is an ensemble.json that can be worked with.
+@dataclass(frozen=True, slots=True)
+class EnsembleCard:
+    """What ensemble.json says about an ensemble.
+
+    Attributes:
+        place: path or address of the run.
+        classes: class names in the order of the outputs.
+        view: how an image becomes the members' input.
+        tta: number of test-time augmentation views.
+        average: how the members are averaged.
+        precision: precision of the networks, or auto.
+        folds: fold of each member.
+        calibration: None until all folds have ended.
+    """
+
+    place: str
+    classes: list[str]
+    view: EvalView
+    tta: TtaViews
+    average: Average
+    precision: PrecisionOption
+    folds: list[int]
+    calibration: Calibration | None
+
+    def check_outputs(self, outputs: Sequence[int]) -> None:
+        """Check that members and calibration fit the classes.
+
+        Args:
+            outputs: number of outputs of each member.
+
+        Raises:
+            RunError: they do not fit.
+        """
+        n_classes = len(self.classes)
+        for n_outputs in outputs:
+            if n_outputs != n_classes:
+                raise RunError(f"{self.place}: a member has {n_outputs} outputs, not {n_classes}")
+
+        if self.calibration is None:
+            return
+        for limits in self.calibration.class_prediction_sets.values():
+            if len(limits) != n_classes:
+                raise _foreign(self.place, "calibration.class_prediction_sets")
+
+
+def read_card(run: Run) -> EnsembleCard:
+    """Read ensemble.json and validate every value in it.
+
+    The paths of members in the file are ignored: a stranger's run names no place to read from.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The card.
 
     Raises:
-        RunError: it is not; `where` is named.
+        RunError: the file is missing, damaged, of another format or not what bestiary writes.
     """
-    try:
-        _Card.model_validate(card)
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(str(part) for part in problem["loc"])[:60]
+    content = run.read_json(ENSEMBLE)
+    if content.get("format") != RUN_FORMAT:
         raise RunError(
-            f"{where}: ensemble.json is not of bestiary's making ({key}: {problem['msg']})"
-        ) from None
+            f"{run.place}: ensemble.json has format {content.get('format')!r}, "
+            f"this bestiary reads {RUN_FORMAT}; update bestiary"
+        )
+    card = _validate(content, run.place)
+    try:
+        return EnsembleCard(
+            place=run.place,
+            classes=card.classes,
+            view=EvalView(**content["view"]),  # refuses further keys
+            tta=card.tta,
+            average=card.average,
+            precision=card.precision,
+            folds=[member.fold for member in card.members],
+            calibration=_read_calibration(content),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign(run.place, repr(error)) from None
+
+
+def _validate(content: dict[str, Any], place: str) -> _Card:
+    try:
+        return _Card.model_validate(content)
+    except ValidationError as error:
+        problems = error.errors(include_input=False, include_url=False)
+        first = problems[0]
+        key = ".".join(str(step) for step in first["loc"])
+        reason = f"{key[:MAX_KEY_LENGTH]}: {first['msg']}"
+        raise _foreign(place, reason) from None
+
+
+def _read_calibration(content: dict[str, Any]) -> Calibration | None:
+    if "calibration" not in content:
+        return None
+    return Calibration.read(content["calibration"])
+
+
+def _foreign(place: str, reason: str) -> RunError:
+    return DamagedError.foreign(f"{place}/{ENSEMBLE}", reason)

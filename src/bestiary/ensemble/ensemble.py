@@ -1,7 +1,7 @@
-"""A run directory -> one predictor of images with scikit-learn's verbs.
+"""A run directory -> an ensemble: one predictor of images with scikit-learn's methods.
 
-All members see one decode and one view of each image, batch by batch. Knows nothing of training;
-meets it only in the run directory.
+All members see one decode and one view of each image, batch by batch. Knows nothing of training,
+which it meets only in the run directory.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,38 +13,37 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
-from bestiary.data.decode import Pixels, decode, read_image, to_pixels
+from bestiary.data.decode import Pixels
 from bestiary.data.loader import load_batches, loader_threads, split_batches
 from bestiary.data.views import EvalView
-from bestiary.ensemble.card import check_card
-from bestiary.errors import ArgumentError, ImageError, RunError
-from bestiary.model.classifier import Classifier, load_member, memory_format
-from bestiary.model.compute import best_device, resolve_precision
-from bestiary.model.engine import Engine, build_network, cached_graph
+from bestiary.ensemble.card import read_card
+from bestiary.ensemble.inputs import ImageInput, ImageInputs, input_name, list_inputs, load_pixels
+from bestiary.errors import ImageError, RunError
+from bestiary.model.classifier import Classifier, load_member
+from bestiary.model.compute import best_device, memory_format, resolve_precision
+from bestiary.model.engine import BuiltNetwork, build_network, cached_graph
 from bestiary.model.tensor_file import checksum
-from bestiary.model.tta import TtaViews, input_side, with_tta
-from bestiary.run.layout import ENSEMBLE, FORMAT, OOD
+from bestiary.model.tta import input_side, with_tta
+from bestiary.recipe.choices import Average, Engine, TtaViews
+from bestiary.run.layout import OOD
 from bestiary.run.ood import read_ood
 from bestiary.run.run import Run
-from bestiary.stats.averaging import Average, average
+from bestiary.stats.averaging import average
 from bestiary.stats.calibration import Calibration
 from bestiary.stats.ood import OodDetector
-from bestiary.storage.files import Readable, StoredFile, is_address
 
-BATCH = 32
-ImageInput = str | Readable | bytes | Image.Image | Pixels
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLogits:
-    """A batch of images as the members see it.
+    """The members' logits for one batch of images.
 
     Attributes:
-        rows: places of the images in what was asked for, (n,).
+        rows: index of each image in the sequence that is scored (n,).
         logits: (members, n, classes).
-        reasons: for the images that cannot be decoded, place -> reason; their logits mean nothing.
+        reasons: index -> reason, for images that cannot be decoded; their logits mean nothing.
     """
 
     rows: NDArray[np.int64]
@@ -53,29 +52,37 @@ class BatchLogits:
 
 
 class Ensemble:
-    """The members of a run as one classifier.
+    """The members of a run as one classifier, with scikit-learn's `predict` and `predict_proba`.
 
     Args:
         members: classifiers in eval mode, all with the same outputs.
         classes: class names in the order of the outputs.
         view: how an image becomes the members' input.
-        average: how members are put together, unless a call says otherwise.
-        tta: how many views of each image are averaged, see `bestiary.model.tta`.
-        precision: arithmetic of the networks, or auto.
-        device: where to compute; by default the GPU if there is one.
-        calibration: what out-of-fold predictions say of the members' confidence; None where that is
-            not known.
-        known: where they say that the known classes lie; None likewise.
+        average: how the members are averaged by default.
+        tta: number of test-time augmentation views of each image, see `bestiary.model.tta`.
+        precision: precision of the networks, or auto.
+        device: device to compute on; None: the GPU if there is one.
+        calibration: temperature and thresholds from out-of-fold predictions; None: uncalibrated.
+        ood: out-of-distribution detector; None where there is no calibration.
         engine: what runs the networks, see `bestiary.model.engine`.
-        graphs: for each member what tells the file that keeps its graph, for engines that need one.
+        graphs: for each member a function that returns the cache file of its compiled graph, for
+            engines that need one.
 
     Attributes:
-        classes_: class names, (classes,), in the order of `predict_proba`'s columns.
+        classes_: class names (classes,), in the order of the columns of `predict_proba`.
         engine: what runs the networks, in words.
-        refused: why a faster engine was not taken, where one was tried; empty else.
+        fallback_reason: why a faster engine is not used, if one was tried; else empty.
 
     Raises:
-        ArgumentError: the engine asked for cannot run the networks here.
+        ArgumentError: the engine cannot run the networks here.
+
+    Example:
+        >>> import bestiary
+        >>> ensemble = bestiary.load("run")
+        >>> ensemble.classes_.tolist()
+        ['Corumorhinus cervinus', 'Corumorhinus maculatus', 'Istoreus squamatus']
+        >>> ensemble.predict_proba(["new.jpg"]).shape
+        (1, 3)
     """
 
     def __init__(
@@ -89,30 +96,50 @@ class Ensemble:
         precision: Any = "auto",
         device: str | torch.device | None = None,
         calibration: Calibration | None = None,
-        known: OodDetector | None = None,
+        ood: OodDetector | None = None,
         engine: Engine = "auto",
         graphs: Sequence[Callable[[], Path] | None] | None = None,
     ) -> None:
         self.device = torch.device(device) if device else best_device()
-        self.members = [
-            m.to(self.device).to(memory_format=memory_format(True)).eval() for m in members
-        ]
+        self.members = [self._move(member) for member in members]
         self.classes_ = np.array(classes)
         self.view = view
         self.average = average
         self.tta = tta
         self.precision = resolve_precision(precision, self.device)
         self.calibration = calibration
-        self.known = known
-        built = [
-            build_network(member, view.size, self.device, self.precision, engine=engine, kept=graph)
-            for member, graph in zip(
-                self.members, graphs or [None] * len(self.members), strict=True
+        self.ood = ood
+
+        built = self._build(graphs or [None] * len(members), engine)
+        self._networks = [with_tta(network.run, tta) for network in built]
+
+        engines = dict.fromkeys(network.engine for network in built)  # without repetitions
+        reasons = (network.fallback_reason for network in built)
+        self.engine = ", ".join(engines)
+        self.fallback_reason = next(filter(None, reasons), "")
+
+    def _move(self, member: Classifier) -> Classifier:
+        """Move a member to the device, in the memory format that is fastest there."""
+        layout = memory_format(True)
+        return member.to(self.device).to(memory_format=layout).eval()
+
+    def _build(
+        self,
+        graphs: Sequence[Callable[[], Path] | None],
+        engine: Engine,
+    ) -> list[BuiltNetwork]:
+        built = []
+        for member, graph in zip(self.members, graphs, strict=True):
+            network = build_network(
+                member,
+                self.view.size,
+                self.device,
+                self.precision,
+                engine=engine,
+                graph_path=graph,
             )
-        ]
-        self.engine = ", ".join(dict.fromkeys(b.engine for b in built))
-        self.refused = next((b.refused for b in built if b.refused), "")
-        self._networks = [with_tta(b.run, tta) for b in built]
+            built.append(network)
+        return built
 
     @classmethod
     def load(
@@ -122,182 +149,191 @@ class Ensemble:
         engine: Engine = "auto",
         tta: TtaViews | None = None,
     ) -> "Ensemble":
-        """The ensemble of a run directory, with those members that are trained; `tta` None: as its
-        recipe says.
-
-        Raises:
-            RunError: no run, or none of its folds has ended, or a file of it is damaged.
-        """
-        run = run if isinstance(run, Run) else Run.open(run)
-        card = run.read_json(ENSEMBLE)
-        if card.get("format") != FORMAT:
-            raise RunError(
-                f"{run.place}: ensemble.json has format {card.get('format')!r}, this bestiary "
-                f"reads {FORMAT}; "
-                "update bestiary"
-            )
-        check_card(card, run.place)
-        try:
-            files = [run.fold(int(m["fold"])).weights for m in card["members"]]
-            members = [load_member(file) for file in files]
-            view, classes = EvalView(**card["view"]), [str(name) for name in card["classes"]]
-            options = {key: card[key] for key in ("average", "tta", "precision")}
-            options["tta"] = tta or options["tta"]
-            calibration = Calibration.read(card["calibration"]) if "calibration" in card else None
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(
-                f"{run.place}: ensemble.json is not of bestiary's making ({error!r})"
-            ) from None
-        for member in members:
-            if member.head_layer.out_features != len(classes):
-                raise RunError(
-                    f"{run.place}: a member has {member.head_layer.out_features} outputs, not "
-                    f"{len(classes)}"
-                )
-        if calibration and any(
-            len(limits) != len(classes) for limits in calibration.class_prediction_sets.values()
-        ):
-            raise RunError(
-                f"{run.place}: ensemble.json is not of bestiary's making (calibration.class_sets)"
-            )
-        known = read_ood(run.file(OOD), len(members), len(classes)) if calibration else None
-        graphs = [partial(cached_graph, file, view.size) for file in files]
-        return cls(
-            members,
-            classes,
-            view,
-            device=device,
-            engine=engine,
-            graphs=graphs,
-            calibration=calibration,
-            known=known,
-            **options,
-        )
-
-    def predict_proba(
-        self, images: ImageInput | Sequence[ImageInput] | NDArray[np.uint8]
-    ) -> NDArray[np.float64]:
-        """Probabilities (images, classes), calibrated where the run is.
+        """Load the ensemble of a run, with the members that are trained so far.
 
         Args:
-            images: paths, the bytes of image files, PIL images or uint8 arrays (height, width, 3),
-                one or several.
+            run: folder of the run, or the run itself.
+            device: device to compute on; None: the GPU if there is one.
+            engine: what runs the networks: auto, openvino or torch.
+            tta: number of test-time augmentation views; None: as the run's recipe says.
+
+        Returns:
+            The ensemble.
 
         Raises:
-            ImageError: one of them cannot be decoded; its place and the reason are named.
-            ArgumentError: something that is none of these.
-        """
-        items = _as_list(images)
-        rows: list[NDArray[np.float64]] = [np.empty((0, len(self.classes_)))]
-        for scored in self.score(items):
-            for place, reason in scored.reasons.items():
-                item = items[place]
-                named = str(item) if isinstance(item, (str, Readable)) else f"image {place}"
-                raise ImageError(f"{named}: {reason}")
-            rows.append(self.probabilities(scored.logits))
-        return np.concatenate(rows)
+            RunError: there is no run, none of its folds has ended, or one of its files is damaged.
+            ArgumentError: the engine cannot run the networks here.
 
-    def predict(
-        self, images: ImageInput | Sequence[ImageInput] | NDArray[np.uint8]
-    ) -> NDArray[np.str_]:
-        """Class names (images,); takes and raises what `predict_proba` does."""
-        return np.asarray(self.classes_[self.predict_proba(images).argmax(axis=1)])
+        Example:
+            >>> from bestiary import Ensemble
+            >>> ensemble = Ensemble.load("run", device="cpu", engine="torch")  # doctest: +SKIP
+            >>> len(ensemble.members)  # doctest: +SKIP
+            3
+        """
+        run = run if isinstance(run, Run) else Run.open(run)
+        card = read_card(run)
+        files = [run.fold(fold).weights for fold in card.folds]
+        members = _load_members(files, run.place)
+        card.check_outputs([member.head_layer.out_features for member in members])
+        graphs = [partial(cached_graph, file, card.view.size) for file in files]
+        ood = None
+        if card.calibration:
+            ood = read_ood(run.file(OOD), len(members), len(card.classes))
+
+        return cls(
+            members,
+            card.classes,
+            card.view,
+            average=card.average,
+            tta=tta or card.tta,
+            precision=card.precision,
+            device=device,
+            calibration=card.calibration,
+            ood=ood,
+            engine=engine,
+            graphs=graphs,
+        )
+
+    def predict_proba(self, images: ImageInputs) -> NDArray[np.float64]:
+        """Predict the probability of every class, calibrated if the run is.
+
+        Args:
+            images: one image or several: paths, addresses, the bytes of image files, PIL images or
+                uint8 arrays (height, width, 3).
+
+        Returns:
+            Probabilities (images, classes), columns in the order of `classes_`.
+
+        Raises:
+            ImageError: an image cannot be decoded; the message names it and the reason.
+            ArgumentError: an input is none of these types.
+
+        Example:
+            >>> import bestiary
+            >>> ensemble = bestiary.load("run")  # doctest: +SKIP
+            >>> ensemble.predict_proba(["a.jpg", "b.jpg"]).shape  # doctest: +SKIP
+            (2, 3)
+        """
+        items = list_inputs(images)
+        probabilities: list[NDArray[np.float64]] = [np.empty((0, len(self.classes_)))]
+        for batch in self.score(items):
+            for index, reason in batch.reasons.items():
+                raise ImageError(f"{input_name(items[index], index)}: {reason}")
+            probabilities.append(self.probabilities(batch.logits))
+        return np.concatenate(probabilities)
+
+    def predict(self, images: ImageInputs) -> NDArray[np.str_]:
+        """Predict the class of each image.
+
+        Args:
+            images: as for `predict_proba`.
+
+        Returns:
+            Class names (images,).
+
+        Raises:
+            ImageError: an image cannot be decoded; the message names it and the reason.
+            ArgumentError: an input is of an unsupported type.
+
+        Example:
+            >>> import bestiary
+            >>> ensemble = bestiary.load("run")  # doctest: +SKIP
+            >>> ensemble.predict("new.jpg")  # doctest: +SKIP
+            array(['Banded fenfly'], dtype='<U19')
+        """
+        probabilities = self.predict_proba(images)
+        predicted = probabilities.argmax(axis=1)
+        return np.asarray(self.classes_[predicted])
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what it is: weights, classes, view, precision and calibration."""
+        """SHA-256 of weights, classes, view, precision and calibration."""
+        calibration = self.calibration.to_json() if self.calibration else None
         card = {
             "classes": self.classes_.tolist(),
             "view": asdict(self.view),
             "precision": self.precision,
+            "calibration": calibration,
         }
-        card |= {"calibration": self.calibration.to_json() if self.calibration else None}
-        tensors = {
-            f"{n}.{name}": t
-            for n, member in enumerate(self.members)
-            for name, t in member.state_dict().items()
-        }
+        tensors = {}
+        for index, member in enumerate(self.members):
+            for name, tensor in member.state_dict().items():
+                tensors[f"{index}.{name}"] = tensor
         return checksum(tensors, card)
 
     def probabilities(
-        self, logits: NDArray[np.float32], rule: Average | None = None
+        self,
+        logits: NDArray[np.float32],
+        rule: Average | None = None,
     ) -> NDArray[np.float64]:
-        """Probabilities (images, classes) of the members' `logits` (members, images, classes),
-        calibrated.
+        """Average the members' logits into probabilities, calibrated if the run is.
+
+        Args:
+            logits: (members, images, classes).
+            rule: how the members are averaged; None: the ensemble's own rule.
+
+        Returns:
+            Probabilities (images, classes).
         """
         rule = rule or self.average
-        return (
-            self.calibration.probabilities(logits, rule)
-            if self.calibration
-            else average(logits, rule)
-        )
+        if self.calibration:
+            return self.calibration.probabilities(logits, rule)
+        return average(logits, rule)
 
     @property
     def input_view(self) -> EvalView:
-        """What an image becomes first: as large as the test-time views that are made of it ask
-        for.
-        """
-        return replace(self.view, size=input_side(self.view.size, self.tta))
+        """The view that is made of each image, as large as its augmentation views need."""
+        side = input_side(self.view.size, self.tta)
+        return replace(self.view, size=side)
 
     def score(
-        self, images: Sequence[ImageInput], tick: Callable[[int, int], None] | None = None
+        self,
+        images: Sequence[ImageInput],
+        tick: Callable[[int, int], None] | None = None,
     ) -> Iterator[BatchLogits]:
-        """The members' logits for each image, batch by batch, in order; `tick` is told (done,
-        of).
+        """Compute the members' logits, batch by batch.
+
+        Args:
+            images: the images; each is accessed once.
+            tick: called after each batch with the number of images done and of all.
+
+        Yields:
+            The logits of each batch, in order.
+
+        Raises:
+            ArgumentError: an input is of an unsupported type.
         """
         reasons: dict[int, str] = {}
-        seen = self.input_view
+        view = self.input_view
 
         def view_of(row: int) -> Pixels:
             try:
-                return seen(_load(images[row], seen.min_side))
+                pixels = load_pixels(images[row], view.min_side)
+                return view(pixels)
             except ImageError as error:
                 reasons[row] = error.reason
-                return np.zeros(
-                    (seen.size, seen.size, 3), np.uint8
-                )  # holds the place; never reported
+                # Keeps the batch in shape. Its logits are never reported.
+                return np.zeros((view.size, view.size, 3), np.uint8)
 
-        done = 0
-        batches = split_batches(np.arange(len(images)), BATCH)
-        for batch in load_batches(batches, view_of, loader_threads(self.device.type)):
+        n_done = 0
+        n_images = len(images)
+        n_threads = loader_threads(self.device.type)
+        batches = split_batches(np.arange(n_images), BATCH_SIZE)
+        for batch in load_batches(batches, view_of, n_threads):
             logits = np.stack([run(batch.views) for run in self._networks])
-            yield BatchLogits(
-                batch.rows, logits, {int(row): reasons[row] for row in batch.rows if row in reasons}
-            )
-            done += len(batch.rows)
+            yield BatchLogits(batch.rows, logits, _reasons_of(batch.rows, reasons))
+            n_done += len(batch.rows)
             if tick:
-                tick(done, len(images))
+                tick(n_done, n_images)
 
 
-def _as_list(images: ImageInput | Sequence[ImageInput] | NDArray[np.uint8]) -> Sequence[ImageInput]:
-    if isinstance(images, (str, Path, bytes, Image.Image)):
-        return [images]
-    if isinstance(images, np.ndarray):
-        return [images] if images.ndim == 3 else list(images)
-    return [images] if isinstance(images, Readable) else images
+def _reasons_of(rows: NDArray[np.int64], reasons: dict[int, str]) -> dict[int, str]:
+    """Select the reasons of a batch."""
+    return {int(row): reasons[row] for row in rows if row in reasons}
 
 
-def _load(image: ImageInput, min_side: int) -> Pixels:
-    if isinstance(image, str):
-        image = StoredFile(image) if is_address(image) else Path(image)
-    if isinstance(image, Readable):
-        return decode(read_image(image), min_side=min_side)
-    if isinstance(image, bytes):
-        return decode(image, min_side=min_side)
-    if isinstance(image, Image.Image):
-        return to_pixels(image)
-    if (
-        isinstance(image, np.ndarray)
-        and image.dtype == np.uint8
-        and image.ndim == 3
-        and image.shape[2] == 3
-    ):
-        return image
-    what = (
-        f"array {image.dtype} {image.shape}"
-        if isinstance(image, np.ndarray)
-        else type(image).__name__
-    )
-    raise ArgumentError(
-        f"{what}: images are paths, bytes, PIL images or uint8 arrays (height, width, 3)"
-    )
+def _load_members(files: Sequence[Path], place: str) -> list[Classifier]:
+    try:
+        return [load_member(file) for file in files]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{place}: a member is not what bestiary writes ({error!r})") from None

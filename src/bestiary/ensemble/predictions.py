@@ -1,7 +1,8 @@
-"""An ensemble and a folder of any size -> a table of predictions, one row an image, read or not.
+"""An ensemble and a folder of any size -> a table of predictions, one row for each image.
 
-Rows are kept as they come (`bestiary.ensemble.resumable_table`), so memory is that of a batch and
-of the paths, and what was stopped goes on. Knows nothing of runs.
+Rows are stored as they come (`bestiary.ensemble.resumable_table`). So memory is that of a batch and
+of the paths, and an interrupted prediction can be resumed. Unreadable images have a row with the
+reason. Knows nothing of runs.
 """
 
 import time
@@ -16,32 +17,40 @@ import polars as pl
 from bestiary.atomic import atomic_path
 from bestiary.data.listing import list_images
 from bestiary.display import Display, Tick
-from bestiary.ensemble.answers import TOP, PredictionOptions, answer_batch
-from bestiary.ensemble.ensemble import Ensemble, ImageInput
+from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions, answer_batch
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.ensemble.inputs import ImageInput
 from bestiary.ensemble.resumable_table import Counts, ResumableTable
-from bestiary.ensemble.watch import SHARE, may_be_arriving, new_images
+from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
-from bestiary.stats.averaging import Average
+from bestiary.recipe.choices import Average
 from bestiary.storage.files import Root
-from bestiary.tables import read_frame, unguard
+from bestiary.tables import read_frame, unescape_formulas
 
-Format = Literal["full", "submission"]
-CAREFUL = PredictionOptions()
-FULL = {
-    "path": pl.String,
-    "label": pl.String,
-    "confidence": pl.Float64,
-    **{
-        f"{name}_{n}": kind
-        for n in range(2, TOP + 1)
-        for name, kind in (("label", pl.String), ("confidence", pl.Float64))
-    },
-    "member_agreement": pl.Float64,
-    "prediction_set": pl.String,
-    "accepted": pl.Boolean,
-    "unknown": pl.Boolean,
-    "error": pl.String,
-}
+TableFormat = Literal["full", "submission"]
+DEFAULT_OPTIONS = PredictionOptions()
+
+
+def _table_schema() -> dict[str, Any]:
+    """Columns of the full table; the first label and confidence have no number."""
+    schema: dict[str, Any] = {
+        "path": pl.String,
+        "label": pl.String,
+        "confidence": pl.Float64,
+    }
+    for rank in range(2, TOP_CLASSES + 1):
+        schema[f"label_{rank}"] = pl.String
+        schema[f"confidence_{rank}"] = pl.Float64
+    return schema | {
+        "member_agreement": pl.Float64,
+        "prediction_set": pl.String,
+        "accepted": pl.Boolean,
+        "unknown": pl.Boolean,
+        "error": pl.String,
+    }
+
+
+TABLE_SCHEMA = _table_schema()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ class PredictionTable:
     """What `predict` has written.
 
     Attributes:
-        files: the files, table first.
+        files: the files, the table first.
         counts: images, and how many of them could not be read.
     """
 
@@ -58,13 +67,17 @@ class PredictionTable:
 
     @property
     def table(self) -> pl.DataFrame:
-        """The table, read back: path, label, confidence, the next four with theirs, agreement, set,
-        sure, unknown, error; of a submission its two columns.
+        """The table, read back.
+
+        Columns: path, label, confidence, the next four labels with theirs, member_agreement,
+        prediction_set, accepted, unknown, error. A submission has image_name and pred_label.
         """
-        csv = self.files[0].suffix.lower() == ".csv"
-        if not csv or len(self.files) > 1:
-            return read_frame(self.files[0])
-        return unguard(read_frame(self.files[0], schema=FULL))
+        file = self.files[0]
+        is_csv = file.suffix.lower() == ".csv"
+        is_submission = len(self.files) > 1
+        if not is_csv or is_submission:
+            return read_frame(file)
+        return unescape_formulas(read_frame(file, schema=TABLE_SCHEMA))
 
     @property
     def exit_code(self) -> int:
@@ -72,10 +85,9 @@ class PredictionTable:
         return int(self.counts.unread > 0)
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.counts.rows - self.counts.unread:,} images predicted: "
-            f"{', '.join(map(str, self.files))}"
-        ]
+        predicted = self.counts.rows - self.counts.unread
+        files = ", ".join(map(str, self.files))
+        lines = [f"{predicted:,} images predicted: {files}"]
         if self.exit_code:
             path, reason = self.counts.first
             lines.append(
@@ -87,25 +99,25 @@ class PredictionTable:
 
 @dataclass(frozen=True, slots=True)
 class PredictJob:
-    """What is to be predicted, and how.
+    """The request of a prediction: which images, into which table, and how.
 
     Attributes:
-        images: an image, or a folder that is searched with all folders in it.
+        images: an image, or a folder that is searched with its subfolders.
         out: the table, .csv or .parquet.
-        rule: what is averaged over the members; None: as the run's recipe says.
+        rule: how the members are averaged; None: as the run's recipe says.
         layout: full, or a submission.
-        caution: how careful answers are to be.
-        resume: go on with what was stopped.
+        options: coverage and risk of the answers.
+        resume: whether to continue an interrupted prediction.
 
     Raises:
-        ArgumentError: `out` is not named as a table.
+        ArgumentError: `out` is not the name of such a table, or is a folder.
     """
 
     images: Path
     out: Path
     rule: Average | None = None
-    layout: Format = "full"
-    caution: PredictionOptions = CAREFUL
+    layout: TableFormat = "full"
+    options: PredictionOptions = DEFAULT_OPTIONS
     resume: bool = False
 
     def __post_init__(self) -> None:
@@ -119,58 +131,83 @@ class PredictJob:
                 f"--out {self.out}: cannot be written, a folder has that name; choose another"
             )
 
-    def partial(self, ensemble: Ensemble) -> ResumableTable:
-        """The rows of this job by `ensemble`."""
-        asked = {
+    def open_rows(self, ensemble: Ensemble) -> ResumableTable:
+        """Open the rows of this job, predicted by `ensemble`."""
+        request = {
             "run": ensemble.digest,
             "engine": ensemble.engine,
             "number of views": ensemble.tta,
             "folder": str(self.images.resolve()),
             "average": self.rule or ensemble.average,
             "format": self.layout,
-            **asdict(self.caution),
+            **asdict(self.options),
         }
-        return ResumableTable(self.out, asked, FULL, resume=self.resume)
+        return ResumableTable(self.out, request, TABLE_SCHEMA, resume=self.resume)
 
 
 def predict_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
 
+    Args:
+        ensemble: predicts.
+        job: which images, and the table.
+        display: shows progress.
+
+    Returns:
+        The files and the counts.
+
     Raises:
-        ArgumentError: a submission's names would clash, or rows are there that are not to be gone
-            on with.
-        DataError: no image is there.
+        ArgumentError: names of a submission clash, or rows exist that may not be continued.
+        DataError: there is no image.
     """
     listing = list_images(job.images)
+    all_paths = listing.table["path"]
     if job.layout == "submission":
-        _check_names(listing.table["path"])
-    with job.partial(ensemble) as partial:
-        done = partial.paths()
-        paths = listing.table["path"].filter(~listing.table["path"].is_in(done.implode()))
+        _check_names(all_paths)
+    with job.open_rows(ensemble) as rows:
+        # Images that have no row yet
+        done = rows.paths()
+        is_done = all_paths.is_in(done.implode())
+        paths = all_paths.filter(~is_done)
         if len(done):
-            display.line(f"{len(done):,} images have their rows already")
-        seen = set(done) if listing.unusable else set()
-        partial.add(
-            {"path": path, "error": reason} for path, reason in listing.unusable if path not in seen
-        )
+            display.line(f"{len(done):,} images already have their rows")
+
+        _add_unusable(rows, _without_row(listing.unusable, done))
         with display.counter("Predicting") as tick:
-            for rows in answers(ensemble, listing.root, paths, job, tick):
-                partial.add(rows)
-        files = _write(partial, job)
-        counts = partial.counts()
-        partial.remove()
+            for batch_rows in predict_rows(ensemble, listing.root, paths, job, tick):
+                rows.add(batch_rows)
+
+        files = _write(rows, job)
+        counts = rows.counts()
+        rows.remove()
         return PredictionTable(files, counts)
 
 
-def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> PredictionTable:
-    """Predict the images of a folder as they come, until interrupted; the table is written then,
-    and now and then.
+def _without_row(unusable: Sequence[tuple[str, str]], done: pl.Series) -> list[tuple[str, str]]:
+    """Select the unusable files that are not among the done paths."""
+    if not unusable:
+        return []  # saves a set of all paths
+    done_paths = set(done)
+    return [(path, reason) for path, reason in unusable if path not in done_paths]
 
-    The rows stay beside the table, so that watching may go on. An image that cannot be read has its
-    row a minute after its last change.
+
+def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> PredictionTable:
+    """Predict the images of a folder as they arrive, until Ctrl-C.
+
+    The table is written when no image is waiting, and at the end. The rows stay on disk, so that a
+    later watch can resume. An unreadable image has its row a minute after its last change.
+
+    Args:
+        ensemble: predicts.
+        job: the folder, and the table.
+        display: shows progress.
+
+    Returns:
+        The files and the counts.
 
     Raises:
-        ArgumentError: as for `predict_folder`, or the images are no folder.
+        ArgumentError: the images are no folder, the job is a submission, or rows exist that may not
+            be continued.
     """
     if not job.images.is_dir():
         raise ArgumentError(f"--watch: {job.images} is no folder; make it, or leave --watch out")
@@ -178,52 +215,70 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
         raise ArgumentError(
             "--watch: a submission is handed in once; leave --format submission out"
         )
-    with job.partial(ensemble) as partial:
-        known = set(partial.paths())
-        due = time.monotonic()
-        written = len(known)
+    with job.open_rows(ensemble) as rows:
+        known = set(rows.paths())
         display.line(f"Watching {job.images}; Ctrl-C ends it and writes {job.out}")
         try:
-            for complete, unusable in new_images(job.images, known):
-                partial.add({"path": path, "error": reason} for path, reason in unusable)
-                if complete:
-                    _predict_round(ensemble, job, partial, complete, known, display)
-                elif written != len(known) and time.monotonic() >= due:
-                    started, written = time.monotonic(), len(known)
-                    _write(partial, job)
-                    due = time.monotonic() + (time.monotonic() - started) / SHARE
+            _watch(ensemble, job, rows, known, display)
         except KeyboardInterrupt:
             display.line("")
-        return PredictionTable(_write(partial, job), partial.counts())
+        return PredictionTable(_write(rows, job), rows.counts())
+
+
+def _watch(
+    ensemble: Ensemble,
+    job: PredictJob,
+    rows: ResumableTable,
+    known: set[str],
+    display: Display,
+) -> None:
+    """Predict new images without end. Writing the table takes at most a share of the time."""
+    due = time.monotonic()
+    n_written = len(known)
+    for complete, unusable in new_images(job.images, known):
+        _add_unusable(rows, unusable)
+        if complete:
+            _predict_round(ensemble, job, rows, complete, known, display)
+        elif n_written != len(known) and time.monotonic() >= due:
+            started = time.monotonic()
+            n_written = len(known)
+            _write(rows, job)
+            now = time.monotonic()
+            due = now + (now - started) / POLL_TIME_SHARE
 
 
 def _predict_round(
     ensemble: Ensemble,
     job: PredictJob,
-    partial: ResumableTable,
+    rows: ResumableTable,
     complete: list[str],
     known: set[str],
     display: Display,
 ) -> None:
+    """Predict the complete images. Those that may still be arriving are no longer known."""
     paths = pl.Series("path", complete, pl.String)
     with display.counter("Predicting") as tick:
-        for rows in answers(ensemble, job.images, paths, job, tick):
-            arriving = {
-                row["path"]
-                for row in rows
-                if row.get("error") and may_be_arriving(job.images / row["path"])
-            }
+        for batch_rows in predict_rows(ensemble, job.images, paths, job, tick):
+            unreadable = [row["path"] for row in batch_rows if row.get("error")]
+            arriving = {path for path in unreadable if may_be_arriving(job.images / path)}
             known -= arriving
-            partial.add(row for row in rows if row["path"] not in arriving)
+            rows.add(row for row in batch_rows if row["path"] not in arriving)
 
 
-def _write(partial: ResumableTable, job: PredictJob) -> list[Path]:
+def _add_unusable(rows: ResumableTable, unusable: Sequence[tuple[str, str]]) -> None:
+    rows.add({"path": path, "error": reason} for path, reason in unusable)
+
+
+def _write(rows: ResumableTable, job: PredictJob) -> list[Path]:
     """Write the table, or the submission and its archive."""
     if job.layout == "full":
-        partial.write()
+        rows.write()
         return [job.out]
-    stem = pl.col("path").str.split("/").list.last().str.replace(r"\.[^.]*$", "")
-    partial.write([stem.alias("image_name"), pl.col("label").alias("pred_label")])
+    file_name = pl.col("path").str.split("/").list.last()
+    stem = file_name.str.replace(r"\.[^.]*$", "")
+    label = pl.col("label")
+    rows.write([stem.alias("image_name"), label.alias("pred_label")])
+
     archive = job.out.with_name("solution.zip")
     with (
         atomic_path(archive) as temporary,
@@ -233,38 +288,53 @@ def _write(partial: ResumableTable, job: PredictJob) -> list[Path]:
     return [job.out, archive]
 
 
-class _Files(Sequence[ImageInput]):
-    """Paths below a folder, made when they are asked for: a million of them would take memory."""
+class _LazyPaths(Sequence[ImageInput]):
+    """Paths below a folder, made on access: a million path objects would take memory."""
 
     def __init__(self, root: Root, paths: pl.Series) -> None:
-        self.root, self.paths = root, paths
+        self.root = root
+        self.paths = paths
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, row: Any) -> Any:
-        return self.root / self.paths[row]
+    def __getitem__(self, index: Any) -> Any:
+        return self.root / self.paths[index]
 
 
-def answers(
-    ensemble: Ensemble, root: Root, paths: pl.Series, job: PredictJob, tick: Tick | None = None
+def predict_rows(
+    ensemble: Ensemble,
+    root: Root,
+    paths: pl.Series,
+    job: PredictJob,
+    tick: Tick | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
-    """The rows of `paths` below `root`, batch by batch, in order; `tick` is told (done, of)."""
-    for scored in ensemble.score(_Files(root, paths), tick):
+    """Predict images as rows of the table, batch by batch.
+
+    Args:
+        ensemble: predicts.
+        root: folder that the paths start from.
+        paths: of the images.
+        job: averaging rule and options.
+        tick: called with the number of images done and of all.
+
+    Yields:
+        The rows of each batch, in order.
+    """
+    rule = job.rule or ensemble.average
+    images = _LazyPaths(root, paths)
+    for batch in ensemble.score(images, tick):
         rows = []
-        found = answer_batch(ensemble, scored, job.rule or ensemble.average, job.caution)
-        for row, answer in zip(scored.rows, found, strict=True):
-            reason = scored.reasons.get(int(row))
-            rows.append(
-                {
-                    "path": paths[int(row)],
-                    **(answer.columns() if reason is None else {"error": reason}),
-                }
-            )
+        answers = answer_batch(ensemble, batch, rule, job.options)
+        for index, answer in zip(batch.rows.tolist(), answers, strict=True):
+            reason = batch.reasons.get(index)
+            columns = answer.columns() if reason is None else {"error": reason}
+            rows.append({"path": paths[index], **columns})
         yield rows
 
 
 def _check_names(paths: pl.Series) -> None:
+    """Check that the images of a submission have different names without folder and suffix."""
     names: dict[str, str] = {}
     for path in paths:
         name = Path(path).stem

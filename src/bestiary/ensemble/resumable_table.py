@@ -1,13 +1,12 @@
-"""Rows of predictions, as they come -> a table that appears whole; what is done so far outlives a
+"""Rows of predictions, appended as they come -> a table that is written whole; resumable after a
 crash.
 
-Beside the table lies, until it is written, a folder of its name and ``.partial``::
+Until the table is written, a folder named after it with ``.partial`` stores the rows::
 
-    prediction.csv.partial/asked.json   what predicts what, and how: only the same goes on
-                          /rows.jsonl   a row a line, appended batch by batch
+    prediction.csv.partial/asked.json   the request: ensemble and options; --resume needs the same
+                          /rows.jsonl   one row a line, appended batch by batch
 
-Memory is that of a batch: the table is made from the rows as a stream. Knows nothing of networks or
-images.
+Memory is that of a batch: the table is streamed from the rows. Knows nothing of networks or images.
 """
 
 import json
@@ -23,19 +22,19 @@ from filelock import FileLock, Timeout
 
 from bestiary.atomic import atomic_path, write_text
 from bestiary.errors import ArgumentError, BestiaryError, DamagedError
-from bestiary.tables import TableError, foreign_table, guard
+from bestiary.tables import TableError, escape_formulas, table_errors
 
-TAIL = 1 << 16  # bytes looked through at a time for the last whole line
+TAIL_BYTES = 1 << 16  # read at a time when looking for the last complete line
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What a prediction has come to.
+    """How many images a prediction has processed.
 
     Attributes:
-        rows: images, read or not.
-        unread: those that could not be read.
-        first: path and reason of the first of these; empty where there are none.
+        rows: images, readable or not.
+        unread: images that could not be read.
+        first: path and reason of the first unreadable image; empty if there is none.
     """
 
     rows: int
@@ -44,40 +43,44 @@ class Counts:
 
 
 class ResumableTable:
-    """The rows of a prediction under way; a context that one process at a time may be in.
+    """The rows of a prediction in progress; a context manager for one process at a time.
 
     Args:
-        out: the table that they will be.
-        asked: what predicts what, and how, as JSON takes it.
+        out: the table to write in the end.
+        request: ensemble and options of the prediction, as values for JSON.
         schema: columns of the rows, path and error among them.
-        resume: whether rows that are there are gone on with.
+        resume: whether to continue with rows that exist.
 
     Raises:
-        ArgumentError: rows are there and `resume` is not given, or they were asked for in another
-            way.
-        DamagedError: a row, other than the last, is none.
+        ArgumentError: rows exist and `resume` is false, their request differs, or another process
+            adds to them.
+        DamagedError: a row other than the last is damaged.
         BestiaryError: the folder cannot be written.
     """
 
     def __init__(
-        self, out: Path, asked: dict[str, Any], schema: dict[str, Any], *, resume: bool
+        self,
+        out: Path,
+        request: dict[str, Any],
+        schema: dict[str, Any],
+        *,
+        resume: bool,
     ) -> None:
-        self.out, self.schema = out, schema
+        self.out = out
+        self.schema = schema
         self.folder = out.with_name(f"{out.name}.partial")
-        self._asked, self._resume = asked, resume
+        self._request = request
+        self._resume = resume
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        card = self.folder / "asked.json"
-        if card.exists() and not self._resume:
-            raise ArgumentError(
-                f"{self.folder}: holds a prediction that was stopped; go on by --resume, or remove "
-                f"it"
-            )
-        if card.exists():
-            self._check(card)
+        request_file = self.folder / "asked.json"
+        if request_file.exists():
+            self._check_request(request_file)
         else:
-            write_text(card, json.dumps(self._asked, indent=1) + "\n")
+            write_text(request_file, json.dumps(self._request, indent=1) + "\n")
+
+        # Exclude other processes
         self._lock = FileLock(self.folder / ".lock")
         try:
             self._lock.acquire(timeout=0)
@@ -85,6 +88,7 @@ class ResumableTable:
             raise ArgumentError(
                 f"{self.folder}: another process is predicting into it; wait for it"
             ) from None
+
         drop_torn_line(self._rows)
         self._file = self._rows.open("ab", buffering=0)
         return self
@@ -98,89 +102,120 @@ class ResumableTable:
     def _rows(self) -> Path:
         return self.folder / "rows.jsonl"
 
-    def _check(self, card: Path) -> None:
-        try:
-            kept = json.loads(card.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DamagedError(f"{card}: cannot be read ({error}); remove {self.folder}") from None
-        now = json.loads(json.dumps(self._asked))
-        changed = next(
-            (key for key in now if not isinstance(kept, dict) or kept.get(key) != now[key]), None
-        )
-        if changed:
+    def _check_request(self, request_file: Path) -> None:
+        """Check that rows exist for the same request, and may be continued."""
+        if not self._resume:
             raise ArgumentError(
-                f"--resume: {self.folder} was begun with another {changed}; go on as it was, or "
+                f"{self.folder}: contains an interrupted prediction; go on with --resume, or "
                 f"remove it"
             )
+        try:
+            earlier = json.loads(request_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DamagedError(
+                f"{request_file}: cannot be read ({error}); remove {self.folder}"
+            ) from None
+
+        request = json.loads(json.dumps(self._request))  # as a file would return it
+        for key, value in request.items():
+            if not isinstance(earlier, dict) or earlier.get(key) != value:
+                raise ArgumentError(
+                    f"--resume: {self.folder} was begun with another {key}; go on as it was, or "
+                    f"remove it"
+                )
 
     def add(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Keep `rows`; from the return on they outlive the process."""
+        """Append rows. Once this returns, they survive a crash of the process.
+
+        Args:
+            rows: column -> value; columns may be absent.
+
+        Raises:
+            BestiaryError: the file cannot be written, or the disk is full.
+        """
         assert self._file, "outside of its context"
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        content = "".join(lines).encode()
         try:
-            # In one piece, so that Ctrl-C comes before it or after it.
-            whole = self._file.write(lines) == len(lines)
+            # One write, so that Ctrl-C comes before it or after it
+            n_written = self._file.write(content)
         except OSError as error:
             raise BestiaryError(
                 f"{self._rows}: cannot be written ({error.strerror}); then --resume"
             ) from None
-        if not whole:
+        if n_written != len(content):
             raise BestiaryError(f"{self._rows}: the disk is full; free space, then --resume")
 
     def paths(self) -> pl.Series:
-        """The paths of the rows that are there, in their order."""
+        """Read the paths of all rows, in the order of the rows.
+
+        Raises:
+            DamagedError: a row is damaged.
+        """
         try:
-            with foreign_table():
-                return self._stream().select("path").collect()["path"]
+            with table_errors():
+                return self._scan().select("path").collect()["path"]
         except TableError as error:
             raise DamagedError(
                 f"{self._rows}: cannot be read ({error}); remove {self.folder}"
             ) from None
 
     def counts(self) -> Counts:
-        """How many rows there are, and how many without an answer."""
-        unread = pl.col("error").is_not_null()
-        stream = self._stream()
-        rows, count = stream.select(pl.len(), unread.sum().alias("unread")).collect().row(0)
-        first = stream.filter(unread).select("path", "error").head(1).collect() if count else None
-        return Counts(rows, count, () if first is None else first.row(0))
+        """Count the rows, and those of unreadable images."""
+        is_unread = pl.col("error").is_not_null()
+        rows = self._scan()
+        sums = rows.select(pl.len(), is_unread.sum().alias("unread"))
+        total, unread = sums.collect().row(0)
+        if not unread:
+            return Counts(total, unread, ())
+        unread_rows = rows.filter(is_unread)
+        first = unread_rows.select("path", "error").head(1).collect()
+        return Counts(total, unread, first.row(0))
 
     def write(self, columns: list[pl.Expr] | None = None) -> None:
-        """Write the table, sorted by path, or these `columns` of it, whole or not at all."""
-        table = self._stream()
+        """Write the table, sorted by path, completely or not at all.
+
+        Args:
+            columns: columns to write; None: all.
+        """
+        table = self._scan()
         if not self.paths().is_sorted():
-            table = table.sort("path")  # some were there before others: takes memory
-        table = table.select(columns) if columns else table
+            table = table.sort("path")  # after a resume or a watch; takes memory
+        if columns:
+            table = table.select(columns)
         with atomic_path(self.out) as temporary:
             if self.out.suffix.lower() == ".csv":
-                guard(table).sink_csv(temporary)
+                escape_formulas(table).sink_csv(temporary)
             else:
                 table.sink_parquet(temporary)
 
     def remove(self) -> None:
-        """Remove the rows; the table holds them."""
+        """Remove the rows, once the table contains them."""
         assert self._file
         self._file.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _stream(self) -> pl.LazyFrame:
+    def _scan(self) -> pl.LazyFrame:
         if not self._rows.stat().st_size:
             return pl.LazyFrame(schema=self.schema)
         return pl.scan_ndjson(self._rows, schema=self.schema)
 
 
 def drop_torn_line(file: Path) -> None:
-    """Cut off what comes after the last end of line, which a crash has left; make the file where
-    there is none.
+    """Remove an incomplete last line, which a crash leaves behind.
+
+    Args:
+        file: created if it does not exist.
     """
     with file.open("ab+") as rows:
         end = rows.seek(0, os.SEEK_END)
         while end:
-            start = max(0, end - TAIL)
+            start = max(0, end - TAIL_BYTES)
             rows.seek(start)
-            found = rows.read(end - start).rfind(b"\n")
-            if found >= 0:
-                end = start + found + 1
+            tail = rows.read(end - start)
+            newline = tail.rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
                 break
             end = start
         rows.truncate(end)

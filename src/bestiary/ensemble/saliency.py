@@ -1,9 +1,8 @@
-"""A member and images -> where it looked: Grad-CAM (Selvaraju et al. 2017,
-doi:10.1109/ICCV.2017.74).
+"""A member and images -> saliency maps: where the network looked, by Grad-CAM.
 
-Gradients of a class's logit, averaged over each of the last feature maps, weigh these maps. Works
-for networks that end in feature maps which are pooled into the last layer's input; others give
-nothing.
+Each of the last feature maps is weighted by the mean gradient of the class's logit (Selvaraju et
+al. 2017, doi:10.1109/ICCV.2017.74). This works for networks whose last layer takes pooled feature
+maps; others have no saliency. Knows nothing of ensembles, runs or files.
 """
 
 from collections.abc import Sequence
@@ -17,69 +16,130 @@ from numpy.typing import NDArray
 from bestiary.data.decode import Pixels
 from bestiary.model.classifier import Classifier
 
-BATCH = 16
+BATCH_SIZE = 16
+WARM_COLOR = (255, 120, 0)  # RGB of the light on salient areas
 
 
 def saliency(
-    member: Classifier, views: Sequence[Pixels], targets: Sequence[int]
+    member: Classifier,
+    views: Sequence[Pixels],
+    targets: Sequence[int],
 ) -> NDArray[np.float32] | None:
-    """How much each place of each view speaks for its target class.
+    """Compute where each view speaks for its target class.
 
     Args:
         member: in eval mode.
-        views: uint8 images (size, size, 3), as the member is given them.
-        targets: class numbers.
+        views: uint8 images (size, size, 3), the member's input.
+        targets: class number of each view.
 
     Returns:
-        (views, size, size), 0 to 1; None where the network has no feature maps before its last
+        Maps (views, size, size), 0 to 1; None if the network has no feature maps before its last
         layer.
     """
-    parts = []
+    heats = []
     device = member.mean.device
-    for start in range(0, len(views), BATCH):
-        batch = torch.from_numpy(np.stack(views[start : start + BATCH])).to(device)
-        wanted = torch.tensor(targets[start : start + BATCH], device=device)
+    for start in range(0, len(views), BATCH_SIZE):
+        stop = start + BATCH_SIZE
+        batch = torch.from_numpy(np.stack(views[start:stop])).to(device)
+        batch_targets = torch.tensor(targets[start:stop], device=device)
         with torch.enable_grad():
-            maps = _class_maps(member, member.preprocess(batch), wanted)
+            images = member.preprocess(batch)
+            maps = _class_maps(member, images, batch_targets)
         if maps is None:
             return None
-        size = views[0].shape[:2][::-1]
-        parts += [cv2.resize(one, size, interpolation=cv2.INTER_CUBIC).clip(0, 1) for one in maps]
-    return np.stack(parts)
+
+        # Enlarge the maps to the views
+        height, width = views[0].shape[:2]
+        for class_map in maps:
+            heat = cv2.resize(class_map, (width, height), interpolation=cv2.INTER_CUBIC)
+            heats.append(heat.clip(0, 1))
+    return np.stack(heats)
 
 
 def overlay(view: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """The view, gray and dim where nothing spoke for the class, its own colors in a warm light
-    where much did.
+    """Draw a saliency map over its view.
+
+    Args:
+        view: uint8 (size, size, 3).
+        heat: (size, size), 0 to 1.
+
+    Returns:
+        The view, uint8 (size, size, 3): dim gray where heat is 0, in warm light where it is 1.
     """
-    gray = np.repeat(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2) * 0.5
-    lit, share = 0.6 * view + 0.5 * np.array([255, 120, 0]), heat[..., None]
-    return np.asarray((gray * (1 - share) + lit * share).clip(0, 255), np.uint8)
+    gray = cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)
+    dim_gray = np.repeat(gray[..., None], 3, axis=2) * 0.5
+    lit = 0.6 * view + 0.5 * np.array(WARM_COLOR)
+    share = heat[..., None]
+    blended = dim_gray * (1 - share) + lit * share
+    return np.asarray(blended.clip(0, 255), np.uint8)
 
 
 def _class_maps(
-    member: Classifier, images: torch.Tensor, targets: torch.Tensor
+    member: Classifier,
+    images: torch.Tensor,
+    targets: torch.Tensor,
 ) -> NDArray[np.float32] | None:
+    """Compute the Grad-CAM map of each image (images, height, width), 0 to 1."""
+    logits, outputs = _run_with_outputs(member, images)
+    last = _last_feature_map(outputs, member.head_layer.in_features)
+    if last is None:
+        return None
+
+    # Weigh each map by the mean gradient of the target's logit
+    target_logits = logits.gather(1, targets[:, None])
+    (gradient,) = torch.autograd.grad(target_logits.sum(), last)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    maps = (weights * last).sum(dim=1).relu()
+
+    highest = maps.amax(dim=(1, 2), keepdim=True)
+    maps = maps / highest.clamp(min=1e-9)
+    return maps.detach().float().cpu().numpy()
+
+
+def _run_with_outputs(
+    member: Classifier,
+    images: torch.Tensor,
+) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+    """Run the network, and record the output of each leaf module: a feature map, or None."""
     leaves = [module for module in member.network.modules() if not list(module.children())]
-    seen: list[torch.Tensor | None] = []
+    outputs: list[torch.Tensor | None] = []
 
-    def keep(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
-        is_map = isinstance(output, torch.Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1
-        seen.append(output if is_map else None)
+    def record(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+        outputs.append(output if _is_feature_map(output) else None)
 
-    handles = [leaf.register_forward_hook(keep) for leaf in leaves]
+    handles = [leaf.register_forward_hook(record) for leaf in leaves]
     try:
         logits = member(images.requires_grad_())
     finally:
         for handle in handles:
             handle.remove()
-    places = [place for place, output in enumerate(seen) if output is not None]
-    last = seen[places[-1]] if places else None
-    # A transformer's only maps are those of its first layer, which say nothing of what it
-    # concludes.
-    if last is None or places[-1] < len(seen) / 2 or last.shape[1] != member.head_layer.in_features:
+    return logits, outputs
+
+
+def _is_feature_map(output: Any) -> bool:
+    """Tell whether an output is (images, channels, height, width), not pooled to one pixel."""
+    if not isinstance(output, torch.Tensor) or output.ndim != 4:
+        return False
+    height, width = output.shape[2:]
+    return min(height, width) > 1
+
+
+def _last_feature_map(
+    outputs: Sequence[torch.Tensor | None],
+    in_features: int,
+) -> torch.Tensor | None:
+    """Return the last feature map, if the last layer takes it pooled.
+
+    A transformer has feature maps in its first layer only. They do not show what it concludes.
+    """
+    last = None
+    last_index = 0
+    for index, output in enumerate(outputs):
+        if output is not None:
+            last = output
+            last_index = index
+    if last is None or last_index < len(outputs) / 2:
         return None
-    (gradient,) = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), last)
-    maps = (gradient.mean(dim=(2, 3), keepdim=True) * last).sum(dim=1).relu()
-    maps = maps / maps.amax(dim=(1, 2), keepdim=True).clamp(min=1e-9)
-    return maps.detach().float().cpu().numpy()
+
+    n_channels = last.shape[1]
+    return last if n_channels == in_features else None

@@ -1,3 +1,4 @@
-"""Finished runs and labeled images -> scores, comparisons and tables. Reads runs; trains
-nothing.
+"""Finished runs and labeled images -> scores, comparisons and tables.
+
+Reads runs and their ensembles. Trains nothing.
 """

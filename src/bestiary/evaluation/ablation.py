@@ -1,8 +1,7 @@
-"""The runs of an ablation -> what each variant changes, out of fold and on images held out, with
-paired intervals.
+"""The runs of an ablation -> what each variant changes: accuracy and paired difference.
 
-Images and folds are the same for all, so what is hard for all cancels out. Knows nothing of how the
-runs were made.
+Variants are evaluated out of fold, and on held-out test data. Images and folds are the same for all
+variants, so what is hard for all cancels out. Knows nothing of how the runs were made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,109 +17,167 @@ from bestiary.data.folds import leak_groups
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.evaluation.compare import compare_runs
-from bestiary.evaluation.held_out import member_logits, unseen_images
+from bestiary.evaluation.held_out import Logits, Unseen, member_logits, unseen_images
 from bestiary.evaluation.out_of_fold import class_numbers
+from bestiary.recipe.choices import Average
 from bestiary.run.run import Run
-from bestiary.stats.averaging import Average, average
+from bestiary.stats.averaging import average
 from bestiary.stats.paired import Difference, Hits, paired_over_seeds
 
-Judged = Literal["out of fold", "held out"]
+EvaluatedOn = Literal["out of fold", "held out"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One variant, judged in one way.
+class AblationRow:
+    """One variant, evaluated in one way.
 
     Attributes:
         variant: its name.
-        judged: out of fold: members, each by the images it has not seen; held out: the ensemble.
-        seeds: how many trainings.
-        images: that it was judged by.
+        evaluated_on: ``out of fold``: members, each on images that it was not trained on; ``held
+            out``: the ensemble, on test data.
+        seeds: number of trainings.
+        images: number of images.
         accuracy: mean over the seeds.
-        difference: to the first variant; None for that itself.
+        difference: to the first variant; None for the first itself.
     """
 
     variant: str
-    judged: Judged
+    evaluated_on: EvaluatedOn
     seeds: int
     images: int
     accuracy: float
     difference: Difference | None
 
     def to_dict(self) -> dict[str, Any]:
-        """The row flat, for a table."""
-        own = {
-            key: getattr(self, key)
-            for key in ("variant", "evaluated_on", "seeds", "images", "accuracy")
+        """Return the row as flat columns of a table."""
+        columns: dict[str, Any] = {
+            "variant": self.variant,
+            "evaluated_on": self.evaluated_on,
+            "seeds": self.seeds,
+            "images": self.images,
+            "accuracy": self.accuracy,
         }
-        change = asdict(self.difference) if self.difference else dict.fromkeys(Difference.__slots__)
-        return own | {
-            ("difference" if key == "value" else key): value for key, value in change.items()
-        }
+        if self.difference:
+            difference = asdict(self.difference)
+        else:
+            difference = dict.fromkeys(Difference.__slots__)
+        columns["difference"] = difference.pop("value")
+        return columns | difference
 
 
-def judge_out_of_fold(runs: Mapping[str, Sequence[Run]]) -> list[Row]:
-    """A row a variant (name -> its finished runs, one a seed; the first is the base).
+def evaluate_out_of_fold(runs: Mapping[str, Sequence[Run]]) -> list[AblationRow]:
+    """Evaluate the variants out of fold.
+
+    Args:
+        runs: variant -> its finished runs, one for each seed; the first variant is the reference.
+
+    Returns:
+        A row for each variant.
 
     Raises:
         RunError: a run has folds that have not ended.
     """
-    flat = [run for of_variant in runs.values() for run in of_variant]
-    found = compare_runs(flat, [str(run.path) for run in flat])
-    seeds = len(flat) // len(runs)
-    hits = {
-        name: np.stack([found.hits(n * seeds + s) for s in range(seeds)])
-        for n, name in enumerate(runs)
-    }
-    return _rows(hits, "out of fold", found.groups)
+    all_runs = [run for variant_runs in runs.values() for run in variant_runs]
+    paths = [str(run.path) for run in all_runs]
+    comparison = compare_runs(all_runs, paths)
+
+    # Each variant's runs follow one another, one for each seed
+    n_seeds = len(all_runs) // len(runs)
+    hits = {}
+    for variant, name in enumerate(runs):
+        start = variant * n_seeds
+        indices = range(start, start + n_seeds)
+        hits[name] = np.stack([comparison.hits(index) for index in indices])
+    return _rows(hits, "out of fold", comparison.groups)
 
 
-def judge_held_out(
+def evaluate_held_out(
     runs: Mapping[str, Sequence[Run]],
     rules: Mapping[str, Average],
     images: Path,
     display: Display,
-) -> list[Row]:
-    """A row a variant, judged by labeled images that its runs have not seen; a run of several is
-    run once.
+) -> list[AblationRow]:
+    """Evaluate the variants on labeled images that their runs were not trained on.
+
+    A run that several variants share predicts once.
 
     Args:
-        runs: as for `judge_out_of_fold`.
+        runs: as for `evaluate_out_of_fold`.
         rules: how each variant averages its members.
         images: folder of class folders, or a table.
         display: shows progress.
 
+    Returns:
+        A row for each variant.
+
     Raises:
-        DataError: no labeled image is there that the runs have not seen.
+        DataError: there is no labeled image that is new to the runs.
     """
-    first = next(iter(runs.values()))[0]
-    new = unseen_images(first, first.read_classes(), images, display)
-    labels = class_numbers(new.table["label"], first.read_classes())
-    logits: dict[Path, NDArray[np.float32]] = {}
-    readable = np.ones(new.table.height, np.bool_)
-    for run in {run.path: run for of_variant in runs.values() for run in of_variant}.values():
-        logits[run.path], readable = member_logits(Ensemble.load(run), new.root, new.table, display)
-    labels = labels[readable]
-    hits = {
-        name: np.stack(
-            [average(logits[run.path], rules[name]).argmax(axis=1) == labels for run in of_variant]
-        )
-        for name, of_variant in runs.items()
-    }
-    fresh = new.table.filter(pl.Series(readable))
-    return _rows(hits, "held out", leak_groups(fresh))
+    first_run = next(iter(runs.values()))[0]
+    classes = first_run.read_classes()
+    unseen = unseen_images(first_run, classes, images, display)
+    logits, is_readable = _run_logits(_distinct_runs(runs), unseen, display)
+
+    # Average each run's members by its variant's rule
+    table = unseen.table.filter(pl.Series(is_readable))
+    labels = class_numbers(table["label"], classes)
+    hits = {}
+    for name, variant_runs in runs.items():
+        seed_hits = []
+        for run in variant_runs:
+            probabilities = average(logits[run.path], rules[name])
+            seed_hits.append(probabilities.argmax(axis=1) == labels)
+        hits[name] = np.stack(seed_hits)
+    return _rows(hits, "held out", leak_groups(table))
 
 
-def _rows(hits: Mapping[str, Hits], judged: Judged, groups: NDArray[np.int64]) -> list[Row]:
-    base = next(iter(hits.values()))
-    return [
-        Row(
-            name,
-            judged,
-            len(of_variant),
-            of_variant.shape[1],
-            float(of_variant.mean()),
-            None if of_variant is base else paired_over_seeds(base, of_variant, groups),
+def _run_logits(
+    runs: Sequence[Run],
+    unseen: Unseen,
+    display: Display,
+) -> tuple[dict[Path, Logits], NDArray[np.bool_]]:
+    """Compute the logits of each run, and which images are readable: the same for all runs."""
+    logits = {}
+    is_readable = np.ones(unseen.table.height, np.bool_)
+    for run in runs:
+        ensemble = Ensemble.load(run)
+        logits[run.path], is_readable = member_logits(
+            ensemble,
+            unseen.root,
+            unseen.table,
+            display,
         )
-        for name, of_variant in hits.items()
-    ]
+    return logits, is_readable
+
+
+def _distinct_runs(runs: Mapping[str, Sequence[Run]]) -> list[Run]:
+    by_path = {}
+    for variant_runs in runs.values():
+        for run in variant_runs:
+            by_path[run.path] = run
+    return list(by_path.values())
+
+
+def _rows(
+    hits: Mapping[str, Hits],
+    evaluated_on: EvaluatedOn,
+    groups: NDArray[np.int64],
+) -> list[AblationRow]:
+    """Make a row of each variant's hits (seeds, images)."""
+    reference = next(iter(hits.values()))
+    rows = []
+    for name, variant_hits in hits.items():
+        difference = None
+        if variant_hits is not reference:
+            difference = paired_over_seeds(reference, variant_hits, groups)
+        seeds, images = variant_hits.shape
+        row = AblationRow(
+            variant=name,
+            evaluated_on=evaluated_on,
+            seeds=seeds,
+            images=images,
+            accuracy=float(variant_hits.mean()),
+            difference=difference,
+        )
+        rows.append(row)
+    return rows

@@ -1,8 +1,8 @@
 """Finished runs -> paired differences of their out-of-fold accuracy on the images they share.
 
-Every image is judged by each run's member that has not seen it, so what is hard for all cancels
-out, and a difference shows with far fewer images than two separate intervals would need. Reads the
-runs, changes nothing.
+Each run predicts every image by the member that was not trained on it. What is hard for all runs
+cancels out, so a difference shows with far fewer images than two separate intervals need. Reads the
+runs and changes nothing.
 """
 
 from collections.abc import Sequence
@@ -23,19 +23,21 @@ from bestiary.stats.intervals import Interval, share_interval
 from bestiary.stats.paired import Difference, Hits, paired_difference
 from bestiary.storage.files import Root
 
+IMAGE_KEYS = ["sha256", "label"]  # images with the same bytes and label are one image
+
 
 @dataclass(frozen=True)
 class Comparison:
     """Runs on the images that all of them have scored.
 
     Attributes:
-        names: a name for each run, all different; the first is what the others are compared with.
-        recipes: what was asked of each.
-        root: folder that the first one's images' paths start from.
-        table: path, label, and `predicted_0`, `confidence_0`, `predicted_1` ... of each run.
-        accuracies: of each run.
-        differences: of each run but the first, against the first.
-        alone: for each run, how many of its images some other lacks.
+        names: a different name for each run; the first run is the reference.
+        recipes: recipe of each run.
+        root: folder that the paths of the first run start from.
+        table: path, label, and predicted_N and confidence_N of each run N.
+        accuracies: accuracy of each run.
+        differences: difference of each run but the first to the first.
+        n_unshared: for each run, number of its images that another run lacks.
         groups: group number of each image (images,).
     """
 
@@ -45,75 +47,110 @@ class Comparison:
     table: pl.DataFrame
     accuracies: list[Interval]
     differences: list[Difference]
-    alone: list[int]
+    n_unshared: list[int]
     groups: NDArray[np.int64]
 
-    def hits(self, number: int) -> Hits:
-        """Whether run `number` has each image right (images,)."""
-        return (self.table[f"predicted_{number}"] == self.table["label"]).to_numpy()
+    def hits(self, index: int) -> Hits:
+        """Tell which images run `index` has right (images,)."""
+        return _hits(self.table, index)
 
-    def changed(self, number: int, *, won: bool) -> pl.DataFrame:
-        """Rows that only run `number` (won) or only the first (lost) has right, the surest
-        first.
+    def changed(self, index: int, *, won: bool) -> pl.DataFrame:
+        """Select the images that only one of two runs has right.
+
+        Args:
+            index: run that is compared with the first.
+            won: with true, images that only this run has right; else, that only the first has.
+
+        Returns:
+            Rows of the table, highest confidence of this run first.
         """
-        right = [pl.col(f"predicted_{n}") == pl.col("label") for n in (0, number)]
-        rows = self.table.filter(~right[0] & right[1] if won else right[0] & ~right[1])
-        return rows.sort(f"confidence_{number}", "path", descending=[True, False])
+        first_is_right = pl.col("predicted_0") == pl.col("label")
+        run_is_right = pl.col(f"predicted_{index}") == pl.col("label")
+        is_changed = run_is_right & ~first_is_right if won else first_is_right & ~run_is_right
+        return self.table.filter(is_changed).sort(
+            f"confidence_{index}",
+            "path",
+            descending=[True, False],
+        )
 
 
 def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Comparison:
-    """Compare `runs`, two at least, with the first, on the images (the same bytes and label) that
-    all have scored.
+    """Compare runs with the first of them, on the images that all have scored.
 
     Args:
-        runs: finished runs.
-        names: of the runs, all different; None: those of their folders.
+        runs: finished runs, at least two.
+        names: a different name for each run; None: the names of their folders.
+
+    Returns:
+        The comparison.
 
     Raises:
         RunError: a run has folds that have not ended.
         DataError: no image is in all of them.
     """
-    tables = [_predictions(run, number) for number, run in enumerate(runs)]
+    tables = [_predictions(run, index) for index, run in enumerate(runs)]
+    shared = _shared_images(tables)
+    groups = leak_groups(shared)
+
+    # Accuracy of each run, and its difference to the first
+    hits = [_hits(shared, index) for index in range(len(runs))]
+    reference, *others = hits
+    accuracies: list[Interval] = [share_interval(run_hits, groups) for run_hits in hits]
+    differences = [paired_difference(reference, run_hits, groups) for run_hits in others]
+
+    return Comparison(
+        names=list(names or _names(runs)),
+        recipes=[run.read_recipe() for run in runs],
+        root=runs[0].read_root(),
+        table=shared,
+        accuracies=accuracies,
+        differences=differences,
+        n_unshared=[table.height - shared.height for table in tables],
+        groups=groups,
+    )
+
+
+def _predictions(run: Run, index: int) -> pl.DataFrame:
+    """Read path, label and keys of each scored image, with the run's prediction and confidence."""
+    run.check_ended()
+    out_of_fold = read_out_of_fold(run).without_conflicts()
+    table = out_of_fold.table.unique(IMAGE_KEYS, keep="first", maintain_order=True)
+    probabilities = softmax(table["logits"].to_numpy())
+    class_indices = probabilities.argmax(axis=1)
+    predicted = [out_of_fold.classes[class_index] for class_index in class_indices]
+    confidence = probabilities.max(axis=1)
+
+    images = table.select("path", "label", *GROUP_KEYS)
+    return images.with_columns(
+        pl.Series(f"predicted_{index}", predicted, pl.String),
+        pl.Series(f"confidence_{index}", confidence),
+    )
+
+
+def _shared_images(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Join the tables on the images that all have; paths and groups are those of the first."""
     shared = tables[0]
     for table in tables[1:]:
+        predictions = table.drop("path", "group", "duplicate_group")
         shared = shared.join(
-            table.drop("path", "group", "duplicate_group"),
-            on=["sha256", "label"],
+            predictions,
+            on=IMAGE_KEYS,
             how="inner",
             maintain_order="left",
         )
     if shared.is_empty():
         raise DataError("compare: the runs have no image in common; compare runs of the same data")
-    groups = leak_groups(shared)
-    hits = [
-        (shared[f"predicted_{number}"] == shared["label"]).to_numpy() for number in range(len(runs))
-    ]
-    return Comparison(
-        list(names or _names(runs)),
-        [run.read_recipe() for run in runs],
-        runs[0].read_root(),
-        shared,
-        [share_interval(hit, groups) for hit in hits],
-        [paired_difference(hits[0], hit, groups) for hit in hits[1:]],
-        [table.height - shared.height for table in tables],
-        groups,
-    )
+    return shared
 
 
-def _predictions(run: Run, number: int) -> pl.DataFrame:
-    run.check_ended()
-    found = read_out_of_fold(run).scored()
-    classes = found.classes
-    table = found.table.unique(["sha256", "label"], keep="first", maintain_order=True)
-    probabilities = softmax(table["logits"].to_numpy())
-    return table.select("path", "label", *GROUP_KEYS).with_columns(
-        pl.Series(
-            f"predicted_{number}", [classes[n] for n in probabilities.argmax(axis=1)], pl.String
-        ),
-        pl.Series(f"confidence_{number}", probabilities.max(axis=1)),
-    )
+def _hits(table: pl.DataFrame, index: int) -> Hits:
+    is_right = table[f"predicted_{index}"] == table["label"]
+    return is_right.to_numpy()
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    short = [run.name for run in runs]
-    return short if len(set(short)) == len(short) else [run.place for run in runs]
+    """Name the runs by their folders, or by their paths if two folders have one name."""
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        return [run.place for run in runs]
+    return names

@@ -1,7 +1,11 @@
-"""A run whose folds are trained -> its ensemble, calibration and scores, on disk."""
+"""A run whose folds are trained -> its ensemble, calibration and out-of-fold scores on disk.
+
+Writes ensemble.json, ood.safetensors and metrics.json. Trains nothing.
+"""
 
 import platform
 from dataclasses import asdict
+from typing import Any
 
 import timm
 import torch
@@ -11,7 +15,7 @@ from bestiary.data.manifest import natural_classes
 from bestiary.data.views import EvalView
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.model.classifier import load_member
-from bestiary.run.layout import ENSEMBLE, FORMAT, MANIFEST, METRICS, OOD
+from bestiary.run.layout import ENSEMBLE, MANIFEST, METRICS, OOD, RUN_FORMAT
 from bestiary.run.ood import write_ood
 from bestiary.run.run import Run
 from bestiary.stats.calibration import Calibration
@@ -20,65 +24,97 @@ from bestiary.stats.scores import crossfit_parts, oof_scores
 
 
 def finish_run(run: Run) -> None:
-    """Assemble the members of `run` that are trained; once all folds have ended, calibrate and
-    score them.
+    """Assemble the ensemble of a run; once all folds have ended, calibrate and score it.
+
+    Args:
+        run: the run; those of its folds that are trained become members.
 
     Raises:
         BestiaryError: a file of the run is damaged, or its folder cannot be written.
     """
     assemble(run)
-    if all(run.fold(fold).ended for fold in run.fold_numbers()):
-        found = read_out_of_fold(run).scored()
-        calibrate(run, found)
-        score(run, found)
+    has_ended = all(run.fold(fold).ended for fold in run.fold_numbers())
+    if not has_ended:
+        return
+    out_of_fold = read_out_of_fold(run).without_conflicts()
+    calibrate(run, out_of_fold)
+    score(run, out_of_fold)
 
 
-def calibrate(run: Run, found: OutOfFold) -> None:
+def calibrate(run: Run, out_of_fold: OutOfFold) -> None:
     """Add the calibration to ensemble.json, and write the out-of-distribution detector.
 
-    Each member's logits are of images it was not trained on. The average of the members is somewhat
-    more often right than one of them, so what is promised here is kept with a little to spare.
+    Each member's logits are of images that it was not trained on. The ensemble is somewhat more
+    often right than one member, so the calibration is slightly conservative.
+
+    Args:
+        run: the run.
+        out_of_fold: its out-of-fold logits, without label conflicts.
     """
-    parts = crossfit_parts(found.folds, found.groups)
-    write_ood(run.file(OOD), OodDetector.fit(found.logits, found.labels, found.folds, parts))
-    calibration = Calibration.fit(found.logits, found.labels).to_json()
-    run.write_json(ENSEMBLE, run.read_json(ENSEMBLE) | {"calibration": calibration})
+    parts = crossfit_parts(out_of_fold.folds, out_of_fold.groups)
+    detector = OodDetector.fit(out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, parts)
+    write_ood(run.file(OOD), detector)
+
+    calibration = Calibration.fit(out_of_fold.logits, out_of_fold.labels)
+    card = run.read_json(ENSEMBLE)
+    card["calibration"] = calibration.to_json()
+    run.write_json(ENSEMBLE, card)
 
 
-def score(run: Run, found: OutOfFold) -> None:
-    """Write metrics.json, the number that the run stands for."""
-    scores = oof_scores(found.logits, found.labels, found.folds, found.groups)
+def score(run: Run, out_of_fold: OutOfFold) -> None:
+    """Write metrics.json.
+
+    Args:
+        run: the run.
+        out_of_fold: its out-of-fold logits, without label conflicts.
+    """
+    scores = oof_scores(
+        out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups
+    )
     run.write_json(METRICS, {"oof": scores})
 
 
 def assemble(run: Run) -> None:
-    """Write ensemble.json for the members of `run` that are trained."""
+    """Write ensemble.json for the folds that are trained; without any, do nothing.
+
+    Args:
+        run: the run.
+    """
     recipe = run.read_recipe()
-    members = [fold for fold in run.fold_numbers() if run.fold(fold).ended]
-    if not members:
+    folds = [fold for fold in run.fold_numbers() if run.fold(fold).ended]
+    if not folds:
         return
-    first = load_member(run.fold(members[0]).weights)
+
+    first = load_member(run.fold(folds[0]).weights)
     view = EvalView.of(recipe.view, first.interpolation)
-    run.write_json(
-        ENSEMBLE,
-        {
-            "format": FORMAT,
-            "classes": natural_classes(run.read_table(MANIFEST)["label"]),
-            "view": asdict(view),
-            "tta": recipe.predict.tta,
-            "average": recipe.predict.average,
-            "precision": recipe.train.precision,
-            "backbone": recipe.model.backbone,
-            "weights_origin": first.origin,
-            "members": [
-                {"fold": fold, "weights": run.fold(fold).weights.relative_to(run.path).as_posix()}
-                for fold in members
-            ],
-            "versions": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "torchvision": torchvision.__version__,
-                "timm": timm.__version__,
-            },
-        },
-    )
+    manifest = run.read_table(MANIFEST)
+    card = {
+        "format": RUN_FORMAT,
+        "classes": natural_classes(manifest["label"]),
+        "view": asdict(view),
+        "tta": recipe.predict.tta,
+        "average": recipe.predict.average,
+        "precision": recipe.train.precision,
+        "backbone": recipe.model.backbone,
+        "weights_origin": first.origin,
+        "members": [_member_entry(run, fold) for fold in folds],
+        "versions": _versions(),
+    }
+    run.write_json(ENSEMBLE, card)
+
+
+def _member_entry(run: Run, fold: int) -> dict[str, Any]:
+    weights = run.fold(fold).weights.relative_to(run.path)
+    return {
+        "fold": fold,
+        "weights": weights.as_posix(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "timm": timm.__version__,
+    }

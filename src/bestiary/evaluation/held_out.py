@@ -1,5 +1,7 @@
-"""An ensemble and labeled images that it has not seen -> its accuracy by every averaging rule,
-and each member's.
+"""An ensemble and held-out labeled images -> accuracy by every averaging rule and of every member.
+
+Images that the run was trained on, and near duplicates of them, are left out. Also measures how
+reliable confidence, prediction sets and the unknown flag are on these images. Trains nothing.
 """
 
 import json
@@ -14,23 +16,45 @@ from rich.table import Table
 
 from bestiary.atomic import write_text
 from bestiary.data.folds import leak_groups
-from bestiary.data.near_duplicates.recognition import KINDS, Recognition, recognize_labeled
-from bestiary.display import Display, on_screen
+from bestiary.data.near_duplicates.recognition import (
+    DUPLICATE_KINDS,
+    Recognition,
+    recognize_labeled,
+)
+from bestiary.display import Display, format_table
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.out_of_fold import class_numbers
+from bestiary.recipe.choices import Average
 from bestiary.run.layout import ENSEMBLE, MANIFEST, METRICS
 from bestiary.run.run import Run
-from bestiary.stats.averaging import AVERAGES, Average, average
+from bestiary.stats.averaging import AVERAGES, average
 from bestiary.stats.bootstrap import score_intervals
 from bestiary.stats.calibration import COVERAGES
 from bestiary.stats.ensemble_gain import Estimate
 from bestiary.stats.intervals import effective_size
+from bestiary.stats.ood import OodDetector
 from bestiary.stats.scores import held_out_scores
 from bestiary.storage.files import Root
 
 Logits = NDArray[np.float32]  # (members, images, classes)
-Labels = NDArray[np.int64]
+Labels = NDArray[np.int64]  # (images,)
+Rules = dict[Average, NDArray[np.float64]]  # averaging rule -> probabilities (images, classes)
+
+LEFT_OUT = {
+    "seen_in_training": "images left out: the run was trained on them",
+    "same_pixels": "images left out: the run was trained on the same pixels in another file",
+    "near_duplicate": "images left out: near duplicates of images that the run was trained on",
+    "unknown_class": "images left out: the run has no such class",
+    "unreadable": "images left out: they could not be read",
+}
+"""Reason -> words, in the order in which they are printed."""
+TABLE_REASONS = (*DUPLICATE_KINDS, "unknown_class")  # columns of flags
+GONE = (
+    "images of the run are gone from its data folder: near duplicates of them could not be "
+    "recognized"
+)
+MAX_EXAMPLES = 2  # near duplicates that a printed line names
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +62,11 @@ class Evaluation:
     """Scores on held-out images; prints as a table.
 
     Attributes:
-        scores: ensemble (rule -> accuracy with interval), members, mean_member, what was left out
-            (counts, and under recognized the trained images and copies of them, each with how it
-            was seen and the run's image), caution (how well confidence, sets and unknown keep their
-            promise) and estimate (what was expected).
+        scores: the accuracies ``ensemble`` (rule -> accuracy with interval), ``members`` and
+            ``mean_member``; how many images were left out for which reason; ``recognized``, each
+            image that the run was trained on or a near duplicate of one, with the kind and the
+            run's image; ``reliability`` of confidence, prediction sets and the unknown flag; and
+            ``estimate``, the accuracy that was expected from out-of-fold scores.
     """
 
     scores: dict[str, Any]
@@ -52,196 +77,251 @@ class Evaluation:
         return int(bool(self.scores["unreadable"]))
 
     def __str__(self) -> str:
-        table = Table(box=None, pad_edge=False)
-        for name in ("predictor", "accuracy", "95 % interval"):
-            table.add_column(name, justify="left" if name == "predictor" else "right")
-        members = {f"member of fold {m['fold']}": m for m in self.scores["members"]}
-        for name, row in {
-            **{f"ensemble, {k}": v for k, v in self.scores["ensemble"].items()},
-            **members,
-        }.items():
-            table.add_row(name, f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}")
-        table.add_row("mean member", f"{self.scores['mean_member']:.4f}", "")
         lines = [
             f"{self.scores['n']:,} images of {self.scores['classes']} classes",
             "",
-            on_screen(table),
+            format_table(_accuracy_table(self.scores)),
             "",
-        ]
-        lines += [
             *_estimate_lines(self.scores["estimate"]),
-            *_caution_lines(self.scores["reliability"]),
+            *_reliability_lines(self.scores["reliability"]),
+            *_left_out_lines(self.scores),
         ]
-        for key, words in _LEFT_OUT.items():
-            if self.scores[key]:
-                alike = [
-                    row
-                    for row in self.scores["recognized"]
-                    if row["kind"] == key and key != "seen_in_training"
-                ]
-                named = [f"{row['path']} of {row['original']}" for row in alike[:2]]
-                more = f" ({', '.join(named)}{' ...' if len(alike) > 2 else ''})" if named else ""
-                lines.append(f"{self.scores[key]:,} {words}{more}")
-        if self.scores["gone"]:
-            lines.append(f"{self.scores['gone']:,} {_GONE}")
         return "\n".join(lines)
 
 
-def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
-    if estimate is None:
-        return []
-    expected = f"{estimate['value']:.4f}, on so many images {estimate['low']:.4f} to {estimate['high']:.4f}"
-    verdict = (
-        "it holds"
-        if estimate["holds"]
-        else "it does not: chance (1 in 20), or another kind of image"
-    )
-    return ["Expected of the ensemble from out-of-fold scores:", f"  {expected}; {verdict}"]
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Labeled images that a run may be evaluated on.
 
+    Attributes:
+        root: folder that the paths start from.
+        table: columns of a manifest, at least one image. No image is the run's or a near duplicate
+            of one, and all have a class of the run.
+        recognition: the images that were recognized.
+        left_out: reason -> number of images that were left out.
+    """
 
-def _caution_lines(caution: dict[str, Any] | None) -> list[str]:
-    if caution is None:
-        return []
-    held = ", ".join(
-        f"{100 * float(asked):g} %: {100 * share:.1f} %"
-        for asked, share in caution["empirical_coverage"].items()
-    )
-    ece = caution["scores"]["ece"]["value"]
-    return [
-        f"Calibration error {ece:.4f}; called unknown {100 * caution['unknown']['energy']:.1f} %",
-        "Share of sets that were to hold the true class, and that did:",
-        f"  {held}",
-    ]
-
-
-_LEFT_OUT = {
-    "seen_in_training": "images left out: the run was trained on them",
-    "same_pixels": "images left out: the run was trained on the same pixels in another file",
-    "near_duplicate": "images left out: near copies of images that the run was trained on",
-    "unknown_class": "images left out: the run has no such class",
-    "unreadable": "images left out: they could not be read",
-}
-_GONE = (
-    "images of the run are gone from its data folder: near copies of them could not be recognized"
-)
+    root: Root
+    table: pl.DataFrame
+    recognition: Recognition
+    left_out: dict[str, int]
 
 
 def evaluate_folder(
-    run: Run, ensemble: Ensemble, images: Path, out: Path | None, display: Display
+    run: Run,
+    ensemble: Ensemble,
+    images: Path,
+    out: Path | None,
+    display: Display,
 ) -> Evaluation:
-    """Score `ensemble` on the labeled images at `images` that `run` has not been trained on.
+    """Score an ensemble on labeled images that its run was not trained on.
+
+    Args:
+        run: the run.
+        ensemble: its ensemble.
+        images: folder of class folders, or a table.
+        out: JSON file to write the scores to; None: none.
+        display: shows progress.
+
+    Returns:
+        The scores.
 
     Raises:
-        DataError: no labeled image is there, or none is left that the run has not seen and has a
-            class for.
+        DataError: there is no labeled image, or none that is new to the run and of its classes.
     """
-    new = unseen_images(run, ensemble.classes_.tolist(), images, display)
-    found, left_out = new.found, new.left_out
-    logits, readable = member_logits(ensemble, new.root, new.table, display)
-    fresh = new.table.filter(pl.Series(readable))
-    left_out["unreadable"] += int((~readable).sum())
-    labels = class_numbers(fresh["label"], ensemble.classes_.tolist())
-    groups = leak_groups(fresh)
-    rules = {rule: average(logits, rule) for rule in AVERAGES}
-    folds = [int(m["fold"]) for m in run.read_json(ENSEMBLE)["members"]]
-    scores = held_out_scores(rules, dict(zip(folds, logits, strict=True)), labels, groups)
-    recognized = (
-        found.table.filter(pl.col("kind").is_not_null())
-        .select("path", "kind", "original")
-        .to_dicts()
-    )
-    about = {"n": len(labels), "classes": len(set(fresh["label"])), **left_out, "gone": found.gone}
-    scores = {**about, **scores, "recognized": recognized}
-    scores |= {
-        "reliability": _caution(ensemble, logits, labels, groups),
-        "estimate": _estimate(run, rules, labels, groups),
-    }
+    unseen = unseen_images(run, ensemble.classes_.tolist(), images, display)
+    logits, is_readable = member_logits(ensemble, unseen.root, unseen.table, display)
+    unseen.left_out["unreadable"] += int((~is_readable).sum())
+    table = unseen.table.filter(pl.Series(is_readable))
+    scores = _score(run, ensemble, unseen, table, logits)
     if out is not None:
         write_text(out, json.dumps(scores, indent=2) + "\n")
     return Evaluation(scores)
 
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """Labeled images that a run may be scored by.
+def unseen_images(
+    run: Run,
+    classes: list[str],
+    images: Path,
+    display: Display,
+) -> Unseen:
+    """Read the labeled images that are new to a run.
 
-    Attributes:
-        root: folder that the paths start from.
-        table: columns as of a manifest, one image at least; none is the run's or a copy of one, all
-            have a class.
-        found: what was recognized.
-        left_out: why others were left out, counted.
-    """
+    Args:
+        run: the run.
+        classes: names of its classes.
+        images: folder of class folders, or a table.
+        display: shows progress.
 
-    root: Root
-    table: pl.DataFrame
-    found: Recognition
-    left_out: dict[str, int]
-
-
-def unseen_images(run: Run, classes: list[str], images: Path, display: Display) -> Unseen:
-    """The labeled images at `images` that are new to `run`, which knows `classes`.
+    Returns:
+        The new images, and how many others were left out.
 
     Raises:
-        DataError: no labeled image is there, or none is left that the run has not seen and has a
-            class for.
+        DataError: there is no labeled image, or none that is new to the run and of its classes.
     """
-    read, found = recognize_labeled(images, run.read_table(MANIFEST), run.read_root(), display)
-    table = found.table.with_columns(
-        *((pl.col("kind") == kind).fill_null(False).alias(kind) for kind in KINDS),
-        (~pl.col("label").is_in(classes)).alias("unknown_class"),
+    read, recognition = recognize_labeled(
+        images,
+        run.read_table(MANIFEST),
+        run.read_root(),
+        display,
     )
-    fresh = table.filter(~pl.any_horizontal(*KINDS, "unknown_class"))
-    left_out = {key: int(table[key].sum()) for key in (*KINDS, "unknown_class")}
+
+    table = _flag_reasons(recognition.table, classes)
+    new = table.filter(~pl.any_horizontal(*TABLE_REASONS))
+    left_out = {reason: int(table[reason].sum()) for reason in TABLE_REASONS}
     left_out["unreadable"] = read.quarantine.height
-    if fresh.is_empty():
-        reasons = ", ".join(
-            f"{left_out[key]} {words.split(': ')[1]}"
-            for key, words in _LEFT_OUT.items()
-            if left_out[key]
-        )
+    if new.is_empty():
         raise DataError(
-            f"{images}: no image is left to score ({reasons}); for trained images see bestiary show"
+            f"{images}: no image is left to score ({_causes(left_out)}); for trained images see "
+            f"bestiary show"
         )
-    return Unseen(read.root, fresh, found, left_out)
+    return Unseen(read.root, new, recognition, left_out)
 
 
-def _caution(
-    ensemble: Ensemble, logits: Logits, labels: Labels, groups: Labels
-) -> dict[str, Any] | None:
-    """How well confidence, sets and unknown keep their promise here; None where the run is not
-    calibrated.
+def _flag_reasons(table: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
+    """Add a column for each of `TABLE_REASONS`: whether the image is left out for it."""
+    flags = []
+    for kind in DUPLICATE_KINDS:
+        is_kind = (pl.col("kind") == kind).fill_null(False)
+        flags.append(is_kind.alias(kind))
+    has_known_class = pl.col("label").is_in(classes)
+    flags.append((~has_known_class).alias("unknown_class"))
+    return table.with_columns(flags)
+
+
+def _causes(left_out: dict[str, int]) -> str:
+    """List how many images were left out for which reason."""
+    causes = []
+    for reason, words in LEFT_OUT.items():
+        if left_out[reason]:
+            _, cause = words.split(": ")
+            causes.append(f"{left_out[reason]} {cause}")
+    return ", ".join(causes)
+
+
+def member_logits(
+    ensemble: Ensemble,
+    root: Root,
+    table: pl.DataFrame,
+    display: Display,
+) -> tuple[Logits, NDArray[np.bool_]]:
+    """Compute the members' logits of the readable images.
+
+    Args:
+        ensemble: the ensemble.
+        root: folder that the paths start from.
+        table: has the column path.
+        display: shows progress.
+
+    Returns:
+        Logits (members, readable images, classes), and whether each image is readable (images,).
+
+    Raises:
+        DataError: no image is readable.
     """
-    if not (ensemble.calibration and ensemble.known):
+    logits = []
+    is_readable = np.ones(table.height, np.bool_)
+    files = [root / path for path in table["path"]]
+    with display.counter("Predicting") as tick:
+        for batch in ensemble.score(files, tick):
+            unreadable = list(batch.reasons)
+            is_readable[unreadable] = False
+            is_batch_readable = is_readable[batch.rows]
+            logits.append(batch.logits[:, is_batch_readable])
+    if not is_readable.any():
+        raise DataError(f"{root}: none of the images can be decoded")
+    return np.concatenate(logits, axis=1), is_readable
+
+
+def _score(
+    run: Run,
+    ensemble: Ensemble,
+    unseen: Unseen,
+    table: pl.DataFrame,
+    logits: Logits,
+) -> dict[str, Any]:
+    """Score the readable images of `table`; see `Evaluation`."""
+    labels = class_numbers(table["label"], ensemble.classes_.tolist())
+    groups = leak_groups(table)
+    rules: Rules = {rule: average(logits, rule) for rule in AVERAGES}
+    card = run.read_json(ENSEMBLE)
+    folds = [int(member["fold"]) for member in card["members"]]
+    members = dict(zip(folds, logits, strict=True))
+
+    return {
+        "n": len(labels),
+        "classes": len(set(table["label"])),
+        **unseen.left_out,
+        "gone": unseen.recognition.n_missing,
+        **held_out_scores(rules, members, labels, groups),
+        "recognized": _recognized_rows(unseen.recognition),
+        "reliability": _reliability(ensemble, logits, labels, groups),
+        "estimate": _estimate(run, rules, labels, groups),
+    }
+
+
+def _recognized_rows(recognition: Recognition) -> list[dict[str, Any]]:
+    is_recognized = pl.col("kind").is_not_null()
+    rows = recognition.table.filter(is_recognized)
+    return rows.select("path", "kind", "original").to_dicts()
+
+
+def _reliability(
+    ensemble: Ensemble,
+    logits: Logits,
+    labels: Labels,
+    groups: Labels,
+) -> dict[str, Any] | None:
+    """Measure calibrated scores, coverage and the share called unknown; None: not calibrated."""
+    if not (ensemble.calibration and ensemble.ood):
         return None
     probabilities = ensemble.probabilities(logits)
-    rows = np.arange(len(labels))
-    found = zip(
-        ("energy", "distance"), ensemble.known.scores(logits), ensemble.known.limits, strict=True
-    )
-    unknown = {name: float((score > limit).mean()) for name, score, limit in found}
-    held = {
-        str(c): float(ensemble.calibration.set_of(probabilities, c)[rows, labels].mean())
-        for c in COVERAGES
+    intervals = score_intervals(probabilities, labels, groups)
+
+    # Share of images whose prediction set contains the true class
+    images = np.arange(len(labels))
+    empirical_coverage = {}
+    for coverage in COVERAGES:
+        inside = ensemble.calibration.set_mask(probabilities, coverage)
+        is_covered = inside[images, labels]
+        empirical_coverage[str(coverage)] = float(is_covered.mean())
+
+    return {
+        "scores": {name: asdict(interval) for name, interval in intervals.items()},
+        "empirical_coverage": empirical_coverage,
+        "unknown": _unknown_shares(ensemble.ood, logits),
     }
-    scores = {
-        name: asdict(score)
-        for name, score in score_intervals(probabilities, labels, groups).items()
+
+
+def _unknown_shares(detector: OodDetector, logits: Logits) -> dict[str, float]:
+    """Compute the share of images that each score calls unknown."""
+    energies, distances = detector.scores(logits)
+    energy_limit, distance_limit = detector.limits
+    is_high_energy = energies > energy_limit
+    is_distant = distances > distance_limit
+    return {
+        "energy": float(is_high_energy.mean()),
+        "distance": float(is_distant.mean()),
     }
-    return {"scores": scores, "empirical_coverage": held, "unknown": unknown}
 
 
 def _estimate(
-    run: Run, rules: dict[Average, NDArray[np.float64]], labels: Labels, groups: Labels
+    run: Run,
+    rules: Rules,
+    labels: Labels,
+    groups: Labels,
 ) -> dict[str, Any] | None:
-    """What the run's out-of-fold scores let expect of so many images; None where they are not
-    complete.
-    """
-    if not run.file(METRICS).exists() or "ensemble" not in run.read_json(METRICS)["oof"]:
+    """Compare the accuracy with its out-of-fold estimate; None: not all folds have ended."""
+    if not run.file(METRICS).exists():
         return None
-    estimate = Estimate(**run.read_json(METRICS)["oof"]["ensemble"])
-    hits = rules[run.read_recipe().predict.average].argmax(axis=1) == labels
-    low, high = estimate.on(effective_size(hits, groups))
+    out_of_fold = run.read_json(METRICS)["oof"]
+    if "ensemble" not in out_of_fold:
+        return None
+
+    estimate = Estimate(**out_of_fold["ensemble"])
+    rule = run.read_recipe().predict.average
+    hits = rules[rule].argmax(axis=1) == labels
+    low, high = estimate.accuracy_interval(effective_size(hits, groups))
     return {
         "value": estimate.value,
         "low": low,
@@ -250,15 +330,69 @@ def _estimate(
     }
 
 
-def member_logits(
-    ensemble: Ensemble, root: Root, table: pl.DataFrame, display: Display
-) -> tuple[np.ndarray[Any, np.dtype[np.float32]], np.ndarray[Any, np.dtype[np.bool_]]]:
-    """Logits (members, readable images, classes), and which images are readable."""
-    parts, readable = [], np.ones(table.height, np.bool_)
-    with display.counter("Predicting") as tick:
-        for scored in ensemble.score([root / path for path in table["path"]], tick):
-            readable[list(scored.reasons)] = False
-            parts.append(scored.logits[:, readable[scored.rows]])
-    if not readable.any():
-        raise DataError(f"{root}: none of the images can be decoded")
-    return np.concatenate(parts, axis=1), readable
+def _accuracy_table(scores: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("predictor", justify="left")
+    table.add_column("accuracy", justify="right")
+    table.add_column("95 % interval", justify="right")
+
+    rows = {f"ensemble, {rule}": row for rule, row in scores["ensemble"].items()}
+    rows |= {f"member of fold {row['fold']}": row for row in scores["members"]}
+    for name, row in rows.items():
+        interval = f"{row['low']:.4f} to {row['high']:.4f}"
+        table.add_row(name, f"{row['value']:.4f}", interval)
+    table.add_row("mean member", f"{scores['mean_member']:.4f}", "")
+    return table
+
+
+def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
+    if estimate is None:
+        return []
+    interval = f"{estimate['low']:.4f} to {estimate['high']:.4f}"
+    if estimate["holds"]:
+        verdict = "it holds"
+    else:
+        verdict = "it does not: chance (1 in 20), or another kind of image"
+    return [
+        "Expected accuracy of the ensemble, from out-of-fold scores:",
+        f"  {estimate['value']:.4f}, on as many images {interval}; {verdict}",
+    ]
+
+
+def _reliability_lines(reliability: dict[str, Any] | None) -> list[str]:
+    if reliability is None:
+        return []
+    ece = reliability["scores"]["ece"]["value"]
+    unknown = 100 * reliability["unknown"]["energy"]
+    coverages = []
+    for requested, measured in reliability["empirical_coverage"].items():
+        percent = 100 * float(requested)
+        coverages.append(f"{percent:g} %: {100 * measured:.1f} %")
+    return [
+        f"Calibration error {ece:.4f}; called unknown {unknown:.1f} %",
+        "Coverage of the prediction sets, requested and measured:",
+        f"  {', '.join(coverages)}",
+    ]
+
+
+def _left_out_lines(scores: dict[str, Any]) -> list[str]:
+    lines = []
+    for reason, words in LEFT_OUT.items():
+        if scores[reason]:
+            examples = _examples(scores, reason)
+            lines.append(f"{scores[reason]:,} {words}{examples}")
+    if scores["gone"]:
+        lines.append(f"{scores['gone']:,} {GONE}")
+    return lines
+
+
+def _examples(scores: dict[str, Any], reason: str) -> str:
+    """Name a few of the images that were recognized, with the run's image."""
+    if reason == "seen_in_training":
+        return ""
+    rows = [row for row in scores["recognized"] if row["kind"] == reason]
+    if not rows:
+        return ""
+    names = [f"{row['path']} of {row['original']}" for row in rows[:MAX_EXAMPLES]]
+    more = " ..." if len(rows) > MAX_EXAMPLES else ""
+    return f" ({', '.join(names)}{more})"

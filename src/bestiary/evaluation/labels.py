@@ -1,9 +1,7 @@
-"""Out-of-fold probabilities and labels -> the labels that are probably wrong, and which classes are
-mistaken for which.
+"""A run's out-of-fold probabilities -> its probably wrong labels and overlapping classes.
 
-How many are wrong is estimated by confident learning (Northcutt, Jiang and Chuang 2021,
-doi:10.1613/jair.1.12125), and so many labels of the lowest probability are suspects; both as the
-cleanlab library has it. Takes arrays, never a network or a run.
+The tables fixes.csv, class_quality.csv and class_overlap.csv are for a person to decide on. The
+suspects are those of `bestiary.stats.label_issues`. Changes no label.
 """
 
 from dataclasses import dataclass
@@ -16,59 +14,15 @@ from scipy.special import softmax
 
 from bestiary.data.fixes import SCHEMA
 from bestiary.errors import RunError
-from bestiary.evaluation.out_of_fold import read_out_of_fold
-from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES
+from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
+from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table, write_table
 from bestiary.stats.label_issues import LabelIssues, find_label_issues
 from bestiary.storage.files import Root
 
-
-def class_quality(
-    issues: LabelIssues, labels: NDArray[np.int64], classes: list[str]
-) -> pl.DataFrame:
-    """One row a class, the worst first: label, images, suspects, their share (0 to 1), mean
-    quality (0 to 1).
-    """
-    suspect = np.zeros(len(labels), np.bool_)
-    suspect[issues.suspects] = True
-    table = pl.DataFrame({"number": labels, "suspect": suspect, "quality": issues.quality})
-    found = table.group_by("number").agg(
-        pl.len().alias("images"),
-        pl.col("suspect").sum().alias("suspects"),
-        pl.col("quality").mean(),
-    )
-    names = pl.DataFrame({"number": np.arange(len(classes)), "label": classes})
-    joined = found.join(names, on="number").with_columns(
-        (pl.col("suspects") / pl.col("images")).alias("share")
-    )
-    return joined.sort("share", "number", descending=[True, False]).select(
-        "label", "images", "suspects", "share", "quality"
-    )
-
-
-def class_overlap(
-    issues: LabelIssues, labels: NDArray[np.int64], classes: list[str]
-) -> pl.DataFrame:
-    """How many suspects of each class look like which other, most first: given, suggested,
-    suspects.
-    """
-    rows = issues.suspects
-    pairs = pl.DataFrame(
-        {
-            "given": [classes[n] for n in labels[rows]],
-            "suggested": [classes[n] for n in issues.suggested[rows]],
-        },
-        schema={"given": pl.String, "suggested": pl.String},
-    )
-    return (
-        pairs.group_by("given", "suggested")
-        .agg(pl.len().alias("suspects"))
-        .sort("suspects", "given", "suggested", descending=[True, False, False])
-    )
-
-
-TYPICAL = 3  # images that stand for a class
+TYPICAL_PER_CLASS = 3  # images that stand for a class
+PRINTED_CLASSES = 3  # classes with suspects that a printed report names
 
 
 @dataclass(frozen=True)
@@ -76,12 +30,12 @@ class LabelReport:
     """The labels of a run that are probably wrong.
 
     Attributes:
-        run: its place.
-        root: folder that its images' paths start from.
-        folder: where the tables lie.
-        fixes: path, given, suggested, score, action; what is decided already first, then suspects
-            by score.
-        typical: class name -> paths of images that fit it best.
+        run: path or address of the run.
+        root: folder that the paths of its images start from.
+        folder: where the tables are written.
+        fixes: path, given, suggested, score, action; earlier decisions first, then the suspects,
+            most suspect first.
+        typical: class name -> paths of the images that fit it best.
         quality: see `class_quality`.
         overlap: see `class_overlap`.
     """
@@ -96,20 +50,22 @@ class LabelReport:
 
     @property
     def undecided(self) -> pl.DataFrame:
-        """The suspects that nobody has decided on."""
+        """The suspects without a decision."""
         return self.fixes.filter(pl.col("action").is_null())
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.undecided.height:,} labels are probably wrong: {self.folder / 'fixes.csv'}"
-        ]
-        for label, count, suspects, share, _ in (
-            self.quality.filter(pl.col("suspects") > 0).head(3).iter_rows()
-        ):
-            lines.append(f"  {label!r}: {suspects:,} of {count:,} ({share:.0%})")
-        if self.undecided.height:
+        undecided = self.undecided.height
+        lines = [f"{undecided:,} labels are probably wrong: {self.folder / FIXES}"]
+
+        has_suspects = pl.col("suspects") > 0
+        worst = self.quality.filter(has_suspects).head(PRINTED_CLASSES)
+        for row in worst.iter_rows(named=True):
+            counts = f"{row['suspects']:,} of {row['images']:,} ({row['share']:.0%})"
+            lines.append(f"  {row['label']!r}: {counts}")
+
+        if undecided:
             lines.append(
-                f"Decide in {self.folder / 'labels.html'}, or fill in the column action (keep, "
+                f"Decide in {self.folder / LABELS_PAGE}, or fill in the column action (keep, "
                 f"relabel, drop);"
             )
             lines.append(f"then: bestiary train {self.root} NEW_RUN --fixes fixes.csv")
@@ -119,76 +75,163 @@ class LabelReport:
         """Write fixes.csv, class_quality.csv and class_overlap.csv.
 
         Raises:
-            RunError: the folder has a fixes.csv, which may hold a person's work.
+            RunError: the folder has a fixes.csv, which may contain a person's work.
             BestiaryError: the folder cannot be written.
         """
-        if (self.folder / FIXES).exists():
+        fixes_file = self.folder / FIXES
+        if fixes_file.exists():
             raise RunError(
-                f"{self.folder / 'fixes.csv'}: exists; move it away, or choose another folder with "
-                f"--out"
+                f"{fixes_file}: exists; move it away, or choose another folder with --out"
             )
         write_table(self.folder / CLASS_QUALITY, self.quality)
         write_table(self.folder / CLASS_OVERLAP, self.overlap)
-        write_table(self.folder / FIXES, self.fixes)
+        write_table(fixes_file, self.fixes)
 
 
 def review_labels(run: Run, folder: Path) -> LabelReport:
-    """Find the probably wrong labels of `run` by its out-of-fold predictions; `folder` is where
-    `write` will put them.
+    """Find the probably wrong labels of a run by its out-of-fold predictions.
+
+    Args:
+        run: a run whose folds have ended.
+        folder: where `LabelReport.write` will write the tables.
+
+    Returns:
+        The report.
 
     Raises:
         RunError: not all folds have ended.
         BestiaryError: cleanlab is not installed.
     """
     run.check_ended()
-    found = read_out_of_fold(run)
-    table, classes, labels = found.table, found.classes, found.labels
-    issues = find_label_issues(
-        softmax(table["logits"].to_numpy().astype("float64"), axis=1), labels
-    )
+    out_of_fold = read_out_of_fold(run)
+    probabilities = softmax(out_of_fold.logits.astype("float64"), axis=1)
+    issues = find_label_issues(probabilities, out_of_fold.labels)
     return LabelReport(
         run=run.place,
         root=run.read_root(),
         folder=folder,
-        fixes=_to_decide(run, table, issues, classes),
-        typical=_typical(table, issues),
-        quality=class_quality(issues, labels, classes),
-        overlap=class_overlap(issues, labels, classes),
+        fixes=_fixes_table(run, out_of_fold, issues),
+        typical=_typical_images(out_of_fold.table, issues),
+        quality=class_quality(issues, out_of_fold.labels, out_of_fold.classes),
+        overlap=class_overlap(issues, out_of_fold.labels, out_of_fold.classes),
     )
 
 
-def _to_decide(
-    run: Run, table: pl.DataFrame, issues: LabelIssues, classes: list[str]
+def class_quality(
+    issues: LabelIssues,
+    labels: NDArray[np.int64],
+    classes: list[str],
 ) -> pl.DataFrame:
-    """What was decided for this run, then the suspects; a decision stands, and its image is not
-    asked for again.
+    """Summarize the label quality of each class.
+
+    Args:
+        issues: suspects and quality of the labels.
+        labels: class numbers (images,).
+        classes: class names.
+
+    Returns:
+        label, images, suspects, share (of suspects, 0 to 1), quality (mean, 0 to 1); one row for
+        each class, the highest share first.
     """
+    names = pl.DataFrame(
+        {
+            "number": np.arange(len(classes)),
+            "label": classes,
+        }
+    )
+    share = pl.col("suspects") / pl.col("images")
+    return (
+        _quality_by_number(issues, labels)
+        .join(names, on="number")
+        .with_columns(share.alias("share"))
+        .sort("share", "number", descending=[True, False])
+        .select("label", "images", "suspects", "share", "quality")
+    )
+
+
+def _quality_by_number(issues: LabelIssues, labels: NDArray[np.int64]) -> pl.DataFrame:
+    """Count images and suspects and average the quality, by class number."""
+    is_suspect = np.zeros(len(labels), np.bool_)
+    is_suspect[issues.suspects] = True
+    images = pl.DataFrame(
+        {
+            "number": labels,
+            "suspect": is_suspect,
+            "quality": issues.quality,
+        }
+    )
+    return images.group_by("number").agg(
+        pl.len().alias("images"),
+        pl.col("suspect").sum().alias("suspects"),
+        pl.col("quality").mean(),
+    )
+
+
+def class_overlap(
+    issues: LabelIssues,
+    labels: NDArray[np.int64],
+    classes: list[str],
+) -> pl.DataFrame:
+    """Count which classes are mistaken for which.
+
+    Args:
+        issues: suspects and suggested classes.
+        labels: class numbers (images,).
+        classes: class names.
+
+    Returns:
+        given, suggested, suspects; one row for each pair of classes, most suspects first.
+    """
+    rows = issues.suspects
+    pairs = pl.DataFrame(
+        {
+            "given": [classes[number] for number in labels[rows]],
+            "suggested": [classes[number] for number in issues.suggested[rows]],
+        },
+        schema={"given": pl.String, "suggested": pl.String},
+    )
+    counts = pairs.group_by("given", "suggested").agg(pl.len().alias("suspects"))
+    return counts.sort(
+        "suspects",
+        "given",
+        "suggested",
+        descending=[True, False, False],
+    )
+
+
+def _fixes_table(run: Run, out_of_fold: OutOfFold, issues: LabelIssues) -> pl.DataFrame:
+    """List earlier decisions of this run, then the suspects that have no decision."""
     rows = issues.suspects
     suspects = pl.DataFrame(
         {
-            "path": table["path"].gather(rows),
-            "given": table["label"].gather(rows),
-            "suggested": [classes[number] for number in issues.suggested[rows]],
+            "path": out_of_fold.table["path"].gather(rows),
+            "given": out_of_fold.table["label"].gather(rows),
+            "suggested": [out_of_fold.classes[number] for number in issues.suggested[rows]],
             "score": issues.quality[rows],
             "action": pl.Series([None] * len(rows), dtype=pl.String),
         },
         schema=SCHEMA,
     )
-    decided = read_table(run.file(FIXES), SCHEMA).select(list(SCHEMA))
-    return pl.concat(
-        [decided, suspects.join(decided, on="path", how="anti", maintain_order="left")]
+    decided = read_table(run.file(FIXES), SCHEMA)
+    decided = decided.select(list(SCHEMA))
+    undecided = suspects.join(
+        decided,
+        on="path",
+        how="anti",
+        maintain_order="left",
     )
+    return pl.concat([decided, undecided])
 
 
-def _typical(table: pl.DataFrame, issues: LabelIssues) -> dict[str, list[str]]:
-    """The paths of the images that fit their class best."""
-    scored = table.select("path", "label").with_columns(pl.Series("quality", issues.quality))
+def _typical_images(table: pl.DataFrame, issues: LabelIssues) -> dict[str, list[str]]:
+    """List the paths of the images that fit their class best."""
+    quality = pl.Series("quality", issues.quality)
     best = (
-        scored.sort("quality", "path", descending=[True, False])
+        table.select("path", "label")
+        .with_columns(quality)
+        .sort("quality", "path", descending=[True, False])
         .group_by("label", maintain_order=True)
-        .head(TYPICAL)
+        .head(TYPICAL_PER_CLASS)
     )
-    return {
-        str(label): paths
-        for label, paths in best.group_by("label", maintain_order=True).agg("path").iter_rows()
-    }
+    by_class = best.group_by("label", maintain_order=True).agg("path")
+    return {str(label): paths for label, paths in by_class.iter_rows()}

@@ -1,5 +1,6 @@
-"""A run's out-of-fold logits, joined with its manifest: read once by every command that judges a
-run.
+"""A run -> its out-of-fold logits joined with the manifest: labels, folds, groups.
+
+Every command that scores a run reads it here, once. Knows nothing of scores.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ class OutOfFold:
     """Images of a run, each with the logits of the one member that was not trained on it.
 
     Attributes:
-        table: the manifest's columns, and fold and logits.
+        table: columns of the manifest, fold and logits.
         classes: class names in the order of the logits.
     """
 
@@ -46,38 +47,51 @@ class OutOfFold:
     @cached_property
     def folds(self) -> NDArray[np.int64]:
         """Fold of each image (images,)."""
-        return self.table["fold"].to_numpy().astype(np.int64)
+        folds = self.table["fold"].to_numpy()
+        return folds.astype(np.int64)
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
         """Group number of each image (images,), see `leak_groups`."""
         return leak_groups(self.table)
 
-    def scored(self) -> "OutOfFold":
-        """Leave out the images with label conflicts: nobody knows which of their labels is
-        right.
-        """
-        return OutOfFold(self.table.filter(~pl.col("label_conflict")), self.classes)
+    def without_conflicts(self) -> "OutOfFold":
+        """Leave out images with a label conflict: nobody knows which of their labels is right."""
+        has_conflict = pl.col("label_conflict")
+        return OutOfFold(self.table.filter(~has_conflict), self.classes)
 
 
 def read_out_of_fold(run: Run) -> OutOfFold:
-    """Read the held-out part of a run's manifest: all of it, unless the run is a student.
+    """Read the out-of-fold logits of a run.
+
+    Args:
+        run: a run whose folds have ended.
+
+    Returns:
+        The validation images of all folds: the whole manifest. In a student's run, without the
+        images that every member is trained on.
 
     Raises:
         RunError: a fold has not ended, or logits are damaged or do not cover the manifest.
     """
-    tables: list[pl.DataFrame] = []
-    classes: list[str] = []
-    for fold in run.fold_numbers():
-        table, names = read_oof(run.fold(fold))
-        if classes and names != classes:
-            raise RunError(f"{run.fold(fold).oof}: has other classes than the folds before it")
-        classes = names
-        tables.append(table.with_columns(pl.lit(fold).alias("fold")))
-    never = run.read_table(FOLDS).filter(pl.col("fold") == TRAIN_ONLY)
-    manifest = run.read_table(MANIFEST).join(never, on="path", how="anti", maintain_order="left")
+    logits, classes = _read_folds(run)
+
+    # Images that some member was not trained on
+    is_train_only = pl.col("fold") == TRAIN_ONLY
+    train_only = run.read_table(FOLDS).filter(is_train_only)
+    manifest = run.read_table(MANIFEST)
+    manifest = manifest.join(
+        train_only,
+        on="path",
+        how="anti",
+        maintain_order="left",
+    )
+
     joined = manifest.join(
-        pl.concat(tables).drop("label"), on="path", how="left", maintain_order="left"
+        logits.drop("label"),
+        on="path",
+        how="left",
+        maintain_order="left",
     )
     if joined.height != manifest.height or joined["fold"].null_count():
         raise RunError(
@@ -88,15 +102,37 @@ def read_out_of_fold(run: Run) -> OutOfFold:
 
 
 def class_numbers(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Number labels by their place among `classes` (images,).
+    """Turn labels into class numbers.
+
+    Args:
+        labels: class names (images,).
+        classes: class names in the order of the logits.
+
+    Returns:
+        Index of each label in `classes` (images,).
 
     Raises:
         RunError: a label is none of the classes.
     """
-    number = {name: index for index, name in enumerate(classes)}
-    strange = set(labels) - number.keys()
-    if strange:
+    indices = {name: index for index, name in enumerate(classes)}
+    unknown = set(labels) - indices.keys()
+    if unknown:
         raise RunError(
-            f"label {min(strange)!r:.80} of the manifest is none of the classes of the logits"
+            f"label {min(unknown)!r:.80} of the manifest is none of the classes of the logits"
         )
-    return np.array([number[label] for label in labels], np.int64)
+    return np.array([indices[label] for label in labels], np.int64)
+
+
+def _read_folds(run: Run) -> tuple[pl.DataFrame, list[str]]:
+    """Read the logits of all folds, and the classes that they share."""
+    tables: list[pl.DataFrame] = []
+    classes: list[str] = []
+    for fold in run.fold_numbers():
+        files = run.fold(fold)
+        table, fold_classes = read_oof(files)
+        if classes and fold_classes != classes:
+            raise RunError(f"{files.oof}: has other classes than the folds before it")
+        classes = fold_classes
+        fold_column = pl.lit(fold).alias("fold")
+        tables.append(table.with_columns(fold_column))
+    return pl.concat(tables), classes

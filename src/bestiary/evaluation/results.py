@@ -1,19 +1,19 @@
-"""A run whose folds have ended -> everything that its out-of-fold predictions tell, for a report to
-show.
+"""A finished run -> its out-of-fold results: scores, calibration, class table, confusion, history.
 
-Each image is judged by the one member that has not seen it, with the temperature and the sets that
-the other folds' images set. Reads the run, changes nothing.
+Reports are made from these. Each image is scored by the one member that was not trained on it, with
+the temperature and the prediction sets of the other folds. Reads the run and changes nothing.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.evaluation.out_of_fold import read_out_of_fold
-from bestiary.run.run import Run
+from bestiary.run.run import Run, RunSnapshot
 from bestiary.run.tables import read_table
 from bestiary.stats.averaging import softmax
 from bestiary.stats.calibration import COVERAGES, Calibration, Sets
@@ -22,35 +22,43 @@ from bestiary.stats.metrics import confusion
 from bestiary.stats.ood import OodDetector
 from bestiary.stats.scores import class_table, crossfit_parts, crossfit_probabilities, oof_scores
 
-HISTORY = {
+SET_KINDS: tuple[Sets, ...] = get_args(Sets)
+
+Crossfit = tuple[Calibration, NDArray[np.float64], NDArray[np.int64]]
+"""A part's calibration by the other parts, its probabilities and its labels."""
+
+HISTORY_COLUMNS = {
     "epoch": pl.Int64,
     "train_loss": pl.Float64,
     "val_accuracy": pl.Float64,
     "images_per_second": pl.Float64,
     "seconds": pl.Float64,
-}  # the columns that are shown
+}
+"""The columns of history.csv that reports show."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """A run's out-of-fold results; images with conflicting labels are left out of everything.
+    """A run's out-of-fold results, without images with a label conflict.
 
     Attributes:
         run: the run.
+        snapshot: its recipe, manifest and folds.
         classes: class names in the order of the logits.
         table: manifest rows of the scored images, with fold and logits.
         labels: class numbers (images,).
         groups: group numbers (images,).
         raw: uncalibrated probabilities (images, classes).
-        probabilities: calibrated by the other folds' temperature (images, classes).
-        calibration: fitted on all of them, what `predict` uses.
-        known: likewise.
+        probabilities: calibrated by the temperature of the other folds (images, classes).
+        calibration: fitted on all images, as `predict` uses it.
+        ood: out-of-distribution detector, fitted on all images.
         scores: see `oof_scores`.
         per_class: see `class_table`.
-        histories: history.csv of each fold, with the columns of `HISTORY`.
+        histories: history.csv of each fold, with `HISTORY_COLUMNS`.
     """
 
     run: Run
+    snapshot: RunSnapshot
     classes: list[str]
     table: pl.DataFrame
     labels: NDArray[np.int64]
@@ -58,19 +66,19 @@ class Results:
     raw: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     calibration: Calibration
-    known: OodDetector
+    ood: OodDetector
     scores: dict[str, Any]
     per_class: list[dict[str, Any]]
     histories: dict[int, pl.DataFrame]
 
     @property
     def predicted(self) -> NDArray[np.int64]:
-        """Class numbers (images,); the temperature changes none."""
+        """Predicted class numbers (images,); calibration changes none."""
         return np.asarray(self.raw.argmax(axis=1))
 
     @property
     def hits(self) -> NDArray[np.bool_]:
-        """Whether each image was right (images,)."""
+        """Whether each image is right (images,)."""
         return np.asarray(self.predicted == self.labels)
 
     @property
@@ -81,88 +89,122 @@ class Results:
     @property
     def folds(self) -> NDArray[np.int64]:
         """Fold of each image (images,)."""
-        return self.table["fold"].to_numpy().astype(np.int64)
+        folds = self.table["fold"].to_numpy()
+        return folds.astype(np.int64)
 
     @property
     def confusion(self) -> NDArray[np.int64]:
-        """(classes, classes), rows the labels."""
+        """Confusion matrix (classes, classes), labels in rows."""
         return confusion(self.predicted, self.labels, len(self.classes))
 
     @property
     def optimism(self) -> float | None:
-        """How much the pick of each fold's best epoch flatters at most (0 to 1); None where
-        nothing is picked.
+        """Upper estimate of the optimism of picking each fold's best epoch, 0 to 1.
+
+        None where the members are from the last epoch.
         """
-        if not (self.run.read_recipe().train.keep_best and self.run.read_recipe().train.epochs):
+        train = self.snapshot.recipe.train
+        if not (train.keep_best and train.epochs):
             return None
-        return pick_optimism(
-            [history["val_accuracy"].to_list() for history in self.histories.values()]
-        )
+        curves = [history["val_accuracy"].to_list() for history in self.histories.values()]
+        return pick_optimism(curves)
 
 
 def read_results(run: Run) -> Results:
     """Read a run's out-of-fold results.
 
+    Args:
+        run: a run whose folds have ended.
+
+    Returns:
+        The results.
+
     Raises:
         RunError: not all folds have ended, or a file is damaged.
     """
     run.check_ended()
-    found = read_out_of_fold(run).scored()
-    table, classes, logits = found.table, found.classes, found.logits
-    labels, groups, folds = found.labels, found.groups, found.folds
-    raw, parts = softmax(logits), crossfit_parts(folds, groups)
+    snapshot = run.load()
+    out_of_fold = read_out_of_fold(run).without_conflicts()
+    raw = softmax(out_of_fold.logits)
+    predicted = raw.argmax(axis=1)
+    parts = crossfit_parts(out_of_fold.folds, out_of_fold.groups)
+    histories = {fold: _history(run, fold) for fold in snapshot.folds}
     return Results(
         run=run,
-        classes=classes,
-        table=table,
-        labels=labels,
-        groups=groups,
+        snapshot=snapshot,
+        classes=out_of_fold.classes,
+        table=out_of_fold.table,
+        labels=out_of_fold.labels,
+        groups=out_of_fold.groups,
         raw=raw,
-        probabilities=crossfit_probabilities(logits, labels, parts),
-        calibration=Calibration.fit(logits, labels),
-        known=OodDetector.fit(logits, labels, folds, parts),
-        scores=oof_scores(logits, labels, folds, groups),
-        per_class=class_table(raw.argmax(axis=1), labels, groups, len(classes)),
-        histories={fold: _history(run, fold) for fold in run.fold_numbers()},
+        probabilities=crossfit_probabilities(out_of_fold.logits, out_of_fold.labels, parts),
+        calibration=Calibration.fit(out_of_fold.logits, out_of_fold.labels),
+        ood=OodDetector.fit(out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, parts),
+        scores=oof_scores(
+            out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups
+        ),
+        per_class=class_table(
+            predicted, out_of_fold.labels, out_of_fold.groups, len(out_of_fold.classes)
+        ),
+        histories=histories,
     )
 
 
-def set_scores(results: Results) -> list[dict[str, Any]]:
-    """Of the sets for each coverage and kind, by the limits that the other folds set: share that
-    hold, mean size.
+def prediction_set_scores(results: Results) -> list[dict[str, Any]]:
+    """Measure the prediction sets of every coverage and kind, with the limits of the other folds.
+
+    Args:
+        results: out-of-fold results of a run.
+
+    Returns:
+        For each coverage and kind: coverage, kind, empirical_coverage and size, the mean number of
+        classes in a set.
     """
-    logits, parts = (
-        results.table["logits"].to_numpy(),
-        crossfit_parts(results.folds, results.groups),
-    )
-    held: dict[tuple[float, Sets], list[NDArray[np.bool_]]] = {}
-    sizes: dict[tuple[float, Sets], list[NDArray[np.int64]]] = {}
-    kinds: tuple[Sets, ...] = ("all", "class")
-    for number in np.unique(parts):
-        part = parts == number
-        known = Calibration.fit(logits[~part], results.labels[~part])
-        probabilities = known.probabilities(logits[None, part], "logits")
-        for coverage in COVERAGES:
-            for kind in kinds:
-                inside = known.set_of(probabilities, coverage, kind)
-                held.setdefault((coverage, kind), []).append(
-                    inside[np.arange(len(inside)), results.labels[part]]
-                )
-                sizes.setdefault((coverage, kind), []).append(inside.sum(axis=1))
-    return [
-        {
-            "coverage": coverage,
-            "kind": kind,
-            "empirical_coverage": float(np.concatenate(held[coverage, kind]).mean()),
-            "size": float(np.concatenate(sizes[coverage, kind]).mean()),
-        }
-        for coverage, kind in held
-    ]
+    crossfits = list(_crossfit_calibrations(results))
+    rows = []
+    for coverage in COVERAGES:
+        for kind in SET_KINDS:
+            rows.append(_set_scores(crossfits, coverage, kind))
+    return rows
+
+
+def _set_scores(
+    crossfits: Sequence[Crossfit],
+    coverage: float,
+    kind: Sets,
+) -> dict[str, Any]:
+    """Measure the prediction sets of one coverage and kind."""
+    is_covered = []
+    sizes = []
+    for calibration, probabilities, labels in crossfits:
+        inside = calibration.set_mask(probabilities, coverage, kind)
+        images = np.arange(len(labels))
+        is_covered.append(inside[images, labels])
+        sizes.append(inside.sum(axis=1))
+    return {
+        "coverage": coverage,
+        "kind": kind,
+        "empirical_coverage": float(np.concatenate(is_covered).mean()),
+        "size": float(np.concatenate(sizes).mean()),
+    }
+
+
+def _crossfit_calibrations(results: Results) -> Iterator[Crossfit]:
+    """Yield the calibration of the other parts, probabilities and labels, for each part."""
+    logits = results.table["logits"].to_numpy()
+    parts = crossfit_parts(results.folds, results.groups)
+    for part in np.unique(parts):
+        is_val = parts == part
+        is_fit = ~is_val
+        calibration = Calibration.fit(logits[is_fit], results.labels[is_fit])
+        probabilities = calibration.probabilities(logits[None, is_val], "logits")
+        yield calibration, probabilities, results.labels[is_val]
 
 
 def _history(run: Run, fold: int) -> pl.DataFrame:
-    """The rows of history.csv; none where heads were fitted and nothing was trained."""
+    """Read history.csv; it is empty where only a head was fitted."""
     file = run.fold(fold).history
     if not file.exists():
-        return pl.DataFrame(schema=HISTORY)
-    return read_table(file, HISTORY).select(HISTORY.keys())
+        return pl.DataFrame(schema=HISTORY_COLUMNS)
+    history = read_table(file, HISTORY_COLUMNS)
+    return history.select(HISTORY_COLUMNS.keys())

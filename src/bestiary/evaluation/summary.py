@@ -1,4 +1,7 @@
-"""A run directory, finished or not -> what it is and how far it has come, in a few lines."""
+"""A run directory, finished or not -> a summary of what it is and how far training has come.
+
+Knows nothing of how scores are computed.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from bestiary.recipe.options import Recipe
-from bestiary.run.layout import MANIFEST, QUARANTINE, FoldFiles
+from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table
 
@@ -16,14 +19,15 @@ class Summary:
     """What `show` prints.
 
     Attributes:
-        place: of the run.
-        root: folder that its images' paths start from.
-        recipe: what was asked.
+        place: path or address of the run.
+        root: folder that the paths of its images start from.
+        recipe: its recipe.
         score_line: its out-of-fold accuracy in words; None until all folds have ended.
         images: number of images in its manifest.
         classes: number of classes.
-        quarantined: number of images set aside.
-        folds: per fold: epochs done, best accuracy on its held-out part, ended or not.
+        quarantined: number of files in its quarantine.
+        folds: for each fold: epochs done, best validation accuracy and its epoch, whether it has
+            ended.
     """
 
     place: str
@@ -37,35 +41,22 @@ class Summary:
 
     def __str__(self) -> str:
         recipe = self.recipe
+        counts = f"{self.images:,} images of {self.classes} classes, {len(self.folds)} folds"
+        if self.quarantined:
+            counts += f", {self.quarantined:,} files in quarantine.csv"
         lines = [
-            f"{self.place}: {self.images:,} images of {self.classes} classes, {len(self.folds)} "
-            f"folds"
-            + (
-                f", {self.quarantined:,} images set aside (quarantine.csv)"
-                if self.quarantined
-                else ""
-            ),
+            f"{self.place}: {counts}",
             f"images from {self.root}",
             f"{recipe.model.backbone}, {recipe.view.size} px, {recipe.train.epochs} epochs, "
             f"batch {recipe.train.batch_size}",
             "",
+            *[_fold_line(fold, recipe.train.epochs) for fold in self.folds],
+            "",
         ]
-        for fold in self.folds:
-            score = (
-                ""
-                if fold["accuracy"] is None
-                else f", accuracy {fold['accuracy']:.4f} at epoch {fold['epoch']}"
-            )
-            state = "ended" if fold["ended"] else "not begun" if not fold["epochs"] else "under way"
-            lines.append(
-                f"fold {fold['fold']}: {state}, {fold['epochs']} of {recipe.train.epochs} "
-                f"epochs{score}"
-            )
-        ended = sum(fold["ended"] for fold in self.folds)
-        lines.append("")
         if self.score_line:
             lines.append(self.score_line)
         else:
+            ended = sum(fold["ended"] for fold in self.folds)
             lines.append(
                 f"{ended} of {len(self.folds)} folds have ended; the out-of-fold score needs all "
                 f"of them."
@@ -77,36 +68,91 @@ class Summary:
 def summarize(run: Run) -> Summary:
     """Read what `show` prints.
 
+    Args:
+        run: the run, finished or not.
+
+    Returns:
+        The summary.
+
     Raises:
         RunError: a file of the run is missing or damaged.
     """
-    manifest = run.read_table(MANIFEST)
-    quarantine = run.file(QUARANTINE)
+    snapshot = run.load()
     return Summary(
         place=run.place,
-        root=str(run.read_root()),
-        recipe=run.read_recipe(),
+        root=str(snapshot.root),
+        recipe=snapshot.recipe,
         score_line=run.score_line,
-        images=manifest.height,
-        classes=manifest["label"].n_unique(),
-        quarantined=read_table(quarantine, {"path": pl.String}).height
-        if quarantine.exists()
-        else 0,
-        folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in run.fold_numbers()],
+        images=snapshot.manifest.height,
+        classes=snapshot.manifest["label"].n_unique(),
+        quarantined=_count_quarantined(run),
+        folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in snapshot.folds],
     )
+
+
+def describe_run(run: Run) -> str:
+    """Describe a run after training: its score and the commands to use next.
+
+    Args:
+        run: the run.
+
+    Returns:
+        One line or several.
+
+    Raises:
+        RunError: a file of the run is missing or damaged.
+    """
+    if run.score_line is None:
+        folds = run.fold_numbers()
+        ended = [fold for fold in folds if run.fold(fold).ended]
+        return (
+            f"{run.place}: {len(ended)} of {len(folds)} folds have ended; "
+            f"see bestiary show {run.place}"
+        )
+    return (
+        f"{run.score_line}\n"
+        f"What next: bestiary predict {run.place} IMAGES --out prediction.csv\n"
+        f"           bestiary evaluate {run.place} LABELED_IMAGES"
+    )
+
+
+def _count_quarantined(run: Run) -> int:
+    file = run.file(QUARANTINE)
+    if not file.exists():
+        return 0
+    return read_table(file, {"path": pl.String}).height
 
 
 def _progress(files: FoldFiles) -> dict[str, Any]:
-    if not files.history.exists():
-        return {"epochs": 0, "accuracy": None, "epoch": None, "ended": files.ended}
-    history = read_table(files.history, {"epoch": pl.Int64, "val_accuracy": pl.Float64})
-    scored = history.drop_nulls("val_accuracy").sort(
-        "val_accuracy", "epoch", descending=[True, False]
-    )
-    best = scored.row(0, named=True) if scored.height else {"val_accuracy": None, "epoch": None}
-    return {
-        "epochs": history.height,
-        "accuracy": best["val_accuracy"],
-        "epoch": best["epoch"],
+    """Read the epochs of a fold, and the best of them."""
+    progress: dict[str, Any] = {
+        "epochs": 0,
+        "accuracy": None,
+        "epoch": None,
         "ended": files.ended,
     }
+    if not files.history.exists():
+        return progress
+
+    history = read_table(files.history, {"epoch": pl.Int64, "val_accuracy": pl.Float64})
+    progress["epochs"] = history.height
+    scored = history.drop_nulls("val_accuracy")
+    ranked = scored.sort("val_accuracy", "epoch", descending=[True, False])
+    if ranked.height:
+        best = ranked.row(0, named=True)
+        progress["accuracy"] = best["val_accuracy"]
+        progress["epoch"] = best["epoch"]
+    return progress
+
+
+def _fold_line(fold: dict[str, Any], epochs: int) -> str:
+    if fold["ended"]:
+        state = "ended"
+    elif fold["epochs"]:
+        state = "in progress"
+    else:
+        state = "not begun"
+    line = f"fold {fold['fold']}: {state}, {fold['epochs']} of {epochs} epochs"
+    if fold["accuracy"] is not None:
+        line += f", accuracy {fold['accuracy']:.4f} at epoch {fold['epoch']}"
+    return line

@@ -1,1 +1,1 @@
-"""An ensemble -> one file that other programs run."""
+"""An ensemble -> one file that other programs run: ONNX, OpenVINO or torch.export."""

@@ -1,8 +1,7 @@
-"""What a file gives and what the network gives for the same views -> how far they agree, in numbers
-for its card.
+"""Outputs of an exported file and of the network -> how far they agree, as numbers for the card.
 
-A member is never scored on an image that it was trained on: where accuracy is compared, each image
-is judged by the one member that held it out. Pure functions of arrays. Knows nothing of formats.
+No member is scored on an image that it was trained on. Where accuracies are compared, each image is
+judged by the one member that held it out. Pure functions of arrays. Knows nothing of formats.
 """
 
 from collections.abc import Sequence
@@ -16,62 +15,74 @@ from numpy.typing import NDArray
 from bestiary.data.folds import leak_groups
 from bestiary.evaluation.out_of_fold import class_numbers
 from bestiary.exporting.graph import Outputs
-from bestiary.stats.paired import Difference, paired_difference
+from bestiary.stats.paired import paired_difference
 
-TOLERANCE = 1e-4  # of probabilities in float32
+TOLERANCE = 1e-4  # largest difference between probabilities in float32
+
+INT8_ENSEMBLE_NOTE = (
+    "all members together, who between them were trained on every one of these images"
+)
 
 
-def compare_outputs(reference: Outputs, found: Outputs) -> dict[str, Any]:
-    """How far `found` is from `reference`: images, those with the same label, the largest
-    differences.
+def compare_outputs(reference: Outputs, exported: Outputs) -> dict[str, Any]:
+    """Compare two outputs for the same images.
+
+    Args:
+        reference: outputs of the network.
+        exported: outputs of the exported file.
+
+    Returns:
+        The number of images, the number with equal labels, and the largest differences of
+        probabilities and of energies.
     """
-    same = reference.probabilities.argmax(axis=1) == found.probabilities.argmax(axis=1)
+    is_same_label = reference.probabilities.argmax(axis=1) == exported.probabilities.argmax(axis=1)
+    probability_gap = np.abs(reference.probabilities - exported.probabilities)
+    energy_gap = np.abs(reference.energy - exported.energy)
     return {
-        "images": len(same),
-        "labels_equal": int(same.sum()),
-        "probability_difference": float(
-            np.abs(reference.probabilities - found.probabilities).max()
-        ),
-        "energy_difference": float(np.abs(reference.energy - found.energy).max()),
+        "images": len(is_same_label),
+        "labels_equal": int(is_same_label.sum()),
+        "probability_difference": float(probability_gap.max()),
+        "energy_difference": float(energy_gap.max()),
     }
 
 
-def accuracy_lost(
-    reference: Outputs,
-    found: Outputs,
+def accuracy_drop(
+    float32: Outputs,
+    int8: Outputs,
     table: pl.DataFrame,
     folds: Sequence[int],
     classes: Sequence[str],
 ) -> dict[str, Any]:
-    """What `found` gets right less than `reference`, each image judged by the member that held it
-    out.
+    """Measure the accuracy that int8 costs, each image judged by the member that held it out.
 
     Args:
-        reference: of the float32 file, for the images of `table`.
-        found: of the int8 file.
-        table: with the columns label, fold and those of `GROUP_KEYS`; every fold is one of `folds`.
-        folds: of the members, in the order of the logits.
-        classes: in the order of the logits.
+        float32: outputs of the float32 file for the images of `table`.
+        int8: outputs of the int8 file for the same images.
+        table: columns label, fold and those of `GROUP_KEYS`. Every fold is one of `folds`.
+        folds: folds of the members, in the order of the logits.
+        classes: class names, in the order of the logits.
+
+    Returns:
+        Both accuracies, their paired difference with its interval, and how far the ensembles
+        agree, as the card holds them.
     """
     labels = class_numbers(table["label"], classes)
-    place = {fold: index for index, fold in enumerate(folds)}
-    member = np.array([place[fold] for fold in table["fold"]], np.int64)
-    before, after = (_own(outputs, member) == labels for outputs in (reference, found))
-    difference: Difference = paired_difference(before, after, leak_groups(table))
+    member_of_fold = {fold: member for member, fold in enumerate(folds)}
+    members = np.array([member_of_fold[fold] for fold in table["fold"]], np.int64)
+    float32_hits = _member_labels(float32, members) == labels
+    int8_hits = _member_labels(int8, members) == labels
+    difference = paired_difference(float32_hits, int8_hits, leak_groups(table))
     return {
         "judged_by": "for each image the one member that was not trained on it",
         "images": len(labels),
-        "accuracy_float32": float(before.mean()),
-        "accuracy_int8": float(after.mean()),
+        "accuracy_float32": float(float32_hits.mean()),
+        "accuracy_int8": float(int8_hits.mean()),
         "difference": asdict(difference),
-        "ensemble": compare_outputs(reference, found)
-        | {
-            "note": "all members together, who between them were trained on every one of these "
-            "images"
-        },
+        "ensemble": compare_outputs(float32, int8) | {"note": INT8_ENSEMBLE_NOTE},
     }
 
 
-def _own(outputs: Outputs, member: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The label (images,) by member `member` (images,) alone."""
-    return np.asarray(outputs.logits[np.arange(len(member)), member].argmax(axis=1))
+def _member_labels(outputs: Outputs, members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Label of each image (images,) by one member alone, `members` (images,)."""
+    rows = np.arange(len(members))
+    return np.asarray(outputs.logits[rows, members].argmax(axis=1))

@@ -1,5 +1,6 @@
-"""An ensemble -> the card inside an exported file: all that a program without bestiary needs to
-use it rightly.
+"""An ensemble -> the card inside an exported file: classes, input, outputs, thresholds, versions.
+
+The card holds all that a program without bestiary needs to use the file rightly.
 """
 
 import math
@@ -13,10 +14,11 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting.graph import INPUT
 from bestiary.run.layout import METRICS
 from bestiary.run.run import Run
-from bestiary.stats.ood import KEPT
+from bestiary.stats.ood import KNOWN_SHARE
 
-FORMAT = 1  # of the card; raised when a reader of the former could misread it
-NAMED = (
+# Version of the card. It is raised when a reader of an earlier one could misread it.
+CARD_FORMAT = 1
+PACKAGES = (
     "bestiary",
     "torch",
     "torchvision",
@@ -29,48 +31,55 @@ NAMED = (
 )
 
 
-def describe(run: Run, ensemble: Ensemble, folds: Sequence[int]) -> dict[str, Any]:
-    """The card of the members of `folds`; what was measured on the file comes on top of it."""
+def build_card(run: Run, ensemble: Ensemble, folds: Sequence[int]) -> dict[str, Any]:
+    """Build the card of some members; measurements of the file are added later.
+
+    Args:
+        run: the run.
+        ensemble: ensemble of the run.
+        folds: folds of the members in the file.
+
+    Returns:
+        The card, ready for JSON.
+    """
+    calibration = ensemble.calibration
     return {
-        "format": FORMAT,
+        "format": CARD_FORMAT,
         "classes": ensemble.classes_.tolist(),
-        "input": _input(ensemble.input_view),
+        "input": _describe_input(ensemble.input_view),
         "outputs": {
             "probabilities": "(n, classes), each row sums to 1"
-            + ("" if ensemble.calibration else "; not calibrated"),
+            + ("" if calibration else "; not calibrated"),
             "energy": "(n,), above thresholds.unknown the image is unlike those of the known "
             "classes",
             "logits": "(n, members, classes), of each member, as they come",
         },
         "members": list(folds),
         "average": ensemble.average,
-        "tta": ensemble.tta,  # of each image, averaged inside the graph
-        "temperature": ensemble.calibration.temperature if ensemble.calibration else 1.0,
+        "tta": ensemble.tta,  # views of each image, averaged inside the graph
+        "temperature": calibration.temperature if calibration else 1.0,
         "thresholds": _thresholds(ensemble),
         "backbone": ensemble.members[0].name,
-        "out_of_fold": run.read_json(METRICS)["oof"]["accuracy"]
-        if run.file(METRICS).exists()
-        else None,
+        "out_of_fold": _read_accuracy(run),
         "precision": "float32",
-        "versions": {
-            "python": platform.python_version(),
-            **{n: v for n in NAMED if (v := _version(n))},
-        },
+        "versions": _installed_versions(),
     }
 
 
-def _input(view: EvalView) -> dict[str, Any]:
-    """What the input is and how an image becomes it; normalization is inside the graph."""
-    short = {"crop": view.crop} if view.resize == "crop" else {}
-    return {
+def _describe_input(view: EvalView) -> dict[str, Any]:
+    """Describe the input and how an image becomes it. The graph preprocesses (normalizes) it."""
+    description: dict[str, Any] = {
         "name": INPUT,
         "shape": ["batch", view.size, view.size, 3],
         "type": "uint8",
         "colors": "RGB, 0 to 255",
         "before": "upright as EXIF says; transparency over white; gray as RGB",
-        # squash: both sides to size; crop: of the center square that is `crop` of the short side
+        # squash: both sides to size; crop: the center square, `crop` times the short side
         "resize": view.resize,
-        **short,
+    }
+    if view.resize == "crop":
+        description["crop"] = view.crop
+    return description | {
         "size": view.size,
         "shrink": "bilinear, anti-aliased",
         "enlarge": view.interpolation,
@@ -78,28 +87,42 @@ def _input(view: EvalView) -> dict[str, Any]:
 
 
 def _thresholds(ensemble: Ensemble) -> dict[str, Any] | None:
-    """Limits for sets, sure answers and unknown images; None where the run is not calibrated."""
-    if not (ensemble.calibration and ensemble.known):
+    """Thresholds for prediction sets, accepted answers and unknown images; None: not calibrated."""
+    calibration = ensemble.calibration
+    detector = ensemble.ood
+    if not (calibration and detector):
         return None
-    calibration, limit = ensemble.calibration, float(ensemble.known.limits[0])
+    energy_limit = float(detector.limits[0])
     return {
-        # a class is in the set where 1 - probability is at most this; the most probable class
-        # always is
-        "prediction_sets": {str(coverage): score for coverage, score in calibration.sets.items()},
-        "class_prediction_sets": {
-            str(coverage): scores for coverage, scores in calibration.class_prediction_sets.items()
-        },
-        # an answer is sure where its probability is at least this and the image is not unknown;
-        # above 1: never
-        "accepted": {str(risk): least for risk, least in calibration.accepted.items()},
-        # unknown where the energy is above this; null: images were too few to say
-        "unknown": limit if math.isfinite(limit) else None,
-        "known_kept": KEPT,
+        # A class is in the set where 1 - probability is at most this. The likeliest class always
+        # is.
+        "prediction_sets": _with_text_keys(calibration.prediction_sets),
+        "class_prediction_sets": _with_text_keys(calibration.class_prediction_sets),
+        # An answer is accepted where its probability is at least this and the image is not
+        # unknown. Above 1: never.
+        "accepted": _with_text_keys(calibration.accepted),
+        # An image is unknown where its energy is above this. Null: too few images to say.
+        "unknown": energy_limit if math.isfinite(energy_limit) else None,
+        "known_kept": KNOWN_SHARE,
     }
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
+def _with_text_keys(levels: dict[float, Any]) -> dict[str, Any]:
+    return {str(level): threshold for level, threshold in levels.items()}
+
+
+def _read_accuracy(run: Run) -> Any:
+    """Out-of-fold accuracy with its interval; None if the run is not finished."""
+    if not run.file(METRICS).exists():
         return None
+    return run.read_json(METRICS)["oof"]["accuracy"]
+
+
+def _installed_versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,13 +1,12 @@
-"""A run -> one file that needs no bestiary: traced, written, opened again as its readers do,
-compared, then kept.
+"""A run -> one file that runs without bestiary: trace, write, reopen, compare, quantize, keep.
 
-What is compared is the file that is handed over, not what it was made from. Nothing is left behind
-where it disagrees with the network or where int8 costs too much.
+The comparison is made on the file that users get, opened as its readers open it. Nothing is left
+on disk where the file disagrees with the network or where int8 costs too much accuracy.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from bestiary.atomic import atomic_path
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, BestiaryError, DataError, one_line
-from bestiary.exporting.agreement import TOLERANCE, accuracy_lost, compare_outputs
-from bestiary.exporting.card import describe
+from bestiary.exporting.agreement import TOLERANCE, accuracy_drop, compare_outputs
+from bestiary.exporting.card import build_card
 from bestiary.exporting.formats import (
     WRITERS,
     Card,
@@ -28,76 +28,75 @@ from bestiary.exporting.formats import (
     Views,
     Writer,
     check_installed,
-    silenced,
+    silent_output,
 )
 from bestiary.exporting.graph import EnsembleGraph, Outputs, run_graph, trace
-from bestiary.exporting.prune import Choice, choose_members
+from bestiary.exporting.prune import PruneChoice, choose_members
 from bestiary.exporting.sample import (
-    BATCH,
+    BATCH_SIZE,
     Sample,
-    deal_images,
-    drawn_views,
     read_sample,
-    shuffled_images,
+    shuffled_manifest,
+    split_calibration,
+    synthetic_views,
 )
-from bestiary.model.classifier import memory_format
-from bestiary.model.compute import Precision, best_device, best_precision
+from bestiary.model.compute import best_device, best_precision, memory_format
 from bestiary.run.layout import ENSEMBLE
 from bestiary.run.run import Run
 
-COMPARED = 32  # images that the file and the network are compared on
-CALIBRATION = 100  # images that ranges of int8 are taken from
-JUDGED = 400  # images, others than those, that int8 is judged by
-LEAST = 10  # images that --int8 needs for each of the two
-ONNX_BYTES = 2_000_000_000  # a protocol buffer, which an ONNX file is, ends at 2 GiB
+COMPARED_IMAGES = 32  # that the file and the network are compared on
+CALIBRATION_IMAGES = 100  # that the ranges of int8 are taken from
+TEST_IMAGES = 400  # other images, that int8 is judged by
+MIN_INT8_IMAGES = 10  # that --int8 needs for each of the two
+MAX_ONNX_BYTES = 2_000_000_000  # a protocol buffer, such as an ONNX file, ends at 2 GiB
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """What `export` has written; prints as a few lines.
+class ExportResult:
+    """The result of `bestiary.export`; prints as a few lines.
 
     Attributes:
-        files: the file to open first; OpenVINO's weights lie in a second one beside it.
-        card: what the file itself says of classes, input, outputs, thresholds, versions and
-            agreement.
-        choice: of the members, where some were left out.
+        files: the file to open, and OpenVINO's file of weights next to it.
+        card: classes, input, outputs, thresholds, versions and agreement, as in the file.
+        choice: the members that stay, where some were pruned.
     """
 
     files: list[Path]
     card: Card
-    choice: Choice | None = None
+    choice: PruneChoice | None = None
 
     def __str__(self) -> str:
         card = self.card
-        size = sum(file.stat().st_size for file in self.files) / 1e6
-        members = "1 member" if len(card["members"]) == 1 else f"{len(card['members'])} members"
+        names = ", ".join(map(str, self.files))
+        megabytes = sum(file.stat().st_size for file in self.files) / 1e6
+        n_members = len(card["members"])
+        members = "1 member" if n_members == 1 else f"{n_members} members"
         lines = [
-            f"{', '.join(map(str, self.files))}: {members}, {len(card['classes'])} classes, "
-            f"{card['input']['size']} px, {card['precision']}, {size:.1f} MB"
+            f"{names}: {members}, {len(card['classes'])} classes, {card['input']['size']} px, "
+            f"{card['precision']}, {megabytes:.1f} MB"
         ]
-        lines += [self.choice.line] if self.choice else []
-        for precision, found in card["agreement"].items():
+        if self.choice:
+            lines.append(self.choice.line)
+        for precision, agreement in card["agreement"].items():
             lines.append(
-                f"{precision} against the network on {found['images']} {card['compared_on']}: "
-                f"labels equal "
-                f"{found['labels_equal']}, probabilities within "
-                f"{found['probability_difference']:.2g}"
+                f"{precision} against the network on {agreement['images']} {card['compared_on']}: "
+                f"labels equal {agreement['labels_equal']}, probabilities within "
+                f"{agreement['probability_difference']:.2g}"
             )
         if "int8" in card:
             lines += _int8_lines(card["int8"])
         return "\n".join(lines)
 
 
-def _int8_lines(found: dict[str, Any]) -> list[str]:
-    lost, together = found["difference"], found["ensemble"]
+def _int8_lines(int8: dict[str, Any]) -> list[str]:
+    difference = int8["difference"]
+    ensemble = int8["ensemble"]
     return [
-        f"int8 changes accuracy by {100 * lost['value']:+.2f} points (95 % interval "
-        f"{100 * lost['low']:+.2f} to "
-        f"{100 * lost['high']:+.2f}) on {found['images']} images, each judged by the member that "
-        f"held it out",
-        f"int8 ensemble against float32 on the same, which it was trained on: labels equal "
-        f"{together['labels_equal']} "
-        f"of {together['images']}",
+        f"int8 changes accuracy by {100 * difference['value']:+.2f} points "
+        f"(95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f}) "
+        f"on {int8['images']} images, each judged by the member that held it out",
+        f"int8 ensemble against float32 on the same, which it was trained on: "
+        f"labels equal {ensemble['labels_equal']} of {ensemble['images']}",
     ]
 
 
@@ -110,8 +109,11 @@ def export_run(
     max_drop: float,
     prune: int | None,
     display: Display,
-) -> Exported:
-    """Write the ensemble of `run` to `out`; arguments as `bestiary.export` takes them.
+) -> ExportResult:
+    """Write the ensemble of a run to one file; arguments as for `bestiary.export`.
+
+    Returns:
+        The files and their card.
 
     Raises:
         ArgumentError: `out` exists or is named for another format, or options contradict each other
@@ -121,58 +123,66 @@ def export_run(
             `out` cannot be written.
     """
     writer = WRITERS[format]
-    _check_asked(out, format, int8, max_drop)
+    _check_options(out, format, int8, max_drop)
     ensemble = Ensemble.load(run, device="cpu", engine="torch")
     folds = [int(member["fold"]) for member in run.read_json(ENSEMBLE)["members"]]
     choice = choose_members(run, ensemble, prune) if prune is not None else None
-    kept = choice.kept if choice else folds
-    graph = build_graph(ensemble, [folds.index(fold) for fold in kept])
+    kept_folds = choice.kept_folds if choice else folds
+    graph = build_graph(ensemble, [folds.index(fold) for fold in kept_folds])
     _check_size(graph, format)
-    ranges, judges = _read_samples(run, ensemble, kept, int8, display)
-    compared = (
-        ranges.views[:COMPARED]
-        if len(ranges)
-        else drawn_views(ensemble.input_view.size, COMPARED // 4)
-    )
-    card = describe(run, ensemble, kept) | {
-        "compared_on": "images of the run" if len(ranges) else "drawn views"
-    }
-    card |= {"prune": choice.to_json()} if choice else {}
-    with _new_place(out) as file:
-        display.line(f"Writing {out.name}: {len(kept)} members as one graph")
+
+    # Views to compare the file and the network on, and what is known of the file so far.
+    calibration, test = _read_samples(run, ensemble, kept_folds, int8, display)
+    compared_views = _compared_views(calibration, ensemble)
+    card = build_card(run, ensemble, kept_folds)
+    card["compared_on"] = "images of the run" if len(calibration) else "drawn views"
+    if choice:
+        card["prune"] = choice.to_json()
+
+    # Write, compare, quantize; then write once more with the complete card inside.
+    with _new_file(out) as file:
+        display.line(f"Writing {out.name}: {len(kept_folds)} members as one graph")
         model = writer.build(_traced(graph, ensemble), ensemble.input_view.size)
         writer.save(model, card, file)
-        card["agreement"] = _agreement(graph, writer, file, compared, format)
+        card["agreement"] = _check_agreement(graph, writer, file, compared_views, format)
         if int8:
-            card["precision"] = "int8"
-            model, card["int8"] = _quantized(
-                model, writer, file, (ranges, judges), card, max_drop, display
-            )
+            model = _quantize(model, writer, file, (calibration, test), card, max_drop, display)
         writer.save(model, card, file)
-        return Exported(
-            [out, *(out.with_name(part.name) for part in _parts(file)[1:])], card, choice
-        )
+        files = [out.with_name(part.name) for part in _files_of(file)]
+        return ExportResult(files, card, choice)
 
 
-def build_graph(ensemble: Ensemble, places: list[int]) -> EnsembleGraph:
-    """The members at `places` of `ensemble` as one network on the CPU."""
-    scales = [float(ensemble.known.scales[p]) if ensemble.known else 1.0 for p in places]
-    temperature = ensemble.calibration.temperature if ensemble.calibration else 1.0
-    members = [ensemble.members[place] for place in places]
-    graph = EnsembleGraph(members, ensemble.average, ensemble.tta, temperature, scales).eval()
-    return graph.to(
-        memory_format=memory_format(False)
-    )  # files keep weights with the channels outermost
+def build_graph(ensemble: Ensemble, members: Sequence[int]) -> EnsembleGraph:
+    """Build one network of some members, on the CPU.
+
+    Args:
+        ensemble: the ensemble.
+        members: indices of the members to take.
+
+    Returns:
+        The network in eval mode.
+    """
+    detector = ensemble.ood
+    calibration = ensemble.calibration
+    graph = EnsembleGraph(
+        members=[ensemble.members[member] for member in members],
+        average=ensemble.average,
+        tta=ensemble.tta,
+        temperature=calibration.temperature if calibration else 1.0,
+        scales=[float(detector.scales[member]) if detector else 1.0 for member in members],
+    )
+    # Files hold weights with the channels outermost.
+    return graph.eval().to(memory_format=memory_format(False))
 
 
-def _check_asked(out: Path, format: Format, int8: bool, max_drop: float) -> None:
+def _check_options(out: Path, format: Format, int8: bool, max_drop: float) -> None:
     writer = WRITERS[format]
     if out.suffix.lower() != writer.suffix:
         raise ArgumentError(
             f"{out}: a file of --format {format} must be named {writer.suffix}, as "
             f"{out.stem}{writer.suffix}"
         )
-    for file in _parts(out):
+    for file in _files_of(out):
         if file.exists():
             raise ArgumentError(
                 f"{file}: exists already, and nothing is overwritten; choose another name"
@@ -192,71 +202,82 @@ def _check_asked(out: Path, format: Format, int8: bool, max_drop: float) -> None
 
 def _check_size(graph: EnsembleGraph, format: Format) -> None:
     size = sum(tensor.numel() * tensor.element_size() for tensor in graph.state_dict().values())
-    if format == "onnx" and size > ONNX_BYTES:
+    if format == "onnx" and size > MAX_ONNX_BYTES:
         raise ArgumentError(
             f"--format onnx: the members hold {size / 1e9:.1f} GB, and an ONNX file 2 at most; "
-            f"choose --format "
-            "openvino, fewer members (--prune), or one network (bestiary distill)"
+            f"choose --format openvino, fewer members (--prune), or one network (bestiary distill)"
         )
 
 
 def _read_samples(
-    run: Run, ensemble: Ensemble, kept: list[int], int8: bool, display: Display
+    run: Run, ensemble: Ensemble, folds: list[int], int8: bool, display: Display
 ) -> tuple[Sample, Sample]:
-    """Images that ranges are taken from, some of which are compared on; and others, where int8
-    is to be judged.
+    """Read images to calibrate int8 and to compare on, and others to test int8 on.
+
+    The second sample is empty unless `int8`.
     """
-    images = shuffled_images(run)
-    chosen = (
-        deal_images(images, kept, CALIBRATION, JUDGED) if int8 else (images[:COMPARED], images[:0])
-    )
+    table = shuffled_manifest(run)
+    if int8:
+        chosen = split_calibration(table, folds, CALIBRATION_IMAGES, TEST_IMAGES)
+    else:
+        chosen = (table[:COMPARED_IMAGES], table[:0])
     with display.counter("Reading images") as tick:
-        ranges = read_sample(run, ensemble.input_view, chosen[0], tick)
-        judges = read_sample(run, ensemble.input_view, chosen[1], tick)
-    if int8 and min(len(ranges), len(judges)) < LEAST:
+        calibration = read_sample(run, ensemble.input_view, chosen[0], tick)
+        test = read_sample(run, ensemble.input_view, chosen[1], tick)
+    if int8 and min(len(calibration), len(test)) < MIN_INT8_IMAGES:
         raise DataError(
-            f"--int8: {len(ranges)} and {len(judges)} images can be read at {run.read_root()} to "
-            f"take ranges from and to "
-            f"judge by, and each takes {LEAST}; put them back, or leave --int8 out"
+            f"--int8: {len(calibration)} and {len(test)} images can be read at {run.read_root()} "
+            f"to take ranges from and to judge by, and each takes {MIN_INT8_IMAGES}; put them "
+            f"back, or leave --int8 out"
         )
-    return ranges, judges
+    return calibration, test
+
+
+def _compared_views(calibration: Sample, ensemble: Ensemble) -> Views:
+    if len(calibration):
+        return calibration.views[:COMPARED_IMAGES]
+    return synthetic_views(ensemble.input_view.size, COMPARED_IMAGES // 4)
 
 
 def _traced(graph: EnsembleGraph, ensemble: Ensemble) -> Any:
     try:
-        with silenced():
+        with silent_output():
             return trace(graph, ensemble.input_view.size)
-    except Exception as error:  # the tracer raises what it pleases for what it cannot follow
+    except Exception as error:  # the tracer raises any class for what it cannot follow
         reason = one_line(error, 100)
         raise BestiaryError(
             f"{ensemble.members[0].name}: cannot be made one graph ({reason})"
         ) from None
 
 
-def _agreement(
+def _check_agreement(
     graph: EnsembleGraph, writer: Writer, file: Path, views: Views, format: Format
 ) -> dict[str, Any]:
-    """How far the file is from PyTorch's float32, in float32, and in bf16 where a reader of it
-    may take that.
+    """Compare the file with PyTorch's float32, in each precision that a reader may choose.
+
+    Returns:
+        Precision -> `compare_outputs`.
+
+    Raises:
+        BestiaryError: probabilities in float32 differ by more than `TOLERANCE`.
     """
-    reference = run_batches(lambda part: run_graph(graph, part), views)
-    found = {
-        "float32": compare_outputs(reference, run_batches(writer.open(file, "float32"), views))
-    }
-    difference = found["float32"]["probability_difference"]
-    if not difference <= TOLERANCE:
+    reference = run_batches(lambda batch: run_graph(graph, batch), views)
+    exported = run_batches(writer.open(file, "float32"), views)
+    agreement = {"float32": compare_outputs(reference, exported)}
+    difference = agreement["float32"]["probability_difference"]
+    if not difference <= TOLERANCE:  # nan included
         raise BestiaryError(
             f"--format {format}: the file's probabilities are up to {difference:.2g} from the "
-            f"network's, more than "
-            f"{TOLERANCE:g}, and it was not kept; choose another --format"
+            f"network's, more than {TOLERANCE:g}, and it was not kept; choose another --format"
         )
-    faster: Precision = best_precision(best_device()) if format == "openvino" else "float32"
-    if faster == "bf16":
-        found["bf16"] = compare_outputs(reference, run_batches(writer.open(file, "bf16"), views))
-    return found
+    # OpenVINO computes in bf16 by default, where the CPU can.
+    if format == "openvino" and best_precision(best_device()) == "bf16":
+        exported = run_batches(writer.open(file, "bf16"), views)
+        agreement["bf16"] = compare_outputs(reference, exported)
+    return agreement
 
 
-def _quantized(
+def _quantize(
     model: Any,
     writer: Writer,
     file: Path,
@@ -264,57 +285,89 @@ def _quantized(
     card: Card,
     max_drop: float,
     display: Display,
-) -> tuple[Any, dict[str, Any]]:
-    """The model in int8 and what it loses; `file` holds the float32 one."""
-    ranges, judged = samples
-    display.line(f"Quantizing by {len(ranges)} images of the run, judging by {len(judged)} others")
-    assert writer.quantize is not None
+) -> Any:
+    """Replace the float32 `file` with one in int8, and add what int8 costs to the card.
+
+    Returns:
+        The model in int8.
+
+    Raises:
+        BestiaryError: NNCF cannot quantize the model, or accuracy falls by more than `max_drop`.
+    """
+    calibration, test = samples
+    display.line(
+        f"Quantizing by {len(calibration)} images of the run, judging by {len(test)} others"
+    )
     with display.counter("Judging in float32") as tick:
-        reference = run_batches(writer.open(file, "float32"), judged.views, tick)
-    try:
-        small = writer.quantize(model, ranges.views)
-    except Exception as error:  # NNCF raises what it pleases for what it cannot quantize
-        raise BestiaryError(
-            f"--int8: NNCF cannot quantize it ({' '.join(str(error).split())[:100]})"
-        ) from None
-    for part in _parts(file):
+        float32 = run_batches(writer.open(file, "float32"), test.views, tick)
+    quantized = _to_int8(model, writer, calibration)
+
+    for part in _files_of(file):
         part.unlink(missing_ok=True)
-    writer.save(small, card, file)
+    card["precision"] = "int8"
+    writer.save(quantized, card, file)
     with display.counter("Judging in int8") as tick:
-        found = run_batches(writer.open(file, "float32"), judged.views, tick)
-    lost = accuracy_lost(reference, found, judged.table, card["members"], card["classes"])
-    drop = lost["accuracy_float32"] - lost["accuracy_int8"]
-    if drop > max_drop:
+        int8 = run_batches(writer.open(file, "float32"), test.views, tick)
+
+    drop = accuracy_drop(float32, int8, test.table, card["members"], card["classes"])
+    _check_drop(drop, max_drop)
+    card["int8"] = {"calibrated_on": len(calibration), "max_drop": max_drop, **drop}
+    return quantized
+
+
+def _to_int8(model: Any, writer: Writer, calibration: Sample) -> Any:
+    assert writer.quantize is not None
+    try:
+        return writer.quantize(model, calibration.views)
+    except Exception as error:  # NNCF raises any class for what it cannot quantize
+        reason = one_line(error, 100)
+        raise BestiaryError(f"--int8: NNCF cannot quantize it ({reason})") from None
+
+
+def _check_drop(drop: dict[str, Any], max_drop: float) -> None:
+    lost = drop["accuracy_float32"] - drop["accuracy_int8"]
+    if lost > max_drop:
         raise BestiaryError(
-            f"--int8: accuracy falls by {100 * drop:.2f} points on {lost['images']} images held "
-            f"out, more than "
-            f"--max-drop {max_drop:g} allows, and nothing was written; leave --int8 out, or allow "
-            f"more"
+            f"--int8: accuracy falls by {100 * lost:.2f} points on {drop['images']} images held "
+            f"out, more than --max-drop {max_drop:g} allows, and nothing was written; leave --int8 "
+            f"out, or allow more"
         )
-    return small, {"calibrated_on": len(ranges), "max_drop": max_drop, **lost}
 
 
 def run_batches(
     runner: Runner, views: Views, tick: Callable[[int, int], None] | None = None
 ) -> Outputs:
-    """What `runner` gives for all of `views`, batch by batch."""
-    parts = []
-    for start in range(0, len(views), BATCH):
-        parts.append(runner(views[start : start + BATCH]))
+    """Run a file or a graph on views, batch by batch.
+
+    Args:
+        runner: computes the outputs of a batch.
+        views: uint8 (n, size, size, 3).
+        tick: called with (done, total) after each batch.
+
+    Returns:
+        The outputs for all views.
+    """
+    batches = []
+    for start in range(0, len(views), BATCH_SIZE):
+        batches.append(runner(views[start : start + BATCH_SIZE]))
         if tick:
-            tick(min(start + BATCH, len(views)), len(views))
-    return Outputs(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+            tick(min(start + BATCH_SIZE, len(views)), len(views))
+    return Outputs(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
 
 
-def _parts(file: Path) -> list[Path]:
-    """The file and, for OpenVINO, its weights beside it."""
-    return [file, file.with_suffix(".bin")] if file.suffix.lower() == ".xml" else [file]
+def _files_of(file: Path) -> list[Path]:
+    """The file to open, and for OpenVINO its file of weights."""
+    if file.suffix.lower() == ".xml":
+        return [file, file.with_suffix(".bin")]
+    return [file]
 
 
 @contextmanager
-def _new_place(out: Path) -> Iterator[Path]:
-    """A file of that name in a folder of its own beside `out`, moved to `out` when the block
-    ends well.
+def _new_file(out: Path) -> Iterator[Path]:
+    """Give a temporary file of the name of `out`; if the block ends well, move it to `out`.
+
+    The file lies in a temporary folder, not under a temporary name as in `atomic_path`: the
+    libraries tell formats by the suffix, and OpenVINO writes a second file.
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -323,22 +376,23 @@ def _new_place(out: Path) -> Iterator[Path]:
         ) as folder:
             file = Path(folder) / out.name
             yield file
-            for part in reversed(
-                _parts(file)
-            ):  # what is opened first comes last, and makes the others count
-                goal = out.with_name(part.name)
-                if goal.exists():
-                    raise ArgumentError(
-                        f"{goal}: was made meanwhile, and nothing is overwritten; choose another "
-                        f"name"
-                    )
-                with part.open("rb") as written:
-                    os.fsync(written.fileno())
-                os.replace(part, goal)
+            # The file to open comes last: without it, the weights next to it do not count.
+            for part in reversed(_files_of(file)):
+                _publish(part, out.with_name(part.name))
     except OSError as error:
         if error.errno is None:
             raise
+        reason = error.strerror or type(error).__name__
         raise BestiaryError(
-            f"{out}: cannot be written ({error.strerror or type(error).__name__}); free space or "
-            f"choose another folder"
+            f"{out}: cannot be written ({reason}); free space or choose another folder"
         ) from None
+
+
+def _publish(part: Path, goal: Path) -> None:
+    """Move a complete file to its goal, durably."""
+    if goal.exists():
+        raise ArgumentError(
+            f"{goal}: was made meanwhile, and nothing is overwritten; choose another name"
+        )
+    with atomic_path(goal) as temporary:
+        os.replace(part, temporary)

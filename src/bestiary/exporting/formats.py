@@ -1,8 +1,8 @@
-"""A traced ensemble <-> a file that other programs open: ONNX, OpenVINO's IR, PyTorch's own.
+"""A traced ensemble <-> a file that other programs open: ONNX, OpenVINO's IR or torch.export.
 
-Each format is a handful of functions: build its model from the program, save it with the card
-inside, open a file and run it as its readers do, and make its arithmetic int8. Knows nothing of
-runs or images.
+Each format has a few functions. They build its model from the program, save the model with the card
+inside, open a file and run it as its readers do, and quantize it to int8. Knows nothing of runs or
+images.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,24 +24,27 @@ from torch.export import ExportedProgram
 
 from bestiary.errors import ArgumentError
 from bestiary.exporting.graph import INPUT, OUTPUTS, Outputs
-from bestiary.model.compute import Precision
-from bestiary.model.engine import openvino_core, unreported
+from bestiary.model.engine import openvino_core, openvino_options, telemetry_off
+from bestiary.recipe.choices import Precision
 
 Format = Literal["onnx", "openvino", "torch"]
 Views = NDArray[np.uint8]  # (n, size, size, 3)
 Card = dict[str, Any]
 Runner = Callable[[Views], Outputs]
 
-CARD = "bestiary"  # the name under which a file keeps its card
-TORCH_CARD = "bestiary.json"
-WEIGHTED = {
+CARD_KEY = "bestiary"  # of the metadata of ONNX and OpenVINO files
+CARD_FILE = "bestiary.json"  # inside a .pt2 file
+# Kinds of layers with weights, as ONNX and OpenVINO name them.
+WEIGHTED_KINDS = {
     "Conv",
     "ConvTranspose",
     "Gemm",
     "MatMul",
     "Convolution",
     "GroupConvolution",
-}  # in ONNX's and OpenVINO's terms
+}
+# Kinds of nodes that compute nothing.
+PASSIVE_KINDS = ("Constant", "Parameter", "Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,12 @@ class Writer:
     """How one format is written and read.
 
     Attributes:
-        suffix: of the file's name.
+        suffix: suffix of the file's name.
         needs: packages that writing needs.
-        build: a traced graph and the side of its views -> the format's model.
-        save: model, card and file -> the file, and for OpenVINO a .bin beside it.
-        open: file and precision -> what runs it.
-        quantize: model and calibration views -> the same in int8; None where the format has none.
+        build: traced graph and side of its views -> the format's model.
+        save: writes (model, card, file), and for OpenVINO a .bin next to the file.
+        open: file and precision -> a function that runs it.
+        quantize: model and calibration views -> the same model in int8; None: not supported.
     """
 
     suffix: str
@@ -65,57 +68,83 @@ class Writer:
     quantize: Callable[[Any, Views], Any] | None
 
 
-def check_installed(names: tuple[str, ...], asked: str) -> None:
-    """Raise ArgumentError where one of the packages `names` is missing; `asked` is what needs
-    it.
+class Node(NamedTuple):
+    """A node of a format's graph: its name, kind, and the names of its inputs and outputs."""
+
+    name: str
+    kind: str
+    inputs: list[str]
+    outputs: list[str]
+
+
+def check_installed(packages: tuple[str, ...], option: str) -> None:
+    """Check that packages are installed.
+
+    Args:
+        packages: names of the packages.
+        option: option that needs them.
+
+    Raises:
+        ArgumentError: a package is missing.
     """
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ArgumentError(
-            f"{asked}: {missing[0]} is not installed; pip install 'bestiary[export]'"
-        )
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ArgumentError(
+                f"{option}: {package} is not installed; pip install 'bestiary[export]'"
+            )
 
 
 def read_card(file: Path) -> Card:
-    """The card of an exported file, whichever format it has."""
+    """Read the card of an exported file of any format.
+
+    Args:
+        file: the exported file.
+
+    Returns:
+        The card.
+    """
     if file.suffix == ".onnx":
         import onnx
 
         entries = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
-        return dict(json.loads(entries[CARD]))
+        return dict(json.loads(entries[CARD_KEY]))
     if file.suffix == ".xml":
-        return dict(json.loads(openvino_core().read_model(file).get_rt_info(CARD).value))
-    extra = {TORCH_CARD: ""}
-    torch.export.load(file, extra_files=extra)
-    return dict(json.loads(extra[TORCH_CARD]))
+        model = openvino_core().read_model(file)
+        return dict(json.loads(model.get_rt_info(CARD_KEY).value))
+    extra_files = {CARD_FILE: ""}
+    torch.export.load(file, extra_files=extra_files)
+    return dict(json.loads(extra_files[CARD_FILE]))
 
 
 def _build_onnx(program: ExportedProgram, size: int) -> Any:
     import onnx_ir
     from onnx_ir.passes import common
 
-    with silenced():
+    with silent_output():
         exported = torch.onnx.export(
-            program, dynamo=True, verbose=False, input_names=[INPUT], output_names=[*OUTPUTS]
+            program,
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=[*OUTPUTS],
         )
         assert exported is not None
-        # Members that were fine-tuned in part have the other part in common: it is kept, and
-        # computed, once.
-        once = (
+        clean_up = onnx_ir.passes.Sequential(
+            # Members that were fine-tuned in part share the other part. The file holds it, and
+            # computes it, once.
             common.DeduplicateHashedInitializersPass(),
             common.CommonSubexpressionEliminationPass(),
+            common.RemoveUnusedNodesPass(),
+            # Metadata names the folders of this machine.
+            common.ClearMetadataAndDocStringPass(),
         )
-        # What is cleared names this machine's folders.
-        clean = onnx_ir.passes.Sequential(
-            *once, common.RemoveUnusedNodesPass(), common.ClearMetadataAndDocStringPass()
-        )
-        return onnx_ir.to_proto(clean(exported.model).model)
+        return onnx_ir.to_proto(clean_up(exported.model).model)
 
 
 def _save_onnx(model: Any, card: Card, file: Path) -> None:
     import onnx
 
-    onnx.helper.set_model_props(model, {CARD: json.dumps(card, ensure_ascii=False)})
+    onnx.helper.set_model_props(model, {CARD_KEY: json.dumps(card, ensure_ascii=False)})
     onnx.save(model, file)
 
 
@@ -129,10 +158,12 @@ def _open_onnx(file: Path, precision: Precision) -> Runner:
 def _quantize_onnx(model: Any, views: Views) -> Any:
     import onnx
 
-    named = [
-        (node.name, node.op_type, list(node.input), list(node.output)) for node in model.graph.node
+    nodes = [
+        Node(node.name, node.op_type, list(node.input), list(node.output))
+        for node in model.graph.node
     ]
-    quantized = _quantize(model, [{INPUT: view[None]} for view in views], _tail(named))
+    items = [{INPUT: view[None]} for view in views]
+    quantized = _quantize(model, items, _float_tail(nodes))
     onnx.checker.check_model(quantized)
     return quantized
 
@@ -140,7 +171,7 @@ def _quantize_onnx(model: Any, views: Views) -> Any:
 def _build_openvino(program: ExportedProgram, size: int) -> Any:
     import openvino
 
-    with silenced(), unreported():
+    with silent_output(), telemetry_off():
         model = openvino.convert_model(program)
     model.reshape([-1, size, size, 3])
     model.inputs[0].get_tensor().set_names({INPUT})
@@ -152,32 +183,31 @@ def _build_openvino(program: ExportedProgram, size: int) -> Any:
 def _save_openvino(model: Any, card: Card, file: Path) -> None:
     import openvino
 
-    model.set_rt_info(json.dumps(card, ensure_ascii=False), CARD)
+    model.set_rt_info(json.dumps(card, ensure_ascii=False), CARD_KEY)
     openvino.save_model(model, file, compress_to_fp16=False)
 
 
 def _open_openvino(file: Path, precision: Precision) -> Runner:
-    options = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-    }
-    compiled = openvino_core().compile_model(file, "CPU", options)
+    compiled = openvino_core().compile_model(file, "CPU", openvino_options(precision))
 
     def run(views: Views) -> Outputs:
-        found = compiled(views)
-        return Outputs(*(np.array(found[name], np.float32) for name in OUTPUTS))
+        outputs = compiled(views)
+        return Outputs(*(np.array(outputs[name], np.float32) for name in OUTPUTS))
 
     return run
 
 
 def _quantize_openvino(model: Any, views: Views) -> Any:
-    named = []
-    for node in model.get_ordered_ops():
-        inputs = [f"{i.get_source_output().get_node().get_friendly_name()}" for i in node.inputs()]
-        named.append(
-            (node.get_friendly_name(), node.get_type_name(), inputs, [node.get_friendly_name()])
-        )
-    return _quantize(model, [view[None] for view in views], _tail(named))
+    nodes = []
+    for operation in model.get_ordered_ops():
+        name = operation.get_friendly_name()
+        inputs = [
+            str(port.get_source_output().get_node().get_friendly_name())
+            for port in operation.inputs()
+        ]
+        nodes.append(Node(name, operation.get_type_name(), inputs, [name]))
+    items = [view[None] for view in views]
+    return _quantize(model, items, _float_tail(nodes))
 
 
 def _build_torch(program: ExportedProgram, size: int) -> Any:
@@ -185,8 +215,8 @@ def _build_torch(program: ExportedProgram, size: int) -> Any:
 
 
 def _save_torch(model: Any, card: Card, file: Path) -> None:
-    with silenced():
-        torch.export.save(model, file, extra_files={TORCH_CARD: json.dumps(card)})
+    with silent_output():
+        torch.export.save(model, file, extra_files={CARD_FILE: json.dumps(card)})
 
 
 def _open_torch(file: Path, precision: Precision) -> Runner:
@@ -194,36 +224,36 @@ def _open_torch(file: Path, precision: Precision) -> Runner:
 
     def run(views: Views) -> Outputs:
         with torch.inference_mode():
-            return Outputs(*(output.numpy() for output in module(torch.from_numpy(views))))
+            outputs = module(torch.from_numpy(views))
+            return Outputs(*(output.numpy() for output in outputs))
 
     return run
 
 
-def _tail(nodes: list[tuple[str, str, list[str], list[str]]]) -> list[str]:
-    """The names of the nodes behind the last layers with weights; of (name, kind, inputs, outputs)
-    in order.
+def _float_tail(nodes: list[Node]) -> list[str]:
+    """Name the nodes behind the last layers with weights, which stay in float32; `nodes` in order.
 
-    Averaging and probabilities cost nothing in float32, and in int8 they would lose what the
+    Averaging and probabilities cost next to nothing in float32. In int8 they would lose what the
     members agree on.
     """
-    leading: set[str] = set()  # values that a layer with weights is still to see
+    weighted_inputs: set[str] = set()  # values that a later layer with weights depends on
     names = []
-    for name, kind, inputs, outputs in reversed(nodes):
-        if kind in WEIGHTED or leading & set(outputs):
-            leading |= set(inputs)
-        elif kind not in ("Constant", "Parameter", "Result"):
-            names.append(name)
+    for node in reversed(nodes):
+        if node.kind in WEIGHTED_KINDS or weighted_inputs & set(node.outputs):
+            weighted_inputs |= set(node.inputs)
+        elif node.kind not in PASSIVE_KINDS:
+            names.append(node.name)
     return names
 
 
 def _quantize(model: Any, items: list[Any], float_names: list[str]) -> Any:
-    """NNCF's post-training quantization: weights by channel, activations by tensor, biases
-    corrected.
+    """Quantize to int8 after training, with NNCF.
+
+    Weights are quantized by channel, activations by tensor, and biases are corrected.
     """
-    os.environ.setdefault(
-        "NNCF_CI", "1"
-    )  # before its import: the way NNCF has of sending no usage statistics
-    with silenced():
+    # NNCF's switch for sending no usage statistics. It must be set before the import.
+    os.environ.setdefault("NNCF_CI", "1")
+    with silent_output():
         import nncf
 
         logging.getLogger("nncf").setLevel(logging.ERROR)
@@ -237,8 +267,8 @@ def _quantize(model: Any, items: list[Any], float_names: list[str]) -> Any:
 
 
 @contextlib.contextmanager
-def silenced() -> Iterator[None]:
-    """A block in which a library may print and warn without anybody hearing it."""
+def silent_output() -> Iterator[None]:
+    """Hide what a library prints and warns of inside the block."""
     hidden = io.StringIO()
     with (
         warnings.catch_warnings(),
@@ -251,15 +281,27 @@ def silenced() -> Iterator[None]:
 
 WRITERS: dict[Format, Writer] = {
     "onnx": Writer(
-        ".onnx",
-        ("onnx", "onnxscript", "onnxruntime"),
-        _build_onnx,
-        _save_onnx,
-        _open_onnx,
-        _quantize_onnx,
+        suffix=".onnx",
+        needs=("onnx", "onnxscript", "onnxruntime"),
+        build=_build_onnx,
+        save=_save_onnx,
+        open=_open_onnx,
+        quantize=_quantize_onnx,
     ),
     "openvino": Writer(
-        ".xml", ("openvino",), _build_openvino, _save_openvino, _open_openvino, _quantize_openvino
+        suffix=".xml",
+        needs=("openvino",),
+        build=_build_openvino,
+        save=_save_openvino,
+        open=_open_openvino,
+        quantize=_quantize_openvino,
     ),
-    "torch": Writer(".pt2", (), _build_torch, _save_torch, _open_torch, None),
+    "torch": Writer(
+        suffix=".pt2",
+        needs=(),
+        build=_build_torch,
+        save=_save_torch,
+        open=_open_torch,
+        quantize=None,
+    ),
 }

@@ -1,9 +1,9 @@
-"""An ensemble's members -> one network from pixels to probabilities, in a graph that needs no
-bestiary to run.
+"""An ensemble's members -> one graph from pixels to probabilities that runs without bestiary.
 
-Normalization, views at test time, members, averaging rule, temperature and the energy that tells
-unknown images are all inside; the batch axis is free. The rules are those of `bestiary.ensemble`,
-in PyTorch's terms, and are tested against them. Knows nothing of files.
+Inside are preprocessing (normalization), test-time augmentation, all members, the averaging rule,
+temperature scaling and the energy that marks unknown images. The batch axis is free. The rules are
+those of `bestiary.ensemble`, in PyTorch's operations, and are tested against it. Knows nothing of
+files.
 """
 
 import warnings
@@ -17,20 +17,21 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from bestiary.model.classifier import Classifier
-from bestiary.model.tta import TtaViews, tta_views
-from bestiary.stats.averaging import TIE_BREAK, Average
+from bestiary.model.tta import tta_views
+from bestiary.recipe.choices import Average, TtaViews
+from bestiary.stats.averaging import TIE_BREAK
 
 INPUT = "pixels"
 OUTPUTS = ("probabilities", "energy", "logits")
 
 
 class Outputs(NamedTuple):
-    """What a graph gives for so many images.
+    """The outputs of a graph for n images.
 
     Attributes:
-        probabilities: calibrated (n, classes).
-        energy: of each image (n,), the higher the less like the known ones; nan in no case.
-        logits: of each member, neither calibrated nor averaged (n, members, classes).
+        probabilities: calibrated probabilities (n, classes).
+        energy: energy of each image (n,), never nan. The higher, the less like the known images.
+        logits: logits of each member, neither calibrated nor averaged (n, members, classes).
     """
 
     probabilities: NDArray[np.float32]
@@ -42,11 +43,11 @@ class EnsembleGraph(nn.Module):
     """A run's members as one network.
 
     Args:
-        members: in eval mode, on the CPU, all with the same outputs.
-        average: how members are put together.
-        number: of views of each image whose logits are averaged, see `bestiary.model.tta`.
-        temperature: what logits are divided by before they become probabilities.
-        scales: spread of each member's logits (members,), by which energy is made comparable.
+        members: members in eval mode, on the CPU, all with the same classes.
+        average: how members are averaged.
+        tta: number of views of each image whose logits are averaged, see `bestiary.model.tta`.
+        temperature: divisor of the logits before they become probabilities.
+        scales: spread of each member's logits (members,), which makes energies comparable.
     """
 
     scales: torch.Tensor
@@ -55,47 +56,53 @@ class EnsembleGraph(nn.Module):
         self,
         members: Sequence[Classifier],
         average: Average,
-        number: TtaViews,
+        tta: TtaViews,
         temperature: float,
         scales: Sequence[float],
     ) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
-        norms = [
-            (*member.mean.flatten().tolist(), *member.std.flatten().tolist()) for member in members
-        ]
-        self.alike = [
-            norms.index(norm) for norm in norms
-        ]  # the first member that normalizes as each does
+        norms = [_normalization(member) for member in members]
+        # For each member, the first member with the same normalization.
+        self.same_norm = [norms.index(norm) for norm in norms]
         self.average = average
-        self.number = number
+        self.tta = tta
         self.temperature = temperature
         self.register_buffer("scales", torch.tensor(scales, dtype=torch.float32).view(1, -1, 1))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """`Outputs` of uint8 `pixels` (n, side, side, 3), RGB, with the side that `input_side`
-        says.
+        """Compute `Outputs`.
+
+        Args:
+            pixels: uint8 (n, side, side, 3), RGB, with the side of `input_side`.
+
+        Returns:
+            Probabilities, energy and logits.
         """
-        views = torch.cat(tta_views(pixels, self.number)) if self.number > 1 else pixels
-        logits = torch.stack([member(images) for member, images in self._prepared(views)], dim=1)
-        if self.number > 1:
-            logits = (
-                logits.reshape(self.number, pixels.shape[0], *logits.shape[1:]).sum(dim=0)
-                / self.number
-            )
-        energy = -(logits / self.scales).logsumexp(dim=2).mean(dim=1)
-        return self._averaged(logits / self.temperature), energy, logits
-
-    def _prepared(self, views: torch.Tensor) -> list[tuple[nn.Module, torch.Tensor]]:
-        """Each member with its input, which those that normalize alike share."""
-        inputs = {place: self.members[place].preprocess(views) for place in set(self.alike)}  # type: ignore[operator]
-        return [
-            (member, inputs[place]) for member, place in zip(self.members, self.alike, strict=True)
+        views = torch.cat(tta_views(pixels, self.tta)) if self.tta > 1 else pixels
+        inputs = self._preprocess(views)
+        member_logits = [
+            member(inputs[first])
+            for member, first in zip(self.members, self.same_norm, strict=True)
         ]
+        logits = torch.stack(member_logits, dim=1)
+        if self.tta > 1:
+            by_view = logits.reshape(self.tta, pixels.shape[0], *logits.shape[1:])
+            logits = by_view.sum(dim=0) / self.tta
+        energy = -(logits / self.scales).logsumexp(dim=2).mean(dim=1)
+        return self._probabilities(logits / self.temperature), energy, logits
 
-    def _averaged(self, logits: torch.Tensor) -> torch.Tensor:
-        """Probabilities (n, classes) of `logits` (n, members, classes), see
-        `bestiary.ensemble.average`.
+    def _preprocess(self, views: torch.Tensor) -> dict[int, torch.Tensor]:
+        """Normalize the views once for all members that do it alike: first member -> input."""
+        return {
+            first: self.members[first].preprocess(views)  # type: ignore[operator]
+            for first in set(self.same_norm)
+        }
+
+    def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """Average `logits` (n, members, classes) to probabilities (n, classes).
+
+        The rules are those of `bestiary.stats.averaging`.
         """
         if self.average == "logits":
             return logits.mean(dim=1).softmax(dim=1)
@@ -103,24 +110,45 @@ class EnsembleGraph(nn.Module):
         if self.average == "probabilities":
             return mean
         classes = torch.arange(logits.shape[2])
-        votes = (logits.argmax(dim=2, keepdim=True) == classes).float().sum(dim=1)
+        is_vote = logits.argmax(dim=2, keepdim=True) == classes
+        votes = is_vote.float().sum(dim=1)
         return (votes + TIE_BREAK * mean) / (len(self.members) + TIE_BREAK)
 
 
+def _normalization(member: Classifier) -> tuple[float, ...]:
+    return (*member.mean.flatten().tolist(), *member.std.flatten().tolist())
+
+
 def trace(graph: EnsembleGraph, side: int) -> ExportedProgram:
-    """`graph` as a program of PyTorch's for any number of images of `side` pixels."""
-    views = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    """Trace a graph with torch.export.
+
+    Args:
+        graph: the network.
+        side: side of the input in pixels.
+
+    Returns:
+        A program for any number of images.
+    """
+    pixels = torch.zeros((2, side, side, 3), dtype=torch.uint8)
+    dynamic_shapes = ({0: Dim("batch", min=1)},)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of what the libraries' networks do in Python
-        program = torch.export.export(
-            graph, (views,), dynamic_shapes=({0: Dim("batch", min=1)},), strict=False
-        )
+        warnings.simplefilter("ignore")  # about Python code in the libraries' networks
+        program = torch.export.export(graph, (pixels,), dynamic_shapes=dynamic_shapes, strict=False)
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # names the folders of this machine
+        node.meta.pop("stack_trace", None)  # it names the folders of this machine
     return program
 
 
 @torch.inference_mode()
 def run_graph(graph: EnsembleGraph, views: NDArray[np.uint8]) -> Outputs:
-    """What PyTorch itself makes of `views` (n, size, size, 3), in float32."""
-    return Outputs(*(output.numpy() for output in graph(torch.from_numpy(views))))
+    """Run a graph with PyTorch in float32.
+
+    Args:
+        graph: the network.
+        views: uint8 (n, size, size, 3).
+
+    Returns:
+        The outputs for all views.
+    """
+    outputs = graph(torch.from_numpy(views))
+    return Outputs(*(output.numpy() for output in outputs))

@@ -1,18 +1,20 @@
-"""A run's out-of-fold logits -> which of its members to keep, and how much that choice is worth.
+"""A run's out-of-fold logits -> which members to keep in the file (prune), and what that costs.
 
-What it rests on: each image was judged by one member, the one that held it out, so members are
-compared on different images, and no subset of them can be tried as an ensemble out of fold. Members
-are ranked by their own calibrated log loss on what they held out, which tells them apart better
-than accuracy does. Folds are stratified, so that their images are about as hard; that they are not
-exactly is in the standard errors. Where Cochran's test of homogeneity (Cochran 1954,
-doi:10.2307/3001666) finds no difference among members, keeping these is as good as keeping any
-others, and the loss in accuracy is that of having fewer. Knows nothing of networks.
+Each image was judged by one member, the one that held it out. So members are compared on different
+images, and no subset of them can be tried as an ensemble out of fold. Members are ranked by their
+own calibrated log loss on what they held out, which separates them better than accuracy does.
+
+Folds are stratified, so their images are about equally hard; the standard errors cover the rest.
+Where Cochran's test of homogeneity (Cochran 1954, doi:10.2307/3001666) finds no difference among
+members, these are as good as any others, and the loss in accuracy is that of having fewer. Knows
+nothing of networks.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 from scipy.stats import chi2
 
@@ -20,23 +22,27 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.run.run import Run
+from bestiary.stats.calibration import Calibration
 from bestiary.stats.ensemble_gain import Estimate, ensemble_estimate
+
+SIGNIFICANCE = 0.05
+MIN_STANDARD_ERROR = 1e-9  # so that a weight 1 / error^2 is finite
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Which members stay.
+class PruneChoice:
+    """The members that stay.
 
     Attributes:
-        kept: their folds, in order.
-        losses: fold -> calibrated log loss on the images that it held out, in nats.
-        errors: fold -> standard error of that, whole groups counted once.
-        p: probability of losses at least as different among members that are equally good.
+        kept_folds: their folds, in order.
+        losses: fold -> calibrated log loss on the images that the member held out, in nats.
+        errors: fold -> standard error of that loss, a group counted once.
+        p: probability of losses at least as different among equally good members.
         before: estimated accuracy of all members on new images.
-        after: of those kept, as if they were drawn at random.
+        after: estimated accuracy of the members that stay, as if they were drawn at random.
     """
 
-    kept: list[int]
+    kept_folds: list[int]
     losses: dict[int, float]
     errors: dict[int, float]
     p: float
@@ -45,23 +51,23 @@ class Choice:
 
     @property
     def line(self) -> str:
-        """What was chosen and what it is worth, in words."""
+        """The choice and its cost, in words."""
         verdict = (
             "members differ more than by chance"
-            if self.p < 0.05
-            else "members are not to be told apart, so others would do as well"
+            if self.p < SIGNIFICANCE
+            else "members do not differ by more than chance, so others would do as well"
         )
+        folds = ", ".join(map(str, self.kept_folds))
         return (
-            f"Kept members {', '.join(map(str, self.kept))} of {len(self.losses)} by log loss out "
-            f"of fold "
+            f"Kept members {folds} of {len(self.losses)} by log loss out of fold "
             f"(p = {self.p:.2g}: {verdict}); estimated accuracy {self.before.value:.4f} before, "
             f"{self.after.value:.4f} after"
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What a card holds under ``prune``."""
+        """Give what a card holds under ``prune``."""
         return {
-            "kept": self.kept,
+            "kept": self.kept_folds,
             "of": list(self.losses),
             "log_loss": {str(fold): loss for fold, loss in self.losses.items()},
             "standard_error": {str(fold): error for fold, error in self.errors.items()},
@@ -72,50 +78,84 @@ class Choice:
         }
 
 
-def choose_members(run: Run, ensemble: Ensemble, count: int) -> Choice:
-    """The `count` members whose log loss on what they held out is least.
+def choose_members(run: Run, ensemble: Ensemble, count: int) -> PruneChoice:
+    """Choose the `count` members with the least log loss on the images that they held out.
+
+    Args:
+        run: the run.
+        ensemble: ensemble of the run.
+        count: number of members to keep.
+
+    Returns:
+        The choice.
 
     Raises:
         ArgumentError: `count` is not below the number of members, or not all folds have ended.
     """
-    if not 1 <= count < len(ensemble.members):
-        raise ArgumentError(
-            f"--prune {count}: {run.place} has {len(ensemble.members)} members; keep at least 1 "
-            f"and not all of them"
-        )
-    if ensemble.calibration is None:
-        raise ArgumentError(
-            f"--prune {count}: not all folds of {run.place} have ended; go on with it by --resume "
-            f"first"
-        )
-    found = read_out_of_fold(run).scored()
-    logits, labels = found.logits.astype(np.float64), found.labels
-    folds, groups = found.folds, found.groups
-    lost = -log_softmax(logits / ensemble.calibration.temperature, axis=1)[
-        np.arange(len(labels)), labels
-    ]
-    losses = {int(fold): float(lost[folds == fold].mean()) for fold in np.unique(folds)}
-    errors = {fold: _standard_error(lost[folds == fold], groups[folds == fold]) for fold in losses}
-    kept = sorted(sorted(losses, key=lambda fold: (losses[fold], fold))[:count])
-    hits = logits.argmax(axis=1) == labels
-    before, after = (ensemble_estimate(hits, groups, members) for members in (len(losses), count))
-    return Choice(
-        kept, losses, errors, _p_equal(list(losses.values()), list(errors.values())), before, after
+    calibration = _check_prunable(run, ensemble, count)
+    held_out = read_out_of_fold(run).without_conflicts()
+    logits = held_out.logits.astype(np.float64)
+    image_losses = _log_losses(logits / calibration.temperature, held_out.labels)
+    losses, errors = _member_losses(image_losses, held_out.folds, held_out.groups)
+    ranked = sorted(losses, key=lambda fold: (losses[fold], fold))
+    hits = logits.argmax(axis=1) == held_out.labels
+    return PruneChoice(
+        kept_folds=sorted(ranked[:count]),
+        losses=losses,
+        errors=errors,
+        p=_p_equal(list(losses.values()), list(errors.values())),
+        before=ensemble_estimate(hits, held_out.groups, len(losses)),
+        after=ensemble_estimate(hits, held_out.groups, count),
     )
 
 
-def _standard_error(
-    values: np.ndarray[Any, np.dtype[np.float64]], groups: np.ndarray[Any, np.dtype[np.int64]]
-) -> float:
-    """Of the mean of `values` (images,), whole groups counted once; never 0."""
+def _check_prunable(run: Run, ensemble: Ensemble, count: int) -> Calibration:
+    n_members = len(ensemble.members)
+    if not 1 <= count < n_members:
+        raise ArgumentError(
+            f"--prune {count}: {run.place} has {n_members} members; keep at least 1 and not all "
+            f"of them"
+        )
+    if ensemble.calibration is None:
+        raise ArgumentError(
+            f"--prune {count}: not all folds of {run.place} have ended; continue it with --resume "
+            f"first"
+        )
+    return ensemble.calibration
+
+
+def _log_losses(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Log loss of each image (images,), in nats."""
+    log_probabilities = log_softmax(logits, axis=1)
+    return np.asarray(-log_probabilities[np.arange(len(labels)), labels])
+
+
+def _member_losses(
+    losses: NDArray[np.float64], folds: NDArray[np.int64], groups: NDArray[np.int64]
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Mean of `losses` (images,) in each fold, and its standard error."""
+    means = {}
+    errors = {}
+    for fold in np.unique(folds).tolist():
+        in_fold = folds == fold
+        means[fold] = float(losses[in_fold].mean())
+        errors[fold] = _standard_error(losses[in_fold], groups[in_fold])
+    return means, errors
+
+
+def _standard_error(values: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
+    """Standard error of the mean of `values` (images,), a group counted once; never 0."""
     _, codes = np.unique(groups, return_inverse=True)
     residuals = np.bincount(codes, values - values.mean())
     count = len(residuals)
-    return max(float(np.sqrt(count / max(1, count - 1) * (residuals**2).sum()) / len(values)), 1e-9)
+    correction = count / max(1, count - 1)
+    error = float(np.sqrt(correction * (residuals**2).sum()) / len(values))
+    return max(error, MIN_STANDARD_ERROR)
 
 
 def _p_equal(losses: list[float], errors: list[float]) -> float:
-    """Cochran's Q: the chance of losses so different where all are the same."""
+    """Cochran's Q: probability of losses so different if all members are equally good."""
     weights = 1 / np.square(errors)
     mean = float((weights * losses).sum() / weights.sum())
-    return float(chi2.sf((weights * np.square(np.array(losses) - mean)).sum(), len(losses) - 1))
+    q = (weights * np.square(np.array(losses) - mean)).sum()
+    return float(chi2.sf(q, len(losses) - 1))

@@ -1,5 +1,6 @@
-"""A run -> some of its own images as the members see them, to compare arithmetics on. Knows
-nothing of networks.
+"""A run -> a sample of its images as the members see them, for int8 calibration and comparisons.
+
+Knows nothing of networks.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,10 +15,10 @@ from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView
 from bestiary.errors import ImageError
 from bestiary.rng import keyed_rng
-from bestiary.run.layout import FOLDS, MANIFEST
 from bestiary.run.run import Run
+from bestiary.storage.files import Readable
 
-BATCH = 16
+BATCH_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Sample:
 
     Attributes:
         views: uint8 (n, size, size, 3).
-        table: their rows of the manifest, with the column fold.
+        table: rows of the manifest, with the column fold.
     """
 
     views: NDArray[np.uint8]
@@ -36,65 +37,101 @@ class Sample:
         return len(self.views)
 
 
-def shuffled_images(run: Run) -> pl.DataFrame:
-    """The manifest with the column fold, without labels in doubt, in an order that the run's seed
-    draws.
+def shuffled_manifest(run: Run) -> pl.DataFrame:
+    """Read the manifest with the column fold, in an order drawn with the run's seed.
+
+    Args:
+        run: the run.
+
+    Returns:
+        Images without a label conflict.
 
     Raises:
         RunError: the manifest or the folds are damaged.
     """
-    table = run.read_table(MANIFEST).join(run.read_table(FOLDS), on="path", how="left")
+    snapshot = run.load()
+    table = snapshot.manifest.join(snapshot.fold_table, on="path", how="left")
     table = table.filter(~pl.col("label_conflict")).sort("path")
-    return table[
-        keyed_rng(run.read_recipe().folds.seed, "export sample", table.height).permutation(
-            table.height
-        )
-    ]
+    rng = keyed_rng(snapshot.recipe.folds.seed, "export sample", table.height)
+    return table[rng.permutation(table.height)]
 
 
-def deal_images(
-    table: pl.DataFrame, folds: Sequence[int], calibration: int, judged: int
+def split_calibration(
+    table: pl.DataFrame, folds: Sequence[int], n_calibration: int, n_test: int
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Two parts of `table` that share no image: to take ranges from, and to judge by.
+    """Split a table into images for int8 calibration and others to test on.
 
     Args:
-        table: in the order to be taken, with the column fold.
-        folds: of the members; only images that one of them held out can judge.
-        calibration: how many at most to take ranges from; a half of all at most.
-        judged: how many at most to judge by.
+        table: images in random order, with the column fold.
+        folds: folds of the members. Only images that one of these members held out can be tested
+            on.
+        n_calibration: largest number of calibration images; half of all images at most.
+        n_test: largest number of test images.
+
+    Returns:
+        The calibration and the test images, which have none in common.
     """
-    able = table["fold"].is_in(list(folds))
-    judges, others = table.filter(able), table.filter(~able)
-    calibration = min(calibration, table.height // 2)
-    judged = min(judged, judges.height - max(0, calibration - others.height))
-    return pl.concat([others, judges[judged:]])[:calibration], judges[:judged]
+    is_held_out = table["fold"].is_in(list(folds))
+    testable = table.filter(is_held_out)
+    others = table.filter(~is_held_out)
+    n_calibration = min(n_calibration, table.height // 2)
+    # Images that cannot be tested on calibrate first.
+    n_taken = max(0, n_calibration - others.height)
+    n_test = min(n_test, testable.height - n_taken)
+    calibration = pl.concat([others, testable[n_test:]])[:n_calibration]
+    return calibration, testable[:n_test]
 
 
 def read_sample(
     run: Run, view: EvalView, chosen: pl.DataFrame, tick: Callable[[int, int], None] | None = None
 ) -> Sample:
-    """Those of the `chosen` rows whose images are still there."""
-    root, failed, paths = run.read_root(), set[int](), chosen["path"].to_list()
+    """Read the images of some rows of the manifest; those that are gone are left out.
 
-    def view_of(row: int) -> Pixels:
+    Args:
+        run: the run.
+        view: how an image becomes the members' input.
+        chosen: rows of the manifest, with the column fold.
+        tick: called with (done, total) after each batch.
+
+    Returns:
+        The images that can be read.
+    """
+    root = run.read_root()
+    files = [root / path for path in chosen["path"].to_list()]
+    views, is_readable = _read_views(files, view, tick)
+    return Sample(views[is_readable], chosen.filter(pl.Series(is_readable, dtype=pl.Boolean)))
+
+
+def _read_views(
+    files: Sequence[Readable], view: EvalView, tick: Callable[[int, int], None] | None
+) -> tuple[Pixels, NDArray[np.bool_]]:
+    """Views uint8 (n, size, size, 3) of files, and whether each can be read (n,)."""
+    is_readable = np.ones(len(files), np.bool_)
+
+    def read_view(row: int) -> Pixels:
         try:
-            return view(decode(read_image(root / paths[row]), min_side=view.min_side))
+            return view(decode(read_image(files[row]), min_side=view.min_side))
         except ImageError:
-            failed.add(row)
+            is_readable[row] = False
             return np.zeros((view.size, view.size, 3), np.uint8)
 
-    rows = np.arange(len(paths))
-    batches = [
-        batch.numpy() for batch in stream_views(rows, BATCH, view_of, loader_threads("cpu"), tick)
-    ]
-    views = np.concatenate([np.zeros((0, view.size, view.size, 3), np.uint8), *batches])
-    kept = np.array([row not in failed for row in rows], np.bool_)
-    return Sample(views[kept], chosen.filter(pl.Series(kept, dtype=pl.Boolean)))
+    batches = [np.zeros((0, view.size, view.size, 3), np.uint8)]
+    rows = np.arange(len(files))
+    for batch in stream_views(rows, BATCH_SIZE, read_view, loader_threads("cpu"), tick):
+        batches.append(batch.numpy())
+    return np.concatenate(batches), is_readable
 
 
-def drawn_views(size: int, count: int) -> NDArray[np.uint8]:
-    """Views of nothing, smooth blots of color, for a run whose images are gone; uint8 (count,
-    size, size, 3).
+def synthetic_views(size: int, count: int) -> NDArray[np.uint8]:
+    """Draw smooth blots of color, for a run whose images are gone.
+
+    Args:
+        size: side in pixels.
+        count: number of views.
+
+    Returns:
+        uint8 (count, size, size, 3).
     """
     coarse = keyed_rng(0, "export noise").integers(0, 256, (count, 8, 8, 3), np.uint8)
-    return np.stack([EvalView(size)(blot) for blot in coarse])
+    view = EvalView(size)
+    return np.stack([view(blot) for blot in coarse])

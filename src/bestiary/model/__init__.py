@@ -1,1 +1,1 @@
-"""A backbone's name -> a network with its preprocessing, weights included."""
+"""Build networks by name with their weights and preprocessing, and run them."""

@@ -1,8 +1,9 @@
-"""A backbone -> a classifier of uint8 views, its normalization inside; saved as one safetensors
-file.
+"""A classifier: a backbone with its preprocessing inside, saved as one safetensors file.
 
-Scaling and normalization are part of the network, so that training, prediction and export cannot
-disagree on them. Knows nothing of images on disk or of training.
+`Classifier.preprocess` scales uint8 pixels to 0...1 and normalizes them by the mean and standard
+deviation that the weights expect. Preprocessing is part of the network, and of every exported
+graph, so training, prediction and export cannot disagree on it. A trained classifier is a member
+of an ensemble. Knows nothing of images on disk or of training.
 """
 
 import re
@@ -10,62 +11,75 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import nn
 
 from bestiary.errors import DamagedError, RunError, one_line
-from bestiary.model.backbone import Backbone, build_backbone, enlarging
-from bestiary.model.power_norm import PowerNormLinear, root
+from bestiary.model.backbone import Backbone, build_backbone, nearest_interpolation
+from bestiary.model.power_norm import PowerNormLinear, signed_sqrt
 from bestiary.model.tensor_file import read_tensors, write_tensors
 
-_NUMBERED = re.compile(r"(layer|stage)\d")  # ResNet's layer1, ShuffleNet's stage2
-_EXPANDED = (
-    "blocks",
-    "features",
-    "stages",
-    "layers",
-)  # what the libraries call the row of a network's stages
+_NUMBERED_STAGE = re.compile(r"(layer|stage)\d")  # ResNet's layer1, ShuffleNet's stage2
+# What torchvision and timm call the sequence of a network's stages.
+_STAGE_CONTAINERS = ("blocks", "features", "stages", "layers")
+# What the libraries raise for an image size that a network cannot take.
+_SIZE_ERRORS = (RuntimeError, AssertionError, ValueError, TypeError)
 
 
 class Classifier(nn.Module):
-    """A network with its input's normalization.
+    """A network with its preprocessing.
 
     Args:
-        name: the backbone's name, see `build_backbone`.
-        backbone: the network, its head's name and what its weights expect.
-        normalize: with false, views are only scaled to 0...1.
-        rooted: the last layer is given the root of the features, see `bestiary.model.power_norm`.
+        name: of the backbone, see `build_backbone`.
+        backbone: the network, the name of its head and its preprocessing.
+        normalize: with false, preprocessing only scales pixels to 0...1.
+        power_norm: give the head signed square roots, see `bestiary.model.power_norm`.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
 
     def __init__(
-        self, name: str, backbone: Backbone, normalize: bool = True, rooted: bool = False
+        self, name: str, backbone: Backbone, normalize: bool = True, power_norm: bool = False
     ) -> None:
         super().__init__()
         self.name = name
         self.network = backbone.network
         self.head = backbone.head
-        self.rooted = rooted
-        if rooted:
-            self.network.set_submodule(self.head, PowerNormLinear.instead_of(self.head_layer))
+        self.power_norm = power_norm
+        if power_norm:
+            self.network.set_submodule(self.head, PowerNormLinear.from_linear(self.head_layer))
         self.interpolation = backbone.interpolation
         self.origin = backbone.origin
-        mean, std = (backbone.mean, backbone.std) if normalize else ((0.0,) * 3, (1.0,) * 3)
+        mean = backbone.mean if normalize else (0.0,) * 3
+        std = backbone.std if normalize else (1.0,) * 3
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def preprocess(self, views: torch.Tensor) -> torch.Tensor:
-        """Float input (n, 3, size, size), normalized, of uint8 `views` (n, size, size, 3)."""
+        """Preprocess views: scale the pixels to 0...1 and normalize them.
+
+        Args:
+            views: uint8 (n, size, size, 3).
+
+        Returns:
+            float32 (n, 3, size, size).
+        """
         # In place: each new tensor of this size costs more than the arithmetic in it.
         images = views.permute(0, 3, 1, 2).to(torch.float32, copy=True)
         return images.mul_(1 / (255.0 * self.std)).add_(-self.mean / self.std)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (n, classes) of prepared images (n, 3, size, size)."""
+        """Compute logits.
+
+        Args:
+            images: preprocessed, float (n, 3, size, size).
+
+        Returns:
+            float (n, classes).
+        """
         return cast(torch.Tensor, self.network(images))
 
     @property
@@ -74,55 +88,85 @@ class Classifier(nn.Module):
         return cast(nn.Linear, self.network.get_submodule(self.head))
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the last layer weighs, roots where it takes them, (n, features), for prepared
-        images.
+        """Compute the features that the head weighs.
+
+        Args:
+            images: preprocessed, float (n, 3, size, size).
+
+        Returns:
+            float (n, features); signed square roots if the head has power normalization.
         """
-        with _capture_input(self.head_layer) as captured:
+        with _capture_input(self.head_layer) as inputs:
             self(images)
-        return root(captured[0]) if self.rooted else captured[0]
+        return signed_sqrt(inputs[0]) if self.power_norm else inputs[0]
 
     def stages(self) -> list[list[nn.Module]]:
-        """The network's parts from the input on: the stem, then each stage; the head comes last."""
+        """List the modules of each stage: the stem first, the head in the last."""
         stages: list[list[nn.Module]] = [[]]
         for name, child in self.network.named_children():
-            row = next(
-                (getattr(child, inner) for inner in _EXPANDED if hasattr(child, inner)), child
-            )
-            if isinstance(row, (nn.Sequential, nn.ModuleList)) and (
-                name in _EXPANDED or row is not child
-            ):
-                stages += [[part] for part in row]
-                stages[-1] += [
-                    part for part in child.children() if row is not child and part is not row
-                ]
-            elif _NUMBERED.match(name):
+            container = _stage_container(name, child)
+            if container is not None:
+                stages += [[stage] for stage in container]
+                if container is not child:
+                    stages[-1] += [part for part in child.children() if part is not container]
+            elif _NUMBERED_STAGE.match(name):
                 stages.append([child])
             else:
                 stages[-1].append(child)
         return [stage for stage in stages if stage]
 
     def stage_parameters(self) -> list[list[nn.Parameter]]:
-        """The parameters of each of `stages`; what lies in none, as a class token does, belongs
-        to the stem.
-        """
-        found = [
-            [parameter for part in stage for parameter in part.parameters()]
+        """List the parameters of each stage. The stem has those of no module, as a class token."""
+        staged = [
+            [parameter for module in stage for parameter in module.parameters()]
             for stage in self.stages()
         ]
-        staged = {id(parameter) for stage in found for parameter in stage}
-        found[0] += [parameter for parameter in self.parameters() if id(parameter) not in staged]
-        return found
+        ids = {id(parameter) for stage in staged for parameter in stage}
+        staged[0] += [parameter for parameter in self.parameters() if id(parameter) not in ids]
+        return staged
+
+
+def _stage_container(name: str, child: nn.Module) -> nn.Sequential | nn.ModuleList | None:
+    """The sequence of stages in a child of the network, or the child itself, or None."""
+    inner = next((getattr(child, key) for key in _STAGE_CONTAINERS if hasattr(child, key)), None)
+    container = child if inner is None and name in _STAGE_CONTAINERS else inner
+    return container if isinstance(container, (nn.Sequential, nn.ModuleList)) else None
 
 
 def build_classifier(
-    name: str, classes: int, weights: str = "default", normalize: bool = True, rooted: bool = False
+    name: str,
+    classes: int,
+    weights: str = "default",
+    normalize: bool = True,
+    power_norm: bool = False,
 ) -> Classifier:
-    """Build backbone and normalization by name; see `build_backbone`."""
-    return Classifier(name, build_backbone(name, classes, weights), normalize, rooted)
+    """Build a backbone by name, with its preprocessing.
+
+    Args:
+        name: of the backbone, see `build_backbone`.
+        classes: number of outputs.
+        weights: see `build_backbone`.
+        normalize: with false, preprocessing only scales pixels to 0...1.
+        power_norm: give the head signed square roots, see `bestiary.model.power_norm`.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        WeightsError: the name is unknown, or the weights are missing or do not fit.
+    """
+    backbone = build_backbone(name, classes, weights)
+    return Classifier(name, backbone, normalize, power_norm)
 
 
 def count_stages(name: str) -> int:
-    """How many stages the backbone `name` has; takes no memory.
+    """Count the stages of a backbone. Takes no memory.
+
+    Args:
+        name: of the backbone, see `build_backbone`.
+
+    Returns:
+        The number of stages.
 
     Raises:
         WeightsError: the name is unknown.
@@ -131,85 +175,86 @@ def count_stages(name: str) -> int:
         return len(build_classifier(name, 2, "none").stages())
 
 
-def refusals_of(name: str, sides: Iterable[int]) -> Iterator[str | None]:
-    """For each of `sides` why the backbone `name` cannot take images of so many pixels; None where
-    it can.
+def input_size_errors(name: str, sides: Iterable[int]) -> Iterator[str | None]:
+    """Check which image sizes a backbone takes. Computes shapes only, and takes no memory.
 
-    Shapes alone are computed: takes no memory.
+    Args:
+        name: of the backbone, see `build_backbone`.
+        sides: of square images in pixels.
+
+    Yields:
+        For each side, why the backbone cannot take it, or None where it can.
 
     Raises:
         WeightsError: the name is unknown.
     """
     with torch.device("meta"):
-        network = build_classifier(name, 2, "none").eval()
+        classifier = build_classifier(name, 2, "none").eval()
     for side in sides:
         try:
             with torch.no_grad():
-                network(torch.zeros(1, 3, side, side, device="meta"))
-        except NotImplementedError:  # an operation whose shapes PyTorch cannot foretell
+                classifier(torch.zeros(1, 3, side, side, device="meta"))
+        except NotImplementedError:  # an operation without shape inference
             yield None
-        except (
-            RuntimeError,
-            AssertionError,
-            ValueError,
-            TypeError,
-        ) as error:  # each library says so in its own way
+        except _SIZE_ERRORS as error:
             yield one_line(error, 100)
         else:
             yield None
 
 
 def save_member(classifier: Classifier, file: Path) -> None:
-    """Write the classifier's tensors, mean and std included, as safetensors, with what is needed
-    to build it again.
+    """Save a classifier as safetensors, mean and std included, with a card to build it again.
+
+    Args:
+        classifier: to save.
+        file: to write.
+
+    Raises:
+        BestiaryError: the folder cannot be written.
     """
     card = {
         "backbone": classifier.name,
         "interpolation": classifier.interpolation,
         "origin": classifier.origin,
-        "rooted": classifier.rooted,
+        "rooted": classifier.power_norm,
     }
     write_tensors(file, classifier.state_dict(), card)
 
 
 def load_member(file: Path) -> Classifier:
-    """Build the classifier that `save_member` wrote, in eval mode.
+    """Build the classifier that `save_member` saved.
+
+    Args:
+        file: of a member.
+
+    Returns:
+        The classifier, in eval mode.
 
     Raises:
-        RunError: the file is missing or damaged, or not of a classifier's.
-        WeightsError: the backbone is unknown to this installation.
+        RunError: the file is missing, damaged, or not that of a classifier.
+        WeightsError: this installation does not know the backbone.
     """
-    state, (name, interpolation, origin), rooted = _read_member(file)
-    with torch.device("meta"):  # takes no memory: a stranger's file may name a network of gigabytes
-        backbone = build_backbone(name, 1, weights="none")
-    for key, value in backbone.network.state_dict().items():
-        found = state.get(f"network.{key}")
-        if found is None or (
-            found.shape != value.shape and not key.startswith(f"{backbone.head}.")
-        ):
-            raise RunError(
-                f"{file}: does not fit {name} (its {key} is missing or of another shape)"
-            )
-    head = state.get(f"network.{backbone.head}.weight", torch.empty(0))
-    if head.ndim != 2:
-        raise RunError(
-            f"{file}: is not a whole member (it has no last layer of {name}); train that fold again"
-        )
-    outputs = head.shape[0]
-    backbone = build_backbone(name, outputs, weights="none")
-    exact = replace(backbone, interpolation=enlarging(interpolation))
-    classifier = Classifier(name, replace(exact, origin=origin), rooted=rooted)
+    member = _read_member(file)
+    name = member.backbone
+    n_classes = _check_fit(file, member)
+    backbone = replace(
+        build_backbone(name, n_classes, weights="none"),
+        interpolation=nearest_interpolation(member.interpolation),
+        origin=member.origin,
+    )
+    classifier = Classifier(name, backbone, power_norm=member.power_norm)
     try:
-        classifier.load_state_dict(state)
+        classifier.load_state_dict(member.tensors)
     except RuntimeError as error:
-        raise RunError(
-            f"{file}: does not fit {name} ({' '.join(str(error).split())[:120]})"
-        ) from None
+        raise RunError(f"{file}: does not fit {name} ({one_line(error, 120)})") from None
     return classifier.eval()
 
 
 def check_member(file: Path) -> None:
-    """Read a member's file without building its network.
+    """Check a member's file without building its network.
+
+    Args:
+        file: of a member.
 
     Raises:
         DamagedError: it is not as `save_member` wrote it.
@@ -217,29 +262,60 @@ def check_member(file: Path) -> None:
     _read_member(file)
 
 
-def _read_member(file: Path) -> tuple[dict[str, torch.Tensor], list[str], bool]:
-    """Tensors; backbone, interpolation and origin; whether the last layer is given the root of
-    the features.
-    """
+class _Member(NamedTuple):
+    """The content of a member's file."""
+
+    tensors: dict[str, torch.Tensor]
+    backbone: str
+    interpolation: str
+    origin: str
+    power_norm: bool
+
+
+def _read_member(file: Path) -> _Member:
     try:
-        state, card = read_tensors(file)
-        named = [str(card[key]) for key in ("backbone", "interpolation", "origin")]
-        return state, named, card.get("rooted") is True  # members of older versions do not say
+        tensors, card = read_tensors(file)
+        return _Member(
+            tensors,
+            str(card["backbone"]),
+            str(card["interpolation"]),
+            str(card["origin"]),
+            power_norm=card.get("rooted") is True,  # absent from members of older versions
+        )
     except (DamagedError, KeyError) as error:
         reason = f"it says no {error}" if isinstance(error, KeyError) else str(error)
         raise DamagedError(
             f"{file}: is not a whole member ({reason}); remove that fold's folder and train it "
-            f"again"
+            "again"
         ) from None
 
 
-def memory_format(channels_last: bool) -> torch.memory_format:
-    """The layout of tensors in PyTorch's terms."""
-    return torch.channels_last if channels_last else torch.contiguous_format
+def _check_fit(file: Path, member: _Member) -> int:
+    """Compare a member's tensors with its backbone; return the number of classes.
+
+    Takes no memory: a stranger's file may name a network of gigabytes.
+    """
+    name = member.backbone
+    with torch.device("meta"):
+        backbone = build_backbone(name, 1, weights="none")
+    for key, value in backbone.network.state_dict().items():
+        tensor = member.tensors.get(f"network.{key}")
+        in_head = key.startswith(f"{backbone.head}.")
+        if tensor is None or (tensor.shape != value.shape and not in_head):
+            raise RunError(
+                f"{file}: does not fit {name} (its {key} is missing or of another shape)"
+            )
+    head = member.tensors.get(f"network.{backbone.head}.weight", torch.empty(0))
+    if head.ndim != 2:
+        raise RunError(
+            f"{file}: is not a whole member (it has no last layer of {name}); train that fold again"
+        )
+    return head.shape[0]
 
 
 @contextmanager
 def _capture_input(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Record what `layer` is given inside the block."""
     captured: list[torch.Tensor] = []
     handle = layer.register_forward_pre_hook(lambda _, inputs: captured.append(inputs[0]))
     try:

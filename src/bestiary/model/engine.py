@@ -1,8 +1,8 @@
-"""A classifier -> the fastest function there is from views to its output on a device.
+"""Choose the fastest engine that computes a classifier on a device: OpenVINO or PyTorch.
 
-On a CPU with OpenVINO installed that is OpenVINO's graph, several times as fast as PyTorch; it is
-compared with the network when it is built, and PyTorch takes over where they disagree. Everywhere
-else it is PyTorch itself. Knows nothing of images on disk, labels or ensembles.
+With OpenVINO installed, a CPU runs OpenVINO's graph, several times as fast as PyTorch. The graph is
+compared with the network when it is built, and PyTorch takes over where they disagree. Any other
+device runs PyTorch. Knows nothing of images on disk, labels or ensembles.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -24,36 +24,35 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from bestiary.caches import cache_root, make_room
-from bestiary.errors import ArgumentError
+from bestiary.atomic import atomic_path
+from bestiary.caches import cache_root, evict_least_recently_used
+from bestiary.errors import ArgumentError, BestiaryError, one_line
 from bestiary.model.classifier import Classifier
-from bestiary.model.compute import Precision
 from bestiary.model.inference import run_network
+from bestiary.recipe.choices import Engine, Precision
 
-Engine = Literal["auto", "openvino", "torch"]
 Output = Literal["logits", "features"]
 Network = Callable[[torch.Tensor], NDArray[np.float32]]  # uint8 (n, size, size, 3) -> (n, outputs)
 
-# Largest root mean square difference to PyTorch's float32, as a share of the outputs' own spread.
-# bf16 keeps 8 bits of each product's factors; over some fifty layers that comes to a few
-# hundredths.
+# The largest root mean square difference to PyTorch's float32, as a share of the outputs' standard
+# deviation. bf16 keeps 8 bits of each factor, which comes to a few hundredths over fifty layers.
 TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
-KEPT_BYTES = 4_000_000_000  # of graphs in the cache folder; those used longest ago go first
+MAX_GRAPH_CACHE_BYTES = 4_000_000_000  # the least recently used graphs are removed first
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A network ready to be run.
+class BuiltNetwork:
+    """A network that is ready to run.
 
     Attributes:
         run: views -> output.
         engine: what runs it, in words.
-        refused: why it is not OpenVINO, where that was tried; empty else.
+        fallback_reason: why OpenVINO was tried and not used; empty otherwise.
     """
 
     run: Network
     engine: str
-    refused: str = ""
+    fallback_reason: str = ""
 
 
 def build_network(
@@ -64,154 +63,107 @@ def build_network(
     *,
     engine: Engine = "auto",
     output: Output = "logits",
-    kept: Callable[[], Path] | None = None,
-) -> Built:
-    """Build the function that runs `classifier`.
+    graph_path: Callable[[], Path] | None = None,
+) -> BuiltNetwork:
+    """Build the function that runs a classifier.
 
     Args:
-        classifier: in eval mode, on `device`, channels innermost.
+        classifier: in eval mode, on `device`, channels last.
         size: side of the views in pixels.
         device: where to compute.
-        precision: arithmetic; the result is float32 always.
-        engine: auto takes OpenVINO on a CPU if it is installed, and PyTorch where it is not or
-            disagrees.
-        output: logits, or what the last linear layer is given.
-        kept: tells the file (.xml) that the graph is read from if it is there, else written to;
-            asked only where there is to be a graph, since finding its name may take reading all
-            weights. None: it is not kept.
+        precision: of the arithmetic; the result is always float32.
+        engine: auto uses OpenVINO on a CPU if it is installed and agrees, else PyTorch.
+        output: logits, or the input of the last linear layer.
+        graph_path: returns the file (.xml) that caches the graph. It is called only where a graph
+            is needed, since its name may depend on all weights. None: the graph is not cached.
+
+    Returns:
+        The function, and what runs it.
 
     Raises:
-        ArgumentError: OpenVINO is asked for, and is not installed, the device is no CPU, or it
-            disagrees.
+        ArgumentError: OpenVINO is asked for, and is not installed, disagrees, or the device is not
+            a CPU.
     """
     torch_name = f"PyTorch {precision}"
     compute = classifier.features if output == "features" else None
 
-    def by_torch(views: torch.Tensor) -> NDArray[np.float32]:
+    def run_by_torch(views: torch.Tensor) -> NDArray[np.float32]:
         return run_network(classifier, [views], device, precision, output=compute)
 
-    if engine == "torch" or (engine == "auto" and (device.type != "cpu" or not is_installed())):
-        return Built(by_torch, torch_name)
-    if not is_installed():
+    # PyTorch, where it is asked for or the only choice.
+    can_use_openvino = device.type == "cpu" and openvino_is_installed()
+    if engine == "torch" or (engine == "auto" and not can_use_openvino):
+        return BuiltNetwork(run_by_torch, torch_name)
+    if not openvino_is_installed():
         raise ArgumentError("--engine openvino: is not installed; pip install 'bestiary[export]'")
     if device.type != "cpu":
         raise ArgumentError(f"--engine openvino: computes on a CPU, not on {device}; leave it out")
-    run, reason = _openvino_network(classifier, size, precision, output, kept() if kept else None)
+
+    # OpenVINO, unless it disagrees.
+    openvino_precision: Precision = "bf16" if precision == "bf16" else "float32"
+    path = graph_path() if graph_path else None
+    run, reason = _openvino_network(classifier, size, openvino_precision, output, path)
     if run is not None:
-        return Built(run, f"OpenVINO {precision if precision == 'bf16' else 'float32'}")
+        return BuiltNetwork(run, f"OpenVINO {openvino_precision}")
     if engine == "openvino":
         raise ArgumentError(f"--engine openvino: {reason}; use --engine torch")
-    return Built(by_torch, torch_name, reason)
+    return BuiltNetwork(run_by_torch, torch_name, reason)
 
 
 def cached_graph(weights: Path, size: int) -> Path:
-    """Where the graph of the member in the file `weights` is kept, for views of `size` pixels.
+    """Name the file that caches a member's graph.
 
-    Not in the run: one from a stranger must not bring a graph that is not of its weights, and runs
-    may be read-only.
+    The file is not in the run. A run from a stranger must not bring a graph that differs from its
+    weights, and a run may be read-only.
+
+    Args:
+        weights: file of the member.
+        size: side of the views in pixels.
+
+    Returns:
+        The path of the .xml file in the cache folder.
     """
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return (
-        cache_root()
-        / "graphs"
-        / f"{digest[:32]}-{size}-{importlib.metadata.version('openvino')}.xml"
-    )
+    version = importlib.metadata.version("openvino")
+    return cache_root() / "graphs" / f"{digest[:32]}-{size}-{version}.xml"
 
 
-def is_installed() -> bool:
-    """Whether OpenVINO can be imported."""
+def openvino_is_installed() -> bool:
+    """Return whether OpenVINO can be imported."""
     return importlib.util.find_spec("openvino") is not None
 
 
-class _Whole(nn.Module):
-    """Views -> output as one graph, normalization inside."""
+def openvino_options(precision: Precision) -> dict[str, str]:
+    """Return the options for OpenVINO's `compile_model`.
 
-    def __init__(self, classifier: Classifier, output: Output) -> None:
-        super().__init__()
-        self.classifier = classifier
-        self.output = output
+    Args:
+        precision: of the arithmetic; float32 unless bf16.
 
-    def forward(self, views: torch.Tensor) -> torch.Tensor:
-        images = self.classifier.preprocess(views)
-        return (
-            self.classifier.features(images)
-            if self.output == "features"
-            else self.classifier(images)
-        )
+    Returns:
+        Options for one request at a time.
+    """
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+    }
 
 
-def _openvino_network(
-    classifier: Classifier, size: int, precision: Precision, output: Output, kept: Path | None
-) -> tuple[Network | None, str]:
-    """OpenVINO's network, or None and the reason."""
-    wanted: Precision = "bf16" if precision == "bf16" else "float32"
-    if kept is not None and kept.exists():
-        with suppress(RuntimeError):  # a damaged graph is built anew
-            run = _compile(kept, wanted)
-            with suppress(
-                OSError
-            ):  # marks it as used, see make_room; a cache may be shared and read-only
-                os.utime(kept)
-            return run, ""
-    whole = _Whole(classifier, output).eval()
-    try:
-        graph = _convert(whole, size)
-        run = _compile(graph, wanted)
-        difference = _difference(whole, run, size)
-    except (
-        Exception
-    ) as error:  # OpenVINO and the tracer raise what they please for what they cannot convert
-        return (
-            None,
-            f"OpenVINO cannot convert {classifier.name} ({' '.join(str(error).split())[:100]})",
-        )
-    if not difference <= TOLERANCE[wanted]:
-        return (
-            None,
-            f"OpenVINO's {wanted} differs from PyTorch by {difference:.2g} of the outputs' spread",
-        )
-    if kept is not None and _keep(graph, kept):
-        run = _compile(
-            kept, wanted
-        )  # the same last bits as every later start, which reads the file
-    return run, ""
+@cache
+def openvino_core() -> Any:
+    """Return OpenVINO's core, one for the life of this process.
 
-
-def _convert(whole: nn.Module, size: int) -> Any:
+    It gives the thread that loads it a stack for signal handlers, and frees that stack only in the
+    thread that unloads it. If that were another thread, the next Ctrl-C would crash the process.
+    """
     import openvino
 
-    views = torch.zeros((2, size, size, 3), dtype=torch.uint8)
-    with warnings.catch_warnings(), torch.inference_mode(), unreported():
-        warnings.simplefilter(
-            "ignore"
-        )  # tracing warns of every Python value that it takes for a constant
-        shape = openvino.PartialShape([-1, size, size, 3])
-        try:
-            return openvino.convert_model(whole, example_input=views, input=[shape])
-        finally:
-            _forget_traces()
-
-
-def _forget_traces() -> None:
-    """Let go of the modules that the converter has traced.
-
-    TorchScript keeps the types of all modules that it has ever seen, and with them their weights:
-    40 MB for each EfficientNet-Lite0, which five folds of many variants make gigabytes. PyTorch has
-    no public name for this; its own tests do the same between any two of them
-    (torch.testing._internal.jit_utils).
-    """
-    with suppress(AttributeError):  # names of another version: then it is kept, as it always was
-        torch._C._jit_clear_class_registry()
-        torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
-        torch.jit._state._clear_class_state()
+    return openvino.Core()
 
 
 @contextmanager
-def unreported() -> Iterator[None]:
-    """OpenVINO's converter sends usage statistics wherever it does not find itself in a CI job;
-    here it finds so.
-    """
+def telemetry_off() -> Iterator[None]:
+    """Stop OpenVINO's converter from sending usage statistics: it sends none in a CI job."""
     former = os.environ.get("CI")
     os.environ["CI"] = "true"
     try:
@@ -223,24 +175,75 @@ def unreported() -> Iterator[None]:
             os.environ["CI"] = former
 
 
-@cache
-def openvino_core() -> Any:
-    """OpenVINO's one core of this process, which lives as long as that.
+class _EndToEnd(nn.Module):
+    """Views -> output as one graph, preprocessing inside."""
 
-    It gives the thread that loads it a stack for signal handlers, and takes it back only in the
-    thread that unloads it: if that is another, the next Ctrl-C ends in a segmentation fault.
-    """
+    def __init__(self, classifier: Classifier, output: Output) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.output = output
+
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        images = self.classifier.preprocess(views)
+        if self.output == "features":
+            return self.classifier.features(images)
+        return cast(torch.Tensor, self.classifier(images))
+
+
+def _openvino_network(
+    classifier: Classifier, size: int, precision: Precision, output: Output, path: Path | None
+) -> tuple[Network | None, str]:
+    """Build OpenVINO's network from the cached graph, or convert it; return None and why if it fails."""
+    if path is not None and path.exists():
+        with suppress(RuntimeError):  # a damaged graph is converted again
+            return _read_graph(path, precision), ""
+
+    module = _EndToEnd(classifier, output).eval()
+    try:
+        graph = _convert(module, size)
+        run = _compile(graph, precision)
+        difference = _difference(module, run, size)
+    except Exception as error:  # OpenVINO and the tracer raise anything
+        return None, f"OpenVINO cannot convert {classifier.name} ({one_line(error, 100)})"
+    if not difference <= TOLERANCE[precision]:
+        reason = f"differs from PyTorch by {difference:.2g} of the outputs' spread"
+        return None, f"OpenVINO's {precision} {reason}"
+
+    # Every later start reads the file, so this one does too: the same last bits.
+    if path is not None and _write_graph(graph, path):
+        run = _compile(path, precision)
+    return run, ""
+
+
+def _convert(module: nn.Module, size: int) -> Any:
     import openvino
 
-    return openvino.Core()
+    views = torch.zeros((2, size, size, 3), dtype=torch.uint8)
+    shape = openvino.PartialShape([-1, size, size, 3])
+    with warnings.catch_warnings(), torch.inference_mode(), telemetry_off():
+        warnings.simplefilter("ignore")  # tracing warns of every Python value it makes constant
+        try:
+            return openvino.convert_model(module, example_input=views, input=[shape])
+        finally:
+            _forget_traces()
+
+
+def _forget_traces() -> None:
+    """Free the modules that the converter has traced.
+
+    TorchScript keeps the types of all modules that it has traced, and with them their weights:
+    40 MB for each EfficientNet-Lite0, which many variants of five folds turn into gigabytes.
+    PyTorch has no public name for this. Its own tests do the same
+    (torch.testing._internal.jit_utils).
+    """
+    with suppress(AttributeError):  # another version's names; the traces then stay
+        torch._C._jit_clear_class_registry()
+        torch.jit._recursive.concrete_type_store = torch.jit._recursive.ConcreteTypeStore()
+        torch.jit._state._clear_class_state()
 
 
 def _compile(graph: Any, precision: Precision) -> Network:
-    options = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-    }
-    compiled = openvino_core().compile_model(graph, "CPU", options)
+    compiled = openvino_core().compile_model(graph, "CPU", openvino_options(precision))
 
     def run(views: torch.Tensor) -> NDArray[np.float32]:
         return np.array(compiled(views.numpy())[0], np.float32)
@@ -248,36 +251,48 @@ def _compile(graph: Any, precision: Precision) -> Network:
     return run
 
 
-def _difference(whole: nn.Module, run: Network, size: int) -> float:
-    """Root mean square difference of `run` and float32 PyTorch on smooth random views, as a
-    share of their spread.
-    """
-    noise = torch.rand((4, 3, 7, 7), generator=torch.Generator().manual_seed(0))
+def _difference(module: nn.Module, run: Network, size: int) -> float:
+    """Root mean square difference of `run` and float32 PyTorch, as a share of the deviation."""
+    # Smooth random views. They come from a torch generator with a fixed seed and not from
+    # `bestiary.rng`: the comparison belongs to no run, so it has no run's seed, and the views must
+    # stay the same for a graph to be accepted or refused alike everywhere.
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand((4, 3, 7, 7), generator=generator)
     smooth = functional.interpolate(noise, size=(size, size), mode="bilinear")
     views = (smooth * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
     with torch.inference_mode():
-        exact = whole(views).numpy()
-    return float(np.sqrt(np.mean((run(views) - exact) ** 2)) / (exact.std() + 1e-6))
+        exact = module(views).numpy()
+    error = np.sqrt(np.mean((run(views) - exact) ** 2))
+    return float(error / (exact.std() + 1e-6))
 
 
-def _keep(graph: Any, kept: Path) -> bool:
-    """Write the graph (.xml and .bin) whole or not at all; the .xml comes last, and makes it
-    count.
-    """
+def _read_graph(path: Path, precision: Precision) -> Network:
+    run = _compile(path, precision)
+    with suppress(OSError):  # a cache may be shared and read-only
+        os.utime(path)  # marks the graph as used, see evict_least_recently_used
+    return run
+
+
+def _write_graph(graph: Any, path: Path) -> bool:
+    """Write the graph, weights (.bin) first: the .xml is what later starts look for."""
     import openvino
 
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".") as folder:
-            openvino.save_model(graph, Path(folder) / "graph.xml", compress_to_fp16=False)
-            needed = (Path(folder) / "graph.bin").stat().st_size
-            graphs = [(xml, xml.with_suffix(".bin")) for xml in kept.parent.glob("*.xml")]
-            make_room(graphs, KEPT_BYTES - needed)
-            os.replace(Path(folder) / "graph.bin", kept.with_suffix(".bin"))
-            os.replace(Path(folder) / "graph.xml", kept)
-    except (
-        OSError,
-        RuntimeError,
-    ):  # a cache that cannot be written costs the next start seconds, no more
-        return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # OpenVINO names the .bin after the .xml, so it writes both into a temporary folder.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            xml = Path(folder) / "graph.xml"
+            openvino.save_model(graph, xml, compress_to_fp16=False)
+            _make_room(path.parent, xml.with_suffix(".bin").stat().st_size)
+            for suffix in (".bin", ".xml"):
+                with atomic_path(path.with_suffix(suffix)) as temporary:
+                    os.replace(xml.with_suffix(suffix), temporary)
+    except (OSError, RuntimeError, BestiaryError):
+        return False  # without a cache, the next start takes some seconds more
     return True
+
+
+def _make_room(folder: Path, n_bytes: int) -> None:
+    graphs = [(xml, xml.with_suffix(".bin")) for xml in folder.glob("*.xml")]
+    evict_least_recently_used(graphs, MAX_GRAPH_CACHE_BYTES - n_bytes)

@@ -1,6 +1,7 @@
-"""Views -> logits, the one way that validation and prediction run a network of PyTorch's.
+"""Run a PyTorch network over batches of views: preprocessed, in the chosen precision.
 
-Knows nothing of images, labels or ensembles.
+Validation and prediction both run networks here. Knows nothing of images on disk, labels or
+ensembles.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,10 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bestiary.model.classifier import Classifier, memory_format
-from bestiary.model.compute import DTYPES, Precision
-
-Logits = NDArray[np.float32]  # (images, classes)
+from bestiary.model.classifier import Classifier
+from bestiary.model.compute import DTYPES, memory_format
+from bestiary.recipe.choices import Precision
 
 
 @torch.inference_mode()
@@ -31,19 +31,20 @@ def run_network(
         classifier: in eval mode, on `device`.
         views: uint8 batches (n, size, size, 3).
         device: where to compute.
-        precision: arithmetic of the network; the result is float32 always.
+        precision: of the network's arithmetic; the result is always float32.
         channels_last: keep the channels innermost.
-        output: what to compute from prepared images; by default the logits.
+        output: what to compute from preprocessed images; by default the logits.
 
     Returns:
         float32 (images, outputs), in the order of the views.
     """
     compute = output or classifier
-    parts = []
+    layout = memory_format(channels_last)
+    outputs = []
     with torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "float32"):
         for batch in views:
             images = classifier.preprocess(batch.to(device, non_blocking=True))
-            images = images.contiguous(memory_format=memory_format(channels_last))
-            parts.append(compute(images).float())
+            images = images.contiguous(memory_format=layout)
+            outputs.append(compute(images).float())
     # One copy at the end: a copy for each batch would make a GPU wait for it.
-    return torch.cat(parts).cpu().numpy()
+    return torch.cat(outputs).cpu().numpy()

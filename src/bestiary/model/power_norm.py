@@ -1,42 +1,48 @@
-"""A last layer that is given the square root of the features, which evens out those that vary with
-their size.
+"""Power normalization: a linear head on the signed square root of its input features.
 
 Pooled activations are skewed: a few images have several times as much of a feature as others of
-their class. A linear layer, and a discriminant more so, tells classes better apart by the roots
-(power normalization: Perronnin et al. 2010, doi:10.1007/978-3-642-15561-1_11; measured here by
-benchmarks/bench_head_parts.py).
+their class. Square roots even this out, and a linear layer, a discriminant above all, separates
+classes better (Perronnin et al. 2010, doi:10.1007/978-3-642-15561-1_11; measured by
+benchmarks/bench_head_parts.py). Knows nothing of backbones.
 """
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-# Keeps the slope at 0 finite, so that a network can be fine-tuned through the root.
+# Keeps the slope at 0 finite, so that a network can be fine-tuned through the square root.
 _SHIFT = 0.01
 
 
-def root(features: torch.Tensor) -> torch.Tensor:
-    """The signed square root of `features`, of any shape: odd, smooth enough to train through, 0
-    at 0.
+def signed_sqrt(features: torch.Tensor) -> torch.Tensor:
+    """Compute the signed square root: odd, 0 at 0, and smooth enough to train through.
+
+    Args:
+        features: of any shape.
+
+    Returns:
+        A tensor of the same shape.
     """
-    rooted: torch.Tensor = (features.abs() + _SHIFT).sqrt() - _SHIFT**0.5
-    return features.sign() * rooted
+    magnitude: torch.Tensor = (features.abs() + _SHIFT).sqrt() - _SHIFT**0.5
+    return features.sign() * magnitude
 
 
 class PowerNormLinear(nn.Linear):
-    """A linear layer of the `root` of its input; its weights are named and shaped as
-    `nn.Linear`'s.
-    """
+    """A linear layer on the `signed_sqrt` of its input, with the parameters of `nn.Linear`."""
 
     @classmethod
-    def instead_of(cls, layer: nn.Linear) -> "PowerNormLinear":
-        """One with `layer`'s parameters."""
-        made = cls(
-            layer.in_features, layer.out_features, bias=layer.bias is not None, device="meta"
+    def from_linear(cls, layer: nn.Linear) -> "PowerNormLinear":
+        """Make a layer that shares the parameters of `layer`."""
+        power_norm_layer = cls(
+            layer.in_features,
+            layer.out_features,
+            bias=layer.bias is not None,
+            device="meta",
         )
-        made.weight, made.bias = layer.weight, layer.bias
-        return made
+        power_norm_layer.weight = layer.weight
+        power_norm_layer.bias = layer.bias
+        return power_norm_layer
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Outputs (n, classes) of features (n, features)."""
-        return functional.linear(root(features), self.weight, self.bias)
+        """Compute outputs (n, classes) of features (n, features)."""
+        return functional.linear(signed_sqrt(features), self.weight, self.bias)

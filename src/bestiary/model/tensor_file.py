@@ -1,8 +1,7 @@
-"""Named tensors and a card of JSON <-> one safetensors file that knows its own checksum; nothing in
-it is executed.
+"""Save named tensors and a JSON card as one safetensors file with a checksum.
 
-Safetensors itself tells a file that is cut short, but not one whose bytes have changed. Knows
-nothing of networks.
+Safetensors detects a truncated file, but not changed bytes; the checksum does. Nothing in the file
+is executed. Knows nothing of networks.
 """
 
 import hashlib
@@ -18,7 +17,9 @@ from safetensors.torch import save_file
 from bestiary.atomic import atomic_path
 from bestiary.errors import DamagedError, one_line
 
+METADATA = "bestiary"  # the file's metadata key of the card
 CHECKSUM = "sha256"  # the card's key
+_READ_ERRORS = (OSError, SafetensorError, RuntimeError, TypeError, ValueError, RecursionError)
 
 
 def write_tensors(
@@ -28,35 +29,47 @@ def write_tensors(
     *,
     former: Path | None = None,
 ) -> None:
-    """Write `tensors` and `card`, whole or not at all; the file that was there is kept as `former`,
-    if that is given.
+    """Write tensors and a card, whole or not at all.
+
+    Args:
+        file: to write.
+        tensors: by name.
+        card: JSON values.
+        former: what an existing `file` is renamed to; None: it is replaced.
 
     Raises:
         BestiaryError: the folder cannot be written.
     """
-    kept = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    # One entry: safetensors writes several in any order, and the same tensors must be the same
-    # bytes.
-    note = {"bestiary": json.dumps(card | {CHECKSUM: checksum(kept, card)})}
+    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    # A single metadata entry: safetensors writes several in any order, and the same tensors must
+    # give the same bytes.
+    text = json.dumps(card | {CHECKSUM: checksum(contiguous, card)})
     with atomic_path(file, former) as temporary:
-        save_file(kept, temporary, metadata=note)
+        save_file(contiguous, temporary, metadata={METADATA: text})
 
 
 def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors and the card of a file that `write_tensors` wrote; a card without a checksum is
-    taken as it is.
+    """Read a file that `write_tensors` wrote. A card without a checksum is accepted.
+
+    Args:
+        file: to read.
+
+    Returns:
+        The tensors and the card.
 
     Raises:
-        DamagedError: the file is missing, cut short, changed or of another make; the message is a
+        DamagedError: the file is missing, truncated, changed or not bestiary's; the message is a
             short phrase.
     """
     try:
         with safe_open(file, "pt") as archive:
-            card = dict(json.loads((archive.metadata() or {})["bestiary"]))
-            tensors = {key: archive.get_tensor(key) for key in archive.keys()}  # noqa: SIM118 (not a dict)
+            metadata = archive.metadata() or {}
+            card = dict(json.loads(metadata[METADATA]))
+            keys = archive.keys()
+            tensors = {key: archive.get_tensor(key) for key in keys}
     except KeyError:
-        raise DamagedError("it is not of bestiary's making") from None
-    except (OSError, SafetensorError, RuntimeError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedError("it is not what bestiary writes") from None
+    except _READ_ERRORS as error:
         raise DamagedError(one_line(error, 100)) from None
     expected = card.pop(CHECKSUM, None)
     if expected is not None and expected != checksum(tensors, card):
@@ -65,10 +78,19 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 def checksum(tensors: Mapping[str, torch.Tensor], card: dict[str, Any]) -> str:
-    """SHA-256, hexadecimal, of the card and of every tensor's name, kind, shape and bytes."""
+    """Compute the SHA-256 of a card and of every tensor's name, dtype, shape and bytes.
+
+    Args:
+        tensors: by name.
+        card: JSON values.
+
+    Returns:
+        The digest, hexadecimal.
+    """
     digest = hashlib.sha256(json.dumps(card, sort_keys=True).encode())
     for key in sorted(tensors):
         value = tensors[key]
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+        value_bytes = value.detach().cpu().reshape(-1).view(torch.uint8)
+        digest.update(value_bytes.numpy().data)
     return digest.hexdigest()

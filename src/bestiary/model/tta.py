@@ -1,13 +1,10 @@
-"""Views -> the views of the same images whose outputs are averaged at test time.
+"""Test-time augmentation (TTA): average a network's outputs over several views of each image.
 
-Crops and mirror images: Krizhevsky, Sutskever and Hinton 2012 (doi:10.1145/3065386). Which five was
-chosen by what they gain out of fold (benchmarks/bench_views_at_test.py): the whole and its four
-corners, the corners in the detail that the image has, beat crops of what the network sees anyway.
-All are slices and one resizing of a single view, which is a little larger than what the network
-takes, so that a graph can make them too. Knows nothing of images on disk.
+Crops and flips: Krizhevsky, Sutskever and Hinton 2012 (doi:10.1145/3065386). The five views were
+chosen by their out-of-fold gain (benchmarks/bench_views_at_test.py): the whole image and its four
+corners, in the image's own detail. All are slices and one resize of a single view, slightly larger
+than the network's input, so an exported graph can make them too. Knows nothing of images on disk.
 """
-
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,40 +12,46 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bestiary.model.engine import Network
+from bestiary.recipe.choices import TtaViews
 
-TtaViews = Literal[1, 2, 5]
-# Shrinking 256 to 224 pixels gives multiples of 1/196, halves among them, which float noise would
-# round now up, now down: a graph in another engine saw other views than the network. The shift
-# keeps most of them clear of the edge.
-_TIE = 1 / 512
-SHARE = 0.875  # of both sides that a corner keeps: 224 of 256 pixels
-
-
-def input_side(size: int, number: TtaViews) -> int:
-    """Side in pixels of the view that `tta_views` makes `number` views of `size` pixels from."""
-    return round(size / SHARE) if number == 5 else size
+# Shrinking 256 to 224 pixels gives multiples of 1/196, halves among them. Float noise would round
+# halves up or down, and a graph in another engine would see other views than the network. The
+# shift keeps most values clear of the halves.
+_ROUNDING_SHIFT = 1 / 512
+CORNER_CROP_RATIO = 0.875  # of both sides that a corner crop keeps: 224 of 256 pixels
 
 
-def tta_views(views: torch.Tensor, number: TtaViews) -> list[torch.Tensor]:
-    """The `number` views of each image.
+def input_side(size: int, n_views: TtaViews) -> int:
+    """Return the side of the view that `tta_views` needs.
 
     Args:
-        views: uint8 (n, side, side, 3), with the side that `input_side` says.
-        number: 1 the view itself; 2 its mirror image too; 5 the whole, shrunk, and the four
-            corners, of which top right and bottom left are mirrored, so that either way of looking
-            is there twice.
+        size: side of the network's input in pixels.
+        n_views: 1, 2 or 5.
 
     Returns:
-        `number` tensors uint8 (n, size, size, 3).
+        The side in pixels; larger than `size` for 5 views.
     """
-    if number == 1:
+    return round(size / CORNER_CROP_RATIO) if n_views == 5 else size
+
+
+def tta_views(views: torch.Tensor, n_views: TtaViews) -> list[torch.Tensor]:
+    """Make the views of each image.
+
+    Args:
+        views: uint8 (n, side, side, 3), with the side from `input_side`.
+        n_views: 1 the view itself; 2 its horizontal flip too; 5 the whole image, shrunk, and the
+            four corners. Top right and bottom left are flipped, so both orientations come twice.
+
+    Returns:
+        `n_views` tensors uint8 (n, size, size, 3).
+    """
+    if n_views == 1:
         return [views]
-    if number == 2:
+    if n_views == 2:
         return [views, views.flip(2)]
-    size = round(views.shape[1] * SHARE)
-    whole = functional.interpolate(views.permute(0, 3, 1, 2).float(), (size, size), mode="bilinear")
+    size = round(views.shape[1] * CORNER_CROP_RATIO)
     return [
-        (whole + _TIE).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous(),
+        _shrink(views, size),
         views[:, :size, :size].contiguous(),
         views[:, :size, -size:].flip(2),
         views[:, -size:, :size].flip(2),
@@ -56,11 +59,28 @@ def tta_views(views: torch.Tensor, number: TtaViews) -> list[torch.Tensor]:
     ]
 
 
-def with_tta(run: Network, number: TtaViews) -> Network:
-    """The average of a network's outputs over `number` views of each image."""
+def _shrink(views: torch.Tensor, size: int) -> torch.Tensor:
+    images = views.permute(0, 3, 1, 2).float()
+    small = functional.interpolate(images, (size, size), mode="bilinear")
+    rounded = (small + _ROUNDING_SHIFT).round().to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous()
 
-    def mean(views: torch.Tensor) -> NDArray[np.float32]:
-        outputs = [run(view) for view in tta_views(views, number)]
-        return sum(outputs[1:], outputs[0]) / np.float32(number)
 
-    return run if number == 1 else mean
+def with_tta(run: Network, n_views: TtaViews) -> Network:
+    """Wrap a network so that its outputs are averaged over the views of each image.
+
+    Args:
+        run: views -> outputs.
+        n_views: 1, 2 or 5.
+
+    Returns:
+        The network that takes views with the side from `input_side`.
+    """
+    if n_views == 1:
+        return run
+
+    def average(views: torch.Tensor) -> NDArray[np.float32]:
+        outputs = [run(view) for view in tta_views(views, n_views)]
+        return sum(outputs[1:], outputs[0]) / np.float32(n_views)
+
+    return average

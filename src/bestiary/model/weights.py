@@ -1,10 +1,12 @@
-"""A weights file of the user's -> a network's parameters, nothing executed on the way.
+"""Load a user's weights file into a network: safetensors, or a PyTorch state dict.
 
-Safetensors, or a PyTorch file read with ``weights_only=True``. A last layer of another size is left
-as it is (it must be trained anyway); any other difference is an error that names it.
+A PyTorch file is read with ``weights_only=True``, so nothing in it is executed. A head of another
+size is left as it is, as it must be trained anyway. Any other difference is an error that names
+it. Knows nothing of images or training.
 """
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -15,60 +17,67 @@ from torch import nn
 
 from bestiary.errors import WeightsError
 
+State = dict[str, torch.Tensor]
+_READ_ERRORS = (
+    SafetensorError,
+    OSError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    UnpicklingError,
+)
+
 
 def load_weights_file(network: nn.Module, file: Path, head: str) -> None:
-    """Load a state dict into `network`, all but a `head` whose shape differs.
+    """Load a state dict into a network, except for a head of another size.
+
+    Args:
+        network: whose parameters are set.
+        file: .safetensors, .pth or .pt.
+        head: dotted name of the last linear layer.
 
     Raises:
-        WeightsError: the file is missing, no state dict of tensors, or does not fit the network.
+        WeightsError: the file is missing, holds no state dict of tensors, or does not fit the
+            network.
     """
     state = _read_state(file)
     own = network.state_dict()
     for key in (f"{head}.weight", f"{head}.bias"):
         if key in own and (key not in state or state[key].shape != own[key].shape):
             state[key] = own[key]
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    shapes = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
-    for what, keys in (
-        ("lacks", missing),
-        ("has the unknown", unexpected),
-        ("has another shape for", sorted(shapes)),
-    ):
-        if keys:
-            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise WeightsError(
-                f"model.weights = {str(file)!r}: {what} {keys[0]}{more}; is it of this backbone?"
-            )
+    _check_keys(file, own, state)
     network.load_state_dict(state)
 
 
-def _read_state(file: Path) -> dict[str, torch.Tensor]:
+def _check_keys(file: Path, own: Mapping[str, torch.Tensor], state: State) -> None:
+    """Compare the names and shapes of a network's own state with those of a file."""
+    other_shape = [key for key in own.keys() & state.keys() if own[key].shape != state[key].shape]
+    differences = {
+        "lacks": own.keys() - state.keys(),
+        "has the unknown": state.keys() - own.keys(),
+        "has another shape for": other_shape,
+    }
+    for verb, keys in differences.items():
+        if keys:
+            first, *others = sorted(keys)
+            more = f" and {len(others)} more" if others else ""
+            raise WeightsError(
+                f"model.weights = {str(file)!r}: {verb} {first}{more}; is it of this backbone?"
+            )
+
+
+def _read_state(file: Path) -> State:
     if not file.is_file():
         raise WeightsError(f"model.weights = {str(file)!r}: no such file; check the path")
     try:
         if file.suffix == ".safetensors":
             return load_file(file)
-        with warnings.catch_warnings():  # of what it is about to refuse
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about a pickle that it refuses next
             state = torch.load(file, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        OSError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        UnpicklingError,
-    ) as error:
-        if isinstance(error, UnpicklingError) and "GLOBAL" in str(error):
-            reason = (
-                "holds more than tensors, which could run code, and is refused; save a .safetensors"
-            )
-        elif isinstance(error, UnpicklingError):
-            reason = "is not a whole weights file, or a pickle that could run code, and is refused; save a .safetensors"
-        else:
-            reason = f"is not a whole weights file ({reason_of(error)}); fetch or save it again"
-        raise WeightsError(f"model.weights = {str(file)!r}: {reason}") from None
+    except _READ_ERRORS as error:
+        raise WeightsError(f"model.weights = {str(file)!r}: {_problem(error)}") from None
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
@@ -78,7 +87,20 @@ def _read_state(file: Path) -> dict[str, torch.Tensor]:
     return dict(state)
 
 
-def reason_of(error: Exception) -> str:
-    """An exception of a library's as a short phrase for one line."""
+def _problem(error: Exception) -> str:
+    """Say why a file could not be read, and what to do."""
+    if not isinstance(error, UnpicklingError):
+        return f"is not a whole weights file ({short_reason(error)}); fetch or save it again"
+    if "GLOBAL" in str(error):
+        return "holds more than tensors, which could run code, and is refused; save a .safetensors"
+    return (
+        "is not a whole weights file, or a pickle that could run code, and is refused; "
+        "save a .safetensors"
+    )
+
+
+def short_reason(error: Exception) -> str:
+    """Shorten another library's exception to its type and 100 characters of its message."""
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:100]}" if text else type(error).__name__
+    name = type(error).__name__
+    return f"{name}: {text[:100]}" if text else name

@@ -1,1 +1,1 @@
-"""Recipes: every option of a training run."""
+"""Recipes: every option of a training run, the shipped recipes, and how one is loaded."""

@@ -1,4 +1,4 @@
-"""TODO recipe.load"""
+"""Load a recipe: a shipped name or a TOML file, with `section.key=value` overrides."""
 
 import difflib
 import tomllib
@@ -12,16 +12,27 @@ from bestiary.recipe.options import Recipe
 
 
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a shipped recipe or a TOML file and apply `overrides`, each as ``section.key=value``.
+    """Load a recipe and apply overrides.
 
     Args:
         recipe: a name in `SHIPPED`, or the path of a TOML file.
-        overrides: values in TOML's notation; text may stand without quotes.
+        overrides: each as ``section.key=value``, the value in TOML's notation; text needs no
+            quotes. Later ones win.
+
+    Returns:
+        The recipe, with every value known.
 
     Raises:
-        RecipeError: no such recipe, not TOML, an unknown key or a value out of its range.
+        RecipeError: there is no such recipe, it is not TOML, a key is unknown or a value out of
+            its range.
+
+    Example:
+        >>> import bestiary
+        >>> recipe = bestiary.load_recipe("fast", ["train.epochs=6", "view.size=192"])
+        >>> recipe.train.epochs, recipe.view.size
+        (6, 192)
     """
-    values = _read(recipe)
+    values = _read_values(recipe)
     for override in overrides:
         name, separator, text = override.partition("=")
         section, dot, key = name.strip().partition(".")
@@ -29,24 +40,19 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             raise RecipeError(
                 f"--set {override}: must look like section.key=value, for example train.epochs=10"
             )
-        # Keep what is not a table as it stands, so that the validation below can name it.
+        # A section that is not a table stays as it is: `Recipe.parse` names it in its error.
         if isinstance(values.setdefault(section, {}), dict):
             values[section][key] = _parse_value(text.strip())
     return Recipe.parse(values, str(recipe))
 
 
-def _read(recipe: str | Path) -> dict[str, Any]:
+def _read_values(recipe: str | Path) -> dict[str, Any]:
+    """Read section -> key -> value of a shipped recipe or a TOML file."""
     if str(recipe) in SHIPPED:
         return tomllib.loads(shipped_text(str(recipe)))
     path = Path(recipe)
     if path.suffix != ".toml":
-        near = difflib.get_close_matches(str(recipe), SHIPPED, 1, 0.5)
-        hint = (
-            f"did you mean {near[0]}?"
-            if near
-            else f"choose {' or '.join(SHIPPED)}, or name a .toml file"
-        )
-        raise RecipeError(f"--recipe {recipe}: no such recipe; {hint}")
+        raise RecipeError(f"--recipe {recipe}: no such recipe; {_suggest(str(recipe))}")
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -55,11 +61,19 @@ def _read(recipe: str | Path) -> dict[str, Any]:
         ) from None
     except (ValueError, RecursionError) as error:
         raise RecipeError(
-            f"--recipe {recipe}: is not TOML ({one_line(error)}); mend that line"
+            f"--recipe {recipe}: is not TOML ({one_line(error)}); correct that line"
         ) from None
 
 
+def _suggest(name: str) -> str:
+    near = difflib.get_close_matches(name, SHIPPED, 1, 0.5)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"choose {' or '.join(SHIPPED)}, or name a .toml file"
+
+
 def _parse_value(text: str) -> Any:
+    """Parse a TOML value; what is not TOML is text."""
     try:
         return tomllib.loads(f"v = {text}")["v"]
     except (ValueError, RecursionError):

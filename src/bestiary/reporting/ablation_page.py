@@ -1,8 +1,9 @@
-"""The rows of an ablation -> a table for the screen, CSV, Markdown and the page of `compare`.
-Judges nothing itself.
+"""Rows of an ablation -> a table for the screen, CSV, Markdown and the page of `compare`.
+
+Scores nothing itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,123 +11,162 @@ import polars as pl
 from rich.table import Table as ScreenTable
 
 from bestiary.atomic import write_text
-from bestiary.display import on_screen
-from bestiary.evaluation.ablation import Row
+from bestiary.display import format_table
+from bestiary.evaluation.ablation import AblationRow
 from bestiary.evaluation.compare import compare_runs
 from bestiary.reporting.compare_page import write_comparison
 from bestiary.reporting.sections import Table
 from bestiary.reporting.text_report import markdown_table
 from bestiary.run.costs import read_costs
+from bestiary.run.layout import ABLATION_TABLE, ABLATION_TEXT
 from bestiary.run.run import Run
 from bestiary.run.tables import write_table
 
 HEAD = ("variant", "accuracy", "difference", "95 % interval", "p", "minutes")
+SCREEN_WIDTH = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """What `ablate` prints.
+    """The rows that `ablate` prints.
 
     Attributes:
-        rows: of every variant, in order; base first in each way of judging.
-        minutes: what each variant took to train, a seed, all folds together.
-        files: what was written.
+        rows: every variant, the base first, once for each way of evaluation.
+        minutes: variant -> training time of a seed, all folds together.
+        files: the files written.
     """
 
-    rows: list[Row]
+    rows: list[AblationRow]
     minutes: dict[str, float]
     files: list[Path]
 
     def __str__(self) -> str:
-        parts = []
-        for judged in dict.fromkeys(row.judged for row in self.rows):
-            rows = [row for row in self.rows if row.judged == judged]
-            table = ScreenTable(box=None, pad_edge=False, padding=(0, 1))
-            for name in HEAD:
-                table.add_column(
-                    name,
-                    justify="left" if name == "variant" else "right",
-                    no_wrap=name != "variant",
-                    overflow="fold",
-                )
-            for cells in table_of(rows, self.minutes).rows:
-                table.add_row(*cells)
-            parts += [caption(rows, 80), "", on_screen(table), ""]
-        return "\n".join([*parts, *map(str, self.files)])
+        blocks = []
+        for rows in _by_evaluation(self.rows):
+            table = _screen_table(table_of(rows, self.minutes))
+            blocks += [caption(rows, SCREEN_WIDTH), "", format_table(table), ""]
+        return "\n".join([*blocks, *map(str, self.files)])
 
 
-def table_of(rows: Sequence[Row], minutes: Mapping[str, float]) -> Table:
-    """The rows of one way of judging as text."""
+def _by_evaluation(rows: Sequence[AblationRow]) -> Iterator[list[AblationRow]]:
+    """The rows of each way of evaluation: out of fold, held out."""
+    for evaluated_on in dict.fromkeys(row.evaluated_on for row in rows):
+        yield [row for row in rows if row.evaluated_on == evaluated_on]
+
+
+def _screen_table(table: Table) -> ScreenTable:
+    screen = ScreenTable(box=None, pad_edge=False, padding=(0, 1))
+    for name in table.head:
+        screen.add_column(
+            name,
+            justify="left" if name == "variant" else "right",
+            no_wrap=name != "variant",
+            overflow="fold",
+        )
+    for cells in table.rows:
+        screen.add_row(*cells)
+    return screen
+
+
+def table_of(rows: Sequence[AblationRow], minutes: Mapping[str, float]) -> Table:
+    """Format the rows of one way of evaluation.
+
+    Args:
+        rows: the rows.
+        minutes: variant -> training time of a seed.
+
+    Returns:
+        One row a variant.
+    """
     cells: list[tuple[str, ...]] = []
     for row in rows:
-        first = (row.variant, f"{row.accuracy:.4f}")
-        change = row.difference
-        middle = (
-            ("", "", "")
-            if change is None
-            else (
-                f"{change.value:+.4f}",
-                f"{change.low:+.4f} to {change.high:+.4f}",
-                f"{change.p:.3f}" if change.p >= 0.001 else "<0.001",
-            )
-        )
-        cells.append((*first, *middle, f"{minutes[row.variant]:.1f}"))
+        time = f"{minutes[row.variant]:.1f}"
+        cells.append((row.variant, f"{row.accuracy:.4f}", *_difference_cells(row), time))
     return Table(HEAD, cells)
 
 
-def caption(rows: Sequence[Row], width: int = 0) -> str:
-    """What the table shows, in words; `width` in letters, 0: one line."""
+def _difference_cells(row: AblationRow) -> tuple[str, str, str]:
+    difference = row.difference
+    if difference is None:
+        return "", "", ""
+    return (
+        f"{difference.value:+.4f}",
+        f"{difference.low:+.4f} to {difference.high:+.4f}",
+        f"{difference.p:.3f}" if difference.p >= 0.001 else "<0.001",
+    )
+
+
+def caption(rows: Sequence[AblationRow], width: int = 0) -> str:
+    """Explain what a table of rows shows.
+
+    Args:
+        rows: rows of one way of evaluation.
+        width: 0 for one line; else one line for each part.
+
+    Returns:
+        The caption.
+    """
     first = rows[0]
-    how = (
-        "each by the member that has not seen it"
-        if first.judged == "out of fold"
-        else "held out, by the ensembles of all members"
-    )
-    seeds = (
-        f"means of {first.seeds} seeds, whose spread is in the intervals"
-        if first.seeds > 1
-        else "one seed: the intervals hold chance among images, not among trainings"
-    )
-    lines = [f"{first.images:,} images, {how};", f"{seeds}."]
+    if first.evaluated_on == "out of fold":
+        members = "each by the member that was not trained on it"
+    else:
+        members = "held out, by the ensembles of all members"
+    if first.seeds > 1:
+        seeds = f"means of {first.seeds} seeds; the intervals include their spread"
+    else:
+        seeds = "one seed: the intervals cover chance among images, not among trainings"
+    lines = [f"{first.images:,} images, {members};", f"{seeds}."]
     return ("\n" if width else " ").join(lines)
 
 
-def write_ablation(rows: list[Row], runs: Mapping[str, Sequence[Run]], folder: Path) -> Ablation:
-    """Write ablation.csv, ablation.md and, of the first seed's runs, the page of `compare` into
-    `folder`.
+def write_ablation(
+    rows: list[AblationRow], runs: Mapping[str, Sequence[Run]], folder: Path
+) -> Ablation:
+    """Write ablation.csv, ablation.md and the comparison of the first seed's runs.
+
+    Args:
+        rows: every variant, the base first, once for each way of evaluation.
+        runs: variant -> its runs, one a seed.
+        folder: the folder to write into.
+
+    Returns:
+        The rows and the files.
 
     Raises:
         BestiaryError: the folder cannot be written.
     """
-    minutes = {name: _minutes(of_variant) for name, of_variant in runs.items()}
-    table = pl.DataFrame([row.to_dict() for row in rows], infer_schema_length=None)
-    table = table.with_columns(
-        pl.col("variant").replace_strict(minutes, return_dtype=pl.Float64).alias("minutes")
-    )
-    write_table(folder / "ablation.csv", table)
-    texts = []
-    for judged in dict.fromkeys(row.judged for row in rows):
-        part = [row for row in rows if row.judged == judged]
-        texts += [
-            markdown_table(table_of(part, minutes)),
-            "",
-            f"{caption(part)} Differences are to the first row.",
-            "",
-        ]
-    write_text(folder / "ablation.md", "\n".join(texts))
-    files = [folder / "ablation.csv", folder / "ablation.md"]
-    apart: dict[Path, str] = {}
-    for name, of_variant in runs.items():
-        apart.setdefault(of_variant[0].path, name)
-    if len(apart) > 1:
-        found = compare_runs([Run(path) for path in apart], list(apart.values()))
-        files += write_comparison(found, folder).files
+    minutes = {variant: _mean_minutes(seeds) for variant, seeds in runs.items()}
+    _write_rows(rows, minutes, folder / ABLATION_TABLE)
+    _write_summary(rows, minutes, folder / ABLATION_TEXT)
+    files = [folder / ABLATION_TABLE, folder / ABLATION_TEXT]
+    # Variants that share their runs are compared once.
+    first_seeds: dict[Path, str] = {}
+    for variant, seeds in runs.items():
+        first_seeds.setdefault(seeds[0].path, variant)
+    if len(first_seeds) > 1:
+        comparison = compare_runs([Run(path) for path in first_seeds], list(first_seeds.values()))
+        files += write_comparison(comparison, folder).files
     return Ablation(rows, minutes, files)
 
 
-def _minutes(runs: Sequence[Run]) -> float:
-    seconds = [
-        float(read_costs([run.fold(fold) for fold in run.fold_numbers()])["seconds"].sum())
-        for run in runs
-    ]
+def _write_rows(rows: list[AblationRow], minutes: Mapping[str, float], file: Path) -> None:
+    table = pl.DataFrame([row.to_dict() for row in rows], infer_schema_length=None)
+    time = pl.col("variant").replace_strict(minutes, return_dtype=pl.Float64)
+    write_table(file, table.with_columns(time.alias("minutes")))
+
+
+def _write_summary(rows: list[AblationRow], minutes: Mapping[str, float], file: Path) -> None:
+    blocks = []
+    for part in _by_evaluation(rows):
+        table = markdown_table(table_of(part, minutes))
+        blocks += [table, "", f"{caption(part)} Differences are from the first row.", ""]
+    write_text(file, "\n".join(blocks))
+
+
+def _mean_minutes(runs: Sequence[Run]) -> float:
+    """Mean training time of the runs, all folds together."""
+    seconds = []
+    for run in runs:
+        costs = read_costs([run.fold(fold) for fold in run.fold_numbers()])
+        seconds.append(float(costs["seconds"].sum()))
     return sum(seconds) / len(seconds) / 60

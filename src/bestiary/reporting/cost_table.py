@@ -1,43 +1,57 @@
-"""A run -> what it cost, as far as it was written down: rows of (what, how much)."""
+"""Run -> the cost of its training: time, speed, device, peak memory and energy, as table rows."""
 
 import numpy as np
+import polars as pl
 
-from bestiary.display import clock
+from bestiary.display import format_duration
 from bestiary.evaluation.results import Results
 from bestiary.run.costs import read_costs
 
+CostRows = list[tuple[str, str]]
 
-def cost_rows(results: Results) -> list[tuple[str, str]]:
-    """What training took; what nobody measured has no row."""
+
+def cost_rows(results: Results) -> CostRows:
+    """List what training cost.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        Rows of (what, how much); what was not measured has no row.
+    """
+    rows = _speed_rows(results)
+    costs = read_costs([results.run.fold(fold) for fold in results.snapshot.folds])
+    if not costs.is_empty():
+        rows += _device_rows(costs)
+        rows.append(_energy_row(costs["energy_wh"]))
+    return rows
+
+
+def _speed_rows(results: Results) -> CostRows:
     histories = [history for history in results.histories.values() if history.height]
-    rows = []
-    if histories:
-        seconds = sum(float(history["seconds"].sum()) for history in histories)
-        speed = [float(np.median(history["images_per_second"].to_numpy())) for history in histories]
-        rows += [
-            ("Epochs, all folds", clock(seconds)),
-            (
-                "Training speed",
-                f"{min(speed):.0f} to {max(speed):.0f} images/s (medians of the folds)",
-            ),
-        ]
-    costs = read_costs([results.run.fold(fold) for fold in results.run.fold_numbers()])
-    if costs.is_empty():
-        return rows
-    devices = ", ".join(
-        sorted({f"{d} ({t} threads)" for d, t in costs.select("device", "threads").iter_rows()})
-    )
-    rows += [
-        ("Folds, all that belongs to them", clock(float(costs["seconds"].sum()))),
-        ("Device", devices),
+    if not histories:
+        return []
+    seconds = sum(float(history["seconds"].sum()) for history in histories)
+    speeds = [float(np.median(history["images_per_second"].to_numpy())) for history in histories]
+    speed = f"{min(speeds):.0f} to {max(speeds):.0f} images/s (medians of the folds)"
+    return [("Epochs, all folds", format_duration(seconds)), ("Training speed", speed)]
+
+
+def _device_rows(costs: pl.DataFrame) -> CostRows:
+    pairs = costs.select("device", "threads").iter_rows()
+    devices = sorted({f"{device} ({threads} threads)" for device, threads in pairs})
+    rows = [
+        ("Folds, total time", format_duration(float(costs["seconds"].sum()))),
+        ("Device", ", ".join(devices)),
     ]
-    memory, energy = costs["peak_memory_mb"].drop_nulls(), costs["energy_wh"]
+    memory = costs["peak_memory_mb"].drop_nulls()
     if len(memory):
         rows.append(("Peak memory", f"{float(memory.to_numpy().max()):,.0f} MB"))
-    if energy.null_count() == 0:
-        rows.append(
-            ("Energy of the processor", f"{float(energy.sum()):.1f} Wh, other work on it included")
-        )
-    else:
-        rows.append(("Energy", "not measured: this machine's counters could not be read"))
     return rows
+
+
+def _energy_row(energy: pl.Series) -> tuple[str, str]:
+    if energy.null_count():
+        return "Energy", "not measured: this machine's energy counters cannot be read"
+    watt_hours = float(energy.sum())
+    return "Processor energy", f"{watt_hours:.1f} Wh, including other work on the machine"

@@ -1,7 +1,7 @@
-"""Lines, rectangles and words -> an SVG image or a place on a PDF page.
+"""Lines, rectangles and text -> an SVG image, or a drawing on a PDF page.
 
-A drawing is made once and shown everywhere: inside the page, where it follows the page's colors,
-beside the Markdown text as a file, and in the PDF. Knows nothing of what it shows.
+The same drawing is used inside the HTML page, where it follows the colors of the page, as an SVG
+file for Markdown, and in the PDF. Knows nothing of what a drawing shows.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-# Okabe and Ito's colors, which people with any color vision tell apart (Wong 2011,
-# doi:10.1038/nmeth.1618).
+# The palette of Okabe and Ito, safe for color-blind readers (Wong 2011, doi:10.1038/nmeth.1618).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7570b3")
 INK = "ink"  # black on paper, white on a dark page
-QUIET = "quiet"
+QUIET = "quiet"  # gray
 _INKS = {INK: "#222222", QUIET: "#999999"}
+_ANCHOR_SHARES = {"start": 0.0, "middle": 0.5, "end": 1.0}
 
 Point = tuple[float, float]
 
@@ -57,8 +57,13 @@ class Words:
 
 @dataclass
 class Drawing:
-    """An image `width` by `height` units, y downwards; `title` says what it shows to those who
-    cannot see it.
+    """A list of shapes on a canvas; y points down.
+
+    Attributes:
+        width: width of the canvas in units of its own.
+        height: height of the canvas.
+        title: what the drawing shows, for screen readers and captions.
+        shapes: the shapes, bottom first.
     """
 
     width: float
@@ -74,7 +79,15 @@ class Drawing:
         dashed: bool = False,
         note: str = "",
     ) -> None:
-        """Add strokes; `note` is shown where the pointer rests on them."""
+        """Add straight strokes.
+
+        Args:
+            points: the corners.
+            color: a CSS color, `INK` or `QUIET`.
+            width: stroke width.
+            dashed: whether the strokes are dashed.
+            note: tooltip.
+        """
         self.shapes.append(Line(points, color, width, dashed, note))
 
     def box(
@@ -87,7 +100,17 @@ class Drawing:
         opacity: float = 1,
         note: str = "",
     ) -> None:
-        """Add a filled rectangle."""
+        """Add a filled rectangle.
+
+        Args:
+            x: left edge.
+            y: top edge.
+            width: width of the rectangle.
+            height: height of the rectangle.
+            color: a CSS color, `INK` or `QUIET`.
+            opacity: 0 to 1.
+            note: tooltip.
+        """
         self.shapes.append(Box(x, y, width, height, color, opacity, note))
 
     def words(
@@ -99,54 +122,60 @@ class Drawing:
         size: float = 11,
         upright: bool = False,
     ) -> None:
-        """Add text at its baseline; `upright` turns it to read from below."""
+        """Add a line of text.
+
+        Args:
+            x: position of the anchor.
+            y: baseline.
+            text: the text.
+            anchor: start, middle or end.
+            size: font size.
+            upright: whether the text is rotated to read from bottom to top.
+        """
         self.shapes.append(Words(x, y, text, anchor, size, upright))
 
     def svg(self, *, themed: bool) -> str:
-        """The drawing as SVG; themed: ink takes the colors of the page around it."""
+        """Render the drawing as SVG.
+
+        Args:
+            themed: True for use inside a page, whose text color the ink takes; False for a file
+                on white.
+
+        Returns:
+            The svg element.
+        """
         inks = {INK: "currentColor", QUIET: "var(--quiet)"} if themed else _INKS
-        body = "".join(_svg(shape, inks) for shape in self.shapes)
-        space = "" if themed else ' xmlns="http://www.w3.org/2000/svg"'
+        body = "".join(_svg_shape(shape, inks) for shape in self.shapes)
+        namespace = "" if themed else ' xmlns="http://www.w3.org/2000/svg"'
         paper = "" if themed else '<rect width="100%" height="100%" fill="#ffffff"/>'
         return (
-            f'<svg{space} viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
+            f'<svg{namespace} viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
             f'aria-label="{escape(self.title)}" '
             f'font-family="system-ui, sans-serif">{paper}{body}</svg>'
         )
 
     def on_pdf(self, pdf: Any, x: float, y: float, width: float) -> None:
-        """Draw it on a page of fpdf2, `width` of the page's units wide."""
+        """Draw on a page of fpdf2.
+
+        Args:
+            pdf: the document, an `fpdf.FPDF`.
+            x: left edge in units of the page.
+            y: top edge.
+            width: width in units of the page.
+        """
         scale = width / self.width
         for shape in self.shapes:
             if isinstance(shape, Words):
                 _pdf_words(pdf, shape, x, y, scale)
             elif isinstance(shape, Box):
-                with pdf.local_context(fill_opacity=shape.opacity):
-                    pdf.set_fill_color(_INKS.get(shape.color, shape.color))
-                    place = (
-                        x + shape.x * scale,
-                        y + shape.y * scale,
-                        shape.width * scale,
-                        shape.height * scale,
-                    )
-                    pdf.rect(*place, style="F")
+                _pdf_box(pdf, shape, x, y, scale)
             else:
-                dash = 3 * scale if shape.dashed else 0
-                with pdf.local_context(line_width=shape.width * scale):
-                    pdf.set_draw_color(_INKS.get(shape.color, shape.color))
-                    pdf.set_dash_pattern(dash, dash)
-                    pdf.polyline([(x + a * scale, y + b * scale) for a, b in shape.points])
-                    pdf.set_dash_pattern()
+                _pdf_line(pdf, shape, x, y, scale)
 
 
-def _svg(shape: Line | Box | Words, inks: dict[str, str]) -> str:
+def _svg_shape(shape: Line | Box | Words, inks: dict[str, str]) -> str:
     if isinstance(shape, Words):
-        turn = f' transform="rotate(-90 {shape.x:.1f} {shape.y:.1f})"' if shape.upright else ""
-        return (
-            f'<text x="{shape.x:.1f}" y="{shape.y:.1f}" text-anchor="{shape.anchor}" '
-            f'font-size="{shape.size:g}" '
-            f'fill="{inks[INK]}"{turn}>{escape(shape.text)}</text>'
-        )
+        return _svg_words(shape, inks[INK])
     note = f"<title>{escape(shape.note)}</title>" if shape.note else ""
     color = inks.get(shape.color, shape.color)
     if isinstance(shape, Box):
@@ -156,21 +185,57 @@ def _svg(shape: Line | Box | Words, inks: dict[str, str]) -> str:
             f'fill="{color}" fill-opacity="{shape.opacity:.3g}">{note}</rect>'
         )
     dash = ' stroke-dasharray="4 4"' if shape.dashed else ""
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in shape.points)
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in shape.points)
     return (
         f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="{shape.width:g}" '
         f'stroke-linejoin="round"{dash}>{note}</polyline>'
     )
 
 
-def _pdf_words(pdf: Any, shape: Words, x: float, y: float, scale: float) -> None:
-    pdf.set_font(size=shape.size * scale * pdf.k)
+def _svg_words(words: Words, ink: str) -> str:
+    turn = f' transform="rotate(-90 {words.x:.1f} {words.y:.1f})"' if words.upright else ""
+    return (
+        f'<text x="{words.x:.1f}" y="{words.y:.1f}" text-anchor="{words.anchor}" '
+        f'font-size="{words.size:g}" '
+        f'fill="{ink}"{turn}>{escape(words.text)}</text>'
+    )
+
+
+def _pdf_box(pdf: Any, box: Box, x: float, y: float, scale: float) -> None:
+    with pdf.local_context(fill_opacity=box.opacity):
+        pdf.set_fill_color(_INKS.get(box.color, box.color))
+        pdf.rect(
+            x + box.x * scale,
+            y + box.y * scale,
+            box.width * scale,
+            box.height * scale,
+            style="F",
+        )
+
+
+def _pdf_line(pdf: Any, line: Line, x: float, y: float, scale: float) -> None:
+    dash = 3 * scale if line.dashed else 0
+    with pdf.local_context(line_width=line.width * scale):
+        pdf.set_draw_color(_INKS.get(line.color, line.color))
+        pdf.set_dash_pattern(dash, dash)
+        pdf.polyline([(x + a * scale, y + b * scale) for a, b in line.points])
+        pdf.set_dash_pattern()
+
+
+def _pdf_words(pdf: Any, words: Words, x: float, y: float, scale: float) -> None:
+    pdf.set_font(size=words.size * scale * pdf.k)
     pdf.set_text_color(_INKS[INK])
-    text = shape.text.encode("latin-1", "replace").decode("latin-1")  # what the built-in fonts hold
-    back = {"start": 0.0, "middle": 0.5, "end": 1.0}[shape.anchor] * pdf.get_string_width(text)
-    a, b = x + shape.x * scale, y + shape.y * scale
-    if shape.upright:
-        with pdf.rotation(90, a, b):
-            pdf.text(a - back, b, text)
+    text = latin1(words.text)
+    back = _ANCHOR_SHARES[words.anchor] * pdf.get_string_width(text)
+    left = x + words.x * scale
+    baseline = y + words.y * scale
+    if words.upright:
+        with pdf.rotation(90, left, baseline):
+            pdf.text(left - back, baseline, text)
     else:
-        pdf.text(a - back, b, text)
+        pdf.text(left - back, baseline, text)
+
+
+def latin1(text: str) -> str:
+    """Replace letters that the built-in fonts of a PDF lack by question marks."""
+    return text.encode("latin-1", "replace").decode("latin-1")

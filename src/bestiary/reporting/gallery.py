@@ -1,10 +1,11 @@
-"""Results -> which images a report shows, as small images that are read once, on all cores.
+"""Results -> the example images of a report, chosen by confidence and shrunk to thumbnails.
 
-Chooses and shrinks; scores nothing.
+Also orders the classes for the confusion matrix. Computes no score.
 """
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,75 +18,125 @@ from bestiary.evaluation.results import Results
 from bestiary.storage.files import Root
 
 Rows = NDArray[np.int64]
+Counts = NDArray[np.int64]
 
-SHOWN = 1200  # mistakes shown with their images at most, the surest first: about 4 MB
-SMALL = 88  # pixels of the long side of a mistake's image
-TYPICAL = 2  # images that stand for a class
+MAX_MISTAKES = 1200  # mistakes shown with an image, most confident first: about 4 MB
+SMALL_SIDE = 88  # pixels of the long side of a thumbnail
+TYPICAL_PER_CLASS = 2  # typical images shown for each class
+MAX_OPTIMAL_CLASSES = 300  # the optimal leaf order takes the cube of the number of classes
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Rows of the results to show as examples.
+
+    Attributes:
+        mistakes: all wrong predictions, most confident first.
+        unsure: all right predictions, least confident first.
+        typical: class index -> its right predictions of highest confidence.
+    """
+
+    mistakes: Rows
+    unsure: Rows
+    typical: dict[int, Rows]
 
 
 class Gallery:
-    """Images of a page, each held once however often it is shown.
+    """Thumbnails of a page, read on all cores; each image is stored once.
 
     Args:
-        root: folder that the paths start from.
+        root: the folder that paths are relative to.
     """
 
     def __init__(self, root: Root) -> None:
         self.root = root
-        self.uris: dict[str, str] = {}  # empty where an image is gone or damaged
+        self.uris: dict[str, str] = {}  # path -> data URI; empty if missing or damaged
 
-    def add(self, paths: Iterable[str], side: int = SMALL) -> None:
-        """Read and shrink those of `paths` that are not here yet."""
+    def add(self, paths: Iterable[str], side: int = SMALL_SIDE) -> None:
+        """Read and shrink the images that the gallery does not have yet.
+
+        Args:
+            paths: paths below the root.
+            side: pixels of the long side.
+        """
         new = [path for path in dict.fromkeys(paths) if path not in self.uris]
+
+        def thumbnail(path: str) -> str:
+            return image_uri(self.root / path, side)
+
         with ThreadPoolExecutor(cores()) as pool:
-            self.uris |= zip(
-                new, pool.map(lambda path: image_uri(self.root / path, side), new), strict=True
-            )
+            self.uris |= zip(new, pool.map(thumbnail, new), strict=True)
 
 
-def surest_mistakes(results: Results) -> Rows:
-    """Rows of the wrong predictions, the surest first."""
-    rows = np.flatnonzero(~results.hits)
-    return rows[np.argsort(-results.confidence[rows], kind="stable")]
+def choose_examples(results: Results) -> Examples:
+    """Choose the mistakes, the unsure hits and the typical images.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        Rows of the results.
+    """
+    unsure = _by_confidence(results, results.hits)
+    return Examples(
+        mistakes=_by_confidence(results, ~results.hits, descending=True),
+        unsure=unsure,
+        typical=_typical_rows(results, unsure[::-1]),
+    )
 
 
-def least_sure_hits(results: Results) -> Rows:
-    """Rows of the right predictions, the least sure first."""
-    rows = np.flatnonzero(results.hits)
-    return rows[np.argsort(results.confidence[rows], kind="stable")]
+def _by_confidence(
+    results: Results, chosen: NDArray[np.bool_], *, descending: bool = False
+) -> Rows:
+    """Rows of the `chosen` images (images,), sorted by confidence."""
+    rows = np.flatnonzero(chosen)
+    confidence = results.confidence[rows]
+    return rows[np.argsort(-confidence if descending else confidence, kind="stable")]
 
 
-def typical_rows(results: Results) -> dict[int, Rows]:
-    """Class number -> rows of the images that stand for it: right, and the surest."""
-    rows = least_sure_hits(results)[::-1]
+def _typical_rows(results: Results, surest_hits: Rows) -> dict[int, Rows]:
+    labels = results.labels[surest_hits]
     return {
-        number: rows[results.labels[rows] == number][:TYPICAL]
-        for number in range(len(results.classes))
+        index: surest_hits[labels == index][:TYPICAL_PER_CLASS]
+        for index in range(len(results.classes))
     }
 
 
-def confused_pairs(counts: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Pairs of classes that are taken for each other, most often first, either way counted."""
+def confused_pairs(counts: Counts) -> list[tuple[int, int]]:
+    """List the pairs of classes that are confused, most often first.
+
+    Args:
+        counts: confusion matrix (classes, classes).
+
+    Returns:
+        Pairs of class indices; confusions in both directions count.
+    """
     both = np.triu(counts + counts.T, 1)
     first, second = np.nonzero(both)
     order = np.argsort(-both[first, second], kind="stable")
     return [(int(first[n]), int(second[n])) for n in order]
 
 
-def order_by_confusion(counts: NDArray[np.int64]) -> list[int]:
-    """The classes in an order that puts those next to each other that are taken for each other.
+def order_by_confusion(counts: Counts) -> list[int]:
+    """Order the classes so that confused classes are next to each other.
 
-    Average linkage with the leaves in their best order (Bar-Joseph, Gifford and Jaakkola 2001,
-    doi:10.1093/bioinformatics/17.suppl_1.S22).
+    Average linkage with optimal leaf ordering (Bar-Joseph, Gifford and Jaakkola 2001,
+    doi:10.1093/bioinformatics/17.suppl_1.S22), up to `MAX_OPTIMAL_CLASSES` classes.
+
+    Args:
+        counts: confusion matrix (classes, classes).
+
+    Returns:
+        Class indices.
     """
     if len(counts) < 3:
         return list(range(len(counts)))
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     distance = 1 - np.minimum((shares + shares.T) / 2, 1)
     np.fill_diagonal(distance, 0)
-    # The best order takes the cube of the number of classes; beyond some hundreds any order of the
-    # tree must do.
     tree = linkage(
-        squareform(distance, checks=False), "average", optimal_ordering=len(counts) <= 300
+        squareform(distance, checks=False),
+        "average",
+        optimal_ordering=len(counts) <= MAX_OPTIMAL_CLASSES,
     )
-    return [int(number) for number in leaves_list(tree)]
+    return [int(index) for index in leaves_list(tree)]

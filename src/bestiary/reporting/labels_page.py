@@ -1,5 +1,6 @@
-"""Suspect labels -> one self-contained HTML page where a person decides on each with keys, and
-saves fixes.csv.
+"""Label report -> one self-contained HTML page to decide on suspect labels with keys.
+
+The page shows each suspect between typical images of its two classes, and saves fixes.csv.
 """
 
 import polars as pl
@@ -8,28 +9,39 @@ from bestiary.data.thumbnails import image_uri
 from bestiary.evaluation.labels import LabelReport
 from bestiary.reporting.render import render
 
-MOST = 400  # suspects shown with their images; the page saves the rows of all
-LARGE = 400  # pixels of a suspect's long side
+MAX_SUSPECTS = 400  # suspects shown with images; the saved table has all rows
+SUSPECT_SIDE = 400  # pixels of the long side of a suspect's image
 
 
 def labels_page(report: LabelReport) -> str:
-    """The page as HTML."""
-    asked = report.undecided.head(MOST)
-    images = {path: image_uri(report.root / path, LARGE) for path in asked["path"]}
-    shown = pl.concat([asked["given"], asked["suggested"]]).unique(maintain_order=True).to_list()
-    typical = {
-        label: [image_uri(report.root / path) for path in report.typical.get(label, [])]
-        for label in shown
-    }
+    """Render the page of suspect labels.
+
+    Args:
+        report: the suspects of a run.
+
+    Returns:
+        The page as HTML.
+    """
+    suspects = report.undecided.head(MAX_SUSPECTS)
+    images = {path: image_uri(report.root / path, SUSPECT_SIDE) for path in suspects["path"]}
     return render(
         "labels.html",
         run=report.run,
-        asked=asked.height,
-        left=report.undecided.height - asked.height,
+        suspects=suspects.height,
+        more=report.undecided.height - suspects.height,
         data={
             "rows": report.fixes.rows(),
             "images": images,
-            "typical": typical,
+            "typical": _typical_images(report, suspects),
             "classes": report.quality["label"].sort().to_list(),
         },
     )
+
+
+def _typical_images(report: LabelReport, suspects: pl.DataFrame) -> dict[str, list[str]]:
+    """Class name -> data URIs of typical images, for all given and suggested labels."""
+    labels = pl.concat([suspects["given"], suspects["suggested"]]).unique(maintain_order=True)
+    return {
+        label: [image_uri(report.root / path) for path in report.typical.get(label, [])]
+        for label in labels.to_list()
+    }

@@ -1,4 +1,4 @@
-"""A run -> its report on disk, as a page, Markdown or PDF."""
+"""Finished run -> its report on disk: an HTML page, Markdown with figures, or PDF."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from bestiary.display import Display
 from bestiary.evaluation.results import Results, read_results
 from bestiary.reporting.run_page import run_page
 from bestiary.reporting.text_report import write_markdown, write_pdf
+from bestiary.run.layout import REPORTS
 from bestiary.run.run import Run
 
 ReportFormat = Literal["html", "md", "pdf"]
@@ -16,14 +17,14 @@ ReportFormat = Literal["html", "md", "pdf"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `report` has written.
+    """The files that `report` wrote.
 
     Attributes:
-        files: the report, then the files it needs beside it.
-        place: where the report lies, a path or an address.
-        megabytes: its size.
-        results: what it shows.
-        score_line: its number in words.
+        files: the report first, then the figures it links to.
+        place: path or store address of the report.
+        megabytes: size of the report.
+        results: the results that the report shows.
+        score_line: the run's accuracy in one line.
     """
 
     files: list[Path]
@@ -39,13 +40,24 @@ class Report:
 def write_report(
     run: Run, out: Path | None, layout: ReportFormat, saliency: bool, display: Display
 ) -> Report:
-    """Write the report of `run` to `out`, by default into the run.
+    """Write the report of a run.
+
+    Args:
+        run: a run whose folds have all ended.
+        out: the file to write; None writes `report.<layout>` into the run.
+        layout: the format.
+        saliency: whether the HTML page shows saliency maps.
+        display: shows the progress.
+
+    Returns:
+        The files and what they show.
 
     Raises:
-        RunError: not all folds have ended, or a file of the run is damaged.
-        BestiaryError: a library that the format needs is not installed, or `out` cannot be written.
+        RunError: a fold has not ended, or a file of the run is damaged.
+        BestiaryError: a library for the format is missing, or `out` cannot be written.
     """
-    results, name = read_results(run), f"report.{layout}"
+    results = read_results(run)
+    name = REPORTS[layout]
     file = out or run.file(name)
     if layout == "md":
         files = write_markdown(results, file)

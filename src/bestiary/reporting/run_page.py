@@ -1,162 +1,170 @@
-"""Results -> one self-contained HTML page that opens without a connection. Computes no score
-itself.
+"""Results -> the report page: one self-contained HTML file that opens offline.
+
+The page shows what `sections`, `figures` and `gallery` make of the results. Computes no score.
 """
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from bestiary.data.decode import decode, read_image
-from bestiary.data.thumbnails import pixels_uri
 from bestiary.display import Display
-from bestiary.ensemble.ensemble import Ensemble
-from bestiary.ensemble.saliency import overlay, saliency
-from bestiary.errors import ImageError
 from bestiary.evaluation.results import Results
-from bestiary.reporting import figures, gallery
-from bestiary.reporting import sections as story
+from bestiary.reporting import figures, sections
 from bestiary.reporting.cost_table import cost_rows
+from bestiary.reporting.drawing import Drawing
+from bestiary.reporting.gallery import (
+    MAX_MISTAKES,
+    Examples,
+    Gallery,
+    choose_examples,
+    confused_pairs,
+    order_by_confusion,
+)
 from bestiary.reporting.render import render
-from bestiary.run.layout import ENSEMBLE
+from bestiary.reporting.saliency_examples import saliency_examples
 from bestiary.stats.calibration import risk_coverage
 from bestiary.stats.metrics import reliability
 
-PAIRS = 12  # pairs of classes shown with images
-SHOWN = 12  # surest mistakes, least sure hits
-LOOKED = 6  # right and wrong examples with saliency
-LARGE = 160  # pixels of the long side of an image in a gallery
-
-Rows = NDArray[np.int64]
+MAX_PAIRS = 12  # confused pairs of classes shown with images
+MAX_EXAMPLES = 12  # mistakes, and as many unsure hits, shown as large images
+LARGE_SIDE = 160  # pixels of the long side of a large image
 
 
 def run_page(results: Results, display: Display, *, with_saliency: bool = True) -> str:
-    """The page as HTML; images that are gone are shown by name."""
-    shown = gallery.Gallery(results.run.read_root())
+    """Render the report page of a run.
+
+    Args:
+        results: the results of a run.
+        display: shows the progress.
+        with_saliency: whether to compute saliency maps.
+
+    Returns:
+        The page as HTML. An image that is missing is shown by name.
+    """
+    examples = choose_examples(results)
+    gallery = _read_gallery(results, examples, display)
+    saliency = saliency_examples(results, examples, display) if with_saliency else []
+    return render(
+        "run.html",
+        percent=sections.percent,
+        interval=sections.interval_percent,
+        headline=_headline(results),
+        texts=_texts(results),
+        drawings=_drawings(results),
+        curves=[drawing.svg(themed=True) for drawing in figures.curves(results.histories)],
+        tables={
+            "scores": sections.score_table(results),
+            "prediction_sets": sections.prediction_set_table(results),
+            "accepted": sections.accepted_table(results),
+        },
+        temperature=results.calibration.temperature,
+        ood_limits=results.ood.limits,
+        classes=sections.class_rows(results),
+        audit=sections.audit_rows(results),
+        costs=cost_rows(results),
+        recipe=results.snapshot.recipe.to_toml(),
+        saliency=saliency,
+        hidden=max(0, len(examples.mistakes) - MAX_MISTAKES),
+        data=_script_data(results, gallery, examples),
+    )
+
+
+def _read_gallery(results: Results, examples: Examples, display: Display) -> Gallery:
+    """Read all images of the page, large ones first."""
+    gallery = Gallery(results.snapshot.root)
     paths = results.table["path"]
-    mistakes, unsure = gallery.surest_mistakes(results), gallery.least_sure_hits(results)
-    typical = gallery.typical_rows(results)
+    large = [examples.mistakes[:MAX_EXAMPLES], examples.unsure[:MAX_EXAMPLES]]
+    small = [*examples.typical.values(), examples.mistakes[:MAX_MISTAKES]]
     with display.counter("Images for the page") as tick:
-        shown.add(paths[np.concatenate([mistakes[:SHOWN], unsure[:SHOWN]])].to_list(), LARGE)
-        shown.add(paths[np.concatenate([*typical.values(), mistakes[: gallery.SHOWN]])].to_list())
-        tick(len(shown.uris), len(shown.uris))
+        gallery.add(paths[np.concatenate(large)].to_list(), LARGE_SIDE)
+        gallery.add(paths[np.concatenate(small)].to_list())
+        tick(len(gallery.uris), len(gallery.uris))
+    return gallery
+
+
+def _headline(results: Results) -> dict[str, Any]:
+    """What the top of the page shows."""
+    return {
+        "run": results.run.name,
+        "accuracy": results.scores["accuracy"],
+        "ensemble": results.scores["ensemble"],
+        "classes": len(results.classes),
+        "folds": len(results.snapshot.folds),
+        "backbone": results.snapshot.recipe.model.backbone,
+    }
+
+
+def _texts(results: Results) -> dict[str, str]:
+    folds = len(results.snapshot.folds)
+    return {
+        "accuracy": sections.accuracy_text(results),
+        "data": sections.data_text(results),
+        "method": sections.method_text(results.snapshot.recipe, folds),
+        "reproduce": sections.reproduce_command(results),
+    }
+
+
+def _drawings(results: Results) -> dict[str, str]:
+    """Name -> SVG that follows the colors of the page."""
     before = reliability(results.raw.max(axis=1), results.hits)
     after = reliability(results.confidence, results.hits)
-    drawings = {
+    drawings: dict[str, Drawing] = {
         "accuracy": figures.accuracy_figure(results),
         "reliability": figures.reliability_figure(before, after),
         "risk": figures.risk_figure(*risk_coverage(results.confidence, results.hits)),
     }
-    return render(
-        "run.html",
-        results=results,
-        story=story,
-        drawings={name: drawing.svg(themed=True) for name, drawing in drawings.items()},
-        curves=[drawing.svg(themed=True) for drawing in figures.curves(results.histories)],
-        tables={
-            "scores": story.score_table(results),
-            "prediction_sets": story.caution_table(results),
-            "accepted": story.accepted_table(results),
-        },
-        classes=story.class_rows(results),
-        findings=story.findings(results),
-        costs=cost_rows(results),
-        recipe=results.run.read_recipe().to_toml(),
-        looked=_looked(results, mistakes, display) if with_saliency else [],
-        hidden=max(0, len(mistakes) - gallery.SHOWN),
-        data=_data(results, shown, mistakes, unsure, typical),
-    )
+    return {name: drawing.svg(themed=True) for name, drawing in drawings.items()}
 
 
-def _data(
-    results: Results, shown: gallery.Gallery, mistakes: Rows, unsure: Rows, typical: dict[int, Rows]
-) -> dict[str, Any]:
-    """What the page's script draws the confusion matrix and the galleries from."""
-    counts, predicted, confidence = results.confusion, results.predicted, results.confidence
-    rows = list(
-        dict.fromkeys(
-            [
-                *mistakes[: gallery.SHOWN].tolist(),
-                *unsure[:SHOWN].tolist(),
-                *np.concatenate(list(typical.values())).tolist(),
-            ]
-        )
-    )
-    place = {row: number for number, row in enumerate(rows)}
-    paths = results.table["path"].to_list()
-    images = [
-        [paths[row], int(results.labels[row]), int(predicted[row]), round(float(confidence[row]), 4),
-         int(results.folds[row]), shown.uris[paths[row]]]
-        for row in rows
-    ]  # fmt: skip
+def _script_data(results: Results, gallery: Gallery, examples: Examples) -> dict[str, Any]:
+    """What run.js draws the confusion matrix and the galleries from.
+
+    Images are a list; everything else refers to them by their index in it.
+    """
+    counts = results.confusion
+    rows = _shown_rows(examples)
+    image_index = {row: index for index, row in enumerate(rows)}
+    cells = [[int(a), int(b), int(counts[a, b])] for a, b in zip(*np.nonzero(counts), strict=True)]
     return {
         "classes": results.classes,
-        "order": gallery.order_by_confusion(counts),
-        "cells": [
-            [int(a), int(b), int(counts[a, b])] for a, b in zip(*np.nonzero(counts), strict=True)
-        ],
+        "order": order_by_confusion(counts),
+        "cells": cells,
         "support": counts.sum(axis=1).tolist(),
-        "images": images,
+        "images": _image_records(results, gallery, rows),
         "typical": {
-            number: [place[row] for row in found.tolist()] for number, found in typical.items()
+            label: [image_index[row] for row in typical.tolist()]
+            for label, typical in examples.typical.items()
         },
-        "pairs": [list(pair) for pair in gallery.confused_pairs(counts)[:PAIRS]],
-        "mistakes": [place[row] for row in mistakes[:SHOWN].tolist()],
-        "unsure": [place[row] for row in unsure[:SHOWN].tolist()],
+        "pairs": [list(pair) for pair in confused_pairs(counts)[:MAX_PAIRS]],
+        "mistakes": [image_index[row] for row in examples.mistakes[:MAX_EXAMPLES].tolist()],
+        "unsure": [image_index[row] for row in examples.unsure[:MAX_EXAMPLES].tolist()],
     }
 
 
-def _looked(results: Results, mistakes: Rows, display: Display) -> list[dict[str, Any]]:
-    """Right and wrong examples with what the member that has not seen them looked at; empty
-    where it cannot be told.
-    """
-    hits = gallery.least_sure_hits(results)[::-1]
-    _, first = np.unique(results.labels[hits], return_index=True)  # the surest hit of each class
-    spread = hits[np.sort(first)]
-    even = np.unique(np.linspace(0, len(spread) - 1, LOOKED).astype(np.int64))[: len(spread)]
-    chosen = np.concatenate([mistakes[:LOOKED], spread[even]])
-    ensemble = Ensemble.load(results.run, engine="torch")
-    cards: dict[int, dict[str, Any]] = {}
-    members = dict(
-        zip(
-            [int(m["fold"]) for m in results.run.read_json(ENSEMBLE)["members"]],
-            ensemble.members,
-            strict=True,
+def _shown_rows(examples: Examples) -> list[int]:
+    """The rows that the page shows, each once."""
+    mistakes = examples.mistakes[:MAX_MISTAKES]
+    unsure = examples.unsure[:MAX_EXAMPLES]
+    typical = np.concatenate(list(examples.typical.values()))
+    return list(dict.fromkeys([*mistakes.tolist(), *unsure.tolist(), *typical.tolist()]))
+
+
+def _image_records(results: Results, gallery: Gallery, rows: list[int]) -> list[list[Any]]:
+    """Per row: path, label, predicted class, confidence, fold, data URI."""
+    paths = results.table["path"].to_list()
+    predicted = results.predicted
+    confidence = results.confidence
+    folds = results.folds
+    records = []
+    for row in rows:
+        records.append(
+            [
+                paths[row],
+                int(results.labels[row]),
+                int(predicted[row]),
+                round(float(confidence[row]), 4),
+                int(folds[row]),
+                gallery.uris[paths[row]],
+            ]
         )
-    )
-    with display.counter("Where the members looked") as tick:
-        for fold in np.unique(results.folds[chosen]):
-            rows = [int(row) for row in chosen if results.folds[row] == fold]
-            views = {
-                row: view for row in rows if (view := _view(ensemble, results, row)) is not None
-            }
-            targets = [int(results.predicted[row]) for row in views]
-            heat = saliency(members[int(fold)], list(views.values()), targets) if views else None
-            if heat is not None:
-                cards |= {
-                    row: _card(results, row, views[row], map_)
-                    for row, map_ in zip(views, heat, strict=True)
-                }
-            tick(len(cards), len(chosen))
-    return [cards[int(row)] for row in chosen if int(row) in cards]
-
-
-def _view(ensemble: Ensemble, results: Results, row: int) -> NDArray[np.uint8] | None:
-    path = results.run.read_root() / results.table["path"][row]
-    try:
-        return ensemble.view(decode(read_image(path), min_side=ensemble.view.min_side))
-    except ImageError:
-        return None
-
-
-def _card(
-    results: Results, row: int, view: NDArray[np.uint8], heat: NDArray[np.float32]
-) -> dict[str, Any]:
-    return {
-        "path": results.table["path"][row],
-        "label": results.classes[results.labels[row]],
-        "predicted": results.classes[results.predicted[row]],
-        "confidence": float(results.confidence[row]),
-        "view": pixels_uri(view, LARGE),
-        "heat": pixels_uri(overlay(view, heat), LARGE),
-    }
+    return records

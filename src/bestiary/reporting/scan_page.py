@@ -1,5 +1,7 @@
-"""An audit -> one self-contained HTML page that shows each finding with its images. Finds
-nothing itself.
+"""Audit -> one self-contained HTML page that shows each finding with its images.
+
+Leaks, label conflicts, near duplicates, quality warnings, unusable files and class sizes.
+Finds nothing itself.
 """
 
 from typing import Any
@@ -11,82 +13,97 @@ from bestiary.data.thumbnails import image_uri
 from bestiary.reporting.render import render
 from bestiary.storage.files import Root
 
-MOST = 100  # groups or images shown of each kind; the tables beside the page hold all of them
-MEMBERS = 8  # images shown of one group
+MAX_ITEMS = 100  # groups or images shown of each kind; the CSV tables have all of them
+MAX_GROUP_IMAGES = 8  # images shown of one group
+
+LEAKS = "Near duplicates on both sides of the test split: the test score is too high."
+CONFLICTS = (
+    "Near duplicates with different labels: trained on, "
+    "but never scored until you settle the label."
+)
+NEAR_DUPLICATES = "Images that show the same; each group stays in one fold."
 
 
 def scan_page(audit: Audit) -> str:
-    """The page as HTML; the images that cannot be read any more are shown by name only."""
+    """Render the page of an audit.
+
+    Args:
+        audit: the findings.
+
+    Returns:
+        The page as HTML. An image that cannot be read is shown by name.
+    """
     root = audit.manifest.root
-    copies = audit.copies
-    leaking = pl.col("duplicate_group").is_in(
-        copies.filter("leak")["duplicate_group"].unique().to_list()
-    )
-    leaks, rest = copies.filter(leaking), copies.filter(~leaking)
     warnings = audit.warnings
-    largest = audit.classes["images"].max()
+    quarantine = audit.quarantine
     return render(
         "scan.html",
         root=root,
         images=audit.images.height,
         summary=[line.partition(": ")[::2] for line in audit.lines()],
-        kinds=[
-            _groups(
-                "Leaks",
-                "Copies on both sides of the test split: the test score flatters.",
-                leaks,
-                root,
-            ),
-            _groups(
-                "Conflicts",
-                "Copies with different labels: trained on, never scored, until their labels are "
-                "settled.",
-                rest.filter("label_conflict"),
-                root,
-            ),
-            _groups(
-                "Copies",
-                "One motif each; all its copies stay in one fold.",
-                rest.filter(~pl.col("label_conflict")),
-                root,
-            ),
-        ],
-        doubtful=[
+        kinds=_near_duplicate_kinds(audit.near_duplicates, root),
+        warnings=[
             {"path": path, "reason": reason, "image": image_uri(root / path)}
-            for path, reason in warnings.head(MOST).iter_rows()
+            for path, reason in warnings.head(MAX_ITEMS).iter_rows()
         ],
-        doubtful_more=max(0, warnings.height - MOST),
-        unusable=audit.quarantine.head(MOST).rows(),
-        unusable_more=max(0, audit.quarantine.height - MOST),
-        classes=[
-            (label, count, 100 * count / largest, twins)
-            for label, count, twins in audit.classes.iter_rows()
-        ],
+        more_warnings=max(0, warnings.height - MAX_ITEMS),
+        unusable=quarantine.head(MAX_ITEMS).rows(),
+        more_unusable=max(0, quarantine.height - MAX_ITEMS),
+        classes=_class_rows(audit.classes),
     )
 
 
-def _groups(title: str, meaning: str, copies: pl.DataFrame, root: Root) -> dict[str, Any]:
-    """What the page shows of one kind of copies."""
-    names = copies["duplicate_group"].unique(maintain_order=True)
-    shown = []
-    for name in names.head(MOST):
-        members = copies.filter(copies=name)
-        images = [
+def _near_duplicate_kinds(duplicates: pl.DataFrame, root: Root) -> list[dict[str, Any]]:
+    """Leaks first, then label conflicts, then the other groups; each group is in one kind."""
+    leaking_groups = duplicates.filter("leak")["duplicate_group"].unique().to_list()
+    leaks = pl.col("duplicate_group").is_in(leaking_groups)
+    conflict = pl.col("label_conflict")
+    return [
+        _kind("Leaks", LEAKS, duplicates.filter(leaks), root),
+        _kind("Label conflicts", CONFLICTS, duplicates.filter(~leaks & conflict), root),
+        _kind("Near duplicates", NEAR_DUPLICATES, duplicates.filter(~leaks & ~conflict), root),
+    ]
+
+
+def _kind(title: str, meaning: str, duplicates: pl.DataFrame, root: Root) -> dict[str, Any]:
+    """What the template shows of one kind of near duplicates."""
+    names = duplicates["duplicate_group"].unique(maintain_order=True)
+    groups = []
+    for name in names.head(MAX_ITEMS):
+        members = duplicates.filter(duplicate_group=name)
+        groups.append(
+            {
+                "images": _group_images(members.head(MAX_GROUP_IMAGES), root),
+                "more": max(0, members.height - MAX_GROUP_IMAGES),
+            }
+        )
+    return {
+        "title": title,
+        "meaning": meaning,
+        "count": len(names),
+        "groups": groups,
+        "more": max(0, len(names) - MAX_ITEMS),
+    }
+
+
+def _group_images(members: pl.DataFrame, root: Root) -> list[dict[str, str]]:
+    images = []
+    for path, label, split in members.select("path", "label", "split").iter_rows():
+        images.append(
             {
                 "path": path,
                 "label": label or "no label",
                 "split": split or "",
                 "image": image_uri(root / path),
             }
-            for path, label, split in members.select("path", "label", "split")
-            .head(MEMBERS)
-            .iter_rows()
-        ]
-        shown.append({"images": images, "more": max(0, members.height - MEMBERS)})
-    return {
-        "title": title,
-        "meaning": meaning,
-        "count": len(names),
-        "groups": shown,
-        "more": max(0, len(names) - MOST),
-    }
+        )
+    return images
+
+
+def _class_rows(classes: pl.DataFrame) -> list[tuple[str, int, float, str | None]]:
+    """Per class: label, images, percentage of the largest class, similar names."""
+    largest = classes["images"].max()
+    return [
+        (label, count, 100 * count / largest, similar_names)
+        for label, count, similar_names in classes.iter_rows()
+    ]

@@ -1,5 +1,6 @@
-"""Results -> the sentences and tables that every form of the report shares: task, method,
-results, findings.
+"""Results -> the sentences and tables of a report: data, method, scores, prediction sets, audit.
+
+The HTML page, the Markdown report and the PDF all show these sections. Knows no format.
 """
 
 import shlex
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bestiary.evaluation.results import Results, set_scores
+from bestiary.evaluation.results import Results, prediction_set_scores
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import (
     FIXES,
@@ -23,9 +24,9 @@ from bestiary.run.layout import (
     WARNINGS,
 )
 from bestiary.run.tables import read_table
-from bestiary.run.targets import read_note_of
+from bestiary.run.targets import read_student_metadata
 
-Rows = list[tuple[str, ...]]
+TableRows = list[tuple[str, ...]]
 
 SCORE_NAMES = {
     "top1": "Accuracy (top 1)",
@@ -40,203 +41,287 @@ SCORE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of text."""
+    """A table of text: column names and rows of cells."""
 
     head: tuple[str, ...]
-    rows: Rows
+    rows: TableRows
 
 
 def percent(value: float) -> str:
-    """0.9416 as 94.2 %."""
+    """Format a share: 0.9416 as 94.2 %."""
     return f"{100 * value:.1f} %"
 
 
-def between(score: dict[str, Any]) -> str:
-    """An interval of shares as 93.0 to 95.2 %."""
+def interval_percent(score: dict[str, Any]) -> str:
+    """Format the interval of a score as percentages: 93.0 to 95.2 %."""
     return f"{100 * score['low']:.1f} to {100 * score['high']:.1f} %"
 
 
-def task(results: Results) -> str:
-    """What was learnt from what."""
-    table, run = results.table, results.run
-    copies = table["duplicate_group"].drop_nulls().n_unique()
-    counts = np.bincount(results.labels)
+def data_text(results: Results) -> str:
+    """Describe the data: classes, images and near duplicates.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        Two or three sentences.
+    """
+    duplicate_groups = results.table["duplicate_group"].drop_nulls().n_unique()
+    per_class = np.bincount(results.labels)
+    used = results.snapshot.manifest.height
     text = (
         f"Images are sorted into {len(results.classes)} classes. "
-        f"{run.read_table('manifest.parquet').height:,} "
-        f"labeled images were used, {counts[counts > 0].min():,} to {counts.max():,} scored of "
-        f"each class."
+        f"{used:,} labeled images were used; {per_class[per_class > 0].min():,} to "
+        f"{per_class.max():,} images of each class are scored."
     )
-    if copies:
-        text += f" {copies:,} motifs are there more than once; their copies stay in one fold."
+    if duplicate_groups:
+        text += (
+            f" {duplicate_groups:,} groups of near duplicates were found; "
+            f"each group stays in one fold."
+        )
     return text
 
 
-def method(recipe: Recipe, folds: int) -> str:
-    """How it was learnt, in sentences."""
-    model, train, mix = recipe.model, recipe.train, recipe.mix
-    start = (
-        "a linear discriminant of the frozen features" if model.head == "lda" else "begun at random"
-    )
-    begun = (
-        f"{folds}-fold cross-validation, stratified by class, groups and copies never split; one "
-        f"network for each fold"
-        if folds > 1
-        else "One network, trained on the answers of a fold ensemble's members and judged by "
-        "images held out from it"
-    )
-    parts = [f"{begun}: {model.backbone} with weights {model.weights}, its last layer {start}."]
-    if train.epochs:
-        rate = f"{recipe.optimizer.lr:g} ({recipe.schedule.kind.replace('_', ' ')})"
-        picked = "the epoch of the best held-out accuracy" if train.keep_best else "the last epoch"
-        back = (
-            f", drawn {100 * train.wise_ft:g} % of the way back to its start"
-            if train.wise_ft
-            else ""
-        )
-        parts.append(
-            f"{train.epochs} epochs on views of {recipe.view.size} pixels, batches of "
-            f"{train.batch_size}, AdamW with a "
-            f"learning rate of {rate}; {picked} of each fold was kept{back}."
-        )
-    if train.epochs and mix.probability:
-        parts.append(f"MixUp or CutMix on {100 * mix.probability:g} % of the batches.")
-    views, side = recipe.predict.tta, recipe.view.eval_side
-    seen = (
-        f"one view of {side} pixels"
-        if views == 1
-        else f"the mean of {views} views of {side} pixels"
-    )
-    joined = f"; the ensemble averages the members' {recipe.predict.average}" if folds > 1 else ""
-    parts.append(f"Images are judged by {seen}{joined}.")
-    return " ".join(parts)
+def method_text(recipe: Recipe, folds: int) -> str:
+    """Describe the training and the evaluation.
+
+    Args:
+        recipe: the recipe of the run.
+        folds: number of folds; 1 means a distilled student.
+
+    Returns:
+        Some sentences.
+    """
+    sentences = [_network_sentence(recipe, folds)]
+    if recipe.train.epochs:
+        sentences.append(_training_sentence(recipe))
+        if recipe.mix.probability:
+            share = 100 * recipe.mix.probability
+            sentences.append(f"MixUp or CutMix on {share:g} % of the batches.")
+    sentences.append(_prediction_sentence(recipe, folds))
+    return " ".join(sentences)
 
 
-def accuracy_sentence(results: Results) -> str:
-    """What the number means."""
-    score, ensemble = results.scores["accuracy"], results.scores["ensemble"]
+def _network_sentence(recipe: Recipe, folds: int) -> str:
+    if folds > 1:
+        design = (
+            f"{folds}-fold cross-validation, stratified by class; groups and near duplicates are "
+            f"never split; one network for each fold"
+        )
+    else:
+        design = (
+            "One network, trained on the predictions of a fold ensemble's members and scored on "
+            "images held out from it"
+        )
+    if recipe.model.head == "lda":
+        head = "a linear discriminant of the frozen features"
+    else:
+        head = "initialized at random"
+    backbone = f"{recipe.model.backbone} with weights {recipe.model.weights}"
+    return f"{design}: {backbone}, its last layer {head}."
+
+
+def _training_sentence(recipe: Recipe) -> str:
+    train = recipe.train
+    rate = f"{recipe.optimizer.lr:g} ({recipe.schedule.kind.replace('_', ' ')})"
+    chosen = "the epoch with the best held-out accuracy" if train.keep_best else "the last epoch"
+    wise_ft = ""
+    if train.wise_ft:
+        share = 100 * train.wise_ft
+        wise_ft = f", interpolated {share:g} % of the way to its initial weights (WiSE-FT)"
+    return (
+        f"{train.epochs} epochs on views of {recipe.view.size} pixels, batches of "
+        f"{train.batch_size}, AdamW with a peak learning rate of {rate}; each fold keeps "
+        f"{chosen}{wise_ft}."
+    )
+
+
+def _prediction_sentence(recipe: Recipe, folds: int) -> str:
+    side = recipe.view.eval_side
+    views = recipe.predict.tta
+    if views == 1:
+        source = f"one view of {side} pixels"
+    else:
+        source = f"the mean of {views} views of {side} pixels (test-time augmentation)"
+    average = f"; the ensemble averages the members' {recipe.predict.average}" if folds > 1 else ""
+    return f"Images are classified from {source}{average}."
+
+
+def accuracy_text(results: Results) -> str:
+    """Explain the accuracy: how it was measured, and what the ensemble may reach.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        Two or three sentences.
+    """
+    score = results.scores["accuracy"]
+    folds = len(results.snapshot.folds)
     text = (
-        f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval {between(score)}, "
-        f"{score['n']:,} images "
-        f"in {score['groups']:,} groups): that of single members, each on the images it has not "
-        f"seen."
+        f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval "
+        f"{interval_percent(score)}, {score['n']:,} images in {score['groups']:,} groups). "
+        f"It is the accuracy of single members, each on the images it was not trained on."
     )
-    if len(results.run.fold_numbers()) > 1:
+    if folds > 1:
+        ensemble = results.scores["ensemble"]
         text += (
-            f" The ensemble of all {len(results.run.fold_numbers())} is estimated at "
-            f"{percent(ensemble['value'])} "
-            f"({between(ensemble)}) on new images of the same kind: {ensemble['method']}."
+            f" The ensemble of all {folds} is estimated at {percent(ensemble['value'])} "
+            f"({interval_percent(ensemble)}) on new images of the same kind: {ensemble['method']}."
         )
     if results.optimism is None:
-        return text + " Nothing was picked by these scores."
+        return text + " Nothing was selected on these scores."
+    points = 100 * results.optimism
     return text + (
-        f" Each fold's best epoch was picked by the same images, which flatters by at most about "
-        f"{100 * results.optimism:.1f} points (the best epoch against the one that the other folds "
-        f"would have picked)."
+        f" Each fold's best epoch was selected on the same images, which flatters the accuracy by "
+        f"at most about {points:.1f} points (the best epoch against the one that the other folds "
+        f"would select)."
     )
 
 
 def score_table(results: Results) -> Table:
-    """Every score with its interval, after calibration where it changes it."""
-    rows: Rows = []
-    for name, words in SCORE_NAMES.items():
-        raw, after = results.scores["scores"][name], results.scores["calibrated"].get(name)
-        rows.append((words, _number(raw), _number(after) if after else "unchanged"))
+    """List every score with its interval, before and after calibration.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        One row a score.
+    """
+    rows: TableRows = []
+    for key, name in SCORE_NAMES.items():
+        trained = results.scores["scores"][key]
+        calibrated = results.scores["calibrated"].get(key)
+        rows.append((name, _score(trained), _score(calibrated) if calibrated else "unchanged"))
     return Table(("score", "as trained [95 % interval]", "calibrated, cross-fitted"), rows)
 
 
-def caution_table(results: Results) -> Table:
-    """The sets, by coverage asked for: what the cross-fitted ones hold, and how large they are."""
-    names = {"all": "all images", "class": "each class"}
-    return Table(
-        ("asked for", "over", "held", "classes in a set"),
-        [
+def prediction_set_table(results: Results) -> Table:
+    """List the prediction sets: requested and measured coverage, and mean size.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        One row for each requested coverage and kind of guarantee; cross-fitted.
+    """
+    kinds = {"all": "all images", "class": "each class"}
+    rows: TableRows = []
+    for scores in prediction_set_scores(results):
+        rows.append(
             (
-                f"{100 * row['coverage']:g} %",
-                names[row["kind"]],
-                percent(row["held"]),
-                f"{row['size']:.2f}",
+                f"{100 * scores['coverage']:g} %",
+                kinds[scores["kind"]],
+                percent(scores["empirical_coverage"]),
+                f"{scores['size']:.2f}",
             )
-            for row in set_scores(results)
-        ],
-    )
+        )
+    return Table(("requested coverage", "over", "measured coverage", "classes in a set"), rows)
 
 
 def accepted_table(results: Results) -> Table:
-    """For each risk: the confidence that is sure enough, and how many images have it."""
-    rows: Rows = []
-    confidence = results.confidence
+    """List, for each risk, the confidence to accept and the share of images it accepts.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        One row a risk.
+    """
+    rows: TableRows = []
     for risk, threshold in results.calibration.accepted.items():
-        kept = confidence >= threshold
-        wrong = percent(float((~results.hits[kept]).mean())) if kept.any() else ""
-        named = f"{threshold:.3f}" if threshold <= 1 else "none is enough"
-        rows.append((f"{100 * risk:g} %", named, percent(float(kept.mean())), wrong))
+        accepted = results.confidence >= threshold
+        error = percent(float((~results.hits[accepted]).mean())) if accepted.any() else ""
+        confidence = f"{threshold:.3f}" if threshold <= 1 else "none is enough"
+        share = percent(float(accepted.mean()))
+        rows.append((f"{100 * risk:g} %", confidence, share, error))
     return Table(
-        ("errors at most", "sure from confidence", "images answered", "errors among them"), rows
+        ("errors at most", "accepted from confidence", "images accepted", "errors among them"),
+        rows,
     )
 
 
 def class_rows(results: Results) -> list[dict[str, Any]]:
-    """Per class: name, support, recall, precision (value, low, high or None), F1, and what it is
-    most taken for.
+    """Describe each class.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        Per class: name, support, recall and precision (value, low, high; or None), f1, and
+        confused_with, the class it is most often mistaken for.
     """
-    counts, rows = results.confusion, []
-    for number, (name, scores) in enumerate(zip(results.classes, results.per_class, strict=True)):
-        others = counts[number].copy()
-        others[number] = 0
-        worst = int(others.argmax())
-        taken = f"{results.classes[worst]} ({others[worst]})" if others[worst] else ""
-        rows.append({"name": name, "taken": taken, **scores})
+    rows = []
+    counts = results.confusion
+    for index, (name, scores) in enumerate(zip(results.classes, results.per_class, strict=True)):
+        mistakes = counts[index].copy()
+        mistakes[index] = 0
+        worst = int(mistakes.argmax())
+        confused_with = f"{results.classes[worst]} ({mistakes[worst]})" if mistakes[worst] else ""
+        rows.append({"name": name, "confused_with": confused_with, **scores})
     return rows
 
 
-def findings(results: Results) -> Rows:
-    """What the audit of the data found: (finding, number, where it is listed)."""
-    run, manifest = results.run, results.run.read_table(MANIFEST)
-    rows: Rows = []
-    for name, words in (
-        (QUARANTINE, "images set aside"),
-        (WARNINGS, "doubtful images, used as they are"),
-    ):
-        rows.append((words, f"{_height(run.file(name)):,}", name))
-    copies = manifest.filter(pl.col("duplicate_group").is_not_null())
-    rows.append(
-        (
-            f"images that are copies, of {copies['copies'].n_unique():,} motifs",
-            f"{copies.height:,}",
-            NEAR_DUPLICATES,
-        )
-    )
+def audit_rows(results: Results) -> TableRows:
+    """Summarize the audit of the data.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        Rows of finding, count, and the file that lists the images.
+    """
+    run = results.run
+    manifest = results.snapshot.manifest
+    duplicates = manifest.filter(pl.col("duplicate_group").is_not_null())
+    groups = duplicates["duplicate_group"].n_unique()
     conflicts = int(manifest["label_conflict"].sum())
-    rows.append(
+    counts = (
+        ("files in quarantine", _row_count(run.file(QUARANTINE)), QUARANTINE),
         (
-            "images whose copies have another label, never scored",
-            f"{conflicts:,}",
-            NEAR_DUPLICATES,
-        )
+            "images with a quality warning, used as they are",
+            _row_count(run.file(WARNINGS)),
+            WARNINGS,
+        ),
+        (f"near duplicates, in {groups:,} groups", duplicates.height, NEAR_DUPLICATES),
+        ("images with a label conflict, never scored", conflicts, NEAR_DUPLICATES),
+        ("labels decided by hand", _row_count(run.file(FIXES)), FIXES),
     )
-    rows.append(("labels decided by hand", f"{_height(run.file('fixes.csv')):,}", FIXES))
-    return rows
+    return [(finding, f"{count:,}", file) for finding, count, file in counts]
 
 
-def repeat_command(results: Results) -> str:
-    """The command that trains the same again."""
+def reproduce_command(results: Results) -> str:
+    """Give the command that trains the same run again.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        A shell command line.
+    """
     run = results.run
     if run.file(TARGETS).exists():
-        return read_note_of(run)["command"]
-    folder = (
-        Path(run.name) if run.address else run.path
-    )  # of a run in a store, once it has been fetched
+        return read_student_metadata(run)["command"]
+    # A run in a store is fetched first, into a folder of its name.
+    folder = Path(run.name) if run.address else run.path
     words = [
-        "bestiary", "train", str(folder / MANIFEST), "NEW_RUN", "--recipe", str(folder / RECIPE),
-        "--folds", str(folder / FOLDS), "--set", f"data.root={run.read_root()}",
-    ]  # fmt: skip
+        "bestiary",
+        "train",
+        str(folder / MANIFEST),
+        "NEW_RUN",
+        "--recipe",
+        str(folder / RECIPE),
+        "--folds",
+        str(folder / FOLDS),
+        "--set",
+        f"data.root={results.snapshot.root}",
+    ]
     return shlex.join(words)
 
 
-def _number(score: dict[str, float]) -> str:
+def _score(score: dict[str, float]) -> str:
     return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
 
 
-def _height(file: Any) -> int:
+def _row_count(file: Path) -> int:
     return read_table(file, {"path": pl.String}).height if file.exists() else 0

@@ -1,1 +1,1 @@
-"""A run directory: its names, tables and state."""
+"""A run directory: the names of its files, its tables, logits, checksums and locks."""

@@ -1,4 +1,4 @@
-"""TODO run.costs"""
+"""Read costs.csv: seconds, device, memory and energy of each training session of a fold."""
 
 from pathlib import Path
 
@@ -12,17 +12,30 @@ COST_SCHEMA = {
     "seconds": pl.Float64,
     "device": pl.String,
     "threads": pl.Int64,
-    "peak_memory_mb": pl.Float64,  # of the process so far; on a GPU the GPU's
-    # of the processor package, other work on it included; null where it cannot be read
+    # Highest so far: the process's resident memory, or on a GPU the GPU's memory.
+    "peak_memory_mb": pl.Float64,
+    # Of the processor package, other programs included; null where it cannot be read.
     "energy_wh": pl.Float64,
 }
 
 
 def read_costs(folds: list[FoldFiles]) -> pl.DataFrame:
-    """The rows of all folds' costs.csv, those there are."""
-    files = [files.costs for files in folds if files.costs.exists()]
-    return pl.concat([pl.DataFrame(schema=COST_SCHEMA), *(read_cost_file(file) for file in files)])
+    """Read the costs of several folds; folds without a costs.csv add no rows.
+
+    Raises:
+        DamagedError: a file is not a table of costs.
+    """
+    tables = [pl.DataFrame(schema=COST_SCHEMA)]
+    for files in folds:
+        if files.costs.exists():
+            tables.append(read_cost_file(files.costs))
+    return pl.concat(tables)
 
 
 def read_cost_file(file: Path) -> pl.DataFrame:
+    """Read one costs.csv.
+
+    Raises:
+        DamagedError: the file is not a table of costs.
+    """
     return read_table(file, COST_SCHEMA).select(list(COST_SCHEMA))

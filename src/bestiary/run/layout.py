@@ -1,29 +1,31 @@
-"""The names inside a run directory: the only module that knows them.
+"""The names of the files in a run directory: the only module that has them.
 
 ::
 
-    RUN/recipe.toml        what was asked, every value resolved
-        manifest.parquet   path, label, group, digests, size, split; nothing is trained that is not in it
+    RUN/recipe.toml        every option of the run, with its value
+        manifest.parquet   path, label, group, digests, size, split of every image to train on
         folds.parquet      path -> fold
         quarantine.csv     files left out, each with the reason
-        warnings.csv       images that are odd, and why
-        near_duplicates.csv  images that show the same
+        warnings.csv       quality warnings: odd images, each with the reason
+        near_duplicates.csv  images that are near duplicates of each other
         fixes.csv          labels that a person has decided
-        SHA256SUMS         of the files above, as the run was begun with them; `sha256sum -c` reads it
-        compute.json       precision, memory layout, compilation and threads, one entry a type of device
+        targets.parquet    of a student: the target probabilities of each image
+        SHA256SUMS         checksums of the files above, as `sha256sum -c` reads them
+        compute.json       precision, memory layout, compilation, threads; one entry a device type
         ensemble.json      classes, preprocessing, members, averaging rule, calibration, versions
         ood.safetensors    the out-of-distribution detector
         metrics.json       out-of-fold scores with intervals
-        targets.parquet    of a student: what each image is to be answered with
-        distill.json       of a student: what it was judged to be worth
-        labels/            labels that are probably wrong: fixes.csv, class_quality.csv, class_overlap.csv, labels.html
+        distill.json       of a student: how it compares with its teacher
+        labels/            suspect labels: fixes.csv, class_quality.csv, class_overlap.csv,
+                           labels.html
         report.html        and report.md, report.pdf, figures/
-        fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors, student.safetensors,
-                           last/state.safetensors, last/previous.safetensors, history.csv, costs.csv, oof.parquet,
-                           tensorboard/
+        fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors,
+                           student.safetensors, last/state.safetensors, last/previous.safetensors,
+                           history.csv, costs.csv, oof.parquet, tensorboard/
 
-A finished decision is a file. Manifest, folds, recipe and out-of-fold logits are written once and
-read by everything after. Knows nothing of what the files hold.
+A finished decision is a file. Recipe, manifest, folds and out-of-fold logits are written once and
+read by everything after. The names of an ablation's folder stand here too. Knows nothing of what
+the files contain.
 """
 
 from dataclasses import dataclass
@@ -40,80 +42,102 @@ QUARANTINE = "quarantine.csv"
 WARNINGS = "warnings.csv"
 NEAR_DUPLICATES = "near_duplicates.csv"
 FIXES = "fixes.csv"
+TARGETS = "targets.parquet"
+CHECKSUMS = "SHA256SUMS"
 COMPUTE = "compute.json"
 ENSEMBLE = "ensemble.json"
 OOD = "ood.safetensors"
 METRICS = "metrics.json"
-TARGETS = "targets.parquet"
 DISTILL = "distill.json"
+
+LABELS = "labels"
 CLASS_QUALITY = "class_quality.csv"
 CLASS_OVERLAP = "class_overlap.csv"
-SUMS = "SHA256SUMS"
-LABELS = "labels"
-REPORT = "report"
+LABELS_PAGE = "labels.html"
+
+REPORTS = {
+    "html": "report.html",
+    "md": "report.md",
+    "pdf": "report.pdf",
+}
 FIGURES = "figures"
 
-BEGUN = (MANIFEST, FOLDS, QUARANTINE, WARNINGS, NEAR_DUPLICATES, FIXES, TARGETS)
-"""What a run is begun with, besides its recipe."""
+ABLATION_TABLE = "ablation.csv"
+ABLATION_TEXT = "ablation.md"
+
+STARTING_FILES = (
+    MANIFEST,
+    FOLDS,
+    QUARANTINE,
+    WARNINGS,
+    NEAR_DUPLICATES,
+    FIXES,
+    TARGETS,
+)
+"""The files that a run starts with, besides its recipe."""
 TRAIN_ONLY = -1
-"""Fold of a student's images that every member is trained on."""
-FORMAT = 2
-"""Of the run directory; raised when a reader of an earlier one could misread it."""
+"""Fold of the images that every member of a student trains on."""
+RUN_FORMAT = 2
+"""Version of the run directory. It is raised when a reader of an earlier one could misread it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoldFiles:
-    """The names inside one fold's folder."""
+    """The files in one fold's folder.
+
+    Attributes:
+        folder: the fold's folder, such as RUN/fold-0.
+    """
 
     folder: Path
 
     @property
     def weights(self) -> Path:
-        """The member: the best epoch's weights, or the last's where the recipe says so."""
+        """The member: the best epoch's weights, or the last epoch's if the recipe says so."""
         return self.folder / "weights.safetensors"
 
     @property
     def student(self) -> Path:
-        """A student's own weights, where the mean of its teachers' was better and is the member."""
+        """A student's own weights, where the mean of its teachers' scored higher."""
         return self.folder / "student.safetensors"
 
     @property
     def initial(self) -> Path:
-        """The weights that training began from, where the member keeps a share of them."""
+        """The weights before training, where WiSE-FT averages them with the trained ones."""
         return self.folder / "initial.safetensors"
 
     @property
     def state(self) -> Path:
-        """Everything that resuming needs."""
+        """The checkpoint: everything that resuming needs."""
         return self.folder / "last" / "state.safetensors"
 
     @property
     def previous_state(self) -> Path:
-        """The state before that, for when the last one is damaged."""
+        """The checkpoint before `state`, for when that one is damaged."""
         return self.folder / "last" / "previous.safetensors"
 
     @property
     def history(self) -> Path:
-        """One row an epoch."""
+        """Losses and scores, one row an epoch."""
         return self.folder / "history.csv"
 
     @property
     def costs(self) -> Path:
-        """One row for each time the fold was worked on: seconds, device, peak memory, energy."""
+        """Seconds, device, peak memory and energy, one row for each training session."""
         return self.folder / "costs.csv"
 
     @property
     def oof(self) -> Path:
-        """Logits of the held-out part; there once the fold has ended."""
+        """Logits of the held-out part. It exists once the fold has ended."""
         return self.folder / "oof.parquet"
 
     @property
     def tensorboard(self) -> Path:
-        """Event files."""
+        """TensorBoard's event files."""
         return self.folder / "tensorboard"
 
     def epoch(self, number: int) -> Path:
-        """The weights kept after `number` epochs."""
+        """The weights after `number` epochs, where the recipe saves them."""
         return self.folder / f"epoch-{number:03d}.safetensors"
 
     @property
@@ -121,41 +145,58 @@ class FoldFiles:
         """Whether the fold is trained and its held-out part predicted."""
         return self.oof.exists() and self.weights.exists()
 
-    def lock(self, patience: float = 0.0) -> FileLock:
-        """A lock that one process holds while it trains the fold; a crash leaves none behind.
+    def lock(self, timeout: float = 0.0) -> FileLock:
+        """Lock the fold while this process trains it. A crash releases the lock.
 
         Args:
-            patience: seconds to wait for it, where the process that had it may be about to end.
+            timeout: seconds to wait for another process that may be about to end.
 
         Raises:
-            RunError: another process holds it.
+            RunError: another process trains the fold.
         """
         return lock_folder(
-            self.folder, "is training it; wait for it or choose other folds", patience
+            self.folder,
+            "is training it; wait for it or choose other folds",
+            timeout,
         )
 
 
-def needed_to_use(path: str) -> bool:
-    """Whether the file at `path` below a run is needed to predict with it: states, kept epochs
-    and logs are not.
+def needed_for_prediction(path: str) -> bool:
+    """Tell whether prediction needs a file; checkpoints, epoch weights and logs it does not.
+
+    Args:
+        path: of the file, relative to the run, with slashes.
+
+    Example:
+        >>> needed_for_prediction("fold-0/weights.safetensors")
+        True
+        >>> needed_for_prediction("fold-0/last/state.safetensors")
+        False
     """
-    parts = path.split("/")
-    return not {"last", "tensorboard"} & set(parts[:-1]) and not parts[-1].startswith(
-        ("epoch-", "start.")
-    )
+    *folders, name = path.split("/")
+    if "last" in folders or "tensorboard" in folders:
+        return False
+    return not name.startswith(("epoch-", "initial."))
 
 
-def lock_folder(folder: Path, doing: str, patience: float = 0.0) -> FileLock:
-    """A lock on `folder`, which the operating system takes back when the process ends, however
-    it ends.
+def lock_folder(folder: Path, activity: str, timeout: float = 0.0) -> FileLock:
+    """Lock a folder until this process releases it or ends.
+
+    Args:
+        folder: created if needed.
+        activity: what the other process does, for the error.
+        timeout: seconds to wait for the lock.
+
+    Raises:
+        RunError: another process has the lock, or the folder cannot be locked.
     """
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=patience)
+        lock.acquire(timeout=timeout)
     except Timeout:
-        raise RunError(f"{folder}: another process {doing}") from None
-    except (OSError, NotImplementedError) as error:  # the latter where a network disk has no locks
+        raise RunError(f"{folder}: another process {activity}") from None
+    except (OSError, NotImplementedError) as error:  # the latter: a network disk without locks
         reason = getattr(error, "strerror", None) or one_line(error)
         raise RunError(
             f"{folder}: cannot be locked ({reason}); choose a folder that can be written"

@@ -1,4 +1,4 @@
-"""ood.safetensors <-> the out-of-distribution detector of a run."""
+"""Read and write ood.safetensors, the out-of-distribution detector of a run."""
 
 from pathlib import Path
 
@@ -10,22 +10,32 @@ from bestiary.atomic import atomic_path
 from bestiary.errors import RunError
 from bestiary.stats.ood import OodDetector
 
+ARRAY_NAMES = ("scales", "whitening", "means", "limits")
+
 
 def read_ood(file: Path, members: int, classes: int) -> OodDetector:
-    """Read what `write_ood` wrote, for so many members and classes.
+    """Read the detector of an ensemble.
+
+    Args:
+        file: what `write_ood` has written.
+        members: number of members that the ensemble has.
+        classes: number of its classes.
 
     Raises:
         RunError: the file is missing, damaged or of another ensemble.
     """
     try:
         arrays = load_file(file)
-        known = OodDetector(*(arrays[name] for name in ("scales", "whitening", "means", "limits")))
+        detector = OodDetector(*(arrays[name] for name in ARRAY_NAMES))
         shapes = [
-            array.shape for array in (known.scales, known.whitening, known.means[:1], known.limits)
+            detector.scales.shape,
+            detector.whitening.shape,
+            detector.means[:1].shape,
+            detector.limits.shape,
         ]
         if shapes != [(members,), (classes, classes), (1, classes), (2,)]:
-            raise ValueError(f"of {members} members and {classes} classes it is not")
-        return known
+            raise ValueError(f"it is not of {members} members and {classes} classes")
+        return detector
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise RunError(
             f"{file}: cannot be read ({error}); train the run again, or go on with it by --resume"
@@ -33,12 +43,9 @@ def read_ood(file: Path, members: int, classes: int) -> OodDetector:
 
 
 def write_ood(file: Path, detector: OodDetector) -> None:
-    """Write the detector's arrays as safetensors, whole or not at all."""
-    arrays = {
-        "scales": detector.scales,
-        "whitening": detector.whitening,
-        "means": detector.means,
-        "limits": detector.limits,
-    }
+    """Write the detector's arrays atomically."""
+    arrays = {}
+    for name in ARRAY_NAMES:
+        arrays[name] = np.ascontiguousarray(getattr(detector, name))
     with atomic_path(file) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
+        save_file(arrays, temporary)

@@ -1,4 +1,8 @@
-"""TODO run.oof"""
+"""Read and write oof.parquet: the out-of-fold logits of one fold, with a checksum.
+
+The logits are those of the fold's member on its held-out part, the images that it was not trained
+on. Knows nothing of how they are scored.
+"""
 
 import hashlib
 import json
@@ -9,40 +13,51 @@ import polars as pl
 from bestiary.errors import DamagedError, one_line
 from bestiary.run.layout import FoldFiles
 from bestiary.run.tables import TEXT, read_table, write_table
-from bestiary.tables import read_note
+from bestiary.tables import read_metadata
 
 
 def write_oof(files: FoldFiles, table: pl.DataFrame, classes: list[str]) -> None:
-    """Write out-of-fold predictions; see `read_oof` for the columns."""
-    card = {"classes": json.dumps(classes, ensure_ascii=False), "sha256": _oof_checksum(table)}
-    write_table(files.oof, table, card)
+    """Write the out-of-fold logits of a fold.
+
+    Args:
+        files: of the fold.
+        table: columns path, label and logits (array of float32).
+        classes: class names in the order of the logits.
+    """
+    metadata = {
+        "classes": json.dumps(classes, ensure_ascii=False),
+        "sha256": _checksum(table),
+    }
+    write_table(files.oof, table, metadata)
 
 
 def read_oof(files: FoldFiles) -> tuple[pl.DataFrame, list[str]]:
-    """Out-of-fold predictions of a fold and the classes of their logits.
+    """Read the out-of-fold logits of a fold.
 
     Returns:
-        columns path, label, logits (array of float32), and the class names in the order of the
-        logits.
+        The table with the columns path, label and logits (array of float32), and the class names
+        in the order of the logits.
+
+    Raises:
+        DamagedError: the file is missing, changed or not what `write_oof` writes.
     """
     table = read_table(files.oof, {"path": TEXT, "label": TEXT})
     try:
-        card = read_note(files.oof)
-        classes = [str(name) for name in json.loads(card["classes"])]
+        metadata = read_metadata(files.oof)
+        classes = [str(name) for name in json.loads(metadata["classes"])]
         if table.schema.get("logits") != pl.Array(pl.Float32, len(classes)):
             raise ValueError("logits of other classes")
-        whole = card.get("sha256") in (None, _oof_checksum(table))
+        is_intact = metadata.get("sha256") in (None, _checksum(table))
     except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
-        raise DamagedError(
-            f"{files.oof}: is not of bestiary's making ({one_line(error)})"
-        ) from None
-    if not whole:
+        raise DamagedError.foreign(files.oof, one_line(error)) from None
+    if not is_intact:
         raise DamagedError(f"{files.oof}: its checksum does not hold; remove it and --resume")
     return table, classes
 
 
-def _oof_checksum(table: pl.DataFrame) -> str:
+def _checksum(table: pl.DataFrame) -> str:
     """SHA-256 of paths, labels and logits."""
-    digest = hashlib.sha256(json.dumps(table.select("path", "label").rows()).encode())
+    rows = table.select("path", "label").rows()
+    digest = hashlib.sha256(json.dumps(rows).encode())
     digest.update(np.ascontiguousarray(table["logits"].to_numpy()).data)
     return digest.hexdigest()

@@ -1,24 +1,14 @@
-"""A run directory: its names, and what may be in it. The only module that knows them.
+"""A run directory: open it, read and write its files, and check them against their checksums.
 
-::
-
-    RUN/recipe.toml  manifest.parquet  folds.parquet  quarantine.csv  warnings.csv  near_duplicates.csv
-    RUN/fixes.csv    SHA256SUMS  compute.json  ensemble.json  ood.safetensors  metrics.json  labels/
-    RUN/targets.parquet  distill.json  (of a student)
-    RUN/report.html  report.md  report.pdf  figures/
-    RUN/fold-0/      weights.safetensors  initial.safetensors  epoch-020.safetensors  last/state.safetensors  history.csv
-                     costs.csv  oof.parquet  tensorboard/
-
-A finished decision is a file: manifest, folds, recipe and out-of-fold logits are written once and
-read by everything after. SHA256SUMS (as `sha256sum -c` reads it) says how those were that the run
-was begun with. Knows nothing of networks or images.
+The files are read when they are needed; `Run.load` reads the starting files together. The names are
+those of `bestiary.run.layout`. Knows nothing of networks, images or how scores are computed.
 """
 
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 from filelock import FileLock
@@ -29,42 +19,56 @@ from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.renamed import RUN_FILES
 from bestiary.run.layout import (
-    BEGUN,
+    CHECKSUMS,
     ENSEMBLE,
     FOLDS,
     MANIFEST,
     METRICS,
     RECIPE,
-    SUMS,
+    STARTING_FILES,
     TRAIN_ONLY,
     FoldFiles,
     lock_folder,
 )
-from bestiary.run.tables import TABLES, read_table, write_table
+from bestiary.run.tables import SCHEMAS, read_table, write_table
 from bestiary.storage.files import Root
-from bestiary.storage.places import root_at
-from bestiary.tables import TableError, read_note
+from bestiary.storage.roots import open_root
+from bestiary.tables import TableError, read_metadata
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run directory that exists, or is about to.
+    """A run directory that exists or is about to.
 
     Attributes:
-        path: folder that holds its files.
-        address: in a store, of what the folder is a working copy of, without a slash at its end;
-            empty where the folder is the run itself.
+        path: folder that contains its files.
+        address: for a run in an object store, of which `path` is a working copy: its address,
+            without a slash at the end. Empty for a run in a local folder.
+
+    Example:
+        >>> import bestiary
+        >>> run = bestiary.Run.open("run")
+        >>> run.fold_numbers()
+        [0, 1, 2]
+        >>> run.read_classes()
+        ['Corumorhinus cervinus', 'Corumorhinus maculatus', 'Istoreus squamatus']
+        >>> run.read_recipe().view.size
+        32
     """
 
     path: Path
     address: str = ""
 
     @classmethod
-    def open(cls, path: str | Path, address: str = "") -> "Run":
-        """The run at `path`.
+    def open(cls, path: str | Path, address: str = "") -> Self:
+        """Open an existing run.
+
+        Args:
+            path: its folder.
+            address: its address in an object store, where `path` is a working copy.
 
         Raises:
-            RunError: there is none.
+            RunError: there is no run, or an earlier version of bestiary wrote it.
         """
         run = cls(Path(path), address)
         if not run.path.is_dir():
@@ -73,8 +77,7 @@ class Run:
             )
         if not run.exists:
             raise RunError(
-                f"{path}: is not a run (it has no recipe.toml); make one with bestiary train DATA "
-                f"RUN"
+                f"{path}: is not a run (it has no {RECIPE}); make one with bestiary train DATA RUN"
             )
         renamed = next((old for old in RUN_FILES if run.file(old).exists()), None)
         if renamed:
@@ -86,27 +89,25 @@ class Run:
 
     @property
     def place(self) -> str:
-        """The path or the address that its user knows it by."""
+        """The path or address by which the user knows the run."""
         return self.address or str(self.path)
 
     @property
     def name(self) -> str:
-        """The last part of its place."""
+        """The last part of `place`."""
         return self.address.rsplit("/", 1)[-1] or self.path.resolve().name
 
     @property
     def exists(self) -> bool:
-        """Whether a run has been begun here; its recipe is the last file that beginning writes."""
+        """Whether a run has begun here. Its recipe is the last of the starting files."""
         return self.file(RECIPE).is_file()
 
     @property
     def is_vacant(self) -> bool:
-        """Whether a run may be begun here: nothing is there but what an interrupted beginning
-        left.
-        """
-        begun = {*BEGUN, SUMS}
+        """Whether a run may begin here: the folder is empty, or an interrupted start left it."""
+        leftovers = {*STARTING_FILES, CHECKSUMS}
         return self.path.is_dir() and all(
-            p.name in begun or p.name.startswith(".") for p in self.path.iterdir()
+            file.name in leftovers or file.name.startswith(".") for file in self.path.iterdir()
         )
 
     @property
@@ -116,40 +117,45 @@ class Run:
             return None
         scores = self.read_json(METRICS)
         try:
-            score = scores["oof"]["accuracy"]
-            groups = "" if score["groups"] == score["n"] else f", {score['groups']:,} groups"
-            return (
-                f"Out-of-fold accuracy {score['value']:.4f}, 95 % interval {score['low']:.4f} to "
-                f"{score['high']:.4f} "
-                f"({score['n']:,} images{groups})"
-            )
+            return _accuracy_line(scores["oof"]["accuracy"])
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedError(
-                f"{self.file('metrics.json')}: is not of bestiary's making ({error!r:.80}); make "
-                f"it anew with --resume"
+            raise DamagedError.foreign(
+                self.file(METRICS), f"{error!r:.80}", "write it again with --resume"
             ) from None
 
-    def __str__(self) -> str:
-        if self.score_line is None:
-            ended = [fold for fold in self.fold_numbers() if self.fold(fold).ended]
-            return f"{self.place}: {len(ended)} of {len(self.fold_numbers())} folds have ended; see bestiary show {self.place}"
-        return (
-            f"{self.score_line}\n"
-            f"What next: bestiary predict {self.place} IMAGES --out prediction.csv\n"
-            f"           bestiary evaluate {self.place} LABELED_IMAGES"
-        )
+    def file(self, name: str) -> Path:
+        """Return the path of a file.
+
+        Args:
+            name: one of the names in `bestiary.run.layout`.
+        """
+        return self.path / name
+
+    def fold(self, number: int) -> FoldFiles:
+        """Return the files of fold `number`."""
+        return FoldFiles(self.path / f"fold-{number}")
 
     def lock(self) -> FileLock:
-        """A lock that one process holds while it begins the run; a crash leaves none behind.
+        """Lock the run while this process begins it. A crash releases the lock.
 
         Raises:
-            RunError: another process holds it.
+            RunError: another process begins it.
         """
         return lock_folder(self.path, "is beginning it; wait for it or choose another folder")
 
-    def file(self, name: str) -> Path:
-        """The path of one of the names in the module's docstring."""
-        return self.path / name
+    def load(self) -> "RunSnapshot":
+        """Read the starting files once.
+
+        Raises:
+            RunError: one of them is missing or damaged.
+        """
+        return RunSnapshot(
+            run=self,
+            manifest=self.read_table(MANIFEST),
+            root=self.read_root(),
+            fold_table=self.read_table(FOLDS),
+            recipe=self.read_recipe(),
+        )
 
     def check_ended(self) -> None:
         """Refuse a run that is not finished.
@@ -157,46 +163,59 @@ class Run:
         Raises:
             RunError: a fold has not ended.
         """
-        waiting = [number for number in self.fold_numbers() if not self.fold(number).ended]
+        waiting = [fold for fold in self.fold_numbers() if not self.fold(fold).ended]
         if waiting:
             raise RunError(
                 f"{self.place}: fold {waiting[0]} has not ended; "
                 f"go on with bestiary train {self.read_root()} {self.place} --resume"
             )
 
-    def fold(self, number: int) -> FoldFiles:
-        """The files of fold `number`."""
-        return FoldFiles(self.path / f"fold-{number}")
-
     def read_recipe(self) -> Recipe:
-        """What was asked, every value resolved."""
-        self._check_sum(RECIPE)
+        """Read recipe.toml.
+
+        Raises:
+            RunError: it is missing, changed or of another version.
+        """
+        self._verify(RECIPE)
         try:
             return load_recipe(self.file(RECIPE))
         except RecipeError as error:
             raise RunError(f"{self.path} is damaged or of another version: {error}") from None
 
     def read_table(self, name: str) -> pl.DataFrame:
-        """`manifest.parquet` or `folds.parquet`."""
-        self._check_sum(name)
-        return read_table(self.file(name), TABLES[name])
+        """Read one of the tables with a schema in `bestiary.run.tables`.
+
+        Args:
+            name: `MANIFEST`, `FOLDS` or `TARGETS`.
+
+        Raises:
+            DamagedError: it is missing, changed or lacks a column.
+        """
+        self._verify(name)
+        return read_table(self.file(name), SCHEMAS[name])
 
     def read_root(self) -> Root:
-        """The folder that the manifest's paths start from."""
+        """Read the folder that the manifest's paths start from.
+
+        Raises:
+            RunError: the manifest cannot be read.
+        """
+        file = self.file(MANIFEST)
         try:
-            return root_at(read_note(self.file(MANIFEST))["root"])
+            return open_root(read_metadata(file)["root"])
         except (OSError, KeyError, TableError) as error:
-            raise RunError(
-                f"{self.file('manifest.parquet')}: cannot be read ({one_line(error)})"
-            ) from None
+            raise RunError(f"{file}: cannot be read ({one_line(error)})") from None
 
     def fold_numbers(self) -> list[int]:
-        """The numbers of the folds, once they are dealt."""
-        table = self.read_table(FOLDS).filter(pl.col("fold") != TRAIN_ONLY)
-        return sorted(table["fold"].unique().to_list())
+        """Read the numbers of the folds, in order.
+
+        Raises:
+            DamagedError: folds.parquet is missing or changed.
+        """
+        return fold_numbers_of(self.read_table(FOLDS))
 
     def read_classes(self) -> list[str]:
-        """Class names in the order of the logits.
+        """Read the class names in the order of the logits.
 
         Raises:
             RunError: the run has no ensemble.json yet.
@@ -204,71 +223,124 @@ class Run:
         return list(self.read_json(ENSEMBLE)["classes"])
 
     def read_json(self, name: str) -> dict[str, Any]:
-        """`ensemble.json` or `metrics.json`."""
+        """Read a JSON file.
+
+        Args:
+            name: such as `ENSEMBLE` or `METRICS`.
+
+        Raises:
+            RunError: it does not exist yet, or is damaged.
+        """
+        file = self.file(name)
         try:
-            content = json.loads(self.file(name).read_text(encoding="utf-8"))
+            content = json.loads(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RunError(
                 f"{self.place}: has no {name} yet; finish a fold with bestiary train DATA "
                 f"{self.place} --resume"
             ) from None
         except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{self.file(name)}: cannot be read ({one_line(error)})") from None
+            raise RunError(f"{file}: cannot be read ({one_line(error)})") from None
         if not isinstance(content, dict):
-            raise RunError(f"{self.file(name)}: is not of bestiary's making")
+            raise DamagedError.foreign(file)
         return content
 
-    def write_recipe(self, recipe: Recipe) -> None:
-        """Write SHA256SUMS, then recipe.toml; from then on the folder is a run."""
-        text = recipe.to_toml()
-        sums = {
-            name: hashlib.sha256(self.file(name).read_bytes())
-            for name in BEGUN
-            if self.file(name).exists()
-        }
-        sums[RECIPE] = hashlib.sha256(text.encode())
-        write_text(
-            self.file(SUMS),
-            "".join(f"{digest.hexdigest()}  {name}\n" for name, digest in sums.items()),
-        )
-        write_text(self.file(RECIPE), text)
-
     def begin_like(self, other: "Run", recipe: Recipe) -> None:
-        """Begin a run with the images, labels and folds of `other`: from then on the folder is a
-        run.
+        """Begin a run with the images, labels and folds of another one.
+
+        Args:
+            other: the run to copy from.
+            recipe: of the new run.
         """
-        for name in BEGUN:
+        for name in STARTING_FILES:
             if other.file(name).exists():
                 write_bytes(self.file(name), other.file(name).read_bytes())
         self.write_recipe(recipe)
 
-    def _check_sum(self, name: str) -> None:
-        """Refuse a file that is not as the run was begun with; files without a line in
-        SHA256SUMS pass.
-        """
-        try:
-            sums = dict(
-                line.split("  ", 1)[::-1]
-                for line in self.file(SUMS).read_text("utf-8").splitlines()
-            )
-            found = hashlib.sha256(self.file(name).read_bytes()).hexdigest()
-        except FileNotFoundError:
-            return  # a run of before, or a file whose reader says what it misses
-        except (OSError, ValueError) as error:
-            raise DamagedError(f"{self.file(SUMS)}: cannot be read ({one_line(error)})") from None
-        if sums.get(name, found) != found:
-            raise DamagedError(
-                f"{self.file(name)}: is not as the run was begun with (SHA256SUMS); put it back, "
-                f"or remove its line "
-                "there if the change was meant"
-            )
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write SHA256SUMS, then recipe.toml. With that, the run has begun."""
+        text = recipe.to_toml()
+        checksums = {}
+        for name in STARTING_FILES:
+            if self.file(name).exists():
+                checksums[name] = _sha256(self.file(name).read_bytes())
+        checksums[RECIPE] = _sha256(text.encode())
+        lines = [f"{checksum}  {name}\n" for name, checksum in checksums.items()]
+        write_text(self.file(CHECKSUMS), "".join(lines))
+        write_text(self.file(RECIPE), text)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Write `ensemble.json` or `metrics.json`."""
+        """Write a JSON file, such as `ENSEMBLE` or `METRICS`."""
         write_text(self.file(name), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
     def write_table(
         self, name: str, table: pl.DataFrame, metadata: dict[str, str] | None = None
     ) -> None:
-        """Write a table: CSV or Parquet by its name, Parquet with `metadata`."""
+        """Write a table, CSV or Parquet by its name; `metadata` is for Parquet."""
         write_table(self.file(name), table, metadata)
+
+    def _verify(self, name: str) -> None:
+        """Refuse a starting file that has changed. A file without a line in SHA256SUMS passes."""
+        try:
+            expected = self._read_checksums()
+            actual = _sha256(self.file(name).read_bytes())
+        except FileNotFoundError:
+            return  # an older run without SHA256SUMS, or a file that its reader reports as missing
+        except (OSError, ValueError) as error:
+            raise DamagedError(
+                f"{self.file(CHECKSUMS)}: cannot be read ({one_line(error)})"
+            ) from None
+        if expected.get(name, actual) != actual:
+            raise DamagedError(
+                f"{self.file(name)}: has changed since the run was begun ({CHECKSUMS}); "
+                f"put it back, or remove its line there if the change was meant"
+            )
+
+    def _read_checksums(self) -> dict[str, str]:
+        """File name -> SHA-256."""
+        lines = self.file(CHECKSUMS).read_text("utf-8").splitlines()
+        return dict(line.split("  ", 1)[::-1] for line in lines)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSnapshot:
+    """The starting files of a run, read once.
+
+    Attributes:
+        run: the run.
+        manifest: manifest.parquet, one row an image.
+        root: folder that the manifest's paths start from.
+        fold_table: folds.parquet, path -> fold.
+        recipe: every option of the run.
+    """
+
+    run: Run
+    manifest: pl.DataFrame
+    root: Root
+    fold_table: pl.DataFrame
+    recipe: Recipe
+
+    @property
+    def folds(self) -> list[int]:
+        """The numbers of the folds, in order."""
+        return fold_numbers_of(self.fold_table)
+
+
+def fold_numbers_of(fold_table: pl.DataFrame) -> list[int]:
+    """List the numbers of the folds in folds.parquet, in order and without `TRAIN_ONLY`."""
+    folds = fold_table.filter(pl.col("fold") != TRAIN_ONLY)["fold"]
+    return sorted(folds.unique().to_list())
+
+
+def _accuracy_line(score: dict[str, Any]) -> str:
+    """Put an accuracy of metrics.json into words: value, interval, numbers of images and groups."""
+    groups = "" if score["groups"] == score["n"] else f", {score['groups']:,} groups"
+    return (
+        f"Out-of-fold accuracy {score['value']:.4f}, "
+        f"95 % interval {score['low']:.4f} to {score['high']:.4f} "
+        f"({score['n']:,} images{groups})"
+    )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""TODO run.tables"""
+"""Read and write the tables of a run, CSV or Parquet, with the columns that each must have."""
 
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,36 @@ from bestiary.errors import DamagedError, one_line
 from bestiary.renamed import renamed_column
 from bestiary.run.layout import FOLDS, MANIFEST, TARGETS
 from bestiary.tables import (
-    LEAVING,
+    UNSAFE_PATH,
     TableError,
-    foreign_table,
-    guard,
+    escape_formulas,
     read_frame,
-    unguard,
+    table_errors,
+    unescape_formulas,
 )
 
 TEXT = pl.String()
-TABLES: dict[str, dict[str, Any]] = {
+SCHEMAS: dict[str, dict[str, Any]] = {
     MANIFEST: {
-        **dict.fromkeys(("path", "label", "group", "sha256", "duplicate_group"), TEXT),
-        **dict.fromkeys(("height", "width"), pl.Int32()),
+        "path": TEXT,
+        "label": TEXT,
+        "group": TEXT,
+        "sha256": TEXT,
+        "duplicate_group": TEXT,
+        "height": pl.Int32(),
+        "width": pl.Int32(),
         "label_conflict": pl.Boolean(),
     },
-    FOLDS: {"path": TEXT, "fold": pl.Int64()},
-    TARGETS: {"path": TEXT},
+    FOLDS: {
+        "path": TEXT,
+        "fold": pl.Int64(),
+    },
+    TARGETS: {
+        "path": TEXT,
+    },
 }
-OPTIONAL = (
+"""Columns that a run's Parquet tables must have: file name -> column -> type."""
+NULLABLE_COLUMNS = (
     "group",
     "duplicate_group",
     "val_accuracy",
@@ -42,37 +53,41 @@ OPTIONAL = (
 
 
 def write_table(file: Path, table: pl.DataFrame, metadata: dict[str, str] | None = None) -> None:
-    """Write a table whole or not at all: CSV or Parquet by its name, Parquet with `metadata`."""
+    """Write a table atomically.
+
+    Args:
+        file: .csv, or any other name for Parquet.
+        table: the rows.
+        metadata: for Parquet.
+    """
     with atomic_path(file) as temporary:
         if file.suffix == ".csv":
-            guard(table).write_csv(temporary)
+            escape_formulas(table).write_csv(temporary)
         else:
             table.write_parquet(temporary, metadata=metadata)
 
 
 def read_table(file: Path, schema: dict[str, Any]) -> pl.DataFrame:
-    """A run's table, which must have the columns of `schema` (name -> type), filled in but for
-    those in `OPTIONAL`.
+    """Read a table of a run and check its columns.
+
+    Args:
+        file: .parquet, or any other name for CSV.
+        schema: column -> type. Columns outside of `NULLABLE_COLUMNS` must not have gaps.
+
+    Returns:
+        All columns of the file, those of `schema` with their types.
 
     Raises:
-        DamagedError: it is missing, no table, or another one.
+        DamagedError: the file is missing, is not a table, or lacks a column.
     """
     try:
-        table = (
-            read_frame(file)
-            if file.suffix == ".parquet"
-            else unguard(read_frame(file, infer_schema=False))
-        )
+        table = _read_any(file)
         renamed = renamed_column(table.columns, list(schema))
         if renamed:
             raise TableError(renamed)
-        with foreign_table():
+        with table_errors():
             table = table.with_columns(pl.col(name).cast(kind) for name, kind in schema.items())
-        empty = [name for name in schema if name not in OPTIONAL and table[name].null_count()]
-        if empty:
-            raise TableError(f"its column {empty[0]} has gaps")
-        if "path" in schema and table["path"].str.contains(LEAVING).any():
-            raise TableError("a path in it leads out of the folder of the images")
+        _check_values(table, schema)
         return table
     except FileNotFoundError:
         raise DamagedError(
@@ -80,3 +95,17 @@ def read_table(file: Path, schema: dict[str, Any]) -> pl.DataFrame:
         ) from None
     except (OSError, TableError) as error:
         raise DamagedError(f"{file}: cannot be read ({one_line(error)})") from None
+
+
+def _read_any(file: Path) -> pl.DataFrame:
+    if file.suffix == ".parquet":
+        return read_frame(file)
+    return unescape_formulas(read_frame(file, infer_schema=False))
+
+
+def _check_values(table: pl.DataFrame, schema: dict[str, Any]) -> None:
+    for name in schema:
+        if name not in NULLABLE_COLUMNS and table[name].null_count():
+            raise TableError(f"its column {name} has gaps")
+    if "path" in schema and table["path"].str.contains(UNSAFE_PATH).any():
+        raise TableError("a path in it leads out of the folder of the images")

@@ -1,1 +1,1 @@
-"""An ensemble -> an HTTP service and its page."""
+"""An ensemble -> an HTTP service with a page for people and an API for programs."""

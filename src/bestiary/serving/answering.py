@@ -1,4 +1,4 @@
-"""The routes that take images: /v1/predict and /v1/explain."""
+"""The HTTP routes that take images: POST /v1/predict and POST /v1/explain."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,134 +10,179 @@ from starlette.requests import ClientDisconnect, Request
 
 from bestiary.ensemble.answers import Answer, PredictionOptions
 from bestiary.errors import ImageError
-from bestiary.serving.batches import Batches
-from bestiary.serving.explaining import TrainingImages, explain
+from bestiary.serving.batches import Batches, Outcome
+from bestiary.serving.explaining import SimilarImages, explain_image
 from bestiary.serving.limits import ByteBudget, Limits
 from bestiary.serving.metrics import Metrics
-from bestiary.serving.problems import Problem, busy, of_image, refusals
+from bestiary.serving.problems import Problem, busy, image_problem, refusals
 from bestiary.serving.schemas import Explanation, Prediction, Predictions, Similar
 from bestiary.serving.uploads import FIELD, Upload, read_uploads
 
 T = TypeVar("T")
 IMAGE = {"schema": {"type": "string", "format": "binary"}}
-KINDS = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff", "image/gif")
+IMAGE_TYPES = (
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/bmp",
+    "image/tiff",
+    "image/gif",
+)
 REFUSALS = refusals(400, 401, 408, 413, 415, 421, 422, 503)
 
-
-def _body(count: int) -> dict[str, Any]:
-    """A body of `count` images at most, as the OpenAPI document shows it."""
-    many = {"type": "array", "minItems": 1, "maxItems": count, "items": IMAGE["schema"]}
-    form = {
-        "type": "object",
-        "required": [FIELD],
-        "additionalProperties": False,
-        "properties": {FIELD: many},
-    }
-    content: dict[str, Any] = {
-        **dict.fromkeys(KINDS, IMAGE),
-        "multipart/form-data": {"schema": form},
-    }
-    return {"requestBody": {"required": True, "content": content}}
+CoverageQuery = Annotated[
+    Literal["0.8", "0.9", "0.95", "0.99"], Query(description="of the prediction sets")
+]
+SetsQuery = Annotated[
+    Literal["all", "class"], Query(description="what the sets cover: all images, or each class")
+]
+RiskQuery = Annotated[
+    Literal["0.01", "0.02", "0.05", "0.1"], Query(description="of accepted answers")
+]
 
 
-def add_predictions(
-    app: FastAPI, batches: Batches, limits: Limits, room: ByteBudget, metrics: Metrics
+def add_predict_route(
+    app: FastAPI, batches: Batches, limits: Limits, budget: ByteBudget, metrics: Metrics
 ) -> None:
-    """Let `app` predict."""
+    """Add POST /v1/predict to an application.
 
-    @app.post("/v1/predict", tags=["images"], openapi_extra=_body(limits.count), responses=REFUSALS)
+    Args:
+        app: the application.
+        batches: queue of the ensemble.
+        limits: limits of the service.
+        budget: memory for bodies.
+        metrics: metrics that count the images.
+    """
+
+    @app.post(
+        "/v1/predict",
+        tags=["images"],
+        openapi_extra=_request_body(limits.max_images),
+        responses=REFUSALS,
+    )
     async def predict(
         request: Request,
-        coverage: Annotated[
-            Literal["0.8", "0.9", "0.95", "0.99"], Query(description="of the sets")
-        ] = "0.9",
-        sets: Annotated[
-            Literal["all", "class"], Query(description="what they cover: all, or each class")
-        ] = "all",
-        risk: Annotated[
-            Literal["0.01", "0.02", "0.05", "0.1"], Query(description="of sure answers")
-        ] = "0.05",
+        coverage: CoverageQuery = "0.9",
+        sets: SetsQuery = "all",
+        risk: RiskQuery = "0.05",
     ) -> Predictions:
         """Predict one image, sent as the body, or several, sent as parts of a form.
 
-        An image that cannot be read has its `error`; where that is so for all of them, the request
-        is refused.
+        An image that cannot be read has its `error`. If none can be read, the request is refused.
         """
-        caution = PredictionOptions(float(coverage), sets, float(risk))
-        with room.hold() as take:
+        options = PredictionOptions(float(coverage), sets, float(risk))
+        with budget.reserve() as take:
             try:
                 uploads = await read_uploads(request, limits, take)
-                found = await _unless_gone(
-                    request, limits, _predict(batches, limits, uploads, caution)
-                )
+                work = _predict(batches, limits, uploads, options)
+                predictions = await _while_connected(request, limits, work)
             except Problem as problem:
                 metrics.images.labels(problem.code).inc()
                 raise
-        for prediction in found:
-            metrics.images.labels(prediction.error.code if prediction.error else "answered").inc()
-        return Predictions(predictions=found)
+        for prediction in predictions:
+            outcome = prediction.error.code if prediction.error else "answered"
+            metrics.images.labels(outcome).inc()
+        return Predictions(predictions=predictions)
 
 
-def add_explanations(
+def add_explain_route(
     app: FastAPI,
     batches: Batches,
     limits: Limits,
-    room: ByteBudget,
-    training: TrainingImages | None,
+    budget: ByteBudget,
+    training: SimilarImages | None,
 ) -> None:
-    """Let `app` explain; similar images are looked for in `training`."""
+    """Add POST /v1/explain to an application.
 
-    @app.post("/v1/explain", tags=["images"], openapi_extra=_body(1), responses=REFUSALS)
-    async def why(request: Request) -> Explanation:
-        """Say why one image is taken for what it is: where the members looked, and what it is
-        most like.
-        """
-        with room.hold() as take:
+    Args:
+        app: the application.
+        batches: queue of the ensemble.
+        limits: limits of the service.
+        budget: memory for bodies.
+        training: index of the training images; None: none are shown.
+    """
+
+    @app.post(
+        "/v1/explain",
+        tags=["images"],
+        openapi_extra=_request_body(1),
+        responses=REFUSALS,
+    )
+    async def explain(request: Request) -> Explanation:
+        """Explain the label of one image: where the members looked, and similar training images."""
+        with budget.reserve() as take:
             uploads = await read_uploads(request, limits, take)
             if len(uploads) > 1:
                 raise Problem(422, "too_many_images", "One image is explained at a time.")
             content = uploads[0].content
             await asyncio.to_thread(limits.check_image, content)
-            job = batches.do(partial(explain, batches.ensemble, training, content))
+            job = partial(explain_image, batches.ensemble, training, content)
             try:
-                found = await _unless_gone(request, limits, job)
+                explanation = await _while_connected(request, limits, batches.run_job(job))
             except ImageError as error:
-                raise of_image(error) from None
-        similar = [Similar(label=a, path=b, image=c) for a, b, c in found.similar or []]
-        return Explanation(
-            label=found.label, mask=found.mask, similar=similar if training else None
-        )
+                raise image_problem(error) from None
+        similar = None
+        if explanation.similar is not None:
+            similar = [
+                Similar(label=image.label, path=image.path, image=image.uri)
+                for image in explanation.similar
+            ]
+        return Explanation(label=explanation.label, mask=explanation.mask, similar=similar)
+
+
+def _request_body(max_images: int) -> dict[str, Any]:
+    """Describe a body of images for the OpenAPI document."""
+    images = {
+        "type": "array",
+        "minItems": 1,
+        "maxItems": max_images,
+        "items": IMAGE["schema"],
+    }
+    form = {
+        "type": "object",
+        "required": [FIELD],
+        "additionalProperties": False,
+        "properties": {FIELD: images},
+    }
+    content: dict[str, Any] = {
+        **dict.fromkeys(IMAGE_TYPES, IMAGE),
+        "multipart/form-data": {"schema": form},
+    }
+    return {"requestBody": {"required": True, "content": content}}
 
 
 async def _predict(
-    batches: Batches, limits: Limits, uploads: list[Upload], caution: PredictionOptions
+    batches: Batches, limits: Limits, uploads: list[Upload], options: PredictionOptions
 ) -> list[Prediction]:
-    """A prediction for each upload, in order.
+    """Predict each upload, in order.
 
     Raises:
-        Problem: not one of them can be read, or too many wait.
+        Problem: none of them can be read, or too many images wait.
     """
-    problems = await asyncio.to_thread(_check, limits, uploads)
-    good = [
+    problems = await asyncio.to_thread(_header_problems, limits, uploads)
+    contents = [
         upload.content for upload, problem in zip(uploads, problems, strict=True) if problem is None
     ]
-    outcomes = iter(await batches.answer(good, caution) if good else [])
-    found, refused = [], []
-    for upload, problem in zip(uploads, problems, strict=True):
-        outcome = next(outcomes) if problem is None else problem
-        if isinstance(outcome, Answer):
-            found.append(Prediction.of(upload.name, outcome))
-            continue
-        told = of_image(outcome) if isinstance(outcome, ImageError) else outcome
-        refused.append(told)
-        found.append(Prediction(name=upload.name, error=told.trouble()))
+    answers = iter(await batches.answer(contents, options) if contents else [])
+    outcomes = [next(answers) if problem is None else problem for problem in problems]
+    refused = [outcome for outcome in outcomes if not isinstance(outcome, Answer)]
     if len(refused) == len(uploads):
-        raise refused[0]
-    return found
+        raise _as_problem(refused[0])
+    return [_prediction(*pair) for pair in zip(uploads, outcomes, strict=True)]
 
 
-def _check(limits: Limits, uploads: list[Upload]) -> list[Problem | None]:
-    """What is wrong with each upload's header."""
+def _prediction(upload: Upload, outcome: Outcome | Problem) -> Prediction:
+    if isinstance(outcome, Answer):
+        return Prediction.of(upload.name, outcome)
+    return Prediction(name=upload.name, error=_as_problem(outcome).request_error())
+
+
+def _as_problem(reason: ImageError | Problem) -> Problem:
+    return image_problem(reason) if isinstance(reason, ImageError) else reason
+
+
+def _header_problems(limits: Limits, uploads: list[Upload]) -> list[Problem | None]:
+    """Check the header of each upload."""
     problems: list[Problem | None] = []
     for upload in uploads:
         try:
@@ -148,28 +193,32 @@ def _check(limits: Limits, uploads: list[Upload]) -> list[Problem | None]:
     return problems
 
 
-async def _unless_gone(request: Request, limits: Limits, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives, unless the client leaves or the time is up; then it is given up.
+async def _while_connected(request: Request, limits: Limits, work: Coroutine[Any, Any, T]) -> T:
+    """Wait for `work`, but cancel it when the client leaves or the time is up.
 
     Raises:
-        ClientDisconnect: nobody waits for the answer any more.
+        ClientDisconnect: the client has left.
         Problem: the time is up.
     """
-    task, gone = asyncio.create_task(work), asyncio.create_task(_gone(request))
+    task = asyncio.create_task(work)
+    disconnected = asyncio.create_task(_disconnect(request))
     try:
         await asyncio.wait(
-            {task, gone}, timeout=limits.seconds, return_when=asyncio.FIRST_COMPLETED
+            {task, disconnected},
+            timeout=limits.timeout_seconds,
+            return_when=asyncio.FIRST_COMPLETED,
         )
         if task.done():
             return task.result()
-        if gone.done():
+        if disconnected.done():
             raise ClientDisconnect
-        raise busy(f"No answer within {limits.seconds:g} s; try again in a moment.")
+        raise busy(f"No answer within {limits.timeout_seconds:g} s; try again in a moment.")
     finally:
         task.cancel()
-        gone.cancel()
+        disconnected.cancel()
 
 
-async def _gone(request: Request) -> None:
+async def _disconnect(request: Request) -> None:
+    """Wait until the client leaves."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,8 @@
-"""A run and its ensemble -> the application that serves them, with a word to whoever starts it."""
+"""A run and its ensemble -> the ASGI application (FastAPI) that serves them.
+
+`application_for_run` is what ``bestiary serve`` and the replicas of a cluster start.
+`build_application` takes an ensemble, for a server of your own.
+"""
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
@@ -14,9 +18,9 @@ from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import BestiaryError
 from bestiary.run.run import Run
-from bestiary.serving.answering import add_explanations, add_predictions
+from bestiary.serving.answering import add_explain_route, add_predict_route
 from bestiary.serving.batches import Batches
-from bestiary.serving.explaining import TrainingImages
+from bestiary.serving.explaining import SimilarImages
 from bestiary.serving.guard import SecurityMiddleware
 from bestiary.serving.limits import ByteBudget, Limits
 from bestiary.serving.metrics import Metrics
@@ -26,8 +30,11 @@ from bestiary.serving.schemas import Classes, Health, Model
 from bestiary.serving.server import Address
 from bestiary.serving.service_info import ServiceInfo
 
+API_VERSION = "1"  # its paths start with it too
+ERROR_CODES = {404: "not_found", 405: "method_not_allowed"}
 
-def application_of(
+
+def application_for_run(
     run: Run,
     ensemble: Ensemble,
     limits: Limits,
@@ -36,17 +43,31 @@ def application_of(
     similar: bool,
     display: Display,
 ) -> FastAPI:
-    """The application for `run`; `similar` says whether its training images may be shown."""
-    training, reason = None, "they were switched off where the service was started"
+    """Build the application of a run, and tell whoever starts it what it uses and lacks.
+
+    Args:
+        run: the run.
+        ensemble: ensemble of the run.
+        limits: limits of the service.
+        token: token that requests need; None: none.
+        address: where the service listens.
+        similar: whether its training images may be shown.
+        display: shows engine, fallbacks and warnings.
+
+    Returns:
+        An ASGI application.
+    """
+    training = None
+    no_similar = "they were switched off where the service was started"
     if similar:
         try:
-            training = TrainingImages.of(run, ensemble)
+            training = SimilarImages.of(run, ensemble)
         except BestiaryError as error:
-            reason = str(error)
-            display.line(f"No similar training images: {reason}")
+            no_similar = str(error)
+            display.line(f"No similar training images: {no_similar}")
     display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
-    if ensemble.refused:
-        display.notice(ensemble.refused)
+    if ensemble.fallback_reason:
+        display.notice(ensemble.fallback_reason)
     if not address.is_loopback and token is None:
         display.notice(
             f"--host {address.host}: anyone who reaches it may ask; set a token in BESTIARY_TOKEN"
@@ -56,12 +77,9 @@ def application_of(
         limits=limits,
         token=token,
         hosts=address.names,
-        info=ServiceInfo.of(run, reason),
+        info=ServiceInfo.of(run, no_similar),
         training=training,
     )
-
-
-VERSION = "1"  # of the interface; its paths have it too
 
 
 def build_application(
@@ -71,66 +89,76 @@ def build_application(
     token: str | None = None,
     hosts: Collection[str] | None = None,
     info: ServiceInfo | None = None,
-    training: TrainingImages | None = None,
+    training: SimilarImages | None = None,
 ) -> FastAPI:
-    """Make the application that answers with `ensemble`.
+    """Build the application of an ensemble.
 
     Args:
-        ensemble: that answers.
-        limits: what a client may ask for.
-        token: that /v1/ and /metrics want; None: they are open.
+        ensemble: the ensemble that answers.
+        limits: limits of the service.
+        token: token that /v1/ and /metrics need; None: none.
         hosts: names that the service may be called by; None: any.
-        facts: what /v1/model tells of the ensemble besides what it knows itself.
-        training: the training images that similar ones are looked for among; None: none are shown.
+        info: what /v1/model shows besides what the ensemble holds.
+        training: index of the training images to find similar ones in; None: none are shown.
 
     Returns:
-        an ASGI application; its lifespan warms the engine up and ends it.
+        An ASGI application. Its lifespan warms up the engine and stops it.
     """
-    limits, info, metrics = limits or Limits(), info or ServiceInfo(), Metrics()
-    batches, room = Batches(ensemble, limits.waiting, metrics), ByteBudget(limits.held)
-    metrics.held.set_function(lambda: room.held)
+    limits = limits or Limits()
+    info = info or ServiceInfo()
+    metrics = Metrics()
+    batches = Batches(ensemble, limits.max_waiting, metrics)
+    budget = ByteBudget(limits.max_buffered_bytes)
+    metrics.buffered_bytes.set_function(lambda: budget.used)
 
+    app = _new_app(batches)
+    app.add_middleware(SecurityMiddleware, metrics=metrics, token=token, hosts=hosts)
+    _add_error_handlers(app)
+    _add_probe_routes(app, batches, metrics)
+    _add_info_routes(app, ensemble, info.model(ensemble, limits, training is not None))
+    add_predict_route(app, batches, limits, budget, metrics)
+    add_explain_route(app, batches, limits, budget, training)
+    add_page(app)
+    return app
+
+
+def _new_app(batches: Batches) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await batches.start()
         yield
         await batches.stop()
 
-    app = FastAPI(
-        title="bestiary", version=VERSION, lifespan=lifespan, docs_url=None, redoc_url=None,
+    return FastAPI(
+        title="bestiary",
+        version=API_VERSION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
         summary="What is in an image, how sure that is, and why.",
-    )  # fmt: skip
-    app.add_middleware(SecurityMiddleware, metrics=metrics, token=token, hosts=hosts)
-    _add_handlers(app)
-    _add_probes(app, batches, metrics)
-    _add_info(app, ensemble, limits, info, training)
-    add_predictions(app, batches, limits, room, metrics)
-    add_explanations(app, batches, limits, room, training)
-    add_page(app)
-    return app
+    )
 
 
-def _add_handlers(app: FastAPI) -> None:
-    """Every refusal is a problem in JSON, the framework's own included."""
+def _add_error_handlers(app: FastAPI) -> None:
+    """Answer every refusal with a problem in JSON, the framework's own included."""
 
     @app.exception_handler(Problem)
-    async def refused(_: Request, problem: Problem) -> Response:
+    async def problem_response(_: Request, problem: Problem) -> Response:
         return problem.response()
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
+    async def validation_response(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return Problem(
-            422, "invalid", f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-        ).response()
+        location = ".".join(map(str, first["loc"]))
+        return Problem(422, "invalid", f"{location}: {first['msg']}").response()
 
     @app.exception_handler(HTTPException)
-    async def failed(_: Request, error: HTTPException) -> Response:
-        code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+    async def http_response(_: Request, error: HTTPException) -> Response:
+        code = ERROR_CODES.get(error.status_code, "refused")
         return Problem(error.status_code, code, str(error.detail), error.headers).response()
 
 
-def _add_probes(app: FastAPI, batches: Batches, metrics: Metrics) -> None:
+def _add_probe_routes(app: FastAPI, batches: Batches, metrics: Metrics) -> None:
     @app.get("/healthz", tags=["probes"], responses=refusals(421))
     async def healthz() -> Health:
         """Whether the process answers at all."""
@@ -150,26 +178,18 @@ def _add_probes(app: FastAPI, batches: Batches, metrics: Metrics) -> None:
     @app.get(
         "/metrics", tags=["probes"], response_class=Response, responses=text | refusals(401, 421)
     )
-    async def numbers() -> Response:
-        """Numbers in Prometheus' text format."""
+    async def prometheus() -> Response:
+        """Metrics in Prometheus' text format."""
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _add_info(
-    app: FastAPI,
-    ensemble: Ensemble,
-    limits: Limits,
-    info: ServiceInfo,
-    training: TrainingImages | None,
-) -> None:
-    model = info.model(ensemble, limits, training is not None)
-
-    @app.get("/v1/classes", tags=["facts"], responses=refusals(401, 421))
+def _add_info_routes(app: FastAPI, ensemble: Ensemble, info: Model) -> None:
+    @app.get("/v1/classes", tags=["info"], responses=refusals(401, 421))
     async def classes() -> Classes:
         """The classes, in the order of the ensemble's outputs."""
         return Classes(classes=ensemble.classes_.tolist())
 
-    @app.get("/v1/model", tags=["facts"], responses=refusals(401, 421))
-    async def what() -> Model:
-        """What answers here, how good it was out of fold, and what it takes."""
-        return model
+    @app.get("/v1/model", tags=["info"], responses=refusals(401, 421))
+    async def model() -> Model:
+        """The ensemble, its out-of-fold accuracy, and the limits of a request."""
+        return info

@@ -1,8 +1,8 @@
 """Images of many requests -> batches for the engine -> each request's answers.
 
-No image waits for others to come: whatever is there when the engine becomes free is the next batch,
-so that batches grow with the load and a single request is answered at once. One thread runs the
-ensemble; its own workers decode.
+No image waits for others to arrive: what is in the queue when the engine becomes free is the next
+batch. So batches grow with the load, and a single request is answered at once. One thread runs the
+ensemble; the ensemble's own workers decode.
 """
 
 import asyncio
@@ -17,149 +17,161 @@ from typing import TypeVar
 import numpy as np
 
 from bestiary.ensemble.answers import Answer, PredictionOptions, answer_batch
-from bestiary.ensemble.ensemble import BATCH, Ensemble
+from bestiary.ensemble.ensemble import BATCH_SIZE, Ensemble
 from bestiary.errors import ImageError
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.problems import busy
 
-ASIDE = 4  # jobs that are no batches (explanations) and may wait for the engine
+MAX_WAITING_JOBS = 4  # jobs other than batches (explanations) that wait for the engine
 Outcome = Answer | ImageError
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class _QueuedImage:
     content: bytes
-    caution: PredictionOptions
+    options: PredictionOptions
     outcome: "asyncio.Future[Outcome]"
 
 
 class Batches:
-    """The queue before an ensemble.
+    """The queue of images in front of an ensemble.
 
     Args:
-        ensemble: that answers.
-        most: images that may wait.
-        metrics: that are told.
+        ensemble: the ensemble.
+        max_waiting: largest number of images in the queue.
+        metrics: metrics of queue and batches.
 
     Attributes:
         ready: whether the engine is warm and takes work.
     """
 
-    def __init__(self, ensemble: Ensemble, most: int, metrics: Metrics) -> None:
+    def __init__(self, ensemble: Ensemble, max_waiting: int, metrics: Metrics) -> None:
         self.ensemble = ensemble
         self.ready = False
-        self._most = most
+        self._max_waiting = max_waiting
         self._metrics = metrics
-        self._queue: deque[_Waiting] = deque()
-        self._aside = 0
+        self._queue: deque[_QueuedImage] = deque()
+        self._waiting_jobs = 0
         metrics.waiting.set_function(lambda: len(self._queue))
 
     async def start(self) -> None:
-        """Warm the engine up, with a batch and a single image, and begin."""
-        loop, view = asyncio.get_running_loop(), self.ensemble.view
+        """Warm up the engine with a batch and a single image, then take work."""
+        loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
         self._engine = ThreadPoolExecutor(1, "bestiary-engine")
-        for count in (BATCH, 1):
-            await loop.run_in_executor(self._engine, self._warm, count, view.size)
+        for count in (BATCH_SIZE, 1):
+            await loop.run_in_executor(self._engine, self._warm_up, count)
         self._loop = asyncio.create_task(self._run())
         self.ready = True
 
     async def stop(self) -> None:
-        """End, once what was begun is done; what still waits is given up."""
+        """Finish the current batch and cancel what still waits."""
         self.ready = False
         self._loop.cancel()
         with suppress(asyncio.CancelledError):
             await self._loop
-        for waiting in self._queue:
-            waiting.outcome.cancel()
+        for image in self._queue:
+            image.outcome.cancel()
         self._queue.clear()
         self._engine.shutdown()
 
-    async def answer(self, contents: Sequence[bytes], caution: PredictionOptions) -> list[Outcome]:
-        """The answer for each image, or why it cannot be read.
+    async def answer(self, contents: Sequence[bytes], options: PredictionOptions) -> list[Outcome]:
+        """Answer images.
+
+        Args:
+            contents: bytes of each file.
+            options: coverage and risk.
+
+        Returns:
+            For each image its answer, or why it cannot be read.
 
         Raises:
-            Problem: too many wait already, or the engine does not run.
+            Problem: too many images wait already, or the engine does not run.
         """
         if not self.ready:
             raise busy("The engine is not ready.")
-        if len(self._queue) + len(contents) > self._most:
+        if len(self._queue) + len(contents) > self._max_waiting:
             raise busy(
                 f"{len(self._queue)} images wait for the engine already; try again in a moment."
             )
         loop = asyncio.get_running_loop()
-        mine = [_Waiting(content, caution, loop.create_future()) for content in contents]
-        self._queue.extend(mine)
+        images = [_QueuedImage(content, options, loop.create_future()) for content in contents]
+        self._queue.extend(images)
         self._arrived.set()
-        return await asyncio.gather(*(waiting.outcome for waiting in mine))
+        return await asyncio.gather(*(image.outcome for image in images))
 
-    async def do(self, job: Callable[[], T]) -> T:
-        """What `job` gives, done by the engine's thread between two batches.
+    async def run_job(self, job: Callable[[], T]) -> T:
+        """Run another job in the engine's thread, between two batches.
+
+        Args:
+            job: a function without arguments.
+
+        Returns:
+            What the job returns.
 
         Raises:
-            Problem: too many wait already, or the engine does not run.
+            Problem: too many jobs wait already, or the engine does not run.
         """
         if not self.ready:
             raise busy("The engine is not ready.")
-        if self._aside >= ASIDE:
+        if self._waiting_jobs >= MAX_WAITING_JOBS:
             raise busy("Other explanations are under way; try again in a moment.")
-        self._aside += 1
+        self._waiting_jobs += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._engine, job)
         finally:
-            self._aside -= 1
+            self._waiting_jobs -= 1
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
-            batch = self._next()
+            batch = self._next_batch()
             if not batch:
                 continue
-            contents, cautions = [w.content for w in batch], [w.caution for w in batch]
             try:
-                outcomes = await loop.run_in_executor(
-                    self._engine, self._answer, contents, cautions
-                )
+                outcomes = await loop.run_in_executor(self._engine, self._predict, batch)
             except Exception as error:
                 log.exception("a batch of %d images failed", len(batch))
-                for waiting in batch:
-                    if not waiting.outcome.done():
-                        waiting.outcome.set_exception(error)
+                for image in batch:
+                    if not image.outcome.done():
+                        image.outcome.set_exception(error)
                 continue
-            for waiting, outcome in zip(batch, outcomes, strict=True):
-                if not waiting.outcome.done():  # nobody waits for it any more
-                    waiting.outcome.set_result(outcome)
+            for image, outcome in zip(batch, outcomes, strict=True):
+                if not image.outcome.done():  # otherwise its client has left
+                    image.outcome.set_result(outcome)
 
-    def _next(self) -> list[_Waiting]:
-        """Up to a batch of those that are still waited for."""
-        batch: list[_Waiting] = []
-        while self._queue and len(batch) < BATCH:
-            waiting = self._queue.popleft()
-            if not waiting.outcome.done():
-                batch.append(waiting)
+    def _next_batch(self) -> list[_QueuedImage]:
+        """Take up to a batch of images from the queue, without those whose client has left."""
+        batch: list[_QueuedImage] = []
+        while self._queue and len(batch) < BATCH_SIZE:
+            image = self._queue.popleft()
+            if not image.outcome.done():
+                batch.append(image)
         if not self._queue:
             self._arrived.clear()
         return batch
 
-    def _answer(
-        self, contents: Sequence[bytes], cautions: Sequence[PredictionOptions]
-    ) -> list[Outcome]:
-        """In the engine's thread: a batch by the ensemble's own path."""
-        with self._metrics.batch(len(contents)):
-            (scored,) = self.ensemble.score(contents)
+    def _predict(self, batch: Sequence[_QueuedImage]) -> list[Outcome]:
+        """Answer a batch in the engine's thread."""
+        with self._metrics.batch(len(batch)):
+            (logits,) = self.ensemble.score([image.content for image in batch])
             rule = self.ensemble.average
-            by = {
-                caution: answer_batch(self.ensemble, scored, rule, caution)
-                for caution in set(cautions)
+            answers_by_options = {
+                options: answer_batch(self.ensemble, logits, rule, options)
+                for options in {image.options for image in batch}
             }
         outcomes: list[Outcome] = []
-        for place, caution in enumerate(cautions):
-            reason = scored.reasons.get(place)
-            outcomes.append(by[caution][place] if reason is None else ImageError(reason))
+        for index, image in enumerate(batch):
+            reason = logits.reasons.get(index)
+            if reason is None:
+                outcomes.append(answers_by_options[image.options][index])
+            else:
+                outcomes.append(ImageError(reason))
         return outcomes
 
-    def _warm(self, count: int, size: int) -> None:
+    def _warm_up(self, count: int) -> None:
+        size = self.ensemble.view.size
         list(self.ensemble.score([np.zeros((size, size, 3), np.uint8)] * count))

@@ -1,19 +1,18 @@
-"""An image -> where the members looked, as a mask to lay over it, and the training images that are
-most like it.
+"""An image -> its explanation: a saliency mask, and the most similar training images.
 
-Likeness is the cosine between members' logits, brought to one spread and whitened as
-`bestiary.stats.ood` does. Each training image is compared through the one member that has not been
-trained on it: both images are new to that network, which needs nothing but the out-of-fold logits
-that every finished run keeps.
+Similarity is the cosine between members' logits, scaled and whitened as in `bestiary.stats.ood`.
+Each training image is compared through the one member that was not trained on it. So both images
+are new to that network, and the out-of-fold logits that every finished run keeps are all it takes.
 """
 
 import base64
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import cv2
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data.decode import Pixels, decode, read_image
@@ -28,176 +27,251 @@ from bestiary.run.run import Run
 from bestiary.stats.ood import OodDetector
 from bestiary.storage.files import Root
 
-NEAREST = 3
-MOST_NUMBERS = 250_000_000  # of logits that are held to look among: a gigabyte
-MASK_SIDE = 320  # pixels of the long side; heat is coarser than that
-DARK = 0.72  # opacity where nothing spoke for the class
-IMAGE_SIDE = 240
+SIMILAR_IMAGES = 3  # that an explanation shows
+MAX_LOGITS = 250_000_000  # logits of the training images in memory: 1 GB as float32
+MASK_SIDE = 320  # pixels of the mask's long side; saliency is coarser than that
+MASK_OPACITY = 0.72  # where nothing spoke for the class
+THUMBNAIL_SIDE = 240
+MIN_NORM = 1e-12
+
+
+class TrainingImage(NamedTuple):
+    """A training image.
+
+    Attributes:
+        path: path below the folder of the images.
+        label: class name.
+        sha256: digest of the file that the run was trained on.
+        duplicate_group: number that all duplicates of one image share.
+    """
+
+    path: str
+    label: str
+    sha256: str
+    duplicate_group: int
+
+
+class SimilarImage(NamedTuple):
+    """A similar training image.
+
+    Attributes:
+        label: class name.
+        path: path below the folder of the images.
+        uri: thumbnail as a data URI; None: the file is gone or has changed.
+    """
+
+    label: str
+    path: str
+    uri: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
-    """Why an image is taken for what it is.
+class ImageExplanation:
+    """Why the ensemble gives an image its label.
 
     Attributes:
         label: the likeliest class.
-        mask: data URI of a PNG to lay over the image; None where the networks have no maps.
-        similar: label, path, and data URI or None, nearest first; None where the run cannot tell.
+        mask: data URI of a PNG to lay over the image; None: the networks have no maps.
+        similar: training images, most similar first; None: the run cannot tell.
     """
 
     label: str
     mask: str | None
-    similar: list[tuple[str, str, str | None]] | None
+    similar: list[SimilarImage] | None
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingImages:
-    """The training images of a run as the members saw them that were not trained on them.
+class SimilarImages:
+    """An index of a run's training images by the direction of their out-of-fold logits.
 
     Attributes:
         root: folder of the images.
-        rows: path, label, digest and a number that copies share, of each image.
-        members: which member saw each image (images,).
-        known: the scales and the whitening.
+        images: the images.
+        members: index of the member that was not trained on each image (images,).
+        detector: scales and whitening of the logits.
         center: mean of the whitened logits (classes,).
-        directions: of each image's whitened logits from the center, of length 1 (images, classes).
+        directions: whitened logits minus the center, of length 1 (images, classes).
     """
 
     root: Root
-    rows: list[tuple[str, str, str, int]]
+    images: list[TrainingImage]
     members: NDArray[np.int64]
-    known: OodDetector
+    detector: OodDetector
     center: NDArray[np.float64]
     directions: NDArray[np.float32]
 
     @classmethod
     def of(cls, run: Run, ensemble: Ensemble) -> Self:
-        """Those of `run`.
+        """Index the training images of a run.
+
+        Args:
+            run: the run.
+            ensemble: ensemble of the run.
 
         Raises:
-            BestiaryError: the run has not ended, is not calibrated or not whole, or its images are
-                not there.
+            BestiaryError: the run is not finished, not calibrated or damaged, or its images are
+                gone.
         """
-        if ensemble.known is None:
+        if ensemble.ood is None:
             raise BestiaryError("the run is not finished, so that it knows no out-of-fold logits")
         if not run.read_root().is_dir():
             raise BestiaryError("the folder of the training images is not there any more")
-        numbers = run.read_table(MANIFEST).height * len(ensemble.classes_)
-        if numbers > MOST_NUMBERS:
+        n_logits = run.read_table(MANIFEST).height * len(ensemble.classes_)
+        if n_logits > MAX_LOGITS:
             raise BestiaryError(
-                f"the run has too many images and classes to look among ({numbers:,} logits)"
+                f"the run has too many images and classes to look among ({n_logits:,} logits)"
             )
-        found = read_out_of_fold(run)
-        table = found.table
-        folds, members = np.unique(found.folds, return_inverse=True)
+        out_of_fold = read_out_of_fold(run)
+        folds, members = np.unique(out_of_fold.folds, return_inverse=True)
         if len(folds) != len(ensemble.members):
             raise BestiaryError("the members are not those of the run's folds")
-        names = [
-            copies or digest
-            for copies, digest in table.select("duplicate_group", "sha256").iter_rows()
-        ]
-        groups = np.unique(names, return_inverse=True)[1].tolist()
-        info = table.select("path", "label", "sha256").iter_rows()
-        rows = [
-            (path, label, digest, group)
-            for (path, label, digest), group in zip(info, groups, strict=True)
-        ]
-        return cls.at(run.read_root(), rows, members.astype(np.int64), ensemble.known, found.logits)
-
-    @classmethod
-    def at(
-        cls,
-        root: Root,
-        rows: list[tuple[str, str, str, int]],
-        members: NDArray[np.int64],
-        known: OodDetector,
-        logits: NDArray[np.floating[Any]],
-    ) -> Self:
-        """As the attributes, with the `logits` (images, classes) that each image's member gave
-        it.
-        """
-        places = (logits / known.scales[members][:, None]) @ known.whitening
-        center = places.mean(axis=0)
-        return cls(
-            root, rows, members, known, center, _directions(places - center).astype(np.float32)
+        return cls.from_logits(
+            run.read_root(),
+            _training_images(out_of_fold.table),
+            members.astype(np.int64),
+            ensemble.ood,
+            out_of_fold.logits,
         )
 
-    def nearest(self, logits: NDArray[np.float32]) -> list[tuple[str, str, str | None]]:
-        """Label, path, and small image or None, of the nearest to an image of `logits` (members, 1,
-        classes).
+    @classmethod
+    def from_logits(
+        cls,
+        root: Root,
+        images: list[TrainingImage],
+        members: NDArray[np.int64],
+        detector: OodDetector,
+        logits: NDArray[np.floating[Any]],
+    ) -> Self:
+        """Index images by their logits.
 
-        Of copies of one image the nearest stands for all.
+        Args:
+            root: see the attributes, likewise the next three.
+            images: the images.
+            members: index of the member of each image.
+            detector: scales and whitening.
+            logits: logits of each image by its member (images, classes).
         """
-        seen = (logits[:, 0] / self.known.scales[:, None]) @ self.known.whitening
-        cosines = (
-            self.directions @ _directions(seen - self.center).astype(np.float32).T
-        )  # (images, members)
-        likeness = cosines[np.arange(len(self.rows)), self.members]
-        found: dict[int, tuple[str, str, str | None]] = {}
-        for row in np.argsort(-likeness, kind="stable"):
-            path, label, digest, group = self.rows[row]
-            if group not in found:
-                found[group] = (label, path, self._image(path, digest))
-            if len(found) == NEAREST:
+        scales = detector.scales[members][:, None]
+        whitened = (logits / scales) @ detector.whitening
+        center = whitened.mean(axis=0)
+        directions = _unit_rows(whitened - center).astype(np.float32)
+        return cls(root, images, members, detector, center, directions)
+
+    def nearest(self, logits: NDArray[np.float32]) -> list[SimilarImage]:
+        """Find the most similar training images; of duplicates, only the most similar one.
+
+        Args:
+            logits: logits of an image (members, 1, classes).
+
+        Returns:
+            `SIMILAR_IMAGES` images, most similar first.
+        """
+        scales = self.detector.scales[:, None]
+        whitened = (logits[:, 0] / scales) @ self.detector.whitening
+        query = _unit_rows(whitened - self.center).astype(np.float32)
+        cosines = self.directions @ query.T  # (images, members)
+        similarity = cosines[np.arange(len(self.images)), self.members]
+
+        nearest: dict[int, SimilarImage] = {}
+        for row in np.argsort(-similarity, kind="stable"):
+            image = self.images[row]
+            if image.duplicate_group not in nearest:
+                uri = self._thumbnail(image)
+                nearest[image.duplicate_group] = SimilarImage(image.label, image.path, uri)
+            if len(nearest) == SIMILAR_IMAGES:
                 break
-        return list(found.values())
+        return list(nearest.values())
 
-    def _image(self, path: str, digest: str) -> str | None:
-        """The image that the run was trained on, or None where another, or none, has taken its
-        place.
-        """
+    def _thumbnail(self, image: TrainingImage) -> str | None:
+        """Read the image that the run was trained on; None if it is gone or has changed."""
         try:
-            content = read_image(self.root / path)
-            if hashlib.sha256(content).hexdigest() != digest:
+            content = read_image(self.root / image.path)
+            if hashlib.sha256(content).hexdigest() != image.sha256:
                 return None
-            return pixels_uri(decode(content, min_side=IMAGE_SIDE), IMAGE_SIDE)
+            return pixels_uri(decode(content, min_side=THUMBNAIL_SIDE), THUMBNAIL_SIDE)
         except ImageError:
             return None
 
 
-def _directions(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The rows of `places`, brought to length 1."""
-    return np.asarray(places / np.maximum(np.linalg.norm(places, axis=1, keepdims=True), 1e-12))
+def _training_images(table: pl.DataFrame) -> list[TrainingImage]:
+    """List the images of a manifest, with their duplicate groups as numbers."""
+    names = [
+        duplicate_group or sha256
+        for duplicate_group, sha256 in table.select("duplicate_group", "sha256").iter_rows()
+    ]
+    groups = np.unique(names, return_inverse=True)[1].tolist()
+    rows = table.select("path", "label", "sha256").iter_rows()
+    return [
+        TrainingImage(path, label, sha256, group)
+        for (path, label, sha256), group in zip(rows, groups, strict=True)
+    ]
 
 
-def explain(ensemble: Ensemble, training: TrainingImages | None, content: bytes) -> Explained:
-    """Why the image in the file's bytes `content` is taken for what it is.
+def _unit_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scale each row to length 1."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(norms, MIN_NORM))
+
+
+def explain_image(
+    ensemble: Ensemble, training: SimilarImages | None, content: bytes
+) -> ImageExplanation:
+    """Explain the likeliest class of an image.
+
+    Args:
+        ensemble: the ensemble.
+        training: index of the training images; None: none are shown.
+        content: bytes of the file.
+
+    Returns:
+        Label, saliency mask and similar training images.
 
     Raises:
-        ImageError: it cannot be read.
+        ImageError: the image cannot be read.
     """
     pixels = decode(content, min_side=ensemble.view.min_side)
-    (scored,) = ensemble.score([pixels])
-    label = int(ensemble.probabilities(scored.logits)[0].argmax())
+    (batch,) = ensemble.score([pixels])
+    label = int(ensemble.probabilities(batch.logits)[0].argmax())
+
     view = ensemble.view(pixels)
-    heats = [saliency(member, [view], [label]) for member in ensemble.members]
-    maps = [heat[0] for heat in heats if heat is not None]
-    mask = mask_over(pixels, ensemble.view, np.mean(maps, axis=0)) if maps else None
-    return Explained(
-        str(ensemble.classes_[label]),
-        mask,
-        training.nearest(scored.logits) if training else None,
-    )
+    maps = [saliency(member, [view], [label]) for member in ensemble.members]
+    heats = [member_maps[0] for member_maps in maps if member_maps is not None]
+    mask = saliency_mask(pixels, ensemble.view, np.mean(heats, axis=0)) if heats else None
+
+    similar = training.nearest(batch.logits) if training else None
+    return ImageExplanation(str(ensemble.classes_[label]), mask, similar)
 
 
-def mask_over(pixels: Pixels, view: EvalView, heat: NDArray[np.floating[Any]]) -> str:
-    """A PNG of the shape of `pixels` to lay over them: dark where `heat` (size, size), 0 to 1, is
-    low.
+def saliency_mask(pixels: Pixels, view: EvalView, heat: NDArray[np.floating[Any]]) -> str:
+    """Draw a mask to lay over an image: dark where the heat is low.
 
-    What lies outside of the view, which the network never sees, is as dark as it gets.
+    What lies outside the view, which the network never sees, is as dark as it gets.
+
+    Args:
+        pixels: the image (height, width, 3).
+        view: how the image becomes the network's input.
+        heat: saliency (size, size), 0 to 1.
+
+    Returns:
+        Data URI of a PNG with the image's aspect ratio.
     """
     height, width = pixels.shape[:2]
     scale = min(1.0, MASK_SIDE / max(height, width))
-    shape = max(1, round(height * scale)), max(1, round(width * scale))
-    light = np.zeros(shape, np.float32)
-    top, left, box_height, box_width = view.box(*shape)
-    shown = cv2.resize(
-        heat.astype(np.float32), (box_width, box_height), interpolation=cv2.INTER_LINEAR
-    )
-    light[top : top + box_height, left : left + box_width] = shown.clip(0, 1)
-    mask = np.zeros((*shape, 4), np.uint8)
-    mask[..., 3] = np.rint(255 * DARK * (1 - light))
-    return (
-        "data:image/png;base64,"
-        + base64.b64encode(cv2.imencode(".png", mask)[1].tobytes()).decode()
-    )
+    mask_height = max(1, round(height * scale))
+    mask_width = max(1, round(width * scale))
+
+    # Place the heat where the view lies in the image.
+    top, left, box_height, box_width = view.box(mask_height, mask_width)
+    box_shape = (box_width, box_height)
+    box = cv2.resize(heat.astype(np.float32), box_shape, interpolation=cv2.INTER_LINEAR)
+    light = np.zeros((mask_height, mask_width), np.float32)
+    light[top : top + box_height, left : left + box_width] = box.clip(0, 1)
+
+    mask = np.zeros((mask_height, mask_width, 4), np.uint8)
+    mask[..., 3] = np.rint(255 * MASK_OPACITY * (1 - light))
+    return _png_uri(mask)
+
+
+def _png_uri(pixels: NDArray[np.uint8]) -> str:
+    png = cv2.imencode(".png", pixels)[1].tobytes()
+    return "data:image/png;base64," + base64.b64encode(png).decode()

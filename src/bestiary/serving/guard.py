@@ -1,7 +1,6 @@
-"""Around every request: who may ask, what the answer's headers forbid a browser, and what is
-counted.
+"""Security middleware around every request: host check, token, security headers and metrics.
 
-Pure ASGI, so that nothing is buffered. Whatever fails inside becomes one JSON answer here.
+Pure ASGI, so nothing is buffered. Any failure inside becomes one JSON answer here.
 """
 
 import hashlib
@@ -18,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.problems import Problem
 
-# The page has its style and script in files of its own, so that nothing inline is ever allowed.
+# The page has its style and script in files of their own, so nothing inline is ever allowed.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; "
@@ -35,18 +34,20 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+COUNTED_METHODS = ("GET", "HEAD", "POST")
+CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before its answer
 log = logging.getLogger(__name__)
 
 
 class SecurityMiddleware:
-    """An application with a guard before it.
+    """An ASGI application behind checks of host and token.
 
     Args:
-        app: what is guarded.
-        metrics: that are told of each request.
-        token: that /v1/ and /metrics want as ``Authorization: Bearer``; None: they are open.
-        hosts: names that the service is called by; None: any. A page of another site that has its
-            name point here (DNS rebinding) calls it by that name.
+        app: the application.
+        metrics: metrics that count each request.
+        token: token that /v1/ and /metrics need as ``Authorization: Bearer``; None: none.
+        hosts: names that the service is called by; None: any. A page of another site whose name
+            points here (DNS rebinding) calls it by that other name.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class SecurityMiddleware:
     ) -> None:
         self.app = app
         self._metrics = metrics
-        self._digest = hashlib.sha256(token.encode()).digest() if token else None
+        self._token_digest = _digest(token) if token else None
         self._hosts = frozenset(hosts) if hosts is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -62,9 +63,10 @@ class SecurityMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 0
+        started = time.perf_counter()
+        status = 0
 
-        async def send_guarded(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -75,40 +77,39 @@ class SecurityMiddleware:
             await send(message)
 
         try:
-            problem = await self._problem(scope, receive, send_guarded)
+            problem = await self._answer(scope, receive, send_secured)
             if problem and not status:
-                await problem.response()(scope, receive, send_guarded)
+                await problem.response()(scope, receive, send_secured)
         finally:
-            # What has no status went before its answer; nginx counts those by this number.
-            self._count(scope, status or 499, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._count(scope, status or CLIENT_CLOSED_REQUEST, seconds)
 
-    async def _problem(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
-        """Let the application answer; gives what is still to be answered."""
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
+        """Let the application answer; return the problem that is still to be answered."""
         try:
             self._check(scope)
             await self.app(scope, receive, send)
         except ClientDisconnect:
             return None
-        except Problem as refused:
-            return refused
+        except Problem as problem:
+            return problem
         except Exception:
             log.exception("a request failed")
             return Problem(500, "defect", "The service has failed; its log says why.")
         return None
 
     def _check(self, scope: Scope) -> None:
+        """Check the host and the token of a request."""
         headers = Headers(scope=scope)
-        if self._hosts is not None and _host(headers.get("host", "")) not in self._hosts:
+        if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
             raise Problem(421, "wrong_host", "This service is not called by that name; see --host.")
-        if self._digest is None or not (
-            scope["path"].startswith("/v1/") or scope["path"] == "/metrics"
-        ):
+        if self._token_digest is None or not _needs_token(scope["path"]):
             return
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        # Digests have one length, so that the comparison's time says nothing of the token, not even
-        # how long it is.
-        found = hashlib.sha256(given.strip().encode("latin-1")).digest()
-        if not (hmac.compare_digest(found, self._digest) and scheme.lower() == "bearer"):
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        # Digests have one length. So the time of the comparison reveals nothing about the token,
+        # not even its length.
+        is_token = hmac.compare_digest(_digest(token.strip(), "latin-1"), self._token_digest)
+        if not (is_token and scheme.lower() == "bearer"):
             raise Problem(
                 401,
                 "unauthorised",
@@ -117,14 +118,23 @@ class SecurityMiddleware:
             )
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's path, never the request's own: a client can invent any number of those.
         route: Any = scope.get("route")
-        path = getattr(route, "path", "other")  # never the path asked for: anyone can invent those
-        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+        path = getattr(route, "path", "other")
+        method = scope["method"] if scope["method"] in COUNTED_METHODS else "other"
         self._metrics.requests.labels(method, path, str(status)).inc()
         self._metrics.seconds.labels(path).observe(seconds)
 
 
-def _host(header: str) -> str:
+def _digest(token: str, encoding: str = "utf-8") -> bytes:
+    return hashlib.sha256(token.encode(encoding)).digest()
+
+
+def _needs_token(path: str) -> bool:
+    return path.startswith("/v1/") or path == "/metrics"
+
+
+def _host_name(header: str) -> str:
     """The name in a Host header, without its port."""
     if header.startswith("["):
         return header[1:].partition("]")[0].lower()

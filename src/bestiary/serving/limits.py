@@ -1,113 +1,133 @@
-"""What a client may ask for, and how much of it is held at a time."""
+"""The limits of the service: max_body_bytes (HTTP 413), pixels, images, timeout, queue and memory.
+
+What exceeds a limit is refused before work is spent on it.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from bestiary.data.decode import claimed_size
 from bestiary.errors import ArgumentError, ImageError
-from bestiary.serving.problems import Problem, busy, of_image
+from bestiary.serving.problems import Problem, busy, image_problem
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The bounds of a service; what is beyond them is refused before work is spent on it.
+    """The limits of a service.
 
     Attributes:
-        body: bytes of a request's body.
-        pixels: of an image, as its header claims.
-        count: images in a request.
-        seconds: that a body may take to arrive, and then an answer.
-        waiting: images that wait for the engine.
-        held: bytes of all bodies that are arriving or waiting.
+        max_body_bytes: body limit: bytes of one request's body. More is answered with HTTP 413.
+        max_pixels: pixels of an image, as its header claims.
+        max_images: images in one request.
+        timeout_seconds: seconds for a body to arrive, and again for its answer.
+        max_waiting: images that wait for the engine.
+        max_buffered_bytes: bytes of all bodies in memory, while they arrive or wait.
+
+    Raises:
+        ArgumentError: a limit is not above 0.
     """
 
-    body: int = 20_000_000
-    pixels: int = 64_000_000
-    count: int = 64
-    seconds: float = 30.0
-    waiting: int = 256
-    held: int = 512_000_000
+    max_body_bytes: int = 20_000_000
+    max_pixels: int = 64_000_000
+    max_images: int = 64
+    timeout_seconds: float = 30.0
+    max_waiting: int = 256
+    max_buffered_bytes: int = 512_000_000
 
     def __post_init__(self) -> None:
-        for name in ("body", "pixels", "count", "seconds", "waiting", "held"):
-            if not getattr(self, name) > 0:
-                raise ArgumentError(f"limit {name} = {getattr(self, name)}: must be above 0")
+        for name, value in asdict(self).items():
+            if not value > 0:
+                raise ArgumentError(f"limit {name} = {value}: must be above 0")
 
-    def check_image(self, content: bytes) -> None:
-        """Look at an image's header.
+    def check_body_bytes(self, size: int) -> None:
+        """Refuse a body of more than `max_body_bytes`.
+
+        Args:
+            size: bytes that the request announces, or that have arrived.
 
         Raises:
-            Problem: it is none, or claims too much.
+            Problem: HTTP 413, the body is too large.
+        """
+        if size > self.max_body_bytes:
+            raise Problem(
+                413,
+                "too_many_bytes",
+                f"The request is larger than the {self.max_body_bytes / 1e6:g} MB that are taken "
+                f"here.",
+            )
+
+    def check_image(self, content: bytes) -> None:
+        """Refuse an image by its header, without decoding it.
+
+        Args:
+            content: bytes of the file.
+
+        Raises:
+            Problem: it is no image, or its header claims more than `max_pixels`.
         """
         if not content:
             raise Problem(422, "empty", "The image is empty: no byte of it has arrived.")
         try:
             height, width = claimed_size(content)
         except ImageError as error:
-            raise of_image(error) from None
-        if height * width > self.pixels:
+            raise image_problem(error) from None
+        if height * width > self.max_pixels:
             raise Problem(
                 413,
                 "too_many_pixels",
-                f"This image has {width} x {height} pixels; {self.pixels:,} are read here at most.",
-            )
-
-    def check_length(self, length: int) -> None:
-        """Refuse a body of more than `body` bytes.
-
-        Raises:
-            Problem: it is.
-        """
-        if length > self.body:
-            raise Problem(
-                413,
-                "too_many_bytes",
-                f"The request is larger than the {self.body / 1e6:g} MB that are taken here.",
+                f"This image has {width} x {height} pixels; {self.max_pixels:,} are read here at "
+                f"most.",
             )
 
     def check_count(self, count: int) -> None:
-        """Refuse more than `count` images.
+        """Refuse more than `max_images`.
+
+        Args:
+            count: images that have arrived in one request.
 
         Raises:
-            Problem: they are more.
+            Problem: there are more.
         """
-        if count > self.count:
+        if count > self.max_images:
             raise Problem(
                 422,
                 "too_many_images",
-                f"More than {self.count} images in one request; send them in several.",
+                f"More than {self.max_images} images in one request; send them in several.",
             )
 
 
 class ByteBudget:
-    """Bytes of all bodies that are in memory.
+    """The bytes of all bodies in memory, and their limit.
 
     Args:
-        most: that may be.
+        max_bytes: the limit.
+
+    Attributes:
+        used: bytes in memory now.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.held = 0
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.used = 0
 
     @contextmanager
-    def hold(self) -> Iterator[Callable[[int], None]]:
-        """Give the function that takes room for so many bytes more; when the block ends, all of it
-        is free again.
+    def reserve(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that reserves bytes; the end of the block frees all of them.
 
-        The function raises `Problem` where there is none.
+        Yields:
+            A function of a number of bytes. It raises `Problem` if they are too many.
         """
         mine = 0
 
-        def take(count: int) -> None:
+        def take(size: int) -> None:
             nonlocal mine
-            if self.held + count > self._most:
+            if self.used + size > self._max_bytes:
                 raise busy("Too many uploads are under way; try again in a moment.")
-            mine += count
-            self.held += count
+            mine += size
+            self.used += size
 
         try:
             yield take
         finally:
-            self.held -= mine
+            self.used -= mine

@@ -1,5 +1,6 @@
-"""What happens in a service -> numbers for Prometheus. Nothing of what is in a request goes into
-them.
+"""Requests, images and batches -> metrics in Prometheus' text format.
+
+Nothing from inside a request becomes a label or a value.
 """
 
 import time
@@ -15,61 +16,78 @@ from prometheus_client import (
     generate_latest,
 )
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
 
 
 class Metrics:
-    """The numbers of one application.
+    """The metrics of one application.
 
     Attributes:
-        requests: by method, route and status.
-        seconds: that requests took, by route.
-        images: by outcome: answered, or the problem's code.
-        waiting: images before the engine.
-        held: bytes of uploads in memory.
+        requests: requests by method, route and status.
+        seconds: seconds from a request to its answer, by route.
+        images: images by outcome: answered, or the problem's code.
+        waiting: images that wait for the engine.
+        buffered_bytes: bytes of uploads in memory.
     """
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
         self.requests = Counter(
-            "bestiary_requests_total", "Requests", ["method", "route", "status"], registry=registry
+            "bestiary_requests_total",
+            "Requests",
+            ["method", "route", "status"],
+            registry=self._registry,
         )
         self.seconds = Histogram(
-            "bestiary_request_seconds", "Time from a request to its answer", ["route"], buckets=SECONDS,
-            registry=registry,
-        )  # fmt: skip
+            "bestiary_request_seconds",
+            "Time from a request to its answer",
+            ["route"],
+            buckets=SECONDS_BUCKETS,
+            registry=self._registry,
+        )
         self.images = Counter(
             "bestiary_images_total",
             "Images by what came of them",
             ["outcome"],
-            registry=registry,
+            registry=self._registry,
         )
         self.waiting = Gauge(
-            "bestiary_waiting_images", "Images that wait for the engine", registry=registry
+            "bestiary_waiting_images",
+            "Images that wait for the engine",
+            registry=self._registry,
         )
-        self.held = Gauge("bestiary_held_bytes", "Bytes of uploads in memory", registry=registry)
-        self._sizes = Histogram(
+        self.buffered_bytes = Gauge(
+            "bestiary_held_bytes",
+            "Bytes of uploads in memory",
+            registry=self._registry,
+        )
+        self._batch_sizes = Histogram(
             "bestiary_batch_images",
             "Images in a batch",
-            buckets=(1, 2, 4, 8, 16, 32),
-            registry=registry,
+            buckets=BATCH_BUCKETS,
+            registry=self._registry,
         )
         self._batch_seconds = Histogram(
             "bestiary_batch_seconds",
             "Time of the engine for a batch",
-            buckets=SECONDS,
-            registry=registry,
+            buckets=SECONDS_BUCKETS,
+            registry=self._registry,
         )
 
     @contextmanager
-    def batch(self, images: int) -> Iterator[None]:
-        """Count a batch and the time that the block takes."""
-        self._sizes.observe(images)
+    def batch(self, n_images: int) -> Iterator[None]:
+        """Record a batch and the time that the block takes.
+
+        Args:
+            n_images: images in the batch.
+        """
+        self._batch_sizes.observe(n_images)
         started = time.perf_counter()
         yield
         self._batch_seconds.observe(time.perf_counter() - started)
 
     def text(self) -> bytes:
-        """In Prometheus' text format."""
+        """Give all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

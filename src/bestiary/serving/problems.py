@@ -1,4 +1,4 @@
-"""What is wrong with a request -> one JSON answer that says so (RFC 9457, problem details)."""
+"""What is wrong with a request -> one JSON answer: problem details (RFC 9457)."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -33,7 +33,7 @@ class RequestError(BaseModel):
     detail: str = Field(description="a sentence for people")
 
 
-class ProblemAnswer(RequestError):
+class ProblemAnswer(RequestError):  # noqa: N818 (a model of JSON, not an exception)
     """Why a request was refused."""
 
     title: str
@@ -41,48 +41,60 @@ class ProblemAnswer(RequestError):
 
 
 class Problem(Exception):  # noqa: N818 (the standard's word)
-    """A request that is refused.
+    """A refused request.
 
     Args:
-        status: of the answer.
+        status: HTTP status of the answer.
         code: a word for programs.
         detail: a sentence for people.
-        headers: of the answer, besides the usual ones.
+        headers: additional headers of the answer.
     """
 
     def __init__(
         self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail, self.headers = (
-            status,
-            code,
-            detail,
-            dict(headers or {}),
-        )
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
 
     def response(self) -> JSONResponse:
-        """The answer."""
-        shown = ProblemAnswer(
+        """Give the answer to the request."""
+        answer = ProblemAnswer(
             code=self.code,
             detail=self.detail,
             title=HTTPStatus(self.status).phrase,
             status=self.status,
         )
-        return JSONResponse(shown.model_dump(), self.status, self.headers, MEDIA_TYPE)
+        return JSONResponse(answer.model_dump(), self.status, self.headers, MEDIA_TYPE)
 
-    def trouble(self) -> RequestError:
-        """The same as part of an answer that has others beside it."""
+    def request_error(self) -> RequestError:
+        """Give the problem of one image, as part of an answer for several."""
         return RequestError(code=self.code, detail=self.detail)
 
 
 def busy(detail: str) -> Problem:
-    """Refuse now, since too much is waiting; the client is told to come again."""
+    """Make a 503 that asks the client to try again.
+
+    Args:
+        detail: a sentence for people.
+
+    Returns:
+        The problem, with Retry-After.
+    """
     return Problem(503, "busy", detail, {"Retry-After": "1"})
 
 
-def of_image(error: ImageError) -> Problem:
-    """An image that cannot be read."""
+def image_problem(error: ImageError) -> Problem:
+    """Make the problem of an image that cannot be read.
+
+    Args:
+        error: why it cannot be read.
+
+    Returns:
+        415 for other files, 413 for too many pixels, 422 for damage.
+    """
     if isinstance(error, ForeignError):
         return Problem(
             415, "not_an_image", "These bytes are no JPEG, PNG, WebP, BMP, TIFF or GIF image."
@@ -93,12 +105,19 @@ def of_image(error: ImageError) -> Problem:
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Refusals as the OpenAPI document lists them."""
-    return {
-        status: {
+    """Describe refusals for the OpenAPI document.
+
+    Args:
+        statuses: statuses that a route may answer with.
+
+    Returns:
+        The argument `responses` of a route.
+    """
+    responses: dict[int | str, dict[str, Any]] = {}
+    for status in statuses:
+        responses[status] = {
             "model": ProblemAnswer,
             "content": {MEDIA_TYPE: {}},
             "description": MEANINGS[status],
         }
-        for status in statuses
-    }
+    return responses

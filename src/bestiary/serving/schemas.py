@@ -1,4 +1,4 @@
-"""The answers of the service, as its OpenAPI document shows them."""
+"""The answers of the service as JSON schemas, which its OpenAPI document shows."""
 
 from typing import Annotated, Self
 
@@ -11,14 +11,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Ranked(BaseModel):
-    """A class and the calibrated confidence in it."""
+    """A class and its calibrated confidence."""
 
     label: str
     confidence: Share
 
 
 class Prediction(BaseModel):
-    """What the ensemble says of one image; `error` stands alone where it could not be read."""
+    """The answer for one image; `error` stands alone if the image cannot be read."""
 
     name: str | None = Field(None, description="the file's name, if one was sent")
     label: str | None = Field(None, description="the likeliest class")
@@ -31,11 +31,11 @@ class Prediction(BaseModel):
     )
     prediction_set: list[str] | None = Field(
         None,
-        description="classes that hold the true one in the share of images asked for; null: not "
-        "calibrated",
+        description="classes that include the true one for the requested share of images; null: "
+        "not calibrated",
     )
     accepted: bool | None = Field(
-        None, description="of such answers at most the risk asked for is wrong"
+        None, description="of accepted answers at most the requested risk is wrong"
     )
     unknown: bool | None = Field(
         None, description="the image is unlike what the ensemble knows; believe no label"
@@ -44,7 +44,12 @@ class Prediction(BaseModel):
 
     @classmethod
     def of(cls, name: str | None, answer: Answer) -> Self:
-        """An answer."""
+        """Turn an answer into JSON.
+
+        Args:
+            name: name of the file, if one was sent.
+            answer: the ensemble's answer.
+        """
         top = [
             Ranked(label=label, confidence=min(1.0, confidence)) for label, confidence in answer.top
         ]
@@ -67,13 +72,13 @@ class Predictions(BaseModel):
 
 
 class Classes(BaseModel):
-    """The classes that the ensemble tells apart."""
+    """The classes that the ensemble knows."""
 
     classes: list[str]
 
 
 class Bounds(BaseModel):
-    """What is taken at most."""
+    """The largest request that is taken."""
 
     bytes: int
     pixels: int
@@ -90,7 +95,7 @@ class Score(BaseModel):
 
 
 class Model(BaseModel):
-    """What answers here."""
+    """The ensemble that answers here."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -108,7 +113,7 @@ class Model(BaseModel):
 
 
 class Similar(BaseModel):
-    """A training image that is like the one asked about."""
+    """A training image that is similar to the one that was sent."""
 
     label: str
     path: str = Field(description="below the folder of the training images")
@@ -118,18 +123,19 @@ class Similar(BaseModel):
 
 
 class Explanation(BaseModel):
-    """Why an image is taken for what it is."""
+    """Why the ensemble gives an image its label."""
 
     label: str = Field(description="the class that is explained: the likeliest")
     mask: str | None = Field(
         description="PNG of the image's shape as a data URI, opaque where nothing spoke for the "
-        "class; null: the "
-        "network has no maps to tell it from"
+        "class; null: the network has no maps to compute it from"
     )
-    similar: list[Similar] | None = Field(description="nearest first; null: the run cannot tell")
+    similar: list[Similar] | None = Field(
+        description="most similar first; null: the run cannot tell"
+    )
 
 
 class Health(BaseModel):
-    """How the service is."""
+    """The state of the service."""
 
     status: str

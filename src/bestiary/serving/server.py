@@ -1,6 +1,7 @@
-"""An application -> a server on an address, until it is told to stop.
+"""An ASGI application -> an HTTP server on an address (uvicorn), until a signal stops it.
 
-Ctrl-C and SIGTERM end it gracefully: no new connection is taken, what is under way is answered.
+Ctrl-C and SIGTERM stop it gracefully: it takes no new connection and finishes the requests under
+way.
 """
 
 import ipaddress
@@ -19,11 +20,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bestiary.errors import ArgumentError
 
-TOKEN = "BESTIARY_TOKEN"
-LEAST_TOKEN = 16  # characters
-# seconds that a connection may take for a request's headers, or for what is left after the answer
-PATIENCE = 10.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+TOKEN_VARIABLE = "BESTIARY_TOKEN"
+MIN_TOKEN_LENGTH = 16
+# Seconds that a connection may take for a request's headers, and for the rest after the answer.
+CONNECTION_TIMEOUT = 10.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,11 @@ class Address:
     """Where a service listens.
 
     Attributes:
-        host: name or address.
-        port: 0: any that is free.
+        host: name or IP address.
+        port: port; 0: any free one.
+
+    Raises:
+        ArgumentError: the port is out of range.
     """
 
     host: str = "127.0.0.1"
@@ -52,46 +56,45 @@ class Address:
 
     @property
     def url(self) -> str:
-        """Where a browser finds it."""
-        return (
-            f"http://[{self.host}]:{self.port}/"
-            if ":" in self.host
-            else f"http://{self.host}:{self.port}/"
-        )
+        """URL of the page."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}/"
 
     @property
     def names(self) -> frozenset[str] | None:
-        """Names that it may be called by; None: any."""
-        return frozenset({"localhost", "127.0.0.1", "::1", self.host}) if self.is_loopback else None
+        """Names that the service may be called by; None: any."""
+        if not self.is_loopback:
+            return None
+        return frozenset({"localhost", "127.0.0.1", "::1", self.host})
 
     def settled(self) -> "Address":
-        """The same, with a port that is free now, for a server that binds by itself.
+        """Choose a port that is free now, for a server that binds by itself.
 
         Raises:
             ArgumentError: as `bind`.
         """
-        with self.bind() as bound:
-            return Address(self.host, bound.getsockname()[1])
+        with self.bind() as listener:
+            return Address(self.host, listener.getsockname()[1])
 
     def bind(self) -> socket.socket:
-        """A socket that is bound here; it refuses connections until it is listened on.
+        """Bind a socket to the address; it refuses connections until it listens.
 
         Raises:
-            ArgumentError: the address is taken, or not this machine's.
+            ArgumentError: the address is taken, or not one of this machine.
         """
         try:
-            found = socket.getaddrinfo(
+            candidates = socket.getaddrinfo(
                 self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )
-            family, kind, protocol, _, place = found[0]
-            bound = socket.socket(family, kind, protocol)
+            family, kind, protocol, _, socket_address = candidates[0]
+            listener = socket.socket(family, kind, protocol)
             try:
-                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                bound.bind(place)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.bind(socket_address)
             except BaseException:
-                bound.close()
+                listener.close()
                 raise
-            return bound
+            return listener
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise ArgumentError(
@@ -101,42 +104,52 @@ class Address:
 
 
 def read_token(file: Path | None) -> str | None:
-    """The token in `file`, or in the environment variable BESTIARY_TOKEN; None where neither is
-    given.
+    """Read the token from a file, or else from the environment variable BESTIARY_TOKEN.
+
+    Args:
+        file: file with the token; None: the environment variable.
+
+    Returns:
+        The token; None if neither is given.
 
     Raises:
-        ArgumentError: it cannot be read, or is too short to be secret.
+        ArgumentError: the file cannot be read, or the token is too short to be secret.
     """
     if file is None:
-        token, where = os.environ.get(TOKEN), TOKEN
-        if token is None:
+        source = TOKEN_VARIABLE
+        variable = os.environ.get(TOKEN_VARIABLE)
+        if variable is None:
             return None
+        token = variable.strip()
     else:
-        where = f"--token-file {file}"
+        source = f"--token-file {file}"
         try:
-            token = file.read_text("utf-8")
+            token = file.read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not text"
-            raise ArgumentError(f"{where}: cannot be read ({reason}); check the path") from None
-    token = token.strip()
-    if len(token) < LEAST_TOKEN or not token.isascii() or any(c.isspace() for c in token):
+            raise ArgumentError(f"{source}: cannot be read ({reason}); check the path") from None
+    has_space = any(character.isspace() for character in token)
+    if len(token) < MIN_TOKEN_LENGTH or not token.isascii() or has_space:
         raise ArgumentError(
-            f"{where}: a token has {LEAST_TOKEN} or more ASCII characters and no space; "
-            "make one with openssl rand -hex 32"
+            f"{source}: a token has {MIN_TOKEN_LENGTH} or more ASCII characters and no space; "
+            f"make one with openssl rand -hex 32"
         )
     return token
 
 
 def serve(
-    app: ASGIApp, bound: socket.socket, seconds: float, started: Callable[[str], object]
+    app: ASGIApp,
+    listener: socket.socket,
+    timeout_seconds: float,
+    on_start: Callable[[str], object],
 ) -> None:
-    """Serve `app` until Ctrl-C or SIGTERM.
+    """Serve an application until Ctrl-C or SIGTERM.
 
     Args:
         app: an ASGI application.
-        bound: a socket that is bound to where it is to listen.
-        seconds: that requests under way may take once it is to end.
-        started: told the address when the service answers.
+        listener: a bound socket.
+        timeout_seconds: seconds that requests under way may take once the server stops.
+        on_start: called with the URL when the service answers.
     """
     config = uvicorn.Config(
         app,
@@ -146,79 +159,81 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=round(seconds) + 1,
+        timeout_graceful_shutdown=round(timeout_seconds) + 1,
     )
-    server = _Server(config, lambda: started(_url(bound)))
-    with stopped_by(lambda: setattr(server, "should_exit", True)):
-        server.run([bound])
+    host, port = listener.getsockname()[:2]
+    server = _Server(config, lambda: on_start(Address(host, port).url))
+    with stop_on_signal(lambda: setattr(server, "should_exit", True)):
+        server.run([listener])
 
 
 class _Server(uvicorn.Server):
-    """Tells when it has started.
+    """A server that reports when it has started.
 
     Args:
-        config: uvicorn's.
-        told: called then.
+        config: configuration of uvicorn.
+        on_start: called then.
     """
 
-    def __init__(self, config: uvicorn.Config, told: Callable[[], object]) -> None:
+    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
         super().__init__(config)
-        self._told = told
+        self._on_start = on_start
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
-            self._told()
+            self._on_start()
 
 
 class TimeoutProtocol(HttpToolsProtocol):
-    """A connection that is closed when it takes too long over what comes before, or after, a
-    request's answer.
+    """An HTTP connection that times out before a request's body and after its answer.
 
-    The body's time is the application's to watch; uvicorn itself would wait for headers, or for the
-    rest of a body that was refused, as long as one byte comes now and then.
+    The application limits the time of the body itself. uvicorn alone would wait without end for
+    headers, or for the rest of a refused body, as long as a byte arrives now and then.
     """
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to watch."""
+        """Start the timeout."""
         super().connection_made(transport)
-        self._watch()
+        self._start_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Watch no more."""
-        self._patience.cancel()
+        """Cancel the timeout."""
+        self._timeout.cancel()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """Watch what comes after the answer."""
+        """Restart the timeout, for what follows the answer."""
         super().on_response_complete()
-        self._patience.cancel()
-        self._watch()
+        self._timeout.cancel()
+        self._start_timeout()
 
-    def _watch(self) -> None:
-        self._patience = self.loop.call_later(PATIENCE, self._tire)
+    def _start_timeout(self) -> None:
+        self._timeout = self.loop.call_later(CONNECTION_TIMEOUT, self._time_out)
 
-    def _tire(self) -> None:
-        if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+    def _time_out(self) -> None:
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if is_idle and not self.transport.is_closing():
             self.transport.abort()
 
 
 @contextmanager
-def stopped_by(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` at Ctrl-C and SIGTERM, from the very start, and outlive them: uvicorn raises
-    them again.
+def stop_on_signal(stop: Callable[[], object]) -> Iterator[None]:
+    """Call `stop` at Ctrl-C and SIGTERM inside the block.
+
+    The handlers are in force from the very start, and swallow the signals that uvicorn raises
+    again when it ends.
+
+    Args:
+        stop: called at each signal.
     """
 
-    def told(*_: object) -> None:
+    def handle(*_: object) -> None:
         stop()
 
-    former = {number: signal.signal(number, told) for number in SIGNALS}
+    former = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
     try:
         yield
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-
-
-def _url(bound: socket.socket) -> str:
-    return Address(*bound.getsockname()[:2]).url

@@ -1,4 +1,4 @@
-"""A run -> what is told of it where it is served."""
+"""A run and its ensemble -> the service info of /v1/model: name, accuracy, engine and limits."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -13,12 +13,12 @@ from bestiary.serving.schemas import Bounds, Model, Score
 
 @dataclass(frozen=True, slots=True)
 class ServiceInfo:
-    """What an ensemble does not know of itself.
+    """What the service shows of a run that the ensemble does not hold.
 
     Attributes:
-        name: of the run.
+        name: name of the run.
         score: out-of-fold accuracy, if the run has it.
-        no_similar: why no similar training images are shown, where none are.
+        no_similar: reason why no similar training images are shown, where none are.
     """
 
     name: str = "ensemble"
@@ -27,11 +27,27 @@ class ServiceInfo:
 
     @classmethod
     def of(cls, run: Run, no_similar: str) -> Self:
-        """Those of `run`."""
-        return cls(run.name, _score(run), no_similar)
+        """Read the info of a run.
 
-    def model(self, ensemble: Ensemble, limits: Limits, similar: bool) -> Model:
-        """All that is told; `similar` says whether similar training images are shown."""
+        Args:
+            run: the run.
+            no_similar: see the attribute.
+        """
+        return cls(run.name, _read_score(run), no_similar)
+
+    def model(self, ensemble: Ensemble, limits: Limits, shows_similar: bool) -> Model:
+        """Give the answer of /v1/model.
+
+        Args:
+            ensemble: the ensemble.
+            limits: limits of the service.
+            shows_similar: whether similar training images are shown.
+        """
+        bounds = Bounds(
+            bytes=limits.max_body_bytes,
+            pixels=limits.max_pixels,
+            images=limits.max_images,
+        )
         return Model(
             name=self.name,
             backbone=ensemble.members[0].name,
@@ -40,16 +56,19 @@ class ServiceInfo:
             classes=len(ensemble.classes_),
             calibrated=ensemble.calibration is not None,
             score=self.score,
-            similar=None if similar else self.no_similar,
-            limits=Bounds(bytes=limits.body, pixels=limits.pixels, images=limits.count),
+            similar=None if shows_similar else self.no_similar,
+            limits=bounds,
         )
 
 
-def _score(run: Run) -> Score | None:
+def _read_score(run: Run) -> Score | None:
     try:
-        found: dict[str, Any] = run.read_json(METRICS)["oof"]["accuracy"]
+        accuracy: dict[str, Any] = run.read_json(METRICS)["oof"]["accuracy"]
         return Score(
-            accuracy=found["value"], low=found["low"], high=found["high"], images=found["n"]
+            accuracy=accuracy["value"],
+            low=accuracy["low"],
+            high=accuracy["high"],
+            images=accuracy["n"],
         )
-    except (RunError, KeyError, TypeError, ValueError):  # a service can do without
-        return None
+    except (RunError, KeyError, TypeError, ValueError):
+        return None  # the service works without it

@@ -1,7 +1,7 @@
-"""A request's body -> images in memory, multipart or raw. Nothing of it touches the disk.
+"""The body of a request, multipart or raw -> the uploaded images in memory.
 
-The forms of web frameworks spool large parts to temporary files; here the parser's events go
-straight to memory, whose bounds are `Limits` and `ByteBudget`. Knows nothing of what images are
+Web frameworks spool large parts to temporary files. Here the parser's events go straight to memory,
+bounded by `Limits` and `ByteBudget`, and nothing touches the disk. Knows nothing of what images are
 for.
 """
 
@@ -19,19 +19,19 @@ from bestiary.serving.limits import Limits
 from bestiary.serving.problems import Problem
 
 FIELD = "images"
-HEADER_BYTES = 8_192  # of one part's headers
-NAME_CHARACTERS = 200  # of a file's name that are given back
-# The parser logs what is wrong with a body: something of an upload, and as often as a client likes.
+MAX_HEADER_BYTES = 8_192  # of one part's headers
+MAX_NAME_LENGTH = 200  # of a file's name, as answers repeat it
+# The parser logs what is wrong with a body: content of an upload, as often as a client likes.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One image as it was sent.
+    """One uploaded image.
 
     Attributes:
-        name: the file's name, if one was given.
-        content: its bytes.
+        name: name of the file, if the client gave one.
+        content: bytes of the file.
     """
 
     name: str | None
@@ -41,87 +41,97 @@ class Upload:
 async def read_uploads(
     request: Request, limits: Limits, take: Callable[[int], None]
 ) -> list[Upload]:
-    """Read the images of a request; `take` is told of bytes before they are kept.
+    """Read the images of a request.
+
+    Args:
+        request: the request.
+        limits: limits of the service.
+        take: reserves memory; called with a number of bytes before they are buffered.
+
+    Returns:
+        The images, in the order of the form; one for a raw body.
 
     Raises:
-        Problem: there is none, or they are too many, too large, too slow or of another type.
-        ClientDisconnect: nobody waits for an answer any more.
+        Problem: there is no image, or they are too many, too large, too slow or of another type.
+        ClientDisconnect: the client has left.
     """
-    kind, options = parse_options_header(request.headers.get("content-type", ""))
-    if kind == b"multipart/form-data":
-        parts = _Parts(options.get(b"boundary", b""), limits)
-        await _read(request, limits, take, parts.feed)
-        return parts.images()
-    if kind and kind != b"application/octet-stream" and not kind.startswith(b"image/"):
+    content_type, options = parse_options_header(request.headers.get("content-type", ""))
+    if content_type == b"multipart/form-data":
+        form = _MultipartForm(options.get(b"boundary", b""), limits)
+        await _read_body(request, limits, take, form.feed)
+        return form.images()
+    if not _may_be_image(content_type):
         raise Problem(
             415,
             "unsupported_type",
-            f"The content type {kind.decode('latin-1')[:80]} is not taken here; send image/jpeg or "
-            f"another image as "
-            f"the body, or multipart/form-data with parts named {FIELD}.",
+            f"The content type {content_type.decode('latin-1')[:80]} is not taken here; send "
+            f"image/jpeg or another image as the body, or multipart/form-data with parts named "
+            f"{FIELD}.",
         )
     body = bytearray()
-    await _read(request, limits, take, body.extend)
+    await _read_body(request, limits, take, body.extend)
     if not body:
         raise Problem(422, "empty", "The request has no body; send an image.")
     return [Upload(None, bytes(body))]
 
 
-async def _read(
+def _may_be_image(content_type: bytes) -> bool:
+    if not content_type or content_type == b"application/octet-stream":
+        return True
+    return content_type.startswith(b"image/")
+
+
+async def _read_body(
     request: Request, limits: Limits, take: Callable[[int], None], feed: Callable[[bytes], object]
 ) -> None:
     """Feed the body to `feed`, chunk by chunk, as long as it keeps within the limits."""
-    claimed = request.headers.get("content-length", "")
-    if claimed.isdecimal():
-        limits.check_length(int(claimed))
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal():
+        limits.check_body_bytes(int(announced))
     arrived = 0
     try:
-        async with asyncio.timeout(limits.seconds):
+        async with asyncio.timeout(limits.timeout_seconds):
             async for chunk in request.stream():
                 arrived += len(chunk)
-                limits.check_length(arrived)
+                limits.check_body_bytes(arrived)
                 take(len(chunk))
                 feed(chunk)
     except TimeoutError:
         raise Problem(
             408,
             "too_slow",
-            f"The request took longer than {limits.seconds:g} s to arrive.",
+            f"The request took longer than {limits.timeout_seconds:g} s to arrive.",
             {"Connection": "close"},
         ) from None
 
 
-class _Parts:
-    """The parts of a multipart body as they come (RFC 7578).
+class _MultipartForm:
+    """The parts of a multipart body as they arrive (RFC 7578).
 
     Args:
-        boundary: between the parts.
-        limits: for the number of images.
+        boundary: the bytes between parts.
+        limits: limits of the service, for the number of images.
 
     Raises:
-        Problem: there is no boundary, or none that can be.
+        Problem: the boundary is missing or not a valid one.
     """
 
     def __init__(self, boundary: bytes, limits: Limits) -> None:
         self._limits = limits
-        self._found: list[tuple[str | None, bytearray]] = []
-        self._part = bytearray()
-        self._headers: list[tuple[bytearray, bytearray]] = []
-        self._ended = False
+        self._images: list[tuple[str | None, bytearray]] = []
+        self._content = bytearray()  # of the part that is arriving
+        self._headers: list[tuple[bytearray, bytearray]] = []  # of that part
+        self._is_complete = False
         try:
             self._parser = MultipartParser(
                 boundary,
                 {
-                    "on_part_begin": self._begin,
+                    "on_part_begin": self._begin_part,
                     "on_header_begin": self._begin_header,
-                    "on_header_field": lambda data, start, end: self._extend_header(
-                        0, data[start:end]
-                    ),
-                    "on_header_value": lambda data, start, end: self._extend_header(
-                        1, data[start:end]
-                    ),
+                    "on_header_field": self._extend_header_name,
+                    "on_header_value": self._extend_header_value,
                     "on_headers_finished": self._end_headers,
-                    "on_part_data": lambda data, start, end: self._part.extend(data[start:end]),
+                    "on_part_data": self._extend_content,
                     "on_end": self._end,
                 },
             )
@@ -131,10 +141,10 @@ class _Parts:
             raise _malformed("it has no boundary")
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes.
+        """Parse the next bytes.
 
         Raises:
-            Problem: they are not as they must be, or the images too many.
+            Problem: the body is malformed, or has too many images.
         """
         try:
             self._parser.write(chunk)
@@ -142,47 +152,59 @@ class _Parts:
             raise _malformed(one_line(error, 120)) from None
 
     def images(self) -> list[Upload]:
-        """The images, once all is fed.
+        """Give the images, after the last chunk.
 
         Raises:
-            Problem: there is none, or the body ends before its time.
+            Problem: there is no image, or the body ends too early.
         """
-        if not self._ended:
+        if not self._is_complete:
             raise _malformed("it ends before its last boundary")
-        if not self._found:
+        if not self._images:
             raise Problem(
                 422, "empty", f"The form has no image; send one or more in parts named {FIELD}."
             )
-        return [Upload(name, bytes(content)) for name, content in self._found]
+        return [Upload(name, bytes(content)) for name, content in self._images]
 
-    def _begin(self) -> None:
+    def _begin_part(self) -> None:
         self._headers = []
 
     def _begin_header(self) -> None:
         self._headers.append((bytearray(), bytearray()))
 
-    def _extend_header(self, place: int, data: bytes) -> None:
-        if sum(len(name) + len(value) for name, value in self._headers) + len(data) > HEADER_BYTES:
+    def _extend_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._check_header_bytes(end - start)
+        self._headers[-1][0].extend(data[start:end])
+
+    def _extend_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._check_header_bytes(end - start)
+        self._headers[-1][1].extend(data[start:end])
+
+    def _check_header_bytes(self, more: int) -> None:
+        size = sum(len(name) + len(value) for name, value in self._headers)
+        if size + more > MAX_HEADER_BYTES:
             raise _malformed("the headers of a part are too long")
-        self._headers[-1][place].extend(data)
 
     def _end_headers(self) -> None:
         headers = {bytes(name).lower(): bytes(value) for name, value in self._headers}
         _, options = parse_options_header(headers.get(b"content-disposition", b""))
-        if options.get(b"name") != FIELD.encode():
-            field = options.get(b"name", b"").decode("utf-8", "replace")[:80]
+        field = options.get(b"name", b"")
+        if field != FIELD.encode():
+            field_name = field.decode("utf-8", "replace")[:80]
             raise Problem(
                 422,
                 "unknown_field",
-                f"The form has a field {field!r}; images go in parts named {FIELD}.",
+                f"The form has a field {field_name!r}; images go in parts named {FIELD}.",
             )
-        self._limits.check_count(len(self._found) + 1)
-        name = options.get(b"filename", b"").decode("utf-8", "replace")[:NAME_CHARACTERS] or None
-        self._part = bytearray()
-        self._found.append((name, self._part))
+        self._limits.check_count(len(self._images) + 1)
+        name = options.get(b"filename", b"").decode("utf-8", "replace")[:MAX_NAME_LENGTH] or None
+        self._content = bytearray()
+        self._images.append((name, self._content))
+
+    def _extend_content(self, data: bytes, start: int, end: int) -> None:
+        self._content.extend(data[start:end])
 
     def _end(self) -> None:
-        self._ended = True
+        self._is_complete = True
 
 
 def _malformed(reason: str) -> Problem:

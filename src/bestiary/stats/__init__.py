@@ -1,3 +1,4 @@
-"""Arrays -> numbers: metrics, intervals, calibration. NumPy and SciPy only; no network, no run,
-no table.
+"""Arrays -> numbers: metrics, intervals, calibration, out-of-distribution scores.
+
+NumPy and SciPy only. These modules know no network, no run directory and no table.
 """

@@ -1,48 +1,76 @@
-"""Members' logits -> one set of probabilities: the averaging rules, pure functions of arrays."""
+"""Logits of the ensemble's members -> one set of probabilities: the averaging rules.
 
-from typing import Literal, get_args
+Pure functions of arrays. Knows nothing of calibration, networks or runs.
+"""
+
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Average = Literal["logits", "probabilities", "vote"]
+from bestiary.recipe.choices import Average
+
 AVERAGES: tuple[Average, ...] = get_args(Average)
 
-# Small enough never to outweigh a vote, large enough to decide between classes with as many votes.
+# Too small to outweigh a vote, large enough to decide between classes with equal votes.
 TIE_BREAK = 1e-3
 
 
 def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Probabilities of logits (..., classes)."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+    """Return the probabilities of logits (..., classes)."""
+    highest = logits.max(axis=-1, keepdims=True)
+    exponentials = np.exp(logits.astype(np.float64) - highest)
+    totals = exponentials.sum(axis=-1, keepdims=True)
+    return np.asarray(exponentials / totals)
 
 
-def average(logits: NDArray[np.floating], rule: Average = "logits") -> NDArray[np.float64]:
-    """Put members together.
+def average(
+    logits: NDArray[np.floating],
+    rule: Average = "logits",
+) -> NDArray[np.float64]:
+    """Average the members of an ensemble.
 
     Args:
         logits: (members, images, classes).
-        rule: ``logits`` averages logits (a geometric mean of probabilities), ``probabilities``
-            averages probabilities, ``vote`` counts each member's first choice; as many votes are
-            decided by mean probability.
+        rule: ``logits`` averages logits, which is a geometric mean of probabilities.
+            ``probabilities`` averages probabilities. ``vote`` counts each member's first choice;
+            the mean probability breaks ties.
 
     Returns:
-        probabilities (images, classes), each row summing to 1.
+        Probabilities (images, classes), each row summing to 1.
     """
     if rule == "logits":
-        return softmax(logits.astype(np.float64).mean(axis=0))
-    mean = softmax(logits).mean(axis=0)
+        mean_logits = logits.astype(np.float64).mean(axis=0)
+        return softmax(mean_logits)
+
+    mean_probabilities = softmax(logits).mean(axis=0)
     if rule == "probabilities":
-        return np.asarray(mean)
-    votes = np.zeros_like(mean)
-    for choice in logits.argmax(axis=2):
-        votes[np.arange(len(choice)), choice] += 1
-    return np.asarray((votes + TIE_BREAK * mean) / (len(logits) + TIE_BREAK))
+        return np.asarray(mean_probabilities)
+
+    # One vote for the first choice of each member
+    votes = np.zeros_like(mean_probabilities)
+    images = np.arange(len(votes))
+    for choices in logits.argmax(axis=2):
+        votes[images, choices] += 1
+
+    n_members = len(logits)
+    scores = votes + TIE_BREAK * mean_probabilities
+    return np.asarray(scores / (n_members + TIE_BREAK))
 
 
 def member_agreement(
-    logits: NDArray[np.floating], labels: NDArray[np.int64]
+    logits: NDArray[np.floating],
+    labels: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Share of the members (0 to 1) whose own first choice is `labels`, for each image."""
-    return np.asarray((logits.argmax(axis=2) == labels).mean(axis=0))
+    """Compute the share of members whose first choice is the label.
+
+    Args:
+        logits: (members, images, classes).
+        labels: class numbers (images,).
+
+    Returns:
+        Shares (images,), 0 to 1.
+    """
+    choices = logits.argmax(axis=2)
+    is_label = choices == labels
+    return np.asarray(is_label.mean(axis=0))

@@ -1,9 +1,7 @@
-"""Members' logits -> confidence that means what it says, sets that hold the truth, answers that are
-sure.
+"""Out-of-fold logits -> calibration: temperature, conformal prediction sets, accepted answers.
 
-Pure functions of arrays, and the few numbers that they need as one object, which `ensemble.json`
-holds. How the numbers are found from out-of-fold logits is here too, since it is the same
-arithmetic. Knows nothing of runs or networks.
+Pure functions of arrays, and the fitted numbers as one object, which ensemble.json stores. Fitting
+and applying stand together, since both use the same arithmetic. Knows nothing of runs or networks.
 """
 
 import math
@@ -17,181 +15,315 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 from scipy.stats import beta
 
-from bestiary.stats.averaging import Average, average, softmax
+from bestiary.recipe.choices import Average
+from bestiary.stats.averaging import average, softmax
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Sets = Literal["all", "class"]
 
-COVERAGES = (0.8, 0.9, 0.95, 0.99)  # what sets can be asked to cover
-RISKS = (0.01, 0.02, 0.05, 0.1)  # shares of errors among sure answers that thresholds are kept for
+COVERAGES = (0.8, 0.9, 0.95, 0.99)  # coverages that prediction sets are offered for
+RISKS = (0.01, 0.02, 0.05, 0.1)  # shares of errors that accepted answers are offered for
+JSON_LEVELS = {
+    "prediction_sets": COVERAGES,
+    "class_prediction_sets": COVERAGES,
+    "accepted": RISKS,
+}
+"""Entry of ensemble.json -> the levels that are its keys."""
+
+MAX_TEMPERATURE = 20  # the search covers temperatures of 1/20 to 20
+NEVER = 2.0  # a threshold above every confidence
+THRESHOLD_STEPS = 100
+# Upper 95 % Poisson limit of two errors, rounded up from 6.296
+TWO_ERRORS_LIMIT = 6.3
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What out-of-fold predictions say of a run's confidence.
+    """What out-of-fold predictions say about a run's confidence.
 
     Attributes:
-        temperature: what logits are divided by, above 0.
-        sets: coverage -> the largest 1 - probability of a class in the set, over all images.
-        class_sets: coverage -> the same for each class (classes,); 1 where its images are too few
-            to say.
-        sure: risk -> least confidence of a sure answer; 2 where no confidence is enough.
+        temperature: divisor of the logits, above 0.
+        prediction_sets: coverage -> largest 1 - probability of a class in the set, over all images.
+        class_prediction_sets: coverage -> the same for each class (classes,); 1 where a class has
+            too few images to say.
+        accepted: risk -> least confidence of an accepted answer; 2 where no confidence is enough.
     """
 
     temperature: float
-    sets: dict[float, float]
+    prediction_sets: dict[float, float]
     class_prediction_sets: dict[float, list[float]]
     accepted: dict[float, float]
 
     @classmethod
     def fit(cls, logits: NDArray[np.floating], labels: Labels) -> Self:
-        """From out-of-fold `logits` (images, classes) and `labels` (images,)."""
+        """Fit the calibration to out-of-fold predictions.
+
+        Args:
+            logits: (images, classes), each image's from the member that was not trained on it.
+            labels: class numbers (images,).
+
+        Returns:
+            The calibration.
+        """
         temperature = fit_temperature(logits, labels)
         probabilities = softmax(logits.astype(np.float64) / temperature)
-        scores = 1 - probabilities[np.arange(len(labels)), labels]
-        hits, confidence = probabilities.argmax(axis=1) == labels, probabilities.max(axis=1)
-        classes = range(logits.shape[1])
+
+        # Limits of the nonconformity score, over all images and for each class
+        images = np.arange(len(labels))
+        scores = 1 - probabilities[images, labels]
+        class_scores = [scores[labels == label] for label in range(logits.shape[1])]
+        limits = {}
+        class_limits = {}
+        for coverage in COVERAGES:
+            limits[coverage] = conformal_quantile(scores, coverage)
+            class_limits[coverage] = [conformal_quantile(own, coverage) for own in class_scores]
+
+        # Least confidence of an accepted answer
+        confidence = probabilities.max(axis=1)
+        hits = probabilities.argmax(axis=1) == labels
+        accepted = {risk: accepted_threshold(confidence, hits, risk) for risk in RISKS}
         return cls(
-            temperature,
-            {coverage: conformal_quantile(scores, coverage) for coverage in COVERAGES},
-            {
-                c: [conformal_quantile(scores[labels == label], c) for label in classes]
-                for c in COVERAGES
-            },
-            {risk: accepted_threshold(confidence, hits, risk) for risk in RISKS},
+            temperature=temperature,
+            prediction_sets=limits,
+            class_prediction_sets=class_limits,
+            accepted=accepted,
         )
 
     @classmethod
     def read(cls, card: dict[str, Any]) -> Self:
-        """From what `to_json` gives; KeyError, TypeError or ValueError where it is something
-        else.
+        """Read what `to_json` returns.
+
+        Args:
+            card: the entry ``calibration`` of ensemble.json.
+
+        Returns:
+            The calibration.
+
+        Raises:
+            KeyError, TypeError, ValueError: `to_json` did not write the entry.
         """
-        for name, known in (
-            ("prediction_sets", COVERAGES),
-            ("class_prediction_sets", COVERAGES),
-            ("accepted", RISKS),
-        ):
-            if not isinstance(card[name], dict) or {float(key) for key in card[name]} != set(known):
+        for name, levels in JSON_LEVELS.items():
+            entry = card[name]
+            if not isinstance(entry, dict):
                 raise ValueError(f"calibration.{name}")
-        if not 0 < float(card["temperature"]) < math.inf:
+            if {float(key) for key in entry} != set(levels):
+                raise ValueError(f"calibration.{name}")
+
+        temperature = float(card["temperature"])
+        if not 0 < temperature < math.inf:
             raise ValueError(f"calibration.temperature = {card['temperature']}")
+
+        class_limits = {}
+        for key, limits in card["class_prediction_sets"].items():
+            class_limits[float(key)] = [float(limit) for limit in limits]
         return cls(
-            float(card["temperature"]),
-            {float(k): float(v) for k, v in card["prediction_sets"].items()},
-            {float(k): [float(q) for q in v] for k, v in card["class_prediction_sets"].items()},
-            {float(k): float(v) for k, v in card["accepted"].items()},
+            temperature=temperature,
+            prediction_sets=_float_items(card["prediction_sets"]),
+            class_prediction_sets=class_limits,
+            accepted=_float_items(card["accepted"]),
         )
 
     def to_json(self) -> dict[str, Any]:
-        """What ensemble.json holds under ``calibration``."""
+        """Return what ensemble.json stores under ``calibration``."""
         return {
             "temperature": self.temperature,
-            "prediction_sets": self.sets,
+            "prediction_sets": self.prediction_sets,
             "class_prediction_sets": self.class_prediction_sets,
             "accepted": self.accepted,
         }
 
     def probabilities(self, logits: NDArray[np.floating], rule: Average) -> Floats:
-        """Calibrated probabilities (images, classes) of members' `logits` (members, images,
-        classes).
+        """Compute the calibrated probabilities of an ensemble.
+
+        Args:
+            logits: (members, images, classes).
+            rule: how the members are averaged.
+
+        Returns:
+            Probabilities (images, classes).
         """
         return average(logits / self.temperature, rule)
 
-    def set_of(
-        self, probabilities: Floats, coverage: float, kind: Sets = "all"
+    def set_mask(
+        self,
+        probabilities: Floats,
+        coverage: float,
+        kind: Sets = "all",
     ) -> NDArray[np.bool_]:
-        """Which classes are in each image's set (images, classes); the most probable one always
-        is.
+        """Tell which classes are in each image's prediction set.
+
+        Args:
+            probabilities: calibrated, (images, classes).
+            coverage: one of `COVERAGES`.
+            kind: ``all`` covers that share of all images, ``class`` of the images of each class.
+
+        Returns:
+            Flags (images, classes); the most probable class is always in the set.
         """
-        limit = np.asarray(
-            self.sets[coverage] if kind == "all" else self.class_prediction_sets[coverage]
-        )
+        if kind == "all":
+            limit = np.asarray(self.prediction_sets[coverage])
+        else:
+            limit = np.asarray(self.class_prediction_sets[coverage])
         return prediction_sets(probabilities, limit)
 
 
 def fit_temperature(logits: NDArray[np.floating], labels: Labels) -> float:
-    """The temperature that makes the log loss of `logits` (images, classes) least: Guo et al. 2017,
-    arXiv:1706.04599.
+    """Fit the temperature that minimizes log loss (Guo et al. 2017, arXiv:1706.04599).
 
-    Between 1/20 and 20: beyond it logits say nothing, or everything.
+    Args:
+        logits: (images, classes).
+        labels: class numbers (images,).
+
+    Returns:
+        The temperature, 1/20 to 20.
     """
-    wide, rows = logits.astype(np.float64), np.arange(len(labels))
+    logits64 = logits.astype(np.float64)
+    images = np.arange(len(labels))
 
-    def log_loss(exponent: float) -> float:
-        return float(-log_softmax(wide / math.exp(exponent), axis=1)[rows, labels].mean())
+    def log_loss(log_temperature: float) -> float:
+        scaled = logits64 / math.exp(log_temperature)
+        log_probabilities = log_softmax(scaled, axis=1)
+        return float(-log_probabilities[images, labels].mean())
 
-    edge = math.log(20)
-    return math.exp(minimize_scalar(log_loss, bounds=(-edge, edge), method="bounded").x)
+    edge = math.log(MAX_TEMPERATURE)
+    fit = minimize_scalar(log_loss, bounds=(-edge, edge), method="bounded")
+    return math.exp(fit.x)
 
 
 def conformal_quantile(scores: Floats, coverage: float, most: float = 1.0) -> float:
-    """The score that a new image's stays at or below with probability `coverage` at least.
+    """Compute the limit that a new image's score does not exceed with probability `coverage`.
 
-    Split conformal prediction (Vovk et al. 2005; Sadinle, Lei and Wasserman 2019,
-    doi:10.1080/01621459.2017.1395341): of n scores the ceil((n + 1) coverage)-th smallest; `most`
-    where n is too small for it.
+    Split conformal prediction takes the ceil((n + 1) coverage)-th smallest of n scores (Vovk et al.
+    2005; Sadinle, Lei and Wasserman 2019, doi:10.1080/01621459.2017.1395341).
+
+    Args:
+        scores: of images that the network was not trained on (n,).
+        coverage: least probability, 0 to 1.
+        most: the result where n is too small.
+
+    Returns:
+        The limit.
     """
-    rank = math.ceil((len(scores) + 1) * coverage - 1e-9)
-    return float(np.partition(scores, rank - 1)[rank - 1]) if 1 <= rank <= len(scores) else most
+    n = len(scores)
+    rank = math.ceil((n + 1) * coverage - 1e-9)  # rounding must not raise the rank
+    if not 1 <= rank <= n:
+        return most
+    partitioned = np.partition(scores, rank - 1)
+    return float(partitioned[rank - 1])
 
 
 def prediction_sets(probabilities: Floats, limit: Floats) -> NDArray[np.bool_]:
-    """The classes whose 1 - probability is `limit` (a number, or one for each class) at most,
-    and the likeliest one.
-    """
-    held = np.asarray(1 - probabilities <= limit + 1e-12)
-    held[np.arange(len(held)), probabilities.argmax(axis=1)] = True
-    return held
+    """Select the classes whose 1 - probability is at most `limit`, and the most probable one.
 
-
-def accepted_threshold(confidence: Floats, hits: NDArray[np.bool_], risk: float) -> float:
-    """The least confidence whose images are wrong in a share of at most `risk`, with 95 %
-    certainty.
-
-    From the surest image downwards, as long as the upper Clopper-Pearson limit of the share of
-    errors holds (fixed sequence testing: Angelopoulos et al. 2021, arXiv:2110.01052; selective
-    classification: Geifman and El-Yaniv 2017, arXiv:1705.08500). The sequence is of 100 steps. It
-    begins where two errors are allowed, so that one wrong label among the surest does not end it,
-    or, where images are too few for that, where none is.
+    Args:
+        probabilities: (images, classes).
+        limit: one number, or one for each class (classes,).
 
     Returns:
-        0 to 1; 2 where no confidence is enough.
+        Flags (images, classes).
+    """
+    inside = np.asarray(1 - probabilities <= limit + 1e-12)
+    images = np.arange(len(inside))
+    most_probable = probabilities.argmax(axis=1)
+    inside[images, most_probable] = True
+    return inside
+
+
+def accepted_threshold(
+    confidence: Floats,
+    hits: NDArray[np.bool_],
+    risk: float,
+) -> float:
+    """Find the least confidence above which at most a share `risk` is wrong, with 95 % certainty.
+
+    The search goes from the most confident image downwards, in 100 steps. It ends where the upper
+    Clopper-Pearson limit of the share of errors exceeds `risk` (fixed sequence testing:
+    Angelopoulos et al. 2021, arXiv:2110.01052; selective classification: Geifman and El-Yaniv 2017,
+    arXiv:1705.08500).
+
+    It starts where two errors are allowed, so that one wrong label among the most confident images
+    does not end it. With too few images for that, it starts where no error is allowed.
+
+    Args:
+        confidence: of the predicted class (images,).
+        hits: whether the prediction is right (images,).
+        risk: largest share of errors, 0 to 1.
+
+    Returns:
+        The threshold, 0 to 1; 2 where no confidence is enough.
+    """
+    # Least number of images with which no error, or two errors, keep the limit at `risk`
+    n_images = len(confidence)
+    min_without_error = math.ceil(math.log(0.05) / math.log(1 - risk))
+    min_with_two_errors = math.ceil(TWO_ERRORS_LIMIT / risk)
+    if n_images < min_without_error:
+        return NEVER
+    start = min_with_two_errors if min_with_two_errors <= n_images else min_without_error
+
+    # Lower the threshold step by step
+    order = np.argsort(-confidence, kind="stable")
+    errors = np.cumsum(~hits[order])
+    steps = np.linspace(start, n_images, THRESHOLD_STEPS)
+    threshold = NEVER
+    for n_answered in np.unique(steps.astype(np.int64)):
+        last = n_answered - 1
+        if _upper_risk(int(errors[last]), int(n_answered)) > risk:
+            break
+        threshold = float(confidence[order[last]])
+    return threshold
+
+
+def _upper_risk(n_wrong: int, n_answered: int) -> float:
+    """Compute the upper 95 % Clopper-Pearson limit of the share of errors."""
+    if n_wrong == n_answered:
+        return 1.0
+    n_right = n_answered - n_wrong
+    return float(beta.ppf(0.95, n_wrong + 1, n_right))
+
+
+def risk_coverage(
+    confidence: Floats,
+    hits: NDArray[np.bool_],
+) -> tuple[Floats, Floats]:
+    """Compute the risk-coverage curve: answer the most confident images first.
+
+    Args:
+        confidence: of the predicted class (images,).
+        hits: whether the prediction is right (images,).
+
+    Returns:
+        Share of images that are answered (images,), and share of errors among them (images,).
     """
     order = np.argsort(-confidence, kind="stable")
-    least = math.ceil(
-        math.log(0.05) / math.log(1 - risk)
-    )  # so many images without an error show it
-    if len(order) < least:
-        return 2.0
-    roomy = math.ceil(6.3 / risk)  # and so many with two: the Poisson limit of 2 is 6.296
-    least = roomy if roomy <= len(order) else least
-    errors = np.cumsum(~hits[order])
-    kept = 2.0
-    for count in np.unique(np.linspace(least, len(order), 100).astype(np.int64)):
-        wrong = int(errors[count - 1])
-        upper = 1.0 if wrong == count else float(beta.ppf(0.95, wrong + 1, count - wrong))
-        if upper > risk:
-            break
-        kept = float(confidence[order[count - 1]])
-    return kept
-
-
-def risk_coverage(confidence: Floats, hits: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Share of the images that are answered (images,), surest first, and the share of errors
-    among these.
-    """
-    wrong = np.cumsum(~hits[np.argsort(-confidence, kind="stable")])
-    counts = np.arange(1, len(hits) + 1)
-    return counts / len(hits), wrong / counts
+    n_wrong = np.cumsum(~hits[order])
+    n_answered = np.arange(1, len(hits) + 1)
+    coverage = n_answered / len(hits)
+    risk = n_wrong / n_answered
+    return coverage, risk
 
 
 def set_names(
-    held: NDArray[np.bool_], probabilities: Floats, classes: Sequence[str]
+    inside: NDArray[np.bool_],
+    probabilities: Floats,
+    classes: Sequence[str],
 ) -> list[list[str]]:
-    """The names in each row of `held` (images, classes), most probable first."""
+    """Name the classes of each prediction set.
+
+    Args:
+        inside: which classes are in each set (images, classes).
+        probabilities: (images, classes).
+        classes: class names (classes,).
+
+    Returns:
+        Names for each image, most probable first.
+    """
     ranked = np.argsort(-probabilities, axis=1, kind="stable")
-    return [
-        [str(classes[c]) for c in row if inside[c]]
-        for row, inside in zip(ranked, held, strict=True)
-    ]
+    names = []
+    for ranking, mask in zip(ranked, inside, strict=True):
+        names.append([str(classes[c]) for c in ranking if mask[c]])
+    return names
+
+
+def _float_items(entry: dict[str, Any]) -> dict[float, float]:
+    return {float(key): float(value) for key, value in entry.items()}

@@ -1,16 +1,14 @@
-"""Out-of-fold hits -> what the whole ensemble can be expected to get right on new images, and how
-that was found.
+"""Out-of-fold hits -> the expected accuracy of the whole ensemble on new images.
 
-No image of a run is new to two of its members, so the run itself holds no clean prediction of the
-ensemble, and no cross-fitting makes one without training more networks. What can be said without
-more images:
+All members but one were trained on each image of a run. So a run has no unbiased prediction of the
+ensemble, and cross-fitting one would take more trained networks. Without more images the estimate
+rests on two facts:
 
 - the out-of-fold accuracy is that of a single member on new images, with its own uncertainty;
-- the ensemble makes the member's errors times a ratio that is known from other fold ensembles
-  (`RATIO`).
+- the ensemble makes the member's errors times a ratio known from other ensembles (`ERROR_RATIO`).
 
-Both uncertainties are added. Images held out from all folds (`bestiary evaluate`) measure it
-instead. Knows nothing of networks.
+Both uncertainties are added. `bestiary evaluate` measures the accuracy on held-out images instead.
+Knows nothing of networks.
 """
 
 from collections.abc import Sequence
@@ -19,14 +17,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.stats.intervals import effective_size, wilson
+from bestiary.stats.intervals import effective_size, wilson_interval
 
-# Errors of five averaged members over errors of one, mean and standard deviation of six cases: 0.90
-# and 0.96 (two test halves, no mixing), 0.82 and 0.69 (with MixUp and CutMix) in the described
-# report, ResNeXt-101; 0.90 of `fast` and 0.96 of heads alone (RESULTS.md). More members gain as 1 -
-# 1/members does: the variance of a mean (Breiman 1996).
-RATIO = 0.87, 0.10
-METHOD = (
+# Errors of five averaged members over errors of one member: mean and standard deviation of six
+# cases. ResNeXt-101 in the described report: 0.90 and 0.96 (two test halves, no mixing), 0.82 and
+# 0.69 (with MixUp and CutMix). RESULTS.md: 0.90 (recipe `fast`) and 0.96 (heads alone).
+ERROR_RATIO = 0.87
+ERROR_RATIO_SPREAD = 0.10
+RATIO_MEMBERS = 5
+METHOD_TEXT = (
     "out-of-fold errors of single members times {ratio:.2f}, give or take {spread:.2f}: what "
     "ensembles of {members} "
     "folds have gained elsewhere; both uncertainties are in the interval, and bestiary evaluate "
@@ -36,14 +35,14 @@ METHOD = (
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The ensemble's accuracy on new images, without having seen any.
+    """The expected accuracy of the ensemble on new images.
 
     Attributes:
         value: 0 to 1.
         low: lower end of the 95 % interval.
         high: upper end.
         effective: number of independent images that would leave a measured accuracy as uncertain.
-        method: how it was found, in words.
+        method: how the estimate is made, in words.
     """
 
     value: float
@@ -52,59 +51,97 @@ class Estimate:
     effective: float
     method: str
 
-    def on(self, images: float) -> tuple[float, float]:
-        """Between which the accuracy measured on so many new, independent images lies in 95 of
-        100 cases.
+    def accuracy_interval(self, images: float) -> tuple[float, float]:
+        """Predict the range of an accuracy that is measured on new images.
+
+        Args:
+            images: number of new, independent images; need not be whole.
+
+        Returns:
+            Lower and upper end of the range that contains 95 of 100 measurements.
         """
-        return wilson(self.value, 1 / (1 / self.effective + 1 / images))
+        effective = 1 / (1 / self.effective + 1 / images)
+        return wilson_interval(self.value, effective)
 
 
-def ensemble_estimate(hits: NDArray[np.bool_], groups: NDArray[np.int64], members: int) -> Estimate:
-    """Estimate the accuracy of `members` averaged members.
+def ensemble_estimate(
+    hits: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    members: int,
+) -> Estimate:
+    """Estimate the accuracy of averaged members on new images.
 
     Args:
-        hits: out of fold (images,), one at least.
+        hits: whether each image is right out of fold (images,), at least one image.
         groups: group number of each image (images,).
-        members: 1 or more.
+        members: number of members, 1 or more.
+
+    Returns:
+        The expected accuracy with its interval.
     """
     effective = effective_size(hits, groups)
-    # Add-two smoothing (Agresti and Coull 1998) keeps an uncertainty where there is no error, or
-    # nothing but errors.
-    error = float((~hits).sum() * effective / len(hits) + 2) / (effective + 4)
-    share = (1 - 1 / members) / (1 - 1 / 5)
-    middle, spread = 1 - (1 - RATIO[0]) * share, RATIO[1] * share
-    variance = middle**2 * error * (1 - error) / effective + error**2 * spread**2
-    value = 1 - middle * float((~hits).mean())
-    independent = middle * error * (1 - middle * error) / variance
+    error = _smoothed_error(hits, effective)
+
+    # Ratio of the ensemble's errors. The gain grows as 1 - 1/members does, like the variance of a
+    # mean (Breiman 1996).
+    gain = (1 - 1 / members) / (1 - 1 / RATIO_MEMBERS)
+    ratio = 1 - (1 - ERROR_RATIO) * gain
+    ratio_spread = ERROR_RATIO_SPREAD * gain
+
+    # Variance of their product, and the number of independent images with the same variance
+    error_part = ratio**2 * error * (1 - error) / effective
+    ratio_part = error**2 * ratio_spread**2
+    variance = error_part + ratio_part
+    ensemble_effective = ratio * error * (1 - ratio * error) / variance
+
+    error_rate = float((~hits).mean())
+    value = 1 - ratio * error_rate
+    low, high = wilson_interval(value, ensemble_effective)
     return Estimate(
-        value,
-        *wilson(value, independent),
-        independent,
-        METHOD.format(ratio=middle, spread=spread, members=members),
+        value=value,
+        low=low,
+        high=high,
+        effective=ensemble_effective,
+        method=METHOD_TEXT.format(ratio=ratio, spread=ratio_spread, members=members),
     )
+
+
+def _smoothed_error(hits: NDArray[np.bool_], effective: float) -> float:
+    """Compute the error rate of one member.
+
+    Add-two smoothing (Agresti and Coull 1998) leaves an uncertainty where all images are right, or
+    all wrong.
+    """
+    n_errors = (~hits).sum()
+    return float(n_errors * effective / len(hits) + 2) / (effective + 4)
 
 
 def pick_optimism(curves: Sequence[Sequence[float | None]]) -> float:
-    """By how much picking each fold's best epoch on its own held-out part flatters the score, 0 to
-    1.
+    """Estimate the optimism of picking each fold's best epoch by its own validation images.
 
-    Each fold's best accuracy is set against its accuracy at the epoch that the other folds would
-    have picked for it (as in nested selection: Cawley and Talbot 2010, JMLR 11). Where folds truly
-    differ in their best epoch this is too much, so it is an upper estimate.
+    The best accuracy of a fold is compared with its accuracy at the epoch that the other folds
+    pick, as in nested selection (Cawley and Talbot 2010, JMLR 11). If the best epochs of the folds
+    truly differ, the result is too large. So it is an upper estimate.
 
     Args:
-        curves: validation accuracy of each fold after each epoch; None where it was not measured.
-            At least two folds.
+        curves: validation accuracy of each fold after each epoch, at least two folds; None where an
+            epoch was not scored.
+
+    Returns:
+        The mean optimism of the folds, 0 to 1; 0 where fewer than two epochs were scored.
     """
-    shared = min(len(curve) for curve in curves)
-    table = np.array(
-        [[np.nan if v is None else v for v in curve[:shared]] for curve in curves], np.float64
-    )
-    table = table[:, ~np.isnan(table).any(axis=0)]
-    if table.shape[1] < 2:
+    # Accuracies (folds, epochs) of the epochs that all folds scored; None becomes NaN
+    n_epochs = min(len(curve) for curve in curves)
+    accuracies = np.array([curve[:n_epochs] for curve in curves], np.float64)
+    is_missing = np.isnan(accuracies).any(axis=0)
+    accuracies = accuracies[:, ~is_missing]
+    if accuracies.shape[1] < 2:
         return 0.0
-    gains = []
-    for fold, curve in enumerate(table):
-        picked = int(np.delete(table, fold, axis=0).mean(axis=0).argmax())
-        gains.append(curve.max() - curve[picked])
-    return float(np.mean(gains))
+
+    optimism = []
+    for fold, curve in enumerate(accuracies):
+        others = np.delete(accuracies, fold, axis=0)
+        mean_curve = others.mean(axis=0)
+        picked = int(mean_curve.argmax())
+        optimism.append(curve.max() - curve[picked])
+    return float(np.mean(optimism))

@@ -1,8 +1,9 @@
-"""Hits and groups -> a share with its 95 % interval.
+"""Hits in groups -> a share with its 95 % confidence interval by Wilson's score method.
 
-Wilson's score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953), which stays honest near 0
-and 1, at the effective number of images: copies of one image are one piece of evidence, so groups
-widen it by their design effect (Kish 1965; Rao and Scott 1992, doi:10.2307/2532311).
+Wilson's interval (Wilson 1927, doi:10.1080/01621459.1927.10502953) stays valid near 0 and 1. It is
+computed at the effective number of images. Copies of one image are one piece of evidence, so groups
+widen the interval by their design effect (Kish 1965; Rao and Scott 1992, doi:10.2307/2532311).
+Knows nothing of scores other than shares, of runs or networks.
 """
 
 import math
@@ -16,67 +17,122 @@ Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A share with its 95 % interval.
+    """A number with its 95 % interval.
 
     Attributes:
-        value: 0 to 1.
+        value: the number itself.
         low: lower end.
         high: upper end.
-        n: number of images.
-        groups: number of groups they fall into.
     """
 
     value: float
     low: float
     high: float
-    n: int
-    groups: int
 
     def __str__(self) -> str:
         return f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
 
 
-def share_interval(hits: NDArray[np.bool_], groups: NDArray[np.int64] | None = None) -> Interval:
-    """The share of hits with its 95 % interval.
+@dataclass(frozen=True, slots=True)
+class ShareInterval(Interval):
+    """A share of hits (0 to 1) with its 95 % Wilson interval.
+
+    Attributes:
+        n: number of images.
+        groups: number of groups of these images.
+    """
+
+    n: int
+    groups: int
+
+
+def share_interval(
+    hits: NDArray[np.bool_],
+    groups: NDArray[np.int64] | None = None,
+) -> ShareInterval:
+    """Compute the share of hits with its 95 % Wilson interval.
 
     Args:
-        hits: whether each image was right, (images,), one at least.
-        groups: group number of each image; None where each stands alone.
+        hits: whether each image is right (images,), at least one image.
+        groups: group number of each image (images,); None: every image is its own group.
+
+    Returns:
+        The share, its interval, and the numbers of images and groups.
 
     Raises:
-        ValueError: no image.
+        ValueError: there is no image.
     """
     n = len(hits)
     if n == 0:
         raise ValueError("a share of no images has no value")
     value = float(hits.mean())
-    clusters = n if groups is None else len(np.unique(groups))
-    low, high = wilson(value, effective_size(hits, groups))
-    return Interval(value, low, high, n, clusters)
+    low, high = wilson_interval(value, effective_size(hits, groups))
+    return ShareInterval(
+        value=value,
+        low=low,
+        high=high,
+        n=n,
+        groups=_count_groups(n, groups),
+    )
 
 
-def effective_size(hits: NDArray[np.bool_], groups: NDArray[np.int64] | None = None) -> float:
-    """How many independent images would leave the share of hits as uncertain as these groups do."""
+def effective_size(
+    hits: NDArray[np.bool_],
+    groups: NDArray[np.int64] | None = None,
+) -> float:
+    """Compute how many independent images are as much evidence as these groups.
+
+    Args:
+        hits: whether each image is right (images,), at least one image.
+        groups: group number of each image (images,); None: every image is its own group.
+
+    Returns:
+        The effective number of images, at most their number.
+    """
+    n = len(hits)
     value = float(hits.mean())
-    clusters = len(hits) if groups is None else len(np.unique(groups))
-    if groups is None or clusters == len(hits):
-        return float(len(hits))
-    if value in (0.0, 1.0) or clusters == 1:
-        return float(clusters)  # no spread to estimate from: every group counts once
+    n_groups = _count_groups(n, groups)
+    if groups is None or n_groups == n:
+        return float(n)
+    if value in (0.0, 1.0) or n_groups == 1:
+        return float(n_groups)  # there is no variance to estimate: every group counts once
+
+    # Variance of the share from the groups' summed residuals
     _, codes = np.unique(groups, return_inverse=True)
-    residuals = np.bincount(codes, hits - value)  # of each group, summed
-    variance = clusters / (clusters - 1) * float((residuals**2).sum()) / len(hits) ** 2
-    # More than n cannot be claimed: groups may look tamer than chance by chance.
-    return (
-        min(float(len(hits)), value * (1 - value) / variance) if variance > 0 else float(clusters)
-    )
+    residuals = np.bincount(codes, hits - value)
+    sum_of_squares = float((residuals**2).sum())
+    variance = n_groups / (n_groups - 1) * sum_of_squares / n**2
+    if variance <= 0:
+        return float(n_groups)
+
+    # By chance, groups may vary less than single images would: n is the upper limit.
+    effective = value * (1 - value) / variance
+    return min(float(n), effective)
 
 
-def wilson(value: float, n: float) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share `value` (0 to 1) of `n` images, which need not be whole."""
-    center = (value + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * math.sqrt(value * (1 - value) / n + Z95**2 / (4 * n * n))
-    # At 0 and 1 one end is exact, which rounding must not hide.
-    return (max(0.0, center - half) if value > 0 else 0.0), (
-        min(1.0, center + half) if value < 1 else 1.0
-    )
+def wilson_interval(value: float, n: float) -> tuple[float, float]:
+    """Compute Wilson's 95 % score interval of a share.
+
+    Args:
+        value: the share, 0 to 1.
+        n: number of independent images; need not be whole.
+
+    Returns:
+        Lower and upper end, 0 to 1.
+    """
+    z_squared = Z95**2
+    scale = 1 + z_squared / n
+    center = (value + z_squared / (2 * n)) / scale
+    standard_error = math.sqrt(value * (1 - value) / n + z_squared / (4 * n * n))
+    half_width = Z95 / scale * standard_error
+
+    # At 0 and 1 one end is exact. Rounding must not hide that.
+    low = max(0.0, center - half_width) if value > 0 else 0.0
+    high = min(1.0, center + half_width) if value < 1 else 1.0
+    return low, high
+
+
+def _count_groups(n: int, groups: NDArray[np.int64] | None) -> int:
+    if groups is None:
+        return n
+    return len(np.unique(groups))

@@ -1,12 +1,14 @@
-"""Out-of-fold logits -> how unlike the known images a new one is, and how much is too much.
+"""Out-of-fold logits -> out-of-distribution detector: energy, Mahalanobis distance, thresholds.
 
-Two scores. Energy: minus log sum exp of the logits (Liu et al. 2020, arXiv:2010.03759). Distance:
-Mahalanobis distance to the nearest class's mean (Lee et al. 2018, arXiv:1807.03888) in the space of
-logits, which is the part of the feature space that the last layer looks at: a few numbers instead
-of thousands, and no second pass of the network. Both after each member's logits are brought to one
-spread, since a member may be twice as emphatic as another. Energy decides: it told unknown species
-apart about as well as distance among drawn beasts, and better among photographs (RESULTS.md). Pure
-functions of arrays, and the file that keeps them; knows nothing of runs or networks.
+Energy is minus the log-sum-exp of the logits (Liu et al. 2020, arXiv:2010.03759). Distance is the
+Mahalanobis distance to the nearest class mean (Lee et al. 2018, arXiv:1807.03888), here in the
+space of logits: the part of the feature space that the last layer uses. That takes a few numbers
+instead of thousands, and no second pass of the network.
+
+Each member's logits are first divided by their standard deviation, since one member may be twice as
+confident as another. Energy alone decides what is unknown. It separates unknown species about as
+well as distance on drawn beasts, and better on photographs (RESULTS.md). Knows nothing of networks,
+runs or files.
 """
 
 import math
@@ -20,22 +22,22 @@ from scipy.special import logsumexp
 from bestiary.stats.calibration import conformal_quantile
 
 Floats = NDArray[np.float64]
-KEPT = 0.95  # share of known images that are not called unknown
-# share of the covariance that is made the same in all directions, so that it can be inverted
+KNOWN_SHARE = 0.95  # share of in-distribution images that are not called unknown
+# Share of the covariance that is replaced by an isotropic one, so that it can be inverted
 SHRINKAGE = 0.1
+MIN_SPREAD = 1e-12  # lower limit of a spread that logits are divided by
 
 
 @dataclass(frozen=True, slots=True)
 class OodDetector:
-    """Where the known classes lie.
+    """The known classes in the space of logits, and limits of what counts as known.
 
     Attributes:
-        scales: spread of each member's logits (members,).
-        whitening: (classes, classes), makes the spread around the classes' means the same in all
-            directions.
+        scales: standard deviation of each member's logits (members,).
+        whitening: (classes, classes), makes the covariance within classes the identity.
         means: whitened mean logits of each class that has images (classes with images, classes).
-        limits: energy, and distance, that `KEPT` of the known images stay at or below, (2,);
-            infinite where images are too few to say.
+        limits: energy and distance that `KNOWN_SHARE` of the known images do not exceed, (2,);
+            infinite where there are too few images to say.
     """
 
     scales: Floats
@@ -51,76 +53,156 @@ class OodDetector:
         folds: NDArray[np.int64],
         parts: NDArray[np.int64] | None = None,
     ) -> Self:
-        """From out-of-fold `logits` (images, classes), `labels` and `folds` (images,).
+        """Fit the detector to out-of-fold predictions.
 
-        For the limits, each fold's images are judged by where the others' lie; where there is one
-        fold only, those of each of `parts` (images,).
+        For the limits, the distances of each part come from the classes of the other parts.
+
+        Args:
+            logits: (images, classes), each image's from the member that was not trained on it.
+            labels: class numbers (images,).
+            folds: fold of each image (images,).
+            parts: cross-fitting part of each image (images,); None: the folds.
+
+        Returns:
+            The detector.
         """
-        numbers, member = np.unique(folds, return_inverse=True)
-        scales = np.array([max(float(logits[folds == fold].std()), 1e-12) for fold in numbers])
-        even, distances = logits / scales[member][:, None], np.empty(len(labels))
-        parts = folds if parts is None else parts
-        for part in np.unique(parts):
-            held = parts == part
-            distances[held] = distance(even[None, held], *_place(even[~held], labels[~held]))
+        scales, members = _member_scales(logits, folds)
+        scaled = logits / scales[members][:, None]
+
+        # Limits of both scores, on images that the classes were not fitted to
+        if parts is None:
+            parts = folds
+        energies = energy(scaled[None])
+        distances = _crossfit_distances(scaled, labels, parts)
         limits = [
-            conformal_quantile(scores, KEPT, most=math.inf)
-            for scores in (energy(even[None]), distances)
+            conformal_quantile(energies, KNOWN_SHARE, most=math.inf),
+            conformal_quantile(distances, KNOWN_SHARE, most=math.inf),
         ]
-        return cls(scales, *_place(even, labels), np.array(limits))
+
+        whitening, means = _fit_classes(scaled, labels)
+        return cls(
+            scales=scales,
+            whitening=whitening,
+            means=means,
+            limits=np.array(limits),
+        )
 
     def scores(self, logits: NDArray[np.floating]) -> tuple[Floats, Floats]:
-        """Energy and distance of each image, each (images,); `logits` (members, images,
-        classes).
+        """Compute how far each image is from the known ones.
+
+        Args:
+            logits: (members, images, classes).
+
+        Returns:
+            Energies (images,) and distances (images,); higher is less like the known images.
         """
-        even = logits / self.scales[:, None, None]
-        return energy(even), distance(even, self.whitening, self.means)
+        scaled = logits / self.scales[:, None, None]
+        energies = energy(scaled)
+        distances = distance(scaled, self.whitening, self.means)
+        return energies, distances
 
     def is_unknown(self, logits: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Whether each image's energy is above that of `KEPT` of the known ones (images,)."""
-        return np.asarray(self.scores(logits)[0] > self.limits[0])
+        """Tell which images are out of distribution, by energy.
+
+        Args:
+            logits: (members, images, classes).
+
+        Returns:
+            Flags (images,).
+        """
+        energies, _ = self.scores(logits)
+        return np.asarray(energies > self.limits[0])
 
 
 def energy(logits: NDArray[np.floating]) -> Floats:
-    """Energy of each image (images,), the mean of the members' own; `logits` (members, images,
-    classes).
+    """Compute the energy of each image, the mean of the members' energies.
 
-    Each member's energy is averaged, not the averaged logits' taken, so that one member's energies
-    of the images that it held out are on the same scale.
+    Energies are averaged, not logits. So the energies of one member's held-out images are on the
+    same scale.
+
+    Args:
+        logits: (members, images, classes).
+
+    Returns:
+        Energies (images,).
     """
-    return np.asarray(-logsumexp(logits.astype(np.float64), axis=2).mean(axis=0))
+    log_sums = logsumexp(logits.astype(np.float64), axis=2)
+    return np.asarray(-log_sums.mean(axis=0))
 
 
 def distance(logits: NDArray[np.floating], whitening: Floats, means: Floats) -> Floats:
-    """Distance of each image (images,) from the nearest of `means`, averaged over the members.
+    """Compute the distance of each image from the nearest class mean, averaged over the members.
 
     Args:
         logits: (members, images, classes).
         whitening: (classes, classes).
-        means: whitened (any, classes).
+        means: whitened class means (any, classes).
+
+    Returns:
+        Distances (images,).
     """
-    found = []
+    distances = []
     for member in logits.astype(np.float64):
+        # |x - m|^2 = |x|^2 + |m|^2 - 2 x.m, for every image and class
         whitened = member @ whitening
-        squares = (
-            (whitened**2).sum(axis=1)[:, None] + (means**2).sum(axis=1) - 2 * whitened @ means.T
-        )
-        found.append(np.sqrt(squares.min(axis=1).clip(0)))
-    return np.asarray(np.mean(found, axis=0))
+        squared_norms = (whitened**2).sum(axis=1)[:, None]
+        squared_mean_norms = (means**2).sum(axis=1)
+        squares = squared_norms + squared_mean_norms - 2 * whitened @ means.T
+
+        nearest = squares.min(axis=1).clip(0)  # rounding may make it negative
+        distances.append(np.sqrt(nearest))
+    return np.asarray(np.mean(distances, axis=0))
 
 
-def _place(logits: NDArray[np.floating], labels: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """The whitening (classes, classes) and the whitened means (classes with images, classes)."""
-    wide = logits.astype(np.float64)
+def _member_scales(
+    logits: NDArray[np.floating],
+    folds: NDArray[np.int64],
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Compute the standard deviation of each member's logits, and the member of each image."""
+    fold_numbers, members = np.unique(folds, return_inverse=True)
+    scales = []
+    for fold in fold_numbers:
+        spread = float(logits[folds == fold].std())
+        scales.append(max(spread, MIN_SPREAD))
+    return np.array(scales), members
+
+
+def _crossfit_distances(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    parts: NDArray[np.int64],
+) -> Floats:
+    """Compute the distance of each image from the classes of the other parts (images,)."""
+    distances = np.empty(len(labels))
+    for part in np.unique(parts):
+        is_val = parts == part
+        whitening, means = _fit_classes(logits[~is_val], labels[~is_val])
+        distances[is_val] = distance(logits[None, is_val], whitening, means)
+    return distances
+
+
+def _fit_classes(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.int64],
+) -> tuple[Floats, Floats]:
+    """Fit the whitening (classes, classes) and the whitened means of the present classes."""
+    logits64 = logits.astype(np.float64)
+
+    # Mean logits of each class that has images
     present, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    means = np.zeros((len(present), wide.shape[1]))
-    np.add.at(means, codes, wide)
+    means = np.zeros((len(present), logits64.shape[1]))
+    np.add.at(means, codes, logits64)
     means /= counts[:, None]
-    spread = wide - means[codes]
-    covariance = spread.T @ spread / len(labels)
-    level = max(float(np.trace(covariance)) / len(covariance), 1e-12)
+
+    # Covariance within classes, shrunk towards an isotropic one
+    residuals = logits64 - means[codes]
+    covariance = residuals.T @ residuals / len(labels)
+    mean_variance = float(np.trace(covariance)) / len(covariance)
+    mean_variance = max(mean_variance, MIN_SPREAD)
     covariance *= 1 - SHRINKAGE
-    covariance[np.diag_indices_from(covariance)] += SHRINKAGE * level
-    values, vectors = np.linalg.eigh(covariance)
-    whitening = vectors / np.sqrt(values)
+    diagonal = np.diag_indices_from(covariance)
+    covariance[diagonal] += SHRINKAGE * mean_variance
+
+    eigenvalues, eigenvectors = np.linalg.eigh(covariance)
+    whitening = eigenvectors / np.sqrt(eigenvalues)
     return whitening, means @ whitening

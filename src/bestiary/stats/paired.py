@@ -1,4 +1,8 @@
-"""TODO stats.paired"""
+"""Hits of two models on the same images -> their paired difference, 95 % interval and p-value.
+
+Images that are hard for both cancel out. Images in groups count by their effective number. Knows
+nothing of runs or networks.
+"""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -6,16 +10,17 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
-from scipy.stats import t as student
+from scipy.stats import t as student_t
 
 from bestiary.stats.intervals import Z95
 
 Hits = NDArray[np.bool_]
+Codes = NDArray[np.int64]  # group of each image, 0 to groups - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What the second of two runs gets right more than the first.
+    """How much more often the second of two models is right than the first.
 
     Attributes:
         value: difference of accuracies, -1 to 1.
@@ -23,7 +28,8 @@ class Difference:
         high: upper end.
         wins: images that only the second has right.
         losses: images that only the first has right.
-        p: two-sided exact McNemar test, groups counted once; over several seeds a t-test.
+        p: two-sided p-value; exact McNemar test in which groups count once, or a t-test over
+            several seeds.
     """
 
     value: float
@@ -35,69 +41,164 @@ class Difference:
 
 
 def paired_difference(first: Hits, second: Hits, groups: NDArray[np.int64]) -> Difference:
-    """The difference of two shares of hits on the same images.
+    """Compare two models by their hits on the same images.
 
-    Interval: Bonett and Price 2012 (doi:10.3102/1076998611411915), which holds for few changed
-    images too, at the effective number of images. Test: exact McNemar (1947,
-    doi:10.1007/BF02295996) on the groups' net changes.
+    The interval is that of Bonett and Price 2012 (doi:10.3102/1076998611411915), which also holds
+    for few changed images, at the effective number of images. The test is the exact one of McNemar
+    (1947, doi:10.1007/BF02295996) on the groups' net changes.
 
     Args:
-        first: whether each image was right (images,), one at least.
-        second: likewise.
+        first: whether the first model has each image right (images,), at least one image.
+        second: the same for the second model.
         groups: group number of each image (images,).
+
+    Returns:
+        The difference, second minus first.
     """
     change = second.astype(np.int64) - first
-    n, wins, losses = len(change), int((change > 0).sum()), int((change < 0).sum())
     _, codes = np.unique(groups, return_inverse=True)
-    net = np.bincount(codes, change)
-    alone = float(((change - change.mean()) ** 2).sum())
-    together = float((np.bincount(codes, change - change.mean()) ** 2).sum())
-    size = n / max(1.0, together / alone) if alone else float(len(net))
-    more, less = (wins / n * size + 1) / (size + 2), (losses / n * size + 1) / (size + 2)
-    half = Z95 * sqrt((more + less - (more - less) ** 2) / (size + 2))
-    better, worse = int((net > 0).sum()), int((net < 0).sum())
-    p = float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
-    middle = more - less
-    return Difference(
-        float(change.mean()), max(-1.0, middle - half), min(1.0, middle + half), wins, losses, p
-    )
+    effective = _effective_changes(change, codes)
+    center, half_width = _bonett_price(change, effective)
+    p = _mcnemar(change, codes)
+    return _difference(change, center, half_width, p)
 
 
 def paired_over_seeds(first: Hits, second: Hits, groups: NDArray[np.int64]) -> Difference:
-    """The difference of two shares of hits on the same images, each the mean over trainings with
-    several seeds.
+    """Compare two training recipes by their hits on the same images, over several seeds.
 
-    Both images and seeds are drawn from larger sets, so both spread: the variance is the sum of the
-    groups' (of changes averaged over the seeds) and of the seeds' (of changes averaged over the
-    images), which errs on the safe side (Owen 2007, doi:10.1214/07-AOAS122). Student's t at
-    Satterthwaite's degrees of freedom (1946, doi:10.2307/3002019). As for one seed, an image that
-    is won and one that is lost are added (Bonett and Price 2012).
+    Images and seeds are both samples of larger populations. The variance is the sum of two: that
+    of the groups (changes averaged over seeds) and that of the seeds (changes averaged over
+    images). This sum is conservative (Owen 2007, doi:10.1214/07-AOAS122). Student's t has
+    Satterthwaite's degrees of freedom (1946, doi:10.2307/3002019). As for one seed, one win and one
+    loss are added (Bonett and Price 2012).
 
     Args:
-        first: whether each image was right (seeds, images); with one seed see `paired_difference`.
-        second: likewise.
+        first: whether each image is right (seeds, images); one seed goes to `paired_difference`.
+        second: the same for the second recipe.
         groups: group number of each image (images,).
+
+    Returns:
+        The mean difference, second minus first.
     """
     if len(first) == 1:
         return paired_difference(first[0], second[0], groups)
     change = second.astype(np.int64) - first
-    seeds = len(change)
+    n_seeds = len(change)
+
+    # Variance over groups and over seeds
     _, codes = np.unique(groups, return_inverse=True)
-    each = np.append(change.mean(axis=0), [1.0, -1.0])
-    codes = np.append(codes, [codes.max() + 1, codes.max() + 2])
-    middle, clusters = float(each.mean()), int(codes.max()) + 1
-    by_group = (
-        clusters
-        / (clusters - 1)
-        * float((np.bincount(codes, each - middle) ** 2).sum())
-        / len(each) ** 2
+    center, group_variance, n_groups = _smoothed_mean(change.mean(axis=0), codes)
+    seed_changes = change.mean(axis=1)
+    seed_variance = float(seed_changes.var(ddof=1)) / n_seeds
+    standard_error = sqrt(group_variance + seed_variance)
+
+    # Student's t
+    degrees_of_freedom = _satterthwaite(
+        group_variance,
+        n_groups - 1,
+        seed_variance,
+        n_seeds - 1,
     )
-    by_seed = float(change.mean(axis=1).var(ddof=1)) / seeds
-    error = sqrt(by_group + by_seed)
-    freedom = (by_group + by_seed) ** 2 / (by_group**2 / (clusters - 1) + by_seed**2 / (seeds - 1))
-    half = float(student.ppf(0.975, freedom)) * error
-    p = float(2 * student.sf(abs(middle) / error, freedom))
-    wins, losses = int((change > 0).sum()), int((change < 0).sum())
+    quantile = float(student_t.ppf(0.975, degrees_of_freedom))
+    half_width = quantile * standard_error
+    t = abs(center) / standard_error
+    p = float(2 * student_t.sf(t, degrees_of_freedom))
+    return _difference(change, center, half_width, p)
+
+
+def _difference(
+    change: NDArray[np.int64],
+    center: float,
+    half_width: float,
+    p: float,
+) -> Difference:
+    """Describe the changes, 1 for a win and -1 for a loss, with their interval and p-value."""
+    is_win = change > 0
+    is_loss = change < 0
     return Difference(
-        float(change.mean()), max(-1.0, middle - half), min(1.0, middle + half), wins, losses, p
+        value=float(change.mean()),
+        low=max(-1.0, center - half_width),
+        high=min(1.0, center + half_width),
+        wins=int(is_win.sum()),
+        losses=int(is_loss.sum()),
+        p=p,
     )
+
+
+def _bonett_price(change: NDArray[np.int64], effective: float) -> tuple[float, float]:
+    """Compute center and half width of the interval, with one win and one loss added."""
+    n = len(change)
+    is_win = change > 0
+    is_loss = change < 0
+    wins = int(is_win.sum())
+    losses = int(is_loss.sum())
+
+    win_rate = (wins / n * effective + 1) / (effective + 2)
+    loss_rate = (losses / n * effective + 1) / (effective + 2)
+
+    center = win_rate - loss_rate
+    variance = (win_rate + loss_rate - center**2) / (effective + 2)
+    half_width = Z95 * sqrt(variance)
+    return center, half_width
+
+
+def _smoothed_mean(changes: NDArray[np.float64], codes: Codes) -> tuple[float, float, int]:
+    """Compute the mean change, its variance and the number of groups.
+
+    One win and one loss are added, as groups of their own.
+    """
+    changes = np.append(changes, [1.0, -1.0])
+    codes = np.append(codes, [codes.max() + 1, codes.max() + 2])
+    center = float(changes.mean())
+    n_groups = int(codes.max()) + 1
+    variance = _cluster_variance(changes - center, codes, n_groups)
+    return center, variance, n_groups
+
+
+def _satterthwaite(
+    first_variance: float,
+    first_freedom: int,
+    second_variance: float,
+    second_freedom: int,
+) -> float:
+    """Compute the degrees of freedom of the sum of two variances."""
+    variance = first_variance + second_variance
+    first_part = first_variance**2 / first_freedom
+    second_part = second_variance**2 / second_freedom
+    return variance**2 / (first_part + second_part)
+
+
+def _cluster_variance(
+    residuals: NDArray[np.float64],
+    codes: Codes,
+    n_groups: int,
+) -> float:
+    """Compute the variance of a mean from the groups' summed residuals."""
+    group_sums = np.bincount(codes, residuals)
+    sum_of_squares = float((group_sums**2).sum())
+    return n_groups / (n_groups - 1) * sum_of_squares / len(residuals) ** 2
+
+
+def _effective_changes(change: NDArray[np.int64], codes: Codes) -> float:
+    """Compute how many independent images give the mean change the variance of these groups."""
+    residuals = change - change.mean()
+    single = float((residuals**2).sum())
+    if not single:
+        return float(codes.max()) + 1.0  # no variance to estimate: every group counts once
+    group_sums = np.bincount(codes, residuals)
+    clustered = float((group_sums**2).sum())
+    design_effect = max(1.0, clustered / single)
+    return len(change) / design_effect
+
+
+def _mcnemar(change: NDArray[np.int64], codes: Codes) -> float:
+    """Compute the p-value of the exact McNemar test on the groups' net changes."""
+    net_changes = np.bincount(codes, change)
+    is_better = net_changes > 0
+    is_worse = net_changes < 0
+    n_better = int(is_better.sum())
+    n_worse = int(is_worse.sum())
+    n_changed = n_better + n_worse
+    if n_changed == 0:
+        return 1.0
+    return float(binomtest(n_better, n_changed).pvalue)

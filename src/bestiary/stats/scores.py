@@ -1,4 +1,8 @@
-"""Logits, probabilities and labels -> the scores that a run or an evaluation reports."""
+"""Logits, probabilities and labels -> the scores that metrics.json and an evaluation report.
+
+Puts metrics, intervals and cross-fitted calibration into dictionaries for JSON. Knows nothing of
+runs or networks.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -7,13 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.recipe.choices import Average
 from bestiary.rng import keyed_rng
-from bestiary.stats.averaging import Average, softmax
+from bestiary.stats.averaging import softmax
 from bestiary.stats.bootstrap import score_intervals
 from bestiary.stats.calibration import fit_temperature
 from bestiary.stats.ensemble_gain import ensemble_estimate
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.metrics import class_scores, confusion
+
+CALIBRATED_SCORES = ("log_loss", "brier", "ece")  # the scores that a temperature changes
+SINGLE_FOLD_PARTS = 5  # cross-fitting parts of a run with one fold
 
 
 def oof_scores(
@@ -22,88 +30,126 @@ def oof_scores(
     folds: NDArray[np.int64],
     groups: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """Out-of-fold scores: each image judged by the one member that has not seen it.
+    """Compute the out-of-fold scores of a run.
 
     Args:
-        logits: (images, classes), of the member that held each image out.
+        logits: (images, classes), each image's from the one member that was not trained on it.
         labels: class numbers (images,).
         folds: fold of each image (images,).
         groups: group number of each image (images,).
 
     Returns:
-        what metrics.json holds under ``oof``.
+        What metrics.json stores under ``oof``.
     """
     hits = logits.argmax(axis=1) == labels
-    per_fold = {
-        int(fold): share_interval(hits[folds == fold], groups[folds == fold])
-        for fold in np.unique(folds)
-    }
+    accuracy = share_interval(hits, groups)
+    fold_rows = _fold_accuracies(hits, folds, groups)
+    estimate = ensemble_estimate(hits, groups, len(fold_rows))
+
+    # Scores of raw probabilities, and of those calibrated by the other folds
     raw = score_intervals(softmax(logits), labels, groups)
-    calibrated = score_intervals(
-        crossfit_probabilities(logits, labels, crossfit_parts(folds, groups)), labels, groups
-    )
+    parts = crossfit_parts(folds, groups)
+    probabilities = crossfit_probabilities(logits, labels, parts)
+    calibrated = score_intervals(probabilities, labels, groups)
+
     return {
-        "accuracy": asdict(share_interval(hits, groups)),
+        "accuracy": asdict(accuracy),
         "interval": "95 %, Wilson at the effective number of images, groups counted once",
-        "folds": [{"fold": fold, **asdict(interval)} for fold, interval in per_fold.items()],
+        "folds": fold_rows,
         "note": "single members, each on the images it has not seen; the ensemble is expected to "
         "do better",
         "scores": {name: asdict(score) for name, score in raw.items()},
-        "calibrated": {name: asdict(calibrated[name]) for name in ("log_loss", "brier", "ece")},
+        "calibrated": {name: asdict(calibrated[name]) for name in CALIBRATED_SCORES},
         "intervals": "95 %, 1,000 draws of whole groups; calibrated: by the temperature that the "
         "other folds set",
-        "ensemble": asdict(ensemble_estimate(hits, groups, len(per_fold))),
+        "ensemble": asdict(estimate),
     }
 
 
+def _fold_accuracies(
+    hits: NDArray[np.bool_],
+    folds: NDArray[np.int64],
+    groups: NDArray[np.int64],
+) -> list[dict[str, Any]]:
+    """Compute the accuracy of each fold with its interval."""
+    rows = []
+    for fold in np.unique(folds):
+        is_val = folds == fold
+        interval = share_interval(hits[is_val], groups[is_val])
+        rows.append({"fold": int(fold), **asdict(interval)})
+    return rows
+
+
 def crossfit_parts(folds: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The parts (images,) that cross-fitting goes over: the folds, or of a single one five parts
-    of whole groups.
+    """Split the images into parts for cross-fitting.
+
+    Args:
+        folds: fold of each image (images,).
+        groups: group number of each image (images,).
+
+    Returns:
+        The folds; for a single fold, five random parts of whole groups (images,).
     """
     if folds.min() < folds.max():
         return folds
     _, codes = np.unique(groups, return_inverse=True)
-    return np.asarray(keyed_rng(0, "crossing").permutation(int(codes.max()) + 1)[codes] % 5)
+    n_groups = int(codes.max()) + 1
+    order = keyed_rng(0, "crossing").permutation(n_groups)
+    return np.asarray(order[codes] % SINGLE_FOLD_PARTS)
 
 
 def crossfit_probabilities(
-    logits: NDArray[np.floating], labels: NDArray[np.int64], parts: NDArray[np.int64]
+    logits: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    parts: NDArray[np.int64],
 ) -> NDArray[np.float64]:
-    """Probabilities (images, classes), each part's by the temperature fitted on the other parts'
-    `logits`.
+    """Calibrate each part by the temperature of the other parts.
+
+    Args:
+        logits: (images, classes).
+        labels: class numbers (images,).
+        parts: part of each image (images,), see `crossfit_parts`.
+
+    Returns:
+        Probabilities (images, classes).
     """
     probabilities = np.empty(logits.shape)
     for part in np.unique(parts):
-        held = parts == part
-        probabilities[held] = softmax(logits[held] / fit_temperature(logits[~held], labels[~held]))
+        is_val = parts == part
+        temperature = fit_temperature(logits[~is_val], labels[~is_val])
+        probabilities[is_val] = softmax(logits[is_val] / temperature)
     return probabilities
 
 
 def class_table(
-    predicted: NDArray[np.int64], labels: NDArray[np.int64], groups: NDArray[np.int64], classes: int
+    predicted: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    classes: int,
 ) -> list[dict[str, Any]]:
-    """Precision, recall (each with its interval), F1 and support of every class, in the order of
-    the classes.
+    """Compute the scores of every class.
+
+    Args:
+        predicted: predicted class numbers (images,).
+        labels: class numbers (images,).
+        groups: group number of each image (images,).
+        classes: number of classes.
+
+    Returns:
+        For each class: recall and precision (with interval, or None without images), f1, support.
     """
-    scores, hits, rows = (
-        class_scores(confusion(predicted, labels, classes)),
-        predicted == labels,
-        [],
-    )
+    counts = confusion(predicted, labels, classes)
+    scores = class_scores(counts)
+    hits = predicted == labels
+    rows = []
     for number in range(classes):
-        of_class, taken = labels == number, predicted == number
-        rows.append(
-            {
-                "recall": asdict(share_interval(hits[of_class], groups[of_class]))
-                if of_class.any()
-                else None,
-                "precision": asdict(share_interval(hits[taken], groups[taken]))
-                if taken.any()
-                else None,
-                "f1": float(scores.f1[number]),
-                "support": int(scores.support[number]),
-            }
-        )
+        row = {
+            "recall": _share_of(hits, groups, labels == number),
+            "precision": _share_of(hits, groups, predicted == number),
+            "f1": float(scores.f1[number]),
+            "support": int(scores.support[number]),
+        }
+        rows.append(row)
     return rows
 
 
@@ -113,7 +159,7 @@ def held_out_scores(
     labels: NDArray[np.int64],
     groups: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """Accuracy on images that no member has seen.
+    """Compute accuracies on images that no member was trained on.
 
     Args:
         rules: averaging rule -> probabilities (images, classes) of the ensemble.
@@ -122,15 +168,34 @@ def held_out_scores(
         groups: group number of each image (images,).
 
     Returns:
-        accuracy with interval of every rule and member, and the members' mean.
+        Accuracy with interval of every rule and member, and the members' mean.
     """
-    rows = {rule: share_interval(p.argmax(axis=1) == labels, groups) for rule, p in rules.items()}
-    single = {
-        fold: share_interval(logits.argmax(axis=1) == labels, groups)
-        for fold, logits in members.items()
-    }
+    ensemble = {}
+    for rule, probabilities in rules.items():
+        hits = probabilities.argmax(axis=1) == labels
+        ensemble[rule] = asdict(share_interval(hits, groups))
+
+    member_rows = []
+    for fold, logits in members.items():
+        hits = logits.argmax(axis=1) == labels
+        interval = share_interval(hits, groups)
+        member_rows.append({"fold": fold, **asdict(interval)})
+
+    member_accuracies = [row["value"] for row in member_rows]
     return {
-        "ensemble": {rule: asdict(interval) for rule, interval in rows.items()},
-        "members": [{"fold": fold, **asdict(interval)} for fold, interval in single.items()],
-        "mean_member": float(np.mean([interval.value for interval in single.values()])),
+        "ensemble": ensemble,
+        "members": member_rows,
+        "mean_member": float(np.mean(member_accuracies)),
     }
+
+
+def _share_of(
+    hits: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    is_counted: NDArray[np.bool_],
+) -> dict[str, Any] | None:
+    """Compute the share of hits among the images that count; None where there are none."""
+    if not is_counted.any():
+        return None
+    interval = share_interval(hits[is_counted], groups[is_counted])
+    return asdict(interval)

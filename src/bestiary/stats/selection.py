@@ -1,7 +1,7 @@
-"""Candidates' logits for held-out images -> which to keep, and hits that the choice does not
-flatter.
+"""Candidates' logits on held-out images -> the best candidate, and a cross-fitted accuracy of it.
 
-Pure functions of arrays.
+Picking the best of several flatters its score; two-fold cross-validation of the choice does not
+(Stone 1974). Pure functions of arrays.
 """
 
 from collections.abc import Mapping
@@ -17,38 +17,65 @@ Labels = NDArray[np.int64]  # (images,)
 
 
 def best_of(candidates: Mapping[str, Logits], labels: Labels) -> str:
-    """The candidate that is most often right, of equals the one with the least log loss, else
-    the first.
+    """Choose the candidate with the highest accuracy.
+
+    Ties go to the lowest log loss, then to the first.
+
+    Args:
+        candidates: name -> logits (images, classes).
+        labels: class numbers (images,).
+
+    Returns:
+        The candidate's name.
     """
-    rows = np.arange(len(labels))
+    images = np.arange(len(labels))
 
     def merit(name: str) -> tuple[float, float]:
         logits = candidates[name].astype(np.float64)
-        return float((logits.argmax(axis=1) == labels).mean()), float(
-            log_softmax(logits, axis=1)[rows, labels].mean()
-        )
+        hits = logits.argmax(axis=1) == labels
+        log_probabilities = log_softmax(logits, axis=1)
+        log_likelihoods = log_probabilities[images, labels]
+        return float(hits.mean()), float(log_likelihoods.mean())
 
     return max(candidates, key=merit)
 
 
-def cross_chosen(
-    candidates: Mapping[str, Logits], labels: Labels, groups: Labels
+def crossfit_hits(
+    candidates: Mapping[str, Logits],
+    labels: Labels,
+    groups: Labels,
 ) -> NDArray[np.bool_]:
-    """Whether each image is right by the candidate that the other half of the images prefers
-    (images,).
+    """Score the choice of the best candidate without flattering it.
 
-    The best of several is partly the luckiest; chosen by other images it is not (two-fold
-    cross-validation of the choice: Stone 1974). Halves are of whole groups.
+    The images are split into two halves of whole groups. Each half is predicted by the candidate
+    that is best on the other half.
+
+    Args:
+        candidates: name -> logits (images, classes).
+        labels: class numbers (images,).
+        groups: group number of each image (images,).
+
+    Returns:
+        Whether each image is right (images,).
     """
+    # Split the groups at random
     _, codes = np.unique(groups, return_inverse=True)
-    half = keyed_rng(0, "halves").permutation(int(codes.max()) + 1)[codes] % 2
+    n_groups = int(codes.max()) + 1
+    order = keyed_rng(0, "halves").permutation(n_groups)
+    halves = order[codes] % 2
+
+    # Predict each half by the best candidate of the other
     hits = np.zeros(len(labels), np.bool_)
-    for side in (0, 1):
-        mine, others = half == side, half != side
-        if mine.any():
-            judges = others if others.any() else mine
-            kept = best_of(
-                {name: logits[judges] for name, logits in candidates.items()}, labels[judges]
-            )
-            hits[mine] = candidates[kept][mine].argmax(axis=1) == labels[mine]
+    for half in (0, 1):
+        is_val = halves == half
+        if not is_val.any():
+            continue
+
+        is_fit = is_val if is_val.all() else ~is_val  # a single group is its own other half
+        fit_logits = {name: logits[is_fit] for name, logits in candidates.items()}
+        best = best_of(fit_logits, labels[is_fit])
+
+        val_logits = candidates[best][is_val]
+        predicted = val_logits.argmax(axis=1)
+        hits[is_val] = predicted == labels[is_val]
     return hits

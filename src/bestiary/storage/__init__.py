@@ -1,3 +1,1 @@
-"""Places that fsspec knows (s3://, gs://, ...), tar shards and local folders, read and written
-alike.
-"""
+"""Read and write images and runs in local folders, object stores (s3://, gs://) and shards."""

@@ -1,10 +1,8 @@
-"""An address such as s3://bucket/folder -> its files' bytes, read again a bounded number of times
-where that fails.
+"""Read and write files in object stores by address, such as s3://bucket/folder, with retries.
 
-A folder in a store answers to `/`, `is_dir` and `resolve`, a file to `read_bytes` and `is_file`, as
-`pathlib.Path` does, so that whoever reads images does not ask where they lie. Which stores there
-are, and how one gets into them, is fsspec's (credentials, endpoints: as for any program that uses
-it). Knows nothing of what the bytes mean.
+A folder in a store has `/`, `is_dir` and `resolve`, and a file has `read_bytes` and `is_file`, like
+`pathlib.Path`. So code that reads images need not know where they are. fsspec provides the stores,
+their credentials and endpoints. Knows nothing of what the bytes mean.
 """
 
 import time
@@ -15,8 +13,8 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from bestiary.errors import DataError, one_line
 
-TRIES = 3  # of one request, each of which the store's own library repeats a few times
-FIRST_WAIT = 0.1  # seconds before the second try; twice as long before each further one
+TRIES = 3  # of one request; the store's own library repeats each a few times
+FIRST_WAIT = 0.1  # seconds before the second try; doubled before each further one
 
 T = TypeVar("T")
 
@@ -26,42 +24,50 @@ class Readable(Protocol):
     """A file that can be read whole."""
 
     def read_bytes(self) -> bytes:
-        """Its bytes; raises OSError."""
+        """Read the file; raises OSError."""
 
     def is_file(self) -> bool:
-        """Whether it is there."""
+        """Return whether the file exists."""
 
 
 class Root(Protocol):
-    """A folder that paths start from."""
+    """A folder that image paths start from."""
 
     def __truediv__(self, path: str, /) -> Readable: ...
 
     def is_dir(self) -> bool:
-        """Whether it is there."""
+        """Return whether the folder exists."""
 
     def resolve(self) -> "Root":
-        """Its one name."""
+        """Return the folder under its absolute name."""
 
 
-def is_address(place: str | Path) -> bool:
-    """Whether `place` is in a store rather than on a disk."""
-    return "://" in str(place)
+def is_address(location: str | Path) -> bool:
+    """Return whether `location` is the address of a store, not a path on a disk."""
+    return "://" in str(location)
 
 
-def address_of(place: str | Path) -> str:
-    """`place` where it is an address, else nothing."""
-    return str(place).rstrip("/") if is_address(place) else ""
+def address_of(location: str | Path) -> str:
+    """Return `location` if it is an address, else an empty string."""
+    if not is_address(location):
+        return ""
+    return str(location).rstrip("/")
 
 
-def location(place: str | Path) -> str:
-    """One name for a place, however it was written."""
-    return address_of(place) or str(Path(place).resolve())
+def location(path_or_address: str | Path) -> str:
+    """Return the absolute name of a path or address."""
+    address = address_of(path_or_address)
+    if address:
+        return address
+    path = Path(path_or_address)
+    return str(path.resolve())
 
 
-def folder_at(place: str | Path) -> Root:
-    """The folder of files at a place."""
-    return StoredFolder(str(place)) if is_address(place) else Path(place)
+def folder_at(location: str | Path) -> Root:
+    """Return the folder of files at a path or address."""
+    if is_address(location):
+        return StoredFolder(str(location))
+    return Path(location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +80,23 @@ class StoredFile:
         return self.address
 
     def read_bytes(self) -> bytes:
-        """The bytes of the whole file.
+        """Read the whole file.
+
+        Returns:
+            Its bytes.
 
         Raises:
-            OSError: it is missing, or cannot be read in `TRIES` tries.
+            OSError: the file is missing, or `TRIES` tries failed.
         """
         files, path = open_store(self.address)
-        content: bytes = retried(lambda: files.cat_file(path))
+        content: bytes = retry(lambda: files.cat_file(path))
         return content
 
     def is_file(self) -> bool:
-        """Whether it is there."""
+        """Return whether the file exists."""
         files, path = open_store(self.address)
-        return bool(retried(lambda: files.isfile(path)))
+        is_file = retry(lambda: files.isfile(path))
+        return bool(is_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,56 +112,84 @@ class StoredFolder:
         return StoredFile(f"{self}/{path}")
 
     def resolve(self) -> "StoredFolder":
-        """The folder itself: an address is whole."""
+        """Return the folder itself: an address is absolute."""
         return StoredFolder(str(self))
 
     def is_dir(self) -> bool:
-        """Whether anything is there."""
+        """Return whether the folder contains anything."""
         files, path = open_store(self.address)
-        return bool(retried(lambda: files.isdir(path)))
+        is_dir = retry(lambda: files.isdir(path))
+        return bool(is_dir)
 
     def list_files(self) -> dict[str, int]:
-        """Path below the folder and size in bytes of every file, sorted by path."""
+        """List all files in and below the folder.
+
+        Returns:
+            Path below the folder -> size in bytes, sorted by path.
+
+        Raises:
+            OSError: the store cannot be read.
+        """
         files, path = open_store(self.address)
         files.invalidate_cache()
-        found: dict[str, dict[str, Any]] = retried(lambda: files.find(path, detail=True))
-        start = len(path.rstrip("/")) + 1
-        return {name[start:]: int(entry["size"]) for name, entry in sorted(found.items())}
+        entries: dict[str, dict[str, Any]] = retry(lambda: files.find(path, detail=True))
+
+        prefix = path.rstrip("/") + "/"
+        sizes = {}
+        for name in sorted(entries):
+            path_below = name[len(prefix) :]
+            sizes[path_below] = int(entries[name]["size"])
+        return sizes
 
 
 def fetch_file(address: str, goal: Path) -> None:
-    """Copy one file of a store to `goal`.
+    """Download one file.
+
+    Args:
+        address: of the file in a store.
+        goal: path of the copy; its folder is created.
 
     Raises:
-        OSError: it cannot be read, or not all of it.
+        OSError: the file cannot be read, or does not arrive complete.
     """
     files, path = open_store(address)
     goal.parent.mkdir(parents=True, exist_ok=True)
 
-    def get() -> None:
+    def download() -> None:
         size = files.size(path)
         files.get_file(path, str(goal))
-        if goal.stat().st_size != size:
-            raise OSError(5, f"{goal.stat().st_size} of {size} bytes came")
+        n_bytes = goal.stat().st_size
+        if n_bytes != size:
+            raise OSError(5, f"{n_bytes} of {size} bytes arrived")
 
-    retried(get)
+    retry(download)
 
 
 def put_file(file: Path, address: str) -> None:
-    """Copy `file` to its place in a store, where it appears whole or not at all.
+    """Upload one file. In the store it appears complete or not at all.
+
+    Args:
+        file: on this disk.
+        address: of the copy in a store.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the copy cannot be written.
     """
     files, path = open_store(address)
-    retried(lambda: files.put_file(str(file), path))
+    retry(lambda: files.put_file(str(file), path))
 
 
 def open_store(address: str) -> tuple[Any, str]:
-    """The file system of fsspec for `address`, and the path in it.
+    """Open the fsspec file system of an address.
+
+    Args:
+        address: of a file or folder.
+
+    Returns:
+        The file system, and the path in it.
 
     Raises:
-        DataError: no such kind of store, or its library is not installed.
+        DataError: the kind of store is unknown, or its library is not installed.
     """
     try:
         import fsspec
@@ -165,22 +203,29 @@ def open_store(address: str) -> tuple[Any, str]:
     return files, path
 
 
-def retried(request: Callable[[], T]) -> T:
-    """The result of a request, made again where the store is busy or a connection breaks.
+def retry(request: Callable[[], T]) -> T:
+    """Make a request. Repeat it where the store is busy or a connection breaks.
+
+    Args:
+        request: called up to `TRIES` times.
+
+    Returns:
+        The result of the request.
 
     Raises:
         FileNotFoundError: at once.
         PermissionError: at once.
-        OSError: it has failed `TRIES` times.
+        OSError: `TRIES` tries failed.
     """
-    for number in range(TRIES):
+    for attempt in range(TRIES):
         try:
             return request()
         except (FileNotFoundError, PermissionError):
             raise
-        except Exception as error:  # each store's library has errors of its own for what passes
-            if number == TRIES - 1:
+        except Exception as error:  # each store's library has its own temporary errors
+            if attempt == TRIES - 1:
                 reason = one_line(error, 120)
                 raise OSError(5, f"failed {TRIES} times, last: {reason}") from error
-            time.sleep(FIRST_WAIT * 2**number)
+            wait = FIRST_WAIT * 2**attempt
+            time.sleep(wait)
     raise AssertionError("unreachable")

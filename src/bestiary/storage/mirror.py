@@ -1,11 +1,10 @@
-"""A run at an address -> a local folder to work in, whose finished files are sent to the store as
-they are written.
+"""Mirror a run in an object store: work in a local folder, and upload each file as it is written.
 
-Stores have no renaming, no locks and no appending, which a run in training lives by; so it is
-worked on locally, as ever, and every file that `atomic` has made whole is put into the store whole
-(an object appears at once or not at all). A later command, on any machine, fetches the run first.
-What is lost with a machine is what came after the last state that was sent. Knows nothing of what
-the files mean.
+Training needs rename, locks and append, and stores have none of them. So a run at an address has a
+local copy in the cache folder, and commands work there. Each file that `bestiary.atomic` completes
+is uploaded in one piece, so an object appears complete or not at all. A later command, on any
+machine, downloads the run first. A machine that fails loses only what came after the last uploaded
+state. Knows nothing of what the files mean.
 """
 
 import hashlib
@@ -17,65 +16,82 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-from bestiary.atomic import watched
+from bestiary.atomic import watch_writes
 from bestiary.caches import cache_root
 from bestiary.errors import RunError
 from bestiary.storage.files import StoredFolder, fetch_file, is_address, put_file
 
-UNSENT = ".unsent"  # there while the folder may hold what the store does not
-Wanted = Callable[[str], bool]  # of a path below the run
+UNSENT = ".unsent"  # exists while the folder may contain what the store lacks
+PathFilter = Callable[[str], bool]  # of a path below the run
 Stamp = tuple[int, int]  # time of change in nanoseconds, and size in bytes
 
 
 @contextmanager
-def working_folder(place: str | Path, wanted: Wanted | None = None) -> Iterator[Path]:
-    """A folder to work on the run at `place` in: itself on a disk, else a copy whose changes are
-    sent on.
+def working_folder(location: str | Path, is_needed: PathFilter | None = None) -> Iterator[Path]:
+    """Provide a local folder for work on a run.
 
     Args:
-        place: a path, or an address.
-        wanted: which of the run's files are needed; None: all.
+        location: of the run. A path is itself the folder. An address has a local copy, and changes
+            of the copy are uploaded.
+        is_needed: whether a file of the run is needed, by its path. With None, all are.
+
+    Yields:
+        The folder.
 
     Raises:
-        RunError: the store cannot be reached; what was done stays in the local folder and is sent
+        RunError: the store cannot be reached. The work stays in the local folder and is uploaded
             the next time.
     """
-    if not is_address(place):
-        yield Path(place)
+    if not is_address(location):
+        yield Path(location)
         return
-    store = StoredFolder(str(place))
-    name = str(place).rstrip("/").rsplit("/", 1)[-1]
-    # A process that does a part works in a folder of its own, beside others on the same machine.
-    part = f"-{os.getpid()}" if wanted else ""
-    folder = (
-        cache_root()
-        / "runs"
-        / f"{hashlib.sha256(str(store).encode()).hexdigest()[:16]}{part}"
-        / name
-    )
+
+    store = StoredFolder(str(location))
+    folder = _local_copy(store, is_partial=is_needed is not None)
     try:
-        there: dict[str, Stamp] = {}
+        # Download the run, unless the local copy is ahead of the store.
+        uploaded: dict[str, Stamp] = {}
         if not (folder / UNSENT).exists():
-            fetch_run(store, folder, wanted)
-            there = dict(_stamps(folder))
-        sender = _Sender(store, folder, there)
-        with watched(folder, sender.send):
+            fetch_run(store, folder, is_needed)
+            uploaded = dict(_stamps(folder))
+
+        # Upload what the caller writes.
+        uploader = _Uploader(store, folder, uploaded)
+        with watch_writes(folder, uploader.upload):
             try:
                 yield folder
             finally:
-                sender.finish()
+                uploader.finish()
     except OSError as error:
+        reason = error.strerror or error
         raise RunError(
-            f"{place}: {error.strerror or error}; what was done is kept in {folder}, and the same "
-            f"command with "
-            "--resume sends it"
+            f"{location}: {reason}; the work so far is in {folder}, and the "
+            "same command with --resume uploads it"
         ) from None
-    if wanted:
+
+    if is_needed:
         shutil.rmtree(folder.parent, ignore_errors=True)
 
 
-def fetch_run(store: StoredFolder, folder: Path, wanted: Wanted | None = None) -> None:
-    """Make `folder` what the store holds.
+def _local_copy(store: StoredFolder, *, is_partial: bool) -> Path:
+    """Return the folder in the cache for a run in a store."""
+    address = str(store)
+    name = address.rsplit("/", 1)[-1]
+    digest = hashlib.sha256(address.encode()).hexdigest()
+    folder = digest[:16]
+    if is_partial:
+        # A process that needs a part of the run has its own folder, as others share the machine.
+        folder += f"-{os.getpid()}"
+    return cache_root() / "runs" / folder / name
+
+
+def fetch_run(store: StoredFolder, folder: Path, is_needed: PathFilter | None = None) -> None:
+    """Download a run.
+
+    Args:
+        store: the run in the store.
+        folder: the local copy, which is emptied first.
+        is_needed: whether a file of the run is needed, by its path. With None, all are.
 
     Raises:
         OSError: the store cannot be read.
@@ -83,62 +99,76 @@ def fetch_run(store: StoredFolder, folder: Path, wanted: Wanted | None = None) -
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path in store.list_files():
-        if wanted is None or wanted(path):
-            fetch_file(str(store / path), folder / path)
+        if is_needed is None or is_needed(path):
+            file = store / path
+            fetch_file(file.address, folder / path)
 
 
 def _stamps(folder: Path) -> Iterator[tuple[str, Stamp]]:
-    """Path below `folder` and stamp of every file of the run there, sorted by path."""
+    """Yield the path below `folder` and the stamp of every file of the run, sorted by path."""
     for file in sorted(folder.rglob("*")):
-        if file.is_file() and not file.name.startswith("."):
-            with suppress(FileNotFoundError):  # replaced by a later one, or taken away
-                yield file.relative_to(folder).as_posix(), _stamp(file)
+        is_hidden = file.name.startswith(".")
+        if is_hidden or not file.is_file():
+            continue
+        with suppress(FileNotFoundError):  # replaced by a later one, or removed
+            stamp = _stamp(file)
+            path = file.relative_to(folder)
+            yield path.as_posix(), stamp
 
 
 def _stamp(file: Path) -> Stamp:
-    state = file.stat()
-    return state.st_mtime_ns, state.st_size
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
 
 
-class _Sender:
-    """A thread that puts files into the store in the order in which they were finished.
+class _Uploader:
+    """A thread that uploads files in the order in which they were completed.
 
     Args:
-        store: where they go.
-        folder: where they are made.
-        there: path and stamp of what the store has already.
+        store: where files are uploaded to.
+        folder: where files are written.
+        uploaded: path and stamp of the files that the store has already.
     """
 
-    def __init__(self, store: StoredFolder, folder: Path, there: dict[str, Stamp]) -> None:
-        self._store, self._folder = store, folder
-        self._waiting: SimpleQueue[Path | None] = SimpleQueue()
-        self._sent = there
+    def __init__(self, store: StoredFolder, folder: Path, uploaded: dict[str, Stamp]) -> None:
+        self._store = store
+        self._folder = folder
+        self._queue: SimpleQueue[Path | None] = SimpleQueue()  # None ends the thread
+        self._uploaded = uploaded
         self._failure: OSError | None = None
+
         (folder / UNSENT).touch()
-        self._thread = Thread(target=self._work, name="bestiary-sender", daemon=True)
+        self._thread = Thread(
+            target=self._work,
+            name="bestiary-uploader",
+            daemon=True,
+        )
         self._thread.start()
 
-    def send(self, file: Path) -> None:
-        """Put `file` into the store when its turn comes."""
-        self._waiting.put(file)
+    def upload(self, file: Path) -> None:
+        """Queue `file` for upload."""
+        self._queue.put(file)
 
     def finish(self) -> None:
-        """Wait until all is sent, what was not written by `atomic` (a tracker's files) too.
+        """Wait until everything is uploaded, a tracker's files included.
 
         Raises:
-            OSError: something could not be sent.
+            OSError: a file could not be uploaded.
         """
-        self._waiting.put(None)
+        self._queue.put(None)
         self._thread.join()
+
+        # Trackers do not write by `bestiary.atomic`, so their files were never queued.
         if self._failure is None:
             for path, _ in _stamps(self._folder):
                 self._put(self._folder / path)
+
         if self._failure is not None:
             raise self._failure
         (self._folder / UNSENT).unlink()
 
     def _work(self) -> None:
-        while (file := self._waiting.get()) is not None:
+        while (file := self._queue.get()) is not None:
             if self._failure is None:
                 self._put(file)
 
@@ -147,12 +177,14 @@ class _Sender:
         try:
             stamp = _stamp(file)
         except FileNotFoundError:
-            return  # replaced by a later one, or taken away
-        if self._sent.get(path) == stamp:
+            return  # replaced by a later one, or removed
+        if self._uploaded.get(path) == stamp:
             return
+
+        copy = self._store / path
         try:
-            put_file(file, str(self._store / path))
+            put_file(file, copy.address)
         except OSError as error:
             self._failure = error
             return
-        self._sent[path] = stamp
+        self._uploaded[path] = stamp

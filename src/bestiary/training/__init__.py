@@ -1,1 +1,1 @@
-"""The folds of a run -> trained members and the logits of each fold's held-out part, on disk."""
+"""Training: the folds of a run -> trained members and the logits of each held-out part, on disk."""

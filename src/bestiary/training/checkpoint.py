@@ -1,8 +1,9 @@
-"""A fold's state <-> two safetensors files, the last and the one before: tensors, scaler, position.
-No pickle.
+"""Checkpoint files: the state of a fold in training <-> two safetensors files, without pickle.
 
-Since every random draw is a function of (seed, fold, epoch, step), a state holds no generators:
-where it stands inside the epoch says all that the loader, the views and the mixing need.
+The two files are the last checkpoint and the one before it. Each holds the tensors of network, EMA
+and optimizer, the state of fp16's gradient scaler, and the progress. Every random draw is a
+function of (seed, fold, epoch, step), so a checkpoint holds no generators: the position inside the
+epoch is all that the loader, the views and the mixing need.
 """
 
 from collections.abc import Callable
@@ -16,32 +17,44 @@ from bestiary.errors import DamagedError, RunError, one_line
 from bestiary.model.tensor_file import read_tensors, write_tensors
 from bestiary.run.layout import FoldFiles
 
+Tensors = dict[str, torch.Tensor]
+
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One row of history.csv."""
+    """One row of history.csv.
 
-    epoch: int  # epochs done, from 1
-    lr: float  # at the epoch's last step
-    train_loss: float  # mean over its steps, mixed targets included
-    val_loss: float | None  # None where the held-out part was not scored
+    Attributes:
+        epoch: epochs done, from 1.
+        lr: learning rate of the epoch's last step.
+        train_loss: mean over the steps, mixed targets included.
+        val_loss: mean cross-entropy on the held-out part; None if it was not scored.
+        val_accuracy: accuracy on the held-out part; None if it was not scored.
+        images_per_second: of the training steps alone.
+        seconds: duration of the epoch, scoring included.
+    """
+
+    epoch: int
+    lr: float
+    train_loss: float
+    val_loss: float | None
     val_accuracy: float | None
-    images_per_second: float  # training alone
-    seconds: float  # scoring included
+    images_per_second: float
+    seconds: float
 
 
 @dataclass(slots=True)
 class Progress:
-    """How far a fold has come, beside its tensors.
+    """Position of a fold in its training.
 
     Attributes:
-        history: a record of each whole epoch.
-        best_accuracy: on the held-out part, -1 before any.
-        best_epoch: epochs done when the member was kept.
-        step: steps done in the epoch under way.
-        seconds: spent on them.
-        parts: what each batch is cut into because memory is short.
-        losses: of those steps, scalars on the device.
+        history: a record of each completed epoch.
+        best_accuracy: best accuracy on the held-out part, -1 before the first.
+        best_epoch: epochs done when the member was saved.
+        step: steps done in the current epoch.
+        seconds: duration of these steps.
+        parts: number of parts that each batch is cut into to save memory.
+        losses: of these steps, scalars on the device.
     """
 
     history: list[EpochRecord] = field(default_factory=list)
@@ -54,27 +67,29 @@ class Progress:
 
     @property
     def epochs_done(self) -> int:
-        """Whole epochs."""
+        """Number of completed epochs."""
         return len(self.history)
 
     def end_epoch(self, record: EpochRecord) -> None:
-        """The epoch under way is whole."""
+        """Complete the current epoch."""
         self.history.append(record)
-        self.step, self.seconds, self.losses = 0, 0.0, []
+        self.step = 0
+        self.seconds = 0.0
+        self.losses = []
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What a state file holds.
+class Checkpoint:
+    """Content of a checkpoint file.
 
     Attributes:
-        tensors: by name; the network's begin with ``network.``, its moving average's with
-            ``average.``, the optimizer's with ``optimizer.NUMBER.``.
+        tensors: by name. The network's begin with ``network.``, the EMA's with ``average.``, the
+            optimizer's with ``optimizer.NUMBER.``.
         scaler: state of fp16's gradient scaler.
-        progress: how far the fold had come.
+        progress: position of the fold.
     """
 
-    tensors: dict[str, torch.Tensor]
+    tensors: Tensors
     scaler: dict[str, Any]
     progress: Progress
 
@@ -84,31 +99,32 @@ class State:
         average: torch.nn.Module | None,
         optimizer: torch.optim.Optimizer,
     ) -> None:
-        """Fill network, its moving average where there is one, and optimizer.
+        """Load the tensors into a network, its EMA and its optimizer.
+
+        Args:
+            network: the classifier.
+            average: the EMA of its weights, if there is one.
+            optimizer: of the network's parameters.
 
         Raises:
-            RunError: the state is another network's.
+            RunError: the checkpoint belongs to another network.
         """
-        entries: dict[int, dict[str, torch.Tensor]] = {}
         try:
-            network.load_state_dict(_inside("network.", self.tensors))
+            network.load_state_dict(_select("network.", self.tensors))
             if average is not None:
-                average.load_state_dict(_inside("average.", self.tensors))
-            for key, value in _inside("optimizer.", self.tensors).items():
-                number, name = key.split(".", 1)
-                entries.setdefault(int(number), {})[name] = value
-            optimizer.load_state_dict(
-                {"state": entries, "param_groups": optimizer.state_dict()["param_groups"]}
-            )
-            _lay_out_alike(optimizer)
+                average.load_state_dict(_select("average.", self.tensors))
+            moments = _optimizer_state(self.tensors)
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": moments, "param_groups": groups})
+            _match_memory_layout(optimizer)
         except (RuntimeError, ValueError) as error:
             reason = one_line(error, 100)
             raise RunError(
-                f"the fold's state is of another network ({reason}); begin a new run"
+                f"the fold's checkpoint belongs to another network ({reason}); begin a new run"
             ) from None
 
 
-def save_state(
+def write_checkpoint(
     files: FoldFiles,
     network: torch.nn.Module,
     average: torch.nn.Module | None,
@@ -116,29 +132,40 @@ def save_state(
     scaler: dict[str, Any],
     progress: Progress,
 ) -> None:
-    """Write the state, whole or not at all; the state that was there becomes the one before.
+    """Write a checkpoint atomically; the last one becomes the previous one.
+
+    Args:
+        files: of the fold.
+        network: the classifier.
+        average: the EMA of its weights, if there is one.
+        optimizer: of the network's parameters.
+        scaler: state of fp16's gradient scaler; empty for other precisions.
+        progress: position of the fold.
 
     Raises:
-        BestiaryError: the folder cannot be written; what was there stays.
+        BestiaryError: the folder cannot be written; the last checkpoint stays.
     """
-    tensors = {f"network.{key}": value for key, value in network.state_dict().items()}
+    tensors = _with_prefix("network.", network.state_dict())
     if average is not None:
-        tensors |= {f"average.{key}": value for key, value in average.state_dict().items()}
-    for number, entry in optimizer.state_dict()["state"].items():
-        tensors |= {
-            f"optimizer.{number}.{key}": torch.as_tensor(value) for key, value in entry.items()
-        }
+        tensors |= _with_prefix("average.", average.state_dict())
+    tensors |= _optimizer_tensors(optimizer)
     if progress.losses:
         tensors["losses"] = torch.stack(progress.losses)
-    said = asdict(replace(progress, losses=[]))
-    write_tensors(
-        files.state, tensors, {"progress": said, "scaler": scaler}, former=files.previous_state
-    )
+
+    position = asdict(replace(progress, losses=[]))
+    metadata = {"progress": position, "scaler": scaler}
+    write_tensors(files.state, tensors, metadata, former=files.previous_state)
 
 
-def read_state(files: FoldFiles, notice: Callable[[str], None]) -> State | None:
-    """The last state, or the one before where the last is damaged, which `notice` is told; None
-    where there is none.
+def read_checkpoint(files: FoldFiles, notice: Callable[[str], None]) -> Checkpoint | None:
+    """Read the last checkpoint of a fold, or the previous one if the last is damaged.
+
+    Args:
+        files: of the fold.
+        notice: shows the user a line about a damaged file.
+
+    Returns:
+        The checkpoint; None if there is none that can be read.
     """
     for file in (files.state, files.previous_state):
         if not file.exists():
@@ -146,35 +173,69 @@ def read_state(files: FoldFiles, notice: Callable[[str], None]) -> State | None:
         try:
             return _read(file)
         except DamagedError as error:
-            notice(f"{file}: is damaged ({error}); the fold goes on from what was kept before it")
+            notice(f"{file}: is damaged ({error}); the fold resumes from what was saved before it")
     return None
 
 
-def _read(file: Path) -> State:
-    tensors, card = read_tensors(file)
+def _read(file: Path) -> Checkpoint:
+    tensors, metadata = read_tensors(file)
     try:
-        said = card["progress"]
-        said["history"] = [EpochRecord(**record) for record in said["history"]]
-        said["losses"] = list(tensors.pop("losses", torch.empty(0)))
-        return State(tensors, dict(card["scaler"]), Progress(**said))
+        position = metadata["progress"]
+        history = position["history"]
+        position["history"] = [EpochRecord(**record) for record in history]
+        losses = tensors.pop("losses", torch.empty(0))
+        position["losses"] = list(losses)
+        return Checkpoint(
+            tensors=tensors,
+            scaler=dict(metadata["scaler"]),
+            progress=Progress(**position),
+        )
     except (KeyError, TypeError, ValueError) as error:
-        raise DamagedError(f"it is of another version, {error!r}") from None
+        raise DamagedError(f"it was written by another version, {error!r}") from None
 
 
-def _lay_out_alike(optimizer: torch.optim.Optimizer) -> None:
-    """Give an optimizer's moments the layout of their parameters.
+def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> Tensors:
+    """Name the tensors of an optimizer by the index of their parameter."""
+    tensors: Tensors = {}
+    state = optimizer.state_dict()["state"]
+    for index, moments in state.items():
+        for name, value in moments.items():
+            tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value)
+    return tensors
 
-    They come from disk with the channels outermost. PyTorch's fused AdamW on a CPU goes through
-    memory in order, so that a channels-last parameter would be moved by the moments of other
+
+def _optimizer_state(tensors: Tensors) -> dict[int, Tensors]:
+    """Group the tensors of a checkpoint by the index of their parameter."""
+    state: dict[int, Tensors] = {}
+    for key, value in _select("optimizer.", tensors).items():
+        index, name = key.split(".", 1)
+        moments = state.setdefault(int(index), {})
+        moments[name] = value
+    return state
+
+
+def _match_memory_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Give an optimizer's moments the memory layout of their parameters.
+
+    A file holds tensors with the channels outermost. PyTorch's fused AdamW on a CPU walks through
+    memory in order. Without this, it would move a channels-last parameter by the moments of other
     weights.
     """
-    for parameter, entry in optimizer.state.items():
-        for name, value in entry.items():
+    for parameter, moments in optimizer.state.items():
+        for name, value in moments.items():
             if value.shape == parameter.shape:
-                entry[name] = torch.empty_like(parameter).copy_(value)
+                like_parameter = torch.empty_like(parameter)
+                moments[name] = like_parameter.copy_(value)
 
 
-def _inside(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _with_prefix(prefix: str, tensors: Tensors) -> Tensors:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _select(prefix: str, tensors: Tensors) -> Tensors:
+    """Select the tensors whose names begin with `prefix`, and remove it from their names."""
     return {
-        key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
     }

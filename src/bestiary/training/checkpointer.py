@@ -1,13 +1,13 @@
-"""A fold in training -> its state on disk: by time, at the end of an epoch, and when it is stopped.
+"""Checkpointer: save the fold state every N seconds, at the end of an epoch and on interruption.
 
-A state whose loss or weights are not finite is never kept, so what is on disk is always good to go
-on from. Where several processes train a fold, they agree on when, and the main one writes. Knows
-nothing of images.
+A state with a non-finite loss or weight is never saved, so the last checkpoint is always good to
+resume from. Several ranks agree on the step to save at, and rank 0 writes the file. Does not know
+images.
 """
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TypeVar
 
 import torch
@@ -15,169 +15,219 @@ import torch
 from bestiary.errors import Interrupted
 from bestiary.run.layout import FoldFiles
 from bestiary.signals import Interrupts
-from bestiary.training.checkpoint import save_state
+from bestiary.training.checkpoint import write_checkpoint
 from bestiary.training.distributed import SINGLE_PROCESS, World
 from bestiary.training.non_finite import NotFiniteError, check_losses, check_weights
 from bestiary.training.state import FoldState
 
-MOST = 0.01  # of the time may go into states; where a disk is slow they are kept less often
-LOOK = 32  # steps between looks at the loss on a GPU, which each look waits for
+# Share of the training time that saving may take.
+CHECKPOINT_TIME_SHARE = 0.01
+# Steps between checks of the loss on a GPU, since each check waits for the device.
+LOSS_CHECK_STEPS = 32
+
 T = TypeVar("T")
 
 
 class Checkpointer:
-    """Keeps the states of folds, one after the other.
+    """Saves the states of folds, one fold after the other.
 
     Args:
-        every: seconds between states inside an epoch.
-        interrupts: hold signals back while a step is under way.
-        world: the processes that train the folds together.
+        every: seconds between checkpoints inside an epoch.
+        interrupts: the context that defers signals during a step.
+        world: ranks that train the folds together.
+        on_step: called with the fold state after each step, before the step is recorded.
+        time_share: share of the training time that saving may take. A slow disk gets fewer
+            checkpoints.
 
     Attributes:
-        world: likewise.
-        suspicious: a loss was not finite before, so that each is looked at in time.
+        every: as given.
+        world: as given.
+        after_non_finite: whether the fold has met a non-finite loss, so that each loss is checked.
     """
 
-    def __init__(self, every: float, interrupts: Interrupts, world: World = SINGLE_PROCESS) -> None:
+    def __init__(
+        self,
+        every: float,
+        interrupts: Interrupts,
+        world: World = SINGLE_PROCESS,
+        *,
+        on_step: Callable[[FoldState], None] | None = None,
+        time_share: float = CHECKPOINT_TIME_SHARE,
+    ) -> None:
         self.every = every
         self.world = world
-        self.suspicious = False
+        self.after_non_finite = False
         self._interrupts = interrupts
-        self._kept = (0, 0)  # epochs and steps of the last state
-        self._since = time.perf_counter()
-        self._cost = 0.0
+        self._on_step = on_step
+        self._time_share = time_share
+        self._saved_position = (0, 0)  # epochs and steps done
+        self._saved_at = time.perf_counter()
+        self._save_seconds = 0.0
 
-    def begin(self, session: FoldState) -> None:
-        """A fold begins or goes on."""
-        self._kept = (session.progress.epochs_done, session.progress.step)
-        self._since = time.perf_counter()
+    def start_fold(self, state: FoldState) -> None:
+        """Begin or resume a fold, whose state needs no saving yet."""
+        self._saved_position = _position(state)
+        self._saved_at = time.perf_counter()
 
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        """A fold's training, in which several processes heed a signal together."""
-        with self._interrupts.noted() if self.world.size > 1 else nullcontext():
-            yield
+    def poll_signals(self) -> AbstractContextManager[None]:
+        """Let several ranks stop together: inside the block, `synchronized_batches` polls signals.
 
-    def agreed(self, items: Iterable[T]) -> Iterator[T]:
-        """Each of `items` once all processes have theirs.
-
-        Raises:
-            Interrupted: in all, where one has been told to stop.
-            BestiaryError: in the main process, where one cannot have its item.
+        Returns:
+            The context to train a fold in; it does nothing for a single process.
         """
         if self.world.size == 1:
-            yield from items
-            return
-        waiting = iter(items)
-        while True:
-            with self.world.synchronized():
-                item = next(waiting, None)
-            number = self.world.all_reduce_max(self._interrupts.arrived)
-            if number:
-                raise Interrupted(number, agreed=True)
-            if item is None:
-                return
-            yield item
+            return nullcontext()
+        return self._interrupts.poll()
 
-    @contextmanager
-    def whole(self) -> Iterator[None]:
-        """A step or an epoch's end: a signal waits until the block has ended."""
-        with self._interrupts.held():
-            yield
-
-    def watched(self, session: FoldState) -> bool:
-        """Whether a loss is looked at before it can spoil the weights: where that costs nothing,
-        or is worth it.
-        """
-        return self.suspicious or session.device.type == "cpu"
-
-    def end_step(
-        self, session: FoldState, files: FoldFiles, loss: torch.Tensor, seconds: float
-    ) -> None:
-        """Note a step; keep a state if it is time.
+    def synchronized_batches(self, batches: Iterable[T]) -> Iterator[T]:
+        """Iterate over batches in step with the other ranks.
 
         Args:
-            session: the fold.
-            files: where its state lies.
+            batches: of this rank; every rank has equally many.
+
+        Yields:
+            Each batch, once all ranks have theirs.
+
+        Raises:
+            Interrupted: in all ranks, if one received a signal.
+            BestiaryError: in rank 0, if a rank cannot load its batch.
+        """
+        if self.world.size == 1:
+            yield from batches
+            return
+        iterator = iter(batches)
+        while True:
+            with self.world.synchronized():
+                batch = next(iterator, None)
+            signal_number = self.world.all_reduce_max(self._interrupts.pending)
+            if signal_number:
+                raise Interrupted(signal_number, agreed=True)
+            if batch is None:
+                return
+            yield batch
+
+    def defer_signals(self) -> AbstractContextManager[None]:
+        """Defer SIGINT and SIGTERM until the block, a step or the end of an epoch, has ended."""
+        return self._interrupts.defer()
+
+    def checks_every_loss(self, state: FoldState) -> bool:
+        """Check whether each loss is looked at before it can spoil the weights.
+
+        On a CPU that costs nothing. On a GPU it costs time, and is done after a non-finite loss.
+        """
+        return self.after_non_finite or state.device.type == "cpu"
+
+    def end_step(
+        self, state: FoldState, files: FoldFiles, loss: torch.Tensor, seconds: float
+    ) -> None:
+        """Record a training step, and save a checkpoint if one is due.
+
+        Args:
+            state: the fold's state after the step.
+            files: where the checkpoint is written.
             loss: of the step, a scalar on the device.
             seconds: since the epoch began.
 
         Raises:
-            NotFiniteError: a loss since the last look was not finite.
-            BestiaryError: the state cannot be written.
+            NotFiniteError: a loss since the last check is not finite.
+            BestiaryError: the checkpoint cannot be written.
         """
-        progress = session.progress
-        progress.losses.append(loss)  # read seldom, so that no step waits for the device
+        if self._on_step is not None:
+            self._on_step(state)
+        progress = state.progress
+        progress.losses.append(loss)  # read rarely, so that no step waits for the device
         progress.step += 1
         progress.seconds = seconds
-        if not self.watched(session) and progress.step % LOOK == 0:
-            check_losses(progress.losses[-LOOK:])
-        if self._is_due(max(self.every, self._cost / MOST)):
-            self.keep(session, files)
 
-    def end_epoch(self, session: FoldState, files: FoldFiles, *, last: bool) -> None:
-        """Keep a state after a whole epoch, unless epochs are too short for what that costs; raises
-        as `keep`.
+        is_check_step = progress.step % LOSS_CHECK_STEPS == 0
+        if is_check_step and not self.checks_every_loss(state):
+            check_losses(progress.losses[-LOSS_CHECK_STEPS:])
+
+        interval = max(self.every, self._min_interval())
+        if self._is_due(interval):
+            self.save(state, files)
+
+    def end_epoch(self, state: FoldState, files: FoldFiles, *, last: bool) -> None:
+        """Save a checkpoint after an epoch, unless epochs are too short for what that costs.
 
         Args:
-            session: the fold.
-            files: where its state lies.
-            last: no epoch follows, and a state is kept in any case.
-        """
-        if self._is_due(self._cost / MOST) or last:
-            self.keep(session, files)
-
-    def _is_due(self, seconds: float) -> bool:
-        """Whether the main process has kept its last state `seconds` ago."""
-        return bool(
-            self.world.all_reduce_max(
-                int(self.world.is_main and time.perf_counter() - self._since >= seconds)
-            )
-        )
-
-    def keep(self, session: FoldState, files: FoldFiles) -> None:
-        """Write the state.
+            state: the fold's state.
+            files: where the checkpoint is written.
+            last: whether this is the last epoch, after which a checkpoint is always saved.
 
         Raises:
-            NotFiniteError: it is not good to go on from.
-            BestiaryError: the folder cannot be written.
+            NotFiniteError: a loss or a weight is not finite.
+            BestiaryError: the checkpoint cannot be written.
         """
-        progress, started = session.progress, time.perf_counter()
-        _check(session)
-        with self.world.synchronized() as main:
-            if main:
-                _save(session, files)
-        self._kept = (progress.epochs_done, progress.step)
-        self._since = time.perf_counter()
-        self._cost = self._since - started
+        if self._is_due(self._min_interval()) or last:
+            self.save(state, files)
 
-    def keep_on_stopping(self, session: FoldState, files: FoldFiles) -> None:
-        """Keep what was done since the last state, where that is whole; the fold is being
-        stopped.
+    def save(self, state: FoldState, files: FoldFiles) -> None:
+        """Save a checkpoint.
+
+        Args:
+            state: the fold's state.
+            files: where the checkpoint is written.
+
+        Raises:
+            NotFiniteError: a loss or a weight is not finite; nothing is written.
+            BestiaryError: the checkpoint cannot be written.
         """
-        progress = session.progress
-        if (
-            self._interrupts.torn
-            or not self.world.is_main
-            or self._kept == (progress.epochs_done, progress.step)
-        ):
+        started = time.perf_counter()
+        _check_finite(state)
+        self.world.on_main(lambda: _write(state, files))
+        self._saved_position = _position(state)
+        self._saved_at = time.perf_counter()
+        self._save_seconds = self._saved_at - started
+
+    def save_on_interrupt(self, state: FoldState, files: FoldFiles) -> None:
+        """Save the steps since the last checkpoint when training is interrupted.
+
+        Nothing is saved if a second signal tore the state, or if the state is not finite: then the
+        last checkpoint is the one to resume from.
+
+        Args:
+            state: the fold's state.
+            files: where the checkpoint is written.
+
+        Raises:
+            BestiaryError: the checkpoint cannot be written.
+        """
+        if self._interrupts.torn or not self.world.is_main:
             return
-        with suppress(NotFiniteError):  # then the state before is the one to go on from
-            _check(session)
-            _save(session, files)
+        if self._saved_position == _position(state):
+            return
+        with suppress(NotFiniteError):
+            _check_finite(state)
+            _write(state, files)
+
+    def _min_interval(self) -> float:
+        """Seconds between checkpoints that keep saving within its share of the time."""
+        return self._save_seconds / self._time_share
+
+    def _is_due(self, interval: float) -> bool:
+        """Check whether rank 0 saved its last checkpoint at least `interval` seconds ago."""
+        elapsed = time.perf_counter() - self._saved_at
+        is_due = self.world.is_main and elapsed >= interval
+        return bool(self.world.all_reduce_max(int(is_due)))
 
 
-def _check(session: FoldState) -> None:
-    check_losses(session.progress.losses)
-    check_weights(session.classifier)
+def _position(state: FoldState) -> tuple[int, int]:
+    """Epochs done, and steps done in the current epoch."""
+    return state.progress.epochs_done, state.progress.step
 
 
-def _save(session: FoldState, files: FoldFiles) -> None:
-    save_state(
+def _check_finite(state: FoldState) -> None:
+    check_losses(state.progress.losses)
+    check_weights(state.classifier)
+
+
+def _write(state: FoldState, files: FoldFiles) -> None:
+    write_checkpoint(
         files,
-        session.classifier,
-        session.average,
-        session.optimizer,
-        session.scaler_state,
-        session.progress,
+        state.classifier,
+        state.average,
+        state.optimizer,
+        state.scaler_state,
+        state.progress,
     )

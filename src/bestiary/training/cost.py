@@ -1,4 +1,8 @@
-"""Work under way -> what it cost: time, peak memory, energy where the machine can be asked."""
+"""Training cost: a block of work -> a line of costs.csv with time, peak memory and energy.
+
+Energy is read from the processor's counters (RAPL) where the system allows it. Knows nothing of
+what the work is.
+"""
 
 import sys
 import time
@@ -16,61 +20,98 @@ from bestiary.run.costs import COST_SCHEMA, read_cost_file
 from bestiary.run.layout import FoldFiles
 from bestiary.run.tables import write_table
 
-COUNTERS = Path("/sys/class/powercap")  # Linux; often for the administrator only
+COUNTERS = Path("/sys/class/powercap")  # Linux; often readable by the administrator only
+MICROJOULES_PER_WH = 3.6e9
 
 
 @contextmanager
-def measured(files: FoldFiles) -> Iterator[None]:
-    """Add a row to the fold's costs.csv for the work inside, however often the fold is gone on
-    with.
+def record_cost(files: FoldFiles) -> Iterator[None]:
+    """Append the cost of the work inside the block to a fold's costs.csv.
+
+    A fold that is resumed gets one line for each time it was trained. Work that fails is not
+    recorded.
+
+    Args:
+        files: of the fold.
     """
-    device, began = best_device(), read_energy(COUNTERS)
-    started, clock = datetime.now(UTC), time.perf_counter()
+    device = best_device()
+    energy_before = read_energy(COUNTERS)
+    started = datetime.now(UTC)
+    clock = time.perf_counter()
     yield
-    seconds, ended = time.perf_counter() - clock, read_energy(COUNTERS)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    energy = None if began is None or ended is None or ended < began else (ended - began) / 3.6e9
-    row = (
+    seconds = time.perf_counter() - clock
+    energy_after = read_energy(COUNTERS)
+    cost = (
         started.isoformat(timespec="seconds"),
         seconds,
-        name,
+        _accelerator_name(device),
         torch.get_num_threads(),
         peak_memory(device),
-        energy,
+        _watt_hours(energy_before, energy_after),
     )
-    before = []
-    if files.costs.exists():
-        with suppress(DamagedError):  # what is lost then is no more than what former work has cost
-            before = [read_cost_file(files.costs)]
-    write_table(
-        files.costs, pl.concat([*before, pl.DataFrame([row], schema=COST_SCHEMA, orient="row")])
-    )
+    _append_cost(files.costs, cost)
+
+
+def _append_cost(file: Path, cost: tuple[object, ...]) -> None:
+    new_line = pl.DataFrame([cost], schema=COST_SCHEMA, orient="row")
+    tables = [new_line]
+    if file.exists():
+        # A damaged file loses the costs of earlier work, nothing else.
+        with suppress(DamagedError):
+            tables.insert(0, read_cost_file(file))
+    write_table(file, pl.concat(tables))
+
+
+def _accelerator_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return device.type
+
+
+def _watt_hours(before: float | None, after: float | None) -> float | None:
+    """Convert two readings of the energy counters to Wh; None if there is no valid difference."""
+    if before is None or after is None or after < before:
+        return None
+    return (after - before) / MICROJOULES_PER_WH
 
 
 def read_energy(counters: Path) -> float | None:
-    """Microjoules that the processor packages have used, by the kernel's counters; None where they
-    cannot be read.
+    """Read the energy that the processor packages have used, from the kernel's counters.
 
-    A counter begins anew now and then; the caller must expect less than before.
+    A counter wraps around to zero now and then, so a later reading may be lower.
+
+    Args:
+        counters: the folder of the kernel's power capping interface.
+
+    Returns:
+        Microjoules, summed over packages; None if the counters cannot be read.
     """
     try:
-        values = [float(path.read_text()) for path in sorted(counters.glob("*-rapl:?/energy_uj"))]
+        paths = sorted(counters.glob("*-rapl:?/energy_uj"))
+        values = [float(path.read_text()) for path in paths]
     except (OSError, ValueError):
         return None
     return sum(values) if values else None
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Megabytes at most so far; None where the system does not keep it."""
+    """Read the peak memory of this process so far.
+
+    Args:
+        device: for a GPU, the memory of the GPU; else the main memory.
+
+    Returns:
+        Megabytes; None if the system does not record it.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    with suppress(
-        OSError, IndexError
-    ):  # ru_maxrss begins with what the process that started this one had taken
-        return 1.024e-3 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+    # Linux: ru_maxrss would start with the peak of the parent process.
+    with suppress(OSError, IndexError):
+        status = Path("/proc/self/status").read_text()
+        return 1.024e-3 * int(status.split("VmHWM:")[1].split()[0])
     try:
         import resource
     except ImportError:  # Windows
         return None
-    unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes there, in KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, other systems KiB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -1,12 +1,14 @@
-"""A data folder and a recipe -> a run: its manifest and folds first, then every fold in turn.
+"""Cross-validation: train the folds of a run, one after the other, on this machine.
 
-What is decided is written before anything is trained, and read back by everything after, so folds
-can be trained by different processes. Knows nothing of ensembles and scores.
+The manifest, the folds and the compute configuration are on disk before a fold is trained, and are
+read back from there. So different processes can train different folds. Does not know ensembles or
+scores.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,87 +22,146 @@ from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
 from bestiary.training.autotune import autotune_compute
 from bestiary.training.checkpointer import Checkpointer
-from bestiary.training.cost import measured
+from bestiary.training.cost import record_cost
 from bestiary.training.dataset import (
     TrainingSet,
-    check_present,
+    check_images_exist,
     open_store,
     read_training_set,
 )
 from bestiary.training.distributed import World
 from bestiary.training.fold import train_fold_safely
+from bestiary.training.fold_job import FoldJob
 from bestiary.training.frozen_features import frozen_features
 
 
-def train_folds(run: Run, numbers: list[int], checkpointer: Checkpointer, display: Display) -> None:
-    """Train those of the folds `numbers` that have not ended yet; `checkpointer` keeps their
-    states.
+def train_folds(
+    run: Run,
+    folds: list[int],
+    checkpointer: Checkpointer,
+    display: Display,
+) -> None:
+    """Train the folds that are not complete yet.
+
+    Args:
+        run: with its recipe, manifest and folds.
+        folds: numbers of the folds to train.
+        checkpointer: saves their states; it knows the ranks that train together.
+        display: shows the progress.
 
     Raises:
         RunError: another process trains one of them.
         DataError: an image has vanished.
-        WeightsError: the backbone or its weights are not to be had.
+        WeightsError: the backbone or its weights are not available.
     """
     world = checkpointer.world
+
+    # Rank 0 decides which folds are left.
+    unfinished: list[int] = []
     with world.synchronized() as main:
         data = read_training_set(run)
-        recipe = data.recipe
-        left = (
-            [number for number in numbers if not ended_whole(run.fold(number), display)]
-            if main
-            else []
-        )
-    waiting = world.broadcast_object(left)
-    if not waiting:
+        if main:
+            unfinished = [fold for fold in folds if not is_fold_complete(run.fold(fold), display)]
+    unfinished = world.broadcast_object(unfinished)
+    if not unfinished:
         return
-    data = replace(data, world=world)
-    with world.synchronized():
-        if not world.local_rank:  # the others look at the same disk
-            check_present(data)
-    store = open_store(data, display) if recipe.data.store and recipe.train.epochs else None
-    data = replace(data, store=store)
-    features = _features_once(data, display)
+
+    data = _open_images(replace(data, world=world), display)
     try:
-        arithmetic = _settle(run, data, display)
-        with TrainingDisplay(
-            display, waiting, len(run.fold_numbers()), recipe.train.epochs
-        ) as live:
-            for number in waiting:
-                with _working(run.fold(number), world):
-                    train_fold_safely(
-                        data, number, run.fold(number), features, arithmetic, checkpointer, live
-                    )
+        _train_one_by_one(run, data, unfinished, checkpointer, display)
     finally:
-        if store:
-            store.close()
+        if data.store:
+            data.store.close()
 
 
-def settle_run(run: Run, display: Display) -> None:
-    """Settle the run's arithmetic, before its folds are trained side by side; raises as
-    `autotune_compute` does.
+def _train_one_by_one(
+    run: Run,
+    data: TrainingSet,
+    folds: list[int],
+    checkpointer: Checkpointer,
+    display: Display,
+) -> None:
+    """Train folds one after the other, with one compute configuration and shared features."""
+    features = _shared_features(data, display)
+    compute = _autotune(run, data, display)
+    n_folds = len(run.fold_numbers())
+    epochs = data.recipe.train.epochs
+    with TrainingDisplay(display, folds, n_folds, epochs) as bars:
+        for fold in folds:
+            files = run.fold(fold)
+            job = FoldJob(
+                data=data,
+                fold=fold,
+                files=files,
+                features=features,
+                compute=compute,
+                checkpointer=checkpointer,
+                display=bars,
+            )
+            with _lock_and_record_cost(files, data.world):
+                train_fold_safely(job)
+
+
+def _open_images(data: TrainingSet, display: Display) -> TrainingSet:
+    """Check the images on each machine, and open the store of decoded images if one is wanted."""
+    with data.world.synchronized():
+        if data.world.local_rank == 0:
+            check_images_exist(data)
+    needs_store = data.recipe.data.store and data.recipe.train.epochs > 0
+    if not needs_store:
+        return data
+    store = open_store(data, display)
+    return replace(data, store=store)
+
+
+def autotune_run(run: Run, display: Display) -> None:
+    """Autotune the compute configuration of a run before its folds are trained side by side.
+
+    Args:
+        run: with its recipe, manifest and folds.
+        display: shows the decision.
+
+    Raises:
+        RunError: compute.json is damaged.
+        WeightsError: the backbone is unknown to this installation.
     """
-    _settle(run, read_training_set(run), display)
+    _autotune(run, read_training_set(run), display)
 
 
-def _settle(run: Run, data: TrainingSet, display: Display) -> ComputeConfig:
-    views = data.recipe.train.epochs * sum(len(data.rows(fold)[0]) for fold in run.fold_numbers())
-    return autotune_compute(run, views, len(data.classes), display, data.world)
+def _autotune(run: Run, data: TrainingSet, display: Display) -> ComputeConfig:
+    n_views = 0
+    for fold in run.fold_numbers():
+        train_rows, _ = data.rows(fold)
+        n_views += data.recipe.train.epochs * len(train_rows)
+    return autotune_compute(
+        run,
+        n_views,
+        len(data.classes),
+        display,
+        data.world,
+    )
 
 
 @contextmanager
-def _working(files: FoldFiles, world: World) -> Iterator[None]:
-    """A fold's training: the main process locks the fold and notes the costs."""
-    with ExitStack() as held:
+def _lock_and_record_cost(files: FoldFiles, world: World) -> Iterator[None]:
+    """Lock a fold and record its cost, both on rank 0, while the block trains it."""
+    with ExitStack() as stack:
         with world.synchronized() as main:
             if main:
-                held.enter_context(files.lock())
-                held.enter_context(measured(files))
+                stack.enter_context(files.lock())
+                stack.enter_context(record_cost(files))
         yield
 
 
-def ended_whole(files: FoldFiles, display: Display) -> bool:
-    """Whether a fold has ended and what it left is as it was written; what is damaged is made
-    again.
+def is_fold_complete(files: FoldFiles, display: Display) -> bool:
+    """Check that a fold is trained and predicted, and that its files are undamaged.
+
+    Out-of-fold logits that are damaged, or belong to damaged weights, are removed, so that the fold
+    is trained or predicted again.
+
+    Args:
+        files: of the fold.
+        display: shows which file is damaged.
     """
     if not files.ended:
         return False
@@ -108,21 +169,12 @@ def ended_whole(files: FoldFiles, display: Display) -> bool:
         check_member(files.weights)
         read_oof(files)
     except DamagedError as error:
-        display.notice(f"{error}; what is missing is made again")
+        display.notice(f"{error}; what is missing is computed again")
         files.oof.unlink()
         return False
     return True
 
 
-def _features_once(data: TrainingSet, display: Display) -> Callable[[], NDArray[np.float32]]:
-    """Frozen features of every image, read or computed when first asked for and shared by the
-    folds.
-    """
-    kept: list[NDArray[np.float32]] = []
-
-    def features() -> NDArray[np.float32]:
-        if not kept:
-            kept.append(frozen_features(data, display))
-        return kept[0]
-
-    return features
+def _shared_features(data: TrainingSet, display: Display) -> Callable[[], NDArray[np.float32]]:
+    """The frozen features of every image, computed on the first call and shared by the folds."""
+    return cache(lambda: frozen_features(data, display))

@@ -1,5 +1,7 @@
-"""A manifest, its folds and a recipe -> what one fold trains on: rows, labels, and functions
-from row to view.
+"""Dataset of a run: its samples, labels and folds, and loaders of training and evaluation views.
+
+A `TrainingSet` is read from the manifest, the folds and the recipe of a run. Samples are numbered
+by their row in the manifest. Does not know networks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +18,12 @@ from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.data.device_views import PaddedBatch, load_padded_batches
 from bestiary.data.loader import (
     Batch,
+    RankBatch,
     Rows,
-    Share,
     epoch_order,
     load_batches,
     loader_threads,
-    share_batch,
+    rank_batch,
     train_views,
     window_order,
 )
@@ -32,37 +34,36 @@ from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, ImageError
 from bestiary.recipe.options import Recipe
 from bestiary.rng import keyed_rng
-from bestiary.run.layout import FOLDS, MANIFEST
 from bestiary.run.run import Run
 from bestiary.run.targets import read_targets
 from bestiary.storage.files import Readable, Root, StoredFolder
-from bestiary.storage.places import reading_order
+from bestiary.storage.roots import reading_order
 from bestiary.storage.shards import ShardFolder
 from bestiary.training.distributed import SINGLE_PROCESS, World
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The images of a run as rows of its manifest.
+    """The samples of a run, one for each row of its manifest.
 
     Attributes:
-        recipe: the run's.
-        paths: of every image, as in the manifest, text (images,).
+        recipe: of the run.
+        paths: path of every image below `root`, text (images,).
         root: folder that the paths start from.
-        digests: of every image, text (images,).
+        digests: SHA-256 of every image, text (images,).
         sizes: height and width of every image (images, 2).
         labels: class numbers (images,).
-        folds: fold of each image (images,).
-        conflict: whether each image has copies with another label (images,); these are not scored.
+        folds: fold of every image (images,).
+        label_conflict: whether an image has near duplicates with another label (images,). Such
+            images are not scored.
         classes: class names in the order of the logits.
-        targets: float32 (images, classes), what a student is to answer; None: the labels.
-        store: decoded images, or None to decode each time.
-        world: the processes that work on it together.
+        targets: soft targets of a student, float32 (images, classes); None: the labels.
+        store: decoded images; None: images are decoded again in each epoch.
+        world: ranks that work on the dataset together.
     """
 
     recipe: Recipe
-    # a column takes a third of what a list of Python's strings does, which counts from 10^6 rows on
-    paths: pl.Series
+    paths: pl.Series  # a third of the memory of a list of strings, which matters from 10^6 rows on
     root: Root
     digests: pl.Series
     sizes: NDArray[np.int32]
@@ -76,152 +77,258 @@ class TrainingSet:
 
     @classmethod
     def of(
-        cls, recipe: Recipe, table: pl.DataFrame, root: Root, folds: pl.DataFrame
+        cls,
+        recipe: Recipe,
+        table: pl.DataFrame,
+        root: Root,
+        folds: pl.DataFrame,
     ) -> "TrainingSet":
-        """From the tables of a run, without a store."""
-        if not table["path"].equals(folds["path"]):  # joining takes as much memory again
-            folds = table.select("path").join(folds, on="path", how="left", maintain_order="left")
-        if folds.height != table.height or folds["fold"].null_count():
-            raise DamagedError(
-                f"{root}: folds.parquet does not give each image of manifest.parquet one fold"
-            )
+        """Create the dataset from the tables of a run.
+
+        Args:
+            recipe: of the run.
+            table: its manifest.
+            root: folder that the manifest's paths start from.
+            folds: columns path and fold.
+
+        Returns:
+            The dataset, without targets and store.
+
+        Raises:
+            DamagedError: an image has no fold or several.
+        """
+        fold_numbers = _match_folds(table, folds, root)
         classes = natural_classes(table["label"])
-        number = {name: index for index, name in enumerate(classes)}
-        labels = table["label"].replace_strict(number, return_dtype=pl.Int64).to_numpy()
-        sizes = table.select(pl.col("height", "width").cast(pl.Int32)).to_numpy()
-        folds_of, label_conflict = (
-            folds["fold"].to_numpy().astype(np.int64),
-            table["label_conflict"].to_numpy(),
-        )
+        class_number = {name: index for index, name in enumerate(classes)}
+        labels = table["label"].replace_strict(class_number, return_dtype=pl.Int64)
+        sizes = table.select(pl.col("height", "width").cast(pl.Int32))
         return cls(
-            recipe,
-            table["path"],
-            root,
-            table["sha256"],
-            sizes,
-            labels,
-            folds_of,
-            label_conflict,
-            classes,
+            recipe=recipe,
+            paths=table["path"],
+            root=root,
+            digests=table["sha256"],
+            sizes=sizes.to_numpy(),
+            labels=labels.to_numpy(),
+            folds=fold_numbers,
+            label_conflict=table["label_conflict"].to_numpy(),
+            classes=classes,
         )
 
     def soft_targets(self, rows: Rows) -> torch.Tensor:
-        """What is to be answered for each of `rows`, float32 (rows, classes)."""
+        """Soft targets of some samples, float32 (rows, classes): the student's, or one-hot."""
         if self.targets is not None:
             return torch.from_numpy(self.targets[rows])
-        return functional.one_hot(torch.from_numpy(self.labels[rows]), len(self.classes)).float()
+        labels = torch.from_numpy(self.labels[rows])
+        one_hot = functional.one_hot(labels, len(self.classes))
+        return one_hot.float()
 
     def epoch_rows(self, rows: Rows, fold: int, epoch: int) -> Rows:
-        """`rows` in the order in which an epoch visits them; of shards, few are read at a time."""
+        """Shuffle samples for one epoch.
+
+        Samples in shards are shuffled within a window, so that few shards are read at a time. The
+        root prefetches these.
+
+        Args:
+            rows: samples to train on.
+            fold: number of the fold that is held out.
+            epoch: epochs done.
+
+        Returns:
+            `rows` in the order of the epoch.
+        """
         seed = self.recipe.train.seed
         if not isinstance(self.root, ShardFolder):
-            return rows[epoch_order(len(rows), seed, fold, epoch)]
+            order = epoch_order(len(rows), seed, fold, epoch)
+            return rows[order]
+
         shards = self.root.shards_of(self.paths[rows])
-        order = window_order(shards, self.recipe.data.shuffle_buffer, seed, fold, epoch)
-        self.root.will_read(shards[order])
+        order = window_order(
+            shards,
+            self.recipe.data.shuffle_buffer,
+            seed,
+            fold,
+            epoch,
+        )
+        self.root.prefetch(shards[order])
         return rows[order]
 
     def reading_order(self, rows: Rows) -> Rows:
-        """The order (rows,) in which `rows` are best read, where any order will do."""
+        """Positions (rows,) in the order that reads `rows` fastest, for work in any order."""
         return reading_order(self.root, self.paths[rows])
 
     def rows(self, fold: int) -> tuple[Rows, Rows]:
-        """The rows that fold `fold` trains on, and those that it holds out."""
-        return np.flatnonzero(self.folds != fold), np.flatnonzero(self.folds == fold)
+        """Split the samples into the training part and the held-out part of a fold."""
+        is_val = self.folds == fold
+        train_rows = np.flatnonzero(~is_val)
+        val_rows = np.flatnonzero(is_val)
+        return train_rows, val_rows
 
     def frequencies(self, rows: Rows) -> torch.Tensor:
-        """Share of each class among `rows`, float (classes,)."""
-        return torch.bincount(
-            torch.from_numpy(self.labels[rows]), minlength=len(self.classes)
-        ) / len(rows)
+        """Share of each class among some samples, float (classes,)."""
+        labels = torch.from_numpy(self.labels[rows])
+        counts = torch.bincount(labels, minlength=len(self.classes))
+        return counts / len(rows)
 
-    def scored(self, rows: Rows) -> Rows:
-        """Those of `rows` whose labels can be trusted enough to score by."""
-        return rows[~self.label_conflict[rows]]
+    def scorable(self, rows: Rows) -> Rows:
+        """Select the samples without a label conflict: only these are scored."""
+        has_conflict = self.label_conflict[rows]
+        return rows[~has_conflict]
 
     def pixels_of(self, row: int) -> Pixels:
-        """What training views are taken from: the image, its short side shrunk to the store's."""
-        kept = self.store.get(self.digests[int(row)]) if self.store else None
-        if kept is not None:
-            return kept
-        return self._named(row, lambda path: load_shrunk(path, store_side(self.recipe)))
+        """Load the image that training views are cropped from, its short side shrunk.
+
+        Raises:
+            DataError: the image cannot be read.
+        """
+        if self.store:
+            digest = self.digests[int(row)]
+            stored = self.store.get(digest)
+            if stored is not None:
+                return stored
+
+        side = store_side(self.recipe)
+        return self._load(row, lambda path: load_shrunk(path, side))
 
     def training_batches(
-        self, batches: Sequence[Rows], fold: int, epoch: int, device: torch.device
-    ) -> Iterator[tuple[Batch | PaddedBatch, Share]]:
-        """The batches of an epoch, or what is left of it, with the random views that are theirs for
-        `device`.
+        self,
+        batches: Sequence[Rows],
+        fold: int,
+        epoch: int,
+        device: torch.device,
+    ) -> Iterator[tuple[Batch | PaddedBatch, RankBatch]]:
+        """Load the training batches of an epoch, or those that are left of it.
 
-        Of several processes each has its share of every batch.
+        Args:
+            batches: rows of each batch, of all ranks.
+            fold: number of the fold that is held out.
+            epoch: epochs done.
+            device: where the network is trained.
+
+        Returns:
+            An iterator over the random views of this rank's part of each batch, and that part.
+
+        Raises:
+            DataError: an image cannot be read.
         """
-        mixed = self.recipe.mix.probability > 0
-        shares = [
-            share_batch(rows, self.world.rank, self.world.size, mixed=mixed) for rows in batches
-        ]
-        return zip(
-            self._load([share.rows for share in shares], fold, epoch, device), shares, strict=True
+        part_of = partial(
+            rank_batch,
+            rank=self.world.rank,
+            size=self.world.size,
+            mixed=self.recipe.mix.probability > 0,
         )
+        parts = [part_of(rows) for rows in batches]
+        part_rows = [part.rows for part in parts]
+        views = self._load_views(part_rows, fold, epoch, device)
+        return zip(views, parts, strict=True)
 
-    def _load(
-        self, batches: Sequence[Rows], fold: int, epoch: int, device: torch.device
+    def _load_views(
+        self,
+        batches: Sequence[Rows],
+        fold: int,
+        epoch: int,
+        device: torch.device,
     ) -> Iterator[Batch | PaddedBatch]:
-        view, seed = TrainView.of(self.recipe.view), self.recipe.train.seed
-        threads, pin = loader_threads(device.type, self.world.local_size), device.type == "cuda"
+        seed = self.recipe.train.seed
+        view = TrainView.of(self.recipe.view)
+        threads = loader_threads(device.type, self.world.local_size)
+        pin = device.type == "cuda"
         if self.recipe.view.device == "model":
             rng_of = partial(keyed_rng, seed, "view", fold, epoch)
             return load_padded_batches(
-                batches, self.pixels_of, view, rng_of, threads.number, pin=pin
+                batches,
+                self.pixels_of,
+                view,
+                rng_of,
+                threads.workers,
+                pin=pin,
             )
-        return load_batches(
-            batches, train_views(self.pixels_of, view, seed, fold, epoch), threads, pin=pin
-        )
+        view_of = train_views(self.pixels_of, view, seed, fold, epoch)
+        return load_batches(batches, view_of, threads, pin=pin)
 
     def eval_view_of(self, view: EvalView) -> Callable[[int], Pixels]:
-        """The function row -> evaluation view, taken from the original as prediction does."""
-        return lambda row: self._named(
-            row, lambda path: view(decode(read_image(path), min_side=view.min_side))
-        )
+        """Create the function row -> evaluation view, taken from the original as in prediction."""
 
-    def _named(self, row: int, load: Callable[[Readable], Pixels]) -> Pixels:
+        def load_view(path: Readable) -> Pixels:
+            image = read_image(path)
+            pixels = decode(image, min_side=view.min_side)
+            return view(pixels)
+
+        return lambda row: self._load(row, load_view)
+
+    def _load(self, row: int, load: Callable[[Readable], Pixels]) -> Pixels:
         path = self.root / self.paths[int(row)]
         try:
             return load(path)
         except ImageError as error:
             raise DataError(
-                f"{path}: {error.reason}, though it was whole when the run began; put it back, "
-                f"then --resume"
+                f"{path}: {error.reason}, but it was readable when the run began; put it back, "
+                "then --resume"
             ) from None
 
 
+def _match_folds(
+    table: pl.DataFrame,
+    folds: pl.DataFrame,
+    root: Root,
+) -> NDArray[np.int64]:
+    """Match the folds to the lines of the manifest by path; the fold of each image (images,)."""
+    if not table["path"].equals(folds["path"]):  # a join takes as much memory again
+        folds = table.select("path").join(
+            folds,
+            on="path",
+            how="left",
+            maintain_order="left",
+        )
+    if folds.height != table.height or folds["fold"].null_count():
+        raise DamagedError(
+            f"{root}: folds.parquet does not give each image of manifest.parquet one fold"
+        )
+    return folds["fold"].to_numpy().astype(np.int64)
+
+
 def store_side(recipe: Recipe) -> int:
-    """Short side in pixels of the images that training views are taken from."""
-    return recipe.data.store_side or round(1.5 * recipe.view.size)
+    """Short side in pixels of the images that training views are cropped from."""
+    default = round(1.5 * recipe.view.size)
+    return recipe.data.store_side or default
 
 
 def read_training_set(run: Run) -> TrainingSet:
-    """What a run trains on, as its tables say; without a store.
+    """Read the dataset of a run from its tables.
+
+    Args:
+        run: with its recipe, manifest and folds.
+
+    Returns:
+        The dataset, without a store.
 
     Raises:
         DamagedError: the tables are damaged or do not fit each other.
     """
-    tables = run.read_table(MANIFEST), run.read_root(), run.read_table(FOLDS)
-    data = TrainingSet.of(run.read_recipe(), *tables)
-    return replace(data, targets=read_targets(run, data.paths, data.folds, len(data.classes)))
+    snapshot = run.load()
+    data = TrainingSet.of(
+        snapshot.recipe,
+        snapshot.manifest,
+        snapshot.root,
+        snapshot.fold_table,
+    )
+    targets = read_targets(run, data.paths, data.folds, len(data.classes))
+    return replace(data, targets=targets)
 
 
-def check_present(data: TrainingSet) -> None:
-    """Look whether every image of the manifest is still there, before hours are spent on the
-    others.
+def check_images_exist(data: TrainingSet) -> None:
+    """Check that every image of a run still exists, before hours are spent on training.
+
+    Args:
+        data: the dataset.
+
+    Raises:
+        DataError: the folder or an image is gone.
     """
     if not data.root.is_dir():
         raise DataError(
             f"{data.root}: the run's images are gone; put the folder back, then --resume"
         )
-    if isinstance(data.root, StoredFolder):  # one list, not a question for each image
-        there = data.root.list_files()
-        missing = [path for path in data.paths if path not in there]
-    else:
-        missing = [path for path in data.paths if not (data.root / path).is_file()]
+    missing = _missing_images(data)
     if missing:
         raise DataError(
             f"{data.root}: {len(missing)} of the run's images are gone, first {missing[0]}; "
@@ -229,27 +336,53 @@ def check_present(data: TrainingSet) -> None:
         )
 
 
+def _missing_images(data: TrainingSet) -> list[str]:
+    """List the paths of the images that are gone."""
+    root = data.root
+    if isinstance(root, StoredFolder):  # one listing instead of a request for each image
+        existing = root.list_files()
+        return [path for path in data.paths if path not in existing]
+    return [path for path in data.paths if not (root / path).is_file()]
+
+
 def open_store(data: TrainingSet, display: Display) -> ImageStore | None:
-    if not data.world.local_rank:
+    """Open the store of decoded images of this machine, and fill it with the run's images.
+
+    The first rank of each machine fills it.
+
+    Args:
+        data: the dataset.
+        display: shows the progress, or why there is no store.
+
+    Returns:
+        The store; None if the disk has too little space.
+    """
+    reason = None
+    if data.world.local_rank == 0:
         store, reason = _fill_store(data, display)
     data.world.all_reduce_max(0)
-    if data.world.local_rank:  # the first process of this machine has filled it
-        store, reason = ImageStore(default_folder(), store_side(data.recipe)), None
+    if data.world.local_rank > 0:
+        store = ImageStore(default_folder(), store_side(data.recipe))
     if reason is None:
         return store
-    display.notice(f"Images are decoded anew in every epoch: {reason}")
+    display.notice(f"Images are decoded again in every epoch: {reason}")
     store.close()
     return None
 
 
 def _fill_store(data: TrainingSet, display: Display) -> tuple[ImageStore, str | None]:
+    """Decode the run's images into the store; return it, and the reason if it stays empty."""
     store = ImageStore(default_folder(), store_side(data.recipe))
-    order = data.reading_order(np.arange(len(data.paths)))
-    images = [
-        (digest, data.root / path)
-        for digest, path in zip(data.digests[order], data.paths[order], strict=True)
-    ]
+
+    # List the images in the order that reads them fastest.
+    every_row = np.arange(len(data.paths))
+    order = data.reading_order(every_row)
+    digests = data.digests[order]
+    paths = [data.root / path for path in data.paths[order]]
+    images = list(zip(digests, paths, strict=True))
+    sizes = data.sizes[order].tolist()
+
+    limit_bytes = int(data.recipe.data.store_limit_gb * 1e9)
     with display.counter("Decoding images") as tick:
-        return store, store.fill(
-            images, data.sizes[order].tolist(), int(data.recipe.data.store_limit_gb * 1e9), tick
-        )
+        reason = store.fill(images, sizes, limit_bytes, tick)
+    return store, reason

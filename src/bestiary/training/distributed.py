@@ -1,18 +1,18 @@
-"""The processes that train one fold together -> what they agree on, share out and gather.
+"""Distributed training: the ranks that train one fold together, and their collectives.
 
-Which they are is said by the environment, as torchrun, Accelerate, MPI and Slurm set it; one
-process alone is a world of one, in which every function below gives back what it was given. The
-main process writes every file; what one of them meets (a failure, a signal, a file that is due) is
-known to all before any acts on it, so that none waits for ever for another. Knows nothing of
-networks and images.
+The environment says which ranks there are, as torchrun, Accelerate, MPI and Slurm set it. One
+process alone is a world of size 1, in which every function below returns what it was given. Rank 0
+is the main process and writes every file. A failure, a signal or a file that is due is known to all
+ranks before any acts on it, so none waits forever for another. Does not know networks or images.
 
-Collectives are PyTorch's, set up by Accelerate; what is agreed on travels through the CPU's (Gloo),
-and no step waits for a GPU because of it.
+The collectives are PyTorch's, set up by Accelerate. Objects travel over the CPU backend (Gloo), so
+no training step waits for a GPU because of them.
 """
 
+import atexit
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,31 +23,31 @@ import torch
 from numpy.typing import NDArray
 
 from bestiary.cores import cores
-from bestiary.errors import ArgumentError, BestiaryError, Interrupted
+from bestiary.errors import ArgumentError, BestiaryError, Interrupted, LocalRankError
 from bestiary.model.compute import best_device
 
-PATIENCE = timedelta(
-    days=7
-)  # what the main process does alone, such as reading a million images, takes its time
-SIZES = (
+# Rank 0 alone may read a million images while the other ranks wait in a collective.
+COLLECTIVE_TIMEOUT = timedelta(days=7)
+# Variables that hold the number of ranks: torchrun's, then those of MPI implementations.
+SIZE_VARIABLES = (
     "WORLD_SIZE",
     "PMI_SIZE",
     "OMPI_COMM_WORLD_SIZE",
     "MV2_COMM_WORLD_SIZE",
-)  # torchrun's name, then MPI's
+)
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """One of the processes that work together.
+    """One rank's view of the processes that train together.
 
     Attributes:
-        rank: its number among all, from 0; number 0 is the main process.
-        size: their number.
-        local_rank: its number among those of its machine.
-        local_size: their number.
+        rank: index of this process among all; rank 0 is the main process.
+        size: number of processes.
+        local_rank: index of this process among those of its machine.
+        local_size: number of processes on this machine.
     """
 
     rank: int = 0
@@ -57,62 +57,71 @@ class World:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes the files."""
+        """Whether this rank writes the files."""
         return self.rank == 0
 
     def all_reduce_max(self, number: int) -> int:
-        """The largest `number` that any process says."""
+        """Reduce a number over all ranks to the largest."""
         if self.size == 1:
             return number
-        said = torch.tensor(number)
-        torch.distributed.all_reduce(said, torch.distributed.ReduceOp.MAX)
-        return int(said)
+        value = torch.tensor(number)
+        torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
+        return int(value)
 
-    def broadcast_object(self, said: T) -> T:
-        """What the main process says."""
+    def broadcast_object(self, value: T) -> T:
+        """Broadcast an object from rank 0; what the other ranks give is ignored."""
         if self.size == 1:
-            return said
-        box = [said]
+            return value
+        box = [value]
         torch.distributed.broadcast_object_list(box, src=0)
         return box[0]
 
-    def all_gather(self, said: T) -> list[T]:
-        """What each process says, by rank."""
+    def all_gather(self, value: T) -> list[T]:
+        """Gather an object from every rank, ordered by rank."""
         if self.size == 1:
-            return [said]
-        heard: list[Any] = [None] * self.size
-        torch.distributed.all_gather_object(heard, said)
-        return heard
+            return [value]
+        values: list[Any] = [None] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return values
 
     def all_reduce_mean(self, value: torch.Tensor) -> torch.Tensor:
-        """The mean over the processes of a tensor on their devices."""
+        """Average a tensor, on the ranks' devices, over all ranks."""
         if self.size == 1:
             return value
         torch.distributed.all_reduce(value)
         return value / self.size
 
     def shard(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The rows that are this process's to do: consecutive, by rank, each of `rows` once."""
-        return np.array_split(rows, self.size)[self.rank]
+        """Select this rank's share of `rows`: consecutive rows, ordered by rank."""
+        shards = np.array_split(rows, self.size)
+        return shards[self.rank]
 
     def gather_rows(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The arrays of all processes, one after the other along the first axis."""
-        return values if self.size == 1 else np.concatenate(self.all_gather(values))
+        """Gather the arrays of all ranks and concatenate them along the first axis."""
+        if self.size == 1:
+            return values
+        shards = self.all_gather(values)
+        return np.concatenate(shards)
 
     def broadcast_buffers(self, network: torch.nn.Module) -> None:
-        """Give the main process's running averages to all; those of norms that learn are each
-        process's own.
-        """
-        for value in network.buffers() if self.size > 1 else ():
+        """Broadcast the buffers of rank 0; norms that learn keep running averages per rank."""
+        if self.size == 1:
+            return
+        for value in network.buffers():
             torch.distributed.broadcast(value, src=0)
 
     @contextmanager
     def synchronized(self) -> Iterator[bool]:
-        """A block that no process leaves unless all have done it; gives whether this is the main
-        process.
+        """Synchronize a block: no rank leaves it before all have finished it.
 
-        What is raised in one ends all: the main process raises it, whoever met it, so that it is
-        told once; the others leave with exit status 2. No collective may stand in the block.
+        A failure in one rank ends all of them. Rank 0 raises it, whichever rank met it, so that it
+        is reported once; the others exit with status 2. The block must not call a collective.
+
+        Yields:
+            Whether this is the main process.
+
+        Raises:
+            BestiaryError: one rank raised it inside the block.
         """
         failure = None
         try:
@@ -122,64 +131,118 @@ class World:
                 raise
             failure = error
         if self.size > 1 and self.all_reduce_max(failure is not None):
-            met = next(error for error in self.all_gather(failure) if error is not None)
+            failures = self.all_gather(failure)
+            first = next(error for error in failures if error is not None)
             if not self.is_main:
                 raise SystemExit(2)
-            raise met
+            raise first
+
+    def on_main(self, action: Callable[[], T]) -> T | None:
+        """Run `action` on rank 0 only, inside a synchronized block.
+
+        Args:
+            action: what to run; it must not call a collective.
+
+        Returns:
+            The result of `action` on rank 0, None on the others.
+
+        Raises:
+            BestiaryError: `action` raised it.
+        """
+        with self.synchronized() as main:
+            return action() if main else None
 
     @contextmanager
     def process_group(self) -> Iterator[None]:
-        """The block in which the processes work together: none ends before the main process has
-        written its files.
+        """Keep the ranks together until rank 0 has written its files.
 
-        A defect, or memory that runs out, is met by one of them alone: it ends, and whoever has
-        started them ends the others.
+        A defect, or memory that runs out, is met by one rank alone. That rank ends at once, and the
+        launcher ends the others.
         """
+        atexit.unregister(_destroy_process_group)
         try:
             yield
         except (BestiaryError, SystemExit, Interrupted) as error:
-            if not isinstance(error, LocalRankError) and getattr(error, "agreed", True):
-                self.all_reduce_max(0)
+            is_shared = getattr(error, "agreed", True)
+            if is_shared and not isinstance(error, LocalRankError):
+                self._end_together()
             raise
+        self._end_together()
+
+    def _end_together(self) -> None:
+        """Wait for all ranks, then let the process group be destroyed when this process exits.
+
+        It is not destroyed here: another run of this process uses it again, since a launcher's
+        store has the addresses of one group only. If one rank has failed, it is never destroyed:
+        that could wait for the others.
+        """
         self.all_reduce_max(0)
-
-
-class LocalRankError(BestiaryError):
-    """A failure that one of several processes has met where the others cannot be told."""
+        if self.size > 1:
+            atexit.register(_destroy_process_group)
 
 
 SINGLE_PROCESS = World()
 
 
 def init_world(environment: Mapping[str, str] = os.environ) -> World:
-    """The world that this process was started for; waits until all its processes have come."""
-    found = _from_slurm(environment)
-    if found:
-        os.environ.update(found)
-    if max(int(environment.get(name, 1)) for name in SIZES) == 1:
+    """Join the process group that this process was started for; wait until all ranks have joined.
+
+    Args:
+        environment: variables set by the launcher.
+
+    Returns:
+        This rank's world; `SINGLE_PROCESS` without a launcher.
+    """
+    slurm_variables = _from_slurm(environment)
+    if slurm_variables:
+        os.environ.update(slurm_variables)
+    sizes = [int(environment.get(name, 1)) for name in SIZE_VARIABLES]
+    if max(sizes) == 1:
         return SINGLE_PROCESS
     from accelerate import PartialState
 
     device = best_device()
-    # The warning that threads were set to a guess; they are set once the arithmetic is known.
-    os.environ.setdefault(
-        "OMP_NUM_THREADS", str(cores(int(environment.get("LOCAL_WORLD_SIZE", 1))))
-    )
+    # A number of threads silences a warning; autotuning sets the right one later.
+    local_size = int(environment.get("LOCAL_WORLD_SIZE", 1))
+    os.environ.setdefault("OMP_NUM_THREADS", str(cores(local_size)))
     backend = {"backend": "cpu:gloo,cuda:nccl"} if device.type == "cuda" else {}
-    state = PartialState(cpu=device.type == "cpu", timeout=PATIENCE, **backend)
-    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return World(state.process_index, state.num_processes, state.local_process_index, local_size)
+    state = PartialState(
+        cpu=device.type == "cpu",
+        timeout=COLLECTIVE_TIMEOUT,
+        **backend,
+    )
+    return World(
+        rank=state.process_index,
+        size=state.num_processes,
+        local_rank=state.local_process_index,
+        local_size=int(os.environ.get("LOCAL_WORLD_SIZE", 1)),
+    )
+
+
+def _destroy_process_group() -> None:
+    """Join the threads of the process group before the interpreter ends.
+
+    A thread that still runs then can abort the process ("terminate called without an active
+    exception").
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def check_processes(processes: int) -> None:
-    """Refuse a number of processes that this machine cannot have.
+    """Check that this machine can run a number of training processes.
+
+    Args:
+        processes: as asked for on the command line.
 
     Raises:
-        ArgumentError: there are fewer GPUs than that.
+        ArgumentError: it is less than 1, or more than there are GPUs.
     """
     if processes < 1:
         raise ArgumentError(f"--processes {processes}: give 1 or more")
-    gpus = torch.accelerator.device_count() if torch.accelerator.is_available() else 0
+    gpus = 0
+    if torch.accelerator.is_available():
+        gpus = torch.accelerator.device_count()
     if 0 < gpus < processes:
         raise ArgumentError(
             f"--processes {processes}: this machine has {gpus} GPUs, and each process needs its own"
@@ -187,29 +250,40 @@ def check_processes(processes: int) -> None:
 
 
 def _from_slurm(environment: Mapping[str, str]) -> dict[str, str]:
-    """What torchrun would set, for the tasks of one `srun`; nothing where something else has
-    started this process.
+    """Translate the variables of Slurm's `srun` to those that torchrun would set.
 
-    Slurm's manual, srun(1), OUTPUT ENVIRONMENT VARIABLES. Only a step of several tasks is a world:
-    in a batch script itself the variables of the step are not set.
+    Source: Slurm's manual, srun(1), OUTPUT ENVIRONMENT VARIABLES. Only a step of several tasks is a
+    world: in a batch script itself the variables of the step are not set. Empty if another launcher
+    has started this process.
     """
-    if "RANK" in environment or int(environment.get("SLURM_STEP_NUM_TASKS", 1)) == 1:
+    n_tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
+    if "RANK" in environment or int(n_tasks) == 1:
         return {}
-    step = environment["SLURM_STEP_NODELIST"]
-    nodes = subprocess.run(
-        ["scontrol", "show", "hostnames", step], capture_output=True, text=True, check=True
+    hosts = subprocess.run(
+        ["scontrol", "show", "hostnames", environment["SLURM_STEP_NODELIST"]],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    here = int(environment.get("SLURM_NODEID", 0))
-    counts: list[int] = []  # "2(x3),1": three nodes with two tasks each, one with one
-    for part in environment["SLURM_STEP_TASKS_PER_NODE"].split(","):
-        count, _, times = part.rstrip(")").partition("(x")
-        counts += [int(count)] * int(times or 1)
+    node = int(environment.get("SLURM_NODEID", 0))
+    tasks_per_node = _parse_tasks_per_node(environment["SLURM_STEP_TASKS_PER_NODE"])
+    first_host = hosts.stdout.split()[0]
+    port = 20_000 + int(environment["SLURM_JOB_ID"]) % 20_000
     return {
         "RANK": environment["SLURM_PROCID"],
-        "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
+        "WORLD_SIZE": n_tasks,
         "LOCAL_RANK": environment["SLURM_LOCALID"],
-        "LOCAL_WORLD_SIZE": str(counts[here]),
-        "MASTER_ADDR": environment.get("MASTER_ADDR") or nodes.stdout.split()[0],
-        "MASTER_PORT": environment.get("MASTER_PORT")
-        or str(20_000 + int(environment["SLURM_JOB_ID"]) % 20_000),
+        "LOCAL_WORLD_SIZE": str(tasks_per_node[node]),
+        "MASTER_ADDR": environment.get("MASTER_ADDR") or first_host,
+        "MASTER_PORT": environment.get("MASTER_PORT") or str(port),
     }
+
+
+def _parse_tasks_per_node(text: str) -> list[int]:
+    """Parse Slurm's ``2(x3),1``: three nodes with two tasks each, then one node with one task."""
+    counts: list[int] = []
+    for group in text.split(","):
+        count, _, repeats = group.rstrip(")").partition("(x")
+        n_nodes = int(repeats or 1)
+        counts += [int(count)] * n_nodes
+    return counts

@@ -1,116 +1,99 @@
-"""A fold that may fail on the way -> a fold that ends, or one line that says why it cannot and what
-is kept.
+"""Training of one fold, with recovery from errors and interruption.
 
-Short memory and a loss that is not finite set the fold back to its last good state; a stop and lost
-images keep the state first. Knows nothing of how a fold is trained.
+A non-finite loss and a lack of memory return the fold to its last checkpoint. An interruption or a
+vanished image saves a checkpoint first. Does not know how a fold is trained.
 """
-
-from collections.abc import Callable
 
 from accelerate.utils.memory import clear_device_cache
 
-from bestiary.atomic import sweep
-from bestiary.display import TrainingDisplay
+from bestiary.atomic import remove_leftovers
 from bestiary.errors import DamagedError, DataError, RunError
 from bestiary.model.classifier import check_member
-from bestiary.model.compute import ComputeConfig
-from bestiary.run.layout import FoldFiles
-from bestiary.training.checkpointer import Checkpointer
-from bestiary.training.dataset import TrainingSet
-from bestiary.training.distributed import LocalRankError
+from bestiary.training.fold_job import FoldJob
+from bestiary.training.fold_setup import build_fold_state
 from bestiary.training.loop import train_fold
 from bestiary.training.non_finite import NotFiniteError
-from bestiary.training.out_of_memory import ShortMemoryError, halved_parts, is_out_of_memory
-from bestiary.training.state import Features, build_fold_state
+from bestiary.training.out_of_memory import (
+    OutOfMemoryRetry,
+    doubled_parts,
+    is_out_of_memory,
+    out_of_memory_notice,
+    rank_out_of_memory,
+)
 
 
-def train_fold_safely(
-    data: TrainingSet,
-    fold: int,
-    files: FoldFiles,
-    features: Features,
-    arithmetic: ComputeConfig,
-    checkpointer: Checkpointer,
-    display: TrainingDisplay,
-) -> None:
-    """Train one fold, or go on with it; arguments as `train_fold` and `build_fold_state` take them.
+def train_fold_safely(job: FoldJob) -> None:
+    """Begin or resume one fold, and train it to the end.
+
+    Args:
+        job: the fold.
 
     Raises:
-        DataError: images have vanished or cannot be read any more; the state is kept.
+        DataError: images have vanished or cannot be read; a checkpoint is saved.
         RunError: the loss is not finite again, or memory does not suffice for two images a step.
-        Interrupted: the user has stopped it; the state is kept.
+        Interrupted: by Ctrl-C or SIGTERM; a checkpoint is saved.
         BestiaryError: the run's folder cannot be written.
     """
-    notice = display.display.notice
-    with data.world.synchronized() as main:
-        if main:
-            sweep(files.folder)
-            _drop_damaged(files, notice)
-    checkpointer.suspicious, parts = False, 1
+    checkpointer = job.checkpointer
+    job.world.on_main(lambda: _clean_up(job))
+    checkpointer.after_non_finite = False
+    batch_size = job.recipe.train.batch_size
+    parts = 1
     while True:
         try:
-            with checkpointer.noting():
-                return _train(data, fold, files, features, arithmetic, checkpointer, display, parts)
+            with checkpointer.poll_signals():
+                return _attempt(job, parts)
         except NotFiniteError as error:
-            if checkpointer.suspicious:
-                raise RunError(f"fold {fold}: {error}") from None
-            checkpointer.suspicious = True
-            notice(f"fold {fold}: {error}; goes back to its last good state, once")
-        except ShortMemoryError as error:
-            parts = halved_parts(data, fold, error.parts)
-            notice(
-                f"fold {fold}: out of memory; goes back to its last state with each batch of "
-                f"{data.recipe.train.batch_size} in {parts} parts, gradients added up"
-            )
-        clear_device_cache(
-            garbage_collection=True
-        )  # out here, since the errors held the old session's tensors
+            if checkpointer.after_non_finite:
+                raise RunError(f"fold {job.fold}: {error}") from None
+            checkpointer.after_non_finite = True
+            job.notice(f"fold {job.fold}: {error}; returns to its last good checkpoint, once")
+        except OutOfMemoryRetry as error:
+            parts = doubled_parts(job.fold, batch_size, error.parts)
+            job.notice(out_of_memory_notice(job.fold, batch_size, parts))
+        # Only here: inside the handlers, the errors still hold the failed attempt's tensors.
+        clear_device_cache(garbage_collection=True)
 
 
-def _train(
-    data: TrainingSet,
-    fold: int,
-    files: FoldFiles,
-    features: Features,
-    arithmetic: ComputeConfig,
-    checkpointer: Checkpointer,
-    display: TrainingDisplay,
-    parts: int,
-) -> None:
-    """One attempt, with each batch in `parts` at least; a session lives no longer than this."""
-    session = None
+def _attempt(job: FoldJob, parts: int) -> None:
+    """Train the fold once, each batch in `parts` parts or more; its state is freed afterwards."""
+    state = None
     try:
-        session = build_fold_state(data, fold, files, features, arithmetic, display.display.notice)
-        session.progress.parts = parts = max(session.progress.parts, parts)
-        checkpointer.begin(session)
-        train_fold(data, fold, files, session, checkpointer, display)
+        state = build_fold_state(job)
+        parts = max(state.progress.parts, parts)
+        state.progress.parts = parts
+        job.checkpointer.start_fold(state)
+        train_fold(job, state)
     except (KeyboardInterrupt, DataError):
-        if session is not None:
-            checkpointer.keep_on_stopping(session, files)
+        if state is not None:
+            job.checkpointer.save_on_interrupt(state, job.files)
         raise
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        if data.world.size > 1:  # the others wait for gradients, and cannot be told to go back
-            raise LocalRankError(
-                f"fold {fold}: out of memory in process {data.world.rank} of {data.world.size}; go "
-                f"on with --resume "
-                "and more processes, or begin a new run with a smaller view.size or "
-                "train.batch_size"
-            ) from None
-        raise ShortMemoryError(parts) from None
+        world = job.world
+        if world.size > 1:
+            raise rank_out_of_memory(job.fold, world.rank, world.size) from None
+        raise OutOfMemoryRetry(parts) from None
     finally:
-        if session is not None:
-            session.end_logging()
+        if state is not None:
+            state.finish_trackers()
 
 
-def _drop_damaged(files: FoldFiles, notice: Callable[[str], None]) -> None:
-    """Without the weights of its best epoch so far, a fold has to begin anew."""
+def _clean_up(job: FoldJob) -> None:
+    """Remove what a crash left behind, and a fold whose weights are damaged."""
+    remove_leftovers(job.files.folder)
+    _drop_damaged_fold(job)
+
+
+def _drop_damaged_fold(job: FoldJob) -> None:
+    """Remove the checkpoints of a fold whose best weights are damaged; it begins again."""
+    files = job.files
     if not files.weights.exists():
         return
     try:
         check_member(files.weights)
     except DamagedError as error:
-        notice(f"{error}: it begins anew")
+        job.notice(f"{error}: the fold begins again")
         for file in (files.previous_state, files.state, files.weights):
             file.unlink(missing_ok=True)

@@ -1,9 +1,7 @@
-"""Images -> what the frozen pretrained network makes of them, computed once and kept in the user's
-cache.
+"""Frozen features: images -> features of the frozen pretrained backbone, cached by SHA-256.
 
-The pretrained network has seen no label of a run, so its features leak nothing from fold to fold:
-all folds, and all runs with the same network and view, share them. They are kept by the images'
-digests. Knows nothing of heads.
+The pretrained network has seen no label of a run, so its features leak nothing between folds. All
+folds, and all runs with the same network and view, share one cache. Knows nothing of heads.
 """
 
 import hashlib
@@ -11,43 +9,117 @@ import json
 import uuid
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
-from bestiary.caches import cache_root, make_room
+from bestiary.caches import cache_root, evict_least_recently_used
+from bestiary.data.loader import Rows
 from bestiary.data.views import EvalView
 from bestiary.display import Display
 from bestiary.errors import BestiaryError
-from bestiary.model.classifier import Classifier, build_classifier, memory_format
-from bestiary.model.compute import best_device, resolve_precision
+from bestiary.model.classifier import Classifier, build_classifier
+from bestiary.model.compute import best_device, memory_format, resolve_precision
 from bestiary.model.tensor_file import checksum
+from bestiary.recipe.choices import Precision
+from bestiary.recipe.sections import ModelOptions
 from bestiary.tables import TableError, read_frame
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.prediction import predict_rows
 
 Features = NDArray[np.float32]  # (images, features)
-KEPT_BYTES = 4_000_000_000  # of features in the cache folder; those used longest ago go first
+MAX_CACHE_BYTES = 4_000_000_000  # of all tables; the least recently used are removed first
 
 
 def frozen_features(data: TrainingSet, display: Display) -> Features:
-    """Features (images, features) of every image of `data`, from the cache where it has them.
+    """Compute the features of every image, or read them from the cache.
 
-    Of several processes each computes a part of them, and the main one has them all in the end; the
-    others have none.
+    The ranks share the work, and the main one gathers the features.
+
+    Args:
+        data: the dataset; its recipe sets the backbone and the view.
+        display: shows progress.
+
+    Returns:
+        (images, features) on the main rank; (images, 0) on the others.
 
     Raises:
         DataError: an image has vanished.
-        WeightsError: the backbone or its weights are not to be had.
+        WeightsError: the backbone or its weights are not available.
     """
-    recipe, device = data.recipe, best_device()
-    model = recipe.model
-    classifier = build_classifier(
-        model.backbone, 1, model.weights, model.normalize, model.power_norm
+    device = best_device()
+    classifier = _build_frozen(data.recipe.model)
+    precision = resolve_precision(data.recipe.train.precision, device)
+
+    # Only the cache of the main rank counts: it fits the head.
+    key = _cache_key(data, classifier, device, precision)
+    cache = _FeatureCache(key)
+    features = cache.read(set(data.digests))
+
+    # Every rank computes a share of what is missing.
+    rows = _missing_rows(data, features)
+    if len(rows):
+        computed = _compute_features(data, classifier, rows, device, precision, display)
+        if data.world.is_main:
+            cache.add(computed)
+        features |= computed
+
+    if not data.world.is_main:
+        return np.empty((len(data.digests), 0), np.float32)
+    vectors = [features[digest] for digest in data.digests]
+    return np.stack(vectors)
+
+
+def _missing_rows(data: TrainingSet, features: dict[str, Features]) -> Rows:
+    """List the samples without features on the main rank; the same list on every rank."""
+    missing = [row for row, digest in enumerate(data.digests) if digest not in features]
+    missing = data.world.broadcast_object(missing)
+    return np.array(missing, np.int64)
+
+
+def _build_frozen(options: ModelOptions) -> Classifier:
+    return build_classifier(
+        options.backbone,
+        1,
+        options.weights,
+        options.normalize,
+        options.power_norm,
     )
-    precision = resolve_precision(recipe.train.precision, device)
+
+
+def _compute_features(
+    data: TrainingSet,
+    classifier: Classifier,
+    rows: Rows,
+    device: torch.device,
+    precision: Precision,
+    display: Display,
+) -> dict[str, Features]:
+    classifier.to(device)
+    classifier.to(memory_format=memory_format(True))
+    classifier.eval()
+    with display.counter("Features of the frozen network") as tick:
+        features = predict_rows(
+            data,
+            classifier,
+            rows,
+            device,
+            precision,
+            output="features",
+            tick=tick,
+        )
+    return dict(zip(data.digests[rows], features, strict=True))
+
+
+def _cache_key(
+    data: TrainingSet, classifier: Classifier, device: torch.device, precision: Precision
+) -> str:
+    """Hash everything that features depend on besides the image."""
+    recipe = data.recipe
     view = EvalView.of(recipe.view, classifier.interpolation)
     key = [
         network_digest(classifier),
@@ -55,30 +127,19 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
         recipe.predict.tta,
         precision,
         device.type,
-        model.power_norm,
+        recipe.model.power_norm,
     ]
-    kept = _FeatureCache(hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32])
-    known = kept.read(set(data.digests))
-    # The main process's cache counts, and it alone needs them all: it fits the head.
-    missing = [row for row, digest in enumerate(data.digests) if digest not in known]
-    rows = np.array(data.world.broadcast_object(missing), np.int64)
-    if len(rows):
-        classifier.to(device).to(memory_format=memory_format(True)).eval()
-        with display.counter("Features of the frozen network") as tick:
-            fresh = predict_rows(
-                data, classifier, rows, device, precision, output="features", tick=tick
-            )
-        new = dict(zip(data.digests[rows], fresh, strict=True))
-        if data.world.is_main:
-            kept.add(new)
-        known |= new
-    if not data.world.is_main:
-        return np.empty((len(data.digests), 0), np.float32)
-    return np.stack([known[digest] for digest in data.digests])
+    text = json.dumps(key)
+    digest = hashlib.sha256(text.encode())
+    return digest.hexdigest()[:32]
 
 
 def network_digest(classifier: Classifier) -> str:
-    """SHA-256 of everything in `classifier` but its last layer, whose start is random."""
+    """Hash the weights of a classifier without its head, which is initialized at random.
+
+    Returns:
+        SHA-256, hexadecimal.
+    """
     head = f"network.{classifier.head}."
     body = {
         name: tensor
@@ -89,42 +150,50 @@ def network_digest(classifier: Classifier) -> str:
 
 
 class _FeatureCache:
-    """Features of one network and view, by the digests of images; a table for each time that
-    some were added.
+    """Features of one network and view, by the SHA-256 of the images.
+
+    Each call of `add` writes one Parquet table.
     """
 
     def __init__(self, key: str) -> None:
         self.folder = cache_root() / "frozen-features" / key
 
-    def read(self, wanted: set[str]) -> dict[str, Features]:
-        """What is kept of `wanted`; a damaged table is as good as none."""
-        found: dict[str, Features] = {}
+    def read(self, digests: set[str]) -> dict[str, Features]:
+        """Read the cached features among `digests`; a damaged table is ignored."""
+        features: dict[str, Features] = {}
         for file in sorted(self.folder.glob("*.parquet")):
             with suppress(OSError, TableError):
-                table = read_frame(file)
-                table = table.filter(pl.col("sha256").is_in(list(wanted)))
-                if table.height:
-                    found |= dict(zip(table["sha256"], table["features"].to_numpy(), strict=True))
-                    file.touch()  # marks it as used, see `make_room`
-        return found
+                cached = _read_features(file, digests)
+                features |= cached
+                if cached:
+                    file.touch()  # marks the table as recently used
+        return features
 
     def add(self, features: dict[str, Features]) -> None:
-        """Keep `features`; a cache that cannot be written costs the next run a pass, no more."""
-        width = len(next(iter(features.values())))
+        """Write features to the cache, if it is writable."""
+        vectors = np.stack(list(features.values()))
+        dtype = pl.Array(pl.Float32, vectors.shape[1])
         table = pl.DataFrame(
             {
                 "sha256": list(features),
-                "features": pl.Series(
-                    np.stack(list(features.values())), dtype=pl.Array(pl.Float32, width)
-                ),
+                "features": pl.Series(vectors, dtype=dtype),
             }
         )
-        make_room(
-            [(file,) for file in self.folder.parent.glob("*/*.parquet")],
-            KEPT_BYTES - int(table.estimated_size()),
-        )
-        with (
-            suppress(BestiaryError),
-            atomic_path(self.folder / f"{uuid.uuid4().hex}.parquet") as temporary,
-        ):
+
+        # Make room for the table among those of all networks.
+        cached_tables = [(file,) for file in self.folder.parent.glob("*/*.parquet")]
+        max_bytes = MAX_CACHE_BYTES - int(table.estimated_size())
+        evict_least_recently_used(cached_tables, max_bytes)
+
+        # If the cache cannot be written, the next run computes the features once more.
+        file = self.folder / f"{uuid.uuid4().hex}.parquet"
+        with suppress(BestiaryError), atomic_path(file) as temporary:
             table.write_parquet(temporary)
+
+
+def _read_features(file: Path, digests: set[str]) -> dict[str, Features]:
+    """Read the features of the images among `digests` from one table of the cache."""
+    is_wanted = pl.col("sha256").is_in(list(digests))
+    table = read_frame(file).filter(is_wanted)
+    vectors = table["features"].to_numpy()
+    return dict(zip(table["sha256"], vectors, strict=True))

@@ -1,8 +1,8 @@
-"""Folds of a run -> the same folds, trained by several processes of this machine that PyTorch's
-elastic agent starts.
+"""Launch of several processes on this machine that train the same folds together.
 
-The agent is torchrun's own; this module starts it, and is what each process runs: `train_folds` in
-a world of several. Knows nothing of how a fold is trained.
+PyTorch's elastic agent, which is torchrun's own, starts the processes. This module starts the
+agent, and is also the program of each process: `train_folds` in a world of several ranks. Does not
+know how a fold is trained.
 """
 
 import json
@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ErrorHandler
+from torch.distributed.elastic.multiprocessing.errors import (
+    ChildFailedError,
+    ErrorHandler,
+    ProcessFailure,
+)
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bestiary import errors
@@ -28,28 +32,33 @@ from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.crossval import train_folds
 from bestiary.training.distributed import init_world
 
-STOPPING_SECONDS = 600  # that processes have to keep their state in when they are stopped
+# Time that interrupted processes have to save their checkpoint.
+SHUTDOWN_SECONDS = 600
 
 
 def train_in_processes(
-    run: Run, numbers: list[int], processes: int, every: float, *, quiet: bool
+    run: Run, folds: list[int], processes: int, every: float, *, quiet: bool
 ) -> None:
-    """Train the folds `numbers`, each by `processes` processes together; a GPU for each where there
-    are any.
+    """Train folds, each by several processes together; with GPUs, each process has its own.
 
     Args:
         run: that has been begun.
-        numbers: of the folds.
-        processes: how many.
-        every: seconds between states inside an epoch.
+        folds: numbers of the folds.
+        processes: number of processes.
+        every: seconds between checkpoints inside an epoch.
         quiet: show nothing but notices.
 
     Raises:
-        Interrupted: by Ctrl-C or SIGTERM; the state is kept.
-        BestiaryError: what one process has met.
+        Interrupted: by Ctrl-C or SIGTERM; a checkpoint is saved.
+        BestiaryError: one process failed.
     """
-    said = json.dumps({"run": str(run.path), "folds": numbers, "every": every, "quiet": quiet})
-    with tempfile.TemporaryDirectory(prefix="bestiary-") as folder, _agent_behaves():
+    request = {
+        "run": str(run.path),
+        "folds": folds,
+        "every": every,
+        "quiet": quiet,
+    }
+    with tempfile.TemporaryDirectory(prefix="bestiary-") as log_folder, _contain_agent():
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
@@ -58,27 +67,29 @@ def train_in_processes(
             rdzv_backend="c10d",
             rdzv_endpoint="localhost:0",
             max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=folder),
-            shutdown_timeout=STOPPING_SECONDS,
+            logs_specs=DefaultLogsSpecs(log_dir=log_folder),
+            shutdown_timeout=SHUTDOWN_SECONDS,
         )
+        launch = elastic_launch(config, sys.executable)
         try:
-            elastic_launch(config, sys.executable)("-m", "bestiary.training.launch", said)
+            launch("-m", "bestiary.training.launch", json.dumps(request))
         except SignalException as stop:
             raise Interrupted(int(stop.sigval)) from None
         except ChildFailedError as error:
-            raise _what_failed(error) from None
+            raise error_of_child(error) from None
 
 
 @contextmanager
-def _agent_behaves() -> Iterator[None]:
-    """The agent sets handlers of signals that it never puts back, and logs what is told in one
-    line here.
+def _contain_agent() -> Iterator[None]:
+    """Restore the signal handlers that the agent replaces, and silence its log.
+
+    The agent never restores handlers itself, and logs at length what is one line here.
     """
-    handled = [
-        *SIGNALS,
-        *(getattr(signal, name) for name in ("SIGHUP", "SIGQUIT") if hasattr(signal, name)),
-    ]
-    former = {number: signal.getsignal(number) for number in handled}
+    handled = [*SIGNALS]
+    for name in ("SIGHUP", "SIGQUIT"):
+        if hasattr(signal, name):
+            handled.append(getattr(signal, name))
+    previous = {number: signal.getsignal(number) for number in handled}
     logger = logging.getLogger("torch.distributed.elastic")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -86,46 +97,60 @@ def _agent_behaves() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-        for number, handler in former.items():
+        for number, handler in previous.items():
             if signal.getsignal(number) is not handler:
                 signal.signal(number, handler)
 
 
-def _what_failed(error: ChildFailedError) -> BestiaryError:
-    """What a process has written down; where none has, which of them has ended and how."""
+def error_of_child(error: ChildFailedError) -> BestiaryError:
+    """Turn the failure of a process into the error that is raised in the parent.
+
+    Args:
+        error: from the elastic agent, with the error file of each process that failed.
+
+    Returns:
+        The error that a process has recorded. Without one, an error that says which process ended
+        and how.
+    """
     for failure in error.failures.values():
-        found: Any = failure.error_file_data.get("message")
-        name, _, text = str(found.get("message") if isinstance(found, dict) else "").partition(": ")
-        kind = getattr(errors, name, None)
-        if isinstance(kind, type) and issubclass(kind, BestiaryError):
-            return kind(text)
+        recorded = _recorded_error(failure)
+        if recorded is not None:
+            return recorded
     rank, failure = error.get_first_failure()
-    how = (
-        f"signal {-failure.exitcode}" if failure.exitcode < 0 else f"exit status {failure.exitcode}"
-    )
+    code = failure.exitcode
+    end = f"signal {-code}" if code < 0 else f"exit status {code}"
     return RunError(
-        f"process {rank} of the training has ended by {how}; what it kept last is whole: look at "
-        f"what it said, at "
-        "memory too, then --resume"
+        f"process {rank} of the training has ended by {end}; its last checkpoint is intact: look "
+        "at its output, at memory too, then --resume"
     )
 
 
-def _work(said: dict[str, Any]) -> None:
-    """What each process does."""
+def _recorded_error(failure: ProcessFailure) -> BestiaryError | None:
+    """Read a process's error file: ``Class: message``."""
+    content: Any = failure.error_file_data.get("message")
+    if not isinstance(content, dict):
+        return None
+    record = str(content.get("message"))
+    name, _, message = record.partition(": ")
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, BestiaryError):
+        return kind(message)
+    return None
+
+
+def _train_as_rank(request: dict[str, Any]) -> None:
+    """Train as one of the processes."""
     world = init_world()
-    display = Display(said["quiet"], shown=world.is_main)
+    display = Display(request["quiet"], visible=world.is_main)
     with Interrupts() as interrupts, world.process_group():
-        train_folds(
-            Run(Path(said["run"])),
-            said["folds"],
-            Checkpointer(said["every"], interrupts, world),
-            display,
-        )
+        run = Run(Path(request["run"]))
+        checkpointer = Checkpointer(request["every"], interrupts, world)
+        train_folds(run, request["folds"], checkpointer, display)
 
 
 if __name__ == "__main__":
     try:
-        _work(json.loads(sys.argv[1]))
+        _train_as_rank(json.loads(sys.argv[1]))
     except BestiaryError as error:
         ErrorHandler().record_exception(error)
         sys.exit(2)

@@ -1,12 +1,15 @@
-"""Frozen features -> the last layer's start: a linear discriminant, so that fine-tuning begins from
-a sound classifier.
+"""LDA head: features and labels -> a linear classification head, without gradient descent.
 
-Linear probe first, fine-tuning after: Kumar et al. 2022, arXiv:2202.10054. Discriminant analysis
-with a regularized covariance: Friedman 1989, doi:10.1080/01621459.1989.10478752.
+Fine-tuning then starts from a sound classifier: linear probing first, fine-tuning after (Kumar et
+al. 2022, arXiv:2202.10054). The head is a linear discriminant analysis (LDA) with a regularized
+covariance (Friedman 1989, doi:10.1080/01621459.1989.10478752). Does not know where the features
+come from.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import itemgetter
 from typing import Self
 
@@ -20,32 +23,31 @@ from torch.nn import functional
 
 from bestiary.model.classifier import Classifier
 
-# Shares of the covariance that may be made the same in all directions. Out-of-fold accuracy of five
-# folds of 42 classes with 42 images each, features of EfficientNet-Lite0, is level between 0.5 and
-# 0.8; few images want more, many less.
+# Candidates for the shrinkage of the covariance. With 42 images of each of 42 classes and features
+# of EfficientNet-Lite0, out-of-fold accuracy is level from 0.5 to 0.8. Fewer images need more
+# shrinkage, more images less.
 SHRINKAGES = (0.05, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
-# How far the classes' means may be made equally long. Images of many kinds want 0.5 to 0.75, few
-# images of rare classes 1, classes that are steps of one scale 0 (benchmarks/accuracy.md).
+DEFAULT_SHRINKAGE = 0.65
+# Candidates for tau-normalization. Images of many kinds need 0.5 to 0.75, rare classes with few
+# images 1, and classes that are steps of one scale 0 (benchmarks/accuracy.md).
 TAUS = (0.0, 0.25, 0.5, 0.75, 1.0)
-HELD_MOST = (
-    20_000  # images that judge a shape: more would not tell shapes better apart, and cost memory
-)
-UNSEEN = (
-    -20.0
-)  # bias, below the least of the others, of a class that the training part has no image of
-Layer = tuple[
-    NDArray[np.float64], NDArray[np.float64]
-]  # weights (classes, features) and biases (classes,)
+# More validation images would cost memory and would not separate the candidates any better.
+MAX_VAL_IMAGES = 20_000
+# Bias of a class without training images, relative to the lowest bias of the others.
+UNSEEN_CLASS_BIAS = -20.0
+
+Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Weights (classes, features) and biases (classes,) of a linear layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What a discriminant needs to know of features.
+    """Statistics of features that an LDA is computed from.
 
     Attributes:
         counts: images of each class, (classes,).
-        means: of each class, (classes, features).
-        covariance: within the classes, (features, features).
+        means: mean feature vector of each class, (classes, features).
+        covariance: within-class covariance, (features, features).
     """
 
     counts: NDArray[np.int64]
@@ -53,41 +55,58 @@ class Moments:
     covariance: NDArray[np.float64]
 
     @classmethod
-    def of(cls, features: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> Self:
-        """Of features (images, features) and their class numbers (images,)."""
+    def of(
+        cls,
+        features: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        classes: int,
+    ) -> Self:
+        """Compute the moments of labeled features.
+
+        Args:
+            features: (images, features).
+            labels: class numbers (images,).
+            classes: number of classes.
+        """
+        n_features = features.shape[1]
         counts = np.bincount(labels, minlength=classes)
-        sums = np.zeros((classes, features.shape[1]))
+        sums = np.zeros((classes, n_features))
         np.add.at(sums, labels, features)
-        means = sums / np.maximum(counts, 1)[:, None]
-        within = features - means[labels].astype(np.float32)
-        return cls(counts, means, (within.T @ within).astype(np.float64) / len(labels))
+        divisors = np.maximum(counts, 1)
+        means = sums / divisors[:, None]
+
+        residuals = features - means[labels].astype(np.float32)
+        products = residuals.T @ residuals
+        covariance = products.astype(np.float64) / len(labels)
+        return cls(counts, means, covariance)
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a discriminant's logits depend on besides the moments.
+class LdaParams:
+    """Hyperparameters of an LDA head.
 
     Attributes:
-        shrinkage: share of the covariance that is made the same in all directions, 0 to 1.
-        tau: how far the means of the classes are made equally long, 0 to 1; see `discriminant`.
-        factor: what the logits are multiplied by.
+        shrinkage: share of the covariance that is replaced by a multiple of the identity, 0 to 1.
+        tau: strength of tau-normalization, 0 to 1; see `lda_layer`.
+        logit_scale: factor of the logits, an inverse temperature.
     """
 
     shrinkage: float
     tau: float = 0.0
-    factor: float = 1.0
+    logit_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Directions:
-    """The means of the classes that have images, as a discriminant sees them; everything else of it
-    is cheap.
+    """Whitened means of the classes that have images.
+
+    Computing them is the expensive part of an LDA. Every tau shares them.
 
     Attributes:
         counts: images of each class, (classes,).
-        center: of all means, (features,).
-        weights: the means from the center, in units of the covariance, (classes, features).
-        squares: of the means' lengths in those units, (classes,).
+        center: mean of the class means, (features,).
+        weights: centered class means, multiplied by the inverse covariance, (classes, features).
+        squares: squared Mahalanobis lengths of the centered means, (classes,).
     """
 
     counts: NDArray[np.int64]
@@ -97,150 +116,230 @@ class _Directions:
 
     @classmethod
     def of(cls, moments: Moments, shrinkage: float) -> Self:
-        seen = moments.counts > 0
-        spread = float(np.trace(moments.covariance)) / len(moments.covariance)
+        # Shrink the covariance. The small constant lets the factorization succeed if a feature
+        # never varies.
+        total_variance = float(np.trace(moments.covariance))
+        mean_variance = total_variance / len(moments.covariance)
         covariance = moments.covariance * (1 - shrinkage)
-        # The tiny share keeps features that never vary from making the factorization fail.
-        covariance[np.diag_indices_from(covariance)] += shrinkage * spread + 1e-9
-        center = moments.means[seen].mean(axis=0)
-        means = moments.means[seen] - center
-        weights = np.asarray(cho_solve(cho_factor(covariance), means.T).T)
-        return cls(moments.counts[seen], center, weights, (weights * means).sum(axis=1))
+        diagonal = np.diag_indices_from(covariance)
+        covariance[diagonal] += shrinkage * mean_variance + 1e-9
 
-    def scales(self, tau: float) -> NDArray[np.float64]:
-        """What the mean of each class (classes,) is multiplied by: 1 over its length to the
-        power of `tau`.
-        """
-        typical = self.squares.mean()
-        return np.where(
-            self.squares > 0, (typical / np.maximum(self.squares, 1e-300)) ** (tau / 2), 1.0
+        # Center the class means, and multiply them by the inverse covariance.
+        has_images = moments.counts > 0
+        class_means = moments.means[has_images]
+        center = class_means.mean(axis=0)
+        means = class_means - center
+        factor = cho_factor(covariance)
+        solution = cho_solve(factor, means.T)
+        weights = np.asarray(solution.T)
+        squares = (weights * means).sum(axis=1)
+        return cls(
+            counts=moments.counts[has_images],
+            center=center,
+            weights=weights,
+            squares=squares,
         )
 
+    def scales(self, tau: float) -> NDArray[np.float64]:
+        """Factor of each class mean, (classes,): its relative length to the power of -tau."""
+        mean_square = self.squares.mean()
+        ratios = mean_square / np.maximum(self.squares, 1e-300)
+        scales = ratios ** (tau / 2)
+        return np.where(self.squares > 0, scales, 1.0)
+
     def biases(self, tau: float, adjustment: float = 0.0) -> NDArray[np.float64]:
-        """Of each class (classes,), for features that are counted from the center."""
-        priors = (1 - adjustment) * np.log(self.counts / self.counts.sum())
-        return np.asarray(priors - 0.5 * self.scales(tau) ** 2 * self.squares)
+        """Bias of each class, (classes,), for features relative to the center."""
+        priors = self.counts / self.counts.sum()
+        log_priors = (1 - adjustment) * np.log(priors)
+        half_squares = 0.5 * self.scales(tau) ** 2 * self.squares
+        return np.asarray(log_priors - half_squares)
 
 
-def discriminant(moments: Moments, shape: Shape, adjustment: float = 0.0) -> Layer:
-    """Linear discriminant analysis with shrunk covariance and means of more equal lengths.
+def lda_layer(moments: Moments, params: LdaParams, adjustment: float = 0.0) -> Layer:
+    """Compute the linear layer of an LDA with shrunk covariance and tau-normalized means.
 
-    With ``tau=0`` it is scikit-learn's ``solver="lsqr"`` in one factorization. The length of a
-    class's mean, from the center of all means and in units of the covariance, says as little of
-    images to come as of the class: the fewer images it is the mean of, the longer it comes out, and
-    the less its class is predicted. Each is divided by its length to the power of tau
-    (tau-normalization: Kang et al. 2020, arXiv:1910.09217; that means end up equally long where a
-    network has fitted its classes: Papyan et al. 2020, doi:10.1073/pnas.2015509117).
+    With ``tau=0`` it equals scikit-learn's ``LinearDiscriminantAnalysis(solver="lsqr")``. The fewer
+    images a class has, the longer its mean comes out, and the less often the class is predicted.
+    So each mean is divided by its Mahalanobis length to the power of tau (tau-normalization: Kang
+    et al. 2020, arXiv:1910.09217). Means of equal length are also what a fully trained network
+    arrives at (neural collapse: Papyan et al. 2020, doi:10.1073/pnas.2015509117).
 
     Args:
-        moments: of the training part; classes without an image get the bias minus infinity.
-        shape: of the logits.
-        adjustment: how far the classes are taken to be equally frequent, 0 to 1; see
+        moments: of the training part.
+        params: shrinkage, tau and logit scale.
+        adjustment: 0 takes the class frequencies as priors, 1 equal priors; see
             `bestiary.training.loss`.
 
     Returns:
-        weights and biases whose logits are log posteriors but for a constant, where the factor is
-        1.
+        Weights and biases. With ``logit_scale=1`` the logits are log posteriors up to a constant.
+        A class without images gets the bias minus infinity.
     """
-    seen, directions = moments.counts > 0, _Directions.of(moments, shape.shrinkage)
-    rows = directions.weights * directions.scales(shape.tau)[:, None]
-    offsets = directions.biases(shape.tau, adjustment) - rows @ directions.center
-    weights, biases = np.zeros(moments.means.shape), np.full(len(seen), -np.inf)
-    # What all classes share decides nothing, and would cost digits in bf16.
-    weights[seen] = shape.factor * (rows - rows.mean(axis=0))
-    biases[seen] = shape.factor * (offsets - offsets.mean())
+    has_images = moments.counts > 0
+    directions = _Directions.of(moments, params.shrinkage)
+    scales = directions.scales(params.tau)
+    class_weights = directions.weights * scales[:, None]
+    class_biases = directions.biases(params.tau, adjustment)
+    class_biases = class_biases - class_weights @ directions.center
+
+    # Softmax ignores the mean over classes. Without it bf16 keeps more digits.
+    class_weights = class_weights - class_weights.mean(axis=0)
+    class_biases = class_biases - class_biases.mean()
+
+    # Classes without images are never predicted.
+    weights = np.zeros(moments.means.shape)
+    biases = np.full(len(has_images), -np.inf)
+    weights[has_images] = params.logit_scale * class_weights
+    biases[has_images] = params.logit_scale * class_biases
     return weights, biases
 
 
-def choose_shape(
+def tune_lda(
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
     classes: int,
     head_tau_norm: bool = False,
-) -> Shape:
-    """The shape that makes the log loss least on images kept apart.
+) -> LdaParams:
+    """Choose the hyperparameters of an LDA by the log loss on a validation split.
 
-    With more features than images a discriminant is far too sure of itself; the factor makes its
-    logits log posteriors of images that it has not seen (Guo et al. 2017, arXiv:1706.04599). Every
-    fifth image, of very many fewer, is judged by a discriminant of the others.
+    The logit scale corrects the confidence: with more features than images an LDA is far too sure
+    of itself (temperature scaling: Guo et al. 2017, arXiv:1706.04599).
 
     Args:
-        features: (images, features).
+        features: of the training part, (images, features).
         labels: class numbers (images,).
         classes: number of classes.
-        tau_normalize: whether tau is chosen too; else it is 0.
+        head_tau_norm: whether to choose tau too; else it is 0.
     """
-    held = np.arange(len(labels)) % max(5, len(labels) // HELD_MOST) == 0
-    # Images of classes that the others lack cannot be right and tell nothing.
-    seen = np.isin(np.arange(classes), labels[~held])
-    judged = held & seen[labels]
-    if not judged.any() or seen.sum() < 2:
-        return Shape(0.65)
-    moments, apart = Moments.of(features[~held], labels[~held], classes), features[judged]
-    answers = (np.cumsum(seen) - 1)[labels[judged]]  # numbers among the classes that are seen
-    found: dict[int, tuple[float, Shape]] = {}
+    is_val = _validation_split(len(labels))
+    train_labels = labels[~is_val]
+    has_images = np.isin(np.arange(classes), train_labels)
+    # Validation images of classes without training images cannot be right, so they say nothing.
+    is_scored = is_val & has_images[labels]
+    if not is_scored.any() or has_images.sum() < 2:
+        return LdaParams(DEFAULT_SHRINKAGE)
 
-    def loss(place: int) -> float:
-        if place not in found:
-            directions, looks = _Directions.of(moments, SHRINKAGES[place]), []
-            points = (apart - directions.center) @ directions.weights.T
-            for tau in TAUS if head_tau_norm else TAUS[:1]:
-                least, factor = _sharpen(
-                    points * directions.scales(tau) + directions.biases(tau), answers
-                )
-                looks.append((least, Shape(SHRINKAGES[place], tau, factor)))
-            found[place] = min(looks, key=itemgetter(0))
-        return found[place][0]
+    # Fit to the training split; validation labels count the classes with images only.
+    moments = Moments.of(features[~is_val], train_labels, classes)
+    class_index = np.cumsum(has_images) - 1
+    val_features = features[is_scored]
+    val_labels = class_index[labels[is_scored]]
+    taus = TAUS if head_tau_norm else TAUS[:1]
 
-    # The loss falls, then rises: downhill from the middle, since each look costs a factorization.
-    best, before = len(SHRINKAGES) // 2, -1
-    while best != before:
-        before = best
-        best = min((p for p in (best, best - 1, best + 1) if 0 <= p < len(SHRINKAGES)), key=loss)
-    return found[best][1]
+    # Search the shrinkage; for each one, tau and the logit scale follow.
+    @cache
+    def best_at(index: int) -> tuple[float, LdaParams]:
+        return _tune_tau(
+            moments,
+            SHRINKAGES[index],
+            taus,
+            val_features,
+            val_labels,
+        )
+
+    def log_loss_at(index: int) -> float:
+        loss, _ = best_at(index)
+        return loss
+
+    best_index = _descend(log_loss_at, len(SHRINKAGES))
+    _, params = best_at(best_index)
+    return params
 
 
-def _sharpen(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:
-    """The least log loss that a factor on `logits` (images, classes) can make, and the factor.
+def _validation_split(images: int) -> NDArray[np.bool_]:
+    """Choose every fifth image, (images,), or fewer if there are very many."""
+    stride = max(5, images // MAX_VAL_IMAGES)
+    positions = np.arange(images)
+    is_val: NDArray[np.bool_] = positions % stride == 0
+    return is_val
 
-    Labels count for as much less than one as a further image might be wrong (Platt 1999,
-    "Probabilistic outputs for support vector machines"): where every image is right, the factor
-    would else have no bound.
+
+def _descend(loss: Callable[[int], float], count: int) -> int:
+    """Walk downhill from the middle of the indices 0 to `count` - 1 to a local minimum.
+
+    The loss falls, then rises with the shrinkage. Each evaluation costs a factorization.
+    """
+    best = count // 2
+    previous = -1
+    while best != previous:
+        previous = best
+        neighbors = (best, best - 1, best + 1)
+        valid = [index for index in neighbors if 0 <= index < count]
+        best = min(valid, key=loss)
+    return best
+
+
+def _tune_tau(
+    moments: Moments,
+    shrinkage: float,
+    taus: Sequence[float],
+    val_features: NDArray[np.float32],
+    val_labels: NDArray[np.int64],
+) -> tuple[float, LdaParams]:
+    """Find the lowest log loss for one shrinkage, and its hyperparameters."""
+    directions = _Directions.of(moments, shrinkage)
+    projections = (val_features - directions.center) @ directions.weights.T
+    results = []
+    for tau in taus:
+        scales = directions.scales(tau)
+        logits = projections * scales + directions.biases(tau)
+        loss, logit_scale = _fit_logit_scale(logits, val_labels)
+        params = LdaParams(shrinkage, tau, logit_scale)
+        results.append((loss, params))
+    return min(results, key=itemgetter(0))
+
+
+def _fit_logit_scale(
+    logits: NDArray[np.float64],
+    labels: NDArray[np.int64],
+) -> tuple[float, float]:
+    """Find the lowest log loss that scaling `logits` (images, classes) can reach, and the scale.
+
+    If every image is right, the best scale would be infinite. So each label is smoothed by the
+    chance that one more image is wrong (Platt 1999, "Probabilistic outputs for support vector
+    machines").
     """
     images, classes = logits.shape
-    doubt = 1 / (images + 2)
+    rows = np.arange(images)
+    smoothing = 1 / (images + 2)
 
-    def log_loss(exponent: float) -> float:
-        logs = log_softmax(logits * math.exp(exponent), axis=1)
-        right = logs[np.arange(images), labels]
-        others = (logs.sum(axis=1) - right) / (classes - 1)
-        return float(-((1 - doubt) * right + doubt * others).mean())
+    def log_loss(log_scale: float) -> float:
+        scaled = logits * math.exp(log_scale)
+        log_p = log_softmax(scaled, axis=1)
+        label_log_p = log_p[rows, labels]
+        other_log_p = (log_p.sum(axis=1) - label_log_p) / (classes - 1)
+        smoothed = (1 - smoothing) * label_log_p + smoothing * other_log_p
+        return float(-smoothed.mean())
 
-    found = minimize_scalar(log_loss, bounds=(-6.0, 2.0), method="bounded")
-    return float(found.fun), math.exp(found.x)
+    minimum = minimize_scalar(log_loss, bounds=(-6.0, 2.0), method="bounded")
+    logit_scale = math.exp(minimum.x)
+    return float(minimum.fun), logit_scale
 
 
-def fitted_layer(
+def fit_lda(
     features: NDArray[np.float32],
     labels: NDArray[np.int64],
     classes: int,
     adjustment: float = 0.0,
     head_tau_norm: bool = False,
 ) -> Layer:
-    """The discriminant of the training part whose shape is chosen inside it.
+    """Tune an LDA on the training part, then fit it to all of it.
 
     Args:
-        features: what the last layer weighs for each image's evaluation view, (images, features).
+        features: input of the last layer for each image's evaluation view, (images, features).
         labels: class numbers (images,).
         classes: number of classes.
-        adjustment: how far the classes are taken to be equally frequent; from 1 on wholly.
-        tau_normalize: whether the classes' means may be made more equally long.
+        adjustment: strength of logit adjustment; from 1 on, all classes have equal priors.
+        head_tau_norm: whether tau-normalization is tuned too.
+
+    Returns:
+        Weights and biases, all finite.
     """
-    shape = choose_shape(features, labels, classes, head_tau_norm)
-    weights, biases = discriminant(
-        Moments.of(features, labels, classes), shape, min(1.0, adjustment)
-    )
-    return weights, np.maximum(biases, biases[np.isfinite(biases)].min() + UNSEEN)
+    params = tune_lda(features, labels, classes, head_tau_norm)
+    moments = Moments.of(features, labels, classes)
+    weights, biases = lda_layer(moments, params, min(1.0, adjustment))
+    finite_biases = biases[np.isfinite(biases)]
+    lowest = finite_biases.min() + UNSEEN_CLASS_BIAS
+    return weights, np.maximum(biases, lowest)
 
 
 def fit_head(
@@ -250,18 +349,42 @@ def fit_head(
     adjustment: float = 0.0,
     head_tau_norm: bool = False,
 ) -> None:
-    """Set the last layer of `classifier` to the `fitted_layer` of the training part; the rest as
-    that takes it.
+    """Set the last layer of a classifier to an LDA of the training part.
+
+    Args:
+        classifier: its head is changed in place.
+        features: as in `fit_lda`.
+        labels: as in `fit_lda`.
+        adjustment: as in `fit_lda`.
+        head_tau_norm: as in `fit_lda`.
     """
     head = classifier.head_layer
-    weights, biases = fitted_layer(features, labels, head.out_features, adjustment, head_tau_norm)
+    weights, biases = fit_lda(
+        features,
+        labels,
+        head.out_features,
+        adjustment,
+        head_tau_norm,
+    )
+    new_weight = torch.as_tensor(weights, dtype=head.weight.dtype)
+    new_bias = torch.as_tensor(biases, dtype=head.bias.dtype)
     with torch.no_grad():
-        head.weight.copy_(torch.as_tensor(weights, dtype=head.weight.dtype))
-        head.bias.copy_(torch.as_tensor(biases, dtype=head.bias.dtype))
+        head.weight.copy_(new_weight)
+        head.bias.copy_(new_bias)
 
 
 @torch.no_grad()
 def head_logits(classifier: Classifier, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits (images, classes) that the last layer gives `features` (images, features)."""
+    """Apply the last layer of a classifier to features.
+
+    Args:
+        classifier: its head is moved to the CPU.
+        features: input of the last layer, (images, features).
+
+    Returns:
+        Logits (images, classes).
+    """
     head = classifier.head_layer.cpu()
-    return functional.linear(torch.from_numpy(features), head.weight, head.bias).numpy()
+    inputs = torch.from_numpy(features)
+    logits = functional.linear(inputs, head.weight, head.bias)
+    return logits.numpy()

@@ -1,8 +1,8 @@
-"""One fold: a training set -> a member's weights and the logits of the images it never saw.
+"""Training loop: one fold -> a trained member and the logits of its held-out part.
 
 The loop is one visible function; variants are values of the recipe. Every random draw is a function
-of the seed, the fold, the epoch and the step or row, so a fold gives the same result whether it ran
-through or was resumed. Knows nothing of other folds, or of what is done when something fails.
+of the seed, the fold, the epoch and the step or row, so a resumed fold gives the same bits as one
+that ran through. Does not know other folds, or what is done when something fails.
 """
 
 import time
@@ -18,21 +18,21 @@ from torch.nn import functional
 from bestiary.data.loader import Rows, split_batches
 from bestiary.data.mixing import Mixing
 from bestiary.data.views import EvalView
-from bestiary.display import TrainingDisplay
-from bestiary.model.classifier import Classifier, load_member, memory_format, save_member
+from bestiary.model.classifier import Classifier, load_member, save_member
+from bestiary.model.compute import memory_format
 from bestiary.model.engine import cached_graph
 from bestiary.model.freezing import set_training_mode
-from bestiary.recipe.options import TrainOptions
+from bestiary.recipe.options import Recipe
+from bestiary.recipe.sections import TrainOptions
 from bestiary.rng import keyed_rng
 from bestiary.run.layout import FoldFiles
 from bestiary.run.oof import write_oof
 from bestiary.run.tables import write_table
-from bestiary.training.checkpoint import EpochRecord
-from bestiary.training.checkpointer import Checkpointer
-from bestiary.training.dataset import TrainingSet
+from bestiary.training.checkpoint import EpochRecord, Progress
+from bestiary.training.fold_job import FoldJob
 from bestiary.training.lda_head import head_logits
 from bestiary.training.loss import build_loss
-from bestiary.training.malloc import freed_memory_kept
+from bestiary.training.malloc import keep_freed_memory
 from bestiary.training.non_finite import check_losses
 from bestiary.training.prediction import predict_rows
 from bestiary.training.schedule import schedule_factor, set_learning_rate
@@ -41,204 +41,326 @@ from bestiary.training.step import backward
 from bestiary.training.weight_averaging import wise_ft
 
 
-def train_fold(
-    data: TrainingSet,
-    fold: int,
-    files: FoldFiles,
-    session: FoldState,
-    checkpointer: Checkpointer,
-    display: TrainingDisplay,
-) -> None:
-    """Train one fold, or go on with it where its session stands; then predict its held-out part.
+def train_fold(job: FoldJob, state: FoldState) -> None:
+    """Train one fold from where its state stands, then predict its held-out part.
 
     Args:
-        data: the images, labels and folds of the run, and its recipe.
-        fold: number of the fold that is held out.
-        files: where the results go.
-        session: network, optimizer and progress.
-        keeper: keeps the state inside an epoch.
-        display: told of every step and epoch.
+        job: the fold, its data and its recipe.
+        state: network, optimizer and progress; changed in place.
+
+    Raises:
+        NotFiniteError: a loss or a weight is not finite.
+        DataError: an image cannot be read.
+        Interrupted: by Ctrl-C or SIGTERM.
+        BestiaryError: the run's folder cannot be written.
     """
-    recipe, seed, progress, world = (
-        data.recipe,
-        data.recipe.train.seed,
-        session.progress,
-        data.world,
-    )
-    (train_rows, held_rows), classifier, optimizer = (
-        data.rows(fold),
-        session.classifier,
-        session.optimizer,
-    )
-    loss_of = build_loss(recipe.loss, data.frequencies(train_rows).to(session.device))
+    data = job.data
+    recipe = job.recipe
+    seed = recipe.train.seed
+    progress = state.progress
+    train_rows, val_rows = data.rows(job.fold)
+    loss_of = build_loss(recipe.loss, data.frequencies(train_rows).to(state.device))
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
-    display.start_fold(
-        fold, progress.epochs_done, len(train_rows), progress.step * recipe.train.batch_size
-    )
+    images_done = progress.step * recipe.train.batch_size
+    job.display.start_fold(job.fold, progress.epochs_done, len(train_rows), images_done)
 
     for epoch in range(progress.epochs_done, recipe.train.epochs):
-        first, started = progress.step, time.perf_counter() - progress.seconds
-        set_training_mode(classifier, recipe.model)
-        batches = split_batches(data.epoch_rows(train_rows, fold, epoch), recipe.train.batch_size)
-        loading = data.training_batches(batches[first:], fold, epoch, session.device)
-        with freed_memory_kept(session.device):
-            for step, (batch, share) in enumerate(checkpointer.agreed(loading), first):
-                with checkpointer.whole():
-                    torch.manual_seed(
-                        step_seed(seed, fold, epoch, step, world.rank)
-                    )  # for dropout and drop path
-                    done = epoch * len(batches) + step
-                    rate = recipe.optimizer.lr * schedule_factor(
-                        recipe.schedule, epoch, step, len(batches), recipe.train.epochs
-                    )
-                    set_learning_rate(optimizer, rate)
-                    images = classifier.preprocess(batch.on(session.device))
-                    targets = data.soft_targets(batch.rows).to(session.device)
-                    if done < recipe.mix.stop_at * len(batches) * recipe.train.epochs:
-                        images, targets = mixing(
-                            images, targets, keyed_rng(seed, "mix", fold, epoch, step)
-                        )
-                    own, watched = slice(share.before, None), checkpointer.watched(session)
+        # Begin the epoch, or resume it after its last step.
+        first_step = progress.step
+        started = time.perf_counter() - progress.seconds
+        set_training_mode(state.classifier, recipe.model)
+        epoch_rows = data.epoch_rows(train_rows, job.fold, epoch)
+        batches = split_batches(epoch_rows, recipe.train.batch_size)
+        n_steps = len(batches)
+        loader = data.training_batches(batches[first_step:], job.fold, epoch, state.device)
+        in_step = job.checkpointer.synchronized_batches(loader)
+        with keep_freed_memory(state.device):
+            for step, (batch, share) in enumerate(in_step, first_step):
+                with job.checkpointer.defer_signals():
+                    # Seed dropout and drop path, and set the learning rate.
+                    torch.manual_seed(step_seed(seed, job.fold, epoch, step, job.world.rank))
+                    lr = _learning_rate(recipe, epoch, step, n_steps)
+                    set_learning_rate(state.optimizer, lr)
+
+                    # Mix the images, then drop the partners that they were mixed with.
+                    images = state.classifier.preprocess(batch.on(state.device))
+                    targets = data.soft_targets(batch.rows).to(state.device)
+                    steps_done = epoch * n_steps + step
+                    if steps_done < recipe.mix.stop_at * n_steps * recipe.train.epochs:
+                        rng = keyed_rng(seed, "mix", job.fold, epoch, step)
+                        images, targets = mixing(images, targets, rng)
+                    own = slice(share.n_partners, None)
+
+                    # Gradients, optimizer, EMA, checkpoint.
                     loss = backward(
-                        session,
+                        state,
                         loss_of,
                         images[own],
                         targets[own],
-                        rate,
-                        watched=watched,
+                        lr,
+                        check_loss=job.checkpointer.checks_every_loss(state),
                         weight=share.weight,
                     )
-                    optimizer.step()
-                    optimizer.zero_grad()
-                    session.follow(done + 1)
-                    checkpointer.end_step(session, files, loss, time.perf_counter() - started)
-                display.step(len(batches[step]))
-        member = member_to_evaluate(session, files, recipe.train, epoch + 1)
-        scored = score_held_out(
-            data, session, member, data.scored(held_rows), last=epoch + 1 == recipe.train.epochs
-        )
-        check_losses(progress.losses)
-        rate = recipe.optimizer.lr * schedule_factor(
-            recipe.schedule, epoch, len(batches) - 1, len(batches), recipe.train.epochs
-        )
-        train_loss, speed = (
-            torch.stack(progress.losses).mean().item(),
-            len(train_rows) / progress.seconds,
-        )
-        record = EpochRecord(
-            epoch + 1, rate, train_loss, *scored, speed, time.perf_counter() - started
-        )
-        with checkpointer.whole():
-            end_epoch(data, session, member, files, record, checkpointer)
-        display.end_epoch(epoch + 1, train_loss, record.val_accuracy, progress.best_accuracy, speed)
-    with world.synchronized() as main:
-        if (
-            main and not recipe.train.epochs
-        ):  # the head that a probe has fitted is all there is to the member
-            save_member(session.member, files.weights)
-    keep_oof(data, session, held_rows, files)
+                    state.optimizer.step()
+                    state.optimizer.zero_grad()
+                    state.update_average(steps_done + 1)
+                    seconds = time.perf_counter() - started
+                    job.checkpointer.end_step(state, job.files, loss, seconds)
+                job.display.step(len(batches[step]))
+
+        # Score the epoch, then save the member and a checkpoint.
+        lr = _learning_rate(recipe, epoch, n_steps - 1, n_steps)
+        finish_epoch(job, state, val_rows, lr, started)
+
+    predict_held_out(job, state, val_rows)
 
 
-def member_to_evaluate(
-    session: FoldState, files: FoldFiles, options: TrainOptions, epochs: int
-) -> Classifier:
-    """The model to evaluate after `epochs` epochs; after the last one, interpolated with the
-    initial weights.
+def _learning_rate(recipe: Recipe, epoch: int, step: int, n_steps: int) -> float:
+    """Compute the learning rate of step `step` of an epoch of `n_steps`."""
+    factor = schedule_factor(
+        recipe.schedule,
+        epoch,
+        step,
+        n_steps,
+        recipe.train.epochs,
+    )
+    return recipe.optimizer.lr * factor
 
-    The session's own weights stay as they are, so that a state can be kept at any time.
+
+def finish_epoch(
+    job: FoldJob,
+    state: FoldState,
+    val_rows: Rows,
+    lr: float,
+    started: float,
+) -> None:
+    """Finish an epoch: score its member, save what it has given, and show the scores.
+
+    Args:
+        job: the fold.
+        state: its state; the epoch is added to its progress.
+        val_rows: rows of the held-out part.
+        lr: learning rate of the last step.
+        started: time of `time.perf_counter` at which the epoch began.
+
+    Raises:
+        NotFiniteError: a loss or a weight is not finite.
+        DataError: an image cannot be read.
+        BestiaryError: the run's folder cannot be written.
+    """
+    progress = state.progress
+    member = member_to_evaluate(job, state)
+    scores = score_held_out(job, state, member, val_rows)
+    record = _epoch_record(job, progress, lr, scores, started)
+    with job.checkpointer.defer_signals():
+        _save_epoch(job, state, member, record)
+    job.display.end_epoch(
+        record.epoch,
+        record.train_loss,
+        record.val_accuracy,
+        progress.best_accuracy,
+        record.images_per_second,
+    )
+
+
+def member_to_evaluate(job: FoldJob, state: FoldState) -> Classifier:
+    """Build the model to evaluate: after the last epoch, interpolated with the initial weights.
+
+    The interpolation is WiSE-FT, if the recipe asks for it. The weights of `state` do not change,
+    so a checkpoint can be saved at any time.
+
+    Args:
+        job: the fold.
+        state: its state, before the current epoch is recorded.
+
+    Returns:
+        The member.
 
     Raises:
         RunError: the initial weights are missing or damaged.
     """
-    share = options.wise_ft
-    if not share or epochs < options.epochs:
-        return session.member
-    with session.world.synchronized():
-        start = load_member(files.initial).to(session.device)
-    return wise_ft(start.to(memory_format=torch.channels_last), session.member, share)
-
-
-def end_epoch(
-    data: TrainingSet,
-    session: FoldState,
-    member: Classifier,
-    files: FoldFiles,
-    record: EpochRecord,
-    checkpointer: Checkpointer,
-) -> None:
-    """Keep what an epoch has earned: the member if it is the best so far, and the state to go on
-    from.
-    """
-    train, progress = data.recipe.train, session.progress
-    progress.end_epoch(record)
-    better = False
-    if record.val_accuracy is not None and (
-        not train.keep_best or record.val_accuracy > progress.best_accuracy
-    ):
-        better, progress.best_accuracy, progress.best_epoch = (
-            True,
-            record.val_accuracy,
-            record.epoch,
-        )
-    with data.world.synchronized() as main:
-        if main and better:
-            save_member(member, files.weights)
-        if main and train.save_every and record.epoch % train.save_every == 0:
-            save_member(session.member, files.epoch(record.epoch))
-    # The state comes last: a crash before it repeats what came since the one before and writes the
-    # same files again.
-    checkpointer.end_epoch(session, files, last=record.epoch == train.epochs)
-    with data.world.synchronized() as main:
-        if main:
-            write_table(
-                files.history,
-                pl.DataFrame([asdict(row) for row in progress.history], infer_schema_length=None),
-            )
-    session.log(record.epoch, {k: v for k, v in asdict(record).items() if v is not None})
+    options = job.recipe.train
+    is_last = state.progress.epochs_done + 1 == options.epochs
+    if not options.wise_ft or not is_last:
+        return state.member
+    with job.world.synchronized():
+        start = load_member(job.files.initial)
+        start.to(state.device)
+    start.to(memory_format=torch.channels_last)
+    return wise_ft(start, state.member, options.wise_ft)
 
 
 def score_held_out(
-    data: TrainingSet, session: FoldState, member: Classifier, rows: Rows, *, last: bool
+    job: FoldJob,
+    state: FoldState,
+    member: Classifier,
+    val_rows: Rows,
 ) -> tuple[float | None, float | None]:
-    """Mean cross-entropy and accuracy on the held-out part, where this epoch is scored at all."""
-    if not (last or data.recipe.train.keep_best):
+    """Score a member on the held-out part, if the current epoch is scored at all.
+
+    Args:
+        job: the fold.
+        state: its state, before the current epoch is recorded.
+        member: the model to evaluate.
+        val_rows: rows of the held-out part.
+
+    Returns:
+        Mean cross-entropy and accuracy, each None if the epoch is not scored.
+    """
+    options = job.recipe.train
+    is_last = state.progress.epochs_done + 1 == options.epochs
+    if not (is_last or options.keep_best):
         return None, None
-    precision = session.arithmetic.precision
-    data.world.broadcast_buffers(member)
-    parts = session.progress.parts
-    logits = torch.from_numpy(
-        predict_rows(data, member, rows, session.device, precision, parts=parts)
+
+    # Predict the samples without a label conflict.
+    rows = job.data.scorable(val_rows)
+    job.world.broadcast_buffers(member)
+    predictions = predict_rows(
+        job.data,
+        member,
+        rows,
+        state.device,
+        state.compute.precision,
+        parts=state.progress.parts,
     )
-    labels = torch.from_numpy(data.labels[rows])
-    accuracy = (logits.argmax(dim=1) == labels).float().mean().item()
-    return functional.cross_entropy(logits, labels).item(), accuracy
+
+    logits = torch.from_numpy(predictions)
+    labels = torch.from_numpy(job.data.labels[rows])
+    is_hit = logits.argmax(dim=1) == labels
+    accuracy = is_hit.float().mean().item()
+    loss = functional.cross_entropy(logits, labels).item()
+    return loss, accuracy
 
 
-def keep_oof(data: TrainingSet, session: FoldState, rows: Rows, files: FoldFiles) -> None:
-    """Predict the held-out part with the member as it will be used, and keep the logits."""
-    with data.world.synchronized():
-        member = load_member(files.weights).to(session.device).to(memory_format=memory_format(True))
-    precision = session.arithmetic.precision
-    graph = partial(
-        cached_graph, files.weights, EvalView.of(data.recipe.view, member.interpolation).size
+def _epoch_record(
+    job: FoldJob,
+    progress: Progress,
+    lr: float,
+    scores: tuple[float | None, float | None],
+    started: float,
+) -> EpochRecord:
+    """Record the current epoch, whose losses must be finite."""
+    check_losses(progress.losses)
+    train_rows, _ = job.data.rows(job.fold)
+    val_loss, val_accuracy = scores
+    return EpochRecord(
+        epoch=progress.epochs_done + 1,
+        lr=lr,
+        train_loss=torch.stack(progress.losses).mean().item(),
+        val_loss=val_loss,
+        val_accuracy=val_accuracy,
+        images_per_second=len(train_rows) / progress.seconds,
+        seconds=time.perf_counter() - started,
     )
-    if data.recipe.train.epochs:
-        logits = predict_rows(
-            data, member, rows, session.device, precision, parts=session.progress.parts, kept=graph
-        )
+
+
+def _save_epoch(job: FoldJob, state: FoldState, member: Classifier, record: EpochRecord) -> None:
+    """Save the member if it is the best so far, a checkpoint to resume from, and the history."""
+    options = job.recipe.train
+    progress = state.progress
+    progress.end_epoch(record)
+    is_best = _is_best(record, progress, options)
+    if is_best and record.val_accuracy is not None:
+        progress.best_accuracy = record.val_accuracy
+        progress.best_epoch = record.epoch
+
+    # The checkpoint comes after the member: a crash in between repeats the steps since the last
+    # checkpoint, and writes the same files again.
+    job.world.on_main(lambda: _save_members(job, state, member, record.epoch, is_best=is_best))
+    is_last = record.epoch == options.epochs
+    job.checkpointer.end_epoch(state, job.files, last=is_last)
+
+    job.world.on_main(lambda: _write_history(job.files, progress))
+    columns = asdict(record)
+    metrics = {name: value for name, value in columns.items() if value is not None}
+    state.log(record.epoch, metrics)
+
+
+def _save_members(
+    job: FoldJob,
+    state: FoldState,
+    member: Classifier,
+    epoch: int,
+    *,
+    is_best: bool,
+) -> None:
+    """Save the best member, and every few epochs the current one if the recipe asks for it."""
+    if is_best:
+        save_member(member, job.files.weights)
+    save_every = job.recipe.train.save_every
+    if save_every and epoch % save_every == 0:
+        save_member(state.member, job.files.epoch(epoch))
+
+
+def _is_best(record: EpochRecord, progress: Progress, options: TrainOptions) -> bool:
+    """Whether an epoch gives the member: the best accuracy, or the last with keep_best=false."""
+    if record.val_accuracy is None:
+        return False
+    return not options.keep_best or record.val_accuracy > progress.best_accuracy
+
+
+def _write_history(files: FoldFiles, progress: Progress) -> None:
+    rows = [asdict(record) for record in progress.history]
+    table = pl.DataFrame(rows, infer_schema_length=None)
+    write_table(files.history, table)
+
+
+def predict_held_out(job: FoldJob, state: FoldState, val_rows: Rows) -> None:
+    """Predict the held-out part with the saved member, and write the out-of-fold logits.
+
+    The member of a probe, which trains no epoch, is saved first.
+
+    Args:
+        job: the fold.
+        state: its state.
+        val_rows: rows of the held-out part.
+
+    Raises:
+        DataError: an image cannot be read.
+        BestiaryError: the run's folder cannot be written.
+    """
+    files = job.files
+    is_probe = job.recipe.train.epochs == 0
+    if is_probe:
+        job.world.on_main(lambda: save_member(state.member, files.weights))
+    with job.world.synchronized():
+        member = load_member(files.weights)
+        member.to(state.device)
+        member.to(memory_format=memory_format(True))
+
+    if is_probe:
+        logits = _probe_logits(job, member, val_rows)
     else:
-        vectors = session.features()[rows]  # which the main process alone has
-        logits = head_logits(member, vectors) if data.world.is_main else vectors
-    with data.world.synchronized() as main:
-        if main:
-            write_oof(files, _oof_table(data, rows, logits), data.classes)
+        view = EvalView.of(job.recipe.view, member.interpolation)
+        logits = predict_rows(
+            job.data,
+            member,
+            val_rows,
+            state.device,
+            state.compute.precision,
+            parts=state.progress.parts,
+            graph_path=partial(cached_graph, files.weights, view.size),
+        )
+    job.world.on_main(lambda: _write_oof(job, val_rows, logits))
 
 
-def _oof_table(data: TrainingSet, rows: Rows, logits: NDArray[np.float32]) -> pl.DataFrame:
-    return pl.DataFrame(
+def _probe_logits(job: FoldJob, member: Classifier, rows: Rows) -> NDArray[np.float32]:
+    """Apply a member's head to the frozen features; the result is empty except on rank 0."""
+    features = job.features()[rows]
+    if not job.world.is_main:
+        return features
+    return head_logits(member, features)
+
+
+def _write_oof(job: FoldJob, rows: Rows, logits: NDArray[np.float32]) -> None:
+    data = job.data
+    labels = [data.classes[label] for label in data.labels[rows]]
+    dtype = pl.Array(pl.Float32, logits.shape[1])
+    table = pl.DataFrame(
         {
             "path": data.paths[rows],
-            "label": [data.classes[data.labels[row]] for row in rows],
-            "logits": pl.Series(logits, dtype=pl.Array(pl.Float32, logits.shape[1])),
+            "label": labels,
+            "logits": pl.Series(logits, dtype=dtype),
         }
     )
+    write_oof(job.files, table, data.classes)

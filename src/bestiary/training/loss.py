@@ -1,7 +1,8 @@
-"""Logits and soft targets -> the loss that training makes small.
+"""Training loss: logits and soft targets -> cross-entropy or focal loss, with label smoothing.
 
-With uneven classes the logits may be adjusted by their frequencies, so that rare classes are not
-drowned: Menon et al. 2021, arXiv:2007.07314.
+Logit adjustment corrects the loss for class imbalance: the logits are shifted by the class
+frequencies, so that rare classes are not drowned (Menon et al. 2021, arXiv:2007.07314). Knows
+nothing of networks or optimizers.
 """
 
 from collections.abc import Callable
@@ -9,52 +10,85 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from bestiary.recipe.options import LossOptions
+from bestiary.recipe.sections import LossOptions
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Logits (n, classes) and soft targets (n, classes) -> mean loss, a scalar."""
 
 
 def build_loss(options: LossOptions, frequencies: torch.Tensor) -> Loss:
-    """The loss that the recipe asks for: (logits (n, classes), targets (n, classes)) -> mean over
-    the batch.
+    """Build the loss function of a recipe.
 
     Args:
-        options: kind, smoothing and adjustment.
-        frequencies: share of each class in the training part (classes,), on the device.
+        options: kind of loss, label smoothing and logit adjustment.
+        frequencies: share of each class in the training part, (classes,), on the device.
+
+    Returns:
+        A function of logits (n, classes) and targets (n, classes) to the mean over the batch.
     """
-    smoothing, offset = options.label_smoothing, log_offset(frequencies, options.logit_adjustment)
+    smoothing = options.label_smoothing
+    offset = logit_offset(frequencies, options.logit_adjustment)
 
     def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if offset is not None:
             logits = logits + offset
         if options.kind == "focal":
-            return focal(logits, smooth(targets, smoothing), options.gamma)
+            smoothed = smooth_labels(targets, smoothing)
+            return focal_loss(logits, smoothed, options.gamma)
         return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
 
     return loss
 
 
-def log_offset(frequencies: torch.Tensor, adjustment: float) -> torch.Tensor | None:
-    """What is added to logits (n, classes) in training alone: `adjustment` times the logarithm of
-    `frequencies`.
+def logit_offset(frequencies: torch.Tensor, adjustment: float) -> torch.Tensor | None:
+    """Compute the offset that logit adjustment adds to the logits, in training only.
 
-    A class without an image counts as the rarest that has one; None where nothing is adjusted.
+    Args:
+        frequencies: share of each class, (classes,). A class without images counts as the rarest
+            class that has images.
+        adjustment: strength; 0 turns the adjustment off, 1 makes classes equally likely.
+
+    Returns:
+        `adjustment` times the logarithm of `frequencies`, (classes,); None if it is turned off.
     """
     if not adjustment:
         return None
-    return adjustment * frequencies.clamp(min=float(frequencies[frequencies > 0].min())).log()
+    positive = frequencies[frequencies > 0]
+    rarest = float(positive.min())
+    log_frequencies = frequencies.clamp(min=rarest).log()
+    return adjustment * log_frequencies
 
 
-def focal(logits: torch.Tensor, targets: torch.Tensor, gamma: float) -> torch.Tensor:
-    """Focal loss for soft targets: each class's part weighted by (1 - p)^gamma (Lin et al. 2017,
-    arXiv:1708.02002).
+def focal_loss(logits: torch.Tensor, targets: torch.Tensor, gamma: float) -> torch.Tensor:
+    """Compute the focal loss for soft targets (Lin et al. 2017, arXiv:1708.02002).
+
+    Args:
+        logits: (n, classes).
+        targets: soft targets (n, classes).
+        gamma: each class's cross-entropy is weighted by (1 - p)^gamma.
+
+    Returns:
+        The mean over the batch, a scalar.
     """
     log_p = logits.log_softmax(dim=1)
-    return -(targets * (1 - log_p.exp()).pow(gamma) * log_p).sum(dim=1).mean()
+    weights = (1 - log_p.exp()).pow(gamma)
+    weighted_log_p = targets * weights * log_p
+    return -weighted_log_p.sum(dim=1).mean()
 
 
-def smooth(targets: torch.Tensor, share: float) -> torch.Tensor:
-    """Spread `share` of each target evenly over all classes (Szegedy et al. 2016,
-    arXiv:1512.00567).
+def smooth_labels(targets: torch.Tensor, share: float) -> torch.Tensor:
+    """Smooth labels: spread a share of each target evenly over all classes.
+
+    Szegedy et al. 2016, arXiv:1512.00567.
+
+    Args:
+        targets: (n, classes).
+        share: 0 to 1; 0 returns the targets unchanged.
+
+    Returns:
+        Soft targets (n, classes).
     """
-    return targets * (1 - share) + share / targets.shape[1] if share else targets
+    if not share:
+        return targets
+    n_classes = targets.shape[1]
+    return targets * (1 - share) + share / n_classes

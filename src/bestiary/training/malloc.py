@@ -1,12 +1,10 @@
-"""Freed memory that is used again, instead of being given back to the kernel and asked for anew at
-every step.
+"""Malloc tuning: let glibc reuse the memory that a training step frees on the CPU.
 
-glibc's malloc returns the large blocks that a step on a CPU frees, and the kernel then clears the
-same pages again when the next step asks for them: 110,000 page faults a step of recipe `fast`.
-Blocks of up to 32 MiB, the most that malloc lets be asked for, are kept; steps are up to 1.3 times
-as fast, and the peak of memory stays (benchmarks/bench_kept_memory.py, bench_memory.py). Keeping
-larger ones too was a little faster, but it made the heap grow with the number of steps: 1.20 times
-the memory for ten times the images, against 1.06. Parameters of malloc: mallopt(3).
+By default glibc returns large freed blocks to the kernel, which clears the same pages again in the
+next step: 110,000 page faults a step of recipe `fast`. Steps are up to 1.3 times as fast if malloc
+keeps blocks of up to 32 MiB, its largest setting. Peak memory stays the same
+(benchmarks/bench_kept_memory.py, benchmarks/bench_memory.py). Larger blocks are not kept, since
+the heap would grow with the number of steps. Parameters of malloc: mallopt(3).
 """
 
 import ctypes
@@ -16,27 +14,41 @@ from contextlib import contextmanager
 
 import torch
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_KEPT = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 2**31 - 1}
-_USUAL = {_MMAP_THRESHOLD: 128 << 10, _TRIM_THRESHOLD: 128 << 10}
+# Parameter numbers of glibc's malloc.h.
+_TRIM_THRESHOLD = -1
+_MMAP_THRESHOLD = -3
+
+_KEEP_FREED = {
+    _MMAP_THRESHOLD: 32 << 20,
+    _TRIM_THRESHOLD: 2**31 - 1,
+}
+_DEFAULTS = {
+    _MMAP_THRESHOLD: 128 << 10,
+    _TRIM_THRESHOLD: 128 << 10,
+}
 
 
 @contextmanager
-def freed_memory_kept(device: torch.device) -> Iterator[None]:
-    """Let malloc keep what is freed inside; afterwards it is given back, up to what still holds it.
+def keep_freed_memory(device: torch.device) -> Iterator[None]:
+    """Keep freed memory in the process inside the block, and return it to the system at the end.
 
-    Does nothing on an accelerator, which keeps memory by itself, or where the C library is not
-    glibc.
+    Does nothing on an accelerator, which caches memory by itself, or without glibc.
+
+    Args:
+        device: where the network is trained.
     """
     if device.type != "cpu" or platform.libc_ver()[0] != "glibc":
         yield
         return
     glibc = ctypes.CDLL(None)
-    for parameter, value in _KEPT.items():
-        glibc.mallopt(ctypes.c_int(parameter), ctypes.c_int(value))
+    _set_malloc_parameters(glibc, _KEEP_FREED)
     try:
         yield
     finally:
-        for parameter, value in _USUAL.items():
-            glibc.mallopt(ctypes.c_int(parameter), ctypes.c_int(value))
+        _set_malloc_parameters(glibc, _DEFAULTS)
         glibc.malloc_trim(ctypes.c_size_t(0))
+
+
+def _set_malloc_parameters(glibc: ctypes.CDLL, values: dict[int, int]) -> None:
+    for parameter, value in values.items():
+        glibc.mallopt(ctypes.c_int(parameter), ctypes.c_int(value))

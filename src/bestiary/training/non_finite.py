@@ -1,43 +1,68 @@
-"""TODO training.non_finite"""
+"""Non-finite numbers: check losses and weights for NaN and infinity, and diagnose the cause.
+
+Does not know what is done about them: `bestiary.training.fold` returns to the last checkpoint.
+"""
 
 from dataclasses import dataclass
 
 import torch
 
-from bestiary.model.compute import Precision
+from bestiary.recipe.choices import Precision
 from bestiary.training.loss import Loss
 
 
+class NotFiniteError(Exception):
+    """A loss or a weight is infinite or not a number; the message says which."""
+
+
 def check_losses(losses: list[torch.Tensor]) -> None:
-    """Raise `NotFiniteError` where one is not finite."""
-    if losses and not bool(torch.stack(losses).isfinite().all()):
+    """Check that all losses are finite.
+
+    Args:
+        losses: scalars on one device; the check waits for it.
+
+    Raises:
+        NotFiniteError: one is not.
+    """
+    if losses and not _is_finite(torch.stack(losses)):
         raise NotFiniteError("the loss is not finite")
 
 
 def check_weights(network: torch.nn.Module) -> None:
-    """Raise `NotFiniteError` where a parameter or a running average is not finite."""
-    tensors = [value for value in network.state_dict().values() if value.is_floating_point()]
-    # a sum is finite only if all are, and it needs no memory; huge weights that overflow it are no
-    # good either
-    if not bool(torch.stack([value.float().sum() for value in tensors]).isfinite().all()):
+    """Check that all parameters and running averages of a network are finite.
+
+    Args:
+        network: on any device.
+
+    Raises:
+        NotFiniteError: one is not.
+    """
+    # A sum is finite only if all values are, and it needs no memory. Weights so large that their
+    # sum overflows are of no use either.
+    sums = [
+        tensor.float().sum()
+        for tensor in network.state_dict().values()
+        if tensor.is_floating_point()
+    ]
+    if not _is_finite(torch.stack(sums)):
         raise NotFiniteError("a weight is not finite")
 
 
-class NotFiniteError(Exception):
-    """A loss or a weight is infinite or not a number; says which."""
+def _is_finite(tensor: torch.Tensor) -> bool:
+    return bool(tensor.isfinite().all())
 
 
 @dataclass(frozen=True, slots=True)
 class NonFiniteDiagnosis:
-    """The step that gave a loss that is not finite.
+    """A training step whose loss is not finite, and the search for the cause.
 
     Attributes:
-        network: as it was before the step, without the accelerator's wrapping.
-        images: as the network was given them.
-        targets: soft.
-        loss_of: what was made small.
-        precision: the network's arithmetic.
-        rate: the learning rate.
+        network: as it was before the step, without the accelerator's wrapper.
+        images: input of the network, float (n, 3, size, size).
+        targets: soft targets (n, classes).
+        loss_of: training loss.
+        precision: of the network.
+        lr: learning rate.
     """
 
     network: torch.nn.Module
@@ -45,26 +70,33 @@ class NonFiniteDiagnosis:
     targets: torch.Tensor
     loss_of: Loss
     precision: Precision
-    rate: float
+    lr: float
 
     def diagnosis(self) -> str:
-        """The likeliest cause with its remedy, as half a line."""
-        if not bool(self.images.isfinite().all() & self.targets.isfinite().all()):
+        """Find the likeliest cause, and name it with its remedy in half a line."""
+        if not (_is_finite(self.images) and _is_finite(self.targets)):
             return (
                 "the network's input is not finite: look at the view and mix options of the recipe"
             )
-        if not all(bool(value.isfinite().all()) for value in self.network.parameters()):
-            return f"the step before made the weights infinite: {self._lower_rate()}"
+        if not all(_is_finite(weights) for weights in self.network.parameters()):
+            return f"the step before made the weights infinite: {self._lr_remedy()}"
         if self.precision != "float32" and self._finite_in_float32():
-            return f"{self.precision} overflows where float32 does not: begin a new run with train.precision=float32"
-        return f"the weights have grown until the loss overflows: {self._lower_rate()}"
+            return (
+                f"{self.precision} overflows where float32 does not: begin a new run with "
+                "train.precision=float32"
+            )
+        return f"the weights have grown until the loss overflows: {self._lr_remedy()}"
 
-    def _lower_rate(self) -> str:
-        return f"the learning rate {self.rate:.3g} is too high; begin a new run with a tenth of optimizer.lr"
+    def _lr_remedy(self) -> str:
+        return (
+            f"the learning rate {self.lr:.3g} is too high; begin a new run with a tenth of "
+            "optimizer.lr"
+        )
 
     @torch.no_grad()
     def _finite_in_float32(self) -> bool:
-        device = self.images.device.type
-        with torch.autocast(device, enabled=False):
+        device_type = self.images.device.type
+        with torch.autocast(device_type, enabled=False):
             logits = self.network(self.images.float()).float()
-        return bool(self.loss_of(logits, self.targets.float()).isfinite())
+        loss = self.loss_of(logits, self.targets.float())
+        return bool(loss.isfinite())

@@ -1,42 +1,67 @@
-"""A classifier and a recipe -> AdamW and the learning rate over time.
+"""Optimizer: the parameters of a classifier -> AdamW with layer-wise learning rates.
 
-AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101. Cosine and warm restarts: Loshchilov and Hutter
-2017, arXiv:1608.03983. Rates that fall with depth: Howard and Ruder 2018, arXiv:1801.06146.
+AdamW: Loshchilov and Hutter 2019, arXiv:1711.05101. Learning rates that fall with depth: Howard and
+Ruder 2018, arXiv:1801.06146. Does not know how the learning rate changes over time.
 """
 
 import torch
 from torch import nn
 
 from bestiary.model.classifier import Classifier
-from bestiary.recipe.options import OptimizerOptions
+from bestiary.recipe.sections import OptimizerOptions
 
 
 def build_optimizer(classifier: Classifier, options: OptimizerOptions) -> torch.optim.AdamW:
-    """AdamW over the parameters that are trained, the head's learning rate `head_lr_mult` times
-    its stage's.
+    """Build AdamW over the trainable parameters of a classifier.
+
+    Args:
+        classifier: frozen parameters have ``requires_grad=False`` already.
+        options: peak learning rate, layer decay, head multiplier and weight decay.
+
+    Returns:
+        An optimizer with a parameter group for each pair of learning rate and weight decay. Each
+        group has a ``factor``: its learning rate as a multiple of ``options.lr``.
     """
     head = {id(parameter) for parameter in classifier.head_layer.parameters()}
-    depth = {
-        id(p): n for n, stage in enumerate(reversed(classifier.stage_parameters())) for p in stage
-    }
+    depths = _depths(classifier)
+
+    # Group the parameters by learning rate and weight decay.
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for parameter in classifier.parameters():
         if not parameter.requires_grad:
             continue
-        factor = options.layer_decay ** depth[id(parameter)]
-        factor *= options.head_lr_mult if id(parameter) in head else 1.0
-        # Biases and norms are vectors; decay would pull norms' scales to 0.
-        decay = options.weight_decay if options.decay_norm_and_bias or parameter.ndim > 1 else 0.0
-        groups.setdefault((factor, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {
-                "params": parameters,
-                "lr": options.lr * factor,
-                "factor": factor,
-                "weight_decay": decay,
-            }
-            for (factor, decay), parameters in groups.items()
-        ],
-        fused=True,
-    )
+        factor = options.layer_decay ** depths[id(parameter)]
+        if id(parameter) in head:
+            factor *= options.head_lr_mult
+        decay = _weight_decay(parameter, options)
+        group = groups.setdefault((factor, decay), [])
+        group.append(parameter)
+
+    param_groups = [
+        {
+            "params": parameters,
+            "lr": options.lr * factor,
+            "factor": factor,
+            "weight_decay": decay,
+        }
+        for (factor, decay), parameters in groups.items()
+    ]
+    return torch.optim.AdamW(param_groups, fused=True)
+
+
+def _depths(classifier: Classifier) -> dict[int, int]:
+    """Map the id of each parameter to the number of stages after its own."""
+    depths: dict[int, int] = {}
+    last_stage_first = reversed(classifier.stage_parameters())
+    for depth, stage in enumerate(last_stage_first):
+        for parameter in stage:
+            depths[id(parameter)] = depth
+    return depths
+
+
+def _weight_decay(parameter: nn.Parameter, options: OptimizerOptions) -> float:
+    # Biases and norms are vectors. Weight decay would pull the scales of norms to 0.
+    is_vector = parameter.ndim <= 1
+    if is_vector and not options.decay_norm_and_bias:
+        return 0.0
+    return options.weight_decay

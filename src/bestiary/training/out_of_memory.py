@@ -1,19 +1,23 @@
-"""What can go wrong while a network is trained, and what it was: memory that is short, numbers
-that are not finite.
+"""Out of memory: detect it, and train each batch in twice as many parts as before.
+
+Out of memory is an error of the device (CUDA out of memory) or of the machine. The parts of a batch
+are micro-batches whose gradients add up. Each has at least two images, since batch norm cannot take
+statistics of one. Does not know networks or training loops.
 """
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-from bestiary.errors import RunError
-from bestiary.training.dataset import TrainingSet
+from bestiary.errors import LocalRankError, RunError
+
+MIN_PART_IMAGES = 2
 
 
-class ShortMemoryError(Exception):
-    """The device or the machine had no memory left for a part of a batch.
+class OutOfMemoryRetry(Exception):  # noqa: N818
+    """One process is out of memory for a part of a batch, and tries again with more parts.
 
     Attributes:
-        parts: what the batch was cut into.
+        parts: number of parts that the batch was cut into.
     """
 
     def __init__(self, parts: int) -> None:
@@ -22,19 +26,79 @@ class ShortMemoryError(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` says that the device or the machine has no memory left."""
+    """Check whether an error says that the device or the machine is out of memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and should_reduce_batch_size(error)
 
 
-def halved_parts(data: TrainingSet, fold: int, parts: int) -> int:
-    """Twice as many parts, as long as each has two images."""
-    if data.recipe.train.batch_size // (2 * parts) < 2:
+def rank_out_of_memory(fold: int, rank: int, n_ranks: int) -> LocalRankError:
+    """Build the error for one of several ranks that is out of memory.
+
+    The other ranks wait for gradients, and cannot be made to return to a checkpoint.
+
+    Args:
+        fold: number of the fold.
+        rank: that is out of memory.
+        n_ranks: that train the fold together.
+    """
+    return LocalRankError(
+        f"fold {fold}: out of memory in process {rank} of {n_ranks}; resume with --resume and more "
+        "processes, or begin a new run with a smaller view.size or train.batch_size"
+    )
+
+
+def out_of_memory_notice(fold: int, batch_size: int, parts: int) -> str:
+    """Format the line that tells the user about a retry after running out of memory.
+
+    Args:
+        fold: number of the fold.
+        batch_size: images in a batch.
+        parts: number of parts of the retry.
+    """
+    return (
+        f"fold {fold}: out of memory; returns to its last checkpoint, and trains each batch of "
+        f"{batch_size} in {parts} parts, gradients added up"
+    )
+
+
+def halved(n_images: int) -> int | None:
+    """Halve the number of images at a time; None if that leaves too few for batch norm."""
+    half = n_images // 2
+    return half if half >= MIN_PART_IMAGES else None
+
+
+def count_parts(n_images: int, parts: int) -> int:
+    """Count the parts that a batch is cut into.
+
+    Args:
+        n_images: in the batch.
+        parts: asked for.
+
+    Returns:
+        `parts`, or fewer if some would have less than two images.
+    """
+    return min(parts, max(1, n_images // MIN_PART_IMAGES))
+
+
+def doubled_parts(fold: int, batch_size: int, parts: int) -> int:
+    """Double the number of parts after one was out of memory.
+
+    Args:
+        fold: number of the fold, for the message.
+        batch_size: images in a batch.
+        parts: number of parts that did not fit.
+
+    Returns:
+        Twice as many parts.
+
+    Raises:
+        RunError: a part would have less than two images.
+    """
+    part_size = batch_size // parts
+    if halved(part_size) is None:
         raise RunError(
-            f"fold {fold}: out of memory even with {data.recipe.train.batch_size // parts} images "
-            f"at a time; free "
-            "memory and --resume, or begin a new run with a smaller view.size or another "
-            "model.backbone"
+            f"fold {fold}: out of memory even with {part_size} images at a time; free memory and "
+            "--resume, or begin a new run with a smaller view.size or another model.backbone"
         )
     return 2 * parts

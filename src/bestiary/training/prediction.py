@@ -1,10 +1,10 @@
-"""Rows of a training set -> outputs of a network for their evaluation views, computed as prediction
-computes them.
+"""Prediction in training: samples of a dataset -> logits or features of their evaluation views.
 
-Knows nothing of optimizers or epochs.
+The views and the engine are those of prediction with a finished ensemble. Knows nothing of
+optimizers or epochs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from bestiary.data.loader import Rows, loader_threads, stream_views
 from bestiary.data.views import EvalView
 from bestiary.model.classifier import Classifier
-from bestiary.model.compute import Precision
-from bestiary.model.engine import Engine, Output, build_network
+from bestiary.model.engine import Output, build_network
 from bestiary.model.tta import input_side, with_tta
+from bestiary.recipe.choices import Engine, Precision
 from bestiary.training.dataset import TrainingSet
 
-# Views from which on building a faster engine's graph (2 to 3 seconds) is won back.
-WORTH_A_GRAPH = 500
+# From this number of views on, a faster engine saves more than the 2 to 3 seconds its graph takes.
+MIN_VIEWS_FOR_GRAPH = 500
 
 
 def predict_rows(
@@ -33,41 +33,77 @@ def predict_rows(
     *,
     output: Output = "logits",
     parts: int = 1,
-    kept: Callable[[], Path] | None = None,
+    graph_path: Callable[[], Path] | None = None,
     tick: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """Outputs (rows, outputs) for the evaluation views of `rows`, each computed by one of the
-    processes.
+    """Predict the evaluation views of some samples, shared among the ranks.
 
     Args:
-        data: whose recipe says what the views are and how many of each image are averaged.
-        classifier: in eval mode, on `device`.
-        rows: of the training set.
+        data: the dataset; its recipe sets the views and test-time augmentation.
+        classifier: on `device`; it is put into eval mode.
+        rows: indices of the samples (n,).
         device: where to compute.
-        precision: arithmetic of the network.
-        output: logits, or what the last linear layer is given.
-        parts: what a batch is cut into where memory is short.
-        kept: tells where an engine's graph is kept, if it is to be.
-        tick: told (done, of) after each batch.
+        precision: of the network.
+        output: logits, or the input of the last linear layer.
+        parts: number of micro-batches that a batch is split into when memory is short.
+        graph_path: returns the path where an engine's graph is cached; None: it is not cached.
+        tick: is called with (done, total) after each batch.
+
+    Returns:
+        Outputs (n, outputs), in the order of `rows`, on every rank.
+
+    Raises:
+        DataError: an image has vanished.
     """
-    recipe, number = data.recipe, data.recipe.predict.tta
-    view = EvalView.of(recipe.view, classifier.interpolation)
-    # A process without an image computes one, so that it knows how many outputs there are.
+    n_views = data.recipe.predict.tta
+    view = EvalView.of(data.recipe.view, classifier.interpolation)
+
+    # A rank without samples predicts one, so that it knows the number of outputs.
     order = data.reading_order(rows)
-    mine = data.world.shard(rows[order])
-    todo = mine if len(mine) else rows[:1]
-    engine: Engine = "auto" if len(todo) * number >= WORTH_A_GRAPH else "torch"
+    shard = data.world.shard(rows[order])
+    batch_rows = shard if len(shard) else rows[:1]
+
+    # Build the network, with test-time augmentation.
     classifier.eval()
-    built = build_network(
-        classifier, view.size, device, precision, engine=engine, output=output, kept=kept
+    network = build_network(
+        classifier,
+        view.size,
+        device,
+        precision,
+        engine=_choose_engine(len(batch_rows) * n_views),
+        output=output,
+        graph_path=graph_path,
     )
-    run = with_tta(built.run, number)
-    batch_size = max(1, recipe.train.batch_size // parts)
-    seen, threads = (
-        replace(view, size=input_side(view.size, number)),
-        loader_threads(device.type, data.world.local_size),
-    )
+    run = with_tta(network.run, n_views)
+
+    # Predict this rank's share, then gather all of them.
+    tta_input = replace(view, size=input_side(view.size, n_views))
     with data.world.synchronized():
-        views = stream_views(todo, batch_size, data.eval_view_of(seen), threads, tick)
-        outputs = np.concatenate([run(batch) for batch in views])
-    return data.world.gather_rows(outputs[: len(mine)])[np.argsort(order)]
+        batches = _load_batches(data, batch_rows, tta_input, device, parts, tick)
+        outputs = np.concatenate([run(batch) for batch in batches])
+    gathered = data.world.gather_rows(outputs[: len(shard)])
+    original_order = np.argsort(order)
+    return gathered[original_order]
+
+
+def _choose_engine(n_views: int) -> Engine:
+    return "auto" if n_views >= MIN_VIEWS_FOR_GRAPH else "torch"
+
+
+def _load_batches(
+    data: TrainingSet,
+    rows: Rows,
+    view: EvalView,
+    device: torch.device,
+    parts: int,
+    tick: Callable[[int, int], None] | None,
+) -> Iterator[torch.Tensor]:
+    """Load evaluation views, uint8 (n, size, size, 3), in batches of the size that fits."""
+    batch_size = max(1, data.recipe.train.batch_size // parts)
+    return stream_views(
+        rows,
+        batch_size,
+        data.eval_view_of(view),
+        loader_threads(device.type, data.world.local_size),
+        tick,
+    )

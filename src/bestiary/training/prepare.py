@@ -1,4 +1,8 @@
-"""TODO training.prepare"""
+"""Preparation of a new run: labeled images and a recipe -> manifest, folds and tables on disk.
+
+Lists and audits the images, assigns the folds, and writes both with the recipe. Does not know
+networks.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,17 +11,27 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data import folds as dealing
-from bestiary.data.audit import audit_images
+from bestiary.data.audit import Audit, audit_images
 from bestiary.data.fixes import ACTIONS, apply_fixes, read_fixes
-from bestiary.data.folds import leak_groups
-from bestiary.data.listing import Listing, group_by_path, list_labeled, list_test
+from bestiary.data.folds import (
+    assign_folds,
+    count_straddling,
+    find_rare_classes,
+    leak_groups,
+    read_fold_file,
+)
+from bestiary.data.listing import group_by_path, list_labeled, list_test
+from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import FIXES, FOLDS, MANIFEST, NEAR_DUPLICATES, QUARANTINE, WARNINGS
 from bestiary.run.run import Run
+
+Folds = NDArray[np.int64]  # fold of each image (images,)
+RareClasses = list[tuple[str, int]]  # label and number of separate images
+MAX_NAMED_CLASSES = 3
 
 
 def begin_run(
@@ -27,114 +41,192 @@ def begin_run(
     fold_file: Path | None,
     display: Display,
     fixes: Path | None = None,
-    beside: Callable[[], object] | None = None,
+    before_reading: Callable[[], object] | None = None,
 ) -> None:
-    """Read the images, deal the folds and write both with the recipe and the labels that `fixes`
-    decides.
+    """Read the images, assign them to folds, and write the run's tables and recipe.
 
-    `beside` is called when the images are listed, before they are read, which may take long.
+    Args:
+        data: folder of class folders, or a table.
+        run: in a new folder.
+        recipe: of the run.
+        fold_file: the user's own folds; None: folds are assigned by the recipe.
+        display: shows the progress and the findings of the audit.
+        fixes: table of decided labels; None: there is none.
+        before_reading: called once the images are listed, before they are read, which can take
+            long.
 
     Raises:
-        DataError: the data cannot be used as it is.
+        DataError: the data cannot be used.
+        RunError: another process has begun the run meanwhile.
         BestiaryError: the run's folder cannot be written.
     """
-    listing, decided = _listed(data, recipe, fixes, display)
-    if beside is not None:
-        beside()
-    audit = audit_images(listing, list_test(data, recipe.data.root), display)
+    listing, decisions = _list_images(data, recipe, fixes, display)
+    if before_reading is not None:
+        before_reading()
+    test_listing = list_test(data, recipe.data.root)
+    audit = audit_images(listing, test_listing, display)
+    _show_findings(audit, display)
+
+    # Assign the folds.
     manifest = audit.manifest
-    for reason, count in manifest.ignored.items():
+    if fold_file is not None:
+        folds = _read_own_folds(fold_file, manifest, display)
+        n_folds = int(folds.max()) + 1
+        recipe = recipe.with_values({"folds.n": n_folds})
+    else:
+        manifest, folds = _assign_folds(manifest, recipe, display)
+    check_scorable(manifest, folds)
+
+    # Write the run.
+    _write_run(run, recipe, manifest, folds, audit, decisions)
+    n_images = len(folds)
+    n_classes = len(manifest.classes)
+    n_folds = len(np.unique(folds))
+    display.line(f"{n_images:,} images of {n_classes} classes in {n_folds} folds")
+
+
+def _show_findings(audit: Audit, display: Display) -> None:
+    for reason, count in audit.manifest.ignored.items():
         display.line(f"Ignored: {count:,} {reason}")
     for line in audit.lines():
         display.notice(line)
+
+
+def _list_images(
+    data: str | Path,
+    recipe: Recipe,
+    fixes: Path | None,
+    display: Display,
+) -> tuple[Listing, pl.DataFrame]:
+    """List the labeled images, with fixes and groups applied; return the fixes too."""
+    listing = list_labeled(data, recipe.data.root)
+    decisions = read_fixes(fixes)
+    listing = apply_fixes(listing, decisions)
+    if decisions.height:
+        action_counts = decisions["action"].value_counts()
+        counts = dict(action_counts.iter_rows())
+        summary = ", ".join(f"{counts.get(action, 0):,} {action}" for action in ACTIONS)
+        display.line(f"Fixes: {summary}")
+    if recipe.data.group_pattern:
+        listing = group_by_path(listing, recipe.data.group_pattern)
+    return listing, decisions
+
+
+def _read_own_folds(fold_file: Path, manifest: Manifest, display: Display) -> Folds:
+    """Read the user's own folds, and warn about groups that straddle them."""
     groups = leak_groups(manifest.table)
-    if fold_file is not None:
-        folds = dealing.read_fold_file(fold_file, manifest.table["path"])
-        recipe = recipe.with_values({"folds.n": int(folds.max()) + 1})
-        straddling = dealing.count_straddling(groups, folds)
-        if straddling:
-            display.notice(
-                f"{fold_file}: {straddling:,} groups straddle its folds, so that the score will "
-                f"flatter"
-            )
-    else:
-        manifest, groups = _settle_rare_classes(manifest, groups, recipe, display)
-        labels = manifest.table["label"]
-        folds = dealing.deal(
-            manifest.table["path"], labels, groups, recipe.folds.n, recipe.folds.seed
+    folds = read_fold_file(fold_file, manifest.table["path"])
+    n_straddling = count_straddling(groups, folds)
+    if n_straddling:
+        display.notice(
+            f"{fold_file}: {n_straddling:,} groups straddle its folds, so the score will be too "
+            "high"
         )
-    check_scorable(manifest, folds)
+    return folds
+
+
+def _assign_folds(manifest: Manifest, recipe: Recipe, display: Display) -> tuple[Manifest, Folds]:
+    """Assign folds by the recipe; classes with too few images may be left out of the manifest."""
+    groups = leak_groups(manifest.table)
+    rare_classes = find_rare_classes(manifest.table["label"], groups, recipe.folds.n)
+    if rare_classes and recipe.folds.rare_classes == "error":
+        raise _rare_classes_error(rare_classes, manifest, recipe.folds.n)
+    if rare_classes and recipe.folds.rare_classes != "keep":
+        manifest = _drop_rare_classes(rare_classes, manifest, recipe.folds.n, display)
+        groups = leak_groups(manifest.table)
+    table = manifest.table
+    folds = assign_folds(
+        table["path"],
+        table["label"],
+        groups,
+        recipe.folds.n,
+        recipe.folds.seed,
+    )
+    return manifest, folds
+
+
+def _rare_classes_error(rare_classes: RareClasses, manifest: Manifest, n_folds: int) -> DataError:
+    smallest = rare_classes[0][1]
+    fewer_folds = f"fewer folds (--folds {smallest}), " if smallest >= 2 else ""
+    return DataError(
+        f"{len(rare_classes)} of {len(manifest.classes)} classes have fewer separate images than "
+        f"{n_folds} folds: {_name_classes(rare_classes)}; add images, or choose {fewer_folds}to "
+        "leave these classes out (--set folds.rare_classes=drop) or to deal what there is (--set "
+        "folds.rare_classes=keep)"
+    )
+
+
+def _drop_rare_classes(
+    rare_classes: RareClasses,
+    manifest: Manifest,
+    n_folds: int,
+    display: Display,
+) -> Manifest:
+    """Leave rare classes out of the manifest."""
+    display.notice(
+        f"Left out: {len(rare_classes)} classes with fewer images than folds: "
+        f"{_name_classes(rare_classes)}"
+    )
+    labels = [label for label, _ in rare_classes]
+    manifest = manifest.without(labels, "class has fewer images than folds")
+    if len(manifest.classes) < 2:
+        raise DataError(
+            f"fewer than two classes have {n_folds} images; add images or choose fewer folds"
+        )
+    return manifest
+
+
+def _name_classes(rare_classes: RareClasses) -> str:
+    """Name the first of some classes with their number of images."""
+    named = rare_classes[:MAX_NAMED_CLASSES]
+    text = ", ".join(f"{label!r} ({count})" for label, count in named)
+    if len(rare_classes) > len(named):
+        text += " ..."
+    return text
+
+
+def check_scorable(manifest: Manifest, folds: Folds) -> None:
+    """Check that every fold has an image that can be scored.
+
+    Images with near duplicates of another label are not scored.
+
+    Args:
+        manifest: of the run.
+        folds: fold of each image (images,).
+
+    Raises:
+        DataError: a fold has only such images.
+    """
+    has_conflict = manifest.table["label_conflict"].to_numpy()
+    scorable_folds = set(folds[~has_conflict].tolist())
+    unscorable = set(folds.tolist()) - scorable_folds
+    if unscorable:
+        raise DataError(
+            f"fold {min(unscorable)}: every image has a near duplicate with another label, so none "
+            "can be scored; see bestiary scan, and settle the labels"
+        )
+
+
+def _write_run(
+    run: Run,
+    recipe: Recipe,
+    manifest: Manifest,
+    folds: Folds,
+    audit: Audit,
+    decisions: pl.DataFrame,
+) -> None:
+    """Write the tables of a new run, and its recipe last: with it, a folder can be resumed."""
+    fold_column = pl.Series("fold", folds)
+    fold_table = manifest.table.select("path").with_columns(fold_column)
     with run.lock():
         if run.exists:
             raise RunError(
-                f"{run.path}: another process has begun it meanwhile; go on with it by --resume"
+                f"{run.path}: another process has begun it meanwhile; resume it with --resume"
             )
         run.write_table(QUARANTINE, manifest.quarantine)
-        run.write_table(FIXES, decided)
+        run.write_table(FIXES, decisions)
         run.write_table(WARNINGS, audit.warnings)
-        run.write_table(NEAR_DUPLICATES, audit.copies)
+        run.write_table(NEAR_DUPLICATES, audit.near_duplicates)
         run.write_table(MANIFEST, manifest.table, {"root": str(manifest.root)})
-        run.write_table(FOLDS, manifest.table.select("path").with_columns(pl.Series("fold", folds)))
-        run.write_recipe(recipe)  # last: a folder with a recipe is a run that can be resumed
-    display.line(
-        f"{len(folds):,} images of {len(manifest.classes)} classes in {len(np.unique(folds))} folds"
-    )
-
-
-def _listed(
-    data: str | Path, recipe: Recipe, fixes: Path | None, display: Display
-) -> tuple[Listing, pl.DataFrame]:
-    """The labeled images, with the labels and groups that are asked for, and what `fixes`
-    decides.
-    """
-    listing = list_labeled(data, recipe.data.root)
-    decided = read_fixes(fixes)
-    listing = apply_fixes(listing, decided)
-    if decided.height:
-        counts = dict(decided["action"].value_counts().iter_rows())
-        display.line(
-            f"Fixes: {', '.join(f'{counts.get(action, 0):,} {action}' for action in ACTIONS)}"
-        )
-    if recipe.data.group_pattern:
-        listing = group_by_path(listing, recipe.data.group_pattern)
-    return listing, decided
-
-
-def check_scorable(manifest: Manifest, folds: NDArray[np.int64]) -> None:
-    """Refuse a fold whose every image has copies with another label: nothing would be left to
-    score it by.
-    """
-    empty = set(folds.tolist()) - set(folds[~manifest.table["label_conflict"].to_numpy()].tolist())
-    if empty:
-        raise DataError(
-            f"fold {min(empty)}: every image has a copy with another label, so none can be scored; "
-            "see bestiary scan, and settle the labels"
-        )
-
-
-def _settle_rare_classes(
-    manifest: Manifest, groups: NDArray[np.int64], recipe: Recipe, display: Display
-) -> tuple[Manifest, NDArray[np.int64]]:
-    rare = dealing.check_class_sizes(manifest.table["label"], groups, recipe.folds.n)
-    if not rare or recipe.folds.rare_classes == "keep":
-        return manifest, groups
-    named = ", ".join(f"{label!r} ({count})" for label, count in rare[:3]) + (
-        " ..." if len(rare) > 3 else ""
-    )
-    if recipe.folds.rare_classes == "error":
-        least = rare[0][1]
-        fewer = f"fewer folds (--folds {least}), " if least >= 2 else ""
-        raise DataError(
-            f"{len(rare)} of {len(manifest.classes)} classes have fewer separate images than "
-            f"{recipe.folds.n} folds: "
-            f"{named}; add images, or choose {fewer}to leave these classes out (--set "
-            f"folds.rare_classes=drop) or to deal "
-            "what there is (--set folds.rare_classes=keep)"
-        )
-    display.notice(f"Left out: {len(rare)} classes with fewer images than folds: {named}")
-    kept = manifest.without([label for label, _ in rare], "class has fewer images than folds")
-    if len(kept.classes) < 2:
-        raise DataError(
-            f"fewer than two classes have {recipe.folds.n} images; add images or choose fewer folds"
-        )
-    return kept, leak_groups(kept.table)
+        run.write_table(FOLDS, fold_table)
+        run.write_recipe(recipe)

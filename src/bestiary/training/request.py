@@ -1,6 +1,7 @@
-"""What was asked -> a run that can be trained: a new one, or one that exists and is the same.
+"""Request for training: what the user asked for -> a run to train, new or resumed.
 
-Nothing in a run that exists is ever overwritten.
+Checks the arguments, the recipe, the backbone and the trackers before any image is read. An
+existing run is never overwritten. Does not know training.
 """
 
 import importlib.util
@@ -11,7 +12,7 @@ from pathlib import Path
 from bestiary.data.listing import root_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError
-from bestiary.model.classifier import build_classifier, refusals_of
+from bestiary.model.classifier import build_classifier, input_size_errors
 from bestiary.model.compute import best_device
 from bestiary.model.freezing import freeze
 from bestiary.recipe.defaults import default_recipe
@@ -21,6 +22,8 @@ from bestiary.run.layout import RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run
 
+USUAL_SIDES = (*range(32, 513, 32), 299, 518)  # pixels; the nearest valid one is suggested
+
 
 def begin_or_resume(
     data: str | Path,
@@ -28,24 +31,36 @@ def begin_or_resume(
     recipe: str | Path | None,
     overrides: Sequence[str],
     folds: str | int | None,
-    fold: Sequence[int],
+    only_fold: Sequence[int],
     resume: bool,
     display: Display,
     fixes: Path | None = None,
-    beside: Callable[[], object] | None = None,
+    before_reading: Callable[[], object] | None = None,
 ) -> Run:
-    """Begin the run at `path`, or open it to go on with; arguments as `bestiary.train` takes them.
+    """Begin a new run, or open an existing one to resume it.
 
-    `beside` is called when what was asked is known to be sound, before the images of a new run are
-    read.
+    Args:
+        data: as in `bestiary.train`, like the following arguments.
+        path: folder of the run.
+        recipe: name or file; None: the default.
+        overrides: options of the recipe as section.key=value.
+        folds: number of folds, or a file.
+        only_fold: numbers of the folds to train; empty: all.
+        resume: whether the run may exist.
+        display: shows the progress.
+        fixes: table of decided labels.
+        before_reading: called once the request is known to be valid, before the images of a new run
+            are read.
+
+    Returns:
+        The run.
 
     Raises:
-        RunError: the folder holds something else, or a run that must not be touched without
-            ``--resume``.
+        RunError: the folder holds something else, or a run and `resume` is false.
         RecipeError: the recipe is not valid, or names a tracker that is not installed.
-        WeightsError: the backbone or its weights are not to be had.
-        ArgumentError: the arguments contradict each other, or the run that is gone on with.
-        DataError: the data cannot be used as it is.
+        WeightsError: the backbone or its weights are not available.
+        ArgumentError: the arguments contradict each other, or the existing run.
+        DataError: the data cannot be used.
     """
     run = Run(path)
     fold_file, overrides = _split_folds(folds, overrides)
@@ -54,36 +69,54 @@ def begin_or_resume(
             raise ArgumentError(
                 f"--fixes {fixes}: {path} has its labels already (fixes.csv); choose a new folder"
             )
-        _check_resumable(run, recipe, overrides, fold, resume, fold_file)
-        check_root(run, data)
+        _check_resumable(run, recipe, overrides, only_fold, resume, fold_file)
+        check_image_root(run, data)
     else:
         if path.exists() and not run.is_vacant:
             raise RunError(f"{path}: is not empty and not a run; choose a new folder")
-        chosen = recipe or default_recipe(best_device().type)
-        asked = load_recipe(chosen, overrides)
-        if recipe is None:
-            display.line(f"Recipe {chosen}: {asked.model.backbone} at {asked.view.size} pixels")
-        check_requirements(asked)
+        new_recipe = _load_new_recipe(recipe, overrides, display)
+        check_requirements(new_recipe)
         if fold_file is None:
-            _check_numbers(fold, range(asked.folds.n))
-        begin_run(data, run, asked, fold_file, display, fixes, beside)
-    _check_numbers(fold, run.fold_numbers())
+            _check_fold_numbers(only_fold, range(new_recipe.folds.n))
+        begin_run(data, run, new_recipe, fold_file, display, fixes, before_reading)
+    _check_fold_numbers(only_fold, run.fold_numbers())
     return run
 
 
-def command_to_go_on(data: str | Path, path: str | Path, fold: Sequence[int], begun: bool) -> str:
-    """What to type so that an interrupted `train` goes on; its own arguments again where no run
-    was `begun` yet.
+def resume_command(
+    data: str | Path,
+    path: str | Path,
+    only_fold: Sequence[int],
+    begun: bool,
+) -> str:
+    """Format the command that resumes an interrupted `bestiary train`.
+
+    Args:
+        data: as given to `bestiary.train`.
+        path: folder of the run.
+        only_fold: numbers of the folds to train; empty: all.
+        begun: whether the run exists. If not, the same command has to be repeated.
     """
     if not begun:
         return "the same command again (nothing is trained yet)"
-    some = [word for number in fold for word in ("--only-fold", str(number))]
-    return shlex.join(["bestiary", "train", str(data), str(path), *some, "--resume"])
+    words = ["bestiary", "train", str(data), str(path)]
+    for fold in only_fold:
+        words += ["--only-fold", str(fold)]
+    words.append("--resume")
+    return shlex.join(words)
 
 
-def check_root(run: Run, data: str | Path) -> None:
-    """A run, which may be a stranger's, reads images from no other folder than the one that the
-    user names.
+def check_image_root(run: Run, data: str | Path) -> None:
+    """Check that a run reads its images from the folder that the user names.
+
+    A run may come from a stranger, so it must not name another folder to read from.
+
+    Args:
+        run: an existing run.
+        data: the folder or table that the user names.
+
+    Raises:
+        ArgumentError: the run was begun with images in another folder.
     """
     root = root_of(data, run.read_recipe().data.root)
     if root != str(run.read_root()):
@@ -92,10 +125,79 @@ def check_root(run: Run, data: str | Path) -> None:
         )
 
 
+def check_image_sizes(recipe: Recipe) -> None:
+    """Check that the backbone takes images of the recipe's sizes, before images are read.
+
+    Args:
+        recipe: its view and backbone are checked.
+
+    Raises:
+        WeightsError: the backbone is unknown.
+        RecipeError: it cannot take images of a size.
+    """
+    backbone = recipe.model.backbone
+    option_of_side = {recipe.view.eval_side: "view.eval_size or eval_scale"}
+    option_of_side[recipe.view.size] = "view.size"
+
+    reasons = input_size_errors(backbone, option_of_side)
+    for (side, option), reason in zip(option_of_side.items(), reasons, strict=True):
+        if reason:
+            raise RecipeError(
+                f"{option}: {backbone} cannot take images of {side} pixels ({reason}); choose "
+                f"{_nearest_valid_side(backbone, side)}"
+            )
+
+
+def _nearest_valid_side(backbone: str, side: int) -> str:
+    """Find the usual image size nearest to `side` that a backbone takes."""
+
+    def distance(candidate: int) -> int:
+        return abs(candidate - side)
+
+    candidates = sorted(USUAL_SIDES, key=distance)
+    reasons = input_size_errors(backbone, candidates)
+    for candidate, reason in zip(candidates, reasons, strict=True):
+        if not reason:
+            return str(candidate)
+    return "another"
+
+
+def check_requirements(recipe: Recipe) -> None:
+    """Check that network, weights and trackers are available, before images are read.
+
+    Args:
+        recipe: of the run.
+
+    Raises:
+        WeightsError: the backbone or its weights are not available.
+        RecipeError: the backbone cannot take images of the recipe's sizes, or has fewer stages than
+            are to be frozen, or a tracker is not installed.
+    """
+    check_image_sizes(recipe)
+    classifier = build_classifier(recipe.model.backbone, 2, recipe.model.weights)
+    freeze(classifier, recipe.model)
+    for tracker in recipe.track.to:
+        if importlib.util.find_spec(tracker) is None:
+            raise RecipeError(
+                f"track.to = {tracker!r}: is not installed; pip install {tracker}, or leave it out"
+            )
+
+
+def _load_new_recipe(
+    recipe: str | Path | None, overrides: Sequence[str], display: Display
+) -> Recipe:
+    """Load the recipe of a new run; show which one it is if the user named none."""
+    source = recipe or default_recipe(best_device().type)
+    loaded = load_recipe(source, overrides)
+    if recipe is None:
+        display.line(f"Recipe {source}: {loaded.model.backbone} at {loaded.view.size} pixels")
+    return loaded
+
+
 def _split_folds(
     folds: str | int | None, overrides: Sequence[str]
 ) -> tuple[Path | None, Sequence[str]]:
-    """``--folds`` is a number, which is an option of the recipe, or a file."""
+    """Split ``--folds`` into a file, or a number, which is an option of the recipe."""
     if folds is None:
         return None, overrides
     if str(folds).lstrip("-").isdecimal():
@@ -108,56 +210,11 @@ def _split_folds(
     return file, overrides
 
 
-def check_image_sizes(recipe: Recipe) -> None:
-    """Fail now, not after the images are read, where the network cannot take images of the sizes
-    asked for.
-
-    Raises:
-        WeightsError: the backbone is unknown.
-        RecipeError: it cannot.
-    """
-    backbone, sides = (
-        recipe.model.backbone,
-        {recipe.view.eval_side: "view.eval_size or eval_scale"},
-    )
-    sides[recipe.view.size] = "view.size"
-    for side, reason in zip(sides, refusals_of(backbone, sides), strict=True):
-        if reason:
-            near = sorted((*range(32, 513, 32), 299, 518), key=lambda other: abs(other - side))
-            fits = (
-                str(other)
-                for other, no in zip(near, refusals_of(backbone, near), strict=True)
-                if not no
-            )
-            raise RecipeError(
-                f"{sides[side]}: {backbone} cannot take images of {side} pixels ({reason}); "
-                f"choose {next(fits, 'another')}"
-            )
-
-
-def check_requirements(recipe: Recipe) -> None:
-    """Fail now, not after the images are read, where the network, its weights or a tracker are not
-    to be had.
-
-    Raises:
-        WeightsError: the backbone or its weights are not to be had.
-        RecipeError: the backbone cannot take images of the sizes asked for or has fewer stages than
-            are to be frozen, or a tracker is not installed.
-    """
-    check_image_sizes(recipe)
-    freeze(build_classifier(recipe.model.backbone, 2, recipe.model.weights), recipe.model)
-    for tracker in recipe.track.to:
-        if importlib.util.find_spec(tracker) is None:
-            raise RecipeError(
-                f"track.to = {tracker!r}: is not installed; pip install {tracker}, or leave it out"
-            )
-
-
-def _check_numbers(fold: Sequence[int], known: Sequence[int]) -> None:
-    unknown = [number for number in fold if number not in known]
+def _check_fold_numbers(only_fold: Sequence[int], valid: Sequence[int]) -> None:
+    unknown = [fold for fold in only_fold if fold not in valid]
     if unknown:
         raise ArgumentError(
-            f"--only-fold {unknown[0]}: the folds are numbered {known[0]} to {known[-1]}"
+            f"--only-fold {unknown[0]}: the folds are numbered {valid[0]} to {valid[-1]}"
         )
 
 
@@ -165,29 +222,27 @@ def _check_resumable(
     run: Run,
     recipe: str | Path | None,
     overrides: Sequence[str],
-    fold: Sequence[int],
+    only_fold: Sequence[int],
     resume: bool,
     fold_file: Path | None,
 ) -> None:
-    """Refuse what would mix two runs in one folder."""
-    fresh = [number for number in fold if not run.fold(number).state.exists()]
-    if not resume and (not fold or len(fresh) < len(fold)):
+    """Refuse arguments that would mix two runs in one folder."""
+    is_begun = [run.fold(fold).state.exists() for fold in only_fold]
+    if not resume and (not only_fold or any(is_begun)):
         raise RunError(
-            f"{run.path}: holds a run already; go on with it by --resume, or choose another folder"
+            f"{run.path}: holds a run already; resume it with --resume, or choose another folder"
         )
     if fold_file is not None:
         raise ArgumentError(
             f"--folds {fold_file}: {run.path} has its folds already (folds.parquet); leave --folds "
-            f"out"
+            "out"
         )
     if recipe is None and not overrides:
         return
-    kept = run.read_recipe()
-    asked = load_recipe(recipe or run.file(RECIPE), overrides)
-    changed = kept.differences(asked)
+    requested = load_recipe(recipe or run.file(RECIPE), overrides)
+    changed = run.read_recipe().differences(requested)
     if changed:
         raise ArgumentError(
-            f"{changed[0]}: {run.path} was begun with another value; go on without --recipe and "
-            f"--set, "
-            "or choose another folder"
+            f"{changed[0]}: {run.path} was begun with another value; resume it without --recipe "
+            "and --set, or choose another folder"
         )

@@ -1,13 +1,12 @@
-"""A recipe and the options to vary -> the recipes of an ablation, each with a name and the folder
-of its runs.
+"""Ablation variants: a recipe and the options to vary -> recipes that differ in one value each.
 
-One option at a time: each variant differs from the base in one value, so that k options of v values
-cost 1 + k (v - 1) trainings and each row of the table says what one part does. Begins the runs and
-trains none.
+One option is varied at a time, so that k options of v values cost 1 + k (v - 1) trainings and each
+line of the results says what one part does. All variants share their images and folds. Creates the
+runs and trains none.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +16,27 @@ from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run
-from bestiary.training.request import check_requirements, check_root
+from bestiary.training.request import check_image_root, check_requirements
 
 BASE = "base"
-SHARED = {"train.seed": "give --seeds 0,1,2"} | dict.fromkeys(
-    ("folds.n", "folds.seed", "folds.rare_classes", "data.root", "data.group_pattern"),
-    "all variants share their images and folds; train a run for each value and use bestiary compare",
+SHARED_OPTIONS = (
+    "folds.n",
+    "folds.seed",
+    "folds.rare_classes",
+    "data.root",
+    "data.group_pattern",
 )
+SHARED_REMEDY = (
+    "all variants share their images and folds; train a run for each value and use bestiary compare"
+)
+FIXED = {
+    "train.seed": "give --seeds 0,1,2",
+    **dict.fromkeys(SHARED_OPTIONS, SHARED_REMEDY),
+}
 """Options that cannot be varied, and what to do instead."""
+
+MAX_FOLDER_NAME = 80  # characters
+MAX_SEED_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +44,10 @@ class Variant:
     """One recipe of an ablation.
 
     Attributes:
-        name: ``base``, or the option and its value as ``section.key=value``.
-        recipe: what is asked, with the seed of the base.
-        folder: name of the folder that its runs lie in. Variants that differ in how members are
-            averaged alone have the same, since they are trained in the same way.
+        name: ``base``, or the varied option as ``section.key=value``.
+        recipe: of its runs, with the seed of the base.
+        folder: name of the folder of its runs. Variants that differ only in how members are
+            averaged share a folder, since they are trained alike.
     """
 
     name: str
@@ -43,35 +55,44 @@ class Variant:
     folder: str
 
     def runs(self, ablation: Path, seeds: Sequence[int]) -> dict[int, Run]:
-        """Its runs below the folder of the ablation, by seed."""
-        return {seed: Run(ablation / self.folder / f"seed-{seed}") for seed in seeds}
+        """List the variant's runs by seed.
+
+        Args:
+            ablation: the folder of the ablation.
+            seeds: of training.
+        """
+        folder = ablation / self.folder
+        return {seed: Run(folder / f"seed-{seed}") for seed in seeds}
 
 
 def plan_variants(
-    recipe: str | Path, overrides: Sequence[str], over: Sequence[str]
+    recipe: str | Path, overrides: Sequence[str], vary: Sequence[str]
 ) -> list[Variant]:
-    """The base, then each other value of each option of `over`.
+    """List the base recipe, then a variant for each other value of each option.
 
     Args:
         recipe: of the base, as `load_recipe` takes it.
         overrides: of the base, each ``section.key=value``.
-        over: options to vary, each ``section.key=value,value ...``; see `split_values`.
+        vary: options to vary, each ``section.key=value,value ...``; see `split_values`.
 
     Raises:
-        ArgumentError: nothing is varied, or what all variants must share.
+        ArgumentError: no option is varied, or one that all variants share.
         RecipeError: an option or a value is wrong.
-        WeightsError: a backbone or its weights are not to be had.
+        WeightsError: a backbone or its weights are not available.
     """
-    base = load_recipe(recipe, overrides)
-    variants = [Variant(BASE, base, BASE)]
-    for key, values in map(_factor, over):
+    variants = [Variant(BASE, load_recipe(recipe, overrides), BASE)]
+    for option in vary:
+        key, values = _parse_option(option)
         for value in values:
-            varied = load_recipe(recipe, [*overrides, f"{key}={value}"])
-            if all(varied != other.recipe for other in variants):
-                name = f"{key}={value}"
-                variants.append(Variant(name, varied, _folder(name, varied, variants)))
+            name = f"{key}={value}"
+            varied = load_recipe(recipe, [*overrides, name])
+            is_new = all(varied != variant.recipe for variant in variants)
+            if is_new:
+                folder = _choose_folder(name, varied, variants)
+                variants.append(Variant(name, varied, folder))
     if len(variants) == 1:
         raise ArgumentError("--vary: no value differs from the base recipe's; name others")
+
     for variant in variants:
         try:
             check_requirements(variant.recipe)
@@ -88,75 +109,98 @@ def begin_variants(
     resume: bool,
     display: Display,
 ) -> dict[str, dict[int, Run]]:
-    """Begin the runs that do not exist yet: the images are read and dealt to folds once, for all of
-    them.
+    """Create the runs of all variants that do not exist yet.
+
+    The images are read and split into folds once; the other runs copy the result.
 
     Args:
         data: as for `train`.
-        ablation: the folder of all runs.
-        variants: as `plan_variants` gives them.
+        ablation: the folder of the ablation.
+        variants: as `plan_variants` returns them.
         seeds: of training.
-        resume: whether runs that are there are gone on with.
+        resume: whether to go on with an ablation in the same folder.
         display: shows progress.
 
     Returns:
-        variant's name -> seed -> run.
+        Name of the variant -> seed -> run.
 
     Raises:
-        RunError: the folder holds something, and `resume` is not given.
-        ArgumentError: a run there was begun with other values or images.
-        DataError: the data cannot be used as it is.
+        RunError: the folder is not empty, and `resume` is false.
+        ArgumentError: an existing run has other values or images.
+        DataError: the data cannot be used.
     """
-    if ablation.exists() and any(ablation.iterdir()) and not resume:
+    is_taken = ablation.exists() and any(ablation.iterdir())
+    if is_taken and not resume:
         raise RunError(
             f"{ablation}: is not empty; go on with an ablation by --resume, or choose another "
             f"folder"
         )
     runs = {variant.name: variant.runs(ablation, seeds) for variant in variants}
-    begun = [run for of_variant in runs.values() for run in of_variant.values() if run.exists]
-    begun += [Run(card.parent) for card in sorted(ablation.glob("*/seed-*/recipe.toml"))]
-    if begun:
-        check_root(begun[0], data)
+    template = _existing_run(ablation, runs)
+    if template is not None:
+        check_image_root(template, data)
+
+    # The first run that is begun becomes the template of the others.
     for variant in variants:
         for seed, run in runs[variant.name].items():
-            asked = with_seed(variant.recipe, seed)
+            recipe = with_seed(variant.recipe, seed)
             if run.exists:
-                _check_same(run, asked)
-            elif begun:
-                run.begin_like(begun[0], asked)
+                _check_same(run, recipe)
+            elif template is not None:
+                run.begin_like(template, recipe)
             else:
-                begin_run(data, run, asked, None, display)
-                begun.append(run)
+                begin_run(data, run, recipe, None, display)
+                template = run
     return runs
 
 
-def _check_same(run: Run, asked: Recipe) -> None:
-    changed = _trained(run.read_recipe()).differences(_trained(asked))
-    if changed:
+def _existing_run(ablation: Path, runs: Mapping[str, Mapping[int, Run]]) -> Run | None:
+    """Find a run that has been created: of the planned variants, or of others in the folder."""
+    for by_seed in runs.values():
+        for run in by_seed.values():
+            if run.exists:
+                return run
+    for recipe_file in sorted(ablation.glob("*/seed-*/recipe.toml")):
+        return Run(recipe_file.parent)
+    return None
+
+
+def _check_same(run: Run, recipe: Recipe) -> None:
+    begun = _as_trained(run.read_recipe())
+    differences = begun.differences(_as_trained(recipe))
+    if differences:
         raise ArgumentError(
-            f"{changed[0]}: {run.path} was begun with another value; choose another folder"
+            f"{differences[0]}: {run.path} was begun with another value; choose another folder"
         )
 
 
-def _factor(option: str) -> tuple[str, list[str]]:
-    """Key and values of ``section.key=value,value``."""
+def _parse_option(option: str) -> tuple[str, list[str]]:
+    """Parse ``section.key=value,value`` into the key and its values."""
     key, separator, text = option.partition("=")
     key = key.strip()
     if not separator or "." not in key:
         raise ArgumentError(f"--vary {option}: must look like section.key=value,value")
-    if key in SHARED:
-        raise ArgumentError(f"--vary {option}: {key} cannot be varied: {SHARED[key]}")
+    if key in FIXED:
+        raise ArgumentError(f"--vary {option}: {key} cannot be varied: {FIXED[key]}")
     return key, split_values(text)
 
 
 def split_values(text: str) -> list[str]:
-    """The values of ``a,b,[c, d],"e,f"``: commas inside brackets and quotes belong to a value.
+    """Split ``a,b,[c, d],"e,f"`` at the commas that are outside brackets and quotes.
+
+    Args:
+        text: values of an option.
 
     Raises:
         ArgumentError: a value is empty, or a bracket or quote is not closed.
+
+    Example:
+        >>> split_values("0,[0.2, 1.0]")
+        ['0', '[0.2, 1.0]']
     """
     values = [""]
-    depth, quote = 0, ""
+    depth = 0
+    quote = ""
     for letter in text:
         if letter == "," and not depth and not quote:
             values.append("")
@@ -177,39 +221,57 @@ def split_values(text: str) -> list[str]:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The seeds of ``0,1,2``.
+    """Parse seeds with commas between them, such as ``0,1,2``.
+
+    Args:
+        text: value of the option --seeds.
 
     Raises:
-        ArgumentError: they are no different whole numbers.
+        ArgumentError: the seeds are not different whole numbers.
     """
     words = [word.strip() for word in text.split(",")]
-    seeds = [int(word) for word in words if word.isdecimal() and len(word) < 10]
-    if len(seeds) < len(words) or len(set(seeds)) < len(seeds):
+    seeds = [int(word) for word in words if _is_seed(word)]
+    has_invalid = len(seeds) < len(words)
+    has_duplicates = len(set(seeds)) < len(seeds)
+    if has_invalid or has_duplicates:
         raise ArgumentError(
             f"--seeds {text}: must be different whole numbers with commas between, such as 0,1,2"
         )
     return seeds
 
 
+def _is_seed(word: str) -> bool:
+    return word.isdecimal() and len(word) <= MAX_SEED_DIGITS
+
+
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
-    """The same recipe, its training drawn from `seed`; the folds stay."""
+    """Copy a recipe with another seed of training; the folds stay the same.
+
+    Args:
+        recipe: of a variant.
+        seed: of training.
+    """
     return recipe.with_values({"train.seed": seed})
 
 
-def _folder(name: str, recipe: Recipe, others: Sequence[Variant]) -> str:
-    """The folder of another that is trained in the same way, or a new one of that name."""
+def _choose_folder(name: str, recipe: Recipe, others: Sequence[Variant]) -> str:
+    """Choose the folder of a variant that is trained alike, or a new name."""
+    trained = _as_trained(recipe)
     for other in others:
-        if _trained(recipe) == _trained(other.recipe):
+        if _as_trained(other.recipe) == trained:
             return other.folder
-    short = re.sub(r"[^\w.=+-]+", "_", name)[:80].rstrip("_.")
+
+    folder = re.sub(r"[^\w.=+-]+", "_", name)
+    folder = folder[:MAX_FOLDER_NAME].rstrip("_.")
     taken = {other.folder for other in others}
-    return next(
-        folder
-        for n in range(1, 1000)
-        if (folder := short if n == 1 else f"{short}-{n}") not in taken
-    )
+    unique = folder
+    suffix = 1
+    while unique in taken:
+        suffix += 1
+        unique = f"{folder}-{suffix}"
+    return unique
 
 
-def _trained(recipe: Recipe) -> Recipe:
-    """The recipe but for how members are averaged, which concerns no training."""
+def _as_trained(recipe: Recipe) -> Recipe:
+    """Reset how members are averaged, which does not affect training."""
     return recipe.with_values({"predict.average": "logits"})

@@ -1,4 +1,4 @@
-"""Hashes: what leaves them alone, and that neighbors among them are found."""
+"""Perceptual hashes: what changes them, and which pairs become candidates."""
 
 from collections.abc import Callable
 
@@ -7,57 +7,60 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bestiary.data.image_info import _thumb
+from bestiary.data.image_info import make_thumb
 from bestiary.data.near_duplicates.candidates import (
-    NEAREST,
-    RADIUS,
-    _reorder,
-    _spread,
+    CANDIDATE_MAX_DISTANCE,
+    MAX_PARTNERS,
+    _octet_table,
+    _reorder_bits,
     candidate_pairs,
 )
 from bestiary.data.near_duplicates.hashes import MIRROR, WINDOWS, hash_thumbs, pack_bits
+from bestiary.data.near_duplicates.matching import components
 
 Scene = Callable[..., NDArray[np.uint8]]
 
 
 def hashes_of(*images: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    return hash_thumbs(np.stack([_thumb(np.ascontiguousarray(image)) for image in images]))
+    return hash_thumbs(np.stack([make_thumb(np.ascontiguousarray(image)) for image in images]))
 
 
-def differing(a: np.uint64, b: np.uint64) -> int:
+def distance(a: np.uint64, b: np.uint64) -> int:
     return int(np.bitwise_count(a ^ b))
 
 
-def test_the_mirror_image_has_the_mirrored_hash(scene: Scene) -> None:
+def test_mirror_image_has_the_mirrored_hash(scene: Scene) -> None:
     for seed in range(20):
         image = scene(seed)
         plain, turned = hashes_of(image, image[:, ::-1])[:, 0]
-        assert differing(plain ^ MIRROR, turned) <= 1
-        assert differing(plain, turned) > RADIUS
+        assert distance(plain ^ MIRROR, turned) <= 1
+        assert distance(plain, turned) > CANDIDATE_MAX_DISTANCE
 
 
-def test_brightness_and_contrast_leave_a_hash_alone(scene: Scene) -> None:
+def test_hash_ignores_brightness_and_contrast(scene: Scene) -> None:
     gray = hashes_of(scene(1))[0, 0]
     flat = hashes_of((scene(1) * 0.5 + 60).astype(np.uint8))[0, 0]
-    assert differing(gray, flat) <= 1
+    assert distance(gray, flat) <= 1
 
 
-def test_a_crop_looks_like_a_window_of_its_original_and_not_like_the_whole(scene: Scene) -> None:
-    near, whole = [], []
+def test_crop_hash_matches_a_window_of_its_original(scene: Scene) -> None:
+    to_window = []
+    to_whole = []
     for seed in range(20):
         image = scene(seed)
         rng = np.random.default_rng(seed)
-        top, left = int(rng.integers(15)), int(rng.integers(20))
+        top = int(rng.integers(15))
+        left = int(rng.integers(20))
         original, crop = hashes_of(image, image[top : top + 135, left : left + 180])
-        near.append(min(differing(crop[0], window) for window in original[1:]))
-        whole.append(differing(crop[0], original[0]))
-    assert max(near) <= RADIUS
-    assert np.mean(near) < 0.6 * np.mean(whole)
+        to_window.append(min(distance(crop[0], window) for window in original[1:]))
+        to_whole.append(distance(crop[0], original[0]))
+    assert max(to_window) <= CANDIDATE_MAX_DISTANCE
+    assert np.mean(to_window) < 0.6 * np.mean(to_whole)
 
 
 def test_different_images_have_far_hashes(scene: Scene) -> None:
     hashes = hashes_of(*(scene(seed) for seed in range(30)))[:, 0]
-    apart = [differing(a, b) for i, a in enumerate(hashes) for b in hashes[:i]]
+    apart = [distance(a, b) for i, a in enumerate(hashes) for b in hashes[:i]]
     assert abs(np.mean(apart) - 32) < 2
 
 
@@ -75,31 +78,31 @@ def test_reordering_bits_moves_each_bit_to_its_place(numbers: list[int], seed: i
         sum(((n >> (63 - int(source))) & 1) << (63 - goal) for goal, source in enumerate(order))
         for n in numbers
     ]
-    assert _reorder(hashes, _spread(order)).tolist() == expected
+    assert _reorder_bits(hashes, _octet_table(order)).tolist() == expected
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 40), st.integers(0, 1000))
-def test_every_pair_reported_is_what_it_says(images: int, seed: int) -> None:
+def test_candidate_pairs_report_true_distances(images: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    # hashes that differ from one another in few bits, so that there is much to find
+    # These hashes differ in few bits, so that there are many pairs.
     hashes = rng.integers(0, 1 << 20, (images, len(WINDOWS)), dtype=np.uint64)
     pairs = candidate_pairs(hashes)
     assert len(pairs)
     ends = np.sort(pairs[:, :2], axis=1)
     assert len(np.unique(ends, axis=0)) == len(pairs) and (ends[:, 0] < ends[:, 1]).all()
     assert (np.diff(pairs[:, 4]) >= 0).all()
-    for image, partner, window, mirrored, distance in pairs:
+    for image, partner, window, mirrored, n_bits in pairs:
         whole = hashes[partner, 0] ^ (MIRROR if mirrored else np.uint64(0))
-        assert differing(hashes[image, window], whole) == distance <= RADIUS
+        assert distance(hashes[image, window], whole) == n_bits <= CANDIDATE_MAX_DISTANCE
 
 
 def planted(images: int, bits: int) -> NDArray[np.uint64]:
-    """Random hashes; the second half are the first half's, each with `bits` bits turned."""
+    """Random hashes; each of the second half is one of the first half with `bits` bits flipped."""
     rng = np.random.default_rng(3)
     hashes = rng.integers(0, 1 << 64, (2 * images, len(WINDOWS)), dtype=np.uint64)
-    turned = rng.permuted(np.tile(np.arange(64), (images, 1)), axis=1) < bits
-    hashes[images:, 0] = hashes[:images, 0] ^ pack_bits(turned)
+    flipped = rng.permuted(np.tile(np.arange(64), (images, 1)), axis=1) < bits
+    hashes[images:, 0] = hashes[:images, 0] ^ pack_bits(flipped)
     return hashes
 
 
@@ -108,7 +111,7 @@ def test_close_pairs_are_found_among_thousands() -> None:
     assert sum((i, i + 1000) in found for i in range(1000)) >= 990
 
 
-def test_a_mirrored_copy_and_a_cropped_one_are_found() -> None:
+def test_mirrored_and_cropped_candidates_are_found() -> None:
     hashes = planted(50, 64)
     hashes[50, 0] = hashes[0, 0] ^ MIRROR
     hashes[51, 0] = hashes[1, 4]
@@ -117,12 +120,10 @@ def test_a_mirrored_copy_and_a_cropped_one_are_found() -> None:
     assert [1, 51, 4, 0, 0] in rows
 
 
-def test_many_equal_hashes_are_linked_without_being_paired_all_with_all() -> None:
-    from bestiary.data.near_duplicates.matching import components
-
+def test_equal_hashes_are_linked_without_all_pairs() -> None:
     hashes = np.full((3000, len(WINDOWS)), 12345, np.uint64)
     pairs = candidate_pairs(hashes)
-    assert len(pairs) <= 3000 * 2 * NEAREST
+    assert len(pairs) <= 3000 * 2 * MAX_PARTNERS
     assert components(pairs[:, :2], 3000).max() == 0
 
 

@@ -1,1 +1,1 @@
-"""Images that show one image: candidates by perceptual hash, confirmed block by block."""
+"""Near duplicates: candidates by perceptual hash, confirmed block by block, joined to groups."""

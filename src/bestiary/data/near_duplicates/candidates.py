@@ -1,13 +1,15 @@
-"""Hashes -> the pairs of images whose hashes are close, in about n log n.
+"""Perceptual hashes -> candidate pairs of near duplicates: hashes that are close, in about n log n.
 
-Close hashes share their first bits under some order of the bits, so under each of several orders
-the hashes are sorted and every one is compared with the few that stand next to it (Charikar 2002,
-doi:10.1145/509907.509965, section 3). Unlike buckets, this costs the same whether the hashes are
-spread out or all alike. Knows nothing of pixels.
+Close hashes share their first bits under some order of the bits. So the hashes are sorted under
+each of several orders. Each hash is compared with its few neighbors in the sorted list (Charikar
+2002, doi:10.1145/509907.509965, section 3). Unlike hash buckets, this costs the same whether the
+hashes are spread out or all alike. Knows nothing of pixels.
 """
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,139 +17,249 @@ from numpy.typing import NDArray
 from bestiary.cores import cores
 from bestiary.data.near_duplicates.hashes import MIRROR, Hashes, pack_bits
 
-# of the bits; each finds a pair that differs in 8 of 64 bits, among 20,000 hashes, in about 0.2 of
-# cases
-ORDERS = 24
-BESIDE = 4  # hashes compared with on either side
-RADIUS = 14  # differing bits of 64 up to which a pair is worth a look
-NEAREST = 12  # partners kept for each image
-CHUNK = 1 << 17
+# Among 20,000 hashes, each order of the bits finds a pair that differs in 8 of 64 bits in about 0.2
+# of cases.
+BIT_ORDERS = 24
+NEIGHBORS_PER_SIDE = 4  # hashes compared on either side in the sorted list
+CANDIDATE_MAX_DISTANCE = 14  # differing bits of 64
+MAX_PARTNERS = 12  # candidates for each image
+QUERY_IMAGES = 1 << 17  # images looked up at a time by one thread
 
 Pairs = NDArray[np.int64]
-"""(pairs, 5): image, partner, the image's window that looks like the whole partner, mirrored (0
-or 1), distance.
+"""(pairs, 5): image, partner, the image's window that resembles the whole partner, mirrored (0 or
+1), distance.
 """
+
 Packed = NDArray[np.uint64]
-"""The same in one number each, so that one sort brings a pair's finds together, nearest first. From
-the highest bit: the pair, distance (4 bits), whether the image is the later of the two (1), window
-(3), mirrored (1)."""
+"""Pairs as one integer each. One sort brings the matches of a pair together, nearest first.
+
+From the highest bit: the two images, distance (4 bits), whether the image is the later of the two
+(1), window (3), mirrored (1).
+"""
+
+Neighbors = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
+"""Index of a key, index of its neighbor's hash, distance; (close pairs,) each."""
+
+
+class _SortedHashes(NamedTuple):
+    """The hashes of whole images, plain and mirrored, sorted under one order of the bits.
+
+    Attributes:
+        keys: The reordered hashes, ascending (2 * images,).
+        hash_index: Which hash each key is (2 * images,): plain ones first, then mirrored ones.
+        octet_table: The order of the bits, see `_octet_table`.
+    """
+
+    keys: Hashes
+    hash_index: NDArray[np.int64]
+    octet_table: NDArray[np.uint64]
+
+    @classmethod
+    def under(cls, bit_order: NDArray[np.int64], hashes: Hashes) -> Self:
+        """Sort `hashes` under an order of their bits."""
+        octet_table = _octet_table(bit_order)
+        keys = _reorder_bits(hashes, octet_table)
+        hash_index = np.argsort(keys)
+        return cls(keys[hash_index], hash_index, octet_table)
+
+    def close_neighbors(self, keys: Hashes) -> Iterator[Neighbors]:
+        """Compare keys with their neighbors in the list, one position at a time.
+
+        Args:
+            keys: Reordered hashes, ascending (keys,).
+
+        Yields:
+            The close pairs at one position, see `Neighbors`.
+        """
+        positions = np.searchsorted(self.keys, keys)
+        last = len(self.keys) - 1
+        for step in range(-NEIGHBORS_PER_SIDE, NEIGHBORS_PER_SIDE):
+            neighbor = positions + step
+            np.clip(neighbor, 0, last, out=neighbor)
+            distance = np.bitwise_count(self.keys[neighbor] ^ keys)
+            is_close = distance <= CANDIDATE_MAX_DISTANCE
+            close = np.flatnonzero(is_close)
+            yield close, self.hash_index[neighbor[close]], distance[close]
 
 
 def candidate_pairs(hashes: Hashes) -> Pairs:
-    """Pairs of images of which one looks like the other, or like a window of it, mirrored or not.
+    """Find pairs of images where one resembles the other or a window of it, mirrored or not.
 
     Args:
-        hashes: (images, windows), the whole image's first.
+        hashes: (images, windows); the first window is the whole image.
 
     Returns:
-        each pair once, nearest first, and of each image's partners the nearest few.
+        Each pair once, nearest first, and only the nearest `MAX_PARTNERS` of each image.
     """
-    rng = np.random.default_rng(
-        0
-    )  # the orders of the bits are part of the method, not of anyone's seed
-    best = np.empty(0, np.uint64)
-    whole = np.concatenate([hashes[:, 0], hashes[:, 0] ^ MIRROR])
-    parts = [
-        (window, start)
-        for window in range(hashes.shape[1])
-        for start in range(0, len(hashes), CHUNK)
-    ]
+    n_images = len(hashes)
+    packed = _search_pairs(hashes)
+    nearest = _drop_far_partners(packed, n_images)
+    pairs = _unpack(nearest, n_images)
+
+    image, partner, _, _, distance = pairs.T
+    order = np.lexsort((partner, image, distance))
+    return pairs[order]
+
+
+def _search_pairs(hashes: Hashes) -> Packed:
+    """Search for close pairs under every order of the bits; return each pair once."""
+    n_images = len(hashes)
+    plain = hashes[:, 0]
+    plain_and_mirrored = np.concatenate([plain, plain ^ MIRROR])
+    queries = _queries(hashes)
+
+    # The orders of the bits are part of the method, not of a run, so their seed is fixed. This is
+    # one of the exceptions to `bestiary.rng` that CONTRIBUTING.md names.
+    rng = np.random.default_rng(0)
+    nearest = np.empty(0, np.uint64)
     with ThreadPoolExecutor(cores()) as pool:
-        for _ in range(ORDERS):
-            spread = _spread(rng.permutation(64))
-            keys = _reorder(whole, spread)
-            standing = np.argsort(keys)
-            look_up = partial(_look_up, keys[standing], standing, hashes, spread)
-            best = _nearest_of_each(np.concatenate([best, *pool.map(look_up, parts)]))
-            if len(best) > 2 * NEAREST * len(
-                hashes
-            ):  # very many are alike; memory must not grow with their pairs
-                best = _drop_far_partners(best, len(hashes))
-    pairs = _unpack(_drop_far_partners(best, len(hashes)), len(hashes))
-    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0], pairs[:, 4]))]
+        for _ in range(BIT_ORDERS):
+            bit_order = rng.permutation(64)
+            sorted_hashes = _SortedHashes.under(bit_order, plain_and_mirrored)
+            find_pairs = partial(_find_close_pairs, sorted_hashes, hashes)
+            new_pairs = pool.map(find_pairs, queries)
+            nearest = _nearest_of_each_pair(np.concatenate([nearest, *new_pairs]))
+
+            # If very many images are alike, memory must not grow with the number of their pairs.
+            if len(nearest) > 2 * MAX_PARTNERS * n_images:
+                nearest = _drop_far_partners(nearest, n_images)
+    return nearest
 
 
-def _spread(order: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """For each of a hash's eight octets and its 256 values: where its bits stand in another
-    order, (8, 256).
+def _queries(hashes: Hashes) -> list[tuple[int, int]]:
+    """List every window with the first image of each run of `QUERY_IMAGES` images."""
+    n_images, n_windows = hashes.shape
+    queries = []
+    for window in range(n_windows):
+        for start in range(0, n_images, QUERY_IMAGES):
+            queries.append((window, start))
+    return queries
+
+
+def _octet_table(bit_order: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Tabulate where the bits of each octet of a hash go under another order of the bits.
+
+    Returns:
+        (8, 256): for each of the eight octets of a hash and each of its 256 values.
     """
+    octet_values = np.arange(256, dtype=np.uint8)
+    octet_bits = np.unpackbits(octet_values[:, None], axis=1)
     bits = np.zeros((8, 256, 64), np.uint8)
-    octets = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
     for octet in range(8):
-        bits[octet, :, 8 * octet : 8 * octet + 8] = octets
-    return pack_bits(bits[:, :, order].reshape(-1, 64)).reshape(8, 256)
+        first_bit = 8 * octet
+        bits[octet, :, first_bit : first_bit + 8] = octet_bits
+
+    reordered = bits[:, :, bit_order].reshape(-1, 64)
+    return pack_bits(reordered).reshape(8, 256)
 
 
-def _reorder(hashes: Hashes, spread: NDArray[np.uint64]) -> Hashes:
-    """The hashes (images,) with their bits in another order, which keeps every distance."""
-    octets = hashes.astype(">u8").view(np.uint8).reshape(-1, 8)
-    reordered: NDArray[np.uint64] = spread[0, octets[:, 0]]
+def _reorder_bits(hashes: Hashes, octet_table: NDArray[np.uint64]) -> Hashes:
+    """Put the bits of hashes (images,) in another order; every distance stays the same."""
+    big_endian = hashes.astype(">u8")
+    octets = big_endian.view(np.uint8).reshape(-1, 8)
+    reordered: NDArray[np.uint64] = octet_table[0, octets[:, 0]]
     for octet in range(1, 8):
-        reordered |= spread[octet, octets[:, octet]]
+        reordered |= octet_table[octet, octets[:, octet]]
     return reordered
 
 
-def _look_up(
-    keys: Hashes,
-    standing: NDArray[np.int64],
-    hashes: Hashes,
-    spread: NDArray[np.uint64],
-    part: tuple[int, int],
+def _find_close_pairs(
+    sorted_hashes: _SortedHashes, hashes: Hashes, query: tuple[int, int]
 ) -> Packed:
-    """The pairs between some images' hashes of one window and the sorted `keys` that stand where
-    they would.
+    """Compare some images' hashes of one window with their neighbors among the sorted hashes.
+
+    Args:
+        sorted_hashes: Hashes of the whole images.
+        hashes: (images, windows).
+        query: Window, and the first of `QUERY_IMAGES` images.
     """
-    window, start = part
-    queries = _reorder(hashes[start : start + CHUNK, window], spread)
-    turn = np.argsort(queries)  # in order, they find their places several times faster
-    queries = queries[turn]
-    place = np.searchsorted(keys, queries)
-    asking = start + turn
-    found = []
-    for step in range(-BESIDE, BESIDE):
-        beside = place + step
-        np.clip(beside, 0, len(keys) - 1, out=beside)
-        distance = np.bitwise_count(keys[beside] ^ queries)
-        close = np.flatnonzero(distance <= RADIUS)
-        mirrored, partner = np.divmod(standing[beside[close]], len(hashes))
-        other = partner != asking[close]
-        close, mirrored, partner = close[other], mirrored[other], partner[other]
-        image = asking[close]
-        pair = np.minimum(image, partner) * len(hashes) + np.maximum(image, partner)
-        find = (
-            (distance[close].astype(np.int64) << 5)
-            | ((image > partner) << 4)
-            | (window << 1)
-            | mirrored
+    window, start = query
+    n_images = len(hashes)
+    window_hashes = hashes[start : start + QUERY_IMAGES, window]
+    keys = _reorder_bits(window_hashes, sorted_hashes.octet_table)
+
+    # Sorted queries find their positions several times faster.
+    order = np.argsort(keys)
+    keys = keys[order]
+    image_of_key = start + order
+
+    pairs = []
+    for key_index, hash_index, distance in sorted_hashes.close_neighbors(keys):
+        image = image_of_key[key_index]
+        mirrored, partner = np.divmod(hash_index, n_images)
+        is_other = partner != image  # no image is its own partner
+        packed = _pack(
+            image[is_other],
+            partner[is_other],
+            window,
+            mirrored[is_other],
+            distance[is_other],
+            n_images,
         )
-        found.append(((pair << 9) | find).astype(np.uint64))
-    return np.concatenate(found)
+        pairs.append(packed)
+    return np.concatenate(pairs)
 
 
-def _nearest_of_each(packed: Packed) -> Packed:
-    """Each pair once, as it is nearest, sorted by pair."""
+def _pack(
+    image: NDArray[np.int64],
+    partner: NDArray[np.int64],
+    window: int,
+    mirrored: NDArray[np.int64],
+    distance: NDArray[np.uint8],
+    n_images: int,
+) -> Packed:
+    low = np.minimum(image, partner)
+    high = np.maximum(image, partner)
+    pair = low * n_images + high
+    is_later = image > partner
+
+    distance_bits = distance.astype(np.int64) << 5
+    later_bit = is_later << 4
+    window_bits = window << 1
+    packed = (pair << 9) | distance_bits | later_bit | window_bits | mirrored
+    return packed.astype(np.uint64)
+
+
+def _unpack(packed: Packed, n_images: int) -> Pairs:
+    low, high = _images_of_pairs(packed, n_images)
+    details = (packed & 511).astype(np.int64)
+    distance = details >> 5
+    is_later = (details >> 4) & 1 == 1
+    window = (details >> 1) & 7
+    mirrored = details & 1
+
+    image = np.where(is_later, high, low)
+    partner = np.where(is_later, low, high)
+    columns = [image, partner, window, mirrored, distance]
+    return np.stack(columns, axis=1)
+
+
+def _images_of_pairs(packed: Packed, n_images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Unpack the lower and the higher image index of each pair."""
+    pair = (packed >> 9).astype(np.int64)
+    low, high = np.divmod(pair, n_images)
+    return low, high
+
+
+def _nearest_of_each_pair(packed: Packed) -> Packed:
+    """Keep the nearest match of each pair, sorted by pair."""
     packed = np.sort(packed)
     pair = packed >> 9
-    first = np.ones(len(packed), np.bool_)
-    first[1:] = pair[1:] != pair[:-1]
-    return packed[first]
+    is_first = np.ones(len(packed), np.bool_)
+    is_first[1:] = pair[1:] != pair[:-1]
+    return packed[is_first]
 
 
-def _drop_far_partners(packed: Packed, images: int) -> Packed:
-    """The pairs that are among the `NEAREST` of either of their images."""
-    pair, distance = np.divmod((packed >> 9).astype(np.int64), images), (packed >> 5) & 15
-    kept = np.zeros(len(packed), np.bool_)
-    for owner in pair:
-        order = np.lexsort((distance, owner))
-        owner = owner[order]
-        rank = np.arange(len(owner)) - np.searchsorted(owner, owner)
-        kept[order[rank < NEAREST]] = True
-    return packed[kept]
-
-
-def _unpack(packed: Packed, images: int) -> Pairs:
-    low, high = np.divmod((packed >> 9).astype(np.int64), images)
-    find = (packed & 511).astype(np.int64)
-    later = (find >> 4) & 1 == 1
-    image, partner = np.where(later, high, low), np.where(later, low, high)
-    return np.stack([image, partner, (find >> 1) & 7, find & 1, find >> 5], axis=1)
+def _drop_far_partners(packed: Packed, n_images: int) -> Packed:
+    """Keep the pairs that are among the nearest `MAX_PARTNERS` of either of their images."""
+    low, high = _images_of_pairs(packed, n_images)
+    distance = (packed >> 5) & 15
+    is_near = np.zeros(len(packed), np.bool_)
+    for image in (low, high):
+        order = np.lexsort((distance, image))
+        sorted_image = image[order]
+        first_of_image = np.searchsorted(sorted_image, sorted_image)
+        rank = np.arange(len(order)) - first_of_image
+        near = order[rank < MAX_PARTNERS]
+        is_near[near] = True
+    return packed[is_near]

@@ -1,8 +1,6 @@
-"""A run's images and others that came later -> which of these show what the run knows, and how that
-was seen.
+"""Recognize training images among new images: by bytes, by decoded pixels or as near duplicates.
 
-By the bytes, by the decoded pixels, or as near copies, by the same means as in one data set. Knows
-nothing of labels and of networks.
+Uses the same near-duplicate search as one dataset does. Knows nothing of labels and networks.
 """
 
 from dataclasses import dataclass
@@ -12,83 +10,139 @@ import polars as pl
 
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
 from bestiary.data.listing import list_labeled
-from bestiary.data.manifest import SCHEMA, Manifest, read_listed
+from bestiary.data.manifest import SCHEMA, Manifest, read_listing
 from bestiary.data.near_duplicates.grouping import find_near_duplicates, mark_near_duplicates
 from bestiary.display import Display
 from bestiary.storage.files import Root
 
-KINDS = {
+DUPLICATE_KINDS = {
     "seen_in_training": "sha256",
     "same_pixels": "pixel_sha256",
     "near_duplicate": "duplicate_group",
 }
-"""Ways to be known, the surest first, and the column that the two images share."""
+"""Kinds of duplicates, the surest first, and the column that the two images share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What was recognized.
+    """The training images among new images.
 
     Attributes:
-        table: the later images in the order given, columns as of a manifest with copies filled in;
-            besides kind, one of `KINDS`, and original, path of an image of the run, both null where
-            the image is new.
-        gone: how many of the run's images near copies could not be looked for of, since their files
-            are gone.
+        table: The new images in the order given, columns as of a manifest with duplicate_group
+            filled in. Two more columns are null for an image that is really new: kind, one of
+            `DUPLICATE_KINDS`, and original, the path of a training image.
+        n_missing: Number of training images whose near duplicates could not be looked for, because
+            their files are missing.
     """
 
     table: pl.DataFrame
-    gone: int
+    n_missing: int
 
 
 def recognize_labeled(
-    images: Path, known: pl.DataFrame, root: Root, display: Display
+    images: Path, training: pl.DataFrame, root: Root, display: Display
 ) -> tuple[Manifest, Recognition]:
-    """Read the labeled images at `images`, and look for those of `known` among them; the rest as
-    `recognize`.
+    """Read labeled images, and recognize the training images among them.
+
+    Args:
+        images: Folder or table of the new images.
+        training: Manifest table of the run.
+        root: Folder that the paths of `training` start from.
+        display: Shows the progress.
+
+    Returns:
+        The manifest of the new images, and which of them are training images.
 
     Raises:
-        DataError: no labeled image is there.
+        DataError: There is no labeled image.
     """
-    listing, cache = list_labeled(images), ImageInfoCache(cache_folder())
+    listing = list_labeled(images)
+    cache = ImageInfoCache(cache_folder())
     with display.counter("Reading images") as tick:
-        read = read_listed(listing, tick, cache)
-    return read, recognize(read.table, known, root, cache, display)
+        manifest = read_listing(listing, tick, cache)
+
+    recognition = recognize(manifest.table, training, root, cache, display)
+    return manifest, recognition
 
 
 def recognize(
-    later: pl.DataFrame, known: pl.DataFrame, root: Root, cache: ImageInfoCache, display: Display
+    new: pl.DataFrame,
+    training: pl.DataFrame,
+    root: Root,
+    cache: ImageInfoCache,
+    display: Display,
 ) -> Recognition:
-    """Look for the images of `known` among those of `later`.
+    """Recognize training images among new images.
 
     Args:
-        later: columns as of a manifest; all of them read by `cache`.
-        known: a run's manifest.
-        root: folder that the paths of `known` start from; its files are read where `cache` has
-            forgotten them.
-        cache: what is known of images.
-        display: shows how far the work has come.
+        new: Columns as of a manifest; `cache` has read all images.
+        training: Manifest table of the run.
+        root: Folder that the paths of `training` start from. Its files are read if `cache` does
+            not have them any more.
+        cache: Image infos.
+        display: Shows the progress.
 
     Raises:
-        BestiaryError: the cache's folder cannot be written.
+        BestiaryError: The cache folder cannot be written.
     """
-    forgotten = known.filter(~pl.col("sha256").is_in(list(cache.readable_digests)))
-    if forgotten.height:
-        with display.counter("Reading the run's images") as tick:
-            cache.read([root / path for path in forgotten["path"]], tick)
-    held = pl.col("sha256").is_in(list(cache.readable_digests))
-    parts = [
-        part.select(*SCHEMA).with_columns(pl.lit(new).alias("later"))
-        for part, new in ((known, 0), (later, 1))
-    ]
-    both = pl.concat(parts)
-    marked = mark_near_duplicates(both, find_near_duplicates(both.filter(held), cache, display))
-    table, old = marked.filter(later=1).drop("later"), marked.filter(later=0)
-    for kind, column in KINDS.items():
-        first = old.drop_nulls(column).group_by(column).agg(pl.col("path").min().alias(kind))
-        table = table.join(first, on=column, how="left", maintain_order="left")
-    kinds = [pl.when(pl.col(kind).is_not_null()).then(pl.lit(kind)) for kind in KINDS]
-    table = table.with_columns(
-        pl.coalesce(kinds).alias("kind"), pl.coalesce(list(KINDS)).alias("original")
+    _read_uncached(training, root, cache, display)
+    is_readable = _is_readable(cache)
+
+    # Mark the near duplicates among training and new images together.
+    columns = list(SCHEMA)
+    both = pl.concat(
+        [
+            training.select(columns).with_columns(is_new=False),
+            new.select(columns).with_columns(is_new=True),
+        ]
     )
-    return Recognition(table.drop(list(KINDS)), known.filter(~held).height)
+    readable = both.filter(is_readable)
+    links = find_near_duplicates(readable, cache, display)
+    marked = mark_near_duplicates(both, links)
+
+    is_new = pl.col("is_new")
+    table = marked.filter(is_new).drop("is_new")
+    originals = marked.filter(~is_new)
+    missing = training.filter(~is_readable)
+    return Recognition(
+        table=_join_originals(table, originals),
+        n_missing=missing.height,
+    )
+
+
+def _read_uncached(
+    training: pl.DataFrame, root: Root, cache: ImageInfoCache, display: Display
+) -> None:
+    """Read the training images that the cache does not have any more."""
+    is_readable = _is_readable(cache)
+    uncached = training.filter(~is_readable)
+    if uncached.height:
+        files = [root / path for path in uncached["path"]]
+        with display.counter("Reading the run's images") as tick:
+            cache.read(files, tick)
+
+
+def _is_readable(cache: ImageInfoCache) -> pl.Expr:
+    digests = list(cache.readable_digests)
+    return pl.col("sha256").is_in(digests)
+
+
+def _join_originals(table: pl.DataFrame, originals: pl.DataFrame) -> pl.DataFrame:
+    """Add the columns kind and original: the surest kind, and the first path of that kind."""
+    kinds = []
+    for kind, column in DUPLICATE_KINDS.items():
+        first_path = pl.col("path").min().alias(kind)
+        with_value = originals.drop_nulls(column)
+        path_of_value = with_value.group_by(column).agg(first_path)
+        table = table.join(path_of_value, on=column, how="left", maintain_order="left")
+
+        has_original = pl.col(kind).is_not_null()
+        kind_or_null = pl.when(has_original).then(pl.lit(kind))
+        kinds.append(kind_or_null)
+
+    path_columns = list(DUPLICATE_KINDS)
+    table = table.with_columns(
+        pl.coalesce(kinds).alias("kind"),
+        pl.coalesce(path_columns).alias("original"),
+    )
+    return table.drop(path_columns)

@@ -38,7 +38,7 @@ function figure(number, {caption = true} = {}) {
     const text = make("figcaption");
     text.append(make("b", names[label]));
     if (label !== predicted) text.append(" taken for ", make("em", names[predicted]));
-    text.append(", " + percent(confidence) + " sure");
+    text.append(", confidence " + percent(confidence));
     if (!uri) text.append(" (" + path + " cannot be shown)");
     node.append(text);
   }

@@ -1,7 +1,9 @@
-"""The page and the files it needs, as they lie beside this module: no build step, nothing from
-elsewhere.
+"""The page's files (HTML, CSS, JavaScript, icon) -> routes of the application.
+
+The files are served as they lie in this folder: no build step, and nothing from other sites.
 """
 
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from fastapi import FastAPI, Response
@@ -15,14 +17,20 @@ FILES = {
 
 
 def add_page(app: FastAPI) -> None:
-    """Let `app` answer with the page."""
-    for path, (name, kind) in FILES.items():
+    """Add the routes of the page to an application.
+
+    Args:
+        app: the application.
+    """
+    for path, (name, media_type) in FILES.items():
         content = files(__name__).joinpath(name).read_bytes()
-        app.add_api_route(path, _answer(content, kind), methods=["GET"], include_in_schema=False)
+        endpoint = _file_endpoint(content, media_type)
+        app.add_api_route(path, endpoint, methods=["GET"], include_in_schema=False)
 
 
-def _answer(content: bytes, kind: str):  # type: ignore[no-untyped-def]
-    async def answer() -> Response:
-        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+def _file_endpoint(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:
+    async def send_file() -> Response:
+        headers = {"Cache-Control": "no-cache"}
+        return Response(content, media_type=media_type, headers=headers)
 
-    return answer
+    return send_file

@@ -109,14 +109,14 @@ async function explain(item) {
 // What is said of one image.
 const verdicts = {
   waiting: ["Looking …", "waiting"], failed: ["No answer", "unknown"], unknown: ["Unknown", "unknown"],
-  sure: ["Sure", "sure"], unsure: ["Not sure", "unsure"], bare: ["Not calibrated", "unsure"],
+  accepted: ["Accepted", "accepted"], check: ["Check it", "check"], bare: ["Not calibrated", "check"],
 };
 
 function verdict({answer, error}) {
   if (error) return "failed";
   if (!answer) return "waiting";
   if (answer.unknown === null) return "bare";
-  return answer.unknown ? "unknown" : answer.accepted ? "sure" : "unsure";
+  return answer.unknown ? "unknown" : answer.accepted ? "accepted" : "check";
 }
 
 function meaning(item) {
@@ -125,8 +125,8 @@ function meaning(item) {
   return {
     waiting: "", failed: error,
     unknown: "This image is unlike anything the model has learnt from. Below is what it comes nearest to; do not take it for an answer.",
-    sure: `Of answers this confident, ${share} in 100 are right.`,
-    unsure: `Of answers this confident, only ${share} in 100 are right. Look for yourself.`,
+    accepted: `Of answers this confident, ${share} in 100 are right.`,
+    check: `Of answers this confident, only ${share} in 100 are right. Look for yourself.`,
     bare: "The run behind this is not finished, so that its confidence has not been checked against images it had not seen.",
   }[verdict(item)];
 }
@@ -196,14 +196,14 @@ function fillRow(item) {
   label.textContent = answer ? plain(answer.label) : "";
   confidence.textContent = answer ? percent(answer.confidence) : "";
   set.textContent = (answer?.prediction_set || []).slice(0, 4).map(plain).join(", ") + (answer?.prediction_set?.length > 4 ? ` and ${answer.prediction_set.length - 4} more` : "");
-  note.replaceChildren(make("span", {className: {sure: "good", unsure: "doubt"}[kind] || "bad", textContent: verdicts[kind][0], title: error || ""}));
+  note.replaceChildren(make("span", {className: {accepted: "good", check: "doubt"}[kind] || "bad", textContent: verdicts[kind][0], title: error || ""}));
 }
 
 function tally() {
   const done = items.filter(item => item.answer || item.error), count = kind => done.filter(item => verdict(item) === kind).length;
   at("progress").value = items.length ? done.length / items.length : 0;
   at("progress").hidden = done.length === items.length;
-  at("tally").textContent = `${done.length} of ${items.length} answered: ${count("sure")} sure, ${count("unsure") + count("bare")} not sure, ` +
+  at("tally").textContent = `${done.length} of ${items.length} answered: ${count("accepted")} accepted, ${count("check") + count("bare")} to check, ` +
     `${count("unknown")} unknown, ${count("failed")} without an answer`;
   at("csv").disabled = !done.length;
 }

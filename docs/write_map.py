@@ -1,0 +1,107 @@
+"""Write docs/map.md: every module with its first line, and an index of usual words.
+
+python docs/write_map.py
+"""
+
+import ast
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+PACKAGE = DOCS.parent / "src" / "bestiary"
+
+# The word that one would search for -> the module where it is done.
+INDEX = {
+    "ablation": "evaluation/ablation.py",
+    "augmentation (flip, crop, rotation)": "data/views.py",
+    "RandAugment, TrivialAugment": "data/augment.py",
+    "AdamW, layer-wise learning rates": "training/optimizer.py",
+    "autotuning of precision, layout, threads": "training/autotune.py",
+    "averaging of members": "stats/averaging.py",
+    "backbone, pretrained weights": "model/backbone.py",
+    "body limit of a request": "serving/limits.py",
+    "bootstrap": "stats/bootstrap.py",
+    "calibration, temperature": "stats/calibration.py",
+    "checkpoint (what a state holds)": "training/checkpoint.py",
+    "checkpoint (when it is saved)": "training/checkpointer.py",
+    "confidence interval of a share": "stats/intervals.py",
+    "cross-validation": "training/crossval.py",
+    "decoding, EXIF orientation": "data/decode.py",
+    "default recipe": "recipe/defaults.py",
+    "distributed training, DDP, ranks": "training/distributed.py",
+    "EMA, WiSE-FT, weight averaging": "training/weight_averaging.py",
+    "errors": "errors.py",
+    "expected calibration error, Brier score": "stats/metrics.py",
+    "folds, stratified and grouped": "data/folds.py",
+    "frozen features": "training/frozen_features.py",
+    "Grad-CAM, saliency": "ensemble/saliency.py",
+    "HTTP service": "serving/application.py",
+    "int8, ONNX, OpenVINO": "exporting/formats.py",
+    "label errors": "stats/label_issues.py",
+    "learning-rate schedule": "training/schedule.py",
+    "linear discriminant head (LDA)": "training/lda_head.py",
+    "loss, focal loss, label smoothing": "training/loss.py",
+    "McNemar's test, paired differences": "stats/paired.py",
+    "metrics (accuracy, F1)": "stats/metrics.py",
+    "MixUp, CutMix": "data/mixing.py",
+    "NaN loss": "training/non_finite.py",
+    "near duplicates": "data/near_duplicates/matching.py",
+    "options of a recipe": "recipe/sections.py",
+    "out of memory": "training/out_of_memory.py",
+    "out-of-distribution": "stats/ood.py",
+    "out-of-fold logits": "run/oof.py",
+    "prediction of a folder": "ensemble/predictions.py",
+    "prediction sets, conformal": "stats/calibration.py",
+    "prefetching, batches": "data/loader.py",
+    "preprocessing, normalization": "model/classifier.py",
+    "quarantine, manifest": "data/manifest.py",
+    "random seeds": "rng.py",
+    "Ray": "cluster/folds.py",
+    "report": "reporting/report.py",
+    "resume, interruption": "training/fold.py",
+    "run directory, names of its files": "run/layout.py",
+    "S3, stores": "storage/files.py",
+    "SIGTERM, Ctrl-C": "signals.py",
+    "test-time augmentation": "model/tta.py",
+    "training loop": "training/loop.py",
+    "WebDataset shards": "storage/shards.py",
+}
+
+
+def first_line(module: Path) -> str:
+    """Read the first line of a module's docstring, joined where it goes over two lines."""
+    text = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8"))) or ""
+    return " ".join(text.partition("\n\n")[0].split())
+
+
+def as_markdown() -> str:
+    """Compose the page."""
+    lines = [
+        "# Where things are",
+        "",
+        "Written by `make map` from the first lines of the modules; a test keeps it current.",
+        "",
+        "## Looking for",
+        "",
+        "| word | module |",
+        "|---|---|",
+    ]
+    for word, module in sorted(INDEX.items(), key=lambda entry: entry[0].lower()):
+        lines.append(f"| {word} | [`{module}`](../src/bestiary/{module}) |")
+    lines += ["", "## Modules", ""]
+    modules = sorted(PACKAGE.rglob("*.py"), key=lambda file: file.relative_to(PACKAGE).parts)
+    folder: Path | None = None
+    for module in modules:
+        name = module.relative_to(PACKAGE)
+        if module.parent != folder:
+            folder = module.parent
+            title = name.parent.as_posix() if name.parent.parts else "bestiary"
+            lines += ["", f"### `{title}`", ""]
+        if module.name == "__init__.py" and name.parent.parts:
+            lines += [first_line(module), ""]
+        elif module.name != "__init__.py":
+            lines.append(f"- `{module.name}`: {first_line(module)}")
+    return "\n".join(lines).replace("\n\n\n", "\n\n") + "\n"
+
+
+if __name__ == "__main__":
+    (DOCS / "map.md").write_text(as_markdown(), encoding="utf-8")

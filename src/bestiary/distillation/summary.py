@@ -1,0 +1,81 @@
+"""The findings of a distillation, as in distill.json -> the lines that summarize them.
+
+Knows nothing of networks or images.
+"""
+
+from typing import Any
+
+from bestiary.run.layout import METRICS
+from bestiary.run.run import Run
+
+
+def summary_lines(
+    findings: dict[str, Any], teacher: Run, student: Run, n_members: int
+) -> list[str]:
+    """Say which candidate was kept, and how its accuracy compares with the teacher's.
+
+    Args:
+        findings: content of distill.json.
+        teacher: the finished run.
+        student: run of the student.
+        n_members: number of the teacher's members.
+
+    Returns:
+        One sentence per line.
+    """
+    lines = [_kept_line(findings), _accuracy_line(findings, n_members)]
+    if not findings["new_images"]:
+        lines.append(_ensemble_line(teacher))
+    if not student.read_recipe().train.epochs:
+        lines.append(
+            "The recipe trains no epoch: the student's head was fitted to labels, not to the "
+            "members"
+        )
+    return lines
+
+
+def _kept_line(findings: dict[str, Any]) -> str:
+    candidates = findings["candidates"]
+    if len(candidates) > 1:
+        is_average = findings["kept"] == "average"
+        kept = "the mean of the members' weights" if is_average else "the student"
+        scores = ", ".join(f"{name} {score['value']:.4f}" for name, score in candidates.items())
+        return (
+            f"Kept: {kept} ({scores}; below, each half of the images is judged by what the other "
+            f"half prefers)"
+        )
+    if findings["new_images"]:
+        return (
+            "Kept: the student; it is another kind of network, so the members' mean was not tried"
+        )
+    return (
+        "Kept: the student; the members' mean can be judged by images that are new to the run "
+        "alone (--test-data)"
+    )
+
+
+def _accuracy_line(findings: dict[str, Any], n_members: int) -> str:
+    before = findings["before"]
+    after = findings["after"]
+    difference = findings["difference"]
+    if findings["new_images"]:
+        origin = "new to all"
+        teacher = f"the ensemble of {n_members}"
+    else:
+        origin = "of the run"
+        teacher = "the members that held them out too"
+    return (
+        f"On {after['n']:,} images {origin}: {teacher} {before['value']:.4f}, "
+        f"this {after['value']:.4f}: difference {100 * difference['value']:+.2f} points, "
+        f"95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f} "
+        f"(paired, {difference['wins']} won, {difference['losses']} lost)"
+    )
+
+
+def _ensemble_line(teacher: Run) -> str:
+    estimate = teacher.read_json(METRICS)["oof"]["ensemble"]
+    return (
+        f"The ensemble itself is estimated at {estimate['value']:.4f}, {estimate['low']:.4f} to "
+        f"{estimate['high']:.4f}; its members, save one each, were trained on these images, and a "
+        f"student may inherit a little of that"
+    )

@@ -1,0 +1,369 @@
+"""The sections of a recipe: every option's type, default, range and description, said once.
+
+The command line's help, the documentation and the validation derive from these fields. Knows
+nothing of networks and images.
+"""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bestiary.recipe.choices import Augment, Average, PrecisionOption, Resize, TtaViews
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Whole = Annotated[int, Field(ge=0, lt=1 << 31, strict=True)]
+Count = Annotated[int, Field(ge=1, lt=1 << 31, strict=True)]
+
+
+class Section(BaseModel):
+    """A frozen group of options that refuses unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataOptions(Section):
+    """Which images are used, and how they are stored while training."""
+
+    root: str = Field(
+        "",
+        description="folder that the paths of a table start from; empty: the table's own folder",
+    )
+    group_pattern: str = Field(
+        "",
+        description="regular expression whose first parentheses match the group (camera, specimen, "
+        "burst) in an image's path; the images of a group stay in one fold",
+    )
+    store: bool = Field(
+        True,
+        description="store decoded images on disk: each image is decoded once for all runs",
+    )
+    store_side: Whole = Field(
+        0,
+        description="short side of a stored image in pixels; larger images are shrunk; "
+        "0: 1.5 x view.size",
+    )
+    store_limit_gb: Positive = Field(
+        50.0,
+        description="most disk space for stored images; the other images are decoded every time",
+    )
+    shuffle_buffer: Count = Field(
+        10_000,
+        description="images read from shards that are shuffled together",
+    )
+
+    @model_validator(mode="after")
+    def _check_group_pattern(self) -> Self:
+        try:
+            groups = re.compile(self.group_pattern).groups
+        except re.error as error:
+            raise ValueError(
+                f"data.group_pattern = {self.group_pattern!r}: is not a regular expression "
+                f"({error}); correct it"
+            ) from None
+        if self.group_pattern and not groups:
+            raise ValueError(
+                f"data.group_pattern = {self.group_pattern!r}: has no parentheses; put them around "
+                "the group's name"
+            )
+        return self
+
+
+class FoldOptions(Section):
+    """How images are assigned to the folds of cross-validation."""
+
+    n: Annotated[int, Field(ge=2, le=100, strict=True)] = Field(
+        5,
+        description="number of folds; each trains one member of the ensemble",
+    )
+    seed: Whole = Field(
+        0,
+        description="seed of the assignment; the same images and seed give the same folds anywhere",
+    )
+    rare_classes: Literal["error", "drop", "keep"] = Field(
+        "error",
+        description="a class with fewer groups than folds: stop (error), leave the class out "
+        "(drop), or use the images that there are (keep)",
+    )
+
+
+class ModelOptions(Section):
+    """The network that each fold starts from."""
+
+    backbone: str = Field(
+        "offline/efficientnet_lite0",
+        description="pretrained network: torchvision/NAME, timm/NAME[.TAG], or "
+        "offline/efficientnet_lite0 to offline/efficientnet_lite2",
+    )
+    weights: str = Field(
+        "default",
+        description="pretrained weights: default, none, the name of torchvision weights, or a "
+        ".safetensors or .pth file",
+    )
+    normalize: bool = Field(
+        True,
+        description="normalize pixels by the mean and standard deviation of the pretrained weights",
+    )
+    head: Literal["random", "lda"] = Field(
+        "random",
+        description="initial last layer: random, or a linear discriminant analysis (lda) of frozen "
+        "features of the training part",
+    )
+    head_tau_norm: bool = Field(
+        False,
+        description="lda head: tau-normalize the class means, tau chosen inside the training part",
+    )
+    power_norm: bool = Field(
+        False,
+        description="power normalization: the last layer takes the signed square root of the "
+        "features",
+    )
+    freeze: Whole = Field(
+        0,
+        description="number of stages to freeze, counted from the input; the stem is the first",
+    )
+    freeze_norms: bool = Field(
+        False,
+        description="freeze the statistics of batch normalization at their pretrained values",
+    )
+
+
+class ViewOptions(Section):
+    """How an image becomes the network's input in training, validation and prediction."""
+
+    size: Annotated[int, Field(ge=16, le=2048, strict=True)] = Field(
+        224,
+        description="side of a training view in pixels",
+    )
+    flip: Share = Field(
+        0.5,
+        description="probability of a horizontal flip",
+    )
+    rotation: Annotated[float, Field(ge=0, le=180)] = Field(
+        0.0,
+        description="largest random rotation in degrees, in both directions",
+    )
+    scale: tuple[Share, Share] = Field(
+        (0.35, 1.0),
+        description="random crop: smallest and largest share of the image's area",
+    )
+    ratio: tuple[Positive, Positive] = Field(
+        (3 / 4, 4 / 3),
+        description="random crop: smallest and largest aspect ratio, width / height",
+    )
+    augment: Augment = Field(
+        "none",
+        description="further augmentation of color and shape in training",
+    )
+    device: Literal["cpu", "model"] = Field(
+        "cpu",
+        description="where training views are augmented: on the CPU, or in batches on the model's "
+        "device, for a GPU with few CPU cores",
+    )
+    eval_size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
+        0,
+        description="side of a validation and prediction view in pixels; "
+        "0: view.size x view.eval_scale",
+    )
+    eval_scale: Annotated[float, Field(ge=0.5, le=4)] = Field(
+        1.0,
+        description="side of a validation and prediction view as a multiple of view.size",
+    )
+    eval_resize: Resize = Field(
+        "squash",
+        description="squash both sides to eval_size, or keep the aspect ratio and crop the center",
+    )
+    eval_crop: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.95,
+        description="eval_resize = crop: share of the short side that the center crop keeps",
+    )
+
+    @property
+    def eval_side(self) -> int:
+        """Side of a validation and prediction view in pixels."""
+        return self.eval_size or round(self.size * self.eval_scale)
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if low > high or low <= 0:
+                raise ValueError(
+                    f"view.{name} = [{low:g}, {high:g}]: the first must be above 0 and not above "
+                    "the second"
+                )
+        if self.device == "model" and self.augment != "none":
+            raise ValueError(
+                f"view.augment = {self.augment!r}: runs on the CPU only; leave view.device out"
+            )
+        return self
+
+
+class MixOptions(Section):
+    """MixUp and CutMix: images and labels mixed inside a batch."""
+
+    probability: Share = Field(
+        0.0,
+        description="share of the batches that are mixed",
+    )
+    mixup: NotNegative = Field(
+        1.0,
+        description="alpha of MixUp's Beta distribution; 0: no MixUp",
+    )
+    cutmix: NotNegative = Field(
+        1.0,
+        description="alpha of CutMix's Beta distribution; 0: no CutMix",
+    )
+    stop_at: Share = Field(
+        1.0,
+        description="stop MixUp and CutMix after this share of the steps",
+    )
+
+
+class LossOptions(Section):
+    """The training loss."""
+
+    kind: Literal["cross_entropy", "focal"] = Field(
+        "cross_entropy",
+        description="training loss, on soft targets",
+    )
+    gamma: NotNegative = Field(
+        2.0,
+        description="focal loss: focusing parameter; the larger, the less easy images count",
+    )
+    label_smoothing: Share = Field(
+        0.0,
+        description="share of each target that is spread over all classes",
+    )
+    logit_adjustment: NotNegative = Field(
+        0.0,
+        description="strength of logit adjustment for rare classes: 0 favors accuracy, 1 balanced "
+        "accuracy",
+    )
+
+
+class OptimizerOptions(Section):
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
+
+    lr: Positive = Field(
+        1e-4,
+        description="peak learning rate",
+    )
+    head_lr_mult: Positive = Field(
+        1.0,
+        description="learning rate of the last layer as a multiple of lr",
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="learning rate of each stage as a multiple of the next stage's",
+    )
+    weight_decay: NotNegative = Field(
+        0.01,
+        description="decoupled weight decay",
+    )
+    decay_norm_and_bias: bool = Field(
+        True,
+        description="apply weight decay to biases and normalization layers too, as PyTorch does",
+    )
+
+
+class ScheduleOptions(Section):
+    """The learning rate schedule."""
+
+    kind: Literal["warm_restarts", "cosine"] = Field(
+        "cosine",
+        description="one cosine, updated every step, or cosine with warm restarts, updated every "
+        "epoch",
+    )
+    first_cycle: Count = Field(
+        10,
+        description="warm_restarts: epochs of the first cycle",
+    )
+    cycle_mult: Count = Field(
+        2,
+        description="warm_restarts: length of each cycle as a multiple of the cycle before",
+    )
+    warmup: Share = Field(
+        0.0,
+        description="cosine: share of the steps in which the learning rate rises from 0",
+    )
+
+
+class TrainOptions(Section):
+    """Epochs, batches, the weights to keep, and the numeric precision."""
+
+    epochs: Whole = Field(
+        4,
+        description="epochs of each fold; 0: fit the head only, with model.head = lda",
+    )
+    batch_size: Count = Field(
+        32,
+        description="images in a step, over all processes",
+    )
+    seed: Whole = Field(
+        0,
+        description="seed of every random draw in training",
+    )
+    keep_best: bool = Field(
+        True,
+        description="score the held-out part every epoch and keep the best epoch; false: keep the "
+        "last epoch",
+    )
+    ema: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="decay of an exponential moving average (EMA) of the weights, which becomes "
+        "the member; 0: no EMA",
+    )
+    wise_ft: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="WiSE-FT: share of the initial weights in their average with the trained ones; "
+        "needs keep_best = false",
+    )
+    save_every: Whole = Field(
+        0,
+        description="also save the weights every so many epochs; 0: never",
+    )
+    precision: PrecisionOption = Field(
+        "auto",
+        description="numeric precision; auto: the fastest that the device has, by a short trial",
+    )
+    layout: Literal["auto", "channels_last", "contiguous"] = Field(
+        "auto",
+        description="memory layout of image tensors; auto: the fastest, by a short trial",
+    )
+    compile: Literal["auto", "never", "always"] = Field(
+        "auto",
+        description="use torch.compile; auto: if a trial shows that it pays off within the run",
+    )
+    threads: Whole = Field(
+        0,
+        description="PyTorch's threads on a CPU; 0: one for each core",
+    )
+
+
+class PredictOptions(Section):
+    """How the members' predictions become one."""
+
+    average: Average = Field(
+        "logits",
+        description="what is averaged over the members",
+    )
+    tta: TtaViews = Field(
+        1,
+        description="test-time augmentation: number of views whose logits are averaged: 1 the "
+        "image, 2 also its mirror image, 5 the image and its four corners",
+    )
+
+
+class TrackOptions(Section):
+    """Experiment trackers, besides history.csv and TensorBoard."""
+
+    to: tuple[Literal["mlflow", "wandb"], ...] = Field(
+        (),
+        description="further experiment trackers: mlflow, wandb",
+    )
+    project: str = Field(
+        "bestiary",
+        description="name of the project in these trackers",
+    )

@@ -1,0 +1,167 @@
+"""Fold setup: a fold job -> its fold state, fresh or restored from the last checkpoint.
+
+Builds accelerator, network, head, EMA and optimizer. Does not know the training loop.
+"""
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from timm.layers import convert_sync_batchnorm
+from timm.utils import ModelEmaV3
+
+from bestiary.errors import RunError
+from bestiary.model.classifier import Classifier, build_classifier, save_member
+from bestiary.model.freezing import freeze
+from bestiary.training.checkpoint import Checkpoint, Progress, read_checkpoint
+from bestiary.training.fold_job import FoldJob
+from bestiary.training.lda_head import fit_head
+from bestiary.training.optimizer import build_optimizer
+from bestiary.training.state import FoldState, step_seed
+from bestiary.training.weight_averaging import ema_of
+
+
+def build_fold_state(job: FoldJob) -> FoldState:
+    """Build the state of one fold, and restore it from the last checkpoint if there is one.
+
+    Args:
+        job: the fold.
+
+    Returns:
+        The state to begin or resume training with.
+
+    Raises:
+        RunError: the fold's folder cannot be written, or its checkpoint cannot be used.
+        WeightsError: the backbone or its weights are not available.
+        DataError: an image has vanished.
+    """
+    accelerator = _build_accelerator(job)
+    classifier, checkpoint = _build_classifier(job, accelerator)
+    average = ema_of(classifier, job.recipe.train.ema)
+    optimizer = build_optimizer(classifier, job.recipe.optimizer)
+    network, optimizer = accelerator.prepare(classifier, optimizer)
+    progress = Progress()
+    if checkpoint is not None:
+        progress = _restore(checkpoint, accelerator, classifier, average, optimizer)
+    if job.compute.compiled:
+        # The classifier shares its parameters, and stays uncompiled for prediction.
+        network = torch.compile(network)
+    return FoldState(
+        accelerator=accelerator,
+        classifier=classifier,
+        network=network,
+        average=average,
+        optimizer=optimizer,
+        compute=job.compute,
+        progress=progress,
+        world=job.world,
+    )
+
+
+def _build_accelerator(job: FoldJob) -> Accelerator:
+    # Accelerate keeps one precision for the whole process, but folds and runs may differ in it.
+    AcceleratorState._reset_state()
+    precision = job.compute.precision
+    return Accelerator(
+        mixed_precision="no" if precision == "float32" else precision,
+        log_with=["tensorboard", *job.recipe.track.to],
+        project_dir=job.files.folder,
+    )
+
+
+def _build_classifier(
+    job: FoldJob, accelerator: Accelerator
+) -> tuple[Classifier, Checkpoint | None]:
+    """Build the network to train, and read the checkpoint that its weights are to come from."""
+    recipe = job.recipe
+
+    # Seed the new head, then build the network on each rank.
+    torch.manual_seed(step_seed(recipe.train.seed, job.fold, 0, 0))
+    with job.world.synchronized():
+        _start_trackers(accelerator, job)
+        checkpoint = read_checkpoint(job.files, job.notice)
+        classifier = _build_network(job, checkpoint)
+    _check_same_disk(job, checkpoint)
+
+    # Fit the head, freeze layers, and synchronize norms.
+    if recipe.model.head == "lda" and checkpoint is None:
+        _fit_lda_head(job, classifier)
+    freeze(classifier, recipe.model)
+    if _needs_synced_norms(job, accelerator):
+        classifier = convert_sync_batchnorm(classifier)
+
+    # WiSE-FT needs the initial weights at the end.
+    if recipe.train.wise_ft and checkpoint is None:
+        job.world.on_main(lambda: save_member(classifier, job.files.initial))
+    classifier.to(memory_format=job.compute.memory_format)
+    return classifier, checkpoint
+
+
+def _start_trackers(accelerator: Accelerator, job: FoldJob) -> None:
+    options = job.recipe.track
+    try:
+        accelerator.init_trackers(options.project if options.to else "tensorboard")
+    except OSError as error:
+        raise RunError(
+            f"{job.files.folder}: cannot be written ({error.strerror}); free space, then --resume"
+        ) from None
+
+
+def _build_network(job: FoldJob, checkpoint: Checkpoint | None) -> Classifier:
+    """Build the classifier; pretrained weights are loaded only if no checkpoint replaces them."""
+    model = job.recipe.model
+    return build_classifier(
+        model.backbone,
+        len(job.data.classes),
+        model.weights if checkpoint is None else "none",
+        model.normalize,
+        model.power_norm,
+    )
+
+
+def _check_same_disk(job: FoldJob, checkpoint: Checkpoint | None) -> None:
+    """Check that all ranks found the fold's checkpoint, or none did."""
+    has_checkpoint = job.world.all_gather(checkpoint is not None)
+    if len(set(has_checkpoint)) > 1:
+        raise RunError(
+            f"{job.files.state}: is not seen by all processes; choose a folder that all machines "
+            "share"
+        )
+
+
+def _fit_lda_head(job: FoldJob, classifier: Classifier) -> None:
+    """Fit the head by linear discriminant analysis on rank 0, and broadcast it."""
+    train_rows, _ = job.data.rows(job.fold)
+    features = job.features()  # every rank computes a share; rank 0 gets all of them
+    if job.world.is_main:
+        fit_head(
+            classifier,
+            features[train_rows],
+            job.data.labels[train_rows],
+            job.recipe.loss.logit_adjustment,
+            job.recipe.model.head_tau_norm,
+        )
+    head = job.world.broadcast_object(classifier.head_layer.state_dict())
+    classifier.head_layer.load_state_dict(head)
+
+
+def _needs_synced_norms(job: FoldJob, accelerator: Accelerator) -> bool:
+    """Check whether batch norms learn on several GPUs, which then see the whole batch."""
+    norms_learn = not job.recipe.model.freeze_norms
+    several_gpus = job.world.size > 1 and accelerator.device.type == "cuda"
+    return norms_learn and several_gpus
+
+
+def _restore(
+    checkpoint: Checkpoint,
+    accelerator: Accelerator,
+    classifier: Classifier,
+    average: ModelEmaV3 | None,
+    optimizer: torch.optim.Optimizer,
+) -> Progress:
+    """Load a checkpoint into the objects of a fold; return the progress to resume from."""
+    checkpoint.restore(classifier, average, optimizer)
+    if accelerator.scaler is not None and checkpoint.scaler:
+        accelerator.scaler.load_state_dict(checkpoint.scaler)
+    progress = checkpoint.progress
+    progress.losses = [loss.to(accelerator.device) for loss in progress.losses]
+    return progress

@@ -1,0 +1,186 @@
+"""A run directory: opened or refused, its starting files checked, its tables read once."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bestiary.errors import DamagedError, RunError
+from bestiary.evaluation.summary import describe_run
+from bestiary.recipe.options import Recipe
+from bestiary.run.layout import (
+    CHECKSUMS,
+    ENSEMBLE,
+    FOLDS,
+    MANIFEST,
+    METRICS,
+    RECIPE,
+    TRAIN_ONLY,
+)
+from bestiary.run.run import Run
+
+ACCURACY = {"value": 0.95, "low": 0.9375, "high": 0.9625, "n": 1764, "groups": 1764}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run of two folds that has begun."""
+    run = Run(tmp_path / "run")
+    paths = ["a.jpg", "b.jpg", "c.jpg"]
+    manifest = pl.DataFrame(
+        {
+            "path": paths,
+            "label": ["lynx", "fox", "fox"],
+            "group": ["1", "2", None],
+            "sha256": ["1", "2", "3"],
+            "duplicate_group": ["", "", ""],
+            "height": [48, 48, 48],
+            "width": [64, 64, 64],
+            "label_conflict": [False, False, False],
+        }
+    )
+    run.write_table(MANIFEST, manifest, {"root": str(tmp_path)})
+    run.write_table(FOLDS, pl.DataFrame({"path": paths, "fold": [1, 0, TRAIN_ONLY]}))
+    run.write_recipe(Recipe())
+    return run
+
+
+def test_open_finds_a_run(run: Run) -> None:
+    assert Run.open(run.path) == run
+    assert Run.open(str(run.path)).name == "run"
+
+
+def test_open_without_folder_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run; check the path, or make one with"):
+        Run.open(tmp_path / "none")
+
+
+def test_open_of_another_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"is not a run \(it has no recipe.toml\)"):
+        Run.open(tmp_path)
+
+
+def test_place_and_name_of_an_address(tmp_path: Path) -> None:
+    run = Run(tmp_path, "s3://bucket/runs/one")
+    assert run.place == "s3://bucket/runs/one"
+    assert run.name == "one"
+
+
+def test_vacant_folder(run: Run, tmp_path: Path) -> None:
+    assert not run.is_vacant, "it has begun"
+    run.file(RECIPE).unlink()
+    (run.path / ".lock").touch()
+    assert run.is_vacant, "an interrupted start"
+    (run.path / "notes.txt").touch()
+    assert not run.is_vacant
+    assert not Run(tmp_path / "none").is_vacant
+
+
+def test_load_reads_the_starting_files(run: Run, tmp_path: Path) -> None:
+    snapshot = run.load()
+    assert snapshot.run == run
+    assert snapshot.recipe == run.read_recipe() == Recipe()
+    assert snapshot.manifest.equals(run.read_table(MANIFEST))
+    assert snapshot.fold_table.equals(run.read_table(FOLDS))
+    assert snapshot.root == run.read_root() == tmp_path
+    assert snapshot.folds == run.fold_numbers() == [0, 1]
+
+
+def test_snapshot_does_not_read_again(run: Run) -> None:
+    snapshot = run.load()
+    shutil.rmtree(run.path)
+    assert snapshot.folds == [0, 1]
+    assert snapshot.recipe.train.epochs == Recipe().train.epochs
+
+
+@pytest.mark.parametrize("name", [RECIPE, MANIFEST, FOLDS])
+def test_changed_starting_file_is_refused(name: str, run: Run) -> None:
+    run.file(name).write_bytes(run.file(name).read_bytes() + b"\n")
+    with pytest.raises(DamagedError, match=f"{name}: has changed since the run was begun"):
+        run.load()
+
+
+def test_starting_file_without_checksum_passes(run: Run) -> None:
+    run.file(CHECKSUMS).unlink()
+    changed = Recipe().with_values({"train.epochs": 9})
+    run.file(RECIPE).write_text(changed.to_toml())
+    assert run.read_recipe().train.epochs == 9
+
+
+def test_damaged_checksums_are_refused(run: Run) -> None:
+    run.file(CHECKSUMS).write_text("no checksum\n")
+    with pytest.raises(DamagedError, match=f"{CHECKSUMS}: cannot be read"):
+        run.read_recipe()
+
+
+def test_old_recipe_key_names_the_new_one(run: Run) -> None:
+    run.file(CHECKSUMS).unlink()
+    run.file(RECIPE).write_text("[mix]\nuntil = 0.5\n")
+    with pytest.raises(RunError, match=r"mix\.until is called mix\.stop_at now"):
+        run.read_recipe()
+
+
+def test_begin_like_copies_images_and_folds(run: Run, tmp_path: Path) -> None:
+    other = Run(tmp_path / "other")
+    other.begin_like(run, Recipe().with_values({"train.seed": 1}))
+    assert other.load().fold_table.equals(run.load().fold_table)
+    assert other.read_recipe().differences(run.read_recipe()) == ["train.seed"]
+
+
+def test_check_ended_names_the_first_fold(run: Run) -> None:
+    with pytest.raises(RunError, match="fold 0 has not ended; go on with bestiary train"):
+        run.check_ended()
+    for fold in run.fold_numbers():
+        run.fold(fold).folder.mkdir()
+        run.fold(fold).weights.touch()
+        run.fold(fold).oof.touch()
+    run.check_ended()
+
+
+def test_missing_json_names_the_command(run: Run) -> None:
+    with pytest.raises(RunError, match=r"has no ensemble\.json yet; finish a fold with"):
+        run.read_classes()
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "[" * 100_000])
+def test_damaged_json_is_refused(text: str, run: Run) -> None:
+    run.file(ENSEMBLE).write_text(text)
+    with pytest.raises(RunError, match=r"ensemble\.json: (cannot be read|is not what)"):
+        run.read_json(ENSEMBLE)
+
+
+def test_json_roundtrip_keeps_umlauts(run: Run) -> None:
+    run.write_json(ENSEMBLE, {"classes": ["größe"]})
+    assert run.read_classes() == ["größe"]
+    assert "größe" in run.file(ENSEMBLE).read_text(encoding="utf-8")
+
+
+def test_score_line_without_metrics(run: Run) -> None:
+    assert run.score_line is None
+    assert describe_run(run) == (
+        f"{run.path}: 0 of 2 folds have ended; see bestiary show {run.path}"
+    )
+
+
+def test_score_line_and_next_commands(run: Run) -> None:
+    run.write_json(METRICS, {"oof": {"accuracy": ACCURACY}})
+    line = "Out-of-fold accuracy 0.9500, 95 % interval 0.9375 to 0.9625 (1,764 images)"
+    assert run.score_line == line
+    assert describe_run(run).splitlines() == [
+        line,
+        f"What next: bestiary predict {run.path} IMAGES --out prediction.csv",
+        f"           bestiary evaluate {run.path} LABELED_IMAGES",
+    ]
+
+
+def test_score_line_counts_groups(run: Run) -> None:
+    run.write_json(METRICS, {"oof": {"accuracy": ACCURACY | {"groups": 300}}})
+    assert str(run.score_line).endswith("(1,764 images, 300 groups)")
+
+
+def test_score_line_of_damaged_metrics(run: Run) -> None:
+    run.file(METRICS).write_text(json.dumps({"oof": {}}))
+    with pytest.raises(DamagedError, match=r"metrics\.json: is not what bestiary writes"):
+        _ = run.score_line
