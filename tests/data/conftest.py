@@ -1,6 +1,8 @@
 """Fixtures: synthetic images, image files on disk, and the project's shared photographs."""
 
 import io
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
-from bestiary.data.decode import Pixels
+from bestiary.data.decode import Pixels, decode
+from bestiary.errors import ImageError
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 Psnr = Callable[[NDArray[np.generic], NDArray[np.generic]], float]
@@ -73,6 +76,70 @@ def encode() -> Callable[..., bytes]:
         buffer = io.BytesIO()
         pillow_image.save(buffer, kind, **options)
         return buffer.getvalue()
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def by_pillow() -> Callable[[bytes], Pixels]:
+    """Decode a file by Pillow, upright and as RGB."""
+
+    def read(content: bytes) -> Pixels:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def exif_of() -> Callable[[int], bytes]:
+    """Write an EXIF block with an orientation."""
+
+    def write(orientation: int) -> bytes:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        return exif.tobytes()
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def refusal() -> Callable[[bytes], str]:
+    """Check that bytes are refused with a short reason on one line, and return the reason."""
+
+    def check(content: bytes) -> str:
+        with pytest.raises(ImageError) as caught:
+            decode(content)
+        assert str(caught.value) == caught.value.reason
+        assert "\n" not in caught.value.reason and 0 < len(caught.value.reason) <= 150
+        return caught.value.reason
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def png_header() -> Callable[..., bytes]:
+    """Write a PNG that claims a size and holds almost no data."""
+
+    def write(width: int, height: int, depth: int = 8, color: int = 0) -> bytes:
+        header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+        return _png_of(header, zlib.compress(bytes(100)))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def png_16_bit() -> Callable[..., bytes]:
+    """Write a 16-bit PNG of (height, width) gray or (height, width, 3) RGB values, which Pillow
+    cannot write as RGB.
+    """
+
+    def write(values: np.ndarray) -> bytes:
+        color = 0 if values.ndim == 2 else 2
+        lines = values.astype(">u2").reshape(len(values), -1)
+        data = zlib.compress(b"".join(b"\0" + line.tobytes() for line in lines))
+        header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, color, 0, 0, 0)
+        return _png_of(header, data)
 
     return write
 
@@ -159,3 +226,17 @@ def _frequencies(height: int, width: int) -> NDArray[np.float64]:
     vertical = np.fft.fftfreq(height)[:, None]
     horizontal = np.fft.rfftfreq(width)[None]
     return np.hypot(vertical, horizontal) + 1 / width
+
+
+def _png_of(header: bytes, data: bytes) -> bytes:
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _png_chunk(b"IHDR", header)
+        + _png_chunk(b"IDAT", data)
+        + _png_chunk(b"IEND", b"")
+    )
+
+
+def _png_chunk(name: bytes, body: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(name + body))
+    return struct.pack(">I", len(body)) + name + body + checksum

@@ -8,20 +8,29 @@ from dataclasses import astuple, replace
 
 import numpy as np
 
-from bestiary.beasts import insects, shellfish, swimmers, walkers
+from bestiary.beasts import (
+    birds,
+    fishes,
+    insects,
+    jellies,
+    octopuses,
+    quadrupeds,
+    reptiles,
+    shellfish,
+)
 from bestiary.beasts.figure import Figure
 from bestiary.beasts.raster import floats
 from bestiary.beasts.species import Build, Species
 
 _POSERS: dict[str, Callable[[Species, np.random.Generator], Figure]] = {
-    "quadruped": walkers.pose_quadruped,
-    "bird": walkers.pose_bird,
-    "lizard": walkers.pose_lizard,
-    "turtle": walkers.pose_turtle,
-    "fish": swimmers.pose_fish,
-    "serpent": swimmers.pose_serpent,
-    "jelly": swimmers.pose_jelly,
-    "octopus": swimmers.pose_octopus,
+    "quadruped": quadrupeds.pose_quadruped,
+    "bird": birds.pose_bird,
+    "lizard": reptiles.pose_lizard,
+    "turtle": reptiles.pose_turtle,
+    "fish": fishes.pose_fish,
+    "serpent": reptiles.pose_serpent,
+    "jelly": jellies.pose_jelly,
+    "octopus": octopuses.pose_octopus,
     "beetle": insects.pose_beetle,
     "moth": insects.pose_moth,
     "crab": shellfish.pose_crab,

@@ -10,8 +10,9 @@ import numpy as np
 from bestiary.beasts.anatomy import pose_beast
 from bestiary.beasts.coat import lay_tile, paint_tile
 from bestiary.beasts.figure import Figure
+from bestiary.beasts.foreground import paint_foreground
 from bestiary.beasts.raster import Bytes, Floats, blur, floats, noise, warp
-from bestiary.beasts.scenery import Scene, paint_foreground, paint_scene
+from bestiary.beasts.scenery import Scene, paint_scene
 from bestiary.beasts.shading import paint_figure
 from bestiary.beasts.species import Coat, Color, Species
 

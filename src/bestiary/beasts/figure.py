@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bestiary.beasts.outlines import Point, Shape, between, curve, disc, leaf, oval, reach, sweep
+from bestiary.beasts.outlines import (
+    DOWN,
+    Point,
+    Shape,
+    between,
+    curve,
+    disc,
+    leaf,
+    oval,
+    reach,
+    sweep,
+)
 from bestiary.beasts.raster import Floats, floats
 from bestiary.beasts.species import Species
 
@@ -193,6 +204,28 @@ def _feelers(
         )
 
     return [feeler(size * 0.35, 0.35, 0.72)], [feeler(0, 0.0, 1.0)]
+
+
+def bent_leg(
+    hip: Point, length: float, swing: float, girth: float, knee: float
+) -> tuple[list[Shape], Shape]:
+    """Build a leg with one bend, and its foot.
+
+    Args:
+        hip: where the leg leaves the body.
+        length: from the hip to the ankle of a straight leg, about.
+        swing: radians from straight down.
+        girth: sets the radii of the leg.
+        knee: radians of the bend; a positive knee bends backwards.
+
+    Returns:
+        The shapes of the leg, and the foot.
+    """
+    joint = reach(hip, length * 0.5, DOWN + swing - knee)
+    ankle = reach(joint, length * 0.46, DOWN + swing * 0.6 + knee * 0.75)
+    limb = sweep([hip, joint, ankle], [girth * 1.55, girth * 0.85, girth * 0.52, girth * 0.48])
+    toe = (ankle[0] + girth * 0.75, ankle[1] + length * 0.05)
+    return [limb], sweep([ankle, toe], [girth * 0.52, girth * 0.5], 8)
 
 
 def ridge(species: Species, spine: Floats, size: float) -> list[Part]:

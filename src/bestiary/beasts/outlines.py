@@ -12,11 +12,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from bestiary.beasts.raster import Floats, floats
+from bestiary.beasts.raster import NO_DISCS, Floats, floats
 
 Point: TypeAlias = tuple[float, float]
 
-_NO_DISCS = np.zeros((0, 3), np.float32)
+DOWN = np.pi / 2
+"""Angle of the direction down in radians."""
+
 _TURN = np.linspace(0, 2 * np.pi, 32, endpoint=False)
 _CIRCLE: Floats = np.column_stack([np.cos(_TURN), np.sin(_TURN)]).astype(np.float32)
 _ALONG: Floats = np.linspace(0, 1, 12, dtype=np.float32)[:, None]
@@ -107,7 +109,7 @@ def sweep(points: Sequence[Point] | Floats, radii: Sequence[float], samples: int
 def oval(x: float, y: float, radius_x: float, radius_y: float, angle: float = 0.0) -> Shape:
     """Outline an ellipse; `angle` in radians turns it clockwise on the page."""
     flat = _CIRCLE * floats([radius_x, radius_y])
-    return Shape((rotated(flat, angle) if angle else flat) + floats([x, y]), _NO_DISCS)
+    return Shape((rotated(flat, angle) if angle else flat) + floats([x, y]), NO_DISCS)
 
 
 def disc(x: float, y: float, radius: float) -> Shape:
@@ -135,7 +137,7 @@ def leaf(base: Point, tip: Point, width: float, bend: float = 0.0, blunt: float 
     bow = np.float32(4 * bend * length) * _ALONG * (1 - _ALONG)
     middle = floats(base) + floats([dx, dy]) * _ALONG + across * bow
     half = across * (np.float32(width / 2) * _blade_profile(blunt))
-    return Shape(np.concatenate([middle + half, (middle - half)[::-1]]), _NO_DISCS)
+    return Shape(np.concatenate([middle + half, (middle - half)[::-1]]), NO_DISCS)
 
 
 @lru_cache(maxsize=64)
@@ -162,7 +164,7 @@ def closed(points: Sequence[Point] | Floats, samples: int = 40) -> Shape:
     ring = np.vstack([knots[-2:], knots, knots[:3]])
     line = _spline(ring, (len(ring) - 1) * max(2, samples // len(knots)))
     each = len(line) / (len(ring) - 1)
-    return Shape(line[round(2 * each) : round((2 + len(knots)) * each)], _NO_DISCS)
+    return Shape(line[round(2 * each) : round((2 + len(knots)) * each)], NO_DISCS)
 
 
 def rotated(points: Floats, angle: float, about: Point = (0.0, 0.0)) -> Floats:

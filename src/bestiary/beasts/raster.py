@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 Floats: TypeAlias = NDArray[np.float32]
 Bytes: TypeAlias = NDArray[np.uint8]
 
+NO_DISCS = np.zeros((0, 3), np.float32)
+NO_OUTLINE = np.zeros((0, 2), np.float32)
+
 _SHIFT = 4
 """Fractional bits of a vertex in OpenCV: edges move smoothly, not by whole pixels."""
 
@@ -105,6 +108,19 @@ def fill(mask: Bytes, outline: Floats, discs: Floats) -> None:
         cv2.fillPoly(mask, [np.round(outline * scale).astype(np.int32)], 255, cv2.LINE_AA, _SHIFT)
     for x, y, radius in np.round(discs * scale).astype(int).tolist():
         cv2.circle(mask, (x, y), radius, 255, -1, cv2.LINE_AA, _SHIFT)
+
+
+def blend(image: Floats, mask: Bytes, color: Floats, opacity: float = 1.0) -> None:
+    """Mix a color into an image where a mask covers it.
+
+    Args:
+        image: (h, w, 3), changed in place.
+        mask: uint8 (h, w).
+        color: float32 (3,).
+        opacity: 0 to 1, of a mask of 255.
+    """
+    weight = (mask.astype(np.float32) * np.float32(opacity / 255))[..., None]
+    image += (color - image) * weight
 
 
 def stroke(mask: Bytes, lines: list[Floats], width: float) -> None:

@@ -195,8 +195,8 @@ def _causes(left_out: dict[str, int]) -> str:
     for reason, words in LEFT_OUT.items():
         if left_out[reason]:
             _, cause = words.split(": ")
-            causes.append(f"{left_out[reason]} {cause}")
-    return ", ".join(causes)
+            causes.append(f"{left_out[reason]}: {cause}")
+    return "; ".join(causes)
 
 
 def member_logits(

@@ -193,7 +193,7 @@ class _EndToEnd(nn.Module):
 def _openvino_network(
     classifier: Classifier, size: int, precision: Precision, output: Output, path: Path | None
 ) -> tuple[Network | None, str]:
-    """Build OpenVINO's network from the cached graph, or convert it; return None and why if it fails."""
+    """Build OpenVINO's network from the cached graph or the weights; if neither works, say why."""
     if path is not None and path.exists():
         with suppress(RuntimeError):  # a damaged graph is converted again
             return _read_graph(path, precision), ""

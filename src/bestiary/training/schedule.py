@@ -1,6 +1,7 @@
 """Learning-rate schedules: progress of training -> the learning rate of each parameter group.
 
-There are two schedules. One is a single cosine with linear warm-up, stepped every batch. The other
+The learning rate of a step is the peak learning rate times the schedule's factor. There are two
+schedules. One is a single cosine with linear warm-up, stepped every batch. The other
 is a cosine with warm restarts (SGDR), stepped every epoch. Both are from Loshchilov and Hutter
 2017, arXiv:1608.03983. Knows nothing of networks, losses or gradients.
 """
