@@ -75,6 +75,7 @@ def test_unknown_name_is_no_attribute() -> None:
     assert set(bestiary.__all__) < set(dir(bestiary))
 
 
+@pytest.mark.slow
 def test_submodules_do_not_hide_verbs() -> None:
     code = (
         "import bestiary, bestiary.training.crossval, bestiary.stats.scores\n"
@@ -161,6 +162,7 @@ def test_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(list((tmp_path / "s").rglob("*.jpg"))) == 4
 
 
+@pytest.mark.slow
 def test_train_show_predict(
     beasts: Path, tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

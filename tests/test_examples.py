@@ -20,7 +20,7 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = sorted(
     module.name for module in pkgutil.walk_packages(bestiary.__path__, prefix="bestiary.")
 )
-SLOW = ("bestiary.advising.advice", "bestiary.api.export", "bestiary.api.train")
+SLOW = ("bestiary.advising.", "bestiary.api.")
 # Packages of the optional dependencies. Without one, its modules are skipped by name.
 EXTRAS = (
     "cleanlab",
@@ -98,7 +98,10 @@ def run_examples(tests: list[doctest.DocTest]) -> str:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in MODULES],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith(SLOW) else ())
+        for name in MODULES
+    ],
 )
 def test_examples_of_module(name: str, request: pytest.FixtureRequest) -> None:
     tests = examples_of(import_or_skip(name))
@@ -107,6 +110,7 @@ def test_examples_of_module(name: str, request: pytest.FixtureRequest) -> None:
     assert run_examples(tests) == ""
 
 
+@pytest.mark.slow
 def test_examples_of_package(folder: Path) -> None:
     assert examples_of(bestiary)
     assert run_examples(examples_of(bestiary)) == ""

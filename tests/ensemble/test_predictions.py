@@ -113,6 +113,7 @@ def test_predict_resume_after_sigkill(trained: Run, many: Path, tmp_path: Path) 
     assert not out.with_name("p.csv.partial").exists()
 
 
+@pytest.mark.slow
 def test_predict_resume_refuses_other_options(
     trained: Run,
     many: Path,

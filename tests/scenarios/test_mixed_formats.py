@@ -11,8 +11,9 @@ import bestiary
 IMAGES = Path(__file__).parents[3] / "shared" / "data" / "mixed-formats"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not IMAGES.is_dir(), reason="../shared/data/mixed-formats is not here")
-def test_mixed_formats_train_and_predict_without_a_warning(
+def test_mixed_formats_train_and_predict(
     tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = bestiary.train(IMAGES, tmp_path / "run", recipe=tiny, folds=2, only_fold=[0], quiet=True)

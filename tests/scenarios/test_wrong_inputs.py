@@ -53,6 +53,7 @@ def test_no_pickle_is_run(places: dict[str, Path]) -> None:
     assert isinstance(pickle.dumps(wrong_input_files.Evil()), bytes)  # it would, if it were loaded
 
 
+@pytest.mark.slow
 def test_odd_names_do_no_harm(beasts: Path, tiny: Path, tmp_path: Path) -> None:
     data = shutil.copytree(beasts, tmp_path / "data")
     first, second, third = sorted(path for path in data.iterdir() if path.is_dir())
@@ -127,6 +128,7 @@ def scratch_run(places: dict[str, Path], tmp_path: Path) -> Iterator[Path]:
     yield run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(10))
 def test_damaged_run_files_are_read_or_refused(number: int, scratch_run: Path) -> None:
     for reader, (name, read) in enumerate(reading.READERS):

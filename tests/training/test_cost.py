@@ -49,6 +49,7 @@ def test_energy_is_summed_over_packages(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_costs([files])["energy_wh"].to_list() == [1.0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     sys.platform != "linux",
     reason="other systems have one figure only",

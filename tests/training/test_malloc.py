@@ -44,6 +44,7 @@ def numbers_printed_by(code: str) -> list[float]:
     return [float(number) for number in process.stdout.split()]
 
 
+@pytest.mark.slow
 @needs_glibc
 def test_freed_memory_is_reused() -> None:
     by_default, reused = numbers_printed_by("""
@@ -55,6 +56,7 @@ with keep_freed_memory(torch.device("cpu")):
     assert reused < by_default / 10
 
 
+@pytest.mark.slow
 @needs_glibc
 def test_freed_memory_is_returned_at_the_end() -> None:
     inside, after = numbers_printed_by("""
@@ -67,6 +69,7 @@ print(inside, resident_megabytes())
     assert after < inside - 128
 
 
+@pytest.mark.slow
 def test_malloc_stays_as_it_is_for_a_gpu() -> None:
     (faults,) = numbers_printed_by("""
 with keep_freed_memory(torch.device("cuda")):
