@@ -45,7 +45,8 @@ def test_card_of_a_finished_run(trained: Run) -> None:
         ({"view": {"size": 1 << 20}}, "view.size: "),
         ({"calibration": {"temperature": 1.0}}, "prediction_sets"),
         ({"calibration": None}, "TypeError"),
-        ({"format": 99}, "has format 99"),
+        ({"format": 99}, "has format 99, this bestiary reads 2; update bestiary"),
+        ({"format": 1}, "has format 1, this bestiary reads 2; train it again"),
     ],
 )
 def test_card_refuses_wrong_value(copy: Run, values: dict[str, Any], words: str) -> None:

@@ -107,10 +107,13 @@ def read_card(run: Run) -> EnsembleCard:
         RunError: the file is missing, damaged, of another format or not what bestiary writes.
     """
     content = run.read_json(ENSEMBLE)
-    if content.get("format") != RUN_FORMAT:
+    written = content.get("format")
+    if written != RUN_FORMAT:
+        is_earlier = isinstance(written, int) and written < RUN_FORMAT
+        remedy = "train it again, or use that version" if is_earlier else "update bestiary"
         raise RunError(
-            f"{run.place}: ensemble.json has format {content.get('format')!r}, "
-            f"this bestiary reads {RUN_FORMAT}; update bestiary"
+            f"{run.place}: ensemble.json has format {written!r}, "
+            f"this bestiary reads {RUN_FORMAT}; {remedy}"
         )
     card = _validate(content, run.place)
     try:
