@@ -32,11 +32,11 @@ from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
 from bestiary.stats.averaging import softmax
 from bestiary.stats.calibration import Calibration
+from bestiary.stats.crossfit import crossfit_probabilities
 from bestiary.stats.ensemble_gain import ensemble_estimate
 from bestiary.stats.intervals import effective_size
 from bestiary.stats.metrics import reliability
 from bestiary.stats.ood import OodDetector
-from bestiary.stats.scores import crossfit_probabilities
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.lda_head import Moments, lda_layer, tune_lda
 from bestiary.training.prepare import begin_run

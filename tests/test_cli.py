@@ -90,6 +90,13 @@ def test_submodules_do_not_hide_verbs() -> None:
     ]
 
 
+def test_no_package_has_the_name_of_a_verb() -> None:
+    """Python binds a package to its parent on import: the verb would turn into a module."""
+    packages = {path.stem for path in Path(bestiary.__file__).parent.iterdir()}
+    assert {"training", "reporting"} <= packages
+    assert not packages & set(VERBS)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_explains_every_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([verb, "--help"]) == 0

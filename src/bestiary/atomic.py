@@ -35,18 +35,34 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
     """
     temporary = None
     try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
-        # Readers of images, runs and stores ignore names that start with a dot and end in .tmp.
-        handle, name = tempfile.mkstemp(
-            prefix=f".{goal.name[:60]}.",
-            suffix=".tmp",
-            dir=goal.parent,
-        )
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        _rename_to(goal, temporary, former)
-        _notify(goal)
+        with write_errors(goal):
+            goal.parent.mkdir(parents=True, exist_ok=True)
+            # Readers of images, runs and stores ignore names that start with a dot and end in .tmp.
+            handle, name = tempfile.mkstemp(
+                prefix=f".{goal.name[:60]}.",
+                suffix=".tmp",
+                dir=goal.parent,
+            )
+            os.close(handle)
+            temporary = Path(name)
+            yield temporary
+            _rename_to(goal, temporary, former)
+            _notify(goal)
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def write_errors(goal: Path) -> Iterator[None]:
+    """Turn errors of the file system inside the block into one that names `goal` and the remedy.
+
+    Raises:
+        BestiaryError: the folder cannot be written (read-only, no space left).
+    """
+    try:
+        yield
     except OSError as error:
         if error.errno is None:
             raise
@@ -54,10 +70,6 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
         raise BestiaryError(
             f"{goal}: cannot be written ({reason}); free space or choose another folder"
         ) from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
 
 @contextmanager

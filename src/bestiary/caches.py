@@ -16,6 +16,15 @@ def cache_root() -> Path:
     return Path(os.environ.get("BESTIARY_CACHE") or platformdirs.user_cache_dir("bestiary"))
 
 
+def mark_used(file: Path) -> None:
+    """Renew a file's modification time, so that it is evicted later.
+
+    A cache may be shared and read-only, and another process may have evicted the file.
+    """
+    with suppress(OSError):
+        os.utime(file)
+
+
 def evict_least_recently_used(entries: Iterable[tuple[Path, ...]], max_bytes: int) -> None:
     """Remove the least recently used entries of a cache until the rest fits.
 

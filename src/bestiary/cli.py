@@ -1,6 +1,5 @@
 """The command line: parses arguments, calls the verbs of api/, prints results and errors."""
 
-import ast
 import inspect
 import signal
 import sys
@@ -8,7 +7,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Sequence
 from functools import wraps
-from importlib import import_module, resources
+from importlib import import_module
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -44,7 +43,7 @@ def build_app(verb: str = "") -> App:
     """Build the application.
 
     Args:
-        verb: the verb to run. Only its module is imported, and only its help is complete.
+        verb: the verb to run, whose help is complete.
     """
     app = App(
         name="bestiary",
@@ -56,21 +55,16 @@ def build_app(verb: str = "") -> App:
         help_format="plaintext",
     )
     for name in VERBS:
-        if name == verb:
-            epilogue = _recipe_help() if verb == "train" else None
-            app.command(f"bestiary.cli:{name}", name=name, help_epilogue=epilogue)
-        else:
-            app.command(f"bestiary.cli:{name}", name=name, help=_read_summary(name))
+        epilogue = _recipe_help() if name == verb == "train" else None
+        app.command(_command(name), name=name, help_epilogue=epilogue)
     return app
 
 
-def __getattr__(name: str) -> Callable[..., Any]:
-    """Import the command of a verb when cyclopts first needs it.
+def _command(name: str) -> Callable[..., Any]:
+    """Make the command of a verb.
 
     It has no return annotation, which names a type that only type checkers import.
     """
-    if name not in VERBS:
-        raise AttributeError(f"module 'bestiary.cli' has no attribute {name!r}")
     function: Callable[..., Any] = getattr(import_module(f"bestiary.api.{name}"), name)
 
     @wraps(function)
@@ -106,14 +100,6 @@ def _is_text(line: str) -> bool:
 
 def _indentation(line: str) -> int:
     return len(line) - len(line.lstrip())
-
-
-def _read_summary(name: str) -> str:
-    """Read the first line of a verb's docstring from its source: importing all verbs is slow."""
-    source = resources.files("bestiary.api").joinpath(f"{name}.py").read_text(encoding="utf-8")
-    functions = (node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
-    verb = next(function for function in functions if function.name == name)
-    return (ast.get_docstring(verb) or "").partition("\n")[0]
 
 
 def _format_default(value: object) -> str | None:
@@ -159,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print_error=False,
             result_action="return_value",
         )
-        text = _describe(result)
+        text = None if result is None else str(result)
     except CycloptsError as error:
         line = _describe_renamed(arguments) or _printable_line(error)
         print(f"bestiary: {line}; see bestiary {' '.join(arguments[:1])} --help", file=sys.stderr)
@@ -178,18 +164,6 @@ def run() -> None:
     """Run the `bestiary` command: its entry point."""
     threading.excepthook = _report_thread_failure
     sys.exit(main())
-
-
-def _describe(result: object) -> str | None:
-    """Return the text to print for a verb's result. Most results have their own; a run does not."""
-    if result is None:
-        return None
-    run_module = sys.modules.get("bestiary.run.run")  # a verb that returns a run has imported it
-    if run_module is not None and isinstance(result, run_module.Run):
-        from bestiary.evaluation.summary import describe_run
-
-        return describe_run(result)
-    return str(result)
 
 
 def _report_thread_failure(failure: threading.ExceptHookArgs) -> None:

@@ -4,8 +4,10 @@ A container or a batch system may grant fewer cores than the machine has. Thread
 take turns.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 CGROUP_MOUNT = Path("/sys/fs/cgroup")
@@ -27,8 +29,14 @@ def cores(processes: int = 1) -> int:
     """
     affinity = getattr(os, "sched_getaffinity", None)
     available = len(affinity(0)) if affinity else os.cpu_count() or 1
-    limits = cgroup_limits(CGROUP_MOUNT, CGROUP_MEMBERSHIP)
-    return max(1, int(min([available, *limits])) // processes)
+    limit = _cgroup_limit(CGROUP_MOUNT, CGROUP_MEMBERSHIP)
+    return max(1, int(min(available, limit)) // processes)
+
+
+@cache
+def _cgroup_limit(mount: Path, membership: Path) -> float:
+    """Read the lowest of the limits once: a service asks for its cores in every request."""
+    return min(cgroup_limits(mount, membership), default=math.inf)
 
 
 def cgroup_limits(mount: Path, membership: Path) -> Iterator[float]:

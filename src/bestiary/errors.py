@@ -119,6 +119,22 @@ class LocalRankError(BestiaryError):
     """One rank of distributed training failed where the other ranks cannot be notified."""
 
 
+def named_error(name: str, message: str) -> "BestiaryError | None":
+    """Make the error that another process has met, from the name of its class.
+
+    Args:
+        name: of the class.
+        message: of the error.
+
+    Returns:
+        The error; None where no `BestiaryError` has that name.
+    """
+    kind = globals().get(name)
+    if isinstance(kind, type) and issubclass(kind, BestiaryError):
+        return kind(message)
+    return None
+
+
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM. The code that started the work tells the user how to resume it.
 

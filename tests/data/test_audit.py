@@ -177,7 +177,7 @@ def test_second_scan_decodes_and_compares_nothing(
     assert second.images.equals(first.images) and second.lines() == first.lines()
 
 
-def test_changed_file_or_damaged_cache_is_read_again(data: Path, save: Save, scene: Scene) -> None:
+def test_changed_file_or_damaged_cache_is_read_again(data: Path, save: Save) -> None:
     first = audit(data)
     save("a/0.jpg", b"not any more")
     for segment in cache_folder().iterdir():

@@ -1,5 +1,7 @@
 """Device views: a padded batch sampled at once equals the views that the CPU makes one by one."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -25,15 +27,11 @@ def images() -> list[np.ndarray]:
     return images
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(
-        10 * np.log10(255**2 / max(1e-9, np.mean((a.astype(float) - b.astype(float)) ** 2)))
-    )
-
-
 @pytest.mark.parametrize("rotation", [0.0, 15.0, 170.0])
 @pytest.mark.parametrize("size", [48, 96, 224])
-def test_device_views_equal_cpu_views(images: list[np.ndarray], rotation: float, size: int) -> None:
+def test_device_views_equal_cpu_views(
+    images: list[np.ndarray], rotation: float, size: int, psnr: Callable[..., float]
+) -> None:
     view = TrainView(size, 0.5, rotation, (0.08, 1.0), (3 / 4, 4 / 3))
     rows = np.arange(len(images)).repeat(6)
 

@@ -182,7 +182,7 @@ def test_resume_gives_same_bits(
     assert again.findings == Run(resumed).read_json("distill.json")
 
 
-def test_training_set_reads_soft_targets(small: Run, own_data_student: Run) -> None:
+def test_training_set_reads_soft_targets(own_data_student: Run) -> None:
     tables = (
         own_data_student.read_table("manifest.parquet"),
         own_data_student.read_root(),

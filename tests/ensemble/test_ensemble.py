@@ -14,7 +14,6 @@ import bestiary
 from bestiary.cli import main
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, ImageError, RunError
-from bestiary.evaluation.summary import describe_run
 from bestiary.run.layout import RUN_FORMAT
 from bestiary.run.run import Run
 from bestiary.stats.averaging import average
@@ -202,7 +201,7 @@ def test_unreadable_images_row_and_exit_code(
 def test_load_run_with_some_folds(beasts: Path, tiny: Path, tmp_path: Path) -> None:
     run = bestiary.train(beasts, tmp_path / "run", recipe=tiny, folds=3, only_fold=[1], quiet=True)
     assert len(bestiary.load(run.path).members) == 1
-    assert "1 of 3 folds" in describe_run(run)
+    assert "1 of 3 folds" in str(run)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from bestiary.exporting.sample import read_sample, shuffled_manifest, split_cali
 from bestiary.run.run import Run
 
 Read = Callable[[Path, np.ndarray], list[np.ndarray]]
-SUFFIXES = {"onnx": "onnx", "openvino": "xml"}  # of the formats with int8
+INT8_SUFFIXES = {"onnx": "onnx", "openvino": "xml"}
 WRONG = {
     "a file that exists": (["{exists}"], "exists already"),
     "a file of weights that exists": (["{beside}", "--format", "openvino"], "exists already"),
@@ -54,11 +54,11 @@ def quick(built: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", SUFFIXES)
+@pytest.mark.parametrize("format", INT8_SUFFIXES)
 def test_int8_is_judged_out_of_fold(
     format: Any, small: Run, quick: None, tmp_path: Path, by_onnxruntime: Read, by_openvino: Read
 ) -> None:
-    out = tmp_path / f"m.{SUFFIXES[format]}"
+    out = tmp_path / f"m.{INT8_SUFFIXES[format]}"
     made = bestiary.export(small.path, out, format=format, int8=True, max_drop=1.0, quiet=True)
     read = {"onnx": by_onnxruntime, "openvino": by_openvino}[format]
     found = made.card["int8"]
@@ -81,6 +81,7 @@ def test_int8_is_judged_out_of_fold(
         assert "QuantizeLinear" not in after_last  # averaging stays in float32
 
 
+@pytest.mark.slow
 def test_int8_above_max_drop_is_not_written(
     small: Run,
     quick: None,
@@ -106,6 +107,7 @@ def test_int8_above_max_drop_is_not_written(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_disagreeing_file_is_not_kept(
     small: Run,
     quick: None,
@@ -158,7 +160,7 @@ def test_wrong_options_get_one_line(
 
 @pytest.mark.slow
 def test_unfinished_run_exports_uncalibrated(
-    beasts: Path, small: Run, tmp_path: Path, fails: Callable[..., str]
+    small: Run, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
     run = shutil.copytree(small.path, tmp_path / "run")
     card = json.loads((run / "ensemble.json").read_text())

@@ -11,7 +11,6 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting import export as exporting
 from bestiary.exporting.formats import WRITERS, Node, _float_tail, read_card
 from bestiary.exporting.graph import EnsembleGraph
-from bestiary.run.run import Run
 
 READERS = {  # name -> format, and the fixture that runs the file
     "ONNX by ONNX Runtime": ("onnx", "by_onnxruntime"),
@@ -26,7 +25,6 @@ READERS = {  # name -> format, and the fixture that runs the file
 def test_file_agrees_with_network(
     reader: str,
     request: pytest.FixtureRequest,
-    small: Run,
     ensemble: Ensemble,
     exported: dict[str, Path],
     views: np.ndarray,

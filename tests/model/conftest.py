@@ -4,9 +4,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+
+from bestiary.model.classifier import Classifier, build_classifier
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +59,18 @@ def randomize() -> Callable[[nn.Module, int], nn.Module]:
         return network
 
     return fill
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    """A small dense network with random weights."""
+    torch.manual_seed(3)
+    return build_classifier("timm/test_resnet", 6, "none").eval()
+
+
+@pytest.fixture(scope="module")
+def views() -> torch.Tensor:
+    """Random views, as many as fill no batch evenly."""
+    return torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (11, 64, 64, 3), dtype=np.uint8)
+    )

@@ -24,19 +24,6 @@ needs_openvino = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    torch.manual_seed(3)
-    return build_classifier("timm/test_resnet", 6, "none").eval()
-
-
-@pytest.fixture(scope="module")
-def views() -> torch.Tensor:
-    return torch.from_numpy(
-        np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
-    )
-
-
 @needs_openvino
 @pytest.mark.parametrize(
     "backbone", ["timm/test_resnet", "timm/test_vit", "torchvision/shufflenet_v2_x0_5"]
@@ -122,7 +109,7 @@ def test_disagreeing_graph_falls_back_to_pytorch(
 
 @needs_openvino
 def test_unconvertible_network_runs_by_pytorch(
-    classifier: Classifier, views: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no such\noperation")
@@ -171,7 +158,7 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_without_openvino_pytorch_runs(
-    classifier: Classifier, views: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(engine, "openvino_is_installed", lambda: False)
     built = build_network(classifier, 64, CPU, "float32")

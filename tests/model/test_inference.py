@@ -8,25 +8,12 @@ import torch
 from torch import nn
 
 from bestiary.model.backbone import Backbone
-from bestiary.model.classifier import Classifier, build_classifier
+from bestiary.model.classifier import Classifier
 from bestiary.model.compute import best_device, best_precision, resolve_precision
 from bestiary.model.inference import run_network
 from bestiary.model.tta import with_tta
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    torch.manual_seed(3)
-    return build_classifier("timm/test_resnet", 6, "none").eval()
-
-
-@pytest.fixture(scope="module")
-def views() -> torch.Tensor:
-    return torch.from_numpy(
-        np.random.default_rng(0).integers(0, 256, (11, 64, 64, 3), dtype=np.uint8)
-    )
 
 
 @pytest.fixture(scope="module")

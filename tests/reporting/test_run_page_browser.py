@@ -1,6 +1,5 @@
 """The report page in headless Chromium: confusion matrix, class table, themes, widths, print."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,7 @@ import pytest
 import bestiary
 from bestiary.run.run import Run
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -27,18 +19,10 @@ def file(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).files[0]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def page(browser: Any, file: Path) -> Iterator[Any]:
+def page(chromium: Any, file: Path) -> Iterator[Any]:
     """The page, offline; the test fails on console messages, errors and network requests."""
-    context = browser.new_context(
+    context = chromium.new_context(
         viewport={"width": 1280, "height": 900}, offline=True, color_scheme="light"
     )
     tab = context.new_page()

@@ -8,7 +8,6 @@ import polars as pl
 import pytest
 
 from bestiary.errors import DamagedError, RunError
-from bestiary.evaluation.summary import describe_run
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import (
     CHECKSUMS,
@@ -130,13 +129,14 @@ def test_begin_like_copies_images_and_folds(run: Run, tmp_path: Path) -> None:
 
 
 def test_check_ended_names_the_first_fold(run: Run) -> None:
+    snapshot = run.load()
     with pytest.raises(RunError, match="fold 0 has not ended; go on with bestiary train"):
-        run.check_ended()
+        snapshot.check_ended()
     for fold in run.fold_numbers():
         run.fold(fold).folder.mkdir()
         run.fold(fold).weights.touch()
         run.fold(fold).oof.touch()
-    run.check_ended()
+    snapshot.check_ended()
 
 
 def test_missing_json_names_the_command(run: Run) -> None:
@@ -159,16 +159,14 @@ def test_json_roundtrip_keeps_umlauts(run: Run) -> None:
 
 def test_score_line_without_metrics(run: Run) -> None:
     assert run.score_line is None
-    assert describe_run(run) == (
-        f"{run.path}: 0 of 2 folds have ended; see bestiary show {run.path}"
-    )
+    assert str(run) == (f"{run.path}: 0 of 2 folds have ended; see bestiary show {run.path}")
 
 
 def test_score_line_and_next_commands(run: Run) -> None:
     run.write_json(METRICS, {"oof": {"accuracy": ACCURACY}})
     line = "Out-of-fold accuracy 0.9500, 95 % interval 0.9375 to 0.9625 (1,764 images)"
     assert run.score_line == line
-    assert describe_run(run).splitlines() == [
+    assert str(run).splitlines() == [
         line,
         f"What next: bestiary predict {run.path} IMAGES --out prediction.csv",
         f"           bestiary evaluate {run.path} LABELED_IMAGES",

@@ -4,11 +4,12 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 import bestiary
 from bestiary.api.durations import parse_duration
@@ -71,7 +72,6 @@ def train_first_fold(
     recipe: Path | None = None,
     overrides: tuple[str, ...] = (),
     *,
-    every: float = NEVER,
     every_step: bool = False,
     on_step: Hook | None = None,
 ) -> Run:
@@ -82,7 +82,7 @@ def train_first_fold(
     options = {"time_share": NEVER} if every_step else {}
     with Interrupts() as interrupts:
         begun = begin_or_resume(data, run, recipe, overrides, folds, [0], resumes, display)
-        seconds = 1e-6 if every_step else every
+        seconds = 1e-6 if every_step else NEVER
         saving = Checkpointer(seconds, interrupts, on_step=on_step, **options)
         train_folds(begun, [0], saving, display)
     return begun
@@ -184,8 +184,15 @@ def test_signal_saves_checkpoint_after_step(
     command = ["train", str(beasts), run, "--recipe", str(tiny), "--folds", "2"]
     command += ["--only-fold", "0", "--quiet", "--set", *OPTIONS]
     send = at_step(5, lambda: os.kill(os.getpid(), number))
+    backward = loop.backward
+
+    def signaled_backward(state: FoldState, *rest: Any, **options: Any) -> torch.Tensor:
+        """The signal comes in the middle of a step, before the optimizer has moved a weight."""
+        send(state)
+        return backward(state, *rest, **options)
+
     with monkeypatch.context() as patch:
-        patch.setattr(checkpointer, "Checkpointer", partial(Checkpointer, on_step=send))
+        patch.setattr(loop, "backward", signaled_backward)
         assert main(command) == 128 + number
     assert signal.getsignal(number) == handler
     printed = capsys.readouterr().err
@@ -210,6 +217,29 @@ def test_interrupt_while_scoring_loses_no_step(
         with pytest.raises(Interrupted):
             begin(beasts, tiny, tmp_path / "run")
     assert resume(beasts, tmp_path / "run", on_step=at_step(5, kill)) == uninterrupted
+
+
+@pytest.mark.parametrize(("duration", "seconds"), [("90s", 90.0), ("never", NEVER)])
+def test_checkpoint_every_reaches_the_checkpointer(
+    beasts: Path,
+    tiny: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    duration: str,
+    seconds: float,
+) -> None:
+    asked = []
+
+    def record(every: float, *_: object) -> Checkpointer:
+        asked.append(every)
+        raise KilledError
+
+    monkeypatch.setattr(checkpointer, "Checkpointer", record)
+    with pytest.raises(KilledError):
+        bestiary.train(
+            beasts, tmp_path / "run", recipe=tiny, checkpoint_every=duration, folds=2, quiet=True
+        )
+    assert asked == [seconds]
 
 
 def test_second_signal_does_not_wait() -> None:

@@ -20,7 +20,7 @@ from bestiary.run.run import Run
 from bestiary.training import loop
 from bestiary.training.distributed import SINGLE_PROCESS
 from bestiary.training.non_finite import NonFiniteDiagnosis, NotFiniteError, check_weights
-from bestiary.training.out_of_memory import count_parts, doubled_parts, halved, is_out_of_memory
+from bestiary.training.out_of_memory import can_halve, count_parts, doubled_parts, is_out_of_memory
 from bestiary.training.step import backward
 
 OPTIONS = ["train.epochs=2", "train.batch_size=8"]
@@ -89,7 +89,7 @@ def test_no_part_has_a_single_image() -> None:
 
 
 def test_halving_stops_at_two_images() -> None:
-    assert [halved(n_images) for n_images in (16, 5, 4, 3, 2)] == [8, 2, 2, None, None]
+    assert [can_halve(n_images) for n_images in (16, 5, 4, 3, 2)] == [True] * 3 + [False] * 2
     assert [count_parts(n_images, 4) for n_images in (1, 2, 7, 8, 64)] == [1, 1, 3, 4, 4]
     assert doubled_parts(0, batch_size=8, parts=2) == 4
     with pytest.raises(RunError, match="fold 3: out of memory even with 2 images at a time"):

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data.folds import assign_folds, leak_groups
+from bestiary.data.loader import Rows
 from bestiary.data.manifest import Manifest
 from bestiary.display import Display
 from bestiary.recipe.options import Recipe
@@ -75,15 +76,16 @@ def probe_hits(
 
     hits = np.zeros(len(data.labels), np.bool_)
     for fold in range(recipe.folds.n):
-        _, held_out = data.rows(fold)
-        hits[held_out] = _hits_of_fold(data, features, fold)
+        train, held_out = data.rows(fold)
+        hits[held_out] = _hits_of_fold(data, features, train, held_out)
     return hits
 
 
-def _hits_of_fold(data: TrainingSet, features: Features, fold: int) -> NDArray[np.bool_]:
+def _hits_of_fold(
+    data: TrainingSet, features: Features, train: Rows, held_out: Rows
+) -> NDArray[np.bool_]:
     """Fit a head to the training part of a fold, and evaluate it on the held-out part."""
     recipe = data.recipe
-    train, held_out = data.rows(fold)
     weights, biases = fit_lda(
         features[train],
         data.labels[train],

@@ -200,15 +200,13 @@ def train_on_cluster(
 ) -> None:
     """Train the folds of all runs on Ray, then finish the runs."""
     from bestiary.cluster.connection import Connection
-    from bestiary.cluster.folds import ClusterFold, train_on_ray
+    from bestiary.cluster.folds import cluster_folds, train_on_ray
     from bestiary.evaluation.finish import finish_run
     from bestiary.storage.files import location
 
     folds = []
     for run in runs:
-        for fold in run.fold_numbers():
-            threads = run.read_recipe().train.threads
-            folds.append(ClusterFold(location(run.path), fold, threads))
+        folds += cluster_folds(run, location(run.path), run.fold_numbers())
     with Connection(cluster) as connection:
         train_on_ray(folds, connection, checkpointer.every, 1, display)
     for run in runs:

@@ -1,9 +1,10 @@
 """The verb `export`: a run -> one ONNX, OpenVINO or torch.export file."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location, open_run
+from bestiary.recipe.choices import ExportFormat
 
 if TYPE_CHECKING:
     from bestiary.exporting.export import ExportResult
@@ -14,7 +15,7 @@ def export(
     out: Location,
     /,
     *,
-    format: Literal["onnx", "openvino", "torch"] = "onnx",
+    format: ExportFormat = "onnx",
     int8: bool = False,
     max_drop: float = 0.01,
     prune: int | None = None,

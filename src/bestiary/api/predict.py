@@ -1,10 +1,10 @@
 """The verb `predict`: an image or a folder of images -> a table of predictions."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location, open_run
-from bestiary.recipe.choices import Average, Engine, TtaViews
+from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
     from bestiary.ensemble.predictions import PredictionTable
@@ -17,9 +17,9 @@ def predict(
     *,
     out: Location,
     average: Average | None = None,
-    format: Literal["full", "submission"] = "full",
+    format: TableFormat = "full",
     coverage: float = 0.9,
-    sets: Literal["all", "class"] = "all",
+    sets: Sets = "all",
     risk: float = 0.05,
     engine: Engine = "auto",
     tta: TtaViews | None = None,

@@ -1,9 +1,10 @@
 """The verb `report`: a finished run -> its report as a page, Markdown or PDF."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location, open_run
+from bestiary.recipe.choices import ReportFormat
 
 if TYPE_CHECKING:
     from bestiary.reporting.report import Report
@@ -14,7 +15,7 @@ def report(
     /,
     *,
     out: Location | None = None,
-    format: Literal["html", "md", "pdf"] = "html",
+    format: ReportFormat = "html",
     no_saliency: bool = False,
     quiet: bool = False,
 ) -> "Report":

@@ -38,9 +38,10 @@ def scan(data: Location, /, *, out: Location | None = None, quiet: bool = False)
     from bestiary.data.listing import list_labeled, list_test
     from bestiary.display import Display
     from bestiary.reporting.scan_page import scan_page
+    from bestiary.run.layout import SCAN_PAGE
 
     audit = audit_images(list_labeled(data), list_test(data), Display(quiet))
     if out is not None:
         audit.write(Path(out))
-        write_text(Path(out) / "scan.html", scan_page(audit))
+        write_text(Path(out) / SCAN_PAGE, scan_page(audit))
     return audit

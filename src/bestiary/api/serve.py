@@ -101,9 +101,10 @@ def serve(
     if cluster is not None:
         from bestiary.cluster.connection import check_address
         from bestiary.cluster.replicas import Service, serve_on_ray
+        from bestiary.run.layout import is_at_top
 
         check_address(cluster)
-        with open_run(run, lambda path: "/" not in path):
+        with open_run(run, is_at_top):
             pass  # raises where there is no run
         service = Service(location(run), engine, limits, token, address, similar)
         return serve_on_ray(

@@ -11,7 +11,6 @@ from bestiary.api.arguments import Location, Many
 
 if TYPE_CHECKING:
     from bestiary.cluster.connection import Connection
-    from bestiary.cluster.folds import ClusterFold
     from bestiary.display import Display
     from bestiary.run.run import Run
     from bestiary.training.checkpointer import Checkpointer
@@ -131,9 +130,11 @@ def train(
             if connection is None:
                 _train_here(opened, fold_numbers, checkpointer, processes, display)
             else:
-                cluster_folds = _cluster_folds(opened, location(run), fold_numbers)
+                from bestiary.cluster.folds import cluster_folds, train_on_ray
+
+                to_train = cluster_folds(opened, location(run), fold_numbers)
                 stack.close()  # uploads a run in an object store, for the cluster's machines
-                _train_on_cluster(cluster_folds, connection, checkpointer, processes, display)
+                train_on_ray(to_train, connection, checkpointer.every, processes, display)
                 opened = Run(stack.enter_context(working_folder(run)), address_of(run))
 
             # Assemble, calibrate and score.
@@ -171,24 +172,3 @@ def _train_here(
         from bestiary.training.launch import train_in_processes
 
         train_in_processes(run, folds, processes, checkpointer.every, quiet=display.quiet)
-
-
-def _cluster_folds(run: "Run", where: str, folds: list[int]) -> "list[ClusterFold]":
-    """List the folds to train on a cluster, of the run at the path or address `where`."""
-    from bestiary.cluster.folds import ClusterFold
-
-    threads = run.read_recipe().train.threads
-    return [ClusterFold(where, fold, threads) for fold in folds]
-
-
-def _train_on_cluster(
-    folds: "list[ClusterFold]",
-    connection: "Connection",
-    checkpointer: "Checkpointer",
-    processes: int,
-    display: "Display",
-) -> None:
-    """Train folds on Ray."""
-    from bestiary.cluster.folds import train_on_ray
-
-    train_on_ray(folds, connection, checkpointer.every, processes, display)

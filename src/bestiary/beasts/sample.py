@@ -31,6 +31,7 @@ from bestiary.beasts.drawing import draw_beast
 from bestiary.beasts.faults import alter_copy, damage, encode
 from bestiary.beasts.species import Species, invent_species
 from bestiary.cores import cores
+from bestiary.display import Tick
 from bestiary.errors import ArgumentError
 
 TRUTH = "truth.csv"
@@ -114,7 +115,7 @@ def draw_sample(
     near_duplicates: float = 0.0,
     corrupt: float = 0.0,
     unknown: float = 0.0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Tick | None = None,
 ) -> SampleSummary:
     """Draw invented beasts as ``directory/<class name>/img-00001.jpg`` ... and ``truth.csv``.
 
@@ -288,7 +289,7 @@ def _draw_all(
     directory: Path,
     size: int,
     seed: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Tick | None,
 ) -> list[str]:
     """Write every image; the phrases for the faults, in the same order."""
     chunks = [plan[first : first + _CHUNK] for first in range(0, len(plan), _CHUNK)]

@@ -5,13 +5,13 @@ Ray: Moritz et al. 2018, arXiv:1712.05889. Knows nothing of the work.
 
 import ctypes
 import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Self
 
 from bestiary.errors import ArgumentError, one_line
+from bestiary.signals import SIGNALS
 
 REMOTE_PREFIX = "ray://"
 
@@ -132,7 +132,7 @@ def _restore_signal_handlers() -> Iterator[None]:
     set_handler.restype = ctypes.c_void_p
     set_handler.argtypes = [ctypes.c_int, ctypes.c_void_p]
 
-    handlers = {number: get_handler(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: get_handler(number) for number in SIGNALS}
     try:
         yield
     finally:
@@ -158,3 +158,8 @@ def load_ray() -> Any:
             "--cluster ray: Ray is not installed; pip install 'bestiary[cluster]'"
         ) from None
     return ray
+
+
+def alive_nodes() -> list[dict[str, float]]:
+    """List what each machine of the cluster that is alive has, such as ``CPU`` and ``GPU``."""
+    return [node["Resources"] for node in load_ray().nodes() if node["Alive"]]

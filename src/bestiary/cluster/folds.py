@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bestiary import errors
-from bestiary.cluster.connection import Connection, load_ray
+from bestiary.cluster.connection import Connection, alive_nodes, load_ray
 from bestiary.cluster.progress import ProgressActor, ProgressBars, RemoteSink
 from bestiary.display import Display
-from bestiary.errors import BestiaryError, RunError
+from bestiary.errors import BestiaryError, RunError, named_error
+from bestiary.run.layout import fold_folder, is_at_top
 from bestiary.run.run import Run
 from bestiary.signals import Interrupts
 from bestiary.storage.mirror import working_folder
@@ -168,13 +168,27 @@ def _failure_of(task: Any) -> Failure | None:
         )
 
 
+def cluster_folds(run: Run, where: str, folds: Sequence[int]) -> list[ClusterFold]:
+    """List folds of a run to train on a cluster.
+
+    Args:
+        run: the run.
+        where: its path or address, as the cluster's machines reach it.
+        folds: numbers of the folds.
+
+    Returns:
+        The folds, with the threads that the run's recipe asks for.
+    """
+    threads = run.read_recipe().train.threads
+    return [ClusterFold(where, fold, threads) for fold in folds]
+
+
 def _raise_failure(fold: ClusterFold, failure: Failure | None) -> None:
     if failure is None:
         return
-    error_class = getattr(errors, failure.error_class, RunError)
-    if fold.fold == NO_FOLD:
-        raise error_class(failure.message)
-    raise error_class(f"fold {fold.fold} of {fold.run}: {failure.message}")
+    place = "" if fold.fold == NO_FOLD else f"fold {fold.fold} of {fold.run}: "
+    message = f"{place}{failure.message}"
+    raise named_error(failure.error_class, message) or RunError(message)
 
 
 def _remote(function: Any, resources: Resources) -> Any:
@@ -199,7 +213,7 @@ def _autotune(run: str, quiet: bool, actor: Any) -> Failure | None:
     """Decide a run's ComputeConfig in a worker, unless it is decided."""
 
     def work(display: Display) -> None:
-        with working_folder(run, _is_at_top) as folder:
+        with working_folder(run, is_at_top) as folder:
             autotune_run(Run.open(folder), display)
 
     return _work_reporting(work, run, quiet, actor)
@@ -216,7 +230,7 @@ def _train_fold(
     """Train a fold in a worker."""
 
     def is_needed(path: str) -> bool:
-        return _is_at_top(path) or path.startswith(f"fold-{number}/")
+        return is_at_top(path) or path.startswith(f"{fold_folder(number)}/")
 
     def work(display: Display) -> None:
         with working_folder(run, is_needed) as folder:
@@ -231,10 +245,6 @@ def _train_fold(
                     train_folds(opened, [number], checkpointer, display)
 
     return _work_reporting(work, run, quiet, actor)
-
-
-def _is_at_top(path: str) -> bool:
-    return "/" not in path
 
 
 def _work_reporting(
@@ -256,7 +266,7 @@ def _resources(threads: int, processes: int) -> Resources:
     With GPUs, each rank gets one GPU with its share of the cores. Without, each gets `threads`
     cores, or all ranks get a machine.
     """
-    nodes = [node["Resources"] for node in load_ray().nodes() if node["Alive"]]
+    nodes = alive_nodes()
     gpus_per_core = max(
         node.get("GPU", 0.0) / max(node.get("CPU", 1.0), 1.0)  # on the densest machine
         for node in nodes

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from bestiary.cluster.connection import Connection, is_remote, load_ray
+from bestiary.cluster.connection import Connection, alive_nodes, is_remote, load_ray
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, RunError
@@ -178,7 +178,7 @@ def _resources(replicas: int) -> dict[str, float]:
         )
     if gpus:
         return {"num_cpus": max(1, cores // gpus), "num_gpus": 1}
-    nodes = [node["Resources"] for node in load_ray().nodes() if node["Alive"]]
+    nodes = alive_nodes()
     largest = max(int(node.get("CPU", 0)) for node in nodes)
     return {"num_cpus": max(1, min(cores // replicas, largest))}
 

@@ -16,7 +16,7 @@ from bestiary.data.listing_types import TEST_SPLIT, Listing
 from bestiary.data.manifest import Manifest, read_listing, read_manifest
 from bestiary.data.near_duplicates.grouping import find_near_duplicates, mark_near_duplicates
 from bestiary.display import Display
-from bestiary.run.layout import NEAR_DUPLICATES, QUARANTINE, WARNINGS
+from bestiary.run.layout import CLASSES, NEAR_DUPLICATES, QUARANTINE, WARNINGS
 from bestiary.run.tables import write_table
 
 MAX_REASONS = 3  # kinds of reasons that a line names
@@ -114,7 +114,7 @@ class Audit:
         write_table(folder / QUARANTINE, self.quarantine)
         write_table(folder / WARNINGS, self.warnings)
         write_table(folder / NEAR_DUPLICATES, self.near_duplicates)
-        write_table(folder / "classes.csv", self.classes)
+        write_table(folder / CLASSES, self.classes)
 
     def lines(self) -> list[str]:
         """One line for each kind of finding; none if nothing was found."""

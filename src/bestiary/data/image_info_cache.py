@@ -5,10 +5,9 @@ The results of comparing images are cached there too, by a digest of all that th
 nothing of paths and labels.
 """
 
-import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple, replace
@@ -20,14 +19,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
-from bestiary.caches import cache_root
+from bestiary.caches import cache_root, mark_used
 from bestiary.cores import cores
 from bestiary.data.image_info import THUMB_SIDE, ImageInfo, read_image_info
+from bestiary.display import Tick
 from bestiary.errors import DataError
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
 
-Progress = Callable[[int, int], None]  # (done, of)
 Thumbs = NDArray[np.uint8]  # (images, side, side)
 
 VERSION = 2  # raised when decoding or `ImageInfo` changes, so that older segments are not read
@@ -79,7 +78,7 @@ class ImageInfoCache:
                 digests.add(sha256)
         return digests
 
-    def read(self, paths: Sequence[Readable], progress: Progress | None = None) -> list[ImageInfo]:
+    def read(self, paths: Sequence[Readable], progress: Tick | None = None) -> list[ImageInfo]:
         """Read the image info of every file, and write those that are new to the cache.
 
         Args:
@@ -147,7 +146,7 @@ class ImageInfoCache:
             table = read_frame(file)
         except (OSError, TableError):
             return None
-        _mark_used(file)
+        mark_used(file)
         return table
 
     def write_result(self, key: str, table: pl.DataFrame) -> None:
@@ -195,7 +194,7 @@ class ImageInfoCache:
             table = read_frame(file, columns=["sha256", "thumb"])
         except (OSError, TableError) as error:
             raise DataError(f"{file}: a cached table is damaged ({error}); remove it") from None
-        _mark_used(file)
+        mark_used(file)
         return table
 
     def _add_infos(self, segment: str, infos: list[ImageInfo]) -> None:
@@ -230,9 +229,3 @@ class ImageInfoCache:
 
     def _result_file(self, key: str) -> Path:
         return self.folder / f"result-{key}.parquet"
-
-
-def _mark_used(file: Path) -> None:
-    """Renew a file's modification time, so that it is deleted later."""
-    with suppress(OSError):
-        os.utime(file)

@@ -23,6 +23,7 @@ from bestiary.cores import cores
 from bestiary.data.decode import Pixels
 from bestiary.data.views import TrainView
 from bestiary.data.workers import Workers
+from bestiary.display import Tick
 from bestiary.rng import keyed_rng
 
 MAX_PREFETCH_THREADS = 16
@@ -315,7 +316,7 @@ def stream_views(
     batch_size: int,
     view_of: Callable[[int], Pixels],
     threads: LoaderThreads,
-    tick: Callable[[int, int], None] | None = None,
+    tick: Tick | None = None,
 ) -> Iterator[torch.Tensor]:
     """Load the views of `rows`, batch by batch.
 

@@ -5,7 +5,6 @@ quarantine lists the images that are left out, with the reason. Knows nothing of
 and compares no image with another.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +15,10 @@ from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
 from bestiary.data.listing_types import Listing
 from bestiary.data.natural_order import natural_key
 from bestiary.data.quality_warnings import quality_warning
+from bestiary.display import Tick
 from bestiary.errors import DataError
 from bestiary.storage.files import Root
 from bestiary.storage.roots import reading_order
-
-Progress = Callable[[int, int], None]  # (done, of)
 
 SCHEMA = {
     "path": pl.String,  # relative to the root, forward slashes
@@ -91,7 +89,7 @@ def natural_classes(labels: pl.Series) -> list[str]:
 
 def read_manifest(
     listing: Listing,
-    progress: Progress | None = None,
+    progress: Tick | None = None,
     cache: ImageInfoCache | None = None,
 ) -> Manifest:
     """Read every listed image on all cores, and decode those that are not cached.
@@ -116,7 +114,7 @@ def read_manifest(
     return manifest
 
 
-def read_listing(listing: Listing, progress: Progress | None, cache: ImageInfoCache) -> Manifest:
+def read_listing(listing: Listing, progress: Tick | None, cache: ImageInfoCache) -> Manifest:
     """Read the images of a listing that may be unlabeled or empty; else as `read_manifest`.
 
     Args:
@@ -136,9 +134,7 @@ def read_listing(listing: Listing, progress: Progress | None, cache: ImageInfoCa
     )
 
 
-def _read_infos(
-    listing: Listing, progress: Progress | None, cache: ImageInfoCache
-) -> list[ImageInfo]:
+def _read_infos(listing: Listing, progress: Tick | None, cache: ImageInfoCache) -> list[ImageInfo]:
     """Read in the order that suits the storage; return the infos in the listing's order."""
     paths = listing.table["path"].to_list()
     order = reading_order(listing.root, paths)

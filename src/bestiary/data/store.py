@@ -12,9 +12,8 @@ import shutil
 import threading
 import uuid
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,10 +21,11 @@ import numpy as np
 import polars as pl
 
 from bestiary.atomic import atomic_path, remove_leftovers
-from bestiary.caches import cache_root
+from bestiary.caches import cache_root, mark_used
 from bestiary.cores import cores
 from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.data.resize import shrink_to_side, stored_side
+from bestiary.display import Tick
 from bestiary.errors import ImageError
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
@@ -162,7 +162,7 @@ class ImageStore:
         images: Sequence[tuple[str, Readable]],
         sizes: Sequence[tuple[int, int]],
         limit_bytes: int,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Tick | None = None,
     ) -> str | None:
         """Decode and store the images that are not stored yet.
 
@@ -278,10 +278,7 @@ class ImageStore:
             return
         self._handles.append(handle)
 
-        # Mark the segment as used, see _make_room. A store may be shared and read-only.
-        with suppress(OSError):
-            os.utime(index)
-
+        mark_used(index)  # see _make_room
         for digest, offset, height, width, checksum in table.iter_rows():
             self._entries[digest] = _Entry(handle, offset, height, width, checksum)
 

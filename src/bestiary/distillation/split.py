@@ -18,17 +18,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from bestiary.data.folds import assign_folds, leak_groups
 from bestiary.data.manifest import SCHEMA
 from bestiary.data.near_duplicates.recognition import DUPLICATE_KINDS, recognize_labeled
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
+from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import FOLDS, MANIFEST, TARGETS, TRAIN_ONLY
-from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
+from bestiary.stats.averaging import softmax
 from bestiary.storage.files import Root, location
 
 
@@ -263,21 +263,13 @@ def _out_of_fold_answers(teacher: Run, temperature: float) -> tuple[pl.DataFrame
     Returns:
         Columns sha256 and answer (classes,), one row per digest, and the classes.
     """
-    tables: list[pl.DataFrame] = []
-    classes = teacher.read_classes()
-    dtype = pl.Array(pl.Float64, len(classes))
-    for fold in teacher.fold_numbers():
-        files = teacher.fold(fold)
-        table, names = read_oof(files)
-        if names != classes:
-            raise RunError(f"{files.oof}: has other classes than {teacher.place}")
-        logits = table["logits"].to_numpy().astype(np.float64)
-        probabilities = softmax(logits / temperature, axis=1)
-        answers = pl.Series("answer", probabilities, dtype)
-        tables.append(table.select("path").with_columns(answers))
+    out_of_fold = read_out_of_fold(teacher.load())
+    classes = out_of_fold.classes
+    if classes != teacher.read_classes():
+        raise RunError(f"{teacher.place}: its out-of-fold logits have other classes than it has")
+    probabilities = softmax(out_of_fold.logits.astype(np.float64) / temperature)
+    answers = pl.Series("answer", probabilities, pl.Array(pl.Float64, len(classes)))
 
     # Name the images by digest, since paths differ between teacher and student.
-    manifest = teacher.read_table(MANIFEST).select("path", "sha256")
-    joined = pl.concat(tables).join(manifest, on="path", how="inner")
-    by_digest = joined.select("sha256", "answer").unique("sha256")
+    by_digest = out_of_fold.table.select("sha256", answers).unique("sha256")
     return by_digest, classes

@@ -20,13 +20,14 @@ from bestiary.data.decode import decode, read_image
 from bestiary.display import Display
 from bestiary.distillation.latency import compare_speed
 from bestiary.distillation.summary import summary_lines
+from bestiary.ensemble.card import read_card
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.finish import finish_run
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.classifier import Classifier, save_member
 from bestiary.model.compute import best_device, memory_format
-from bestiary.run.layout import DISTILL, ENSEMBLE, TRAIN_ONLY, FoldFiles
+from bestiary.run.layout import DISTILL, TRAIN_ONLY, FoldFiles
 from bestiary.run.oof import write_oof
 from bestiary.run.run import Run
 from bestiary.run.targets import read_student_metadata
@@ -135,7 +136,7 @@ class _TestPart:
 
     @classmethod
     def read(cls, student: Run) -> "_TestPart":
-        answers = read_out_of_fold(student).without_conflicts()
+        answers = read_out_of_fold(student.load()).without_conflicts()
         return cls(
             student=student,
             data=read_training_set(student),
@@ -186,7 +187,7 @@ def _ensemble_labels(ensemble: Ensemble, test: _TestPart, display: Display) -> L
 
 def _member_labels(teacher: Run, test: _TestPart) -> Labels:
     """Predict each held-out image (images,) with the member that was not trained on it."""
-    answers = read_out_of_fold(teacher).table.select("path", "logits")
+    answers = read_out_of_fold(teacher.load()).table.select("path", "logits")
     joined = test.table.select("path").join(
         answers,
         on="path",
@@ -234,8 +235,7 @@ def _can_average(teacher: Run, student: Run) -> bool:
 
 
 def _average_members(teacher: Run, test: _TestPart, display: Display) -> Classifier:
-    members = teacher.read_json(ENSEMBLE)["members"]
-    folds = [int(member["fold"]) for member in members]
+    folds = read_card(teacher).folds
     display.line(f"Averaging the weights of {len(folds)} members")
     average = average_members(teacher, folds)
     if has_moved_norms(teacher, folds):

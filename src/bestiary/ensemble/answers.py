@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from bestiary.ensemble.ensemble import BatchLogits, Ensemble
 from bestiary.errors import ArgumentError
-from bestiary.recipe.choices import Average
+from bestiary.recipe.choices import Average, Sets
 from bestiary.stats.averaging import member_agreement
-from bestiary.stats.calibration import COVERAGES, RISKS, Sets, set_names
+from bestiary.stats.calibration import COVERAGES, RISKS, set_names
 
 TOP_CLASSES = 5  # classes that an answer ranks
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from bestiary.data.decode import Pixels
 from bestiary.data.loader import load_batches, loader_threads, split_batches
 from bestiary.data.views import EvalView
+from bestiary.display import Tick
 from bestiary.ensemble.card import read_card
 from bestiary.ensemble.inputs import ImageInput, ImageInputs, input_name, list_inputs, load_pixels
 from bestiary.errors import ImageError, RunError
@@ -58,6 +59,7 @@ class Ensemble:
         members: classifiers in eval mode, all with the same outputs.
         classes: class names in the order of the outputs.
         view: how an image becomes the members' input.
+        folds: fold of each member; None: 0, 1 and so on.
         average: how the members are averaged by default.
         tta: number of test-time augmentation views of each image, see `bestiary.model.tta`.
         precision: precision of the networks, or auto.
@@ -70,6 +72,7 @@ class Ensemble:
 
     Attributes:
         classes_: class names (classes,), in the order of the columns of `predict_proba`.
+        folds: fold of each member.
         engine: what runs the networks, in words.
         fallback_reason: why a faster engine is not used, if one was tried; else empty.
 
@@ -91,6 +94,7 @@ class Ensemble:
         classes: Sequence[str],
         view: EvalView,
         *,
+        folds: Sequence[int] | None = None,
         average: Average = "logits",
         tta: TtaViews = 1,
         precision: Any = "auto",
@@ -102,6 +106,7 @@ class Ensemble:
     ) -> None:
         self.device = torch.device(device) if device else best_device()
         self.members = [self._move(member) for member in members]
+        self.folds = list(range(len(members)) if folds is None else folds)
         self.classes_ = np.array(classes)
         self.view = view
         self.average = average
@@ -184,6 +189,7 @@ class Ensemble:
             members,
             card.classes,
             card.view,
+            folds=card.folds,
             average=card.average,
             tta=tta or card.tta,
             precision=card.precision,
@@ -289,7 +295,7 @@ class Ensemble:
     def score(
         self,
         images: Sequence[ImageInput],
-        tick: Callable[[int, int], None] | None = None,
+        tick: Tick | None = None,
     ) -> Iterator[BatchLogits]:
         """Compute the members' logits, batch by batch.
 

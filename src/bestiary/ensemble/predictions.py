@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
@@ -23,11 +23,10 @@ from bestiary.ensemble.inputs import ImageInput
 from bestiary.ensemble.resumable_table import Counts, ResumableTable
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
-from bestiary.recipe.choices import Average
+from bestiary.recipe.choices import Average, TableFormat
 from bestiary.storage.files import Root
 from bestiary.tables import read_frame, unescape_formulas
 
-TableFormat = Literal["full", "submission"]
 DEFAULT_OPTIONS = PredictionOptions()
 
 

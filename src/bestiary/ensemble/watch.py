@@ -44,7 +44,7 @@ def new_images(
         # Complete images are those whose state is the same as in the last poll
         states = _file_states(folder, listing, known)
         complete = [path for path, state in states.items() if waiting.get(path) == state]
-        waiting = {path: state for path, state in states.items() if path not in complete}
+        waiting = {path: state for path, state in states.items() if waiting.get(path) != state}
         unusable = _new_unusable(listing, known)
         known.update(complete)
 

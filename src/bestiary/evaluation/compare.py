@@ -17,7 +17,7 @@ from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import DataError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.recipe.options import Recipe
-from bestiary.run.run import Run
+from bestiary.run.run import Run, RunSnapshot
 from bestiary.stats.averaging import softmax
 from bestiary.stats.intervals import Interval, share_interval
 from bestiary.stats.paired import Difference, Hits, paired_difference
@@ -88,7 +88,8 @@ def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Com
         RunError: a run has folds that have not ended.
         DataError: no image is in all of them.
     """
-    tables = [_predictions(run, index) for index, run in enumerate(runs)]
+    snapshots = [run.load() for run in runs]
+    tables = [_predictions(snapshot, index) for index, snapshot in enumerate(snapshots)]
     shared = _shared_images(tables)
     groups = leak_groups(shared)
 
@@ -100,8 +101,8 @@ def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Com
 
     return Comparison(
         names=list(names or _names(runs)),
-        recipes=[run.read_recipe() for run in runs],
-        root=runs[0].read_root(),
+        recipes=[snapshot.recipe for snapshot in snapshots],
+        root=snapshots[0].root,
         table=shared,
         accuracies=accuracies,
         differences=differences,
@@ -110,10 +111,9 @@ def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Com
     )
 
 
-def _predictions(run: Run, index: int) -> pl.DataFrame:
+def _predictions(snapshot: RunSnapshot, index: int) -> pl.DataFrame:
     """Read path, label and keys of each scored image, with the run's prediction and confidence."""
-    run.check_ended()
-    out_of_fold = read_out_of_fold(run).without_conflicts()
+    out_of_fold = read_out_of_fold(snapshot).without_conflicts()
     table = out_of_fold.table.unique(IMAGE_KEYS, keep="first", maintain_order=True)
     probabilities = softmax(table["logits"].to_numpy())
     class_indices = probabilities.argmax(axis=1)

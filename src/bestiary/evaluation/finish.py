@@ -15,12 +15,13 @@ from bestiary.data.manifest import natural_classes
 from bestiary.data.views import EvalView
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.model.classifier import load_member
-from bestiary.run.layout import ENSEMBLE, MANIFEST, METRICS, OOD, RUN_FORMAT
+from bestiary.run.layout import ENSEMBLE, METRICS, OOD, RUN_FORMAT
 from bestiary.run.ood import write_ood
-from bestiary.run.run import Run
+from bestiary.run.run import Run, RunSnapshot
 from bestiary.stats.calibration import Calibration
+from bestiary.stats.crossfit import crossfit_parts
 from bestiary.stats.ood import OodDetector
-from bestiary.stats.scores import crossfit_parts, oof_scores
+from bestiary.stats.scores import oof_scores
 
 
 def finish_run(run: Run) -> None:
@@ -32,11 +33,11 @@ def finish_run(run: Run) -> None:
     Raises:
         BestiaryError: a file of the run is damaged, or its folder cannot be written.
     """
-    assemble(run)
-    has_ended = all(run.fold(fold).ended for fold in run.fold_numbers())
-    if not has_ended:
+    snapshot = run.load()
+    assemble(snapshot)
+    if snapshot.ended != snapshot.folds:
         return
-    out_of_fold = read_out_of_fold(run).without_conflicts()
+    out_of_fold = read_out_of_fold(snapshot).without_conflicts()
     calibrate(run, out_of_fold)
     score(run, out_of_fold)
 
@@ -74,23 +75,23 @@ def score(run: Run, out_of_fold: OutOfFold) -> None:
     run.write_json(METRICS, {"oof": scores})
 
 
-def assemble(run: Run) -> None:
+def assemble(snapshot: RunSnapshot) -> None:
     """Write ensemble.json for the folds that are trained; without any, do nothing.
 
     Args:
-        run: the run.
+        snapshot: starting files of the run.
     """
-    recipe = run.read_recipe()
-    folds = [fold for fold in run.fold_numbers() if run.fold(fold).ended]
+    run = snapshot.run
+    recipe = snapshot.recipe
+    folds = snapshot.ended
     if not folds:
         return
 
     first = load_member(run.fold(folds[0]).weights)
     view = EvalView.of(recipe.view, first.interpolation)
-    manifest = run.read_table(MANIFEST)
     card = {
         "format": RUN_FORMAT,
-        "classes": natural_classes(manifest["label"]),
+        "classes": natural_classes(snapshot.manifest["label"]),
         "view": asdict(view),
         "tta": recipe.predict.tta,
         "average": recipe.predict.average,

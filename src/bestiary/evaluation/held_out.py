@@ -26,7 +26,7 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.out_of_fold import class_numbers
 from bestiary.recipe.choices import Average
-from bestiary.run.layout import ENSEMBLE, MANIFEST, METRICS
+from bestiary.run.layout import MANIFEST, METRICS
 from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES, average
 from bestiary.stats.bootstrap import score_intervals
@@ -244,9 +244,7 @@ def _score(
     labels = class_numbers(table["label"], ensemble.classes_.tolist())
     groups = leak_groups(table)
     rules: Rules = {rule: average(logits, rule) for rule in AVERAGES}
-    card = run.read_json(ENSEMBLE)
-    folds = [int(member["fold"]) for member in card["members"]]
-    members = dict(zip(folds, logits, strict=True))
+    members = dict(zip(ensemble.folds, logits, strict=True))
 
     return {
         "n": len(labels),

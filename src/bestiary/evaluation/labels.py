@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from bestiary.data.fixes import SCHEMA
 from bestiary.errors import RunError
@@ -18,6 +17,7 @@ from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table, write_table
+from bestiary.stats.averaging import softmax
 from bestiary.stats.label_issues import LabelIssues, find_label_issues
 from bestiary.storage.files import Root
 
@@ -102,13 +102,13 @@ def review_labels(run: Run, folder: Path) -> LabelReport:
         RunError: not all folds have ended.
         BestiaryError: cleanlab is not installed.
     """
-    run.check_ended()
-    out_of_fold = read_out_of_fold(run)
-    probabilities = softmax(out_of_fold.logits.astype("float64"), axis=1)
+    snapshot = run.load()
+    out_of_fold = read_out_of_fold(snapshot)
+    probabilities = softmax(out_of_fold.logits)
     issues = find_label_issues(probabilities, out_of_fold.labels)
     return LabelReport(
         run=run.place,
-        root=run.read_root(),
+        root=snapshot.root,
         folder=folder,
         fixes=_fixes_table(run, out_of_fold, issues),
         typical=_typical_images(out_of_fold.table, issues),

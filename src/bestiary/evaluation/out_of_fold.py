@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from bestiary.data.folds import leak_groups
 from bestiary.errors import RunError
-from bestiary.run.layout import FOLDS, MANIFEST, TRAIN_ONLY
+from bestiary.run.layout import TRAIN_ONLY
 from bestiary.run.oof import read_oof
-from bestiary.run.run import Run
+from bestiary.run.run import RunSnapshot
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class OutOfFold:
         return OutOfFold(self.table.filter(~has_conflict), self.classes)
 
 
-def read_out_of_fold(run: Run) -> OutOfFold:
+def read_out_of_fold(snapshot: RunSnapshot) -> OutOfFold:
     """Read the out-of-fold logits of a run.
 
     Args:
-        run: a run whose folds have ended.
+        snapshot: starting files of a run whose folds have ended.
 
     Returns:
         The validation images of all folds: the whole manifest. In a student's run, without the
@@ -74,13 +74,13 @@ def read_out_of_fold(run: Run) -> OutOfFold:
     Raises:
         RunError: a fold has not ended, or logits are damaged or do not cover the manifest.
     """
-    logits, classes = _read_folds(run)
+    snapshot.check_ended()
+    logits, classes = _read_folds(snapshot)
 
     # Images that some member was not trained on
     is_train_only = pl.col("fold") == TRAIN_ONLY
-    train_only = run.read_table(FOLDS).filter(is_train_only)
-    manifest = run.read_table(MANIFEST)
-    manifest = manifest.join(
+    train_only = snapshot.fold_table.filter(is_train_only)
+    manifest = snapshot.manifest.join(
         train_only,
         on="path",
         how="anti",
@@ -95,8 +95,8 @@ def read_out_of_fold(run: Run) -> OutOfFold:
     )
     if joined.height != manifest.height or joined["fold"].null_count():
         raise RunError(
-            f"{run.place}: out-of-fold logits do not cover the manifest; remove the fold's folder "
-            f"and --resume"
+            f"{snapshot.run.place}: out-of-fold logits do not cover the manifest; remove the "
+            f"fold's folder and --resume"
         )
     return OutOfFold(joined, classes)
 
@@ -123,12 +123,12 @@ def class_numbers(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64
     return np.array([indices[label] for label in labels], np.int64)
 
 
-def _read_folds(run: Run) -> tuple[pl.DataFrame, list[str]]:
+def _read_folds(snapshot: RunSnapshot) -> tuple[pl.DataFrame, list[str]]:
     """Read the logits of all folds, and the classes that they share."""
     tables: list[pl.DataFrame] = []
     classes: list[str] = []
-    for fold in run.fold_numbers():
-        files = run.fold(fold)
+    for fold in snapshot.folds:
+        files = snapshot.run.fold(fold)
         table, fold_classes = read_oof(files)
         if classes and fold_classes != classes:
             raise RunError(f"{files.oof}: has other classes than the folds before it")

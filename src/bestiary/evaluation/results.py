@@ -6,21 +6,24 @@ the temperature and the prediction sets of the other folds. Reads the run and ch
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.evaluation.out_of_fold import read_out_of_fold
+from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
+from bestiary.recipe.choices import Sets
 from bestiary.run.run import Run, RunSnapshot
 from bestiary.run.tables import read_table
 from bestiary.stats.averaging import softmax
-from bestiary.stats.calibration import COVERAGES, Calibration, Sets
+from bestiary.stats.calibration import COVERAGES, Calibration
+from bestiary.stats.crossfit import crossfit_parts, crossfit_probabilities
 from bestiary.stats.ensemble_gain import pick_optimism
 from bestiary.stats.metrics import confusion
 from bestiary.stats.ood import OodDetector
-from bestiary.stats.scores import class_table, crossfit_parts, crossfit_probabilities, oof_scores
+from bestiary.stats.scores import class_table, oof_scores
 
 SET_KINDS: tuple[Sets, ...] = get_args(Sets)
 
@@ -42,12 +45,8 @@ class Results:
     """A run's out-of-fold results, without images with a label conflict.
 
     Attributes:
-        run: the run.
-        snapshot: its recipe, manifest and folds.
-        classes: class names in the order of the logits.
-        table: manifest rows of the scored images, with fold and logits.
-        labels: class numbers (images,).
-        groups: group numbers (images,).
+        snapshot: recipe, manifest and folds of the run.
+        out_of_fold: the scored images, with their labels, groups, folds and logits.
         raw: uncalibrated probabilities (images, classes).
         probabilities: calibrated by the temperature of the other folds (images, classes).
         calibration: fitted on all images, as `predict` uses it.
@@ -57,12 +56,8 @@ class Results:
         histories: history.csv of each fold, with `HISTORY_COLUMNS`.
     """
 
-    run: Run
     snapshot: RunSnapshot
-    classes: list[str]
-    table: pl.DataFrame
-    labels: NDArray[np.int64]
-    groups: NDArray[np.int64]
+    out_of_fold: OutOfFold
     raw: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     calibration: Calibration
@@ -72,32 +67,56 @@ class Results:
     histories: dict[int, pl.DataFrame]
 
     @property
-    def predicted(self) -> NDArray[np.int64]:
-        """Predicted class numbers (images,); calibration changes none."""
-        return np.asarray(self.raw.argmax(axis=1))
+    def run(self) -> Run:
+        """The run."""
+        return self.snapshot.run
 
     @property
-    def hits(self) -> NDArray[np.bool_]:
-        """Whether each image is right (images,)."""
-        return np.asarray(self.predicted == self.labels)
+    def classes(self) -> list[str]:
+        """Class names in the order of the logits."""
+        return self.out_of_fold.classes
 
     @property
-    def confidence(self) -> NDArray[np.float64]:
-        """Calibrated probability of the predicted class (images,)."""
-        return np.asarray(self.probabilities.max(axis=1))
+    def table(self) -> pl.DataFrame:
+        """Manifest rows of the scored images, with fold and logits."""
+        return self.out_of_fold.table
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class numbers (images,)."""
+        return self.out_of_fold.labels
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Group numbers (images,)."""
+        return self.out_of_fold.groups
 
     @property
     def folds(self) -> NDArray[np.int64]:
         """Fold of each image (images,)."""
-        folds = self.table["fold"].to_numpy()
-        return folds.astype(np.int64)
+        return self.out_of_fold.folds
 
-    @property
+    @cached_property
+    def predicted(self) -> NDArray[np.int64]:
+        """Predicted class numbers (images,); calibration changes none."""
+        return np.asarray(self.raw.argmax(axis=1))
+
+    @cached_property
+    def hits(self) -> NDArray[np.bool_]:
+        """Whether each image is right (images,)."""
+        return np.asarray(self.predicted == self.labels)
+
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """Calibrated probability of the predicted class (images,)."""
+        return np.asarray(self.probabilities.max(axis=1))
+
+    @cached_property
     def confusion(self) -> NDArray[np.int64]:
         """Confusion matrix (classes, classes), labels in rows."""
         return confusion(self.predicted, self.labels, len(self.classes))
 
-    @property
+    @cached_property
     def optimism(self) -> float | None:
         """Upper estimate of the optimism of picking each fold's best epoch, 0 to 1.
 
@@ -122,20 +141,15 @@ def read_results(run: Run) -> Results:
     Raises:
         RunError: not all folds have ended, or a file is damaged.
     """
-    run.check_ended()
     snapshot = run.load()
-    out_of_fold = read_out_of_fold(run).without_conflicts()
+    out_of_fold = read_out_of_fold(snapshot).without_conflicts()
     raw = softmax(out_of_fold.logits)
     predicted = raw.argmax(axis=1)
     parts = crossfit_parts(out_of_fold.folds, out_of_fold.groups)
     histories = {fold: _history(run, fold) for fold in snapshot.folds}
     return Results(
-        run=run,
         snapshot=snapshot,
-        classes=out_of_fold.classes,
-        table=out_of_fold.table,
-        labels=out_of_fold.labels,
-        groups=out_of_fold.groups,
+        out_of_fold=out_of_fold,
         raw=raw,
         probabilities=crossfit_probabilities(out_of_fold.logits, out_of_fold.labels, parts),
         calibration=Calibration.fit(out_of_fold.logits, out_of_fold.labels),
@@ -191,7 +205,7 @@ def _set_scores(
 
 def _crossfit_calibrations(results: Results) -> Iterator[Crossfit]:
     """Yield the calibration of the other parts, probabilities and labels, for each part."""
-    logits = results.table["logits"].to_numpy()
+    logits = results.out_of_fold.logits
     parts = crossfit_parts(results.folds, results.groups)
     for part in np.unique(parts):
         is_val = parts == part

@@ -11,7 +11,7 @@ import polars as pl
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
-from bestiary.run.tables import read_table
+from bestiary.run.tables import count_rows, read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,42 +85,9 @@ def summarize(run: Run) -> Summary:
         score_line=run.score_line,
         images=snapshot.manifest.height,
         classes=snapshot.manifest["label"].n_unique(),
-        quarantined=_count_quarantined(run),
+        quarantined=count_rows(run.file(QUARANTINE)),
         folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in snapshot.folds],
     )
-
-
-def describe_run(run: Run) -> str:
-    """Describe a run after training: its score and the commands to use next.
-
-    Args:
-        run: the run.
-
-    Returns:
-        One line or several.
-
-    Raises:
-        RunError: a file of the run is missing or damaged.
-    """
-    if run.score_line is None:
-        folds = run.fold_numbers()
-        ended = [fold for fold in folds if run.fold(fold).ended]
-        return (
-            f"{run.place}: {len(ended)} of {len(folds)} folds have ended; "
-            f"see bestiary show {run.place}"
-        )
-    return (
-        f"{run.score_line}\n"
-        f"What next: bestiary predict {run.place} IMAGES --out prediction.csv\n"
-        f"           bestiary evaluate {run.place} LABELED_IMAGES"
-    )
-
-
-def _count_quarantined(run: Run) -> int:
-    file = run.file(QUARANTINE)
-    if not file.exists():
-        return 0
-    return read_table(file, {"path": pl.String}).height
 
 
 def _progress(files: FoldFiles) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from bestiary.run.run import Run
 from bestiary.stats.ood import KNOWN_SHARE
 
 # Version of the card. It is raised when a reader of an earlier one could misread it.
-CARD_FORMAT = 1
+CARD_FORMAT = 2
 PACKAGES = (
     "bestiary",
     "torch",

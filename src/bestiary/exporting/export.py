@@ -6,7 +6,7 @@ on disk where the file disagrees with the network or where int8 costs too much a
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bestiary.atomic import atomic_path
-from bestiary.display import Display
+from bestiary.atomic import atomic_path, write_errors
+from bestiary.display import Display, Tick
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, BestiaryError, DataError, one_line
 from bestiary.exporting.agreement import TOLERANCE, accuracy_drop, compare_outputs
@@ -23,7 +23,6 @@ from bestiary.exporting.card import build_card
 from bestiary.exporting.formats import (
     WRITERS,
     Card,
-    Format,
     Runner,
     Views,
     Writer,
@@ -41,7 +40,7 @@ from bestiary.exporting.sample import (
     synthetic_views,
 )
 from bestiary.model.compute import best_device, best_precision, memory_format
-from bestiary.run.layout import ENSEMBLE
+from bestiary.recipe.choices import ExportFormat
 from bestiary.run.run import Run
 
 COMPARED_IMAGES = 32  # that the file and the network are compared on
@@ -103,7 +102,7 @@ def _int8_lines(int8: dict[str, Any]) -> list[str]:
 def export_run(
     run: Run,
     out: Path,
-    format: Format,
+    format: ExportFormat,
     *,
     int8: bool,
     max_drop: float,
@@ -125,10 +124,9 @@ def export_run(
     writer = WRITERS[format]
     _check_options(out, format, int8, max_drop)
     ensemble = Ensemble.load(run, device="cpu", engine="torch")
-    folds = [int(member["fold"]) for member in run.read_json(ENSEMBLE)["members"]]
     choice = choose_members(run, ensemble, prune) if prune is not None else None
-    kept_folds = choice.kept_folds if choice else folds
-    graph = build_graph(ensemble, [folds.index(fold) for fold in kept_folds])
+    kept_folds = choice.kept_folds if choice else ensemble.folds
+    graph = build_graph(ensemble, [ensemble.folds.index(fold) for fold in kept_folds])
     _check_size(graph, format)
 
     # Views to compare the file and the network on, and what is known of the file so far.
@@ -175,7 +173,7 @@ def build_graph(ensemble: Ensemble, members: Sequence[int]) -> EnsembleGraph:
     return graph.eval().to(memory_format=memory_format(False))
 
 
-def _check_options(out: Path, format: Format, int8: bool, max_drop: float) -> None:
+def _check_options(out: Path, format: ExportFormat, int8: bool, max_drop: float) -> None:
     writer = WRITERS[format]
     if out.suffix.lower() != writer.suffix:
         raise ArgumentError(
@@ -200,7 +198,7 @@ def _check_options(out: Path, format: Format, int8: bool, max_drop: float) -> No
         check_installed(("nncf", "onnx"), "--int8")
 
 
-def _check_size(graph: EnsembleGraph, format: Format) -> None:
+def _check_size(graph: EnsembleGraph, format: ExportFormat) -> None:
     size = sum(tensor.numel() * tensor.element_size() for tensor in graph.state_dict().values())
     if format == "onnx" and size > MAX_ONNX_BYTES:
         raise ArgumentError(
@@ -251,7 +249,7 @@ def _traced(graph: EnsembleGraph, ensemble: Ensemble) -> Any:
 
 
 def _check_agreement(
-    graph: EnsembleGraph, writer: Writer, file: Path, views: Views, format: Format
+    graph: EnsembleGraph, writer: Writer, file: Path, views: Views, format: ExportFormat
 ) -> dict[str, Any]:
     """Compare the file with PyTorch's float32, in each precision that a reader may choose.
 
@@ -334,9 +332,7 @@ def _check_drop(drop: dict[str, Any], max_drop: float) -> None:
         )
 
 
-def run_batches(
-    runner: Runner, views: Views, tick: Callable[[int, int], None] | None = None
-) -> Outputs:
+def run_batches(runner: Runner, views: Views, tick: Tick | None = None) -> Outputs:
     """Run a file or a graph on views, batch by batch.
 
     Args:
@@ -369,7 +365,7 @@ def _new_file(out: Path) -> Iterator[Path]:
     The file lies in a temporary folder, not under a temporary name as in `atomic_path`: the
     libraries tell formats by the suffix, and OpenVINO writes a second file.
     """
-    try:
+    with write_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             dir=out.parent, prefix=f".{out.name[:40]}.", suffix=".tmp"
@@ -379,13 +375,6 @@ def _new_file(out: Path) -> Iterator[Path]:
             # The file to open comes last: without it, the weights next to it do not count.
             for part in reversed(_files_of(file)):
                 _publish(part, out.with_name(part.name))
-    except OSError as error:
-        if error.errno is None:
-            raise
-        reason = error.strerror or type(error).__name__
-        raise BestiaryError(
-            f"{out}: cannot be written ({reason}); free space or choose another folder"
-        ) from None
 
 
 def _publish(part: Path, goal: Path) -> None:

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,9 +25,8 @@ from torch.export import ExportedProgram
 from bestiary.errors import ArgumentError
 from bestiary.exporting.graph import INPUT, OUTPUTS, Outputs
 from bestiary.model.engine import openvino_core, openvino_options, telemetry_off
-from bestiary.recipe.choices import Precision
+from bestiary.recipe.choices import ExportFormat, Precision
 
-Format = Literal["onnx", "openvino", "torch"]
 Views = NDArray[np.uint8]  # (n, size, size, 3)
 Card = dict[str, Any]
 Runner = Callable[[Views], Outputs]
@@ -279,7 +278,7 @@ def silent_output() -> Iterator[None]:
         yield
 
 
-WRITERS: dict[Format, Writer] = {
+WRITERS: dict[ExportFormat, Writer] = {
     "onnx": Writer(
         suffix=".onnx",
         needs=("onnx", "onnxscript", "onnxruntime"),

@@ -11,11 +11,11 @@ nothing of networks.
 """
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from scipy.stats import chi2
 
 from bestiary.ensemble.ensemble import Ensemble
@@ -24,6 +24,8 @@ from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.run.run import Run
 from bestiary.stats.calibration import Calibration
 from bestiary.stats.ensemble_gain import Estimate, ensemble_estimate
+from bestiary.stats.intervals import cluster_variance
+from bestiary.stats.metrics import logit_log_losses
 
 SIGNIFICANCE = 0.05
 MIN_STANDARD_ERROR = 1e-9  # so that a weight 1 / error^2 is finite
@@ -93,9 +95,9 @@ def choose_members(run: Run, ensemble: Ensemble, count: int) -> PruneChoice:
         ArgumentError: `count` is not below the number of members, or not all folds have ended.
     """
     calibration = _check_prunable(run, ensemble, count)
-    held_out = read_out_of_fold(run).without_conflicts()
+    held_out = read_out_of_fold(run.load()).without_conflicts()
     logits = held_out.logits.astype(np.float64)
-    image_losses = _log_losses(logits / calibration.temperature, held_out.labels)
+    image_losses = logit_log_losses(logits / calibration.temperature, held_out.labels)
     losses, errors = _member_losses(image_losses, held_out.folds, held_out.groups)
     ranked = sorted(losses, key=lambda fold: (losses[fold], fold))
     hits = logits.argmax(axis=1) == held_out.labels
@@ -124,12 +126,6 @@ def _check_prunable(run: Run, ensemble: Ensemble, count: int) -> Calibration:
     return ensemble.calibration
 
 
-def _log_losses(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Log loss of each image (images,), in nats."""
-    log_probabilities = log_softmax(logits, axis=1)
-    return np.asarray(-log_probabilities[np.arange(len(labels)), labels])
-
-
 def _member_losses(
     losses: NDArray[np.float64], folds: NDArray[np.int64], groups: NDArray[np.int64]
 ) -> tuple[dict[int, float], dict[int, float]]:
@@ -146,11 +142,8 @@ def _member_losses(
 def _standard_error(values: NDArray[np.float64], groups: NDArray[np.int64]) -> float:
     """Standard error of the mean of `values` (images,), a group counted once; never 0."""
     _, codes = np.unique(groups, return_inverse=True)
-    residuals = np.bincount(codes, values - values.mean())
-    count = len(residuals)
-    correction = count / max(1, count - 1)
-    error = float(np.sqrt(correction * (residuals**2).sum()) / len(values))
-    return max(error, MIN_STANDARD_ERROR)
+    variance = cluster_variance(values - values.mean(), codes)
+    return max(sqrt(variance), MIN_STANDARD_ERROR)
 
 
 def _p_equal(losses: list[float], errors: list[float]) -> float:

@@ -3,7 +3,7 @@
 Knows nothing of networks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.views import EvalView
+from bestiary.display import Tick
 from bestiary.errors import ImageError
 from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
@@ -82,9 +83,7 @@ def split_calibration(
     return calibration, testable[:n_test]
 
 
-def read_sample(
-    run: Run, view: EvalView, chosen: pl.DataFrame, tick: Callable[[int, int], None] | None = None
-) -> Sample:
+def read_sample(run: Run, view: EvalView, chosen: pl.DataFrame, tick: Tick | None = None) -> Sample:
     """Read the images of some rows of the manifest; those that are gone are left out.
 
     Args:
@@ -103,7 +102,7 @@ def read_sample(
 
 
 def _read_views(
-    files: Sequence[Readable], view: EvalView, tick: Callable[[int, int], None] | None
+    files: Sequence[Readable], view: EvalView, tick: Tick | None
 ) -> tuple[Pixels, NDArray[np.bool_]]:
     """Views uint8 (n, size, size, 3) of files, and whether each can be read (n,)."""
     is_readable = np.ones(len(files), np.bool_)

@@ -25,7 +25,7 @@ from torch import nn
 from torch.nn import functional
 
 from bestiary.atomic import atomic_path
-from bestiary.caches import cache_root, evict_least_recently_used
+from bestiary.caches import cache_root, evict_least_recently_used, mark_used
 from bestiary.errors import ArgumentError, BestiaryError, one_line
 from bestiary.model.classifier import Classifier
 from bestiary.model.inference import run_network
@@ -269,8 +269,7 @@ def _difference(module: nn.Module, run: Network, size: int) -> float:
 
 def _read_graph(path: Path, precision: Precision) -> Network:
     run = _compile(path, precision)
-    with suppress(OSError):  # a cache may be shared and read-only
-        os.utime(path)  # marks the graph as used, see evict_least_recently_used
+    mark_used(path)
     return run
 
 

@@ -1,5 +1,4 @@
-"""Choices that several modules share, each defined once: precision, averaging rule, interpolation,
-engine, resize, augmentation and test-time augmentation.
+"""Choices that several modules share, each defined once: precision, engine, formats.
 
 The recipe, the command line and the code that acts on a choice import its type from here. Knows
 nothing of what the choices do.
@@ -9,9 +8,15 @@ from typing import Literal
 
 Augment = Literal["none", "randaugment", "trivialaugment"]
 Average = Literal["logits", "probabilities", "vote"]
+Coverage = Literal["0.8", "0.9", "0.95", "0.99"]  # coverages that prediction sets are offered for
 Engine = Literal["auto", "openvino", "torch"]
+ExportFormat = Literal["onnx", "openvino", "torch"]
 Interpolation = Literal["bilinear", "bicubic"]
 Precision = Literal["bf16", "fp16", "float32"]
 PrecisionOption = Literal["auto", Precision]
+ReportFormat = Literal["html", "md", "pdf"]
 Resize = Literal["squash", "crop"]
+Risk = Literal["0.01", "0.02", "0.05", "0.1"]  # shares of errors of accepted answers
+Sets = Literal["all", "class"]
+TableFormat = Literal["full", "submission"]
 TtaViews = Literal[1, 2, 5]

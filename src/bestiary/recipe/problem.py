@@ -34,7 +34,7 @@ def describe_problem(error: ValidationError, keys: Sequence[str], sections: Sequ
 def _describe_unknown(location: list[str], keys: Sequence[str], sections: Sequence[str]) -> str:
     """Say the new name of an old key, or the known key that is nearest to an unknown one."""
     name = ".".join(location[:2])
-    new_name = RECIPE_KEYS.get(name) or RECIPE_KEYS.get(location[0])
+    new_name = RECIPE_KEYS.get(name)
     if new_name:
         return f"{name} is called {new_name} now"
     has_key = len(location) > 1

@@ -2,17 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from bestiary.atomic import write_text
 from bestiary.display import Display
 from bestiary.evaluation.results import Results, read_results
+from bestiary.recipe.choices import ReportFormat
 from bestiary.reporting.run_page import run_page
 from bestiary.reporting.text_report import write_markdown, write_pdf
 from bestiary.run.layout import REPORTS
 from bestiary.run.run import Run
-
-ReportFormat = Literal["html", "md", "pdf"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from bestiary.errors import ImageError
 from bestiary.evaluation.results import Results
 from bestiary.model.classifier import Classifier
 from bestiary.reporting.gallery import Examples, Rows
-from bestiary.run.layout import ENSEMBLE
 
 MAX_EXAMPLES = 6  # right, and as many wrong, examples
 VIEW_SIDE = 160  # pixels of the long side of a view
@@ -39,7 +38,7 @@ def saliency_examples(
     """
     chosen = np.concatenate([examples.mistakes[:MAX_EXAMPLES], _spread_hits(results, examples)])
     ensemble = Ensemble.load(results.run, engine="torch")
-    members = _members_by_fold(results, ensemble)
+    members = dict(zip(ensemble.folds, ensemble.members, strict=True))
     cards: dict[int, dict[str, Any]] = {}
     with display.counter("Saliency maps") as tick:
         for fold in np.unique(results.folds[chosen]):
@@ -57,11 +56,6 @@ def _spread_hits(results: Results, examples: Examples) -> Rows:
     surest = hits[np.sort(first_of_class)]
     spaced = np.linspace(0, len(surest) - 1, MAX_EXAMPLES).astype(np.int64)
     return surest[np.unique(spaced)[: len(surest)]]
-
-
-def _members_by_fold(results: Results, ensemble: Ensemble) -> dict[int, Classifier]:
-    folds = [int(member["fold"]) for member in results.run.read_json(ENSEMBLE)["members"]]
-    return dict(zip(folds, ensemble.members, strict=True))
 
 
 def _read_views(results: Results, ensemble: Ensemble, rows: Rows) -> dict[int, Pixels]:

@@ -23,7 +23,7 @@ from bestiary.run.layout import (
     TARGETS,
     WARNINGS,
 )
-from bestiary.run.tables import read_table
+from bestiary.run.tables import count_rows
 from bestiary.run.targets import read_student_metadata
 
 TableRows = list[tuple[str, ...]]
@@ -277,15 +277,15 @@ def audit_rows(results: Results) -> TableRows:
     groups = duplicates["duplicate_group"].n_unique()
     conflicts = int(manifest["label_conflict"].sum())
     counts = (
-        ("files in quarantine", _row_count(run.file(QUARANTINE)), QUARANTINE),
+        ("files in quarantine", count_rows(run.file(QUARANTINE)), QUARANTINE),
         (
             "images with a quality warning, used as they are",
-            _row_count(run.file(WARNINGS)),
+            count_rows(run.file(WARNINGS)),
             WARNINGS,
         ),
         (f"near duplicates, in {groups:,} groups", duplicates.height, NEAR_DUPLICATES),
         ("images with a label conflict, never scored", conflicts, NEAR_DUPLICATES),
-        ("labels decided by hand", _row_count(run.file(FIXES)), FIXES),
+        ("labels decided by hand", count_rows(run.file(FIXES)), FIXES),
     )
     return [(finding, f"{count:,}", file) for finding, count, file in counts]
 
@@ -321,7 +321,3 @@ def reproduce_command(results: Results) -> str:
 
 def _score(score: dict[str, float]) -> str:
     return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
-
-
-def _row_count(file: Path) -> int:
-    return read_table(file, {"path": pl.String}).height if file.exists() else 0

@@ -50,6 +50,9 @@ OOD = "ood.safetensors"
 METRICS = "metrics.json"
 DISTILL = "distill.json"
 
+CLASSES = "classes.csv"  # of `scan --out`, like the next
+SCAN_PAGE = "scan.html"
+
 LABELS = "labels"
 CLASS_QUALITY = "class_quality.csv"
 CLASS_OVERLAP = "class_overlap.csv"
@@ -159,6 +162,16 @@ class FoldFiles:
             "is training it; wait for it or choose other folds",
             timeout,
         )
+
+
+def fold_folder(number: int) -> str:
+    """Return the name of a fold's folder in the run."""
+    return f"fold-{number}"
+
+
+def is_at_top(path: str) -> bool:
+    """Tell whether a file, by its path relative to the run, lies in no subfolder."""
+    return "/" not in path
 
 
 def needed_for_prediction(path: str) -> bool:

@@ -7,6 +7,7 @@ those of `bestiary.run.layout`. Knows nothing of networks, images or how scores 
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ from bestiary.run.layout import (
     STARTING_FILES,
     TRAIN_ONLY,
     FoldFiles,
+    fold_folder,
     lock_folder,
 )
 from bestiary.run.tables import SCHEMAS, read_table, write_table
@@ -123,6 +125,22 @@ class Run:
                 self.file(METRICS), f"{error!r:.80}", "write it again with --resume"
             ) from None
 
+    def __str__(self) -> str:
+        """Describe the run after training: its score and the commands to use next."""
+        score_line = self.score_line
+        if score_line is None:
+            folds = self.fold_numbers()
+            ended = [fold for fold in folds if self.fold(fold).ended]
+            return (
+                f"{self.place}: {len(ended)} of {len(folds)} folds have ended; "
+                f"see bestiary show {self.place}"
+            )
+        return (
+            f"{score_line}\n"
+            f"What next: bestiary predict {self.place} IMAGES --out prediction.csv\n"
+            f"           bestiary evaluate {self.place} LABELED_IMAGES"
+        )
+
     def file(self, name: str) -> Path:
         """Return the path of a file.
 
@@ -133,7 +151,7 @@ class Run:
 
     def fold(self, number: int) -> FoldFiles:
         """Return the files of fold `number`."""
-        return FoldFiles(self.path / f"fold-{number}")
+        return FoldFiles(self.path / fold_folder(number))
 
     def lock(self) -> FileLock:
         """Lock the run while this process begins it. A crash releases the lock.
@@ -152,23 +170,9 @@ class Run:
         return RunSnapshot(
             run=self,
             manifest=self.read_table(MANIFEST),
-            root=self.read_root(),
             fold_table=self.read_table(FOLDS),
             recipe=self.read_recipe(),
         )
-
-    def check_ended(self) -> None:
-        """Refuse a run that is not finished.
-
-        Raises:
-            RunError: a fold has not ended.
-        """
-        waiting = [fold for fold in self.fold_numbers() if not self.fold(fold).ended]
-        if waiting:
-            raise RunError(
-                f"{self.place}: fold {waiting[0]} has not ended; "
-                f"go on with bestiary train {self.read_root()} {self.place} --resume"
-            )
 
     def read_recipe(self) -> Recipe:
         """Read recipe.toml.
@@ -302,21 +306,19 @@ class Run:
         return dict(line.split("  ", 1)[::-1] for line in lines)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunSnapshot:
     """The starting files of a run, read once.
 
     Attributes:
         run: the run.
         manifest: manifest.parquet, one row an image.
-        root: folder that the manifest's paths start from.
         fold_table: folds.parquet, path -> fold.
         recipe: every option of the run.
     """
 
     run: Run
     manifest: pl.DataFrame
-    root: Root
     fold_table: pl.DataFrame
     recipe: Recipe
 
@@ -324,6 +326,30 @@ class RunSnapshot:
     def folds(self) -> list[int]:
         """The numbers of the folds, in order."""
         return fold_numbers_of(self.fold_table)
+
+    @property
+    def ended(self) -> list[int]:
+        """The folds that have ended so far."""
+        return [fold for fold in self.folds if self.run.fold(fold).ended]
+
+    @cached_property
+    def root(self) -> Root:
+        """The folder that the manifest's paths start from, opened when it is first asked for."""
+        return self.run.read_root()
+
+    def check_ended(self) -> None:
+        """Refuse a run that is not finished.
+
+        Raises:
+            RunError: a fold has not ended.
+        """
+        ended = self.ended
+        waiting = [fold for fold in self.folds if fold not in ended]
+        if waiting:
+            raise RunError(
+                f"{self.run.place}: fold {waiting[0]} has not ended; "
+                f"go on with bestiary train {self.root} {self.run.place} --resume"
+            )
 
 
 def fold_numbers_of(fold_table: pl.DataFrame) -> list[int]:

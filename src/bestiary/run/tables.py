@@ -109,3 +109,15 @@ def _check_values(table: pl.DataFrame, schema: dict[str, Any]) -> None:
             raise TableError(f"its column {name} has gaps")
     if "path" in schema and table["path"].str.contains(UNSAFE_PATH).any():
         raise TableError("a path in it leads out of the folder of the images")
+
+
+def count_rows(file: Path) -> int:
+    """Count the rows of a table with a column ``path``; 0 where there is no such file.
+
+    Args:
+        file: CSV or Parquet by its name.
+
+    Raises:
+        DamagedError: the file cannot be read.
+    """
+    return read_table(file, {"path": pl.String}).height if file.exists() else 0

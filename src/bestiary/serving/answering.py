@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Coroutine
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query
 from starlette.requests import ClientDisconnect, Request
 
+from bestiary.data.decode import FORMATS
 from bestiary.ensemble.answers import Answer, PredictionOptions
 from bestiary.errors import ImageError
+from bestiary.recipe.choices import Coverage, Risk, Sets
 from bestiary.serving.batches import Batches, Outcome
 from bestiary.serving.explaining import SimilarImages, explain_image
 from bestiary.serving.limits import ByteBudget, Limits
@@ -20,25 +22,12 @@ from bestiary.serving.uploads import FIELD, Upload, read_uploads
 
 T = TypeVar("T")
 IMAGE = {"schema": {"type": "string", "format": "binary"}}
-IMAGE_TYPES = (
-    "image/jpeg",
-    "image/png",
-    "image/webp",
-    "image/bmp",
-    "image/tiff",
-    "image/gif",
-)
+IMAGE_TYPES = tuple(f"image/{name.lower()}" for name in FORMATS)
 REFUSALS = refusals(400, 401, 408, 413, 415, 421, 422, 503)
 
-CoverageQuery = Annotated[
-    Literal["0.8", "0.9", "0.95", "0.99"], Query(description="of the prediction sets")
-]
-SetsQuery = Annotated[
-    Literal["all", "class"], Query(description="what the sets cover: all images, or each class")
-]
-RiskQuery = Annotated[
-    Literal["0.01", "0.02", "0.05", "0.1"], Query(description="of accepted answers")
-]
+CoverageQuery = Annotated[Coverage, Query(description="of the prediction sets")]
+SetsQuery = Annotated[Sets, Query(description="what the sets cover: all images, or each class")]
+RiskQuery = Annotated[Risk, Query(description="of accepted answers")]
 
 
 def add_predict_route(

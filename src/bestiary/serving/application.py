@@ -24,7 +24,7 @@ from bestiary.serving.explaining import SimilarImages
 from bestiary.serving.guard import SecurityMiddleware
 from bestiary.serving.limits import ByteBudget, Limits
 from bestiary.serving.metrics import Metrics
-from bestiary.serving.page import add_page
+from bestiary.serving.page_routes import add_page
 from bestiary.serving.problems import Problem, busy, refusals
 from bestiary.serving.schemas import Classes, Health, Model
 from bestiary.serving.server import Address

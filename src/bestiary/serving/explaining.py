@@ -22,7 +22,6 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.saliency import saliency
 from bestiary.errors import BestiaryError, ImageError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
-from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
 from bestiary.stats.ood import OodDetector
 from bestiary.storage.files import Root
@@ -114,19 +113,20 @@ class SimilarImages:
         """
         if ensemble.ood is None:
             raise BestiaryError("the run is not finished, so that it knows no out-of-fold logits")
-        if not run.read_root().is_dir():
+        snapshot = run.load()
+        if not snapshot.root.is_dir():
             raise BestiaryError("the folder of the training images is not there any more")
-        n_logits = run.read_table(MANIFEST).height * len(ensemble.classes_)
+        n_logits = snapshot.manifest.height * len(ensemble.classes_)
         if n_logits > MAX_LOGITS:
             raise BestiaryError(
                 f"the run has too many images and classes to look among ({n_logits:,} logits)"
             )
-        out_of_fold = read_out_of_fold(run)
+        out_of_fold = read_out_of_fold(snapshot)
         folds, members = np.unique(out_of_fold.folds, return_inverse=True)
         if len(folds) != len(ensemble.members):
             raise BestiaryError("the members are not those of the run's folds")
         return cls.from_logits(
-            run.read_root(),
+            snapshot.root,
             _training_images(out_of_fold.table),
             members.astype(np.int64),
             ensemble.ood,

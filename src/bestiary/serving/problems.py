@@ -16,10 +16,10 @@ MEANINGS = {
     400: "The body cannot be read.",
     401: "A token is needed.",
     408: "The body took too long to arrive.",
-    413: "Too many bytes, pixels or images.",
+    413: "Too many bytes or pixels.",
     415: "Not an image, or not a type that is taken.",
     421: "The service is not called by that name.",
-    422: "The image is damaged or empty, or a parameter is out of its range.",
+    422: "An image is damaged or empty, there are too many, or a parameter is out of range.",
     503: "Too much is waiting; Retry-After says when to come again.",
 }
 

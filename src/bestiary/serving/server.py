@@ -19,12 +19,12 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bestiary.errors import ArgumentError
+from bestiary.signals import SIGNALS
 
 TOKEN_VARIABLE = "BESTIARY_TOKEN"
 MIN_TOKEN_LENGTH = 16
 # Seconds that a connection may take for a request's headers, and for the rest after the answer.
 CONNECTION_TIMEOUT = 10.0
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +231,7 @@ def stop_on_signal(stop: Callable[[], object]) -> Iterator[None]:
     def handle(*_: object) -> None:
         stop()
 
-    former = {number: signal.signal(number, handle) for number in STOP_SIGNALS}
+    former = {number: signal.signal(number, handle) for number in SIGNALS}
     try:
         yield
     finally:

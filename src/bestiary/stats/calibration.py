@@ -7,23 +7,22 @@ and applying stand together, since both use the same arithmetic. Knows nothing o
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from scipy.stats import beta
 
-from bestiary.recipe.choices import Average
+from bestiary.recipe.choices import Average, Coverage, Risk, Sets
 from bestiary.stats.averaging import average, softmax
+from bestiary.stats.metrics import logit_log_losses
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
-Sets = Literal["all", "class"]
 
-COVERAGES = (0.8, 0.9, 0.95, 0.99)  # coverages that prediction sets are offered for
-RISKS = (0.01, 0.02, 0.05, 0.1)  # shares of errors that accepted answers are offered for
+COVERAGES = tuple(map(float, get_args(Coverage)))
+RISKS = tuple(map(float, get_args(Risk)))
 JSON_LEVELS = {
     "prediction_sets": COVERAGES,
     "class_prediction_sets": COVERAGES,
@@ -179,12 +178,10 @@ def fit_temperature(logits: NDArray[np.floating], labels: Labels) -> float:
         The temperature, 1/20 to 20.
     """
     logits64 = logits.astype(np.float64)
-    images = np.arange(len(labels))
 
     def log_loss(log_temperature: float) -> float:
         scaled = logits64 / math.exp(log_temperature)
-        log_probabilities = log_softmax(scaled, axis=1)
-        return float(-log_probabilities[images, labels].mean())
+        return float(logit_log_losses(scaled, labels).mean())
 
     edge = math.log(MAX_TEMPERATURE)
     fit = minimize_scalar(log_loss, bounds=(-edge, edge), method="bounded")

@@ -99,15 +99,29 @@ def effective_size(
 
     # Variance of the share from the groups' summed residuals
     _, codes = np.unique(groups, return_inverse=True)
-    residuals = np.bincount(codes, hits - value)
-    sum_of_squares = float((residuals**2).sum())
-    variance = n_groups / (n_groups - 1) * sum_of_squares / n**2
+    variance = cluster_variance(hits - value, codes)
     if variance <= 0:
         return float(n_groups)
 
     # By chance, groups may vary less than single images would: n is the upper limit.
     effective = value * (1 - value) / variance
     return min(float(n), effective)
+
+
+def cluster_variance(residuals: NDArray[np.floating], codes: NDArray[np.int64]) -> float:
+    """Compute the variance of a mean from the groups' summed residuals.
+
+    Args:
+        residuals: each value less the mean (images,).
+        codes: group of each value (images,), 0 to groups - 1.
+
+    Returns:
+        The variance; 0 for a single group, whose residuals sum to 0.
+    """
+    group_sums = np.bincount(codes, residuals)
+    n_groups = len(group_sums)
+    sum_of_squares = float((group_sums**2).sum())
+    return n_groups / max(1, n_groups - 1) * sum_of_squares / len(residuals) ** 2
 
 
 def wilson_interval(value: float, n: float) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -42,6 +43,17 @@ def log_losses(probabilities: Floats, labels: Labels) -> Floats:
     own = _own_probabilities(probabilities, labels)
     clipped = np.maximum(own, MIN_PROBABILITY)
     return np.asarray(-np.log(clipped))
+
+
+def logit_log_losses(logits: Floats, labels: Labels) -> Floats:
+    """Compute the log loss of each image from its logits, (images,), 0 or more, unlimited.
+
+    Args:
+        logits: (images, classes).
+        labels: class numbers (images,).
+    """
+    log_probabilities = log_softmax(logits, axis=1)
+    return np.asarray(-log_probabilities[np.arange(len(labels)), labels])
 
 
 def brier_scores(probabilities: Floats, labels: Labels) -> Floats:

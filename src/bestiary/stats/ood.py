@@ -110,7 +110,7 @@ class OodDetector:
         Returns:
             Flags (images,).
         """
-        energies, _ = self.scores(logits)
+        energies = energy(logits / self.scales[:, None, None])
         return np.asarray(energies > self.limits[0])
 
 

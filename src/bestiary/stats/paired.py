@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
-from bestiary.stats.intervals import Z95
+from bestiary.stats.intervals import Z95, cluster_variance
 
 Hits = NDArray[np.bool_]
 Codes = NDArray[np.int64]  # group of each image, 0 to groups - 1
@@ -150,9 +150,8 @@ def _smoothed_mean(changes: NDArray[np.float64], codes: Codes) -> tuple[float, f
     changes = np.append(changes, [1.0, -1.0])
     codes = np.append(codes, [codes.max() + 1, codes.max() + 2])
     center = float(changes.mean())
-    n_groups = int(codes.max()) + 1
-    variance = _cluster_variance(changes - center, codes, n_groups)
-    return center, variance, n_groups
+    variance = cluster_variance(changes - center, codes)
+    return center, variance, int(codes.max()) + 1
 
 
 def _satterthwaite(
@@ -166,17 +165,6 @@ def _satterthwaite(
     first_part = first_variance**2 / first_freedom
     second_part = second_variance**2 / second_freedom
     return variance**2 / (first_part + second_part)
-
-
-def _cluster_variance(
-    residuals: NDArray[np.float64],
-    codes: Codes,
-    n_groups: int,
-) -> float:
-    """Compute the variance of a mean from the groups' summed residuals."""
-    group_sums = np.bincount(codes, residuals)
-    sum_of_squares = float((group_sums**2).sum())
-    return n_groups / (n_groups - 1) * sum_of_squares / len(residuals) ** 2
 
 
 def _effective_changes(change: NDArray[np.int64], codes: Codes) -> float:

@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.recipe.choices import Average
-from bestiary.rng import keyed_rng
 from bestiary.stats.averaging import softmax
 from bestiary.stats.bootstrap import score_intervals
-from bestiary.stats.calibration import fit_temperature
+from bestiary.stats.crossfit import crossfit_parts, crossfit_probabilities
 from bestiary.stats.ensemble_gain import ensemble_estimate
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.metrics import class_scores, confusion
 
 CALIBRATED_SCORES = ("log_loss", "brier", "ece")  # the scores that a temperature changes
-SINGLE_FOLD_PARTS = 5  # cross-fitting parts of a run with one fold
 
 
 def oof_scores(
@@ -78,47 +76,6 @@ def _fold_accuracies(
         interval = share_interval(hits[is_val], groups[is_val])
         rows.append({"fold": int(fold), **asdict(interval)})
     return rows
-
-
-def crossfit_parts(folds: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Split the images into parts for cross-fitting.
-
-    Args:
-        folds: fold of each image (images,).
-        groups: group number of each image (images,).
-
-    Returns:
-        The folds; for a single fold, five random parts of whole groups (images,).
-    """
-    if folds.min() < folds.max():
-        return folds
-    _, codes = np.unique(groups, return_inverse=True)
-    n_groups = int(codes.max()) + 1
-    order = keyed_rng(0, "crossing").permutation(n_groups)
-    return np.asarray(order[codes] % SINGLE_FOLD_PARTS)
-
-
-def crossfit_probabilities(
-    logits: NDArray[np.floating],
-    labels: NDArray[np.int64],
-    parts: NDArray[np.int64],
-) -> NDArray[np.float64]:
-    """Calibrate each part by the temperature of the other parts.
-
-    Args:
-        logits: (images, classes).
-        labels: class numbers (images,).
-        parts: part of each image (images,), see `crossfit_parts`.
-
-    Returns:
-        Probabilities (images, classes).
-    """
-    probabilities = np.empty(logits.shape)
-    for part in np.unique(parts):
-        is_val = parts == part
-        temperature = fit_temperature(logits[~is_val], labels[~is_val])
-        probabilities[is_val] = softmax(logits[is_val] / temperature)
-    return probabilities
 
 
 def class_table(

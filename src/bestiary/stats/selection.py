@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
-from bestiary.rng import keyed_rng
+from bestiary.stats.crossfit import random_parts
+from bestiary.stats.metrics import logit_log_losses
 
 Logits = NDArray[np.floating]  # (images, classes)
 Labels = NDArray[np.int64]  # (images,)
@@ -28,14 +28,11 @@ def best_of(candidates: Mapping[str, Logits], labels: Labels) -> str:
     Returns:
         The candidate's name.
     """
-    images = np.arange(len(labels))
 
     def merit(name: str) -> tuple[float, float]:
         logits = candidates[name].astype(np.float64)
         hits = logits.argmax(axis=1) == labels
-        log_probabilities = log_softmax(logits, axis=1)
-        log_likelihoods = log_probabilities[images, labels]
-        return float(hits.mean()), float(log_likelihoods.mean())
+        return float(hits.mean()), -float(logit_log_losses(logits, labels).mean())
 
     return max(candidates, key=merit)
 
@@ -58,11 +55,7 @@ def crossfit_hits(
     Returns:
         Whether each image is right (images,).
     """
-    # Split the groups at random
-    _, codes = np.unique(groups, return_inverse=True)
-    n_groups = int(codes.max()) + 1
-    order = keyed_rng(0, "halves").permutation(n_groups)
-    halves = order[codes] % 2
+    halves = random_parts(groups, 2, "halves")
 
     # Predict each half by the best candidate of the other
     hits = np.zeros(len(labels), np.bool_)

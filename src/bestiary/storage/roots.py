@@ -43,7 +43,4 @@ def reading_order(root: Root, paths: Sequence[str] | pl.Series) -> NDArray[np.in
     """
     if not isinstance(root, ShardFolder):
         return np.arange(len(paths))
-    order = root.reading_order(paths)
-    shards = root.shards_of(paths)
-    root.prefetch(shards[order])
-    return order
+    return root.reading_order(paths)

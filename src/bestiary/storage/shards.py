@@ -151,7 +151,7 @@ class ShardFolder:
         return self._index.shards[rows]
 
     def reading_order(self, paths: Sequence[str] | pl.Series) -> NDArray[np.int64]:
-        """Sort images by shard and offset, so that each shard is read once.
+        """Sort images by shard and offset, so that each shard is read once, and prefetch these.
 
         Args:
             paths: of the images, as in the index.
@@ -162,8 +162,9 @@ class ShardFolder:
         rows = self._index.rows(paths)
         shards = self._index.shards[rows]
         offsets = self._index.offsets[rows]
-        order = np.lexsort((offsets, shards))
-        return order.astype(np.int64)
+        order = np.lexsort((offsets, shards)).astype(np.int64)
+        self.prefetch(shards[order])
+        return order
 
     def prefetch(self, shards: NDArray[np.int32]) -> None:
         """Announce the order in which shards are read, so that the next ones are prefetched.

@@ -70,11 +70,9 @@ def autotune_compute(
     # The decision must not depend on the number of ranks.
     if world.size > 1 and device.type == "cpu":
         torch.set_num_threads(cores())
-    with world.synchronized() as main:
-        decision = ComputeConfig("float32")
-        if main:
-            decision = _decide(run, images, classes, device)
+    decision = world.on_main(lambda: _decide(run, images, classes, device))
     config = world.broadcast_object(decision)
+    assert config is not None  # rank 0 has decided
     if device.type == "cpu":
         threads = max(1, config.threads // world.local_size)
         torch.set_num_threads(threads)

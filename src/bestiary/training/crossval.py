@@ -84,7 +84,7 @@ def _train_one_by_one(
     """Train folds one after the other, with one compute configuration and shared features."""
     features = _shared_features(data, display)
     compute = _autotune(run, data, display)
-    n_folds = len(run.fold_numbers())
+    n_folds = len(data.fold_numbers)
     epochs = data.recipe.train.epochs
     with TrainingDisplay(display, folds, n_folds, epochs) as bars:
         for fold in folds:
@@ -130,7 +130,7 @@ def autotune_run(run: Run, display: Display) -> None:
 
 def _autotune(run: Run, data: TrainingSet, display: Display) -> ComputeConfig:
     n_views = 0
-    for fold in run.fold_numbers():
+    for fold in data.fold_numbers:
         train_rows, _ = data.rows(fold)
         n_views += data.recipe.train.epochs * len(train_rows)
     return autotune_compute(

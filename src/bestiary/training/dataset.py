@@ -34,6 +34,7 @@ from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, ImageError
 from bestiary.recipe.options import Recipe
 from bestiary.rng import keyed_rng
+from bestiary.run.layout import TRAIN_ONLY
 from bestiary.run.run import Run
 from bestiary.run.targets import read_targets
 from bestiary.storage.files import Readable, Root, StoredFolder
@@ -155,6 +156,11 @@ class TrainingSet:
     def reading_order(self, rows: Rows) -> Rows:
         """Positions (rows,) in the order that reads `rows` fastest, for work in any order."""
         return reading_order(self.root, self.paths[rows])
+
+    @property
+    def fold_numbers(self) -> list[int]:
+        """The numbers of the folds, in order and without `TRAIN_ONLY`."""
+        return [fold for fold in np.unique(self.folds).tolist() if fold != TRAIN_ONLY]
 
     def rows(self, fold: int) -> tuple[Rows, Rows]:
         """Split the samples into the training part and the held-out part of a fold."""

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
-from bestiary.caches import cache_root, evict_least_recently_used
+from bestiary.caches import cache_root, evict_least_recently_used, mark_used
 from bestiary.data.loader import Rows
 from bestiary.data.views import EvalView
 from bestiary.display import Display
@@ -166,7 +166,7 @@ class _FeatureCache:
                 cached = _read_features(file, digests)
                 features |= cached
                 if cached:
-                    file.touch()  # marks the table as recently used
+                    mark_used(file)
         return features
 
     def add(self, features: dict[str, Features]) -> None:

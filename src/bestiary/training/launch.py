@@ -23,9 +23,8 @@ from torch.distributed.elastic.multiprocessing.errors import (
 )
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from bestiary import errors
 from bestiary.display import Display
-from bestiary.errors import BestiaryError, Interrupted, RunError
+from bestiary.errors import BestiaryError, Interrupted, RunError, named_error
 from bestiary.run.run import Run
 from bestiary.signals import SIGNALS, Interrupts
 from bestiary.training.checkpointer import Checkpointer
@@ -132,10 +131,7 @@ def _recorded_error(failure: ProcessFailure) -> BestiaryError | None:
         return None
     record = str(content.get("message"))
     name, _, message = record.partition(": ")
-    kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, BestiaryError):
-        return kind(message)
-    return None
+    return named_error(name, message)
 
 
 def _train_as_rank(request: dict[str, Any]) -> None:

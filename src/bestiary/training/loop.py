@@ -110,7 +110,7 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
 
         # Score the epoch, then save the member and a checkpoint.
         lr = _learning_rate(recipe, epoch, n_steps - 1, n_steps)
-        finish_epoch(job, state, val_rows, lr, started)
+        finish_epoch(job, state, val_rows, lr, len(train_rows), started)
 
     predict_held_out(job, state, val_rows)
 
@@ -132,6 +132,7 @@ def finish_epoch(
     state: FoldState,
     val_rows: Rows,
     lr: float,
+    n_trained: int,
     started: float,
 ) -> None:
     """Finish an epoch: score its member, save what it has given, and show the scores.
@@ -141,6 +142,7 @@ def finish_epoch(
         state: its state; the epoch is added to its progress.
         val_rows: rows of the held-out part.
         lr: learning rate of the last step.
+        n_trained: number of images that the epoch has trained on.
         started: time of `time.perf_counter` at which the epoch began.
 
     Raises:
@@ -151,7 +153,7 @@ def finish_epoch(
     progress = state.progress
     member = member_to_evaluate(job, state)
     scores = score_held_out(job, state, member, val_rows)
-    record = _epoch_record(job, progress, lr, scores, started)
+    record = _epoch_record(progress, lr, scores, n_trained, started)
     with job.checkpointer.defer_signals():
         _save_epoch(job, state, member, record)
     job.display.end_epoch(
@@ -233,15 +235,14 @@ def score_held_out(
 
 
 def _epoch_record(
-    job: FoldJob,
     progress: Progress,
     lr: float,
     scores: tuple[float | None, float | None],
+    n_trained: int,
     started: float,
 ) -> EpochRecord:
     """Record the current epoch, whose losses must be finite."""
     check_losses(progress.losses)
-    train_rows, _ = job.data.rows(job.fold)
     val_loss, val_accuracy = scores
     return EpochRecord(
         epoch=progress.epochs_done + 1,
@@ -249,7 +250,7 @@ def _epoch_record(
         train_loss=torch.stack(progress.losses).mean().item(),
         val_loss=val_loss,
         val_accuracy=val_accuracy,
-        images_per_second=len(train_rows) / progress.seconds,
+        images_per_second=n_trained / progress.seconds,
         seconds=time.perf_counter() - started,
     )
 

@@ -62,10 +62,9 @@ def out_of_memory_notice(fold: int, batch_size: int, parts: int) -> str:
     )
 
 
-def halved(n_images: int) -> int | None:
-    """Halve the number of images at a time; None if that leaves too few for batch norm."""
-    half = n_images // 2
-    return half if half >= MIN_PART_IMAGES else None
+def can_halve(n_images: int) -> bool:
+    """Check whether half as many images at a time are enough for batch norm."""
+    return n_images // 2 >= MIN_PART_IMAGES
 
 
 def count_parts(n_images: int, parts: int) -> int:
@@ -96,7 +95,7 @@ def doubled_parts(fold: int, batch_size: int, parts: int) -> int:
         RunError: a part would have less than two images.
     """
     part_size = batch_size // parts
-    if halved(part_size) is None:
+    if not can_halve(part_size):
         raise RunError(
             f"fold {fold}: out of memory even with {part_size} images at a time; free memory and "
             "--resume, or begin a new run with a smaller view.size or another model.backbone"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bestiary.data.loader import Rows, loader_threads, stream_views
 from bestiary.data.views import EvalView
+from bestiary.display import Tick
 from bestiary.model.classifier import Classifier
 from bestiary.model.engine import Output, build_network
 from bestiary.model.tta import input_side, with_tta
@@ -34,7 +35,7 @@ def predict_rows(
     output: Output = "logits",
     parts: int = 1,
     graph_path: Callable[[], Path] | None = None,
-    tick: Callable[[int, int], None] | None = None,
+    tick: Tick | None = None,
 ) -> NDArray[np.float32]:
     """Predict the evaluation views of some samples, shared among the ranks.
 
@@ -96,7 +97,7 @@ def _load_batches(
     view: EvalView,
     device: torch.device,
     parts: int,
-    tick: Callable[[int, int], None] | None,
+    tick: Tick | None,
 ) -> Iterator[torch.Tensor]:
     """Load evaluation views, uint8 (n, size, size, 3), in batches of the size that fits."""
     batch_size = max(1, data.recipe.train.batch_size // parts)

@@ -151,8 +151,8 @@ def _rare_classes_error(rare_classes: RareClasses, manifest: Manifest, n_folds: 
     return DataError(
         f"{len(rare_classes)} of {len(manifest.classes)} classes have fewer separate images than "
         f"{n_folds} folds: {_name_classes(rare_classes)}; add images, or choose {fewer_folds}to "
-        "leave these classes out (--set folds.rare_classes=drop) or to deal what there is (--set "
-        "folds.rare_classes=keep)"
+        "leave these classes out (--set folds.rare_classes=drop) or to use the images that there "
+        "are (--set folds.rare_classes=keep)"
     )
 
 

@@ -18,7 +18,7 @@ from bestiary.model.freezing import freeze
 from bestiary.recipe.defaults import default_recipe
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
-from bestiary.run.layout import RECIPE
+from bestiary.run.layout import FOLDS, RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run
 
@@ -65,6 +65,7 @@ def begin_or_resume(
     run = Run(path)
     fold_file, overrides = _split_folds(folds, overrides)
     if run.exists:
+        run = Run.open(path)
         if fixes is not None:
             raise ArgumentError(
                 f"--fixes {fixes}: {path} has its labels already (fixes.csv); choose a new folder"
@@ -234,8 +235,7 @@ def _check_resumable(
         )
     if fold_file is not None:
         raise ArgumentError(
-            f"--folds {fold_file}: {run.path} has its folds already (folds.parquet); leave --folds "
-            "out"
+            f"--folds {fold_file}: {run.path} has its folds already ({FOLDS}); leave --folds out"
         )
     if recipe is None and not overrides:
         return

@@ -18,7 +18,7 @@ from bestiary.recipe.options import Recipe
 from bestiary.training.loss import build_loss
 from bestiary.training.malloc import keep_freed_memory
 from bestiary.training.optimizer import build_optimizer
-from bestiary.training.out_of_memory import is_out_of_memory
+from bestiary.training.out_of_memory import can_halve, is_out_of_memory
 
 TIMED_STEPS = 3  # after the first step; the fastest counts
 MAX_CPU_BATCH = 16  # a CPU is as fast an image with a few images as with many; a GPU is not
@@ -98,7 +98,7 @@ def _time_fitting_batch(
                 fastest = min(_time_call(step, device) for _ in range(TIMED_STEPS))
             return StepTiming(fastest / batch_size, starting)
         except RuntimeError as error:
-            if batch_size < 4 or not is_out_of_memory(error):
+            if not (can_halve(batch_size) and is_out_of_memory(error)):
                 raise
             batch_size //= 2
 

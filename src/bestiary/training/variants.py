@@ -14,6 +14,7 @@ from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
+from bestiary.run.layout import RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run
 from bestiary.training.request import check_image_root, check_requirements
@@ -159,10 +160,9 @@ def _existing_run(ablation: Path, runs: Mapping[str, Mapping[int, Run]]) -> Run 
     for by_seed in runs.values():
         for run in by_seed.values():
             if run.exists:
-                return run
-    for recipe_file in sorted(ablation.glob("*/seed-*/recipe.toml")):
-        return Run(recipe_file.parent)
-    return None
+                return Run.open(run.path)
+    recipe_file = min(ablation.glob(f"*/seed-*/{RECIPE}"), default=None)
+    return Run.open(recipe_file.parent) if recipe_file else None
 
 
 def _check_same(run: Run, recipe: Recipe) -> None:

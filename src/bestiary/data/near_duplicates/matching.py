@@ -7,7 +7,6 @@ aligns the thumbs (Evangelidis and Psarakis 2008, doi:10.1109/TPAMI.2008.113). K
 files and labels.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -20,8 +19,8 @@ from scipy.sparse.csgraph import connected_components
 from bestiary.cores import cores
 from bestiary.data.near_duplicates.candidates import Pairs
 from bestiary.data.near_duplicates.hashes import WINDOWS
+from bestiary.display import Tick
 
-Progress = Callable[[int, int], None]  # (done, of)
 IntArray = NDArray[np.int64]
 Thumb = NDArray[np.uint8]  # gray (side, side)
 Gray = NDArray[np.float32]  # (side, side)
@@ -54,7 +53,7 @@ def confirm_near_duplicates(
     pairs: Pairs,
     thumbs: NDArray[np.uint8],
     thumb_of_image: IntArray,
-    progress: Progress | None = None,
+    progress: Tick | None = None,
     min_agreement: float = NEAR_DUPLICATE_AGREEMENT,
 ) -> IntArray:
     """Confirm the candidate pairs that are near duplicates.

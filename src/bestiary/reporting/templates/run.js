@@ -85,7 +85,6 @@ const longest = Math.max(...names.map(name => name.length));
 const ROOM = Math.min(150, 14 + 7 * longest);
 let view = {x: 0, y: 0, n: size}, chosen = null, pinned = false;
 const cells = data.cells.map(([row, column, n]) => ({row, column, n, y: place.get(row), x: place.get(column)}));
-const byPlace = new Map(cells.map(cell => [cell.y * size + cell.x, cell]));
 const mistakes = cells.filter(cell => cell.row !== cell.column).sort((a, b) => a.y - b.y || a.x - b.x);
 
 function draw() {

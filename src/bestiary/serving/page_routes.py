@@ -1,6 +1,6 @@
 """The page's files (HTML, CSS, JavaScript, icon) -> routes of the application.
 
-The files are served as they lie in this folder: no build step, and nothing from other sites.
+The files are served as they lie in `page`: no build step, and nothing from other sites.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,8 +22,9 @@ def add_page(app: FastAPI) -> None:
     Args:
         app: the application.
     """
+    folder = files("bestiary.serving") / "page"
     for path, (name, media_type) in FILES.items():
-        content = files(__name__).joinpath(name).read_bytes()
+        content = folder.joinpath(name).read_bytes()
         endpoint = _file_endpoint(content, media_type)
         app.add_api_route(path, endpoint, methods=["GET"], include_in_schema=False)
 

@@ -1,0 +1,57 @@
+"""Request for training: the recipe that the device sets, and runs of an earlier bestiary."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import bestiary
+from bestiary.errors import RunError
+from bestiary.model import compute
+from bestiary.run.layout import RECIPE
+from bestiary.run.run import Run
+from bestiary.training import request, variants
+
+
+class FoundError(Exception):
+    """Stops a verb where the test has seen enough."""
+
+
+@pytest.mark.parametrize(
+    ("device", "name"), [("cuda", "best-gpu"), ("mps", "best"), ("cpu", "best")]
+)
+def test_device_sets_the_default_recipe(
+    device: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def record(recipe: str, *_: Any) -> None:
+        asked.append(recipe)
+        raise FoundError
+
+    for module in (compute, request):
+        monkeypatch.setattr(module, "best_device", lambda: torch.device(device))
+    monkeypatch.setattr(request, "load_recipe", record)
+    with pytest.raises(FoundError):
+        bestiary.train(tmp_path, tmp_path / "run", quiet=True)
+    monkeypatch.setattr(variants, "plan_variants", record)
+    with pytest.raises(FoundError):
+        bestiary.ablate(tmp_path, tmp_path / "ablation", vary=["train.epochs=1,2"], quiet=True)
+    assert asked == [name, name]
+
+
+@pytest.mark.parametrize("verb", ["train", "ablate"])
+def test_resuming_a_run_of_an_earlier_bestiary_names_the_remedy(verb: str, tmp_path: Path) -> None:
+    """Before its recipe is read, which would name old keys one by one."""
+    place = tmp_path / "run"
+    run = Run(place if verb == "train" else place / "other" / "seed-0")
+    run.path.mkdir(parents=True)
+    run.file(RECIPE).write_text("[mix]\nuntil = 0.5\n")
+    run.file("arithmetic.json").touch()
+    with pytest.raises(RunError, match=r"by an earlier bestiary; .*; train it again, or use that"):
+        if verb == "train":
+            bestiary.train(tmp_path, place, resume=True, quiet=True)
+        else:
+            vary = ["train.epochs=1,2"]
+            bestiary.ablate(tmp_path, place, vary=vary, resume=True, quiet=True)
