@@ -20,7 +20,7 @@ import numpy as np
 
 from bestiary.data.audit import audit_images
 from bestiary.data.decode import decode, read_image
-from bestiary.data.listing import list_labeled, list_test
+from bestiary.data.listing import list_labeled
 from bestiary.data.listing_types import Listing
 from bestiary.display import Display
 from copying import WAYS, encode
@@ -46,7 +46,7 @@ def origin(path: str) -> str:
 
 def find_groups(folder: Path) -> dict[str, str]:
     listing = list_labeled(folder)
-    audit = audit_images(Listing(folder, listing.table), list_test(folder), Display(quiet=True))
+    audit = audit_images(Listing(folder, listing.table), Display(quiet=True))
     return dict(audit.near_duplicates.select("path", "duplicate_group").iter_rows())
 
 

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from bestiary.data.decode import MAX_PIXELS, decode
+from bestiary.data.decode import decode
+from bestiary.data.image_limits import MAX_PIXELS
 from bestiary.errors import BestiaryError, ImageError
 from faulting import Workspace, forked
 from mutating import mutate_image, mutate_text, seed_images

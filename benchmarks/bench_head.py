@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from bestiary.data.decode import decode, read_image
+from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import loader_threads, stream_views
-from bestiary.data.views import EvalView
 from bestiary.display import Display
 from bestiary.model.classifier import build_classifier
 from bestiary.model.compute import best_device, best_precision

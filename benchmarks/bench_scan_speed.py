@@ -18,7 +18,7 @@ import numpy as np
 
 from bestiary.data.audit import audit_images
 from bestiary.data.decode import decode, read_image
-from bestiary.data.listing import list_labeled, list_test
+from bestiary.data.listing import list_labeled
 from bestiary.display import Display
 from copying import WAYS, encode
 
@@ -43,7 +43,7 @@ def enlarge(source: Path, goal: Path) -> int:
 
 def scan(data: Path) -> float:
     started = time.perf_counter()
-    audit_images(list_labeled(data), list_test(data), Display(quiet=True))
+    audit_images(list_labeled(data), Display(quiet=True))
     return time.perf_counter() - started
 
 

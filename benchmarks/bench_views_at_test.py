@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.data.eval_view import EvalView
 from bestiary.data.folds import assign_folds
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.resize import resize
-from bestiary.data.views import EvalView
 from bestiary.model.classifier import build_classifier
 from bestiary.model.compute import best_device, best_precision
 from bestiary.model.engine import build_network

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bestiary.data.audit import audit_images
 from bestiary.data.folds import join_groups
-from bestiary.data.listing import list_labeled, list_test
+from bestiary.data.listing import list_labeled
 from bestiary.display import Display
 from bestiary.recipe.load import load_recipe
 from bestiary.training.dataset import TrainingSet
@@ -29,9 +29,7 @@ def read_data(
     source: Path, recipe: str = "fast", overrides: Sequence[str] = ()
 ) -> tuple[TrainingSet, Numbers]:
     """The images of a folder as `recipe` views them, and each one's group from the audit."""
-    table = audit_images(
-        list_labeled(source), list_test(source), Display(quiet=True)
-    ).manifest.table
+    table = audit_images(list_labeled(source), Display(quiet=True)).manifest.table
     folds = table.select("path", pl.lit(0).alias("fold"))
     groups = join_groups(table["sha256"], table["duplicate_group"])
     return TrainingSet.of(load_recipe(recipe, overrides), table, source.resolve(), folds), groups

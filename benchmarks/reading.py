@@ -8,7 +8,7 @@ import polars as pl
 
 from bestiary.data.fixes import read_fixes
 from bestiary.data.folds import read_fold_file
-from bestiary.data.listing import list_labeled, list_test
+from bestiary.data.listing import list_labeled
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.evaluation.finish import finish_run
@@ -47,7 +47,7 @@ def make_run(place: Workspace) -> Path:
 
 def _list(name: str) -> Callable[[Path], object]:
     def read(run: Path) -> object:
-        return list_labeled(run / name), list_test(run / name)
+        return list_labeled(run / name)
 
     return read
 

@@ -19,20 +19,20 @@ from bestiary.run.run import Run
 FROZEN = {
     "sample": "directory species=20 per_species=40 size=160 seed=0 label_noise=0.0 "
     "near_duplicates=0.0 corrupt=0.0 unknown=0.0 quiet=False",
-    "scan": "data out=None quiet=False",
-    "shard": "data out megabytes=256 quiet=False",
+    "scan": "data out=None overrides=() quiet=False",
+    "shard": "data out megabytes=256 overrides=() quiet=False",
     "probe": "data run overrides=() folds=None fixes=None quiet=False",
     "train": "data run recipe=None overrides=() folds=None only_fold=() fixes=None resume=False "
     "checkpoint_every=5min processes=1 cluster=None quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
-    "engine=auto tta=None resume=False watch=False quiet=False",
+    "engine=auto tta=None resume=False watch=False overrides=() quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
     "ablate": "data run vary recipe=None overrides=() seeds=0 test_data=None cluster=None "
     "resume=False quiet=False",
     "serve": "run host=127.0.0.1 port=8000 token_file=None no_similar=False max_mb=20.0 "
     "max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 engine=auto cluster=None "
     "replicas=None quiet=False",
-    "evaluate": "run images out=None quiet=False",
+    "evaluate": "run images out=None overrides=() quiet=False",
     "labels": "run out=None",
     "report": "run out=None format=html no_saliency=False quiet=False",
     "compare": "run other more out=None",
@@ -271,7 +271,7 @@ WRONG = {
     "a table of no known kind": (["predict", "{run}", "{beasts}", "--out", "p.xlsx"], "p.xlsx"),
     "images from nowhere": (
         ["predict", "{run}", "{new}", "--out", "p.csv"],
-        "no such folder or image",
+        "no such folder, table or image",
     ),
     "a rule that is none": (
         ["predict", "{run}", "{beasts}", "--out", "p.csv", "--average", "mean"],

@@ -20,7 +20,7 @@ def main() -> None:
     def predict(folder: str) -> int:
         out = Path(job["scratch"]) / f"{Path(folder).name}-bestiary.csv"
         return predict_folder(
-            ensemble, PredictJob(Path(folder), out, "logits"), Display(quiet=True)
+            ensemble, PredictJob((Path(folder),), out, "logits"), Display(quiet=True)
         ).counts.rows
 
     warm, *folders = job["folders"]

@@ -5,6 +5,8 @@ core included: here all of them become `TableError`. Text that a spreadsheet wou
 is escaped in CSV. Knows nothing of what the columns mean.
 """
 
+import codecs
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from bestiary.errors import one_line
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
+SEPARATORS = (",", ";", "\t", "|")  # of columns in a text table, the usual one first
 UNSAFE_PATH = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"
 """Matches a path that may lead out of its folder: absolute, with a drive, ``..`` or a null byte."""
 
@@ -41,6 +44,69 @@ def read_frame(file: Path, **options: Any) -> pl.DataFrame:
         return pl.read_csv(file, **options)
 
 
+def read_text_table(file: Path) -> pl.DataFrame:
+    """Read a table of text as people and spreadsheets write them, every column as text.
+
+    Takes UTF-8 and UTF-16 with a byte order mark; columns between commas, semicolons, tabs or bars;
+    a first line ``sep=;`` as Excel writes it. Spaces around the names of columns are removed.
+
+    Args:
+        file: the table.
+
+    Raises:
+        OSError: the file cannot be read.
+        TableError: it is not such a table.
+    """
+    content = _decode_text(file.read_bytes())
+    first_line, _, rest = content.partition("\n")
+    separator = _declared_separator(first_line)
+    if separator:
+        content = rest
+    lines = (line for line in content.splitlines() if line.strip())
+    header = next(lines, "")
+    with table_errors():
+        table = pl.read_csv(
+            content.lstrip("\r\n ").encode(),
+            separator=separator or _frequent_separator(header),
+            infer_schema=False,
+        )
+    names = [name.strip() for name in table.columns]
+    if len(set(names)) == len(names):
+        table.columns = names
+    return table
+
+
+def _decode_text(content: bytes) -> str:
+    """Decode a text file by its byte order mark; without one it must be UTF-8."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    else:
+        encoding = "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise TableError(
+            f"line {line} is not in {encoding.removesuffix('-sig').upper()}: save it as CSV UTF-8"
+        ) from None
+    if "\0" in text.partition("\n")[0]:
+        raise TableError("it holds null characters, as UTF-16 does: save it as CSV UTF-8")
+    return text
+
+
+def _declared_separator(line: str) -> str:
+    """Read the separator of a line such as ``sep=;``; empty if it is another line."""
+    match = re.fullmatch(r"sep=(.)\s*", line.rstrip("\r"), re.IGNORECASE)
+    return match.group(1) if match else ""
+
+
+def _frequent_separator(header: str) -> str:
+    """Choose the separator that splits the header into the most columns; a comma if none does."""
+    outside_quotes = re.sub(r'"[^"]*"', "", header)
+    counts = {separator: outside_quotes.count(separator) for separator in SEPARATORS}
+    return max(SEPARATORS, key=counts.__getitem__)
+
+
 def read_metadata(file: Path) -> dict[str, str]:
     """Read the metadata of a .parquet file.
 
@@ -55,7 +121,8 @@ def read_metadata(file: Path) -> dict[str, str]:
 def escape_formulas(table: Frame) -> Frame:
     """Put an apostrophe before text that a spreadsheet would run as a formula.
 
-    Names of classes and files may come from a stranger. See OWASP, "CSV Injection".
+    Names of classes and files may come from a stranger. See OWASP, "CSV Injection". Text that
+    looks escaped already gets one more apostrophe, so that `unescape_formulas` undoes it exactly.
 
     Args:
         table: the table to be written as CSV.
@@ -66,7 +133,7 @@ def escape_formulas(table: Frame) -> Frame:
     """
     text = pl.col(pl.String)
     is_number = text.str.contains(r"^[+-][0-9.]+(e[+-]?[0-9]+)?$")
-    is_formula = text.str.contains(r"^[=@\t\r]") | (text.str.contains(r"^[+-]") & ~is_number)
+    is_formula = text.str.contains(r"^'*[=@\t\r+-]") & ~is_number
     escaped = pl.lit("'") + text
     return table.with_columns(pl.when(is_formula).then(escaped).otherwise(text).name.keep())
 
@@ -74,7 +141,7 @@ def escape_formulas(table: Frame) -> Frame:
 def unescape_formulas(table: pl.DataFrame) -> pl.DataFrame:
     """Undo `escape_formulas`."""
     text = pl.col(pl.String)
-    return table.with_columns(text.str.replace(r"^'([=@\t\r+-])", "$1"))
+    return table.with_columns(text.str.replace(r"^'('*[=@\t\r+-])", "$1"))
 
 
 @contextmanager

@@ -4,13 +4,15 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from bestiary.data import decode as decoding
-from bestiary.data.decode import SUFFIXES, Pixels, decode, to_pixels
+from bestiary.data.decode import Pixels, decode, to_pixels
+from bestiary.data.file_kinds import SUFFIX_FORMATS
 
 Encode = Callable[..., bytes]
 ByPillow = Callable[[bytes], Pixels]
@@ -180,7 +182,7 @@ def test_tiff_gives_first_page(encode: Encode) -> None:
 
 
 def test_awkward_images_decode_as_in_pillow(awkward: Path) -> None:
-    files = [file for file in sorted(awkward.rglob("*")) if file.suffix.lower() in SUFFIXES]
+    files = [file for file in sorted(awkward.rglob("*")) if file.suffix.lower() in SUFFIX_FORMATS]
     assert len(files) > 100
     for file in files[::4]:
         pixels = decode(file.read_bytes())
@@ -200,14 +202,14 @@ def test_threads_restore_warning_filters(
     content = encode(smooth, "PNG")
     first_is_inside, second_is_inside, first_is_done = (threading.Event() for _ in range(3))
 
-    def slow(image: Image.Image) -> Pixels:
+    def slow(image: Image.Image, *options: Any) -> Pixels:
         if threading.current_thread().name == "first":
             first_is_inside.set()
             second_is_inside.wait(5)
         else:
             second_is_inside.set()
             first_is_done.wait(5)
-        return to_pixels(image)
+        return to_pixels(image, *options)
 
     def second() -> None:
         first_is_inside.wait(5)

@@ -60,12 +60,13 @@ def test_non_images_are_refused(content: bytes, refusal: Refusal) -> None:
 
 
 def test_html_is_not_an_image(refusal: Refusal) -> None:
-    assert refusal(b"<html></html>") == "not an image"
+    assert refusal(b"<html></html>") == "not an image (a web page)"
 
 
 def test_unsupported_formats_are_refused(smooth: Pixels, encode: Encode, refusal: Refusal) -> None:
-    assert refusal(encode(smooth, "PPM")) == "not an image"
-    assert refusal(encode(smooth, "EPS")) == "not an image"  # Pillow would start ghostscript for it
+    # Pillow would start ghostscript for it
+    assert refusal(encode(smooth, "EPS")) == "not an image (a drawing (PostScript))"
+    assert refusal(encode(smooth, "TGA")) == "not an image"
 
 
 def test_flipped_bytes_decode_or_are_refused(

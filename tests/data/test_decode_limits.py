@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from bestiary.data import decode as decoding
-from bestiary.data.decode import MAX_PIXELS, Pixels, claimed_size, decode
+from bestiary.data.decode import Pixels, claimed_size, decode
+from bestiary.data.image_limits import MAX_PIXELS
 from bestiary.errors import ForeignError, ImageError, OversizeError
 
 Encode = Callable[..., bytes]
@@ -19,7 +20,7 @@ Refusal = Callable[[bytes], str]
 def test_decompression_bomb_is_refused(
     monkeypatch: pytest.MonkeyPatch, refusal: Refusal, png_header: Encode
 ) -> None:
-    monkeypatch.setattr(decoding, "to_pixels", lambda image: pytest.fail("decoded"))
+    monkeypatch.setattr(decoding, "to_pixels", lambda *_: pytest.fail("decoded"))
     assert f"above the limit of {MAX_PIXELS:,}" in refusal(png_header(50_000, 50_000))
     side = int(MAX_PIXELS**0.5) + 2
     assert "above the limit" in refusal(png_header(side, side))
@@ -63,7 +64,7 @@ def test_jpeg_with_too_many_scans_is_refused(
     monkeypatch: pytest.MonkeyPatch, refusal: Refusal
 ) -> None:
     assert decode(progressive(1_000, 10)).shape == (1_000, 1_000, 3)
-    monkeypatch.setattr(decoding, "to_pixels", lambda image: pytest.fail("decoded"))
+    monkeypatch.setattr(decoding, "to_pixels", lambda *_: pytest.fail("decoded"))
     monkeypatch.setattr(decoding.simplejpeg, "decode_jpeg", lambda *_, **__: pytest.fail("decoded"))
     endless = progressive(1_000, 2_600)
     assert "scans" in refusal(endless)

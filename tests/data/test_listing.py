@@ -1,23 +1,20 @@
-"""Listing folders and tables: labels, splits, files left out, and errors of one clear line."""
+"""Listing folders: labels, splits, every file accounted for, and errors of one clear line."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from bestiary.data.listing import list_images, list_labeled
-from bestiary.data.listing_tables import read_table
 from bestiary.errors import DataError
 
 Tree = Callable[..., Path]
-Table = Callable[[str, str], Path]
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
-    """Make empty files at the given paths; listing opens no file."""
+    """Make empty files at the given paths; listing decodes no image."""
 
     def make(*paths: str) -> Path:
         for path in paths:
@@ -28,31 +25,15 @@ def tree(tmp_path: Path) -> Tree:
     return make
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Table:
-    """Write a CSV table, or the same as Parquet."""
-
-    def make(name: str, text: str) -> Path:
-        file = tmp_path / name
-        (tmp_path / "source.csv").write_text(text, encoding="utf-8")
-        if name.endswith(".parquet"):
-            pl.read_csv(tmp_path / "source.csv").write_parquet(file)
-        else:
-            file.write_text(text, encoding="utf-8")
-        return file
-
-    return make
-
-
-def refusal(data: Path, root: str = "") -> str:
+def refusal(data: Path) -> str:
     with pytest.raises(DataError) as caught:
-        list_labeled(data, root)
+        list_labeled(data)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def columns(data: Path, *names: str, root: str = "") -> list[tuple[str | None, ...]]:
-    return list_labeled(data, root).table.select(names).rows()
+def columns(data: Path, *names: str) -> list[tuple[str | None, ...]]:
+    return list_labeled(data).outside_test.table.select(names).rows()
 
 
 def test_class_folders_give_labels_and_paths_sorted(tree: Tree) -> None:
@@ -108,7 +89,8 @@ def test_hidden_and_non_image_files_are_counted(tree: Tree) -> None:
     )
     listing = list_labeled(data)
     assert listing.table.height == 2
-    assert listing.ignored == {"hidden": 3, "not named like an image": 3, "in no class folder": 1}
+    assert listing.ignored == {"hidden": 3, "not images (1 .csv, 1 .txt, 1 no suffix)": 3}
+    assert listing.unusable == [("loose.jpg", "in no class folder")]
 
 
 def test_symlink_loops_end(tree: Tree) -> None:
@@ -153,19 +135,23 @@ def test_train_and_val_are_pooled_test_is_left_out(
         "test/notes.txt",
     )
     listing = list_labeled(data)
-    assert listing.table.rows() == [
+    assert listing.outside_test.table.rows() == [
         ("train/0/a.jpg", "0", None, "train"),
         ("train/1/b.jpg", "1", None, "train"),
         ("val/0/c.jpg", "0", None, "val"),
     ]
-    assert listing.ignored == {"in test/, left for predict": 2}
+    assert listing.test.table.rows() == [
+        ("test/d.jpg", None, None, "test"),
+        ("test/e.jpg", None, None, "test"),
+    ]
+    assert listing.ignored == {"not images (1 .txt)": 1}
 
 
 def test_folder_with_class_folders_is_left_out(tree: Tree) -> None:
     data = tree("train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", "test/b/4.jpg", "test/b/5.jpg")
     listing = list_labeled(data)
     assert [path for (path,) in columns(data, "path")] == ["train/a/1.jpg", "train/b/2.jpg"]
-    assert listing.ignored == {"in test/, left for predict": 3}
+    assert listing.test.table["label"].to_list() == ["a", "b", "b"]
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "Validation"])
@@ -191,7 +177,9 @@ def test_counts_of_the_parts_are_added(tree: Tree) -> None:
         "val/b/4.jpg",
         "train/loose.jpg",
     )
-    assert list_labeled(data).ignored == {"not named like an image": 2, "in no class folder": 1}
+    listing = list_labeled(data)
+    assert listing.ignored == {"not images (2 .txt)": 2}
+    assert listing.unusable == [("train/loose.jpg", "in no class folder")]
 
 
 def test_a_class_may_be_called_train(tree: Tree) -> None:
@@ -203,147 +191,9 @@ def test_empty_folder_single_class_and_missing_folder(tree: Tree, tmp_path: Path
     assert "no such folder or table" in refusal(tmp_path / "gone")
     tree("loose.jpg", "notes.txt")
     assert "1 in no class folder" in refusal(tmp_path)
-    assert "1 not named like an image" in refusal(tmp_path)
+    assert "1 not images (1 .txt)" in refusal(tmp_path)
     tree("only/1.jpg", "only/2.jpg")
     assert "one class only, 'only'" in refusal(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["images.csv", "images.CSV", "images.parquet"])
-def test_a_table_gives_path_label_group_and_split(table: Table, name: str) -> None:
-    file = table(
-        name, "split,path,label,group\nval,x/2.jpg,7,g1\ntrain,x/1.jpg,10,\n,y/3.jpg,7,g1\n"
-    )
-    listing = list_labeled(file)
-    assert listing.root == file.parent
-    assert listing.table.rows() == [
-        ("x/1.jpg", "10", None, "train"),
-        ("x/2.jpg", "7", "g1", "val"),
-        ("y/3.jpg", "7", "g1", None),
-    ]
-
-
-def test_a_table_of_paths_and_labels_is_enough(table: Table) -> None:
-    assert columns(
-        table("p.csv", "path,label,note\nb.jpg,b,x\na.jpg,a,y\n"), "path", "label", "group", "split"
-    ) == [
-        ("a.jpg", "a", None, None),
-        ("b.jpg", "b", None, None),
-    ]
-
-
-def test_numbers_as_labels_keep_their_text_in_csv(table: Table) -> None:
-    assert columns(table("p.csv", "path,label\na.jpg,007\nb.jpg,7\n"), "label") == [
-        ("007",),
-        ("7",),
-    ]
-
-
-def test_unlabeled_and_test_rows_are_counted(table: Table) -> None:
-    rows = [
-        "path,label,split",
-        "a.jpg,a,train",
-        "b.jpg,b,val",
-        "c.jpg,,train",
-        "d.jpg,a,test",
-        "e.jpg,,test",
-        "f.jpg,b,TEST",
-    ]
-    file = table("p.csv", "\n".join(rows) + "\n")
-    listing = list_labeled(file)
-    assert listing.table["path"].to_list() == ["a.jpg", "b.jpg"]
-    assert listing.ignored == {"without a label": 2, "of the test split, left for predict": 2}
-
-
-def test_a_path_named_twice_is_refused(table: Table) -> None:
-    assert "'a.jpg' more than once" in refusal(
-        table("p.csv", "path,label\na.jpg,a\nb.jpg,b\na.jpg,b\n")
-    )
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/etc/passwd.jpg",
-        "../up.jpg",
-        "a/../../up.jpg",
-        "a/..",
-        "C:/x.jpg",
-        "c:x.jpg",
-        "\\\\server\\x.jpg",
-        "..\\x.jpg",
-    ],
-)
-def test_paths_that_lead_out_are_refused(table: Table, path: str) -> None:
-    line = refusal(table("p.csv", f"path,label\nok.jpg,a\n{path},b\n"))
-    assert "leads out of" in line and "data.root" in line
-
-
-def test_dots_that_do_not_lead_up_are_fine(table: Table) -> None:
-    assert columns(table("p.csv", "path,label\na..b/x..jpg,a\n...jpg,b\n"), "path") == [
-        ("...jpg",),
-        ("a..b/x..jpg",),
-    ]
-
-
-def test_backslashes_are_folders_too(table: Table) -> None:
-    assert columns(table("p.csv", "path,label\na\\x.jpg,a\nb\\y.jpg,b\n"), "path") == [
-        ("a/x.jpg",),
-        ("b/y.jpg",),
-    ]
-
-
-def test_the_root_of_a_table_can_be_named(table: Table, tmp_path: Path) -> None:
-    file = table("p.csv", "path,label\na.jpg,a\nb.jpg,b\n")
-    assert list_labeled(file, str(tmp_path / "elsewhere")).root == tmp_path / "elsewhere"
-    line = refusal(table("q.csv", "path,label\na.jpg,a\n../b.jpg,b\n"), str(tmp_path / "elsewhere"))
-    assert str(tmp_path / "elsewhere") in line
-
-
-def test_a_table_without_its_columns_says_what_it_has(table: Table) -> None:
-    line = refusal(table("p.csv", "file,label\na.jpg,a\n"))
-    assert "no column 'path'" in line and "file, label" in line
-    assert "no column 'label'" in refusal(table("q.csv", "path,class\na.jpg,a\n"))
-
-
-def test_a_row_without_a_path_is_named(table: Table) -> None:
-    assert "row 2 has no path" in refusal(table("p.csv", "path,label\na.jpg,a\n,b\n"))
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("empty.csv", b""),
-        ("header.csv", b"path,label\n"),
-        ("ragged.csv", b"path,label\na.jpg,a\nb.jpg,b,c,d\n"),
-        ("binary.csv", b"\xff\xd8\xff\xe0\0\0\n\xff,\xfe\n"),
-        ("text.parquet", b"path,label\na.jpg,a\n"),
-        ("empty.parquet", b""),
-        ("table.xlsx", b"PK\x03\x04"),
-        ("image.jpg", b"\xff\xd8\xff"),
-    ],
-)
-def test_invalid_table_is_refused_with_one_line(tmp_path: Path, name: str, content: bytes) -> None:
-    (tmp_path / name).write_bytes(content)
-    assert name in refusal(tmp_path / name)
-
-
-def test_non_text_columns_are_refused_with_one_line(tmp_path: Path) -> None:
-    pl.DataFrame({"path": ["a.jpg", "b.jpg"], "label": [["a"], ["b"]]}).write_parquet(
-        tmp_path / "lists.parquet"
-    )
-    assert "lists.parquet" in refusal(tmp_path / "lists.parquet")
-    pl.DataFrame({"path": [b"\xff\xfe", b"b.jpg"], "label": ["a", "b"]}).write_parquet(
-        tmp_path / "bytes.parquet"
-    )
-    assert "bytes.parquet" in refusal(tmp_path / "bytes.parquet")
-
-
-def test_a_table_of_one_class_is_refused(table: Table) -> None:
-    assert "one class only" in refusal(table("p.csv", "path,label\na.jpg,a\nb.jpg,a\n"))
-
-
-def test_a_csv_is_read_as_text_whatever_it_holds(table: Table) -> None:
-    assert read_table(table("p.csv", "path,fold\n1,2\n")).rows() == [("1", "2")]
 
 
 def test_list_images_of_nested_folders(tree: Tree) -> None:
@@ -351,7 +201,7 @@ def test_list_images_of_nested_folders(tree: Tree) -> None:
     listing = list_images(data)
     assert listing.table["path"].to_list() == ["b.jpg", "x/y/a.PNG"]
     assert listing.table["label"].null_count() == 2
-    assert listing.ignored == {"hidden": 1, "not named like an image": 1}
+    assert listing.ignored == {"hidden": 1, "not images (1 .txt)": 1}
 
 
 def test_list_images_of_a_single_file(tree: Tree) -> None:
@@ -364,5 +214,94 @@ def test_no_images_error_names_the_formats(tree: Tree, tmp_path: Path) -> None:
     tree("notes.txt")
     with pytest.raises(DataError, match=r"holds no images.*\.jpg"):
         list_images(tmp_path)
-    with pytest.raises(DataError, match="no such folder or image"):
+    with pytest.raises(DataError, match="no such folder, table or image"):
         list_images(tmp_path / "gone")
+
+
+def test_two_class_folders_linked_to_one_folder_keep_both_classes(tree: Tree) -> None:
+    data = tree("cat/1.jpg", "store/x/2.jpg")
+    (data / "dog").symlink_to(data / "store" / "x", target_is_directory=True)
+    (data / "wolf").symlink_to(data / "store" / "x", target_is_directory=True)
+    assert columns(data, "path", "label") == [
+        ("cat/1.jpg", "cat"),
+        ("dog/2.jpg", "dog"),
+        ("store/x/2.jpg", "store"),
+        ("wolf/2.jpg", "wolf"),
+    ]
+
+
+def test_a_folder_linked_twice_inside_a_class_is_listed_once_and_said(tree: Tree) -> None:
+    data = tree("cat/x/1.jpg", "dog/2.jpg")
+    (data / "cat" / "y").symlink_to(data / "cat" / "x", target_is_directory=True)
+    listing = list_labeled(data)
+    assert listing.table.height == 2
+    assert "Links: 1 lead to a folder that is listed already" in listing.notes
+
+
+def test_links_in_circles_of_many_folders_end(tree: Tree) -> None:
+    names = [f"d{number}" for number in range(12)]
+    data = tree(*(f"{name}/1.jpg" for name in names))
+    for name in names:
+        for other in names:
+            (data / name / f"to-{other}").symlink_to(data / other, target_is_directory=True)
+    assert list_labeled(data).table.height == len(names) * len(names)
+
+
+def test_broken_links_and_pipes_are_unusable(tree: Tree) -> None:
+    data = tree("a/1.jpg", "b/2.jpg")
+    (data / "a" / "gone.jpg").symlink_to(data / "nowhere.jpg")
+    os.mkfifo(data / "b" / "pipe.jpg")
+    os.mkfifo(data / "b" / "pipe")
+    listing = list_labeled(data)
+    assert listing.unusable == [
+        ("a/gone.jpg", "broken link"),
+        ("b/pipe.jpg", "not a regular file"),
+    ]
+    assert listing.ignored == {"not images (1 no suffix)": 1}
+
+
+def test_a_folder_that_cannot_be_read_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tree("a/1.jpg", "b/2.jpg", "b/closed/3.jpg")
+    scandir = os.scandir
+
+    def refuse(folder: str) -> object:
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert list_labeled(data).unusable == [
+        ("b/closed", "folder cannot be read (Permission denied)")
+    ]
+
+
+def test_a_run_inside_the_data_is_no_class(tree: Tree) -> None:
+    data = tree("a/1.jpg", "b/2.jpg", "run/recipe.toml", "run/manifest.parquet", "run/x/plot.png")
+    listing = list_labeled(data)
+    assert columns(data, "label") == [("a",), ("b",)]
+    assert listing.ignored == {"of a run of bestiary": 3}
+    assert listing.empty_classes == {}
+
+
+def test_folders_without_images_are_named(tree: Tree) -> None:
+    data = tree("a/1.jpg", "b/2.jpg", "c/notes.txt", "e/photo.nef")
+    (data / "d").mkdir()
+    listing = list_labeled(data)
+    assert listing.empty_classes == {"c": 0, "d": 0, "e": 1}
+    assert [path for path, _ in listing.unusable] == ["e/photo.nef"]
+
+
+def test_several_images_and_folders_share_their_root(tree: Tree, tmp_path: Path) -> None:
+    data = tree("x/a/1.jpg", "x/b/2.jpg", "y/3.jpg")
+    listing = list_images([data / "x" / "a", data / "y" / "3.jpg"])
+    assert listing.root == data
+    assert listing.table["path"].to_list() == ["x/a/1.jpg", "y/3.jpg"]
+    repeated = list_images([data / "x", data / "x" / "a" / "1.jpg"])
+    assert repeated.table["path"].to_list() == ["a/1.jpg", "b/2.jpg"]
+    assert repeated.notes == ["Named more than once: 1 images; each has one row"]
+
+
+def test_a_table_of_paths_gives_images_without_labels(tree: Tree) -> None:
+    data = tree("x/1.jpg", "x/2.jpg", "x/3.jpg")
+    (data / "t.csv").write_text("path\nx/2.jpg\nx/1.jpg\n")
+    assert list_images(data / "t.csv").table["path"].to_list() == ["x/1.jpg", "x/2.jpg"]

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from bestiary.data import store as storing
+from bestiary.data.bit_depth import WhiteLevel
 from bestiary.data.store import ImageStore, default_folder, load_shrunk
 
 Encode = Callable[..., bytes]
@@ -62,9 +63,9 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths decoded for stores so far."""
     paths: list[Path] = []
 
-    def note(path: Path, side: int) -> np.ndarray:
+    def note(path: Path, side: int, white: WhiteLevel) -> np.ndarray:
         paths.append(path)
-        return load_shrunk(path, side)
+        return load_shrunk(path, side, white)
 
     monkeypatch.setattr(storing, "load_shrunk", note)
     return paths

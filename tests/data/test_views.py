@@ -12,16 +12,10 @@ from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as ops
 
 from bestiary.data.decode import Pixels
+from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import train_views
 from bestiary.data.resize import resize, shrink_to_side
-from bestiary.data.views import (
-    EvalView,
-    Geometry,
-    TrainView,
-    affine_map,
-    apply_geometry,
-    draw_crop,
-)
+from bestiary.data.views import Geometry, TrainView, affine_map, apply_geometry, draw_crop
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import ViewOptions
 from bestiary.rng import keyed_rng

@@ -10,8 +10,8 @@ from torchvision.transforms.v2 import functional
 
 import bestiary
 from bestiary.data.decode import decode
+from bestiary.data.eval_view import EvalView
 from bestiary.data.resize import resize
-from bestiary.data.views import EvalView
 from bestiary.model.tta import input_side, tta_views, with_tta
 from bestiary.recipe.load import load_recipe
 from bestiary.run.oof import read_oof

@@ -10,7 +10,8 @@ from torchvision.transforms import v2
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
-from bestiary.data.views import EvalView, TrainView
+from bestiary.data.eval_view import EvalView
+from bestiary.data.views import TrainView
 from bestiary.model.classifier import load_member
 from bestiary.recipe.load import load_recipe
 from bestiary.run.run import Run

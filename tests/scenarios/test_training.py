@@ -226,7 +226,7 @@ def test_unreadable_image_is_quarantined(data: Path, tiny: Path, tmp_path: Path)
     victim.write_bytes(b"<html>404</html>")
     run = bestiary.train(data, tmp_path / "run", recipe=tiny, folds=3, only_fold=[0], quiet=True)
     path = victim.relative_to(data).as_posix()
-    assert pl.read_csv(run.file("quarantine.csv")).rows() == [(path, "not an image")]
+    assert pl.read_csv(run.file("quarantine.csv")).rows() == [(path, "not an image (a web page)")]
     assert path not in run.read_table("manifest.parquet")["path"].to_list()
 
 

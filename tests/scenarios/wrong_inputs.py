@@ -55,7 +55,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "nothing but bombs": (["train", "{bombs}", "{new}"], "above the limit of 178,000,000"),
     "an image for data": (
         ["train", "{bomb}", "{new}"],
-        "neither a folder nor a .csv or .parquet table",
+        "neither a folder nor a .csv, .tsv or .parquet table",
     ),
     "a device for data": (["scan", "/dev/null"], "no such folder or table"),
     # tables
@@ -185,7 +185,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     ),
     "images from nowhere": (
         ["predict", "{run}", "{new}", "--out", "{new}.csv"],
-        "no such folder or image",
+        "no such folder, table or image",
     ),
     "a folder without images": (
         ["predict", "{run}", "{empty}", "--out", "{new}.csv"],

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from bestiary.data.views import EvalView
+from bestiary.data.eval_view import EvalView
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import BestiaryError
 from bestiary.run.run import Run

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bestiary.data.views import EvalView
+from bestiary.data.eval_view import EvalView
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.run.run import Run
 from bestiary.serving.application import build_application

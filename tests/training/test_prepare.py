@@ -127,7 +127,7 @@ def test_group_pattern_joins_near_duplicates(
         grouped = table.filter(pl.col(key).is_not_null())
         assert set(folds_per_value(grouped, key)) == {1}
     printed = capsys.readouterr().err
-    for line in ("Unusable: 1 files", "Near duplicates: 4 images", "Label conflicts: 2 images"):
+    for line in ("1 unusable", "Near duplicates: 4 images", "Label conflicts: 2 images"):
         assert printed.count(line) == 1
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.data.decode import Pixels, read_image
+from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import loader_threads, stream_views
-from bestiary.data.views import EvalView
 from bestiary.model.classifier import build_classifier
 from bestiary.model.compute import best_device, memory_format, resolve_precision
 from bestiary.model.engine import Network, build_network
@@ -110,7 +110,7 @@ def measure_reading(images: list[Path], view: EvalView) -> float:
 
     def read_view(index: int) -> Pixels:
         image = read_image(sample[index])
-        pixels = decode(image, min_side=view.min_side)
+        pixels = view.decode(image)
         return view(pixels)
 
     rows = np.arange(len(sample))

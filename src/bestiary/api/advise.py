@@ -92,10 +92,11 @@ def advise(
     from bestiary.advising.speeds import busy_cores
     from bestiary.api.durations import parse_duration
     from bestiary.data.audit import audit_images
-    from bestiary.data.listing import list_labeled, list_test
+    from bestiary.data.listing import list_labeled
     from bestiary.display import Display
     from bestiary.model.compute import best_device
     from bestiary.recipe.defaults import default_recipe
+    from bestiary.training.prepare import resolve_white
     from bestiary.training.request import check_image_sizes
 
     # Check the arguments before anything is read.
@@ -111,9 +112,8 @@ def advise(
         check_image_sizes(candidate_recipe)
 
     # Read the images, and draw those that heads are evaluated on.
-    image_root = recipes[0].data.root
-    listing = list_labeled(Path(data), image_root)
-    manifest = audit_images(listing, list_test(Path(data), image_root), display).manifest
+    manifest = audit_images(list_labeled(data, recipes[0].data), display).manifest
+    recipes = [resolve_white(one, manifest.white) for one in recipes]
     table, groups = draw_images(manifest, MAX_PROBED_IMAGES)
 
     # Measure every candidate and recommend one.
@@ -147,7 +147,7 @@ def _measure(
     from bestiary.advising.advice import Candidate
     from bestiary.advising.probing import probe_hits
     from bestiary.advising.speeds import measure_reading, measure_speed
-    from bestiary.data.views import EvalView
+    from bestiary.data.eval_view import EvalView
     from bestiary.model.backbone import weights_are_local
 
     has_weights = weights_are_local(recipe.model.backbone)

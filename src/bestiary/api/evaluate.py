@@ -1,16 +1,25 @@
 """The verb `evaluate`: a run and labeled images that are new -> its scores on them."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from bestiary.api.arguments import Location, open_run
+from cyclopts import Parameter
+
+from bestiary.api.arguments import Location, Many, open_run
 
 if TYPE_CHECKING:
-    from bestiary.evaluation.held_out import Evaluation
+    from bestiary.evaluation.evaluation_text import Evaluation
 
 
 def evaluate(
-    run: Location, images: Location, /, *, out: Location | None = None, quiet: bool = False
+    run: Location,
+    images: Location,
+    /,
+    *,
+    out: Location | None = None,
+    overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    quiet: bool = False,
 ) -> "Evaluation":
     """Score a run on labeled images that it has not seen: each averaging rule and member.
 
@@ -24,9 +33,13 @@ def evaluate(
     run
         Trained run: its folder, or its address in an object store.
     images
-        Folder of class folders, or a table with the columns path,label.
+        Folder of class folders, or a table with the columns path,label. Splits do not
+        matter here: what the run was trained on is left out, and all else is scored.
     out
         JSON file for the scores, besides the table on the screen.
+    overrides
+        How IMAGES are listed, as in train: data.root=FOLDER, the folder that the paths of a
+        table start from, and data.layout=LAYOUT, how folders are nested.
     quiet
         Show no progress.
 
@@ -40,8 +53,10 @@ def evaluate(
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.evaluation.held_out import evaluate_folder
+    from bestiary.recipe.load import load_data_options
 
     scores_file = Path(out) if out else None
     with open_run(run) as opened:
         ensemble = Ensemble.load(opened)
-        return evaluate_folder(opened, ensemble, Path(images), scores_file, Display(quiet))
+        options = load_data_options(overrides)
+        return evaluate_folder(opened, ensemble, images, scores_file, Display(quiet), options)

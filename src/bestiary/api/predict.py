@@ -1,9 +1,12 @@
 """The verb `predict`: an image or a folder of images -> a table of predictions."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from bestiary.api.arguments import Location, open_run
+from cyclopts import Parameter
+
+from bestiary.api.arguments import Location, Many, open_run
 from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
@@ -12,9 +15,8 @@ if TYPE_CHECKING:
 
 def predict(
     run: Location,
-    images: Location,
     /,
-    *,
+    *images: Location | Sequence[Location],
     out: Location,
     average: Average | None = None,
     format: TableFormat = "full",
@@ -25,9 +27,10 @@ def predict(
     tta: TtaViews | None = None,
     resume: bool = False,
     watch: bool = False,
+    overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "PredictionTable":
-    """Predict an image or a folder of images, of any size, with all members of a run.
+    """Predict images or folders of images, of any size, with all members of a run.
 
     The table appears when it is complete. Until then its rows are in OUT.partial, from
     which an interrupted prediction resumes.
@@ -40,7 +43,8 @@ def predict(
     run
         Trained run: its folder, or its address in an object store.
     images
-        An image, or a folder that is searched with its subfolders.
+        A folder that is searched with its subfolders, a table with the column path (.csv,
+        .tsv or .parquet), an image; or several of these, such as *.jpg.
     out
         Table to write, .csv or .parquet.
     average
@@ -70,6 +74,8 @@ def predict(
         Keep predicting images that are added to the folder (by a camera trap), each as
         soon as it is complete, until Ctrl-C. The table is written when no image is
         waiting. --watch --resume goes on later.
+    overrides
+        data.root=FOLDER: the folder that the paths of a table start from.
     quiet
         Show no progress.
 
@@ -84,10 +90,13 @@ def predict(
     from bestiary.ensemble.answers import PredictionOptions
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
+    from bestiary.recipe.load import load_data_options
     from bestiary.signals import Interrupts
 
     options = PredictionOptions(coverage, sets, risk)
-    job = PredictJob(Path(images), Path(out), average, format, options, resume)
+    root = load_data_options(overrides).root
+    paths = tuple(_flatten(images))
+    job = PredictJob(paths, Path(out), average, format, options, resume, root)
     display = Display(quiet)
     with open_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine, tta=tta)
@@ -102,3 +111,12 @@ def predict(
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
+
+
+def _flatten(images: "Sequence[Location | Sequence[Location]]") -> Iterator[Path]:
+    """Yield the paths of all arguments; one of them may be a list."""
+    for one in images:
+        if isinstance(one, str | Path):
+            yield Path(one)
+        else:
+            yield from map(Path, one)

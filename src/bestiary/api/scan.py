@@ -1,15 +1,25 @@
 """The verb `scan`: a dataset -> what is wrong with it, before anything is trained."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from bestiary.api.arguments import Location
+from cyclopts import Parameter
+
+from bestiary.api.arguments import Location, Many
 
 if TYPE_CHECKING:
     from bestiary.data.audit import Audit
 
 
-def scan(data: Location, /, *, out: Location | None = None, quiet: bool = False) -> "Audit":
+def scan(
+    data: Location,
+    /,
+    *,
+    out: Location | None = None,
+    overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    quiet: bool = False,
+) -> "Audit":
     """Find unreadable and odd images, near duplicates, label conflicts, leaks and odd classes.
 
     train does the same before it assigns the folds. Nothing in DATA is touched, and
@@ -23,6 +33,9 @@ def scan(data: Location, /, *, out: Location | None = None, quiet: bool = False)
     out
         Folder for the findings: quarantine.csv, warnings.csv, near_duplicates.csv,
         classes.csv, and scan.html, a page that shows them with their images.
+    overrides
+        How DATA is listed, as in train: data.root=FOLDER, the folder that the paths of a
+        table start from, and data.layout=LAYOUT, how folders are nested.
     quiet
         Show no progress.
 
@@ -35,12 +48,14 @@ def scan(data: Location, /, *, out: Location | None = None, quiet: bool = False)
     """
     from bestiary.atomic import write_text
     from bestiary.data.audit import audit_images
-    from bestiary.data.listing import list_labeled, list_test
+    from bestiary.data.listing import list_labeled
     from bestiary.display import Display
+    from bestiary.recipe.load import load_data_options
     from bestiary.reporting.scan_page import scan_page
     from bestiary.run.layout import SCAN_PAGE
 
-    audit = audit_images(list_labeled(data), list_test(data), Display(quiet))
+    listing = list_labeled(data, load_data_options(overrides))
+    audit = audit_images(listing, Display(quiet))
     if out is not None:
         audit.write(Path(out))
         write_text(Path(out) / SCAN_PAGE, scan_page(audit))

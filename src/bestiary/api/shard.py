@@ -1,15 +1,24 @@
 """The verb `shard`: images -> tar shards in WebDataset's layout."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
-from bestiary.api.arguments import Location
+from cyclopts import Parameter
+
+from bestiary.api.arguments import Location, Many
 
 if TYPE_CHECKING:
     from bestiary.data.sharding import ShardSummary
 
 
 def shard(
-    data: Location, out: Location, /, *, megabytes: int = 256, quiet: bool = False
+    data: Location,
+    out: Location,
+    /,
+    *,
+    megabytes: int = 256,
+    overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    quiet: bool = False,
 ) -> "ShardSummary":
     """Write images as tar shards (WebDataset's layout), for data larger than the disk.
 
@@ -26,6 +35,9 @@ def shard(
         Folder or address for the shards and their index. There must be none yet.
     megabytes
         Size of a shard.
+    overrides
+        How DATA is listed, as in train: data.root=FOLDER, the folder that the paths of a
+        table start from, and data.layout=LAYOUT, how folders are nested.
     quiet
         Show no progress.
 
@@ -35,12 +47,16 @@ def shard(
     >>> print(bestiary.shard("images", "shards", quiet=True))
     36 images in 1 shards in shards
     """
-    from bestiary.data.listing import list_labeled, list_test
+    from bestiary.data.listing import list_labeled
     from bestiary.data.sharding import write_shards
     from bestiary.display import Display
     from bestiary.errors import ArgumentError
+    from bestiary.recipe.load import load_data_options
 
     if megabytes < 1:
         raise ArgumentError(f"--megabytes {megabytes}: give 1 or more")
-    listing = list_labeled(data).with_test(list_test(data))
-    return write_shards(listing, out, megabytes, Display(quiet))
+    display = Display(quiet)
+    listing = list_labeled(data, load_data_options(overrides))
+    for note in listing.notes:
+        display.line(note)
+    return write_shards(listing, out, megabytes, display)

@@ -4,7 +4,6 @@ Collects the findings of the manifest, near_duplicates and class_counts as table
 nothing of how each is found.
 """
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,14 +11,14 @@ import polars as pl
 
 from bestiary.data.class_counts import class_lines, count_classes
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
-from bestiary.data.listing_types import TEST_SPLIT, Listing
+from bestiary.data.left_out import count_files, describe_left_out, frequent_reasons
+from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest, read_listing, read_manifest
 from bestiary.data.near_duplicates.grouping import find_near_duplicates, mark_near_duplicates
+from bestiary.data.split_words import TEST
 from bestiary.display import Display
 from bestiary.run.layout import CLASSES, NEAR_DUPLICATES, QUARANTINE, WARNINGS
 from bestiary.run.tables import write_table
-
-MAX_REASONS = 3  # kinds of reasons that a line names
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,10 @@ class Audit:
     test: pl.DataFrame
     quarantine: pl.DataFrame
     classes: pl.DataFrame
+
+    def with_stated_white(self) -> "Audit":
+        """The same audit where the user states what white is, so nothing is assumed of it."""
+        return replace(self, manifest=replace(self.manifest, n_deep=0))
 
     @property
     def images(self) -> pl.DataFrame:
@@ -64,7 +67,7 @@ class Audit:
         is_duplicate = pl.col("duplicate_group").is_not_null()
         duplicates = self.images.filter(is_duplicate)
 
-        is_test = pl.col("split") == TEST_SPLIT
+        is_test = pl.col("split") == TEST
         any_test = is_test.any().over("duplicate_group")
         all_test = is_test.fill_null(False).all().over("duplicate_group")
         is_leak = (any_test & ~all_test).fill_null(False)
@@ -82,7 +85,7 @@ class Audit:
     def leaks(self) -> pl.DataFrame:
         """The test images with a near duplicate outside the test split, as `near_duplicates`."""
         is_leak = pl.col("leak")
-        is_test = pl.col("split") == TEST_SPLIT
+        is_test = pl.col("split") == TEST
         return self.near_duplicates.filter(is_leak & is_test)
 
     @property
@@ -99,7 +102,9 @@ class Audit:
         head = f"{self.manifest.root}: {n_images:,} images of {n_classes:,} classes"
         if self.test.height:
             head += f", and {self.test.height:,} of a test split"
-        findings = self.lines() or ["No problems found"]
+        findings = self.lines()
+        if not self.has_findings:
+            findings.append("No problems found")
         return "\n".join([head, *findings])
 
     def write(self, folder: Path) -> None:
@@ -116,8 +121,17 @@ class Audit:
         write_table(folder / NEAR_DUPLICATES, self.near_duplicates)
         write_table(folder / CLASSES, self.classes)
 
+    @property
+    def has_findings(self) -> bool:
+        """Whether anything was found besides files that are no images."""
+        ignored_only = count_files({"images": 0}, [], self.manifest.ignored)
+        return len(self.lines()) > len(ignored_only)
+
     def lines(self) -> list[str]:
-        """One line for each kind of finding; none if nothing was found."""
+        """One line for each kind of finding, and one that counts the files if some are no images.
+
+        There is none if every file is an image and nothing was found.
+        """
         return [
             *self._file_lines(),
             *self._duplicate_lines(),
@@ -125,14 +139,11 @@ class Audit:
         ]
 
     def _file_lines(self) -> list[str]:
-        lines = []
-        if self.quarantine.height:
-            reasons = _frequent_reasons(self.quarantine["reason"])
-            lines.append(f"Unusable: {self.quarantine.height:,} files ({reasons})")
-
+        manifest = replace(self.manifest, quarantine=self.quarantine)
+        lines = describe_left_out(manifest, self.test.height)
         warnings = self.warnings
         if warnings.height:
-            reasons = _frequent_reasons(warnings["reason"])
+            reasons = frequent_reasons(warnings["reason"])
             lines.append(f"Quality warnings: {warnings.height:,} images ({reasons})")
         return lines
 
@@ -163,23 +174,24 @@ class Audit:
         return lines
 
 
-def audit_images(listing: Listing, test: Listing, display: Display) -> Audit:
+def audit_images(listing: Listing, display: Display) -> Audit:
     """Read the images of a dataset and run every check on them.
 
     Args:
-        listing: The labeled images outside the test split.
-        test: The images of a supplied test split, labeled or not; may be empty.
-        display: Shows the progress.
+        listing: The images of all splits; those of the test split may be unlabeled.
+        display: Shows the progress, and what was assumed of the layout.
 
     Raises:
         DataError: No labeled image can be decoded.
         BestiaryError: The cache folder cannot be written.
     """
+    for note in listing.notes:
+        display.line(note)
     cache = ImageInfoCache(cache_folder())
     with display.counter("Reading images") as tick:
-        manifest = read_manifest(listing, tick, cache)
+        manifest = read_manifest(listing.outside_test, tick, cache)
     with display.counter("Reading test images") as tick:
-        test_manifest = read_listing(test, tick, cache)
+        test_manifest = read_listing(listing.test, tick, cache)
 
     # Search for near duplicates in both splits together, so that leaks show.
     table = pl.concat([manifest.table, test_manifest.table])
@@ -194,21 +206,3 @@ def audit_images(listing: Listing, test: Listing, display: Display) -> Audit:
         quarantine=quarantine.sort("path"),
         classes=count_classes(manifest.table["label"]),
     )
-
-
-def _frequent_reasons(reasons: pl.Series) -> str:
-    """Name the most frequent kinds of reasons with their counts.
-
-    The kind is the text before a colon or parenthesis; semicolons separate reasons.
-    """
-    counts = Counter[str]()
-    for reasons_of_image in reasons:
-        for reason in reasons_of_image.split("; "):
-            kind = reason.split(":")[0].split(" (")[0]
-            counts[kind] += 1
-
-    most_common = counts.most_common(MAX_REASONS)
-    names = ", ".join(f"{count:,} {kind}" for kind, count in most_common)
-    if len(counts) > MAX_REASONS:
-        names += " ..."
-    return names

@@ -1,6 +1,7 @@
 """Labels -> images per class, and what is odd: small classes, imbalance, similar class names."""
 
 import re
+import unicodedata
 
 import polars as pl
 
@@ -18,7 +19,7 @@ def count_classes(labels: pl.Series) -> pl.DataFrame:
 
     Returns:
         One row per class in natural order. Columns: label, images, and similar_names: the classes
-        whose names differ in case or spaces only, joined by commas, or null.
+        whose names differ in case, spaces or width only, joined by commas, or null.
     """
     counts = dict(labels.value_counts().iter_rows())
     names = sorted(counts, key=natural_key)
@@ -64,8 +65,8 @@ def class_lines(classes: pl.DataFrame) -> list[str]:
     if similar.height:
         label, _, others = similar.row(0)
         lines.append(
-            f"Class names: {similar.height:,} differ from another in case or spaces only, as "
-            f"{label!r} and {others!r}"
+            f"Class names: {similar.height:,} differ from another in case, spaces or width only, "
+            f"as {label!r} and {others!r}"
         )
 
     ratio = imbalance(classes)
@@ -88,6 +89,8 @@ def imbalance(classes: pl.DataFrame) -> float:
 
 
 def _plain(name: str) -> str:
-    """The name without case, spaces, underscores and hyphens."""
-    letters = re.sub(r"[\s_\-]+", "", name)
+    """The name without case, spaces, underscores, hyphens, widths and invisible characters."""
+    compatible = unicodedata.normalize("NFKC", name)
+    visible = "".join(sign for sign in compatible if unicodedata.category(sign) != "Cf")
+    letters = re.sub(r"[\s_\-]+", "", visible)
     return letters.casefold()

@@ -1,10 +1,11 @@
-"""Decode the bytes of an image file to upright RGB pixels: JPEG, PNG, WebP, BMP, TIFF and GIF.
+"""Decode the bytes of an image file to upright RGB pixels: JPEG, PNG, WebP, TIFF, HEIC, AVIF ...
 
 Training, validation, prediction and serving all decode here, and only here. EXIF orientation is
 applied. Transparency is composited over white. Palette, gray, 16-bit and CMYK images become 8-bit
-RGB. An animation gives its first frame. Plain JPEGs go through libjpeg-turbo (simplejpeg).
-Everything else goes through Pillow, and so does every JPEG that simplejpeg rejects. Knows nothing
-of labels, or of the size that a network wants.
+RGB. An animation gives its first frame, a TIFF its largest page. Damaged metadata is no fault of
+the pixels and is ignored. Plain JPEGs go through libjpeg-turbo (simplejpeg). Everything else goes
+through Pillow, and so does every JPEG that simplejpeg rejects. Knows nothing of labels, or of the
+size that a network wants.
 """
 
 import threading
@@ -17,38 +18,30 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from pi_heif import register_heif_opener
+from PIL import ExifTags, Image, UnidentifiedImageError
 
+from bestiary.data.bit_depth import FULL_RANGE, DeepSamples, WhiteLevel, read_deep
+from bestiary.data.file_kinds import FORMATS, HEAD_BYTES, describe_content
+from bestiary.data.image_limits import MAX_PIXELS, check_size, is_plausible_jpeg
+from bestiary.data.intact_pixels import (
+    JPEG_START,
+    has_damaged_pixels,
+    with_end_mark,
+    without_metadata,
+)
 from bestiary.errors import ForeignError, ImageError, OversizeError
 from bestiary.storage.files import Readable
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-)
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
-# Half a gigabyte decoded, which is also Pillow's limit. More counts as a decompression bomb.
-MAX_PIXELS = 178_000_000
-# The most pixels that a byte of a file can encode. Rejects forged dimensions before memory is
-# allocated. JPEG has a bit or more for each block of 64 pixels. Deflate expands one byte to 1,032,
-# of 8 pixels each. LZW expands 12 bits to 4,096 bytes.
-MAX_PIXELS_PER_BYTE = {
-    "JPEG": 1_000,
-    "MPO": 1_000,
-    "PNG": 8_300,
-    "GIF": 4_096,
-}
-# A progressive JPEG goes over all pixels once a scan, and a scan takes only a few bytes. So 20 MB
-# could occupy a decoder for days. Cameras write 1 scan, web tools write 10. This allows 14 scans of
-# the largest image.
-MAX_PIXELS_TIMES_SCANS = 14 * MAX_PIXELS
-MIN_SCAN_BYTES = 8
-SCAN_MARKER = b"\xff\xda"  # begins a scan; inside a scan, a zero byte follows each 255
-JPEG_START = b"\xff\xd8\xff"
 EXIF_START = b"Exif\0\0"
+MAX_PAGES = 100  # of a TIFF that are looked at
+TAG_NEW_SUBFILE_TYPE = 254  # TIFF 6.0, page 36
+IS_REDUCED_OR_MASK = 0b101  # a preview of another page, or its transparency
 ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")  # Pillow's modes with transparency
 
+register_heif_opener(thumbnails=False)
 # cv2 would start its own threads for each call. bestiary decodes one image per thread.
 cv2.setNumThreads(0)
 
@@ -113,14 +106,16 @@ def read_image(path: Readable) -> bytes:
     return content
 
 
-def decode(content: bytes, *, min_side: int = 0) -> Pixels:
+def decode(content: bytes, *, min_side: int = 0, white: WhiteLevel | None = FULL_RANGE) -> Pixels:
     """Decode `content` to upright RGB.
 
     Args:
-        content: a whole JPEG, PNG, WebP, BMP, TIFF or GIF file.
+        content: a whole image file in one of the `FORMATS`.
         min_side: above 0, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as its
             short side has at least this many pixels. This is several times faster, and loses
             only detail finer than that side can show.
+        white: the value of white in an image of more than 8 bits that does not say it. None: as its
+            largest value suggests, which is good enough to look at, and not for a network.
 
     Returns:
         uint8 array (height, width, 3).
@@ -132,16 +127,47 @@ def decode(content: bytes, *, min_side: int = 0) -> Pixels:
         pixels = _decode_plain_jpeg(content, min_side)
         if pixels is not None:
             return pixels
-    return _decode_with_pillow(content)
+    if has_damaged_pixels(content):
+        raise ImageError("damaged (wrong checksum of its pixels)")
+    try:
+        return _decode_with_pillow(content, white)
+    except OversizeError:
+        raise
+    except ImageError:
+        # Every pixel may be there although the file is damaged.
+        pixels = _decode_intact_pixels(content, min_side, white)
+        if pixels is None:
+            raise
+        return pixels
 
 
-def _decode_plain_jpeg(content: bytes, min_side: int) -> Pixels | None:
-    """Decode with libjpeg-turbo. Return None where Pillow must decide: CMYK, or any fault."""
+def _decode_intact_pixels(content: bytes, min_side: int, white: WhiteLevel | None) -> Pixels | None:
+    """Decode a file whose damage does not touch its pixels; None if it does."""
+    if content.startswith(JPEG_START):
+        complete = with_end_mark(content) or content
+        return _decode_plain_jpeg(complete, min_side, has_exif=False)
+    stripped = without_metadata(content)
+    if stripped is None:
+        return None
+    try:
+        return _decode_with_pillow(stripped, white)
+    except ImageError:
+        return None
+
+
+def _decode_plain_jpeg(content: bytes, min_side: int, *, has_exif: bool = True) -> Pixels | None:
+    """Decode with libjpeg-turbo. Return None where Pillow must decide: CMYK, or any fault.
+
+    Args:
+        content: the whole file.
+        min_side: as for `decode`.
+        has_exif: false where the EXIF is too damaged for Pillow to open the file.
+    """
     try:
         height, width, colorspace, _ = simplejpeg.decode_jpeg_header(content)
         if colorspace in ("CMYK", "YCCK"):
             return None
-        if not _is_plausible_jpeg(content, height * width):
+        if not is_plausible_jpeg(content, height * width):
             return None
         scaling = _jpeg_scaling(min_side)
         decoded = simplejpeg.decode_jpeg(
@@ -156,17 +182,9 @@ def _decode_plain_jpeg(content: bytes, min_side: int) -> Pixels | None:
 
     # Reading EXIF costs a tenth of the decoding, so read it only where the file has any.
     pixels = np.asarray(decoded)
-    if EXIF_START not in content:
+    if not has_exif or EXIF_START not in content:
         return pixels
     return _apply_exif_orientation(pixels, content)
-
-
-def _is_plausible_jpeg(content: bytes, n_pixels: int) -> bool:
-    """Return whether these bytes can encode so many pixels, in few enough scans."""
-    max_encoded = MAX_PIXELS_PER_BYTE["JPEG"] * len(content)
-    if n_pixels > min(MAX_PIXELS, max_encoded):
-        return False
-    return not _has_too_many_scans(content, n_pixels)
 
 
 def _jpeg_scaling(min_side: int) -> dict[str, int]:
@@ -180,14 +198,21 @@ def _jpeg_scaling(min_side: int) -> dict[str, int]:
 
 
 def _apply_exif_orientation(pixels: Pixels, content: bytes) -> Pixels | None:
-    """Turn the pixels of a JPEG upright. Return None where its EXIF is damaged."""
+    """Turn the pixels of a JPEG upright. Return None where Pillow cannot open it."""
     try:
         with _open_in_pillow(content) as image:
-            exif = image.getexif()
-            orientation = exif.get(ExifTags.Base.Orientation, 1)
-            return _turn_upright(pixels, orientation)
-    except Exception:  # Pillow raises anything on damaged EXIF; its own decoder names the fault
+            return _turn_upright(pixels, _orientation(image))
+    except Exception:  # Pillow raises anything on damaged headers; its own decoder names the fault
         return None
+
+
+def _orientation(image: Image.Image) -> int:
+    """Read the EXIF orientation, 1 to 8; 1 where the EXIF is damaged."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow raises anything on damaged EXIF
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
@@ -205,21 +230,39 @@ def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _decode_with_pillow(content: bytes) -> Pixels:
+def _decode_with_pillow(content: bytes, white: WhiteLevel | None) -> Pixels:
     try:
         with _open_in_pillow(content) as image:
-            _check_size(image, content)
-            return to_pixels(image)
+            _choose_page(image)
+            check_size(image, content)
+            return to_pixels(image, content, white)
     except Exception as error:  # a decoder raises anything on hostile bytes
-        raise _image_error(error) from None
+        raise _image_error(error, content) from None
 
 
-def _image_error(error: Exception) -> ImageError:
+def _choose_page(image: Image.Image) -> None:
+    """Go to the largest page of a TIFF that is neither a preview of another one nor a mask."""
+    if image.format != "TIFF":
+        return
+    sizes = {}
+    for page in range(MAX_PAGES):
+        try:
+            image.seek(page)
+        except EOFError:
+            break
+        kind = image.tag_v2.get(TAG_NEW_SUBFILE_TYPE, 0)  # type: ignore[attr-defined]
+        if not int(kind) & IS_REDUCED_OR_MASK:
+            sizes[page] = image.width * image.height
+    image.seek(max(sizes, key=sizes.__getitem__) if sizes else 0)
+
+
+def _image_error(error: Exception, content: bytes) -> ImageError:
     """Translate what a decoder raised into an error with a short reason."""
     if isinstance(error, ImageError):
         return error
     if isinstance(error, UnidentifiedImageError):
-        return ForeignError("not an image")
+        found = describe_content(content[:HEAD_BYTES])
+        return ForeignError(f"not an image ({found})" if found else "not an image")
     if isinstance(error, Image.DecompressionBombError):
         return OversizeError(f"above the limit of {MAX_PIXELS:,} pixels")
     if isinstance(error, MemoryError):
@@ -247,85 +290,75 @@ def claimed_size(content: bytes) -> tuple[int, int]:
     """
     try:
         with _open_in_pillow(content) as image:
-            _check_size(image, content)
+            _choose_page(image)
+            check_size(image, content)
             return image.height, image.width
     except Exception as error:  # a decoder raises anything on hostile bytes
-        raise _image_error(error) from None
+        raise _image_error(error, content) from None
 
 
-def _check_size(image: Image.Image, content: bytes) -> None:
-    """Refuse too many pixels, a size that these bytes cannot encode, and too many scans."""
-    n_pixels = image.width * image.height
-    size = f"{image.width} x {image.height} pixels"
-    if n_pixels > MAX_PIXELS:
-        raise OversizeError(f"{size}: above the limit of {MAX_PIXELS:,}")
-
-    pixels_per_byte = MAX_PIXELS_PER_BYTE.get(image.format or "", MAX_PIXELS)
-    if n_pixels > pixels_per_byte * len(content):
-        raise ImageError(f"damaged ({size} cannot be in so few bytes)")
-
-    is_jpeg = image.format in ("JPEG", "MPO")
-    if is_jpeg and _has_too_many_scans(content, n_pixels):
-        n_scans = content.count(SCAN_MARKER)
-        raise OversizeError(f"{size} in {n_scans:,} scans: more work than an image is worth")
-
-
-def _has_too_many_scans(content: bytes, n_pixels: int) -> bool:
-    """Return whether a JPEG has too many scans for its size."""
-    # Count scans only where the file is long enough for too many.
-    max_scans = len(content) // MIN_SCAN_BYTES
-    if n_pixels * max_scans <= MAX_PIXELS_TIMES_SCANS:
-        return False
-    n_scans = content.count(SCAN_MARKER)
-    return n_pixels * n_scans > MAX_PIXELS_TIMES_SCANS
-
-
-def to_pixels(image: Image.Image) -> Pixels:
+def to_pixels(
+    image: Image.Image, content: bytes = b"", white: WhiteLevel | None = FULL_RANGE
+) -> Pixels:
     """Convert a Pillow image of any mode to upright 8-bit RGB.
 
     Args:
         image: any Pillow image; its EXIF orientation is applied.
+        content: the file that it was read from, if known.
+        white: the value of white in an image of more than 8 bits that does not say it. None: as its
+            largest value suggests, which is good enough to look at, and not for a network.
 
     Returns:
         uint8 array (height, width, 3).
 
     Raises:
-        ImageError: the image has gray values outside 0...65535.
+        ImageError: the image has gray values outside of the range that white ends.
     """
+    # Pillow turns a TIFF upright when it loads it; its 16-bit colors are read elsewhere.
+    orientation_of_file = _orientation(image)
     image.load()
-    image = ImageOps.exif_transpose(image)
+    deep = read_deep(image, content)
+    if deep is not None:
+        is_gray = deep.values.ndim == 2
+        orientation = _orientation(image) if is_gray else orientation_of_file
+        return _turn_upright(deep.to_pixels(white), orientation)
 
-    is_deep_gray = image.mode.startswith("I") or image.mode == "F"
-    if is_deep_gray:
-        values = np.asarray(image)
-        return _from_deep_gray(values)
-
-    if "transparency" in image.info or image.mode in ALPHA_MODES:
+    orientation = _orientation(image)
+    if has_alpha(image):
         image = _over_white(image)
     rgb = image.convert("RGB")
-    return np.array(rgb)
+    return _turn_upright(np.array(rgb), orientation)
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Return whether a Pillow image is transparent somewhere, or may be."""
+    return "transparency" in image.info or image.mode in ALPHA_MODES
+
+
+def deep_samples(content: bytes) -> DeepSamples | None:
+    """Read the samples of an image with more than 8 bits; None: it has 8, or cannot be read.
+
+    Args:
+        content: a whole image file.
+    """
+    try:
+        with _open_in_pillow(content) as image:
+            _choose_page(image)
+            check_size(image, content)
+            image.load()
+            return read_deep(image, content)
+    except Exception:  # a decoder raises anything on hostile bytes; `decode` says what is wrong
+        return None
 
 
 def _over_white(image: Image.Image) -> Image.Image:
-    """Composite a transparent image over a white background."""
+    """Composite a transparent image over a white background.
+
+    Where nothing at all would show, the alpha channel is ignored: it was written by mistake.
+    """
     rgba = image.convert("RGBA")
+    if not rgba.getchannel("A").getbbox():
+        return rgba.convert("RGB")
     background = Image.new("RGBA", rgba.size, "white")
     background.alpha_composite(rgba)
     return background
-
-
-def _from_deep_gray(values: NDArray[np.generic]) -> Pixels:
-    """Scale gray of more than 8 bits: 0...65535 to 0...255, or 0...1 to 0...255 for floats."""
-    gray = values.astype(np.float64)
-    is_finite = np.isfinite(gray).all()
-    if not is_finite or gray.min() < 0 or gray.max() > 65535:
-        raise ImageError("gray values outside 0...65535")
-
-    scale = 255.0 / 65535.0
-    is_float = values.dtype.kind == "f"
-    if is_float and gray.max() <= 1:
-        scale = 255.0
-
-    scaled = np.rint(gray * scale)
-    gray_bytes = scaled.astype(np.uint8)
-    return np.repeat(gray_bytes[..., None], 3, axis=2)

@@ -12,7 +12,7 @@ import polars as pl
 from bestiary.data.listing_tables import read_table
 from bestiary.data.listing_types import Listing
 from bestiary.errors import DataError
-from bestiary.tables import TableError, table_errors, unescape_formulas
+from bestiary.tables import TableError, table_errors
 
 SCHEMA = {
     "path": pl.String,
@@ -43,7 +43,7 @@ def read_fixes(file: Path | None) -> pl.DataFrame:
             f"--fixes {file}: no such file; give the fixes.csv that bestiary labels has written"
         )
 
-    table = unescape_formulas(read_table(file))
+    table = read_table(file)
     table = _select_columns(file, table)
     action = pl.col("action").str.strip_chars().str.to_lowercase()
     table = table.with_columns(action)

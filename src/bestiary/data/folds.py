@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from bestiary.data.listing_tables import read_table
 from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import DataError
 from bestiary.rng import keyed_rng
-from bestiary.tables import TableError, read_frame, table_errors
+from bestiary.tables import TableError, table_errors
 
 IntArray = NDArray[np.int64]
 
@@ -333,10 +334,10 @@ def _read_fold_table(file: Path) -> pl.DataFrame:
     path = pl.col("path").cast(pl.String)
     fold = pl.col("fold").cast(pl.Float64)
     try:
-        table = read_frame(file)
+        table = read_table(file)
         with table_errors():
             return table.select(path, fold).unique()
-    except (OSError, TableError) as error:
+    except (DataError, TableError) as error:
         raise DataError(
             f"--folds {file}: not a table with the columns path and fold ({error})"
         ) from None

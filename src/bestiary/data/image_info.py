@@ -12,10 +12,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bestiary.data.decode import FORMATS, Pixels, decode, read_image
+from bestiary.data.bit_depth import SampleKind, is_deep
+from bestiary.data.decode import Pixels, decode, deep_samples, has_alpha, read_image
+from bestiary.data.file_kinds import FORMATS
+from bestiary.data.intact_pixels import has_damaged_metadata
 from bestiary.errors import ImageError
 from bestiary.storage.files import Readable
 
+DEEP = "deep"  # mode of an image of more than 8 bits
 THUMB_SIDE = 64  # pixels; near duplicates are compared by this gray square
 
 
@@ -30,11 +34,15 @@ class ImageInfo:
         height: Height of the upright image in pixels; 0 if it is unusable.
         width: Width of the upright image in pixels; 0 if it is unusable.
         format: Pillow's name of the file format, such as ``JPEG``.
-        mode: ``CMYK``, ``deep gray`` or ``transparent`` if the conversion to RGB had to guess;
-            else empty.
+        mode: ``CMYK``, ``deep``, ``transparent`` or ``all transparent`` if the conversion to RGB
+            had to guess; else empty.
         frames: Number of frames: 1, or more for animations and files of several pages.
         pixel_sha256: SHA-256 of height, width and the decoded RGB pixels, hexadecimal.
         spread: Gray levels between the darkest and the brightest pixel of the thumb.
+        has_damaged_metadata: Whether metadata is damaged, and the pixels are not.
+        sample_kind: Integers or floats, in an image of more than 8 bits that does not say what
+            white is; else empty. Thumb and pixels are then scaled by the image's own range.
+        max_value: The largest sample of such an image.
         thumb: The image as a gray square of `THUMB_SIDE` x `THUMB_SIDE` bytes, row by row.
     """
 
@@ -48,6 +56,9 @@ class ImageInfo:
     frames: int = 1
     pixel_sha256: str = ""
     spread: int = 0
+    has_damaged_metadata: bool = False
+    sample_kind: SampleKind = ""
+    max_value: float = 0.0
     thumb: bytes = b""
 
 
@@ -75,12 +86,13 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         sha256: Their SHA-256, hexadecimal.
     """
     try:
-        pixels = decode(content)
+        pixels = decode(content, white=None)
     except ImageError as error:
         return ImageInfo(sha256, error.reason, len(content))
 
     height, width = pixels.shape[:2]
     image_format, mode, frames = _read_header(content)
+    samples = deep_samples(content) if mode == DEEP else None
     thumb = make_thumb(pixels)
     return ImageInfo(
         sha256=sha256,
@@ -93,6 +105,9 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         frames=frames,
         pixel_sha256=_hash_pixels(pixels),
         spread=int(np.ptp(thumb)),
+        has_damaged_metadata=has_damaged_metadata(content),
+        sample_kind=samples.kind if samples else "",
+        max_value=samples.max_value if samples and samples.kind else 0.0,
         thumb=thumb.tobytes(),
     )
 
@@ -128,20 +143,20 @@ def _read_header(content: bytes) -> tuple[str, str, int]:
             if image_format == "MPO":
                 return "JPEG", "", 1
 
-            mode = _guessed_mode(image)
+            mode = _guessed_mode(image, content)
             frames = int(getattr(image, "n_frames", 1))
             return image_format, mode, frames
     except Exception:  # the image decodes, so a header that Pillow rejects is no reason to fail
         return "", "", 1
 
 
-def _guessed_mode(image: Image.Image) -> str:
+def _guessed_mode(image: Image.Image, content: bytes) -> str:
     """Name the color mode if its conversion to RGB had to guess."""
     if image.mode == "CMYK":
         return "CMYK"
-    if image.mode.startswith("I") or image.mode == "F":
-        return "deep gray"
-    has_alpha = image.mode in ("RGBA", "LA", "PA", "La", "RGBa")
-    if has_alpha or "transparency" in image.info:
-        return "transparent"
-    return ""
+    if is_deep(image, content):
+        return DEEP
+    if not has_alpha(image):
+        return ""
+    is_visible = image.convert("RGBA").getchannel("A").getbbox()
+    return "transparent" if is_visible else "all transparent"

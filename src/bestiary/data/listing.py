@@ -1,112 +1,102 @@
 """A data folder, table, store or shards -> the list of its images with label, group and split.
 
-Understands class folders, `train/` `val/` `test/` folders of class folders, CSV and Parquet tables,
-addresses of these in an object store, and folders of shards. Opens no image file.
+Understands class folders, folders of splits, CSV and Parquet tables, addresses of these in an
+object store, and folders of shards. Decodes no image.
 """
 
+import os
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from bestiary.data.decode import SUFFIXES
-from bestiary.data.listing_folders import (
-    has_split_folders,
-    list_class_folders,
-    list_split_folders,
-    list_test_folders,
-    walk_images,
-)
-from bestiary.data.listing_stores import read_stored_rows, stored_root
-from bestiary.data.listing_tables import read_image_table
-from bestiary.data.listing_types import (
-    TEST_SPLIT,
-    DataPath,
-    Listing,
-    is_test_row,
-    listing_table,
-)
+from bestiary.data.file_kinds import SUFFIX_FORMATS
+from bestiary.data.listing_folders import find_files, label_found, walk_images
+from bestiary.data.listing_stores import list_stored, stored_root
+from bestiary.data.listing_tables import is_table, read_image_table
+from bestiary.data.listing_types import DataPath, Listing, is_test_row, listing_table
 from bestiary.errors import DataError
-from bestiary.storage.files import Root, is_address, location
+from bestiary.recipe.sections import DataOptions
+from bestiary.storage.files import is_address, location
 from bestiary.storage.shards import has_index
 
+DEFAULT_OPTIONS = DataOptions()
 
-def list_labeled(data: DataPath, root: str = "") -> Listing:
-    """List the labeled images of a dataset: training and validation splits, without the test split.
+
+def list_dataset(data: DataPath, options: DataOptions = DEFAULT_OPTIONS) -> Listing:
+    """List the images of a dataset, of all splits.
 
     Args:
-        data: Folder of class folders, folder of `train/` (and `val/`, `test/`), folder of shards,
-            or table; or the address of one of these. A table is a .csv or .parquet file with the
-            columns path and label, and optionally group and split.
-        root: Folder that a table's paths start from and may not leave; empty: the folder that
-            holds the table.
+        data: Folder of class folders, folder of splits, folder of shards, or table; or the address
+            of one of these. A table is a .csv, .tsv or .parquet file with the columns path and
+            label, and optionally group and split.
+        options: Folder that a table's paths start from and may not leave, and layout of the
+            folders.
+
+    Returns:
+        The listing. Labels are null for test images that have none.
 
     Raises:
-        DataError: Nothing usable is there; the message names what is there instead.
+        DataError: There is no such dataset, or it can be read in two ways.
     """
-    listing = _list_outside_test(data, root)
+    if is_address(data) or has_index(data):
+        return _drop_unlabeled(list_stored(data, options))
+
+    path = Path(data)
+    if path.is_dir():
+        return _list_folder(path, options)
+    if path.is_file():
+        listing = read_image_table(path, _table_root(path, options.root))
+        return _drop_unlabeled(listing)
+    raise DataError(f"{data}: no such folder or table; check the path")
+
+
+def list_labeled(data: DataPath, options: DataOptions = DEFAULT_OPTIONS) -> Listing:
+    """List the images of a dataset to train on, as `list_dataset`.
+
+    Args:
+        data: As for `list_dataset`.
+        options: As for `list_dataset`.
+
+    Raises:
+        DataError: There are no two classes outside the test split; the message says what is there
+            instead.
+    """
+    listing = list_dataset(data, options)
     _check_classes(data, listing)
     return listing
 
 
-def list_test(data: DataPath, root: str = "") -> Listing:
-    """List the images of the test split of a dataset, which `list_labeled` leaves out.
+def list_images(images: DataPath | Sequence[DataPath], root: str = "") -> Listing:
+    """List images to predict: of a folder and its subfolders, of a table, or image files.
 
     Args:
-        data: As for `list_labeled`.
-        root: As for `list_labeled`.
+        images: Folder, table or image file; or several of these. The paths of several start from
+            the deepest folder that holds them all.
+        root: Folder that a table's paths start from; empty: the folder that holds the table.
 
     Returns:
-        A listing with split ``test``, empty if there is no such split. Labels come from class
-        folders or a column, and are null where neither gives one.
-
-    Raises:
-        DataError: The table cannot be used.
-    """
-    if is_address(data) or has_index(data):
-        folder, table, _ = read_stored_rows(data, root)
-        test_rows = table.filter(is_test_row())
-        split = pl.lit(TEST_SPLIT).alias("split")
-        return Listing(folder, test_rows.with_columns(split))
-
-    path = Path(data)
-    if path.is_file():
-        table_root = _table_root(path, root)
-        table, start = read_image_table(path, table_root)
-        test_rows = table.filter(is_test_row())
-        return Listing(start, test_rows.sort("path"))
-
-    return list_test_folders(path)
-
-
-def list_images(path: Path) -> Listing:
-    """List the images of a folder and its subfolders, or one image file; labels are null.
+        The listing; labels are null unless a table gives them.
 
     Raises:
         DataError: There is no image.
     """
-    if path.is_file():
-        row = (path.name, None, None, None)
-        table = listing_table([row])
-        return Listing(path.parent, table)
-
-    if not path.is_dir():
-        raise DataError(f"{path}: no such folder or image; check the path")
-
-    listing = walk_images(path)
-    if listing.table.is_empty() and not listing.unusable:
-        suffixes = " ".join(sorted(SUFFIXES))
-        raise DataError(f"{path}: holds no images; bestiary reads {suffixes}")
-    return listing
+    several = [images] if isinstance(images, str | Path) else list(images)
+    if not several:
+        raise DataError("no images are named; give a folder, a table or image files")
+    listings = [_list_one(Path(one), root) for one in several]
+    return listings[0] if len(listings) == 1 else _join_listings(listings)
 
 
 def root_of(data: DataPath, root: str = "") -> str:
     """Name the absolute folder or address that the paths of a dataset start from.
 
     Args:
-        data: As for `list_labeled`.
-        root: As for `list_labeled`.
+        data: As for `list_dataset`.
+        root: Folder that a table's paths start from; empty: the folder that holds the table.
 
     Raises:
         DataError: The table cannot be used.
@@ -116,9 +106,8 @@ def root_of(data: DataPath, root: str = "") -> str:
 
     path = Path(data)
     if path.is_file():
-        table_root = _table_root(path, root)
-        _, start = read_image_table(path, table_root)
-        return str(start.resolve())
+        listing = read_image_table(path, _table_root(path, root))
+        return str(listing.root.resolve())
 
     return location(data)
 
@@ -153,61 +142,107 @@ def group_by_path(listing: Listing, pattern: str) -> Listing:
     return replace(listing, table=table)
 
 
-def _list_outside_test(data: DataPath, root: str) -> Listing:
-    """List the labeled images of a dataset, however many there are."""
-    if is_address(data) or has_index(data):
-        folder, table, ignored = read_stored_rows(data, root)
-        return _keep_labeled(folder, table, ignored)
-
-    path = Path(data)
-    if path.is_dir():
-        if has_split_folders(path):
-            return list_split_folders(path)
-        return list_class_folders(path)
-
-    if path.is_file():
-        table_root = _table_root(path, root)
-        table, start = read_image_table(path, table_root)
-        return _keep_labeled(start, table, ignored={})
-
-    raise DataError(f"{data}: no such folder or table; check the path")
-
-
-def _check_classes(data: DataPath, listing: Listing) -> None:
-    """Refuse a listing without images or with one class only."""
-    if listing.table.is_empty():
-        counts = [f"{count} {reason}" for reason, count in listing.ignored.items()]
-        contents = ", ".join(counts) or "nothing at all"
-        raise DataError(
-            f"{data}: holds no labeled images ({contents}); expected {data}/<class>/<image>"
-        )
-
-    labels = listing.table["label"].unique()
-    if len(labels) < 2:
-        raise DataError(
-            f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class "
-            f"folders"
-        )
+def _list_folder(folder: Path, options: DataOptions) -> Listing:
+    """List a local folder of images."""
+    found = find_files(folder)
+    return label_found(found, folder, str(folder), options.layout)
 
 
 def _table_root(file: Path, root: str) -> Path:
     return Path(root) if root else file.parent
 
 
-def _keep_labeled(root: Root, table: pl.DataFrame, ignored: dict[str, int]) -> Listing:
-    """Leave out and count the rows without a label and the rows of the test split."""
-    label = pl.col("label")
-    has_no_label = label.is_null() | (label == "")
-    is_labeled_test = is_test_row() & ~has_no_label
-    counts = table.select(
-        has_no_label.sum().alias("without a label"),
-        is_labeled_test.sum().alias("of the test split, left for predict"),
+def _drop_unlabeled(listing: Listing) -> Listing:
+    """Move the images outside the test split that have no label to the unusable ones."""
+    has_no_label = pl.col("label").is_null() & ~is_test_row()
+    unlabeled = listing.table.filter(has_no_label)["path"]
+    if unlabeled.is_empty():
+        return listing
+    unusable = [*listing.unusable, *((path, "without a label") for path in unlabeled)]
+    labeled = listing.table.filter(~has_no_label)
+    return replace(listing, table=labeled, unusable=sorted(unusable))
+
+
+def _check_classes(data: DataPath, listing: Listing) -> None:
+    """Refuse a listing without images or with one class only."""
+    labels = listing.outside_test.table["label"].unique()
+    if labels.is_empty():
+        contents = ", ".join(_describe_contents(listing)) or "nothing at all"
+        raise DataError(
+            f"{data}: holds no labeled images ({contents}); expected {data}/<class>/<image>"
+        )
+    if len(labels) == 1:
+        hint = _hint_at_inner_folder(data, listing)
+        raise DataError(
+            f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class "
+            f"folders{hint}"
+        )
+
+
+def _describe_contents(listing: Listing) -> list[str]:
+    """Count what is there instead of labeled images."""
+    reasons = Counter(reason for _, reason in listing.unusable)
+    counts = Counter(listing.ignored) + reasons
+    n_test = listing.test.table.height
+    if n_test:
+        counts["of the test split"] = n_test
+    return [f"{count} {reason}" for reason, count in counts.items()]
+
+
+def _hint_at_inner_folder(data: DataPath, listing: Listing) -> str:
+    """Name the folder inside that holds several folders of images; empty if there is none."""
+    folders = [path.split("/")[:-1] for path in listing.table["path"]]
+    inner = {parts[1] for parts in folders if len(parts) > 1}
+    outer = {parts[0] for parts in folders if parts}
+    if len(outer) != 1 or len(inner) < 2:
+        return ""
+    return f"; if the folders inside it are the classes, name {data}/{outer.pop()}"
+
+
+def _list_one(path: Path, root: str) -> Listing:
+    """List a folder, a table or an image file; labels are null unless a table gives them."""
+    if path.is_file():
+        if is_table(path):
+            return read_image_table(path, _table_root(path, root), needs_label=False)
+        table = listing_table([(path.name, None, None, None)])
+        return Listing(path.parent, table)
+
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder, table or image; check the path")
+
+    listing = walk_images(path)
+    if listing.table.is_empty() and not listing.unusable:
+        suffixes = " ".join(sorted(SUFFIX_FORMATS))
+        raise DataError(f"{path}: holds no images; bestiary reads {suffixes}")
+    return listing
+
+
+def _join_listings(listings: Sequence[Listing]) -> Listing:
+    """Join listings; their paths start from the deepest folder that holds them all."""
+    roots = [str(listing.root.resolve()) for listing in listings]
+    common = os.path.commonpath(roots)
+    tables = []
+    unusable: dict[str, str] = {}
+    ignored = Counter[str]()
+    notes: list[str] = []
+    for root, listing in zip(roots, listings, strict=True):
+        below = os.path.relpath(root, common).replace(os.sep, "/")
+        prefix = "" if below == "." else f"{below}/"
+        path = pl.lit(prefix) + pl.col("path")
+        tables.append(listing.table.with_columns(path.alias("path")))
+        unusable.update((prefix + path, reason) for path, reason in listing.unusable)
+        ignored.update(listing.ignored)
+        notes += listing.notes
+
+    table = pl.concat(tables)
+    unique = table.unique("path", keep="first")
+    n_repeated = table.height - unique.height
+    if n_repeated:
+        notes.append(f"Named more than once: {n_repeated:,} images; each has one row")
+    return Listing(
+        root=Path(common),
+        table=unique.sort("path"),
+        ignored=dict(ignored),
+        unusable=sorted(unusable.items()),
+        notes=notes,
     )
-
-    ignored = dict(ignored)
-    for reason, count in counts.row(0, named=True).items():
-        if count:
-            ignored[reason] = count
-
-    labeled = table.filter(~has_no_label & ~is_test_row())
-    return Listing(root, labeled.sort("path"), ignored)

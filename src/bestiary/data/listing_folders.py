@@ -1,196 +1,283 @@
-"""A local folder -> the images in it: class folders, or train/val/test folders of class folders.
+"""A local folder -> its files, each as an image, an unusable image, or left out with a reason.
 
-Walks folders and looks at names only. Knows nothing of tables, stores or file contents.
+Reads the first bytes of files that are not named like images, and nothing else. Knows nothing of
+tables and stores.
 """
 
 import os
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import polars as pl
-
-from bestiary.data.decode import SUFFIXES
+from bestiary.data.file_kinds import HEAD_BYTES, FileKind, file_kind, suffix_of
+from bestiary.data.folder_layout import label_paths, normalize_label
 from bestiary.data.listing_types import (
-    TEST_FOLDERS,
-    TEST_SPLIT,
-    TRAINING_SPLITS,
+    HIDDEN,
+    NO_IMAGE,
+    OWN_FILES,
     Listing,
     ListingRow,
     listing_table,
 )
+from bestiary.recipe.choices import Layout
+from bestiary.run.layout import MANIFEST, RECIPE
+from bestiary.storage.files import Root
+
+RUN_FILES = frozenset({RECIPE, MANIFEST})  # a folder that holds both is a run of bestiary
+SYSTEM_NAMES = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
+MAX_SUFFIXES = 5  # of files that are not images, named in one line
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """The files below a folder; each is counted once.
+
+    Attributes:
+        images: Paths of the images, sorted.
+        unusable: Path and reason of each image that cannot be listed or read.
+        ignored: Number of files left out, by reason.
+        folders: Paths of the first and second folders that are not hidden, with or without files.
+        n_linked_twice: Number of links to a folder that is listed already.
+    """
+
+    images: list[str]
+    unusable: list[tuple[str, str]]
+    ignored: dict[str, int]
+    folders: set[str]
+    n_linked_twice: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user might not expect, in words."""
+        if not self.n_linked_twice:
+            return []
+        return [f"Links: {self.n_linked_twice:,} lead to a folder that is listed already"]
 
 
 def walk_images(folder: Path) -> Listing:
     """List the images of a folder and its subfolders; labels are null.
 
-    The listing is empty if the folder has no images or does not exist. Hidden names and files that
-    are not named like images are counted, not listed.
-    """
-    rows: list[ListingRow] = []
-    unusable: list[tuple[str, str]] = []
-    ignored = Counter[str]()
-    for file in _visible_files(folder, ignored):
-        if not is_named_like_image(file.name):
-            ignored["not named like an image"] += 1
-            continue
-
-        path = file.relative_to(folder).as_posix()
-        if _is_unicode(path):
-            rows.append((path, None, None, None))
-        else:
-            printable = path.encode("utf-8", "backslashreplace").decode()
-            unusable.append((printable, "file name is not Unicode"))
-
-    counts = {reason: count for reason, count in ignored.items() if count}
-    return Listing(folder, listing_table(rows), counts, unusable)
-
-
-def is_named_like_image(name: str) -> bool:
-    """Whether a file name has the suffix of an image format, in any case."""
-    _, suffix = os.path.splitext(name)
-    return suffix.lower() in SUFFIXES
-
-
-def has_split_folders(data: Path) -> bool:
-    """Whether `data` has a `train/` folder with class folders in it."""
-    train = data / "train"
-    if not train.is_dir():
-        return False
-
-    folders = [child for child in train.iterdir() if child.is_dir()]
-    return any(not _is_hidden(folder.name) for folder in folders)
-
-
-def list_class_folders(data: Path, split: str | None = None) -> Listing:
-    """List the images of class folders: the first folder of a path is the label.
+    The listing is empty if the folder has no images or does not exist.
 
     Args:
-        data: Folder of class folders.
-        split: Split of all images; None where it is unknown.
+        folder: The folder.
     """
-    images = walk_images(data)
-    path = pl.col("path")
-    in_folder = path.str.contains("/", literal=True)
-    first_folder = path.str.split("/").list.first()
-    in_class = images.table.filter(in_folder)
-    table = in_class.with_columns(
-        first_folder.alias("label"),
-        pl.lit(split, pl.String).alias("split"),
-    )
-
-    ignored = dict(images.ignored)
-    n_loose = images.table.height - in_class.height
-    if n_loose:
-        ignored["in no class folder"] = n_loose
-    return Listing(data, table, ignored, images.unusable)
+    found = find_files(folder)
+    rows: list[ListingRow] = [(path, None, None, None) for path in found.images]
+    return Listing(folder, listing_table(rows), found.ignored, found.unusable, found.notes)
 
 
-def list_split_folders(data: Path) -> Listing:
-    """List the images of `train/` and `val/` folders of class folders.
+def label_found(found: FoundFiles, root: Root, place: str, layout: Layout) -> Listing:
+    """Label the images that were found in a folder by the layout of its folders.
 
-    Images in any other folder, such as `test/`, are counted and left for predict.
+    Args:
+        found: The files below `root`.
+        root: The folder.
+        place: Its name, for errors.
+        layout: How its folders are nested.
+
+    Raises:
+        DataError: The folders can be read in two ways, or hold no classes.
     """
-    tables: list[pl.DataFrame] = []
-    unusable: list[tuple[str, str]] = []
-    ignored = Counter[str]()
-    for child in sorted(data.iterdir()):
-        if _is_hidden(child.name) or not child.is_dir():
-            continue
+    # Images that cannot be read take part in the layout: their folders exist.
+    unusable = dict(found.unusable)
+    paths = sorted({*found.images, *unusable})
+    labeled = label_paths(place, paths, layout, found.folders)
 
-        split = TRAINING_SPLITS.get(child.name.lower())
-        if split is None:
-            n_images = walk_images(child).table.height
-            if n_images:
-                ignored[f"in {child.name}/, left for predict"] += n_images
-            continue
-
-        images = list_class_folders(child, split)
-        path = _path_below(child.name)
-        tables.append(images.table.with_columns(path))
-        unusable += _unusable_below(child.name, images)
-        ignored.update(images.ignored)
-
-    table = pl.concat(tables)
-    return Listing(data, table.sort("path"), dict(ignored), unusable)
-
-
-def list_test_folders(data: Path) -> Listing:
-    """List the images of the `test/` folder next to `train/`; the listing is empty without one.
-
-    Labels come from class folders and are null for images that lie directly in `test/`.
-    """
-    no_images = listing_table([])
-    if not has_split_folders(data):
-        return Listing(data, no_images)
-
-    tables = [no_images]
-    unusable: list[tuple[str, str]] = []
-    for child in sorted(data.iterdir()):
-        is_test = child.name.lower() in TEST_FOLDERS
-        if is_test and child.is_dir():
-            images = walk_images(child)
-            tables.append(_test_rows(child.name, images.table))
-            unusable += _unusable_below(child.name, images)
-
-    table = pl.concat(tables)
-    return Listing(data, table.sort("path"), unusable=unusable)
-
-
-def _test_rows(folder: str, images: pl.DataFrame) -> pl.DataFrame:
-    """Label the images of a test folder by class folder, and put `folder` before their paths."""
-    parts = pl.col("path").str.split("/")
-    in_class_folder = parts.list.len() > 1
-    first_folder = parts.list.first()
-    label = pl.when(in_class_folder).then(first_folder)
-    return images.with_columns(
-        _path_below(folder),
-        label.alias("label"),
-        pl.lit(TEST_SPLIT).alias("split"),
+    rows = [row for row in labeled.rows if row[0] not in unusable]
+    classes = {label for _, label, _, _ in rows}
+    empty_classes = Counter(label for path, label, _, _ in labeled.rows if label not in classes)
+    for folder in labeled.empty_folders:
+        empty_classes[normalize_label(folder.rpartition("/")[2])] += 0
+    unusable = labeled.misplaced | unusable
+    return Listing(
+        root=root,
+        table=listing_table(rows),
+        ignored=found.ignored,
+        unusable=sorted(unusable.items()),
+        notes=[*labeled.notes, *found.notes],
+        empty_classes={str(label): n for label, n in empty_classes.items() if label not in classes},
     )
 
 
-def _visible_files(top: Path, ignored: Counter[str]) -> Iterator[Path]:
-    """Yield the files below `top`, sorted within each folder; count hidden names in `ignored`."""
-    visited: set[str] = set()
-    for folder, folders, files in os.walk(top, followlinks=True):
-        real_path = os.path.realpath(folder)
-        if real_path in visited:  # a link that leads back up
-            folders.clear()
-            continue
-        visited.add(real_path)
+def find_files(folder: Path) -> FoundFiles:
+    """Find the files in a folder and its subfolders. Links are followed, and loops are cut.
 
-        n_hidden = sum(_is_hidden(name) for name in folders + files)
-        ignored["hidden"] += n_hidden
+    Nothing is found if the folder does not exist.
 
-        # os.walk goes on with what is left in `folders`.
-        visible_folders = [name for name in folders if not _is_hidden(name)]
-        folders[:] = sorted(visible_folders)
-        for name in sorted(files):
-            if not _is_hidden(name):
-                yield Path(folder, name)
+    Args:
+        folder: The folder.
+    """
+    sorter = FileSorter()
+    for path, entry in _walk(folder, sorter):
+        sorter.add(path, partial(_read_head, entry))
+    return sorter.found()
 
 
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
+class FileSorter:
+    """Sorts files into images, unusable images and files that are left out.
 
+    Attributes:
+        n_linked_twice: Number of links to a folder that is listed already.
+        own_folders: Folders whose files bestiary has written, each with a slash at its end.
+    """
 
-def _is_unicode(path: str) -> bool:
-    try:
-        path.encode("utf-8")
-    except UnicodeEncodeError:
+    def __init__(self) -> None:
+        self.n_linked_twice = 0
+        self.own_folders: list[str] = []
+        self._folders: set[str] = set()
+        self._ignored = Counter[str]()
+        self._images: list[str] = []
+        self._unusable: list[tuple[str, str]] = []
+        self._suffixes = Counter[str]()
+
+    def add(self, path: str, read_head: Callable[[], bytes]) -> None:
+        """Sort one file.
+
+        Args:
+            path: Path below the folder, with forward slashes.
+            read_head: Reads its first bytes; may raise OSError.
+        """
+        if self._is_named_well(path):
+            self._add_kind(path, file_kind(path, read_head))
+
+    def add_unreadable(self, path: str, reason: str) -> None:
+        """Add a file that cannot be opened. It is unusable if it is named like an image."""
+        if self._is_named_well(path):
+            kind = file_kind(path, bytes)
+            self._add_kind(path, replace(kind, problem=reason))
+
+    def add_folder(self, path: str, reason: str = "") -> None:
+        """Add a folder.
+
+        Args:
+            path: Path below the top folder.
+            reason: Why it cannot be read; empty if it can.
+        """
+        folders = path.split("/")
+        if any(is_hidden(name) for name in folders) or path.startswith(tuple(self.own_folders)):
+            return
+        for depth in (1, 2):
+            self._folders.add("/".join(folders[:depth]))
+        if reason:
+            self._unusable.append((_printable(path), reason))
+
+    def found(self) -> FoundFiles:
+        """Return all files that were added."""
+        ignored = dict(self._ignored)
+        n_others = sum(self._suffixes.values())
+        if n_others:
+            ignored[f"{NO_IMAGE} ({_frequent(self._suffixes)})"] = n_others
+        own = tuple(self.own_folders)
+        return FoundFiles(
+            images=sorted(self._images),
+            unusable=sorted(self._unusable),
+            ignored=ignored,
+            folders={path for path in self._folders if not f"{path}/".startswith(own)},
+            n_linked_twice=self.n_linked_twice,
+        )
+
+    def _is_named_well(self, path: str) -> bool:
+        """Whether a path is visible and Unicode; other files are counted here."""
+        if any(is_hidden(part) for part in path.split("/")):
+            self._ignored[HIDDEN] += 1
+            return False
+        if path.startswith(tuple(self.own_folders)):
+            self._ignored[OWN_FILES] += 1
+            return False
+        folder, slash, _ = path.rpartition("/")
+        if slash:
+            self.add_folder(folder)
+        if path.isascii() or path == _printable(path):
+            return True
+        self._unusable.append((_printable(path), "file name is not Unicode"))
         return False
-    return True
+
+    def _add_kind(self, path: str, kind: FileKind) -> None:
+        if not kind.is_image:
+            self._suffixes[_suffix_words(path)] += 1
+        elif kind.problem:
+            self._unusable.append((path, kind.problem))
+        else:
+            self._images.append(path)
 
 
-def _path_below(folder: str) -> pl.Expr:
-    path = pl.lit(f"{folder}/") + pl.col("path")
-    return path.alias("path")
+def is_hidden(name: str) -> bool:
+    """Whether a name is hidden, or one of those that systems leave in folders."""
+    return name.startswith(".") or name in SYSTEM_NAMES
 
 
-def _unusable_below(folder: str, listing: Listing) -> list[tuple[str, str]]:
-    """Put `folder` before the paths of a listing's unusable files."""
-    unusable = []
-    for path, reason in listing.unusable:
-        unusable.append((f"{folder}/{path}", reason))
-    return unusable
+def _walk(top: Path, sorter: FileSorter) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield path and entry of each regular file below `top`; the sorter gets all the others.
+
+    A folder that two class folders link to belongs to both. Inside one first folder, a folder that
+    is linked twice is listed once; so loops end.
+    """
+    stack = [("", str(top), {os.path.realpath(top)})]
+    while stack:
+        prefix, folder, visited = stack.pop()
+        entries = _read_entries(folder, prefix, sorter)
+        names = {entry.name for entry in entries}
+        if prefix and names >= RUN_FILES:
+            sorter.own_folders.append(prefix)
+        for entry in entries:
+            path = f"{prefix}{entry.name}"
+            if entry.is_file():
+                yield path, entry
+            elif not entry.is_dir():
+                reason = "broken link" if entry.is_symlink() else "not a regular file"
+                sorter.add_unreadable(path, reason)
+            else:
+                sorter.add_folder(path)
+                # Each first folder has its own record of what was visited.
+                seen = visited if prefix else set(visited)
+                if _visit(entry, seen):
+                    stack.append((f"{path}/", entry.path, seen))
+                else:
+                    sorter.n_linked_twice += 1
+
+
+def _read_entries(folder: str, prefix: str, sorter: FileSorter) -> list[os.DirEntry[str]]:
+    """Read the entries of a folder; none if it cannot be read, which the sorter notes."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        if prefix:
+            reason = error.strerror or type(error).__name__
+            sorter.add_folder(prefix.rstrip("/"), f"folder cannot be read ({reason})")
+        return []
+
+
+def _visit(folder: os.DirEntry[str], visited: set[str]) -> bool:
+    """Note that a folder is visited; return whether it was not before."""
+    real_path = os.path.realpath(folder.path)
+    is_new = real_path not in visited
+    visited.add(real_path)
+    return is_new
+
+
+def _read_head(entry: os.DirEntry[str]) -> bytes:
+    with open(entry.path, "rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _suffix_words(name: str) -> str:
+    suffix = suffix_of(name)
+    is_plain = re.fullmatch(r"\.[a-z0-9_]{1,8}", suffix)
+    return suffix if is_plain else "no suffix"
+
+
+def _frequent(suffixes: Counter[str]) -> str:
+    """Name the most frequent suffixes with their counts."""
+    ordered = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
+    text = ", ".join(f"{count:,} {suffix}" for suffix, count in ordered[:MAX_SUFFIXES])
+    return f"{text}, ..." if len(ordered) > MAX_SUFFIXES else text
+
+
+def _printable(path: str) -> str:
+    """A path that can be written as UTF-8: bytes of another encoding are written as escapes."""
+    return path.encode("utf-8", "backslashreplace").decode()

@@ -1,27 +1,45 @@
-"""A user's CSV or Parquet table -> rows of path, label, group and split, checked.
+"""A user's CSV or Parquet table -> rows of path, label, group and split, checked and normalized.
 
 A table may come from a stranger, so its paths must not leave the folder they start from. Knows
 nothing of folders of images.
 """
 
-from pathlib import Path
+import os
+import unicodedata
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from bestiary.data.listing_types import LISTING_SCHEMA, DataPath
+from bestiary.data.file_kinds import SUFFIX_FORMATS
+from bestiary.data.folder_layout import quote_names
+from bestiary.data.listing_types import LISTING_SCHEMA, DataPath, Listing
+from bestiary.data.split_words import split_of_word
+from bestiary.data.table_values import clean_text, text_of_column
 from bestiary.errors import DataError
 from bestiary.storage.files import Root, StoredFolder, is_address
-from bestiary.tables import UNSAFE_PATH, TableError, read_frame, table_errors
+from bestiary.tables import (
+    UNSAFE_PATH,
+    TableError,
+    read_frame,
+    read_text_table,
+    table_errors,
+    unescape_formulas,
+)
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+NO_SPLIT = ("", "none", "null", "nan", "<na>")  # words of a split column for: none is known
 
 
 def is_table(data: DataPath) -> bool:
     """Whether a path or address is named like a table."""
     suffix = Path(str(data)).suffix
-    return suffix.lower() in (".csv", ".parquet")
+    return suffix.lower() in TABLE_SUFFIXES
 
 
 def read_table(file: Path) -> pl.DataFrame:
-    """Read a CSV (every column as text) or Parquet table.
+    """Read a CSV (every column as text) or Parquet table; rows without any value are dropped.
+
+    The separator of a CSV is recognized, and spaces around the names of columns are removed.
 
     Raises:
         DataError: The file is neither.
@@ -30,80 +48,143 @@ def read_table(file: Path) -> pl.DataFrame:
     try:
         if suffix == ".parquet":
             return read_frame(file)
-        if suffix == ".csv":
-            return read_frame(file, infer_schema=False)
+        if suffix in TABLE_SUFFIXES:
+            return unescape_formulas(read_text_table(file))
     except (OSError, TableError) as error:
-        raise DataError(f"{file}: is not a readable table ({error})") from None
-    raise DataError(f"{file}: is neither a folder nor a .csv or .parquet table")
+        raise DataError(f"{file}: is not a readable table ({_reason(error)})") from None
+    raise DataError(
+        f"{file}: is neither a folder nor a .csv, .tsv or .parquet table; save it as one of these"
+    )
 
 
-def read_image_table(file: Path, root: Root) -> tuple[pl.DataFrame, Root]:
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def read_image_table(
+    file: Path, root: Root, *, name: str = "", needs_label: bool = True
+) -> Listing:
     """Read a table of images and check its columns and paths.
 
     Args:
         file: CSV or Parquet table with the columns path and label, and optionally group and split.
         root: Folder that its paths start from.
+        name: Name of the table in errors; empty: its path.
+        needs_label: Whether there must be a column label.
 
     Returns:
-        The rows with the columns of `LISTING_SCHEMA`, in the table's order, and the folder that
-        the paths start from. If the paths are addresses, that is the deepest folder in the store
-        that holds them all.
+        The listing. If the paths are addresses, its root is the deepest folder in the store that
+        holds them all.
 
     Raises:
         DataError: The table cannot be used.
     """
-    table = _select_columns(file, read_table(file))
-    is_repeated = pl.col("path").is_duplicated()
-    repeated = table.filter(is_repeated)["path"]
-    if len(repeated):
-        raise DataError(
-            f"{file}: names {repeated[0]!r} more than once; keep one row for each image"
-        )
+    place = name or str(file)
+    read = read_table(file)
+    table, notes = _select_columns(place, read, needs_label)
+    table = table.with_columns(_read_splits(place, table["split"]))
 
     # Paths that are addresses start from the folder that they share.
     first = table["path"].min()
     last = table["path"].max()
     if _is_stored_path(first) and _is_stored_path(last):
-        folder = _common_folder(file, str(first), str(last))
+        folder = _common_folder(place, str(first), str(last))
         path_below = pl.col("path").str.slice(len(folder) + 1)
         table = table.with_columns(path_below)
         root = StoredFolder(folder)
 
-    _check_inside(file, table["path"], root)
-    return table, root
+    _check_not_empty(place, table)
+    table = table.with_columns(_paths_below(place, table["path"], root))
+    _check_unique(place, table["path"])
+    if isinstance(root, Path):
+        _check_some_exist(place, table["path"], root)
+    return Listing(root, table.select(list(LISTING_SCHEMA)).sort("path"), notes=notes)
 
 
-def _select_columns(file: Path, table: pl.DataFrame) -> pl.DataFrame:
-    """Select the columns of `LISTING_SCHEMA` as text, null where absent, and turn backslashes."""
-    for column in ("path", "label"):
-        if column not in table.columns:
-            names = ", ".join(table.columns)
+def _select_columns(
+    place: str, table: pl.DataFrame, needs_label: bool
+) -> tuple[pl.DataFrame, list[str]]:
+    """Select the columns of `LISTING_SCHEMA` as text, null where absent, and turn backslashes.
+
+    Returns:
+        The columns, with the number of each row in the column row, and what was assumed.
+    """
+    names = _names_of_columns(place, table)
+    required = ("path", "label") if needs_label else ("path",)
+    for column in required:
+        if column not in names:
+            found = ", ".join(table.columns)
             raise DataError(
-                f"{file}: has no column {column!r} (found {names}); expected "
+                f"{place}: has no column {column!r} (found {found}); expected "
                 f"path,label[,group][,split]"
             )
 
-    columns = []
+    columns = {}
+    notes = []
     for name in LISTING_SCHEMA:
-        values = pl.col(name) if name in table.columns else pl.lit(None)
-        text = values.cast(pl.String)
-        columns.append(text.alias(name))
+        if name not in names:
+            columns[name] = pl.Series(name, [None] * table.height, pl.String)
+            continue
+        try:
+            with table_errors():
+                text = text_of_column(table[names[name]].rename(name))
+                columns[name], lines = clean_text(text, is_path=name == "path")
+        except TableError as error:
+            raise DataError(
+                f"{place}: its columns path, label, group and split must be text ({error})"
+            ) from None
+        notes += lines
 
-    forward_slashes = pl.col("path").str.replace_all("\\", "/", literal=True)
-    try:
-        with table_errors():
-            return table.select(columns).with_columns(forward_slashes)
-    except TableError as error:
+    unused = [column for column in table.columns if column not in names.values()]
+    if unused:
+        notes.append(f"Columns not used: {quote_names(unused)}")
+    frame = pl.DataFrame(columns).with_row_index("row", offset=1)
+    is_blank = pl.all_horizontal(pl.col(name).is_null() for name in LISTING_SCHEMA)
+    return frame.filter(~is_blank), notes
+
+
+def _names_of_columns(place: str, table: pl.DataFrame) -> dict[str, str]:
+    """Find the columns of `LISTING_SCHEMA`, whatever their case and the spaces around them."""
+    names: dict[str, str] = {}
+    for column in table.columns:
+        plain = column.strip().casefold()
+        if plain not in LISTING_SCHEMA:
+            continue
+        if plain in names:
+            raise DataError(
+                f"{place}: has two columns {plain!r} ({names[plain]!r} and {column!r}); rename one"
+            )
+        names[plain] = column
+    return names
+
+
+def _read_splits(place: str, words: pl.Series) -> pl.Series:
+    """Translate the words of a split column; refuse those that are not known."""
+    splits: dict[str, str | None] = {}
+    unknown = []
+    for word in words.drop_nulls().unique():
+        if word.strip().casefold() in NO_SPLIT:
+            splits[word] = None
+            continue
+        split = split_of_word(word)
+        splits[word] = split
+        if split is None:
+            unknown.append(word)
+
+    if unknown:
+        counts = [f"{word!r} ({(words == word).sum():,} rows)" for word in sorted(unknown)]
         raise DataError(
-            f"{file}: its columns path, label, group and split must be text ({error})"
-        ) from None
+            f"{place}: its column split holds {quote_names(counts)}; the known words are train, "
+            f"val and test (training, validation, holdout ...), or leave it empty"
+        )
+    return words.replace_strict(splits, return_dtype=pl.String).alias("split")
 
 
 def _is_stored_path(path: object) -> bool:
     return isinstance(path, str) and is_address(path)
 
 
-def _common_folder(file: Path, first: str, last: str) -> str:
+def _common_folder(place: str, first: str, last: str) -> str:
     """Find the deepest folder above two addresses, and so above all that sort between them."""
     first_folders = first.split("/")[:-1]
     last_folders = last.split("/")[:-1]
@@ -115,25 +196,101 @@ def _common_folder(file: Path, first: str, last: str) -> str:
 
     if n_common < 3:  # the protocol, an empty part and the bucket
         raise DataError(
-            f"{file}: {first} and {last} are in different stores; make a table, and a run, of each"
+            f"{place}: {first} and {last} are in different stores; make a table, and a run, of each"
         )
     return "/".join(first_folders[:n_common])
 
 
-def _check_inside(file: Path, paths: pl.Series, root: Root) -> None:
-    """Refuse empty paths and paths that leave `root`.
+def _check_not_empty(place: str, table: pl.DataFrame) -> None:
+    """Refuse a table without rows, and rows without a path."""
+    if table.is_empty():
+        raise DataError(f"{place}: has no rows; add one for each image")
+    is_empty = table["path"].is_null()
+    if is_empty.any():
+        row = table.filter(is_empty)["row"][0]
+        raise DataError(f"{place}: row {row} has no path; fill it in or remove the row")
+
+
+def _check_unique(place: str, paths: pl.Series) -> None:
+    repeated = paths.filter(paths.is_duplicated())
+    if len(repeated):
+        raise DataError(
+            f"{place}: names {repeated[0]!r} more than once; keep one row for each image"
+        )
+
+
+def _paths_below(place: str, paths: pl.Series, root: Root) -> pl.Series:
+    """Write all paths relative to `root`, and refuse those that leave it.
 
     A stranger's table must not make bestiary read other files.
     """
-    is_empty = paths.is_null() | (paths == "")
-    if is_empty.any():
-        row = int(is_empty.arg_true()[0]) + 1
-        raise DataError(f"{file}: row {row} has no path; fill it in or remove the row")
-
+    if isinstance(root, Path):
+        paths = _relative_to(paths, root)
     is_unsafe = paths.str.contains(UNSAFE_PATH)
     unsafe = paths.filter(is_unsafe)
     if len(unsafe):
+        common = _folder_of_absolute(unsafe)
+        remedy = f"--set data.root={common or 'FOLDER'}"
         raise DataError(
-            f"{file}: path {unsafe[0]!r} leads out of {root}; use paths below it, or name the "
-            f"folder that they start from with --set data.root=FOLDER"
+            f"{place}: path {unsafe[0]!r} leads out of {root}; use paths below it, or name the "
+            f"folder that they start from with {remedy}"
         )
+    if isinstance(root, Path):
+        paths = _find_normal_forms(paths, root)
+    return paths.alias("path")
+
+
+def _relative_to(paths: pl.Series, root: Path) -> pl.Series:
+    """Make absolute paths that lie below `root` relative to it."""
+    is_absolute = paths.str.starts_with("/")
+    if not is_absolute.any():
+        return paths
+    bases = {os.path.abspath(root), os.path.realpath(root)}
+    return paths.map_elements(lambda path: _strip_base(path, bases), return_dtype=pl.String)
+
+
+def _strip_base(path: str, bases: set[str]) -> str:
+    if path.startswith("/") and ".." not in PurePosixPath(path).parts:
+        for base in bases:
+            below = os.path.relpath(path, base)
+            if not below.startswith(".."):
+                return below
+    return path
+
+
+def _folder_of_absolute(paths: pl.Series) -> str:
+    """The deepest folder above some absolute paths; empty if they are not absolute."""
+    names = paths.to_list()
+    if not all(name.startswith("/") and ".." not in name for name in names):
+        return ""
+    folders = [os.path.dirname(name) for name in names]
+    return str(os.path.commonpath(folders))
+
+
+def _find_normal_forms(paths: pl.Series, root: Path) -> pl.Series:
+    """Replace a path that is not there by its other Unicode form (NFC, NFD) if that one is."""
+    found: dict[str, str] = {}
+    for path in paths:
+        if path.isascii() or os.path.lexists(root / path):
+            continue
+        for form in ("NFC", "NFD"):
+            other = unicodedata.normalize(form, path)
+            if os.path.lexists(root / other):
+                found[path] = other
+    return paths.replace(found) if found else paths
+
+
+def _check_some_exist(place: str, paths: pl.Series, root: Path) -> None:
+    """Refuse a table none of whose files is there: it starts from another folder."""
+    if any(os.path.lexists(root / path) for path in paths):
+        return
+    for suffix in SUFFIX_FORMATS:
+        if os.path.lexists(root / f"{paths[0]}{suffix}"):
+            raise DataError(
+                f"{place}: path {paths[0]!r} is no file, and {paths[0] + suffix!r} is one; write "
+                f"the paths with their suffix"
+            )
+    raise DataError(
+        f"{place}: none of its {len(paths):,} files is in {root}, such as {paths[0]!r}; name the "
+        f"folder that the paths start from with --set data.root=FOLDER"
+    )

@@ -1,6 +1,6 @@
-"""`Listing`: the image paths of a dataset with label, group and split, before a file is opened.
+"""`Listing`: the image paths of a dataset with label, group and split, before an image is decoded.
 
-Also the names of the splits in folders and tables. Knows nothing of where a listing comes from.
+Knows nothing of where a listing comes from.
 """
 
 from collections.abc import Sequence
@@ -9,22 +9,15 @@ from pathlib import Path
 
 import polars as pl
 
+from bestiary.data.split_words import TEST
 from bestiary.storage.files import Root
 
 DataPath = str | Path  # a local path or an address
 ListingRow = tuple[str, str | None, str | None, str | None]  # path, label, group, split
 
-TRAINING_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-}
-"""Split of each folder name that holds training or validation images."""
-
-TEST_SPLIT = "test"
-TEST_FOLDERS = ("test", "testing")
+NO_IMAGE = "not images"
+HIDDEN = "hidden"
+OWN_FILES = "of a run of bestiary"
 
 LISTING_SCHEMA = {
     "path": pl.String,
@@ -38,24 +31,36 @@ LISTING_SCHEMA = {
 class Listing:
     """The images of a dataset.
 
+    Every file of a folder is in one of three places: table, unusable or ignored.
+
     Attributes:
         root: Folder that the paths start from.
         table: One row per image, sorted by path. Columns: path (relative to root, forward
-            slashes), label, group and split (null where unknown).
+            slashes), label, group and split (train, val, test; null where unknown).
         ignored: Number of files left out, by reason.
-        unusable: Path and reason of each file that is named like an image but cannot be listed.
+        unusable: Path and reason of each image that cannot be listed or is in a format that
+            bestiary does not read.
+        notes: What was assumed, in words.
+        empty_classes: Class that has a folder and no image -> number of its images that are
+            unusable.
     """
 
     root: Root
     table: pl.DataFrame
     ignored: dict[str, int] = field(default_factory=dict)
     unusable: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    empty_classes: dict[str, int] = field(default_factory=dict)
 
-    def with_test(self, test: "Listing") -> "Listing":
-        """Add the images of the test split that came with this listing."""
-        table = pl.concat([self.table, test.table])
-        sorted_table = table.sort("path")
-        return replace(self, table=sorted_table)
+    @property
+    def outside_test(self) -> "Listing":
+        """The labeled images outside the test split, with all counts and notes."""
+        return replace(self, table=self.table.filter(~is_test_row()))
+
+    @property
+    def test(self) -> "Listing":
+        """The images of the test split alone, labeled or not; the rest is in `outside_test`."""
+        return Listing(self.root, self.table.filter(is_test_row()))
 
 
 def listing_table(rows: Sequence[ListingRow]) -> pl.DataFrame:
@@ -65,7 +70,5 @@ def listing_table(rows: Sequence[ListingRow]) -> pl.DataFrame:
 
 
 def is_test_row() -> pl.Expr:
-    """Select the rows of the test split, in any case; a null split is not test."""
-    split = pl.col("split").str.to_lowercase()
-    is_test = split == TEST_SPLIT
-    return is_test.fill_null(False)
+    """Select the rows of the test split; a null split is not test."""
+    return (pl.col("split") == TEST).fill_null(False)

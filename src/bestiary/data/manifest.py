@@ -5,11 +5,12 @@ quarantine lists the images that are left out, with the reason. Knows nothing of
 and compares no image with another.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
+from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel, white_of_dataset
 from bestiary.data.image_info import ImageInfo
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
 from bestiary.data.listing_types import Listing
@@ -50,12 +51,18 @@ class Manifest:
         table: One row per image, columns as in `SCHEMA`, sorted by path.
         quarantine: Path and reason of each image that is left out.
         ignored: Number of files that were not listed as images, by reason.
+        empty_classes: Classes without a readable image, each with a reason.
+        white: Value of white in images of more than 8 bits that do not state it.
+        n_deep: Number of such images.
     """
 
     root: Root
     table: pl.DataFrame
     quarantine: pl.DataFrame
     ignored: dict[str, int]
+    empty_classes: dict[str, str] = field(default_factory=dict)
+    white: WhiteLevel = FULL_RANGE
+    n_deep: int = 0
 
     @property
     def classes(self) -> list[str]:
@@ -73,11 +80,10 @@ class Manifest:
         paths = self.table.filter(is_moved).select("path")
         moved = paths.with_columns(pl.lit(reason).alias("reason"))
         quarantine = pl.concat([self.quarantine, moved])
-        return Manifest(
-            root=self.root,
+        return replace(
+            self,
             table=self.table.filter(~is_moved),
             quarantine=quarantine.sort("path"),
-            ignored=self.ignored,
         )
 
 
@@ -126,11 +132,16 @@ def read_listing(listing: Listing, progress: Tick | None, cache: ImageInfoCache)
         BestiaryError: The cache folder cannot be written.
     """
     infos = _read_infos(listing, progress, cache)
+    white = white_of_dataset((info.sample_kind, info.max_value) for info in infos)
+    table = _manifest_table(listing, infos, white)
     return Manifest(
         root=listing.root.resolve(),
-        table=_manifest_table(listing, infos),
+        table=table,
         quarantine=_quarantine(listing, infos),
         ignored=listing.ignored,
+        empty_classes=_find_empty_classes(listing, table),
+        white=white,
+        n_deep=sum(bool(info.sample_kind) for info in infos),
     )
 
 
@@ -144,7 +155,20 @@ def _read_infos(listing: Listing, progress: Tick | None, cache: ImageInfoCache) 
     return [infos[index] for index in listing_order]
 
 
-def _manifest_table(listing: Listing, infos: list[ImageInfo]) -> pl.DataFrame:
+def _find_empty_classes(listing: Listing, table: pl.DataFrame) -> dict[str, str]:
+    """Find the classes that are listed or have a folder, but have no readable image."""
+    empty = {}
+    for label, n_unusable in listing.empty_classes.items():
+        empty[label] = f"none of its {n_unusable:,} images can be read" if n_unusable else "empty"
+    readable = set(table["label"])
+    listed = listing.table["label"].drop_nulls().value_counts(sort=True)
+    for label, count in listed.iter_rows():
+        if label not in readable:
+            empty[label] = f"none of its {count:,} images can be read"
+    return empty
+
+
+def _manifest_table(listing: Listing, infos: list[ImageInfo], white: WhiteLevel) -> pl.DataFrame:
     """Add the columns of the manifest to the images that decode."""
     paths = listing.table["path"].to_list()
     decodes = []
@@ -152,7 +176,7 @@ def _manifest_table(listing: Listing, infos: list[ImageInfo]) -> pl.DataFrame:
     for path, info in zip(paths, infos, strict=True):
         decodes.append(info.reason is None)
         if info.reason is None:
-            rows.append(_manifest_row(path, info))
+            rows.append(_manifest_row(path, info, white))
 
     columns = {}
     for name, kind in SCHEMA.items():
@@ -165,7 +189,7 @@ def _manifest_table(listing: Listing, infos: list[ImageInfo]) -> pl.DataFrame:
     return images.hstack(added)
 
 
-def _manifest_row(path: str, info: ImageInfo) -> tuple[object, ...]:
+def _manifest_row(path: str, info: ImageInfo, white: WhiteLevel) -> tuple[object, ...]:
     """Values of the columns that the manifest adds to a listing, in the order of `SCHEMA`."""
     duplicate_group = None
     label_conflict = False
@@ -175,7 +199,7 @@ def _manifest_row(path: str, info: ImageInfo) -> tuple[object, ...]:
         info.width,
         info.sha256,
         info.pixel_sha256,
-        quality_warning(path, info),
+        quality_warning(path, info, white),
         duplicate_group,
         label_conflict,
     )

@@ -23,6 +23,7 @@ import polars as pl
 from bestiary.atomic import atomic_path, remove_leftovers
 from bestiary.caches import cache_root, mark_used
 from bestiary.cores import cores
+from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel
 from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.data.resize import shrink_to_side, stored_side
 from bestiary.display import Tick
@@ -68,12 +69,13 @@ def default_folder() -> Path:
     return cache_root() / "store"
 
 
-def load_shrunk(path: Readable, side: int) -> Pixels:
+def load_shrunk(path: Readable, side: int, white: WhiteLevel = FULL_RANGE) -> Pixels:
     """Decode an image and shrink its short side to `side` pixels, as a store does.
 
     Args:
         path: the image file.
         side: short side in pixels that a larger image is shrunk to.
+        white: value of white in images of more than 8 bits that do not state it.
 
     Returns:
         uint8 array (height, width, 3).
@@ -82,7 +84,7 @@ def load_shrunk(path: Readable, side: int) -> Pixels:
         ImageError: the file cannot be read or decoded.
     """
     content = read_image(path)
-    pixels = decode(content, min_side=2 * side)
+    pixels = decode(content, min_side=2 * side, white=white)
     return shrink_to_side(pixels, side)
 
 
@@ -92,11 +94,14 @@ class ImageStore:
     Args:
         folder: the folder of the stores of all sizes, see `default_folder`.
         side: short side in pixels that larger images are shrunk to.
+        white: value of white in images of more than 8 bits that do not state it.
     """
 
-    def __init__(self, folder: Path, side: int) -> None:
+    def __init__(self, folder: Path, side: int, white: WhiteLevel = FULL_RANGE) -> None:
         self.side = side
-        self.folder = folder / f"side-{side}-v{STORE_VERSION}"
+        self.white = white
+        depth = "" if white == FULL_RANGE else f"-white-{white.integers:g}-{white.floats:g}"
+        self.folder = folder / f"side-{side}{depth}-v{STORE_VERSION}"
         self._entries: dict[str, _Entry] = {}
         self._handles: list[int] = []
         self._verified: set[str] = set()
@@ -216,7 +221,7 @@ class ImageStore:
 
     def _load(self, image: _MissingImage) -> tuple[str, Pixels | None]:
         try:
-            return image.digest, load_shrunk(image.path, self.side)
+            return image.digest, load_shrunk(image.path, self.side, self.white)
         except ImageError:
             return image.digest, None  # gone or changed since the scan; training reports it
 

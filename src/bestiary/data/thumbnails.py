@@ -26,7 +26,7 @@ def image_uri(path: Readable, side: int = SIDE) -> str:
     """
     try:
         content = read_image(path)
-        pixels = decode(content, min_side=side)
+        pixels = decode(content, min_side=side, white=None)
         return pixels_uri(pixels, side)
     except ImageError:
         return ""

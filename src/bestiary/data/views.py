@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bestiary.data.augment import augment
 from bestiary.data.decode import Pixels
 from bestiary.data.resize import resize
-from bestiary.recipe.choices import Augment, Interpolation, Resize
+from bestiary.recipe.choices import Augment
 from bestiary.recipe.sections import ViewOptions
 
 CROP_ATTEMPTS = 10  # random crops that may not fit, before the largest central one (torchvision)
@@ -95,72 +95,6 @@ class TrainView:
         if self.augment == "none":
             return view
         return augment(view, self.augment, rng)
-
-
-@dataclass(frozen=True, slots=True)
-class EvalView:
-    """The view of an image in validation, prediction and serving, `size` x `size` pixels.
-
-    Attributes:
-        size: side of the view in pixels.
-        resize: ``squash`` ignores the aspect ratio; ``crop`` keeps it and takes the center.
-        crop: side of the center crop, as a share of the short side.
-        interpolation: how an image smaller than the view is enlarged.
-    """
-
-    size: int
-    resize: Resize = "squash"
-    crop: float = 1.0
-    interpolation: Interpolation = "bilinear"
-
-    @classmethod
-    def of(cls, options: ViewOptions, interpolation: Interpolation) -> "EvalView":
-        """Build the evaluation view of a recipe's `options`.
-
-        Args:
-            options: size, resize and crop.
-            interpolation: how the network's weights expect a small image to be enlarged.
-
-        Returns:
-            The view.
-        """
-        return cls(
-            size=options.eval_side,
-            resize=options.eval_resize,
-            crop=options.eval_crop,
-            interpolation=interpolation,
-        )
-
-    @property
-    def min_side(self) -> int:
-        """Least short side of a decoded JPEG: two pixels for each pixel of the view."""
-        share = self.crop if self.resize == "crop" else 1.0
-        return math.ceil(2 * self.size / share)
-
-    def box(self, height: int, width: int) -> tuple[int, int, int, int]:
-        """Return what the view shows of an image.
-
-        Args:
-            height: of the image in pixels.
-            width: of the image in pixels.
-
-        Returns:
-            Top, left, height and width in pixels.
-        """
-        if self.resize == "squash":
-            return 0, 0, height, width
-        short = min(height, width)
-        side = max(1, round(short * self.crop))
-        top = (height - side) // 2
-        left = (width - side) // 2
-        return top, left, side, side
-
-    def __call__(self, pixels: Pixels) -> Pixels:
-        """Make the view, uint8 (size, size, 3), of `pixels`, uint8 (height, width, 3)."""
-        image_height, image_width = pixels.shape[:2]
-        top, left, height, width = self.box(image_height, image_width)
-        region = pixels[top : top + height, left : left + width]
-        return resize(region, self.size, self.size, self.interpolation)
 
 
 def draw_crop(

@@ -276,8 +276,9 @@ def _decode_for_timing(test: _TestPart, ensemble: Ensemble) -> list[NDArray[np.u
     paths = [test.data.root / path for path in test.table["path"][:TIMED_IMAGES]]
     images = []
     for path in paths:
-        pixels = decode(read_image(path))
-        images.append(ensemble.view(pixels))
+        view = ensemble.view
+        pixels = decode(read_image(path), white=view.white)
+        images.append(view(pixels))
     return images
 
 

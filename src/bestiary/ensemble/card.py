@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bestiary.data.views import EvalView
+from bestiary.data.eval_view import EvalView
 from bestiary.errors import DamagedError, RunError
 from bestiary.recipe.choices import Average, Interpolation, PrecisionOption, Resize, TtaViews
 from bestiary.run.layout import ENSEMBLE, RUN_FORMAT
@@ -32,6 +32,8 @@ class _View(_Section):
     resize: Resize
     crop: float = Field(gt=0, le=1)
     interpolation: Interpolation
+    white_level: float = Field(default=1.0, gt=0)
+    white_level_float: float = Field(default=1.0, gt=0)
 
 
 class _Member(_Section):

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from bestiary.data.decode import Pixels
+from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import load_batches, loader_threads, split_batches
-from bestiary.data.views import EvalView
 from bestiary.display import Tick
 from bestiary.ensemble.card import read_card
 from bestiary.ensemble.inputs import ImageInput, ImageInputs, input_name, list_inputs, load_pixels

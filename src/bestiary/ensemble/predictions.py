@@ -5,6 +5,7 @@ of the paths, and an interrupted prediction can be resumed. Unreadable images ha
 reason. Knows nothing of runs.
 """
 
+import hashlib
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from bestiary.atomic import atomic_path
+from bestiary.data.left_out import count_files
 from bestiary.data.listing import list_images
 from bestiary.display import Display, Tick
 from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions, answer_batch
@@ -101,23 +103,26 @@ class PredictJob:
     """The request of a prediction: which images, into which table, and how.
 
     Attributes:
-        images: an image, or a folder that is searched with its subfolders.
+        images: a folder that is searched with its subfolders, a table of paths, an image; or
+            several of these.
         out: the table, .csv or .parquet.
         rule: how the members are averaged; None: as the run's recipe says.
         layout: full, or a submission.
         options: coverage and risk of the answers.
         resume: whether to continue an interrupted prediction.
+        root: folder that the paths of a table start from; empty: the folder that holds it.
 
     Raises:
         ArgumentError: `out` is not the name of such a table, or is a folder.
     """
 
-    images: Path
+    images: tuple[Path, ...]
     out: Path
     rule: Average | None = None
     layout: TableFormat = "full"
     options: PredictionOptions = DEFAULT_OPTIONS
     resume: bool = False
+    root: str = ""
 
     def __post_init__(self) -> None:
         kinds = (".csv",) if self.layout == "submission" else (".csv", ".parquet")
@@ -136,12 +141,20 @@ class PredictJob:
             "run": ensemble.digest,
             "engine": ensemble.engine,
             "number of views": ensemble.tta,
-            "folder": str(self.images.resolve()),
+            "folder": self._place(),
             "average": self.rule or ensemble.average,
             "format": self.layout,
             **asdict(self.options),
         }
         return ResumableTable(self.out, request, TABLE_SCHEMA, resume=self.resume)
+
+    def _place(self) -> str:
+        """Name the images; of many, the first and a digest of all."""
+        names = [str(path.resolve()) for path in self.images]
+        if len(names) == 1:
+            return names[0]
+        digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape"))
+        return f"{names[0]} and {len(names) - 1:,} more, {digest.hexdigest()}"
 
 
 def predict_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> PredictionTable:
@@ -159,8 +172,14 @@ def predict_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Pre
         ArgumentError: names of a submission clash, or rows exist that may not be continued.
         DataError: there is no image.
     """
-    listing = list_images(job.images)
+    listing = list_images(job.images, job.root)
     all_paths = listing.table["path"]
+    reasons = [reason for _, reason in listing.unusable]
+    for line in [
+        *listing.notes,
+        *count_files({"images": len(all_paths)}, reasons, listing.ignored),
+    ]:
+        display.notice(line)
     if job.layout == "submission":
         _check_names(all_paths)
     with job.open_rows(ensemble) as rows:
@@ -208,20 +227,31 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
         ArgumentError: the images are no folder, the job is a submission, or rows exist that may not
             be continued.
     """
-    if not job.images.is_dir():
-        raise ArgumentError(f"--watch: {job.images} is no folder; make it, or leave --watch out")
+    folder = _watched_folder(job)
     if job.layout == "submission":
         raise ArgumentError(
             "--watch: a submission is handed in once; leave --format submission out"
         )
     with job.open_rows(ensemble) as rows:
         known = set(rows.paths())
-        display.line(f"Watching {job.images}; Ctrl-C ends it and writes {job.out}")
+        display.line(f"Watching {folder}; Ctrl-C ends it and writes {job.out}")
         try:
             _watch(ensemble, job, rows, known, display)
         except KeyboardInterrupt:
             display.line("")
         return PredictionTable(_write(rows, job), rows.counts())
+
+
+def _watched_folder(job: PredictJob) -> Path:
+    """Return the one folder of a job."""
+    if len(job.images) > 1:
+        raise ArgumentError(
+            f"--watch: watches one folder, and {len(job.images)} are named; name the folder above"
+        )
+    (folder,) = job.images
+    if not folder.is_dir():
+        raise ArgumentError(f"--watch: {folder} is no folder; make it, or leave --watch out")
+    return folder
 
 
 def _watch(
@@ -234,7 +264,7 @@ def _watch(
     """Predict new images without end. Writing the table takes at most a share of the time."""
     due = time.monotonic()
     n_written = len(known)
-    for complete, unusable in new_images(job.images, known):
+    for complete, unusable in new_images(_watched_folder(job), known):
         _add_unusable(rows, unusable)
         if complete:
             _predict_round(ensemble, job, rows, complete, known, display)
@@ -256,10 +286,11 @@ def _predict_round(
 ) -> None:
     """Predict the complete images. Those that may still be arriving are no longer known."""
     paths = pl.Series("path", complete, pl.String)
+    folder = _watched_folder(job)
     with display.counter("Predicting") as tick:
-        for batch_rows in predict_rows(ensemble, job.images, paths, job, tick):
+        for batch_rows in predict_rows(ensemble, folder, paths, job, tick):
             unreadable = [row["path"] for row in batch_rows if row.get("error")]
-            arriving = {path for path in unreadable if may_be_arriving(job.images / path)}
+            arriving = {path for path in unreadable if may_be_arriving(folder / path)}
             known -= arriving
             rows.add(row for row in batch_rows if row["path"] not in arriving)
 

@@ -176,7 +176,7 @@ class ResumableTable:
         """Write the table, sorted by path, completely or not at all.
 
         Args:
-            columns: columns to write; None: all.
+            columns: columns to write, for another program, so text stays as it is; None: all.
         """
         table = self._scan()
         if not self.paths().is_sorted():
@@ -184,10 +184,12 @@ class ResumableTable:
         if columns:
             table = table.select(columns)
         with atomic_path(self.out) as temporary:
-            if self.out.suffix.lower() == ".csv":
-                escape_formulas(table).sink_csv(temporary)
-            else:
+            if self.out.suffix.lower() != ".csv":
                 table.sink_parquet(temporary)
+            elif columns:
+                table.sink_csv(temporary)
+            else:
+                escape_formulas(table).sink_csv(temporary)
 
     def remove(self) -> None:
         """Remove the rows, once the table contains them."""

@@ -11,8 +11,8 @@ import timm
 import torch
 import torchvision
 
+from bestiary.data.eval_view import EvalView
 from bestiary.data.manifest import natural_classes
-from bestiary.data.views import EvalView
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.model.classifier import load_member
 from bestiary.run.layout import ENSEMBLE, METRICS, OOD, RUN_FORMAT

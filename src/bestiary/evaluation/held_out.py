@@ -12,20 +12,24 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from rich.table import Table
 
 from bestiary.atomic import write_text
 from bestiary.data.folds import leak_groups
+from bestiary.data.left_out import describe_left_out
+from bestiary.data.listing import DEFAULT_OPTIONS
+from bestiary.data.listing_types import DataPath
 from bestiary.data.near_duplicates.recognition import (
     DUPLICATE_KINDS,
     Recognition,
     recognize_labeled,
 )
-from bestiary.display import Display, format_table
+from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
+from bestiary.evaluation.evaluation_text import LEFT_OUT, Evaluation
 from bestiary.evaluation.out_of_fold import class_numbers
 from bestiary.recipe.choices import Average
+from bestiary.recipe.sections import DataOptions
 from bestiary.run.layout import MANIFEST, METRICS
 from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES, average
@@ -41,52 +45,7 @@ Logits = NDArray[np.float32]  # (members, images, classes)
 Labels = NDArray[np.int64]  # (images,)
 Rules = dict[Average, NDArray[np.float64]]  # averaging rule -> probabilities (images, classes)
 
-LEFT_OUT = {
-    "seen_in_training": "images left out: the run was trained on them",
-    "same_pixels": "images left out: the run was trained on the same pixels in another file",
-    "near_duplicate": "images left out: near duplicates of images that the run was trained on",
-    "unknown_class": "images left out: the run has no such class",
-    "unreadable": "images left out: they could not be read",
-}
-"""Reason -> words, in the order in which they are printed."""
 TABLE_REASONS = (*DUPLICATE_KINDS, "unknown_class")  # columns of flags
-GONE = (
-    "images of the run are gone from its data folder: near duplicates of them could not be "
-    "recognized"
-)
-MAX_EXAMPLES = 2  # near duplicates that a printed line names
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Scores on held-out images; prints as a table.
-
-    Attributes:
-        scores: the accuracies ``ensemble`` (rule -> accuracy with interval), ``members`` and
-            ``mean_member``; how many images were left out for which reason; ``recognized``, each
-            image that the run was trained on or a near duplicate of one, with the kind and the
-            run's image; ``reliability`` of confidence, prediction sets and the unknown flag; and
-            ``estimate``, the accuracy that was expected from out-of-fold scores.
-    """
-
-    scores: dict[str, Any]
-
-    @property
-    def exit_code(self) -> int:
-        """1 when some images could not be read."""
-        return int(bool(self.scores["unreadable"]))
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.scores['n']:,} images of {self.scores['classes']} classes",
-            "",
-            format_table(_accuracy_table(self.scores)),
-            "",
-            *_estimate_lines(self.scores["estimate"]),
-            *_reliability_lines(self.scores["reliability"]),
-            *_left_out_lines(self.scores),
-        ]
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +58,23 @@ class Unseen:
             of one, and all have a class of the run.
         recognition: the images that were recognized.
         left_out: reason -> number of images that were left out.
+        unknown_classes: class that the run does not have -> number of images left out for it.
     """
 
     root: Root
     table: pl.DataFrame
     recognition: Recognition
     left_out: dict[str, int]
+    unknown_classes: dict[str, int]
 
 
 def evaluate_folder(
     run: Run,
     ensemble: Ensemble,
-    images: Path,
+    images: DataPath,
     out: Path | None,
     display: Display,
+    options: DataOptions = DEFAULT_OPTIONS,
 ) -> Evaluation:
     """Score an ensemble on labeled images that its run was not trained on.
 
@@ -122,6 +84,7 @@ def evaluate_folder(
         images: folder of class folders, or a table.
         out: JSON file to write the scores to; None: none.
         display: shows progress.
+        options: how the images are listed.
 
     Returns:
         The scores.
@@ -129,7 +92,7 @@ def evaluate_folder(
     Raises:
         DataError: there is no labeled image, or none that is new to the run and of its classes.
     """
-    unseen = unseen_images(run, ensemble.classes_.tolist(), images, display)
+    unseen = unseen_images(run, ensemble.classes_.tolist(), images, display, options)
     logits, is_readable = member_logits(ensemble, unseen.root, unseen.table, display)
     unseen.left_out["unreadable"] += int((~is_readable).sum())
     table = unseen.table.filter(pl.Series(is_readable))
@@ -142,8 +105,9 @@ def evaluate_folder(
 def unseen_images(
     run: Run,
     classes: list[str],
-    images: Path,
+    images: DataPath,
     display: Display,
+    options: DataOptions = DEFAULT_OPTIONS,
 ) -> Unseen:
     """Read the labeled images that are new to a run.
 
@@ -152,6 +116,7 @@ def unseen_images(
         classes: names of its classes.
         images: folder of class folders, or a table.
         display: shows progress.
+        options: how the images are listed.
 
     Returns:
         The new images, and how many others were left out.
@@ -164,7 +129,10 @@ def unseen_images(
         run.read_table(MANIFEST),
         run.read_root(),
         display,
+        options,
     )
+    for line in describe_left_out(read):
+        display.notice(line)
 
     table = _flag_reasons(recognition.table, classes)
     new = table.filter(~pl.any_horizontal(*TABLE_REASONS))
@@ -175,7 +143,14 @@ def unseen_images(
             f"{images}: no image is left to score ({_causes(left_out)}); for trained images see "
             f"bestiary show"
         )
-    return Unseen(read.root, new, recognition, left_out)
+    unknown = _count_labels(table.filter("unknown_class"))
+    return Unseen(read.root, new, recognition, left_out, unknown)
+
+
+def _count_labels(table: pl.DataFrame) -> dict[str, int]:
+    """Count the images of each class, the largest first."""
+    counts = table["label"].value_counts(sort=True)
+    return dict(counts.sort("count", "label", descending=[True, False]).iter_rows())
 
 
 def _flag_reasons(table: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
@@ -250,6 +225,8 @@ def _score(
         "n": len(labels),
         "classes": len(set(table["label"])),
         **unseen.left_out,
+        "unknown_classes": unseen.unknown_classes,
+        "classes_without_images": sorted(set(ensemble.classes_.tolist()) - set(table["label"])),
         "gone": unseen.recognition.n_missing,
         **held_out_scores(rules, members, labels, groups),
         "recognized": _recognized_rows(unseen.recognition),
@@ -326,71 +303,3 @@ def _estimate(
         "high": high,
         "holds": bool(low <= hits.mean() <= high),
     }
-
-
-def _accuracy_table(scores: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("predictor", justify="left")
-    table.add_column("accuracy", justify="right")
-    table.add_column("95 % interval", justify="right")
-
-    rows = {f"ensemble, {rule}": row for rule, row in scores["ensemble"].items()}
-    rows |= {f"member of fold {row['fold']}": row for row in scores["members"]}
-    for name, row in rows.items():
-        interval = f"{row['low']:.4f} to {row['high']:.4f}"
-        table.add_row(name, f"{row['value']:.4f}", interval)
-    table.add_row("mean member", f"{scores['mean_member']:.4f}", "")
-    return table
-
-
-def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
-    if estimate is None:
-        return []
-    interval = f"{estimate['low']:.4f} to {estimate['high']:.4f}"
-    if estimate["holds"]:
-        verdict = "it holds"
-    else:
-        verdict = "it does not: chance (1 in 20), or another kind of image"
-    return [
-        "Expected accuracy of the ensemble, from out-of-fold scores:",
-        f"  {estimate['value']:.4f}, on as many images {interval}; {verdict}",
-    ]
-
-
-def _reliability_lines(reliability: dict[str, Any] | None) -> list[str]:
-    if reliability is None:
-        return []
-    ece = reliability["scores"]["ece"]["value"]
-    unknown = 100 * reliability["unknown"]["energy"]
-    coverages = []
-    for requested, measured in reliability["empirical_coverage"].items():
-        percent = 100 * float(requested)
-        coverages.append(f"{percent:g} %: {100 * measured:.1f} %")
-    return [
-        f"Calibration error {ece:.4f}; called unknown {unknown:.1f} %",
-        "Coverage of the prediction sets, requested and measured:",
-        f"  {', '.join(coverages)}",
-    ]
-
-
-def _left_out_lines(scores: dict[str, Any]) -> list[str]:
-    lines = []
-    for reason, words in LEFT_OUT.items():
-        if scores[reason]:
-            examples = _examples(scores, reason)
-            lines.append(f"{scores[reason]:,} {words}{examples}")
-    if scores["gone"]:
-        lines.append(f"{scores['gone']:,} {GONE}")
-    return lines
-
-
-def _examples(scores: dict[str, Any], reason: str) -> str:
-    """Name a few of the images that were recognized, with the run's image."""
-    if reason == "seen_in_training":
-        return ""
-    rows = [row for row in scores["recognized"] if row["kind"] == reason]
-    if not rows:
-        return ""
-    names = [f"{row['path']} of {row['original']}" for row in rows[:MAX_EXAMPLES]]
-    more = " ..." if len(rows) > MAX_EXAMPLES else ""
-    return f" ({', '.join(names)}{more})"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from bestiary.data.views import EvalView
+from bestiary.data.eval_view import EvalView
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting.graph import INPUT
 from bestiary.run.layout import METRICS
@@ -74,6 +74,8 @@ def _describe_input(view: EvalView) -> dict[str, Any]:
         "type": "uint8",
         "colors": "RGB, 0 to 255",
         "before": "upright as EXIF says; transparency over white; gray as RGB",
+        # White in images of more than 8 bits that do not state it: integers, floats
+        "white": [view.white_level, view.white_level_float],
         # squash: both sides to size; crop: the center square, `crop` times the short side
         "resize": view.resize,
     }

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.data.decode import Pixels, read_image
+from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import loader_threads, stream_views
-from bestiary.data.views import EvalView
 from bestiary.display import Tick
 from bestiary.errors import ImageError
 from bestiary.rng import keyed_rng
@@ -109,7 +109,7 @@ def _read_views(
 
     def read_view(row: int) -> Pixels:
         try:
-            return view(decode(read_image(files[row]), min_side=view.min_side))
+            return view(view.decode(read_image(files[row])))
         except ImageError:
             is_readable[row] = False
             return np.zeros((view.size, view.size, 3), np.uint8)

@@ -9,6 +9,9 @@ from typing import Any
 from bestiary.errors import RecipeError, one_line
 from bestiary.recipe.defaults import SHIPPED, shipped_text
 from bestiary.recipe.options import Recipe
+from bestiary.recipe.sections import DataOptions
+
+LISTING_OPTIONS = ("data.root", "data.layout")  # how the images of a dataset are listed
 
 
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -44,6 +47,29 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if isinstance(values.setdefault(section, {}), dict):
             values[section][key] = _parse_value(text.strip())
     return Recipe.parse(values, str(recipe))
+
+
+def load_data_options(overrides: Sequence[str]) -> DataOptions:
+    """Load the options of a recipe that say how images are listed.
+
+    Args:
+        overrides: each as ``data.root=FOLDER`` or ``data.layout=LAYOUT``.
+
+    Raises:
+        RecipeError: an override is of another option, or its value is out of range.
+
+    Example:
+        >>> load_data_options(["data.layout=split/class"]).layout
+        'split/class'
+    """
+    for override in overrides:
+        name = override.partition("=")[0].strip()
+        if name not in LISTING_OPTIONS:
+            raise RecipeError(
+                f"--set {override}: {name or 'nothing'} does not matter here; the options are "
+                f"{' and '.join(LISTING_OPTIONS)}"
+            )
+    return load_recipe(SHIPPED[0], overrides).data
 
 
 def _read_values(recipe: str | Path) -> dict[str, Any]:

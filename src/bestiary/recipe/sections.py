@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bestiary.recipe.choices import Augment, Average, PrecisionOption, Resize, TtaViews
+from bestiary.recipe.choices import Augment, Average, Layout, PrecisionOption, Resize, TtaViews
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -29,7 +29,14 @@ class DataOptions(Section):
 
     root: str = Field(
         "",
-        description="folder that the paths of a table start from; empty: the table's own folder",
+        description="folder that the paths of a table start from; absolute paths below it are "
+        "taken too; empty: the table's own folder",
+    )
+    layout: Layout = Field(
+        "auto",
+        description="how the folders of a data folder are nested: class, split/class, class/split, "
+        "part/class (folds, batches), or auto, which recognizes them and refuses what can be read "
+        "in two ways",
     )
     group_pattern: str = Field(
         "",
@@ -161,6 +168,15 @@ class ViewOptions(Section):
         "cpu",
         description="where training views are augmented: on the CPU, or in batches on the model's "
         "device, for a GPU with few CPU cores",
+    )
+    white_level: NotNegative = Field(
+        0.0,
+        description="value of white in images of more than 8 bits that do not state it, such as "
+        "4095 for 12 bits; 0: from the largest value of all images (train fills it in)",
+    )
+    white_level_float: NotNegative = Field(
+        0.0,
+        description="the same for images of floating-point numbers, such as 1 or 255",
     )
     eval_size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
         0,

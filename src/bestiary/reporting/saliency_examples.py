@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.data.decode import Pixels, read_image
 from bestiary.data.thumbnails import pixels_uri
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
@@ -65,7 +65,7 @@ def _read_views(results: Results, ensemble: Ensemble, rows: Rows) -> dict[int, P
     for row in rows.tolist():
         try:
             image = read_image(root / results.table["path"][row])
-            views[row] = ensemble.view(decode(image, min_side=ensemble.view.min_side))
+            views[row] = ensemble.view(ensemble.view.decode(image))
         except ImageError:
             continue
     return views

@@ -24,8 +24,8 @@
                            history.csv, costs.csv, oof.parquet, tensorboard/
 
 A finished decision is a file. Recipe, manifest, folds and out-of-fold logits are written once and
-read by everything after. The names of an ablation's folder stand here too. Knows nothing of what
-the files contain.
+read by everything after. The names of an ablation's folder and of a scan's stand here too.
+Knows nothing of what the files contain.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import FastAPI, Query
 from starlette.requests import ClientDisconnect, Request
 
-from bestiary.data.decode import FORMATS
+from bestiary.data.file_kinds import FORMATS
 from bestiary.ensemble.answers import Answer, PredictionOptions
 from bestiary.errors import ImageError
 from bestiary.recipe.choices import Coverage, Risk, Sets

@@ -16,8 +16,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.data.eval_view import EvalView
 from bestiary.data.thumbnails import pixels_uri
-from bestiary.data.views import EvalView
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.saliency import saliency
 from bestiary.errors import BestiaryError, ImageError
@@ -188,7 +188,7 @@ class SimilarImages:
             content = read_image(self.root / image.path)
             if hashlib.sha256(content).hexdigest() != image.sha256:
                 return None
-            return pixels_uri(decode(content, min_side=THUMBNAIL_SIDE), THUMBNAIL_SIDE)
+            return pixels_uri(decode(content, min_side=THUMBNAIL_SIDE, white=None), THUMBNAIL_SIDE)
         except ImageError:
             return None
 
@@ -229,7 +229,7 @@ def explain_image(
     Raises:
         ImageError: the image cannot be read.
     """
-    pixels = decode(content, min_side=ensemble.view.min_side)
+    pixels = ensemble.view.decode(content)
     (batch,) = ensemble.score([pixels])
     label = int(ensemble.probabilities(batch.logits)[0].argmax())
 

@@ -92,6 +92,19 @@ class StoredFile:
         content: bytes = retry(lambda: files.cat_file(path))
         return content
 
+    def read_head(self, n_bytes: int) -> bytes:
+        """Read the first bytes of the file.
+
+        Args:
+            n_bytes: number of bytes; a shorter file gives what it has.
+
+        Raises:
+            OSError: the file is missing, or `TRIES` tries failed.
+        """
+        files, path = open_store(self.address)
+        head: bytes = retry(lambda: files.cat_file(path, start=0, end=n_bytes))
+        return head
+
     def is_file(self) -> bool:
         """Return whether the file exists."""
         files, path = open_store(self.address)

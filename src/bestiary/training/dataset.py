@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.data.decode import Pixels, read_image
 from bestiary.data.device_views import PaddedBatch, load_padded_batches
+from bestiary.data.eval_view import EvalView, white_of
 from bestiary.data.loader import (
     Batch,
     RankBatch,
@@ -29,7 +30,7 @@ from bestiary.data.loader import (
 )
 from bestiary.data.manifest import natural_classes
 from bestiary.data.store import ImageStore, default_folder, load_shrunk
-from bestiary.data.views import EvalView, TrainView
+from bestiary.data.views import TrainView
 from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, ImageError
 from bestiary.recipe.options import Recipe
@@ -193,7 +194,8 @@ class TrainingSet:
                 return stored
 
         side = store_side(self.recipe)
-        return self._load(row, lambda path: load_shrunk(path, side))
+        white = white_of(self.recipe.view)
+        return self._load(row, lambda path: load_shrunk(path, side, white))
 
     def training_batches(
         self,
@@ -255,9 +257,7 @@ class TrainingSet:
         """Create the function row -> evaluation view, taken from the original as in prediction."""
 
         def load_view(path: Readable) -> Pixels:
-            image = read_image(path)
-            pixels = decode(image, min_side=view.min_side)
-            return view(pixels)
+            return view(view.decode(read_image(path)))
 
         return lambda row: self._load(row, load_view)
 
@@ -368,7 +368,7 @@ def open_store(data: TrainingSet, display: Display) -> ImageStore | None:
         store, reason = _fill_store(data, display)
     data.world.all_reduce_max(0)
     if data.world.local_rank > 0:
-        store = ImageStore(default_folder(), store_side(data.recipe))
+        store = _open_store(data)
     if reason is None:
         return store
     display.notice(f"Images are decoded again in every epoch: {reason}")
@@ -376,9 +376,13 @@ def open_store(data: TrainingSet, display: Display) -> ImageStore | None:
     return None
 
 
+def _open_store(data: TrainingSet) -> ImageStore:
+    return ImageStore(default_folder(), store_side(data.recipe), white_of(data.recipe.view))
+
+
 def _fill_store(data: TrainingSet, display: Display) -> tuple[ImageStore, str | None]:
     """Decode the run's images into the store; return it, and the reason if it stays empty."""
-    store = ImageStore(default_folder(), store_side(data.recipe))
+    store = _open_store(data)
 
     # List the images in the order that reads them fastest.
     every_row = np.arange(len(data.paths))

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root, evict_least_recently_used, mark_used
+from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import Rows
-from bestiary.data.views import EvalView
 from bestiary.display import Display
 from bestiary.errors import BestiaryError
 from bestiary.model.classifier import Classifier, build_classifier

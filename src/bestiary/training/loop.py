@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import Rows, split_batches
 from bestiary.data.mixing import Mixing
-from bestiary.data.views import EvalView
 from bestiary.model.classifier import Classifier, load_member, save_member
 from bestiary.model.compute import memory_format
 from bestiary.model.engine import cached_graph

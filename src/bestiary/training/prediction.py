@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import Rows, loader_threads, stream_views
-from bestiary.data.views import EvalView
 from bestiary.display import Tick
 from bestiary.model.classifier import Classifier
 from bestiary.model.engine import Output, build_network

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data.audit import Audit, audit_images
+from bestiary.data.bit_depth import WhiteLevel
 from bestiary.data.fixes import ACTIONS, apply_fixes, read_fixes
 from bestiary.data.folds import (
     assign_folds,
@@ -20,7 +21,7 @@ from bestiary.data.folds import (
     leak_groups,
     read_fold_file,
 )
-from bestiary.data.listing import group_by_path, list_labeled, list_test
+from bestiary.data.listing import group_by_path, list_labeled
 from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest
 from bestiary.display import Display
@@ -63,12 +64,15 @@ def begin_run(
     listing, decisions = _list_images(data, recipe, fixes, display)
     if before_reading is not None:
         before_reading()
-    test_listing = list_test(data, recipe.data.root)
-    audit = audit_images(listing, test_listing, display)
-    _show_findings(audit, display)
+    audit = audit_images(listing, display)
+    if recipe.view.white_level or recipe.view.white_level_float:
+        audit = audit.with_stated_white()
+    for line in audit.lines():
+        display.notice(line)
 
     # Assign the folds.
     manifest = audit.manifest
+    recipe = resolve_white(recipe, manifest.white)
     if fold_file is not None:
         folds = _read_own_folds(fold_file, manifest, display)
         n_folds = int(folds.max()) + 1
@@ -85,11 +89,19 @@ def begin_run(
     display.line(f"{n_images:,} images of {n_classes} classes in {n_folds} folds")
 
 
-def _show_findings(audit: Audit, display: Display) -> None:
-    for reason, count in audit.manifest.ignored.items():
-        display.line(f"Ignored: {count:,} {reason}")
-    for line in audit.lines():
-        display.notice(line)
+def resolve_white(recipe: Recipe, found: WhiteLevel) -> Recipe:
+    """Fill in the value of white that a dataset has, where the recipe does not state it.
+
+    Args:
+        recipe: with `view.white_level` 0 where it does not.
+        found: from the values of all images.
+    """
+    return recipe.with_values(
+        {
+            "view.white_level": recipe.view.white_level or found.integers,
+            "view.white_level_float": recipe.view.white_level_float or found.floats,
+        }
+    )
 
 
 def _list_images(
@@ -99,7 +111,7 @@ def _list_images(
     display: Display,
 ) -> tuple[Listing, pl.DataFrame]:
     """List the labeled images, with fixes and groups applied; return the fixes too."""
-    listing = list_labeled(data, recipe.data.root)
+    listing = list_labeled(data, recipe.data)
     decisions = read_fixes(fixes)
     listing = apply_fixes(listing, decisions)
     if decisions.height:

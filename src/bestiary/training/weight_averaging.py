@@ -13,8 +13,8 @@ from timm.utils import ModelEmaV3
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
+from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import Rows, loader_threads, stream_views
-from bestiary.data.views import EvalView
 from bestiary.model.classifier import Classifier, load_member
 from bestiary.rng import keyed_rng
 from bestiary.run.run import Run

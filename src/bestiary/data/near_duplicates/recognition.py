@@ -3,16 +3,18 @@
 Uses the same near-duplicate search as one dataset does. Knows nothing of labels and networks.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
-from bestiary.data.listing import list_labeled
+from bestiary.data.listing import DEFAULT_OPTIONS, list_dataset
+from bestiary.data.listing_types import DataPath
 from bestiary.data.manifest import SCHEMA, Manifest, read_listing
 from bestiary.data.near_duplicates.grouping import find_near_duplicates, mark_near_duplicates
 from bestiary.display import Display
+from bestiary.errors import DataError
+from bestiary.recipe.sections import DataOptions
 from bestiary.storage.files import Root
 
 DUPLICATE_KINDS = {
@@ -40,7 +42,11 @@ class Recognition:
 
 
 def recognize_labeled(
-    images: Path, training: pl.DataFrame, root: Root, display: Display
+    images: DataPath,
+    training: pl.DataFrame,
+    root: Root,
+    display: Display,
+    options: DataOptions = DEFAULT_OPTIONS,
 ) -> tuple[Manifest, Recognition]:
     """Read labeled images, and recognize the training images among them.
 
@@ -48,7 +54,8 @@ def recognize_labeled(
         images: Folder or table of the new images.
         training: Manifest table of the run.
         root: Folder that the paths of `training` start from.
-        display: Shows the progress.
+        display: Shows the progress, and what was assumed of the layout.
+        options: How the images are listed.
 
     Returns:
         The manifest of the new images, and which of them are training images.
@@ -56,7 +63,18 @@ def recognize_labeled(
     Raises:
         DataError: There is no labeled image.
     """
-    listing = list_labeled(images)
+    listing = list_dataset(images, options)
+    is_labeled = pl.col("label").is_not_null()
+    unlabeled = listing.table.filter(~is_labeled)["path"]
+    listing = replace(
+        listing,
+        table=listing.table.filter(is_labeled),
+        unusable=[*listing.unusable, *((path, "without a label") for path in unlabeled)],
+    )
+    if listing.table.is_empty():
+        raise DataError(f"{images}: holds no labeled images; expected {images}/<class>/<image>")
+    for note in listing.notes:
+        display.line(note)
     cache = ImageInfoCache(cache_folder())
     with display.counter("Reading images") as tick:
         manifest = read_listing(listing, tick, cache)

@@ -1,0 +1,133 @@
+"""Scores on held-out images -> the table and the lines that `evaluate` prints.
+
+Computes nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from bestiary.data.folder_layout import quote_names
+from bestiary.display import format_table
+
+LEFT_OUT = {
+    "seen_in_training": "images left out: the run was trained on them",
+    "same_pixels": "images left out: the run was trained on the same pixels in another file",
+    "near_duplicate": "images left out: near duplicates of images that the run was trained on",
+    "unknown_class": "images left out: the run has no such class",
+    "unreadable": "images left out: they could not be read",
+}
+"""Reason -> words, in the order in which they are printed."""
+GONE = (
+    "images of the run are gone from its data folder: near duplicates of them could not be "
+    "recognized"
+)
+MAX_CLASSES = 5  # classes that a printed line names
+MAX_EXAMPLES = 2  # near duplicates that a printed line names
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores on held-out images; prints as a table.
+
+    Attributes:
+        scores: the accuracies ``ensemble`` (rule -> accuracy with interval), ``members`` and
+            ``mean_member``; how many images were left out for which reason; ``recognized``, each
+            image that the run was trained on or a near duplicate of one, with the kind and the
+            run's image; ``reliability`` of confidence, prediction sets and the unknown flag; and
+            ``estimate``, the accuracy that was expected from out-of-fold scores.
+    """
+
+    scores: dict[str, Any]
+
+    @property
+    def exit_code(self) -> int:
+        """1 when some images could not be read."""
+        return int(bool(self.scores["unreadable"]))
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.scores['n']:,} images of {self.scores['classes']} classes",
+            "",
+            format_table(_accuracy_table(self.scores)),
+            "",
+            *_estimate_lines(self.scores["estimate"]),
+            *_reliability_lines(self.scores["reliability"]),
+            *_left_out_lines(self.scores),
+        ]
+        return "\n".join(lines)
+
+
+def _accuracy_table(scores: dict[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("predictor", justify="left")
+    table.add_column("accuracy", justify="right")
+    table.add_column("95 % interval", justify="right")
+
+    rows = {f"ensemble, {rule}": row for rule, row in scores["ensemble"].items()}
+    rows |= {f"member of fold {row['fold']}": row for row in scores["members"]}
+    for name, row in rows.items():
+        interval = f"{row['low']:.4f} to {row['high']:.4f}"
+        table.add_row(name, f"{row['value']:.4f}", interval)
+    table.add_row("mean member", f"{scores['mean_member']:.4f}", "")
+    return table
+
+
+def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
+    if estimate is None:
+        return []
+    interval = f"{estimate['low']:.4f} to {estimate['high']:.4f}"
+    if estimate["holds"]:
+        verdict = "it holds"
+    else:
+        verdict = "it does not: chance (1 in 20), or another kind of image"
+    return [
+        "Expected accuracy of the ensemble, from out-of-fold scores:",
+        f"  {estimate['value']:.4f}, on as many images {interval}; {verdict}",
+    ]
+
+
+def _reliability_lines(reliability: dict[str, Any] | None) -> list[str]:
+    if reliability is None:
+        return []
+    ece = reliability["scores"]["ece"]["value"]
+    unknown = 100 * reliability["unknown"]["energy"]
+    coverages = []
+    for requested, measured in reliability["empirical_coverage"].items():
+        percent = 100 * float(requested)
+        coverages.append(f"{percent:g} %: {100 * measured:.1f} %")
+    return [
+        f"Calibration error {ece:.4f}; called unknown {unknown:.1f} %",
+        "Coverage of the prediction sets, requested and measured:",
+        f"  {', '.join(coverages)}",
+    ]
+
+
+def _left_out_lines(scores: dict[str, Any]) -> list[str]:
+    lines = []
+    for reason, words in LEFT_OUT.items():
+        if scores[reason]:
+            examples = _examples(scores, reason)
+            lines.append(f"{scores[reason]:,} {words}{examples}")
+    absent = scores["classes_without_images"]
+    if absent:
+        lines.append(f"Not scored: {len(absent):,} classes have no image: {quote_names(absent)}")
+    if scores["gone"]:
+        lines.append(f"{scores['gone']:,} {GONE}")
+    return lines
+
+
+def _examples(scores: dict[str, Any], reason: str) -> str:
+    """Name a few of the images that were recognized, with the run's image."""
+    if reason == "unknown_class":
+        counts = [f"{count:,} {label!r}" for label, count in scores["unknown_classes"].items()]
+        return f" ({', '.join(counts[:MAX_CLASSES])}{' ...' if len(counts) > MAX_CLASSES else ''})"
+    if reason == "seen_in_training":
+        return ""
+    rows = [row for row in scores["recognized"] if row["kind"] == reason]
+    if not rows:
+        return ""
+    names = [f"{row['path']} of {row['original']}" for row in rows[:MAX_EXAMPLES]]
+    more = " ..." if len(rows) > MAX_EXAMPLES else ""
+    return f" ({', '.join(names)}{more})"
