@@ -23,6 +23,7 @@ from bestiary.ensemble.inputs import ImageInput
 from bestiary.ensemble.resumable_table import Counts, ResumableTable
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
+from bestiary.printable import printable_name
 from bestiary.recipe.choices import Average, TableFormat
 from bestiary.storage.files import Root
 from bestiary.tables import read_frame, unescape_formulas
@@ -85,13 +86,13 @@ class PredictionTable:
 
     def __str__(self) -> str:
         predicted = self.counts.rows - self.counts.unread
-        files = ", ".join(map(str, self.files))
+        files = ", ".join(map(printable_name, self.files))
         lines = [f"{predicted:,} images predicted: {files}"]
         if self.exit_code:
             path, reason = self.counts.first
             lines.append(
-                f"{self.counts.unread:,} could not be read and have no label; first {path}: "
-                f"{reason}"
+                f"{self.counts.unread:,} could not be read and have no label; first "
+                f"{printable_name(path)}: {printable_name(reason)}"
             )
         return "\n".join(lines)
 

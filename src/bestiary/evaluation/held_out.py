@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from rich.table import Table
 
 from bestiary.atomic import write_text
 from bestiary.data.folds import leak_groups
@@ -21,10 +20,11 @@ from bestiary.data.near_duplicates.recognition import (
     Recognition,
     recognize_labeled,
 )
-from bestiary.display import Display, format_table
+from bestiary.display import Display, ScreenTable, format_table
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.out_of_fold import class_numbers
+from bestiary.printable import printable_name
 from bestiary.recipe.choices import Average
 from bestiary.run.layout import MANIFEST, METRICS
 from bestiary.run.run import Run
@@ -328,8 +328,8 @@ def _estimate(
     }
 
 
-def _accuracy_table(scores: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False)
+def _accuracy_table(scores: dict[str, Any]) -> ScreenTable:
+    table = ScreenTable()
     table.add_column("predictor", justify="left")
     table.add_column("accuracy", justify="right")
     table.add_column("95 % interval", justify="right")
@@ -391,6 +391,6 @@ def _examples(scores: dict[str, Any], reason: str) -> str:
     rows = [row for row in scores["recognized"] if row["kind"] == reason]
     if not rows:
         return ""
-    names = [f"{row['path']} of {row['original']}" for row in rows[:MAX_EXAMPLES]]
+    names = [printable_name(f"{row['path']} of {row['original']}") for row in rows[:MAX_EXAMPLES]]
     more = " ..." if len(rows) > MAX_EXAMPLES else ""
     return f" ({', '.join(names)}{more})"

@@ -6,6 +6,7 @@ from pathlib import Path
 from bestiary.atomic import write_text
 from bestiary.display import Display
 from bestiary.evaluation.results import Results, read_results
+from bestiary.printable import printable_name
 from bestiary.recipe.choices import ReportFormat
 from bestiary.reporting.run_page import run_page
 from bestiary.reporting.text_report import write_markdown, write_pdf
@@ -32,7 +33,7 @@ class Report:
     score_line: str | None
 
     def __str__(self) -> str:
-        return f"{self.score_line}\n{self.place} ({self.megabytes:.1f} MB)"
+        return f"{self.score_line}\n{printable_name(self.place)} ({self.megabytes:.1f} MB)"
 
 
 def write_report(
