@@ -335,12 +335,16 @@ def predict_rows(
 
 def _check_names(paths: pl.Series) -> None:
     """Check that the images of a submission have different names without folder and suffix."""
-    names: dict[str, str] = {}
+    first_of_name: dict[str, str] = {}
+    clashes: list[tuple[str, str]] = []  # an image, and the first image of its name
     for path in paths:
-        name = Path(path).stem
-        if name in names:
-            raise ArgumentError(
-                f"--format submission: {names[name]} and {path} would both be {name!r}; "
-                "rename one, or use --format full"
-            )
-        names[name] = path
+        first = first_of_name.setdefault(Path(path).stem, path)
+        if first != path:
+            clashes.append((path, first))
+    if clashes:
+        path, first = clashes[0]
+        raise ArgumentError(
+            f"--format submission: {len(clashes):,} of {len(paths):,} images have the name of "
+            f"another, without folder and suffix (first {path}, of {first}); predict the folders "
+            "one by one, rename the images, or use --format full"
+        )
