@@ -5,16 +5,21 @@ import signal
 import sys
 import textwrap
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
+from types import TracebackType
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
 
 from bestiary import __version__
-from bestiary.errors import ArgumentError, BestiaryError
+from bestiary.display import make_console
+from bestiary.errors import ArgumentError, BestiaryError, one_line
+from bestiary.printable import printable, printable_name
 from bestiary.renamed import OPTIONS
+from bestiary.streams import SafeStream, guarded_streams, occupy_closed_descriptors
 
 VERBS = (
     "sample",
@@ -37,6 +42,7 @@ VERBS = (
 )
 """The commands. Each is the function of its name in ``bestiary.api``."""
 HELP_WIDTH = 80
+LOST_READER_STATUS = 141  # what a shell reports of a program that ended by SIGPIPE
 
 
 def build_app(verb: str = "") -> App:
@@ -53,6 +59,7 @@ def build_app(verb: str = "") -> App:
         default_parameter=Parameter(negative=(), show_default=_format_default),
         suppress_keyboard_interrupt=False,
         help_format="plaintext",
+        console=make_console("stdout"),
     )
     for name in VERBS:
         epilogue = _recipe_help() if name == verb == "train" else None
@@ -131,10 +138,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: of the command line, without the program's name; None takes this process's.
 
     Returns:
-        The exit status: 0; 1 if the verb says so; 2 for bad input; after Ctrl-C or SIGTERM, 128
-        plus the signal's number.
+        The exit status: 0; 1 if the verb says so; 2 for bad input, or if the result cannot be
+        printed; 141 if its reader has gone away; after Ctrl-C or SIGTERM, 128 plus the signal's
+        number.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    with guarded_streams() as output:
+        status = _run_command(list(sys.argv[1:] if arguments is None else arguments))
+        output.flush()
+        if output.failure is None:
+            return status
+        if output.has_lost_reader:
+            return LOST_READER_STATUS
+        reason = getattr(output.failure, "strerror", None) or one_line(output.failure)
+        _print_error(
+            f"standard output: cannot be written ({reason}); the work itself is done; free space "
+            "or send the output elsewhere"
+        )
+        return 2
+
+
+def _run_command(arguments: list[str]) -> int:
+    """Run one command; return its exit status."""
     app = build_app(next(iter(arguments), ""))
     try:
         if "" in arguments:
@@ -147,11 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         text = None if result is None else str(result)
     except CycloptsError as error:
-        line = _describe_renamed(arguments) or _printable_line(error)
-        print(f"bestiary: {line}; see bestiary {' '.join(arguments[:1])} --help", file=sys.stderr)
+        # A message of cyclopts may have several lines.
+        line = _describe_renamed(arguments) or " ".join(str(error).split()).rstrip(".")
+        _print_error(f"{line}; see bestiary {' '.join(arguments[:1])} --help")
         return 2
     except BestiaryError as error:
-        print(f"bestiary: {_printable_line(error)}", file=sys.stderr)
+        _print_error(str(error).rstrip("."))
         return 2
     except KeyboardInterrupt as stop:
         return 128 + getattr(stop, "number", signal.SIGINT)
@@ -162,8 +187,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """Run the `bestiary` command: its entry point."""
+    occupy_closed_descriptors()
+    sys.excepthook = _report_defect
     threading.excepthook = _report_thread_failure
     sys.exit(main())
+
+
+def _print_error(message: str) -> None:
+    """Print an error on one line of standard error."""
+    print(f"bestiary: {printable_name(message)}", file=sys.stderr)
+
+
+def _report_defect(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print the traceback of a defect, whose message may contain any name."""
+    lines = traceback.format_exception(kind, error, trace)
+    SafeStream(sys.stderr).write(printable("".join(lines)))
 
 
 def _report_thread_failure(failure: threading.ExceptHookArgs) -> None:
@@ -180,12 +220,3 @@ def _describe_renamed(arguments: Sequence[str]) -> str:
     names = (argument.partition("=")[0] for argument in arguments)
     old = next((name for name in names if name in OPTIONS), None)
     return f"{old} is called {OPTIONS[old]} now" if old else ""
-
-
-def _printable_line(error: Exception) -> str:
-    """Put an error's message on one line, with control characters escaped.
-
-    A file's name may contain characters that would steer the terminal.
-    """
-    text = " ".join(str(error).split()).rstrip(".")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,18 +1,21 @@
 """Progress of long work on the user's screen: live bars on a terminal, plain lines elsewhere.
 
 Everything goes to standard error, so that results on standard output can be piped. Work on another
-machine sends its progress to a `ProgressSink` instead. Knows nothing of what the work is.
+machine sends its progress to a `ProgressSink` instead. Names are shown as they are: no markup, no
+control characters. Knows nothing of what the work is.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from bestiary.printable import printable_name
+from bestiary.streams import ConsoleStream, StreamName
 
 Tick = Callable[[int, int], None]
 """Reports progress: (done, total)."""
@@ -48,10 +51,9 @@ class Display:
         sink: ProgressSink | None = None,
     ) -> None:
         on_screen = visible and sink is None
-        self.console = Console(
-            stderr=True,
-            highlight=False,
-            soft_wrap=not sys.stderr.isatty(),
+        self.console = make_console(
+            "stderr",
+            soft_wrap=not ConsoleStream("stderr").isatty(),
             quiet=not on_screen,
         )
         self.quiet = quiet or not visible
@@ -68,13 +70,18 @@ class Display:
             return
         if self.sink:
             self.sink.line(text)
-        self.console.print(text, markup=False)
+        self.console.print(printable_name(text))
+
+    def result(self, result: object) -> None:
+        """Show what a command would print, unless quiet; it may have several lines."""
+        for line in str(result).split("\n"):
+            self.line(line)
 
     def notice(self, text: str) -> None:
         """Show a line that the user must see even when quiet."""
         if self.sink:
             self.sink.notice(text)
-        self.console.print(text, markup=False, style="yellow")
+        self.console.print(printable_name(text), style="yellow")
 
     @contextmanager
     def counter(self, text: str) -> Iterator[Tick]:
@@ -89,7 +96,7 @@ class Display:
         started = time.perf_counter()
         last_done = 0
         bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
@@ -98,7 +105,7 @@ class Display:
             transient=True,
             disable=not self.has_bars,
         )
-        task = bar.add_task(text, total=None, speed="")
+        task = bar.add_task(printable_name(text), total=None, speed="")
 
         def tick(done: int, total: int) -> None:
             nonlocal last_done
@@ -241,9 +248,31 @@ class TrainingDisplay:
         return self._fold_left() + self._folds_waiting * self.epochs * self._images
 
 
-def format_table(table: Table) -> str:
-    """Render a table as text of at most 80 columns."""
-    console = Console(width=80)
+def make_console(name: StreamName, **options: Any) -> Console:
+    """Make a console that shows names as they are: no markup, no emoji codes, no highlights.
+
+    Args:
+        name: the stream that it writes to.
+        options: of rich's `Console`.
+    """
+    stream: Any = ConsoleStream(name)
+    return Console(file=stream, markup=False, emoji=False, highlight=False, **options)
+
+
+class ScreenTable(Table):
+    """A plain table, whose cells may be names of any origin."""
+
+    def __init__(self) -> None:
+        super().__init__(box=None, pad_edge=False, padding=(0, 1))
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row; the cells' control characters are escaped."""
+        super().add_row(*map(printable_name, cells), **options)
+
+
+def format_table(table: ScreenTable) -> str:
+    """Render a table as plain text of at most 80 columns."""
+    console = make_console("stdout", width=80, color_system=None)
     with console.capture() as captured:
         console.print(table)
     return captured.get().rstrip()

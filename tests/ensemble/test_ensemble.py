@@ -170,8 +170,21 @@ def test_submission_refuses_name_clash(trained: Run, beasts: Path, tmp_path: Pat
     line = fails(
         "predict", trained.path, tmp_path, "--out", tmp_path / "p.csv", "--format", "submission"
     )
-    assert "a.jpeg" in line
-    assert "a.jpg" in line
+    assert "1 of 2 images have the name of another" in line
+    assert "(first a.jpg, of a.jpeg)" in line
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(source, tmp_path / folder / "a.jpg")
+        shutil.copy(source, tmp_path / folder / "b.jpg")
+    line = fails(
+        "predict", trained.path, tmp_path, "--out", tmp_path / "p.csv", "--format", "submission"
+    )
+    assert "4 of 6 images" in line
+    out = tmp_path / "x.csv"  # the remedies work
+    arguments = ["--out", str(out), "--quiet"]
+    submission = ["--format", "submission"]
+    assert main(["predict", str(trained.path), str(tmp_path / "x"), *arguments, *submission]) == 0
+    assert main(["predict", str(trained.path), str(tmp_path), *arguments]) == 0
 
 
 def test_unreadable_images_row_and_exit_code(

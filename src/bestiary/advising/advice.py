@@ -14,10 +14,9 @@ from textwrap import fill
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
 
 from bestiary.advising.speeds import TrainSpeed
-from bestiary.display import format_duration, format_table
+from bestiary.display import ScreenTable, format_duration, format_table
 from bestiary.recipe.options import Recipe
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.paired import Hits, paired_difference
@@ -108,8 +107,8 @@ class Advice:
         ]
         return "\n".join(lines)
 
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, padding=(0, 1))
+    def _table(self) -> ScreenTable:
+        table = ScreenTable()
         for name in COLUMNS:
             table.add_column(
                 name,

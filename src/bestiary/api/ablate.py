@@ -190,7 +190,8 @@ def train_here(runs: "Sequence[Run]", checkpointer: "Checkpointer", display: "Di
     from bestiary.training.crossval import train_folds
 
     for count, run in enumerate(runs, 1):
-        display.line(f"\n{count} of {len(runs)}: {run.path}")
+        display.line("")
+        display.line(f"{count} of {len(runs)}: {run.path}")
         train_folds(run, run.fold_numbers(), checkpointer, display)
         finish_run(run)
 

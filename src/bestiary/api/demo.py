@@ -54,14 +54,16 @@ def demo(
     table = folder / "prediction.csv"
     scores = folder / "evaluation.json"
     display = Display(quiet)
-    display.line(f"Everything goes to {folder}/. Each step is a command that you can repeat.\n")
+    display.line(f"Everything goes to {folder}/. Each step is a command that you can repeat.")
+    display.line("")
 
     # Draw the images, and hold a part of them out.
     display.line(f"$ bestiary sample {images} --species {species} --per-species {per_species}")
     drawn = sample(images, species=species, per_species=per_species, quiet=quiet)
-    display.line(f"{drawn}")
+    display.result(drawn)
     n_new = hold_out(images, new_images, NEW_IMAGES_SHARE)
-    display.line(f"{n_new:,} images were moved to {new_images}: training will not see them.\n")
+    display.line(f"{n_new:,} images were moved to {new_images}: training will not see them.")
+    display.line("")
 
     # Train.
     overrides = ["view.size=128", "view.eval_size=144"]
@@ -69,14 +71,18 @@ def demo(
         f"$ bestiary train {images} {folder}/run --recipe fast --set {' '.join(overrides)}"
     )
     run = train(images, folder / "run", recipe="fast", overrides=overrides, quiet=quiet)
-    display.line(f"{run.score_line}\n")
+    display.line(f"{run.score_line}")
+    display.line("")
 
     # Predict and evaluate the held-out images.
     display.line(f"$ bestiary predict {run.path} {new_images} --out {table}")
-    display.line(f"{predict(run.path, new_images, out=table, quiet=quiet)}\n")
+    display.result(predict(run.path, new_images, out=table, quiet=quiet))
+    display.line("")
     display.line(f"$ bestiary evaluate {run.path} {new_images}")
-    display.line(f"{evaluate(run.path, new_images, out=scores, quiet=quiet)}\n")
+    display.result(evaluate(run.path, new_images, out=scores, quiet=quiet))
+    display.line("")
     display.line(
-        "Now with images of your own, one folder for each class: bestiary train IMAGES RUN\n"
+        "Now with images of your own, one folder for each class: bestiary train IMAGES RUN"
     )
+    display.line("")
     return run

@@ -33,6 +33,7 @@ from bestiary.beasts.species import Species, invent_species
 from bestiary.cores import cores
 from bestiary.display import Tick
 from bestiary.errors import ArgumentError
+from bestiary.printable import printable_name
 
 TRUTH = "truth.csv"
 COLUMNS = ("path", "species", "label", "fault", "detail", "copy_of")
@@ -75,10 +76,11 @@ class SampleSummary:
             "wrong labels": self.label_noise,
             "near duplicates": self.near_duplicates,
             "damaged files": self.corrupt,
-            f"images of unknown species in {self.unknown_directory}": self.unknown,
+            f"images of unknown species in {printable_name(self.unknown_directory)}": self.unknown,
         }
         faults = "".join(f", {count:,} {fault}" for fault, count in planted.items() if count)
-        return f"{self.images:,} images of {len(self.classes)} species in {self.directory}{faults}"
+        directory = printable_name(self.directory)
+        return f"{self.images:,} images of {len(self.classes)} species in {directory}{faults}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from bestiary.display import Display
+from bestiary.printable import printable_name
 
 REPORT_INTERVAL = 1.0  # seconds between two reports of a fold's progress
 
@@ -99,7 +100,7 @@ class ProgressBars:
         self._display = display
         self._name_runs = name_runs
         self._bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
             TimeRemainingColumn(compact=True),
@@ -134,6 +135,6 @@ class ProgressBars:
 
     def _update_bar(self, run: str, fold: int, done: float, prefix: str) -> None:
         if (run, fold) not in self._tasks:
-            task = self._bars.add_task(f"{prefix}fold {fold + 1}", total=1.0)
+            task = self._bars.add_task(printable_name(f"{prefix}fold {fold + 1}"), total=1.0)
             self._tasks[run, fold] = task
         self._bars.update(self._tasks[run, fold], completed=done)

@@ -27,6 +27,7 @@ from bestiary.evaluation.finish import finish_run
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.classifier import Classifier, save_member
 from bestiary.model.compute import best_device, memory_format
+from bestiary.printable import printable_name
 from bestiary.run.layout import DISTILL, TRAIN_ONLY, FoldFiles
 from bestiary.run.oof import write_oof
 from bestiary.run.run import Run
@@ -60,7 +61,7 @@ class DistillResult:
         lines = [
             *self.findings["lines"],
             *self.findings["speed_lines"],
-            f"What next: bestiary export {self.run.path} model.onnx",
+            f"What next: bestiary export {printable_name(self.run.path)} model.onnx",
         ]
         return "\n".join(lines)
 

@@ -25,6 +25,7 @@ from bestiary.ensemble.inputs import ImageInput
 from bestiary.ensemble.resumable_table import Counts, ResumableTable
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
+from bestiary.printable import printable_name
 from bestiary.recipe.choices import Average, TableFormat
 from bestiary.storage.files import Root
 from bestiary.tables import read_frame, unescape_formulas
@@ -87,13 +88,13 @@ class PredictionTable:
 
     def __str__(self) -> str:
         predicted = self.counts.rows - self.counts.unread
-        files = ", ".join(map(str, self.files))
+        files = ", ".join(map(printable_name, self.files))
         lines = [f"{predicted:,} images predicted: {files}"]
         if self.exit_code:
             path, reason = self.counts.first
             lines.append(
-                f"{self.counts.unread:,} could not be read and have no label; first {path}: "
-                f"{reason}"
+                f"{self.counts.unread:,} could not be read and have no label; first "
+                f"{printable_name(path)}: {printable_name(reason)}"
             )
         return "\n".join(lines)
 
@@ -365,12 +366,16 @@ def predict_rows(
 
 def _check_names(paths: pl.Series) -> None:
     """Check that the images of a submission have different names without folder and suffix."""
-    names: dict[str, str] = {}
+    first_of_name: dict[str, str] = {}
+    clashes: list[tuple[str, str]] = []  # an image, and the first image of its name
     for path in paths:
-        name = Path(path).stem
-        if name in names:
-            raise ArgumentError(
-                f"--format submission: {names[name]} and {path} would both be {name!r}; "
-                "rename one, or use --format full"
-            )
-        names[name] = path
+        first = first_of_name.setdefault(Path(path).stem, path)
+        if first != path:
+            clashes.append((path, first))
+    if clashes:
+        path, first = clashes[0]
+        raise ArgumentError(
+            f"--format submission: {len(clashes):,} of {len(paths):,} images have the name of "
+            f"another, without folder and suffix (first {path}, of {first}); predict the folders "
+            "one by one, rename the images, or use --format full"
+        )

@@ -6,10 +6,9 @@ Computes nothing.
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
-
 from bestiary.data.folder_layout import quote_names
-from bestiary.display import format_table
+from bestiary.display import ScreenTable, format_table
+from bestiary.printable import printable_name
 
 LEFT_OUT = {
     "seen_in_training": "images left out: the run was trained on them",
@@ -59,8 +58,8 @@ class Evaluation:
         return "\n".join(lines)
 
 
-def _accuracy_table(scores: dict[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False)
+def _accuracy_table(scores: dict[str, Any]) -> ScreenTable:
+    table = ScreenTable()
     table.add_column("predictor", justify="left")
     table.add_column("accuracy", justify="right")
     table.add_column("95 % interval", justify="right")
@@ -128,6 +127,6 @@ def _examples(scores: dict[str, Any], reason: str) -> str:
     rows = [row for row in scores["recognized"] if row["kind"] == reason]
     if not rows:
         return ""
-    names = [f"{row['path']} of {row['original']}" for row in rows[:MAX_EXAMPLES]]
+    names = [printable_name(f"{row['path']} of {row['original']}") for row in rows[:MAX_EXAMPLES]]
     more = " ..." if len(rows) > MAX_EXAMPLES else ""
     return f" ({', '.join(names)}{more})"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from bestiary.data.fixes import SCHEMA
 from bestiary.errors import RunError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
+from bestiary.printable import printable_name
 from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table, write_table
@@ -55,7 +56,7 @@ class LabelReport:
 
     def __str__(self) -> str:
         undecided = self.undecided.height
-        lines = [f"{undecided:,} labels are probably wrong: {self.folder / FIXES}"]
+        lines = [f"{undecided:,} labels are probably wrong: {printable_name(self.folder / FIXES)}"]
 
         has_suspects = pl.col("suspects") > 0
         worst = self.quality.filter(has_suspects).head(PRINTED_CLASSES)
@@ -64,11 +65,10 @@ class LabelReport:
             lines.append(f"  {row['label']!r}: {counts}")
 
         if undecided:
-            lines.append(
-                f"Decide in {self.folder / LABELS_PAGE}, or fill in the column action (keep, "
-                f"relabel, drop);"
-            )
-            lines.append(f"then: bestiary train {self.root} NEW_RUN --fixes fixes.csv")
+            page = printable_name(self.folder / LABELS_PAGE)
+            lines.append(f"Decide in {page}, or fill in the column action (keep, relabel, drop);")
+            root = printable_name(self.root)
+            lines.append(f"then: bestiary train {root} NEW_RUN --fixes fixes.csv")
         return "\n".join(lines)
 
     def write(self) -> None:

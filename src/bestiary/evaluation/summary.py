@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
@@ -44,10 +45,13 @@ class Summary:
         counts = f"{self.images:,} images of {self.classes} classes, {len(self.folds)} folds"
         if self.quarantined:
             counts += f", {self.quarantined:,} files in quarantine.csv"
+        place = printable_name(self.place)
+        root = printable_name(self.root)
+        backbone = printable_name(recipe.model.backbone)
         lines = [
-            f"{self.place}: {counts}",
-            f"images from {self.root}",
-            f"{recipe.model.backbone}, {recipe.view.size} px, {recipe.train.epochs} epochs, "
+            f"{place}: {counts}",
+            f"images from {root}",
+            f"{backbone}, {recipe.view.size} px, {recipe.train.epochs} epochs, "
             f"batch {recipe.train.batch_size}",
             "",
             *[_fold_line(fold, recipe.train.epochs) for fold in self.folds],
@@ -61,7 +65,7 @@ class Summary:
                 f"{ended} of {len(self.folds)} folds have ended; the out-of-fold score needs all "
                 f"of them."
             )
-            lines.append(f"To go on: bestiary train {self.root} {self.place} --resume")
+            lines.append(f"To go on: bestiary train {root} {place} --resume")
         return "\n".join(lines)
 
 

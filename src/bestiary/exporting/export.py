@@ -40,6 +40,7 @@ from bestiary.exporting.sample import (
     synthetic_views,
 )
 from bestiary.model.compute import best_device, best_precision, memory_format
+from bestiary.printable import printable_name
 from bestiary.recipe.choices import ExportFormat
 from bestiary.run.run import Run
 
@@ -66,7 +67,7 @@ class ExportResult:
 
     def __str__(self) -> str:
         card = self.card
-        names = ", ".join(map(str, self.files))
+        names = ", ".join(map(printable_name, self.files))
         megabytes = sum(file.stat().st_size for file in self.files) / 1e6
         n_members = len(card["members"])
         members = "1 member" if n_members == 1 else f"{n_members} members"

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-from rich.table import Table as ScreenTable
 
 from bestiary.atomic import write_text
-from bestiary.display import format_table
+from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.ablation import AblationRow
 from bestiary.evaluation.compare import compare_runs
+from bestiary.printable import printable_name
 from bestiary.reporting.compare_page import write_comparison
+from bestiary.reporting.markdown import markdown_table
 from bestiary.reporting.sections import Table
-from bestiary.reporting.text_report import markdown_table
 from bestiary.run.costs import read_costs
 from bestiary.run.layout import ABLATION_TABLE, ABLATION_TEXT
 from bestiary.run.run import Run
@@ -45,7 +45,7 @@ class Ablation:
         for rows in _by_evaluation(self.rows):
             table = _screen_table(table_of(rows, self.minutes))
             blocks += [caption(rows, SCREEN_WIDTH), "", format_table(table), ""]
-        return "\n".join([*blocks, *map(str, self.files)])
+        return "\n".join([*blocks, *map(printable_name, self.files)])
 
 
 def _by_evaluation(rows: Sequence[AblationRow]) -> Iterator[list[AblationRow]]:
@@ -55,7 +55,7 @@ def _by_evaluation(rows: Sequence[AblationRow]) -> Iterator[list[AblationRow]]:
 
 
 def _screen_table(table: Table) -> ScreenTable:
-    screen = ScreenTable(box=None, pad_edge=False, padding=(0, 1))
+    screen = ScreenTable()
     for name in table.head:
         screen.add_column(
             name,

@@ -11,11 +11,12 @@ from typing import Any
 
 from bestiary.atomic import write_text
 from bestiary.evaluation.compare import Comparison
+from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
 from bestiary.reporting.gallery import Gallery
+from bestiary.reporting.markdown import markdown_table
 from bestiary.reporting.render import render
 from bestiary.reporting.sections import Table
-from bestiary.reporting.text_report import markdown_table
 from bestiary.stats.paired import Difference
 
 MAX_IMAGES = 24  # won, and as many lost, images shown of each run
@@ -61,15 +62,16 @@ class Compared:
             f"that was not trained on it"
         )
         lines = [head, "", *_screen_table(table), *_screen_differences(table)]
-        for name, count in zip(comparison.names, comparison.n_unshared, strict=True):
+        names = map(printable_name, comparison.names)
+        for name, count in zip(names, comparison.n_unshared, strict=True):
             if count:
                 lines.append(f"{count:,} images of {name} are left out: another run lacks them")
-        return "\n".join([*lines, *map(str, self.files)])
+        return "\n".join([*lines, *map(printable_name, self.files)])
 
 
 def _screen_table(table: Table) -> list[str]:
     """Lines of all columns but the last, which is too long for a screen."""
-    rows = [row[:-1] for row in (table.head, *table.rows)]
+    rows = [tuple(map(printable_name, row[:-1])) for row in (table.head, *table.rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -80,7 +82,7 @@ def _screen_table(table: Table) -> list[str]:
 
 def _screen_differences(table: Table) -> list[str]:
     """One wrapped text a run that says in which options it differs."""
-    texts = [f"{row[0]} differs in {row[-1]}" for row in table.rows if row[-1]]
+    texts = [printable_name(f"{row[0]} differs in {row[-1]}") for row in table.rows if row[-1]]
     return [
         fill(text, SCREEN_WIDTH, subsequent_indent="  ", break_on_hyphens=False) for text in texts
     ]
@@ -222,4 +224,4 @@ def _card(row: dict[str, Any], index: int, gallery: Gallery) -> dict[str, Any]:
 
 
 def _escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text)
+    return "".join(_LATEX.get(character, character) for character in printable_name(text))

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from bestiary.atomic import write_bytes, write_text
 from bestiary.errors import DamagedError, RecipeError, RunError, one_line
+from bestiary.printable import printable_name
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.renamed import RUN_FILES
@@ -128,17 +129,17 @@ class Run:
     def __str__(self) -> str:
         """Describe the run after training: its score and the commands to use next."""
         score_line = self.score_line
+        place = printable_name(self.place)
         if score_line is None:
             folds = self.fold_numbers()
             ended = [fold for fold in folds if self.fold(fold).ended]
             return (
-                f"{self.place}: {len(ended)} of {len(folds)} folds have ended; "
-                f"see bestiary show {self.place}"
+                f"{place}: {len(ended)} of {len(folds)} folds have ended; see bestiary show {place}"
             )
         return (
             f"{score_line}\n"
-            f"What next: bestiary predict {self.place} IMAGES --out prediction.csv\n"
-            f"           bestiary evaluate {self.place} LABELED_IMAGES"
+            f"What next: bestiary predict {place} IMAGES --out prediction.csv\n"
+            f"           bestiary evaluate {place} LABELED_IMAGES"
         )
 
     def file(self, name: str) -> Path:

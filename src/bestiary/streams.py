@@ -1,0 +1,144 @@
+"""Standard output and standard error -> streams that never raise and that no name can steer.
+
+A reader may go away (`| head`), a disk may be full, a stream may be closed. No work stops for that:
+a stream that fails goes quiet and remembers why. Knows nothing of what is printed.
+"""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Literal, TextIO
+
+from bestiary.printable import printable
+
+StreamName = Literal["stdout", "stderr"]
+STANDARD_DESCRIPTORS = (1, 2)
+
+
+class SafeStream:
+    """A text stream that never raises.
+
+    Args:
+        stream: the stream; None where it is closed.
+
+    Attributes:
+        failure: the first error; nothing is written after it.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self.stream = stream
+        self.failure: Exception | None = None
+
+    def write(self, text: str) -> int:
+        """Write a text; characters that the stream's encoding lacks are escaped."""
+        if self.stream is not None and self.failure is None:
+            with self._remember_failure():
+                encoding = self.stream.encoding or "utf-8"
+                self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what has been written."""
+        if self.stream is not None and self.failure is None:
+            with self._remember_failure():
+                self.stream.flush()
+
+    def isatty(self) -> bool:
+        """Return whether the stream is a terminal."""
+        return self.stream is not None and not self.stream.closed and self.stream.isatty()
+
+    @property
+    def has_lost_reader(self) -> bool:
+        """Whether the stream has failed because nobody reads it any more."""
+        return isinstance(self.failure, OSError) and self.failure.errno == errno.EPIPE
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    @contextmanager
+    def _remember_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:  # ValueError: the stream was closed
+            self.failure = error
+            self._discard_rest()
+
+    def _discard_rest(self) -> None:
+        """Lead the stream nowhere: at exit, Python flushes what it still holds."""
+        with suppress(OSError, ValueError, AttributeError):
+            descriptor = self.fileno()
+            if descriptor in STANDARD_DESCRIPTORS:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+
+
+class PrintableStream:
+    """A safe stream for text of any origin: control characters are escaped.
+
+    Args:
+        safe: where the text goes. What brings control sequences of its own is written there.
+    """
+
+    def __init__(self, safe: SafeStream) -> None:
+        self.safe = safe
+
+    def write(self, text: str) -> int:
+        """Write a text. A carriage return stays: progress bars of libraries use it."""
+        self.safe.write("\r".join(map(printable, text.split("\r"))))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.safe, name)
+
+
+class ConsoleStream:
+    """What a console of rich writes to: standard output or error as it is at each write.
+
+    Args:
+        name: of the stream.
+    """
+
+    def __init__(self, name: StreamName) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        stream = getattr(sys, self._name)
+        # While a bar is shown, rich puts a stream in place that writes to the console itself.
+        stream = getattr(stream, "rich_proxied_file", stream)
+        safe = stream.safe if isinstance(stream, PrintableStream) else SafeStream(stream)
+        return getattr(safe, attribute)
+
+
+@contextmanager
+def guarded_streams() -> Iterator[SafeStream]:
+    """Make standard output and standard error safe inside the block, for libraries too.
+
+    Yields:
+        The standard output, which tells whether it has failed.
+    """
+    previous = {"stdout": sys.stdout, "stderr": sys.stderr}
+    safe = {name: SafeStream(stream) for name, stream in previous.items()}
+    for name, stream in safe.items():
+        setattr(sys, name, PrintableStream(stream))
+    try:
+        yield safe["stdout"]
+    finally:
+        for name, stream in safe.items():
+            stream.flush()
+            setattr(sys, name, previous[name])
+
+
+def occupy_closed_descriptors() -> None:
+    """Open the null device where a standard stream is closed.
+
+    Otherwise the next file would take its number, and messages would be written into that file.
+    """
+    for descriptor in (0, *STANDARD_DESCRIPTORS):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The system gives the lowest number that is free: this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
