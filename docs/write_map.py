@@ -31,6 +31,7 @@ INDEX = {
     "EMA, WiSE-FT, weight averaging": "training/weight_averaging.py",
     "errors": "errors.py",
     "expected calibration error, Brier score": "stats/metrics.py",
+    "fork, spawn": "model/forks.py",
     "folds, stratified and grouped": "data/folds.py",
     "frozen features": "training/frozen_features.py",
     "Grad-CAM, saliency": "ensemble/saliency.py",
@@ -62,6 +63,7 @@ INDEX = {
     "S3, stores": "storage/files.py",
     "SIGTERM, Ctrl-C": "signals.py",
     "test-time augmentation": "model/tta.py",
+    "threads, infer requests": "model/infer_requests.py",
     "training loop": "training/loop.py",
     "WebDataset shards": "storage/shards.py",
 }
