@@ -52,6 +52,7 @@ INDEX = {
     "out-of-fold logits": "run/oof.py",
     "prediction of a folder": "ensemble/predictions.py",
     "prediction sets, conformal": "stats/calibration.py",
+    "pickle, joblib": "ensemble/reloading.py",
     "prefetching, batches": "data/loader.py",
     "preprocessing, normalization": "model/classifier.py",
     "quarantine, manifest": "data/manifest.py",

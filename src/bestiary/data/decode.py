@@ -108,7 +108,7 @@ def read_image(path: Readable) -> bytes:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ImageError(f"cannot be read ({reason})") from None
-    if not content:
+    if content == b"":
         raise ImageError("empty file")
     return content
 
@@ -211,11 +211,18 @@ def _decode_with_pillow(content: bytes) -> Pixels:
             _check_size(image, content)
             return to_pixels(image)
     except Exception as error:  # a decoder raises anything on hostile bytes
-        raise _image_error(error) from None
+        raise image_error(error) from None
 
 
-def _image_error(error: Exception) -> ImageError:
-    """Translate what a decoder raised into an error with a short reason."""
+def image_error(error: Exception) -> ImageError:
+    """Translate what a decoder raised into an error with a short reason.
+
+    Args:
+        error: whatever it raised.
+
+    Returns:
+        The error to raise instead.
+    """
     if isinstance(error, ImageError):
         return error
     if isinstance(error, UnidentifiedImageError):
@@ -250,7 +257,7 @@ def claimed_size(content: bytes) -> tuple[int, int]:
             _check_size(image, content)
             return image.height, image.width
     except Exception as error:  # a decoder raises anything on hostile bytes
-        raise _image_error(error) from None
+        raise image_error(error) from None
 
 
 def _check_size(image: Image.Image, content: bytes) -> None:
