@@ -32,6 +32,7 @@ INDEX = {
     "EMA, WiSE-FT, weight averaging": "training/weight_averaging.py",
     "errors": "errors.py",
     "expected calibration error, Brier score": "stats/metrics.py",
+    "fork, spawn": "model/forks.py",
     "folds, stratified and grouped": "data/folds.py",
     "fonts of a PDF": "reporting/pdf_fonts.py",
     "frozen features": "training/frozen_features.py",
@@ -53,6 +54,7 @@ INDEX = {
     "out-of-fold logits": "run/oof.py",
     "prediction of a folder": "ensemble/predictions.py",
     "prediction sets, conformal": "stats/calibration.py",
+    "pickle, joblib": "ensemble/reloading.py",
     "prefetching, batches": "data/loader.py",
     "preprocessing, normalization": "model/classifier.py",
     "quarantine, manifest": "data/manifest.py",
@@ -64,6 +66,7 @@ INDEX = {
     "S3, stores": "storage/files.py",
     "SIGTERM, Ctrl-C": "signals.py",
     "test-time augmentation": "model/tta.py",
+    "threads, infer requests": "model/infer_requests.py",
     "training loop": "training/loop.py",
     "WebDataset shards": "storage/shards.py",
 }

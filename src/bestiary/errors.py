@@ -12,6 +12,7 @@
     ├── WeightsError           a backbone's name or its weights
     ├── RunError               a run directory: missing, taken, incomplete or unreadable
     │   └── DamagedError       a file of a run that has changed since it was written
+    ├── ForkError              a forked process that would wait for ever for its parent's threads
     └── LocalRankError         a failure that one rank of distributed training meets alone
 
 The command line prints the message of a `BestiaryError` on one line and exits with code 2. Any
@@ -113,6 +114,10 @@ class DamagedError(RunError):
         if remedy:
             message += f"; {remedy}"
         return cls(message)
+
+
+class ForkError(BestiaryError):
+    """A process was forked from one that had computed, and would never get an answer."""
 
 
 class LocalRankError(BestiaryError):

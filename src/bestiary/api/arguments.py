@@ -31,13 +31,8 @@ def open_run(run: Location, wanted: Callable[[str], bool] | None = None) -> "Ite
     Raises:
         RunError: there is no run, or the store cannot be reached.
     """
-    from bestiary.errors import RunError
     from bestiary.run.layout import needed_for_prediction
-    from bestiary.run.run import Run
-    from bestiary.storage.files import address_of
-    from bestiary.storage.mirror import working_folder
+    from bestiary.run.opening import opened_run
 
-    with working_folder(run, wanted or needed_for_prediction) as folder:
-        if address_of(run) and not Run(folder).exists:
-            raise RunError(f"{run}: no run is there (it has no recipe.toml); check the address")
-        yield Run.open(folder, address_of(run))
+    with opened_run(run, wanted or needed_for_prediction) as opened:
+        yield opened

@@ -22,12 +22,15 @@ def load(run: "Location | Run", /) -> "Ensemble":
     Returns
     -------
     Ensemble
-        Its predict and predict_proba take paths, bytes, PIL images and uint8 arrays.
+        Its predict and predict_proba take paths, bytes, files, PIL images, uint8 arrays and
+        tensors, and columns of them. Threads may share it, and it can be pickled.
 
     Raises
     ------
     RunError
         There is no run, or none of its folds has ended.
+    ForkError
+        This process was forked from one that had computed.
 
     Examples
     --------

@@ -101,7 +101,7 @@ def read_image(path: Readable) -> bytes:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ImageError(f"cannot be read ({reason})") from None
-    if not content:
+    if content == b"":
         raise ImageError("empty file")
     return content
 
@@ -237,7 +237,7 @@ def _decode_with_pillow(content: bytes, white: WhiteLevel | None) -> Pixels:
             check_size(image, content)
             return to_pixels(image, content, white)
     except Exception as error:  # a decoder raises anything on hostile bytes
-        raise _image_error(error, content) from None
+        raise image_error(error, content) from None
 
 
 def _choose_page(image: Image.Image) -> None:
@@ -256,8 +256,16 @@ def _choose_page(image: Image.Image) -> None:
     image.seek(max(sizes, key=sizes.__getitem__) if sizes else 0)
 
 
-def _image_error(error: Exception, content: bytes) -> ImageError:
-    """Translate what a decoder raised into an error with a short reason."""
+def image_error(error: Exception, content: bytes = b"") -> ImageError:
+    """Translate what a decoder raised into an error with a short reason.
+
+    Args:
+        error: whatever it raised.
+        content: the file, if known.
+
+    Returns:
+        The error to raise instead.
+    """
     if isinstance(error, ImageError):
         return error
     if isinstance(error, UnidentifiedImageError):
@@ -294,7 +302,7 @@ def claimed_size(content: bytes) -> tuple[int, int]:
             check_size(image, content)
             return image.height, image.width
     except Exception as error:  # a decoder raises anything on hostile bytes
-        raise _image_error(error, content) from None
+        raise image_error(error, content) from None
 
 
 def to_pixels(

@@ -4,9 +4,11 @@ All members see one decode and one view of each image, batch by batch. Knows not
 which it meets only in the run directory.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,13 @@ from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import load_batches, loader_threads, split_batches
 from bestiary.display import Tick
 from bestiary.ensemble.card import read_card
-from bestiary.ensemble.inputs import ImageInput, ImageInputs, input_name, list_inputs, load_pixels
+from bestiary.ensemble.inputs import ImageInputs, ImagePart, image_parts
+from bestiary.ensemble.reloading import LoadArguments, Origin, load_saved, save_ensemble
 from bestiary.errors import ImageError, RunError
 from bestiary.model.classifier import Classifier, load_member
 from bestiary.model.compute import best_device, memory_format, resolve_precision
 from bestiary.model.engine import BuiltNetwork, build_network, cached_graph
+from bestiary.model.forks import check_can_compute, check_same_process
 from bestiary.model.tensor_file import checksum
 from bestiary.model.tta import input_side, with_tta
 from bestiary.recipe.choices import Average, Engine, TtaViews
@@ -33,6 +37,7 @@ from bestiary.run.run import Run
 from bestiary.stats.averaging import average
 from bestiary.stats.calibration import Calibration
 from bestiary.stats.ood import OodDetector
+from bestiary.storage.files import location
 
 BATCH_SIZE = 32
 
@@ -54,6 +59,10 @@ class BatchLogits:
 
 class Ensemble:
     """The members of a run as one classifier, with scikit-learn's `predict` and `predict_proba`.
+
+    Threads may call `predict`, `predict_proba` and `score` of one ensemble at the same time. An
+    ensemble that was loaded from a run can be pickled: it is loaded again where it is unpickled.
+    A forked process refuses to use it, and needs one of its own.
 
     Args:
         members: classifiers in eval mode, all with the same outputs.
@@ -78,6 +87,7 @@ class Ensemble:
 
     Raises:
         ArgumentError: the engine cannot run the networks here.
+        ForkError: this process was forked from one that had computed.
 
     Example:
         >>> import bestiary
@@ -104,6 +114,9 @@ class Ensemble:
         engine: Engine = "auto",
         graphs: Sequence[Callable[[], Path] | None] | None = None,
     ) -> None:
+        check_can_compute()
+        self._pid = os.getpid()
+        self._origin: Origin | None = None
         self.device = torch.device(device) if device else best_device()
         self.members = [self._move(member) for member in members]
         self.folds = list(range(len(members)) if folds is None else folds)
@@ -175,6 +188,7 @@ class Ensemble:
             >>> len(ensemble.members)  # doctest: +SKIP
             3
         """
+        check_can_compute()
         run = run if isinstance(run, Run) else Run.open(run)
         card = read_card(run)
         files = [run.fold(fold).weights for fold in card.folds]
@@ -185,7 +199,7 @@ class Ensemble:
         if card.calibration:
             ood = read_ood(run.file(OOD), len(members), len(card.classes))
 
-        return cls(
+        ensemble = cls(
             members,
             card.classes,
             card.view,
@@ -199,13 +213,41 @@ class Ensemble:
             engine=engine,
             graphs=graphs,
         )
+        place = location(run.place)
+        asked_device = None if device is None else str(device)
+        ensemble.set_origin(LoadArguments(place, asked_device, engine, tta, card.precision))
+        return ensemble
+
+    def set_origin(self, arguments: LoadArguments) -> None:
+        """Note how this ensemble was loaded, so that pickle can load it again.
+
+        Args:
+            arguments: where it was loaded from, and how.
+        """
+        self._origin = Origin(arguments, dict(vars(self)))
+
+    @property
+    def origin(self) -> Origin | None:
+        """How this ensemble was loaded; None: it was not loaded from a run."""
+        return self._origin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load_saved, save_ensemble(self, self._origin)
+
+    def __repr__(self) -> str:
+        run = f"{self._origin.arguments.place}: " if self._origin else ""
+        members = "1 member" if len(self.members) == 1 else f"{len(self.members)} members"
+        return f"<Ensemble {run}{members}, {len(self.classes_)} classes, {self.engine}>"
 
     def predict_proba(self, images: ImageInputs) -> NDArray[np.float64]:
         """Predict the probability of every class, calibrated if the run is.
 
         Args:
-            images: one image or several: paths, addresses, the bytes of image files, PIL images or
-                uint8 arrays (height, width, 3).
+            images: one image, or an iterable of images in the order of the answers. A pandas or
+                polars column is taken by position. An image is a path, an address, the bytes of an
+                image file, or an open binary file, read from its start. Or it is a PIL image, a
+                uint8 array (height, width, 3), or a uint8 tensor of that shape or
+                (3, height, width).
 
         Returns:
             Probabilities (images, classes), columns in the order of `classes_`.
@@ -213,6 +255,7 @@ class Ensemble:
         Raises:
             ImageError: an image cannot be decoded; the message names it and the reason.
             ArgumentError: an input is none of these types.
+            ForkError: this process was forked after the ensemble was loaded.
 
         Example:
             >>> import bestiary
@@ -220,12 +263,13 @@ class Ensemble:
             >>> ensemble.predict_proba(["a.jpg", "b.jpg"]).shape  # doctest: +SKIP
             (2, 3)
         """
-        items = list_inputs(images)
+        check_same_process(self._pid)
         probabilities: list[NDArray[np.float64]] = [np.empty((0, len(self.classes_)))]
-        for batch in self.score(items):
-            for index, reason in batch.reasons.items():
-                raise ImageError(f"{input_name(items[index], index)}: {reason}")
-            probabilities.append(self.probabilities(batch.logits))
+        for part in image_parts(images, self.view.white):
+            for batch in self._score_part(part):
+                for index, reason in batch.reasons.items():
+                    raise ImageError(f"{part.name(index - part.start)}: {reason}")
+                probabilities.append(self.probabilities(batch.logits))
         return np.concatenate(probabilities)
 
     def predict(self, images: ImageInputs) -> NDArray[np.str_]:
@@ -240,6 +284,7 @@ class Ensemble:
         Raises:
             ImageError: an image cannot be decoded; the message names it and the reason.
             ArgumentError: an input is of an unsupported type.
+            ForkError: this process was forked after the ensemble was loaded.
 
         Example:
             >>> import bestiary
@@ -292,50 +337,50 @@ class Ensemble:
         side = input_side(self.view.size, self.tta)
         return replace(self.view, size=side)
 
-    def score(
-        self,
-        images: Sequence[ImageInput],
-        tick: Tick | None = None,
-    ) -> Iterator[BatchLogits]:
+    def score(self, images: ImageInputs, tick: Tick | None = None) -> Iterator[BatchLogits]:
         """Compute the members' logits, batch by batch.
 
         Args:
-            images: the images; each is accessed once.
-            tick: called after each batch with the number of images done and of all.
+            images: as for `predict_proba`; of a sequence, each image is accessed once.
+            tick: called after each batch with the number of images done and of all. Of an iterator,
+                only the images that were taken from it so far are known.
 
-        Yields:
-            The logits of each batch, in order.
+        Returns:
+            An iterator over the logits of each batch, in order.
 
         Raises:
             ArgumentError: an input is of an unsupported type.
+            ForkError: this process was forked after the ensemble was loaded.
         """
+        check_same_process(self._pid)
+        parts = image_parts(images, self.view.white)
+        return chain.from_iterable(self._score_part(part, tick) for part in parts)
+
+    def _score_part(self, part: ImagePart, tick: Tick | None = None) -> Iterator[BatchLogits]:
+        """Compute the logits of some of the images; `rows` count from the first of all."""
         reasons: dict[int, str] = {}
         view = self.input_view
 
         def view_of(row: int) -> Pixels:
             try:
-                pixels = load_pixels(images[row], view.min_side)
+                pixels = part.pixels(row, view)
                 return view(pixels)
             except ImageError as error:
                 reasons[row] = error.reason
                 # Keeps the batch in shape. Its logits are never reported.
                 return np.zeros((view.size, view.size, 3), np.uint8)
 
-        n_done = 0
-        n_images = len(images)
+        n_done = part.start
+        n_images = part.start + len(part.images)
         n_threads = loader_threads(self.device.type)
-        batches = split_batches(np.arange(n_images), BATCH_SIZE)
+        batches = split_batches(np.arange(len(part.images)), BATCH_SIZE)
         for batch in load_batches(batches, view_of, n_threads):
             logits = np.stack([run(batch.views) for run in self._networks])
-            yield BatchLogits(batch.rows, logits, _reasons_of(batch.rows, reasons))
+            failed = {part.start + int(row): reasons[row] for row in batch.rows if row in reasons}
+            yield BatchLogits(part.start + batch.rows, logits, failed)
             n_done += len(batch.rows)
             if tick:
                 tick(n_done, n_images)
-
-
-def _reasons_of(rows: NDArray[np.int64], reasons: dict[int, str]) -> dict[int, str]:
-    """Select the reasons of a batch."""
-    return {int(row): reasons[row] for row in rows if row in reasons}
 
 
 def _load_members(files: Sequence[Path], place: str) -> list[Classifier]:

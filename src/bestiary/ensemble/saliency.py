@@ -6,6 +6,7 @@ maps; others have no saliency. Knows nothing of ensembles, runs or files.
 """
 
 from collections.abc import Sequence
+from threading import get_ident
 from typing import Any
 
 import cv2
@@ -103,9 +104,11 @@ def _run_with_outputs(
     """Run the network, and record the output of each leaf module: a feature map, or None."""
     leaves = [module for module in member.network.modules() if not list(module.children())]
     outputs: list[torch.Tensor | None] = []
+    own_thread = get_ident()
 
     def record(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
-        outputs.append(output if _is_feature_map(output) else None)
+        if get_ident() == own_thread:  # others may run the member at the same time
+            outputs.append(output if _is_feature_map(output) else None)
 
     handles = [leaf.register_forward_hook(record) for leaf in leaves]
     try:

@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,8 @@ from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root, evict_least_recently_used, mark_used
 from bestiary.errors import ArgumentError, BestiaryError, one_line
 from bestiary.model.classifier import Classifier
+from bestiary.model.forks import check_can_compute, note_computing
+from bestiary.model.infer_requests import InferRequests
 from bestiary.model.inference import run_network
 from bestiary.recipe.choices import Engine, Precision
 
@@ -39,13 +42,17 @@ Network = Callable[[torch.Tensor], NDArray[np.float32]]  # uint8 (n, size, size,
 TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
 MAX_GRAPH_CACHE_BYTES = 4_000_000_000  # the least recently used graphs are removed first
 
+# The converter and TorchScript keep what they trace in tables of the whole process.
+_BUILDING = threading.Lock()
+_LOADING_CORE = threading.Lock()
+
 
 @dataclass(frozen=True, slots=True)
 class BuiltNetwork:
     """A network that is ready to run.
 
     Attributes:
-        run: views -> output.
+        run: views -> output; threads may call it at the same time.
         engine: what runs it, in words.
         fallback_reason: why OpenVINO was tried and not used; empty otherwise.
     """
@@ -83,7 +90,10 @@ def build_network(
     Raises:
         ArgumentError: OpenVINO is asked for, and is not installed, disagrees, or the device is not
             a CPU.
+        ForkError: this process was forked from one that had computed.
     """
+    check_can_compute()
+    note_computing()
     torch_name = f"PyTorch {precision}"
     compute = classifier.features if output == "features" else None
 
@@ -102,7 +112,8 @@ def build_network(
     # OpenVINO, unless it disagrees.
     openvino_precision: Precision = "bf16" if precision == "bf16" else "float32"
     path = graph_path() if graph_path else None
-    run, reason = _openvino_network(classifier, size, openvino_precision, output, path)
+    with _BUILDING:
+        run, reason = _openvino_network(classifier, size, openvino_precision, output, path)
     if run is not None:
         return BuiltNetwork(run, f"OpenVINO {openvino_precision}")
     if engine == "openvino":
@@ -141,7 +152,7 @@ def openvino_options(precision: Precision) -> dict[str, str]:
         precision: of the arithmetic; float32 unless bf16.
 
     Returns:
-        Options for one request at a time.
+        Options for the shortest time of each request.
     """
     return {
         "PERFORMANCE_HINT": "LATENCY",
@@ -149,13 +160,18 @@ def openvino_options(precision: Precision) -> dict[str, str]:
     }
 
 
-@cache
 def openvino_core() -> Any:
     """Return OpenVINO's core, one for the life of this process.
 
     It gives the thread that loads it a stack for signal handlers, and frees that stack only in the
     thread that unloads it. If that were another thread, the next Ctrl-C would crash the process.
     """
+    with _LOADING_CORE:  # two threads would load two cores
+        return _load_core()
+
+
+@cache
+def _load_core() -> Any:
     import openvino
 
     return openvino.Core()
@@ -244,9 +260,11 @@ def _forget_traces() -> None:
 
 def _compile(graph: Any, precision: Precision) -> Network:
     compiled = openvino_core().compile_model(graph, "CPU", openvino_options(precision))
+    requests = InferRequests(compiled)
 
     def run(views: torch.Tensor) -> NDArray[np.float32]:
-        return np.array(compiled(views.numpy())[0], np.float32)
+        (result,) = requests.run(views.numpy(), [0])
+        return result
 
     return run
 

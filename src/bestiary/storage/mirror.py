@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Thread, get_ident
 
 from bestiary.atomic import watch_writes
 from bestiary.caches import cache_root
@@ -80,8 +80,9 @@ def _local_copy(store: StoredFolder, *, is_partial: bool) -> Path:
     digest = hashlib.sha256(address.encode()).hexdigest()
     folder = digest[:16]
     if is_partial:
-        # A process that needs a part of the run has its own folder, as others share the machine.
-        folder += f"-{os.getpid()}"
+        # A thread that needs a part of the run has its own folder: other threads and processes of
+        # this machine may need another part, or remove theirs.
+        folder += f"-{os.getpid()}-{get_ident()}"
     return cache_root() / "runs" / folder / name
 
 
