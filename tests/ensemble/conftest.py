@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bestiary.data.views import EvalView
+from bestiary.data.eval_view import EvalView
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.model.classifier import build_classifier
 from bestiary.recipe.choices import Engine

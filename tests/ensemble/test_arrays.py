@@ -23,7 +23,11 @@ GRAY = PIXELS[..., 0].copy()
 
 
 def pixels_of(images: Any) -> list[np.ndarray]:
-    return [part.pixels(row, EvalView(64)) for part in image_parts(images) for row in range(len(part.images))]
+    view = EvalView(64)
+    pixels = []
+    for part in image_parts(images):
+        pixels += [part.pixels(row, view) for row in range(len(part.images))]
+    return pixels
 
 
 @pytest.mark.parametrize("image", [PIXELS, TENSOR, CHW, CHW.contiguous()], ids=str)

@@ -80,7 +80,7 @@ def test_odd_names_do_no_harm(beasts: Path, tiny: Path, tmp_path: Path) -> None:
 def test_control_characters_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(tmp_path / "a\x1b[2J\nb")]) == 2
     line = capsys.readouterr().err
-    assert "\x1b" not in line and "\\x1b[2J b" in line
+    assert "\x1b" not in line and "\\x1b[2J\\nb" in line
 
 
 def test_escape_formulas_roundtrip(tmp_path: Path) -> None:

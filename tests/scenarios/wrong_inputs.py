@@ -195,7 +195,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a format that is none": ([*PREDICT, "--format", "xml"], "xml"),
     "two images of one name in a submission": (
         ["predict", "{run}", "{same}", "--out", "{new}.csv", "--format", "submission"],
-        "would both be",
+        "have the name of another",
     ),
     "an evaluation of trained images": (
         ["evaluate", "{run}", "{data}"],
