@@ -34,7 +34,7 @@ FROZEN = {
     "replicas=None quiet=False",
     "evaluate": "run images out=None quiet=False",
     "labels": "run out=None",
-    "report": "run out=None format=html no_saliency=False quiet=False",
+    "report": "run out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more out=None",
     "show": "run",
     "export": "run out format=onnx int8=False max_drop=0.01 prune=None quiet=False",

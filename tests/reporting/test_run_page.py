@@ -3,10 +3,10 @@
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
 from torch import nn
@@ -21,7 +21,6 @@ from bestiary.model.backbone import Backbone
 from bestiary.model.classifier import Classifier
 from bestiary.recipe.load import load_recipe
 from bestiary.reporting import figures, gallery, run_page, saliency_examples, sections
-from bestiary.run.oof import read_oof, write_oof
 from bestiary.run.run import Run
 
 EVIL = '<img src=x onerror=alert(1)>|"</script>'
@@ -53,8 +52,8 @@ def test_page_loads_nothing_from_elsewhere(page: str) -> None:
     assert external == []
 
 
-def test_names_are_escaped(trained: Run, tmp_path: Path) -> None:
-    run = _renamed(trained, tmp_path / "run", EVIL)
+def test_names_are_escaped(renamed: Callable[..., Run]) -> None:
+    run = renamed(EVIL)
     html = (bestiary.report(run.path, no_saliency=True, quiet=True)).files[0].read_text()
     assert "<img src=x" not in html
     assert html.count("</script>") == 1
@@ -66,8 +65,8 @@ def test_names_are_escaped(trained: Run, tmp_path: Path) -> None:
     assert rows and all(line.replace("\\|", "").count("|") in (4, 7) for line in rows)
 
 
-def test_missing_images(trained: Run, tmp_path: Path) -> None:
-    run = _renamed(trained, tmp_path / "run", "yeti")
+def test_missing_images(renamed: Callable[..., Run], tmp_path: Path) -> None:
+    run = renamed("yeti")
     manifest = run.read_table("manifest.parquet")
     run.write_table("manifest.parquet", manifest, {"root": str(tmp_path / "gone")})
     run.write_recipe(run.read_recipe())
@@ -220,21 +219,3 @@ def test_page_shows_saliency(trained: Run, monkeypatch: pytest.MonkeyPatch) -> N
     mistakes = min(int((~results.hits).sum()), saliency_examples.MAX_EXAMPLES)
     classes_with_hits = len(set(results.labels[results.hits].tolist()))
     assert html.count('alt="saliency"') == mistakes + classes_with_hits
-
-
-def _renamed(trained: Run, folder: Path, name: str) -> Run:
-    """A copy of the run in which one class has another name."""
-    run = Run(Path(shutil.copytree(trained.path, folder)))
-    old = run.read_classes()[0]
-    change = pl.col("label").replace(old, name)
-    manifest = run.read_table("manifest.parquet")
-    run.write_table(
-        "manifest.parquet", manifest.with_columns(change), {"root": str(trained.read_root())}
-    )
-    run.write_recipe(run.read_recipe())  # renew the checksums
-    card = run.read_json("ensemble.json")
-    run.write_json("ensemble.json", card | {"classes": [name, *card["classes"][1:]]})
-    for fold in run.fold_numbers():
-        table, classes = read_oof(run.fold(fold))
-        write_oof(run.fold(fold), table.with_columns(change), [name, *classes[1:]])
-    return run

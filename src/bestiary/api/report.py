@@ -1,9 +1,10 @@
 """The verb `report`: a finished run -> its report as a page, Markdown or PDF."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from bestiary.api.arguments import Location, open_run
+from bestiary.api.arguments import Location, Many, open_run
 from bestiary.recipe.choices import ReportFormat
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ def report(
     out: Location | None = None,
     format: ReportFormat = "html",
     no_saliency: bool = False,
+    font: Annotated[Sequence[Location], Many] = (),
     quiet: bool = False,
 ) -> "Report":
     """Write the report of a run: its score, its errors, and how far to trust it.
@@ -32,9 +34,12 @@ def report(
         File to write. Default: RUN/report.html, .md or .pdf
     format
         html: a page to explore. md: Markdown, with its figures as SVG in figures/ next to
-        it. pdf: the same text.
+        it. pdf: the same text. It embeds fonts of this machine for letters that are not
+        Western European.
     no_saliency
         Leave out the saliency maps, which have to run the members.
+    font
+        Font files to look in first for the letters of a PDF: .ttf, .otf or .ttc.
     quiet
         Show no progress.
 
@@ -45,8 +50,12 @@ def report(
     [PosixPath('run/report.html')]
     """
     from bestiary.display import Display
+    from bestiary.errors import ArgumentError
     from bestiary.reporting.report import write_report
 
     file = Path(out) if out is not None else None
+    if font and format != "pdf":
+        raise ArgumentError(f"--font {font[0]}: only a PDF embeds fonts; add --format pdf")
+    fonts = [Path(name) for name in font]
     with open_run(run) as opened:
-        return write_report(opened, file, format, not no_saliency, Display(quiet))
+        return write_report(opened, file, format, not no_saliency, Display(quiet), fonts)

@@ -15,8 +15,8 @@ from bestiary.evaluation.ablation import AblationRow
 from bestiary.evaluation.compare import compare_runs
 from bestiary.printable import printable_name
 from bestiary.reporting.compare_page import write_comparison
+from bestiary.reporting.markdown import markdown_table
 from bestiary.reporting.sections import Table
-from bestiary.reporting.text_report import markdown_table
 from bestiary.run.costs import read_costs
 from bestiary.run.layout import ABLATION_TABLE, ABLATION_TEXT
 from bestiary.run.run import Run

@@ -14,9 +14,9 @@ from bestiary.evaluation.compare import Comparison
 from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
 from bestiary.reporting.gallery import Gallery
+from bestiary.reporting.markdown import markdown_table
 from bestiary.reporting.render import render
 from bestiary.reporting.sections import Table
-from bestiary.reporting.text_report import markdown_table
 from bestiary.stats.paired import Difference
 
 MAX_IMAGES = 24  # won, and as many lost, images shown of each run

@@ -1,13 +1,17 @@
 """Lines, rectangles and text -> an SVG image, or a drawing on a PDF page.
 
 The same drawing is used inside the HTML page, where it follows the colors of the page, as an SVG
-file for Markdown, and in the PDF. Knows nothing of what a drawing shows.
+file for Markdown, and in the PDF. Control characters of names, which XML forbids, are shown as
+escapes in all of them. Knows nothing of what a drawing shows.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
+
+from bestiary.printable import printable_name
 
 # The palette of Okabe and Ito, safe for color-blind readers (Wong 2011, doi:10.1038/nmeth.1618).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7570b3")
@@ -71,6 +75,9 @@ class Drawing:
     title: str
     shapes: list[Line | Box | Words] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.title = printable_name(self.title)
+
     def line(
         self,
         points: Sequence[Point],
@@ -88,7 +95,7 @@ class Drawing:
             dashed: whether the strokes are dashed.
             note: tooltip.
         """
-        self.shapes.append(Line(points, color, width, dashed, note))
+        self.shapes.append(Line(points, color, width, dashed, printable_name(note)))
 
     def box(
         self,
@@ -111,7 +118,7 @@ class Drawing:
             opacity: 0 to 1.
             note: tooltip.
         """
-        self.shapes.append(Box(x, y, width, height, color, opacity, note))
+        self.shapes.append(Box(x, y, width, height, color, opacity, printable_name(note)))
 
     def words(
         self,
@@ -132,7 +139,7 @@ class Drawing:
             size: font size.
             upright: whether the text is rotated to read from bottom to top.
         """
-        self.shapes.append(Words(x, y, text, anchor, size, upright))
+        self.shapes.append(Words(x, y, printable_name(text), anchor, size, upright))
 
     def svg(self, *, themed: bool) -> str:
         """Render the drawing as SVG.
@@ -154,11 +161,15 @@ class Drawing:
             f'font-family="system-ui, sans-serif">{paper}{body}</svg>'
         )
 
+    def texts(self) -> list[str]:
+        """All texts that are drawn, the title among them."""
+        return [self.title, *(shape.text for shape in self.shapes if isinstance(shape, Words))]
+
     def on_pdf(self, pdf: Any, x: float, y: float, width: float) -> None:
         """Draw on a page of fpdf2.
 
         Args:
-            pdf: the document, an `fpdf.FPDF`.
+            pdf: the document, a `PdfDocument`.
             x: left edge in units of the page.
             y: top edge.
             width: width in units of the page.
@@ -223,19 +234,9 @@ def _pdf_line(pdf: Any, line: Line, x: float, y: float, scale: float) -> None:
 
 
 def _pdf_words(pdf: Any, words: Words, x: float, y: float, scale: float) -> None:
-    pdf.set_font(size=words.size * scale * pdf.k)
-    pdf.set_text_color(_INKS[INK])
-    text = latin1(words.text)
-    back = _ANCHOR_SHARES[words.anchor] * pdf.get_string_width(text)
     left = x + words.x * scale
     baseline = y + words.y * scale
-    if words.upright:
-        with pdf.rotation(90, left, baseline):
-            pdf.text(left - back, baseline, text)
-    else:
-        pdf.text(left - back, baseline, text)
-
-
-def latin1(text: str) -> str:
-    """Replace letters that the built-in fonts of a PDF lack by question marks."""
-    return text.encode("latin-1", "replace").decode("latin-1")
+    size = words.size * scale * pdf.k
+    pdf.set_text_color(_INKS[INK])
+    with pdf.rotation(90, left, baseline) if words.upright else nullcontext():
+        pdf.write_line(words.text, left, baseline, size, _ANCHOR_SHARES[words.anchor])

@@ -4,12 +4,15 @@ Computes no score.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
+from unicodedata import east_asian_width
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.evaluation.results import Results
+from bestiary.printable import printable_name
 from bestiary.reporting.drawing import COLORS, INK, QUIET, Drawing
 from bestiary.stats.metrics import Reliability
 
@@ -286,11 +289,19 @@ def _draw_matrix_names(drawing: Drawing, names: Sequence[str], cell: float) -> N
     if size < 3.5:
         return
     for index, name in enumerate(names):
-        if len(name) * size * LETTER_WIDTH >= MATRIX_MARGIN:
-            name = name[: int(MATRIX_MARGIN / size / LETTER_WIDTH) - 1] + "."
+        name = _cut(printable_name(name), int(MATRIX_MARGIN / size / LETTER_WIDTH))
         offset = MATRIX_MARGIN + (index + 0.75) * cell
         drawing.words(MATRIX_MARGIN - 3, offset, name, "end", size)
         drawing.words(offset, MATRIX_MARGIN - 3, name, "start", size, upright=True)
+
+
+def _cut(name: str, most: int) -> str:
+    """Cut a name to the width of `most` letters; Chinese ones are twice as wide."""
+    widths = [2 if east_asian_width(letter) in "WF" else 1 for letter in name]
+    if sum(widths) <= most:
+        return name
+    letters = sum(width <= most - 1 for width in accumulate(widths))
+    return name[:letters] + "."
 
 
 def accuracy_figure(results: Results) -> Drawing:

@@ -1,5 +1,6 @@
 """Finished run -> its report on disk: an HTML page, Markdown with figures, or PDF."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,9 @@ from bestiary.display import Display
 from bestiary.evaluation.results import Results, read_results
 from bestiary.printable import printable_name
 from bestiary.recipe.choices import ReportFormat
+from bestiary.reporting.markdown import write_markdown
+from bestiary.reporting.pdf import write_pdf
 from bestiary.reporting.run_page import run_page
-from bestiary.reporting.text_report import write_markdown, write_pdf
 from bestiary.run.layout import REPORTS
 from bestiary.run.run import Run
 
@@ -37,7 +39,12 @@ class Report:
 
 
 def write_report(
-    run: Run, out: Path | None, layout: ReportFormat, saliency: bool, display: Display
+    run: Run,
+    out: Path | None,
+    layout: ReportFormat,
+    saliency: bool,
+    display: Display,
+    fonts: Sequence[Path] = (),
 ) -> Report:
     """Write the report of a run.
 
@@ -47,11 +54,13 @@ def write_report(
         layout: the format.
         saliency: whether the HTML page shows saliency maps.
         display: shows the progress.
+        fonts: font files to look in first for letters of a PDF.
 
     Returns:
         The files and what they show.
 
     Raises:
+        ArgumentError: a font file cannot be used.
         RunError: a fold has not ended, or a file of the run is damaged.
         BestiaryError: a library for the format is missing, or `out` cannot be written.
     """
@@ -61,7 +70,7 @@ def write_report(
     if layout == "md":
         files = write_markdown(results, file)
     elif layout == "pdf":
-        files = write_pdf(results, file)
+        files = write_pdf(results, file, fonts)
     else:
         files = [file]
         write_text(file, run_page(results, display, with_saliency=saliency))

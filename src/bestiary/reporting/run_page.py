@@ -9,6 +9,7 @@ import numpy as np
 
 from bestiary.display import Display
 from bestiary.evaluation.results import Results
+from bestiary.printable import printable_name
 from bestiary.reporting import figures, sections
 from bestiary.reporting.cost_table import cost_rows
 from bestiary.reporting.drawing import Drawing
@@ -126,7 +127,7 @@ def _script_data(results: Results, gallery: Gallery, examples: Examples) -> dict
     image_index = {row: index for index, row in enumerate(rows)}
     cells = [[int(a), int(b), int(counts[a, b])] for a, b in zip(*np.nonzero(counts), strict=True)]
     return {
-        "classes": results.classes,
+        "classes": [printable_name(name) for name in results.classes],
         "order": order_by_confusion(counts),
         "cells": cells,
         "support": counts.sum(axis=1).tolist(),
@@ -159,7 +160,7 @@ def _image_records(results: Results, gallery: Gallery, rows: list[int]) -> list[
     for row in rows:
         records.append(
             [
-                paths[row],
+                printable_name(paths[row]),
                 int(results.labels[row]),
                 int(predicted[row]),
                 round(float(confidence[row]), 4),

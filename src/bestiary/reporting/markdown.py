@@ -1,0 +1,91 @@
+"""Chapters of a report -> Markdown, with its figures as SVG files.
+
+Names may come from a stranger: GitHub's renderer shows them literally.
+"""
+
+import re
+from pathlib import Path
+
+from bestiary.atomic import write_text
+from bestiary.evaluation.results import Results
+from bestiary.printable import printable_name
+from bestiary.reporting.sections import Table
+from bestiary.reporting.text_report import chapters
+from bestiary.run.layout import FIGURES
+
+# Marks that are markup anywhere; an underscore that is not inside a word; what begins a quotation,
+# a list or a rule; and that by which GitHub finds a link without brackets.
+_MARKUP = re.compile(
+    r"[\\`*\[\]<|~$#]|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])"
+    r"|^>|^[-+](?=[\s-]|$)|^\d+[.)](?=\s|$)"
+    r"|:(?=//)|\bwww\.|@",
+    re.IGNORECASE,
+)
+# Safe in renderers, too, that know no backslash before them.
+_ENTITIES = {"<": "&lt;", "&": "&amp;"}
+
+
+def write_markdown(results: Results, file: Path) -> list[Path]:
+    """Write the report as Markdown, with its figures as SVG files in figures/ next to it.
+
+    Args:
+        results: the results of a run.
+        file: the Markdown file.
+
+    Returns:
+        The files written, the Markdown file first.
+
+    Raises:
+        BestiaryError: the folder cannot be written.
+    """
+    blocks = [f"# {escape_markdown(results.run.name)}"]
+    written = [file]
+    for chapter in chapters(results):
+        blocks += [f"## {chapter.title}", *map(escape_markdown, chapter.texts)]
+        if chapter.command:
+            blocks.append(_code_block(chapter.command))
+        for name, drawing in chapter.drawings:
+            path = file.parent / FIGURES / f"{name}.svg"
+            write_text(path, drawing.svg(themed=False) + "\n")
+            written.append(path)
+            blocks.append(f"![{escape_markdown(drawing.title)}](figures/{name}.svg)")
+        blocks += [markdown_table(table) for table in chapter.tables]
+    write_text(file, "\n\n".join(blocks) + "\n")
+    return written
+
+
+def markdown_table(table: Table) -> str:
+    """Format a table in Markdown; cells are escaped.
+
+    Args:
+        table: the table.
+
+    Returns:
+        Lines of Markdown.
+    """
+    head, *rows = (map(escape_markdown, map(str, row)) for row in (table.head, *table.rows))
+    separator = ("---",) * len(table.head)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, separator, *rows))
+
+
+def escape_markdown(text: str) -> str:
+    r"""Escape a text, so that Markdown shows it literally and on one line.
+
+    Example:
+        >>> print(escape_markdown("- a *red* | [lynx]"))
+        \- a \*red\* \| \[lynx\]
+    """
+    return _MARKUP.sub(_escape_markup, printable_name(text).strip())
+
+
+def _code_block(command: str) -> str:
+    """Show a command as it is, to copy: no mark in it ends the block."""
+    longest = max(map(len, re.findall("`+", command)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}\n{printable_name(command)}\n{fence}"
+
+
+def _escape_markup(markup: re.Match[str]) -> str:
+    """Escape the last character, which makes the match markup."""
+    before, last = markup[0][:-1], markup[0][-1]
+    return before + _ENTITIES.get(last, f"\\{last}")
