@@ -23,6 +23,7 @@ FORBIDDEN = [chr(code) for code in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0
 HOSTILE = ["a\x00\x1b[31m]]>&<b>\x0b", "\ud800\udfff\ufffe\uffff'\"", "\u202ecte\x85\r\n\t"]
 MARKUP = [
     "*a* **b** _c_ __d__",
+    "_a_b_ _рысь_ _a _b_c d_",
     "`code` ``more``",
     "[link](http://x.org) ![image](y.png) [ref]",
     "<b>bold</b> <script>alert(1)</script> <!-- x -->",
@@ -158,7 +159,7 @@ def test_markdown_breaks_what_github_makes_a_link() -> None:
 
 
 def test_markdown_leaves_numbers_and_letters() -> None:
-    plain = "0.5 to 1.5 %, -2 and +3; 3:02:11 (Felis), рысь 山猫"
+    plain = "0.5 to 1.5 %, -2 and +3; 3:02:11 (Felis), рысь 山猫, near_duplicates.csv"
     assert escape_markdown(plain) == plain
     assert escape_markdown("a\x1b\nb") == r"a\\x1b\\nb"
 

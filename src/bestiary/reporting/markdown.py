@@ -13,10 +13,12 @@ from bestiary.reporting.sections import Table
 from bestiary.reporting.text_report import chapters
 from bestiary.run.layout import FIGURES
 
-# Marks that are markup anywhere; that begin a quotation, a list or a rule; and those
-# by which GitHub finds a link without brackets.
+# Marks that are markup anywhere; an underscore that is not inside a word; what begins a quotation,
+# a list or a rule; and that by which GitHub finds a link without brackets.
 _MARKUP = re.compile(
-    r"[\\`*_\[\]<|~$#]|&(?=[#\w])|^>|^[-+](?=[\s-]|$)|^\d+[.)](?=\s|$)|:(?=//)|\bwww\.|@",
+    r"[\\`*\[\]<|~$#]|(?<![^\W_])_|_(?![^\W_])|&(?=[#\w])"
+    r"|^>|^[-+](?=[\s-]|$)|^\d+[.)](?=\s|$)"
+    r"|:(?=//)|\bwww\.|@",
     re.IGNORECASE,
 )
 # Safe in renderers, too, that know no backslash before them.
