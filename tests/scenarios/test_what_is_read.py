@@ -135,7 +135,9 @@ def test_evaluate_takes_splits_and_options_as_scan_does(
     assert "does not matter here" in fails("scan", data, "--set", "view.size=32")
 
 
-def test_twelve_bits_are_seen_alike_by_all_verbs(tmp_path: Path, tiny: Path) -> None:
+def test_twelve_bits_are_seen_alike_by_all_verbs(
+    tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two kinds of gray, in files of 16 bits that do not say that a camera has 12."""
     rng = np.random.default_rng(0)
     data = tmp_path / "data"
@@ -156,3 +158,11 @@ def test_twelve_bits_are_seen_alike_by_all_verbs(tmp_path: Path, tiny: Path) -> 
     assert np.allclose(ensemble.predict_proba([file]), as_array)
     with Image.open(file) as image:
         assert np.allclose(ensemble.predict_proba([image]), as_array)
+
+    bestiary.predict(run.path, data / "dark", out=tmp_path / "p.csv")
+    printed = capsys.readouterr().err
+    assert "8 images do not say what white is; as in training, it is 4095 in integers" in printed
+    dim = np.full((40, 40), 300, np.uint16)
+    Image.fromarray(dim).save(data / "dark" / "8.tif")
+    bestiary.predict(run.path, data / "dark" / "8.tif", out=tmp_path / "q.csv")
+    assert "Dark: 1 of them use less than an eighth" in capsys.readouterr().err

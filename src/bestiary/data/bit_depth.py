@@ -86,7 +86,7 @@ class DeepSamples:
         Raises:
             ImageError: There are values that no gray can mean.
         """
-        level = self.own_white or self._level(white)
+        level = self.level(white)
         height, width = self.values.shape[:2]
         pixels = np.empty((height, width, 3), np.uint8)
         rows = max(1, STRIP_PIXELS // max(1, width))
@@ -98,7 +98,10 @@ class DeepSamples:
             pixels[strip] = scaled if scaled.ndim == 3 else scaled[..., None]
         return pixels
 
-    def _level(self, white: WhiteLevel | None) -> float:
+    def level(self, white: WhiteLevel | None) -> float:
+        """The value of white, by the file's own word or as for `to_pixels`."""
+        if self.own_white is not None:
+            return self.own_white
         is_float = self.values.dtype.kind == "f"
         if white is None:
             return guess_white("floats" if is_float else "integers", self.max_value)

@@ -10,7 +10,7 @@ size that a network wants.
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 
@@ -34,6 +34,7 @@ from bestiary.errors import ForeignError, ImageError, OversizeError
 from bestiary.storage.files import Readable
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
+NoteDeep = Callable[[float], None]
 
 EXIF_START = b"Exif\0\0"
 MAX_PAGES = 100  # of a TIFF that are looked at
@@ -106,7 +107,13 @@ def read_image(path: Readable) -> bytes:
     return content
 
 
-def decode(content: bytes, *, min_side: int = 0, white: WhiteLevel | None = FULL_RANGE) -> Pixels:
+def decode(
+    content: bytes,
+    *,
+    min_side: int = 0,
+    white: WhiteLevel | None = FULL_RANGE,
+    note_deep: NoteDeep | None = None,
+) -> Pixels:
     """Decode `content` to upright RGB.
 
     Args:
@@ -116,6 +123,7 @@ def decode(content: bytes, *, min_side: int = 0, white: WhiteLevel | None = FULL
             only detail finer than that side can show.
         white: the value of white in an image of more than 8 bits that does not say it. None: as its
             largest value suggests, which is good enough to look at, and not for a network.
+        note_deep: called for such an image with its largest value as a share of white.
 
     Returns:
         uint8 array (height, width, 3).
@@ -130,18 +138,20 @@ def decode(content: bytes, *, min_side: int = 0, white: WhiteLevel | None = FULL
     if has_damaged_pixels(content):
         raise ImageError("damaged (wrong checksum of its pixels)")
     try:
-        return _decode_with_pillow(content, white)
+        return _decode_with_pillow(content, white, note_deep)
     except OversizeError:
         raise
     except ImageError:
         # Every pixel may be there although the file is damaged.
-        pixels = _decode_intact_pixels(content, min_side, white)
+        pixels = _decode_intact_pixels(content, min_side, white, note_deep)
         if pixels is None:
             raise
         return pixels
 
 
-def _decode_intact_pixels(content: bytes, min_side: int, white: WhiteLevel | None) -> Pixels | None:
+def _decode_intact_pixels(
+    content: bytes, min_side: int, white: WhiteLevel | None, note_deep: NoteDeep | None
+) -> Pixels | None:
     """Decode a file whose damage does not touch its pixels; None if it does."""
     if content.startswith(JPEG_START):
         complete = with_end_mark(content) or content
@@ -150,7 +160,7 @@ def _decode_intact_pixels(content: bytes, min_side: int, white: WhiteLevel | Non
     if stripped is None:
         return None
     try:
-        return _decode_with_pillow(stripped, white)
+        return _decode_with_pillow(stripped, white, note_deep)
     except ImageError:
         return None
 
@@ -230,12 +240,14 @@ def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _decode_with_pillow(content: bytes, white: WhiteLevel | None) -> Pixels:
+def _decode_with_pillow(
+    content: bytes, white: WhiteLevel | None, note_deep: NoteDeep | None
+) -> Pixels:
     try:
         with _open_in_pillow(content) as image:
             _choose_page(image)
             check_size(image, content)
-            return to_pixels(image, content, white)
+            return to_pixels(image, content, white, note_deep)
     except Exception as error:  # a decoder raises anything on hostile bytes
         raise image_error(error, content) from None
 
@@ -306,7 +318,10 @@ def claimed_size(content: bytes) -> tuple[int, int]:
 
 
 def to_pixels(
-    image: Image.Image, content: bytes = b"", white: WhiteLevel | None = FULL_RANGE
+    image: Image.Image,
+    content: bytes = b"",
+    white: WhiteLevel | None = FULL_RANGE,
+    note_deep: NoteDeep | None = None,
 ) -> Pixels:
     """Convert a Pillow image of any mode to upright 8-bit RGB.
 
@@ -315,6 +330,7 @@ def to_pixels(
         content: the file that it was read from, if known.
         white: the value of white in an image of more than 8 bits that does not say it. None: as its
             largest value suggests, which is good enough to look at, and not for a network.
+        note_deep: called for such an image with its largest value as a share of white.
 
     Returns:
         uint8 array (height, width, 3).
@@ -327,6 +343,8 @@ def to_pixels(
     image.load()
     deep = read_deep(image, content)
     if deep is not None:
+        if note_deep and deep.kind:
+            note_deep(deep.max_value / deep.level(white))
         is_gray = deep.values.ndim == 2
         orientation = _orientation(image) if is_gray else orientation_of_file
         return _turn_upright(deep.to_pixels(white), orientation)

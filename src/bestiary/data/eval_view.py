@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel
-from bestiary.data.decode import Pixels, decode
+from bestiary.data.decode import NoteDeep, Pixels, decode
 from bestiary.data.resize import resize
 from bestiary.recipe.choices import Interpolation, Resize
 from bestiary.recipe.sections import ViewOptions
@@ -59,11 +59,12 @@ class EvalView:
         """The value of white in images of more than 8 bits that do not state it."""
         return WhiteLevel(self.white_level, self.white_level_float)
 
-    def decode(self, content: bytes) -> Pixels:
+    def decode(self, content: bytes, note_deep: NoteDeep | None = None) -> Pixels:
         """Decode an image file to pixels that this view can be made of.
 
         Args:
             content: the whole file.
+            note_deep: as for `bestiary.data.decode.decode`.
 
         Returns:
             uint8 array (height, width, 3).
@@ -71,7 +72,12 @@ class EvalView:
         Raises:
             ImageError: it is not an image, is damaged or too large.
         """
-        return decode(content, min_side=self.min_side, white=self.white)
+        return decode(
+            content,
+            min_side=self.min_side,
+            white=self.white,
+            note_deep=note_deep,
+        )
 
     @property
     def min_side(self) -> int:

@@ -5,20 +5,26 @@ number of files. Knows nothing of how files are read.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
+from bestiary.data.bit_depth import WhiteLevel
 from bestiary.data.folder_layout import MAX_NAMES
 from bestiary.data.manifest import Manifest
+from bestiary.data.quality_warnings import MIN_RANGE_USED
 
 MAX_REASONS = 3  # kinds of reasons that a line names
 
 
-def describe_left_out(manifest: Manifest, n_test: int = 0) -> list[str]:
+def describe_left_out(
+    manifest: Manifest, n_test: int = 0, run_white: WhiteLevel | None = None
+) -> list[str]:
     """Describe what is not among the images of a dataset, and what was assumed of them.
 
     Args:
         manifest: The images, with the quarantine of all splits.
         n_test: Number of images of the test split, which are not in the manifest's table.
+        run_white: Value of white that a run was trained with, which then holds for these images;
+            None: they are to be trained on, and their own values decide.
 
     Returns:
         One line for each kind; none if everything is an image of 8 bits.
@@ -33,13 +39,44 @@ def describe_left_out(manifest: Manifest, n_test: int = 0) -> list[str]:
         more = " ..." if len(manifest.empty_classes) > len(shown) else ""
         lines.append(f"No images: {len(manifest.empty_classes):,} classes: {names}{more}")
     if manifest.n_deep:
-        white = manifest.white
+        images = _deep_images(manifest.n_deep)
+        if run_white is None:
+            white = _describe_white(manifest.white)
+            lines.append(f"{images}; from the values of all, {white} (--set view.white_level=N)")
+        else:
+            lines.append(f"{images}; as in training, {_describe_white(run_white)}")
+    return lines
+
+
+def describe_deep(max_values: Sequence[float], white: WhiteLevel) -> list[str]:
+    """Describe what was assumed of white in images to predict.
+
+    Args:
+        max_values: Largest value of each image of more than 8 bits that does not say what white is,
+            as a share of white.
+        white: Value of white that the run was trained with.
+
+    Returns:
+        One line, a second one if images are nearly black; none if there is no such image.
+    """
+    if not max_values:
+        return []
+    lines = [f"{_deep_images(len(max_values))}; as in training, {_describe_white(white)}"]
+    n_dark = sum(share < MIN_RANGE_USED for share in max_values)
+    if n_dark:
         lines.append(
-            f"More than 8 bits: {manifest.n_deep:,} images do not say what white is; from the "
-            f"values of all, it is {white.integers:g} in integers and {white.floats:g} in floats "
-            f"(--set view.white_level=N)"
+            f"Dark: {n_dark:,} of them use less than an eighth of that range; if they have fewer "
+            f"bits, convert them to 8 bits"
         )
     return lines
+
+
+def _deep_images(n_images: int) -> str:
+    return f"More than 8 bits: {n_images:,} images do not say what white is"
+
+
+def _describe_white(white: WhiteLevel) -> str:
+    return f"it is {white.integers:g} in integers and {white.floats:g} in floats"
 
 
 def count_files(

@@ -46,7 +46,7 @@ class ShardSummary:
         place: Path or address of the shards.
         images: Number of images.
         shards: Number of shards.
-        missing: Path and reason of each image that could not be read.
+        missing: Path and reason of each image that could not be listed or read.
     """
 
     place: str
@@ -117,7 +117,7 @@ def write_shards(
         place=str(out),
         images=index.height,
         shards=int(index["shard"].n_unique()),
-        missing=sorted(missing),
+        missing=sorted([*missing, *listing.unusable]),
     )
 
 

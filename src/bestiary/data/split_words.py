@@ -51,7 +51,6 @@ _FILLERS = frozenset(
         "img",
         "imgs",
         "photos",
-        "pictures",
         "samples",
         "seg",
         "set",

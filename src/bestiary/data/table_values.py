@@ -9,7 +9,7 @@ from bestiary.data.folder_layout import quote_names
 from bestiary.tables import TableError
 
 MISSING_WORDS = ("nan", "<na>", "nat")  # how pandas writes a missing value as text
-DOUBTFUL_WORDS = ("none", "null", "na", "n/a", "#n/a", "nil", "-", "?", "unknown")
+UNCLEAR_WORDS = ("none", "null", "na", "n/a", "#n/a", "nil", "-", "?", "unknown")
 
 
 def text_of_column(values: pl.Series) -> pl.Series:
@@ -71,8 +71,8 @@ def clean_text(values: pl.Series, *, is_path: bool = False) -> tuple[pl.Series, 
         text = text.str.strip_suffix(".0")
 
     words = present.unique(maintain_order=True)
-    doubtful = words.filter(words.str.to_lowercase().is_in(DOUBTFUL_WORDS))
-    if text.name == "label" and len(doubtful):
-        names = quote_names(doubtful)
+    unclear = words.filter(words.str.to_lowercase().is_in(UNCLEAR_WORDS))
+    if text.name == "label" and len(unclear):
+        names = quote_names(unclear)
         notes.append(f"Labels: {names} is taken for a class; empty the cell where it means none")
     return text, notes

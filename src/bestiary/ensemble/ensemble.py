@@ -6,7 +6,7 @@ which it meets only in the run directory.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
@@ -50,11 +50,14 @@ class BatchLogits:
         rows: index of each image in the sequence that is scored (n,).
         logits: (members, n, classes).
         reasons: index -> reason, for images that cannot be decoded; their logits mean nothing.
+        deep: the largest value as a share of white, of each image of more than 8 bits that does
+            not say what white is.
     """
 
     rows: NDArray[np.int64]
     logits: NDArray[np.float32]
     reasons: dict[int, str]
+    deep: list[float] = field(default_factory=list)
 
 
 class Ensemble:
@@ -359,11 +362,12 @@ class Ensemble:
     def _score_part(self, part: ImagePart, tick: Tick | None = None) -> Iterator[BatchLogits]:
         """Compute the logits of some of the images; `rows` count from the first of all."""
         reasons: dict[int, str] = {}
+        deep: list[float] = []
         view = self.input_view
 
         def view_of(row: int) -> Pixels:
             try:
-                pixels = part.pixels(row, view)
+                pixels = part.pixels(row, view, deep.append)
                 return view(pixels)
             except ImageError as error:
                 reasons[row] = error.reason
@@ -377,7 +381,8 @@ class Ensemble:
         for batch in load_batches(batches, view_of, n_threads):
             logits = np.stack([run(batch.views) for run in self._networks])
             failed = {part.start + int(row): reasons[row] for row in batch.rows if row in reasons}
-            yield BatchLogits(part.start + batch.rows, logits, failed)
+            noted = [deep.pop() for _ in range(len(deep))]  # of this batch and the next ones
+            yield BatchLogits(part.start + batch.rows, logits, failed, noted)
             n_done += len(batch.rows)
             if tick:
                 tick(n_done, n_images)

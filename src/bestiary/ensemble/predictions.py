@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from bestiary.atomic import atomic_path
-from bestiary.data.left_out import count_files
+from bestiary.data.left_out import count_files, describe_deep
 from bestiary.data.listing import list_images
 from bestiary.display import Display, Tick
 from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions, answer_batch
@@ -193,8 +193,11 @@ def predict_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Pre
 
         _add_unusable(rows, _without_row(listing.unusable, done))
         with display.counter("Predicting") as tick:
-            for batch_rows in predict_rows(ensemble, listing.root, paths, job, tick):
+            deep: list[float] = []
+            for batch_rows in predict_rows(ensemble, listing.root, paths, job, tick, deep):
                 rows.add(batch_rows)
+        for line in describe_deep(deep, ensemble.view.white):
+            display.notice(line)
 
         files = _write(rows, job)
         counts = rows.counts()
@@ -339,6 +342,7 @@ def predict_rows(
     paths: pl.Series,
     job: PredictJob,
     tick: Tick | None = None,
+    deep: list[float] | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Predict images as rows of the table, batch by batch.
 
@@ -348,6 +352,7 @@ def predict_rows(
         paths: of the images.
         job: averaging rule and options.
         tick: called with the number of images done and of all.
+        deep: collects `BatchLogits.deep` of all images.
 
     Yields:
         The rows of each batch, in order.
@@ -355,6 +360,8 @@ def predict_rows(
     rule = job.rule or ensemble.average
     images = _LazyPaths(root, paths)
     for batch in ensemble.score(images, tick):
+        if deep is not None:
+            deep += batch.deep
         rows = []
         answers = answer_batch(ensemble, batch, rule, job.options)
         for index, answer in zip(batch.rows.tolist(), answers, strict=True):

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.atomic import write_text
+from bestiary.data.eval_view import white_of
 from bestiary.data.folds import leak_groups
 from bestiary.data.left_out import describe_left_out
 from bestiary.data.listing import DEFAULT_OPTIONS
@@ -131,7 +132,8 @@ def unseen_images(
         display,
         options,
     )
-    for line in describe_left_out(read):
+    run_white = white_of(run.read_recipe().view)
+    for line in describe_left_out(read, run_white=run_white):
         display.notice(line)
 
     table = _flag_reasons(recognition.table, classes)
