@@ -41,6 +41,17 @@ if before == "torch":
     torch.rand(2_000_000).exp()
 if before == "one thread":
     torch.set_num_threads(1)
+if inside == "pool":
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        try:
+            print(inside, *pool.map_async(inherited.predict, [image]).get(60)[0])
+        except bestiary.BestiaryError as error:
+            print(type(error).__name__, error)
+    sys.exit()
+if inside == "earlier pool":
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(inside, *pool.map_async(load().predict, [image]).get(60)[0])
+    sys.exit()
 process = multiprocessing.get_context("fork").Process(target=child)
 process.start()
 process.join(60)
@@ -54,10 +65,12 @@ if process.is_alive():
 @pytest.mark.parametrize(
     ("before", "inside", "words"),
     [
-        ("load", "inherited", "ForkError this ensemble was loaded before a fork"),
-        ("predict", "inherited", "ForkError this ensemble was loaded before a fork"),
+        ("load", "inherited", "ForkError this ensemble comes from before a fork"),
+        ("predict", "inherited", "ForkError this ensemble comes from before a fork"),
         ("load", "loaded", "ForkError this process was forked after its parent had loaded"),
         ("predict", "loaded", "ForkError this process was forked after its parent had loaded"),
+        ("load", "pool", "ForkError this ensemble comes from before a fork"),
+        ("nothing", "earlier pool", "earlier pool "),
         ("nothing", "loaded", "loaded "),
         ("one thread", "loaded", "loaded "),
     ],

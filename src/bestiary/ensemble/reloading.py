@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from bestiary.errors import ArgumentError, RunError
+from bestiary.errors import ArgumentError, ForkError, RunError
+from bestiary.model.forks import check_can_compute
 from bestiary.model.tensor_file import checksum
 from bestiary.recipe.choices import Engine, PrecisionOption, TtaViews
 from bestiary.run.opening import opened_run
@@ -114,15 +115,18 @@ def load_saved(saved: SavedEnsemble, changes: dict[str, Any]) -> "Ensemble":
         changes: attributes to set.
 
     Returns:
-        The ensemble.
+        The ensemble; in a forked process that cannot compute, one that refuses with `ForkError`.
 
     Raises:
         RunError: the run is gone, or has changed.
-        ForkError: this process was forked from one that had computed.
 
     Example:
         >>> ensemble = load_saved(saved, {})  # doctest: +SKIP
     """
+    try:
+        check_can_compute()  # before the lock, which a fork may have copied while it was held
+    except ForkError:
+        return _refusing(saved.kind)
     with _lock:
         shared = _load_cached(saved)
     ensemble = saved.kind.__new__(saved.kind)
@@ -132,6 +136,19 @@ def load_saved(saved: SavedEnsemble, changes: dict[str, Any]) -> "Ensemble":
     ensemble.classes_ = shared.classes_.copy()
     ensemble.set_origin(saved.arguments)
     vars(ensemble).update(changes)
+    return ensemble
+
+
+def _refusing(kind: "type[Ensemble]") -> "Ensemble":
+    """Make an ensemble that refuses to predict, as if it had been inherited by a fork.
+
+    A pool waits for ever for a job that its worker could not unpickle. A job may fail.
+    """
+    ensemble = kind.__new__(kind)
+    no_process = 0
+    vars(ensemble).update(
+        _pid=no_process, _origin=None, members=[], classes_=np.array([]), engine="no engine"
+    )
     return ensemble
 
 

@@ -63,7 +63,7 @@ def check_same_process(pid: int) -> None:
     """
     if pid != os.getpid():
         raise ForkError(
-            "this ensemble was loaded before a fork, which does not copy the threads that compute "
+            "this ensemble comes from before a fork, which does not copy the threads that compute "
             f"it; {REMEDY}"
         )
 
