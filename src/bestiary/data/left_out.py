@@ -39,12 +39,12 @@ def describe_left_out(
         more = " ..." if len(manifest.empty_classes) > len(shown) else ""
         lines.append(f"No images: {len(manifest.empty_classes):,} classes: {names}{more}")
     if manifest.n_deep:
-        images = _deep_images(manifest.n_deep)
+        deep_images = _deep_images(manifest.n_deep)
         if run_white is None:
             white = _describe_white(manifest.white)
-            lines.append(f"{images}; from the values of all, {white} (--set view.white_level=N)")
+            lines.append(f"{deep_images}; from the values of all, {white} (--set view.white_level=N)")
         else:
-            lines.append(f"{images}; as in training, {_describe_white(run_white)}")
+            lines.append(f"{deep_images}; as in training, {_describe_white(run_white)}")
     return lines
 
 
