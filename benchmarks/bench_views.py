@@ -14,6 +14,7 @@ training does.
 """
 
 import argparse
+import hashlib
 import tempfile
 import time
 from collections.abc import Callable
@@ -112,6 +113,7 @@ def contenders(
 
         return epoch
 
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     transform = reference(size, crop_first, normalize)
 
     def theirs(number: int) -> None:
@@ -121,7 +123,7 @@ def contenders(
 
     return {
         "torchvision v2": theirs,
-        "bestiary, from JPEG": ours(lambda row: load_shrunk(files[row], side)),
+        "bestiary, from JPEG": ours(lambda row: load_shrunk(files[row], digests[row], side)),
         "bestiary, from store": ours(from_store),
     }
 

@@ -15,6 +15,7 @@ import pytest
 from bestiary.data import store as storing
 from bestiary.data.bit_depth import WhiteLevel
 from bestiary.data.store import ImageStore, default_folder, load_shrunk
+from bestiary.errors import ImageError
 
 Encode = Callable[..., bytes]
 Items = tuple[list[tuple[str, Path]], list[tuple[int, int]]]
@@ -63,19 +64,24 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The paths decoded for stores so far."""
     paths: list[Path] = []
 
-    def note(path: Path, side: int, white: WhiteLevel) -> np.ndarray:
+    def note(path: Path, digest: str, side: int, white: WhiteLevel) -> np.ndarray:
         paths.append(path)
-        return load_shrunk(path, side, white)
+        return load_shrunk(path, digest, side, white)
 
     monkeypatch.setattr(storing, "load_shrunk", note)
     return paths
+
+
+def shrunk(path: Path, side: int) -> np.ndarray:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return load_shrunk(path, digest, side)
 
 
 def assert_holds(store: ImageStore, items: Items) -> None:
     for digest, path in items[0]:
         pixels = store.get(digest)
         assert pixels is not None and digest in store
-        np.testing.assert_array_equal(pixels, load_shrunk(path, store.side))
+        np.testing.assert_array_equal(pixels, shrunk(path, store.side))
 
 
 def test_stored_pixels_equal_decoding(items: Items, opened: Callable[..., ImageStore]) -> None:
@@ -220,7 +226,7 @@ def test_low_store_limit_stores_nothing(items: Items, opened: Callable[..., Imag
 
 
 def test_store_limit_is_bytes_of_pixels(items: Items, opened: Callable[..., ImageStore]) -> None:
-    exact = sum(load_shrunk(path, 48).nbytes for _, path in items[0])
+    exact = sum(shrunk(path, 48).nbytes for _, path in items[0])
     store = opened()
     assert store.fill(*items, exact - 1) is not None
     assert store.fill(*items, exact) is None
@@ -242,7 +248,7 @@ def test_fill_removes_least_recently_used(items: Items, opened: Callable[..., Im
     for number in range(3):
         opened().fill([items[0][number]], [items[1][number]], PLENTY)
     digests = [digest for digest, _ in items[0]]
-    n_bytes = [load_shrunk(path, 48).nbytes for _, path in items[0]]
+    n_bytes = [shrunk(path, 48).nbytes for _, path in items[0]]
     store = opened()
     last_use = [1100, 1050, 1075]
     for index in store.folder.glob("*.parquet"):
@@ -259,7 +265,7 @@ def test_fill_does_not_remove_wanted_images(
 ) -> None:
     opened().fill(items[0][:1], items[1][:1], PLENTY)
     store = opened()
-    n_bytes = load_shrunk(items[0][0][1], 48).nbytes
+    n_bytes = shrunk(items[0][0][1], 48).nbytes
     assert store.fill(items[0][:3], items[1][:3], n_bytes + 10) is not None
     assert_holds(opened(), (items[0][:1], items[1][:1]))
 
@@ -282,7 +288,7 @@ def test_interrupted_fill_leaves_usable_store(
     decodings: list[Path],
     batch: int,
 ) -> None:
-    sizes = [load_shrunk(path, 48).nbytes for _, path in items[0]]
+    sizes = [shrunk(path, 48).nbytes for _, path in items[0]]
     monkeypatch.setattr(storing, "SEGMENT_BYTES", sum(sizes[:batch]))
     store = opened()
 
@@ -334,7 +340,7 @@ def test_image_outlives_closed_store(items: Items, tmp_path: Path) -> None:
     store.fill(*items, PLENTY)
     pixels = store.get(items[0][0][0])
     store.close()
-    np.testing.assert_array_equal(pixels, load_shrunk(items[0][0][1], 48))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(pixels, shrunk(items[0][0][1], 48))  # type: ignore[arg-type]
 
 
 def test_store_folder_follows_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -348,5 +354,19 @@ def test_store_folder_follows_environment(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_load_shrunk_never_enlarges(
     items: Items,
 ) -> None:
-    shapes = [load_shrunk(path, 48).shape[:2] for _, path in items[0]]
+    shapes = [shrunk(path, 48).shape[:2] for _, path in items[0]]
     assert shapes == [(48, 65), (100, 40), (48, 64), (48, 48), (30, 20), (1, 90)]
+
+
+def test_a_changed_file_is_never_stored(items: Items, opened: Callable[..., ImageStore]) -> None:
+    """Its pixels would be those of another image for every later run."""
+    images, _ = items
+    digest, path = images[0]
+    other = images[1][1].read_bytes()
+    path.write_bytes(other)
+    store = opened()
+    store.fill(*items, PLENTY)
+    assert digest not in store
+    assert images[1][0] in store
+    with pytest.raises(ImageError, match="bytes have changed"):
+        load_shrunk(path, digest, 48)

@@ -4,18 +4,22 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import bestiary
 from bestiary.api.durations import parse_duration
 from bestiary.cli import main
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, BestiaryError, DataError, Interrupted, RunError
+from bestiary.model import classifier
+from bestiary.model.backbone import Backbone
 from bestiary.run.run import Run
 from bestiary.signals import Interrupts
 from bestiary.training import checkpointer, loop, request
@@ -369,3 +373,45 @@ def test_durations(text: str, seconds: float) -> None:
 def test_invalid_durations(text: str) -> None:
     with pytest.raises(ArgumentError, match="checkpoint-every"):
         parse_duration(text)
+
+
+@pytest.mark.slow
+def test_resumed_fold_remembers_its_pretrained_weights(
+    beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their origin, and how they expect small images to be enlarged, are in the member's file."""
+    build = classifier.build_backbone
+
+    def build_bicubic(name: str, classes: int, weights: str) -> Backbone:
+        backbone = build(name, classes, weights)
+        return backbone if weights == "none" else replace(backbone, interpolation="bicubic")
+
+    monkeypatch.setattr(classifier, "build_backbone", build_bicubic)
+    weights = tmp_path / "mine.safetensors"
+    save_file(build("timm/test_resnet", 5, "none").network.state_dict(), weights)
+    option = f"model.weights={weights}"
+
+    whole = results(begin(beasts, tiny, tmp_path / "whole", option))
+    with pytest.raises(KilledError):
+        begin(beasts, tiny, tmp_path / "run", option, every_step=True, on_step=at_step(5, kill))
+    assert resume(beasts, tmp_path / "run") == whole
+    member = classifier.load_member(Run(tmp_path / "run").fold(0).weights)
+    assert member.origin == "file mine.safetensors"
+    assert member.interpolation == "bicubic"
+
+
+def test_a_changed_image_stops_a_resumed_run(
+    beasts: Path, tiny: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    """Without the stored pixels, what is decoded now must be what the manifest says."""
+    data = tmp_path / "data"
+    shutil.copytree(beasts, data)
+    run = tmp_path / "run"
+    with pytest.raises(KilledError):
+        begin(data, tiny, run, "data.store=false", every_step=True, on_step=at_step(3, kill))
+    images = sorted(data.rglob("*.jpg"))
+    content = images[0].read_bytes()
+    for image in images[1:]:
+        image.write_bytes(content)
+    line = fails("train", data, run, "--resume", "--only-fold", 0)
+    assert "its bytes have changed, since the run began" in line and "--resume" in line

@@ -19,7 +19,8 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.run.run import Run
 from bestiary.serving.application import build_application
 from bestiary.serving.limits import Limits
-from bestiary.serving.server import Address, TimeoutProtocol
+from bestiary.serving.protocol import BoundedProtocol
+from bestiary.serving.server import Address
 
 START_TIMEOUT = 120.0  # seconds; the machine may be busy
 
@@ -133,7 +134,7 @@ def running() -> Callable[..., Any]:
     @contextmanager
     def start(app: Any) -> Iterator[str]:
         with Address(port=0).bind() as listener:
-            server = uvicorn.Server(uvicorn.Config(app, http=TimeoutProtocol, log_level="error"))
+            server = uvicorn.Server(uvicorn.Config(app, http=BoundedProtocol, log_level="error"))
             thread = threading.Thread(target=server.run, args=([listener],))
             thread.start()
             while not server.started:

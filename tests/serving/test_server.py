@@ -17,7 +17,7 @@ import pytest
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError
 from bestiary.run.run import Run
-from bestiary.serving import server
+from bestiary.serving import protocol
 from bestiary.serving.application import build_application
 from bestiary.serving.server import Address, read_token
 
@@ -64,6 +64,12 @@ def test_slow_and_lost_clients(trained: Run, serving: Callable[..., Any], image:
             left.close()  # before its answer
         large = opened(served.port, head_of(200_000_000))
         assert large.recv(9_999).startswith(b"HTTP/1.1 413")
+        several = head_of(len(image)) + image
+        for number in range(30):  # requests wait for the answer to the first, and nobody reads
+            pipelined = opened(served.port, several * 6)
+            if number % 2:
+                pipelined.shutdown(socket.SHUT_RD)
+            pipelined.close()
         assert ask(served.port, "/v1/predict", image)[0] == 200
         assert slow.recv(9_999).startswith(b"HTTP/1.1 408")
         slow.close()
@@ -75,7 +81,7 @@ def test_slow_and_lost_clients(trained: Run, serving: Callable[..., Any], image:
 def test_connection_timeout_outside_body(
     ensemble: Ensemble, running: Callable[..., Any], image: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "CONNECTION_TIMEOUT", 0.3)
+    monkeypatch.setattr(protocol, "CONNECTION_TIMEOUT", 0.3)
     with running(build_application(ensemble)) as url:
         port = int(url.split(":")[2].strip("/"))
         with opened(port, head_of(9)[:30]) as silent:

@@ -22,6 +22,58 @@ def shards(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def write_noise(folder: Path, n_images: int, n_bytes: int) -> None:
+    """Files that look like images; sharding does not decode them."""
+    rng = np.random.default_rng(0)
+    for number in range(n_images):
+        file = folder / "ab"[number % 2] / f"{number:03d}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"\xff\xd8\xff" + rng.bytes(n_bytes - 3))
+
+
+@pytest.mark.parametrize(
+    ("n_images", "n_bytes", "n_shards"),
+    [
+        (6, 1_000, 1),
+        (6, 300_000, 2),  # four fill a megabyte
+        (40, 1_000_000, 40),  # each fills the limit exactly
+        (4, 500_000, 2),  # two fill it exactly
+        (3, 2_500_000, 3),  # each is larger than the limit
+    ],
+)
+def test_every_image_is_in_its_shard(
+    tmp_path: Path, n_images: int, n_bytes: int, n_shards: int
+) -> None:
+    data = tmp_path / "data"
+    write_noise(data, n_images, n_bytes)
+    summary = bestiary.shard(data, tmp_path / "shards", megabytes=1, quiet=True)
+    assert (summary.images, summary.shards) == (n_images, n_shards)
+    folder = ShardFolder(tmp_path / "shards")
+    table = folder.list_images()
+    assert table.height == n_images and table["shard"].n_unique() == n_shards
+    for path in table["path"]:
+        assert (folder / path).read_bytes() == (data / path).read_bytes()
+
+
+def test_names_without_a_usual_suffix_do_not_clash_with_metadata(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_noise(data, 2, 1_000)
+    for name in ("a/photo.json", "a/photo", "b/x.jpg~"):
+        (data / name).write_bytes(b"\xff\xd8\xff" + name.encode())
+    bestiary.shard(data, tmp_path / "shards", quiet=True)
+    folder = ShardFolder(tmp_path / "shards")
+    for name in ("a/photo.json", "a/photo", "b/x.jpg~"):
+        assert (folder / name).read_bytes() == (data / name).read_bytes()
+
+
+def test_images_that_cannot_be_listed_are_named(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_noise(data, 2, 1_000)
+    (data / "a" / "raw.nef").write_bytes(b"MM")
+    summary = bestiary.shard(data, tmp_path / "shards", quiet=True)
+    assert summary.exit_code == 1 and "a/raw.nef (a camera's raw file" in str(summary)
+
+
 @pytest.mark.filterwarnings("ignore")  # webdataset leaves the file open
 def test_webdataset_reads_shards(beasts: Path, shards: Path) -> None:
     labels = {}

@@ -1,8 +1,10 @@
 """The verb `serve`: a run as an HTTP service, with a page for people."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from bestiary.api.arguments import Location, open_run
+from bestiary.api.arguments import Location, Many, open_run
 from bestiary.recipe.choices import Engine
 
 
@@ -13,6 +15,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     token_file: Location | None = None,
+    allow_host: Annotated[Sequence[str], Many] = (),
     no_similar: bool = False,
     max_mb: float = 20.0,
     max_megapixels: float = 64.0,
@@ -42,6 +45,9 @@ def serve(
         Port to listen on; 0 for any free port.
     token_file
         File with the token that requests need.
+    allow_host
+        Further names that the service may be called by, such as that of a proxy before it.
+        Requests by other names are refused where only this machine can connect.
     no_similar
         Show no training images. Otherwise everyone who can connect sees those most like
         the image they send.
@@ -89,7 +95,7 @@ def serve(
     from bestiary.storage.files import location
 
     display = Display(quiet)
-    address = Address(host, port)
+    address = Address(host, port, tuple(allow_host))
     limits = Limits(int(max_mb * 1e6), int(max_megapixels * 1e6), max_images, timeout, queue)
     token = read_token(Path(token_file) if token_file is not None else None)
     similar = not no_similar

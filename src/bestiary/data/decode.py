@@ -8,21 +8,17 @@ through Pillow, and so does every JPEG that simplejpeg rejects. Knows nothing of
 size that a network wants.
 """
 
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from io import BytesIO
+import hashlib
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from pi_heif import register_heif_opener
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from bestiary.data.bit_depth import FULL_RANGE, DeepSamples, WhiteLevel, read_deep
-from bestiary.data.file_kinds import FORMATS, HEAD_BYTES, describe_content
+from bestiary.data.file_kinds import HEAD_BYTES, describe_content
 from bestiary.data.image_limits import MAX_PIXELS, check_size, is_plausible_jpeg
 from bestiary.data.intact_pixels import (
     JPEG_START,
@@ -30,6 +26,7 @@ from bestiary.data.intact_pixels import (
     with_end_mark,
     without_metadata,
 )
+from bestiary.data.pillow_files import open_in_pillow
 from bestiary.errors import ForeignError, ImageError, OversizeError
 from bestiary.storage.files import Readable
 
@@ -37,52 +34,14 @@ Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 NoteDeep = Callable[[float], None]
 
 EXIF_START = b"Exif\0\0"
+CHANGED = "its bytes have changed"
 MAX_PAGES = 100  # of a TIFF that are looked at
 TAG_NEW_SUBFILE_TYPE = 254  # TIFF 6.0, page 36
 IS_REDUCED_OR_MASK = 0b101  # a preview of another page, or its transparency
 ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")  # Pillow's modes with transparency
 
-register_heif_opener(thumbnails=False)
 # cv2 would start its own threads for each call. bestiary decodes one image per thread.
 cv2.setNumThreads(0)
-
-
-class _PillowWarningsOff:
-    """Ignore Pillow's warnings while any thread decodes.
-
-    Pillow warns of bombs, odd EXIF and palettes. bestiary has its own limit on pixels, and the
-    other warnings are harmless. Python has one list of warning filters for all threads, so the
-    first thread to enter sets it and the last to leave restores it.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_inside = 0
-        self._filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if not self._n_inside:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.filterwarnings("ignore", module="PIL")
-            self._n_inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._n_inside -= 1
-            if not self._n_inside:
-                self._filters.__exit__(None, None, None)
-
-
-_PILLOW_WARNINGS_OFF = _PillowWarningsOff()
-
-
-@contextmanager
-def _open_in_pillow(content: bytes) -> Iterator[Image.Image]:
-    """Open an image file in Pillow, without Pillow's warnings. Reads the header alone."""
-    with _PILLOW_WARNINGS_OFF, Image.open(BytesIO(content), formats=FORMATS) as image:
-        yield image
 
 
 def read_image(path: Readable) -> bytes:
@@ -104,6 +63,25 @@ def read_image(path: Readable) -> bytes:
         raise ImageError(f"cannot be read ({reason})") from None
     if content == b"":
         raise ImageError("empty file")
+    return content
+
+
+def read_unchanged(path: Readable, digest: str) -> bytes:
+    """Read a file that is known by its content.
+
+    Args:
+        path: the file.
+        digest: SHA-256 of its bytes, hexadecimal.
+
+    Returns:
+        The content of the file.
+
+    Raises:
+        ImageError: the file is missing or unreadable, or its bytes are others.
+    """
+    content = read_image(path)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise ImageError(CHANGED)
     return content
 
 
@@ -210,7 +188,7 @@ def _jpeg_scaling(min_side: int) -> dict[str, int]:
 def _apply_exif_orientation(pixels: Pixels, content: bytes) -> Pixels | None:
     """Turn the pixels of a JPEG upright. Return None where Pillow cannot open it."""
     try:
-        with _open_in_pillow(content) as image:
+        with open_in_pillow(content) as image:
             return _turn_upright(pixels, _orientation(image))
     except Exception:  # Pillow raises anything on damaged headers; its own decoder names the fault
         return None
@@ -244,7 +222,7 @@ def _decode_with_pillow(
     content: bytes, white: WhiteLevel | None, note_deep: NoteDeep | None
 ) -> Pixels:
     try:
-        with _open_in_pillow(content) as image:
+        with open_in_pillow(content) as image:
             _choose_page(image)
             check_size(image, content)
             return to_pixels(image, content, white, note_deep)
@@ -309,7 +287,7 @@ def claimed_size(content: bytes) -> tuple[int, int]:
         ImageError: its header is damaged, or claims more pixels than its bytes can encode.
     """
     try:
-        with _open_in_pillow(content) as image:
+        with open_in_pillow(content) as image:
             _choose_page(image)
             check_size(image, content)
             return image.height, image.width
@@ -368,7 +346,7 @@ def deep_samples(content: bytes) -> DeepSamples | None:
         content: a whole image file.
     """
     try:
-        with _open_in_pillow(content) as image:
+        with open_in_pillow(content) as image:
             _choose_page(image)
             check_size(image, content)
             image.load()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
 from bestiary.data.decode import read_image
+from bestiary.data.file_kinds import SUFFIX_FORMATS, suffix_of
 from bestiary.data.listing_types import LISTING_SCHEMA, Listing
 from bestiary.display import Display, Tick
 from bestiary.errors import DataError, ImageError
@@ -192,20 +193,21 @@ def _write_images(
             "group": group,
             "split": split,
         }
-        sample = _make_sample(row, content, metadata)
+        # Writing may first close the shard before, which this image is not in.
+        writer.write(_make_sample(row, content, metadata))
         locations.open_shard.append(row)
-        writer.write(sample)
         tick(done, listing.table.height)
     return missing
 
 
 def _make_sample(row: int, content: bytes, metadata: dict[str, str]) -> dict[str, str | bytes]:
     """Make a WebDataset sample: the image under its suffix, and its metadata as JSON."""
-    suffix = Path(metadata["path"]).suffix.lower().lstrip(".")
+    suffix = suffix_of(metadata["path"])
+    extension = suffix.lstrip(".") if suffix in SUFFIX_FORMATS else "bin"
     text = json.dumps(metadata, ensure_ascii=False)
     return {
         "__key__": f"{row:012d}",
-        suffix or "bin": content,
+        extension: content,
         "json": text.encode(),
     }
 

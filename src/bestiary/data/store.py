@@ -24,7 +24,7 @@ from bestiary.atomic import atomic_path, remove_leftovers
 from bestiary.caches import cache_root, mark_used
 from bestiary.cores import cores
 from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel
-from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.data.decode import Pixels, decode, read_unchanged
 from bestiary.data.resize import shrink_to_side, stored_side
 from bestiary.display import Tick
 from bestiary.errors import ImageError
@@ -69,11 +69,12 @@ def default_folder() -> Path:
     return cache_root() / "store"
 
 
-def load_shrunk(path: Readable, side: int, white: WhiteLevel = FULL_RANGE) -> Pixels:
+def load_shrunk(path: Readable, digest: str, side: int, white: WhiteLevel = FULL_RANGE) -> Pixels:
     """Decode an image and shrink its short side to `side` pixels, as a store does.
 
     Args:
         path: the image file.
+        digest: SHA-256 of the file as the manifest has it, hexadecimal.
         side: short side in pixels that a larger image is shrunk to.
         white: value of white in images of more than 8 bits that do not state it.
 
@@ -81,9 +82,9 @@ def load_shrunk(path: Readable, side: int, white: WhiteLevel = FULL_RANGE) -> Pi
         uint8 array (height, width, 3).
 
     Raises:
-        ImageError: the file cannot be read or decoded.
+        ImageError: the file cannot be read or decoded, or has changed.
     """
-    content = read_image(path)
+    content = read_unchanged(path, digest)
     pixels = decode(content, min_side=2 * side, white=white)
     return shrink_to_side(pixels, side)
 
@@ -221,7 +222,7 @@ class ImageStore:
 
     def _load(self, image: _MissingImage) -> tuple[str, Pixels | None]:
         try:
-            return image.digest, load_shrunk(image.path, self.side, self.white)
+            return image.digest, load_shrunk(image.path, image.digest, self.side, self.white)
         except ImageError:
             return image.digest, None  # gone or changed since the scan; training reports it
 

@@ -34,6 +34,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")  # RFC 9110, section 9.2.1
 COUNTED_METHODS = ("GET", "HEAD", "POST")
 CLIENT_CLOSED_REQUEST = 499  # nginx's status for a client that left before its answer
 log = logging.getLogger(__name__)
@@ -65,6 +66,10 @@ class SecurityMiddleware:
             return
         started = time.perf_counter()
         status = 0
+        method = scope["method"]
+        if method == "HEAD":
+            # The same headers as for GET. The server sends no body in answer to HEAD.
+            scope = {**scope, "method": "GET"}
 
         async def send_secured(message: Message) -> None:
             nonlocal status
@@ -82,7 +87,7 @@ class SecurityMiddleware:
                 await problem.response()(scope, receive, send_secured)
         finally:
             seconds = time.perf_counter() - started
-            self._count(scope, status or CLIENT_CLOSED_REQUEST, seconds)
+            self._count(scope, method, status or CLIENT_CLOSED_REQUEST, seconds)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
         """Let the application answer; return the problem that is still to be answered."""
@@ -102,7 +107,15 @@ class SecurityMiddleware:
         """Check the host and the token of a request."""
         headers = Headers(scope=scope)
         if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
-            raise Problem(421, "wrong_host", "This service is not called by that name; see --host.")
+            raise Problem(
+                421, "wrong_host", "This service is not called by that name; see --allow-host."
+            )
+        if scope["method"] not in SAFE_METHODS and _is_cross_site(headers):
+            raise Problem(
+                403,
+                "cross_site",
+                "A page of another site sent this; send it from here or a program.",
+            )
         if self._token_digest is None or not _needs_token(scope["path"]):
             return
         scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -117,13 +130,29 @@ class SecurityMiddleware:
                 {"WWW-Authenticate": "Bearer"},
             )
 
-    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+    def _count(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         # The route's path, never the request's own: a client can invent any number of those.
         route: Any = scope.get("route")
         path = getattr(route, "path", "other")
-        method = scope["method"] if scope["method"] in COUNTED_METHODS else "other"
-        self._metrics.requests.labels(method, path, str(status)).inc()
+        counted = method if method in COUNTED_METHODS else "other"
+        self._metrics.requests.labels(counted, path, str(status)).inc()
         self._metrics.seconds.labels(path).observe(seconds)
+
+
+def _is_cross_site(headers: Headers) -> bool:
+    """Whether a browser says that a page of another site has sent the request.
+
+    It need not be able to read the answer in order to make this machine compute. Programs send
+    neither header. See the Fetch standard, "Origin", and Fetch Metadata Request Headers.
+    """
+    site = headers.get("sec-fetch-site", "none")
+    if site not in ("none", "same-origin"):
+        return True
+    origin = headers.get("origin")
+    if origin is None:
+        return False
+    _, separator, host = origin.partition("://")
+    return not separator or host.lower() != headers.get("host", "").lower()
 
 
 def _digest(token: str, encoding: str = "utf-8") -> bytes:

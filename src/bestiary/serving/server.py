@@ -10,21 +10,18 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from bestiary.errors import ArgumentError
+from bestiary.serving.protocol import BoundedProtocol
 from bestiary.signals import SIGNALS
 
 TOKEN_VARIABLE = "BESTIARY_TOKEN"
 MIN_TOKEN_LENGTH = 16
-# Seconds that a connection may take for a request's headers, and for the rest after the answer.
-CONNECTION_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,7 @@ class Address:
     Attributes:
         host: name or IP address.
         port: port; 0: any free one.
+        allowed: further names that the service may be called by, as by a proxy before it.
 
     Raises:
         ArgumentError: the port is out of range.
@@ -41,6 +39,7 @@ class Address:
 
     host: str = "127.0.0.1"
     port: int = 8000
+    allowed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
@@ -62,10 +61,12 @@ class Address:
 
     @property
     def names(self) -> frozenset[str] | None:
-        """Names that the service may be called by; None: any."""
+        """Names that the service may be called by, in lower case; None: any."""
         if not self.is_loopback:
-            return None
-        return frozenset({"localhost", "127.0.0.1", "::1", self.host})
+            own = {self.host, *self.allowed} if self.allowed else None
+        else:
+            own = {"localhost", "127.0.0.1", "::1", self.host, *self.allowed}
+        return frozenset(name.lower() for name in own) if own else None
 
     def settled(self) -> "Address":
         """Choose a port that is free now, for a server that binds by itself.
@@ -74,7 +75,7 @@ class Address:
             ArgumentError: as `bind`.
         """
         with self.bind() as listener:
-            return Address(self.host, listener.getsockname()[1])
+            return replace(self, port=listener.getsockname()[1])
 
     def bind(self) -> socket.socket:
         """Bind a socket to the address; it refuses connections until it listens.
@@ -153,7 +154,7 @@ def serve(
     """
     config = uvicorn.Config(
         app,
-        http=TimeoutProtocol,
+        http=BoundedProtocol,
         ws="none",
         log_level="error",
         access_log=False,
@@ -183,38 +184,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.should_exit:
             self._on_start()
-
-
-class TimeoutProtocol(HttpToolsProtocol):
-    """An HTTP connection that times out before a request's body and after its answer.
-
-    The application limits the time of the body itself. uvicorn alone would wait without end for
-    headers, or for the rest of a refused body, as long as a byte arrives now and then.
-    """
-
-    def connection_made(self, transport: Any) -> None:
-        """Start the timeout."""
-        super().connection_made(transport)
-        self._start_timeout()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the timeout."""
-        self._timeout.cancel()
-        super().connection_lost(exc)
-
-    def on_response_complete(self) -> None:
-        """Restart the timeout, for what follows the answer."""
-        super().on_response_complete()
-        self._timeout.cancel()
-        self._start_timeout()
-
-    def _start_timeout(self) -> None:
-        self._timeout = self.loop.call_later(CONNECTION_TIMEOUT, self._time_out)
-
-    def _time_out(self) -> None:
-        is_idle = self.cycle is None or self.cycle.response_complete
-        if is_idle and not self.transport.is_closing():
-            self.transport.abort()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from bestiary.serving.problems import Problem
 
 FIELD = "images"
 MAX_HEADER_BYTES = 8_192  # of one part's headers
+MAX_HEADERS = 32  # of one part
 MAX_NAME_LENGTH = 200  # of a file's name, as answers repeat it
 # The parser logs what is wrong with a body: content of an upload, as often as a client likes.
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
@@ -121,6 +122,7 @@ class _MultipartForm:
         self._images: list[tuple[str | None, bytearray]] = []
         self._content = bytearray()  # of the part that is arriving
         self._headers: list[tuple[bytearray, bytearray]] = []  # of that part
+        self._header_bytes = 0  # of that part
         self._is_complete = False
         try:
             self._parser = MultipartParser(
@@ -167,21 +169,24 @@ class _MultipartForm:
 
     def _begin_part(self) -> None:
         self._headers = []
+        self._header_bytes = 0
 
     def _begin_header(self) -> None:
+        if len(self._headers) == MAX_HEADERS:
+            raise _malformed("a part has too many headers")
         self._headers.append((bytearray(), bytearray()))
 
     def _extend_header_name(self, data: bytes, start: int, end: int) -> None:
-        self._check_header_bytes(end - start)
+        self._count_header_bytes(end - start)
         self._headers[-1][0].extend(data[start:end])
 
     def _extend_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._check_header_bytes(end - start)
+        self._count_header_bytes(end - start)
         self._headers[-1][1].extend(data[start:end])
 
-    def _check_header_bytes(self, more: int) -> None:
-        size = sum(len(name) + len(value) for name, value in self._headers)
-        if size + more > MAX_HEADER_BYTES:
+    def _count_header_bytes(self, more: int) -> None:
+        self._header_bytes += more
+        if self._header_bytes > MAX_HEADER_BYTES:
             raise _malformed("the headers of a part are too long")
 
     def _end_headers(self) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from bestiary.errors import DamagedError, RunError, one_line
+from bestiary.model.backbone import nearest_interpolation
+from bestiary.model.classifier import Classifier
 from bestiary.model.tensor_file import read_tensors, write_tensors
 from bestiary.run.layout import FoldFiles
 
@@ -87,11 +89,25 @@ class Checkpoint:
             optimizer's with ``optimizer.NUMBER.``.
         scaler: state of fp16's gradient scaler.
         progress: position of the fold.
+        origin: where the network's first weights were from, as in `Classifier`; empty: unknown.
+        interpolation: how these weights expect small images to be enlarged; empty: unknown.
     """
 
     tensors: Tensors
     scaler: dict[str, Any]
     progress: Progress
+    origin: str = ""
+    interpolation: str = ""
+
+    def describe(self, classifier: Classifier) -> None:
+        """Tell a network that was built without weights where its weights are from.
+
+        Args:
+            classifier: whose tensors are to be loaded from this checkpoint.
+        """
+        if self.origin:
+            classifier.origin = self.origin
+            classifier.interpolation = nearest_interpolation(self.interpolation)
 
     def restore(
         self,
@@ -126,7 +142,7 @@ class Checkpoint:
 
 def write_checkpoint(
     files: FoldFiles,
-    network: torch.nn.Module,
+    network: Classifier,
     average: torch.nn.Module | None,
     optimizer: torch.optim.Optimizer,
     scaler: dict[str, Any],
@@ -153,7 +169,12 @@ def write_checkpoint(
         tensors["losses"] = torch.stack(progress.losses)
 
     position = asdict(replace(progress, losses=[]))
-    metadata = {"progress": position, "scaler": scaler}
+    metadata = {
+        "progress": position,
+        "scaler": scaler,
+        "origin": network.origin,
+        "interpolation": network.interpolation,
+    }
     write_tensors(files.state, tensors, metadata, former=files.previous_state)
 
 
@@ -189,6 +210,8 @@ def _read(file: Path) -> Checkpoint:
             tensors=tensors,
             scaler=dict(metadata["scaler"]),
             progress=Progress(**position),
+            origin=str(metadata.get("origin", "")),
+            interpolation=str(metadata.get("interpolation", "")),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DamagedError(f"it was written by another version, {error!r}") from None

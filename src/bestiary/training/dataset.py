@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from bestiary.data.decode import Pixels, read_image
+from bestiary.data.decode import CHANGED, Pixels, read_unchanged
 from bestiary.data.device_views import PaddedBatch, load_padded_batches
 from bestiary.data.eval_view import EvalView, white_of
 from bestiary.data.loader import (
@@ -195,7 +195,8 @@ class TrainingSet:
 
         side = store_side(self.recipe)
         white = white_of(self.recipe.view)
-        return self._load(row, lambda path: load_shrunk(path, side, white))
+        digest = self.digests[int(row)]
+        return self._load(row, lambda path: load_shrunk(path, digest, side, white))
 
     def training_batches(
         self,
@@ -256,19 +257,20 @@ class TrainingSet:
     def eval_view_of(self, view: EvalView) -> Callable[[int], Pixels]:
         """Create the function row -> evaluation view, taken from the original as in prediction."""
 
-        def load_view(path: Readable) -> Pixels:
-            return view(view.decode(read_image(path)))
+        def load_view(row: int) -> Pixels:
+            digest = self.digests[int(row)]
+            return self._load(row, lambda path: view(view.decode(read_unchanged(path, digest))))
 
-        return lambda row: self._load(row, load_view)
+        return load_view
 
     def _load(self, row: int, load: Callable[[Readable], Pixels]) -> Pixels:
         path = self.root / self.paths[int(row)]
         try:
             return load(path)
         except ImageError as error:
+            since = "since" if error.reason == CHANGED else "but it was readable when"
             raise DataError(
-                f"{path}: {error.reason}, but it was readable when the run began; put it back, "
-                "then --resume"
+                f"{path}: {error.reason}, {since} the run began; put it back, then --resume"
             ) from None
 
 

@@ -109,13 +109,16 @@ def _start_trackers(accelerator: Accelerator, job: FoldJob) -> None:
 def _build_network(job: FoldJob, checkpoint: Checkpoint | None) -> Classifier:
     """Build the classifier; pretrained weights are loaded only if no checkpoint replaces them."""
     model = job.recipe.model
-    return build_classifier(
+    classifier = build_classifier(
         model.backbone,
         len(job.data.classes),
         model.weights if checkpoint is None else "none",
         model.normalize,
         model.power_norm,
     )
+    if checkpoint is not None:
+        checkpoint.describe(classifier)
+    return classifier
 
 
 def _check_same_disk(job: FoldJob, checkpoint: Checkpoint | None) -> None:
