@@ -2,12 +2,16 @@
 
 import io
 import struct
+import threading
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 from PIL import Image
 
 from bestiary.data import decode as decoding
+from bestiary.data import image_limits
 from bestiary.data.decode import Pixels, claimed_size, decode
 from bestiary.data.image_limits import MAX_PIXELS
 from bestiary.errors import ForeignError, ImageError, OversizeError
@@ -87,3 +91,61 @@ def test_claimed_size_reads_header_only(smooth: Pixels, encode: Encode, png_head
         claimed_size(png_header(50_000, 50_000))
     with pytest.raises(ImageError, match="so few bytes"):
         claimed_size(png_header(10_000, 10_000))
+
+
+def test_an_image_that_needs_too_much_memory_is_refused(
+    refusal: Refusal, png_header: Encode
+) -> None:
+    """Each pixel type has its own number of bytes a pixel; the pixels alone are within the limit."""
+    side = int((MAX_PIXELS * 0.9) ** 0.5)
+    assert "GB to decode" in refusal(png_header(side, side, depth=16, color=2))
+    # The same size at 8 bits fails later: its data is missing.
+    assert "GB to decode" not in refusal(png_header(side, side, depth=1))
+
+
+def test_decoders_share_their_memory() -> None:
+    budget = image_limits._Budget(100)
+    inside = 0
+    most = 0
+    lock = threading.Lock()
+
+    def decode_something() -> None:
+        nonlocal inside, most
+        with budget.reserve(40):
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.02)
+            with lock:
+                inside -= 1
+
+    threads = [threading.Thread(target=decode_something) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2 and inside == 0
+
+
+def test_a_failed_decoder_frees_its_memory() -> None:
+    budget = image_limits._Budget(100)
+    for _ in range(3):
+        with pytest.raises(ImageError), budget.reserve(80):
+            raise ImageError("damaged")
+    with budget.reserve(100):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+def test_large_images_reserve_memory_before_they_are_decoded(
+    kind: str, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reserved = []
+
+    def reserve(n_bytes: int) -> nullcontext[None]:
+        reserved.append(n_bytes)
+        return nullcontext()
+
+    monkeypatch.setattr(decoding, "reserve_memory", reserve)
+    decode(encode(Image.new("RGB", (200, 100)), kind))
+    assert len(reserved) == 1 and reserved[0] >= 200 * 100 * 12

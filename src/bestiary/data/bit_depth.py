@@ -54,13 +54,13 @@ class DeepSamples:
 
     Attributes:
         values: Gray (height, width) or RGB (height, width, 3).
-        alpha: Opacity, 0 to 1 (height, width); None: opaque.
+        alpha: Opacity, 0 to 65,535 (height, width); None: opaque.
         own_white: The value of white by the file's own word; None: it does not say.
         is_inverted: Whether 0 means white.
     """
 
     values: NDArray[Any]
-    alpha: NDArray[np.float32] | None = None
+    alpha: NDArray[np.uint16] | None = None
     own_white: float | None = None
     is_inverted: bool = False
 
@@ -117,7 +117,7 @@ class DeepSamples:
         if self.is_inverted:
             shares = 1 - shares
         if self.alpha is not None:
-            alpha = self.alpha[strip][..., None]
+            alpha = self.alpha[strip][..., None] / MAX_INTEGER
             shares = shares * alpha + (1 - alpha)
         return shares
 
@@ -133,6 +133,7 @@ def read_deep(image: Image.Image, content: bytes) -> DeepSamples | None:
         ImageError: There are values that no gray can mean.
     """
     if _is_deep_gray(image):
+        image.load()
         values = np.asarray(image)
         _check_values(values)
         white = _own_white(image, content, values)
@@ -269,10 +270,6 @@ def _read_deep_color(content: bytes) -> DeepSamples | None:
         return None
     if decoded is None or decoded.dtype != np.uint16 or decoded.ndim != 3:
         return None
-    alpha = None
-    if decoded.shape[2] == 4:
-        alpha = (decoded[..., 3] / np.float32(MAX_INTEGER)).astype(np.float32)
-        if not alpha.any():
-            alpha = None  # says nothing; the colors below it are the image
-    colors = np.ascontiguousarray(decoded[..., 2::-1])
-    return DeepSamples(colors, alpha)
+    has_alpha = decoded.shape[2] == 4 and decoded[..., 3].any()  # zeros alone say nothing
+    alpha = decoded[..., 3] if has_alpha else None
+    return DeepSamples(decoded[..., 2::-1], alpha)

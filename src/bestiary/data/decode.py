@@ -9,7 +9,7 @@ size that a network wants.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import cv2
 import numpy as np
@@ -17,9 +17,15 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from bestiary.data.bit_depth import FULL_RANGE, DeepSamples, WhiteLevel, read_deep
+from bestiary.data.bit_depth import FULL_RANGE, STRIP_PIXELS, DeepSamples, WhiteLevel, read_deep
 from bestiary.data.file_kinds import HEAD_BYTES, describe_content
-from bestiary.data.image_limits import MAX_PIXELS, check_size, is_plausible_jpeg
+from bestiary.data.image_limits import (
+    MAX_PIXELS,
+    check_size,
+    decoder_bytes,
+    is_plausible_jpeg,
+    reserve_memory,
+)
 from bestiary.data.intact_pixels import (
     JPEG_START,
     has_damaged_pixels,
@@ -158,13 +164,14 @@ def _decode_plain_jpeg(content: bytes, min_side: int, *, has_exif: bool = True) 
         if not is_plausible_jpeg(content, height * width):
             return None
         scaling = _jpeg_scaling(min_side)
-        decoded = simplejpeg.decode_jpeg(
-            content,
-            "RGB",
-            fastdct=False,
-            fastupsample=False,
-            **scaling,
-        )
+        with reserve_memory(decoder_bytes("JPEG", height * width)):
+            decoded = simplejpeg.decode_jpeg(
+                content,
+                "RGB",
+                fastdct=False,
+                fastupsample=False,
+                **scaling,
+            )
     except ValueError:
         return None
 
@@ -224,8 +231,8 @@ def _decode_with_pillow(
     try:
         with open_in_pillow(content) as image:
             _choose_page(image)
-            check_size(image, content)
-            return to_pixels(image, content, white, note_deep)
+            with reserve_memory(check_size(image, content)):
+                return to_pixels(image, content, white, note_deep)
     except Exception as error:  # a decoder raises anything on hostile bytes
         raise image_error(error, content) from None
 
@@ -318,7 +325,6 @@ def to_pixels(
     """
     # Pillow turns a TIFF upright when it loads it; its 16-bit colors are read elsewhere.
     orientation_of_file = _orientation(image)
-    image.load()
     deep = read_deep(image, content)
     if deep is not None:
         if note_deep and deep.kind:
@@ -327,11 +333,9 @@ def to_pixels(
         orientation = _orientation(image) if is_gray else orientation_of_file
         return _turn_upright(deep.to_pixels(white), orientation)
 
+    image.load()
     orientation = _orientation(image)
-    if has_alpha(image):
-        image = _over_white(image)
-    rgb = image.convert("RGB")
-    return _turn_upright(np.array(rgb), orientation)
+    return _turn_upright(_to_rgb(image), orientation)
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -348,21 +352,36 @@ def deep_samples(content: bytes) -> DeepSamples | None:
     try:
         with open_in_pillow(content) as image:
             _choose_page(image)
-            check_size(image, content)
-            image.load()
-            return read_deep(image, content)
+            with reserve_memory(check_size(image, content)):
+                return read_deep(image, content)
     except Exception:  # a decoder raises anything on hostile bytes; `decode` says what is wrong
         return None
 
 
-def _over_white(image: Image.Image) -> Image.Image:
-    """Composite a transparent image over a white background.
+def _to_rgb(image: Image.Image) -> Pixels:
+    """Convert a loaded image to RGB, in strips, which takes little memory besides the result.
 
-    Where nothing at all would show, the alpha channel is ignored: it was written by mistake.
+    Transparency is composited over white. Where nothing at all would show, the alpha channel is
+    ignored: it was written by mistake.
     """
-    rgba = image.convert("RGBA")
-    if not rgba.getchannel("A").getbbox():
-        return rgba.convert("RGB")
-    background = Image.new("RGBA", rgba.size, "white")
-    background.alpha_composite(rgba)
-    return background
+    is_transparent = has_alpha(image) and any(
+        strip.convert("RGBA").getchannel("A").getbbox() for _, strip in _strips(image)
+    )
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    for rows, strip in _strips(image):
+        if is_transparent:
+            white = Image.new("RGBA", strip.size, "white")
+            white.alpha_composite(strip.convert("RGBA"))
+            strip = white
+        elif has_alpha(image):
+            strip = strip.convert("RGBA")
+        pixels[rows] = np.asarray(strip.convert("RGB"))
+    return pixels
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[slice, Image.Image]]:
+    """Yield the rows of an image from top to bottom, with their numbers."""
+    n_rows = max(1, STRIP_PIXELS // image.width)
+    for top in range(0, image.height, n_rows):
+        bottom = min(top + n_rows, image.height)
+        yield slice(top, bottom), image.crop((0, top, image.width, bottom))
