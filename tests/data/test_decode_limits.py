@@ -96,7 +96,7 @@ def test_claimed_size_reads_header_only(smooth: Pixels, encode: Encode, png_head
 def test_an_image_that_needs_too_much_memory_is_refused(
     refusal: Refusal, png_header: Encode
 ) -> None:
-    """Each pixel type has its own number of bytes a pixel; the pixels alone are within the limit."""
+    """Each pixel type has its own bytes a pixel; the pixels alone are within the limit."""
     side = int((MAX_PIXELS * 0.9) ** 0.5)
     assert "GB to decode" in refusal(png_header(side, side, depth=16, color=2))
     # The same size at 8 bits fails later: its data is missing.
