@@ -5,7 +5,9 @@ renames it. A reader never sees half a file, and a crash leaves the previous one
 nothing of what the bytes mean.
 """
 
+import errno
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +16,10 @@ from pathlib import Path
 
 from bestiary.errors import BestiaryError
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+# Of C++ streams (OpenVINO) and of PyTorch's archive
+_STREAM_ERRORS = ("iostream error", "PytorchStreamWriter failed", "inline_container")
+_PROBE_BYTES = 65_536
 _WRITE_CALLBACKS: dict[Path, Callable[[Path], None]] = {}
 
 
@@ -63,13 +69,46 @@ def write_errors(goal: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.errno is None:
+    except BestiaryError:
+        raise
+    except Exception as error:  # native writers have errors of their own
+        reason = _reason_of_disk(error, goal.parent)
+        if reason is None:
             raise
-        reason = error.strerror or type(error).__name__
         raise BestiaryError(
             f"{goal}: cannot be written ({reason}); free space or choose another folder"
         ) from error
+
+
+def _reason_of_disk(error: Exception, folder: Path) -> str | None:
+    """Say what the file system did not do; None if the error has another cause.
+
+    Rust's libraries put the number of the system's error into the message, C++ streams nothing.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.strerror or type(error).__name__
+    message = str(error)
+    number = re.search(r"os error (\d+)", message)
+    if number:
+        return os.strerror(int(number[1]))
+    for code in _DISK_ERRORS:
+        if os.strerror(code) in message:
+            return os.strerror(code)
+    if any(words in message for words in _STREAM_ERRORS):
+        return _probe(folder) or "the disk takes no more"
+    return _probe(folder)
+
+
+def _probe(folder: Path) -> str | None:
+    """Try to write a little; say why that fails."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return None
 
 
 @contextmanager

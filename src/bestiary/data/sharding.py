@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.atomic import atomic_path
+from bestiary.atomic import atomic_path, write_errors
 from bestiary.data.decode import read_image
 from bestiary.data.file_kinds import SUFFIX_FORMATS, suffix_of
 from bestiary.data.listing_types import LISTING_SCHEMA, Listing
@@ -95,6 +95,7 @@ def write_shards(
     locations = _ImageLocations(out)
     with (
         tempfile.TemporaryDirectory(prefix="bestiary-") as folder,
+        write_errors(Path(folder, "shard")),
         display.counter("Writing shards") as tick,
         writer_class(
             f"{folder}/shard-%06d.tar",

@@ -215,8 +215,11 @@ def _build_torch(program: ExportedProgram, size: int) -> Any:
 
 
 def _save_torch(model: Any, card: Card, file: Path) -> None:
+    # Into memory first: on a full disk, PyTorch's own writer ends the process.
+    archive = io.BytesIO()
     with silent_output():
-        torch.export.save(model, file, extra_files={CARD_FILE: json.dumps(card)})
+        torch.export.save(model, archive, extra_files={CARD_FILE: json.dumps(card)})
+    file.write_bytes(archive.getbuffer())
 
 
 def _open_torch(file: Path, precision: Precision) -> Runner:
