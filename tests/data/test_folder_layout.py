@@ -108,6 +108,7 @@ AMBIGUOUS = {
     "splits and another folder": ["train/cat", "train/dog", "test/cat", "test/dog", "extra"],
     "one split and loose images": ["train/cat", "train/dog", "unlabeled"],
     "one split and a copy": ["train/cat", "train/dog", "more/cat", "more/dog"],
+    "one split in another language": ["Training/cat", "Training/dog", "Prüfung/cat"],
     "some classes have splits": ["cat/train", "cat/test", "dog"],
 }
 
@@ -169,12 +170,13 @@ def test_names_that_look_the_same_are_one_class() -> None:
     assert {path.split("/")[0] for path, *_ in labeled.rows} == {composed, decomposed, "thé"}
 
 
-def test_one_inner_folder_is_named_as_the_remedy(tmp_path: Path) -> None:
-    for path in paths_of("images/cat", "images/dog"):
+@pytest.mark.parametrize("outer", ["images", "zip/zip", "a/b/c"])
+def test_one_inner_folder_is_named_as_the_remedy(tmp_path: Path, outer: str) -> None:
+    for path in paths_of(f"{outer}/cat", f"{outer}/dog"):
         file = tmp_path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch()
-    with pytest.raises(DataError, match=r"name .*/images") as caught:
+    with pytest.raises(DataError, match=f"name .*/{outer}") as caught:
         list_labeled(tmp_path)
     remedy = str(caught.value).rpartition("name ")[2]
     assert len(list_labeled(remedy).table["label"].unique()) == 2

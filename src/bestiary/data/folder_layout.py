@@ -178,7 +178,7 @@ def _check_split_named_classes(
     is_ambiguous = (
         (len(kinds) > 1 and TRAIN in kinds)
         or (has_classes and not others_have_folders)
-        or len(shared) > 1
+        or (has_classes and bool(shared))
     )
     if is_ambiguous:
         raise _ambiguous(place, folders, "split/class", named)

@@ -192,11 +192,11 @@ def _describe_contents(listing: Listing) -> list[str]:
 def _hint_at_inner_folder(data: DataPath, listing: Listing) -> str:
     """Name the folder inside that holds several folders of images; empty if there is none."""
     folders = [path.split("/")[:-1] for path in listing.table["path"]]
-    inner = {parts[1] for parts in folders if len(parts) > 1}
-    outer = {parts[0] for parts in folders if parts}
-    if len(outer) != 1 or len(inner) < 2:
+    common = os.path.commonprefix(folders)
+    is_nested = all(len(parts) > len(common) for parts in folders)
+    if not common or not is_nested:
         return ""
-    return f"; if the folders inside it are the classes, name {data}/{outer.pop()}"
+    return f"; if its folders are the classes or splits, name {data}/{'/'.join(common)}"
 
 
 def _list_one(path: Path, root: str) -> Listing:
