@@ -216,3 +216,22 @@ def test_a_large_deep_image_takes_little_memory() -> None:
     tracemalloc.stop()
     assert pixels.nbytes == 3 * values.size
     assert peak < 8 * values.size + 40_000_000
+
+
+@pytest.mark.parametrize(
+    ("content", "white"),
+    [
+        (tiff(ramp(255, np.float32)), FULL_RANGE),
+        (png(ramp(65535)), WhiteLevel(integers=4095)),
+        (tiff(ramp(4095, np.float32)), WhiteLevel(floats=255)),
+    ],
+)
+def test_values_far_above_white_are_no_white_page(content: bytes, white: WhiteLevel) -> None:
+    with pytest.raises(ImageError, match="where white is"):
+        decode(content, white=white)
+
+
+def test_a_kind_of_tiff_that_is_not_read_is_no_other_file() -> None:
+    floats = np.stack([ramp(1, np.float32)] * 3, axis=2)
+    with pytest.raises(ImageError, match="a kind of TIFF that is not read"):
+        decode(cv2.imencode(".tiff", floats)[1].tobytes())

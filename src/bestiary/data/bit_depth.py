@@ -87,6 +87,7 @@ class DeepSamples:
             ImageError: There are values that no gray can mean.
         """
         level = self.level(white)
+        self._check_range(level)
         height, width = self.values.shape[:2]
         pixels = np.empty((height, width, 3), np.uint8)
         rows = max(1, STRIP_PIXELS // max(1, width))
@@ -106,6 +107,14 @@ class DeepSamples:
         if white is None:
             return guess_white("floats" if is_float else "integers", self.max_value)
         return white.floats if is_float else white.integers
+
+    def _check_range(self, level: float) -> None:
+        """Refuse values far above white: the image would be a white page."""
+        allowed = level * MAX_OVERSHOOT
+        if self.values.dtype.kind == "f" and level == FULL_RANGE.floats:
+            allowed = MAX_UNIT_VALUE
+        if self.own_white is None and self.max_value > allowed:
+            raise ImageError(f"values reach {self.max_value:g} where white is {level:g}")
 
     def _shares(self, strip: slice, level: float) -> NDArray[np.float64]:
         """Divide a strip by white, to 0...1, with transparency over white."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from bestiary.data.bit_depth import FULL_RANGE, STRIP_PIXELS, DeepSamples, WhiteLevel, read_deep
-from bestiary.data.file_kinds import HEAD_BYTES, describe_content
+from bestiary.data.file_kinds import HEAD_BYTES, describe_content, image_format
 from bestiary.data.image_limits import (
     MAX_PIXELS,
     check_size,
@@ -266,7 +266,11 @@ def image_error(error: Exception, content: bytes = b"") -> ImageError:
     if isinstance(error, ImageError):
         return error
     if isinstance(error, UnidentifiedImageError):
-        found = describe_content(content[:HEAD_BYTES])
+        head = content[:HEAD_BYTES]
+        known = image_format(head)
+        if known:
+            return ImageError(f"damaged, or of a kind of {known} that is not read")
+        found = describe_content(head)
         return ForeignError(f"not an image ({found})" if found else "not an image")
     if isinstance(error, Image.DecompressionBombError):
         return OversizeError(f"above the limit of {MAX_PIXELS:,} pixels")

@@ -192,7 +192,12 @@ def _describe_contents(listing: Listing) -> list[str]:
 def _hint_at_inner_folder(data: DataPath, listing: Listing) -> str:
     """Name the folder inside that holds several folders of images; empty if there is none."""
     folders = [path.split("/")[:-1] for path in listing.table["path"]]
-    common = os.path.commonprefix(folders)
+    shortest = min(folders, key=len)
+    common = []
+    for depth, name in enumerate(shortest):
+        if any(parts[depth] != name for parts in folders):
+            break
+        common.append(name)
     is_nested = all(len(parts) > len(common) for parts in folders)
     if not common or not is_nested:
         return ""
