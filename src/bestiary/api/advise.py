@@ -96,7 +96,6 @@ def advise(
     from bestiary.display import Display
     from bestiary.model.compute import best_device
     from bestiary.recipe.defaults import default_recipe
-    from bestiary.training.prepare import resolve_white
     from bestiary.training.request import check_image_sizes
 
     # Check the arguments before anything is read.
@@ -113,7 +112,6 @@ def advise(
 
     # Read the images, and draw those that heads are evaluated on.
     manifest = audit_images(list_labeled(data, recipes[0].data), display).manifest
-    recipes = [resolve_white(one, manifest.white) for one in recipes]
     table, groups = draw_images(manifest, MAX_PROBED_IMAGES)
 
     # Measure every candidate and recommend one.
@@ -149,14 +147,16 @@ def _measure(
     from bestiary.advising.speeds import measure_reading, measure_speed
     from bestiary.data.eval_view import EvalView
     from bestiary.model.backbone import weights_are_local
+    from bestiary.training.prepare import resolve_white
 
     has_weights = weights_are_local(recipe.model.backbone)
     note = "" if has_weights else ": time alone, no weights"
     display.line(f"{recipe.model.backbone} at {recipe.view.size} pixels{note}")
     files = [manifest.root / path for path in table["path"]]
+    resolved = resolve_white(recipe, manifest.white)
     speed = measure_speed(recipe, len(manifest.classes))
-    reading = measure_reading(files, EvalView.of(recipe.view, "bilinear"))
-    hits = probe_hits(recipe, manifest, table, groups, display) if has_weights else None
+    reading = measure_reading(files, EvalView.of(resolved.view, "bilinear"))
+    hits = probe_hits(resolved, manifest, table, groups, display) if has_weights else None
     return Candidate(recipe, speed, reading, hits)
 
 
