@@ -36,7 +36,7 @@ PEER_PYTHON ?= $(BIN)/python
 
 bench: $(VENV)/.developer
 	for claim in digests startup memory kept_memory predict_memory intervals report planted_faults million_rows leak_guard \
-			serve_abuse scale shards folds_on_workers best parts start_share scratch; do \
+			serve_abuse decode_memory scale shards folds_on_workers best parts start_share scratch; do \
 		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
 	$(BIN)/python benchmarks/bench_parts.py --imbalance 50 --set folds.n=3
 	$(BIN)/python benchmarks/bench_unknown.py "$$(mktemp -d)"
