@@ -305,3 +305,10 @@ def test_a_table_of_paths_gives_images_without_labels(tree: Tree) -> None:
     data = tree("x/1.jpg", "x/2.jpg", "x/3.jpg")
     (data / "t.csv").write_text("path\nx/2.jpg\nx/1.jpg\n")
     assert list_images(data / "t.csv").table["path"].to_list() == ["x/1.jpg", "x/2.jpg"]
+
+
+def test_unlabeled_test_images_that_are_not_read_are_no_class(tree: Tree) -> None:
+    data = tree("train/a/1.jpg", "train/b/2.jpg", "test/3.nef", "train/c/4.nef")
+    listing = list_labeled(data)
+    assert listing.empty_classes == {"c": 1}
+    assert [path for path, _ in listing.unusable] == ["test/3.nef", "train/c/4.nef"]

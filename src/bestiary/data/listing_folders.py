@@ -89,9 +89,12 @@ def label_found(found: FoundFiles, root: Root, place: str, layout: Layout) -> Li
 
     rows = [row for row in labeled.rows if row[0] not in unusable]
     classes = {label for _, label, _, _ in rows}
-    empty_classes = Counter(label for path, label, _, _ in labeled.rows if label not in classes)
+    labels = (label for _, label, _, _ in labeled.rows if label is not None)
+    empty_classes = Counter(label for label in labels if label not in classes)
     for folder in labeled.empty_folders:
-        empty_classes[normalize_label(folder.rpartition("/")[2])] += 0
+        label = normalize_label(folder.rpartition("/")[2])
+        if label is not None and label not in classes:
+            empty_classes[label] += 0
     unusable = labeled.misplaced | unusable
     return Listing(
         root=root,
@@ -99,7 +102,7 @@ def label_found(found: FoundFiles, root: Root, place: str, layout: Layout) -> Li
         ignored=found.ignored,
         unusable=sorted(unusable.items()),
         notes=[*labeled.notes, *found.notes],
-        empty_classes={str(label): n for label, n in empty_classes.items() if label not in classes},
+        empty_classes=dict(empty_classes),
     )
 
 
