@@ -115,7 +115,7 @@ def evaluate_held_out(
     """
     first_run = next(iter(runs.values()))[0]
     classes = first_run.read_classes()
-    unseen = unseen_images(first_run, classes, images, display)
+    unseen = unseen_images(first_run, classes, images, display, first_run.read_recipe().data)
     logits, is_readable = _run_logits(_distinct_runs(runs), unseen, display)
 
     # Average each run's members by its variant's rule
