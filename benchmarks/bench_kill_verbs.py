@@ -28,7 +28,9 @@ from pathlib import Path
 from bestiary.beasts.sample import draw_sample
 
 # Files that hold measured seconds, and those of processes that were killed.
-MEASURED = re.compile(r"costs\.csv|compute\.json|tensorboard|\.lock|events\.out|\.tmp$|ablation\.")
+MEASURED = re.compile(
+    r"last/|costs\.csv|compute\.json|tensorboard|\.lock|events\.out|\.tmp$|ablation\."
+)
 OPTIONS = [
     "view.size=32",
     "train.epochs=2",

@@ -111,6 +111,23 @@ def test_a_progressive_jpeg_between_two_scans_is_truncated(
         assert "truncated" in refusal(content[:tables])
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_was_cut_and_closed_again_is_damaged(
+    progressive: bool, smooth: Pixels, encode: Encode, refusal: Callable[[bytes], str]
+) -> None:
+    """libjpeg fills what is missing with gray and warns; Pillow hears no warning."""
+    content = encode(smooth, progressive=progressive, quality=90)
+    for share in (0.4, 0.9):
+        cut = content[: int(len(content) * share)]
+        assert refusal(cut + END_MARK)
+
+
+def test_bytes_between_the_segments_of_a_jpeg_are_no_damage(smooth: Pixels, encode: Encode) -> None:
+    content = encode(smooth, quality=90)
+    scan = content.index(b"\xff\xda")
+    assert np.array_equal(decode(content[:scan] + b"zz" + content[scan:]), decode(content))
+
+
 def test_an_alpha_channel_of_zeros_is_ignored(smooth: Pixels, encode: Encode) -> None:
     clear = np.dstack([smooth, np.zeros(smooth.shape[:2], np.uint8)])
     content = encode(clear, "PNG")

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from bestiary.data.bit_depth import FULL_RANGE, STRIP_PIXELS, DeepSamples, WhiteLevel, read_deep
 from bestiary.data.file_kinds import HEAD_BYTES, describe_content, image_format
@@ -32,14 +32,21 @@ from bestiary.data.intact_pixels import (
     with_end_mark,
     without_metadata,
 )
+from bestiary.data.orientation import exif_orientation, turn_upright
 from bestiary.data.pillow_files import open_in_pillow
-from bestiary.errors import ForeignError, ImageError, OversizeError
+from bestiary.errors import ForeignError, ImageError, OversizeError, one_line
 from bestiary.storage.files import Readable
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 NoteDeep = Callable[[float], None]
 
 EXIF_START = b"Exif\0\0"
+# What libjpeg warns of where it has to invent pixels
+DAMAGED_PIXELS = (
+    "premature end of data segment",
+    "bad Huffman code",
+    "bad arithmetic code",
+)
 CHANGED = "its bytes have changed"
 MAX_PAGES = 100  # of a TIFF that are looked at
 TAG_NEW_SUBFILE_TYPE = 254  # TIFF 6.0, page 36
@@ -119,18 +126,32 @@ def decode(
         pixels = _decode_plain_jpeg(content, min_side)
         if pixels is not None:
             return pixels
-    if has_damaged_pixels(content):
-        raise ImageError("damaged (wrong checksum of its pixels)")
     try:
-        return _decode_with_pillow(content, white, note_deep)
+        pixels = _decode_with_pillow(content, white, note_deep)
     except OversizeError:
         raise
     except ImageError:
         # Every pixel may be there although the file is damaged.
-        pixels = _decode_intact_pixels(content, min_side, white, note_deep)
-        if pixels is None:
+        intact = _decode_intact_pixels(content, min_side, white, note_deep)
+        if intact is None:
             raise
-        return pixels
+        return intact
+    _check_pixels(content, pixels.size // 3)
+    return pixels
+
+
+def _check_pixels(content: bytes, n_pixels: int) -> None:
+    """Refuse a file whose pixels are damaged in ways that Pillow does not notice."""
+    if has_damaged_pixels(content):
+        raise ImageError("damaged (wrong checksum of its pixels)")
+    if not content.startswith(JPEG_START):
+        return
+    try:
+        with reserve_memory(decoder_bytes("JPEG", n_pixels)):
+            simplejpeg.decode_jpeg(content, "RGB")
+    except ValueError as error:
+        if any(words in str(error) for words in DAMAGED_PIXELS):
+            raise ImageError(f"damaged ({one_line(error, 60)})") from None
 
 
 def _decode_intact_pixels(
@@ -196,33 +217,9 @@ def _apply_exif_orientation(pixels: Pixels, content: bytes) -> Pixels | None:
     """Turn the pixels of a JPEG upright. Return None where Pillow cannot open it."""
     try:
         with open_in_pillow(content) as image:
-            return _turn_upright(pixels, _orientation(image))
+            return turn_upright(pixels, exif_orientation(image))
     except Exception:  # Pillow raises anything on damaged headers; its own decoder names the fault
         return None
-
-
-def _orientation(image: Image.Image) -> int:
-    """Read the EXIF orientation, 1 to 8; 1 where the EXIF is damaged."""
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Pillow raises anything on damaged EXIF
-        return 1
-    return orientation if orientation in range(1, 9) else 1
-
-
-def _turn_upright(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo an EXIF orientation, 1 to 8 (CIPA DC-008, tag 0x0112)."""
-    is_transposed = orientation in (5, 6, 7, 8)
-    is_mirrored = orientation in (2, 3, 6, 7)
-    is_upside_down = orientation in (3, 4, 7, 8)
-
-    if is_transposed:
-        pixels = pixels.transpose(1, 0, 2)
-    if is_mirrored:
-        pixels = pixels[:, ::-1]
-    if is_upside_down:
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)
 
 
 def _decode_with_pillow(
@@ -328,18 +325,18 @@ def to_pixels(
         ImageError: the image has gray values outside of the range that white ends.
     """
     # Pillow turns a TIFF upright when it loads it; its 16-bit colors are read elsewhere.
-    orientation_of_file = _orientation(image)
+    orientation_of_file = exif_orientation(image)
     deep = read_deep(image, content)
     if deep is not None:
         if note_deep and deep.kind:
             note_deep(deep.max_value / deep.level(white))
         is_gray = deep.values.ndim == 2
-        orientation = _orientation(image) if is_gray else orientation_of_file
-        return _turn_upright(deep.to_pixels(white), orientation)
+        orientation = exif_orientation(image) if is_gray else orientation_of_file
+        return turn_upright(deep.to_pixels(white), orientation)
 
     image.load()
-    orientation = _orientation(image)
-    return _turn_upright(_to_rgb(image), orientation)
+    orientation = exif_orientation(image)
+    return turn_upright(_to_rgb(image), orientation)
 
 
 def has_alpha(image: Image.Image) -> bool:
