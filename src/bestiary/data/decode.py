@@ -31,7 +31,7 @@ from bestiary.data.intact_pixels import (
     without_metadata,
 )
 from bestiary.errors import ForeignError, ImageError, OversizeError
-from bestiary.storage.files import Readable
+from bestiary.storage.files import Readable, read_file
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 
@@ -97,7 +97,7 @@ def read_image(path: Readable) -> bytes:
         ImageError: the file is missing, empty or unreadable.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ImageError(f"cannot be read ({reason})") from None
