@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bestiary.errors import BestiaryError
 
+_NEEDED_FOLDERS: list[Path] = []
 _WRITE_CALLBACKS: dict[Path, Callable[[Path], None]] = {}
 
 
@@ -31,8 +32,10 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
         stays as it was.
 
     Raises:
-        BestiaryError: the folder cannot be written (read-only, no space left).
+        BestiaryError: the folder cannot be written (read-only, no space left), or it is one of
+            `need_folder` and has vanished.
     """
+    _check_needed(goal)
     temporary = None
     try:
         with write_errors(goal):
@@ -70,6 +73,25 @@ def write_errors(goal: Path) -> Iterator[None]:
         raise BestiaryError(
             f"{goal}: cannot be written ({reason}); free space or choose another folder"
         ) from error
+
+
+@contextmanager
+def need_folder(folder: Path) -> Iterator[None]:
+    """Never make `folder` again inside the block: where it has been renamed, writing fails."""
+    _NEEDED_FOLDERS.append(folder)
+    try:
+        yield
+    finally:
+        _NEEDED_FOLDERS.remove(folder)
+
+
+def _check_needed(goal: Path) -> None:
+    for folder in list(_NEEDED_FOLDERS):
+        if goal.is_relative_to(folder) and not folder.is_dir():
+            raise BestiaryError(
+                f"{folder}: is not there any more, and {goal.name} is not written; put the folder "
+                f"back where it was, or go on in its new place with --resume"
+            )
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Read a file that may come from a stranger: a regular file, not larger than its kind may be.
 
-A folder that was sent to a user can contain a FIFO, which blocks its reader for ever, a link to a
-device without an end, or a file of a terabyte that takes no space on the disk. Here each of them is
-an `OSError` with a reason, at once. Knows nothing of what the bytes mean.
+A folder from a stranger can contain a FIFO, which blocks its reader for ever. It can contain a link
+to a device without an end, or a file of a terabyte that takes no space on the disk. Here each of
+them is an `OSError` with a reason, at once. Knows nothing of what the bytes mean.
 """
 
 import errno
@@ -65,10 +65,11 @@ def read_regular(file: Path, max_bytes: int) -> bytes:
     # The file may have been replaced since the check: a FIFO must not block here either.
     handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(handle, "rb") as stream:
-        _check_status(os.fstat(handle), max_bytes)
-        content = stream.read(max_bytes + 1)
-    if len(content) > max_bytes:  # it grew, or says no size, as files of /proc do
-        raise _too_large(len(content), max_bytes)
+        status = os.fstat(handle)
+        _check_status(status, max_bytes)
+        content = stream.read(status.st_size + 1)  # takes memory for as much as it is asked for
+    if len(content) > status.st_size:
+        raise UnfitFileError("is longer than its size says, or is being written")
     return content
 
 

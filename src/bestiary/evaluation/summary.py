@@ -14,6 +14,8 @@ from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
 from bestiary.run.tables import count_rows, read_table
 
+MAX_ROOT = 300  # characters of the folder of the images that are printed
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -49,7 +51,7 @@ class Summary:
         if self.quarantined:
             counts += f", {self.quarantined:,} files in quarantine.csv"
         place = printable_name(self.place)
-        root = printable_name(self.root)
+        root = printable_name(self.root)[:MAX_ROOT]
         backbone = printable_name(recipe.model.backbone)
         lines = [
             f"{place}: {counts}",
