@@ -59,6 +59,7 @@ def test_too_many_columns(tmp_path: Path) -> None:
         b"",
         b"\x19\xfc\xff\xff\xff\xff\x0f",  # a list of four billion structures
         b"\x1c" * 1000,  # nested structures
+        b"\x19" * 5000,  # nested lists
         b"\x15" + b"\xff" * 100,  # a number without an end
         b"\x1d\x00",  # a value of no known kind
         b"\x49\x1c\x19\x5c\x00\x00\x00\x00\x00\x00\x00",  # columns without metadata

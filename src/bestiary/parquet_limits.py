@@ -16,7 +16,7 @@ MAGIC = b"PAR1"
 MAX_FOOTER_BYTES = 16 << 20
 MAX_FOOTER_VALUES = 2_000_000  # each takes memory while the footer is read
 MAX_COLUMNS = 1_000
-MAX_DEPTH = 32  # of structures inside each other, in a footer
+MAX_DEPTH = 32  # of structures and lists inside each other, in a footer
 HEADER_BYTES = 1 << 16  # of a page's header, with the statistics in it
 MAX_PAGES = 2_000_000
 # A file may hold this much, and in addition so much for each of its bytes.
@@ -132,8 +132,6 @@ class _Reader:
 
     def struct(self, depth: int = 0) -> Struct:
         """Read one structure; IndexError where the bytes end inside it."""
-        if depth > MAX_DEPTH:
-            raise ParquetLimitError("its footer is nested too deeply")
         fields: Struct = {}
         number = 0
         while (head := self._byte()) != 0:
@@ -171,6 +169,8 @@ class _Reader:
         self.n_values += 1
         if self.n_values > MAX_FOOTER_VALUES:
             raise ParquetLimitError("its footer has too many values")
+        if depth > MAX_DEPTH:
+            raise ParquetLimitError("its footer is nested too deeply")
         if kind > _I64:
             return self._large_value(kind, depth)
         if kind in (_TRUE, _FALSE):
