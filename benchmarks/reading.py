@@ -58,7 +58,9 @@ def _own_folds(name: str) -> Callable[[Path], object]:
 
 def _resume(run: Path) -> object:
     opened = Run.open(run)
-    begun = begin_or_resume(opened.read_root(), run, None, (), None, (), True, Display(True))
+    begun = begin_or_resume(
+        opened.read_recorded_root(), run, None, (), None, (), True, Display(True)
+    )
     data = TrainingSet.of(
         begun.read_recipe(),
         begun.read_table("manifest.parquet"),

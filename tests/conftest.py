@@ -42,9 +42,10 @@ THREADS = torch.get_num_threads()
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the tests away from the user's cache."""
+    """Keep the tests away from the user's cache and state."""
     patch = pytest.MonkeyPatch()
     patch.setenv("BESTIARY_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.setenv("BESTIARY_STATE", str(tmp_path_factory.mktemp("state")))
     yield
     patch.undo()
 

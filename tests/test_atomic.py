@@ -7,6 +7,7 @@ import pytest
 
 from bestiary.atomic import (
     atomic_path,
+    need_folder,
     remove_leftovers,
     watch_writes,
     write_bytes,
@@ -92,3 +93,15 @@ def test_remove_leftovers_by_age(tmp_path: Path) -> None:
     assert young.exists()
     remove_leftovers(tmp_path)
     assert list(tmp_path.rglob("*.*")) == [table]
+
+
+def test_needed_folder_that_is_renamed_is_not_made_again(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    write_text(run / "fold-0" / "a.txt", "x")
+    with need_folder(run):
+        write_text(run / "fold-0" / "a.txt", "y")
+        run.rename(tmp_path / "moved")
+        with pytest.raises(BestiaryError, match=r"run: is not there any more, and a\.txt is not"):
+            write_text(run / "fold-0" / "a.txt", "z")
+    assert not run.exists(), "no ghost"
+    assert (tmp_path / "moved" / "fold-0" / "a.txt").read_text() == "y"

@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
-from bestiary.caches import evict_least_recently_used
+import pytest
+
+from bestiary.caches import cache_root, ensure_cache, evict_least_recently_used
 
 
 def test_least_recently_used_goes_first(tmp_path: Path) -> None:
@@ -30,3 +32,17 @@ def test_entry_removed_by_another_process(tmp_path: Path) -> None:
     (tmp_path / "here").write_bytes(bytes(100))
     evict_least_recently_used([(tmp_path / "gone",), (tmp_path / "here",)], 0)
     assert not (tmp_path / "here").exists()
+
+
+def test_cache_that_cannot_be_made_is_temporary_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "file" / "cache"))
+    lines: list[str] = []
+    ensure_cache(lines.append)
+    assert cache_root().is_dir()
+    assert len(lines) == 1
+    assert "BESTIARY_CACHE names another" in lines[0]
+    ensure_cache(lines.append)
+    assert len(lines) == 1, "said once"

@@ -30,16 +30,16 @@ FROZEN = {
     "ablate": "data run vary recipe=None overrides=() seeds=0 test_data=None cluster=None "
     "resume=False quiet=False",
     "serve": "run host=127.0.0.1 port=8000 token_file=None no_similar=False max_mb=20.0 "
-    "max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 engine=auto cluster=None "
+    "max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 data=None engine=auto cluster=None "
     "replicas=None quiet=False",
-    "evaluate": "run images out=None overrides=() quiet=False",
-    "labels": "run out=None",
-    "report": "run out=None format=html no_saliency=False font=() quiet=False",
-    "compare": "run other more out=None",
+    "evaluate": "run images data=None out=None overrides=() quiet=False",
+    "labels": "run data=None out=None",
+    "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
+    "compare": "run other more data=None out=None",
     "show": "run",
-    "export": "run out format=onnx int8=False max_drop=0.01 prune=None quiet=False",
-    "distill": "run out overrides=() test_data=None test_share=0.2 weight=0.5 resume=False "
-    "checkpoint_every=5min quiet=False",
+    "export": "run out data=None format=onnx int8=False max_drop=0.01 prune=None quiet=False",
+    "distill": "run out data=None overrides=() test_data=None test_share=0.2 weight=0.5 "
+    "resume=False checkpoint_every=5min quiet=False",
     "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",
 }
 OTHER_NAMES = {"BestiaryError", "Ensemble", "Recipe", "Run", "load", "load_recipe"}

@@ -20,6 +20,7 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # Of C++ streams (OpenVINO) and of PyTorch's archive
 _STREAM_ERRORS = ("iostream error", "PytorchStreamWriter failed", "inline_container")
 _PROBE_BYTES = 65_536
+_NEEDED_FOLDERS: list[Path] = []
 _WRITE_CALLBACKS: dict[Path, Callable[[Path], None]] = {}
 
 
@@ -37,8 +38,10 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
         stays as it was.
 
     Raises:
-        BestiaryError: the folder cannot be written (read-only, no space left).
+        BestiaryError: the folder cannot be written (read-only, no space left), or it is one of
+            `need_folder` and has vanished.
     """
+    _check_needed(goal)
     temporary = None
     try:
         with write_errors(goal):
@@ -109,6 +112,25 @@ def _probe(folder: Path) -> str | None:
     except OSError as error:
         return error.strerror or type(error).__name__
     return None
+
+
+@contextmanager
+def need_folder(folder: Path) -> Iterator[None]:
+    """Never make `folder` again inside the block: where it has been renamed, writing fails."""
+    _NEEDED_FOLDERS.append(folder)
+    try:
+        yield
+    finally:
+        _NEEDED_FOLDERS.remove(folder)
+
+
+def _check_needed(goal: Path) -> None:
+    for folder in list(_NEEDED_FOLDERS):
+        if goal.is_relative_to(folder) and not folder.is_dir():
+            raise BestiaryError(
+                f"{folder}: is not there any more, and {goal.name} is not written; put the folder "
+                f"back where it was, or go on in its new place with --resume"
+            )
 
 
 @contextmanager

@@ -3,17 +3,43 @@
 Everything in it can be computed again. Knows nothing of what the files contain.
 """
 
+import atexit
 import os
-from collections.abc import Iterable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import platformdirs
 
+VARIABLE = "BESTIARY_CACHE"
+
 
 def cache_root() -> Path:
     """Return the folder named by `BESTIARY_CACHE`, or else the user's cache folder."""
-    return Path(os.environ.get("BESTIARY_CACHE") or platformdirs.user_cache_dir("bestiary"))
+    return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_dir("bestiary"))
+
+
+def ensure_cache(notice: Callable[[str], object]) -> None:
+    """Make the cache folder. Where that fails, use a temporary one until this process ends.
+
+    Processes that this one starts use the temporary folder too.
+
+    Args:
+        notice: shows the user a line about it.
+    """
+    root = cache_root()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        temporary = tempfile.mkdtemp(prefix="bestiary-cache-")
+        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+        os.environ[VARIABLE] = temporary
+        notice(
+            f"{root}: the cache folder cannot be made ({error.strerror}), so nothing is cached for "
+            f"later commands; {VARIABLE} names another"
+        )
 
 
 def mark_used(file: Path) -> None:

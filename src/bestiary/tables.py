@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import polars as pl
 
 from bestiary.errors import one_line
+from bestiary.parquet_limits import check_parquet
+from bestiary.regular_files import MAX_CSV_BYTES, MAX_TABLE_BYTES, check_regular, read_regular
 
 Frame = TypeVar("Frame", pl.DataFrame, pl.LazyFrame)
 
@@ -23,12 +25,15 @@ UNSAFE_PATH = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\x00"
 """Matches a path that may lead out of its folder: absolute, with a drive, ``..`` or a null byte."""
 
 
+MAX_HEADER_BYTES = 1 << 16  # of the names of columns in a text table; each column takes memory
+
+
 class TableError(ValueError):
     """A file is not a table, or lacks a column; the message is a short reason."""
 
 
 def read_frame(file: Path, **options: Any) -> pl.DataFrame:
-    """Read a table.
+    """Read a table. What it claims to hold is checked before memory is taken for it.
 
     Args:
         file: a .parquet file; any other name is read as CSV.
@@ -36,12 +41,38 @@ def read_frame(file: Path, **options: Any) -> pl.DataFrame:
 
     Raises:
         FileNotFoundError: there is no such file.
-        TableError: it is not a table.
+        TableError: it is not a table, or too large for one.
     """
     with table_errors():
         if file.suffix.lower() == ".parquet":
+            check_table(file)
             return pl.read_parquet(file, **options)
-        return pl.read_csv(file, **options)
+        content = read_regular(file, MAX_CSV_BYTES)
+        _check_header(content)
+        return pl.read_csv(content, **options)
+
+
+def check_table(file: Path) -> None:
+    """Check that a .parquet file is a regular file, and claims no more than it can hold.
+
+    Args:
+        file: to check.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+        ValueError: it claims too much.
+    """
+    check_regular(file, MAX_TABLE_BYTES)
+    check_parquet(file)
+
+
+def _check_header(content: bytes) -> None:
+    """Refuse a CSV whose names of columns do not end, or lie in a quote that does not."""
+    unquoted = re.sub(rb'"[^"]*"', b"", content[:MAX_HEADER_BYTES])
+    header, newline, _ = unquoted.partition(b"\n")
+    is_whole = newline or len(content) < MAX_HEADER_BYTES
+    if b'"' in header or not is_whole:
+        raise TableError("its first line has no end")
 
 
 def read_text_table(file: Path) -> pl.DataFrame:
@@ -57,7 +88,7 @@ def read_text_table(file: Path) -> pl.DataFrame:
         OSError: the file cannot be read.
         TableError: it is not such a table.
     """
-    content = _decode_text(file.read_bytes())
+    content = _decode_text(read_regular(file, MAX_CSV_BYTES))
     first_line, _, rest = content.partition("\n")
     separator = _declared_separator(first_line)
     if separator:
@@ -65,8 +96,10 @@ def read_text_table(file: Path) -> pl.DataFrame:
     lines = (line for line in content.splitlines() if line.strip())
     header = next(lines, "")
     with table_errors():
+        encoded = content.lstrip("\r\n ").encode()
+        _check_header(encoded)
         table = pl.read_csv(
-            content.lstrip("\r\n ").encode(),
+            encoded,
             separator=separator or _frequent_separator(header),
             infer_schema=False,
         )
@@ -115,6 +148,7 @@ def read_metadata(file: Path) -> dict[str, str]:
         TableError: it is not a Parquet file.
     """
     with table_errors():
+        check_table(file)
         return pl.read_parquet_metadata(file)
 
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from bestiary.ensemble.resumable_table import Counts, ResumableTable, drop_torn_line
-from bestiary.errors import ArgumentError, DamagedError
+from bestiary.errors import DamagedError, RunError
 
 SCHEMA = {"path": pl.String, "label": pl.String, "error": pl.String}
 
@@ -47,7 +47,7 @@ def test_resumable_table_is_for_one_process(tmp_path: Path) -> None:
     out = tmp_path / "p.csv"
     with (
         open_table(out),
-        pytest.raises(ArgumentError, match="another process"),
+        pytest.raises(RunError, match="another process"),
         open_table(out, resume=True),
     ):
         pass

@@ -1,6 +1,7 @@
 """The names of a run's files: run/layout.py is the only module that has them."""
 
 import ast
+import errno
 import re
 from pathlib import Path
 
@@ -147,3 +148,26 @@ def test_lock_where_a_file_is_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot be locked"):
         lock_folder(tmp_path / "file", "is training it")
+
+
+def test_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("must stay")
+    (tmp_path / ".lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(RunError, match=r"\.lock: is a link"):
+        lock_folder(tmp_path, "is training it")
+    assert (tmp_path / "victim").read_text() == "must stay"
+
+
+def test_file_system_without_locks_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fcntl = pytest.importorskip("fcntl", reason="Windows has other locks")
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    lock_folder(tmp_path, "is training it").release()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "has no locks" in lines[0]

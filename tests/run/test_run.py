@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +10,7 @@ import pytest
 
 from bestiary.errors import DamagedError, RunError
 from bestiary.recipe.options import Recipe
+from bestiary.run.images import UnknownRoot
 from bestiary.run.layout import (
     CHECKSUMS,
     ENSEMBLE,
@@ -83,7 +85,7 @@ def test_load_reads_the_starting_files(run: Run, tmp_path: Path) -> None:
     assert snapshot.recipe == run.read_recipe() == Recipe()
     assert snapshot.manifest.equals(run.read_table(MANIFEST))
     assert snapshot.fold_table.equals(run.read_table(FOLDS))
-    assert snapshot.root == run.read_root() == tmp_path
+    assert run.read_recorded_root() == str(tmp_path)
     assert snapshot.folds == run.fold_numbers() == [0, 1]
 
 
@@ -182,3 +184,37 @@ def test_score_line_of_damaged_metrics(run: Run) -> None:
     run.file(METRICS).write_text(json.dumps({"oof": {}}))
     with pytest.raises(DamagedError, match=r"metrics\.json: is not what bestiary writes"):
         _ = run.score_line
+
+
+def test_recorded_root_is_not_opened(run: Run) -> None:
+    """A run may come from a stranger, so it names no place to read from."""
+    assert isinstance(run.read_root(), UnknownRoot)
+    assert not (run.read_root() / "a.jpg").is_file()
+    assert str(run.load().root) == "DATA"
+
+
+def test_root_that_the_user_names_is_opened(run: Run, tmp_path: Path) -> None:
+    assert replace(run, data=str(tmp_path)).read_root() == tmp_path
+
+
+def test_root_that_the_user_has_named_is_known_wherever_the_run_moves(
+    run: Run, tmp_path: Path
+) -> None:
+    assert run.remember_root(str(tmp_path))
+    moved = Run(run.path.rename(tmp_path / "moved"))
+    assert moved.read_root() == tmp_path
+
+
+def test_root_of_another_manifest_is_not_known(run: Run, tmp_path: Path) -> None:
+    run.remember_root(str(tmp_path))
+    table = run.read_table(MANIFEST)
+    run.write_table(MANIFEST, table, {"root": "/"})
+    assert run.named_root() == ""
+
+
+def test_state_that_cannot_be_written_is_said(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BESTIARY_STATE", str(tmp_path / "file"))
+    assert not run.remember_root(str(tmp_path))

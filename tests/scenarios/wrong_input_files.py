@@ -9,12 +9,15 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import torch
 from safetensors.torch import save_file
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
+from bestiary.run.layout import FoldFiles
+from bestiary.run.oof import read_oof, write_oof
 
 RECIPE = """
 [model]
@@ -182,4 +185,27 @@ def _make_runs(folder: Path, places: dict[str, Path]) -> None:
         lambda place: (place / "fold-0/weights.safetensors").write_bytes(pickle.dumps(Evil())),
     )
     run("r_climb", climb)
+
     run("r_oof", cut("fold-1/oof.parquet"))
+    _make_hostile_runs(folder, run)
+
+
+def _make_hostile_runs(folder: Path, run: Callable[[str, Callable[[Path], object]], None]) -> None:
+    """Make runs as a stranger may send them; benchmarks/hostile.py has many more."""
+
+    def cold(place: Path) -> None:
+        content = json.loads((place / "ensemble.json").read_text())
+        content["calibration"]["temperature"] = 1e-320
+        (place / "ensemble.json").write_text(json.dumps(content))
+
+    def nan(place: Path) -> None:
+        files = FoldFiles(place / "fold-0")
+        table, classes = read_oof(files)
+        logits = np.full((table.height, len(classes)), np.nan, np.float32)
+        column = pl.Series("logits", logits, pl.Array(pl.Float32, len(classes)))
+        write_oof(files, table.with_columns(column), classes)
+
+    run("r_cold", cold)
+    run("r_nan", nan)
+    run("r_link", lambda place: (place / "figures").symlink_to(folder))
+    run("r_fifo", lambda place: os.mkfifo(place / "notes"))

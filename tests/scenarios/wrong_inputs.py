@@ -173,6 +173,16 @@ CASES: dict[str, tuple[list[str], str]] = {
         ["train", "{one}", "{run}", "--resume"],
         "was begun with the images in",
     ),
+    "a run with a link out of it": (["report", "{r_link}"], "is a link that leaves the run"),
+    "a run with a FIFO": (["show", "{r_fifo}"], "it is a FIFO"),
+    "a run with logits that are no number": (["labels", "{r_nan}"], "logits that are no number"),
+    "a run with a temperature of 1e-320": (
+        ["predict", "{r_cold}", "{data}", "--out", "{new}.csv"],
+        "is not from 0.05 to 20",
+    ),
+    "images of a run that are nowhere": (["report", "{run}", "--data", "{new}"], "no such folder"),
+    "a chain of addresses for data": (["scan", "zip://a::s3://b/c.zip"], "never opened"),
+    "an address that runs code": (["report", "{run}", "--data", "reference://x"], "never opened"),
     # predict, evaluate
     "a table of no known kind": (["predict", "{run}", "{data}", "--out", "{new}.xlsx"], ".xlsx"),
     "a table in the place of a file": (

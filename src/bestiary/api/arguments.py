@@ -17,22 +17,28 @@ Many = Parameter(consume_multiple=True)
 
 
 @contextmanager
-def open_run(run: Location, wanted: Callable[[str], bool] | None = None) -> "Iterator[Run]":
+def open_run(
+    run: Location,
+    wanted: Callable[[str], bool] | None = None,
+    data: Location | None = None,
+) -> "Iterator[Run]":
     """Open a run; one in an object store is copied to a working folder for the block.
 
     Args:
         run: path or address.
         wanted: tells for a path inside the run whether to copy it. By default, what prediction
             needs.
+        data: folder or address of the run's images, where the user names it.
 
     Yields:
         The run.
 
     Raises:
         RunError: there is no run, or the store cannot be reached.
+        ArgumentError: `data` is no folder.
     """
     from bestiary.run.layout import needed_for_prediction
     from bestiary.run.opening import opened_run
 
-    with opened_run(run, wanted or needed_for_prediction) as opened:
+    with opened_run(run, wanted or needed_for_prediction, data) as opened:
         yield opened

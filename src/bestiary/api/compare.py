@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 def compare(
-    run: Location, other: Location, /, *more: Location, out: Location | None = None
+    run: Location,
+    other: Location,
+    /,
+    *more: Location,
+    data: Location | None = None,
+    out: Location | None = None,
 ) -> "Compared":
     """Compare finished runs on the images they share, with intervals and a test.
 
@@ -27,6 +32,9 @@ def compare(
         Another run.
     more
         More runs.
+    data
+        Folder or address of the first run's images, on a machine where you have not
+        trained it yourself. A run from elsewhere names no place to read from.
     out
         Folder for compare.html, a page with the images won and lost, compare.md and
         compare.tex.
@@ -38,12 +46,17 @@ def compare(
     >>> result.comparison.names
     ['run', 'probed']
     """
+    from bestiary.display import Display
     from bestiary.evaluation.compare import compare_runs
     from bestiary.reporting.compare_page import Compared, write_comparison
 
     with ExitStack() as stack:
-        runs = [stack.enter_context(open_run(location)) for location in (run, other, *more)]
+        runs = [stack.enter_context(open_run(run, data=data))]
+        runs += [stack.enter_context(open_run(location)) for location in (other, *more)]
         comparison = compare_runs(runs)
         if out is None:
             return Compared(comparison, [])
-        return write_comparison(comparison, Path(out))
+        compared = write_comparison(comparison, Path(out))
+    if comparison.images.notice:
+        Display().notice(comparison.images.notice)
+    return compared

@@ -17,6 +17,7 @@ def distill(
     out: Location,
     /,
     *,
+    data: Location | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     test_data: Location | None = None,
     test_share: float = 0.2,
@@ -39,6 +40,9 @@ def distill(
         Finished run: its folder, or its address in an object store.
     out
         Folder for the student. Nothing in it is ever overwritten.
+    data
+        Folder or address of the run's images, on a machine where you have not trained it
+        yourself. A run from elsewhere names no place to read from.
     overrides
         Options of the student's recipe that differ from the run's, as
         section.key=value: a smaller model.backbone, more train.epochs.
@@ -75,7 +79,7 @@ def distill(
     display = Display(quiet)
     seconds = parse_duration(checkpoint_every)
     test_path = Path(test_data) if test_data is not None else None
-    with Interrupts() as interrupts, open_run(run) as teacher:
+    with Interrupts() as interrupts, open_run(run, data=data) as teacher:
         try:
             student = begin_or_open(
                 teacher,

@@ -17,6 +17,7 @@ def evaluate(
     images: Location,
     /,
     *,
+    data: Location | None = None,
     out: Location | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
@@ -35,6 +36,9 @@ def evaluate(
     images
         Folder of class folders, or a table with the columns path,label. Splits do not
         matter here: what the run was trained on is left out, and all else is scored.
+    data
+        Folder or address of the run's images, on a machine where you have not trained it
+        yourself. A run from elsewhere names no place to read from.
     out
         JSON file for the scores, besides the table on the screen.
     overrides
@@ -56,7 +60,7 @@ def evaluate(
     from bestiary.recipe.load import load_data_options
 
     scores_file = Path(out) if out else None
-    with open_run(run) as opened:
+    with open_run(run, data=data) as opened:
         ensemble = Ensemble.load(opened)
         options = load_data_options(overrides)
         return evaluate_folder(opened, ensemble, images, scores_file, Display(quiet), options)

@@ -15,6 +15,7 @@ def export(
     out: Location,
     /,
     *,
+    data: Location | None = None,
     format: ExportFormat = "onnx",
     int8: bool = False,
     max_drop: float = 0.01,
@@ -36,6 +37,9 @@ def export(
     out
         File to write: .onnx, .xml (with a .bin for its weights) or .pt2. Nothing is ever
         overwritten.
+    data
+        Folder or address of the run's images, on a machine where you have not trained it
+        yourself. A run from elsewhere names no place to read from.
     format
         onnx, openvino (faster on a CPU) or torch (a program of torch.export).
     int8
@@ -59,7 +63,7 @@ def export(
     from bestiary.display import Display
     from bestiary.exporting.export import export_run
 
-    with open_run(run) as opened:
+    with open_run(run, data=data) as opened:
         return export_run(
             opened,
             Path(out),

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from bestiary.evaluation.labels import LabelReport
 
 
-def labels(run: Location, /, *, out: Location | None = None) -> "LabelReport":
+def labels(
+    run: Location, /, *, data: Location | None = None, out: Location | None = None
+) -> "LabelReport":
     """Find labels of a run that are probably wrong, for a person to decide on.
 
     Confident learning (cleanlab) compares the labels with the out-of-fold
@@ -21,6 +23,9 @@ def labels(run: Location, /, *, out: Location | None = None) -> "LabelReport":
     ----------
     run
         Trained run: its folder, or its address in an object store; that needs --out.
+    data
+        Folder or address of the run's images, on a machine where you have not trained it
+        yourself. A run from elsewhere names no place to read from.
     out
         Folder for fixes.csv, class_quality.csv, class_overlap.csv and the page labels.html.
         Default: RUN/labels
@@ -33,6 +38,7 @@ def labels(run: Location, /, *, out: Location | None = None) -> "LabelReport":
     ['path', 'given', 'suggested', 'score', 'action']
     """
     from bestiary.atomic import write_text
+    from bestiary.display import Display
     from bestiary.errors import ArgumentError
     from bestiary.evaluation.labels import review_labels
     from bestiary.reporting.labels_page import labels_page
@@ -44,9 +50,11 @@ def labels(run: Location, /, *, out: Location | None = None) -> "LabelReport":
             f"labels {run}: the page is for a browser here; give a folder of this machine with "
             "--out"
         )
-    with open_run(run) as opened:
+    with open_run(run, data=data) as opened:
         folder = Path(out) if out is not None else opened.file(LABELS)
         report = review_labels(opened, folder)
         report.write()
         write_text(report.folder / LABELS_PAGE, labels_page(report))
+    if report.images.notice:
+        Display().notice(report.images.notice)
     return report

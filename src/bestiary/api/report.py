@@ -15,6 +15,7 @@ def report(
     run: Location,
     /,
     *,
+    data: Location | None = None,
     out: Location | None = None,
     format: ReportFormat = "html",
     no_saliency: bool = False,
@@ -30,6 +31,9 @@ def report(
     ----------
     run
         Trained run: its folder, or its address in an object store.
+    data
+        Folder or address of the run's images, on a machine where you have not trained it
+        yourself. A run from elsewhere names no place to read from.
     out
         File to write. Default: RUN/report.html, .md or .pdf
     format
@@ -57,5 +61,5 @@ def report(
     if font and format != "pdf":
         raise ArgumentError(f"--font {font[0]}: only a PDF embeds fonts; add --format pdf")
     fonts = [Path(name) for name in font]
-    with open_run(run) as opened:
+    with open_run(run, data=data) as opened:
         return write_report(opened, file, format, not no_saliency, Display(quiet), fonts)

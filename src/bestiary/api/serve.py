@@ -22,6 +22,7 @@ def serve(
     max_images: int = 64,
     timeout: float = 30.0,
     queue: int = 256,
+    data: Location | None = None,
     engine: Engine = "auto",
     cluster: str | None = None,
     replicas: int | None = None,
@@ -61,6 +62,9 @@ def serve(
         Seconds that a request may take to arrive, and again to be answered.
     queue
         Most images that wait. Further requests are answered with 503 and Retry-After.
+    data
+        Folder or address of the run's images, on a machine where you have not trained it
+        yourself. A run from elsewhere names no place to read from.
     engine
         What runs the networks. auto: on a CPU OpenVINO, if it is installed and agrees with
         PyTorch; otherwise PyTorch.
@@ -110,9 +114,9 @@ def serve(
         from bestiary.run.layout import is_at_top
 
         check_address(cluster)
-        with open_run(run, is_at_top):
-            pass  # raises where there is no run
-        service = Service(location(run), engine, limits, token, address, similar)
+        with open_run(run, is_at_top, data) as opened:  # raises where there is no run
+            place = opened.named_root()
+        service = Service(location(run), place, engine, limits, token, address, similar)
         return serve_on_ray(
             service, cluster, 1 if replicas is None else replicas, display, on_ready
         )
@@ -120,7 +124,7 @@ def serve(
     # In this process. The port is taken before the run is loaded.
     if replicas is not None:
         raise ArgumentError(f"--replicas {replicas}: needs a cluster; add --cluster ray")
-    with address.bind() as bound, open_run(run) as opened:
+    with address.bind() as bound, open_run(run, data=data) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
         app = application_for_run(opened, ensemble, limits, token, address, similar, display)
         run_server(app, bound, timeout, on_ready)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -124,6 +125,9 @@ def train(
                         connection.begin if connection else None,
                     )
 
+            # The user has named the folder of the images: this was compared with the run's.
+            opened = replace(opened, data=opened.read_recorded_root())
+
             # Train the folds.
             fold_numbers = list(only_fold) or opened.fold_numbers()
             checkpointer = Checkpointer(seconds, interrupts, world)
@@ -135,7 +139,7 @@ def train(
                 to_train = cluster_folds(opened, location(run), fold_numbers)
                 stack.close()  # uploads a run in an object store, for the cluster's machines
                 train_on_ray(to_train, connection, checkpointer.every, processes, display)
-                opened = Run(stack.enter_context(working_folder(run)), address_of(run))
+                opened = replace(opened, path=stack.enter_context(working_folder(run)))
 
             # Assemble, calibrate and score.
             with world.synchronized() as is_main:

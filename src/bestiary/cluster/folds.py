@@ -38,11 +38,13 @@ class ClusterFold(NamedTuple):
         run: path or address of the run, the same on all machines.
         fold: number of the fold that is held out.
         threads: cores to reserve if there are no GPUs; 0: all cores of a machine.
+        data: folder or address of the run's images, the same on all machines.
     """
 
     run: str
     fold: int
     threads: int = 0
+    data: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,13 @@ def train_on_ray(
     cluster.wait()
     actor = _start_progress_actor()
     resources = {fold.run: _resources(fold.threads, processes) for fold in folds}
+    places = {fold.run: fold.data for fold in folds}
 
     # Autotune each run once, before its folds are trained in parallel. Meanwhile the other workers
     # start and import what they need.
     preparing = {}
     for run, reserved in resources.items():
-        task = _remote(_autotune, reserved).remote(run, display.quiet, actor)
+        task = _remote(_autotune, reserved).remote(run, places[run], display.quiet, actor)
         preparing[task] = ClusterFold(run, NO_FOLD)
     for fold in folds[len(resources) :]:
         task = _remote(_import_training, resources[fold.run]).remote()
@@ -105,6 +108,7 @@ def train_on_ray(
     for fold in folds:
         task = _remote(_train_fold, resources[fold.run]).remote(
             fold.run,
+            fold.data,
             fold.fold,
             checkpoint_every,
             processes,
@@ -180,7 +184,7 @@ def cluster_folds(run: Run, where: str, folds: Sequence[int]) -> list[ClusterFol
         The folds, with the threads that the run's recipe asks for.
     """
     threads = run.read_recipe().train.threads
-    return [ClusterFold(where, fold, threads) for fold in folds]
+    return [ClusterFold(where, fold, threads, run.named_root()) for fold in folds]
 
 
 def _raise_failure(fold: ClusterFold, failure: Failure | None) -> None:
@@ -209,18 +213,19 @@ def _import_training() -> None:
     """Import all of training in a worker: unpickling this function does it."""
 
 
-def _autotune(run: str, quiet: bool, actor: Any) -> Failure | None:
+def _autotune(run: str, data: str, quiet: bool, actor: Any) -> Failure | None:
     """Decide a run's ComputeConfig in a worker, unless it is decided."""
 
     def work(display: Display) -> None:
         with working_folder(run, is_at_top) as folder:
-            autotune_run(Run.open(folder), display)
+            autotune_run(Run.open(folder, data=data), display)
 
     return _work_reporting(work, run, quiet, actor)
 
 
 def _train_fold(
     run: str,
+    data: str,
     number: int,
     checkpoint_every: float,
     processes: int,
@@ -234,7 +239,7 @@ def _train_fold(
 
     def work(display: Display) -> None:
         with working_folder(run, is_needed) as folder:
-            opened = Run.open(folder)
+            opened = Run.open(folder, data=data)
             with opened.fold(number).lock(LOCK_TIMEOUT):
                 pass  # a lost worker has released the lock
             if processes > 1:

@@ -37,6 +37,7 @@ class Service:
 
     Attributes:
         run: path or address of the run, the same on all machines.
+        data: folder or address of its images; empty: the user has not named it.
         engine: as `Ensemble.load` takes it.
         limits: of requests to one replica.
         token: that requests must carry; None: none.
@@ -45,6 +46,7 @@ class Service:
     """
 
     run: str
+    data: str
     engine: Engine
     limits: Limits
     token: str | None
@@ -146,7 +148,7 @@ def _application_factory(service: Service) -> Callable[[], Any]:
 
     def build() -> Any:
         with working_folder(service.run, needed_for_prediction) as folder:
-            run = Run.open(folder)
+            run = Run.open(folder, data=service.data)
             ensemble = Ensemble.load(run, engine=service.engine)
             return application_for_run(
                 run,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from bestiary.caches import ensure_cache
 from bestiary.data.class_counts import class_lines, count_classes
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
 from bestiary.data.left_out import count_files, describe_left_out, frequent_reasons
@@ -187,6 +188,7 @@ def audit_images(listing: Listing, display: Display) -> Audit:
     """
     for note in listing.notes:
         display.line(note)
+    ensure_cache(display.notice)
     cache = ImageInfoCache(cache_folder())
     with display.counter("Reading images") as tick:
         manifest = read_manifest(listing.outside_test, tick, cache)

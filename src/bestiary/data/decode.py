@@ -35,7 +35,7 @@ from bestiary.data.intact_pixels import (
 from bestiary.data.orientation import exif_orientation, turn_upright
 from bestiary.data.pillow_files import open_in_pillow
 from bestiary.errors import ForeignError, ImageError, OversizeError, one_line
-from bestiary.storage.files import Readable
+from bestiary.storage.files import Readable, read_file
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
 NoteDeep = Callable[[float], None]
@@ -70,7 +70,7 @@ def read_image(path: Readable) -> bytes:
         ImageError: the file is missing, empty or unreadable.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ImageError(f"cannot be read ({reason})") from None

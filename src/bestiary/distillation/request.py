@@ -51,8 +51,10 @@ def begin_or_open(
     """
     student = Run(out)
     if student.exists:
+        student = Run.open(out, data=teacher.data)
         _check_resumable(teacher, student, resume)
-        return student
+        # On this machine the student's own folder is known, which may be above the teacher's.
+        return Run(out) if Run(out).named_root() else student
     if out.exists() and not student.is_vacant:
         raise RunError(f"{out}: is not empty and not a run; choose a new folder")
     _check_options(overrides, test_share, weight)
@@ -71,7 +73,7 @@ def begin_or_open(
     command = _repeat_command(teacher, overrides, test_option, weight)
     begin_student(teacher, student, recipe, split, weight, temperature, command)
     display.line(_describe_split(split))
-    return student
+    return Run(out, data=str(split.root))
 
 
 def _repeat_command(

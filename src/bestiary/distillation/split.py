@@ -26,6 +26,7 @@ from bestiary.display import Display
 from bestiary.errors import DataError, RunError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.recipe.options import Recipe
+from bestiary.run.images import UNKNOWN_REASON, UnknownRoot
 from bestiary.run.layout import FOLDS, MANIFEST, TARGETS, TRAIN_ONLY
 from bestiary.run.run import Run
 from bestiary.stats.averaging import softmax
@@ -89,7 +90,7 @@ def split_run(teacher: Run, share: float) -> DistillSplit:
             f"{teacher.place}: no image can be held out, its classes have too few; "
             f"give other images by --test-data"
         )
-    return DistillSplit(table, teacher.read_root(), is_test, unseen=False, excluded={})
+    return DistillSplit(table, _known_root(teacher), is_test, unseen=False, excluded={})
 
 
 def split_with_new_images(teacher: Run, data: Path, display: Display) -> DistillSplit:
@@ -108,7 +109,7 @@ def split_with_new_images(teacher: Run, data: Path, display: Display) -> Distill
             images lie in a store.
     """
     known = teacher.read_table(MANIFEST)
-    run_root = teacher.read_root()
+    run_root = _known_root(teacher)
     listed, recognition = recognize_labeled(data, known, run_root, display)
     new, excluded = _select_new(known, recognition.table, listed.quarantine.height)
     if new.is_empty():
@@ -126,6 +127,14 @@ def split_with_new_images(teacher: Run, data: Path, display: Display) -> Distill
     test = _rebase_paths(new, listed.root, root)
     table, is_test = _join_sorted(training, test)
     return DistillSplit(table, root, is_test, unseen=True, excluded=excluded)
+
+
+def _known_root(teacher: Run) -> Root:
+    """Open the folder of the teacher's images, which a student is trained on."""
+    root = teacher.read_root()
+    if isinstance(root, UnknownRoot):
+        raise DataError(f"{teacher.place}: a student needs its images, and {UNKNOWN_REASON}")
+    return root
 
 
 def _select_new(
@@ -219,6 +228,7 @@ def begin_student(
         student.write_table(MANIFEST, split.table, {"root": str(split.root)})
         student.write_table(FOLDS, fold_table)
         student.write_recipe(recipe)
+    student.remember_root(str(split.root))
 
 
 def _soft_targets(

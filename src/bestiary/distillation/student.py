@@ -22,12 +22,13 @@ from bestiary.distillation.latency import compare_speed
 from bestiary.distillation.summary import summary_lines
 from bestiary.ensemble.card import read_card
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.errors import DataError
+from bestiary.errors import DamagedError, DataError
 from bestiary.evaluation.finish import finish_run
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.classifier import Classifier, save_member
 from bestiary.model.compute import best_device, memory_format
 from bestiary.printable import printable_name
+from bestiary.run.images import RunImages
 from bestiary.run.layout import DISTILL, TRAIN_ONLY, FoldFiles
 from bestiary.run.oof import write_oof
 from bestiary.run.run import Run
@@ -85,7 +86,7 @@ def distill_run(
         DataError: an image is gone.
     """
     if student.file(DISTILL).exists():
-        return DistillResult(student, student.read_json(DISTILL))
+        return DistillResult(student, _read_findings(student))
     train_folds(student, [0], checkpointer, display)
     is_unseen = bool(json.loads(read_student_metadata(student)["new"]))
     ensemble = Ensemble.load(teacher)
@@ -115,6 +116,18 @@ def distill_run(
     return DistillResult(student, findings)
 
 
+def _read_findings(student: Run) -> dict[str, Any]:
+    """Read distill.json; DamagedError where it lacks the lines that are printed."""
+    findings = student.read_json(DISTILL)
+    for name in ("lines", "speed_lines"):
+        lines = findings.get(name)
+        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+            raise DamagedError.foreign(
+                student.file(DISTILL), f"no {name}", "remove it and --resume"
+            )
+    return findings
+
+
 @dataclass(frozen=True)
 class _TestPart:
     """The held-out part of a student, with the student's own answers.
@@ -122,6 +135,7 @@ class _TestPart:
     Attributes:
         student: run of the student.
         data: all images of the student.
+        images: the same, each compared with its digest before it is given.
         table: the held-out images, with their labels.
         logits: the student's logits (images, classes).
         labels: class numbers (images,).
@@ -130,6 +144,7 @@ class _TestPart:
 
     student: Run
     data: TrainingSet
+    images: RunImages
     table: pl.DataFrame
     logits: Logits
     labels: Labels
@@ -137,10 +152,12 @@ class _TestPart:
 
     @classmethod
     def read(cls, student: Run) -> "_TestPart":
-        answers = read_out_of_fold(student.load()).without_conflicts()
+        snapshot = student.load()
+        answers = read_out_of_fold(snapshot).without_conflicts()
         return cls(
             student=student,
             data=read_training_set(student),
+            images=snapshot.images,
             table=answers.table,
             logits=answers.logits,
             labels=answers.labels,
@@ -171,7 +188,7 @@ class _TestPart:
 
 def _ensemble_labels(ensemble: Ensemble, test: _TestPart, display: Display) -> Labels:
     """Predict each held-out image (images,) with the ensemble."""
-    paths = [test.data.root / path for path in test.table["path"]]
+    paths = [test.images / path for path in test.table["path"]]
     labels = []
     with display.counter("Asking the ensemble") as tick:
         for batch in ensemble.score(paths, tick):
@@ -274,7 +291,7 @@ def _keep_student_weights(files: FoldFiles) -> None:
 
 def _decode_for_timing(test: _TestPart, ensemble: Ensemble) -> list[NDArray[np.uint8]]:
     """Decode some of the held-out images, at the size of the ensemble's view."""
-    paths = [test.data.root / path for path in test.table["path"][:TIMED_IMAGES]]
+    paths = [test.images / path for path in test.table["path"][:TIMED_IMAGES]]
     images = []
     for path in paths:
         view = ensemble.view

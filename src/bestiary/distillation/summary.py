@@ -5,6 +5,7 @@ Knows nothing of networks or images.
 
 from typing import Any
 
+from bestiary.errors import DamagedError
 from bestiary.run.layout import METRICS
 from bestiary.run.run import Run
 
@@ -73,7 +74,11 @@ def _accuracy_line(findings: dict[str, Any], n_members: int) -> str:
 
 
 def _ensemble_line(teacher: Run) -> str:
-    estimate = teacher.read_json(METRICS)["oof"]["ensemble"]
+    estimate = teacher.read_json(METRICS)["oof"].get("ensemble")
+    if estimate is None:
+        raise DamagedError.foreign(
+            teacher.file(METRICS), "no estimate of the ensemble", "write it again with --resume"
+        )
     return (
         f"The ensemble itself is estimated at {estimate['value']:.4f}, {estimate['low']:.4f} to "
         f"{estimate['high']:.4f}; its members, save one each, were trained on these images, and a "

@@ -30,10 +30,10 @@ class _Section(BaseModel):
 class _View(_Section):
     size: int = Field(ge=16, le=2048)  # as view.size of a recipe
     resize: Resize
-    crop: float = Field(gt=0, le=1)
+    crop: float = Field(ge=1e-6, le=1)
     interpolation: Interpolation
-    white_level: float = Field(default=1.0, gt=0)
-    white_level_float: float = Field(default=1.0, gt=0)
+    white_level: float = Field(default=1.0, ge=1e-9, le=1e12)
+    white_level_float: float = Field(default=1.0, ge=1e-9, le=1e12)
 
 
 class _Member(_Section):
@@ -118,6 +118,10 @@ def read_card(run: Run) -> EnsembleCard:
             f"this bestiary reads {RUN_FORMAT}; {remedy}"
         )
     card = _validate(content, run.place)
+    folds = [member.fold for member in card.members]
+    for name, values in (("classes", card.classes), ("members", folds)):
+        if len(set(values)) < len(values):
+            raise _foreign(run.place, f"{name}: one of them is there twice")
     try:
         return EnsembleCard(
             place=run.place,
@@ -126,7 +130,7 @@ def read_card(run: Run) -> EnsembleCard:
             tta=card.tta,
             average=card.average,
             precision=card.precision,
-            folds=[member.fold for member in card.members],
+            folds=folds,
             calibration=_read_calibration(content),
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import polars as pl
-from filelock import FileLock, Timeout
 
 from bestiary.atomic import atomic_path, write_text
 from bestiary.errors import ArgumentError, BestiaryError, DamagedError
+from bestiary.run.layout import lock_folder
 from bestiary.tables import TableError, escape_formulas, table_errors
 
 TAIL_BYTES = 1 << 16  # read at a time when looking for the last complete line
@@ -52,8 +52,8 @@ class ResumableTable:
         resume: whether to continue with rows that exist.
 
     Raises:
-        ArgumentError: rows exist and `resume` is false, their request differs, or another process
-            adds to them.
+        ArgumentError: rows exist and `resume` is false, or their request differs.
+        RunError: another process adds to them.
         DamagedError: a row other than the last is damaged.
         BestiaryError: the folder cannot be written.
     """
@@ -81,13 +81,7 @@ class ResumableTable:
             write_text(request_file, json.dumps(self._request, indent=1) + "\n")
 
         # Exclude other processes
-        self._lock = FileLock(self.folder / ".lock")
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise ArgumentError(
-                f"{self.folder}: another process is predicting into it; wait for it"
-            ) from None
+        self._lock = lock_folder(self.folder, "is predicting into it; wait for it")
 
         drop_torn_line(self._rows)
         self._file = self._rows.open("ab", buffering=0)

@@ -17,11 +17,11 @@ from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import DataError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.recipe.options import Recipe
+from bestiary.run.images import RunImages
 from bestiary.run.run import Run, RunSnapshot
 from bestiary.stats.averaging import softmax
 from bestiary.stats.intervals import Interval, share_interval
 from bestiary.stats.paired import Difference, Hits, paired_difference
-from bestiary.storage.files import Root
 
 IMAGE_KEYS = ["sha256", "label"]  # images with the same bytes and label are one image
 
@@ -33,7 +33,7 @@ class Comparison:
     Attributes:
         names: a different name for each run; the first run is the reference.
         recipes: recipe of each run.
-        root: folder that the paths of the first run start from.
+        images: images of the first run, whose paths the table has.
         table: path, label, and predicted_N and confidence_N of each run N.
         accuracies: accuracy of each run.
         differences: difference of each run but the first to the first.
@@ -43,7 +43,7 @@ class Comparison:
 
     names: list[str]
     recipes: list[Recipe]
-    root: Root
+    images: RunImages
     table: pl.DataFrame
     accuracies: list[Interval]
     differences: list[Difference]
@@ -102,7 +102,7 @@ def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Com
     return Comparison(
         names=list(names or _names(runs)),
         recipes=[snapshot.recipe for snapshot in snapshots],
-        root=snapshots[0].root,
+        images=snapshots[0].images,
         table=shared,
         accuracies=accuracies,
         differences=differences,

@@ -31,6 +31,7 @@ from bestiary.evaluation.evaluation_text import LEFT_OUT, Evaluation
 from bestiary.evaluation.out_of_fold import class_numbers
 from bestiary.recipe.choices import Average
 from bestiary.recipe.sections import DataOptions
+from bestiary.run.images import UNKNOWN_REASON, UnknownRoot
 from bestiary.run.layout import MANIFEST, METRICS
 from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES, average
@@ -125,16 +126,22 @@ def unseen_images(
     Raises:
         DataError: there is no labeled image, or none that is new to the run and of its classes.
     """
+    root = run.read_root()
     read, recognition = recognize_labeled(
         images,
         run.read_table(MANIFEST),
-        run.read_root(),
+        root,
         display,
         options,
     )
     run_white = white_of(run.read_recipe().view)
     for line in describe_left_out(read, run_white=run_white):
         display.notice(line)
+    if recognition.n_missing and isinstance(root, UnknownRoot):
+        display.notice(
+            f"Near duplicates of {recognition.n_missing:,} training images are not looked for: "
+            f"{UNKNOWN_REASON}"
+        )
 
     table = _flag_reasons(recognition.table, classes)
     new = table.filter(~pl.any_horizontal(*TABLE_REASONS))

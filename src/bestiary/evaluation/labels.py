@@ -15,12 +15,12 @@ from bestiary.data.fixes import SCHEMA
 from bestiary.errors import RunError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.printable import printable_name
+from bestiary.run.images import RunImages
 from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table, write_table
 from bestiary.stats.averaging import softmax
 from bestiary.stats.label_issues import LabelIssues, find_label_issues
-from bestiary.storage.files import Root
 
 TYPICAL_PER_CLASS = 3  # images that stand for a class
 PRINTED_CLASSES = 3  # classes with suspects that a printed report names
@@ -32,7 +32,7 @@ class LabelReport:
 
     Attributes:
         run: path or address of the run.
-        root: folder that the paths of its images start from.
+        images: its images.
         folder: where the tables are written.
         fixes: path, given, suggested, score, action; earlier decisions first, then the suspects,
             most suspect first.
@@ -42,7 +42,7 @@ class LabelReport:
     """
 
     run: str
-    root: Root
+    images: RunImages
     folder: Path
     fixes: pl.DataFrame
     typical: dict[str, list[str]]
@@ -67,7 +67,7 @@ class LabelReport:
         if undecided:
             page = printable_name(self.folder / LABELS_PAGE)
             lines.append(f"Decide in {page}, or fill in the column action (keep, relabel, drop);")
-            root = printable_name(self.root)
+            root = printable_name(self.images)
             lines.append(f"then: bestiary train {root} NEW_RUN --fixes fixes.csv")
         return "\n".join(lines)
 
@@ -108,7 +108,7 @@ def review_labels(run: Run, folder: Path) -> LabelReport:
     issues = find_label_issues(probabilities, out_of_fold.labels)
     return LabelReport(
         run=run.place,
-        root=snapshot.root,
+        images=snapshot.images,
         folder=folder,
         fixes=_fixes_table(run, out_of_fold, issues),
         typical=_typical_images(out_of_fold.table, issues),

@@ -14,6 +14,8 @@ from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
 from bestiary.run.tables import count_rows, read_table
 
+MAX_ROOT = 300  # characters of the folder of the images that are printed
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -21,7 +23,9 @@ class Summary:
 
     Attributes:
         place: path or address of the run.
-        root: folder that the paths of its images start from.
+        root: folder of its images as the user has named it, else as the run records it, which is
+            never opened.
+        is_named: whether the user has named it.
         recipe: its recipe.
         score_line: its out-of-fold accuracy in words; None until all folds have ended.
         images: number of images in its manifest.
@@ -33,6 +37,7 @@ class Summary:
 
     place: str
     root: str
+    is_named: bool
     recipe: Recipe
     score_line: str | None
     images: int
@@ -46,11 +51,11 @@ class Summary:
         if self.quarantined:
             counts += f", {self.quarantined:,} files in quarantine.csv"
         place = printable_name(self.place)
-        root = printable_name(self.root)
+        root = printable_name(self.root)[:MAX_ROOT]
         backbone = printable_name(recipe.model.backbone)
         lines = [
             f"{place}: {counts}",
-            f"images from {root}",
+            f"images from {root}" + ("" if self.is_named else ", as the run says"),
             f"{backbone}, {recipe.view.size} px, {recipe.train.epochs} epochs, "
             f"batch {recipe.train.batch_size}",
             "",
@@ -65,7 +70,8 @@ class Summary:
                 f"{ended} of {len(self.folds)} folds have ended; the out-of-fold score needs all "
                 f"of them."
             )
-            lines.append(f"To go on: bestiary train {root} {place} --resume")
+            data = root if self.is_named else "DATA"
+            lines.append(f"To go on: bestiary train {data} {place} --resume")
         return "\n".join(lines)
 
 
@@ -82,9 +88,11 @@ def summarize(run: Run) -> Summary:
         RunError: a file of the run is missing or damaged.
     """
     snapshot = run.load()
+    named = run.named_root()
     return Summary(
         place=run.place,
-        root=str(snapshot.root),
+        root=named or run.read_recorded_root(),
+        is_named=bool(named),
         recipe=snapshot.recipe,
         score_line=run.score_line,
         images=snapshot.manifest.height,

@@ -42,6 +42,7 @@ from bestiary.exporting.sample import (
 from bestiary.model.compute import best_device, best_precision, memory_format
 from bestiary.printable import printable_name
 from bestiary.recipe.choices import ExportFormat
+from bestiary.run.images import RunImages
 from bestiary.run.run import Run
 
 COMPARED_IMAGES = 32  # that the file and the network are compared on
@@ -220,12 +221,15 @@ def _read_samples(
         chosen = split_calibration(table, folds, CALIBRATION_IMAGES, TEST_IMAGES)
     else:
         chosen = (table[:COMPARED_IMAGES], table[:0])
+    images = RunImages(run.read_root(), table)
     with display.counter("Reading images") as tick:
-        calibration = read_sample(run, ensemble.input_view, chosen[0], tick)
-        test = read_sample(run, ensemble.input_view, chosen[1], tick)
+        calibration = read_sample(images, ensemble.input_view, chosen[0], tick)
+        test = read_sample(images, ensemble.input_view, chosen[1], tick)
+    if images.notice:
+        display.notice(images.notice)
     if int8 and min(len(calibration), len(test)) < MIN_INT8_IMAGES:
         raise DataError(
-            f"--int8: {len(calibration)} and {len(test)} images can be read at {run.read_root()} "
+            f"--int8: {len(calibration)} and {len(test)} images can be read at {images} "
             f"to take ranges from and to judge by, and each takes {MIN_INT8_IMAGES}; put them "
             f"back, or leave --int8 out"
         )

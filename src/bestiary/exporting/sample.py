@@ -16,6 +16,7 @@ from bestiary.data.loader import loader_threads, stream_views
 from bestiary.display import Tick
 from bestiary.errors import ImageError
 from bestiary.rng import keyed_rng
+from bestiary.run.images import RunImages
 from bestiary.run.run import Run
 from bestiary.storage.files import Readable
 
@@ -83,11 +84,13 @@ def split_calibration(
     return calibration, testable[:n_test]
 
 
-def read_sample(run: Run, view: EvalView, chosen: pl.DataFrame, tick: Tick | None = None) -> Sample:
-    """Read the images of some rows of the manifest; those that are gone are left out.
+def read_sample(
+    images: RunImages, view: EvalView, chosen: pl.DataFrame, tick: Tick | None = None
+) -> Sample:
+    """Read the images of some rows of the manifest; those that are gone or changed are left out.
 
     Args:
-        run: the run.
+        images: of the run.
         view: how an image becomes the members' input.
         chosen: rows of the manifest, with the column fold.
         tick: called with (done, total) after each batch.
@@ -95,8 +98,7 @@ def read_sample(run: Run, view: EvalView, chosen: pl.DataFrame, tick: Tick | Non
     Returns:
         The images that can be read.
     """
-    root = run.read_root()
-    files = [root / path for path in chosen["path"].to_list()]
+    files = [images / path for path in chosen["path"].to_list()]
     views, is_readable = _read_views(files, view, tick)
     return Sample(views[is_readable], chosen.filter(pl.Series(is_readable, dtype=pl.Boolean)))
 

@@ -6,6 +6,7 @@ graph, so training, prediction and export cannot disagree on it. A trained class
 of an ensemble. Knows nothing of images on disk or of training.
 """
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,8 +20,10 @@ from torch import nn
 from bestiary.errors import DamagedError, RunError, one_line
 from bestiary.model.backbone import Backbone, build_backbone, nearest_interpolation
 from bestiary.model.power_norm import PowerNormLinear, signed_sqrt
-from bestiary.model.tensor_file import read_tensors, write_tensors
+from bestiary.model.tensor_file import read_shapes, read_tensors, write_tensors
 
+MAX_OTHER_VALUES = 10_000  # in a member's file besides its network: mean and std of the input
+MAX_OUTPUTS = 1_000_000
 _NUMBERED_STAGE = re.compile(r"(layer|stage)\d")  # ResNet's layer1, ShuffleNet's stage2
 # What torchvision and timm call the sequence of a network's stages.
 _STAGE_CONTAINERS = ("blocks", "features", "stages", "layers")
@@ -236,7 +239,7 @@ def load_member(file: Path) -> Classifier:
     """
     member = _read_member(file)
     name = member.backbone
-    n_classes = _check_fit(file, member)
+    n_classes = len(member.tensors[member.head])
     backbone = replace(
         build_backbone(name, n_classes, weights="none"),
         interpolation=nearest_interpolation(member.interpolation),
@@ -251,7 +254,7 @@ def load_member(file: Path) -> Classifier:
 
 
 def check_member(file: Path) -> None:
-    """Check a member's file without building its network.
+    """Check a member's file, without taking memory for its network.
 
     Args:
         file: of a member.
@@ -266,6 +269,7 @@ class _Member(NamedTuple):
     """The content of a member's file."""
 
     tensors: dict[str, torch.Tensor]
+    head: str  # name of the last layer's weights among them
     backbone: str
     interpolation: str
     origin: str
@@ -274,9 +278,12 @@ class _Member(NamedTuple):
 
 def _read_member(file: Path) -> _Member:
     try:
+        shapes, card = read_shapes(file)
+        head = _check_fit(file, str(card["backbone"]), shapes)
         tensors, card = read_tensors(file)
         return _Member(
             tensors,
+            head,
             str(card["backbone"]),
             str(card["interpolation"]),
             str(card["origin"]),
@@ -290,27 +297,37 @@ def _read_member(file: Path) -> _Member:
         ) from None
 
 
-def _check_fit(file: Path, member: _Member) -> int:
-    """Compare a member's tensors with its backbone; return the number of classes.
+def _check_fit(file: Path, name: str, shapes: dict[str, list[int]]) -> str:
+    """Compare the shapes of a member's tensors with its backbone; return the name of its head.
 
-    Takes no memory: a stranger's file may name a network of gigabytes.
+    Takes no memory: a stranger's file may name a network of gigabytes, or hold other tensors.
     """
-    name = member.backbone
     with torch.device("meta"):
         backbone = build_backbone(name, 1, weights="none")
-    for key, value in backbone.network.state_dict().items():
-        tensor = member.tensors.get(f"network.{key}")
-        in_head = key.startswith(f"{backbone.head}.")
-        if tensor is None or (tensor.shape != value.shape and not in_head):
-            raise RunError(
-                f"{file}: does not fit {name} (its {key} is missing or of another shape)"
+    expected = {f"network.{key}": value for key, value in backbone.network.state_dict().items()}
+    head_prefix = f"network.{backbone.head}."
+    for key, value in expected.items():
+        shape = shapes.get(key)
+        has_shape = shape == list(value.shape)
+        if shape is None or not (has_shape or key.startswith(head_prefix)):
+            raise DamagedError(
+                f"{file}: does not fit {name} (its {key.removeprefix('network.')} is missing or "
+                "of another shape)"
             )
-    head = member.tensors.get(f"network.{backbone.head}.weight", torch.empty(0))
-    if head.ndim != 2:
-        raise RunError(
+
+    # The last layer has as many rows as there are classes.
+    head = f"{head_prefix}weight"
+    shape = shapes.get(head, [])
+    if len(shape) != 2 or head not in expected or shape[1:] != list(expected[head].shape[1:]):
+        raise DamagedError(
             f"{file}: is not a whole member (it has no last layer of {name}); train that fold again"
         )
-    return head.shape[0]
+    others = sum(math.prod(shapes[key]) for key in shapes.keys() - expected.keys())
+    if others > MAX_OTHER_VALUES or not 1 <= shape[0] <= MAX_OUTPUTS:
+        raise DamagedError(
+            f"{file}: does not fit {name} (it holds more than its weights); train that fold again"
+        )
+    return head
 
 
 @contextmanager

@@ -16,9 +16,11 @@ from safetensors.torch import save_file
 
 from bestiary.atomic import atomic_path
 from bestiary.errors import DamagedError, one_line
+from bestiary.regular_files import MAX_WEIGHTS_BYTES, check_regular
 
 METADATA = "bestiary"  # the file's metadata key of the card
 CHECKSUM = "sha256"  # the card's key
+MAX_HEADER_BYTES = 16 << 20  # names and shapes of the tensors; a hundred thousand take 10 MB
 _READ_ERRORS = (OSError, SafetensorError, RuntimeError, TypeError, ValueError, RecursionError)
 
 
@@ -62,9 +64,9 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             short phrase.
     """
     try:
+        check_tensor_file(file)
         with safe_open(file, "pt") as archive:
-            metadata = archive.metadata() or {}
-            card = dict(json.loads(metadata[METADATA]))
+            card = _read_card(archive)
             keys = archive.keys()
             tensors = {key: archive.get_tensor(key) for key in keys}
     except KeyError:
@@ -75,6 +77,54 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if expected is not None and expected != checksum(tensors, card):
         raise DamagedError("its checksum does not hold")
     return tensors, card
+
+
+def read_shapes(file: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
+    """Read the shape of each tensor and the card, without the tensors, which may be gigabytes.
+
+    Args:
+        file: that `write_tensors` wrote.
+
+    Returns:
+        The shapes by name, and the card.
+
+    Raises:
+        DamagedError: as `read_tensors`, but for the checksum.
+    """
+    try:
+        check_tensor_file(file)
+        with safe_open(file, "pt") as archive:
+            card = _read_card(archive)
+            shapes = {key: archive.get_slice(key).get_shape() for key in archive.keys()}  # noqa: SIM118
+    except KeyError:
+        raise DamagedError("it is not what bestiary writes") from None
+    except _READ_ERRORS as error:
+        raise DamagedError(one_line(error, 100)) from None
+    card.pop(CHECKSUM, None)
+    return shapes, card
+
+
+def check_tensor_file(file: Path, max_bytes: int = MAX_WEIGHTS_BYTES) -> None:
+    """Check a safetensors file before it is opened: a regular file, its header not too large.
+
+    Args:
+        file: to check.
+        max_bytes: most bytes that it may have.
+
+    Raises:
+        OSError: it cannot be opened, or is too large.
+        ValueError: its header is too large.
+    """
+    check_regular(file, max_bytes)
+    with file.open("rb") as stream:
+        header_bytes = int.from_bytes(stream.read(8), "little")
+    if header_bytes > MAX_HEADER_BYTES:
+        raise ValueError(f"its header claims {header_bytes:,} bytes")
+
+
+def _read_card(archive: Any) -> dict[str, Any]:
+    metadata = archive.metadata() or {}
+    return dict(json.loads(metadata[METADATA]))
 
 
 def checksum(tensors: Mapping[str, torch.Tensor], card: dict[str, Any]) -> str:

@@ -10,7 +10,9 @@ from bestiary.errors import RecipeError, one_line
 from bestiary.recipe.defaults import SHIPPED, shipped_text
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import DataOptions
+from bestiary.regular_files import read_regular
 
+MAX_RECIPE_BYTES = 1 << 20  # a shipped recipe has 5 thousand
 LISTING_OPTIONS = ("data.root", "data.layout")  # how the images of a dataset are listed
 
 
@@ -80,7 +82,7 @@ def _read_values(recipe: str | Path) -> dict[str, Any]:
     if path.suffix != ".toml":
         raise RecipeError(f"--recipe {recipe}: no such recipe; {_suggest(str(recipe))}")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_regular(path, MAX_RECIPE_BYTES).decode("utf-8"))
     except OSError as error:
         raise RecipeError(
             f"--recipe {recipe}: cannot be read ({error.strerror}); check the path"

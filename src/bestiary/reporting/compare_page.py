@@ -193,7 +193,7 @@ def write_comparison(comparison: Comparison, folder: Path) -> Compared:
 
 
 def _page(comparison: Comparison, table: Table, caption: str) -> str:
-    gallery = Gallery(comparison.root)
+    gallery = Gallery(comparison.images)
     sides = []
     for index, name in enumerate(comparison.names):
         if index == 0:

@@ -23,7 +23,7 @@ def labels_page(report: LabelReport) -> str:
         The page as HTML.
     """
     suspects = report.undecided.head(MAX_SUSPECTS)
-    images = {path: image_uri(report.root / path, SUSPECT_SIDE) for path in suspects["path"]}
+    images = {path: image_uri(report.images / path, SUSPECT_SIDE) for path in suspects["path"]}
     return render(
         "labels.html",
         run=report.run,
@@ -42,6 +42,6 @@ def _typical_images(report: LabelReport, suspects: pl.DataFrame) -> dict[str, li
     """Class name -> data URIs of typical images, for all given and suggested labels."""
     labels = pl.concat([suspects["given"], suspects["suggested"]]).unique(maintain_order=True)
     return {
-        label: [image_uri(report.root / path) for path in report.typical.get(label, [])]
+        label: [image_uri(report.images / path) for path in report.typical.get(label, [])]
         for label in labels.to_list()
     }

@@ -74,5 +74,7 @@ def write_report(
     else:
         files = [file]
         write_text(file, run_page(results, display, with_saliency=saliency))
+    if results.snapshot.images.notice:
+        display.notice(results.snapshot.images.notice)
     place = f"{run.address}/{name}" if run.address and out is None else str(file)
     return Report(files, place, file.stat().st_size / 1e6, results, run.score_line)

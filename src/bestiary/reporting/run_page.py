@@ -72,7 +72,7 @@ def run_page(results: Results, display: Display, *, with_saliency: bool = True) 
 
 def _read_gallery(results: Results, examples: Examples, display: Display) -> Gallery:
     """Read all images of the page, large ones first."""
-    gallery = Gallery(results.snapshot.root)
+    gallery = Gallery(results.snapshot.images)
     paths = results.table["path"]
     large = [examples.mistakes[:MAX_EXAMPLES], examples.unsure[:MAX_EXAMPLES]]
     small = [*examples.typical.values(), examples.mistakes[:MAX_MISTAKES]]

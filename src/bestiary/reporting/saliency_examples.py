@@ -60,12 +60,12 @@ def _spread_hits(results: Results, examples: Examples) -> Rows:
 
 def _read_views(results: Results, ensemble: Ensemble, rows: Rows) -> dict[int, Pixels]:
     """Row -> the view that a member is given; rows whose image cannot be read are left out."""
-    root = results.snapshot.root
+    images = results.snapshot.images
     views = {}
     for row in rows.tolist():
         try:
-            image = read_image(root / results.table["path"][row])
-            views[row] = ensemble.view(ensemble.view.decode(image))
+            content = read_image(images / results.table["path"][row])
+            views[row] = ensemble.view(ensemble.view.decode(content))
         except ImageError:
             continue
     return views

@@ -314,7 +314,7 @@ def reproduce_command(results: Results) -> str:
         "--folds",
         str(folder / FOLDS),
         "--set",
-        f"data.root={results.snapshot.root}",
+        f"data.root={run.named_root() or 'DATA'}",
     ]
     return shlex.join(words)
 

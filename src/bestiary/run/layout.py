@@ -28,11 +28,13 @@ read by everything after. The names of an ablation's folder and of a scan's stan
 Knows nothing of what the files contain.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from bestiary.display import Display
 from bestiary.errors import RunError, one_line
 
 RECIPE = "recipe.toml"
@@ -203,10 +205,15 @@ def lock_folder(folder: Path, activity: str, timeout: float = 0.0) -> FileLock:
     Raises:
         RunError: another process has the lock, or the folder cannot be locked.
     """
-    lock = FileLock(folder / ".lock")
+    file = folder / ".lock"
+    lock = FileLock(file)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=timeout)
+        if file.is_symlink():
+            raise RunError(f"{file}: is a link, which is never followed; remove it")
+        with warnings.catch_warnings(record=True) as fallbacks:
+            warnings.simplefilter("always")
+            lock.acquire(timeout=timeout)
     except Timeout:
         raise RunError(f"{folder}: another process {activity}") from None
     except (OSError, NotImplementedError) as error:  # the latter: a network disk without locks
@@ -214,4 +221,9 @@ def lock_folder(folder: Path, activity: str, timeout: float = 0.0) -> FileLock:
         raise RunError(
             f"{folder}: cannot be locked ({reason}); choose a folder that can be written"
         ) from None
+    if fallbacks:
+        Display().notice(
+            f"{folder}: its file system has no locks, so {file.name} only marks that it is in use; "
+            f"after a crash, remove that file"
+        )
     return lock

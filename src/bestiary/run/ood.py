@@ -8,8 +8,11 @@ from safetensors.numpy import load_file, save_file
 
 from bestiary.atomic import atomic_path
 from bestiary.errors import RunError
+from bestiary.model.tensor_file import check_tensor_file
 from bestiary.stats.ood import OodDetector
 
+MAX_BYTES = 1 << 24  # of the file, and some for each pair of classes
+BYTES_PER_VALUE = 32
 ARRAY_NAMES = ("scales", "whitening", "means", "limits")
 
 
@@ -25,6 +28,7 @@ def read_ood(file: Path, members: int, classes: int) -> OodDetector:
         RunError: the file is missing, damaged or of another ensemble.
     """
     try:
+        check_tensor_file(file, MAX_BYTES + BYTES_PER_VALUE * classes**2)
         arrays = load_file(file)
         detector = OodDetector(*(arrays[name] for name in ARRAY_NAMES))
         shapes = [
@@ -35,11 +39,20 @@ def read_ood(file: Path, members: int, classes: int) -> OodDetector:
         ]
         if shapes != [(members,), (classes, classes), (1, classes), (2,)]:
             raise ValueError(f"it is not of {members} members and {classes} classes")
+        _check_values(detector)
         return detector
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise RunError(
             f"{file}: cannot be read ({error}); train the run again, or go on with it by --resume"
         ) from None
+
+
+def _check_values(detector: OodDetector) -> None:
+    arrays = (detector.scales, detector.whitening, detector.means)
+    is_finite = all(np.isfinite(array).all() for array in arrays)
+    # Both limits are infinite where there are too few images to say.
+    if not is_finite or np.isnan(detector.limits).any() or not (detector.scales > 0).all():
+        raise ValueError("it holds numbers that are none, or scales that are not above 0")
 
 
 def write_ood(file: Path, detector: OodDetector) -> None:

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bestiary.errors import RunError
+from bestiary.errors import ArgumentError, RunError, one_line
 from bestiary.run.layout import needed_for_prediction
 from bestiary.run.run import Run
-from bestiary.storage.files import address_of
+from bestiary.storage.files import address_of, location
 from bestiary.storage.mirror import working_folder
+from bestiary.storage.roots import open_root
 
 
 @contextmanager
 def opened_run(
     run: str | Path,
     wanted: Callable[[str], bool] = needed_for_prediction,
+    data: str | Path | None = None,
 ) -> Iterator[Run]:
     """Open a run; one in an object store is copied to a working folder for the block.
 
@@ -25,19 +27,37 @@ def opened_run(
         run: path or address.
         wanted: tells for a path inside the run whether to copy it. By default, what prediction
             needs.
+        data: folder or address of the run's images, where the user names it.
 
     Yields:
         The run.
 
     Raises:
         RunError: there is no run, or the store cannot be reached.
+        ArgumentError: `data` is no folder.
 
     Example:
         >>> with opened_run("run") as run:
         ...     run.fold_numbers()
         [0, 1, 2]
     """
+    place = _checked_place(data) if data is not None else ""
     with working_folder(run, wanted) as folder:
         if address_of(run) and not Run(folder).exists:
             raise RunError(f"{run}: no run is there (it has no recipe.toml); check the address")
-        yield Run.open(folder, address_of(run))
+        yield Run.open(folder, address_of(run), place)
+
+
+def _checked_place(data: str | Path) -> str:
+    """Return the absolute folder or address that --data names."""
+    place = location(data)
+    try:
+        is_folder = open_root(place).is_dir()
+    except OSError as error:
+        raise ArgumentError(f"--data {data}: cannot be read ({one_line(error)})") from None
+    if not is_folder:
+        raise ArgumentError(
+            f"--data {data}: no such folder; give the one that the paths of the run's images "
+            f"start from"
+        )
+    return place

@@ -20,6 +20,10 @@ from bestiary.printable import printable_name
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.renamed import RUN_FILES
+from bestiary.run.checksums import file_digest, verify
+from bestiary.run.contents import check_contents
+from bestiary.run.images import RunImages, UnknownRoot
+from bestiary.run.json_files import read_json_file
 from bestiary.run.layout import (
     CHECKSUMS,
     ENSEMBLE,
@@ -33,10 +37,14 @@ from bestiary.run.layout import (
     fold_folder,
     lock_folder,
 )
-from bestiary.run.tables import SCHEMAS, read_table, write_table
+from bestiary.run.metrics_file import accuracy_line, check_metrics
+from bestiary.run.own_runs import recall_images, remember_images
+from bestiary.run.tables import SCHEMAS, check_unique_paths, read_table, write_table
 from bestiary.storage.files import Root
 from bestiary.storage.roots import open_root
 from bestiary.tables import TableError, read_metadata
+
+MAX_PLACE_LENGTH = 4096  # characters of the recorded folder of images
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,8 @@ class Run:
         path: folder that contains its files.
         address: for a run in an object store, of which `path` is a working copy: its address,
             without a slash at the end. Empty for a run in a local folder.
+        data: folder or address that the paths of its images start from, as the user has named it.
+            Empty: where the user has named it on this machine before; see `bestiary.run.own_runs`.
 
     Example:
         >>> import bestiary
@@ -61,19 +71,22 @@ class Run:
 
     path: Path
     address: str = ""
+    data: str = ""
 
     @classmethod
-    def open(cls, path: str | Path, address: str = "") -> Self:
+    def open(cls, path: str | Path, address: str = "", data: str = "") -> Self:
         """Open an existing run.
 
         Args:
             path: its folder.
             address: its address in an object store, where `path` is a working copy.
+            data: where its images are, see the attribute.
 
         Raises:
-            RunError: there is no run, or an earlier version of bestiary wrote it.
+            RunError: there is no run, an earlier version of bestiary wrote it, or it holds a link
+                that leaves it, or a FIFO or device.
         """
-        run = cls(Path(path), address)
+        run = cls(Path(path), address, data)
         if not run.path.is_dir():
             raise RunError(
                 f"{path}: no such run; check the path, or make one with bestiary train DATA {path}"
@@ -82,6 +95,7 @@ class Run:
             raise RunError(
                 f"{path}: is not a run (it has no {RECIPE}); make one with bestiary train DATA RUN"
             )
+        check_contents(run.path)
         renamed = next((old for old in RUN_FILES if run.file(old).exists()), None)
         if renamed:
             raise RunError(
@@ -118,13 +132,7 @@ class Run:
         """The out-of-fold accuracy in words; None until all folds have ended."""
         if not self.file(METRICS).exists():
             return None
-        scores = self.read_json(METRICS)
-        try:
-            return _accuracy_line(scores["oof"]["accuracy"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedError.foreign(
-                self.file(METRICS), f"{error!r:.80}", "write it again with --resume"
-            ) from None
+        return accuracy_line(self.read_json(METRICS)["oof"]["accuracy"])
 
     def __str__(self) -> str:
         """Describe the run after training: its score and the commands to use next."""
@@ -181,7 +189,7 @@ class Run:
         Raises:
             RunError: it is missing, changed or of another version.
         """
-        self._verify(RECIPE)
+        verify(self.path, RECIPE)
         try:
             return load_recipe(self.file(RECIPE))
         except RecipeError as error:
@@ -196,20 +204,63 @@ class Run:
         Raises:
             DamagedError: it is missing, changed or lacks a column.
         """
-        self._verify(name)
-        return read_table(self.file(name), SCHEMAS[name])
+        verify(self.path, name)
+        table = read_table(self.file(name), SCHEMAS[name])
+        check_unique_paths(self.file(name), table)
+        return table
 
     def read_root(self) -> Root:
-        """Read the folder that the manifest's paths start from.
+        """Open the folder that the manifest's paths start from, if the user has named it.
+
+        What the run itself records is never opened: it may come from a stranger.
+
+        Returns:
+            The folder; an `UnknownRoot` where the user has not named it.
+
+        Raises:
+            DamagedError: the manifest cannot be read.
+            DataError: the folder is in a store that cannot be opened.
+        """
+        place = self.named_root()
+        return open_root(place) if place else UnknownRoot()
+
+    def named_root(self) -> str:
+        """Return the folder of the images as the user has named it; empty where not.
+
+        Raises:
+            DamagedError: the manifest cannot be read.
+        """
+        return self.data or recall_images(self._manifest_digest()) or ""
+
+    def remember_root(self, place: str) -> bool:
+        """Record for this user and machine where the images are; tell whether that worked.
+
+        Args:
+            place: absolute folder or address, which the user has named.
+
+        Raises:
+            DamagedError: the manifest cannot be read.
+        """
+        return remember_images(self._manifest_digest(), place)
+
+    def read_recorded_root(self) -> str:
+        """Read the folder that the run was begun with: a text to show and compare, not to open.
 
         Raises:
             RunError: the manifest cannot be read.
         """
         file = self.file(MANIFEST)
         try:
-            return open_root(read_metadata(file)["root"])
+            return read_metadata(file)["root"][:MAX_PLACE_LENGTH]
         except (OSError, KeyError, TableError) as error:
             raise RunError(f"{file}: cannot be read ({one_line(error)})") from None
+
+    def _manifest_digest(self) -> str:
+        file = self.file(MANIFEST)
+        try:
+            return file_digest(file)
+        except OSError as error:
+            raise DamagedError(f"{file}: cannot be read ({one_line(error)})") from None
 
     def fold_numbers(self) -> list[int]:
         """Read the numbers of the folds, in order.
@@ -225,7 +276,10 @@ class Run:
         Raises:
             RunError: the run has no ensemble.json yet.
         """
-        return list(self.read_json(ENSEMBLE)["classes"])
+        classes = self.read_json(ENSEMBLE).get("classes")
+        if not isinstance(classes, list):
+            raise DamagedError.foreign(self.file(ENSEMBLE), "no list of classes")
+        return list(map(str, classes))
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read a JSON file.
@@ -238,16 +292,14 @@ class Run:
         """
         file = self.file(name)
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json_file(file)
         except FileNotFoundError:
             raise RunError(
                 f"{self.place}: has no {name} yet; finish a fold with bestiary train DATA "
                 f"{self.place} --resume"
             ) from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise RunError(f"{file}: cannot be read ({one_line(error)})") from None
-        if not isinstance(content, dict):
-            raise DamagedError.foreign(file)
+        if name == METRICS:
+            check_metrics(file, content)
         return content
 
     def begin_like(self, other: "Run", recipe: Recipe) -> None:
@@ -268,8 +320,8 @@ class Run:
         checksums = {}
         for name in STARTING_FILES:
             if self.file(name).exists():
-                checksums[name] = _sha256(self.file(name).read_bytes())
-        checksums[RECIPE] = _sha256(text.encode())
+                checksums[name] = file_digest(self.file(name))
+        checksums[RECIPE] = hashlib.sha256(text.encode()).hexdigest()
         lines = [f"{checksum}  {name}\n" for name, checksum in checksums.items()]
         write_text(self.file(CHECKSUMS), "".join(lines))
         write_text(self.file(RECIPE), text)
@@ -283,28 +335,6 @@ class Run:
     ) -> None:
         """Write a table, CSV or Parquet by its name; `metadata` is for Parquet."""
         write_table(self.file(name), table, metadata)
-
-    def _verify(self, name: str) -> None:
-        """Refuse a starting file that has changed. A file without a line in SHA256SUMS passes."""
-        try:
-            expected = self._read_checksums()
-            actual = _sha256(self.file(name).read_bytes())
-        except FileNotFoundError:
-            return  # an older run without SHA256SUMS, or a file that its reader reports as missing
-        except (OSError, ValueError) as error:
-            raise DamagedError(
-                f"{self.file(CHECKSUMS)}: cannot be read ({one_line(error)})"
-            ) from None
-        if expected.get(name, actual) != actual:
-            raise DamagedError(
-                f"{self.file(name)}: has changed since the run was begun ({CHECKSUMS}); "
-                f"put it back, or remove its line there if the change was meant"
-            )
-
-    def _read_checksums(self) -> dict[str, str]:
-        """File name -> SHA-256."""
-        lines = self.file(CHECKSUMS).read_text("utf-8").splitlines()
-        return dict(line.split("  ", 1)[::-1] for line in lines)
 
 
 @dataclass(frozen=True)
@@ -338,6 +368,11 @@ class RunSnapshot:
         """The folder that the manifest's paths start from, opened when it is first asked for."""
         return self.run.read_root()
 
+    @cached_property
+    def images(self) -> RunImages:
+        """The images, each compared with its digest before it is given: for all that shows them."""
+        return RunImages(self.root, self.manifest)
+
     def check_ended(self) -> None:
         """Refuse a run that is not finished.
 
@@ -349,7 +384,7 @@ class RunSnapshot:
         if waiting:
             raise RunError(
                 f"{self.run.place}: fold {waiting[0]} has not ended; "
-                f"go on with bestiary train {self.root} {self.run.place} --resume"
+                f"go on with bestiary train DATA {self.run.place} --resume"
             )
 
 
@@ -357,17 +392,3 @@ def fold_numbers_of(fold_table: pl.DataFrame) -> list[int]:
     """List the numbers of the folds in folds.parquet, in order and without `TRAIN_ONLY`."""
     folds = fold_table.filter(pl.col("fold") != TRAIN_ONLY)["fold"]
     return sorted(folds.unique().to_list())
-
-
-def _accuracy_line(score: dict[str, Any]) -> str:
-    """Put an accuracy of metrics.json into words: value, interval, numbers of images and groups."""
-    groups = "" if score["groups"] == score["n"] else f", {score['groups']:,} groups"
-    return (
-        f"Out-of-fold accuracy {score['value']:.4f}, "
-        f"95 % interval {score['low']:.4f} to {score['high']:.4f} "
-        f"({score['n']:,} images{groups})"
-    )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

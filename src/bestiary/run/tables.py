@@ -8,7 +8,7 @@ import polars as pl
 from bestiary.atomic import atomic_path
 from bestiary.errors import DamagedError, one_line
 from bestiary.renamed import renamed_column
-from bestiary.run.layout import FOLDS, MANIFEST, TARGETS
+from bestiary.run.layout import FOLDS, MANIFEST, TARGETS, TRAIN_ONLY
 from bestiary.tables import (
     UNSAFE_PATH,
     TableError,
@@ -39,6 +39,22 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
 }
 """Columns that a run's Parquet tables must have: file name -> column -> type."""
+BOUNDS: dict[str, tuple[float, float]] = {
+    "height": (1, 1e6),
+    "width": (1, 1e6),
+    "fold": (TRAIN_ONLY, 99),
+    "epoch": (0, 1e7),
+    "train_loss": (-1e9, 1e9),
+    "val_accuracy": (0, 1),
+    "images_per_second": (0, 1e9),
+    "seconds": (0, 1e10),
+    "threads": (0, 1e6),
+    "peak_memory_mb": (0, 1e9),
+    "energy_wh": (0, 1e12),
+    "score": (0, 1),
+}
+"""Column -> its least and largest value. bestiary writes no others, nor numbers that are none."""
+MAX_TEXT_LENGTH = 32_768  # bytes of a path, a label or another text
 NULLABLE_COLUMNS = (
     "group",
     "duplicate_group",
@@ -107,8 +123,36 @@ def _check_values(table: pl.DataFrame, schema: dict[str, Any]) -> None:
     for name in schema:
         if name not in NULLABLE_COLUMNS and table[name].null_count():
             raise TableError(f"its column {name} has gaps")
+        _check_bounds(table[name])
     if "path" in schema and table["path"].str.contains(UNSAFE_PATH).any():
         raise TableError("a path in it leads out of the folder of the images")
+
+
+def _check_bounds(column: pl.Series) -> None:
+    if column.dtype == pl.String and (column.str.len_bytes() > MAX_TEXT_LENGTH).any():
+        raise TableError(
+            f"its column {column.name} has a text of more than {MAX_TEXT_LENGTH:,} bytes"
+        )
+    if column.name not in BOUNDS:
+        return
+    least, most = BOUNDS[column.name]
+    values = column.drop_nulls()
+    if not values.is_between(least, most).all():  # nan included
+        raise TableError(f"its column {column.name} has values outside of {least:g} to {most:g}")
+
+
+def check_unique_paths(file: Path, table: pl.DataFrame) -> None:
+    """Refuse a table with two rows of one image: tables that are joined by path would explode.
+
+    Args:
+        file: the table's file, for the error.
+        table: with the column path.
+
+    Raises:
+        DamagedError: a path is there more than once.
+    """
+    if table["path"].n_unique() < table.height:
+        raise DamagedError.foreign(file, "it has more than one row of an image")
 
 
 def count_rows(file: Path) -> int:

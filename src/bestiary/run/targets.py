@@ -45,6 +45,8 @@ def read_targets(
         raise DamagedError(
             f"{file}: is not of these images and classes; distill the student into a new folder"
         )
+    if not table["target"].explode().is_between(0, 1.001).all():  # nan included
+        raise DamagedError.foreign(file, "a target probability is not from 0 to 1")
     targets = np.zeros((len(paths), classes), np.float32)
     targets[rows] = table["target"].to_numpy()
     return targets

@@ -22,6 +22,7 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.saliency import saliency
 from bestiary.errors import BestiaryError, ImageError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
+from bestiary.run.images import UNKNOWN_REASON, UnknownRoot
 from bestiary.run.run import Run
 from bestiary.stats.ood import OodDetector
 from bestiary.storage.files import Root
@@ -114,6 +115,8 @@ class SimilarImages:
         if ensemble.ood is None:
             raise BestiaryError("the run is not finished, so that it knows no out-of-fold logits")
         snapshot = run.load()
+        if isinstance(snapshot.root, UnknownRoot):
+            raise BestiaryError(UNKNOWN_REASON)
         if not snapshot.root.is_dir():
             raise BestiaryError("the folder of the training images is not there any more")
         n_logits = snapshot.manifest.height * len(ensemble.classes_)

@@ -109,18 +109,16 @@ class Calibration:
             if {float(key) for key in entry} != set(levels):
                 raise ValueError(f"calibration.{name}")
 
-        temperature = float(card["temperature"])
-        if not 0 < temperature < math.inf:
-            raise ValueError(f"calibration.temperature = {card['temperature']}")
-
+        # The search ends a little inside its edges.
+        temperature = _bounded(card["temperature"], 1 / MAX_TEMPERATURE, MAX_TEMPERATURE)
         class_limits = {}
         for key, limits in card["class_prediction_sets"].items():
-            class_limits[float(key)] = [float(limit) for limit in limits]
+            class_limits[float(key)] = [_bounded(limit, 0, 1) for limit in limits]
         return cls(
             temperature=temperature,
-            prediction_sets=_float_items(card["prediction_sets"]),
+            prediction_sets=_bounded_items(card["prediction_sets"], 1),
             class_prediction_sets=class_limits,
-            accepted=_float_items(card["accepted"]),
+            accepted=_bounded_items(card["accepted"], NEVER),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -322,5 +320,14 @@ def set_names(
     return names
 
 
-def _float_items(entry: dict[str, Any]) -> dict[float, float]:
-    return {float(key): float(value) for key, value in entry.items()}
+def _bounded_items(entry: dict[str, Any], most: float) -> dict[float, float]:
+    return {float(key): _bounded(value, 0, most) for key, value in entry.items()}
+
+
+def _bounded(value: Any, least: float, most: float) -> float:
+    """Return a number from a file; ValueError where it is none or outside of its bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"calibration: {value!r:.40} is no number")
+    if not least <= value <= most:  # nan included
+        raise ValueError(f"calibration: {value!r:.40} is not from {least:g} to {most:g}")
+    return float(value)

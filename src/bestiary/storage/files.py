@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from bestiary.errors import DataError, one_line
+from bestiary.printable import printable_name
+from bestiary.regular_files import MAX_IMAGE_BYTES, read_regular
 
+SCHEMES = ("s3", "gs", "az", "abfs", "hf", "file", "http", "https", "memory")
+"""Kinds of stores that an address may name. fsspec knows others that run code or open further
+addresses, and it chains addresses by ``::``; none of these is ever opened."""
 TRIES = 3  # of one request; the store's own library repeats each a few times
+MAX_SHOWN = 200  # characters of an address that an error quotes
 FIRST_WAIT = 0.1  # seconds before the second try; doubled before each further one
 
 T = TypeVar("T")
@@ -47,6 +53,35 @@ def is_address(location: str | Path) -> bool:
     return "://" in str(location)
 
 
+def check_address(address: str) -> None:
+    """Check that an address names a store of `SCHEMES`, and nothing else through it.
+
+    Args:
+        address: of a file or folder.
+
+    Raises:
+        DataError: it is of another scheme, or chained.
+
+    Example:
+        >>> check_address("s3://bucket/images")
+        >>> check_address("zip://a.jpg::s3://bucket/images.zip")
+        Traceback (most recent call last):
+        bestiary.errors.DataError: zip://a.jpg::s3://bucket/images.zip: is a chain of addresses...
+    """
+    shown = printable_name(address)[:MAX_SHOWN]
+    if "::" in address:
+        raise DataError(
+            f"{shown}: is a chain of addresses (::), which is never opened; give a plain path or "
+            f"one address"
+        )
+    scheme = address.partition("://")[0]
+    if scheme not in SCHEMES:
+        raise DataError(
+            f"{shown}: addresses of {scheme[:20]!r} are never opened; give a plain path, or an "
+            f"address of {', '.join(SCHEMES[:-1])}"
+        )
+
+
 def address_of(location: str | Path) -> str:
     """Return `location` if it is an address, else an empty string."""
     if not is_address(location):
@@ -68,6 +103,20 @@ def folder_at(location: str | Path) -> Root:
     if is_address(location):
         return StoredFolder(str(location))
     return Path(location)
+
+
+def read_file(file: Readable) -> bytes:
+    """Read a file whole; of one on this disk, only a regular file that is not too large.
+
+    Args:
+        file: on a disk, in an object store or in a shard.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if isinstance(file, Path):
+        return read_regular(file, MAX_IMAGE_BYTES)
+    return file.read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +251,15 @@ def open_store(address: str) -> tuple[Any, str]:
         The file system, and the path in it.
 
     Raises:
-        DataError: the kind of store is unknown, or its library is not installed.
+        DataError: the address is none that `check_address` allows, or the library of the store is
+            not installed.
     """
+    check_address(address)
     try:
         import fsspec
 
         files, path = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         reason = one_line(error, 120)
         raise DataError(
             f"{address}: cannot be opened ({reason}); pip install 'bestiary[storage]'"

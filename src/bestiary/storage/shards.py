@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bestiary.caches import cache_root
 from bestiary.errors import DataError
 from bestiary.storage.files import StoredFolder, fetch_file, folder_at, is_address, location
-from bestiary.tables import TableError, table_errors
+from bestiary.tables import TableError, check_table, table_errors
 
 INDEX = "index.parquet"
 INDEX_SCHEMA = {
@@ -373,8 +373,8 @@ def _scan_index(folder: str) -> Iterator[pl.LazyFrame]:
         DataError: the index cannot be read.
     """
     try:
-        source = _index_source(folder)
         with table_errors():
+            source = _index_source(folder)
             index = pl.scan_parquet(source)
             yield index.select(pl.col(name).cast(kind) for name, kind in INDEX_SCHEMA.items())
     except (OSError, TableError) as error:
@@ -385,6 +385,8 @@ def _scan_index(folder: str) -> Iterator[pl.LazyFrame]:
 
 def _index_source(folder: str) -> Path | BytesIO:
     if not is_address(folder):
-        return Path(folder) / INDEX
+        index = Path(folder) / INDEX
+        check_table(index)
+        return index
     file = StoredFolder(folder) / INDEX
     return BytesIO(file.read_bytes())

@@ -13,6 +13,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.atomic import need_folder
+from bestiary.caches import ensure_cache
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError
 from bestiary.model.classifier import check_member
@@ -68,7 +70,8 @@ def train_folds(
 
     data = _open_images(replace(data, world=world), display)
     try:
-        _train_one_by_one(run, data, unfinished, checkpointer, display)
+        with need_folder(run.path):
+            _train_one_by_one(run, data, unfinished, checkpointer, display)
     finally:
         if data.store:
             data.store.close()
@@ -104,6 +107,7 @@ def _train_one_by_one(
 
 def _open_images(data: TrainingSet, display: Display) -> TrainingSet:
     """Check the images on each machine, and open the store of decoded images if one is wanted."""
+    ensure_cache(display.notice)
     with data.world.synchronized():
         if data.world.local_rank == 0:
             check_images_exist(data)

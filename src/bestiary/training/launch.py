@@ -53,6 +53,7 @@ def train_in_processes(
     """
     request = {
         "run": str(run.path),
+        "data": run.data,
         "folds": folds,
         "every": every,
         "quiet": quiet,
@@ -139,7 +140,7 @@ def _train_as_rank(request: dict[str, Any]) -> None:
     world = init_world()
     display = Display(request["quiet"], visible=world.is_main)
     with Interrupts() as interrupts, world.process_group():
-        run = Run(Path(request["run"]))
+        run = Run(Path(request["run"]), data=request["data"])
         checkpointer = Checkpointer(request["every"], interrupts, world)
         train_folds(run, request["folds"], checkpointer, display)
 

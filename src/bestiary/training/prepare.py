@@ -28,6 +28,7 @@ from bestiary.display import Display
 from bestiary.errors import DataError, RunError
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import FIXES, FOLDS, MANIFEST, NEAR_DUPLICATES, QUARANTINE, WARNINGS
+from bestiary.run.own_runs import VARIABLE, state_root
 from bestiary.run.run import Run
 
 Folds = NDArray[np.int64]  # fold of each image (images,)
@@ -83,6 +84,11 @@ def begin_run(
 
     # Write the run.
     _write_run(run, recipe, manifest, folds, audit, decisions)
+    if not run.remember_root(str(manifest.root)):
+        display.notice(
+            f"{state_root()}: cannot be written, so other commands will not know where the images "
+            f"of this run are; give them --data {manifest.root}, or move the folder with {VARIABLE}"
+        )
     n_images = len(folds)
     n_classes = len(manifest.classes)
     n_folds = len(np.unique(folds))

@@ -16,7 +16,7 @@ from bestiary.model.classifier import build_classifier, input_size_errors
 from bestiary.model.compute import best_device
 from bestiary.model.freezing import freeze
 from bestiary.recipe.defaults import default_recipe
-from bestiary.recipe.load import load_recipe
+from bestiary.recipe.load import load_data_options, load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import FOLDS, RECIPE
 from bestiary.run.run import Run
@@ -71,7 +71,7 @@ def begin_or_resume(
                 f"--fixes {fixes}: {path} has its labels already (fixes.csv); choose a new folder"
             )
         _check_resumable(run, recipe, overrides, only_fold, resume, fold_file)
-        check_image_root(run, data)
+        check_image_root(run, data, overrides)
     else:
         if path.exists() and not run.is_vacant:
             raise RunError(f"{path}: is not empty and not a run; choose a new folder")
@@ -107,7 +107,7 @@ def resume_command(
     return shlex.join(words)
 
 
-def check_image_root(run: Run, data: str | Path) -> None:
+def check_image_root(run: Run, data: str | Path, overrides: Sequence[str] = ()) -> None:
     """Check that a run reads its images from the folder that the user names.
 
     A run may come from a stranger, so it must not name another folder to read from.
@@ -115,15 +115,23 @@ def check_image_root(run: Run, data: str | Path) -> None:
     Args:
         run: an existing run.
         data: the folder or table that the user names.
+        overrides: what the user sets; data.root counts as named too.
 
     Raises:
         ArgumentError: the run was begun with images in another folder.
     """
-    root = root_of(data, run.read_recipe().data.root)
-    if root != str(run.read_root()):
+    named = [option for option in overrides if option.partition("=")[0].strip() == "data.root"]
+    table_root = load_data_options(named).root
+    if run.named_root():  # here before, so that the recipe is the user's own
+        table_root = run.read_recipe().data.root
+    root = root_of(data, table_root)
+    recorded = run.read_recorded_root()
+    if root != recorded:
         raise ArgumentError(
-            f"{data}: {run.path} was begun with the images in {run.read_root()}; name that folder"
+            f"{data}: {run.path} was begun with the images in {recorded}; name that folder, or "
+            f"with a table add --set data.root={recorded}"
         )
+    run.remember_root(root)
 
 
 def check_image_sizes(recipe: Recipe) -> None:

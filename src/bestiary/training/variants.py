@@ -7,7 +7,7 @@ runs and trains none.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bestiary.display import Display
@@ -152,7 +152,14 @@ def begin_variants(
             else:
                 begin_run(data, run, recipe, None, display)
                 template = run
-    return runs
+
+    # All have the images of the first, whose folder the user has named.
+    assert template is not None
+    place = template.read_recorded_root()
+    return {
+        name: {seed: replace(run, data=place) for seed, run in by_seed.items()}
+        for name, by_seed in runs.items()
+    }
 
 
 def _existing_run(ablation: Path, runs: Mapping[str, Mapping[int, Run]]) -> Run | None:

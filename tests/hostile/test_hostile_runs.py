@@ -1,0 +1,43 @@
+"""A sample of the hostile runs of benchmarks/hostile.py, with the verbs that train nothing.
+
+benchmarks/bench_hostile_runs.py has all of them with every verb.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench_hostile_runs import attack_all
+from hostile import HOSTILE, make_places
+
+SAMPLE = (
+    "root chained reference",
+    "root dev zero",
+    "root plain",
+    "link SHA256SUMS",
+    "link figures",
+    "fifo ensemble.json",
+    "logit 0",
+    "calibration temperature 0",
+    "bomb folds.parquet",
+)
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "fork") or sys.platform == "darwin", reason="forks, and limits memory"
+)
+
+
+def test_corpus_is_large() -> None:
+    assert len(HOSTILE) >= 60
+    assert set(SAMPLE) <= set(HOSTILE)
+
+
+@pytest.mark.slow
+def test_hostile_runs_do_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BESTIARY_STATE", str(tmp_path / "state"))
+    make_places(tmp_path)
+    results = attack_all(tmp_path, list(SAMPLE), quick=True)
+    assert [result["name"] for result in results] == list(SAMPLE)
+    assert [failure for result in results for failure in result["failures"]] == []
