@@ -27,7 +27,8 @@ from bestiary.cli import main as run_command
 from hostile import HOSTILE, Places, make_hostile
 
 MEMORY_BYTES = 3 << 30
-SECONDS = 20
+SECONDS = 20  # of computing; other programs of a busy machine do not count
+MAX_WAIT = 90  # seconds until a verb that hangs is ended
 HACKED = Path("/tmp/bestiary-was-hacked")
 PROGRAMS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn")
 REQUESTS = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "urllib.Request")
@@ -160,8 +161,9 @@ def _in_child(command: list[str], places: Places) -> list[str]:
     with os.fdopen(reader) as pipe:
         text = pipe.read()
     _, status, usage = os.wait4(child, 0)
-    seconds = time.monotonic() - started
-    failures = json.loads(text) if text else [f"ended by status {status} after {seconds:.0f} s"]
+    waited = time.monotonic() - started
+    failures = json.loads(text) if text else [f"ended by status {status} after {waited:.0f} s"]
+    seconds = usage.ru_utime + usage.ru_stime
     if seconds > SECONDS:
         failures.append(f"took {seconds:.0f} s")
     if usage.ru_maxrss * 1024 > MEMORY_BYTES:
@@ -173,7 +175,7 @@ def _guarded(command: list[str], places: Places) -> list[str]:
     """Run one command in this process under limits."""
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.alarm(SECONDS + 10)
+    signal.alarm(MAX_WAIT)
     os.setpgid(0, 0)
     watch = Watch()
     sys.addaudithook(watch.hook)

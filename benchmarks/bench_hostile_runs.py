@@ -2,7 +2,7 @@
 
 Each run of `hostile.py` meets every verb that opens a run: show, compare (first and second),
 predict, evaluate, labels, report (with and without --data), export, distill, ablate, train and
-serve. Each verb has 3 GB and 20 s, and no network where the system allows to take it away.
+serve. Each verb has 3 GB, 20 s of computing and 90 s in all, and no network where the system allows it.
 
     python benchmarks/bench_hostile_runs.py [--only WORD] [--quick] [--jobs 1]
 """
