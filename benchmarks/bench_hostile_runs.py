@@ -2,7 +2,8 @@
 
 Each run of `hostile.py` meets every verb that opens a run: show, compare (first and second),
 predict, evaluate, labels, report (with and without --data), export, distill, ablate, train and
-serve. Each verb has 3 GB, 20 s of computing and 90 s in all, and no network where the system allows it.
+serve. Each verb has 3 GB, 20 s of computing and 90 s in all, and no network where the system allows
+it.
 
     python benchmarks/bench_hostile_runs.py [--only WORD] [--quick] [--jobs 1]
 """

@@ -29,9 +29,9 @@ FROZEN = {
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
     "ablate": "data run vary recipe=None overrides=() seeds=0 test_data=None cluster=None "
     "resume=False quiet=False",
-    "serve": "run host=127.0.0.1 port=8000 token_file=None allow_host=() no_similar=False max_mb=20.0 "
-    "max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 data=None engine=auto cluster=None "
-    "replicas=None quiet=False",
+    "serve": "run host=127.0.0.1 port=8000 token_file=None allow_host=() no_similar=False "
+    "max_mb=20.0 max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 data=None engine=auto "
+    "cluster=None replicas=None quiet=False",
     "evaluate": "run images data=None out=None overrides=() quiet=False",
     "labels": "run data=None out=None",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
