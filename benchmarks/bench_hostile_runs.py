@@ -1,11 +1,10 @@
 """Claim: a hostile run executes, requests, reads and writes nothing, and is one line at once.
 
 Each run of `hostile.py` meets every verb that opens a run: show, compare (first and second),
-predict, evaluate, labels, report (with and without --data), export, distill, ablate, train and
-serve. Each verb has 3 GB, 20 s of computing and 90 s in all, and no network where the system allows
-it.
+predict, evaluate, labels, report (with and without --data), export, distill, ablate, train, serve.
+A verb has 3 GB, 20 s of computing and 90 s in all. It has no network, where the system allows that.
 
-    python benchmarks/bench_hostile_runs.py [--only WORD] [--quick] [--jobs 1]
+    python benchmarks/bench_hostile_runs.py [--only WORD] [--quick]
 """
 
 import argparse
@@ -40,14 +39,13 @@ def attack_all(folder: Path, names: list[str], *, quick: bool) -> list[dict[str,
         "OMP_NUM_THREADS": "1",
         "POLARS_MAX_THREADS": "2",
     }
-    done = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert done.stdout is not None
     results = []
-    for line in done.stdout:
-        results.append(json.loads(line))
-        for failure in results[-1]["failures"]:
-            print(failure, flush=True)
-    done.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as attacker:
+        assert attacker.stdout is not None
+        for line in attacker.stdout:
+            results.append(json.loads(line))
+            for failure in results[-1]["failures"]:
+                print(failure, flush=True)
     return results
 
 
