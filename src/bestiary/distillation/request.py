@@ -15,9 +15,10 @@ from bestiary.distillation.split import (
     split_run,
     split_with_new_images,
 )
+from bestiary.ensemble.card import read_card
 from bestiary.errors import ArgumentError, RunError
 from bestiary.recipe.load import load_recipe
-from bestiary.run.layout import ENSEMBLE, RECIPE
+from bestiary.run.layout import RECIPE
 from bestiary.run.run import Run
 from bestiary.run.targets import read_student_metadata
 from bestiary.storage.files import location
@@ -114,12 +115,12 @@ def _check_options(overrides: Sequence[str], test_share: float, weight: float) -
 
 def _read_temperature(teacher: Run) -> float:
     """Read the temperature of the teacher's calibration."""
-    card = teacher.read_json(ENSEMBLE)
-    if "calibration" not in card:
+    calibration = read_card(teacher).calibration
+    if calibration is None:
         raise RunError(
             f"{teacher.place}: not all of its folds have ended; continue it with --resume first"
         )
-    return float(card["calibration"]["temperature"])
+    return calibration.temperature
 
 
 def _describe_split(split: DistillSplit) -> str:
