@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import bestiary
-from bestiary.errors import RunError
+from bestiary.errors import ArgumentError, RunError
 from bestiary.model import compute
 from bestiary.run.layout import RECIPE
 from bestiary.run.run import Run
@@ -55,3 +55,20 @@ def test_resuming_a_run_of_an_earlier_bestiary_names_the_remedy(verb: str, tmp_p
         else:
             vary = ["train.epochs=1,2"]
             bestiary.ablate(tmp_path, place, vary=vary, resume=True, quiet=True)
+
+
+def test_the_same_options_resume_a_run(beasts: Path, tiny: Path, tmp_path: Path) -> None:
+    """What a run has filled in by itself, such as the value of white, is no other value."""
+    options = {"recipe": tiny, "quiet": True}
+    run = bestiary.train(beasts, tmp_path / "run", folds=2, only_fold=[0], **options)
+    assert run.read_recipe().view.white_level == 65535
+    overrides = ["folds.n=2"]
+    bestiary.train(beasts, run.path, overrides=overrides, resume=True, **options)
+    with pytest.raises(ArgumentError, match=r"view\.white_level: .*another value"):
+        bestiary.train(
+            beasts,
+            run.path,
+            overrides=[*overrides, "view.white_level=4095"],
+            resume=True,
+            **options,
+        )

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bestiary.data.eval_view import white_of
 from bestiary.data.listing import root_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError
@@ -20,7 +21,7 @@ from bestiary.recipe.load import load_data_options, load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import FOLDS, RECIPE
 from bestiary.run.run import Run
-from bestiary.training.prepare import begin_run
+from bestiary.training.prepare import begin_run, resolve_white
 
 USUAL_SIDES = (*range(32, 513, 32), 299, 518)  # pixels; the nearest valid one is suggested
 
@@ -247,8 +248,9 @@ def _check_resumable(
         )
     if recipe is None and not overrides:
         return
+    begun = run.read_recipe()
     requested = load_recipe(recipe or run.file(RECIPE), overrides)
-    changed = run.read_recipe().differences(requested)
+    changed = begun.differences(resolve_white(requested, white_of(begun.view)))
     if changed:
         raise ArgumentError(
             f"{changed[0]}: {run.path} was begun with another value; resume it without --recipe "

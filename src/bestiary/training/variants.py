@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bestiary.data.eval_view import white_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import RECIPE
 from bestiary.run.run import Run
-from bestiary.training.prepare import begin_run
+from bestiary.training.prepare import begin_run, resolve_white
 from bestiary.training.request import check_image_root, check_requirements
 
 BASE = "base"
@@ -148,7 +149,8 @@ def begin_variants(
             if run.exists:
                 _check_same(run, recipe)
             elif template is not None:
-                run.begin_like(template, recipe)
+                white = white_of(template.read_recipe().view)
+                run.begin_like(template, resolve_white(recipe, white))
             else:
                 begin_run(data, run, recipe, None, display)
                 template = run
@@ -174,7 +176,8 @@ def _existing_run(ablation: Path, runs: Mapping[str, Mapping[int, Run]]) -> Run 
 
 def _check_same(run: Run, recipe: Recipe) -> None:
     begun = _as_trained(run.read_recipe())
-    differences = begun.differences(_as_trained(recipe))
+    asked = resolve_white(recipe, white_of(begun.view))
+    differences = begun.differences(_as_trained(asked))
     if differences:
         raise ArgumentError(
             f"{differences[0]}: {run.path} was begun with another value; choose another folder"
