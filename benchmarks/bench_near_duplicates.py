@@ -58,7 +58,8 @@ def measure_specimens(folder: Path) -> None:
     label = {row["path"]: row["label"] for row in rows}
     audit, seconds = scan(folder, folder / "truth.csv")
     named = grouped_pairs(audit)
-    true = {frozenset(ends) for ends in combinations(motif, 2) if motif[ends[0]] == motif[ends[1]]}
+    all_pairs = combinations(motif, 2)
+    true = {frozenset(pair) for pair in all_pairs if len({*map(motif.get, pair)}) == 1}
     false = named - true
     conflicts = [pair for pair in false if len({label[path] for path in pair}) > 1]
     print(
