@@ -65,8 +65,8 @@ def measure_specimens(folder: Path) -> None:
     print(
         f"specimens: {len(motif)} images, {seconds:.1f} s; named {len(named)} pairs, "
         f"{len(named & true)} right ({len(named & true) / len(named):.3f}); found "
-        f"{len(named & true)} of {len(true)} ({len(named & true) / len(true):.3f}); false conflicts "
-        f"{len(conflicts)}"
+        f"{len(named & true)} of {len(true)} ({len(named & true) / len(true):.3f}); false "
+        f"conflicts {len(conflicts)}"
     )
     for pair in sorted(map(sorted, false)):
         print(f"  not by the truth: {pair}")

@@ -4,7 +4,7 @@ Only what passes the screen is read again, each file once as long as memory hold
 component of the candidates. Knows nothing of labels.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from bestiary.errors import ImageError
 from bestiary.storage.files import Readable
 
 MIN_AGREEMENT = 0.4  # share of the blocks of two thumbs that agree; pairs with less are no proof's
+MAX_PROOFS = 4  # pairs of each image that are proved, besides those across groups
 MAX_SQUARES = 4096  # images in memory at a time, 0.2 MB each
 PAIRS_PER_ROUND = 512
 MAX_PATH = 8  # links whose maps are composed to compare two images of one group
@@ -58,11 +59,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Promising:
-    """A pair whose thumbs agree, with the map that aligns them."""
+    """A pair whose thumbs agree, with the map that aligns them and how much they agree."""
 
     image: int
     partner: int
     affine: Affine
+    agreement: float = 0.0
 
 
 class Squares:
@@ -144,7 +146,27 @@ def _screen_pair(
     if screened is None or screened.agreement < MIN_AGREEMENT:
         return None
     affine = compose(screened.affine, FLIP) if mirrored else screened.affine
-    return Promising(image, partner, affine)
+    return Promising(image, partner, affine, screened.agreement)
+
+
+def select_most_promising(promising: list[Promising]) -> list[Promising]:
+    """Select the pairs that agree most, so that images of one outline do not all prove themselves.
+
+    Args:
+        promising: The pairs.
+
+    Returns:
+        Those among the `MAX_PROOFS` that agree most of either of their images, in the same order.
+    """
+    order = sorted(range(len(promising)), key=lambda index: -promising[index].agreement)
+    count: Counter[int] = Counter()
+    selected = []
+    for index in order:
+        pair = promising[index]
+        if min(count[pair.image], count[pair.partner]) < MAX_PROOFS:
+            count.update((pair.image, pair.partner))
+            selected.append(index)
+    return [promising[index] for index in sorted(selected)]
 
 
 def compare_pairs(

@@ -20,6 +20,7 @@ from bestiary.data.near_duplicates.comparison import (
     Squares,
     compare_pairs,
     screen_pairs,
+    select_most_promising,
 )
 from bestiary.data.near_duplicates.hashes import Hashes, hash_thumbs
 from bestiary.data.near_duplicates.linkage import Ends, Verdict, ends, join_proved
@@ -166,7 +167,8 @@ def _compare_images(
     thumb_of_image = np.zeros(len(names), np.int64)
     thumb_of_image[candidates] = np.arange(len(candidates))
     with display.counter("Comparing near-duplicate candidates") as tick:
-        promising = screen_pairs(pairs, thumbs, thumb_of_image, tick)
+        screened = screen_pairs(pairs, thumbs, thumb_of_image, tick)
+    promising = select_most_promising(screened)
 
     wanted = {names[image] for pair in promising for image in (pair.image, pair.partner)}
     files = _find_files(parts, wanted)

@@ -13,12 +13,13 @@ import numpy as np
 
 from bestiary.data.decode import Pixels
 from bestiary.data.near_duplicates.alignment import Gray, align, align_by_keypoints
-from bestiary.data.near_duplicates.evidence import SIDE, Evidence, Square, weigh
+from bestiary.data.near_duplicates.evidence import SIDE, Evidence, Square, quick_detail, weigh
 from bestiary.data.near_duplicates.views import Affine, invert
 
 # The near-duplicate threshold: a pair with more is proved.
 NEAR_DUPLICATE_PROBABILITY = 0.9
 MEDIUM_SIDE = 128  # pixels
+MIN_QUICK_DETAIL = 0.45  # at `MEDIUM_SIDE`; with less, the finer comparison is not worth its time
 MEDIUM_STEPS = 8
 FINE_STEPS = 6
 MAX_CORRELATION = 0.995  # Fisher's z of a correlation of 1 has no end
@@ -80,9 +81,13 @@ def _prove_from(
 ) -> Proof | None:
     """Refine one alignment and weigh its evidence."""
     affine = start
-    medium = align(_shrink(gray), _shrink(partner_gray), affine, MEDIUM_STEPS)
+    small = _shrink(gray)
+    small_partner = _shrink(partner_gray)
+    medium = align(small, small_partner, affine, MEDIUM_STEPS)
     if medium is not None:
         affine = medium.affine
+    if quick_detail(small, small_partner, affine) < MIN_QUICK_DETAIL:
+        return None
     fine = align(gray, partner_gray, affine, FINE_STEPS)
     if fine is not None:
         affine = fine.affine
