@@ -67,7 +67,8 @@ def compare(image: Pixels, partner: Pixels, view: int, mirrored: int):
     screened = screen(make_thumb(image), make_thumb(other), view)
     if screened is None:
         return None
-    return prove(to_square(image), to_square(other), screened.affine)
+    short_side = min(*image.shape[:2], *other.shape[:2])
+    return prove(to_square(image), to_square(other), screened.affine, short_side)
 
 
 def altered_pairs(kind: str, images: list[Pixels], ways: list[str], rng) -> list[Pair]:

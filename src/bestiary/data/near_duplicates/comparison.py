@@ -78,6 +78,7 @@ class Squares:
         self._files = files
         self._squares: OrderedDict[int, Square | None] = OrderedDict()
         self._lock = Lock()
+        self.short_sides: dict[int, int] = {}  # in pixels, of the images before they were squares
         self.unread: set[int] = set()  # images whose file is gone or has changed
 
     def __call__(self, image: int) -> Square | None:
@@ -96,10 +97,12 @@ class Squares:
     def _read(self, image: int) -> Square | None:
         try:
             content = read_image(self._files(image))
-            return to_square(decode(content, min_side=SIDE, white=None))
+            pixels = decode(content, min_side=SIDE, white=None)
         except ImageError:
             self.unread.add(image)
             return None
+        self.short_sides[image] = min(pixels.shape[:2])
+        return to_square(pixels)
 
 
 def screen_pairs(
@@ -207,7 +210,8 @@ def compare(pair: Promising, squares: Squares) -> Comparison | None:
     start = compose(pair.affine, FLIP) if mirrored else pair.affine
     if mirrored:
         partner = np.ascontiguousarray(partner[:, ::-1])
-    proof = prove(image, partner, start)
+    short_side = min(squares.short_sides[index] for index in (pair.image, pair.partner))
+    proof = prove(image, partner, start, short_side)
     if proof is None:
         return None
     affine = compose(proof.affine, FLIP) if mirrored else proof.affine

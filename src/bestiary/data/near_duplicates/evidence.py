@@ -19,6 +19,7 @@ from bestiary.data.near_duplicates.views import Affine
 Square = NDArray[np.uint8]  # RGB (SIDE, SIDE, 3)
 
 SIDE = 256  # pixels
+SHARP_SIDE = 80  # pixels; the detail of a smaller image is looked for on a coarser scale
 BLOCK_SIDE = 16  # pixels
 MIN_COVERAGE = 0.25  # share of the blocks that must be covered
 MIN_BLOCK_OVERLAP = 0.95  # share of a block that the aligned image must cover
@@ -54,13 +55,17 @@ class Evidence(NamedTuple):
     offset: float
 
 
-def weigh(image: Square, partner: Square, affine: Affine) -> Evidence | None:
+def weigh(
+    image: Square, partner: Square, affine: Affine, short_side: int = SIDE
+) -> Evidence | None:
     """Gather the evidence of two aligned squares.
 
     Args:
         image: The image.
         partner: Its partner.
         affine: The map from the partner's unit square to the image's.
+        short_side: Of the smaller image before it became a square, in pixels. An enlarged image
+            has no detail finer than that.
 
     Returns:
         The evidence; None if the squares hardly overlap or no block has detail.
@@ -72,8 +77,9 @@ def weigh(image: Square, partner: Square, affine: Affine) -> Evidence | None:
     aligned = warp(image.astype(np.float32), affine)
     part = partner.astype(np.float32)
 
-    aligned_detail = _fine_detail(aligned)
-    part_detail = _fine_detail(part)
+    scale = max(1.0, SHARP_SIDE / short_side)
+    aligned_detail = _fine_detail(aligned, scale)
+    part_detail = _fine_detail(part, scale)
     correlation, is_detailed = _compare_detail(aligned_detail, part_detail)
     compared = is_covered & is_detailed
     if not compared.any():
@@ -111,11 +117,11 @@ def quick_detail(gray: Gray, partner: Gray, affine: Affine) -> float:
     return float(correlation[compared].mean()) if compared.any() else 0.0
 
 
-def _fine_detail(image: NDArray[np.float32]) -> Gray:
-    return _fine_gray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
+def _fine_detail(image: NDArray[np.float32], scale: float) -> Gray:
+    return _fine_gray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), scale)
 
 
-def _fine_gray(gray: NDArray[np.generic], scale: float = 1.0) -> Gray:
+def _fine_gray(gray: NDArray[np.generic], scale: float) -> Gray:
     smooth = cv2.GaussianBlur(gray, None, scale * NOISE_SIGMA)
     return np.asarray(smooth - cv2.GaussianBlur(gray, None, scale * DETAIL_SIGMA), np.float32)
 

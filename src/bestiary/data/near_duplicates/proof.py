@@ -50,20 +50,21 @@ def to_square(pixels: Pixels) -> Square:
     return np.asarray(cv2.resize(pixels, (SIDE, SIDE), interpolation=interpolation), np.uint8)
 
 
-def prove(image: Square, partner: Square, start: Affine) -> Proof | None:
+def prove(image: Square, partner: Square, start: Affine, short_side: int = SIDE) -> Proof | None:
     """Compare two images on real pixels.
 
     Args:
         image: The image.
         partner: Its partner, mirrored if the two are mirror images.
         start: A coarse map from the partner's unit square to the image's.
+        short_side: Of the smaller image before it became a square, in pixels.
 
     Returns:
         The proof; None if there is nothing to compare.
     """
     gray = _to_gray(image)
     partner_gray = _to_gray(partner)
-    proof = _prove_from(image, partner, gray, partner_gray, start)
+    proof = _prove_from(image, partner, gray, partner_gray, start, short_side)
     if proof is not None and proof.probability >= NEAR_DUPLICATE_PROBABILITY:
         return proof
 
@@ -71,13 +72,18 @@ def prove(image: Square, partner: Square, start: Affine) -> Proof | None:
     other_start = align_by_keypoints(partner_gray, gray)
     if other_start is None:
         return proof
-    other = _prove_from(partner, image, partner_gray, gray, other_start)
+    other = _prove_from(partner, image, partner_gray, gray, other_start, short_side)
     proofs = [found for found in (proof, _swap(other)) if found is not None]
     return max(proofs, key=lambda found: found.probability, default=None)
 
 
 def _prove_from(
-    image: Square, partner: Square, gray: Gray, partner_gray: Gray, start: Affine
+    image: Square,
+    partner: Square,
+    gray: Gray,
+    partner_gray: Gray,
+    start: Affine,
+    short_side: int,
 ) -> Proof | None:
     """Refine one alignment and weigh its evidence."""
     affine = start
@@ -92,7 +98,7 @@ def _prove_from(
     if fine is not None:
         affine = fine.affine
 
-    evidence = weigh(image, partner, affine)
+    evidence = weigh(image, partner, affine, short_side)
     if evidence is None:
         return None
     return Proof(probability(evidence), affine, evidence)
