@@ -24,8 +24,8 @@ import polars as pl
 
 from bestiary.data.folds import assign_folds, join_groups
 from bestiary.data.near_duplicates.candidates import candidate_pairs
-from bestiary.data.near_duplicates.hashes import WINDOWS
-from bestiary.data.near_duplicates.matching import components
+from bestiary.data.near_duplicates.linkage import components
+from bestiary.data.near_duplicates.views import N_VIEWS
 from bestiary.run.tables import write_table
 
 FOLDS = 5
@@ -39,7 +39,7 @@ def draw_hashes(rows: int) -> tuple[np.ndarray, np.ndarray]:
         Hashes (rows, windows), and the number of bits in which each copy differs.
     """
     rng = np.random.default_rng(0)
-    hashes = rng.integers(0, 1 << 64, (rows, len(WINDOWS)), dtype=np.uint64)
+    hashes = rng.integers(0, 1 << 64, (rows, N_VIEWS), dtype=np.uint64)
     copies = rows // 5
     distance = rng.integers(0, DIFFERING + 1, copies)
     bits = rng.permuted(np.tile(np.arange(64), (copies, 1)), axis=1) < distance[:, None]

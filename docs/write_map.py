@@ -47,7 +47,7 @@ INDEX = {
     "metrics (accuracy, F1)": "stats/metrics.py",
     "MixUp, CutMix": "data/mixing.py",
     "NaN loss": "training/non_finite.py",
-    "near duplicates": "data/near_duplicates/matching.py",
+    "near duplicates": "data/near_duplicates/proof.py",
     "options of a recipe": "recipe/sections.py",
     "out of memory": "training/out_of_memory.py",
     "out-of-distribution": "stats/ood.py",

@@ -253,6 +253,8 @@ def test_findings_are_written_as_csv_tables(
         "quarantine.csv",
         "warnings.csv",
         "near_duplicates.csv",
+        "not_duplicates.csv",
+        "same_scenes.csv",
         "classes.csv",
     }
     assert pl.read_csv(tmp_path / "out/quarantine.csv").rows() == [("a/empty.jpg", "empty file")]
@@ -278,14 +280,14 @@ def test_class_lines_small_imbalance_similar_names() -> None:
 
 @pytest.mark.slow
 def test_near_duplicates_of_low_detail_digits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the usual agreement, most of 600 digits as in MNIST would be near duplicates of one."""
+    """Digits as in MNIST have one outline or another in common: only the darker ones are proved."""
     monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "cache"))
     data = tmp_path / "data"
     n_darker = 20
     digits = load_digits()
-    for index in range(600):
+    for index in range(200):
         digit = mnist_like(digits.images[index])
         folder = data / str(digits.target[index])
         folder.mkdir(parents=True, exist_ok=True)
@@ -294,13 +296,12 @@ def test_near_duplicates_of_low_detail_digits(
             darker = digit.point(lambda level: round(0.9 * level))
             darker.save(folder / f"{index:03d} again.jpg", quality=95)
     table = audit(data).manifest.table
-    assert "Low detail: " in capsys.readouterr().err
     group = dict(table.select("path", "duplicate_group").iter_rows())
     pairs = [(path, path.replace(" again.jpg", ".png")) for path in group if "again" in path]
     assert len(pairs) == n_darker
     n_found = sum(group[a] is not None and group[a] == group[b] for a, b in pairs)
     assert n_found >= n_darker - 2
-    assert table["duplicate_group"].is_not_null().sum() < 2 * n_darker + 60
+    assert table["duplicate_group"].is_not_null().sum() < 2 * n_darker + 10
     assert not table["label_conflict"].any()
 
 

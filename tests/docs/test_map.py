@@ -11,7 +11,7 @@ SOURCES = sorted(write_map.PACKAGE.rglob("*.py"))
 # A thing to be found, the words that one would search for, and the module where it is done.
 THINGS = {
     "the draw between MixUp and CutMix": (r"cutmix", "data/mixing.py"),
-    "what writes out-of-fold logits": (r"oof", "run/oof.py"),
+    "what writes out-of-fold logits": (r"\boof", "run/oof.py"),
     "the 95 % interval": (r"wilson|confidence interval", "stats/intervals.py"),
     "EXIF orientation": (r"exif", "data/decode.py"),
     "halving on out-of-memory": (r"out[ _-]of[ _-]memory", "training/out_of_memory.py"),
@@ -19,8 +19,8 @@ THINGS = {
     "the default recipe": (r"default[ _]recipe", "recipe/defaults.py"),
     "the learning-rate schedule": (r"schedule", "training/schedule.py"),
     "the near-duplicate threshold": (
-        r"near[ _-]duplicate[ _-](agreement|threshold)",
-        "data/near_duplicates/matching.py",
+        r"near[ _-]duplicate[ _-](probability|threshold)",
+        "data/near_duplicates/proof.py",
     ),
     "preprocessing inside the ONNX graph": (r"preprocess", "model/classifier.py"),
 }

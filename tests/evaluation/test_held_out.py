@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from sklearn.metrics import accuracy_score
@@ -55,6 +56,34 @@ def test_training_images_are_left_out(
     assert (scores["n"], scores["seen_in_training"]) == (12, 27)
     expected = bestiary.evaluate(trained.path, unseen, quiet=True).scores
     assert scores["ensemble"] == expected["ensemble"]
+
+
+def test_both_accuracies_are_told(trained: Run, unseen: Path, beasts: Path, tmp_path: Path) -> None:
+    both = shutil.copytree(unseen, tmp_path / "both")
+    for path in beasts.rglob("*.jpg"):
+        shutil.copy(path, both / path.parent.name / f"seen-{path.name}")
+    result = bestiary.evaluate(trained.path, both, quiet=True)
+    with_seen = result.scores["with_seen"]
+    assert (with_seen["n"], with_seen["n_seen"]) == (39, 27)
+
+    paths = sorted(both.rglob("*.jpg"))
+    ensemble = Ensemble.load(trained)
+    logits = np.concatenate([batch.logits for batch in ensemble.score(paths)], axis=1)
+    truth = [path.parent.name for path in paths]
+    for rule in AVERAGES:
+        labels = ensemble.classes_[average(logits, rule).argmax(axis=1)]
+        value = with_seen["ensemble"][rule]["value"]
+        assert value == pytest.approx(accuracy_score(truth, labels))
+    text = str(result)
+    assert "12 images of 3 classes, none seen in training" in text
+    assert "with seen" in text
+    assert "on all 39, of which the run has seen 27" in text
+
+
+def test_one_accuracy_where_nothing_was_seen(trained: Run, unseen: Path) -> None:
+    result = bestiary.evaluate(trained.path, unseen, quiet=True)
+    assert result.scores["with_seen"] is None
+    assert "with seen" not in str(result)
 
 
 def test_near_duplicates_of_training_are_left_out(

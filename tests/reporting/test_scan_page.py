@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bestiary.cli import main
 
@@ -34,6 +35,21 @@ def test_findings_with_images(page: str) -> None:
     ]
     assert len(re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]+"', page)) == 4
     assert "test/leak.jpg" in page and "empty file" in page
+
+
+def test_pairs_are_shown_with_what_differs_and_their_proof(beasts: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(beasts, data, ignore=shutil.ignore_patterns("truth.csv"))
+    one = sorted(next(folder for folder in sorted(data.iterdir())).iterdir())[0]
+    with Image.open(one) as image:
+        mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        mirrored.save(one.with_name("mirror.jpg"), quality=92)
+    assert main(["scan", str(data), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    page = (tmp_path / "out" / "scan.html").read_text(encoding="utf-8")
+    assert "Near duplicates (1)" in page
+    assert re.search(r"<li>.*mirror\.jpg.*: mirrored;\s*detail agrees \d+ %, [\d.]+ % sure", page)
+    assert "--not-duplicates" in page
+    assert "no near duplicate?" in page
 
 
 def test_page_loads_nothing_from_elsewhere(page: str) -> None:

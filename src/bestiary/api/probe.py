@@ -20,6 +20,7 @@ def probe(
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     folds: str | int | None = None,
     fixes: Location | None = None,
+    not_duplicates: Location | None = None,
     quiet: bool = False,
 ) -> "Run":
     """Train only the heads of a k-fold ensemble: an honest score in about a minute.
@@ -40,6 +41,9 @@ def probe(
         Number of folds, or a CSV or Parquet file of your own with the columns path,fold.
     fixes
         Table of decided labels, as bestiary labels writes it. Nothing in DATA is touched.
+    not_duplicates
+        Table of decided pairs, as bestiary scan --out writes it: those whose decision is no
+        are no near duplicates.
     quiet
         Show no progress.
 
@@ -57,5 +61,6 @@ def probe(
         overrides=overrides,
         folds=folds,
         fixes=fixes,
+        not_duplicates=not_duplicates,
         quiet=quiet,
     )

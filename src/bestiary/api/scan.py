@@ -18,6 +18,7 @@ def scan(
     *,
     out: Location | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    not_duplicates: Location | None = None,
     quiet: bool = False,
 ) -> "Audit":
     """Find unreadable and odd images, near duplicates, label conflicts, leaks and odd classes.
@@ -32,10 +33,14 @@ def scan(
         Folder of class folders (or of train/, val/ and test/), or a table, as for train.
     out
         Folder for the findings: quarantine.csv, warnings.csv, near_duplicates.csv,
-        classes.csv, and scan.html, a page that shows them with their images.
+        same_scenes.csv, classes.csv, not_duplicates.csv, a table of pairs to decide on, and
+        scan.html, a page that shows them with their images.
     overrides
         How DATA is listed, as in train: data.root=FOLDER, the folder that the paths of a
-        table start from, and data.layout=LAYOUT, how folders are nested.
+        table start from, data.layout=LAYOUT, how folders are nested, and
+        data.burst_seconds=N, how long the frames of a burst are apart at most.
+    not_duplicates
+        Table of decided pairs: those whose decision is no are no near duplicates.
     quiet
         Show no progress.
 
@@ -49,13 +54,19 @@ def scan(
     from bestiary.atomic import write_text
     from bestiary.data.audit import audit_images
     from bestiary.data.listing import list_labeled
+    from bestiary.data.pair_decisions import check_replaceable, read_decisions
     from bestiary.display import Display
     from bestiary.recipe.load import load_data_options
     from bestiary.reporting.scan_page import scan_page
-    from bestiary.run.layout import SCAN_PAGE
+    from bestiary.run.layout import NOT_DUPLICATES, SCAN_PAGE
 
-    listing = list_labeled(data, load_data_options(overrides))
-    audit = audit_images(listing, Display(quiet))
+    options = load_data_options(overrides, "data.burst_seconds")
+    decided = Path(not_duplicates) if not_duplicates is not None else None
+    decisions = read_decisions(decided)
+    if out is not None:
+        check_replaceable(Path(out) / NOT_DUPLICATES, decided)
+    listing = list_labeled(data, options)
+    audit = audit_images(listing, Display(quiet), options, decisions)
     if out is not None:
         audit.write(Path(out))
         write_text(Path(out) / SCAN_PAGE, scan_page(audit))

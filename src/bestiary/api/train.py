@@ -27,6 +27,7 @@ def train(
     folds: str | int | None = None,
     only_fold: Annotated[Sequence[int], Many] = (),
     fixes: Location | None = None,
+    not_duplicates: Location | None = None,
     resume: bool = False,
     checkpoint_every: str = "5min",
     processes: int = 1,
@@ -58,6 +59,9 @@ def train(
         Train only these folds, numbered from 0: several machines can share the work.
     fixes
         Table of decided labels, as bestiary labels writes it. Nothing in DATA is touched.
+    not_duplicates
+        Table of decided pairs, as bestiary scan --out writes it: those whose decision is no
+        are no near duplicates.
     resume
         Resume a run where it was left. The result is the same, bit for bit, as without the
         interruption.
@@ -122,6 +126,7 @@ def train(
                         resume,
                         display,
                         Path(fixes) if fixes is not None else None,
+                        Path(not_duplicates) if not_duplicates is not None else None,
                         connection.begin if connection else None,
                     )
 

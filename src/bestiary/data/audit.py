@@ -13,12 +13,25 @@ from bestiary.caches import ensure_cache
 from bestiary.data.class_counts import class_lines, count_classes
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
 from bestiary.data.left_out import count_files, describe_left_out, frequent_reasons
+from bestiary.data.listing import DEFAULT_OPTIONS
 from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest, read_listing, read_manifest
 from bestiary.data.near_duplicates.grouping import find_near_duplicates, mark_near_duplicates
+from bestiary.data.near_duplicates.pair_table import describe_pairs
+from bestiary.data.pair_decisions import SCHEMA as PAIR_SCHEMA
+from bestiary.data.pair_decisions import denied_pairs, read_decisions
+from bestiary.data.scenes import find_scenes, join_scenes
 from bestiary.data.split_words import TEST
 from bestiary.display import Display
-from bestiary.run.layout import CLASSES, NEAR_DUPLICATES, QUARANTINE, WARNINGS
+from bestiary.recipe.sections import DataOptions
+from bestiary.run.layout import (
+    CLASSES,
+    NEAR_DUPLICATES,
+    NOT_DUPLICATES,
+    QUARANTINE,
+    SAME_SCENES,
+    WARNINGS,
+)
 from bestiary.run.tables import write_table
 
 
@@ -33,12 +46,18 @@ class Audit:
             be null.
         quarantine: Path and reason of every unusable file, including those of the test split.
         classes: Label, images and similar_names of each class, see `count_classes`.
+        pairs: The pairs that make the groups of near duplicates, see `describe_pairs`.
+        scenes: Path and scene of each image of a burst, see `find_scenes`.
+        decisions: What a person has decided of pairs, see `read_decisions`.
     """
 
     manifest: Manifest
     test: pl.DataFrame
     quarantine: pl.DataFrame
     classes: pl.DataFrame
+    pairs: pl.DataFrame
+    scenes: pl.DataFrame
+    decisions: pl.DataFrame
 
     def with_stated_white(self) -> "Audit":
         """The same audit where the user states what white is, so nothing is assumed of it."""
@@ -90,6 +109,17 @@ class Audit:
         return self.near_duplicates.filter(is_leak & is_test)
 
     @property
+    def pairs_to_decide(self) -> pl.DataFrame:
+        """Every pair with its decision so far, columns as in `pair_decisions.SCHEMA`.
+
+        Pairs that were denied make no group any more. They are listed too, so that a decision is
+        not lost.
+        """
+        ends = ["path", "other"]
+        pairs = self.pairs.join(self.decisions, on=ends, how="full", coalesce=True)
+        return pairs.select(list(PAIR_SCHEMA)).sort(ends)
+
+    @property
     def exit_code(self) -> int:
         """1 if there are unusable files, label conflicts or leaks."""
         has_unusable = bool(self.quarantine.height)
@@ -109,7 +139,7 @@ class Audit:
         return "\n".join([head, *findings])
 
     def write(self, folder: Path) -> None:
-        """Write quarantine.csv, warnings.csv, near_duplicates.csv and classes.csv.
+        """Write quarantine.csv, warnings.csv, classes.csv and the tables of near duplicates.
 
         Args:
             folder: Folder of the tables.
@@ -120,6 +150,8 @@ class Audit:
         write_table(folder / QUARANTINE, self.quarantine)
         write_table(folder / WARNINGS, self.warnings)
         write_table(folder / NEAR_DUPLICATES, self.near_duplicates)
+        write_table(folder / NOT_DUPLICATES, self.pairs_to_decide)
+        write_table(folder / SAME_SCENES, self.scenes)
         write_table(folder / CLASSES, self.classes)
 
     @property
@@ -166,6 +198,13 @@ class Audit:
                 f"duplicates have different labels; they are trained on but never scored"
             )
 
+        if self.scenes.height:
+            n_scenes = self.scenes["scene"].n_unique()
+            lines.append(
+                f"Same scene: {self.scenes.height:,} images in {n_scenes:,} bursts of one camera; "
+                f"a burst stays in one fold (--set data.burst_seconds=0: not looked for)"
+            )
+
         leaks = self.leaks
         if leaks.height:
             lines.append(
@@ -175,15 +214,22 @@ class Audit:
         return lines
 
 
-def audit_images(listing: Listing, display: Display) -> Audit:
+def audit_images(
+    listing: Listing,
+    display: Display,
+    options: DataOptions = DEFAULT_OPTIONS,
+    decisions: pl.DataFrame | None = None,
+) -> Audit:
     """Read the images of a dataset and run every check on them.
 
     Args:
         listing: The images of all splits; those of the test split may be unlabeled.
         display: Shows the progress, and what was assumed of the layout.
+        options: How long the frames of a burst are apart.
+        decisions: What a person has decided of pairs, see `read_decisions`; None: nothing.
 
     Raises:
-        DataError: No labeled image can be decoded.
+        DataError: No labeled image can be decoded, or a decision is of other data.
         BestiaryError: The cache folder cannot be written.
     """
     for note in listing.notes:
@@ -197,8 +243,14 @@ def audit_images(listing: Listing, display: Display) -> Audit:
 
     # Search for near duplicates in both splits together, so that leaks show.
     table = pl.concat([manifest.table, test_manifest.table])
-    links = find_near_duplicates(table, cache, display)
-    table = mark_near_duplicates(table, links)
+    decisions = read_decisions(None) if decisions is None else decisions
+    denied = denied_pairs(decisions, table)
+    parts = [(part.root, part.table) for part in (manifest, test_manifest)]
+    pairs = find_near_duplicates(parts, cache, display)
+    table = mark_near_duplicates(table, pairs, denied)
+    scenes = find_scenes(table, cache, options.burst_seconds)
+    described = describe_pairs(table, pairs)
+    table = join_scenes(table, scenes)
 
     n_labeled = manifest.table.height
     quarantine = pl.concat([manifest.quarantine, test_manifest.quarantine])
@@ -207,4 +259,7 @@ def audit_images(listing: Listing, display: Display) -> Audit:
         test=table[n_labeled:],
         quarantine=quarantine.sort("path"),
         classes=count_classes(manifest.table["label"]),
+        pairs=described,
+        scenes=scenes,
+        decisions=decisions,
     )

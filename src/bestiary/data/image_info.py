@@ -7,6 +7,7 @@ the file again. Knows nothing of labels, other images or what uses the infos.
 import hashlib
 from dataclasses import dataclass
 from io import BytesIO
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from bestiary.data.bit_depth import SampleKind, is_deep
 from bestiary.data.decode import Pixels, decode, deep_samples, has_alpha, read_image
+from bestiary.data.exif_time import Taken, read_taken
 from bestiary.data.file_kinds import FORMATS
 from bestiary.data.intact_pixels import has_damaged_metadata
 from bestiary.errors import ImageError
@@ -43,6 +45,8 @@ class ImageInfo:
         sample_kind: Integers or floats, in an image of more than 8 bits that does not say what
             white is; else empty. Thumb and pixels are then scaled by the image's own range.
         max_value: The largest sample of such an image.
+        taken: Seconds since 1970 when it was taken, by the camera's own clock; 0: not known.
+        camera: Maker, model and serial number of the camera; empty: not known.
         thumb: The image as a gray square of `THUMB_SIDE` x `THUMB_SIDE` bytes, row by row.
     """
 
@@ -59,6 +63,8 @@ class ImageInfo:
     has_damaged_metadata: bool = False
     sample_kind: SampleKind = ""
     max_value: float = 0.0
+    taken: float = 0.0
+    camera: str = ""
     thumb: bytes = b""
 
 
@@ -91,8 +97,8 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         return ImageInfo(sha256, error.reason, len(content))
 
     height, width = pixels.shape[:2]
-    image_format, mode, frames = _read_header(content)
-    samples = deep_samples(content) if mode == DEEP else None
+    header = _read_header(content)
+    samples = deep_samples(content) if header.mode == DEEP else None
     thumb = make_thumb(pixels)
     return ImageInfo(
         sha256=sha256,
@@ -100,14 +106,16 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         size_bytes=len(content),
         height=height,
         width=width,
-        format=image_format,
-        mode=mode,
-        frames=frames,
+        format=header.format,
+        mode=header.mode,
+        frames=header.frames,
         pixel_sha256=_hash_pixels(pixels),
         spread=int(np.ptp(thumb)),
         has_damaged_metadata=has_damaged_metadata(content),
         sample_kind=samples.kind if samples else "",
         max_value=samples.max_value if samples and samples.kind else 0.0,
+        taken=header.taken.seconds,
+        camera=header.taken.camera,
         thumb=thumb.tobytes(),
     )
 
@@ -134,20 +142,30 @@ def _hash_pixels(pixels: Pixels) -> str:
     return hashlib.sha256(shape + content).hexdigest()
 
 
-def _read_header(content: bytes) -> tuple[str, str, int]:
-    """Read format, mode and number of frames from the header of a file that decodes."""
+class _Header(NamedTuple):
+    """What the header of a file says, see `ImageInfo`."""
+
+    format: str = ""
+    mode: str = ""
+    frames: int = 1
+    taken: Taken = Taken()
+
+
+def _read_header(content: bytes) -> _Header:
+    """Read the header of a file that decodes."""
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             image_format = image.format or ""
+            taken = read_taken(image)
             # MPO is a JPEG with a second view or a preview behind it, as phones write them.
             if image_format == "MPO":
-                return "JPEG", "", 1
+                return _Header("JPEG", taken=taken)
 
             mode = _guessed_mode(image, content)
             frames = int(getattr(image, "n_frames", 1))
-            return image_format, mode, frames
+            return _Header(image_format, mode, frames, taken)
     except Exception:  # the image decodes, so a header that Pillow rejects is no reason to fail
-        return "", "", 1
+        return _Header()
 
 
 def _guessed_mode(image: Image.Image, content: bytes) -> str:

@@ -29,7 +29,7 @@ from bestiary.tables import TableError, read_frame
 
 Thumbs = NDArray[np.uint8]  # (images, side, side)
 
-VERSION = 3  # raised when decoding or `ImageInfo` changes, so that older segments are not read
+VERSION = 4  # raised when decoding or `ImageInfo` changes, so that older segments are not read
 MAX_UNUSED_SECONDS = 90 * 86_400  # a segment unused for 90 days is deleted
 MAX_RESULTS = 32  # more are deleted; one of 200,000 near duplicates takes about 15 MB
 SEGMENT_IMAGES = 512  # images per segment at most, and the most that an interruption loses
@@ -48,6 +48,8 @@ SCHEMA = {
     "has_damaged_metadata": pl.Boolean,
     "sample_kind": pl.String,
     "max_value": pl.Float64,
+    "taken": pl.Float64,
+    "camera": pl.String,
     "thumb": pl.Binary,
 }
 
@@ -80,6 +82,10 @@ class ImageInfoCache:
             if info.reason is None:
                 digests.add(sha256)
         return digests
+
+    def info(self, sha256: str) -> ImageInfo:
+        """The info of an image that the cache has, without its thumb."""
+        return self._info_by_sha256[sha256]
 
     def read(self, paths: Sequence[Readable], progress: Tick | None = None) -> list[ImageInfo]:
         """Read the image info of every file, and write those that are new to the cache.

@@ -34,8 +34,10 @@ class Evaluation:
         scores: the accuracies ``ensemble`` (rule -> accuracy with interval), ``members`` and
             ``mean_member``; how many images were left out for which reason; ``recognized``, each
             image that the run was trained on or a near duplicate of one, with the kind and the
-            run's image; ``reliability`` of confidence, prediction sets and the unknown flag; and
-            ``estimate``, the accuracy that was expected from out-of-fold scores.
+            run's image; ``with_seen``, the same accuracies on all images, with ``n`` and
+            ``n_seen``, or None if the run has seen none; ``reliability`` of confidence, prediction
+            sets and the unknown flag; and ``estimate``, the accuracy that was expected from
+            out-of-fold scores.
     """
 
     scores: dict[str, Any]
@@ -47,10 +49,12 @@ class Evaluation:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.scores['n']:,} images of {self.scores['classes']} classes",
+            f"{self.scores['n']:,} images of {self.scores['classes']} classes, none seen in "
+            f"training",
             "",
             format_table(_accuracy_table(self.scores)),
             "",
+            *_seen_lines(self.scores),
             *_estimate_lines(self.scores["estimate"]),
             *_reliability_lines(self.scores["reliability"]),
             *_left_out_lines(self.scores),
@@ -59,18 +63,45 @@ class Evaluation:
 
 
 def _accuracy_table(scores: dict[str, Any]) -> ScreenTable:
+    """The accuracies on new images, and beside them those with seen images where there are any."""
     table = ScreenTable()
     table.add_column("predictor", justify="left")
     table.add_column("accuracy", justify="right")
     table.add_column("95 % interval", justify="right")
+    with_seen = scores["with_seen"]
+    if with_seen is not None:
+        table.add_column("with seen images", justify="right")
+    seen_values = _with_seen_values(with_seen)
 
     rows = {f"ensemble, {rule}": row for rule, row in scores["ensemble"].items()}
     rows |= {f"member of fold {row['fold']}": row for row in scores["members"]}
     for name, row in rows.items():
         interval = f"{row['low']:.4f} to {row['high']:.4f}"
-        table.add_row(name, f"{row['value']:.4f}", interval)
-    table.add_row("mean member", f"{scores['mean_member']:.4f}", "")
+        table.add_row(name, f"{row['value']:.4f}", interval, *seen_values.get(name, []))
+    mean = "mean member"
+    table.add_row(mean, f"{scores['mean_member']:.4f}", "", *seen_values.get(mean, []))
     return table
+
+
+def _with_seen_values(with_seen: dict[str, Any] | None) -> dict[str, list[str]]:
+    """Name of a predictor -> its accuracy with seen images, as the cells of one column."""
+    if with_seen is None:
+        return {}
+    values = {f"ensemble, {rule}": row["value"] for rule, row in with_seen["ensemble"].items()}
+    for row in with_seen["members"]:
+        values[f"member of fold {row['fold']}"] = row["value"]
+    values["mean member"] = with_seen["mean_member"]
+    return {name: [f"{value:.4f}"] for name, value in values.items()}
+
+
+def _seen_lines(scores: dict[str, Any]) -> list[str]:
+    with_seen = scores["with_seen"]
+    if with_seen is None:
+        return []
+    return [
+        f"With seen images: on all {with_seen['n']:,}, of which the run has seen "
+        f"{with_seen['n_seen']:,} or near duplicates of them; it flatters.",
+    ]
 
 
 def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:

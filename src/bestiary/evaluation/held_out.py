@@ -1,7 +1,8 @@
 """An ensemble and held-out labeled images -> accuracy by every averaging rule and of every member.
 
-Images that the run was trained on, and near duplicates of them, are left out. Also measures how
-reliable confidence, prediction sets and the unknown flag are on these images. Trains nothing.
+Images that the run was trained on, and near duplicates of them, are left out of the scores;
+a second set of scores is with them. Also measures how reliable confidence, prediction sets and the
+unknown flag are on new images. Trains nothing.
 """
 
 import json
@@ -19,6 +20,7 @@ from bestiary.data.folds import leak_groups
 from bestiary.data.left_out import describe_left_out
 from bestiary.data.listing import DEFAULT_OPTIONS
 from bestiary.data.listing_types import DataPath
+from bestiary.data.manifest import GROUP_KEYS
 from bestiary.data.near_duplicates.recognition import (
     DUPLICATE_KINDS,
     Recognition,
@@ -58,6 +60,7 @@ class Unseen:
         root: folder that the paths start from.
         table: columns of a manifest, at least one image. No image is the run's or a near duplicate
             of one, and all have a class of the run.
+        seen: the other images of a class of the run: its own, and near duplicates of them.
         recognition: the images that were recognized.
         left_out: reason -> number of images that were left out.
         unknown_classes: class that the run does not have -> number of images left out for it.
@@ -65,6 +68,7 @@ class Unseen:
 
     root: Root
     table: pl.DataFrame
+    seen: pl.DataFrame
     recognition: Recognition
     left_out: dict[str, int]
     unknown_classes: dict[str, int]
@@ -99,6 +103,7 @@ def evaluate_folder(
     unseen.left_out["unreadable"] += int((~is_readable).sum())
     table = unseen.table.filter(pl.Series(is_readable))
     scores = _score(run, ensemble, unseen, table, logits)
+    scores["with_seen"] = _score_with_seen(ensemble, unseen, table, logits, display)
     if out is not None:
         write_text(out, json.dumps(scores, indent=2) + "\n")
     return Evaluation(scores)
@@ -153,7 +158,8 @@ def unseen_images(
             f"bestiary show"
         )
     unknown = _count_labels(table.filter("unknown_class"))
-    return Unseen(read.root, new, recognition, left_out, unknown)
+    is_seen = pl.any_horizontal(*DUPLICATE_KINDS) & ~pl.col("unknown_class")
+    return Unseen(read.root, new, table.filter(is_seen), recognition, left_out, unknown)
 
 
 def _count_labels(table: pl.DataFrame) -> dict[str, int]:
@@ -242,6 +248,25 @@ def _score(
         "reliability": _reliability(ensemble, logits, labels, groups),
         "estimate": _estimate(run, rules, labels, groups),
     }
+
+
+def _score_with_seen(
+    ensemble: Ensemble, unseen: Unseen, table: pl.DataFrame, logits: Logits, display: Display
+) -> dict[str, Any] | None:
+    """Score the new and the seen images together; None: no seen image is readable."""
+    if unseen.seen.is_empty():
+        return None
+    seen_logits, is_readable = member_logits(ensemble, unseen.root, unseen.seen, display)
+    columns = ["label", *GROUP_KEYS]
+    seen = unseen.seen.filter(pl.Series(is_readable))
+    both = pl.concat([table.select(columns), seen.select(columns)])
+    both_logits = np.concatenate([logits, seen_logits], axis=1)
+
+    labels = class_numbers(both["label"], ensemble.classes_.tolist())
+    rules: Rules = {rule: average(both_logits, rule) for rule in AVERAGES}
+    members = dict(zip(ensemble.folds, both_logits, strict=True))
+    scores = held_out_scores(rules, members, labels, leak_groups(both))
+    return {"n": both.height, "n_seen": seen.height, **scores}
 
 
 def _recognized_rows(recognition: Recognition) -> list[dict[str, Any]]:

@@ -51,11 +51,12 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return Recipe.parse(values, str(recipe))
 
 
-def load_data_options(overrides: Sequence[str]) -> DataOptions:
+def load_data_options(overrides: Sequence[str], *more: str) -> DataOptions:
     """Load the options of a recipe that say how images are listed.
 
     Args:
         overrides: each as ``data.root=FOLDER`` or ``data.layout=LAYOUT``.
+        more: other options that matter, such as ``data.burst_seconds``.
 
     Raises:
         RecipeError: an override is of another option, or its value is out of range.
@@ -64,12 +65,13 @@ def load_data_options(overrides: Sequence[str]) -> DataOptions:
         >>> load_data_options(["data.layout=split/class"]).layout
         'split/class'
     """
+    known = (*LISTING_OPTIONS, *more)
     for override in overrides:
         name = override.partition("=")[0].strip()
-        if name not in LISTING_OPTIONS:
+        if name not in known:
             raise RecipeError(
                 f"--set {override}: {name or 'nothing'} does not matter here; the options are "
-                f"{' and '.join(LISTING_OPTIONS)}"
+                f"{' and '.join(known)}"
             )
     return load_recipe(SHIPPED[0], overrides).data
 

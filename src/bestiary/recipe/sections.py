@@ -43,6 +43,11 @@ class DataOptions(Section):
         description="regular expression whose first parentheses match the group (camera, specimen, "
         "burst) in an image's path; the images of a group stay in one fold",
     )
+    burst_seconds: NotNegative = Field(
+        10.0,
+        description="photographs that one camera took of one scene, each at most this long after "
+        "the one before (EXIF time), stay in one fold; 0: bursts are not looked for",
+    )
     store: bool = Field(
         True,
         description="store decoded images on disk: each image is decoded once for all runs",

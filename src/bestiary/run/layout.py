@@ -52,7 +52,10 @@ OOD = "ood.safetensors"
 METRICS = "metrics.json"
 DISTILL = "distill.json"
 
-CLASSES = "classes.csv"  # of `scan --out`, like the next
+NOT_DUPLICATES = "not_duplicates.csv"
+
+CLASSES = "classes.csv"  # of `scan --out`, like the next ones
+SAME_SCENES = "same_scenes.csv"
 SCAN_PAGE = "scan.html"
 
 LABELS = "labels"
@@ -76,6 +79,7 @@ STARTING_FILES = (
     QUARANTINE,
     WARNINGS,
     NEAR_DUPLICATES,
+    NOT_DUPLICATES,
     FIXES,
     TARGETS,
 )

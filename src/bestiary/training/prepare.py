@@ -24,10 +24,19 @@ from bestiary.data.folds import (
 from bestiary.data.listing import group_by_path, list_labeled
 from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest
+from bestiary.data.pair_decisions import read_decisions
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
 from bestiary.recipe.options import Recipe
-from bestiary.run.layout import FIXES, FOLDS, MANIFEST, NEAR_DUPLICATES, QUARANTINE, WARNINGS
+from bestiary.run.layout import (
+    FIXES,
+    FOLDS,
+    MANIFEST,
+    NEAR_DUPLICATES,
+    NOT_DUPLICATES,
+    QUARANTINE,
+    WARNINGS,
+)
 from bestiary.run.own_runs import VARIABLE, state_root
 from bestiary.run.run import Run
 
@@ -43,6 +52,7 @@ def begin_run(
     fold_file: Path | None,
     display: Display,
     fixes: Path | None = None,
+    not_duplicates: Path | None = None,
     before_reading: Callable[[], object] | None = None,
 ) -> None:
     """Read the images, assign them to folds, and write the run's tables and recipe.
@@ -54,6 +64,7 @@ def begin_run(
         fold_file: the user's own folds; None: folds are assigned by the recipe.
         display: shows the progress and the findings of the audit.
         fixes: table of decided labels; None: there is none.
+        not_duplicates: table of decided pairs; None: there is none.
         before_reading: called once the images are listed, before they are read, which can take
             long.
 
@@ -62,10 +73,11 @@ def begin_run(
         RunError: another process has begun the run meanwhile.
         BestiaryError: the run's folder cannot be written.
     """
+    pair_decisions = read_decisions(not_duplicates)
     listing, decisions = _list_images(data, recipe, fixes, display)
     if before_reading is not None:
         before_reading()
-    audit = audit_images(listing, display)
+    audit = audit_images(listing, display, recipe.data, pair_decisions)
     if recipe.view.white_level or recipe.view.white_level_float:
         audit = audit.with_stated_white()
     for line in audit.lines():
@@ -245,6 +257,7 @@ def _write_run(
         run.write_table(FIXES, decisions)
         run.write_table(WARNINGS, audit.warnings)
         run.write_table(NEAR_DUPLICATES, audit.near_duplicates)
+        run.write_table(NOT_DUPLICATES, audit.decisions)
         run.write_table(MANIFEST, manifest.table, {"root": str(manifest.root)})
         run.write_table(FOLDS, fold_table)
         run.write_recipe(recipe)

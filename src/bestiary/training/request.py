@@ -36,6 +36,7 @@ def begin_or_resume(
     resume: bool,
     display: Display,
     fixes: Path | None = None,
+    not_duplicates: Path | None = None,
     before_reading: Callable[[], object] | None = None,
 ) -> Run:
     """Begin a new run, or open an existing one to resume it.
@@ -50,6 +51,7 @@ def begin_or_resume(
         resume: whether the run may exist.
         display: shows the progress.
         fixes: table of decided labels.
+        not_duplicates: table of decided pairs.
         before_reading: called once the request is known to be valid, before the images of a new run
             are read.
 
@@ -71,6 +73,11 @@ def begin_or_resume(
             raise ArgumentError(
                 f"--fixes {fixes}: {path} has its labels already (fixes.csv); choose a new folder"
             )
+        if not_duplicates is not None:
+            raise ArgumentError(
+                f"--not-duplicates {not_duplicates}: {path} has its groups already; choose a new "
+                f"folder"
+            )
         _check_resumable(run, recipe, overrides, only_fold, resume, fold_file)
         check_image_root(run, data, overrides)
     else:
@@ -80,7 +87,7 @@ def begin_or_resume(
         check_requirements(new_recipe)
         if fold_file is None:
             _check_fold_numbers(only_fold, range(new_recipe.folds.n))
-        begin_run(data, run, new_recipe, fold_file, display, fixes, before_reading)
+        begin_run(data, run, new_recipe, fold_file, display, fixes, not_duplicates, before_reading)
     _check_fold_numbers(only_fold, run.fold_numbers())
     return run
 

@@ -1,12 +1,14 @@
 """Perceptual hashes -> candidate pairs of near duplicates: hashes that are close, in about n log n.
 
+The view of one image is compared with the whole of another, mirrored or not.
+
 Close hashes share their first bits under some order of the bits. So the hashes are sorted under
 each of several orders. Each hash is compared with its few neighbors in the sorted list (Charikar
 2002, doi:10.1145/509907.509965, section 3). Unlike hash buckets, this costs the same whether the
 hashes are spread out or all alike. Knows nothing of pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple, Self
@@ -16,25 +18,33 @@ from numpy.typing import NDArray
 
 from bestiary.cores import cores
 from bestiary.data.near_duplicates.hashes import MIRROR, Hashes, pack_bits
+from bestiary.data.near_duplicates.views import FIRST_ROTATION, FIRST_TURN
 
 # Among 20,000 hashes, each order of the bits finds a pair that differs in 8 of 64 bits in about 0.2
 # of cases.
-BIT_ORDERS = 24
-NEIGHBORS_PER_SIDE = 4  # hashes compared on either side in the sorted list
-CANDIDATE_MAX_DISTANCE = 14  # differing bits of 64
-MAX_PARTNERS = 12  # candidates for each image
+BIT_ORDERS = 32
+
+# The windows of an image are many. Among very many images they are looked up under fewer orders, so
+# that their search takes no more than this many lookups of each window, or `MIN_WINDOW_ORDERS`.
+MAX_WINDOW_LOOKUPS = 1 << 20
+MIN_WINDOW_ORDERS = 4
+NEIGHBORS_PER_SIDE = 6  # hashes compared on either side in the sorted list
+CANDIDATE_MAX_DISTANCE = 15  # differing bits of 64; `Packed` has 4 bits for it
+MAX_PARTNERS = 16  # candidates for each image
 QUERY_IMAGES = 1 << 17  # images looked up at a time by one thread
 
 Pairs = NDArray[np.int64]
-"""(pairs, 5): image, partner, the image's window that resembles the whole partner, mirrored (0 or
-1), distance.
+"""(pairs, 5): image, partner, the image's view that resembles the whole partner, whether the
+partner is mirrored (0 or 1), distance.
 """
+
+DETAIL_BITS = 13  # of a packed pair that are not its images
 
 Packed = NDArray[np.uint64]
 """Pairs as one integer each. One sort brings the matches of a pair together, nearest first.
 
 From the highest bit: the two images, distance (4 bits), whether the image is the later of the two
-(1), window (3), mirrored (1).
+(1), view (7), mirrored (1).
 """
 
 Neighbors = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
@@ -83,10 +93,10 @@ class _SortedHashes(NamedTuple):
 
 
 def candidate_pairs(hashes: Hashes) -> Pairs:
-    """Find pairs of images where one resembles the other or a window of it, mirrored or not.
+    """Find pairs of images where one resembles a view of the other, mirrored or not.
 
     Args:
-        hashes: (images, windows); the first window is the whole image.
+        hashes: (images, views); the first view is the whole image.
 
     Returns:
         Each pair once, nearest first, and only the nearest `MAX_PARTNERS` of each image.
@@ -106,14 +116,17 @@ def _search_pairs(hashes: Hashes) -> Packed:
     n_images = len(hashes)
     plain = hashes[:, 0]
     plain_and_mirrored = np.concatenate([plain, plain ^ MIRROR])
-    queries = _queries(hashes)
+    views = range(hashes.shape[1])
+    few_views = [view for view in views if not view or FIRST_TURN <= view < FIRST_ROTATION]
+    window_orders = max(MIN_WINDOW_ORDERS, MAX_WINDOW_LOOKUPS // max(1, n_images))
 
     # The orders of the bits are part of the method, not of a run, so their seed is fixed. This is
     # one of the exceptions to `bestiary.rng` that CONTRIBUTING.md names.
     rng = np.random.default_rng(0)
     nearest = np.empty(0, np.uint64)
     with ThreadPoolExecutor(cores()) as pool:
-        for _ in range(BIT_ORDERS):
+        for number in range(BIT_ORDERS):
+            queries = _queries(views if number < window_orders else few_views, n_images)
             bit_order = rng.permutation(64)
             sorted_hashes = _SortedHashes.under(bit_order, plain_and_mirrored)
             find_pairs = partial(_find_close_pairs, sorted_hashes, hashes)
@@ -126,13 +139,12 @@ def _search_pairs(hashes: Hashes) -> Packed:
     return nearest
 
 
-def _queries(hashes: Hashes) -> list[tuple[int, int]]:
-    """List every window with the first image of each run of `QUERY_IMAGES` images."""
-    n_images, n_windows = hashes.shape
+def _queries(views: Iterable[int], n_images: int) -> list[tuple[int, int]]:
+    """List every view with the first image of each run of `QUERY_IMAGES` images."""
     queries = []
-    for window in range(n_windows):
+    for view in views:
         for start in range(0, n_images, QUERY_IMAGES):
-            queries.append((window, start))
+            queries.append((view, start))
     return queries
 
 
@@ -166,17 +178,17 @@ def _reorder_bits(hashes: Hashes, octet_table: NDArray[np.uint64]) -> Hashes:
 def _find_close_pairs(
     sorted_hashes: _SortedHashes, hashes: Hashes, query: tuple[int, int]
 ) -> Packed:
-    """Compare some images' hashes of one window with their neighbors among the sorted hashes.
+    """Compare some images' hashes of one view with their neighbors among the sorted hashes.
 
     Args:
         sorted_hashes: Hashes of the whole images.
-        hashes: (images, windows).
-        query: Window, and the first of `QUERY_IMAGES` images.
+        hashes: (images, views).
+        query: View, and the first of `QUERY_IMAGES` images.
     """
-    window, start = query
+    view, start = query
     n_images = len(hashes)
-    window_hashes = hashes[start : start + QUERY_IMAGES, window]
-    keys = _reorder_bits(window_hashes, sorted_hashes.octet_table)
+    view_hashes = hashes[start : start + QUERY_IMAGES, view]
+    keys = _reorder_bits(view_hashes, sorted_hashes.octet_table)
 
     # Sorted queries find their positions several times faster.
     order = np.argsort(keys)
@@ -191,7 +203,7 @@ def _find_close_pairs(
         packed = _pack(
             image[is_other],
             partner[is_other],
-            window,
+            view,
             mirrored[is_other],
             distance[is_other],
             n_images,
@@ -203,7 +215,7 @@ def _find_close_pairs(
 def _pack(
     image: NDArray[np.int64],
     partner: NDArray[np.int64],
-    window: int,
+    view: int,
     mirrored: NDArray[np.int64],
     distance: NDArray[np.uint8],
     n_images: int,
@@ -213,30 +225,30 @@ def _pack(
     pair = low * n_images + high
     is_later = image > partner
 
-    distance_bits = distance.astype(np.int64) << 5
-    later_bit = is_later << 4
-    window_bits = window << 1
-    packed = (pair << 9) | distance_bits | later_bit | window_bits | mirrored
+    distance_bits = distance.astype(np.int64) << 9
+    later_bit = is_later << 8
+    view_bits = view << 1
+    packed = (pair << DETAIL_BITS) | distance_bits | later_bit | view_bits | mirrored
     return packed.astype(np.uint64)
 
 
 def _unpack(packed: Packed, n_images: int) -> Pairs:
     low, high = _images_of_pairs(packed, n_images)
-    details = (packed & 511).astype(np.int64)
-    distance = details >> 5
-    is_later = (details >> 4) & 1 == 1
-    window = (details >> 1) & 7
+    details = (packed & ((1 << DETAIL_BITS) - 1)).astype(np.int64)
+    distance = details >> 9
+    is_later = (details >> 8) & 1 == 1
+    view = (details >> 1) & 127
     mirrored = details & 1
 
     image = np.where(is_later, high, low)
     partner = np.where(is_later, low, high)
-    columns = [image, partner, window, mirrored, distance]
+    columns = [image, partner, view, mirrored, distance]
     return np.stack(columns, axis=1)
 
 
 def _images_of_pairs(packed: Packed, n_images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Unpack the lower and the higher image index of each pair."""
-    pair = (packed >> 9).astype(np.int64)
+    pair = (packed >> DETAIL_BITS).astype(np.int64)
     low, high = np.divmod(pair, n_images)
     return low, high
 
@@ -244,7 +256,7 @@ def _images_of_pairs(packed: Packed, n_images: int) -> tuple[NDArray[np.int64], 
 def _nearest_of_each_pair(packed: Packed) -> Packed:
     """Keep the nearest match of each pair, sorted by pair."""
     packed = np.sort(packed)
-    pair = packed >> 9
+    pair = packed >> DETAIL_BITS
     is_first = np.ones(len(packed), np.bool_)
     is_first[1:] = pair[1:] != pair[:-1]
     return packed[is_first]
@@ -253,7 +265,7 @@ def _nearest_of_each_pair(packed: Packed) -> Packed:
 def _drop_far_partners(packed: Packed, n_images: int) -> Packed:
     """Keep the pairs that are among the nearest `MAX_PARTNERS` of either of their images."""
     low, high = _images_of_pairs(packed, n_images)
-    distance = (packed >> 5) & 15
+    distance = (packed >> 9) & 15
     is_near = np.zeros(len(packed), np.bool_)
     for image in (low, high):
         order = np.lexsort((distance, image))

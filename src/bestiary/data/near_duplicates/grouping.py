@@ -1,10 +1,11 @@
 """A manifest's table -> the same table with duplicate groups and label conflicts filled in.
 
-Near duplicates are images with the same bytes, the same pixels or, once aligned, the same details.
-Near duplicates with different labels are in conflict. Knows nothing of splits and folds.
+Near duplicates are images with the same bytes, the same pixels or proved to be one photograph. Near
+duplicates with different labels are in conflict. Knows nothing of splits and folds.
 """
 
 import hashlib
+from collections.abc import Sequence
 from itertools import compress
 
 import numpy as np
@@ -14,72 +15,91 @@ from numpy.typing import NDArray
 from bestiary.data.image_info import THUMB_SIDE
 from bestiary.data.image_info_cache import ImageInfoCache
 from bestiary.data.near_duplicates.candidates import candidate_pairs
-from bestiary.data.near_duplicates.hashes import WINDOWS, Hashes, hash_thumbs
-from bestiary.data.near_duplicates.matching import (
-    NEAR_DUPLICATE_AGREEMENT,
-    NEAR_DUPLICATE_AGREEMENT_LOW_DETAIL,
-    components,
-    confirm_near_duplicates,
+from bestiary.data.near_duplicates.comparison import (
+    Comparison,
+    Squares,
+    compare_pairs,
+    screen_pairs,
+    select_most_promising,
 )
+from bestiary.data.near_duplicates.hashes import Hashes, hash_thumbs
+from bestiary.data.near_duplicates.linkage import Ends, Verdict, ends, join_proved
+from bestiary.data.near_duplicates.views import N_VIEWS
 from bestiary.data.quality_warnings import BLANK_MAX_SPREAD
 from bestiary.display import Display
+from bestiary.storage.files import Readable, Root
 
-# Near duplicates come in small groups. A group with this share of all images, and with this many
-# images, means that the images have too little detail for the usual threshold.
-LARGE_GROUP_MIN_SHARE = 0.2
-LARGE_GROUP_MIN_IMAGES = 100
-METHOD_VERSION = 1  # raised when the method changes, so that older results are not used
-LINK_SCHEMA = {"sha256": pl.String, "duplicate_sha256": pl.String}
+METHOD_VERSION = 2  # raised when the method changes, so that older results are not used
+MAP_COLUMNS = ("xx", "xy", "x", "yx", "yy", "y")
+PAIR_SCHEMA = {
+    "sha256": pl.String,
+    "duplicate_sha256": pl.String,
+    "probability": pl.Float64,  # that the two are near duplicates
+    "is_proved": pl.Boolean,
+    "detail": pl.Float64,  # correlation of the fine detail, -1 to 1
+    "gain": pl.Float64,  # contrast of the duplicate, over that of the image
+    "offset": pl.Float64,  # brightness of the duplicate less that of the image, in levels
+    **dict.fromkeys(MAP_COLUMNS, pl.Float64),  # from the duplicate's unit square to the image's
+}
+
+Part = tuple[Root, pl.DataFrame]
+"""A folder and the rows of a manifest whose paths start from it."""
 
 
 def find_near_duplicates(
-    table: pl.DataFrame, cache: ImageInfoCache, display: Display
+    parts: Sequence[Part], cache: ImageInfoCache, display: Display
 ) -> pl.DataFrame:
-    """Find the near duplicates among the images of a manifest.
+    """Compare the images of manifests.
 
-    The result is cached, so the same images are compared once. Datasets of low detail (handwritten
-    digits, silhouettes) form one large group of images that are no near duplicates; there more of
-    the details must agree.
+    The result is cached, so the same images are compared once.
 
     Args:
-        table: Columns as of a manifest; `cache` has read all images.
+        parts: The images; `cache` has read all of them.
         cache: Gives the thumbs and stores the result.
         display: Shows the progress.
 
     Returns:
-        Links with the columns sha256 and duplicate_sha256, two images in a row.
+        The pairs that were compared on real pixels, columns as in `PAIR_SCHEMA`.
     """
     # Images with the same pixels are compared once, under the first of their SHA-256s.
+    columns = ["sha256", "pixel_sha256"]
+    rows = pl.concat([table.select(columns) for _, table in parts])
     first_digest = pl.col("sha256").min()
-    by_pixels = table.group_by("pixel_sha256").agg(first_digest)
-    digests = by_pixels["sha256"].sort()
-    links = _find_links(digests, NEAR_DUPLICATE_AGREEMENT, cache, display)
+    digests = rows.group_by("pixel_sha256").agg(first_digest)["sha256"].sort()
 
-    largest = _largest_group(links)
-    min_large = max(LARGE_GROUP_MIN_IMAGES, LARGE_GROUP_MIN_SHARE * len(digests))
-    if largest < min_large:
-        return links
+    content = f"near duplicates {METHOD_VERSION} {','.join(digests)}"
+    key = hashlib.sha256(content.encode()).hexdigest()
+    cached = cache.read_result(key)
+    if cached is not None:
+        return cached
 
-    min_agreement = NEAR_DUPLICATE_AGREEMENT_LOW_DETAIL
-    display.notice(
-        f"Low detail: {largest:,} of {len(digests):,} images would be near duplicates of one "
-        f"image; so an image counts as a near duplicate only if {min_agreement:.0%} of its details "
-        f"agree"
-    )
-    return _find_links(digests, min_agreement, cache, display)
+    names, comparisons, n_unread = _compare_images(digests.to_list(), parts, cache, display)
+    table = _pair_table(names, comparisons)
+    if n_unread:
+        display.notice(
+            f"{n_unread:,} images were not compared with others: their files are gone from the "
+            f"data folder"
+        )
+        return table
+    cache.write_result(key, table)
+    return table
 
 
-def mark_near_duplicates(table: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
+def mark_near_duplicates(
+    table: pl.DataFrame, pairs: pl.DataFrame, denied: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Fill in the columns duplicate_group and label_conflict.
 
     Args:
         table: Columns as of a manifest.
-        links: Near duplicates as from `find_near_duplicates`.
+        pairs: Compared pairs as from `find_near_duplicates`.
+        denied: Pairs of paths that a person says are no near duplicates, columns path and other;
+            None: there are none.
 
     Returns:
         The table. A group is named after the first path in it.
     """
-    group = pl.Series("duplicate_group", _group_numbers(table, links))
+    group = pl.Series("duplicate_group", _group_numbers(table, pairs, denied))
     marked = table.with_columns(group)
 
     has_partner = pl.len().over("duplicate_group") > 1
@@ -96,46 +116,48 @@ def mark_near_duplicates(table: pl.DataFrame, links: pl.DataFrame) -> pl.DataFra
     return marked.select(table.columns)
 
 
-def _group_numbers(table: pl.DataFrame, links: pl.DataFrame) -> NDArray[np.int64]:
-    """Number the groups of the images (images,) that links, bytes or pixels join."""
-    digests = table["sha256"].unique().sort()
-    index_of = {digest: index for index, digest in enumerate(digests)}
-
-    def indices(sha256s: pl.Series) -> NDArray[np.int64]:
-        return sha256s.replace_strict(index_of, return_dtype=pl.Int64).to_numpy()
-
-    # Link images with the same pixels to the first of them.
-    own = indices(table["sha256"])
-    first_of_pixels = pl.col("sha256").first().over("pixel_sha256")
-    first = indices(table.select(first_of_pixels)["sha256"])
-    same_pixels = np.stack([own, first], axis=1)
-
-    near_duplicates = _link_indices(links, index_of)
-    all_links = np.concatenate([near_duplicates, same_pixels])
-    group_of_digest = components(all_links, len(index_of))
-    return group_of_digest[own]
+def _group_numbers(
+    table: pl.DataFrame, pairs: pl.DataFrame, denied: pl.DataFrame | None
+) -> NDArray[np.int64]:
+    """Number the groups of the images (images,) that proofs, bytes or pixels join."""
+    # One number for all images with the same pixels
+    by_pixels = table["pixel_sha256"].rank("dense").cast(pl.Int64) - 1
+    number_of = dict(zip(table["sha256"], by_pixels, strict=True))
+    group_of = np.arange(by_pixels.n_unique())
+    for members in join_proved(
+        _read_verdicts(pairs, number_of), _denied_ends(table, denied, by_pixels)
+    ):
+        group_of[members] = members[0]
+    return np.asarray(group_of[by_pixels.to_numpy()], np.int64)
 
 
-def _find_links(
-    digests: pl.Series, min_agreement: float, cache: ImageInfoCache, display: Display
-) -> pl.DataFrame:
-    """Find near duplicates among the images of `digests`, or read them from the cache."""
-    content = f"near duplicates {METHOD_VERSION} {min_agreement} {' '.join(digests)}"
-    key = hashlib.sha256(content.encode()).hexdigest()
-    cached = cache.read_result(key)
-    if cached is not None:
-        return cached
+def _read_verdicts(pairs: pl.DataFrame, number_of: dict[str, int]) -> list[Verdict]:
+    tested = []
+    columns = ["sha256", "duplicate_sha256", "probability", "is_proved"]
+    for one, other, probability, is_proved in pairs.select(columns).iter_rows():
+        if one in number_of and other in number_of:
+            tested.append(Verdict(ends(number_of[one], number_of[other]), probability, is_proved))
+    return tested
 
-    links = _compare_images(digests, min_agreement, cache, display)
-    cache.write_result(key, links)
-    return links
+
+def _denied_ends(
+    table: pl.DataFrame, denied: pl.DataFrame | None, by_pixels: pl.Series
+) -> frozenset[Ends]:
+    if denied is None:
+        return frozenset()
+    number_of_path = dict(zip(table["path"], by_pixels, strict=True))
+    found = []
+    for one, other in denied.select("path", "other").iter_rows():
+        if one in number_of_path and other in number_of_path:
+            found.append(ends(number_of_path[one], number_of_path[other]))
+    return frozenset(found)
 
 
 def _compare_images(
-    digests: pl.Series, min_agreement: float, cache: ImageInfoCache, display: Display
-) -> pl.DataFrame:
-    """Find near duplicates among the images of `digests` by their thumbs."""
-    names, hashes = _hash_images(digests.to_list(), cache)
+    digests: list[str], parts: Sequence[Part], cache: ImageInfoCache, display: Display
+) -> tuple[list[str], list[Comparison], int]:
+    """Compare the images of `digests`: their names, the compared pairs, and the files gone."""
+    names, hashes = _hash_images(digests, cache)
     pairs = candidate_pairs(hashes)
 
     # Memory holds only the thumbs of candidates: only these are compared in detail.
@@ -145,26 +167,51 @@ def _compare_images(
     thumb_of_image = np.zeros(len(names), np.int64)
     thumb_of_image[candidates] = np.arange(len(candidates))
     with display.counter("Comparing near-duplicate candidates") as tick:
-        links = confirm_near_duplicates(
-            pairs,
-            thumbs,
-            thumb_of_image,
-            progress=tick,
-            min_agreement=min_agreement,
-        )
+        screened = screen_pairs(pairs, thumbs, thumb_of_image, tick)
+    promising = select_most_promising(screened)
 
+    wanted = {names[image] for pair in promising for image in (pair.image, pair.partner)}
+    files = _find_files(parts, wanted)
+    squares = Squares(lambda image: files[names[image]])
+    with display.counter("Proving near duplicates") as tick:
+        comparisons = compare_pairs(promising, len(names), squares, tick)
+    return names, comparisons, len(squares.unread)
+
+
+def _find_files(parts: Sequence[Part], digests: set[str]) -> dict[str, Readable]:
+    """The file of each digest; where several have its bytes, the last one."""
+    files: dict[str, Readable] = {}
+    is_wanted = pl.col("sha256").is_in(list(digests))
+    for root, table in parts:
+        for digest, path in table.filter(is_wanted).select("sha256", "path").iter_rows():
+            files[digest] = root / path
+    return files
+
+
+def _pair_table(names: list[str], comparisons: list[Comparison]) -> pl.DataFrame:
     rows = []
-    for image, partner in links:
-        row = sorted((names[image], names[partner]))
-        rows.append(row)
+    for comparison in comparisons:
+        proof = comparison.proof
+        rows.append(
+            (
+                names[comparison.image],
+                names[comparison.partner],
+                proof.probability,
+                comparison.verdict.is_proved,
+                proof.evidence.detail,
+                proof.evidence.gain,
+                proof.evidence.offset,
+                *comparison.affine.ravel().tolist(),
+            )
+        )
     rows.sort()
-    return pl.DataFrame(rows, schema=LINK_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=PAIR_SCHEMA, orient="row")
 
 
 def _hash_images(wanted: list[str], cache: ImageInfoCache) -> tuple[list[str], Hashes]:
-    """Hash the images that are not blank: their digests, sorted, and hashes (images, windows)."""
+    """Hash the images that are not blank: their digests, sorted, and hashes (images, views)."""
     digests: list[str] = []
-    hashes = [np.empty((0, len(WINDOWS)), np.uint64)]
+    hashes = [np.empty((0, N_VIEWS), np.uint64)]
     for segment_digests, thumbs in cache.thumbs(wanted):
         gray_levels = thumbs.reshape(len(thumbs), -1)
         has_content = np.ptp(gray_levels, axis=1) > BLANK_MAX_SPREAD
@@ -184,22 +231,3 @@ def _read_thumbs(digests: list[str], cache: ImageInfoCache) -> NDArray[np.uint8]
         indices = [index_of[digest] for digest in segment_digests]
         thumbs[indices] = segment_thumbs
     return thumbs
-
-
-def _largest_group(links: pl.DataFrame) -> int:
-    """Count the images of the largest group that `links` join."""
-    linked = pl.concat([links["sha256"], links["duplicate_sha256"]])
-    digests = linked.unique()
-    index_of = {digest: index for index, digest in enumerate(digests)}
-    indices = _link_indices(links, index_of)
-    groups = components(indices, len(index_of))
-    sizes = np.bincount(groups)
-    return int(sizes.max(initial=0))
-
-
-def _link_indices(links: pl.DataFrame, index_of: dict[str, int]) -> NDArray[np.int64]:
-    """Turn links between digests into links between image indices (links, 2)."""
-    indices = []
-    for one, other in links.iter_rows():
-        indices.append((index_of[one], index_of[other]))
-    return np.array(indices, np.int64).reshape(-1, 2)

@@ -81,12 +81,13 @@ def recognize_labeled(
     with display.counter("Reading images") as tick:
         manifest = read_listing(listing, tick, cache)
 
-    recognition = recognize(manifest.table, training, root, cache, display)
+    recognition = recognize(manifest.table, manifest.root, training, root, cache, display)
     return manifest, recognition
 
 
 def recognize(
     new: pl.DataFrame,
+    new_root: Root,
     training: pl.DataFrame,
     root: Root,
     cache: ImageInfoCache,
@@ -96,6 +97,7 @@ def recognize(
 
     Args:
         new: Columns as of a manifest; `cache` has read all images.
+        new_root: Folder that the paths of `new` start from.
         training: Manifest table of the run.
         root: Folder that the paths of `training` start from. Its files are read if `cache` does
             not have them any more.
@@ -116,9 +118,9 @@ def recognize(
             new.select(columns).with_columns(is_new=True),
         ]
     )
-    readable = both.filter(is_readable)
-    links = find_near_duplicates(readable, cache, display)
-    marked = mark_near_duplicates(both, links)
+    parts = [(root, training.filter(is_readable)), (new_root, new)]
+    pairs = find_near_duplicates(parts, cache, display)
+    marked = mark_near_duplicates(both, pairs)
 
     is_new = pl.col("is_new")
     table = marked.filter(is_new).drop("is_new")

@@ -1,0 +1,277 @@
+"""Candidate pairs -> tested pairs: screened by their thumbs, then proved on real pixels.
+
+Only what passes the screen is read again, each file once as long as memory holds the images of one
+component of the candidates. Knows nothing of labels.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bestiary.cores import cores
+from bestiary.data.decode import decode, read_image
+from bestiary.data.near_duplicates.candidates import Pairs
+from bestiary.data.near_duplicates.evidence import SIDE, Square
+from bestiary.data.near_duplicates.linkage import Verdict, components, ends, join_proved
+from bestiary.data.near_duplicates.proof import NEAR_DUPLICATE_PROBABILITY, Proof, prove, to_square
+from bestiary.data.near_duplicates.screening import Thumb, screen
+from bestiary.data.near_duplicates.views import FLIP, Affine, compose, invert, is_mirrored
+from bestiary.display import Tick
+from bestiary.errors import ImageError
+from bestiary.storage.files import Readable
+
+MIN_AGREEMENT = 0.4  # share of the blocks of two thumbs that agree; pairs with less are no proof's
+MAX_PROOFS = 4  # pairs of each image that are proved, besides those across groups
+MAX_SQUARES = 4096  # images in memory at a time, 0.2 MB each
+PAIRS_PER_ROUND = 512
+MAX_PATH = 8  # links whose maps are composed to compare two images of one group
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A pair that was compared on real pixels.
+
+    Attributes:
+        image: Index of the image.
+        partner: Index of its partner.
+        affine: The map from the partner's unit square to the image's; it may mirror.
+        proof: What the comparison found.
+    """
+
+    image: int
+    partner: int
+    affine: Affine
+    proof: Proof
+
+    @property
+    def verdict(self) -> Verdict:
+        """The pair and its verdict."""
+        probability = self.proof.probability
+        pair = ends(self.image, self.partner)
+        return Verdict(pair, probability, probability >= NEAR_DUPLICATE_PROBABILITY)
+
+
+@dataclass(frozen=True, slots=True)
+class Promising:
+    """A pair whose thumbs agree, with the map that aligns them and how much they agree."""
+
+    image: int
+    partner: int
+    affine: Affine
+    agreement: float = 0.0
+
+
+class Squares:
+    """Images as squares of real pixels, read when needed; those used last stay in memory.
+
+    Args:
+        files: The file of each image.
+    """
+
+    def __init__(self, files: Callable[[int], Readable]) -> None:
+        self._files = files
+        self._squares: OrderedDict[int, Square | None] = OrderedDict()
+        self._lock = Lock()
+        self.short_sides: dict[int, int] = {}  # in pixels, of the images before they were squares
+        self.unread: set[int] = set()  # images whose file is gone or has changed
+
+    def __call__(self, image: int) -> Square | None:
+        """The square of an image; None if its file cannot be read."""
+        with self._lock:
+            if image in self._squares:
+                self._squares.move_to_end(image)
+                return self._squares[image]
+        square = self._read(image)
+        with self._lock:
+            self._squares[image] = square
+            while len(self._squares) > MAX_SQUARES:
+                self._squares.popitem(last=False)
+        return square
+
+    def _read(self, image: int) -> Square | None:
+        try:
+            content = read_image(self._files(image))
+            pixels = decode(content, min_side=SIDE, white=None)
+        except ImageError:
+            self.unread.add(image)
+            return None
+        self.short_sides[image] = min(pixels.shape[:2])
+        return to_square(pixels)
+
+
+def screen_pairs(
+    pairs: Pairs, thumbs: NDArray[np.uint8], thumb_of_image: NDArray[np.int64], progress: Tick
+) -> list[Promising]:
+    """Select the candidate pairs whose thumbs agree.
+
+    Args:
+        pairs: Candidates, see `candidate_pairs`.
+        thumbs: Gray squares, uint8 (thumbs, side, side).
+        thumb_of_image: Index of each image's thumb (images,).
+        progress: Called with the number of pairs done.
+
+    Returns:
+        The pairs, in the order of the candidates.
+    """
+
+    def screen_row(row: NDArray[np.int64]) -> Promising | None:
+        image, partner, view, mirrored, _ = row.tolist()
+        return _screen_pair(
+            image,
+            partner,
+            view,
+            mirrored,
+            thumbs[thumb_of_image[image]],
+            thumbs[thumb_of_image[partner]],
+        )
+
+    promising = []
+    with ThreadPoolExecutor(cores()) as pool:
+        for start in range(0, len(pairs), PAIRS_PER_ROUND):
+            batch = pairs[start : start + PAIRS_PER_ROUND]
+            promising += [pair for pair in pool.map(screen_row, batch) if pair is not None]
+            progress(start + len(batch), len(pairs))
+    return promising
+
+
+def _screen_pair(
+    image: int, partner: int, view: int, mirrored: int, thumb: Thumb, partner_thumb: Thumb
+) -> Promising | None:
+    if mirrored:
+        partner_thumb = np.ascontiguousarray(partner_thumb[:, ::-1])
+    screened = screen(thumb, partner_thumb, view)
+    if screened is None or screened.agreement < MIN_AGREEMENT:
+        return None
+    affine = compose(screened.affine, FLIP) if mirrored else screened.affine
+    return Promising(image, partner, affine, screened.agreement)
+
+
+def select_most_promising(promising: list[Promising]) -> list[Promising]:
+    """Select the pairs that agree most, so that images of one outline do not all prove themselves.
+
+    Args:
+        promising: The pairs.
+
+    Returns:
+        Those among the `MAX_PROOFS` that agree most of either of their images, in the same order.
+    """
+    order = sorted(range(len(promising)), key=lambda index: -promising[index].agreement)
+    count: Counter[int] = Counter()
+    selected = []
+    for index in order:
+        pair = promising[index]
+        if min(count[pair.image], count[pair.partner]) < MAX_PROOFS:
+            count.update((pair.image, pair.partner))
+            selected.append(index)
+    return [promising[index] for index in sorted(selected)]
+
+
+def compare_pairs(
+    promising: list[Promising], n_images: int, squares: Squares, progress: Tick
+) -> list[Comparison]:
+    """Compare pairs on real pixels, and those across the groups that the proved ones would join.
+
+    Args:
+        promising: The pairs.
+        n_images: Number of images.
+        squares: Reads the images.
+        progress: Called with the number of pairs done.
+    """
+    comparisons = []
+    n_done = 0
+    with ThreadPoolExecutor(cores()) as pool:
+        for component in _by_component(promising, n_images):
+            found = [
+                comparison
+                for comparison in pool.map(partial(compare, squares=squares), component)
+                if comparison is not None
+            ]
+            comparisons += found
+            comparisons += _compare_across(found, squares)
+            n_done += len(component)
+            progress(n_done, len(promising))
+    return comparisons
+
+
+def compare(pair: Promising, squares: Squares) -> Comparison | None:
+    """Compare one pair on real pixels; None if a file is gone or nothing can be compared."""
+    image = squares(pair.image)
+    partner = squares(pair.partner)
+    if image is None or partner is None:
+        return None
+
+    mirrored = is_mirrored(pair.affine)
+    start = compose(pair.affine, FLIP) if mirrored else pair.affine
+    if mirrored:
+        partner = np.ascontiguousarray(partner[:, ::-1])
+    short_side = min(squares.short_sides[index] for index in (pair.image, pair.partner))
+    proof = prove(image, partner, start, short_side)
+    if proof is None:
+        return None
+    affine = compose(proof.affine, FLIP) if mirrored else proof.affine
+    return Comparison(pair.image, pair.partner, affine, proof)
+
+
+def _by_component(promising: list[Promising], n_images: int) -> Iterator[list[Promising]]:
+    """The pairs in batches of whole components: no image is in two batches."""
+    if not promising:
+        return
+    links = np.array([(pair.image, pair.partner) for pair in promising], np.int64)
+    component = components(links, n_images)[links[:, 0]]
+    order = np.argsort(component, kind="stable")
+    batch: list[Promising] = []
+    for position, index in enumerate(order):
+        is_new = position > 0 and component[index] != component[order[position - 1]]
+        if is_new and len(batch) >= PAIRS_PER_ROUND:
+            yield batch
+            batch = []
+        batch.append(promising[index])
+    yield batch
+
+
+def _compare_across(found: list[Comparison], squares: Squares) -> list[Comparison]:
+    """Compare pairs of the groups to be that the search did not name."""
+    maps: dict[int, dict[int, Affine]] = {}
+    for comparison in found:
+        if comparison.verdict.is_proved:
+            image, partner = comparison.image, comparison.partner
+            maps.setdefault(partner, {})[image] = comparison.affine
+            maps.setdefault(image, {})[partner] = invert(comparison.affine)
+
+    added = []
+
+    def judge(image: int, partner: int) -> Verdict | None:
+        affine = _path_map(maps, partner, image)
+        if affine is None:
+            return None
+        comparison = compare(Promising(image, partner, affine), squares)
+        if comparison is None:
+            return None
+        added.append(comparison)
+        return comparison.verdict
+
+    join_proved((comparison.verdict for comparison in found), judge=judge)
+    return added
+
+
+def _path_map(maps: dict[int, dict[int, Affine]], start: int, goal: int) -> Affine | None:
+    """Compose the maps along the shortest path of proved pairs; None: it is too long."""
+    reached = {start: np.eye(2, 3)}
+    front = [start]
+    for _ in range(MAX_PATH):
+        next_front = []
+        for image in front:
+            for neighbor, affine in maps.get(image, {}).items():
+                if neighbor not in reached:
+                    reached[neighbor] = compose(affine, reached[image])
+                    next_front.append(neighbor)
+        if goal in reached:
+            return reached[goal]
+        front = next_front
+    return None

@@ -1,0 +1,132 @@
+"""Verdict pairs -> groups of near duplicates whose members are proved pairwise, not in a chain.
+
+Links are followed from the surest on. Two groups are joined only if at least half of the tested
+pairs across them are proved, so a single wrong link joins no strangers. Knows nothing of images.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+IntArray = NDArray[np.int64]
+Ends = tuple[int, int]  # the two images of a pair, the lower first
+
+MIN_PROVED_SHARE = 0.5  # of the tested pairs across two groups
+MAX_ACROSS_MEMBERS = 6  # of each group whose pairs are looked at
+
+
+class Verdict(NamedTuple):
+    """A pair that was compared.
+
+    Attributes:
+        ends: Its images.
+        probability: That they are near duplicates.
+        is_proved: Whether that is enough.
+    """
+
+    ends: Ends
+    probability: float
+    is_proved: bool
+
+
+Judge = Callable[[int, int], Verdict | None]
+"""Compares two images of one group to be; None: there is nothing to compare."""
+
+
+def ends(image: int, partner: int) -> Ends:
+    """The images of a pair, the lower first."""
+    return (min(image, partner), max(image, partner))
+
+
+def join_proved(
+    pairs: Iterable[Verdict], denied: frozenset[Ends] = frozenset(), judge: Judge | None = None
+) -> list[list[int]]:
+    """Join images to groups.
+
+    Args:
+        pairs: All tested pairs, each once.
+        denied: Pairs that a person says are no near duplicates; no group has both.
+        judge: Compares pairs across two groups that were not tested yet; None: they do not count.
+
+    Returns:
+        The groups of two and more images.
+    """
+    groups = _Groups(pairs, denied, judge)
+    for pair in groups.proved():
+        groups.join(pair.ends)
+    return groups.members()
+
+
+class _Groups:
+    """Groups that grow link by link."""
+
+    def __init__(
+        self, pairs: Iterable[Verdict], denied: frozenset[Ends], judge: Judge | None
+    ) -> None:
+        self._verdict: dict[Ends, bool | None] = {}
+        self._proved = []
+        for pair in pairs:
+            self._verdict[pair.ends] = pair.is_proved
+            if pair.is_proved:
+                self._proved.append(pair)
+        self._denied = denied
+        self._judge = judge
+        self._members_of: dict[int, list[int]] = {}
+
+    def proved(self) -> Iterator[Verdict]:
+        """The proved pairs, the surest first."""
+        yield from sorted(self._proved, key=lambda pair: (-pair.probability, pair.ends))
+
+    def members(self) -> list[list[int]]:
+        """The groups, each sorted."""
+        groups = {id(group): sorted(group) for group in self._members_of.values()}
+        return sorted(group for group in groups.values() if len(group) > 1)
+
+    def join(self, link: Ends) -> None:
+        """Join the groups of two images, unless the pairs across them speak against it."""
+        one, other = (self._members_of.setdefault(image, [image]) for image in link)
+        if one is other or not self._belong_together(one, other):
+            return
+        one += other
+        for image in other:
+            self._members_of[image] = one
+
+    def _belong_together(self, one: list[int], other: list[int]) -> bool:
+        if self._denied and any(ends(*pair) in self._denied for pair in product(one, other)):
+            return False
+        n_proved = 0
+        n_tested = 0
+        for pair in product(one[:MAX_ACROSS_MEMBERS], other[:MAX_ACROSS_MEMBERS]):
+            verdict = self._verdict_of(ends(*pair))
+            n_proved += verdict is True
+            n_tested += verdict is not None
+        return n_proved >= MIN_PROVED_SHARE * n_tested
+
+    def _verdict_of(self, pair: Ends) -> bool | None:
+        """Whether a pair is proved; None: not tested, or nothing to compare."""
+        if pair not in self._verdict and self._judge is not None:
+            verdict = self._judge(*pair)
+            self._verdict[pair] = verdict.is_proved if verdict else None
+        return self._verdict.get(pair)
+
+
+def components(links: IntArray, images: int) -> IntArray:
+    """Number the groups that links join.
+
+    Args:
+        links: Links between images (links, 2).
+        images: Number of images.
+
+    Returns:
+        Group number of each image (images,).
+    """
+    weights = np.ones(len(links), np.int8)
+    edges = (links[:, 0], links[:, 1])
+    graph = coo_array((weights, edges), shape=(images, images))
+    _, component = connected_components(graph, directed=False)
+    return np.asarray(component, np.int64)

@@ -1,0 +1,147 @@
+"""Two images on real pixels and a coarse alignment -> the probability that they are one photograph.
+
+The alignment is refined, the evidence gathered, and a logistic regression weighs it. Its
+coefficients are fitted by benchmarks/fit_near_duplicates.py, on pairs whose answer is known; the
+script prints them as they stand here. Knows nothing of files.
+"""
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from bestiary.data.decode import Pixels
+from bestiary.data.near_duplicates.alignment import Gray, align, align_by_keypoints
+from bestiary.data.near_duplicates.evidence import SIDE, Evidence, Square, quick_detail, weigh
+from bestiary.data.near_duplicates.views import Affine, invert
+
+# The near-duplicate threshold: a pair with more is proved.
+NEAR_DUPLICATE_PROBABILITY = 0.9
+MEDIUM_SIDE = 128  # pixels
+MIN_QUICK_DETAIL = 0.45  # at `MEDIUM_SIDE`; with less, the finer comparison is not worth its time
+MEDIUM_STEPS = 8
+FINE_STEPS = 6
+MAX_CORRELATION = 0.995  # Fisher's z of a correlation of 1 has no end
+
+# Coefficients of the rule, in the order of `features`, and its intercept.
+COEFFICIENTS = (1.922, 2.396, 5.06, -18.44, -0.941, -16.901)
+INTERCEPT = -21.532
+
+
+class Proof(NamedTuple):
+    """What a comparison on real pixels found.
+
+    Attributes:
+        probability: That the two are one photograph, 0 to 1.
+        affine: The map from the partner's unit square to the image's.
+        evidence: What the probability follows from.
+    """
+
+    probability: float
+    affine: Affine
+    evidence: Evidence
+
+
+def to_square(pixels: Pixels) -> Square:
+    """Resize an image to a square of `SIDE` pixels; it may be enlarged."""
+    is_larger = min(pixels.shape[:2]) > SIDE
+    interpolation = cv2.INTER_AREA if is_larger else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, (SIDE, SIDE), interpolation=interpolation), np.uint8)
+
+
+def prove(image: Square, partner: Square, start: Affine, short_side: int = SIDE) -> Proof | None:
+    """Compare two images on real pixels.
+
+    Args:
+        image: The image.
+        partner: Its partner, mirrored if the two are mirror images.
+        start: A coarse map from the partner's unit square to the image's.
+        short_side: Of the smaller image before it became a square, in pixels.
+
+    Returns:
+        The proof; None if there is nothing to compare.
+    """
+    gray = _to_gray(image)
+    partner_gray = _to_gray(partner)
+    proof = _prove_from(image, partner, gray, partner_gray, start, short_side)
+    if proof is not None and proof.probability >= NEAR_DUPLICATE_PROBABILITY:
+        return proof
+
+    # The alignment may have ended at a wrong place: start from keypoints, in the other direction.
+    other_start = align_by_keypoints(partner_gray, gray)
+    if other_start is None:
+        return proof
+    other = _prove_from(partner, image, partner_gray, gray, other_start, short_side)
+    proofs = [found for found in (proof, _swap(other)) if found is not None]
+    return max(proofs, key=lambda found: found.probability, default=None)
+
+
+def _prove_from(
+    image: Square,
+    partner: Square,
+    gray: Gray,
+    partner_gray: Gray,
+    start: Affine,
+    short_side: int,
+) -> Proof | None:
+    """Refine one alignment and weigh its evidence."""
+    affine = start
+    small = _shrink(gray)
+    small_partner = _shrink(partner_gray)
+    medium = align(small, small_partner, affine, MEDIUM_STEPS)
+    if medium is not None:
+        affine = medium.affine
+    if quick_detail(small, small_partner, affine) < MIN_QUICK_DETAIL:
+        return None
+    fine = align(gray, partner_gray, affine, FINE_STEPS)
+    if fine is not None:
+        affine = fine.affine
+
+    evidence = weigh(image, partner, affine, short_side)
+    if evidence is None:
+        return None
+    return Proof(probability(evidence), affine, evidence)
+
+
+def _swap(proof: Proof | None) -> Proof | None:
+    """The same proof with image and partner exchanged."""
+    if proof is None:
+        return None
+    evidence = proof.evidence
+    swapped = evidence._replace(gain=1 / evidence.gain, offset=-evidence.offset)
+    return Proof(proof.probability, invert(proof.affine), swapped)
+
+
+def probability(evidence: Evidence) -> float:
+    """Weigh the evidence."""
+    log_odds = INTERCEPT
+    for coefficient, feature in zip(COEFFICIENTS, features(evidence), strict=True):
+        log_odds += coefficient * feature
+    return 1 / (1 + math.exp(-min(max(log_odds, -50), 50)))
+
+
+def features(evidence: Evidence) -> tuple[float, ...]:
+    """What the rule weighs: detail as Fisher's z, numbers as logarithms."""
+    return (
+        _fisher_z(evidence.detail),
+        _fisher_z(evidence.weak_detail),
+        math.log1p(evidence.corners),
+        evidence.residual,
+        math.log1p(evidence.color),
+        evidence.shear,
+    )
+
+
+def _fisher_z(correlation: float) -> float:
+    return math.atanh(max(-MAX_CORRELATION, min(MAX_CORRELATION, correlation)))
+
+
+def _to_gray(square: Square) -> Gray:
+    gray = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)
+    return np.asarray(gray, np.float32)
+
+
+def _shrink(gray: Gray) -> Gray:
+    size = (MEDIUM_SIDE, MEDIUM_SIDE)
+    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA))

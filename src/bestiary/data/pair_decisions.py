@@ -1,0 +1,102 @@
+"""A table of pairs (not_duplicates.csv) -> the pairs that a person says are no near duplicates.
+
+`bestiary scan --out` writes the table with every proved pair, and a person fills in its column
+decision. It is a table of its own, since fixes.csv has a row for an image and this one for a pair.
+Knows nothing of how pairs are found.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from bestiary.data.listing_tables import read_table
+from bestiary.errors import DataError
+
+SCHEMA = {
+    "path": pl.String,
+    "other": pl.String,  # the path of its near duplicate
+    "differences": pl.String,  # how the two differ, in words
+    "probability": pl.Float64,  # that the two are near duplicates
+    "decision": pl.String,  # no: they are none; yes or empty: they are
+}
+DECISIONS = ("no", "yes")
+
+
+def read_decisions(file: Path | None) -> pl.DataFrame:
+    """Read the decided rows of a table of pairs.
+
+    Args:
+        file: The table; None: nothing is decided.
+
+    Returns:
+        Rows with a decision, columns path, other and decision.
+
+    Raises:
+        DataError: The file is not such a table, or has an unknown decision.
+    """
+    columns = ["path", "other", "decision"]
+    if file is None:
+        return pl.DataFrame(schema={name: SCHEMA[name] for name in columns})
+    if not file.is_file():
+        raise DataError(
+            f"--not-duplicates {file}: no such file; give the not_duplicates.csv that bestiary "
+            f"scan --out has written"
+        )
+    table = read_table(file)
+    for name in columns:
+        if name not in table.columns:
+            raise DataError(
+                f"--not-duplicates {file}: has no column {name!r}; expected {','.join(SCHEMA)}"
+            )
+
+    decision = pl.col("decision").cast(pl.String).str.strip_chars().str.to_lowercase()
+    table = table.select(*columns).with_columns(decision)
+    decided = table.filter(pl.col("decision").fill_null("") != "")
+    unknown = decided.filter(~pl.col("decision").is_in(DECISIONS))
+    if unknown.height:
+        path, other, word = unknown.row(0)
+        raise DataError(
+            f"--not-duplicates {file}: decision {word!r} of {path} and {other}: must be "
+            f"{' or '.join(DECISIONS)} or empty"
+        )
+    return decided
+
+
+def denied_pairs(decisions: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
+    """Select the pairs that are no near duplicates, and check that the images are there.
+
+    Args:
+        decisions: As from `read_decisions`.
+        images: The column path of all images.
+
+    Raises:
+        DataError: A path is not among the images.
+    """
+    denied = decisions.filter(pl.col("decision") == "no").select("path", "other")
+    named = pl.concat([denied["path"], denied["other"].alias("path")])
+    absent = named.filter(~named.is_in(images["path"].to_list()))
+    if len(absent):
+        raise DataError(
+            f"--not-duplicates: {absent[0]} is not among the images; the decisions were made for "
+            f"other data"
+        )
+    return denied
+
+
+def check_replaceable(file: Path, given: Path | None) -> None:
+    """Refuse to write over a table whose decisions were not given.
+
+    Args:
+        file: The table that is about to be written.
+        given: The table whose decisions are carried over; None: there is none.
+
+    Raises:
+        DataError: `file` has decisions, and is not `given`.
+    """
+    if not file.is_file() or (given is not None and given.resolve() == file.resolve()):
+        return
+    if read_decisions(file).height:
+        raise DataError(
+            f"{file}: has decisions; follow them with --not-duplicates {file}, or choose another "
+            f"folder with --out"
+        )
