@@ -36,6 +36,7 @@ from bestiary.exporting.sample import read_sample, shuffled_manifest, split_cali
 from bestiary.model.backbone import build_backbone
 from bestiary.model.classifier import load_member, save_member
 from bestiary.rng import keyed_rng
+from bestiary.run.images import RunImages
 from bestiary.run.run import Run
 from paired import machine, spread
 
@@ -188,7 +189,7 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
     _, judges = split_calibration(
         shuffled_manifest(run), run.fold_numbers(), CALIBRATION_IMAGES, compared
     )
-    sample = read_sample(run, ensemble.view, judges)
+    sample = read_sample(RunImages(run.read_root(), judges), ensemble.view, judges)
     views = sample.views
     fold = sample.table["fold"].to_numpy()
     name = ensemble.members[0].name

@@ -94,7 +94,7 @@ def test_read_image_says_why_it_failed(tmp_path: Path) -> None:
     for name, reason in (
         ("empty.jpg", "empty file"),
         ("gone.jpg", "No such file"),
-        ("folder.jpg", "directory"),
+        ("folder.jpg", "folder"),
     ):
         with pytest.raises(ImageError, match=reason) as caught:
             read_image(tmp_path / name)

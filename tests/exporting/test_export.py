@@ -19,6 +19,7 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting import export as exporting
 from bestiary.exporting.formats import WRITERS, read_card
 from bestiary.exporting.sample import read_sample, shuffled_manifest, split_calibration
+from bestiary.run.images import RunImages
 from bestiary.run.run import Run
 
 Read = Callable[[Path, np.ndarray], list[np.ndarray]]
@@ -67,7 +68,8 @@ def test_int8_is_judged_out_of_fold(
     # the accuracy in the card, computed again from the file and the run's tables
     calibration, test = split_calibration(shuffled_manifest(small), [0, 1, 2], 100, 400)
     assert not set(calibration["path"]) & set(test["path"])
-    sample = read_sample(small, Ensemble.load(small, device="cpu").view, test)
+    images = RunImages(small.read_root(), test)
+    sample = read_sample(images, Ensemble.load(small, device="cpu").view, test)
     table, logits = sample.table, read(out, sample.views)[2]
     right = [
         small.read_classes()[logits[row, fold].argmax()] == label
