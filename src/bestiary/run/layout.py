@@ -9,6 +9,7 @@
         warnings.csv       quality warnings: odd images, each with the reason
         near_duplicates.csv  images that are near duplicates of each other
         fixes.csv          labels that a person has decided
+        not_duplicates.csv  near duplicates that a person has denied
         targets.parquet    of a student: the target probabilities of each image
         SHA256SUMS         checksums of the files above, as `sha256sum -c` reads them
         compute.json       precision, memory layout, compilation, threads; one entry a device type
