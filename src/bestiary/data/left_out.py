@@ -42,9 +42,8 @@ def describe_left_out(
         deep_images = _deep_images(manifest.n_deep)
         if run_white is None:
             white = _describe_white(manifest.white)
-            lines.append(
-                f"{deep_images}; from the values of all, {white} (--set view.white_level=N)"
-            )
+            remedy = "(train takes --set view.white_level=N)"
+            lines.append(f"{deep_images}; from the values of all, {white} {remedy}")
         else:
             lines.append(f"{deep_images}; as in training, {_describe_white(run_white)}")
     return lines
