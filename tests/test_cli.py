@@ -19,11 +19,11 @@ from bestiary.run.run import Run
 FROZEN = {
     "sample": "directory species=20 per_species=40 size=160 seed=0 label_noise=0.0 "
     "near_duplicates=0.0 corrupt=0.0 unknown=0.0 quiet=False",
-    "scan": "data out=None overrides=() quiet=False",
+    "scan": "data out=None overrides=() not_duplicates=None quiet=False",
     "shard": "data out megabytes=256 overrides=() quiet=False",
-    "probe": "data run overrides=() folds=None fixes=None quiet=False",
-    "train": "data run recipe=None overrides=() folds=None only_fold=() fixes=None resume=False "
-    "checkpoint_every=5min processes=1 cluster=None quiet=False",
+    "probe": "data run overrides=() folds=None fixes=None not_duplicates=None quiet=False",
+    "train": "data run recipe=None overrides=() folds=None only_fold=() fixes=None "
+    "not_duplicates=None resume=False checkpoint_every=5min processes=1 cluster=None quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
     "engine=auto tta=None resume=False watch=False overrides=() quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
