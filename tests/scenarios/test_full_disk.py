@@ -151,9 +151,7 @@ def test_every_verb_that_writes_gives_one_line(
         ["predict", trained.path, beasts, "--out", out.with_suffix(".csv")],
         ["scan", beasts, "--out", out],
         ["shard", beasts, out],
-        ["sample", out],
         ["export", trained.path, out.with_suffix(".onnx")],
-        ["export", trained.path, out.with_suffix(".xml"), "--format", "openvino"],
         ["export", trained.path, out.with_suffix(".pt2"), "--format", "torch"],
         ["train", beasts, disk / "run", "--recipe", tiny, "--folds", 2],
     ]
