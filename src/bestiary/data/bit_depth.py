@@ -44,6 +44,10 @@ class WhiteLevel:
     integers: float = 65535.0
     floats: float = 1.0
 
+    def of(self, kind: SampleKind) -> float:
+        """The value for one kind of samples."""
+        return self.floats if kind == "floats" else self.integers
+
 
 FULL_RANGE = WhiteLevel()
 
@@ -66,9 +70,7 @@ class DeepSamples:
 
     @property
     def kind(self) -> SampleKind:
-        """Integers or floats where the file does not say its white; else empty."""
-        if self.own_white is not None:
-            return ""
+        """Integers or floats."""
         return "floats" if self.values.dtype.kind == "f" else "integers"
 
     @property
@@ -103,15 +105,14 @@ class DeepSamples:
         """The value of white, by the file's own word or as for `to_pixels`."""
         if self.own_white is not None:
             return self.own_white
-        is_float = self.values.dtype.kind == "f"
         if white is None:
-            return guess_white("floats" if is_float else "integers", self.max_value)
-        return white.floats if is_float else white.integers
+            return guess_white(self.kind, self.max_value)
+        return white.of(self.kind)
 
     def _check_range(self, level: float) -> None:
         """Refuse values far above white: the image would be a white page."""
         allowed = level * MAX_OVERSHOOT
-        if self.values.dtype.kind == "f" and level == FULL_RANGE.floats:
+        if self.kind == "floats" and level == FULL_RANGE.floats:
             allowed = MAX_UNIT_VALUE
         if self.own_white is None and self.max_value > allowed:
             raise ImageError(f"values reach {self.max_value:g} where white is {level:g}")
@@ -198,13 +199,11 @@ def white_of_dataset(samples: Iterable[tuple[SampleKind, float]]) -> WhiteLevel:
     for kind, max_value in samples:
         if kind:
             largest[kind] = max(max_value, largest.get(kind, 0.0))
-    integers = FULL_RANGE.integers
-    floats = FULL_RANGE.floats
-    if "integers" in largest:
-        integers = guess_white("integers", largest["integers"])
-    if "floats" in largest:
-        floats = guess_white("floats", largest["floats"])
-    return WhiteLevel(integers, floats)
+    found = {kind: guess_white(kind, max_value) for kind, max_value in largest.items()}
+    return WhiteLevel(
+        integers=found.get("integers", FULL_RANGE.integers),
+        floats=found.get("floats", FULL_RANGE.floats),
+    )
 
 
 def _check_values(values: NDArray[Any]) -> None:

@@ -9,7 +9,8 @@ size that a network wants.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from bestiary.data.bit_depth import FULL_RANGE, STRIP_PIXELS, DeepSamples, WhiteLevel, read_deep
+from bestiary.data.bit_depth import FULL_RANGE, STRIP_PIXELS, SampleKind, WhiteLevel, read_deep
 from bestiary.data.file_kinds import HEAD_BYTES, describe_content, image_format
 from bestiary.data.image_limits import (
     MAX_PIXELS,
@@ -38,7 +39,6 @@ from bestiary.errors import ForeignError, ImageError, OversizeError, one_line
 from bestiary.storage.files import Readable, read_file
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
-NoteDeep = Callable[[float], None]
 
 EXIF_START = b"Exif\0\0"
 # What libjpeg warns of where it has to invent pixels
@@ -52,6 +52,23 @@ MAX_PAGES = 100  # of a TIFF that are looked at
 TAG_NEW_SUBFILE_TYPE = 254  # TIFF 6.0, page 36
 IS_REDUCED_OR_MASK = 0b101  # a preview of another page, or its transparency
 ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")  # Pillow's modes with transparency
+
+
+@dataclass(slots=True)
+class DecodingNotes:
+    """What had to be assumed of an image; `decode` fills it in.
+
+    Attributes:
+        sample_kind: integers or floats, in an image of more than 8 bits that does not say what
+            white is; else empty.
+        max_value: the largest sample of such an image.
+        ignores_alpha: whether the alpha channel was ignored, since nothing at all would show.
+    """
+
+    sample_kind: SampleKind = ""
+    max_value: float = 0.0
+    ignores_alpha: bool = False
+
 
 # cv2 would start its own threads for each call. bestiary decodes one image per thread.
 cv2.setNumThreads(0)
@@ -103,7 +120,7 @@ def decode(
     *,
     min_side: int = 0,
     white: WhiteLevel | None = FULL_RANGE,
-    note_deep: NoteDeep | None = None,
+    notes: DecodingNotes | None = None,
 ) -> Pixels:
     """Decode `content` to upright RGB.
 
@@ -114,7 +131,7 @@ def decode(
             only detail finer than that side can show.
         white: the value of white in an image of more than 8 bits that does not say it. None: as its
             largest value suggests, which is good enough to look at, and not for a network.
-        note_deep: called for such an image with its largest value as a share of white.
+        notes: takes what was assumed.
 
     Returns:
         uint8 array (height, width, 3).
@@ -127,12 +144,12 @@ def decode(
         if pixels is not None:
             return pixels
     try:
-        pixels = _decode_with_pillow(content, white, note_deep)
+        pixels = _decode_with_pillow(content, white, notes)
     except OversizeError:
         raise
     except ImageError:
         # Every pixel may be there although the file is damaged.
-        intact = _decode_intact_pixels(content, min_side, white, note_deep)
+        intact = _decode_intact_pixels(content, min_side, white, notes)
         if intact is None:
             raise
         return intact
@@ -155,7 +172,7 @@ def _check_pixels(content: bytes, n_pixels: int) -> None:
 
 
 def _decode_intact_pixels(
-    content: bytes, min_side: int, white: WhiteLevel | None, note_deep: NoteDeep | None
+    content: bytes, min_side: int, white: WhiteLevel | None, notes: DecodingNotes | None
 ) -> Pixels | None:
     """Decode a file whose damage does not touch its pixels; None if it does."""
     if content.startswith(JPEG_START):
@@ -165,7 +182,7 @@ def _decode_intact_pixels(
     if stripped is None:
         return None
     try:
-        return _decode_with_pillow(stripped, white, note_deep)
+        return _decode_with_pillow(stripped, white, notes)
     except ImageError:
         return None
 
@@ -223,13 +240,13 @@ def _apply_exif_orientation(pixels: Pixels, content: bytes) -> Pixels | None:
 
 
 def _decode_with_pillow(
-    content: bytes, white: WhiteLevel | None, note_deep: NoteDeep | None
+    content: bytes, white: WhiteLevel | None, notes: DecodingNotes | None
 ) -> Pixels:
     try:
         with open_in_pillow(content) as image:
             _choose_page(image)
             with reserve_memory(check_size(image, content)):
-                return to_pixels(image, content, white, note_deep)
+                return to_pixels(image, content, white, notes)
     except Exception as error:  # a decoder raises anything on hostile bytes
         raise image_error(error, content) from None
 
@@ -307,7 +324,7 @@ def to_pixels(
     image: Image.Image,
     content: bytes = b"",
     white: WhiteLevel | None = FULL_RANGE,
-    note_deep: NoteDeep | None = None,
+    notes: DecodingNotes | None = None,
 ) -> Pixels:
     """Convert a Pillow image of any mode to upright 8-bit RGB.
 
@@ -316,7 +333,7 @@ def to_pixels(
         content: the file that it was read from, if known.
         white: the value of white in an image of more than 8 bits that does not say it. None: as its
             largest value suggests, which is good enough to look at, and not for a network.
-        note_deep: called for such an image with its largest value as a share of white.
+        notes: takes what was assumed.
 
     Returns:
         uint8 array (height, width, 3).
@@ -328,15 +345,19 @@ def to_pixels(
     orientation_of_file = exif_orientation(image)
     deep = read_deep(image, content)
     if deep is not None:
-        if note_deep and deep.kind:
-            note_deep(deep.max_value / deep.level(white))
+        if notes and deep.own_white is None:
+            notes.sample_kind = deep.kind
+            notes.max_value = deep.max_value
         is_gray = deep.values.ndim == 2
         orientation = exif_orientation(image) if is_gray else orientation_of_file
         return turn_upright(deep.to_pixels(white), orientation)
 
     image.load()
     orientation = exif_orientation(image)
-    return turn_upright(_to_rgb(image), orientation)
+    is_visible = not has_alpha(image) or _shows_something(image)
+    if notes:
+        notes.ignores_alpha = not is_visible
+    return turn_upright(_to_rgb(image, is_visible), orientation)
 
 
 def has_alpha(image: Image.Image) -> bool:
@@ -344,38 +365,25 @@ def has_alpha(image: Image.Image) -> bool:
     return "transparency" in image.info or image.mode in ALPHA_MODES
 
 
-def deep_samples(content: bytes) -> DeepSamples | None:
-    """Read the samples of an image with more than 8 bits; None: it has 8, or cannot be read.
-
-    Args:
-        content: a whole image file.
-    """
-    try:
-        with open_in_pillow(content) as image:
-            _choose_page(image)
-            with reserve_memory(check_size(image, content)):
-                return read_deep(image, content)
-    except Exception:  # a decoder raises anything on hostile bytes; `decode` says what is wrong
-        return None
+def _shows_something(image: Image.Image) -> bool:
+    """Return whether any pixel of a transparent image is not wholly transparent."""
+    return any(strip.convert("RGBA").getchannel("A").getbbox() for _, strip in _strips(image))
 
 
-def _to_rgb(image: Image.Image) -> Pixels:
+def _to_rgb(image: Image.Image, is_visible: bool) -> Pixels:
     """Convert a loaded image to RGB, in strips, which takes little memory besides the result.
 
     Transparency is composited over white. Where nothing at all would show, the alpha channel is
     ignored: it was written by mistake.
     """
-    is_transparent = has_alpha(image) and any(
-        strip.convert("RGBA").getchannel("A").getbbox() for _, strip in _strips(image)
-    )
     pixels = np.empty((image.height, image.width, 3), np.uint8)
     for rows, strip in _strips(image):
-        if is_transparent:
-            white = Image.new("RGBA", strip.size, "white")
-            white.alpha_composite(strip.convert("RGBA"))
-            strip = white
-        elif has_alpha(image):
+        if has_alpha(image):
             strip = strip.convert("RGBA")
+            if is_visible:
+                white = Image.new("RGBA", strip.size, "white")
+                white.alpha_composite(strip)
+                strip = white
         pixels[rows] = np.asarray(strip.convert("RGB"))
     return pixels
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel
-from bestiary.data.decode import NoteDeep, Pixels, decode
+from bestiary.data.decode import DecodingNotes, Pixels, decode
 from bestiary.data.resize import resize
 from bestiary.recipe.choices import Interpolation, Resize
 from bestiary.recipe.sections import ViewOptions
@@ -59,12 +59,12 @@ class EvalView:
         """The value of white in images of more than 8 bits that do not state it."""
         return WhiteLevel(self.white_level, self.white_level_float)
 
-    def decode(self, content: bytes, note_deep: NoteDeep | None = None) -> Pixels:
+    def decode(self, content: bytes, notes: DecodingNotes | None = None) -> Pixels:
         """Decode an image file to pixels that this view can be made of.
 
         Args:
             content: the whole file.
-            note_deep: as for `bestiary.data.decode.decode`.
+            notes: takes what was assumed of the image.
 
         Returns:
             uint8 array (height, width, 3).
@@ -76,7 +76,7 @@ class EvalView:
             content,
             min_side=self.min_side,
             white=self.white,
-            note_deep=note_deep,
+            notes=notes,
         )
 
     @property

@@ -6,7 +6,6 @@ the file again. Knows nothing of labels, other images or what uses the infos.
 
 import hashlib
 from dataclasses import dataclass
-from io import BytesIO
 from typing import NamedTuple
 
 import cv2
@@ -14,14 +13,14 @@ import numpy as np
 from PIL import Image
 
 from bestiary.data.bit_depth import SampleKind, is_deep
-from bestiary.data.decode import Pixels, decode, deep_samples, has_alpha, read_image
+from bestiary.data.decode import DecodingNotes, Pixels, decode, has_alpha, read_image
 from bestiary.data.exif_time import Taken, read_taken
-from bestiary.data.file_kinds import FORMATS
 from bestiary.data.intact_pixels import has_damaged_metadata
+from bestiary.data.pillow_files import open_in_pillow
 from bestiary.errors import ImageError
 from bestiary.storage.files import Readable
 
-DEEP = "deep"  # mode of an image of more than 8 bits
+ALL_TRANSPARENT = "all transparent"  # mode of an image whose alpha channel is ignored
 THUMB_SIDE = 64  # pixels; near duplicates are compared by this gray square
 
 
@@ -92,13 +91,13 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         sha256: Their SHA-256, hexadecimal.
     """
     try:
-        pixels = decode(content, white=None)
+        notes = DecodingNotes()
+        pixels = decode(content, white=None, notes=notes)
     except ImageError as error:
         return ImageInfo(sha256, error.reason, len(content))
 
     height, width = pixels.shape[:2]
     header = _read_header(content)
-    samples = deep_samples(content) if header.mode == DEEP else None
     thumb = make_thumb(pixels)
     return ImageInfo(
         sha256=sha256,
@@ -107,13 +106,13 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         height=height,
         width=width,
         format=header.format,
-        mode=header.mode,
+        mode=ALL_TRANSPARENT if notes.ignores_alpha else header.mode,
         frames=header.frames,
         pixel_sha256=_hash_pixels(pixels),
         spread=int(np.ptp(thumb)),
         has_damaged_metadata=has_damaged_metadata(content),
-        sample_kind=samples.kind if samples else "",
-        max_value=samples.max_value if samples and samples.kind else 0.0,
+        sample_kind=notes.sample_kind,
+        max_value=notes.max_value,
         taken=header.taken.seconds,
         camera=header.taken.camera,
         thumb=thumb.tobytes(),
@@ -154,7 +153,7 @@ class _Header(NamedTuple):
 def _read_header(content: bytes) -> _Header:
     """Read the header of a file that decodes."""
     try:
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
+        with open_in_pillow(content) as image:
             image_format = image.format or ""
             taken = read_taken(image)
             # MPO is a JPEG with a second view or a preview behind it, as phones write them.
@@ -173,8 +172,5 @@ def _guessed_mode(image: Image.Image, content: bytes) -> str:
     if image.mode == "CMYK":
         return "CMYK"
     if is_deep(image, content):
-        return DEEP
-    if not has_alpha(image):
-        return ""
-    is_visible = image.convert("RGBA").getchannel("A").getbbox()
-    return "transparent" if is_visible else "all transparent"
+        return "deep"
+    return "transparent" if has_alpha(image) else ""

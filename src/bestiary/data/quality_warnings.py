@@ -77,7 +77,7 @@ def _content_warnings(info: ImageInfo, white: WhiteLevel) -> list[str]:
     if info.mode:
         warnings.append(_MODE_WARNINGS[info.mode])
     if info.sample_kind:
-        level = white.floats if info.sample_kind == "floats" else white.integers
+        level = white.of(info.sample_kind)
         if info.max_value < MIN_RANGE_USED * level:
             warnings.append(f"dark: values reach {info.max_value:g} of {level:g}")
     return warnings

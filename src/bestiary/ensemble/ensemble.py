@@ -16,13 +16,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bestiary.data.decode import Pixels
+from bestiary.data.decode import DecodingNotes, Pixels
 from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import load_batches, loader_threads, split_batches
 from bestiary.display import Tick
 from bestiary.ensemble.card import read_card
 from bestiary.ensemble.inputs import ImageInputs, ImagePart, image_parts
-from bestiary.ensemble.reloading import LoadArguments, Origin, load_saved, save_ensemble
+from bestiary.ensemble.reloading import (
+    LoadArguments,
+    Origin,
+    load_saved,
+    member_tensors,
+    save_ensemble,
+)
 from bestiary.errors import ImageError, RunError
 from bestiary.model.classifier import Classifier, load_member
 from bestiary.model.compute import best_device, memory_format, resolve_precision
@@ -235,7 +241,7 @@ class Ensemble:
         return self._origin
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return load_saved, save_ensemble(self, self._origin)
+        return load_saved, save_ensemble(self)
 
     def __repr__(self) -> str:
         run = f"{self._origin.arguments.place}: " if self._origin else ""
@@ -309,11 +315,7 @@ class Ensemble:
             "precision": self.precision,
             "calibration": calibration,
         }
-        tensors = {}
-        for index, member in enumerate(self.members):
-            for name, tensor in member.state_dict().items():
-                tensors[f"{index}.{name}"] = tensor
-        return checksum(tensors, card)
+        return checksum(member_tensors(self.members), card)
 
     def probabilities(
         self,
@@ -366,13 +368,16 @@ class Ensemble:
         view = self.input_view
 
         def view_of(row: int) -> Pixels:
+            notes = DecodingNotes()
             try:
-                pixels = part.pixels(row, view, deep.append)
-                return view(pixels)
+                return view(part.pixels(row, view, notes))
             except ImageError as error:
                 reasons[row] = error.reason
                 # Keeps the batch in shape. Its logits are never reported.
                 return np.zeros((view.size, view.size, 3), np.uint8)
+            finally:
+                if notes.sample_kind:
+                    deep.append(notes.max_value / view.white.of(notes.sample_kind))
 
         n_done = part.start
         n_images = part.start + len(part.images)

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 
 from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel
-from bestiary.data.decode import NoteDeep, Pixels, image_error, read_image, to_pixels
+from bestiary.data.decode import DecodingNotes, Pixels, image_error, read_image, to_pixels
 from bestiary.data.eval_view import EvalView
 from bestiary.ensemble.arrays import array_images, array_pixels
 from bestiary.errors import ArgumentError, BestiaryError, ImageError, one_line
@@ -77,13 +77,13 @@ class ImagePart:
         index = f"image {self.start + row}"
         return f"{index}, {path}" if path else index
 
-    def pixels(self, row: int, view: EvalView, note_deep: NoteDeep | None = None) -> Pixels:
+    def pixels(self, row: int, view: EvalView, notes: DecodingNotes | None = None) -> Pixels:
         """Decode an image.
 
         Args:
             row: of the image in this part.
             view: says how an image file is decoded.
-            note_deep: as for `bestiary.data.decode.decode`.
+            notes: takes what was assumed of an image file.
 
         Returns:
             RGB pixels, uint8 (height, width, 3).
@@ -93,7 +93,7 @@ class ImagePart:
             ArgumentError: it is of another type or shape.
         """
         try:
-            return _load_pixels(self.images[row], view, note_deep)
+            return _load_pixels(self.images[row], view, notes)
         except ArgumentError as error:
             raise ArgumentError(f"{self.name(row)}: {error}") from None
 
@@ -216,13 +216,13 @@ def _check_type(image: ImageInput) -> None:
         raise _no_image(image)
 
 
-def _load_pixels(image: ImageInput, view: EvalView, note_deep: NoteDeep | None) -> Pixels:
+def _load_pixels(image: ImageInput, view: EvalView, notes: DecodingNotes | None) -> Pixels:
     _check_type(image)
     if isinstance(image, _ARRAYS):
         return array_pixels(image)
     if isinstance(image, Image.Image):
         return _pil_pixels(image, view.white)
-    return view.decode(_read(image), note_deep)
+    return view.decode(_read(image), notes)
 
 
 def _pil_pixels(image: Image.Image, white: WhiteLevel) -> Pixels:

@@ -7,6 +7,7 @@ changed since is refused. Knows nothing of how an ensemble computes.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from bestiary.errors import ArgumentError, ForkError, RunError
+from bestiary.model.classifier import Classifier
 from bestiary.model.forks import check_can_compute
 from bestiary.model.tensor_file import checksum
 from bestiary.recipe.choices import Engine, PrecisionOption, TtaViews
@@ -77,15 +79,11 @@ class SavedEnsemble:
     digest: str
 
 
-def save_ensemble(
-    ensemble: "Ensemble",
-    origin: Origin | None,
-) -> tuple[SavedEnsemble, dict[str, Any]]:
+def save_ensemble(ensemble: "Ensemble") -> tuple[SavedEnsemble, dict[str, Any]]:
     """Return what a pickle contains of an ensemble: see `load_saved`.
 
     Args:
         ensemble: to pickle.
-        origin: its origin; None: it was not loaded from a run.
 
     Returns:
         Where to load it from, and the attributes that were changed since it was loaded.
@@ -94,8 +92,9 @@ def save_ensemble(
         ArgumentError: it was not loaded from a run, or a change of it would be lost.
 
     Example:
-        >>> saved, changes = save_ensemble(ensemble, ensemble._origin)  # doctest: +SKIP
+        >>> saved, changes = save_ensemble(ensemble)  # doctest: +SKIP
     """
+    origin = ensemble.origin
     if origin is None:
         raise ArgumentError(
             "this ensemble was not loaded from a run, so it cannot be pickled or copied; "
@@ -179,6 +178,22 @@ def _is_same(ensemble: "Ensemble", saved: SavedEnsemble) -> bool:
     return origin is not None and _digest(ensemble, origin) == saved.digest
 
 
+def member_tensors(members: Sequence[Classifier]) -> dict[str, torch.Tensor]:
+    """Name the tensors of all members, for a digest.
+
+    Args:
+        members: classifiers.
+
+    Returns:
+        Number of the member and name in it -> tensor.
+    """
+    tensors = {}
+    for index, member in enumerate(members):
+        for name, tensor in member.state_dict().items():
+            tensors[f"{index}.{name}"] = tensor
+    return tensors
+
+
 def _digest(ensemble: "Ensemble", origin: Origin) -> str:
     """SHA-256 of all that the run has given to an ensemble, the same on every machine."""
     loaded = origin.loaded
@@ -192,10 +207,7 @@ def _digest(ensemble: "Ensemble", origin: Origin) -> str:
         "tta": ensemble.tta,
         "folds": ensemble.folds,
     }
-    tensors = {}
-    for index, member in enumerate(ensemble.members):
-        for name, tensor in member.state_dict().items():
-            tensors[f"{index}.{name}"] = tensor
+    tensors = member_tensors(ensemble.members)
     if loaded["ood"]:
         for name, values in asdict(loaded["ood"]).items():
             tensors[f"ood.{name}"] = torch.from_numpy(np.ascontiguousarray(values))
