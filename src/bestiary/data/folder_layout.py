@@ -10,13 +10,15 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bestiary.data.listing_types import ListingRow
-from bestiary.data.split_words import TEST, TRAIN, is_part_name, splits_of_folders
+from bestiary.data.split_words import TEST, TRAIN, VAL, is_part_name, splits_of_folders
 from bestiary.errors import DataError
 from bestiary.recipe.choices import FolderLayout, Layout
 
 SHARED_NAMES = 0.5  # share of second folders in several first ones that makes a layout ambiguous
 MAX_NAMES = 4  # folders that a line names
 NO_CLASS_FOLDER = "in no class folder"
+
+INNER_CLASSES = ("split/class", "part/class")  # layouts whose second folder is the class
 
 Parts = tuple[str, ...]  # a path's folders and file name
 
@@ -83,7 +85,7 @@ def label_paths(
     if chosen == "split/class":
         notes += _compare_splits(place, rows)
     notes += _merged_names(tree, chosen)
-    empty = _empty_class_folders(paths, folders, chosen)
+    empty = _empty_class_folders(tree, folders, chosen)
     return LabeledPaths(rows, misplaced, notes, empty)
 
 
@@ -120,6 +122,11 @@ def _first_folders(paths: Iterable[Parts]) -> dict[str, _Folder]:
         elif len(parts) > 2:
             folders[parts[0]].folders[parts[1]] += 1
     return dict(folders)
+
+
+def _inner_names(folders: dict[str, _Folder], names: Iterable[str]) -> set[str]:
+    """The names of the folders inside some first folders."""
+    return {inner for name in names for inner in folders[name].folders}
 
 
 def _recognize(place: str, folders: dict[str, _Folder]) -> FolderLayout:
@@ -173,7 +180,7 @@ def _check_split_named_classes(
     has_classes = any(len(folders[name].folders) > 1 for name in named)
     others_have_folders = any(folders[name].folders for name in others)
 
-    second = {sub for name in named for sub in folders[name].folders}
+    second = _inner_names(folders, named)
     shared = second.intersection(*(set(folders[name].folders) for name in others))
     is_ambiguous = (
         (len(kinds) > 1 and TRAIN in kinds)
@@ -212,8 +219,7 @@ def _ambiguous(
     place: str, folders: dict[str, _Folder], other: FolderLayout, names: Sequence[str]
 ) -> DataError:
     """Name the two readings of a folder and the option that chooses one."""
-    second = {sub for name in names for sub in folders[name].folders}
-    inner = quote_names(second, "/")
+    inner = quote_names(_inner_names(folders, names), "/")
     outer = quote_names(folders, "/")
     if other == "class/split":
         reading = f"or {quote_names(names, '/')} of parts {inner}"
@@ -283,12 +289,14 @@ _READERS: dict[FolderLayout, Callable[[dict[str, _Folder]], _Reader]] = {
 
 
 def _empty_class_folders(
-    paths: Iterable[str], folders: Iterable[str], layout: FolderLayout
+    tree: dict[str, _Folder], folders: Iterable[str], layout: FolderLayout
 ) -> list[str]:
     """List the folders at the depth of class folders below which no image lies."""
-    depth = 2 if layout in ("split/class", "part/class") else 1
-    with_images = {"/".join(path.split("/")[:depth]) for path in paths}
-    class_folders = {folder for folder in folders if folder.count("/") == depth - 1}
+    n_slashes = int(layout in INNER_CLASSES)
+    with_images = set(tree)
+    if n_slashes:
+        with_images = {f"{name}/{inner}" for name in tree for inner in tree[name].folders}
+    class_folders = {folder for folder in folders if folder.count("/") == n_slashes}
     return sorted(class_folders - with_images)
 
 
@@ -299,7 +307,7 @@ def _describe(layout: FolderLayout, folders: dict[str, _Folder]) -> list[str]:
     if layout == "split/class":
         return [f"Layout: {_describe_splits(splits_of_folders(folders))}; classes are inside"]
     if layout == "class/split":
-        second = {sub for folder in folders.values() for sub in folder.folders}
+        second = _inner_names(folders, folders)
         return [
             f"Layout: classes {quote_names(folders, '/')}; inside, "
             f"{_describe_splits(splits_of_folders(second))}"
@@ -316,7 +324,7 @@ def _describe_splits(splits: dict[str, str | None]) -> str:
     """Say which folder was taken for which split."""
     words = {
         TRAIN: "training",
-        "val": "validation, trained on too",
+        VAL: "validation, trained on too",
         TEST: "test, not trained on",
     }
     texts = []
@@ -350,9 +358,7 @@ def _compare_splits(place: str, rows: Iterable[ListingRow]) -> list[str]:
 
 def _merged_names(folders: dict[str, _Folder], layout: FolderLayout) -> list[str]:
     """Say which folders have the same name once it is normalized, and so are one class."""
-    names = set(folders)
-    if layout in ("split/class", "part/class"):
-        names = {sub for folder in folders.values() for sub in folder.folders}
+    names = _inner_names(folders, folders) if layout in INNER_CLASSES else set(folders)
     by_label: dict[str | None, list[str]] = defaultdict(list)
     for name in sorted(names):
         by_label[normalize_label(name)].append(name)

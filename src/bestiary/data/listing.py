@@ -16,7 +16,7 @@ import polars as pl
 from bestiary.data.file_kinds import SUFFIX_FORMATS
 from bestiary.data.listing_folders import find_files, label_found, walk_images
 from bestiary.data.listing_stores import list_stored, stored_root
-from bestiary.data.listing_tables import is_table, read_image_table
+from bestiary.data.listing_tables import is_table, read_image_table, shared_start
 from bestiary.data.listing_types import DataPath, Listing, is_test_row, listing_table
 from bestiary.errors import DataError
 from bestiary.recipe.sections import DataOptions
@@ -43,14 +43,14 @@ def list_dataset(data: DataPath, options: DataOptions = DEFAULT_OPTIONS) -> List
         DataError: There is no such dataset, or it can be read in two ways.
     """
     if is_address(data) or has_index(data):
-        return _drop_unlabeled(list_stored(data, options))
+        return list_stored(data, options).drop_unlabeled(~is_test_row())
 
     path = Path(data)
     if path.is_dir():
         return _list_folder(path, options)
     if path.is_file():
         listing = read_image_table(path, _table_root(path, options.root))
-        return _drop_unlabeled(listing)
+        return listing.drop_unlabeled(~is_test_row())
     raise DataError(f"{data}: no such folder or table; check the path")
 
 
@@ -152,17 +152,6 @@ def _table_root(file: Path, root: str) -> Path:
     return Path(root) if root else file.parent
 
 
-def _drop_unlabeled(listing: Listing) -> Listing:
-    """Move the images outside the test split that have no label to the unusable ones."""
-    has_no_label = pl.col("label").is_null() & ~is_test_row()
-    unlabeled = listing.table.filter(has_no_label)["path"]
-    if unlabeled.is_empty():
-        return listing
-    unusable = [*listing.unusable, *((path, "without a label") for path in unlabeled)]
-    labeled = listing.table.filter(~has_no_label)
-    return replace(listing, table=labeled, unusable=sorted(unusable))
-
-
 def _check_classes(data: DataPath, listing: Listing) -> None:
     """Refuse a listing without images or with one class only."""
     labels = listing.outside_test.table["label"].unique()
@@ -192,12 +181,7 @@ def _describe_contents(listing: Listing) -> list[str]:
 def _hint_at_inner_folder(data: DataPath, listing: Listing) -> str:
     """Name the folder inside that holds several folders of images; empty if there is none."""
     folders = [path.split("/")[:-1] for path in listing.table["path"]]
-    shortest = min(folders, key=len)
-    common = []
-    for depth, name in enumerate(shortest):
-        if any(parts[depth] != name for parts in folders):
-            break
-        common.append(name)
+    common = shared_start(min(folders), max(folders))
     is_nested = all(len(parts) > len(common) for parts in folders)
     if not common or not is_nested:
         return ""

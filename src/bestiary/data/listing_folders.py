@@ -125,12 +125,11 @@ class FileSorter:
 
     Attributes:
         n_linked_twice: Number of links to a folder that is listed already.
-        own_folders: Folders whose files bestiary has written, each with a slash at its end.
     """
 
     def __init__(self) -> None:
         self.n_linked_twice = 0
-        self.own_folders: list[str] = []
+        self._own_folders: tuple[str, ...] = ()  # each with a slash at its end
         self._folders: set[str] = set()
         self._ignored = Counter[str]()
         self._images: list[str] = []
@@ -161,12 +160,16 @@ class FileSorter:
             reason: Why it cannot be read; empty if it can.
         """
         folders = path.split("/")
-        if any(is_hidden(name) for name in folders) or path.startswith(tuple(self.own_folders)):
+        if any(is_hidden(name) for name in folders) or path.startswith(self._own_folders):
             return
         for depth in (1, 2):
             self._folders.add("/".join(folders[:depth]))
         if reason:
             self._unusable.append((_printable(path), reason))
+
+    def ignore_below(self, folder: str) -> None:
+        """Ignore the files of a folder that bestiary has written; its path ends with a slash."""
+        self._own_folders += (folder,)
 
     def found(self) -> FoundFiles:
         """Return all files that were added."""
@@ -174,12 +177,12 @@ class FileSorter:
         n_others = sum(self._suffixes.values())
         if n_others:
             ignored[f"{NO_IMAGE} ({_frequent(self._suffixes)})"] = n_others
-        own = tuple(self.own_folders)
+        folders = {path for path in self._folders if not f"{path}/".startswith(self._own_folders)}
         return FoundFiles(
             images=sorted(self._images),
             unusable=sorted(self._unusable),
             ignored=ignored,
-            folders={path for path in self._folders if not f"{path}/".startswith(own)},
+            folders=folders,
             n_linked_twice=self.n_linked_twice,
         )
 
@@ -188,12 +191,9 @@ class FileSorter:
         if any(is_hidden(part) for part in path.split("/")):
             self._ignored[HIDDEN] += 1
             return False
-        if path.startswith(tuple(self.own_folders)):
+        if path.startswith(self._own_folders):
             self._ignored[OWN_FILES] += 1
             return False
-        folder, slash, _ = path.rpartition("/")
-        if slash:
-            self.add_folder(folder)
         if path.isascii() or path == _printable(path):
             return True
         self._unusable.append((_printable(path), "file name is not Unicode"))
@@ -225,7 +225,7 @@ def _walk(top: Path, sorter: FileSorter) -> Iterator[tuple[str, os.DirEntry[str]
         entries = _read_entries(folder, prefix, sorter)
         names = {entry.name for entry in entries}
         if prefix and names >= RUN_FILES:
-            sorter.own_folders.append(prefix)
+            sorter.ignore_below(prefix)
         for entry in entries:
             path = f"{prefix}{entry.name}"
             if entry.is_file():

@@ -76,6 +76,9 @@ def _list_stored_folder(data: DataPath, options: DataOptions) -> Listing:
     stored = StoredFolder(str(data))
     sorter = FileSorter()
     for path in stored.list_files():
+        folder_of_file = path.rpartition("/")[0]
+        if folder_of_file:
+            sorter.add_folder(folder_of_file)
         read_head = partial((stored / path).read_head, HEAD_BYTES)
         sorter.add(path, read_head)
     return label_found(sorter.found(), folder, str(data), options.layout)

@@ -6,6 +6,7 @@ nothing of folders of images.
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -27,7 +28,7 @@ from bestiary.tables import (
 )
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
-NO_SPLIT = ("", "none", "null", "nan", "<na>")  # words of a split column for: none is known
+NO_SPLIT = ("none", "null")  # words of a split column for: none is known
 
 
 def is_table(data: DataPath) -> bool:
@@ -163,7 +164,7 @@ def _read_splits(place: str, words: pl.Series) -> pl.Series:
     splits: dict[str, str | None] = {}
     unknown = []
     for word in words.drop_nulls().unique():
-        if word.strip().casefold() in NO_SPLIT:
+        if word.casefold() in NO_SPLIT:
             splits[word] = None
             continue
         split = split_of_word(word)
@@ -186,19 +187,31 @@ def _is_stored_path(path: object) -> bool:
 
 def _common_folder(place: str, first: str, last: str) -> str:
     """Find the deepest folder above two addresses, and so above all that sort between them."""
-    first_folders = first.split("/")[:-1]
-    last_folders = last.split("/")[:-1]
-    n_common = 0
-    for one, other in zip(first_folders, last_folders, strict=False):
-        if one != other:
-            break
-        n_common += 1
-
-    if n_common < 3:  # the protocol, an empty part and the bucket
+    common = shared_start(first.split("/")[:-1], last.split("/")[:-1])
+    if len(common) < 3:  # the protocol, an empty part and the bucket
         raise DataError(
             f"{place}: {first} and {last} are in different stores; make a table, and a run, of each"
         )
-    return "/".join(first_folders[:n_common])
+    return "/".join(common)
+
+
+def shared_start(first: Sequence[str], last: Sequence[str]) -> list[str]:
+    """Find the folders that two paths, and so all that sort between them, begin with.
+
+    Args:
+        first: Folders of one path, from the top.
+        last: Folders of the other.
+
+    Example:
+        >>> shared_start(["a", "b", "c"], ["a", "b", "d"])
+        ['a', 'b']
+    """
+    shared = []
+    for one, other in zip(first, last, strict=False):
+        if one != other:
+            break
+        shared.append(one)
+    return shared
 
 
 def _check_not_empty(place: str, table: pl.DataFrame) -> None:

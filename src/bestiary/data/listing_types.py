@@ -57,6 +57,17 @@ class Listing:
         """The labeled images outside the test split, with all counts and notes."""
         return replace(self, table=self.table.filter(~is_test_row()))
 
+    def drop_unlabeled(self, among: pl.Expr) -> "Listing":
+        """Move the images that have no label, among some rows, to the unusable ones."""
+        is_dropped = pl.col("label").is_null() & among
+        paths = self.table.filter(is_dropped)["path"]
+        dropped = [(path, "without a label") for path in paths]
+        return replace(
+            self,
+            table=self.table.filter(~is_dropped),
+            unusable=sorted([*self.unusable, *dropped]),
+        )
+
     @property
     def test(self) -> "Listing":
         """The images of the test split alone, labeled or not; the rest is in `outside_test`."""

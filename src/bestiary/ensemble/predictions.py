@@ -176,10 +176,8 @@ def predict_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Pre
     listing = list_images(job.images, job.root)
     all_paths = listing.table["path"]
     reasons = [reason for _, reason in listing.unusable]
-    for line in [
-        *listing.notes,
-        *count_files({"images": len(all_paths)}, reasons, listing.ignored),
-    ]:
+    counts_line = count_files({"images": len(all_paths)}, reasons, listing.ignored)
+    for line in [*listing.notes, *counts_line]:
         display.notice(line)
     if job.layout == "submission":
         _check_names(all_paths)
@@ -240,7 +238,7 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
         known = set(rows.paths())
         display.line(f"Watching {folder}; Ctrl-C ends it and writes {job.out}")
         try:
-            _watch(ensemble, job, rows, known, display)
+            _watch(ensemble, job, folder, rows, known, display)
         except KeyboardInterrupt:
             display.line("")
         return PredictionTable(_write(rows, job), rows.counts())
@@ -261,6 +259,7 @@ def _watched_folder(job: PredictJob) -> Path:
 def _watch(
     ensemble: Ensemble,
     job: PredictJob,
+    folder: Path,
     rows: ResumableTable,
     known: set[str],
     display: Display,
@@ -268,10 +267,10 @@ def _watch(
     """Predict new images without end. Writing the table takes at most a share of the time."""
     due = time.monotonic()
     n_written = len(known)
-    for complete, unusable in new_images(_watched_folder(job), known):
+    for complete, unusable in new_images(folder, known):
         _add_unusable(rows, unusable)
         if complete:
-            _predict_round(ensemble, job, rows, complete, known, display)
+            _predict_round(ensemble, job, folder, rows, complete, known, display)
         elif n_written != len(known) and time.monotonic() >= due:
             started = time.monotonic()
             n_written = len(known)
@@ -283,6 +282,7 @@ def _watch(
 def _predict_round(
     ensemble: Ensemble,
     job: PredictJob,
+    folder: Path,
     rows: ResumableTable,
     complete: list[str],
     known: set[str],
@@ -290,7 +290,6 @@ def _predict_round(
 ) -> None:
     """Predict the complete images. Those that may still be arriving are no longer known."""
     paths = pl.Series("path", complete, pl.String)
-    folder = _watched_folder(job)
     with display.counter("Predicting") as tick:
         for batch_rows in predict_rows(ensemble, folder, paths, job, tick):
             unreadable = [row["path"] for row in batch_rows if row.get("error")]

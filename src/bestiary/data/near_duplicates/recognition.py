@@ -3,7 +3,7 @@
 Uses the same near-duplicate search as one dataset does. Knows nothing of labels and networks.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -64,14 +64,7 @@ def recognize_labeled(
     Raises:
         DataError: There is no labeled image.
     """
-    listing = list_dataset(images, options)
-    is_labeled = pl.col("label").is_not_null()
-    unlabeled = listing.table.filter(~is_labeled)["path"]
-    listing = replace(
-        listing,
-        table=listing.table.filter(is_labeled),
-        unusable=[*listing.unusable, *((path, "without a label") for path in unlabeled)],
-    )
+    listing = list_dataset(images, options).drop_unlabeled(pl.lit(True))
     if listing.table.is_empty():
         raise DataError(f"{images}: holds no labeled images; expected {images}/<class>/<image>")
     for note in listing.notes:
