@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location, open_run
+from bestiary.api.arguments import Location
 
 if TYPE_CHECKING:
     from bestiary.reporting.compare_page import Compared
@@ -49,10 +49,11 @@ def compare(
     from bestiary.display import Display
     from bestiary.evaluation.compare import compare_runs
     from bestiary.reporting.compare_page import Compared, write_comparison
+    from bestiary.run.opening import opened_run
 
     with ExitStack() as stack:
-        runs = [stack.enter_context(open_run(run, data=data))]
-        runs += [stack.enter_context(open_run(location)) for location in (other, *more)]
+        runs = [stack.enter_context(opened_run(run, data=data))]
+        runs += [stack.enter_context(opened_run(location)) for location in (other, *more)]
         comparison = compare_runs(runs)
         if out is None:
             return Compared(comparison, [])

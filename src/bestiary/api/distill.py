@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many, open_run
+from bestiary.api.arguments import Location, Many
 
 if TYPE_CHECKING:
     from bestiary.distillation.student import DistillResult
@@ -73,13 +73,14 @@ def distill(
     from bestiary.display import Display
     from bestiary.distillation.request import begin_or_open
     from bestiary.distillation.student import distill_run
+    from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
     from bestiary.training.checkpointer import Checkpointer
 
     display = Display(quiet)
     seconds = parse_duration(checkpoint_every)
     test_path = Path(test_data) if test_data is not None else None
-    with Interrupts() as interrupts, open_run(run, data=data) as teacher:
+    with Interrupts() as interrupts, opened_run(run, data=data) as teacher:
         try:
             student = begin_or_open(
                 teacher,

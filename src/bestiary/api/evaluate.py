@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many, open_run
+from bestiary.api.arguments import Location, Many
 
 if TYPE_CHECKING:
     from bestiary.evaluation.evaluation_text import Evaluation
@@ -58,9 +58,10 @@ def evaluate(
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.evaluation.held_out import evaluate_folder
     from bestiary.recipe.load import load_data_options
+    from bestiary.run.opening import opened_run
 
     scores_file = Path(out) if out else None
-    with open_run(run, data=data) as opened:
+    with opened_run(run, data=data) as opened:
         ensemble = Ensemble.load(opened)
         options = load_data_options(overrides)
         return evaluate_folder(opened, ensemble, images, scores_file, Display(quiet), options)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location, open_run
+from bestiary.api.arguments import Location
 from bestiary.recipe.choices import ExportFormat
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ def export(
     """
     from bestiary.display import Display
     from bestiary.exporting.export import export_run
+    from bestiary.run.opening import opened_run
 
-    with open_run(run, data=data) as opened:
+    with opened_run(run, data=data) as opened:
         return export_run(
             opened,
             Path(out),

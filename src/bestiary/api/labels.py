@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location, open_run
+from bestiary.api.arguments import Location
 
 if TYPE_CHECKING:
     from bestiary.evaluation.labels import LabelReport
@@ -43,6 +43,7 @@ def labels(
     from bestiary.evaluation.labels import review_labels
     from bestiary.reporting.labels_page import labels_page
     from bestiary.run.layout import LABELS, LABELS_PAGE
+    from bestiary.run.opening import opened_run
     from bestiary.storage.files import is_address
 
     if out is None and is_address(run):
@@ -50,7 +51,7 @@ def labels(
             f"labels {run}: the page is for a browser here; give a folder of this machine with "
             "--out"
         )
-    with open_run(run, data=data) as opened:
+    with opened_run(run, data=data) as opened:
         folder = Path(out) if out is not None else opened.file(LABELS)
         report = review_labels(opened, folder)
         report.write()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location, open_run
+from bestiary.api.arguments import Location
 
 if TYPE_CHECKING:
     from bestiary.ensemble.ensemble import Ensemble
@@ -40,8 +40,9 @@ def load(run: "Location | Run", /) -> "Ensemble":
     (1, 3)
     """
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.run.opening import opened_run
 
     if not isinstance(run, str | Path):
         return Ensemble.load(run)
-    with open_run(run) as opened:
+    with opened_run(run) as opened:
         return Ensemble.load(opened)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many, open_run
+from bestiary.api.arguments import Location, Many
 from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def predict(
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
     from bestiary.recipe.load import load_data_options
+    from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
 
     options = PredictionOptions(coverage, sets, risk)
@@ -98,7 +99,7 @@ def predict(
     paths = tuple(_flatten(images))
     job = PredictJob(paths, Path(out), average, format, options, resume, root)
     display = Display(quiet)
-    with open_run(run) as opened:
+    with opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine, tta=tta)
     display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
     if ensemble.fallback_reason:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from bestiary.api.arguments import Location, Many, open_run
+from bestiary.api.arguments import Location, Many
 from bestiary.recipe.choices import ReportFormat
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ def report(
     from bestiary.display import Display
     from bestiary.errors import ArgumentError
     from bestiary.reporting.report import write_report
+    from bestiary.run.opening import opened_run
 
     file = Path(out) if out is not None else None
     if font and format != "pdf":
         raise ArgumentError(f"--font {font[0]}: only a PDF embeds fonts; add --format pdf")
     fonts = [Path(name) for name in font]
-    with open_run(run, data=data) as opened:
+    with opened_run(run, data=data) as opened:
         return write_report(opened, file, format, not no_saliency, Display(quiet), fonts)

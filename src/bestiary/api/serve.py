@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from bestiary.api.arguments import Location, Many, open_run
+from bestiary.api.arguments import Location, Many
 from bestiary.recipe.choices import Engine
 
 
@@ -84,6 +84,7 @@ def serve(
     Serving run at http://127.0.0.1:8080  (Ctrl-C ends it)
     """
     from bestiary.errors import ArgumentError
+    from bestiary.run.opening import opened_run
 
     try:
         from bestiary.serving.application import application_for_run
@@ -114,7 +115,7 @@ def serve(
         from bestiary.run.layout import is_at_top
 
         check_address(cluster)
-        with open_run(run, is_at_top, data) as opened:  # raises where there is no run
+        with opened_run(run, is_at_top, data) as opened:  # raises where there is no run
             place = opened.named_root()
         service = Service(location(run), place, engine, limits, token, address, similar)
         return serve_on_ray(
@@ -124,7 +125,7 @@ def serve(
     # In this process. The port is taken before the run is loaded.
     if replicas is not None:
         raise ArgumentError(f"--replicas {replicas}: needs a cluster; add --cluster ray")
-    with address.bind() as bound, open_run(run, data=data) as opened:
+    with address.bind() as bound, opened_run(run, data=data) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
         app = application_for_run(opened, ensemble, limits, token, address, similar, display)
         run_server(app, bound, timeout, on_ready)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location, open_run
+from bestiary.api.arguments import Location
 
 if TYPE_CHECKING:
     from bestiary.evaluation.summary import Summary
@@ -24,6 +24,7 @@ def show(run: Location, /) -> "Summary":
     (36, 3, 3)
     """
     from bestiary.evaluation.summary import summarize
+    from bestiary.run.opening import opened_run
 
-    with open_run(run) as opened:
+    with opened_run(run) as opened:
         return summarize(opened)
