@@ -25,11 +25,13 @@ class Interrupts:
     Attributes:
         torn: a second signal broke into a deferred block, so memory may be inconsistent.
         pending: number of the signal that waits to be raised, or 0.
+        received: number of the last signal, or 0.
     """
 
     def __init__(self) -> None:
         self.torn = False
         self.pending = 0
+        self.received = 0
         self._deferring = False
         self._polling = False
         self._previous_handlers: dict[signal.Signals, Any] = {}
@@ -42,10 +44,15 @@ class Interrupts:
                     self._previous_handlers[number] = previous
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         while self._previous_handlers:
             number, handler = self._previous_handlers.popitem()
             signal.signal(number, handler)
+        # A library that waits for others, such as Ray, may raise a plain KeyboardInterrupt in place
+        # of what the handler raised.
+        is_plain = isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted)
+        if is_plain and self.received:
+            raise Interrupted(self.received) from None
 
     @contextmanager
     def defer(self) -> Iterator[None]:
@@ -75,6 +82,7 @@ class Interrupts:
             self._polling = False
 
     def _handle(self, number: int, _: FrameType | None) -> None:
+        self.received = number
         if (self._deferring or self._polling) and not self.pending:
             self.pending = number
             return

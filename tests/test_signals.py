@@ -1,0 +1,32 @@
+"""Signals: what is raised for them, and with which number."""
+
+import os
+import signal
+
+import pytest
+
+from bestiary.errors import Interrupted
+from bestiary.signals import Interrupts
+
+
+def wait_like_ray(number: signal.Signals) -> None:
+    """Receive a signal as Ray's wait does, which raises a `KeyboardInterrupt` of its own for it."""
+    try:
+        os.kill(os.getpid(), number)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt from None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_library_cannot_hide_the_number(number: signal.Signals) -> None:
+    handler = signal.getsignal(number)
+    with pytest.raises(Interrupted) as raised, Interrupts():
+        wait_like_ray(number)
+    assert raised.value.number == number
+    assert signal.getsignal(number) == handler
+
+
+def test_an_interrupt_without_a_signal_stays_as_it_is() -> None:
+    with pytest.raises(KeyboardInterrupt) as raised, Interrupts():
+        raise KeyboardInterrupt
+    assert not isinstance(raised.value, Interrupted)
