@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from bestiary.data.components import components
 from bestiary.data.folds import assign_folds, join_groups
 from bestiary.data.near_duplicates.candidates import candidate_pairs
-from bestiary.data.near_duplicates.linkage import components
 from bestiary.data.near_duplicates.views import N_VIEWS
 from bestiary.run.tables import write_table
 

@@ -5,20 +5,20 @@ nothing of how each is found.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
-from bestiary.caches import ensure_cache
 from bestiary.data.class_counts import class_lines, count_classes
-from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
+from bestiary.data.image_info_cache import open_cache
 from bestiary.data.left_out import count_files, describe_left_out, frequent_reasons
 from bestiary.data.listing import DEFAULT_OPTIONS
 from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest, read_listing, read_manifest
 from bestiary.data.near_duplicates.grouping import find_near_duplicates, mark_near_duplicates
 from bestiary.data.near_duplicates.pair_table import describe_pairs
-from bestiary.data.pair_decisions import SCHEMA as PAIR_SCHEMA
+from bestiary.data.pair_decisions import SCHEMA as DECISION_SCHEMA
 from bestiary.data.pair_decisions import denied_pairs, read_decisions
 from bestiary.data.scenes import find_scenes, join_scenes
 from bestiary.data.split_words import TEST
@@ -63,7 +63,7 @@ class Audit:
         """The same audit where the user states what white is, so nothing is assumed of it."""
         return replace(self, manifest=replace(self.manifest, n_deep=0))
 
-    @property
+    @cached_property
     def images(self) -> pl.DataFrame:
         """The readable images of all splits, sorted by path."""
         images = pl.concat([self.manifest.table, self.test])
@@ -77,7 +77,7 @@ class Audit:
         images = self.images.filter(has_warning)
         return images.select("path", reason)
 
-    @property
+    @cached_property
     def near_duplicates(self) -> pl.DataFrame:
         """Every image that has near duplicates, sorted by group and path.
 
@@ -117,7 +117,7 @@ class Audit:
         """
         ends = ["path", "other"]
         pairs = self.pairs.join(self.decisions, on=ends, how="full", coalesce=True)
-        return pairs.select(list(PAIR_SCHEMA)).sort(ends)
+        return pairs.select(list(DECISION_SCHEMA)).sort(ends)
 
     @property
     def exit_code(self) -> int:
@@ -234,8 +234,7 @@ def audit_images(
     """
     for note in listing.notes:
         display.line(note)
-    ensure_cache(display.notice)
-    cache = ImageInfoCache(cache_folder())
+    cache = open_cache(display)
     with display.counter("Reading images") as tick:
         manifest = read_manifest(listing.outside_test, tick, cache)
     with display.counter("Reading test images") as tick:

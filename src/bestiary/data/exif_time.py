@@ -10,7 +10,6 @@ from PIL import ExifTags, Image
 
 TIME_FORMAT = "%Y:%m:%d %H:%M:%S"
 CAMERA_TAGS = (ExifTags.Base.Make, ExifTags.Base.Model)
-CAMERA_DETAIL_TAGS = (ExifTags.Base.BodySerialNumber,)
 
 
 class Taken(NamedTuple):
@@ -43,17 +42,22 @@ def read_taken(image: Image.Image) -> Taken:
     if not seconds:
         return Taken()
     words = [exif.get(tag) for tag in CAMERA_TAGS]
-    words += [details.get(tag) for tag in CAMERA_DETAIL_TAGS]
-    camera = " ".join(str(word).strip("\0 ") for word in words if word)
+    words.append(details.get(ExifTags.Base.BodySerialNumber))
+    camera = " ".join(_clean(word) for word in words if word)
     return Taken(seconds, camera)
 
 
 def _parse_time(text: object, fraction: object) -> float:
     """Parse a time of EXIF and its decimals; 0 if it is none."""
     try:
-        moment = datetime.strptime(str(text).strip("\0 "), TIME_FORMAT)
+        moment = datetime.strptime(_clean(text), TIME_FORMAT)
     except ValueError:
         return 0.0
-    digits = str(fraction or "").strip("\0 ")
+    digits = _clean(fraction or "")
     decimals = float(f"0.{digits}") if digits.isdecimal() else 0.0
     return moment.replace(tzinfo=UTC).timestamp() + decimals
+
+
+def _clean(value: object) -> str:
+    """The text of a value of EXIF, without the blanks that pad it."""
+    return str(value).strip("\0 ")

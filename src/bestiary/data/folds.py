@@ -10,17 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from bestiary.data.components import IntArray, components
 from bestiary.data.listing_tables import read_table
 from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import DataError
 from bestiary.rng import keyed_rng
 from bestiary.tables import TableError, table_errors
-
-IntArray = NDArray[np.int64]
 
 
 def join_groups(*keys: pl.Series) -> IntArray:
@@ -46,12 +42,9 @@ def join_groups(*keys: pl.Series) -> IntArray:
         value_nodes.append(values[has_value] + n_nodes)
         n_nodes += int(values.max(initial=0)) + 1
 
-    edges = (np.concatenate(image_nodes), np.concatenate(value_nodes))
-    weights = np.ones(len(edges[0]), np.int8)
-    graph = coo_array((weights, edges), shape=(n_nodes, n_nodes))
-
     # The images of one connected component are one group.
-    _, component = connected_components(graph, directed=False)
+    links = np.stack([np.concatenate(image_nodes), np.concatenate(value_nodes)], axis=1)
+    component = components(links, n_nodes)
     _, groups = np.unique(component[:n_images], return_inverse=True)
     return groups.astype(np.int64)
 

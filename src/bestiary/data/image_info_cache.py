@@ -19,10 +19,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
-from bestiary.caches import cache_root, mark_used
+from bestiary.caches import cache_root, ensure_cache, mark_used
 from bestiary.cores import cores
 from bestiary.data.image_info import THUMB_SIDE, ImageInfo, read_image_info
-from bestiary.display import Tick
+from bestiary.display import Display, Tick
 from bestiary.errors import DataError
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
@@ -57,6 +57,16 @@ SCHEMA = {
 def cache_folder() -> Path:
     """The folder of the cache, next to the stores of decoded images."""
     return cache_root() / f"image-info-v{VERSION}"
+
+
+def open_cache(display: Display) -> "ImageInfoCache":
+    """Open the user's cache; where its folder cannot be made, a temporary one is used.
+
+    Args:
+        display: Shows a line about it.
+    """
+    ensure_cache(display.notice)
+    return ImageInfoCache(cache_folder())
 
 
 class ImageInfoCache:

@@ -8,14 +8,13 @@ and folder, and by how alike its frames are. Knows nothing of near duplicates.
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from bestiary.data.components import components
 from bestiary.data.folds import join_groups
+from bestiary.data.gray_squares import Gray, correlate, shrink
 from bestiary.data.image_info_cache import ImageInfoCache
-from bestiary.data.near_duplicates.linkage import components
 
 COARSE_SIDE = 16  # pixels of the squares that are compared
 MAX_FRAMES_BEFORE = 3  # that a frame is compared with; two subjects may take turns
@@ -52,8 +51,9 @@ def find_scenes(table: pl.DataFrame, cache: ImageInfoCache, max_seconds: float) 
     squares = _read_squares(digests, cache)
     alike = []
     for one, other in close:
-        squares_of_pair = (squares[frames[index].sha256] for index in (one, other))
-        if _correlation(*squares_of_pair) >= MIN_CORRELATION:
+        square = squares[frames[one].sha256]
+        other_square = squares[frames[other].sha256]
+        if correlate(square, other_square) >= MIN_CORRELATION:
             alike.append((one, other))
 
     links = np.array(alike, np.int64).reshape(-1, 2)
@@ -112,19 +112,10 @@ def _close_frames(frames: list[_Frame], max_seconds: float) -> list[tuple[int, i
     return close
 
 
-def _read_squares(digests: set[str], cache: ImageInfoCache) -> dict[str, NDArray[np.float32]]:
+def _read_squares(digests: set[str], cache: ImageInfoCache) -> dict[str, Gray]:
     """Read the thumbs of images and shrink them, so that what moves a little still correlates."""
     squares = {}
-    size = (COARSE_SIDE, COARSE_SIDE)
     for segment_digests, thumbs in cache.thumbs(sorted(digests)):
         for digest, thumb in zip(segment_digests, thumbs, strict=True):
-            square = cv2.resize(thumb, size, interpolation=cv2.INTER_AREA)
-            squares[digest] = square.astype(np.float32)
+            squares[digest] = shrink(thumb, COARSE_SIDE)
     return squares
-
-
-def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    centered_a = a - a.mean()
-    centered_b = b - b.mean()
-    power = np.vdot(centered_a, centered_a) * np.vdot(centered_b, centered_b)
-    return float(np.vdot(centered_a, centered_b) / np.sqrt(power + 1))

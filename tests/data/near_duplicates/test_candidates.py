@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from bestiary.data.components import components
 from bestiary.data.image_info import make_thumb
 from bestiary.data.near_duplicates.alignment import warp
 from bestiary.data.near_duplicates.candidates import (
@@ -23,7 +24,6 @@ from bestiary.data.near_duplicates.hashes import (
     hash_thumbs,
     pack_bits,
 )
-from bestiary.data.near_duplicates.linkage import components
 from bestiary.data.near_duplicates.views import (
     CONTENT_BOX,
     FIRST_ROTATION,

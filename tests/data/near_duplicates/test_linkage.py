@@ -1,8 +1,6 @@
 """Linkage: links join groups, chains of strangers and denied pairs do not."""
 
-import numpy as np
-
-from bestiary.data.near_duplicates.linkage import Verdict, components, join_proved
+from bestiary.data.near_duplicates.linkage import Verdict, join_proved
 
 
 def proved(one: int, other: int, probability: float = 0.999) -> Verdict:
@@ -55,8 +53,3 @@ def test_pairs_that_cannot_be_compared_do_not_count() -> None:
 def test_denied_pairs_are_in_no_group() -> None:
     pairs = [proved(0, 1, 0.9999), proved(1, 2), proved(0, 2)]
     assert join_proved(pairs, denied=frozenset({(0, 2)})) == [[0, 1]]
-
-
-def test_components_number_all_images() -> None:
-    assert components(np.empty((0, 2), np.int64), 3).tolist() == [0, 1, 2]
-    assert components(np.array([[2, 0]]), 3).tolist() == [0, 1, 0]

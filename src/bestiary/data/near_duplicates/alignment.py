@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.data.gray_squares import Gray, block_means
 from bestiary.data.near_duplicates.views import Affine
-
-Gray = NDArray[np.float32]  # (side, side)
 
 BLUR = 3  # pixels of the Gaussian filter
 MAX_KEYPOINTS = 400  # of each image
 MIN_INLIERS = 15  # matches that agree on one map
 MAX_MATCH_ERROR = 3.0  # pixels by which a match may miss it
+MIN_BLOCK_OVERLAP = 0.95  # share of a block that the aligned image must cover
 
 
 class Alignment(NamedTuple):
@@ -46,10 +46,11 @@ def align(image: Gray, partner: Gray, start: Affine, steps: int) -> Alignment | 
         The alignment; None if there is none near `start` that makes the squares correlate.
     """
     side = len(partner)
+    pixels = to_pixels(start, side).astype(np.float32)
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, steps, 1e-4)
     try:
         correlation, affine = cv2.findTransformECC(
-            partner, image, to_pixels(start, side), cv2.MOTION_AFFINE, stop, None, BLUR
+            partner, image, pixels, cv2.MOTION_AFFINE, stop, None, BLUR
         )
     except cv2.error:
         return None
@@ -98,7 +99,7 @@ def warp(image: NDArray[np.generic], affine: Affine) -> NDArray[np.float32]:
     """
     side = len(image)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    pixels = to_pixels(affine, side)
+    pixels = to_pixels(affine, side).astype(np.float32)
     warped = cv2.warpAffine(
         image, pixels, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
@@ -116,11 +117,21 @@ def covered(affine: Affine, side: int) -> NDArray[np.bool_]:
     return inside
 
 
-def to_pixels(affine: Affine, side: int) -> NDArray[np.float32]:
+def covered_blocks(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Whether the image lies on nearly all of each block.
+
+    Args:
+        mask: Where it lies, as from `covered`.
+        side: Side of a block in pixels.
+    """
+    return block_means(mask.astype(np.float32), side) > MIN_BLOCK_OVERLAP
+
+
+def to_pixels(affine: Affine, side: int) -> Affine:
     """Turn a map between unit squares into one between the pixel centers of squares."""
     pixels = affine.copy()
     pixels[:, 2] = affine[:, 2] * side + (affine[:, 0] + affine[:, 1] - 1) / 2
-    return pixels.astype(np.float32)
+    return pixels
 
 
 def to_unit(pixels: NDArray[np.float32], side: int) -> Affine:

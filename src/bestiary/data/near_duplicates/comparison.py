@@ -6,7 +6,7 @@ component of the candidates. Knows nothing of labels.
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.cores import cores
+from bestiary.data.components import components
 from bestiary.data.decode import decode, read_image
 from bestiary.data.near_duplicates.candidates import Pairs
 from bestiary.data.near_duplicates.evidence import SIDE, Square
-from bestiary.data.near_duplicates.linkage import Verdict, components, ends, join_proved
+from bestiary.data.near_duplicates.linkage import Verdict, ends, join_proved
 from bestiary.data.near_duplicates.proof import NEAR_DUPLICATE_PROBABILITY, Proof, prove, to_square
-from bestiary.data.near_duplicates.screening import Thumb, screen
-from bestiary.data.near_duplicates.views import FLIP, Affine, compose, invert, is_mirrored
+from bestiary.data.near_duplicates.screening import screen
+from bestiary.data.near_duplicates.views import Affine, compose, flip_if, invert, is_mirrored
 from bestiary.display import Tick
 from bestiary.errors import ImageError
 from bestiary.storage.files import Readable
@@ -76,23 +77,26 @@ class Squares:
 
     def __init__(self, files: Callable[[int], Readable]) -> None:
         self._files = files
-        self._squares: OrderedDict[int, Square | None] = OrderedDict()
+        self._squares: OrderedDict[int, Future[Square | None]] = OrderedDict()
         self._lock = Lock()
         self.short_sides: dict[int, int] = {}  # in pixels, of the images before they were squares
         self.unread: set[int] = set()  # images whose file is gone or has changed
 
     def __call__(self, image: int) -> Square | None:
         """The square of an image; None if its file cannot be read."""
+        # The thread that asks first reads it; threads that ask meanwhile wait for that one.
         with self._lock:
-            if image in self._squares:
-                self._squares.move_to_end(image)
-                return self._squares[image]
-        square = self._read(image)
-        with self._lock:
-            self._squares[image] = square
+            is_new = image not in self._squares
+            square = self._squares.setdefault(image, Future())
+            self._squares.move_to_end(image)
             while len(self._squares) > MAX_SQUARES:
                 self._squares.popitem(last=False)
-        return square
+        if is_new:
+            try:
+                square.set_result(self._read(image))
+            except BaseException as error:
+                square.set_exception(error)
+        return square.result()
 
     def _read(self, image: int) -> Square | None:
         try:
@@ -121,15 +125,16 @@ def screen_pairs(
     """
 
     def screen_row(row: NDArray[np.int64]) -> Promising | None:
-        image, partner, view, mirrored, _ = row.tolist()
-        return _screen_pair(
-            image,
-            partner,
-            view,
-            mirrored,
-            thumbs[thumb_of_image[image]],
-            thumbs[thumb_of_image[partner]],
-        )
+        image, partner, view, is_flipped, _ = row.tolist()
+        thumb = thumbs[thumb_of_image[image]]
+        partner_thumb = thumbs[thumb_of_image[partner]]
+        if is_flipped:
+            partner_thumb = np.ascontiguousarray(partner_thumb[:, ::-1])
+        screened = screen(thumb, partner_thumb, view)
+        if screened is None or screened.agreement < MIN_AGREEMENT:
+            return None
+        affine = flip_if(is_flipped, screened.affine)
+        return Promising(image, partner, affine, screened.agreement)
 
     promising = []
     with ThreadPoolExecutor(cores()) as pool:
@@ -138,18 +143,6 @@ def screen_pairs(
             promising += [pair for pair in pool.map(screen_row, batch) if pair is not None]
             progress(start + len(batch), len(pairs))
     return promising
-
-
-def _screen_pair(
-    image: int, partner: int, view: int, mirrored: int, thumb: Thumb, partner_thumb: Thumb
-) -> Promising | None:
-    if mirrored:
-        partner_thumb = np.ascontiguousarray(partner_thumb[:, ::-1])
-    screened = screen(thumb, partner_thumb, view)
-    if screened is None or screened.agreement < MIN_AGREEMENT:
-        return None
-    affine = compose(screened.affine, FLIP) if mirrored else screened.affine
-    return Promising(image, partner, affine, screened.agreement)
 
 
 def select_most_promising(promising: list[Promising]) -> list[Promising]:
@@ -187,13 +180,13 @@ def compare_pairs(
     n_done = 0
     with ThreadPoolExecutor(cores()) as pool:
         for component in _by_component(promising, n_images):
-            found = [
+            compared = [
                 comparison
                 for comparison in pool.map(partial(compare, squares=squares), component)
                 if comparison is not None
             ]
-            comparisons += found
-            comparisons += _compare_across(found, squares)
+            comparisons += compared
+            comparisons += _compare_across(compared, squares)
             n_done += len(component)
             progress(n_done, len(promising))
     return comparisons
@@ -206,41 +199,40 @@ def compare(pair: Promising, squares: Squares) -> Comparison | None:
     if image is None or partner is None:
         return None
 
-    mirrored = is_mirrored(pair.affine)
-    start = compose(pair.affine, FLIP) if mirrored else pair.affine
-    if mirrored:
+    is_flipped = is_mirrored(pair.affine)
+    start = flip_if(is_flipped, pair.affine)
+    if is_flipped:
         partner = np.ascontiguousarray(partner[:, ::-1])
     short_side = min(squares.short_sides[index] for index in (pair.image, pair.partner))
     proof = prove(image, partner, start, short_side)
     if proof is None:
         return None
-    affine = compose(proof.affine, FLIP) if mirrored else proof.affine
-    return Comparison(pair.image, pair.partner, affine, proof)
+    return Comparison(pair.image, pair.partner, flip_if(is_flipped, proof.affine), proof)
 
 
 def _by_component(promising: list[Promising], n_images: int) -> Iterator[list[Promising]]:
     """The pairs in batches of whole components: no image is in two batches."""
-    if not promising:
-        return
-    links = np.array([(pair.image, pair.partner) for pair in promising], np.int64)
+    links = np.array([(pair.image, pair.partner) for pair in promising], np.int64).reshape(-1, 2)
     component = components(links, n_images)[links[:, 0]]
     order = np.argsort(component, kind="stable")
+    starts = np.flatnonzero(np.diff(component[order])) + 1
     batch: list[Promising] = []
-    for position, index in enumerate(order):
-        is_new = position > 0 and component[index] != component[order[position - 1]]
-        if is_new and len(batch) >= PAIRS_PER_ROUND:
+    for indices in np.split(order, starts):
+        batch += [promising[index] for index in indices]
+        if len(batch) >= PAIRS_PER_ROUND:
             yield batch
             batch = []
-        batch.append(promising[index])
-    yield batch
+    if batch:
+        yield batch
 
 
-def _compare_across(found: list[Comparison], squares: Squares) -> list[Comparison]:
+def _compare_across(compared: list[Comparison], squares: Squares) -> list[Comparison]:
     """Compare pairs of the groups to be that the search did not name."""
     maps: dict[int, dict[int, Affine]] = {}
-    for comparison in found:
+    for comparison in compared:
         if comparison.verdict.is_proved:
-            image, partner = comparison.image, comparison.partner
+            image = comparison.image
+            partner = comparison.partner
             maps.setdefault(partner, {})[image] = comparison.affine
             maps.setdefault(image, {})[partner] = invert(comparison.affine)
 
@@ -256,7 +248,7 @@ def _compare_across(found: list[Comparison], squares: Squares) -> list[Compariso
         added.append(comparison)
         return comparison.verdict
 
-    join_proved((comparison.verdict for comparison in found), judge=judge)
+    join_proved((comparison.verdict for comparison in compared), judge=judge)
     return added
 
 

@@ -13,7 +13,6 @@ MIN_TURN_DEGREES = 1.5  # smaller rotations are not named
 MAX_WHOLE_SHARE = 0.97  # a larger part of the image is the whole
 MIN_OFFSET = 8.0  # levels of brightness that are named
 MIN_GAIN = 1.12  # of contrast
-MIN_STRETCH = 1.05  # of one side over the other
 
 Size = tuple[int, int]  # height, width
 

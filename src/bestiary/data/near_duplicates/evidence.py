@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.data.near_duplicates.alignment import Gray, covered, warp
-from bestiary.data.near_duplicates.screening import block_means
+from bestiary.data.gray_squares import Gray, block_means
+from bestiary.data.near_duplicates.alignment import covered, covered_blocks, warp
 from bestiary.data.near_duplicates.views import Affine
 
 Square = NDArray[np.uint8]  # RGB (SIDE, SIDE, 3)
@@ -22,7 +22,6 @@ SIDE = 256  # pixels
 SHARP_SIDE = 80  # pixels; the detail of a smaller image is looked for on a coarser scale
 BLOCK_SIDE = 16  # pixels
 MIN_COVERAGE = 0.25  # share of the blocks that must be covered
-MIN_BLOCK_OVERLAP = 0.95  # share of a block that the aligned image must cover
 NOISE_SIGMA = 1.0  # pixels; finer detail is noise and the marks of JPEG
 DETAIL_SIGMA = 4.0  # pixels; coarser structure is no detail
 MIN_DETAIL_VARIANCE = 4.0  # of gray levels; a block with less has no detail
@@ -71,7 +70,7 @@ def weigh(
         The evidence; None if the squares hardly overlap or no block has detail.
     """
     mask = covered(affine, SIDE)
-    is_covered = block_means(mask.astype(np.float32), BLOCK_SIDE) > MIN_BLOCK_OVERLAP
+    is_covered = covered_blocks(mask, BLOCK_SIDE)
     if is_covered.mean() < MIN_COVERAGE:
         return None
     aligned = warp(image.astype(np.float32), affine)
@@ -85,14 +84,16 @@ def weigh(
     if not compared.any():
         return None
 
-    fewest_corners = _has_corner(aligned_detail) & _has_corner(part_detail)
-    residual, gain, offset = _compare_brightness(aligned, part, mask)
+    has_corner = _has_corner(aligned_detail) & _has_corner(part_detail)
+    colors = _coarse_points(aligned, mask)
+    part_colors = _coarse_points(part, mask)
+    residual, gain, offset = _compare_brightness(colors, part_colors)
     return Evidence(
         detail=float(correlation[compared].mean()),
         weak_detail=float(np.percentile(correlation[compared], 25)),
-        corners=int((fewest_corners & compared).sum()),
+        corners=int((has_corner & compared).sum()),
         residual=residual,
-        color=_compare_color(aligned, part, mask),
+        color=_compare_color(colors, part_colors),
         shear=_shear(affine),
         gain=gain,
         offset=offset,
@@ -112,8 +113,7 @@ def quick_detail(gray: Gray, partner: Gray, affine: Affine) -> float:
     """
     aligned = warp(gray, affine)
     correlation, is_detailed = _compare_detail(_fine_gray(aligned, 0.5), _fine_gray(partner, 0.5))
-    mask = covered(affine, len(gray)).astype(np.float32)
-    compared = is_detailed & (block_means(mask, BLOCK_SIDE) > MIN_BLOCK_OVERLAP)
+    compared = is_detailed & covered_blocks(covered(affine, len(gray)), BLOCK_SIDE)
     return float(correlation[compared].mean()) if compared.any() else 0.0
 
 
@@ -155,11 +155,11 @@ def _has_corner(detail: Gray) -> NDArray[np.bool_]:
 
 
 def _compare_brightness(
-    a: NDArray[np.float32], b: NDArray[np.float32], mask: NDArray[np.bool_]
+    colors: NDArray[np.float32], part_colors: NDArray[np.float32]
 ) -> tuple[float, float, float]:
-    """Fit a tone curve from `a` to `b`: the residual in deviations of `b`, gain and offset."""
-    x = _coarse_points(a, mask).mean(axis=1)
-    y = _coarse_points(b, mask).mean(axis=1)
+    """Fit a tone curve: the residual in deviations of `part_colors`, gain and offset."""
+    x = colors.mean(axis=1)
+    y = part_colors.mean(axis=1)
     tone = (x - x.mean()) / (x.std() + 1)
     terms = np.stack([np.ones_like(tone), tone, tone * tone], axis=1)
     curve = np.linalg.lstsq(terms, y, rcond=None)[0]
@@ -168,15 +168,11 @@ def _compare_brightness(
     return float(residual), float(gain), float(y.mean() - x.mean())
 
 
-def _compare_color(
-    a: NDArray[np.float32], b: NDArray[np.float32], mask: NDArray[np.bool_]
-) -> float:
+def _compare_color(colors: NDArray[np.float32], part_colors: NDArray[np.float32]) -> float:
     """Compare colors once their strength is fitted."""
-    x = _coarse_points(a, mask)
-    y = _coarse_points(b, mask)
-    color_x = x[:, [0, 2]] - x[:, [1]]
-    color_y = y[:, [0, 2]] - y[:, [1]]
-    strength = (color_x * color_y).sum() / ((color_x * color_x).sum() + len(x))
+    color_x = colors[:, [0, 2]] - colors[:, [1]]
+    color_y = part_colors[:, [0, 2]] - part_colors[:, [1]]
+    strength = (color_x * color_y).sum() / ((color_x * color_x).sum() + len(colors))
     fitted = np.clip(strength, 1 / MAX_STRENGTH, MAX_STRENGTH) * color_x
     return float(np.abs(color_y - fitted).mean())
 

@@ -73,8 +73,8 @@ def find_near_duplicates(
     if cached is not None:
         return cached
 
-    names, comparisons, n_unread = _compare_images(digests.to_list(), parts, cache, display)
-    table = _pair_table(names, comparisons)
+    compared, comparisons, n_unread = _compare_images(digests.to_list(), parts, cache, display)
+    table = _pair_table(compared, comparisons)
     if n_unread:
         display.notice(
             f"{n_unread:,} images were not compared with others: their files are gone from the "
@@ -146,36 +146,35 @@ def _denied_ends(
     if denied is None:
         return frozenset()
     number_of_path = dict(zip(table["path"], by_pixels, strict=True))
-    found = []
-    for one, other in denied.select("path", "other").iter_rows():
-        if one in number_of_path and other in number_of_path:
-            found.append(ends(number_of_path[one], number_of_path[other]))
-    return frozenset(found)
+    return frozenset(
+        ends(number_of_path[one], number_of_path[other])
+        for one, other in denied.select("path", "other").iter_rows()
+        if one in number_of_path and other in number_of_path
+    )
 
 
 def _compare_images(
     digests: list[str], parts: Sequence[Part], cache: ImageInfoCache, display: Display
 ) -> tuple[list[str], list[Comparison], int]:
-    """Compare the images of `digests`: their names, the compared pairs, and the files gone."""
-    names, hashes = _hash_images(digests, cache)
+    """Compare images: the digests of those with content, the compared pairs, the files gone."""
+    digests, hashes = _hash_images(digests, cache)
     pairs = candidate_pairs(hashes)
 
     # Memory holds only the thumbs of candidates: only these are compared in detail.
     candidates = np.unique(pairs[:, :2])
-    candidate_names = [names[image] for image in candidates]
-    thumbs = _read_thumbs(candidate_names, cache)
-    thumb_of_image = np.zeros(len(names), np.int64)
+    thumbs = _read_thumbs([digests[image] for image in candidates], cache)
+    thumb_of_image = np.zeros(len(digests), np.int64)
     thumb_of_image[candidates] = np.arange(len(candidates))
     with display.counter("Comparing near-duplicate candidates") as tick:
         screened = screen_pairs(pairs, thumbs, thumb_of_image, tick)
     promising = select_most_promising(screened)
 
-    wanted = {names[image] for pair in promising for image in (pair.image, pair.partner)}
+    wanted = {digests[image] for pair in promising for image in (pair.image, pair.partner)}
     files = _find_files(parts, wanted)
-    squares = Squares(lambda image: files[names[image]])
+    squares = Squares(lambda image: files[digests[image]])
     with display.counter("Proving near duplicates") as tick:
-        comparisons = compare_pairs(promising, len(names), squares, tick)
-    return names, comparisons, len(squares.unread)
+        comparisons = compare_pairs(promising, len(digests), squares, tick)
+    return digests, comparisons, len(squares.unread)
 
 
 def _find_files(parts: Sequence[Part], digests: set[str]) -> dict[str, Readable]:
@@ -188,14 +187,14 @@ def _find_files(parts: Sequence[Part], digests: set[str]) -> dict[str, Readable]
     return files
 
 
-def _pair_table(names: list[str], comparisons: list[Comparison]) -> pl.DataFrame:
+def _pair_table(digests: list[str], comparisons: list[Comparison]) -> pl.DataFrame:
     rows = []
     for comparison in comparisons:
         proof = comparison.proof
         rows.append(
             (
-                names[comparison.image],
-                names[comparison.partner],
+                digests[comparison.image],
+                digests[comparison.partner],
                 proof.probability,
                 comparison.verdict.is_proved,
                 proof.evidence.detail,

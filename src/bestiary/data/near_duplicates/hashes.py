@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.data.near_duplicates.alignment import to_pixels
 from bestiary.data.near_duplicates.views import (
     CONTENT_BOX,
     FIRST_ROTATION,
@@ -56,10 +57,11 @@ def hash_thumbs(thumbs: Thumbs) -> Hashes:
     """
     pixels = thumbs.astype(np.float32)
     hashes = np.empty((len(thumbs), N_VIEWS), np.uint64)
-    for view, window in enumerate(WINDOWS):
+    whole_bits = _window_bits(pixels, WHOLE)
+    hashes[:, 0] = pack_bits(whole_bits)
+    for view, window in enumerate(WINDOWS[1:], 1):
         hashes[:, view] = pack_bits(_window_bits(pixels, window))
 
-    whole_bits = _window_bits(pixels, WHOLE)
     for number, quarters in enumerate(TURNS):
         hashes[:, FIRST_TURN + number] = pack_bits(_turned_bits(whole_bits, quarters))
 
@@ -125,8 +127,7 @@ def _turned_bits(bits: NDArray[np.bool_], quarters: int) -> NDArray[np.bool_]:
 def _rotate(pixels: NDArray[np.float32], degrees: float) -> NDArray[np.float32]:
     """Rotate images about their middle; the corners repeat the border."""
     side = pixels.shape[1]
-    affine = rotation_map(degrees)
-    affine[:, 2] = affine[:, 2] * side + (affine[:, 0] + affine[:, 1] - 1) / 2
+    affine = to_pixels(rotation_map(degrees), side)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     rotated = np.empty_like(pixels)
     for image, out in zip(pixels, rotated, strict=True):

@@ -4,16 +4,10 @@ Links are followed from the surest on. Two groups are joined only if at least ha
 pairs across them are proved, so a single wrong link joins no strangers. Knows nothing of images.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import product
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
-IntArray = NDArray[np.int64]
 Ends = tuple[int, int]  # the two images of a pair, the lower first
 
 MIN_PROVED_SHARE = 0.5  # of the tested pairs across two groups
@@ -78,9 +72,9 @@ class _Groups:
         self._judge = judge
         self._members_of: dict[int, list[int]] = {}
 
-    def proved(self) -> Iterator[Verdict]:
+    def proved(self) -> list[Verdict]:
         """The proved pairs, the surest first."""
-        yield from sorted(self._proved, key=lambda pair: (-pair.probability, pair.ends))
+        return sorted(self._proved, key=lambda pair: (-pair.probability, pair.ends))
 
     def members(self) -> list[list[int]]:
         """The groups, each sorted."""
@@ -113,20 +107,3 @@ class _Groups:
             verdict = self._judge(*pair)
             self._verdict[pair] = verdict.is_proved if verdict else None
         return self._verdict.get(pair)
-
-
-def components(links: IntArray, images: int) -> IntArray:
-    """Number the groups that links join.
-
-    Args:
-        links: Links between images (links, 2).
-        images: Number of images.
-
-    Returns:
-        Group number of each image (images,).
-    """
-    weights = np.ones(len(links), np.int8)
-    edges = (links[:, 0], links[:, 1])
-    graph = coo_array((weights, edges), shape=(images, images))
-    _, component = connected_components(graph, directed=False)
-    return np.asarray(component, np.int64)

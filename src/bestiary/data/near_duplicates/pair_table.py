@@ -32,12 +32,17 @@ def describe_pairs(table: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
         Columns as in `PAIR_TABLE_SCHEMA`, sorted by group and paths. Images with the same pixels
         are paired with the first of them, whose pairs stand for all.
     """
-    rows = _same_pixel_rows(table)
-    images = {row["sha256"]: row for row in table.sort("path", descending=True).to_dicts()}
+    # Images with the same pixels are in one group, so what is in none has no pair.
+    columns = ["sha256", "pixel_sha256", "path", "duplicate_group", "height", "width"]
+    grouped = table.drop_nulls("duplicate_group").select(columns).sort("path")
+    rows = _same_pixel_rows(grouped)
+    images = {row["sha256"]: row for row in grouped.reverse().to_dicts()}
     for pair in pairs.filter("is_proved").to_dicts():
         image = images.get(pair["sha256"])
         partner = images.get(pair["duplicate_sha256"])
-        if image is None or partner is None or not _share_group(image, partner):
+        if image is None or partner is None:
+            continue
+        if image["duplicate_group"] != partner["duplicate_group"]:
             continue
         affine = np.array([pair[name] for name in MAP_COLUMNS]).reshape(2, 3)
         differences = describe_differences(
@@ -61,17 +66,12 @@ def describe_pairs(table: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     return described.sort("duplicate_group", "path", "other")
 
 
-def _share_group(image: dict[str, object], partner: dict[str, object]) -> bool:
-    group = image["duplicate_group"]
-    return group is not None and group == partner["duplicate_group"]
-
-
-def _same_pixel_rows(table: pl.DataFrame) -> list[tuple[object, ...]]:
-    """Pair every image with the first one of the same pixels."""
+def _same_pixel_rows(images: pl.DataFrame) -> list[tuple[object, ...]]:
+    """Pair every image with the first one of the same pixels; `images` are sorted by path."""
     rows: list[tuple[object, ...]] = []
     first: dict[str, tuple[str, str]] = {}
     columns = ["pixel_sha256", "sha256", "path", "duplicate_group"]
-    for pixels, sha256, path, group in table.sort("path").select(columns).iter_rows():
+    for pixels, sha256, path, group in images.select(columns).iter_rows():
         if pixels not in first:
             first[pixels] = (path, sha256)
             continue

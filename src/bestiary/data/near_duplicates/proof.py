@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 
 from bestiary.data.decode import Pixels
-from bestiary.data.near_duplicates.alignment import Gray, align, align_by_keypoints
+from bestiary.data.gray_squares import Gray, shrink
+from bestiary.data.near_duplicates.alignment import align, align_by_keypoints
 from bestiary.data.near_duplicates.evidence import SIDE, Evidence, Square, quick_detail, weigh
 from bestiary.data.near_duplicates.views import Affine, invert
 
-# The near-duplicate threshold: a pair with more is proved.
+# The near-duplicate threshold: a pair with at least this is proved.
 NEAR_DUPLICATE_PROBABILITY = 0.9
 MEDIUM_SIDE = 128  # pixels
 MIN_QUICK_DETAIL = 0.45  # at `MEDIUM_SIDE`; with less, the finer comparison is not worth its time
@@ -62,52 +63,57 @@ def prove(image: Square, partner: Square, start: Affine, short_side: int = SIDE)
     Returns:
         The proof; None if there is nothing to compare.
     """
-    gray = _to_gray(image)
-    partner_gray = _to_gray(partner)
-    proof = _prove_from(image, partner, gray, partner_gray, start, short_side)
+    scales = _Scales.of(image)
+    partner_scales = _Scales.of(partner)
+    proof = _prove_from(scales, partner_scales, start, short_side)
     if proof is not None and proof.probability >= NEAR_DUPLICATE_PROBABILITY:
         return proof
 
     # The alignment may have ended at a wrong place: start from keypoints, in the other direction.
-    other_start = align_by_keypoints(partner_gray, gray)
+    other_start = align_by_keypoints(partner_scales.gray, scales.gray)
     if other_start is None:
         return proof
-    other = _prove_from(partner, image, partner_gray, gray, other_start, short_side)
-    proofs = [found for found in (proof, _swap(other)) if found is not None]
-    return max(proofs, key=lambda found: found.probability, default=None)
+    other = _prove_from(partner_scales, scales, other_start, short_side)
+    if other is None:
+        return proof
+    is_better = proof is None or other.probability > proof.probability
+    return _swap(other) if is_better else proof
 
 
-def _prove_from(
-    image: Square,
-    partner: Square,
-    gray: Gray,
-    partner_gray: Gray,
-    start: Affine,
-    short_side: int,
-) -> Proof | None:
+class _Scales(NamedTuple):
+    """An image in color, in gray, and in gray at `MEDIUM_SIDE`."""
+
+    color: Square
+    gray: Gray
+    small: Gray
+
+    @classmethod
+    def of(cls, square: Square) -> "_Scales":
+        """Make all three."""
+        gray = np.asarray(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY), np.float32)
+        return cls(square, gray, shrink(gray, MEDIUM_SIDE))
+
+
+def _prove_from(image: _Scales, partner: _Scales, start: Affine, short_side: int) -> Proof | None:
     """Refine one alignment and weigh its evidence."""
     affine = start
-    small = _shrink(gray)
-    small_partner = _shrink(partner_gray)
-    medium = align(small, small_partner, affine, MEDIUM_STEPS)
+    medium = align(image.small, partner.small, affine, MEDIUM_STEPS)
     if medium is not None:
         affine = medium.affine
-    if quick_detail(small, small_partner, affine) < MIN_QUICK_DETAIL:
+    if quick_detail(image.small, partner.small, affine) < MIN_QUICK_DETAIL:
         return None
-    fine = align(gray, partner_gray, affine, FINE_STEPS)
+    fine = align(image.gray, partner.gray, affine, FINE_STEPS)
     if fine is not None:
         affine = fine.affine
 
-    evidence = weigh(image, partner, affine, short_side)
+    evidence = weigh(image.color, partner.color, affine, short_side)
     if evidence is None:
         return None
     return Proof(probability(evidence), affine, evidence)
 
 
-def _swap(proof: Proof | None) -> Proof | None:
+def _swap(proof: Proof) -> Proof:
     """The same proof with image and partner exchanged."""
-    if proof is None:
-        return None
     evidence = proof.evidence
     swapped = evidence._replace(gain=1 / evidence.gain, offset=-evidence.offset)
     return Proof(proof.probability, invert(proof.affine), swapped)
@@ -135,13 +141,3 @@ def features(evidence: Evidence) -> tuple[float, ...]:
 
 def _fisher_z(correlation: float) -> float:
     return math.atanh(max(-MAX_CORRELATION, min(MAX_CORRELATION, correlation)))
-
-
-def _to_gray(square: Square) -> Gray:
-    gray = cv2.cvtColor(square, cv2.COLOR_RGB2GRAY)
-    return np.asarray(gray, np.float32)
-
-
-def _shrink(gray: Gray) -> Gray:
-    size = (MEDIUM_SIDE, MEDIUM_SIDE)
-    return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_AREA))

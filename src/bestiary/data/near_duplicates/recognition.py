@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from bestiary.caches import ensure_cache
-from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
+from bestiary.data.image_info_cache import ImageInfoCache, open_cache
 from bestiary.data.listing import DEFAULT_OPTIONS, list_dataset
 from bestiary.data.listing_types import DataPath
 from bestiary.data.manifest import SCHEMA, Manifest, read_listing
@@ -69,8 +68,7 @@ def recognize_labeled(
         raise DataError(f"{images}: holds no labeled images; expected {images}/<class>/<image>")
     for note in listing.notes:
         display.line(note)
-    ensure_cache(display.notice)
-    cache = ImageInfoCache(cache_folder())
+    cache = open_cache(display)
     with display.counter("Reading images") as tick:
         manifest = read_listing(listing, tick, cache)
 

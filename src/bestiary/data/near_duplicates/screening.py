@@ -7,11 +7,11 @@ two subjects of one outline. Knows nothing of files.
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.data.near_duplicates.alignment import Gray, align, covered, warp
+from bestiary.data.gray_squares import Gray, block_means, correlate, shrink
+from bestiary.data.near_duplicates.alignment import align, covered, covered_blocks, warp
 from bestiary.data.near_duplicates.hashes import find_content_box
 from bestiary.data.near_duplicates.views import CONTENT_BOX, WHOLE, Affine, view_map
 
@@ -31,7 +31,6 @@ GOOD_AGREEMENT = 0.85  # with less, a second start is tried
 BLOCK_SIDE = 8  # pixels of a thumb
 MIN_BLOCK_VARIANCE = 9.0  # of gray levels; a block with less shows nothing to compare
 MIN_BLOCK_CORRELATION = 0.6  # two blocks with more agree
-MIN_BLOCK_OVERLAP = 0.95  # share of a block that the aligned image must cover
 PRIOR_DISAGREEING_BLOCKS = 2  # added to the count, so that a single block cannot decide
 
 
@@ -61,51 +60,47 @@ def screen(image: Thumb, partner: Thumb, view: int) -> Screened | None:
     Returns:
         The alignment; None if the thumbs do not correlate or hardly overlap.
     """
-    best = _screen_from(image, partner, view)
+    scales = _Scales.of(image)
+    partner_scales = _Scales.of(partner)
+    box = find_content_box(image) if view == CONTENT_BOX else WHOLE
+    best = _screen_from(scales, partner_scales, view_map(view, box))
     if view and (best is None or best.agreement < GOOD_AGREEMENT):
-        other = _screen_from(image, partner, 0)
+        other = _screen_from(scales, partner_scales, view_map(0, WHOLE))
         if best is None or (other is not None and other.agreement > best.agreement):
             best = other
     return best
 
 
-def _screen_from(image: Thumb, partner: Thumb, view: int) -> Screened | None:
-    """Align two thumbs from one view."""
-    start = view_map(view, find_content_box(image) if view == CONTENT_BOX else WHOLE)
-    small = _shrink(image)
-    small_partner = _shrink(partner)
-    if _correlate(warp(small, start), small_partner) < MIN_START_CORRELATION:
+class _Scales(NamedTuple):
+    """A thumb at the two scales at which it is aligned."""
+
+    whole: Gray
+    small: Gray
+
+    @classmethod
+    def of(cls, thumb: Thumb) -> "_Scales":
+        """Make both."""
+        return cls(thumb.astype(np.float32), shrink(thumb, COARSE_SIDE))
+
+
+def _screen_from(image: _Scales, partner: _Scales, start: Affine) -> Screened | None:
+    """Align two thumbs from one map."""
+    if correlate(warp(image.small, start), partner.small) < MIN_START_CORRELATION:
         return None
-    coarse = align(small, small_partner, start, COARSE_STEPS)
+    coarse = align(image.small, partner.small, start, COARSE_STEPS)
     if coarse is None or coarse.correlation < MIN_CORRELATION:
         return None
-
-    whole = image.astype(np.float32)
-    part = partner.astype(np.float32)
-    fine = align(whole, part, coarse.affine, FINE_STEPS)
+    fine = align(image.whole, partner.whole, coarse.affine, FINE_STEPS)
     if fine is None:
         return None
-    coverage = covered(fine.affine, len(part)).astype(np.float32)
-    if coverage.mean() < MIN_COVERAGE:
+    mask = covered(fine.affine, len(partner.whole))
+    if mask.mean() < MIN_COVERAGE:
         return None
-    agreement = _agreeing_blocks(part, warp(whole, fine.affine), coverage)
+    agreement = _agreeing_blocks(partner.whole, warp(image.whole, fine.affine), mask)
     return Screened(fine.affine, agreement)
 
 
-def _shrink(thumb: Thumb) -> Gray:
-    size = (COARSE_SIDE, COARSE_SIDE)
-    small = cv2.resize(thumb, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.float32)
-
-
-def _correlate(a: Gray, b: Gray) -> float:
-    centered_a = a - a.mean()
-    centered_b = b - b.mean()
-    power = np.vdot(centered_a, centered_a) * np.vdot(centered_b, centered_b)
-    return float(np.vdot(centered_a, centered_b) / np.sqrt(power + 1))
-
-
-def _agreeing_blocks(a: Gray, b: Gray, coverage: Gray) -> float:
+def _agreeing_blocks(a: Gray, b: Gray, mask: NDArray[np.bool_]) -> float:
     """Share of the covered blocks with detail whose pixels correlate."""
     # Correlate the pixels of each block.
     mean_a = block_means(a, BLOCK_SIDE)
@@ -118,21 +113,9 @@ def _agreeing_blocks(a: Gray, b: Gray, coverage: Gray) -> float:
     correlation = covariance / np.sqrt(floored_a * floored_b)
 
     # Count the agreeing blocks among those that can be compared.
-    is_covered = block_means(coverage, BLOCK_SIDE) > MIN_BLOCK_OVERLAP
+    is_covered = covered_blocks(mask, BLOCK_SIDE)
     is_detailed = np.maximum(variance_a, variance_b) > MIN_BLOCK_VARIANCE
     compared = is_covered & is_detailed
     agrees = correlation[compared] > MIN_BLOCK_CORRELATION
     n_compared = compared.sum() + PRIOR_DISAGREEING_BLOCKS
     return float(agrees.sum() / n_compared)
-
-
-def block_means(values: Gray, side: int) -> Gray:
-    """Average square blocks of a square (pixels, pixels).
-
-    Args:
-        values: The square.
-        side: Side of a block in pixels; divides that of the square.
-    """
-    blocks = len(values) // side
-    by_block = values.reshape(blocks, side, blocks, side)
-    return np.asarray(by_block.mean(axis=(1, 3)))

@@ -104,6 +104,11 @@ def is_mirrored(affine: Affine) -> bool:
     return bool(np.linalg.det(affine[:, :2]) < 0)
 
 
+def flip_if(is_flipped: bool, affine: Affine) -> Affine:
+    """The map that mirrors first where the partner is a mirror image."""
+    return compose(affine, FLIP) if is_flipped else affine
+
+
 def view_map(view: int, content_box: Window) -> Affine:
     """The map of a view.
 
