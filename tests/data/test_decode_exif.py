@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from bestiary.data.decode import Pixels, decode
+from bestiary.data.image_info import inspect_image
 
 Encode = Callable[..., bytes]
 Psnr = Callable[..., float]
@@ -83,3 +84,13 @@ def test_damaged_exif_does_not_warn(
         warnings.simplefilter("ignore")
         expected = by_pillow(content)
     np.testing.assert_array_equal(decode(content), expected)  # a warning would be an error here
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0XX\0\x2agarbage", b"Exif\0\0II*\0\x08"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_damaged_exif_hides_no_other_fact(
+    smooth: Pixels, encode: Encode, kind: str, exif: bytes
+) -> None:
+    pixels = np.dstack([smooth, smooth[..., :1]])  # a picture that is partly transparent
+    info = inspect_image(encode(pixels, kind, exif=exif), "")
+    assert (info.format, info.mode, info.taken) == (kind, "transparent", 0)

@@ -86,3 +86,10 @@ def test_file_without_fixes_columns_is_refused(tmp_path: Path) -> None:
         read_fixes(tmp_path / "other.csv")
     with pytest.raises(DataError, match="no such file"):
         read_fixes(tmp_path / "absent.csv")
+
+
+def test_columns_of_other_types_are_refused(tmp_path: Path) -> None:
+    row = {"path": ["a/1.jpg"], "given": [["a"]], "suggested": ["b"], "score": [0.3]}
+    pl.DataFrame({**row, "action": ["drop"]}).write_parquet(tmp_path / "fixes.parquet")
+    with pytest.raises(DataError, match="the column given must hold text"):
+        read_fixes(tmp_path / "fixes.parquet")

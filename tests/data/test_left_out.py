@@ -112,6 +112,17 @@ def test_ignored_files_alone_are_no_problem(save: Save, scene: Scene, tmp_path: 
     assert "No problems found" in str(noted) and noted.exit_code == 0
 
 
+def test_an_ignored_file_hides_no_damaged_one(save: Save, scene: Scene, tmp_path: Path) -> None:
+    for number in range(12):
+        save(f"cat/{number}.png", scene(number))
+        save(f"dog/{number}.png", scene(100 + number))
+    save("notes.txt", b"words")
+    save("dog/bad.png", b"no image")
+    audit = audit_images(list_labeled(tmp_path / "data"), Display(quiet=True))
+    assert audit.exit_code == 1
+    assert "No problems found" not in str(audit)
+
+
 def test_the_line_of_counts() -> None:
     assert count_files({"images": 3}, [], {}) == []
     assert count_files({"images": 1200}, ["truncated", "a: b", "a: c"], {"hidden": 1}) == [

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import bestiary
+from bestiary.data.pair_decisions import read_decisions
 from bestiary.errors import DataError
 
 Pixels = NDArray[np.uint8]
@@ -101,3 +102,28 @@ def test_wrong_tables_are_refused(data: Path, tmp_path: Path) -> None:
     (other / "b/near.jpg").unlink()
     with pytest.raises(DataError, match=r"b/near\.jpg is not among the images"):
         bestiary.scan(other, not_duplicates=file, quiet=True)
+
+
+@pytest.mark.parametrize("last", ["b,a,no", "b,a, YES "])
+def test_a_pair_has_one_decision(last: str, tmp_path: Path) -> None:
+    file = tmp_path / "not_duplicates.csv"
+    file.write_text(f"path,other,decision\na,b,no\nc,d,\n{last}\n")
+    if "YES" in last:
+        with pytest.raises(DataError, match="a and b have both yes and no; keep one row"):
+            read_decisions(file)
+    else:
+        assert read_decisions(file).height == 2
+
+
+@pytest.mark.parametrize("paths", [[[1]], [1.5], [b"a"]])
+def test_paths_that_are_no_text_are_refused(paths: list[object], tmp_path: Path) -> None:
+    file = tmp_path / "not_duplicates.parquet"
+    pl.DataFrame({"path": paths, "other": ["b"], "decision": ["no"]}).write_parquet(file)
+    with pytest.raises(DataError, match="the column path must hold text"):
+        read_decisions(file)
+
+
+def test_whole_numbers_are_names_of_files(tmp_path: Path) -> None:
+    file = tmp_path / "not_duplicates.parquet"
+    pl.DataFrame({"path": [1], "other": [2.0], "decision": ["no"]}).write_parquet(file)
+    assert read_decisions(file).rows() == [("1", "2", "no")]

@@ -359,7 +359,7 @@ def test_resume_with_other_images_is_refused(
     run = begin(beasts, tiny, tmp_path / "run")
     (tmp_path / "other").mkdir()
     line = fails("train", tmp_path / "other", run.path, "--resume")
-    assert f"was begun with the images in {beasts}" in line
+    assert f"add --set data.root={beasts}" in line
 
 
 @pytest.mark.parametrize(

@@ -171,7 +171,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a run whose logits are cut": (["labels", "{r_oof}"], "oof.parquet"),
     "a run whose images are elsewhere": (
         ["train", "{one}", "{run}", "--resume"],
-        "was begun with the images in",
+        "was begun with the images in another folder",
     ),
     "a run with a link out of it": (["report", "{r_link}"], "is a link that leaves the run"),
     "a run with a FIFO": (["show", "{r_fifo}"], "it is a FIFO"),

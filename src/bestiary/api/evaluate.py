@@ -27,7 +27,7 @@ def evaluate(
     Images that the run was trained on are left out of the scores, and so are
     duplicates of them: the same pixels in another file, and near duplicates
     (re-encoded, resized, cropped, mirrored, turned, brightened, watermarked). What is
-    left out is listed, and the accuracy with it stands beside the accuracy without.
+    left out is listed, and the accuracy with it is shown next to the one without.
 
     Parameters
     ----------

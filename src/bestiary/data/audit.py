@@ -12,7 +12,7 @@ import polars as pl
 
 from bestiary.data.class_counts import class_lines, count_classes
 from bestiary.data.image_info_cache import open_cache
-from bestiary.data.left_out import count_files, describe_left_out, frequent_reasons
+from bestiary.data.left_out import describe_left_out, frequent_reasons
 from bestiary.data.listing import DEFAULT_OPTIONS
 from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest, read_listing, read_manifest
@@ -133,10 +133,12 @@ class Audit:
         head = f"{self.manifest.root}: {n_images:,} images of {n_classes:,} classes"
         if self.test.height:
             head += f", and {self.test.height:,} of a test split"
-        findings = self.lines()
-        if not self.has_findings:
-            findings.append("No problems found")
-        return "\n".join([head, *findings])
+        lines = self.lines()
+        # Files that are no images are counted in one line, and are no problem.
+        n_ignored_lines = int(bool(self.manifest.ignored) and self.quarantine.is_empty())
+        if len(lines) == n_ignored_lines:
+            lines.append("No problems found")
+        return "\n".join([head, *lines])
 
     def write(self, folder: Path) -> None:
         """Write quarantine.csv, warnings.csv, classes.csv and the tables of near duplicates.
@@ -153,12 +155,6 @@ class Audit:
         write_table(folder / NOT_DUPLICATES, self.pairs_to_decide)
         write_table(folder / SAME_SCENES, self.scenes)
         write_table(folder / CLASSES, self.classes)
-
-    @property
-    def has_findings(self) -> bool:
-        """Whether anything was found besides files that are no images."""
-        ignored_only = count_files({"images": 0}, [], self.manifest.ignored)
-        return len(self.lines()) > len(ignored_only)
 
     def lines(self) -> list[str]:
         """One line for each kind of finding, and one that counts the files if some are no images.

@@ -33,8 +33,11 @@ def read_taken(image: Image.Image) -> Taken:
     Returns:
         What EXIF says; it is empty without a valid time.
     """
-    exif = image.getexif()
-    details = exif.get_ifd(ExifTags.IFD.Exif)
+    try:
+        exif = image.getexif()
+        details = exif.get_ifd(ExifTags.IFD.Exif)
+    except Exception:  # Pillow raises errors of many kinds for damaged EXIF, SyntaxError among them
+        return Taken()
     seconds = _parse_time(
         details.get(ExifTags.Base.DateTimeOriginal),
         details.get(ExifTags.Base.SubsecTimeOriginal),

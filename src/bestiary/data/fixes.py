@@ -9,10 +9,9 @@ from pathlib import Path
 
 import polars as pl
 
-from bestiary.data.listing_tables import read_table
+from bestiary.data.decision_tables import read_decided
 from bestiary.data.listing_types import Listing
 from bestiary.errors import DataError
-from bestiary.tables import TableError, table_errors
 
 SCHEMA = {
     "path": pl.String,
@@ -38,18 +37,7 @@ def read_fixes(file: Path | None) -> pl.DataFrame:
     """
     if file is None:
         return pl.DataFrame(schema=SCHEMA)
-    if not file.is_file():
-        raise DataError(
-            f"--fixes {file}: no such file; give the fixes.csv that bestiary labels has written"
-        )
-
-    table = read_table(file)
-    table = _select_columns(file, table)
-    action = pl.col("action").str.strip_chars().str.to_lowercase()
-    table = table.with_columns(action)
-
-    is_decided = pl.col("action").fill_null("") != ""
-    decided = table.filter(is_decided).sort("path")
+    decided = read_decided(file, "--fixes", SCHEMA, "action", "bestiary labels").sort("path")
     _check_decisions(file, decided)
     return decided
 
@@ -85,23 +73,6 @@ def apply_fixes(listing: Listing, fixes: pl.DataFrame) -> Listing:
     for path in dropped:
         unusable.append((path, "dropped by --fixes"))
     return replace(listing, table=table, unusable=unusable)
-
-
-def _select_columns(file: Path, table: pl.DataFrame) -> pl.DataFrame:
-    """Select the columns of `SCHEMA` and convert them to its types."""
-    columns = []
-    for name, kind in SCHEMA.items():
-        if name not in table.columns:
-            raise DataError(f"--fixes {file}: has no column {name!r}; expected {','.join(SCHEMA)}")
-        columns.append(pl.col(name).cast(kind))
-
-    try:
-        with table_errors():
-            return table.select(columns)
-    except TableError:
-        raise DataError(
-            f"--fixes {file}: the column score must hold numbers; correct or empty it"
-        ) from None
 
 
 def _check_decisions(file: Path, decided: pl.DataFrame) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bestiary.data.listing_tables import read_table
+from bestiary.data.decision_tables import read_decided
 from bestiary.errors import DataError
 
 SCHEMA = {
@@ -20,6 +20,7 @@ SCHEMA = {
     "decision": pl.String,  # no: they are none; yes or empty: they are
 }
 DECISIONS = ("no", "yes")
+OPTION = "--not-duplicates"
 
 
 def read_decisions(file: Path | None) -> pl.DataFrame:
@@ -34,32 +35,29 @@ def read_decisions(file: Path | None) -> pl.DataFrame:
     Raises:
         DataError: The file is not such a table, or has an unknown decision.
     """
-    columns = ["path", "other", "decision"]
+    schema = {name: SCHEMA[name] for name in ("path", "other", "decision")}
     if file is None:
-        return pl.DataFrame(schema={name: SCHEMA[name] for name in columns})
-    if not file.is_file():
-        raise DataError(
-            f"--not-duplicates {file}: no such file; give the not_duplicates.csv that bestiary "
-            f"scan --out has written"
-        )
-    table = read_table(file)
-    for name in columns:
-        if name not in table.columns:
-            raise DataError(
-                f"--not-duplicates {file}: has no column {name!r}; expected {','.join(SCHEMA)}"
-            )
-
-    decision = pl.col("decision").cast(pl.String).str.strip_chars().str.to_lowercase()
-    table = table.select(*columns).with_columns(decision)
-    decided = table.filter(pl.col("decision").fill_null("") != "")
+        return pl.DataFrame(schema=schema)
+    decided = read_decided(file, OPTION, schema, "decision", "bestiary scan --out")
     unknown = decided.filter(~pl.col("decision").is_in(DECISIONS))
     if unknown.height:
         path, other, word = unknown.row(0)
         raise DataError(
-            f"--not-duplicates {file}: decision {word!r} of {path} and {other}: must be "
+            f"{OPTION} {file}: decision {word!r} of {path} and {other}: must be "
             f"{' or '.join(DECISIONS)} or empty"
         )
+    _check_consistent(file, decided)
     return decided
+
+
+def _check_consistent(file: Path, decided: pl.DataFrame) -> None:
+    """Refuse two decisions for one pair, whichever of its images is named first."""
+    ends = [pl.min_horizontal("path", "other"), pl.max_horizontal("path", "other").alias("last")]
+    n_decisions = decided.group_by(ends).agg(pl.col("decision").n_unique())
+    unclear = n_decisions.filter(pl.col("decision") > 1).sort("path")
+    if unclear.height:
+        path, other, _ = unclear.row(0)
+        raise DataError(f"{OPTION} {file}: {path} and {other} have both yes and no; keep one row")
 
 
 def denied_pairs(decisions: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
@@ -77,8 +75,7 @@ def denied_pairs(decisions: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
     absent = named.filter(~named.is_in(images["path"].to_list()))
     if len(absent):
         raise DataError(
-            f"--not-duplicates: {absent[0]} is not among the images; the decisions were made for "
-            f"other data"
+            f"{OPTION}: {absent[0]} is not among the images; the decisions were made for other data"
         )
     return denied
 
@@ -97,6 +94,6 @@ def check_replaceable(file: Path, given: Path | None) -> None:
         return
     if read_decisions(file).height:
         raise DataError(
-            f"{file}: has decisions; follow them with --not-duplicates {file}, or choose another "
+            f"{file}: has decisions; follow them with {OPTION} {file}, or choose another "
             f"folder with --out"
         )

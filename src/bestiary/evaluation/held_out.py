@@ -253,7 +253,7 @@ def _score(
 def _score_with_seen(
     ensemble: Ensemble, unseen: Unseen, table: pl.DataFrame, logits: Logits, display: Display
 ) -> dict[str, Any] | None:
-    """Score the new and the seen images together; None: no seen image is readable."""
+    """Score the new and the seen images together; None: the run has seen none."""
     if unseen.seen.is_empty():
         return None
     seen_logits, is_readable = member_logits(ensemble, unseen.root, unseen.seen, display)

@@ -279,7 +279,7 @@ class _Member(NamedTuple):
 def _read_member(file: Path) -> _Member:
     try:
         shapes, card = read_shapes(file)
-        head = _check_fit(file, str(card["backbone"]), shapes)
+        head = _check_fit(str(card["backbone"]), shapes)
         tensors, card = read_tensors(file)
         return _Member(
             tensors,
@@ -297,7 +297,7 @@ def _read_member(file: Path) -> _Member:
         ) from None
 
 
-def _check_fit(file: Path, name: str, shapes: dict[str, list[int]]) -> str:
+def _check_fit(name: str, shapes: dict[str, list[int]]) -> str:
     """Compare the shapes of a member's tensors with its backbone; return the name of its head.
 
     Takes no memory: a stranger's file may name a network of gigabytes, or hold other tensors.
@@ -311,22 +311,18 @@ def _check_fit(file: Path, name: str, shapes: dict[str, list[int]]) -> str:
         has_shape = shape == list(value.shape)
         if shape is None or not (has_shape or key.startswith(head_prefix)):
             raise DamagedError(
-                f"{file}: does not fit {name} (its {key.removeprefix('network.')} is missing or "
-                "of another shape)"
+                f"it does not fit {name}: its {key.removeprefix('network.')} is missing or of "
+                f"another shape"
             )
 
     # The last layer has as many rows as there are classes.
     head = f"{head_prefix}weight"
     shape = shapes.get(head, [])
     if len(shape) != 2 or head not in expected or shape[1:] != list(expected[head].shape[1:]):
-        raise DamagedError(
-            f"{file}: is not a whole member (it has no last layer of {name}); train that fold again"
-        )
+        raise DamagedError(f"it has no last layer of {name}")
     others = sum(math.prod(shapes[key]) for key in shapes.keys() - expected.keys())
     if others > MAX_OTHER_VALUES or not 1 <= shape[0] <= MAX_OUTPUTS:
-        raise DamagedError(
-            f"{file}: does not fit {name} (it holds more than its weights); train that fold again"
-        )
+        raise DamagedError(f"it does not fit {name}: it holds more than its weights")
     return head
 
 

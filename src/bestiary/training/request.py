@@ -136,7 +136,7 @@ def check_image_root(run: Run, data: str | Path, overrides: Sequence[str] = ()) 
     recorded = run.read_recorded_root()
     if root != recorded:
         raise ArgumentError(
-            f"{data}: {run.path} was begun with the images in {recorded}; name that folder, or "
+            f"{data}: {run.path} was begun with the images in another folder; name that one, or "
             f"with a table add --set data.root={recorded}"
         )
     run.remember_root(root)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.data.decode import read_image
 from bestiary.data.near_duplicates.comparison import (
     MAX_PROOFS,
     Promising,
@@ -40,7 +41,7 @@ def test_only_the_most_promising_pairs_of_an_image_are_proved() -> None:
 
 def test_mirrored_pair_is_compared_in_its_own_direction(save: Save, scene: Scene) -> None:
     files = [save("one.png", scene(1)), save("two.png", scene(1)[:, ::-1].copy())]
-    comparison = compare(Promising(0, 1, FLIP), Squares(files.__getitem__))
+    comparison = compare(Promising(0, 1, FLIP), Squares(lambda image: read_image(files[image])))
     assert comparison is not None and comparison.verdict.is_proved
     assert is_mirrored(comparison.affine)
     assert np.abs(comparison.affine - FLIP).max() < 0.01
@@ -49,13 +50,15 @@ def test_mirrored_pair_is_compared_in_its_own_direction(save: Save, scene: Scene
 def test_pairs_across_a_group_are_compared_too(save: Save, scene: Scene) -> None:
     files = [save(f"{number}.jpg", scene(1), quality=95 - number) for number in range(3)]
     pairs = [Promising(0, 1, WHOLE, 0.9), Promising(1, 2, WHOLE, 0.9)]
-    found = compare_pairs(pairs, 3, Squares(files.__getitem__), lambda *_: None)
+    found = compare_pairs(
+        pairs, 3, Squares(lambda image: read_image(files[image])), lambda *_: None
+    )
     assert {comparison.verdict.ends for comparison in found} == {(0, 1), (1, 2), (0, 2)}
 
 
 def test_file_that_is_gone_is_counted(save: Save, scene: Scene) -> None:
     files = [save("one.png", scene(1)), Path("gone.png")]
-    squares = Squares(files.__getitem__)
+    squares = Squares(lambda image: read_image(files[image]))
     assert compare(Promising(0, 1, WHOLE), squares) is None
     assert squares.unread == {1}
     assert squares(0) is squares(0)  # read once

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bestiary.cores import cores
 from bestiary.data.components import components
-from bestiary.data.decode import decode, read_image
+from bestiary.data.decode import decode
 from bestiary.data.near_duplicates.candidates import Pairs
 from bestiary.data.near_duplicates.evidence import SIDE, Square
 from bestiary.data.near_duplicates.linkage import Verdict, ends, join_proved
@@ -25,7 +25,6 @@ from bestiary.data.near_duplicates.screening import screen
 from bestiary.data.near_duplicates.views import Affine, compose, flip_if, invert, is_mirrored
 from bestiary.display import Tick
 from bestiary.errors import ImageError
-from bestiary.storage.files import Readable
 
 MIN_AGREEMENT = 0.4  # share of the blocks of two thumbs that agree; pairs with less are no proof's
 MAX_PROOFS = 4  # pairs of each image that are proved, besides those across groups
@@ -72,11 +71,12 @@ class Squares:
     """Images as squares of real pixels, read when needed; those used last stay in memory.
 
     Args:
-        files: The file of each image.
+        read: Reads the file of an image. It raises an `ImageError` if the file is gone or has
+            changed.
     """
 
-    def __init__(self, files: Callable[[int], Readable]) -> None:
-        self._files = files
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
         self._squares: OrderedDict[int, Future[Square | None]] = OrderedDict()
         self._lock = Lock()
         self.short_sides: dict[int, int] = {}  # in pixels, of the images before they were squares
@@ -93,15 +93,14 @@ class Squares:
                 self._squares.popitem(last=False)
         if is_new:
             try:
-                square.set_result(self._read(image))
+                square.set_result(self._make(image))
             except BaseException as error:
                 square.set_exception(error)
         return square.result()
 
-    def _read(self, image: int) -> Square | None:
+    def _make(self, image: int) -> Square | None:
         try:
-            content = read_image(self._files(image))
-            pixels = decode(content, min_side=SIDE, white=None)
+            pixels = decode(self._read(image), min_side=SIDE, white=None)
         except ImageError:
             self.unread.add(image)
             return None

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bestiary.data.decode import read_unchanged
 from bestiary.data.image_info import THUMB_SIDE
 from bestiary.data.image_info_cache import ImageInfoCache
 from bestiary.data.near_duplicates.candidates import candidate_pairs
@@ -78,7 +79,7 @@ def find_near_duplicates(
     if n_unread:
         display.notice(
             f"{n_unread:,} images were not compared with others: their files are gone from the "
-            f"data folder"
+            f"data folder, or have changed meanwhile"
         )
         return table
     cache.write_result(key, table)
@@ -171,7 +172,7 @@ def _compare_images(
 
     wanted = {digests[image] for pair in promising for image in (pair.image, pair.partner)}
     files = _find_files(parts, wanted)
-    squares = Squares(lambda image: files[digests[image]])
+    squares = Squares(lambda image: read_unchanged(files[digests[image]], digests[image]))
     with display.counter("Proving near duplicates") as tick:
         comparisons = compare_pairs(promising, len(digests), squares, tick)
     return digests, comparisons, len(squares.unread)
