@@ -1,10 +1,11 @@
 """Claim: clients that misuse a service get the right status, and others are still answered.
 
 Against `bestiary serve`: clients killed while they send and while they wait, clients that send
-headers or a body very slowly, bodies of 200 MB with and without their length, decompression bombs
-of five kinds, wrong types, thousands of random and mutated bodies, and more requests than the queue
+headers or a body very slowly, a gigabyte of headers, bodies of 200 MB with and without their
+length, decompression bombs, images of every pixel type at the limit of pixels and 16 at once, wrong
+types, thousands of random and mutated bodies, and more requests than the queue
 holds. After each, the service must answer a good image. At the end it must stop by SIGTERM with
-status 0. Its memory is printed.
+status 0. Its memory is printed, with its peak in each part (Linux).
 
     python benchmarks/bench_serve_abuse.py [--run FOLDER] [--bodies 10000] [--seed 0]
 """
@@ -30,6 +31,7 @@ import numpy as np
 from PIL import Image
 
 import bestiary
+from bench_decode_memory import ENCODERS
 from bestiary.beasts.sample import draw_sample
 from bestiary.rng import keyed_rng
 from paired import machine
@@ -38,6 +40,8 @@ HEAD = (
     "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
     "Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
 )
+
+SIDE_AT_LIMIT = 8_000  # pixels; the service takes 64 million
 
 
 class Service:
@@ -86,6 +90,15 @@ class Service:
             if x.startswith("process_resident_memory_bytes ")
         )
 
+    def forget_peak(self) -> None:
+        """Start to measure the peak of memory anew."""
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
+
+    def peak(self) -> float:
+        """Peak of resident memory in MB since `forget_peak`."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1e3
+
 
 def reset(service: Service, image: bytes) -> Counter[str]:
     """Clients that reset the connection while they send, and before the answer."""
@@ -123,6 +136,22 @@ def slow_bytes(service: Service, image: bytes) -> Counter[str]:
         outcomes[f"{part}: {status} after {time.perf_counter() - began:.0f} s"] += 1
         opened.close()
     return outcomes
+
+
+def endless_headers(service: Service, _: bytes) -> Counter[str]:
+    """A gigabyte of header lines on one connection, until the service closes it."""
+    opened = service.open(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n")
+    lines = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1_000) for number in range(1_000))
+    sent = 0
+    try:
+        while sent < 1e9:
+            opened.sendall(lines)
+            sent += len(lines)
+        outcome = "took it all"
+    except OSError:
+        outcome = "closed"
+    opened.close()
+    return Counter({f"{outcome} after {sent / 1e6:.0f} MB": 1})
 
 
 def large_bodies(service: Service, _: bytes) -> Counter[str]:
@@ -172,6 +201,17 @@ def _bombs() -> Iterator[tuple[str, bytes]]:
         "JPEG of 7,900 x 7,900 with 5,000 scans",
         content[:-2] + content[last:-2][:2_000] * 5_000 + b"\xff\xd9",
     )
+
+
+def images_at_the_limit(service: Service, _: bytes) -> Counter[str]:
+    """Images of each pixel type, as large as the service takes, 16 at once."""
+    outcomes: Counter[str] = Counter()
+    for name, encode in ENCODERS.items():
+        content = encode(SIDE_AT_LIMIT)
+        with ThreadPoolExecutor(16) as clients:
+            answers = list(clients.map(service.ask, [content] * 16))
+        outcomes += Counter(f"{name}: {status}" for status in answers)
+    return outcomes
 
 
 def wrong_types(service: Service, image: bytes) -> Counter[str]:
@@ -256,15 +296,18 @@ def main() -> None:
             reset,
             slow_bytes,
             large_bodies,
+            endless_headers,
             decompression_bombs,
+            images_at_the_limit,
             wrong_types,
             full_queue,
         ):
+            service.forget_peak()
             outcomes = abuse(service, image)
             alive = service.ask(image)
             print(
                 f"{abuse.__name__}: {dict(outcomes)}; then a good image: {alive}; "
-                f"{service.memory():.0f} MB",
+                f"{service.memory():.0f} MB, at most {service.peak():.0f}",
                 flush=True,
             )
         outcomes = random_bodies(service, image, args.bodies, args.seed)

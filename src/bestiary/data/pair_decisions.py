@@ -52,7 +52,7 @@ def read_decisions(file: Path | None) -> pl.DataFrame:
 
 def _check_consistent(file: Path, decided: pl.DataFrame) -> None:
     """Refuse two decisions for one pair, whichever of its images is named first."""
-    ends = [pl.min_horizontal("path", "other"), pl.max_horizontal("path", "other").alias("last")]
+    ends = [pl.min_horizontal("path", "other"), pl.max_horizontal("path", "other").alias("second")]
     n_decisions = decided.group_by(ends).agg(pl.col("decision").n_unique())
     unclear = n_decisions.filter(pl.col("decision") > 1).sort("path")
     if unclear.height:

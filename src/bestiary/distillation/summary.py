@@ -74,7 +74,7 @@ def _accuracy_line(findings: dict[str, Any], n_members: int) -> str:
 
 
 def _ensemble_line(teacher: Run) -> str:
-    estimate = teacher.read_json(METRICS)["oof"].get("ensemble")
+    estimate = (teacher.read_scores() or {}).get("ensemble")
     if estimate is None:
         raise DamagedError.foreign(
             teacher.file(METRICS), "no estimate of the ensemble", "write it again with --resume"

@@ -7,27 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from bestiary.data.eval_view import EvalView
 from bestiary.errors import DamagedError, RunError
 from bestiary.recipe.choices import Average, Interpolation, PrecisionOption, Resize, TtaViews
+from bestiary.run.json_files import JsonSection, first_problem
 from bestiary.run.layout import ENSEMBLE, RUN_FORMAT
 from bestiary.run.run import Run
 from bestiary.stats.calibration import Calibration
 
 MAX_CLASSES = 1_000_000
 MAX_MEMBERS = 100
-MAX_KEY_LENGTH = 60  # characters of a wrong key that an error quotes
 
 
-class _Section(BaseModel):
-    """Required keys and their types. Further keys are allowed."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class _View(_Section):
+class _View(JsonSection):
     size: int = Field(ge=16, le=2048)  # as view.size of a recipe
     resize: Resize
     crop: float = Field(ge=1e-6, le=1)
@@ -36,11 +30,11 @@ class _View(_Section):
     white_level_float: float = Field(default=1.0, ge=1e-9, le=1e12)
 
 
-class _Member(_Section):
+class _Member(JsonSection):
     fold: int = Field(ge=0, lt=100)
 
 
-class _Card(_Section):
+class _Card(JsonSection):
     classes: list[str] = Field(min_length=2, max_length=MAX_CLASSES)
     view: _View
     tta: TtaViews
@@ -141,11 +135,7 @@ def _validate(content: dict[str, Any], place: str) -> _Card:
     try:
         return _Card.model_validate(content)
     except ValidationError as error:
-        problems = error.errors(include_input=False, include_url=False)
-        first = problems[0]
-        key = ".".join(str(step) for step in first["loc"])
-        reason = f"{key[:MAX_KEY_LENGTH]}: {first['msg']}"
-        raise _foreign(place, reason) from None
+        raise _foreign(place, first_problem(error)) from None
 
 
 def _read_calibration(content: dict[str, Any]) -> Calibration | None:

@@ -63,7 +63,7 @@ class Evaluation:
 
 
 def _accuracy_table(scores: dict[str, Any]) -> ScreenTable:
-    """The accuracies on new images, and beside them those with seen images where there are any."""
+    """The accuracies on new images, and a column of those with seen images where there are any."""
     table = ScreenTable()
     table.add_column("predictor", justify="left")
     table.add_column("accuracy", justify="right")
@@ -71,27 +71,20 @@ def _accuracy_table(scores: dict[str, Any]) -> ScreenTable:
     with_seen = scores["with_seen"]
     if with_seen is not None:
         table.add_column("with seen images", justify="right")
-    seen_values = _with_seen_values(with_seen)
 
-    rows = {f"ensemble, {rule}": row for rule, row in scores["ensemble"].items()}
-    rows |= {f"member of fold {row['fold']}": row for row in scores["members"]}
-    for name, row in rows.items():
-        interval = f"{row['low']:.4f} to {row['high']:.4f}"
-        table.add_row(name, f"{row['value']:.4f}", interval, *seen_values.get(name, []))
-    mean = "mean member"
-    table.add_row(mean, f"{scores['mean_member']:.4f}", "", *seen_values.get(mean, []))
+    rows_with_seen = {} if with_seen is None else _rows(with_seen)
+    for name, row in _rows(scores).items():
+        interval = f"{row['low']:.4f} to {row['high']:.4f}" if "low" in row else ""
+        cells = [f"{rows_with_seen[name]['value']:.4f}"] if rows_with_seen else []
+        table.add_row(name, f"{row['value']:.4f}", interval, *cells)
     return table
 
 
-def _with_seen_values(with_seen: dict[str, Any] | None) -> dict[str, list[str]]:
-    """Name of a predictor -> its accuracy with seen images, as the cells of one column."""
-    if with_seen is None:
-        return {}
-    values = {f"ensemble, {rule}": row["value"] for rule, row in with_seen["ensemble"].items()}
-    for row in with_seen["members"]:
-        values[f"member of fold {row['fold']}"] = row["value"]
-    values["mean member"] = with_seen["mean_member"]
-    return {name: [f"{value:.4f}"] for name, value in values.items()}
+def _rows(scores: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Name of a predictor -> its accuracy; the mean member has no interval."""
+    rows = {f"ensemble, {rule}": row for rule, row in scores["ensemble"].items()}
+    rows |= {f"member of fold {row['fold']}": row for row in scores["members"]}
+    return rows | {"mean member": {"value": scores["mean_member"]}}
 
 
 def _seen_lines(scores: dict[str, Any]) -> list[str]:

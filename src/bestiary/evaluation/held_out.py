@@ -34,7 +34,7 @@ from bestiary.evaluation.out_of_fold import class_numbers
 from bestiary.recipe.choices import Average
 from bestiary.recipe.sections import DataOptions
 from bestiary.run.images import UNKNOWN_REASON, UnknownRoot
-from bestiary.run.layout import MANIFEST, METRICS
+from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES, average
 from bestiary.stats.bootstrap import score_intervals
@@ -233,9 +233,7 @@ def _score(
     """Score the readable images of `table`; see `Evaluation`."""
     labels = class_numbers(table["label"], ensemble.classes_.tolist())
     groups = leak_groups(table)
-    rules: Rules = {rule: average(logits, rule) for rule in AVERAGES}
-    members = dict(zip(ensemble.folds, logits, strict=True))
-
+    rules, members = _predictors(ensemble, logits)
     return {
         "n": len(labels),
         "classes": len(set(table["label"])),
@@ -263,10 +261,15 @@ def _score_with_seen(
     both_logits = np.concatenate([logits, seen_logits], axis=1)
 
     labels = class_numbers(both["label"], ensemble.classes_.tolist())
-    rules: Rules = {rule: average(both_logits, rule) for rule in AVERAGES}
-    members = dict(zip(ensemble.folds, both_logits, strict=True))
+    rules, members = _predictors(ensemble, both_logits)
     scores = held_out_scores(rules, members, labels, leak_groups(both))
     return {"n": both.height, "n_seen": seen.height, **scores}
+
+
+def _predictors(ensemble: Ensemble, logits: Logits) -> tuple[Rules, dict[int, Logits]]:
+    """Averaging rule -> its logits (images, classes), and fold -> the logits of its member."""
+    rules: Rules = {rule: average(logits, rule) for rule in AVERAGES}
+    return rules, dict(zip(ensemble.folds, logits, strict=True))
 
 
 def _recognized_rows(recognition: Recognition) -> list[dict[str, Any]]:
@@ -321,10 +324,8 @@ def _estimate(
     groups: Labels,
 ) -> dict[str, Any] | None:
     """Compare the accuracy with its out-of-fold estimate; None: not all folds have ended."""
-    if not run.file(METRICS).exists():
-        return None
-    out_of_fold = run.read_json(METRICS)["oof"]
-    if "ensemble" not in out_of_fold:
+    out_of_fold = run.read_scores()
+    if out_of_fold is None or "ensemble" not in out_of_fold:
         return None
 
     estimate = Estimate(**out_of_fold["ensemble"])

@@ -12,7 +12,6 @@ from typing import Any
 from bestiary.data.eval_view import EvalView
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting.graph import INPUT
-from bestiary.run.layout import METRICS
 from bestiary.run.run import Run
 from bestiary.stats.ood import KNOWN_SHARE
 
@@ -115,9 +114,7 @@ def _with_text_keys(levels: dict[float, Any]) -> dict[str, Any]:
 
 def _read_accuracy(run: Run) -> Any:
     """Out-of-fold accuracy with its interval; None if the run is not finished."""
-    if not run.file(METRICS).exists():
-        return None
-    return run.read_json(METRICS)["oof"]["accuracy"]
+    return (run.read_scores() or {}).get("accuracy")
 
 
 def _installed_versions() -> dict[str, str]:

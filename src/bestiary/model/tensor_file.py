@@ -6,7 +6,8 @@ is executed. Knows nothing of networks.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,16 +64,10 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         DamagedError: the file is missing, truncated, changed or not bestiary's; the message is a
             short phrase.
     """
-    try:
-        check_tensor_file(file)
-        with safe_open(file, "pt") as archive:
-            card = _read_card(archive)
-            keys = archive.keys()
-            tensors = {key: archive.get_tensor(key) for key in keys}
-    except KeyError:
-        raise DamagedError("it is not what bestiary writes") from None
-    except _READ_ERRORS as error:
-        raise DamagedError(one_line(error, 100)) from None
+    with _opened(file) as archive:
+        card = _read_card(archive)
+        keys = archive.keys()
+        tensors = {key: archive.get_tensor(key) for key in keys}
     expected = card.pop(CHECKSUM, None)
     if expected is not None and expected != checksum(tensors, card):
         raise DamagedError("its checksum does not hold")
@@ -91,15 +86,9 @@ def read_shapes(file: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
     Raises:
         DamagedError: as `read_tensors`, but for the checksum.
     """
-    try:
-        check_tensor_file(file)
-        with safe_open(file, "pt") as archive:
-            card = _read_card(archive)
-            shapes = {key: archive.get_slice(key).get_shape() for key in archive.keys()}  # noqa: SIM118
-    except KeyError:
-        raise DamagedError("it is not what bestiary writes") from None
-    except _READ_ERRORS as error:
-        raise DamagedError(one_line(error, 100)) from None
+    with _opened(file) as archive:
+        card = _read_card(archive)
+        shapes = {key: archive.get_slice(key).get_shape() for key in archive.keys()}  # noqa: SIM118
     card.pop(CHECKSUM, None)
     return shapes, card
 
@@ -120,6 +109,19 @@ def check_tensor_file(file: Path, max_bytes: int = MAX_WEIGHTS_BYTES) -> None:
         header_bytes = int.from_bytes(stream.read(8), "little")
     if header_bytes > MAX_HEADER_BYTES:
         raise ValueError(f"its header claims {header_bytes:,} bytes")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    """Open a file whose content the block reads; every failure is a `DamagedError`."""
+    try:
+        check_tensor_file(file)
+        with safe_open(file, "pt") as archive:
+            yield archive
+    except KeyError:
+        raise DamagedError("it is not what bestiary writes") from None
+    except _READ_ERRORS as error:
+        raise DamagedError(one_line(error, 100)) from None
 
 
 def _read_card(archive: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def scan_page(audit: Audit) -> str:
 
 
 def _pairs_by_group(pairs: pl.DataFrame) -> GroupPairs:
-    """Group -> its pairs, the surest last: those are most likely to be wrong that come first."""
+    """Group -> its pairs, the least sure first: they are the most likely to be wrong."""
     by_group: GroupPairs = {}
     for pair in pairs.sort("probability", "path", "other").to_dicts():
         by_group.setdefault(pair["duplicate_group"], []).append(pair)
@@ -105,12 +105,13 @@ def _kind(
     groups = []
     for name in names.head(MAX_ITEMS):
         members = duplicates.filter(duplicate_group=name)
+        own_pairs = pairs.get(name, [])
         groups.append(
             {
                 "images": _group_images(members.head(MAX_GROUP_IMAGES), root),
                 "more": max(0, members.height - MAX_GROUP_IMAGES),
-                "pairs": pairs.get(name, [])[:MAX_GROUP_PAIRS],
-                "more_pairs": max(0, len(pairs.get(name, [])) - MAX_GROUP_PAIRS),
+                "pairs": own_pairs[:MAX_GROUP_PAIRS],
+                "more_pairs": max(0, len(own_pairs) - MAX_GROUP_PAIRS),
             }
         )
     return {

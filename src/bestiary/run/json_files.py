@@ -5,10 +5,26 @@ import math
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from bestiary.errors import DamagedError, one_line
 from bestiary.regular_files import MAX_TEXT_BYTES, read_regular
 
 MAX_DIGITS = 40  # of a number; bestiary writes 17
+MAX_KEY_LENGTH = 60  # characters of a wrong key that an error quotes
+
+
+class JsonSection(BaseModel):
+    """Required keys and their types. Further keys are allowed."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+def first_problem(error: ValidationError) -> str:
+    """Put the first wrong key of a JSON file into words, without its value."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    key = ".".join(str(step) for step in first["loc"])
+    return f"{key[:MAX_KEY_LENGTH]}: {first['msg']}"
 
 
 def read_json_file(file: Path) -> dict[str, Any]:

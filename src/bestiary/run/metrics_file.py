@@ -6,22 +6,16 @@ A run may come from a stranger, and its scores are printed and compared. Compute
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from bestiary.errors import DamagedError
+from bestiary.run.json_files import JsonSection, first_problem
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
-MAX_KEY_LENGTH = 60  # characters of a wrong key that an error quotes
 
 
-class _Entry(BaseModel):
-    """Required keys and their types. Further keys are allowed."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class _Score(_Entry):
+class _Score(JsonSection):
     value: Share
     low: Share
     high: Share
@@ -29,7 +23,7 @@ class _Score(_Entry):
     groups: Count
 
 
-class _Estimate(_Entry):
+class _Estimate(JsonSection):
     value: Share
     low: Share
     high: Share
@@ -37,12 +31,12 @@ class _Estimate(_Entry):
     method: str = Field(max_length=1000)
 
 
-class _OutOfFold(_Entry):
+class _OutOfFold(JsonSection):
     accuracy: _Score
     ensemble: _Estimate | None = None
 
 
-class _Metrics(_Entry):
+class _Metrics(JsonSection):
     oof: _OutOfFold
 
 
@@ -59,9 +53,7 @@ def check_metrics(file: Path, content: dict[str, Any]) -> None:
     try:
         _Metrics.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        key = ".".join(str(step) for step in first["loc"])
-        reason = f"{key[:MAX_KEY_LENGTH]}: {first['msg']}"
+        reason = first_problem(error)
         raise DamagedError.foreign(file, reason, "write it again with --resume") from None
 
 

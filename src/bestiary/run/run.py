@@ -130,9 +130,8 @@ class Run:
     @property
     def score_line(self) -> str | None:
         """The out-of-fold accuracy in words; None until all folds have ended."""
-        if not self.file(METRICS).exists():
-            return None
-        return accuracy_line(self.read_json(METRICS)["oof"]["accuracy"])
+        scores = self.read_scores()
+        return None if scores is None else accuracy_line(scores["accuracy"])
 
     def __str__(self) -> str:
         """Describe the run after training: its score and the commands to use next."""
@@ -298,9 +297,21 @@ class Run:
                 f"{self.place}: has no {name} yet; finish a fold with bestiary train DATA "
                 f"{self.place} --resume"
             ) from None
-        if name == METRICS:
-            check_metrics(file, content)
         return content
+
+    def read_scores(self) -> dict[str, Any] | None:
+        """Read the out-of-fold scores of metrics.json; None: not all folds have ended.
+
+        Raises:
+            RunError: the file is damaged, or a score in it cannot be one.
+        """
+        file = self.file(METRICS)
+        if not file.exists():
+            return None
+        content = self.read_json(METRICS)
+        check_metrics(file, content)
+        scores: dict[str, Any] = content["oof"]
+        return scores
 
     def begin_like(self, other: "Run", recipe: Recipe) -> None:
         """Begin a run with the images, labels and folds of another one.

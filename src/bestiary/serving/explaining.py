@@ -6,7 +6,6 @@ are new to that network, and the out-of-fold logits that every finished run keep
 """
 
 import base64
-import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -15,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.decode import Pixels, decode, read_image
+from bestiary.data.decode import Pixels, decode, read_unchanged
 from bestiary.data.eval_view import EvalView
 from bestiary.data.thumbnails import pixels_uri
 from bestiary.ensemble.ensemble import Ensemble
@@ -188,9 +187,7 @@ class SimilarImages:
     def _thumbnail(self, image: TrainingImage) -> str | None:
         """Read the image that the run was trained on; None if it is gone or has changed."""
         try:
-            content = read_image(self.root / image.path)
-            if hashlib.sha256(content).hexdigest() != image.sha256:
-                return None
+            content = read_unchanged(self.root / image.path, image.sha256)
             return pixels_uri(decode(content, min_side=THUMBNAIL_SIDE, white=None), THUMBNAIL_SIDE)
         except ImageError:
             return None

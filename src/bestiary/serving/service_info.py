@@ -1,11 +1,10 @@
 """A run and its ensemble -> the service info of /v1/model: name, accuracy, engine and limits."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import RunError
-from bestiary.run.layout import METRICS
 from bestiary.run.run import Run
 from bestiary.serving.limits import Limits
 from bestiary.serving.schemas import Bounds, Model, Score
@@ -63,12 +62,15 @@ class ServiceInfo:
 
 def _read_score(run: Run) -> Score | None:
     try:
-        accuracy: dict[str, Any] = run.read_json(METRICS)["oof"]["accuracy"]
-        return Score(
-            accuracy=accuracy["value"],
-            low=accuracy["low"],
-            high=accuracy["high"],
-            images=accuracy["n"],
-        )
-    except (RunError, KeyError, TypeError, ValueError):
+        scores = run.read_scores()
+    except RunError:
         return None  # the service works without it
+    if scores is None:
+        return None
+    accuracy = scores["accuracy"]
+    return Score(
+        accuracy=accuracy["value"],
+        low=accuracy["low"],
+        high=accuracy["high"],
+        images=accuracy["n"],
+    )
