@@ -24,7 +24,7 @@ from bestiary.data.manifest import SCHEMA
 from bestiary.data.near_duplicates.recognition import DUPLICATE_KINDS, recognize_labeled
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
-from bestiary.evaluation.out_of_fold import read_out_of_fold
+from bestiary.evaluation.out_of_fold import class_numbers, read_out_of_fold
 from bestiary.recipe.options import Recipe
 from bestiary.run.images import UNKNOWN_REASON, UnknownRoot
 from bestiary.run.layout import FOLDS, MANIFEST, TARGETS, TRAIN_ONLY
@@ -256,8 +256,7 @@ def _soft_targets(
 
     # Mix it with the label.
     n_classes = len(classes)
-    labels = [classes.index(label) for label in joined["label"]]
-    one_hot = np.eye(n_classes)[labels]
+    one_hot = np.eye(n_classes)[class_numbers(joined["label"], classes)]
     mixed = weight * joined["answer"].to_numpy() + (1 - weight) * one_hot
     targets = pl.Series(
         "target",

@@ -89,6 +89,7 @@ def best_precision(device: torch.device) -> Precision:
     """
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device.type == "cpu" and torch.cpu.get_capabilities().get("avx512_bf16", False):
+    # torch.cpu.get_capabilities is public, but the oldest PyTorch that is supported lacks it.
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
         return "bf16"
     return "float32"

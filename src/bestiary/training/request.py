@@ -23,6 +23,7 @@ from bestiary.run.layout import FOLDS, RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run, resolve_white
 
+MAX_SHOWN_LENGTH = 1000  # characters of a recorded folder in a message; a run may hold any text
 USUAL_SIDES = (*range(32, 513, 32), 299, 518)  # pixels; the nearest valid one is suggested
 
 
@@ -137,7 +138,7 @@ def check_image_root(run: Run, data: str | Path, overrides: Sequence[str] = ()) 
     if root != recorded:
         raise ArgumentError(
             f"{data}: {run.path} was begun with the images in another folder; name that one, or "
-            f"with a table add --set data.root={recorded}"
+            f"with a table add --set data.root={recorded[:MAX_SHOWN_LENGTH]}"
         )
     run.remember_root(root)
 
