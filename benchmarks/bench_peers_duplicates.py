@@ -52,7 +52,8 @@ else:
         transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor(),
         transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     ])
-    method = CNN(verbose=False, model_config=CustomModel(network.eval(), view, "lite0"))
+    model = CustomModel(name="lite0", model=network.eval(), transform=view)
+    method = CNN(verbose=False, model_config=model)
 found = method.find_duplicates(image_dir=str(root), recursive=True)
 pairs = {tuple(sorted((name, other))) for name, others in found.items() for other in others}
 print("RESULT" + json.dumps(sorted(pairs)))
