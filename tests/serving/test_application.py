@@ -12,10 +12,12 @@ import pytest
 from starlette.testclient import TestClient
 
 import bestiary
+from bestiary.data.decode import claimed_size
 from bestiary.ensemble.answers import PredictionOptions
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ImageError
 from bestiary.run.run import Run
+from bestiary.serving import batches as batches_module
 from bestiary.serving.application import build_application
 from bestiary.serving.batches import Batches
 from bestiary.serving.limits import Limits
@@ -221,6 +223,32 @@ def test_requests_are_batched(ensemble: Ensemble, beasts: Path) -> None:
     assert [answer.top[0][0] for answer in outcomes[:-1]] == labels.tolist()
 
 
+def test_large_images_share_no_batch(
+    ensemble: Ensemble, image: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    height, width = claimed_size(image)
+    monkeypatch.setattr(batches_module, "MAX_BATCH_PIXELS", 3 * height * width)
+
+    async def ask() -> tuple[list[Any], list[int]]:
+        batches = Batches(ensemble, 100, Metrics())
+        sizes: list[int] = []
+        score = ensemble.score
+
+        def record(contents: list[bytes]) -> Any:
+            sizes.append(len(contents))
+            return score(contents)
+
+        await batches.start()
+        monkeypatch.setattr(ensemble, "score", record)
+        answers = await batches.answer([image] * 7 + [b"x"], PredictionOptions())
+        await batches.stop()
+        return answers, sizes
+
+    answers, sizes = asyncio.run(ask())
+    assert sizes == [3, 3, 2]
+    assert [isinstance(answer, ImageError) for answer in answers] == [False] * 7 + [True]
+
+
 def test_queue_is_bounded_and_drops_cancelled(ensemble: Ensemble, image: bytes) -> None:
     async def ask() -> list[int]:
         batches, sizes = queue(ensemble, 40)
@@ -264,6 +292,7 @@ import bestiary.api.serve
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.run.run import Run
+from bestiary.serving import batches as batches_module
 from bestiary.serving.application import application_for_run
 from bestiary.serving.limits import Limits
 from bestiary.serving.server import Address, read_token, serve

@@ -16,12 +16,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from bestiary.data.decode import claimed_size
 from bestiary.ensemble.answers import Answer, PredictionOptions, answer_batch
 from bestiary.ensemble.ensemble import BATCH_SIZE, Ensemble
 from bestiary.errors import ImageError
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.problems import busy
 
+MAX_BATCH_PIXELS = 256_000_000  # of the files; so that large images do not keep others waiting
 MAX_WAITING_JOBS = 4  # jobs other than batches (explanations) that wait for the engine
 Outcome = Answer | ImageError
 T = TypeVar("T")
@@ -139,9 +141,17 @@ class Batches:
                     if not image.outcome.done():
                         image.outcome.set_exception(error)
                 continue
-            for image, outcome in zip(batch, outcomes, strict=True):
-                if not image.outcome.done():  # otherwise its client has left
-                    image.outcome.set_result(outcome)
+            self._settle(batch, outcomes)
+
+    def _settle(self, batch: list[_QueuedImage], outcomes: list[Outcome]) -> None:
+        """Hand out the outcomes of the first images; put the others back in front of the queue."""
+        n_done = len(outcomes)
+        for image, outcome in zip(batch[:n_done], outcomes, strict=True):
+            if not image.outcome.done():  # otherwise its client has left
+                image.outcome.set_result(outcome)
+        if n_done < len(batch):
+            self._queue.extendleft(reversed(batch[n_done:]))
+            self._arrived.set()
 
     def _next_batch(self) -> list[_QueuedImage]:
         """Take up to a batch of images from the queue, without those whose client has left."""
@@ -155,7 +165,8 @@ class Batches:
         return batch
 
     def _predict(self, batch: Sequence[_QueuedImage]) -> list[Outcome]:
-        """Answer a batch in the engine's thread."""
+        """Answer a batch in the engine's thread: its first images, as far as pixels allow."""
+        batch = batch[: _count_within_pixels(batch)]
         with self._metrics.batch(len(batch)):
             (logits,) = self.ensemble.score([image.content for image in batch])
             rule = self.ensemble.average
@@ -175,3 +186,15 @@ class Batches:
     def _warm_up(self, count: int) -> None:
         size = self.ensemble.view.size
         list(self.ensemble.score([np.zeros((size, size, 3), np.uint8)] * count))
+
+
+def _count_within_pixels(batch: Sequence[_QueuedImage]) -> int:
+    """Count the first images that have up to `MAX_BATCH_PIXELS` together; 1 at least."""
+    n_pixels = 0
+    for index, image in enumerate(batch):
+        with suppress(ImageError):  # such an image is answered with its error
+            height, width = claimed_size(image.content)
+            n_pixels += height * width
+        if index and n_pixels > MAX_BATCH_PIXELS:
+            return index
+    return len(batch)
