@@ -58,6 +58,16 @@ def best_device() -> torch.device:
     return accelerator or torch.device("cpu")
 
 
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has finished the work it was given; a CPU always has.
+
+    Args:
+        device: to wait for.
+    """
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def device_name(device: torch.device) -> str:
     """Return the name of a GPU, or the instruction set of a CPU."""
     if device.type == "cuda":

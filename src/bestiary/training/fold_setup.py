@@ -92,6 +92,8 @@ def _build_classifier(
     # WiSE-FT needs the initial weights at the end.
     if recipe.train.wise_ft and checkpoint is None:
         job.world.on_main(lambda: save_member(classifier, job.files.initial))
+    # Before the EMA copies the classifier, which then computes where the classifier does.
+    classifier.to(accelerator.device)
     classifier.to(memory_format=job.compute.memory_format)
     return classifier, checkpoint
 

@@ -19,7 +19,7 @@ from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import Rows, split_batches
 from bestiary.data.mixing import Mixing
 from bestiary.model.classifier import Classifier, load_member, save_member
-from bestiary.model.compute import memory_format
+from bestiary.model.compute import memory_format, synchronize
 from bestiary.model.engine import cached_graph
 from bestiary.model.freezing import set_training_mode
 from bestiary.recipe.options import Recipe
@@ -61,8 +61,7 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
     train_rows, val_rows = data.rows(job.fold)
     loss_of = build_loss(recipe.loss, data.frequencies(train_rows).to(state.device))
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
-    images_done = progress.step * recipe.train.batch_size
-    job.display.start_fold(job.fold, progress.epochs_done, len(train_rows), images_done)
+    _show_start(job, progress, len(train_rows))
 
     for epoch in range(progress.epochs_done, recipe.train.epochs):
         # Begin the epoch, or resume it after its last step.
@@ -84,7 +83,7 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
 
                     # Mix the images, then drop the partners that they were mixed with.
                     images = state.classifier.preprocess(batch.on(state.device))
-                    targets = data.soft_targets(batch.rows).to(state.device)
+                    targets = data.soft_targets(batch.rows, state.device)
                     steps_done = epoch * n_steps + step
                     if steps_done < recipe.mix.stop_at * n_steps * recipe.train.epochs:
                         rng = keyed_rng(seed, "mix", job.fold, epoch, step)
@@ -113,6 +112,12 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
         finish_epoch(job, state, val_rows, lr, len(train_rows), started)
 
     predict_held_out(job, state, val_rows)
+
+
+def _show_start(job: FoldJob, progress: Progress, n_train: int) -> None:
+    """Show where the fold begins or resumes."""
+    images_done = progress.step * job.recipe.train.batch_size
+    job.display.start_fold(job.fold, progress.epochs_done, n_train, images_done)
 
 
 def _learning_rate(recipe: Recipe, epoch: int, step: int, n_steps: int) -> float:
@@ -151,6 +156,10 @@ def finish_epoch(
         BestiaryError: the run's folder cannot be written.
     """
     progress = state.progress
+    if state.device.type != "cpu":
+        # A GPU is behind the steps that it was given; their seconds last until it has done them.
+        synchronize(state.device)
+        progress.seconds = time.perf_counter() - started
     member = member_to_evaluate(job, state)
     scores = score_held_out(job, state, member, val_rows)
     record = _epoch_record(progress, lr, scores, n_trained, started)

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 from torch.nn import functional
 
 from bestiary.model.classifier import Classifier, build_classifier
-from bestiary.model.compute import DTYPES, ComputeConfig
+from bestiary.model.compute import DTYPES, ComputeConfig, synchronize
 from bestiary.model.freezing import freeze, set_training_mode
 from bestiary.recipe.options import Recipe
 from bestiary.training.loss import build_loss
@@ -67,6 +68,9 @@ def time_training_step(
         return None
     finally:
         torch.set_num_threads(threads)
+        # The next candidate, or the first fold, has the device's memory to itself.
+        if device.type != "cpu":
+            clear_device_cache(garbage_collection=True)
 
 
 def timed_batch_size(recipe: Recipe, device: torch.device) -> int:
@@ -92,15 +96,28 @@ def _time_fitting_batch(
     batch_size = timed_batch_size(recipe, device)
     while True:
         try:
-            step = _build_step(recipe, classes, config, device, batch_size)
-            with keep_freed_memory(device):
-                starting = _time_call(step, device)
-                fastest = min(_time_call(step, device) for _ in range(TIMED_STEPS))
-            return StepTiming(fastest / batch_size, starting)
+            return _time_batch(recipe, classes, config, device, batch_size)
         except RuntimeError as error:
             if not (can_halve(batch_size) and is_out_of_memory(error)):
                 raise
             batch_size //= 2
+        # Only here: inside the handler, the error still holds the failed step's tensors.
+        clear_device_cache(garbage_collection=True)
+
+
+def _time_batch(
+    recipe: Recipe,
+    classes: int,
+    config: ComputeConfig,
+    device: torch.device,
+    batch_size: int,
+) -> StepTiming:
+    """Time steps of one batch size; the network is freed afterwards."""
+    step = _build_step(recipe, classes, config, device, batch_size)
+    with keep_freed_memory(device):
+        starting = _time_call(step, device)
+        fastest = min(_time_call(step, device) for _ in range(TIMED_STEPS))
+    return StepTiming(fastest / batch_size, starting)
 
 
 def _build_step(
@@ -169,6 +186,5 @@ def _random_batch(
 def _time_call(step: Callable[[], None], device: torch.device) -> float:
     started = time.perf_counter()
     step()
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+    synchronize(device)
     return time.perf_counter() - started
