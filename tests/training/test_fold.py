@@ -117,7 +117,7 @@ def test_out_of_memory_is_detected() -> None:
 def test_fold_frees_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     networks = []
 
-    def build(_job: object) -> SimpleNamespace:
+    def build(_job: object, _parts: int) -> SimpleNamespace:
         network = nn.Linear(1, 1)
         network.itself = network  # like the forward that Accelerate wraps
         networks.append(weakref.ref(network))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.compute import ComputeConfig
 from bestiary.recipe.load import load_recipe
 from bestiary.run.layout import FoldFiles
@@ -53,3 +54,15 @@ def test_ema_is_on_the_networks_device(on_meta: None, tmp_path: Path) -> None:
     tensors = [*state.average.module.parameters(), *state.average.module.buffers()]
     assert {tensor.device for tensor in tensors} == {META}
     state.update_average(1)  # of tensors on two devices, this would raise
+
+
+@pytest.mark.parametrize(("parts", "size"), [(1, 16), (2, 8), (4, 4)])
+def test_compiled_for_the_whole_batch(
+    on_meta: None, tmp_path: Path, parts: int, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: network)
+    job = job_of(tmp_path, "train.batch_size=16", compiled=True)
+    state = fold_setup.build_fold_state(job, parts)
+    assert state.progress.parts == parts
+    assert isinstance(state.network, CompiledNetwork)
+    assert state.network.batch_size == size

@@ -4,7 +4,8 @@ A ComputeConfig is precision, memory layout, compilation and threads. The fastes
 network as much as on the device: depthwise convolutions gain little from channels-last layout, for
 one. Measured timings are cached for this machine. The decision is a file of the run, so that every
 fold and every resumption computes alike. Measuring takes at most `AUTOTUNE_BUDGET` of the expected
-training time. Knows nothing of images.
+training time; only compilation on a GPU, which saves more than it costs, is timed whenever the
+expected gain is larger. Knows nothing of images.
 """
 
 import time
@@ -36,7 +37,12 @@ from bestiary.training.timing_cache import TimingCache, Timings
 AUTOTUNE_BUDGET = 0.02  # share of the expected training time
 MIN_GAIN = 0.05  # share of the time that a candidate must save, so that noise does not decide
 COMPILE_SECONDS = 120.0  # expected, before compilation has been timed
+# Share of the time that compilation is expected to save on a GPU: 0.1 to 0.25 of a ResNeXt's, half
+# of a small network's (timm's tables of benchmarks).
+COMPILE_GAIN_ON_GPU = 0.15
 MAX_THREADS = 4096
+# Of PyTorch's own on the CPU, where a GPU computes: more would spin beside the loader's threads.
+THREADS_BESIDE_GPU = 4
 LAYOUTS = {
     "auto": [True, False],
     "channels_last": [True],
@@ -73,9 +79,8 @@ def autotune_compute(
     decision = world.on_main(lambda: _decide(run, images, classes, device))
     config = world.broadcast_object(decision)
     assert config is not None  # rank 0 has decided
-    if device.type == "cpu":
-        threads = max(1, config.threads // world.local_size)
-        torch.set_num_threads(threads)
+    threads = config.threads if device.type == "cpu" else min(config.threads, THREADS_BESIDE_GPU)
+    torch.set_num_threads(max(1, threads // world.local_size))
     shared = f", shared by {world.size} processes" if world.size > 1 else ""
     display.line(f"Compute: {config}{shared} on {device_name(device)}")
     return config
@@ -237,6 +242,7 @@ class _Autotuner:
 
     def __init__(self, recipe: Recipe, images: int, classes: int, device: torch.device) -> None:
         self.recipe = recipe
+        self.folds = recipe.folds.n
         self.images = images
         self.classes = classes
         self.device = device
@@ -251,7 +257,7 @@ class _Autotuner:
             self.timings[config] = self._cached[config]
             return
         # Without any timing the length of the training, and so the budget, is unknown.
-        if self.timings and not self._is_affordable(expected_seconds):
+        if self.timings and not self._is_worth_timing(config, expected_seconds):
             return
 
         started = time.perf_counter()
@@ -261,20 +267,31 @@ class _Autotuner:
             self.timings[config] = timing
 
     def pays_off(self, config: ComputeConfig, best: ComputeConfig) -> bool:
-        """Check that a candidate saves more than `MIN_GAIN`, and more than its first step takes."""
+        """Check that a candidate saves more than `MIN_GAIN`, and more than its first steps take.
+
+        Each fold compiles anew.
+        """
         if config not in self.timings:
             return False
         timing = self.timings[config]
         best_seconds = self.timings[best].seconds
         gain = best_seconds - timing.seconds
         is_clear = gain > MIN_GAIN * best_seconds
-        return is_clear and gain * self.images > timing.starting
+        return is_clear and gain * self.images > self.folds * timing.starting
 
     def save(self) -> None:
         """Add new timings to the cache."""
         all_cached = self.timings.keys() <= self._cached.keys()
         if not all_cached:
             self._cache.write(self._cached | self.timings)
+
+    def _is_worth_timing(self, config: ComputeConfig, expected_seconds: float) -> bool:
+        """Check whether a candidate is within the budget, or on a GPU likely to save time."""
+        if not config.compiled or self.device.type == "cpu":
+            return self._is_affordable(expected_seconds)
+        image_seconds = min(timing.seconds for timing in self.timings.values())
+        gain = COMPILE_GAIN_ON_GPU * self.images * image_seconds
+        return gain > self.folds * expected_seconds
 
     def _is_affordable(self, expected_seconds: float) -> bool:
         """Check whether the budget covers another candidate, besides the time that is spent."""

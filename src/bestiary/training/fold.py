@@ -63,9 +63,8 @@ def _attempt(job: FoldJob, parts: int) -> None:
     """Train the fold once, each batch in `parts` parts or more; its state is freed afterwards."""
     state = None
     try:
-        state = build_fold_state(job)
-        parts = max(state.progress.parts, parts)
-        state.progress.parts = parts
+        state = build_fold_state(job, parts)
+        parts = state.progress.parts
         job.checkpointer.start_fold(state)
         train_fold(job, state)
     except (KeyboardInterrupt, DataError):

@@ -13,6 +13,7 @@ from accelerate.utils.memory import clear_device_cache
 from torch.nn import functional
 
 from bestiary.model.classifier import Classifier, build_classifier
+from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.compute import DTYPES, ComputeConfig, synchronize
 from bestiary.model.freezing import freeze, set_training_mode
 from bestiary.recipe.options import Recipe
@@ -131,7 +132,7 @@ def _build_step(
     classifier = _build_classifier(recipe, classes, config, device)
     network: Callable[[torch.Tensor], torch.Tensor] = classifier
     if config.compiled:
-        network = torch.compile(classifier)
+        network = CompiledNetwork(classifier, batch_size)
     optimizer = build_optimizer(classifier, recipe.optimizer)
     frequencies = torch.full((classes,), 1 / classes, device=device)
     loss_of = build_loss(recipe.loss, frequencies)
