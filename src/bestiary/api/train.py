@@ -65,7 +65,7 @@ def train(
         are no near duplicates.
     resume
         Resume a run where it was left. The result is the same, bit for bit, as without the
-        interruption.
+        interruption; on a GPU only with --set train.deterministic=true.
     checkpoint_every
         Time between checkpoints inside an epoch, such as 90s, 5min or 2h, or never. One is
         also saved after each epoch, and when Ctrl-C or SIGTERM stops the run. Checkpoints

@@ -269,7 +269,7 @@ class _Autotuner:
     def pays_off(self, config: ComputeConfig, best: ComputeConfig) -> bool:
         """Check that a candidate saves more than `MIN_GAIN`, and more than its first steps take.
 
-        Each fold compiles anew.
+        Each fold compiles again.
         """
         if config not in self.timings:
             return False

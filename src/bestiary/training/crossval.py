@@ -18,7 +18,7 @@ from bestiary.caches import ensure_cache
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError
 from bestiary.model.classifier import check_member
-from bestiary.model.compute import ComputeConfig
+from bestiary.model.compute import ComputeConfig, best_device
 from bestiary.run.layout import FoldFiles
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
@@ -31,6 +31,7 @@ from bestiary.training.dataset import (
     open_store,
     read_training_set,
 )
+from bestiary.training.determinism import deterministic_algorithms
 from bestiary.training.distributed import World
 from bestiary.training.fold import train_fold_safely
 from bestiary.training.fold_job import FoldJob
@@ -69,8 +70,9 @@ def train_folds(
         return
 
     data = _open_images(replace(data, world=world), display)
+    deterministic = data.recipe.train.deterministic
     try:
-        with need_folder(run.path):
+        with need_folder(run.path), deterministic_algorithms(deterministic, best_device()):
             _train_one_by_one(run, data, unfinished, checkpointer, display)
     finally:
         if data.store:

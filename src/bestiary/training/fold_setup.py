@@ -16,6 +16,7 @@ from bestiary.model.classifier import Classifier, build_classifier, save_member
 from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.freezing import freeze
 from bestiary.training.checkpoint import Checkpoint, Progress, read_checkpoint
+from bestiary.training.determinism import pool_in_fixed_order
 from bestiary.training.fold_job import FoldJob
 from bestiary.training.lda_head import fit_head
 from bestiary.training.optimizer import build_optimizer
@@ -104,6 +105,8 @@ def _build_classifier(
     # WiSE-FT needs the initial weights at the end.
     if recipe.train.wise_ft and checkpoint is None:
         job.world.on_main(lambda: save_member(classifier, job.files.initial))
+    if recipe.train.deterministic and accelerator.device.type != "cpu":
+        pool_in_fixed_order(classifier)
     # Before the EMA copies the classifier, which then computes where the classifier does.
     classifier.to(accelerator.device)
     classifier.to(memory_format=job.compute.memory_format)
