@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+from accelerate.utils.memory import clear_device_cache
 from numpy.typing import NDArray
 
 from bestiary.atomic import need_folder
@@ -132,6 +133,33 @@ def autotune_run(run: Run, display: Display) -> None:
         WeightsError: the backbone is unknown to this installation.
     """
     _autotune(run, read_training_set(run), display)
+
+
+def prepare_folds(run: Run, display: Display) -> None:
+    """Do once what folds share, before they are trained side by side by processes of this machine.
+
+    Decodes the images into the store, autotunes, and caches the frozen features.
+
+    Args:
+        run: with its recipe, manifest and folds.
+        display: shows the progress.
+
+    Raises:
+        RunError: compute.json is damaged.
+        DataError: an image has vanished.
+        WeightsError: the backbone or its weights are not available.
+    """
+    data = _open_images(read_training_set(run), display)
+    try:
+        with deterministic_algorithms(data.recipe.train.deterministic, best_device()):
+            _autotune(run, data, display)
+            if data.recipe.model.head == "lda":
+                frozen_features(data, display)
+    finally:
+        if data.store:
+            data.store.close()
+    # This process computes nothing more, and leaves its GPU to a fold.
+    clear_device_cache(garbage_collection=True)
 
 
 def _autotune(run: Run, data: TrainingSet, display: Display) -> ComputeConfig:
