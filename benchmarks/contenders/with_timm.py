@@ -34,6 +34,8 @@ def main() -> None:
         .to(device, dtype=dtype)
         .to(memory_format=layout)
     )
+    if job.get("compiled"):
+        network = torch.compile(network)
     opt = {"opt": "adamw", "lr": 1e-4} if fast else {"opt": "sgd", "lr": 0.01, "momentum": 0.9}
     optimizer = create_optimizer_v2(network, weight_decay=2e-5, **opt)
     loader = create_loader(

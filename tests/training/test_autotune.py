@@ -159,6 +159,21 @@ def test_gpu_times_compiling_where_it_may_gain(
     assert config.compiled == is_timed
 
 
+def test_gpu_tries_cudnns_benchmark(
+    tiny: Path, speeds: Speeds, measured: list[ComputeConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "card")
+    set_all_plain(speeds, 0.01)
+    gpu = torch.device("cuda")
+    plain = recipe_of(tiny, "train.compile=never")
+    choose_config(plain, MANY_IMAGES, 3, gpu)
+    assert [config.cudnn_benchmark for config in measured] == [False, False, True]
+    measured.clear()
+    same_bits = recipe_of(tiny, "train.compile=never", "train.deterministic=true")
+    choose_config(same_bits, MANY_IMAGES, 3, gpu)
+    assert not any(config.cudnn_benchmark for config in measured), "its choice varies"
+
+
 def test_failed_compile_is_not_chosen(
     tiny: Path, speeds: Speeds, measured: list[ComputeConfig]
 ) -> None:

@@ -38,6 +38,7 @@ def test_gpu_is_deterministic_inside_the_block() -> None:
     with deterministic_algorithms(True, GPU):
         assert settings() == (True, True, False)
         assert not torch.backends.cudnn.benchmark
+        assert torch.backends.cudnn.enabled
         assert os.environ[CUBLAS_VARIABLE] == ":4096:8"
     assert settings() == before
     with pytest.raises(ZeroDivisionError), deterministic_algorithms(True, GPU):

@@ -37,6 +37,7 @@ from bestiary.training.timing_cache import TimingCache, Timings
 AUTOTUNE_BUDGET = 0.02  # share of the expected training time
 MIN_GAIN = 0.05  # share of the time that a candidate must save, so that noise does not decide
 COMPILE_SECONDS = 120.0  # expected, before compilation has been timed
+CUDNN_SECONDS = 5.0  # expected, to time the algorithms of a network's convolutions
 # Share of the time that compilation is expected to save on a GPU: 0.1 to 0.25 of a ResNeXt's, half
 # of a small network's (timm's tables of benchmarks).
 COMPILE_GAIN_ON_GPU = 0.15
@@ -115,7 +116,8 @@ def _decide(run: Run, images: int, classes: int, device: torch.device) -> Comput
 def _read_decision(run: Run, decision: Any) -> ComputeConfig:
     names = [field.name for field in fields(ComputeConfig)]
     try:
-        values = {name: decision[name] for name in names}
+        known = {"cudnn_benchmark": False, **decision}  # absent from earlier versions
+        values = {name: known[name] for name in names}
         config = ComputeConfig(**values)
         _check(config)
     except (KeyError, TypeError, ValueError):
@@ -133,6 +135,7 @@ def _check(config: ComputeConfig) -> None:
         config.precision in DTYPES
         and isinstance(config.channels_last, bool)
         and isinstance(config.compiled, bool)
+        and isinstance(config.cudnn_benchmark, bool)
         and config.threads in range(1, MAX_THREADS + 1)
     )
     if not is_valid:
@@ -165,7 +168,8 @@ def choose_config(
     measured = [config for config in configs if config in tuner.timings]
     best = fastest(measured, tuner.timings)
 
-    for config, expected_seconds in further_candidates(best, options, device):
+    for change, expected_seconds in further_changes(best, options, device):
+        config = replace(best, **change)
         tuner.measure(config, expected_seconds)
         if tuner.pays_off(config, best):
             best = config
@@ -197,10 +201,12 @@ def candidates(options: TrainOptions, device: torch.device) -> list[ComputeConfi
     ]
 
 
-def further_candidates(
+def further_changes(
     best: ComputeConfig, options: TrainOptions, device: torch.device
-) -> Iterator[tuple[ComputeConfig, float]]:
-    """Yield variants of the best candidate so far: more threads, and compilation.
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yield changes that may improve on the best candidate so far: each adds to those that did.
+
+    More threads, algorithms chosen by cuDNN's benchmark, and compilation.
 
     Args:
         best: the fastest combination of precision and layout.
@@ -208,14 +214,17 @@ def further_candidates(
         device: where to compute.
 
     Yields:
-        A candidate, and the seconds that it is expected to take besides a few steps.
+        Attributes of `ComputeConfig`, and the seconds that measuring them is expected to take
+        besides a few steps.
     """
     threads = cores()
     threads_are_open = device.type == "cpu" and options.threads == 0
     if threads_are_open and threads != best.threads:
-        yield replace(best, threads=threads), 0.0
+        yield {"threads": threads}, 0.0
+    if device.type == "cuda" and not options.deterministic:
+        yield {"cudnn_benchmark": True}, CUDNN_SECONDS
     if options.compile == "auto":
-        yield replace(best, compiled=True), COMPILE_SECONDS
+        yield {"compiled": True}, COMPILE_SECONDS
 
 
 def fastest(configs: list[ComputeConfig], timings: Timings) -> ComputeConfig:

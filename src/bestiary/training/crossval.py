@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import torch
 from accelerate.utils.memory import clear_device_cache
 from numpy.typing import NDArray
 
@@ -19,7 +20,7 @@ from bestiary.caches import ensure_cache
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError
 from bestiary.model.classifier import check_member
-from bestiary.model.compute import ComputeConfig, best_device
+from bestiary.model.compute import ComputeConfig, best_device, cudnn_options
 from bestiary.run.layout import FoldFiles
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
@@ -92,7 +93,10 @@ def _train_one_by_one(
     compute = _autotune(run, data, display)
     n_folds = len(data.fold_numbers)
     epochs = data.recipe.train.epochs
-    with TrainingDisplay(display, folds, n_folds, epochs) as bars:
+    algorithms = cudnn_options(
+        benchmark=compute.cudnn_benchmark, deterministic=torch.backends.cudnn.deterministic
+    )
+    with TrainingDisplay(display, folds, n_folds, epochs) as bars, algorithms:
         for fold in folds:
             files = run.fold(fold)
             job = FoldJob(

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from bestiary.errors import RunError, one_line
+from bestiary.model.compute import cudnn_options
 
 # PyTorch's manual, "Reproducibility": cuBLAS is deterministic with workspaces of a fixed size.
 CUBLAS_VARIABLE = "CUBLAS_WORKSPACE_CONFIG"
@@ -45,7 +46,7 @@ def deterministic_algorithms(wanted: bool, device: torch.device) -> Iterator[Non
     try:
         torch.use_deterministic_algorithms(True)
         fill_options.fill_uninitialized_memory = False  # nothing reads it, and it takes time
-        with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        with cudnn_options(deterministic=True, benchmark=False):
             yield
     except RuntimeError as error:
         if NO_ALGORITHM not in str(error):

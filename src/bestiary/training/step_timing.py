@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from bestiary.model.classifier import Classifier, build_classifier
 from bestiary.model.compiled import CompiledNetwork
-from bestiary.model.compute import DTYPES, ComputeConfig, synchronize
+from bestiary.model.compute import DTYPES, ComputeConfig, cudnn_options, synchronize
 from bestiary.model.freezing import freeze, set_training_mode
 from bestiary.recipe.options import Recipe
 from bestiary.training.loss import build_loss
@@ -61,8 +61,10 @@ def time_training_step(
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
+    deterministic = torch.backends.cudnn.deterministic
     try:
-        return _time_fitting_batch(recipe, classes, config, device)
+        with cudnn_options(benchmark=config.cudnn_benchmark, deterministic=deterministic):
+            return _time_fitting_batch(recipe, classes, config, device)
     except RuntimeError:  # the base class of torch.compile's errors
         if not config.compiled:
             raise
