@@ -192,4 +192,8 @@ def advise(kit: Kit) -> None:
     tiny = ["view.size=64", "train.epochs=1"] if kit.tiny else ["train.epochs=1"]
     done = kit.cli("train", data, run, "--folds", 2, "--set", *tiny, name="default_recipe")
     if done.ok:
-        kit.say("default", said=done.text.splitlines()[:3], compute=Run(run).read_json(COMPUTE))
+        kit.say(
+            "default",
+            said=[line for line in done.text.splitlines() if line.startswith("Recipe")],
+            compute=Run(run).read_json(COMPUTE),
+        )

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bestiary.training.prediction import HalvedBatches
+from bestiary.training.prediction import HalvedBatches, prediction_batch_size
 
 
 def short_network(max_images: int, seen: list[int]) -> HalvedBatches:
@@ -42,3 +42,9 @@ def test_no_memory_for_one_image_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         HalvedBatches(broken)(torch.zeros((4, 2, 2, 3), dtype=torch.uint8))
     assert seen == [4], "not every error is answered by halving"
+
+
+def test_a_gpu_predicts_more_images_at_a_time() -> None:
+    assert prediction_batch_size(16, torch.device("cuda")) == 256
+    assert prediction_batch_size(512, torch.device("cuda")) == 512
+    assert prediction_batch_size(16, torch.device("cpu")) == 16

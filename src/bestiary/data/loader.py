@@ -365,6 +365,8 @@ def stream_views(
     view_of: Callable[[int], Pixels],
     threads: LoaderThreads,
     tick: Tick | None = None,
+    *,
+    pin: bool = False,
 ) -> Iterator[torch.Tensor]:
     """Load the views of `rows`, batch by batch.
 
@@ -374,13 +376,14 @@ def stream_views(
         view_of: row -> view, uint8 (size, size, 3); called from worker threads.
         threads: number of worker threads, and whether they prefetch.
         tick: called after each batch with the number of views done and of all views.
+        pin: use page-locked memory, from which a GPU copies without waiting.
 
     Yields:
         uint8 (n, size, size, 3), in the order of `rows`.
     """
     n_done = 0
     batches = split_batches(rows, batch_size)
-    for batch in load_batches(batches, view_of, threads):
+    for batch in load_batches(batches, view_of, threads, pin=pin):
         yield batch.views
         n_done += len(batch.rows)
         if tick:

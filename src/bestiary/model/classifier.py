@@ -8,7 +8,7 @@ of an ensemble. Knows nothing of images on disk or of training.
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -205,12 +205,15 @@ def input_size_errors(name: str, sides: Iterable[int]) -> Iterator[str | None]:
             yield None
 
 
-def save_member(classifier: Classifier, file: Path) -> None:
+def save_member(
+    classifier: Classifier, file: Path, tensors: Mapping[str, torch.Tensor] | None = None
+) -> None:
     """Save a classifier as safetensors, mean and std included, with a card to build it again.
 
     Args:
         classifier: to save.
         file: to write.
+        tensors: by name, those that the classifier had earlier; None: those that it has.
 
     Raises:
         BestiaryError: the folder cannot be written.
@@ -221,7 +224,7 @@ def save_member(classifier: Classifier, file: Path) -> None:
         "origin": classifier.origin,
         "rooted": classifier.power_norm,
     }
-    write_tensors(file, classifier.state_dict(), card)
+    write_tensors(file, classifier.state_dict() if tensors is None else tensors, card)
 
 
 def load_member(file: Path) -> Classifier:

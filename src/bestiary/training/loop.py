@@ -274,8 +274,8 @@ def _save_epoch(job: FoldJob, state: FoldState, member: Classifier, record: Epoc
         progress.best_accuracy = record.val_accuracy
         progress.best_epoch = record.epoch
 
-    # The checkpoint comes after the member: a crash in between repeats the steps since the last
-    # checkpoint, and writes the same files again.
+    # The checkpoint is written after the member: a crash in between repeats the steps since the
+    # last checkpoint, and writes the same files again.
     job.world.on_main(lambda: _save_members(job, state, member, record.epoch, is_best=is_best))
     is_last = record.epoch == options.epochs
     job.checkpointer.end_epoch(state, job.files, last=is_last)
@@ -294,9 +294,15 @@ def _save_members(
     *,
     is_best: bool,
 ) -> None:
-    """Save the best member, and every few epochs the current one if the recipe asks for it."""
+    """Save the best member, and every few epochs the current one if the recipe asks for it.
+
+    The best member is written with the next checkpoint: early in training, each epoch's is better
+    than the one before, and writing all of them would take as long as the epochs.
+    """
     if is_best:
-        save_member(member, job.files.weights)
+        best = {name: tensor.clone() for name, tensor in member.state_dict().items()}
+        write = partial(save_member, member, job.files.weights, best)
+        job.checkpointer.write_with_next(write)
     save_every = job.recipe.train.save_every
     if save_every and epoch % save_every == 0:
         save_member(state.member, job.files.epoch(epoch))

@@ -25,6 +25,7 @@ from bestiary.training.out_of_memory import is_out_of_memory
 
 # From this number of views on, a faster engine saves more than the 2 to 3 seconds its graph takes.
 MIN_VIEWS_FOR_GRAPH = 500
+MIN_GPU_BATCH = 256
 
 
 def predict_rows(
@@ -131,6 +132,19 @@ def _choose_engine(n_views: int) -> Engine:
     return "auto" if n_views >= MIN_VIEWS_FOR_GRAPH else "torch"
 
 
+def prediction_batch_size(train_batch_size: int, device: torch.device) -> int:
+    """Choose how many images are predicted together.
+
+    Args:
+        train_batch_size: images of a training step.
+        device: where to compute. A GPU gets more than a step has: without gradients they fit, and
+            each launch of a kernel costs as much for few images as for many.
+    """
+    if device.type == "cuda":
+        return max(train_batch_size, MIN_GPU_BATCH)
+    return train_batch_size
+
+
 def _load_batches(
     data: TrainingSet,
     rows: Rows,
@@ -140,11 +154,12 @@ def _load_batches(
     tick: Tick | None,
 ) -> Iterator[torch.Tensor]:
     """Load evaluation views, uint8 (n, size, size, 3), in batches of the size that fits."""
-    batch_size = max(1, data.recipe.train.batch_size // parts)
+    batch_size = max(1, prediction_batch_size(data.recipe.train.batch_size, device) // parts)
     return stream_views(
         rows,
         batch_size,
         data.eval_view_of(view),
         loader_threads(device.type, data.world.local_size),
         tick,
+        pin=device.type == "cuda",
     )
