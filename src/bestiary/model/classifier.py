@@ -19,6 +19,7 @@ from torch import nn
 
 from bestiary.errors import DamagedError, RunError, one_line
 from bestiary.model.backbone import Backbone, build_backbone, nearest_interpolation
+from bestiary.model.head_linear import HeadLinear
 from bestiary.model.power_norm import PowerNormLinear, signed_sqrt
 from bestiary.model.tensor_file import read_shapes, read_tensors, write_tensors
 
@@ -52,8 +53,11 @@ class Classifier(nn.Module):
         self.network = backbone.network
         self.head = backbone.head
         self.power_norm = power_norm
+        layer = self.head_layer
         if power_norm:
-            self.network.set_submodule(self.head, PowerNormLinear.from_linear(self.head_layer))
+            self.network.set_submodule(self.head, PowerNormLinear.from_linear(layer))
+        elif type(layer) is nn.Linear:  # a layer with a method of its own keeps it
+            self.network.set_submodule(self.head, HeadLinear.from_linear(layer))
         self.interpolation = backbone.interpolation
         self.origin = backbone.origin
         mean = backbone.mean if normalize else (0.0,) * 3
