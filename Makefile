@@ -15,7 +15,7 @@ test: $(VENV)/.developer
 
 # Everything but what trains for seconds, drives a browser or starts a cluster: under three minutes on two cores
 quick: $(VENV)/.developer
-	$(BIN)/python -m pytest -m "not slow and not browser and not cluster"
+	$(BIN)/python -m pytest -m "not slow and not browser and not cluster and not gpu"
 
 map: $(VENV)/.developer
 	$(BIN)/python docs/write_map.py

@@ -11,6 +11,7 @@ import torchvision
 from torch.nn import functional
 
 from bestiary.training.malloc import keep_freed_memory
+from contenders.device import best_device, wait_for
 from paired import Worker
 
 
@@ -18,17 +19,20 @@ def main() -> None:
     worker = Worker()
     job = worker.job
     first = job["first"] or job["arithmetic"]
+    device = best_device()
     torch.manual_seed(0)
     torch.set_num_threads(first["threads"])
     layout = torch.channels_last if first["channels_last"] else torch.contiguous_format
     network = (
         torchvision.models.get_model(job["network"], num_classes=job["classes"])
+        .to(device)
         .to(memory_format=layout)
         .train()
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
-    images = torch.rand(job["batch"], 3, job["size"], job["size"]).contiguous(memory_format=layout)
-    targets = torch.rand(job["batch"], job["classes"]).softmax(dim=1)
+    shape = (job["batch"], 3, job["size"], job["size"])
+    images = torch.rand(shape, device=device).contiguous(memory_format=layout)
+    targets = torch.rand(job["batch"], job["classes"], device=device).softmax(dim=1)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(first["precision"])
 
     if first["compiled"]:
@@ -37,14 +41,15 @@ def main() -> None:
     def epoch(limit: int | None) -> int:
         steps = limit or job["images"] // job["batch"]
         for _ in range(steps):
-            with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+            with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
                 loss = functional.cross_entropy(network(images), targets)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
+        wait_for(device)
         return steps * job["batch"]
 
-    with keep_freed_memory(torch.device("cpu")) if job.get("kept", True) else nullcontext():
+    with keep_freed_memory(device) if job.get("kept", True) else nullcontext():
         worker.serve(epoch)
 
 

@@ -12,12 +12,14 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from contenders.device import best_device
 from paired import Worker
 
 
 def main() -> None:
     worker = Worker()
     job = worker.job
+    device = best_device()
     torch.manual_seed(0)
     view = transforms.Compose(
         [
@@ -32,13 +34,14 @@ def main() -> None:
     mix = v2.RandomChoice(
         [v2.MixUp(num_classes=job["classes"]), v2.CutMix(num_classes=job["classes"])]
     )
-    network = torchvision.models.get_model(job["network"], num_classes=job["classes"]).train()
+    network = torchvision.models.get_model(job["network"], num_classes=job["classes"])
+    network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
 
     def epoch(limit: int | None) -> int:
         done = 0
         for batch, labels in islice(loader, limit):
-            images, targets = mix(batch, labels)
+            images, targets = mix(batch.to(device), labels.to(device))
             optimizer.zero_grad()
             loss = functional.cross_entropy(network(images), targets)
             loss.backward()

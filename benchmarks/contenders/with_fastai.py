@@ -24,6 +24,7 @@ from fastai.vision.all import (
     imagenet_stats,
 )
 
+from contenders.device import best_device
 from paired import Worker
 
 
@@ -71,7 +72,7 @@ def main() -> None:
         train="train",
         valid="val",
         bs=job["batch"],
-        device=torch.device("cpu"),
+        device=best_device(),
         **views,
     )
     network = torchvision.models.get_model(job["network"], num_classes=job["classes"])

@@ -16,6 +16,7 @@ from timm.data import create_dataset, create_loader
 from timm.optim import create_optimizer_v2
 from timm.task import ClassificationTask
 
+from contenders.device import best_device
 from paired import Worker
 
 
@@ -25,14 +26,16 @@ def main() -> None:
     fast = worker.job["variant"] != "documented"
     pure = job["variant"] == "fastest-pure"
     torch.manual_seed(0)
-    device = torch.device("cpu")
+    device = best_device()
     dtype = torch.bfloat16 if pure else torch.float32
     layout = torch.channels_last if fast else torch.contiguous_format
     network = (
         timm.create_model(job["network"], num_classes=job["classes"])
-        .to(dtype=dtype)
+        .to(device, dtype=dtype)
         .to(memory_format=layout)
     )
+    if job.get("compiled"):
+        network = torch.compile(network)
     opt = {"opt": "adamw", "lr": 1e-4} if fast else {"opt": "sgd", "lr": 0.01, "momentum": 0.9}
     optimizer = create_optimizer_v2(network, weight_decay=2e-5, **opt)
     loader = create_loader(
@@ -44,12 +47,15 @@ def main() -> None:
         interpolation="bilinear" if fast else "random",
         num_workers=job["workers"] if fast else 4,
         img_dtype=dtype,
+        pin_memory=device.type == "cuda",
         device=device,
     )
     smoothing = {} if fast else {"smoothing": 0.1}
     task = ClassificationTask(network, criterion_kwargs=smoothing, device=device, verbose=False)
     autocast = (
-        partial(torch.autocast, "cpu", dtype=torch.bfloat16) if fast and not pure else nullcontext
+        partial(torch.autocast, device.type, dtype=torch.bfloat16)
+        if fast and not pure
+        else nullcontext
     )
     task.get_trainable_module().train()
 

@@ -1,8 +1,8 @@
 """torchvision's reference training for classification: its transforms and loop, from public parts.
 
 documented: the defaults (Pillow, 16 workers, reduced to the number of cores; SGD). fastest:
-``--backend tensor --use-v2``, as many workers as cores, AdamW as the others. Its ``--amp`` is for
-CUDA and has no effect on a CPU; it has no flag for the layout.
+``--backend tensor --use-v2``, as many workers as cores, AdamW as the others. Its ``--amp``, in
+fp16, is for CUDA and is not used; it has no flag for the layout.
 """
 
 from itertools import islice
@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.transforms import v2
 
+from contenders.device import best_device
 from paired import Worker
 
 MEAN = (0.485, 0.456, 0.406)
@@ -47,10 +48,18 @@ def main() -> None:
     worker = Worker()
     job = worker.job
     fast = worker.job["variant"] == "fastest"
+    device = best_device()
     torch.manual_seed(0)
     data = torchvision.datasets.ImageFolder(f"{job['data']}/train", views(job["size"], fast))
-    loader = DataLoader(data, job["batch"], shuffle=True, num_workers=job["workers"])
-    network = torchvision.models.get_model(job["network"], num_classes=job["classes"]).train()
+    loader = DataLoader(
+        data,
+        job["batch"],
+        shuffle=True,
+        num_workers=job["workers"],
+        pin_memory=device.type == "cuda",
+    )
+    network = torchvision.models.get_model(job["network"], num_classes=job["classes"])
+    network.to(device).train()
     loss_of = nn.CrossEntropyLoss()
     optimizer = (
         torch.optim.AdamW(network.parameters(), lr=1e-4)
@@ -61,6 +70,7 @@ def main() -> None:
     def epoch(limit: int | None) -> int:
         done = 0
         for images, targets in islice(loader, limit):
+            images, targets = images.to(device), targets.to(device)
             outputs = network(images)
             loss = loss_of(outputs, targets)
             optimizer.zero_grad()

@@ -16,6 +16,7 @@ import torch
 import torchvision
 import yaml
 
+from contenders.device import best_device
 from paired import Worker
 
 
@@ -53,7 +54,7 @@ def main() -> None:
             "imgsz": job["size"],
             "batch": job["batch"],
             "epochs": 10_000,
-            "device": "cpu",
+            "device": "cpu" if best_device().type == "cpu" else 0,
             "pretrained": False,
             "project": str(place),
             "val": False,

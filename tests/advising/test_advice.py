@@ -11,6 +11,7 @@ import pytest
 import bestiary
 from bestiary.advising.advice import Candidate, recommend
 from bestiary.advising.speeds import TrainSpeed
+from bestiary.api.advise import BACKBONES
 from bestiary.api.durations import parse_duration
 from bestiary.errors import WeightsError
 from bestiary.model.backbone import weights_are_local
@@ -87,6 +88,12 @@ def test_weights_are_not_downloaded(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert weights_are_local("torchvision/resnet18")
     with pytest.raises(WeightsError, match="did you mean"):
         weights_are_local("torchvision/resnet19")
+
+
+def test_a_gpu_has_a_candidate_that_is_installed() -> None:
+    backbones = [name.partition("@")[0] for name in BACKBONES["gpu"]]
+    assert any(weights_are_local(name) for name in backbones if name.startswith("offline/"))
+    assert "offline/efficientnet_lite0" in backbones, "the smallest, which train takes as well"
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bestiary.cores import cores
 from bestiary.data.decode import Pixels
 from bestiary.data.loader import (
+    JOBS_AHEAD,
     LoaderThreads,
     epoch_order,
     load_batches,
@@ -109,7 +110,21 @@ def test_prefetch_bounds_batches_in_memory() -> None:
     for number, _ in enumerate(
         load_batches(split_batches(np.arange(60), 1), note, LoaderThreads(2, prefetch=True))
     ):
-        assert len(made) <= number + 1 + 2 * 2 + 1
+        assert len(made) <= number + 1 + JOBS_AHEAD * 2 + 1
+
+
+@pytest.mark.parametrize("prefetch", [True, False])
+def test_threads_share_each_batch(prefetch: bool) -> None:
+    all_at_work = threading.Barrier(3, timeout=20)
+
+    def view_of(row: int) -> Pixels:
+        if row in (10, 20, 30):  # of the only batch
+            all_at_work.wait()
+        return flat(row)
+
+    rows = np.arange(32)
+    (batch,) = load_batches([rows], view_of, LoaderThreads(3, prefetch=prefetch))
+    assert batch.views[:, 0, 0, 0].tolist() == rows.tolist()
 
 
 def test_on_demand_makes_each_view_once() -> None:

@@ -190,12 +190,14 @@ def test_training_set_reads_soft_targets(own_data_student: Run) -> None:
     )
     plain = TrainingSet.of(own_data_student.read_recipe(), *tables)
     rows = np.array([3, 0, 7])
+    cpu = torch.device("cpu")
     np.testing.assert_array_equal(
-        plain.soft_targets(rows), np.eye(len(plain.classes))[plain.labels[rows]]
+        plain.soft_targets(rows, cpu), np.eye(len(plain.classes))[plain.labels[rows]]
     )
     targets = read_targets(own_data_student, plain.paths, plain.folds, len(plain.classes))
     assert targets is not None
-    np.testing.assert_array_equal(replace(plain, targets=targets).soft_targets(rows), targets[rows])
+    soft = replace(plain, targets=targets)
+    np.testing.assert_array_equal(soft.soft_targets(rows, cpu), targets[rows])
     np.testing.assert_allclose(
         targets.sum(axis=1), plain.folds == TRAIN_ONLY, atol=1e-5
     )  # zeros where held out

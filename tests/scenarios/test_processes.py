@@ -17,10 +17,11 @@ import pytest
 
 import bestiary
 from bestiary.data.loader import rank_batch
-from bestiary.errors import DataError
+from bestiary.errors import ArgumentError, DataError
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
-from bestiary.training.distributed import SINGLE_PROCESS, _from_slurm, init_world
+from bestiary.training.distributed import SINGLE_PROCESS, init_world
+from bestiary.training.launchers import torchrun_variables
 
 # Frozen norms: on a CPU, norms that learn see each rank's part of a batch, which is another
 # computation.
@@ -261,7 +262,7 @@ def test_slurm_step_is_a_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "SLURM_NODEID": "1",
         "SLURM_JOB_ID": "41234",
     }
-    assert _from_slurm(step) == {
+    assert torchrun_variables(step) == {
         "RANK": "2",
         "WORLD_SIZE": "3",
         "LOCAL_RANK": "0",
@@ -269,9 +270,37 @@ def test_slurm_step_is_a_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "MASTER_ADDR": "node7",
         "MASTER_PORT": "21234",
     }
-    assert _from_slurm({**step, "RANK": "0"}) == {}, "torchrun under srun has set the ranks"
-    assert _from_slurm({"SLURM_JOB_ID": "1"}) == {}, "a batch script is no step"
+    assert torchrun_variables({**step, "RANK": "0"}) == {}, "torchrun under srun has set the ranks"
+    assert torchrun_variables({"SLURM_JOB_ID": "1"}) == {}, "a batch script is no step"
     assert init_world({}).size == 1
+
+
+def test_mpi_processes_are_a_world() -> None:
+    ranks = {
+        "OMPI_COMM_WORLD_RANK": "3",
+        "OMPI_COMM_WORLD_SIZE": "4",
+        "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+        "OMPI_COMM_WORLD_LOCAL_SIZE": "2",
+    }
+    with pytest.raises(ArgumentError, match="MASTER_ADDR: is not set, and 4 processes"):
+        torchrun_variables(ranks)
+    expected = {
+        "RANK": "3",
+        "WORLD_SIZE": "4",
+        "LOCAL_RANK": "1",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "node7",
+        "MASTER_PORT": "29500",
+    }
+    assert torchrun_variables({**ranks, "MASTER_ADDR": "node7"}) == expected
+    hydra = {
+        "PMI_RANK": "1",
+        "PMI_SIZE": "2",
+        "MPI_LOCALRANKID": "1",
+        "MPI_LOCALNRANKS": "2",
+    }
+    assert torchrun_variables(hydra)["MASTER_ADDR"] == "127.0.0.1", "one machine"
+    assert torchrun_variables({"PMI_RANK": "0", "PMI_SIZE": "1"}) == {}
 
 
 def test_zero_processes_are_refused(

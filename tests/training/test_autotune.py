@@ -136,6 +136,44 @@ def test_compile_only_where_it_pays_off(
     assert sum(config.compiled for config in measured) == 1
 
 
+@pytest.mark.parametrize(("images", "is_timed"), [(150_000, False), (600_000, True)])
+def test_gpu_times_compiling_where_it_may_gain(
+    tiny: Path,
+    speeds: Speeds,
+    measured: list[ComputeConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    images: int,
+    is_timed: bool,
+) -> None:
+    """Of 5 folds that take 1500 or 6000 s, 15 % are 225 or 900 s: 5 x 120 s are between these."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "card")
+    set_all_plain(speeds, 0.01)
+    speeds["bf16", True, True] = 0.0095
+    config, _ = choose_config(recipe_of(tiny), images, 3, torch.device("cuda"))
+    assert any(config.compiled for config in measured) == is_timed
+    # 6000 s become 5700 s, but each of five folds compiles for 100 s.
+    assert not config.compiled
+    speeds["bf16", True, True] = 0.005
+    TimingCache(recipe_of(tiny), torch.device("cuda")).file.unlink()
+    config, _ = choose_config(recipe_of(tiny), images, 3, torch.device("cuda"))
+    assert config.compiled == is_timed
+
+
+def test_gpu_tries_cudnns_benchmark(
+    tiny: Path, speeds: Speeds, measured: list[ComputeConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "card")
+    set_all_plain(speeds, 0.01)
+    gpu = torch.device("cuda")
+    plain = recipe_of(tiny, "train.compile=never")
+    choose_config(plain, MANY_IMAGES, 3, gpu)
+    assert [config.cudnn_benchmark for config in measured] == [False, False, True]
+    measured.clear()
+    same_bits = recipe_of(tiny, "train.compile=never", "train.deterministic=true")
+    choose_config(same_bits, MANY_IMAGES, 3, gpu)
+    assert not any(config.cudnn_benchmark for config in measured), "its choice varies"
+
+
 def test_failed_compile_is_not_chosen(
     tiny: Path, speeds: Speeds, measured: list[ComputeConfig]
 ) -> None:

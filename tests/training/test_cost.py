@@ -3,14 +3,16 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from bestiary.run.costs import read_costs
 from bestiary.run.layout import FoldFiles
 from bestiary.run.run import Run
-from bestiary.training import cost
+from bestiary.training import cost, gpu_energy
 
 
 def test_cost_of_every_fold(trained: Run) -> None:
@@ -47,6 +49,36 @@ def test_energy_is_summed_over_packages(tmp_path: Path, monkeypatch: pytest.Monk
     with cost.record_cost(files):
         (tmp_path / "intel-rapl:0" / "energy_uj").write_text("7200000000\n")
     assert read_costs([files])["energy_wh"].to_list() == [1.0]
+
+
+def test_gpus_peak_is_that_of_its_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    peak = {"bytes": 9e9}  # of the trial, or of the fold before
+    energy = {"uj": 0.0}
+    monkeypatch.setattr(cost, "best_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(cost, "read_energy", lambda _folder: 0.0)
+    monkeypatch.setattr(cost, "read_gpu_energy", lambda _device: energy["uj"])
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "card")
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _device: peak["bytes"])
+    monkeypatch.setattr(
+        torch.cuda, "reset_peak_memory_stats", lambda _device: peak.update(bytes=0.0)
+    )
+    files = FoldFiles(tmp_path)
+    with cost.record_cost(files):
+        peak["bytes"] = max(peak["bytes"], 2e9)
+        energy["uj"] = 7.2e9
+    monkeypatch.setattr(cost, "read_energy", lambda _folder: None)
+    with cost.record_cost(files):
+        pass
+    costs = read_costs([files])
+    assert costs["peak_memory_mb"].to_list() == [2000.0, 0.0]
+    assert costs["energy_wh"].to_list() == [2.0, None], "a GPU's alone is not all of it"
+
+
+def test_gpu_energy_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = SimpleNamespace(uuid="0")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: card)
+    monkeypatch.setattr(gpu_energy, "NVML", "libno-such-driver.so.1")
+    assert gpu_energy.read_gpu_energy(torch.device("cuda")) is None
 
 
 @pytest.mark.slow

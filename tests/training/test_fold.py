@@ -1,6 +1,8 @@
 """Out of memory, non-finite losses and hanging loaders: how training recovers, and what it says."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,8 +18,9 @@ import bestiary
 from bestiary.data import workers
 from bestiary.data.loader import LoaderThreads, load_batches, split_batches
 from bestiary.errors import DataError, RunError
+from bestiary.run.layout import FoldFiles
 from bestiary.run.run import Run
-from bestiary.training import loop
+from bestiary.training import fold, loop
 from bestiary.training.distributed import SINGLE_PROCESS
 from bestiary.training.non_finite import NonFiniteDiagnosis, NotFiniteError, check_weights
 from bestiary.training.out_of_memory import can_halve, count_parts, doubled_parts, is_out_of_memory
@@ -102,7 +105,43 @@ def test_out_of_memory_is_detected() -> None:
     assert is_out_of_memory(caught.value)
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"))
     assert is_out_of_memory(MemoryError())
+    for words in (
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ):
+        assert is_out_of_memory(RuntimeError(words))
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+def test_fold_frees_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = []
+
+    def build(_job: object, _parts: int) -> SimpleNamespace:
+        network = nn.Linear(1, 1)
+        network.itself = network  # like the forward that Accelerate wraps
+        networks.append(weakref.ref(network))
+        return SimpleNamespace(
+            network=network,
+            progress=SimpleNamespace(parts=1),
+            finish_trackers=lambda: None,
+        )
+
+    monkeypatch.setattr(fold, "build_fold_state", build)
+    monkeypatch.setattr(fold, "train_fold", lambda _job, _state: None)
+    job = SimpleNamespace(
+        checkpointer=SimpleNamespace(poll_signals=nullcontext, start_fold=lambda _state: None),
+        recipe=SimpleNamespace(train=SimpleNamespace(batch_size=8)),
+        files=FoldFiles(tmp_path),
+        world=SINGLE_PROCESS,
+    )
+    gc.disable()  # as if the collector happened not to run
+    try:
+        fold.train_fold_safely(job)  # type: ignore[arg-type]
+    finally:
+        gc.enable()
+    assert len(networks) == 1
+    assert networks[0]() is None
 
 
 def short_of_memory(max_images: int) -> Callable[..., torch.Tensor]:

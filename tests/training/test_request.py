@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import bestiary
-from bestiary.errors import ArgumentError, RunError
-from bestiary.model import compute
+from bestiary.display import Display
+from bestiary.errors import ArgumentError, RunError, WeightsError
 from bestiary.run.layout import RECIPE
 from bestiary.run.run import Run
 from bestiary.training import request, variants
@@ -30,8 +30,7 @@ def test_device_sets_the_default_recipe(
         asked.append(recipe)
         raise FoundError
 
-    for module in (compute, request):
-        monkeypatch.setattr(module, "best_device", lambda: torch.device(device))
+    monkeypatch.setattr(request, "best_device", lambda: torch.device(device))
     monkeypatch.setattr(request, "load_recipe", record)
     with pytest.raises(FoundError):
         bestiary.train(tmp_path, tmp_path / "run", quiet=True)
@@ -39,6 +38,40 @@ def test_device_sets_the_default_recipe(
     with pytest.raises(FoundError):
         bestiary.ablate(tmp_path, tmp_path / "ablation", vary=["train.epochs=1,2"], quiet=True)
     assert asked == [name, name]
+
+
+@pytest.mark.parametrize(
+    ("is_local", "answers", "can_fetch", "name"),
+    [
+        (True, False, False, "best-gpu"),
+        (False, True, True, "best-gpu"),
+        (False, True, False, "best"),
+        (False, False, True, "best"),
+    ],
+)
+def test_default_recipe_needs_its_weights(
+    is_local: bool,
+    answers: bool,
+    can_fetch: bool,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fetch(_name: str, _classes: int) -> None:
+        if not can_fetch:
+            raise WeightsError("no connection")
+
+    monkeypatch.setattr(request, "best_device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(request, "weights_are_local", lambda _name: is_local)
+    monkeypatch.setattr(request, "hub_answers", lambda: answers)
+    monkeypatch.setattr(request, "build_backbone", fetch)
+    display = Display(quiet=True)
+    assert request.choose_default_recipe([], display) == name
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == (name == "best"), "what is assumed is said, even when quiet"
+    assert all("Recipe best instead of best-gpu" in line for line in lines)
+    # Another network is the user's choice, and so is what it needs.
+    assert request.choose_default_recipe(["model.backbone=timm/x"], display) == "best-gpu"
 
 
 @pytest.mark.parametrize("verb", ["train", "ablate"])

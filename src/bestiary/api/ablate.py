@@ -65,7 +65,7 @@ def ablate(
         value with commas: view.scale=[0.2,1.0],[0.6,1.0]
     recipe
         Base recipe: best, best-gpu, paper, fast, probe, or the path of a TOML file.
-        Default: best, or best-gpu where there is a GPU.
+        Default: best, or best-gpu where there is a GPU and its weights can be had.
     overrides
         Options of the base recipe as section.key=value; see bestiary train --help.
     seeds
@@ -93,11 +93,10 @@ def ablate(
     ['base', 'model.power_norm=false']
     """
     from bestiary.display import Display
-    from bestiary.model.compute import best_device
-    from bestiary.recipe.defaults import default_recipe
     from bestiary.reporting.ablation_page import write_ablation
     from bestiary.signals import Interrupts
     from bestiary.training.checkpointer import Checkpointer
+    from bestiary.training.request import choose_default_recipe
     from bestiary.training.variants import begin_variants, parse_seeds, plan_variants
 
     if cluster is not None:
@@ -106,7 +105,7 @@ def ablate(
         check_address(cluster)
     folder = Path(run)
     display = Display(quiet)
-    base = recipe or default_recipe(best_device().type)
+    base = recipe or choose_default_recipe(overrides, display)
     variants = plan_variants(base, overrides, vary)
     seed_numbers = parse_seeds(seeds)
     sharing = _sharing_runs(variants, test_data)

@@ -33,6 +33,7 @@ BACKBONES = {
         "torchvision/resnet50@224",
     ),
     "gpu": (
+        "offline/efficientnet_lite0@224",
         "offline/efficientnet_lite2@260",
         "torchvision/resnet50@224",
         "torchvision/resnext101_64x4d@224",

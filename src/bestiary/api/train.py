@@ -50,7 +50,8 @@ def train(
         Folder for the results. Nothing in it is ever overwritten.
     recipe
         best, best-gpu, paper, fast, probe, or the path of a TOML file. Default: best, or
-        best-gpu where there is a GPU; with --resume, the run's own.
+        best-gpu where there is a GPU and its weights are here or can be fetched; with
+        --resume, the run's own.
     overrides
         Options of the recipe as section.key=value, listed below.
     folds
@@ -64,14 +65,16 @@ def train(
         are no near duplicates.
     resume
         Resume a run where it was left. The result is the same, bit for bit, as without the
-        interruption.
+        interruption; on a GPU only with --set train.deterministic=true.
     checkpoint_every
         Time between checkpoints inside an epoch, such as 90s, 5min or 2h, or never. One is
         also saved after each epoch, and when Ctrl-C or SIGTERM stops the run. Checkpoints
         take at most 1 % of the time.
     processes
-        Processes of this machine that train each fold together, one for each GPU. Leave it
-        out under torchrun, accelerate launch or srun, which set the number.
+        Processes of this machine that train together, one for each GPU. With GPUs, folds are
+        trained side by side, one GPU each, unless the batch has 64 images or more for each
+        GPU; then, and on CPUs, all processes train each fold together. Leave it out under
+        torchrun, accelerate launch or srun, which set the number.
     cluster
         ray, or ray://HOST:PORT: the machines of a Ray cluster train the folds side by side.
         All of them must see DATA and RUN. Each fold takes one GPU a process, or without
@@ -177,7 +180,13 @@ def _train_here(
         from bestiary.training.crossval import train_folds
 
         train_folds(run, folds, checkpointer, display)
-    else:
-        from bestiary.training.launch import train_in_processes
+        return
 
+    from bestiary.training.launch import train_in_processes
+    from bestiary.training.side_by_side import gives_folds_a_gpu_each, train_side_by_side
+
+    batch_size = run.read_recipe().train.batch_size
+    if gives_folds_a_gpu_each(folds, processes, batch_size):
+        train_side_by_side(run, folds, processes, checkpointer.every, display)
+    else:
         train_in_processes(run, folds, processes, checkpointer.every, quiet=display.quiet)

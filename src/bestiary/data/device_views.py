@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bestiary.data.decode import Pixels
-from bestiary.data.loader import Rows, prefetch
+from bestiary.data.loader import Rows, prefetch, send
 from bestiary.data.views import Geometry, TrainView, affine_map
 from bestiary.data.workers import Workers
 
@@ -47,9 +47,9 @@ class PaddedBatch(NamedTuple):
     def on(self, device: torch.device) -> torch.Tensor:
         """Sample the views, uint8 (n, size, size, 3), on `device`."""
         return sample_views(
-            self.pixels.to(device, non_blocking=True),
-            self.maps.to(device, non_blocking=True),
-            self.bounds.to(device, non_blocking=True),
+            send(self.pixels, device),
+            send(self.maps, device),
+            send(self.bounds, device),
             self.samples,
             self.size,
         )
@@ -165,10 +165,11 @@ def _pad_images(images: list[Pixels], pin: bool) -> torch.Tensor:
     shape = (len(images), max_height, max_width, 3)
     pixels = torch.zeros(shape, dtype=torch.uint8, pin_memory=pin)
 
+    # By NumPy: PyTorch would copy with all its threads, in each of the loader's.
+    array = pixels.numpy()
     for index, image in enumerate(images):
         height, width = image.shape[:2]
-        contiguous = np.ascontiguousarray(image)
-        pixels[index, :height, :width] = torch.from_numpy(contiguous)
+        array[index, :height, :width] = image
     return pixels
 
 
@@ -222,12 +223,9 @@ def sample_views(
 
 def _sampling_grid(points: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """Scale points in pixels to -1...1, the outer edges of the padded images."""
-    extent = torch.tensor(
-        [width, height],
-        dtype=points.dtype,
-        device=points.device,
-    )
-    return 2 * points / extent - 1
+    # Two numbers and no tensor of them: copying one to a GPU would wait for all of its work.
+    x, y = points.unbind(dim=3)
+    return torch.stack([2 * x / width - 1, 2 * y / height - 1], dim=3)
 
 
 def _sample_points(maps: torch.Tensor, samples: int, size: int) -> torch.Tensor:

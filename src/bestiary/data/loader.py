@@ -1,8 +1,9 @@
 """Load batches of views with worker threads: prefetch them for a GPU, make them on demand on a CPU.
 
 With a GPU, worker threads prefetch batches while the network computes. With a CPU, prefetching
-would take cores from the network. So all cores together make each batch on demand (measured by
-benchmarks/bench_training.py).
+would take cores from the network. So each batch is made on demand (measured by
+benchmarks/bench_training.py). Either way all threads share the images of a batch, so that the first
+batch, or the only one, is not left to one of them.
 
 Decoding, resizing and copying release Python's lock, so threads keep up with a GPU, and nothing is
 pickled. A view depends on (seed, fold, epoch, row) alone, so batches are the same for any number
@@ -28,9 +29,27 @@ from bestiary.rng import keyed_rng
 
 MAX_PREFETCH_THREADS = 16
 JOBS_PER_THREAD = 4  # of a batch made on demand; several, as one image costs more than another
+MAX_JOB_IMAGES = 8  # of a batch that is prefetched
+JOBS_AHEAD = 4  # a thread, prefetched or under way
+MIN_BATCHES_AHEAD = 2
 
 Rows = NDArray[np.int64]  # rows of images in the dataset
 T = TypeVar("T")
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy a tensor to a device; a GPU is not waited for.
+
+    Args:
+        tensor: on the CPU. If it is not page-locked already, it is for the copy to a GPU.
+        device: where to.
+
+    Returns:
+        The tensor on `device`.
+    """
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 class Batch(NamedTuple):
@@ -41,7 +60,7 @@ class Batch(NamedTuple):
 
     def on(self, device: torch.device) -> torch.Tensor:
         """Copy the views to `device`."""
-        return self.views.to(device, non_blocking=True)
+        return send(self.views, device)
 
 
 def epoch_order(count: int, seed: int, fold: int, epoch: int) -> Rows:
@@ -175,8 +194,7 @@ class LoaderThreads(NamedTuple):
 
     Attributes:
         workers: number of worker threads.
-        prefetch: with true, each thread makes another batch ahead of time. With false, all threads
-            together make each batch on demand.
+        prefetch: whether batches are made ahead of time, or each when it is asked for.
     """
 
     workers: int
@@ -225,8 +243,7 @@ def load_batches(
     with Workers(threads.workers) as workers:
         unfilled = _allocate_batches(workers, batches, view_of, pin)
         if threads.prefetch:
-            jobs = (partial(_fill, batch, indices, view_of) for batch, indices in unfilled)
-            yield from prefetch(workers, threads.workers, jobs)
+            yield from _fill_ahead(workers, threads.workers, unfilled, view_of)
         else:
             yield from _fill_on_demand(workers, threads.workers, unfilled, view_of)
 
@@ -257,13 +274,25 @@ def _allocate_batches(
         yield Batch(views, rows), range(n_filled, len(rows))
 
 
-def _fill(batch: Batch, indices: range, view_of: Callable[[int], Pixels]) -> Batch:
+def _fill(batch: Batch, indices: range, view_of: Callable[[int], Pixels]) -> None:
     """Make the views at `indices` of a batch."""
     views = batch.views.numpy()
     for index in indices:
         row = int(batch.rows[index])
         views[index] = view_of(row)
-    return batch
+
+
+def _submit(
+    workers: Workers,
+    batch: Batch,
+    indices: range,
+    view_of: Callable[[int], Pixels],
+    job_images: int,
+) -> list[Future[None]]:
+    """Submit the views at `indices` of a batch, in jobs of up to `job_images`."""
+    starts = range(0, len(indices), job_images)
+    parts = [indices[start : start + job_images] for start in starts]
+    return [workers.submit(partial(_fill, batch, part, view_of)) for part in parts]
 
 
 def prefetch(workers: Workers, threads: int, jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
@@ -290,6 +319,26 @@ def prefetch(workers: Workers, threads: int, jobs: Iterable[Callable[[], T]]) ->
         yield workers.wait_for(oldest)
 
 
+def _fill_ahead(
+    workers: Workers,
+    threads: int,
+    unfilled: Iterator[_Unfilled],
+    view_of: Callable[[int], Pixels],
+) -> Iterator[Batch]:
+    """Fill batches ahead of the consumer: enough of them to keep all threads at work."""
+    pending: deque[tuple[Batch, list[Future[None]]]] = deque()
+    for batch, indices in unfilled:
+        job_images = max(1, min(MAX_JOB_IMAGES, len(indices) // threads))
+        pending.append((batch, _submit(workers, batch, indices, view_of, job_images)))
+        n_jobs = sum(len(futures) for _, futures in pending)
+        while len(pending) > MIN_BATCHES_AHEAD and n_jobs > JOBS_AHEAD * threads:
+            n_jobs -= len(pending[0][1])
+            yield _wait_for_batch(workers, *pending.popleft())
+
+    while pending:
+        yield _wait_for_batch(workers, *pending.popleft())
+
+
 def _fill_on_demand(
     workers: Workers,
     threads: int,
@@ -298,17 +347,16 @@ def _fill_on_demand(
 ) -> Iterator[Batch]:
     """Fill one batch after the other, each in jobs for all threads."""
     for batch, indices in unfilled:
-        n_jobs = JOBS_PER_THREAD * threads
-        step = max(1, len(indices) // n_jobs)
-        futures = []
-        for start in range(0, len(indices), step):
-            part = indices[start : start + step]
-            job = partial(_fill, batch, part, view_of)
-            futures.append(workers.submit(job))
+        job_images = max(1, len(indices) // (JOBS_PER_THREAD * threads))
+        futures = _submit(workers, batch, indices, view_of, job_images)
+        yield _wait_for_batch(workers, batch, futures)
 
-        for future in futures:
-            workers.wait_for(future)
-        yield batch
+
+def _wait_for_batch(workers: Workers, batch: Batch, futures: list[Future[None]]) -> Batch:
+    """Wait until all jobs of a batch have ended."""
+    for future in futures:
+        workers.wait_for(future)
+    return batch
 
 
 def stream_views(
@@ -317,6 +365,8 @@ def stream_views(
     view_of: Callable[[int], Pixels],
     threads: LoaderThreads,
     tick: Tick | None = None,
+    *,
+    pin: bool = False,
 ) -> Iterator[torch.Tensor]:
     """Load the views of `rows`, batch by batch.
 
@@ -326,13 +376,14 @@ def stream_views(
         view_of: row -> view, uint8 (size, size, 3); called from worker threads.
         threads: number of worker threads, and whether they prefetch.
         tick: called after each batch with the number of views done and of all views.
+        pin: use page-locked memory, from which a GPU copies without waiting.
 
     Yields:
         uint8 (n, size, size, 3), in the order of `rows`.
     """
     n_done = 0
     batches = split_batches(rows, batch_size)
-    for batch in load_batches(batches, view_of, threads):
+    for batch in load_batches(batches, view_of, threads, pin=pin):
         yield batch.views
         n_done += len(batch.rows)
         if tick:

@@ -24,6 +24,7 @@ OFFLINE_HINT = (
     f"or use a backbone that needs no connection: --set model.backbone=offline/{offline.NAMES[0]}"
 )
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
+HUB_SECONDS = 5.0  # to answer
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
 
 
@@ -110,6 +111,21 @@ def weights_are_local(name: str) -> bool:
         entry = models.get_model_weights(architecture).DEFAULT
         return _torchvision_file(entry).is_file()
     return _timm_file_is_local(architecture)
+
+
+def hub_answers() -> bool:
+    """Return whether the hub that timm fetches weights from can be reached, within seconds.
+
+    Its own download tries for a minute before it gives up.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+    except Exception:  # the HTTP library of its version, or its offline mode, raise their own
+        return False
+    return True
 
 
 def _timm_file_is_local(architecture: str) -> bool:

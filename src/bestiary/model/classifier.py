@@ -8,7 +8,7 @@ of an ensemble. Knows nothing of images on disk or of training.
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import nn
 
 from bestiary.errors import DamagedError, RunError, one_line
 from bestiary.model.backbone import Backbone, build_backbone, nearest_interpolation
+from bestiary.model.head_linear import HeadLinear
 from bestiary.model.power_norm import PowerNormLinear, signed_sqrt
 from bestiary.model.tensor_file import read_shapes, read_tensors, write_tensors
 
@@ -52,8 +53,11 @@ class Classifier(nn.Module):
         self.network = backbone.network
         self.head = backbone.head
         self.power_norm = power_norm
+        layer = self.head_layer
         if power_norm:
-            self.network.set_submodule(self.head, PowerNormLinear.from_linear(self.head_layer))
+            self.network.set_submodule(self.head, PowerNormLinear.from_linear(layer))
+        elif type(layer) is nn.Linear:  # a layer with a method of its own keeps it
+            self.network.set_submodule(self.head, HeadLinear.from_linear(layer))
         self.interpolation = backbone.interpolation
         self.origin = backbone.origin
         mean = backbone.mean if normalize else (0.0,) * 3
@@ -205,12 +209,15 @@ def input_size_errors(name: str, sides: Iterable[int]) -> Iterator[str | None]:
             yield None
 
 
-def save_member(classifier: Classifier, file: Path) -> None:
+def save_member(
+    classifier: Classifier, file: Path, tensors: Mapping[str, torch.Tensor] | None = None
+) -> None:
     """Save a classifier as safetensors, mean and std included, with a card to build it again.
 
     Args:
         classifier: to save.
         file: to write.
+        tensors: by name, those that the classifier had earlier; None: those that it has.
 
     Raises:
         BestiaryError: the folder cannot be written.
@@ -221,7 +228,7 @@ def save_member(classifier: Classifier, file: Path) -> None:
         "origin": classifier.origin,
         "rooted": classifier.power_norm,
     }
-    write_tensors(file, classifier.state_dict(), card)
+    write_tensors(file, classifier.state_dict() if tensors is None else tensors, card)
 
 
 def load_member(file: Path) -> Classifier:

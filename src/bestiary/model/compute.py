@@ -4,6 +4,8 @@ Says what is possible; `bestiary.training.autotune` measures what is fastest. Kn
 images.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -26,12 +28,14 @@ class ComputeConfig:
         channels_last: keep the channels innermost (NHWC), else contiguous (NCHW).
         compiled: use torch.compile.
         threads: PyTorch's threads on a CPU.
+        cudnn_benchmark: on a GPU, let cuDNN time its algorithms for each shape.
     """
 
     precision: Precision
     channels_last: bool = True
     compiled: bool = False
     threads: int = 1
+    cudnn_benchmark: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -44,6 +48,8 @@ class ComputeConfig:
         words = [self.precision, layout]
         if self.compiled:
             words.append("compiled")
+        if self.cudnn_benchmark:
+            words.append("algorithms by cuDNN's benchmark")
         return ", ".join([*words, threads])
 
 
@@ -56,6 +62,38 @@ def best_device() -> torch.device:
     """Return the GPU if there is one, else the CPU."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     return accelerator or torch.device("cpu")
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a device has finished the work it was given; a CPU always has.
+
+    Args:
+        device: to wait for.
+    """
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+@contextmanager
+def cudnn_options(*, benchmark: bool, deterministic: bool) -> Iterator[None]:
+    """Set how cuDNN chooses its algorithms inside the block.
+
+    PyTorch's own context manager would also set what is not named here, such as cuDNN itself.
+
+    Args:
+        benchmark: time all algorithms for each new shape, and take the fastest.
+        deterministic: take only algorithms that give the same bits again.
+    """
+    cudnn = torch.backends.cudnn
+    former_benchmark = cudnn.benchmark
+    former_deterministic = cudnn.deterministic
+    cudnn.benchmark = benchmark
+    cudnn.deterministic = deterministic
+    try:
+        yield
+    finally:
+        cudnn.benchmark = former_benchmark
+        cudnn.deterministic = former_deterministic
 
 
 def device_name(device: torch.device) -> str:

@@ -7,8 +7,8 @@ benchmarks/bench_head_parts.py). Knows nothing of backbones.
 """
 
 import torch
-from torch import nn
-from torch.nn import functional
+
+from bestiary.model.head_linear import HeadLinear
 
 # Keeps the slope at 0 finite, so that a network can be fine-tuned through the square root.
 _SHIFT = 0.01
@@ -27,22 +27,9 @@ def signed_sqrt(features: torch.Tensor) -> torch.Tensor:
     return features.sign() * magnitude
 
 
-class PowerNormLinear(nn.Linear):
-    """A linear layer on the `signed_sqrt` of its input, with the parameters of `nn.Linear`."""
+class PowerNormLinear(HeadLinear):
+    """A head layer on the `signed_sqrt` of its input, with the parameters of `nn.Linear`."""
 
-    @classmethod
-    def from_linear(cls, layer: nn.Linear) -> "PowerNormLinear":
-        """Make a layer that shares the parameters of `layer`."""
-        power_norm_layer = cls(
-            layer.in_features,
-            layer.out_features,
-            bias=layer.bias is not None,
-            device="meta",
-        )
-        power_norm_layer.weight = layer.weight
-        power_norm_layer.bias = layer.bias
-        return power_norm_layer
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Compute outputs (n, classes) of features (n, features)."""
-        return functional.linear(signed_sqrt(features), self.weight, self.bias)
+    def prepare(self, features: torch.Tensor) -> torch.Tensor:
+        """Give the `signed_sqrt` of features (n, features)."""
+        return signed_sqrt(features)

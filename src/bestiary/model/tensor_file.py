@@ -43,7 +43,8 @@ def write_tensors(
     Raises:
         BestiaryError: the folder cannot be written.
     """
-    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    # Rearranged on the tensor's own device: a GPU takes no time for it, one core a second for 1 GB.
+    contiguous = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
     # A single metadata entry: safetensors writes several in any order, and the same tensors must
     # give the same bytes.
     text = json.dumps(card | {CHECKSUM: checksum(contiguous, card)})

@@ -326,6 +326,11 @@ class TrainOptions(Section):
         0,
         description="seed of every random draw in training",
     )
+    deterministic: bool = Field(
+        False,
+        description="on a GPU, use only algorithms that give the same bits again, also after "
+        "--resume, as a CPU does anyway; slower, and not possible for every network",
+    )
     keep_best: bool = Field(
         True,
         description="score the held-out part every epoch and keep the best epoch; false: keep the "

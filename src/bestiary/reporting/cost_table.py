@@ -23,7 +23,7 @@ def cost_rows(results: Results) -> CostRows:
     costs = read_costs([results.run.fold(fold) for fold in results.snapshot.folds])
     if not costs.is_empty():
         rows += _device_rows(costs)
-        rows.append(_energy_row(costs["energy_wh"]))
+        rows.append(_energy_row(costs))
     return rows
 
 
@@ -50,8 +50,10 @@ def _device_rows(costs: pl.DataFrame) -> CostRows:
     return rows
 
 
-def _energy_row(energy: pl.Series) -> tuple[str, str]:
+def _energy_row(costs: pl.DataFrame) -> tuple[str, str]:
+    energy = costs["energy_wh"]
     if energy.null_count():
         return "Energy", "not measured: this machine's energy counters cannot be read"
-    watt_hours = float(energy.sum())
-    return "Processor energy", f"{watt_hours:.1f} Wh, including other work on the machine"
+    has_gpu = set(costs["device"]) != {"cpu"}
+    name = "Energy of processor and GPU" if has_gpu else "Processor energy"
+    return name, f"{float(energy.sum()):.1f} Wh, including other work on the machine"

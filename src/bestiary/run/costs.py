@@ -12,9 +12,10 @@ COST_SCHEMA = {
     "seconds": pl.Float64,
     "device": pl.String,
     "threads": pl.Int64,
-    # Highest so far: the process's resident memory, or on a GPU the GPU's memory.
+    # The process's resident memory, highest so far, or on a GPU the fold's peak of its memory.
     "peak_memory_mb": pl.Float64,
-    # Of the processor package, other programs included; null where it cannot be read.
+    # Of the processor package, and of the GPU where one computes, other programs included; null
+    # where one of them cannot be read.
     "energy_wh": pl.Float64,
 }
 

@@ -4,7 +4,8 @@ A ComputeConfig is precision, memory layout, compilation and threads. The fastes
 network as much as on the device: depthwise convolutions gain little from channels-last layout, for
 one. Measured timings are cached for this machine. The decision is a file of the run, so that every
 fold and every resumption computes alike. Measuring takes at most `AUTOTUNE_BUDGET` of the expected
-training time. Knows nothing of images.
+training time; only compilation on a GPU, which saves more than it costs, is timed whenever the
+expected gain is larger. Knows nothing of images.
 """
 
 import time
@@ -36,7 +37,13 @@ from bestiary.training.timing_cache import TimingCache, Timings
 AUTOTUNE_BUDGET = 0.02  # share of the expected training time
 MIN_GAIN = 0.05  # share of the time that a candidate must save, so that noise does not decide
 COMPILE_SECONDS = 120.0  # expected, before compilation has been timed
+CUDNN_SECONDS = 5.0  # expected, to time the algorithms of a network's convolutions
+# Share of the time that compilation is expected to save on a GPU: 0.1 to 0.25 of a ResNeXt's, half
+# of a small network's (timm's tables of benchmarks).
+COMPILE_GAIN_ON_GPU = 0.15
 MAX_THREADS = 4096
+# Of PyTorch's own on the CPU, where a GPU computes: more would spin beside the loader's threads.
+THREADS_BESIDE_GPU = 4
 LAYOUTS = {
     "auto": [True, False],
     "channels_last": [True],
@@ -73,9 +80,8 @@ def autotune_compute(
     decision = world.on_main(lambda: _decide(run, images, classes, device))
     config = world.broadcast_object(decision)
     assert config is not None  # rank 0 has decided
-    if device.type == "cpu":
-        threads = max(1, config.threads // world.local_size)
-        torch.set_num_threads(threads)
+    threads = config.threads if device.type == "cpu" else min(config.threads, THREADS_BESIDE_GPU)
+    torch.set_num_threads(max(1, threads // world.local_size))
     shared = f", shared by {world.size} processes" if world.size > 1 else ""
     display.line(f"Compute: {config}{shared} on {device_name(device)}")
     return config
@@ -110,7 +116,8 @@ def _decide(run: Run, images: int, classes: int, device: torch.device) -> Comput
 def _read_decision(run: Run, decision: Any) -> ComputeConfig:
     names = [field.name for field in fields(ComputeConfig)]
     try:
-        values = {name: decision[name] for name in names}
+        known = {"cudnn_benchmark": False, **decision}  # absent from earlier versions
+        values = {name: known[name] for name in names}
         config = ComputeConfig(**values)
         _check(config)
     except (KeyError, TypeError, ValueError):
@@ -128,6 +135,7 @@ def _check(config: ComputeConfig) -> None:
         config.precision in DTYPES
         and isinstance(config.channels_last, bool)
         and isinstance(config.compiled, bool)
+        and isinstance(config.cudnn_benchmark, bool)
         and config.threads in range(1, MAX_THREADS + 1)
     )
     if not is_valid:
@@ -160,7 +168,8 @@ def choose_config(
     measured = [config for config in configs if config in tuner.timings]
     best = fastest(measured, tuner.timings)
 
-    for config, expected_seconds in further_candidates(best, options, device):
+    for change, expected_seconds in further_changes(best, options, device):
+        config = replace(best, **change)
         tuner.measure(config, expected_seconds)
         if tuner.pays_off(config, best):
             best = config
@@ -192,10 +201,12 @@ def candidates(options: TrainOptions, device: torch.device) -> list[ComputeConfi
     ]
 
 
-def further_candidates(
+def further_changes(
     best: ComputeConfig, options: TrainOptions, device: torch.device
-) -> Iterator[tuple[ComputeConfig, float]]:
-    """Yield variants of the best candidate so far: more threads, and compilation.
+) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yield changes that may improve on the best candidate so far: each adds to those that did.
+
+    More threads, algorithms chosen by cuDNN's benchmark, and compilation.
 
     Args:
         best: the fastest combination of precision and layout.
@@ -203,14 +214,17 @@ def further_candidates(
         device: where to compute.
 
     Yields:
-        A candidate, and the seconds that it is expected to take besides a few steps.
+        Attributes of `ComputeConfig`, and the seconds that measuring them is expected to take
+        besides a few steps.
     """
     threads = cores()
     threads_are_open = device.type == "cpu" and options.threads == 0
     if threads_are_open and threads != best.threads:
-        yield replace(best, threads=threads), 0.0
+        yield {"threads": threads}, 0.0
+    if device.type == "cuda" and not options.deterministic:
+        yield {"cudnn_benchmark": True}, CUDNN_SECONDS
     if options.compile == "auto":
-        yield replace(best, compiled=True), COMPILE_SECONDS
+        yield {"compiled": True}, COMPILE_SECONDS
 
 
 def fastest(configs: list[ComputeConfig], timings: Timings) -> ComputeConfig:
@@ -237,6 +251,7 @@ class _Autotuner:
 
     def __init__(self, recipe: Recipe, images: int, classes: int, device: torch.device) -> None:
         self.recipe = recipe
+        self.folds = recipe.folds.n
         self.images = images
         self.classes = classes
         self.device = device
@@ -251,7 +266,7 @@ class _Autotuner:
             self.timings[config] = self._cached[config]
             return
         # Without any timing the length of the training, and so the budget, is unknown.
-        if self.timings and not self._is_affordable(expected_seconds):
+        if self.timings and not self._is_worth_timing(config, expected_seconds):
             return
 
         started = time.perf_counter()
@@ -261,20 +276,31 @@ class _Autotuner:
             self.timings[config] = timing
 
     def pays_off(self, config: ComputeConfig, best: ComputeConfig) -> bool:
-        """Check that a candidate saves more than `MIN_GAIN`, and more than its first step takes."""
+        """Check that a candidate saves more than `MIN_GAIN`, and more than its first steps take.
+
+        Each fold compiles again.
+        """
         if config not in self.timings:
             return False
         timing = self.timings[config]
         best_seconds = self.timings[best].seconds
         gain = best_seconds - timing.seconds
         is_clear = gain > MIN_GAIN * best_seconds
-        return is_clear and gain * self.images > timing.starting
+        return is_clear and gain * self.images > self.folds * timing.starting
 
     def save(self) -> None:
         """Add new timings to the cache."""
         all_cached = self.timings.keys() <= self._cached.keys()
         if not all_cached:
             self._cache.write(self._cached | self.timings)
+
+    def _is_worth_timing(self, config: ComputeConfig, expected_seconds: float) -> bool:
+        """Check whether a candidate is within the budget, or on a GPU likely to save time."""
+        if not config.compiled or self.device.type == "cpu":
+            return self._is_affordable(expected_seconds)
+        image_seconds = min(timing.seconds for timing in self.timings.values())
+        gain = COMPILE_GAIN_ON_GPU * self.images * image_seconds
+        return gain > self.folds * expected_seconds
 
     def _is_affordable(self, expected_seconds: float) -> bool:
         """Check whether the budget covers another candidate, besides the time that is spent."""

@@ -63,11 +63,21 @@ class Checkpointer:
         self._saved_position = (0, 0)  # epochs and steps done
         self._saved_at = time.perf_counter()
         self._save_seconds = 0.0
+        self._pending: Callable[[], None] | None = None
 
     def start_fold(self, state: FoldState) -> None:
         """Begin or resume a fold, whose state needs no saving yet."""
         self._saved_position = _position(state)
         self._saved_at = time.perf_counter()
+        self._pending = None  # of a fold that failed
+
+    def write_with_next(self, write: Callable[[], None]) -> None:
+        """Write something just before the next checkpoint, unless something else is given first.
+
+        Args:
+            write: writes it. A checkpoint never refers to what is not on disk yet.
+        """
+        self._pending = write
 
     def poll_signals(self) -> AbstractContextManager[None]:
         """Let several ranks stop together: inside the block, `synchronized_batches` polls signals.
@@ -175,7 +185,7 @@ class Checkpointer:
         """
         started = time.perf_counter()
         _check_finite(state)
-        self.world.on_main(lambda: _write(state, files))
+        self.world.on_main(lambda: self._write(state, files))
         self._saved_position = _position(state)
         self._saved_at = time.perf_counter()
         self._save_seconds = self._saved_at - started
@@ -199,7 +209,13 @@ class Checkpointer:
             return
         with suppress(NotFiniteError):
             _check_finite(state)
-            _write(state, files)
+            self._write(state, files)
+
+    def _write(self, state: FoldState, files: FoldFiles) -> None:
+        if self._pending is not None:
+            self._pending()
+            self._pending = None
+        _write(state, files)
 
     def _min_interval(self) -> float:
         """Seconds between checkpoints that keep saving within its share of the time."""

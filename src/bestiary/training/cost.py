@@ -1,7 +1,8 @@
 """Training cost: a block of work -> a line of costs.csv with time, peak memory and energy.
 
-Energy is read from the processor's counters (RAPL) where the system allows it. Knows nothing of
-what the work is.
+Energy is read from the processor's counters (RAPL), and on a GPU from the GPU's too. It is left
+empty where one of them cannot be read: a part of the energy would look like all of it. Knows
+nothing of what the work is.
 """
 
 import sys
@@ -19,6 +20,7 @@ from bestiary.model.compute import best_device
 from bestiary.run.costs import COST_SCHEMA, read_cost_file
 from bestiary.run.layout import FoldFiles
 from bestiary.run.tables import write_table
+from bestiary.training.gpu_energy import read_gpu_energy
 
 COUNTERS = Path("/sys/class/powercap")  # Linux; often readable by the administrator only
 MICROJOULES_PER_WH = 3.6e9
@@ -35,12 +37,15 @@ def record_cost(files: FoldFiles) -> Iterator[None]:
         files: of the fold.
     """
     device = best_device()
-    energy_before = read_energy(COUNTERS)
+    if device.type == "cuda":
+        # Else the peak would be that of autotuning, or of the folds before.
+        torch.cuda.reset_peak_memory_stats(device)
+    energy_before = _energy_counters(device)
     started = datetime.now(UTC)
     clock = time.perf_counter()
     yield
     seconds = time.perf_counter() - clock
-    energy_after = read_energy(COUNTERS)
+    energy_after = _energy_counters(device)
     cost = (
         started.isoformat(timespec="seconds"),
         seconds,
@@ -68,11 +73,22 @@ def _accelerator_name(device: torch.device) -> str:
     return device.type
 
 
-def _watt_hours(before: float | None, after: float | None) -> float | None:
-    """Convert two readings of the energy counters to Wh; None if there is no valid difference."""
-    if before is None or after is None or after < before:
-        return None
-    return (after - before) / MICROJOULES_PER_WH
+def _energy_counters(device: torch.device) -> list[float | None]:
+    """Read the counters of everything that computes, microjoules; None: it cannot be read."""
+    counters = [read_energy(COUNTERS)]
+    if device.type == "cuda":
+        counters.append(read_gpu_energy(device))
+    return counters
+
+
+def _watt_hours(before: list[float | None], after: list[float | None]) -> float | None:
+    """Add up what the counters have advanced, in Wh; None if one has no valid difference."""
+    microjoules = 0.0
+    for start, end in zip(before, after, strict=True):
+        if start is None or end is None or end < start:
+            return None
+        microjoules += end - start
+    return microjoules / MICROJOULES_PER_WH
 
 
 def read_energy(counters: Path) -> float | None:
@@ -95,7 +111,7 @@ def read_energy(counters: Path) -> float | None:
 
 
 def peak_memory(device: torch.device) -> float | None:
-    """Read the peak memory of this process so far.
+    """Read the peak memory of this process so far, or on a GPU since `record_cost` began.
 
     Args:
         device: for a GPU, the memory of the GPU; else the main memory.

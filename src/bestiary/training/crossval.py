@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import torch
+from accelerate.utils.memory import clear_device_cache
 from numpy.typing import NDArray
 
 from bestiary.atomic import need_folder
@@ -18,7 +20,7 @@ from bestiary.caches import ensure_cache
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError
 from bestiary.model.classifier import check_member
-from bestiary.model.compute import ComputeConfig
+from bestiary.model.compute import ComputeConfig, best_device, cudnn_options
 from bestiary.run.layout import FoldFiles
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
@@ -31,6 +33,7 @@ from bestiary.training.dataset import (
     open_store,
     read_training_set,
 )
+from bestiary.training.determinism import deterministic_algorithms
 from bestiary.training.distributed import World
 from bestiary.training.fold import train_fold_safely
 from bestiary.training.fold_job import FoldJob
@@ -69,8 +72,9 @@ def train_folds(
         return
 
     data = _open_images(replace(data, world=world), display)
+    deterministic = data.recipe.train.deterministic
     try:
-        with need_folder(run.path):
+        with need_folder(run.path), deterministic_algorithms(deterministic, best_device()):
             _train_one_by_one(run, data, unfinished, checkpointer, display)
     finally:
         if data.store:
@@ -89,7 +93,10 @@ def _train_one_by_one(
     compute = _autotune(run, data, display)
     n_folds = len(data.fold_numbers)
     epochs = data.recipe.train.epochs
-    with TrainingDisplay(display, folds, n_folds, epochs) as bars:
+    algorithms = cudnn_options(
+        benchmark=compute.cudnn_benchmark, deterministic=torch.backends.cudnn.deterministic
+    )
+    with TrainingDisplay(display, folds, n_folds, epochs) as bars, algorithms:
         for fold in folds:
             files = run.fold(fold)
             job = FoldJob(
@@ -130,6 +137,33 @@ def autotune_run(run: Run, display: Display) -> None:
         WeightsError: the backbone is unknown to this installation.
     """
     _autotune(run, read_training_set(run), display)
+
+
+def prepare_folds(run: Run, display: Display) -> None:
+    """Do once what folds share, before they are trained side by side by processes of this machine.
+
+    Decodes the images into the store, autotunes, and caches the frozen features.
+
+    Args:
+        run: with its recipe, manifest and folds.
+        display: shows the progress.
+
+    Raises:
+        RunError: compute.json is damaged.
+        DataError: an image has vanished.
+        WeightsError: the backbone or its weights are not available.
+    """
+    data = _open_images(read_training_set(run), display)
+    try:
+        with deterministic_algorithms(data.recipe.train.deterministic, best_device()):
+            _autotune(run, data, display)
+            if data.recipe.model.head == "lda":
+                frozen_features(data, display)
+    finally:
+        if data.store:
+            data.store.close()
+    # This process computes nothing more, and leaves its GPU to a fold.
+    clear_device_cache(garbage_collection=True)
 
 
 def _autotune(run: Run, data: TrainingSet, display: Display) -> ComputeConfig:

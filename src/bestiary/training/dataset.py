@@ -12,7 +12,6 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from bestiary.data.decode import CHANGED, Pixels, read_unchanged
 from bestiary.data.device_views import PaddedBatch, load_padded_batches
@@ -25,6 +24,7 @@ from bestiary.data.loader import (
     load_batches,
     loader_threads,
     rank_batch,
+    send,
     train_views,
     window_order,
 )
@@ -116,13 +116,16 @@ class TrainingSet:
             classes=classes,
         )
 
-    def soft_targets(self, rows: Rows) -> torch.Tensor:
-        """Soft targets of some samples, float32 (rows, classes): the student's, or one-hot."""
+    def soft_targets(self, rows: Rows, device: torch.device) -> torch.Tensor:
+        """Soft targets of some samples, float32 (rows, classes): the student's, or one-hot.
+
+        They are on `device`, and copied there without waiting for it.
+        """
         if self.targets is not None:
-            return torch.from_numpy(self.targets[rows])
-        labels = torch.from_numpy(self.labels[rows])
-        one_hot = functional.one_hot(labels, len(self.classes))
-        return one_hot.float()
+            return send(torch.from_numpy(self.targets[rows]), device)
+        labels = send(torch.from_numpy(self.labels[rows]), device)
+        classes = torch.arange(len(self.classes), device=device)
+        return (labels[:, None] == classes).float()
 
     def epoch_rows(self, rows: Rows, fold: int, epoch: int) -> Rows:
         """Shuffle samples for one epoch.

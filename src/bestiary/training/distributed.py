@@ -11,7 +11,6 @@ no training step waits for a GPU because of them.
 
 import atexit
 import os
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from bestiary.cores import cores
 from bestiary.errors import ArgumentError, BestiaryError, Interrupted, LocalRankError
 from bestiary.model.compute import best_device
+from bestiary.training.launchers import torchrun_variables
 
 # Rank 0 alone may read a million images while the other ranks wait in a collective.
 COLLECTIVE_TIMEOUT = timedelta(days=7)
@@ -192,10 +192,11 @@ def init_world(environment: Mapping[str, str] = os.environ) -> World:
 
     Returns:
         This rank's world; `SINGLE_PROCESS` without a launcher.
+
+    Raises:
+        ArgumentError: MPI started processes on several machines, and no variable names the first.
     """
-    slurm_variables = _from_slurm(environment)
-    if slurm_variables:
-        os.environ.update(slurm_variables)
+    os.environ.update(torchrun_variables(environment))
     sizes = [int(environment.get(name, 1)) for name in SIZE_VARIABLES]
     if max(sizes) == 1:
         return SINGLE_PROCESS
@@ -247,43 +248,3 @@ def check_processes(processes: int) -> None:
         raise ArgumentError(
             f"--processes {processes}: this machine has {gpus} GPUs, and each process needs its own"
         )
-
-
-def _from_slurm(environment: Mapping[str, str]) -> dict[str, str]:
-    """Translate the variables of Slurm's `srun` to those that torchrun would set.
-
-    Source: Slurm's manual, srun(1), OUTPUT ENVIRONMENT VARIABLES. Only a step of several tasks is a
-    world: in a batch script itself the variables of the step are not set. Empty if another launcher
-    has started this process.
-    """
-    n_tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
-    if "RANK" in environment or int(n_tasks) == 1:
-        return {}
-    hosts = subprocess.run(
-        ["scontrol", "show", "hostnames", environment["SLURM_STEP_NODELIST"]],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    node = int(environment.get("SLURM_NODEID", 0))
-    tasks_per_node = _parse_tasks_per_node(environment["SLURM_STEP_TASKS_PER_NODE"])
-    first_host = hosts.stdout.split()[0]
-    port = 20_000 + int(environment["SLURM_JOB_ID"]) % 20_000
-    return {
-        "RANK": environment["SLURM_PROCID"],
-        "WORLD_SIZE": n_tasks,
-        "LOCAL_RANK": environment["SLURM_LOCALID"],
-        "LOCAL_WORLD_SIZE": str(tasks_per_node[node]),
-        "MASTER_ADDR": environment.get("MASTER_ADDR") or first_host,
-        "MASTER_PORT": environment.get("MASTER_PORT") or str(port),
-    }
-
-
-def _parse_tasks_per_node(text: str) -> list[int]:
-    """Parse Slurm's ``2(x3),1``: three nodes with two tasks each, then one node with one task."""
-    counts: list[int] = []
-    for group in text.split(","):
-        count, _, repeats = group.rstrip(")").partition("(x")
-        n_nodes = int(repeats or 1)
-        counts += [int(count)] * n_nodes
-    return counts

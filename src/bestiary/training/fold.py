@@ -39,10 +39,12 @@ def train_fold_safely(job: FoldJob) -> None:
     checkpointer.after_non_finite = False
     batch_size = job.recipe.train.batch_size
     parts = 1
-    while True:
+    is_finished = False
+    while not is_finished:
         try:
             with checkpointer.poll_signals():
-                return _attempt(job, parts)
+                _attempt(job, parts)
+            is_finished = True
         except NotFiniteError as error:
             if checkpointer.after_non_finite:
                 raise RunError(f"fold {job.fold}: {error}") from None
@@ -51,7 +53,9 @@ def train_fold_safely(job: FoldJob) -> None:
         except OutOfMemoryRetry as error:
             parts = doubled_parts(job.fold, batch_size, error.parts)
             job.notice(out_of_memory_notice(job.fold, batch_size, parts))
-        # Only here: inside the handlers, the errors still hold the failed attempt's tensors.
+        # Accelerate's wrapper of the network refers to itself, so the memory of an attempt is not
+        # free before the next fold needs it. Only here: inside the handlers, the errors still hold
+        # the failed attempt's tensors.
         clear_device_cache(garbage_collection=True)
 
 
@@ -59,9 +63,8 @@ def _attempt(job: FoldJob, parts: int) -> None:
     """Train the fold once, each batch in `parts` parts or more; its state is freed afterwards."""
     state = None
     try:
-        state = build_fold_state(job)
-        parts = max(state.progress.parts, parts)
-        state.progress.parts = parts
+        state = build_fold_state(job, parts)
+        parts = state.progress.parts
         job.checkpointer.start_fold(state)
         train_fold(job, state)
     except (KeyboardInterrupt, DataError):

@@ -3,6 +3,8 @@
 Builds accelerator, network, head, EMA and optimizer. Does not know the training loop.
 """
 
+import math
+
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -11,20 +13,24 @@ from timm.utils import ModelEmaV3
 
 from bestiary.errors import RunError
 from bestiary.model.classifier import Classifier, build_classifier, save_member
+from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.freezing import freeze
 from bestiary.training.checkpoint import Checkpoint, Progress, read_checkpoint
+from bestiary.training.determinism import pool_in_fixed_order
 from bestiary.training.fold_job import FoldJob
 from bestiary.training.lda_head import fit_head
 from bestiary.training.optimizer import build_optimizer
+from bestiary.training.out_of_memory import count_parts
 from bestiary.training.state import FoldState, step_seed
 from bestiary.training.weight_averaging import ema_of
 
 
-def build_fold_state(job: FoldJob) -> FoldState:
+def build_fold_state(job: FoldJob, parts: int = 1) -> FoldState:
     """Build the state of one fold, and restore it from the last checkpoint if there is one.
 
     Args:
         job: the fold.
+        parts: number of parts, at least, that each batch is cut into to save memory.
 
     Returns:
         The state to begin or resume training with.
@@ -42,9 +48,10 @@ def build_fold_state(job: FoldJob) -> FoldState:
     progress = Progress()
     if checkpoint is not None:
         progress = _restore(checkpoint, accelerator, classifier, average, optimizer)
+    progress.parts = max(progress.parts, parts)
     if job.compute.compiled:
         # The classifier shares its parameters, and stays uncompiled for prediction.
-        network = torch.compile(network)
+        network = CompiledNetwork(network, _whole_part(job, progress.parts))
     return FoldState(
         accelerator=accelerator,
         classifier=classifier,
@@ -55,6 +62,12 @@ def build_fold_state(job: FoldJob) -> FoldState:
         progress=progress,
         world=job.world,
     )
+
+
+def _whole_part(job: FoldJob, parts: int) -> int:
+    """Count the images that a rank computes at a time, of a whole batch cut into `parts`."""
+    of_rank = math.ceil(job.recipe.train.batch_size / job.world.size)
+    return math.ceil(of_rank / count_parts(of_rank, parts))
 
 
 def _build_accelerator(job: FoldJob) -> Accelerator:
@@ -92,6 +105,10 @@ def _build_classifier(
     # WiSE-FT needs the initial weights at the end.
     if recipe.train.wise_ft and checkpoint is None:
         job.world.on_main(lambda: save_member(classifier, job.files.initial))
+    if recipe.train.deterministic and accelerator.device.type != "cpu":
+        pool_in_fixed_order(classifier)
+    # Before the EMA copies the classifier, which then computes where the classifier does.
+    classifier.to(accelerator.device)
     classifier.to(memory_format=job.compute.memory_format)
     return classifier, checkpoint
 

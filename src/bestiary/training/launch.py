@@ -16,11 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
-from torch.distributed.elastic.multiprocessing.errors import (
-    ChildFailedError,
-    ErrorHandler,
-    ProcessFailure,
-)
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ErrorHandler
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from bestiary.display import Display
@@ -113,7 +109,7 @@ def error_of_child(error: ChildFailedError) -> BestiaryError:
         and how.
     """
     for failure in error.failures.values():
-        recorded = _recorded_error(failure)
+        recorded = recorded_error(failure.error_file_data.get("message"))
         if recorded is not None:
             return recorded
     rank, failure = error.get_first_failure()
@@ -125,9 +121,15 @@ def error_of_child(error: ChildFailedError) -> BestiaryError:
     )
 
 
-def _recorded_error(failure: ProcessFailure) -> BestiaryError | None:
-    """Read a process's error file: ``Class: message``."""
-    content: Any = failure.error_file_data.get("message")
+def recorded_error(content: Any) -> BestiaryError | None:
+    """Read the error that a process has recorded.
+
+    Args:
+        content: the message of its error file, which has ``Class: message``.
+
+    Returns:
+        The error; None if it is none of bestiary's.
+    """
     if not isinstance(content, dict):
         return None
     record = str(content.get("message"))

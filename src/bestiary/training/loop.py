@@ -19,7 +19,7 @@ from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import Rows, split_batches
 from bestiary.data.mixing import Mixing
 from bestiary.model.classifier import Classifier, load_member, save_member
-from bestiary.model.compute import memory_format
+from bestiary.model.compute import memory_format, synchronize
 from bestiary.model.engine import cached_graph
 from bestiary.model.freezing import set_training_mode
 from bestiary.recipe.options import Recipe
@@ -61,8 +61,7 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
     train_rows, val_rows = data.rows(job.fold)
     loss_of = build_loss(recipe.loss, data.frequencies(train_rows).to(state.device))
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
-    images_done = progress.step * recipe.train.batch_size
-    job.display.start_fold(job.fold, progress.epochs_done, len(train_rows), images_done)
+    _show_start(job, progress, len(train_rows))
 
     for epoch in range(progress.epochs_done, recipe.train.epochs):
         # Begin the epoch, or resume it after its last step.
@@ -84,7 +83,7 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
 
                     # Mix the images, then drop the partners that they were mixed with.
                     images = state.classifier.preprocess(batch.on(state.device))
-                    targets = data.soft_targets(batch.rows).to(state.device)
+                    targets = data.soft_targets(batch.rows, state.device)
                     steps_done = epoch * n_steps + step
                     if steps_done < recipe.mix.stop_at * n_steps * recipe.train.epochs:
                         rng = keyed_rng(seed, "mix", job.fold, epoch, step)
@@ -113,6 +112,12 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
         finish_epoch(job, state, val_rows, lr, len(train_rows), started)
 
     predict_held_out(job, state, val_rows)
+
+
+def _show_start(job: FoldJob, progress: Progress, n_train: int) -> None:
+    """Show where the fold begins or resumes."""
+    images_done = progress.step * job.recipe.train.batch_size
+    job.display.start_fold(job.fold, progress.epochs_done, n_train, images_done)
 
 
 def _learning_rate(recipe: Recipe, epoch: int, step: int, n_steps: int) -> float:
@@ -151,6 +156,10 @@ def finish_epoch(
         BestiaryError: the run's folder cannot be written.
     """
     progress = state.progress
+    if state.device.type != "cpu":
+        # A GPU is behind the steps that it was given; their seconds last until it has done them.
+        synchronize(state.device)
+        progress.seconds = time.perf_counter() - started
     member = member_to_evaluate(job, state)
     scores = score_held_out(job, state, member, val_rows)
     record = _epoch_record(progress, lr, scores, n_trained, started)
@@ -265,8 +274,8 @@ def _save_epoch(job: FoldJob, state: FoldState, member: Classifier, record: Epoc
         progress.best_accuracy = record.val_accuracy
         progress.best_epoch = record.epoch
 
-    # The checkpoint comes after the member: a crash in between repeats the steps since the last
-    # checkpoint, and writes the same files again.
+    # The checkpoint is written after the member: a crash in between repeats the steps since the
+    # last checkpoint, and writes the same files again.
     job.world.on_main(lambda: _save_members(job, state, member, record.epoch, is_best=is_best))
     is_last = record.epoch == options.epochs
     job.checkpointer.end_epoch(state, job.files, last=is_last)
@@ -285,9 +294,15 @@ def _save_members(
     *,
     is_best: bool,
 ) -> None:
-    """Save the best member, and every few epochs the current one if the recipe asks for it."""
+    """Save the best member, and every few epochs the current one if the recipe asks for it.
+
+    The best member is written with the next checkpoint: early in training, each epoch's is better
+    than the one before, and writing all of them would take as long as the epochs.
+    """
     if is_best:
-        save_member(member, job.files.weights)
+        best = {name: tensor.clone() for name, tensor in member.state_dict().items()}
+        write = partial(save_member, member, job.files.weights, best)
+        job.checkpointer.write_with_next(write)
     save_every = job.recipe.train.save_every
     if save_every and epoch % save_every == 0:
         save_member(state.member, job.files.epoch(epoch))

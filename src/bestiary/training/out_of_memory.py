@@ -11,6 +11,8 @@ from accelerate.utils.memory import should_reduce_batch_size
 from bestiary.errors import LocalRankError, RunError
 
 MIN_PART_IMAGES = 2
+# What PyTorch, cuBLAS and cuDNN say, in small letters, besides what Accelerate knows.
+OUT_OF_MEMORY_WORDS = ("out of memory", "alloc_failed")
 
 
 class OutOfMemoryRetry(Exception):  # noqa: N818
@@ -29,7 +31,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Check whether an error says that the device or the machine is out of memory."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and should_reduce_batch_size(error)
+    if not isinstance(error, RuntimeError):
+        return False
+    message = str(error).lower()
+    return should_reduce_batch_size(error) or any(words in message for words in OUT_OF_MEMORY_WORDS)
 
 
 def rank_out_of_memory(fold: int, rank: int, n_ranks: int) -> LocalRankError:

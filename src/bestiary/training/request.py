@@ -7,16 +7,18 @@ existing run is never overwritten. Does not know training.
 import importlib.util
 import shlex
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from bestiary.data.eval_view import white_of
 from bestiary.data.listing import root_of
 from bestiary.display import Display
-from bestiary.errors import ArgumentError, RecipeError, RunError
+from bestiary.errors import ArgumentError, RecipeError, RunError, WeightsError
+from bestiary.model.backbone import build_backbone, hub_answers, weights_are_local
 from bestiary.model.classifier import build_classifier, input_size_errors
 from bestiary.model.compute import best_device
 from bestiary.model.freezing import freeze
-from bestiary.recipe.defaults import default_recipe
+from bestiary.recipe.defaults import DEFAULT_RECIPE, default_recipe
 from bestiary.recipe.load import load_data_options, load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import FOLDS, RECIPE
@@ -205,11 +207,45 @@ def _load_new_recipe(
     recipe: str | Path | None, overrides: Sequence[str], display: Display
 ) -> Recipe:
     """Load the recipe of a new run; show which one it is if the user named none."""
-    source = recipe or default_recipe(best_device().type)
+    source = recipe or choose_default_recipe(overrides, display)
     loaded = load_recipe(source, overrides)
     if recipe is None:
         display.line(f"Recipe {source}: {loaded.model.backbone} at {loaded.view.size} pixels")
     return loaded
+
+
+def choose_default_recipe(overrides: Sequence[str], display: Display) -> str:
+    """Choose the recipe where the user names none: this device's, if its weights can be had.
+
+    The weights of a GPU's recipe are fetched once. Without a connection, the recipe whose weights
+    are installed is taken.
+
+    Args:
+        overrides: options of the recipe as section.key=value.
+        display: says so if the weights of the device's recipe cannot be had.
+
+    Returns:
+        Name of a shipped recipe.
+
+    Raises:
+        RecipeError: an override is not valid.
+        WeightsError: the overrides name a backbone that is unknown.
+    """
+    name = default_recipe(best_device().type)
+    model = load_recipe(name, overrides).model
+    is_own_network = model.backbone == load_recipe(name).model.backbone
+    if name == DEFAULT_RECIPE or not is_own_network or weights_are_local(model.backbone):
+        return name
+    if hub_answers():
+        with suppress(WeightsError):
+            build_backbone(model.backbone, 2)
+            return name
+    display.notice(
+        f"Recipe {DEFAULT_RECIPE} instead of {name}, this device's own: the weights of "
+        f"{model.backbone} are not here and cannot be fetched; --recipe {name} says where to put "
+        "them"
+    )
+    return DEFAULT_RECIPE
 
 
 def _split_folds(

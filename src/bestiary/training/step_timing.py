@@ -9,10 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 from torch.nn import functional
 
 from bestiary.model.classifier import Classifier, build_classifier
-from bestiary.model.compute import DTYPES, ComputeConfig
+from bestiary.model.compiled import CompiledNetwork
+from bestiary.model.compute import DTYPES, ComputeConfig, cudnn_options, synchronize
 from bestiary.model.freezing import freeze, set_training_mode
 from bestiary.recipe.options import Recipe
 from bestiary.training.loss import build_loss
@@ -59,14 +61,19 @@ def time_training_step(
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
+    deterministic = torch.backends.cudnn.deterministic
     try:
-        return _time_fitting_batch(recipe, classes, config, device)
+        with cudnn_options(benchmark=config.cudnn_benchmark, deterministic=deterministic):
+            return _time_fitting_batch(recipe, classes, config, device)
     except RuntimeError:  # the base class of torch.compile's errors
         if not config.compiled:
             raise
         return None
     finally:
         torch.set_num_threads(threads)
+        # The next candidate, or the first fold, has the device's memory to itself.
+        if device.type != "cpu":
+            clear_device_cache(garbage_collection=True)
 
 
 def timed_batch_size(recipe: Recipe, device: torch.device) -> int:
@@ -92,15 +99,28 @@ def _time_fitting_batch(
     batch_size = timed_batch_size(recipe, device)
     while True:
         try:
-            step = _build_step(recipe, classes, config, device, batch_size)
-            with keep_freed_memory(device):
-                starting = _time_call(step, device)
-                fastest = min(_time_call(step, device) for _ in range(TIMED_STEPS))
-            return StepTiming(fastest / batch_size, starting)
+            return _time_batch(recipe, classes, config, device, batch_size)
         except RuntimeError as error:
             if not (can_halve(batch_size) and is_out_of_memory(error)):
                 raise
             batch_size //= 2
+        # Only here: inside the handler, the error still holds the failed step's tensors.
+        clear_device_cache(garbage_collection=True)
+
+
+def _time_batch(
+    recipe: Recipe,
+    classes: int,
+    config: ComputeConfig,
+    device: torch.device,
+    batch_size: int,
+) -> StepTiming:
+    """Time steps of one batch size; the network is freed afterwards."""
+    step = _build_step(recipe, classes, config, device, batch_size)
+    with keep_freed_memory(device):
+        starting = _time_call(step, device)
+        fastest = min(_time_call(step, device) for _ in range(TIMED_STEPS))
+    return StepTiming(fastest / batch_size, starting)
 
 
 def _build_step(
@@ -114,7 +134,7 @@ def _build_step(
     classifier = _build_classifier(recipe, classes, config, device)
     network: Callable[[torch.Tensor], torch.Tensor] = classifier
     if config.compiled:
-        network = torch.compile(classifier)
+        network = CompiledNetwork(classifier, batch_size)
     optimizer = build_optimizer(classifier, recipe.optimizer)
     frequencies = torch.full((classes,), 1 / classes, device=device)
     loss_of = build_loss(recipe.loss, frequencies)
@@ -169,6 +189,5 @@ def _random_batch(
 def _time_call(step: Callable[[], None], device: torch.device) -> float:
     started = time.perf_counter()
     step()
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
+    synchronize(device)
     return time.perf_counter() - started

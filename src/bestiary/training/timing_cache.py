@@ -41,6 +41,8 @@ class TimingCache:
             recipe.train.batch_size,
             model,
         ]
+        if recipe.train.deterministic:
+            key.append("deterministic")
         self.key = json.dumps(key)
 
     def read(self) -> Timings:

@@ -1,0 +1,1 @@
+"""What only a GPU shows, as stages that run alone too: see `run.py`."""

@@ -1,0 +1,166 @@
+"""What only a GPU shows: every recipe and switch, its bits, its memory, and the CPU's answers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from starlette.testclient import TestClient
+
+import bestiary
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.ensemble.saliency import saliency
+from bestiary.recipe.defaults import SHIPPED
+from bestiary.run.costs import read_costs
+from bestiary.run.run import Run
+from bestiary.serving.application import build_application
+from bestiary.training.checkpointer import Checkpointer
+from bestiary.training.state import FoldState
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"),
+]
+
+# Without pretrained weights there is nothing for a linear discriminant to start from.
+NO_WEIGHTS = ["model.weights=none", "model.head=random", "model.freeze=0", "train.epochs=2"]
+TRAINED_RECIPES = [name for name in SHIPPED if name != "probe"]
+DETERMINISTIC = [
+    *NO_WEIGHTS,
+    "model.backbone=torchvision/resnet18",  # with a max pool
+    "train.deterministic=true",
+    "train.batch_size=4",
+    "train.ema=0.9",
+]
+
+
+def train(data: Path, run: Path, *overrides: str, recipe: str = "paper", **options: Any) -> Run:
+    return bestiary.train(
+        data,
+        run,
+        recipe=recipe,
+        overrides=["view.size=64", *overrides],
+        folds=3,
+        only_fold=[0],
+        quiet=True,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("recipe", TRAINED_RECIPES)
+def test_recipe_trains_a_fold(recipe: str, beasts: Path, tmp_path: Path) -> None:
+    run = train(beasts, tmp_path / "run", *NO_WEIGHTS, recipe=recipe)
+    history = run.fold(0).history.read_text()
+    assert len(history.splitlines()) == 3
+    assert "nan" not in history
+    (device,) = read_costs([run.fold(0)])["device"]
+    assert device == torch.cuda.get_device_name()
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "train.ema=0.9",
+        "train.precision=fp16",
+        "train.layout=contiguous",
+        "train.compile=always",
+        "view.device=model",
+        "loss.logit_adjustment=1.0",
+        "predict.tta=5",
+        "data.store=false",
+    ],
+)
+def test_switch_trains_a_fold(switch: str, beasts: Path, tmp_path: Path) -> None:
+    network = "model.backbone=torchvision/resnet18"
+    run = train(beasts, tmp_path / "run", *NO_WEIGHTS, network, switch)
+    assert "nan" not in run.fold(0).history.read_text()
+
+
+def test_same_bits_and_after_resume(
+    beasts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [train(beasts, tmp_path / name, *DETERMINISTIC) for name in ("one", "two")]
+    first, second = (run.fold(0).weights.read_bytes() for run in runs)
+    assert first == second
+
+    class KilledError(Exception):
+        """Stands for SIGKILL."""
+
+    end_step = Checkpointer.end_step
+
+    def die_in_step(checkpointer: Checkpointer, state: FoldState, files: Any, *rest: Any) -> None:
+        end_step(checkpointer, state, files, *rest)
+        if state.progress.step == 2:
+            checkpointer.save(state, files)
+        if state.progress.step == 3:
+            raise KilledError
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(Checkpointer, "end_step", die_in_step)
+        train(beasts, tmp_path / "killed", *DETERMINISTIC)
+    run = bestiary.train(beasts, tmp_path / "killed", only_fold=[0], resume=True, quiet=True)
+    assert run.fold(0).weights.read_bytes() == first
+
+
+def test_short_memory_halves_the_batch(
+    beasts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(1.5e9 / total)
+    try:
+        run = bestiary.train(
+            beasts,
+            tmp_path / "run",
+            recipe="paper",
+            overrides=[
+                *NO_WEIGHTS,
+                "model.backbone=torchvision/resnet50",
+                "view.size=448",
+                "train.batch_size=16",
+                "train.compile=never",
+            ],
+            folds=2,
+            only_fold=[0],
+            quiet=True,
+        )
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert "out of memory; returns to its last checkpoint" in capsys.readouterr().err
+    (peak,) = read_costs([run.fold(0)])["peak_memory_mb"]
+    assert peak < 1500
+
+
+def test_memory_of_a_fold_is_freed(beasts: Path, tmp_path: Path) -> None:
+    before = torch.cuda.memory_allocated()
+    train(beasts, tmp_path / "run", *NO_WEIGHTS, "model.backbone=torchvision/resnet50")
+    assert torch.cuda.memory_allocated() - before < 50e6, "its network alone has 94 MB"
+
+
+def test_answers_are_the_cpus(trained: Run, beasts: Path) -> None:
+    images = sorted(beasts.rglob("*.jpg"))
+    on_gpu = Ensemble.load(trained, engine="torch").predict_proba(images)
+    on_cpu = Ensemble.load(trained, device="cpu", engine="torch").predict_proba(images)
+    np.testing.assert_allclose(on_gpu, on_cpu, atol=0.03)
+    assert (on_gpu.argmax(axis=1) == on_cpu.argmax(axis=1)).mean() > 0.9
+
+
+def test_run_of_a_gpu_is_exported(trained: Run, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    result = bestiary.export(trained.path, tmp_path / "run.onnx", quiet=True)
+    assert all(file.is_file() for file in result.files)
+
+
+def test_gpu_serves_and_explains(trained: Run, beasts: Path) -> None:
+    ensemble = Ensemble.load(trained)
+    assert ensemble.device.type == "cuda"
+    image = sorted(beasts.rglob("*.jpg"))[0].read_bytes()
+    headers = {"Content-Type": "image/jpeg"}
+    with TestClient(build_application(ensemble)) as client:
+        for route in ("/v1/predict", "/v1/explain"):
+            answer = client.post(route, content=image, headers=headers)
+            assert answer.status_code == 200, answer.text
+    side = ensemble.view.size
+    heat = saliency(ensemble.members[0], [np.zeros((side, side, 3), np.uint8)], [0])
+    assert heat is None or np.isfinite(heat).all()

@@ -1,0 +1,65 @@
+"""benchmarks/gpu: its command lines are those of today, and a stage runs alone, tiny, on a CPU."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bestiary.cli import build_app
+from bestiary.recipe.load import load_recipe
+from gpu import checks, prediction
+from gpu.images import ShortTraining
+from gpu.kit import Done, Kit
+
+RUN = Path(__file__).parents[2] / "benchmarks" / "gpu" / "run.py"
+WORDS: list[list[str]] = []
+
+
+class RecordingKit(Kit):
+    """A kit whose verbs are not run: each command line is noted, and counts as failed."""
+
+    def cli(self, *words: object, name: str = "", needed: bool = False) -> Done:
+        WORDS.append([str(word) for word in words])
+        return Done(False, 1.0, "")
+
+
+@pytest.mark.parametrize("tiny", [True, False])
+def test_command_lines_of_stages_are_valid(
+    tiny: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    WORDS.clear()
+    kit = RecordingKit("test", tmp_path, tmp_path, tiny)
+    for name in ("small_set", "large_set"):
+        monkeypatch.setattr(checks, name, lambda _kit: tmp_path)
+    monkeypatch.setattr(prediction, "large_set", lambda _kit: tmp_path)
+    monkeypatch.setattr(checks, "beasts", lambda _kit: (tmp_path, tmp_path))
+    for stage in (checks.demo, checks.switches, checks.resume, checks.advise, prediction.probe):
+        stage(kit)
+    short = ShortTraining(tmp_path, tmp_path / "killed")
+    killed = short.words("train.epochs=3", options=("--checkpoint-every", "100ms"))
+    WORDS.append([str(word) for word in killed])
+
+    verbs = {words[0] for words in WORDS}
+    assert verbs >= {"train", "probe", "show", "predict", "evaluate", "report", "export", "advise"}
+    for words in WORDS:
+        _, bound, unused, _ = build_app(words[0]).parse_known_args(words)
+        assert not unused, words
+        overrides = bound.arguments.get("overrides", ())
+        load_recipe(bound.arguments.get("recipe") or "best", overrides)
+
+
+@pytest.mark.slow
+def test_a_stage_runs_alone_on_a_cpu(tmp_path: Path) -> None:
+    command = [sys.executable, str(RUN), "--stage", "paper", "--tiny"]
+    command += ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["contender"] for row in rows if row.get("name") == "speed"] == [
+        "bestiary, store",
+        "resident batch",
+    ]
+    assert rows[-1]["stage"] == "paper"
+    assert rows[-1]["status"] == 0
