@@ -30,7 +30,7 @@ from bestiary.data.quality_warnings import BLANK_MAX_SPREAD
 from bestiary.display import Display
 from bestiary.storage.files import Readable, Root
 
-METHOD_VERSION = 2  # raised when the method changes, so that older results are not used
+METHOD_VERSION = 3  # raised when the method changes, so that older results are not used
 MAP_COLUMNS = ("xx", "xy", "x", "yx", "yy", "y")
 PAIR_SCHEMA = {
     "sha256": pl.String,

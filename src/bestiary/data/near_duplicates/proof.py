@@ -18,7 +18,7 @@ from bestiary.data.near_duplicates.evidence import SIDE, Evidence, Square, quick
 from bestiary.data.near_duplicates.views import Affine, invert
 
 # The near-duplicate threshold: a pair with at least this is proved.
-NEAR_DUPLICATE_PROBABILITY = 0.9
+NEAR_DUPLICATE_PROBABILITY = 0.7
 MEDIUM_SIDE = 128  # pixels
 MIN_QUICK_DETAIL = 0.45  # at `MEDIUM_SIDE`; with less, the finer comparison is not worth its time
 MEDIUM_STEPS = 8
@@ -26,8 +26,8 @@ FINE_STEPS = 6
 MAX_CORRELATION = 0.995  # Fisher's z of a correlation of 1 has no end
 
 # Coefficients of the rule, in the order of `features`, and its intercept.
-COEFFICIENTS = (1.922, 2.396, 5.06, -18.44, -0.941, -16.901)
-INTERCEPT = -21.532
+COEFFICIENTS = (3.561, 1.611, 5.232, -8.03, -1.668, -30.72)
+INTERCEPT = -25.768
 
 
 class Proof(NamedTuple):
