@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 import torch
 
-from bestiary.data.loader import Batch, send
+from bestiary.data.loader import Batch
+from bestiary.data.transfer import send
 from bestiary.recipe.load import load_recipe
 from bestiary.training.dataset import TrainingSet
 

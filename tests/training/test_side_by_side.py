@@ -27,7 +27,7 @@ from bestiary.training.side_by_side import gives_folds_a_gpu_each, visible_gpus
         (False, 5, 8, 64, False),
     ],
 )
-def test_folds_get_a_gpu_each_unless_the_batch_is_large(
+def test_folds_get_a_gpu_each_unless_batches_are_large(
     has_gpu: bool,
     folds: int,
     processes: int,

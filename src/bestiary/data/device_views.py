@@ -6,7 +6,9 @@ of files, labels or networks.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
 from typing import NamedTuple
 
@@ -16,13 +18,15 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bestiary.data.decode import Pixels
-from bestiary.data.loader import Rows, prefetch, send
+from bestiary.data.loader import Rows
+from bestiary.data.transfer import send
 from bestiary.data.views import Geometry, TrainView, affine_map
 from bestiary.data.workers import Workers
 
 # The most samples along each side of an output pixel. A store keeps images of 1.5 times the view's
 # side, so a crop shrinks by less than this unless the image is very long.
 MAX_SAMPLES = 4
+MAX_WAITING = 2  # batches that are ready before they are asked for
 
 
 class PaddedBatch(NamedTuple):
@@ -92,7 +96,25 @@ def load_padded_batches(
         for rows in batches
     )
     with Workers(threads) as workers:
-        yield from prefetch(workers, threads, jobs)
+        yield from _prefetch(workers, threads, jobs)
+
+
+def _prefetch(
+    workers: Workers, threads: int, jobs: Iterable[Callable[[], PaddedBatch]]
+) -> Iterator[PaddedBatch]:
+    """Run jobs in worker threads, ahead of the consumer of their results.
+
+    A padded batch of 64 images takes 50 MB of page-locked memory, so each thread has one under way,
+    and few wait for the consumer.
+    """
+    pending: deque[Future[PaddedBatch]] = deque()
+    for job in jobs:
+        pending.append(workers.submit(job))
+        if len(pending) > threads + MAX_WAITING:
+            yield workers.wait_for(pending.popleft())
+
+    while pending:
+        yield workers.wait_for(pending.popleft())
 
 
 def pad_batch(

@@ -11,7 +11,7 @@ of threads. Knows nothing of networks.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bestiary.cores import cores
 from bestiary.data.decode import Pixels
+from bestiary.data.transfer import send
 from bestiary.data.views import TrainView
 from bestiary.data.workers import Workers
 from bestiary.display import Tick
@@ -35,21 +36,6 @@ MIN_BATCHES_AHEAD = 2
 
 Rows = NDArray[np.int64]  # rows of images in the dataset
 T = TypeVar("T")
-
-
-def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy a tensor to a device; a GPU is not waited for.
-
-    Args:
-        tensor: on the CPU. If it is not page-locked already, it is for the copy to a GPU.
-        device: where to.
-
-    Returns:
-        The tensor on `device`.
-    """
-    if device.type == "cuda":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
 
 
 class Batch(NamedTuple):
@@ -231,7 +217,7 @@ def load_batches(
     Args:
         batches: rows of each batch.
         view_of: row -> view, uint8 (size, size, 3); called from worker threads.
-        threads: number of worker threads, and whether they prefetch; see `prefetch`.
+        threads: number of worker threads, and whether they prefetch; see `LoaderThreads`.
         pin: use page-locked memory, from which a GPU copies without waiting.
 
     Yields:
@@ -293,30 +279,6 @@ def _submit(
     starts = range(0, len(indices), job_images)
     parts = [indices[start : start + job_images] for start in starts]
     return [workers.submit(partial(_fill, batch, part, view_of)) for part in parts]
-
-
-def prefetch(workers: Workers, threads: int, jobs: Iterable[Callable[[], T]]) -> Iterator[T]:
-    """Run jobs in worker threads, ahead of the consumer of their results.
-
-    Args:
-        workers: the worker threads.
-        threads: number of worker threads. Up to twice as many jobs run or wait for the consumer.
-        jobs: to run; taken from the iterable as late as possible.
-
-    Yields:
-        The results, in order.
-    """
-    pending: deque[Future[T]] = deque()
-    for job in jobs:
-        future = workers.submit(job)
-        pending.append(future)
-        if len(pending) > 2 * threads:
-            oldest = pending.popleft()
-            yield workers.wait_for(oldest)
-
-    while pending:
-        oldest = pending.popleft()
-        yield workers.wait_for(oldest)
 
 
 def _fill_ahead(

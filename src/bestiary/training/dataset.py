@@ -24,12 +24,12 @@ from bestiary.data.loader import (
     load_batches,
     loader_threads,
     rank_batch,
-    send,
     train_views,
     window_order,
 )
 from bestiary.data.manifest import natural_classes
 from bestiary.data.store import ImageStore, default_folder, load_shrunk
+from bestiary.data.transfer import send
 from bestiary.data.views import TrainView
 from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, ImageError
@@ -117,10 +117,7 @@ class TrainingSet:
         )
 
     def soft_targets(self, rows: Rows, device: torch.device) -> torch.Tensor:
-        """Soft targets of some samples, float32 (rows, classes): the student's, or one-hot.
-
-        They are on `device`, and copied there without waiting for it.
-        """
+        """Soft targets (rows, classes) on `device`, not waited for: the student's, or one-hot."""
         if self.targets is not None:
             return send(torch.from_numpy(self.targets[rows]), device)
         labels = send(torch.from_numpy(self.labels[rows]), device)
