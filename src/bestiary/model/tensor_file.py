@@ -63,6 +63,22 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         DamagedError: the file is missing, truncated, changed or not bestiary's; the message is a
             short phrase.
     """
+    tensors, card, _ = read_verified(file)
+    return tensors, card
+
+
+def read_verified(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], str]:
+    """Read a file as `read_tensors` does, and say what its checksum is.
+
+    Args:
+        file: to read.
+
+    Returns:
+        The tensors, the card and their checksum.
+
+    Raises:
+        DamagedError: as `read_tensors`.
+    """
     try:
         check_tensor_file(file)
         with safe_open(file, "pt") as archive:
@@ -74,9 +90,28 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     except _READ_ERRORS as error:
         raise DamagedError(one_line(error, 100)) from None
     expected = card.pop(CHECKSUM, None)
-    if expected is not None and expected != checksum(tensors, card):
+    found = checksum(tensors, card)
+    if expected not in (None, found):
         raise DamagedError("its checksum does not hold")
-    return tensors, card
+    return tensors, card, found
+
+
+def claimed_checksum(file: Path) -> str | None:
+    """Read the checksum that a file claims, which `read_verified` may find not to hold.
+
+    Args:
+        file: to read.
+
+    Returns:
+        The checksum; None where the file claims none or cannot be read.
+    """
+    try:
+        check_tensor_file(file)
+        with safe_open(file, "pt") as archive:
+            claimed = _read_card(archive).get(CHECKSUM)
+    except (KeyError, *_READ_ERRORS):
+        return None
+    return claimed if isinstance(claimed, str) else None
 
 
 def read_shapes(file: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
