@@ -1,6 +1,6 @@
 """The files of a run's members -> members that are verified, and the cache file of their graph.
 
-Nothing that a run claims is believed: the tensors are digested anew at each start, and a cached
+Nothing that a run claims is believed: the tensors are digested again at each start, and a cached
 graph is found by these digests. Knows nothing of how an ensemble computes.
 """
 

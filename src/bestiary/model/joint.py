@@ -83,9 +83,9 @@ class JointClassifier(nn.Module):
 def smooth_views(count: int, size: int) -> torch.Tensor:
     """Draw smooth random views, to compare networks on.
 
-    They come from a torch generator with a fixed seed and not from `bestiary.rng`: the comparison
-    belongs to no run, so it has no run's seed, and the views must stay the same for a network to be
-    accepted or refused alike everywhere.
+    They come from a torch generator with a fixed seed and not from `bestiary.rng`, since the
+    comparison belongs to no run and has no run's seed. The views must stay the same for a network
+    to be accepted or refused alike everywhere.
 
     Args:
         count: number of views.

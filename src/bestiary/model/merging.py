@@ -1,8 +1,8 @@
 """Classifiers of one kind and the owners of their tensors -> one graph without repetitions.
 
-torch.fx traces the first of them. Its graph is merged with itself, once a member: a node is
-computed once for all members that give it the same inputs and the same weights, and heads of one
-input are one matrix product. Knows nothing of how tensors were found to be the same.
+torch.fx traces the first of them. Its graph is merged with itself, once a member. A node is
+computed once for all members that give it the same inputs and the same weights. Heads of one input
+are one matrix product. Knows nothing of how tensors were found to be the same.
 """
 
 import threading
