@@ -1,4 +1,7 @@
-"""bestiary's prediction of a folder by all members of a loaded run, as its verb does it."""
+"""bestiary's prediction of a folder by all members of a loaded run, as its verb does it.
+
+A job with `members` keeps that many of them.
+"""
 
 import time
 from itertools import cycle
@@ -6,8 +9,22 @@ from pathlib import Path
 
 import bestiary
 from bestiary.display import Display
+from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.predictions import PredictJob, predict_folder
 from paired import Worker
+
+
+def first_members(ensemble: Ensemble, count: int) -> Ensemble:
+    """The first members of an ensemble, with the same views, precision and engine."""
+    return Ensemble(
+        ensemble.members[:count],
+        ensemble.classes_.tolist(),
+        ensemble.view,
+        average=ensemble.average,
+        tta=ensemble.tta,
+        precision=ensemble.precision,
+        device=ensemble.device,
+    )
 
 
 def main() -> None:
@@ -15,6 +32,8 @@ def main() -> None:
     job = worker.job
     started = time.perf_counter()
     ensemble = bestiary.load(job["run"])
+    if "members" in job:
+        ensemble = first_members(ensemble, job["members"])
     loaded = time.perf_counter() - started
 
     def predict(folder: str) -> int:
@@ -29,7 +48,7 @@ def main() -> None:
     worker.serve(
         lambda limit: predict(warm if limit else next(turns)),
         load=round(loaded, 2),
-        precision=str(ensemble.precision),
+        engine=ensemble.engine,
     )
 
 

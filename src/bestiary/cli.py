@@ -1,6 +1,9 @@
 """The command line: parses arguments, calls the verbs of api/, prints results and errors."""
 
+import atexit
+import gc
 import inspect
+import os
 import signal
 import sys
 import textwrap
@@ -142,6 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         printed; 141 if its reader has gone away; after Ctrl-C or SIGTERM, 128 plus the signal's
         number.
     """
+    # PyTorch's own warnings speak of its insides, and mix with what is printed here. Processes that
+    # this one starts inherit the variable. Who wants the log sets it.
+    os.environ.setdefault("TORCH_LOGS", "-all")
+    # While Python ends, it looks for garbage several times: 0.7 s among PyTorch's objects.
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)
     with guarded_streams() as output:
         status = _run_command(list(sys.argv[1:] if arguments is None else arguments))
         output.flush()

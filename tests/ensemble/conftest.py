@@ -18,13 +18,17 @@ CLASSES = ["ant", "bee", "cat"]
 
 @pytest.fixture(scope="session")
 def in_memory() -> Callable[..., Ensemble]:
-    """Builds an ensemble that no run has."""
+    """Builds an ensemble that no run has. With `shared`, its members differ in the last stage."""
 
-    def build(engine: Engine = "torch", tta: int = 1) -> Ensemble:
+    def build(engine: Engine = "torch", tta: int = 1, shared: bool = False) -> Ensemble:
         members = []
         for seed in (1, 2):
             torch.manual_seed(seed)
             member = build_classifier("timm/test_resnet", len(CLASSES), "none").eval()
+            if shared and members:
+                for own, common in zip(member.stages()[:-1], members[0].stages()[:-1], strict=True):
+                    for module, same in zip(own, common, strict=True):
+                        module.load_state_dict(same.state_dict())
             with torch.no_grad():
                 member.head_layer.weight.mul_(20)  # the answers differ from image to image
             members.append(member)

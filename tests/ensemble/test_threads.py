@@ -14,6 +14,7 @@ from PIL import Image
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.saliency import saliency
 from bestiary.model.engine import openvino_is_installed
+from bestiary.model.joint import JointClassifier
 
 needs_openvino = pytest.mark.skipif(not openvino_is_installed(), reason="openvino is not installed")
 ENGINES = ["torch", pytest.param("openvino", marks=needs_openvino)]
@@ -54,6 +55,15 @@ def test_threads_answer_as_one(
 ) -> None:
     ensemble = in_memory(engine, tta)
     assert ensemble.engine == {"torch": "PyTorch float32", "openvino": "OpenVINO float32"}[engine]
+    check_threads(ensemble, noise(24))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_of_shared_members(
+    in_memory: Callable[..., Ensemble], noise: Callable[[int], list[np.ndarray]], engine: str
+) -> None:
+    ensemble = in_memory(engine, shared=True)
+    assert JointClassifier(ensemble.members, 32).shares
     check_threads(ensemble, noise(24))
 
 

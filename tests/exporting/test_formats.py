@@ -52,7 +52,7 @@ def test_file_agrees_with_network(
 @pytest.mark.slow
 def test_onnx_deduplicates_shared_layers(ensemble: Ensemble, built: dict[str, Any]) -> None:
     twice = EnsembleGraph(
-        [ensemble.members[0], deepcopy(ensemble.members[0])], "logits", 1, 1.0, [1.0, 1.0]
+        [ensemble.members[0], deepcopy(ensemble.members[0])], 32, "logits", 1, 1.0, [1.0, 1.0]
     )
     model = WRITERS["onnx"].build(exporting.trace(twice.eval(), 32), 32)
     convolutions = [

@@ -14,7 +14,8 @@ import torch
 from bestiary.errors import ArgumentError
 from bestiary.model import engine
 from bestiary.model.classifier import Classifier, build_classifier, save_member
-from bestiary.model.engine import build_network, cached_graph
+from bestiary.model.engine import build_network
+from bestiary.model.graph_cache import cached_graph
 from bestiary.model.inference import run_network
 from bestiary.model.tta import with_tta
 
@@ -82,6 +83,8 @@ def test_graph_cache_is_used_or_rebuilt(
     monkeypatch.setattr(engine, "_convert", lambda *a: conversions.append(1) or convert(*a))
     np.testing.assert_array_equal(run(), first)
     assert not conversions
+    (compiled,) = path.parent.glob("*.blob")  # of the second reading
+    compiled.unlink()
     path.write_text("<net")
     np.testing.assert_array_equal(run(), first)
     assert conversions == [1]
@@ -91,10 +94,10 @@ def test_graph_cache_is_used_or_rebuilt(
 def test_disagreeing_graph_falls_back_to_pytorch(
     classifier: Classifier, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(graph: object, precision: str) -> engine.Network:
+    def wrong(compiled: object) -> engine.Network:
         return lambda views: np.zeros((len(views), 6), np.float32)
 
-    monkeypatch.setattr(engine, "_compile", wrong)
+    monkeypatch.setattr(engine, "_run_compiled", wrong)
     built = build_network(classifier, 64, CPU, "float32", graph_path=lambda: tmp_path / "a.xml")
     assert (
         built.engine == "PyTorch float32" and "differs from PyTorch by 1" in built.fallback_reason

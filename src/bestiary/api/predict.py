@@ -101,7 +101,7 @@ def predict(
     display = Display(quiet)
     with opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine, tta=tta)
-    display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
+    display.line(f"{len(ensemble.folds)} members by {ensemble.engine}")
     if ensemble.fallback_reason:
         display.notice(ensemble.fallback_reason)
     with Interrupts():

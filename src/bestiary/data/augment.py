@@ -10,22 +10,30 @@ arXiv:2103.10158.
 """
 
 import math
+from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import functional as ops
 
 from bestiary.data.decode import Pixels
 from bestiary.recipe.choices import Augment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 BINS = 31
 # The paper's N and M for ImageNet.
 RANDAUGMENT_OPERATIONS = 2
 RANDAUGMENT_BIN = 9
+
+
+@cache
+def _ops() -> "ModuleType":
+    """Import torchvision's operations. That takes a second, and prediction needs none of them."""
+    return import_module("torchvision.transforms.v2.functional")
 
 
 class Change(NamedTuple):
@@ -135,7 +143,7 @@ def apply_change(view: torch.Tensor, change: Change) -> torch.Tensor:
     name, magnitude = change
     if name in _SHAPE:
         angle, translate, shear, center = _SHAPE[name](magnitude)
-        moved = ops.affine(
+        moved = _ops().affine(
             view,
             angle=angle,
             translate=translate,
@@ -145,7 +153,7 @@ def apply_change(view: torch.Tensor, change: Change) -> torch.Tensor:
         )
         return _tensor(moved)
     if name == "Rotate":
-        return _tensor(ops.rotate(view, angle=magnitude))
+        return _tensor(_ops().rotate(view, angle=magnitude))
     return _COLOR_OPERATIONS[name](view, magnitude)
 
 
@@ -190,12 +198,12 @@ _SHAPE: "dict[str, Callable[[float], _Affine]]" = {
 
 _COLOR_OPERATIONS: "dict[str, Callable[[torch.Tensor, float], torch.Tensor]]" = {
     "Identity": lambda view, m: view,
-    "Brightness": lambda view, m: ops.adjust_brightness(view, 1.0 + m),
-    "Color": lambda view, m: ops.adjust_saturation(view, 1.0 + m),
-    "Contrast": lambda view, m: ops.adjust_contrast(view, 1.0 + m),
-    "Sharpness": lambda view, m: ops.adjust_sharpness(view, 1.0 + m),
-    "Posterize": lambda view, m: ops.posterize(view, bits=int(m)),
-    "Solarize": lambda view, m: ops.solarize(view, threshold=255.0 * m),
-    "AutoContrast": lambda view, m: ops.autocontrast(view),
-    "Equalize": lambda view, m: ops.equalize(view),
+    "Brightness": lambda view, m: _ops().adjust_brightness(view, 1.0 + m),
+    "Color": lambda view, m: _ops().adjust_saturation(view, 1.0 + m),
+    "Contrast": lambda view, m: _ops().adjust_contrast(view, 1.0 + m),
+    "Sharpness": lambda view, m: _ops().adjust_sharpness(view, 1.0 + m),
+    "Posterize": lambda view, m: _ops().posterize(view, bits=int(m)),
+    "Solarize": lambda view, m: _ops().solarize(view, threshold=255.0 * m),
+    "AutoContrast": lambda view, m: _ops().autocontrast(view),
+    "Equalize": lambda view, m: _ops().equalize(view),
 }

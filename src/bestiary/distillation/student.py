@@ -110,7 +110,7 @@ def distill_run(
         "new_images": is_unseen,
         **_compare_accuracy(teacher_hits, candidates, test),
     }
-    findings["lines"] = summary_lines(findings, teacher, student, len(ensemble.members))
+    findings["lines"] = summary_lines(findings, teacher, student, len(ensemble.folds))
     findings |= _compare_latency(ensemble, Ensemble.load(student), test, display)
     student.write_json(DISTILL, findings)
     return DistillResult(student, findings)

@@ -1,13 +1,14 @@
 """A run directory -> an ensemble: one predictor of images with scikit-learn's methods.
 
-All members see one decode and one view of each image, batch by batch. Knows nothing of training,
-which it meets only in the run directory.
+All members see one decode and one view of each image, and are computed as one network, batch by
+batch. Knows nothing of training, which it meets only in the run directory.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from bestiary.data.loader import load_batches, loader_threads, split_batches
 from bestiary.display import Tick
 from bestiary.ensemble.card import read_card
 from bestiary.ensemble.inputs import ImageInputs, ImagePart, image_parts
+from bestiary.ensemble.members import Graphs, open_members
 from bestiary.ensemble.reloading import (
     LoadArguments,
     Origin,
@@ -29,10 +31,10 @@ from bestiary.ensemble.reloading import (
     member_tensors,
     save_ensemble,
 )
-from bestiary.errors import ImageError, RunError
-from bestiary.model.classifier import Classifier, load_member
+from bestiary.errors import ImageError
+from bestiary.model.classifier import Classifier, SavedMember
 from bestiary.model.compute import best_device, memory_format, resolve_precision
-from bestiary.model.engine import BuiltNetwork, build_network, cached_graph
+from bestiary.model.engine import build_joint_network
 from bestiary.model.forks import check_can_compute, check_same_process
 from bestiary.model.tensor_file import checksum
 from bestiary.model.tta import input_side, with_tta
@@ -46,6 +48,7 @@ from bestiary.stats.ood import OodDetector
 from bestiary.storage.files import location
 
 BATCH_SIZE = 32
+_BUILDING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class Ensemble:
     A forked process refuses to use it, and needs one of its own.
 
     Args:
-        members: classifiers in eval mode, all with the same outputs.
+        members: classifiers in eval mode, all with the same outputs; or files of such, whose
+            networks are built where they are needed.
         classes: class names in the order of the outputs.
         view: how an image becomes the members' input.
         folds: fold of each member; None: 0, 1 and so on.
@@ -85,8 +89,7 @@ class Ensemble:
         calibration: temperature and thresholds from out-of-fold predictions; None: uncalibrated.
         ood: out-of-distribution detector; None where there is no calibration.
         engine: what runs the networks, see `bestiary.model.engine`.
-        graphs: for each member a function that returns the cache file of its compiled graph, for
-            engines that need one.
+        graphs: cache files of the members' graphs, for an engine that needs them.
 
     Attributes:
         classes_: class names (classes,), in the order of the columns of `predict_proba`.
@@ -109,7 +112,7 @@ class Ensemble:
 
     def __init__(
         self,
-        members: Sequence[Classifier],
+        members: Sequence[Classifier | SavedMember],
         classes: Sequence[str],
         view: EvalView,
         *,
@@ -121,13 +124,13 @@ class Ensemble:
         calibration: Calibration | None = None,
         ood: OodDetector | None = None,
         engine: Engine = "auto",
-        graphs: Sequence[Callable[[], Path] | None] | None = None,
+        graphs: Graphs | None = None,
     ) -> None:
         check_can_compute()
         self._pid = os.getpid()
         self._origin: Origin | None = None
         self.device = torch.device(device) if device else best_device()
-        self.members = [self._move(member) for member in members]
+        self._given = list(members)
         self.folds = list(range(len(members)) if folds is None else folds)
         self.classes_ = np.array(classes)
         self.view = view
@@ -137,36 +140,42 @@ class Ensemble:
         self.calibration = calibration
         self.ood = ood
 
-        built = self._build(graphs or [None] * len(members), engine)
-        self._networks = [with_tta(network.run, tta) for network in built]
+        built = build_joint_network(
+            lambda: self.members,
+            view.size,
+            self.device,
+            self.precision,
+            engine=engine,
+            graph_path=(lambda: graphs.joint) if graphs else None,
+            member_graphs=graphs.single if graphs else (),
+        )
+        self._network = with_tta(built.run, tta)
+        self.engine = built.engine
+        self.fallback_reason = built.fallback_reason
 
-        engines = dict.fromkeys(network.engine for network in built)  # without repetitions
-        reasons = (network.fallback_reason for network in built)
-        self.engine = ", ".join(engines)
-        self.fallback_reason = next(filter(None, reasons), "")
+    @cached_property
+    def members(self) -> list[Classifier]:
+        """The members' networks, on the device, in the memory format that is fastest there."""
+        with _BUILDING:
+            if "members" in vars(self):  # another thread has built them
+                return self.members
+            built = [one.build() if isinstance(one, SavedMember) else one for one in self._given]
+            layout = memory_format(True)
+            moved = [member.to(self.device).to(memory_format=layout).eval() for member in built]
+            self._given = list(moved)  # frees the files
+            if self._origin:
+                self._origin.loaded["members"] = moved  # built late, and no change of the ensemble
+            self.members = moved
+        return moved
 
-    def _move(self, member: Classifier) -> Classifier:
-        """Move a member to the device, in the memory format that is fastest there."""
-        layout = memory_format(True)
-        return member.to(self.device).to(memory_format=layout).eval()
-
-    def _build(
-        self,
-        graphs: Sequence[Callable[[], Path] | None],
-        engine: Engine,
-    ) -> list[BuiltNetwork]:
-        built = []
-        for member, graph in zip(self.members, graphs, strict=True):
-            network = build_network(
-                member,
-                self.view.size,
-                self.device,
-                self.precision,
-                engine=engine,
-                graph_path=graph,
-            )
-            built.append(network)
-        return built
+    @property
+    def member_states(self) -> list[dict[str, torch.Tensor]]:
+        """The tensors of each member, by name."""
+        if "members" not in vars(self):
+            saved = [one.tensors for one in self._given if isinstance(one, SavedMember)]
+            if len(saved) == len(self._given):
+                return saved
+        return [member.state_dict() for member in self.members]
 
     @classmethod
     def load(
@@ -200,10 +209,8 @@ class Ensemble:
         check_can_compute()
         run = run if isinstance(run, Run) else Run.open(run)
         card = read_card(run)
-        files = [run.fold(fold).weights for fold in card.folds]
-        members = _load_members(files, run.place)
-        card.check_outputs([member.head_layer.out_features for member in members])
-        graphs = [partial(cached_graph, file, card.view.size) for file in files]
+        target = torch.device(device) if device else best_device()
+        members, graphs = open_members(run, card, target, engine)
         ood = None
         if card.calibration:
             ood = read_ood(run.file(OOD), len(members), len(card.classes))
@@ -245,7 +252,7 @@ class Ensemble:
 
     def __repr__(self) -> str:
         run = f"{self._origin.arguments.place}: " if self._origin else ""
-        members = "1 member" if len(self.members) == 1 else f"{len(self.members)} members"
+        members = "1 member" if len(self.folds) == 1 else f"{len(self.folds)} members"
         return f"<Ensemble {run}{members}, {len(self.classes_)} classes, {self.engine}>"
 
     def predict_proba(self, images: ImageInputs) -> NDArray[np.float64]:
@@ -315,7 +322,7 @@ class Ensemble:
             "precision": self.precision,
             "calibration": calibration,
         }
-        return checksum(member_tensors(self.members), card)
+        return checksum(member_tensors(self.member_states), card)
 
     def probabilities(
         self,
@@ -384,17 +391,10 @@ class Ensemble:
         n_threads = loader_threads(self.device.type)
         batches = split_batches(np.arange(len(part.images)), BATCH_SIZE)
         for batch in load_batches(batches, view_of, n_threads):
-            logits = np.stack([run(batch.views) for run in self._networks])
+            logits = np.ascontiguousarray(self._network(batch.views).swapaxes(0, 1))
             failed = {part.start + int(row): reasons[row] for row in batch.rows if row in reasons}
             noted = [deep.pop() for _ in range(len(deep))]  # of this batch and the next ones
             yield BatchLogits(part.start + batch.rows, logits, failed, noted)
             n_done += len(batch.rows)
             if tick:
                 tick(n_done, n_images)
-
-
-def _load_members(files: Sequence[Path], place: str) -> list[Classifier]:
-    try:
-        return [load_member(file) for file in files]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{place}: a member is not what bestiary writes ({error!r})") from None

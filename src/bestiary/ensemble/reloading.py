@@ -15,7 +15,6 @@ import numpy as np
 import torch
 
 from bestiary.errors import ArgumentError, ForkError, RunError
-from bestiary.model.classifier import Classifier
 from bestiary.model.forks import check_can_compute
 from bestiary.model.tensor_file import checksum
 from bestiary.recipe.choices import Engine, PrecisionOption, TtaViews
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 MAX_CACHED = 2  # reloaded ensembles that a process keeps: a pool unpickles one for each job
 
 _CARRIED = ("average", "calibration", "ood", "classes_")  # changes that no network depends on
-_OWN = ("digest", "_origin", "_pid")  # of each object or process, never carried
+_OWN = ("digest", "_given", "_origin", "_pid")  # of each object or process, never carried
 _lock = threading.Lock()  # two threads must not copy a run from its store into one folder
 _cache: "OrderedDict[SavedEnsemble, Ensemble]" = OrderedDict()
 
@@ -130,7 +129,8 @@ def load_saved(saved: SavedEnsemble, changes: dict[str, Any]) -> "Ensemble":
         shared = _load_cached(saved)
     ensemble = saved.kind.__new__(saved.kind)
     vars(ensemble).update(vars(shared))
-    ensemble.members = list(shared.members)
+    if "members" in vars(shared):
+        ensemble.members = list(shared.members)
     ensemble.folds = list(shared.folds)
     ensemble.classes_ = shared.classes_.copy()
     ensemble.set_origin(saved.arguments)
@@ -178,18 +178,18 @@ def _is_same(ensemble: "Ensemble", saved: SavedEnsemble) -> bool:
     return origin is not None and _digest(ensemble, origin) == saved.digest
 
 
-def member_tensors(members: Sequence[Classifier]) -> dict[str, torch.Tensor]:
+def member_tensors(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Name the tensors of all members, for a digest.
 
     Args:
-        members: classifiers.
+        states: tensors of each member, by name.
 
     Returns:
         Number of the member and name in it -> tensor.
     """
     tensors = {}
-    for index, member in enumerate(members):
-        for name, tensor in member.state_dict().items():
+    for index, state in enumerate(states):
+        for name, tensor in state.items():
             tensors[f"{index}.{name}"] = tensor
     return tensors
 
@@ -207,7 +207,7 @@ def _digest(ensemble: "Ensemble", origin: Origin) -> str:
         "tta": ensemble.tta,
         "folds": ensemble.folds,
     }
-    tensors = member_tensors(ensemble.members)
+    tensors = member_tensors(ensemble.member_states)
     if loaded["ood"]:
         for name, values in asdict(loaded["ood"]).items():
             tensors[f"ood.{name}"] = torch.from_numpy(np.ascontiguousarray(values))

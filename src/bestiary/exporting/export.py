@@ -167,6 +167,7 @@ def build_graph(ensemble: Ensemble, members: Sequence[int]) -> EnsembleGraph:
     calibration = ensemble.calibration
     graph = EnsembleGraph(
         members=[ensemble.members[member] for member in members],
+        size=ensemble.view.size,
         average=ensemble.average,
         tta=ensemble.tta,
         temperature=calibration.temperature if calibration else 1.0,

@@ -24,8 +24,8 @@ from torch.export import ExportedProgram
 
 from bestiary.errors import ArgumentError
 from bestiary.exporting.graph import INPUT, OUTPUTS, Outputs
-from bestiary.model.engine import openvino_core, openvino_options, telemetry_off
 from bestiary.model.infer_requests import InferRequests
+from bestiary.model.openvino_runtime import compile_graph, openvino_core, telemetry_off
 from bestiary.recipe.choices import ExportFormat, Precision
 
 Views = NDArray[np.uint8]  # (n, size, size, 3)
@@ -188,7 +188,7 @@ def _save_openvino(model: Any, card: Card, file: Path) -> None:
 
 
 def _open_openvino(file: Path, precision: Precision) -> Runner:
-    compiled = openvino_core().compile_model(file, "CPU", openvino_options(precision))
+    compiled = compile_graph(file, precision)
     requests = InferRequests(compiled)
 
     def run(views: Views) -> Outputs:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from bestiary.model.classifier import Classifier
+from bestiary.model.joint import JointClassifier
 from bestiary.model.tta import tta_views
 from bestiary.recipe.choices import Average, TtaViews
 from bestiary.stats.averaging import TIE_BREAK
@@ -44,6 +45,7 @@ class EnsembleGraph(nn.Module):
 
     Args:
         members: members in eval mode, on the CPU, all with the same classes.
+        size: side of their input in pixels.
         average: how members are averaged.
         tta: number of views of each image whose logits are averaged, see `bestiary.model.tta`.
         temperature: divisor of the logits before they become probabilities.
@@ -55,16 +57,15 @@ class EnsembleGraph(nn.Module):
     def __init__(
         self,
         members: Sequence[Classifier],
+        size: int,
         average: Average,
         tta: TtaViews,
         temperature: float,
         scales: Sequence[float],
     ) -> None:
         super().__init__()
-        self.members = nn.ModuleList(members)
-        norms = [_normalization(member) for member in members]
-        # For each member, the first member with the same normalization.
-        self.same_norm = [norms.index(norm) for norm in norms]
+        self.members = JointClassifier(members, size)
+        self.n_members = len(members)
         self.average = average
         self.tta = tta
         self.temperature = temperature
@@ -80,24 +81,12 @@ class EnsembleGraph(nn.Module):
             Probabilities, energy and logits.
         """
         views = torch.cat(tta_views(pixels, self.tta)) if self.tta > 1 else pixels
-        inputs = self._preprocess(views)
-        member_logits = [
-            member(inputs[first])
-            for member, first in zip(self.members, self.same_norm, strict=True)
-        ]
-        logits = torch.stack(member_logits, dim=1)
+        logits = self.members(views)
         if self.tta > 1:
             by_view = logits.reshape(self.tta, pixels.shape[0], *logits.shape[1:])
             logits = by_view.sum(dim=0) / self.tta
         energy = -(logits / self.scales).logsumexp(dim=2).mean(dim=1)
         return self._probabilities(logits / self.temperature), energy, logits
-
-    def _preprocess(self, views: torch.Tensor) -> dict[int, torch.Tensor]:
-        """Normalize the views once for all members that do it alike: first member -> input."""
-        return {
-            first: self.members[first].preprocess(views)  # type: ignore[operator]
-            for first in set(self.same_norm)
-        }
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Average `logits` (n, members, classes) to probabilities (n, classes).
@@ -112,11 +101,7 @@ class EnsembleGraph(nn.Module):
         classes = torch.arange(logits.shape[2])
         is_vote = logits.argmax(dim=2, keepdim=True) == classes
         votes = is_vote.float().sum(dim=1)
-        return (votes + TIE_BREAK * mean) / (len(self.members) + TIE_BREAK)
-
-
-def _normalization(member: Classifier) -> tuple[float, ...]:
-    return (*member.mean.flatten().tolist(), *member.std.flatten().tolist())
+        return (votes + TIE_BREAK * mean) / (self.n_members + TIE_BREAK)
 
 
 def trace(graph: EnsembleGraph, side: int) -> ExportedProgram:

@@ -112,7 +112,7 @@ def choose_members(run: Run, ensemble: Ensemble, count: int) -> PruneChoice:
 
 
 def _check_prunable(run: Run, ensemble: Ensemble, count: int) -> Calibration:
-    n_members = len(ensemble.members)
+    n_members = len(ensemble.folds)
     if not 1 <= count < n_members:
         raise ArgumentError(
             f"--prune {count}: {run.place} has {n_members} members; keep at least 1 and not all "

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ from bestiary.errors import DamagedError, RunError, one_line
 from bestiary.model.backbone import Backbone, build_backbone, nearest_interpolation
 from bestiary.model.head_linear import HeadLinear
 from bestiary.model.power_norm import PowerNormLinear, signed_sqrt
-from bestiary.model.tensor_file import read_shapes, read_tensors, write_tensors
+from bestiary.model.tensor_file import read_shapes, read_verified, write_tensors
 
 MAX_OTHER_VALUES = 10_000  # in a member's file besides its network: mean and std of the input
 MAX_OUTPUTS = 1_000_000
@@ -244,20 +244,7 @@ def load_member(file: Path) -> Classifier:
         RunError: the file is missing, damaged, or not that of a classifier.
         WeightsError: this installation does not know the backbone.
     """
-    member = _read_member(file)
-    name = member.backbone
-    n_classes = len(member.tensors[member.head])
-    backbone = replace(
-        build_backbone(name, n_classes, weights="none"),
-        interpolation=nearest_interpolation(member.interpolation),
-        origin=member.origin,
-    )
-    classifier = Classifier(name, backbone, power_norm=member.power_norm)
-    try:
-        classifier.load_state_dict(member.tensors)
-    except RuntimeError as error:
-        raise RunError(f"{file}: does not fit {name} ({one_line(error, 120)})") from None
-    return classifier.eval()
+    return open_member(file).build()
 
 
 def check_member(file: Path) -> None:
@@ -269,39 +256,106 @@ def check_member(file: Path) -> None:
     Raises:
         DamagedError: it is not as `save_member` wrote it.
     """
-    _read_member(file)
+    open_member(file)
 
 
-class _Member(NamedTuple):
-    """The content of a member's file."""
+class SavedMember:
+    """A member's file, read and verified. Its network is built where it is asked for.
 
-    tensors: dict[str, torch.Tensor]
-    head: str  # name of the last layer's weights among them
-    backbone: str
-    interpolation: str
-    origin: str
-    power_norm: bool
+    Attributes:
+        tensors: by name, as in the network's state dict.
+        digest: SHA-256 of the tensors and of the card.
+    """
 
+    def __init__(
+        self,
+        file: Path,
+        tensors: dict[str, torch.Tensor],
+        card: dict[str, Any],
+        digest: str,
+        head: str | None,
+    ) -> None:
+        self._file = file
+        self._card = card
+        self._head = head  # name of the last layer's weights; None: not looked for yet
+        self.tensors = tensors
+        self.digest = digest
 
-def _read_member(file: Path) -> _Member:
-    try:
-        shapes, card = read_shapes(file)
-        head = _check_fit(str(card["backbone"]), shapes)
-        tensors, card = read_tensors(file)
-        return _Member(
-            tensors,
-            head,
-            str(card["backbone"]),
-            str(card["interpolation"]),
-            str(card["origin"]),
-            power_norm=card.get("rooted") is True,  # absent from members of older versions
+    @property
+    def outputs(self) -> int:
+        """Number of outputs; the first call compares the tensors with the backbone.
+
+        Raises:
+            DamagedError: they do not fit.
+        """
+        if self._head is None:
+            shapes = {key: list(tensor.shape) for key, tensor in self.tensors.items()}
+            try:
+                self._head = _check_fit(str(self._card["backbone"]), shapes)
+            except DamagedError as error:
+                raise _damaged_member(self._file, str(error)) from None
+        return len(self.tensors[self._head])
+
+    def build(self) -> Classifier:
+        """Build the classifier, in eval mode.
+
+        Raises:
+            RunError: the file is not that of a classifier.
+            WeightsError: this installation does not know the backbone.
+        """
+        name = str(self._card["backbone"])
+        backbone = replace(
+            build_backbone(name, self.outputs, weights="none"),
+            interpolation=nearest_interpolation(str(self._card["interpolation"])),
+            origin=str(self._card["origin"]),
         )
+        # The key is absent from members of older versions.
+        classifier = Classifier(name, backbone, power_norm=self._card.get("rooted") is True)
+        try:
+            classifier.load_state_dict(self.tensors)
+        except RuntimeError as error:
+            raise RunError(f"{self._file}: does not fit {name} ({one_line(error, 120)})") from None
+        return classifier.eval()
+
+
+def open_member(file: Path, *, fits: bool = False) -> SavedMember:
+    """Read and verify a member's file.
+
+    Args:
+        file: of a member.
+        fits: it is probably one that was built before, so that its shapes need not be compared with
+            its backbone before its tensors are read. A network that is built is always compared.
+
+    Returns:
+        The member.
+
+    Raises:
+        DamagedError: it is not as `save_member` wrote it.
+        WeightsError: this installation does not know the backbone.
+
+    Example:
+        >>> open_member(Path("run/fold-0/weights.safetensors")).outputs
+        3
+    """
+    try:
+        head = None
+        if not fits:
+            shapes, card = read_shapes(file)
+            head = _check_fit(str(card["backbone"]), shapes)
+        tensors, card, digest = read_verified(file)
+        missing = {"backbone", "interpolation", "origin"} - card.keys()
+        if missing:
+            raise KeyError(min(missing))
+        return SavedMember(file, tensors, card, digest, head)
     except (DamagedError, KeyError) as error:
         reason = f"it says no {error}" if isinstance(error, KeyError) else str(error)
-        raise DamagedError(
-            f"{file}: is not a whole member ({reason}); remove that fold's folder and train it "
-            "again"
-        ) from None
+        raise _damaged_member(file, reason) from None
+
+
+def _damaged_member(file: Path, reason: str) -> DamagedError:
+    return DamagedError(
+        f"{file}: is not a whole member ({reason}); remove that fold's folder and train it again"
+    )
 
 
 def _check_fit(name: str, shapes: dict[str, list[int]]) -> str:

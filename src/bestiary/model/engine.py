@@ -1,21 +1,17 @@
-"""Choose the fastest engine that computes a classifier on a device: OpenVINO or PyTorch.
+"""Choose the fastest engine that computes classifiers on a device: OpenVINO or PyTorch.
 
 With OpenVINO installed, a CPU runs OpenVINO's graph, several times as fast as PyTorch. The graph is
 compared with the network when it is built, and PyTorch takes over where they disagree. Any other
 device runs PyTorch. Knows nothing of images on disk, labels or ensembles.
 """
 
-import hashlib
-import importlib.metadata
 import importlib.util
-import os
-import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -23,28 +19,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
-from bestiary.atomic import atomic_path
-from bestiary.caches import cache_root, evict_least_recently_used, mark_used
-from bestiary.errors import ArgumentError, BestiaryError, one_line
+from bestiary.errors import ArgumentError, one_line
 from bestiary.model.classifier import Classifier
+from bestiary.model.compute import DTYPES
 from bestiary.model.forks import check_can_compute, note_computing
+from bestiary.model.graph_cache import read_graph, write_graph
 from bestiary.model.infer_requests import InferRequests
 from bestiary.model.inference import run_network
+from bestiary.model.joint import JointClassifier, smooth_views
+from bestiary.model.openvino_runtime import (
+    compile_graph,
+    openvino_core,
+    stack_graphs,
+    telemetry_off,
+)
 from bestiary.recipe.choices import Engine, Precision
 
 Output = Literal["logits", "features"]
-Network = Callable[[torch.Tensor], NDArray[np.float32]]  # uint8 (n, size, size, 3) -> (n, outputs)
+# uint8 (n, size, size, 3) -> (n, outputs), or for several members (n, members, outputs)
+Network = Callable[[torch.Tensor], NDArray[np.float32]]
 
 # The largest root mean square difference to PyTorch's float32, as a share of the outputs' standard
 # deviation. bf16 keeps 8 bits of each factor, which comes to a few hundredths over fifty layers.
 TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
-MAX_GRAPH_CACHE_BYTES = 4_000_000_000  # the least recently used graphs are removed first
 
 # The converter and TorchScript keep what they trace in tables of the whole process.
 _BUILDING = threading.Lock()
-_LOADING_CORE = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +93,70 @@ def build_network(
             a CPU.
         ForkError: this process was forked from one that had computed.
     """
+    make = partial(_EndToEnd, classifier, output)
+    return _build(make, size, device, precision, engine, graph_path)
+
+
+def build_joint_network(
+    members: Callable[[], Sequence[Classifier]],
+    size: int,
+    device: torch.device,
+    precision: Precision,
+    *,
+    engine: Engine = "auto",
+    graph_path: Callable[[], Path] | None = None,
+    member_graphs: Sequence[Path] = (),
+) -> BuiltNetwork:
+    """Build the function that runs several classifiers, what they share once.
+
+    Args:
+        members: returns the classifiers, as for `build_network`, all with the same outputs. It is
+            not called where a cached graph is used.
+        size: side of the views in pixels.
+        device: where to compute.
+        precision: of the arithmetic; the result is always float32.
+        engine: as for `build_network`.
+        graph_path: as for `build_network`.
+        member_graphs: files of the members' own graphs, which are used where they exist and the
+            members share nothing.
+
+    Returns:
+        The function, views -> logits (n, members, classes), and what runs it.
+
+    Raises:
+        ArgumentError: as for `build_network`.
+        ForkError: this process was forked from one that had computed.
+    """
+    return _build(
+        lambda: JointClassifier(members(), size),
+        size,
+        device,
+        precision,
+        engine,
+        graph_path,
+        member_graphs,
+    )
+
+
+def _build(
+    make: Callable[[], "_EndToEnd | JointClassifier"],
+    size: int,
+    device: torch.device,
+    precision: Precision,
+    engine: Engine,
+    graph_path: Callable[[], Path] | None,
+    member_graphs: Sequence[Path] = (),
+) -> BuiltNetwork:
+    """Build the function that runs a module; `make` is called where a cached graph is not used."""
     check_can_compute()
     note_computing()
     torch_name = f"PyTorch {precision}"
-    compute = classifier.features if output == "features" else None
-
-    def run_by_torch(views: torch.Tensor) -> NDArray[np.float32]:
-        return run_network(classifier, [views], device, precision, output=compute)
 
     # PyTorch, where it is asked for or the only choice.
-    can_use_openvino = device.type == "cpu" and openvino_is_installed()
-    if engine == "torch" or (engine == "auto" and not can_use_openvino):
-        return BuiltNetwork(run_by_torch, torch_name)
+    if engine != "openvino" and not uses_openvino(engine, device):
+        with _BUILDING:
+            module = make().eval()
+        return BuiltNetwork(_torch_network(module, device, precision), torch_name)
     if not openvino_is_installed():
         raise ArgumentError("--engine openvino: is not installed; pip install 'bestiary[export]'")
     if device.type != "cpu":
@@ -111,33 +164,42 @@ def build_network(
 
     # OpenVINO, unless it disagrees.
     openvino_precision: Precision = "bf16" if precision == "bf16" else "float32"
+    openvino_name = f"OpenVINO {openvino_precision}"
     path = graph_path() if graph_path else None
     with _BUILDING:
-        run, reason = _openvino_network(classifier, size, openvino_precision, output, path)
+        if path is not None and path.exists():
+            with suppress(RuntimeError):  # a damaged graph is converted again
+                compiled = read_graph(path, openvino_precision)
+                return BuiltNetwork(_run_compiled(compiled), openvino_name)
+        module = make().eval()
+        run, reason = _openvino_network(module, size, openvino_precision, path, member_graphs)
     if run is not None:
-        return BuiltNetwork(run, f"OpenVINO {openvino_precision}")
+        return BuiltNetwork(run, openvino_name)
     if engine == "openvino":
         raise ArgumentError(f"--engine openvino: {reason}; use --engine torch")
-    return BuiltNetwork(run_by_torch, torch_name, reason)
+    return BuiltNetwork(_torch_network(module, device, precision), torch_name, reason)
 
 
-def cached_graph(weights: Path, size: int) -> Path:
-    """Name the file that caches a member's graph.
+def _torch_network(
+    module: "_EndToEnd | JointClassifier", device: torch.device, precision: Precision
+) -> Network:
+    if isinstance(module, _EndToEnd):
+        classifier = module.classifier
+        output = classifier.features if module.output == "features" else None
+        return lambda views: run_network(classifier, [views], device, precision, output=output)
 
-    The file is not in the run. A run from a stranger must not bring a graph that differs from its
-    weights, and a run may be read-only.
+    @torch.inference_mode()
+    def run(views: torch.Tensor) -> NDArray[np.float32]:
+        with torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "float32"):
+            outputs = module(views.to(device, non_blocking=True))
+        return cast(torch.Tensor, outputs).float().cpu().numpy()
 
-    Args:
-        weights: file of the member.
-        size: side of the views in pixels.
+    return run
 
-    Returns:
-        The path of the .xml file in the cache folder.
-    """
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    version = importlib.metadata.version("openvino")
-    return cache_root() / "graphs" / f"{digest[:32]}-{size}-{version}.xml"
+
+def uses_openvino(engine: Engine, device: torch.device) -> bool:
+    """Return whether OpenVINO is tried first."""
+    return engine != "torch" and device.type == "cpu" and openvino_is_installed()
 
 
 def openvino_is_installed() -> bool:
@@ -145,57 +207,12 @@ def openvino_is_installed() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-def openvino_options(precision: Precision) -> dict[str, str]:
-    """Return the options for OpenVINO's `compile_model`.
-
-    Args:
-        precision: of the arithmetic; float32 unless bf16.
-
-    Returns:
-        Options for the shortest time of each request.
-    """
-    return {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
-    }
-
-
-def openvino_core() -> Any:
-    """Return OpenVINO's core, one for the life of this process.
-
-    It gives the thread that loads it a stack for signal handlers, and frees that stack only in the
-    thread that unloads it. If that were another thread, the next Ctrl-C would crash the process.
-    """
-    with _LOADING_CORE:  # two threads would load two cores
-        return _load_core()
-
-
-@cache
-def _load_core() -> Any:
-    import openvino
-
-    return openvino.Core()
-
-
-@contextmanager
-def telemetry_off() -> Iterator[None]:
-    """Stop OpenVINO's converter from sending usage statistics: it sends none in a CI job."""
-    former = os.environ.get("CI")
-    os.environ["CI"] = "true"
-    try:
-        yield
-    finally:
-        if former is None:
-            del os.environ["CI"]
-        else:
-            os.environ["CI"] = former
-
-
 class _EndToEnd(nn.Module):
     """Views -> output as one graph, preprocessing inside."""
 
     def __init__(self, classifier: Classifier, output: Output) -> None:
         super().__init__()
+        self.name = classifier.name
         self.classifier = classifier
         self.output = output
 
@@ -207,28 +224,46 @@ class _EndToEnd(nn.Module):
 
 
 def _openvino_network(
-    classifier: Classifier, size: int, precision: Precision, output: Output, path: Path | None
+    module: "_EndToEnd | JointClassifier",
+    size: int,
+    precision: Precision,
+    path: Path | None,
+    member_graphs: Sequence[Path],
 ) -> tuple[Network | None, str]:
-    """Build OpenVINO's network from the cached graph or the weights; if neither works, say why."""
-    if path is not None and path.exists():
-        with suppress(RuntimeError):  # a damaged graph is converted again
-            return _read_graph(path, precision), ""
-
-    module = _EndToEnd(classifier, output).eval()
+    """Build OpenVINO's network; if that does not work, say why."""
     try:
-        graph = _convert(module, size)
-        run = _compile(graph, precision)
+        graph = _convert_any(module, size, member_graphs)
+        run = _run_compiled(compile_graph(graph, precision))
         difference = _difference(module, run, size)
     except Exception as error:  # OpenVINO and the tracer raise anything
-        return None, f"OpenVINO cannot convert {classifier.name} ({one_line(error, 100)})"
+        return None, f"OpenVINO cannot convert {module.name} ({one_line(error, 100)})"
     if not difference <= TOLERANCE[precision]:
         reason = f"differs from PyTorch by {difference:.2g} of the outputs' spread"
         return None, f"OpenVINO's {precision} {reason}"
 
     # Every later start reads the file, so this one does too: the same last bits.
-    if path is not None and _write_graph(graph, path):
-        run = _compile(path, precision)
+    if path is not None and write_graph(graph, path):
+        run = _run_compiled(compile_graph(path, precision))
     return run, ""
+
+
+def _convert_any(
+    module: "_EndToEnd | JointClassifier", size: int, member_graphs: Sequence[Path]
+) -> Any:
+    """Convert a module. Members that share nothing are converted one by one, which is faster."""
+    if isinstance(module, _EndToEnd):
+        return _convert(module, size)
+    if module.shares:
+        with suppress(Exception):  # a merged graph may have what a member alone has not
+            return _convert(module, size)
+    graphs = []
+    for index, member in enumerate(module.members):
+        own = member_graphs[index] if member_graphs else None
+        if own is not None and own.exists():
+            graphs.append(openvino_core().read_model(own))
+        else:
+            graphs.append(_convert(_EndToEnd(member, "logits").eval(), size))
+    return stack_graphs(graphs)
 
 
 def _convert(module: nn.Module, size: int) -> Any:
@@ -258,8 +293,7 @@ def _forget_traces() -> None:
         torch.jit._state._clear_class_state()
 
 
-def _compile(graph: Any, precision: Precision) -> Network:
-    compiled = openvino_core().compile_model(graph, "CPU", openvino_options(precision))
+def _run_compiled(compiled: Any) -> Network:
     requests = InferRequests(compiled)
 
     def run(views: torch.Tensor) -> NDArray[np.float32]:
@@ -271,45 +305,8 @@ def _compile(graph: Any, precision: Precision) -> Network:
 
 def _difference(module: nn.Module, run: Network, size: int) -> float:
     """Root mean square difference of `run` and float32 PyTorch, as a share of the deviation."""
-    # Smooth random views. They come from a torch generator with a fixed seed and not from
-    # `bestiary.rng`: the comparison belongs to no run, so it has no run's seed, and the views must
-    # stay the same for a graph to be accepted or refused alike everywhere.
-    generator = torch.Generator().manual_seed(0)
-    noise = torch.rand((4, 3, 7, 7), generator=generator)
-    smooth = functional.interpolate(noise, size=(size, size), mode="bilinear")
-    views = (smooth * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
+    views = smooth_views(4, size)
     with torch.inference_mode():
         exact = module(views).numpy()
     error = np.sqrt(np.mean((run(views) - exact) ** 2))
     return float(error / (exact.std() + 1e-6))
-
-
-def _read_graph(path: Path, precision: Precision) -> Network:
-    run = _compile(path, precision)
-    mark_used(path)
-    return run
-
-
-def _write_graph(graph: Any, path: Path) -> bool:
-    """Write the graph, weights (.bin) first: the .xml is what later starts look for."""
-    import openvino
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # OpenVINO names the .bin after the .xml, so it writes both into a temporary folder.
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            xml = Path(folder) / "graph.xml"
-            openvino.save_model(graph, xml, compress_to_fp16=False)
-            _make_room(path.parent, xml.with_suffix(".bin").stat().st_size)
-            for suffix in (".bin", ".xml"):
-                with atomic_path(path.with_suffix(suffix)) as temporary:
-                    os.replace(xml.with_suffix(suffix), temporary)
-    except (OSError, RuntimeError, BestiaryError):
-        return False  # without a cache, the next start takes some seconds more
-    return True
-
-
-def _make_room(folder: Path, n_bytes: int) -> None:
-    graphs = [(xml, xml.with_suffix(".bin")) for xml in folder.glob("*.xml")]
-    evict_least_recently_used(graphs, MAX_GRAPH_CACHE_BYTES - n_bytes)

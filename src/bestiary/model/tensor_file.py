@@ -65,14 +65,48 @@ def read_tensors(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         DamagedError: the file is missing, truncated, changed or not bestiary's; the message is a
             short phrase.
     """
+    tensors, card, _ = read_verified(file)
+    return tensors, card
+
+
+def read_verified(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], str]:
+    """Read a file as `read_tensors` does, and say what its checksum is.
+
+    Args:
+        file: to read.
+
+    Returns:
+        The tensors, the card and their checksum.
+
+    Raises:
+        DamagedError: as `read_tensors`.
+    """
     with _opened(file) as archive:
         card = _read_card(archive)
         keys = archive.keys()
         tensors = {key: archive.get_tensor(key) for key in keys}
     expected = card.pop(CHECKSUM, None)
-    if expected is not None and expected != checksum(tensors, card):
+    found = checksum(tensors, card)
+    if expected not in (None, found):
         raise DamagedError("its checksum does not hold")
-    return tensors, card
+    return tensors, card, found
+
+
+def claimed_checksum(file: Path) -> str | None:
+    """Read the checksum that a file claims, which `read_verified` may find not to hold.
+
+    Args:
+        file: to read.
+
+    Returns:
+        The checksum; None where the file claims none or cannot be read.
+    """
+    try:
+        with _opened(file) as archive:
+            claimed = _read_card(archive).get(CHECKSUM)
+    except DamagedError:
+        return None
+    return claimed if isinstance(claimed, str) else None
 
 
 def read_shapes(file: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:

@@ -18,6 +18,9 @@ from bestiary.recipe.choices import TtaViews
 # halves up or down, and a graph in another engine would see other views than the network. The
 # shift keeps most values clear of the halves.
 _ROUNDING_SHIFT = 1 / 512
+# Views that the network computes at once: enough to keep all cores busy, at no more memory than a
+# batch of images takes.
+MAX_VIEWS = 32
 CORNER_CROP_RATIO = 0.875  # of both sides that a corner crop keeps: 224 of 256 pixels
 
 
@@ -80,7 +83,13 @@ def with_tta(run: Network, n_views: TtaViews) -> Network:
         return run
 
     def average(views: torch.Tensor) -> NDArray[np.float32]:
-        outputs = [run(view) for view in tta_views(views, n_views)]
+        inputs = tta_views(views, n_views)
+        at_once = max(1, MAX_VIEWS // max(1, len(views)))  # views of each image
+        outputs: list[NDArray[np.float32]] = []
+        for start in range(0, n_views, at_once):
+            some = inputs[start : start + at_once]
+            together = run(torch.cat(some) if len(some) > 1 else some[0])
+            outputs += np.split(together, len(some))
         return sum(outputs[1:], outputs[0]) / np.float32(n_views)
 
     return average

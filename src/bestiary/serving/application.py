@@ -65,7 +65,7 @@ def application_for_run(
         except BestiaryError as error:
             no_similar = str(error)
             display.line(f"No similar training images: {no_similar}")
-    display.line(f"{len(ensemble.members)} members by {ensemble.engine}")
+    display.line(f"{len(ensemble.folds)} members by {ensemble.engine}")
     if ensemble.fallback_reason:
         display.notice(ensemble.fallback_reason)
     if not address.is_loopback and token is None:

@@ -50,7 +50,7 @@ class ServiceInfo:
         return Model(
             name=self.name,
             backbone=ensemble.members[0].name,
-            members=len(ensemble.members),
+            members=len(ensemble.folds),
             engine=ensemble.engine,
             classes=len(ensemble.classes_),
             calibrated=ensemble.calibration is not None,

@@ -11,8 +11,6 @@ from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.stats import beta
 
 from bestiary.recipe.choices import Average, Coverage, Risk, Sets
 from bestiary.stats.averaging import average, softmax
@@ -175,6 +173,10 @@ def fit_temperature(logits: NDArray[np.floating], labels: Labels) -> float:
     Returns:
         The temperature, 1/20 to 20.
     """
+    from scipy.optimize import (
+        minimize_scalar,
+    )  # here: it is slow to import, and only fitting needs it
+
     logits64 = logits.astype(np.float64)
 
     def log_loss(log_temperature: float) -> float:
@@ -274,6 +276,8 @@ def _upper_risk(n_wrong: int, n_answered: int) -> float:
     if n_wrong == n_answered:
         return 1.0
     n_right = n_answered - n_wrong
+    from scipy.stats import beta  # here: it is slow to import, and only fitting needs it
+
     return float(beta.ppf(0.95, n_wrong + 1, n_right))
 
 

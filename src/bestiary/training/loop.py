@@ -20,8 +20,8 @@ from bestiary.data.loader import Rows, split_batches
 from bestiary.data.mixing import Mixing
 from bestiary.model.classifier import Classifier, load_member, save_member
 from bestiary.model.compute import memory_format, synchronize
-from bestiary.model.engine import cached_graph
 from bestiary.model.freezing import set_training_mode
+from bestiary.model.graph_cache import cached_graph
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import TrainOptions
 from bestiary.rng import keyed_rng

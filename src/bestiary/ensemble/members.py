@@ -1,0 +1,80 @@
+"""The files of a run's members -> members that are verified, and the cache file of their graph.
+
+Nothing that a run claims is believed: the tensors are digested again at each start, and a cached
+graph is found by these digests. Knows nothing of how an ensemble computes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from bestiary.ensemble.card import EnsembleCard
+from bestiary.errors import RunError
+from bestiary.model.classifier import SavedMember, open_member
+from bestiary.model.compute import resolve_precision
+from bestiary.model.engine import uses_openvino
+from bestiary.model.graph_cache import cached_graph, cached_joint_graph
+from bestiary.model.tensor_file import claimed_checksum
+from bestiary.recipe.choices import Engine
+from bestiary.run.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """The cache files of members' graphs.
+
+    Attributes:
+        joint: of all members as one graph.
+        single: of each member, where training has left it.
+    """
+
+    joint: Path
+    single: list[Path]
+
+
+def open_members(
+    run: Run, card: EnsembleCard, device: torch.device, engine: Engine
+) -> tuple[list[SavedMember], Graphs | None]:
+    """Open the files of a run's members.
+
+    A graph in the cache was made of members with the very digests that it is named by. Where there
+    is one, no network is built, and the libraries of networks are not imported.
+
+    Args:
+        run: the run.
+        card: of its ensemble.
+        device: where the members are computed.
+        engine: as it was asked for.
+
+    Returns:
+        The members and the files of their graphs; None: their engine needs none.
+
+    Raises:
+        RunError: a file is missing, damaged, or not that of a member of this ensemble.
+        WeightsError: this installation does not know a member's backbone.
+    """
+    files = [run.fold(fold).weights for fold in card.folds]
+    size = card.view.size
+    has_graph = uses_openvino(engine, device)
+
+    def graph_of(digests: Sequence[str]) -> Path:
+        precision = resolve_precision(card.precision, device)
+        return cached_joint_graph(digests, len(card.classes), size, precision)
+
+    # What a file claims only decides whether its shapes are compared before its tensors are read.
+    claimed = [claimed_checksum(file) or "" for file in files]
+    is_known = has_graph and graph_of(claimed).exists()
+    try:
+        members = [open_member(file, fits=is_known) for file in files]
+        digests = [member.digest for member in members]
+        if not is_known or digests != claimed:
+            card.check_outputs([member.outputs for member in members])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{run.place}: a member is not what bestiary writes ({error!r})") from None
+    if not has_graph:
+        return members, None
+    joint = graph_of(digests)
+    single = [] if joint.exists() else [cached_graph(file, size) for file in files]
+    return members, Graphs(joint, single)

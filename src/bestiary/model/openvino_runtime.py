@@ -1,0 +1,121 @@
+"""OpenVINO's core, and graphs compiled by it for this CPU.
+
+Knows nothing of how a graph is made or where it is kept.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bestiary.recipe.choices import Precision
+
+_LOADING_CORE = threading.Lock()
+
+
+def compile_graph(graph: Any, precision: Precision) -> Any:
+    """Compile a graph for this CPU.
+
+    Args:
+        graph: OpenVINO's model, or the .xml file of one.
+        precision: of the arithmetic; float32 unless bf16.
+
+    Returns:
+        OpenVINO's compiled model.
+    """
+    return openvino_core().compile_model(graph, "CPU", openvino_options(precision))
+
+
+def stack_graphs(graphs: Sequence[Any]) -> Any:
+    """Join graphs of one kind of input to one graph, which computes them all.
+
+    Args:
+        graphs: OpenVINO's models, input (n, ...) -> output (n, classes). They are used up.
+
+    Returns:
+        OpenVINO's model, input -> outputs (n, graphs, classes).
+    """
+    import openvino
+    from openvino import opset13
+
+    (views,) = graphs[0].get_parameters()
+    outputs = []
+    for graph in graphs:
+        (own,) = graph.get_parameters()
+        if own is not views:
+            own.output(0).replace(views.output(0))
+        (result,) = graph.get_results()
+        outputs.append(opset13.unsqueeze(result.input_value(0), opset13.constant([1])))
+    return openvino.Model([opset13.concat(outputs, 1)], [views])
+
+
+def import_compiled(file: Path, precision: Precision) -> Any:
+    """Read a graph that was compiled on a CPU of this kind.
+
+    Args:
+        file: what the compiled model's `export_model` gave.
+        precision: as it was compiled.
+
+    Returns:
+        OpenVINO's compiled model.
+
+    Raises:
+        OSError: there is no such file.
+        RuntimeError: the file is damaged.
+    """
+    with file.open("rb") as stream:
+        return openvino_core().import_model(stream.read(), "CPU", openvino_options(precision))
+
+
+def cpu_name() -> str:
+    """Return the full name of this CPU, as OpenVINO gives it."""
+    return str(openvino_core().get_property("CPU", "FULL_DEVICE_NAME"))
+
+
+def openvino_options(precision: Precision) -> dict[str, str]:
+    """Return the options for OpenVINO's `compile_model`.
+
+    Args:
+        precision: of the arithmetic; float32 unless bf16.
+
+    Returns:
+        Options for the shortest time of each request.
+    """
+    return {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+    }
+
+
+def openvino_core() -> Any:
+    """Return OpenVINO's core, one for the life of this process.
+
+    It gives the thread that loads it a stack for signal handlers, and frees that stack only in the
+    thread that unloads it. If that were another thread, the next Ctrl-C would crash the process.
+    """
+    with _LOADING_CORE:  # two threads would load two cores
+        return _load_core()
+
+
+@cache
+def _load_core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+@contextmanager
+def telemetry_off() -> Iterator[None]:
+    """Stop OpenVINO's converter from sending usage statistics: it sends none in a CI job."""
+    former = os.environ.get("CI")
+    os.environ["CI"] = "true"
+    try:
+        yield
+    finally:
+        if former is None:
+            del os.environ["CI"]
+        else:
+            os.environ["CI"] = former

@@ -1,0 +1,79 @@
+"""Members' files: networks are built where they are needed, and nothing in a run is believed."""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.errors import DamagedError
+from bestiary.model import engine
+from bestiary.model.classifier import SavedMember, load_member, save_member
+from bestiary.run.run import Run
+
+needs_openvino = pytest.mark.skipif(
+    not engine.openvino_is_installed(), reason="openvino is not installed"
+)
+
+
+@pytest.fixture
+def no_networks(known: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: SavedMember) -> None:
+        pytest.fail("a network was built")
+
+    monkeypatch.setattr(SavedMember, "build", fail)
+
+
+@pytest.fixture
+def known(trained: Run, files: list[Path], tmp_path: Path) -> Run:
+    """A copy of a run whose graph is in the cache."""
+    Ensemble.load(trained, device="cpu", engine="openvino").predict(files)
+    return Run(shutil.copytree(trained.path, tmp_path / "known"))
+
+
+@needs_openvino
+@pytest.mark.usefixtures("no_networks")
+def test_known_members_need_no_network(known: Run, files: list[Path]) -> None:
+    ensemble = Ensemble.load(known, device="cpu", engine="openvino")
+    assert ensemble.predict_proba(files).shape == (len(files), 3)
+    again = pickle.loads(pickle.dumps(ensemble))
+    np.testing.assert_array_equal(again.predict_proba(files), ensemble.predict_proba(files))
+    assert again.digest == ensemble.digest
+
+
+@needs_openvino
+def test_digest_is_that_of_networks(known: Run) -> None:
+    ensemble = Ensemble.load(known, device="cpu", engine="openvino")
+    before = ensemble.digest
+    del ensemble.digest
+    assert ensemble.members
+    assert ensemble.digest == before
+    assert pickle.loads(pickle.dumps(ensemble)).digest == before  # networks are no change of it
+
+
+@needs_openvino
+def test_changed_file_of_known_member(known: Run) -> None:
+    """The card claims the checksum of the cached graph still; other weights are found out."""
+    file = known.fold(1).weights
+    content = bytearray(file.read_bytes())
+    content[-4] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(DamagedError, match="its checksum does not hold"):
+        Ensemble.load(known, device="cpu", engine="openvino")
+
+
+@needs_openvino
+def test_other_weights_have_another_graph(known: Run, files: list[Path]) -> None:
+    before = Ensemble.load(known, device="cpu", engine="openvino").predict_proba(files)
+    file = known.fold(1).weights
+    member = load_member(file)
+    with torch.no_grad():
+        member.head_layer.bias[0] += 3
+    save_member(member, file)
+    changed = Ensemble.load(known, device="cpu", engine="openvino").predict_proba(files)
+    assert np.abs(changed - before).max() > 1e-3
+    by_torch = Ensemble.load(known, device="cpu", engine="torch").predict_proba(files)
+    np.testing.assert_allclose(changed, by_torch, atol=0.05)
