@@ -33,7 +33,7 @@ CANDIDATE_MAX_DISTANCE = 15  # differing bits of 64; `Packed` has 4 bits for it
 MAX_PARTNERS = 16  # candidates for each image
 QUERY_IMAGES = 1 << 17  # images looked up at a time by one thread
 
-Pairs = NDArray[np.int64]
+Pairs = NDArray[np.int32]
 """(pairs, 5): image, partner, the image's view that resembles the whole partner, whether the
 partner is mirrored (0 or 1), distance.
 """
@@ -104,11 +104,12 @@ def candidate_pairs(hashes: Hashes) -> Pairs:
     n_images = len(hashes)
     packed = _search_pairs(hashes)
     nearest = _drop_far_partners(packed, n_images)
-    pairs = _unpack(nearest, n_images)
-
-    image, partner, _, _, distance = pairs.T
-    order = np.lexsort((partner, image, distance))
-    return pairs[order]
+    image, partner = _image_and_partner(nearest, n_images)
+    order = np.lexsort((partner, image, _distances(nearest)))
+    del image, partner  # of tens of millions of pairs, as the next ones
+    nearest = nearest[order]
+    del order
+    return _unpack(nearest, n_images)
 
 
 def _search_pairs(hashes: Hashes) -> Packed:
@@ -233,17 +234,27 @@ def _pack(
 
 
 def _unpack(packed: Packed, n_images: int) -> Pairs:
-    low, high = _images_of_pairs(packed, n_images)
-    details = (packed & ((1 << DETAIL_BITS) - 1)).astype(np.int64)
-    distance = details >> 9
-    is_later = (details >> 8) & 1 == 1
-    view = (details >> 1) & 127
-    mirrored = details & 1
+    # Column by column, as there may be tens of millions of pairs.
+    pairs = np.empty((len(packed), 5), np.int32)
+    pairs[:, 0], pairs[:, 1] = _image_and_partner(packed, n_images)
+    pairs[:, 2] = (packed >> 1) & 127
+    pairs[:, 3] = packed & 1
+    pairs[:, 4] = _distances(packed)
+    return pairs
 
-    image = np.where(is_later, high, low)
-    partner = np.where(is_later, low, high)
-    columns = [image, partner, view, mirrored, distance]
-    return np.stack(columns, axis=1)
+
+def _distances(packed: Packed) -> NDArray[np.uint64]:
+    """Unpack the distance of each pair."""
+    return (packed >> np.uint64(9)) & np.uint64(15)
+
+
+def _image_and_partner(
+    packed: Packed, n_images: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Unpack the image of each pair, whose view it is, and its partner."""
+    low, high = _images_of_pairs(packed, n_images)
+    is_later = (packed >> 8) & 1 == 1
+    return np.where(is_later, high, low), np.where(is_later, low, high)
 
 
 def _images_of_pairs(packed: Packed, n_images: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -254,24 +265,30 @@ def _images_of_pairs(packed: Packed, n_images: int) -> tuple[NDArray[np.int64], 
 
 
 def _nearest_of_each_pair(packed: Packed) -> Packed:
-    """Keep the nearest match of each pair, sorted by pair."""
-    packed = np.sort(packed)
-    pair = packed >> DETAIL_BITS
+    """Keep the nearest match of each pair, sorted by pair. `packed` is sorted in place."""
+    packed.sort()
     is_first = np.ones(len(packed), np.bool_)
-    is_first[1:] = pair[1:] != pair[:-1]
+    # Two matches are of one pair if they differ in the detail bits alone.
+    is_first[1:] = (packed[1:] ^ packed[:-1]) >> DETAIL_BITS != 0
     return packed[is_first]
 
 
 def _drop_far_partners(packed: Packed, n_images: int) -> Packed:
     """Keep the pairs that are among the nearest `MAX_PARTNERS` of either of their images."""
-    low, high = _images_of_pairs(packed, n_images)
-    distance = (packed >> 9) & 15
     is_near = np.zeros(len(packed), np.bool_)
-    for image in (low, high):
-        order = np.lexsort((distance, image))
-        sorted_image = image[order]
-        first_of_image = np.searchsorted(sorted_image, sorted_image)
-        rank = np.arange(len(order)) - first_of_image
-        near = order[rank < MAX_PARTNERS]
-        is_near[near] = True
+    for image_of_pair in (np.floor_divide, np.remainder):
+        # In place, as there may be tens of millions of pairs: the image, then its distance.
+        key = packed >> DETAIL_BITS
+        image_of_pair(key, np.uint64(n_images), out=key)
+        key <<= 4
+        key |= _distances(packed)
+        order = np.argsort(key, kind="stable")
+        key.sort()
+        key >>= 4
+
+        # A pair is far if as many nearer ones are of the same image.
+        is_far = np.zeros(len(packed), np.bool_)
+        is_far[MAX_PARTNERS:] = key[MAX_PARTNERS:] == key[:-MAX_PARTNERS]
+        is_near[order[~is_far]] = True
+        del key, order
     return packed[is_near]

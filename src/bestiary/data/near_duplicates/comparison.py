@@ -123,7 +123,7 @@ def screen_pairs(
         The pairs, in the order of the candidates.
     """
 
-    def screen_row(row: NDArray[np.int64]) -> Promising | None:
+    def screen_row(row: NDArray[np.int32]) -> Promising | None:
         image, partner, view, is_flipped, _ = row.tolist()
         thumb = thumbs[thumb_of_image[image]]
         partner_thumb = thumbs[thumb_of_image[partner]]
