@@ -10,27 +10,19 @@ five over those of one: `probe` >= 0.9, `fast` >= 0.45.
 --run uses an existing run of five members.
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
 import bestiary
-from bench_predict import MEMBERS, split_data
+from bench_predict import MEMBERS, split_arguments, split_data
 from paired import Contender, compare, machine, spread
 
 BARS = {"probe": 0.9, "fast": 0.45}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path)
+    parser = split_arguments(__doc__)
     parser.add_argument("--recipe", default="probe", choices=BARS)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=150, help="images a round")
-    parser.add_argument("--known", type=int, default=600, help="images to train the members on")
-    parser.add_argument("--run", type=Path, help="use this run's members")
     args = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:

@@ -29,6 +29,19 @@ from paired import Contender, compare, machine, report
 MEMBERS = 5
 
 
+def split_arguments(description: str | None) -> argparse.ArgumentParser:
+    """The arguments of a benchmark that trains on a part of the images and predicts the rest."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=150, help="images a round")
+    parser.add_argument("--known", type=int, default=600, help="images to train the members on")
+    parser.add_argument("--run", type=Path, help="use this run's members")
+    return parser
+
+
 def split_data(
     data: Path, place: Path, rounds: int, images: int, known: int
 ) -> tuple[Path, list[str]]:
@@ -81,16 +94,9 @@ def agreement(place: Path, folders: list[str]) -> tuple[int, int]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=150, help="images a round")
-    parser.add_argument("--known", type=int, default=600, help="images to train the members on")
+    parser = split_arguments(__doc__)
     parser.add_argument("--backbone", default="offline/efficientnet_lite0")
     parser.add_argument("--weights", default="default")
-    parser.add_argument("--run", type=Path, help="use this run's members")
     args = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as scratch:

@@ -92,7 +92,7 @@ class Service:
         )
 
     def forget_peak(self) -> None:
-        """Start to measure the peak of memory anew."""
+        """Start to measure the peak of memory again."""
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
 
     def peak(self) -> float:

@@ -94,7 +94,7 @@ def _time_ceiling(kit: Kit, ensemble: Any) -> None:
 
 
 def loader(kit: Kit) -> None:
-    """What the loading threads make with no network beside them, from JPEG and from the store."""
+    """What the loading threads make while no network computes, from JPEG and from the store."""
     import numpy as np
 
     from bestiary.data.loader import LoaderThreads, load_batches, split_batches, train_views

@@ -91,6 +91,6 @@ def test_damaged_exif_does_not_warn(
 def test_damaged_exif_hides_no_other_fact(
     smooth: Pixels, encode: Encode, kind: str, exif: bytes
 ) -> None:
-    pixels = np.dstack([smooth, smooth[..., :1]])  # a picture that is partly transparent
+    pixels = np.dstack([smooth, smooth[..., :1]])  # an image that is partly transparent
     info = inspect_image(encode(pixels, kind, exif=exif), "")
     assert (info.format, info.mode, info.taken) == (kind, "transparent", 0)

@@ -39,6 +39,7 @@ def read_decided(
         if name not in table.columns:
             names = ",".join(schema)
             raise DataError(f"{option} {file}: has no column {name!r}; expected {names}")
+
     columns = []
     for name, kind in schema.items():
         is_text = kind is pl.String

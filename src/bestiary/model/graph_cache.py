@@ -42,8 +42,7 @@ def cached_graph(weights: Path, size: int) -> Path:
     """
     with weights.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    version = importlib.metadata.version("openvino")
-    return cache_root() / "graphs" / f"{digest[:32]}-{size}-{version}.xml"
+    return _graph_file(digest[:32], size)
 
 
 def cached_joint_graph(
@@ -62,8 +61,13 @@ def cached_joint_graph(
     """
     text = json.dumps([JOINT_FORMAT, *members, outputs, precision])
     digest = hashlib.sha256(text.encode()).hexdigest()
+    return _graph_file(f"joint-{digest[:32]}", size)
+
+
+def _graph_file(name: str, size: int) -> Path:
+    """Name a file of the cache. Another version of OpenVINO has files of its own."""
     version = importlib.metadata.version("openvino")
-    return cache_root() / "graphs" / f"joint-{digest[:32]}-{size}-{version}.xml"
+    return cache_root() / "graphs" / f"{name}-{size}-{version}.xml"
 
 
 def read_graph(path: Path, precision: Precision) -> Any:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from bestiary.model.classifier import Classifier
-from bestiary.model.merging import JointHeads, Owners, merge
+from bestiary.model.merging import JointHeads, MemberOrder, Owners, merge
 
 # The largest root mean square difference of merged and single members, as a share of the logits'
 # standard deviation. Only the order of sums may differ, which comes to about 1e-6.
@@ -53,16 +53,14 @@ class JointClassifier(nn.Module):
         self.members = tuple(members)  # a tuple, so that their weights are not listed twice
         self.name = ", ".join(dict.fromkeys(member.name for member in members))
         kinds = [_kind(member) for member in members]
-        order: list[int] = []
-        parts: list[_Part] = []
-        for kind in dict.fromkeys(kinds):
-            indices = [index for index, other in enumerate(kinds) if other == kind]
-            parts.append(_part([members[index] for index in indices], size))
-            order += indices
+        groups = [
+            [index for index, other in enumerate(kinds) if other == kind]
+            for kind in dict.fromkeys(kinds)
+        ]
+        parts = [_part([members[index] for index in group], size) for group in groups]
         self.parts = nn.ModuleList(parts)
         self.shares = any(part.shares for part in parts)
-        # Where each member's logits are among those of the parts.
-        self.places = [order.index(index) for index in range(len(members))]
+        self.order = MemberOrder(groups)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
         """Compute each member's logits.
@@ -73,11 +71,7 @@ class JointClassifier(nn.Module):
         Returns:
             float (n, members, classes).
         """
-        logits = [part(views) for part in self.parts]
-        joined = torch.cat(logits, dim=1) if len(logits) > 1 else logits[0]
-        if self.places == sorted(self.places):
-            return joined
-        return joined[:, self.places]
+        return self.order.join([part(views) for part in self.parts])
 
 
 def smooth_views(count: int, size: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ are one matrix product. Knows nothing of how tensors were found to be the same.
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -40,21 +40,37 @@ class JointHeads(nn.Module):
         return logits.reshape(-1, *self.shape)
 
 
-class _Merged(nn.Module):
-    """A merged graph; its outputs come in the order of `places`."""
+class MemberOrder:
+    """Brings logits that were computed group by group into the order of the members.
 
-    def __init__(self, graph: fx.GraphModule, places: list[int]) -> None:
+    Args:
+        groups: the members' indices in each group.
+    """
+
+    def __init__(self, groups: Sequence[Sequence[int]]) -> None:
+        order = [index for group in groups for index in group]
+        # Where each member's logits are among those of the groups.
+        self._places = [order.index(index) for index in range(len(order))]
+
+    def join(self, logits: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Join logits (n, members of a group, classes) to (n, members, classes)."""
+        joined = torch.cat(list(logits), dim=1) if len(logits) > 1 else logits[0]
+        if self._places == sorted(self._places):
+            return joined
+        return joined[:, self._places]
+
+
+class _Merged(nn.Module):
+    """A merged graph, whose outputs are those of groups of members."""
+
+    def __init__(self, graph: fx.GraphModule, order: MemberOrder) -> None:
         super().__init__()
         # Not `graph`: a traced module, which the converter walks, has another thing of that name.
         self.computed = graph
-        self.places = places
+        self.order = order
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        outputs = self.computed(images)
-        joined = torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]
-        if self.places == sorted(self.places):
-            return cast(torch.Tensor, joined)
-        return cast(torch.Tensor, joined[:, self.places])
+        return self.order.join(self.computed(images))
 
 
 class _Tracer(fx.Tracer):
@@ -176,9 +192,8 @@ class _MergedGraph:
         if not self._saves:
             return None
         self._graph.output(tuple(node for node, _ in groups))
-        order = [index for _, indices in groups for index in indices]
-        places = [order.index(index) for index in range(len(order))]
-        return _Merged(fx.GraphModule(self._root, self._graph), places)
+        order = MemberOrder([indices for _, indices in groups])
+        return _Merged(fx.GraphModule(self._root, self._graph), order)
 
     def _copy(self, node: fx.Node) -> None:
         """Copy a node once for all members that give it the same inputs and weights."""

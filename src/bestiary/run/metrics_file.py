@@ -40,12 +40,15 @@ class _Metrics(JsonSection):
     oof: _OutOfFold
 
 
-def check_metrics(file: Path, content: dict[str, Any]) -> None:
-    """Check the scores that are read from metrics.json.
+def check_scores(file: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """Check the out-of-fold scores that are read from metrics.json.
 
     Args:
         file: metrics.json, for the error.
         content: of the file.
+
+    Returns:
+        The out-of-fold scores.
 
     Raises:
         DamagedError: a score is missing or cannot be one.
@@ -55,6 +58,8 @@ def check_metrics(file: Path, content: dict[str, Any]) -> None:
     except ValidationError as error:
         reason = first_problem(error)
         raise DamagedError.foreign(file, reason, "write it again with --resume") from None
+    scores: dict[str, Any] = content["oof"]
+    return scores
 
 
 def accuracy_line(score: dict[str, Any]) -> str:

@@ -32,14 +32,19 @@ from bestiary.run.layout import (
     METRICS,
     RECIPE,
     STARTING_FILES,
-    TRAIN_ONLY,
     FoldFiles,
     fold_folder,
     lock_folder,
 )
-from bestiary.run.metrics_file import accuracy_line, check_metrics
+from bestiary.run.metrics_file import accuracy_line, check_scores
 from bestiary.run.own_runs import recall_images, remember_images
-from bestiary.run.tables import SCHEMAS, check_unique_paths, read_table, write_table
+from bestiary.run.tables import (
+    SCHEMAS,
+    check_unique_paths,
+    fold_numbers_of,
+    read_table,
+    write_table,
+)
 from bestiary.storage.files import Root
 from bestiary.storage.roots import open_root
 from bestiary.tables import TableError, read_metadata
@@ -289,15 +294,13 @@ class Run:
         Raises:
             RunError: it does not exist yet, or is damaged.
         """
-        file = self.file(name)
         try:
-            content = read_json_file(file)
+            return read_json_file(self.file(name))
         except FileNotFoundError:
             raise RunError(
                 f"{self.place}: has no {name} yet; finish a fold with bestiary train DATA "
                 f"{self.place} --resume"
             ) from None
-        return content
 
     def read_scores(self) -> dict[str, Any] | None:
         """Read the out-of-fold scores of metrics.json; None: not all folds have ended.
@@ -308,10 +311,7 @@ class Run:
         file = self.file(METRICS)
         if not file.exists():
             return None
-        content = self.read_json(METRICS)
-        check_metrics(file, content)
-        scores: dict[str, Any] = content["oof"]
-        return scores
+        return check_scores(file, self.read_json(METRICS))
 
     def begin_like(self, other: "Run", recipe: Recipe) -> None:
         """Begin a run with the images, labels and folds of another one.
@@ -397,9 +397,3 @@ class RunSnapshot:
                 f"{self.run.place}: fold {waiting[0]} has not ended; "
                 f"go on with bestiary train DATA {self.run.place} --resume"
             )
-
-
-def fold_numbers_of(fold_table: pl.DataFrame) -> list[int]:
-    """List the numbers of the folds in folds.parquet, in order and without `TRAIN_ONLY`."""
-    folds = fold_table.filter(pl.col("fold") != TRAIN_ONLY)["fold"]
-    return sorted(folds.unique().to_list())

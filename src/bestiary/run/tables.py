@@ -165,3 +165,9 @@ def count_rows(file: Path) -> int:
         DamagedError: the file cannot be read.
     """
     return read_table(file, {"path": pl.String}).height if file.exists() else 0
+
+
+def fold_numbers_of(fold_table: pl.DataFrame) -> list[int]:
+    """List the numbers of the folds in folds.parquet, in order and without `TRAIN_ONLY`."""
+    folds = fold_table.filter(pl.col("fold") != TRAIN_ONLY)["fold"]
+    return sorted(folds.unique().to_list())

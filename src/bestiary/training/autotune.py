@@ -42,8 +42,8 @@ CUDNN_SECONDS = 5.0  # expected, to time the algorithms of a network's convoluti
 # of a small network's (timm's tables of benchmarks).
 COMPILE_GAIN_ON_GPU = 0.15
 MAX_THREADS = 4096
-# Of PyTorch's own on the CPU, where a GPU computes: more would spin beside the loader's threads.
-THREADS_BESIDE_GPU = 4
+# Of PyTorch's own on the CPU, where a GPU computes: more would take cores from the loader's.
+THREADS_WITH_GPU = 4
 LAYOUTS = {
     "auto": [True, False],
     "channels_last": [True],
@@ -80,7 +80,7 @@ def autotune_compute(
     decision = world.on_main(lambda: _decide(run, images, classes, device))
     config = world.broadcast_object(decision)
     assert config is not None  # rank 0 has decided
-    threads = config.threads if device.type == "cpu" else min(config.threads, THREADS_BESIDE_GPU)
+    threads = config.threads if device.type == "cpu" else min(config.threads, THREADS_WITH_GPU)
     torch.set_num_threads(max(1, threads // world.local_size))
     shared = f", shared by {world.size} processes" if world.size > 1 else ""
     display.line(f"Compute: {config}{shared} on {device_name(device)}")
