@@ -23,8 +23,8 @@ from bestiary.data.loader import loader_threads, stream_views
 from bestiary.display import Display
 from bestiary.model.classifier import build_classifier
 from bestiary.model.compute import best_device, best_precision
-from bestiary.model.inference import run_network
-from bestiary.model.tta import with_tta
+from bestiary.model.engine import build_network
+from bestiary.model.tta import averaged_over_views
 from bestiary.recipe.choices import Interpolation
 from bestiary.recipe.load import load_recipe
 from bestiary.run.run import Run
@@ -45,12 +45,10 @@ def features_of(data: TrainingSet, interpolation: Interpolation) -> NDArray[np.f
         loader_threads("cpu"),
     )
     precision = best_precision(device)
-    run = with_tta(
-        lambda batch: run_network(
-            classifier.to(device), [batch], device, precision, output=classifier.features
-        ),
-        2,
+    network = build_network(
+        classifier.to(device), view.size, device, precision, engine="torch", output="features"
     )
+    run = averaged_over_views(network, 2)
     return np.concatenate([run(batch) for batch in views])
 
 

@@ -16,13 +16,16 @@ from bestiary.model import engine
 from bestiary.model.classifier import Classifier, build_classifier, save_member
 from bestiary.model.engine import build_network
 from bestiary.model.graph_cache import cached_graph
-from bestiary.model.inference import run_network
 from bestiary.model.tta import with_tta
 
 CPU = torch.device("cpu")
 needs_openvino = pytest.mark.skipif(
     not engine.openvino_is_installed(), reason="openvino is not installed"
 )
+
+
+def by_pytorch(network: Classifier, views: torch.Tensor) -> np.ndarray:
+    return build_network(network, views.shape[1], CPU, "float32", engine="torch").run(views)
 
 
 @needs_openvino
@@ -38,7 +41,7 @@ def test_openvino_logits_equal_pytorch(backbone: str) -> None:
     )
     built = build_network(network, size, CPU, "float32", engine="openvino")
     assert built.engine == "OpenVINO float32" and not built.fallback_reason
-    exact = run_network(network, [views], CPU, "float32")
+    exact = by_pytorch(network, views)
     assert exact.std() > 1e-3
     for batch in (views, views[:1], views[:3]):
         np.testing.assert_allclose(built.run(batch), exact[: len(batch)], atol=1e-4, rtol=1e-4)
@@ -47,10 +50,8 @@ def test_openvino_logits_equal_pytorch(backbone: str) -> None:
 @needs_openvino
 def test_openvino_features_and_tta(classifier: Classifier, views: torch.Tensor) -> None:
     built = build_network(classifier, 64, CPU, "float32", engine="openvino", output="features")
-    exact = with_tta(
-        lambda batch: run_network(classifier, [batch], CPU, "float32", output=classifier.features),
-        2,
-    )(views)
+    plain = build_network(classifier, 64, CPU, "float32", engine="torch", output="features")
+    exact = with_tta(plain.run, 2)(views)
     assert exact.shape == (len(views), classifier.head_layer.in_features)
     np.testing.assert_allclose(with_tta(built.run, 2)(views), exact, atol=1e-4, rtol=1e-4)
 
@@ -58,7 +59,7 @@ def test_openvino_features_and_tta(classifier: Classifier, views: torch.Tensor) 
 @needs_openvino
 def test_openvino_bf16_is_near_float32(classifier: Classifier, views: torch.Tensor) -> None:
     built = build_network(classifier, 64, CPU, "bf16", engine="openvino")
-    exact = run_network(classifier, [views], CPU, "float32")
+    exact = by_pytorch(classifier, views)
     assert (
         np.sqrt(np.mean((built.run(views) - exact) ** 2)) < engine.TOLERANCE["bf16"] * exact.std()
     )
@@ -103,9 +104,7 @@ def test_disagreeing_graph_falls_back_to_pytorch(
         built.engine == "PyTorch float32" and "differs from PyTorch by 1" in built.fallback_reason
     )
     assert not (tmp_path / "a.xml").exists()
-    np.testing.assert_array_equal(
-        built.run(views), run_network(classifier, [views], CPU, "float32")
-    )
+    np.testing.assert_array_equal(built.run(views), by_pytorch(classifier, views))
     with pytest.raises(ArgumentError, match=r"--engine openvino: .* differs from PyTorch"):
         build_network(classifier, 64, CPU, "float32", engine="openvino")
 

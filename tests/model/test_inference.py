@@ -1,19 +1,28 @@
-"""Inference: run_network equals the forward pass, in batches and in every precision."""
+"""Inference by PyTorch: equals the forward pass, for every batch size and precision."""
 
-from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from bestiary.model import tta
 from bestiary.model.backbone import Backbone
 from bestiary.model.classifier import Classifier
 from bestiary.model.compute import best_device, best_precision, resolve_precision
-from bestiary.model.inference import run_network
-from bestiary.model.tta import with_tta
+from bestiary.model.engine import BuiltNetwork, Output, build_network
+from bestiary.model.joint import smooth_views
+from bestiary.model.tta import averaged_over_views, images_at_once, input_side, with_tta
+from bestiary.recipe.choices import Precision, TtaViews
 
 CPU = torch.device("cpu")
+
+
+def torch_network(
+    classifier: Classifier, precision: Precision = "float32", output: Output = "logits"
+) -> BuiltNetwork:
+    return build_network(classifier, 64, CPU, precision, engine="torch", output=output)
 
 
 @pytest.fixture(scope="module")
@@ -24,61 +33,81 @@ def plain(classifier: Classifier, views: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, 11])
-@pytest.mark.parametrize("channels_last", [True, False])
 def test_logits_equal_forward_for_any_batch_size(
-    classifier: Classifier, views: torch.Tensor, plain: np.ndarray, size: int, channels_last: bool
+    classifier: Classifier, views: torch.Tensor, plain: np.ndarray, size: int
 ) -> None:
-    logits = run_network(classifier, views.split(size), CPU, "float32", channels_last=channels_last)
+    run = torch_network(classifier).run
+    logits = np.concatenate([run(batch) for batch in views.split(size)])
     assert logits.dtype == np.float32 and logits.shape == (11, 6)
     assert plain.std() > 1e-3
     np.testing.assert_allclose(logits, plain, atol=1e-5, rtol=1e-4)
 
 
-def test_run_network_streams_batches(
-    classifier: Classifier, views: torch.Tensor, plain: np.ndarray
-) -> None:
-    def stream() -> Iterator[torch.Tensor]:
-        yield views[:4]
-        yield views[4:]
-
-    np.testing.assert_allclose(
-        run_network(classifier, stream(), CPU, "float32"), plain, atol=1e-5, rtol=1e-4
-    )
-
-
 def test_two_tta_views_average_the_flip(classifier: Classifier, views: torch.Tensor) -> None:
-    straight = run_network(classifier, [views], CPU, "float32")
-    flipped = run_network(classifier, [views.flip(2)], CPU, "float32")
-    both = with_tta(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(views)
+    run = torch_network(classifier).run
+    straight, flipped = run(views), run(views.flip(2))
+    both = with_tta(run, 2)(views)
     assert np.abs(straight - flipped).max() > 1e-4
     np.testing.assert_allclose(both, (straight + flipped) / 2, atol=1e-5, rtol=1e-4)
-    again = with_tta(lambda batch: run_network(classifier, [batch], CPU, "float32"), 2)(
-        views.flip(2)
-    )
-    np.testing.assert_allclose(again, both, atol=1e-5, rtol=1e-4)
+    np.testing.assert_allclose(with_tta(run, 2)(views.flip(2)), both, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_views", [1, 2, 5])
+def test_a_gpu_averages_views_in_one_call(classifier: Classifier, n_views: TtaViews) -> None:
+    """The meta device cannot compute; so a stand-in calls the CPU's network a GPU's."""
+    built = torch_network(classifier)
+    shapes: list[tuple[int, ...]] = []
+    copies: list[int] = []
+
+    def on_device(inputs: torch.Tensor) -> torch.Tensor:
+        assert built.on_device is not None
+        shapes.append(tuple(inputs.shape))
+        return built.on_device(inputs)
+
+    class StandIn:
+        type = "cuda"
+
+    def send(tensor: torch.Tensor, device: object) -> torch.Tensor:
+        copies.append(len(tensor))
+        return tensor
+
+    side = input_side(64, n_views)
+    views = smooth_views(6, side)
+    gpu = replace(built, device=StandIn(), on_device=on_device)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tta, "send", send)
+        outputs = averaged_over_views(gpu, n_views)(views)
+    np.testing.assert_allclose(outputs, with_tta(built.run, n_views)(views), atol=1e-5, rtol=1e-4)
+    assert shapes == [(6 * n_views, 64, 64, 3)] and copies == [6]
+
+
+def test_a_gpu_computes_256_views_at_once() -> None:
+    cuda = torch.device("cuda")
+    assert [images_at_once(n_views, cuda) for n_views in (1, 2, 5)] == [256, 128, 51]
+    assert [images_at_once(n_views, CPU) for n_views in (1, 2, 5)] == [32, 32, 32]
 
 
 def test_bf16_result_is_near_and_float32(
     classifier: Classifier, views: torch.Tensor, plain: np.ndarray
 ) -> None:
-    logits = run_network(classifier, [views], CPU, "bf16")
+    logits = torch_network(classifier, "bf16").run(views)
     assert logits.dtype == np.float32
     difference = np.abs(logits - plain).max()
     assert 0 < difference < 0.1 * np.abs(plain).max() + 0.02
 
 
-def test_run_network_computes_features(
+def test_network_computes_features(
     classifier: Classifier, views: torch.Tensor, plain: np.ndarray
 ) -> None:
-    features = run_network(classifier, views.split(4), CPU, "float32", output=classifier.features)
+    features = torch_network(classifier, output="features").run(views)
     head = classifier.head_layer
     logits = features @ head.weight.detach().numpy().T + head.bias.detach().numpy()
     np.testing.assert_allclose(logits, plain, atol=1e-5, rtol=1e-4)
 
 
-def test_run_network_changes_no_state(classifier: Classifier, views: torch.Tensor) -> None:
+def test_inference_changes_no_state(classifier: Classifier, views: torch.Tensor) -> None:
     before = {key: value.clone() for key, value in classifier.state_dict().items()}
-    run_network(classifier, [views], CPU, "float32")
+    torch_network(classifier).run(views)
     assert all(torch.equal(value, before[key]) for key, value in classifier.state_dict().items())
     assert all(parameter.grad is None for parameter in classifier.parameters())
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
@@ -121,7 +150,7 @@ def test_best_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert best_device() == gpu
 
 
-def test_run_network_of_other_shape(views: torch.Tensor) -> None:
+def test_network_of_other_shape(views: torch.Tensor) -> None:
     class Sum(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -135,5 +164,5 @@ def test_run_network_of_other_shape(views: torch.Tensor) -> None:
     means = views.double().mean(dim=(1, 2)) / 255
     logits = means.float() @ head.weight.T + head.bias
     np.testing.assert_allclose(
-        run_network(network, [views], CPU, "float32"), logits.detach().numpy(), atol=1e-5
+        torch_network(network).run(views), logits.detach().numpy(), atol=1e-5
     )

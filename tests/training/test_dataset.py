@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bestiary.data.loader import Batch
-from bestiary.data.transfer import send
+from bestiary.model.transfer import send
 from bestiary.recipe.load import load_recipe
 from bestiary.training.dataset import TrainingSet
 

@@ -18,12 +18,13 @@ import bestiary
 from bestiary.data import workers
 from bestiary.data.loader import LoaderThreads, load_batches, split_batches
 from bestiary.errors import DataError, RunError
+from bestiary.model.halving import is_out_of_memory
 from bestiary.run.layout import FoldFiles
 from bestiary.run.run import Run
 from bestiary.training import fold, loop
 from bestiary.training.distributed import SINGLE_PROCESS
 from bestiary.training.non_finite import NonFiniteDiagnosis, NotFiniteError, check_weights
-from bestiary.training.out_of_memory import can_halve, count_parts, doubled_parts, is_out_of_memory
+from bestiary.training.out_of_memory import can_halve, count_parts, doubled_parts
 from bestiary.training.step import backward
 
 OPTIONS = ["train.epochs=2", "train.batch_size=8"]

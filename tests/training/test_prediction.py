@@ -5,7 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from bestiary.training.prediction import HalvedBatches, prediction_batch_size
+from bestiary.model.halving import HalvedBatches
+from bestiary.training.prediction import prediction_batch_size
 
 
 def short_network(max_images: int, seen: list[int]) -> HalvedBatches:
@@ -45,6 +46,8 @@ def test_no_memory_for_one_image_is_an_error() -> None:
 
 
 def test_a_gpu_predicts_more_images_at_a_time() -> None:
-    assert prediction_batch_size(16, torch.device("cuda")) == 256
-    assert prediction_batch_size(512, torch.device("cuda")) == 512
-    assert prediction_batch_size(16, torch.device("cpu")) == 16
+    cuda = torch.device("cuda")
+    assert prediction_batch_size(16, cuda, 1) == 256
+    assert prediction_batch_size(16, cuda, 5) == 51, "256 views"
+    assert prediction_batch_size(512, cuda, 5) == 512
+    assert prediction_batch_size(16, torch.device("cpu"), 1) == 16

@@ -20,11 +20,11 @@ from bestiary.data.loader import loader_threads, stream_views
 from bestiary.model.classifier import build_classifier
 from bestiary.model.compute import best_device, memory_format, resolve_precision
 from bestiary.model.engine import Network, build_network
+from bestiary.model.tta import images_at_once
 from bestiary.recipe.options import Recipe
 from bestiary.training.autotune import candidates
 from bestiary.training.step_timing import time_training_step
 
-BATCH_SIZE = 32  # images that are predicted together
 REPEATS = 5  # timed calls; the median counts
 MAX_READ_IMAGES = 64
 
@@ -62,13 +62,14 @@ def measure_speed(recipe: Recipe, classes: int) -> TrainSpeed:
 
     network = _build_network(recipe, classes, device)
     one = _random_views(1, recipe.view.eval_side)
-    many = _random_views(BATCH_SIZE, recipe.view.eval_side)
+    batch_size = images_at_once(1, device)
+    many = _random_views(batch_size, recipe.view.eval_side)
     single_seconds = _median_seconds(lambda: network(one))
     batch_seconds = _median_seconds(lambda: network(many))
     return TrainSpeed(
         step=timing.seconds,
         single=single_seconds,
-        batched=batch_seconds / BATCH_SIZE,
+        batched=batch_seconds / batch_size,
     )
 
 
@@ -115,7 +116,7 @@ def measure_reading(images: list[Path], view: EvalView) -> float:
 
     rows = np.arange(len(sample))
     started = time.perf_counter()
-    for _ in stream_views(rows, BATCH_SIZE, read_view, threads):
+    for _ in stream_views(rows, MAX_READ_IMAGES // 2, read_view, threads):
         pass
     seconds = time.perf_counter() - started
     return seconds / len(sample)

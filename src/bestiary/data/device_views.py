@@ -19,9 +19,9 @@ from torch.nn import functional
 
 from bestiary.data.decode import Pixels
 from bestiary.data.loader import Rows
-from bestiary.data.transfer import send
 from bestiary.data.views import Geometry, TrainView, affine_map
 from bestiary.data.workers import Workers
+from bestiary.model.transfer import send
 
 # The most samples along each side of an output pixel. A store keeps images of 1.5 times the view's
 # side, so a crop shrinks by less than this unless the image is very long.

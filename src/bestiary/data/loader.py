@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from bestiary.cores import cores
 from bestiary.data.decode import Pixels
-from bestiary.data.transfer import send
 from bestiary.data.views import TrainView
 from bestiary.data.workers import Workers
 from bestiary.display import Tick
+from bestiary.model.transfer import send
 from bestiary.rng import keyed_rng
 
 MAX_PREFETCH_THREADS = 16

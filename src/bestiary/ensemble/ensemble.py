@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from bestiary.data.decode import DecodingNotes, Pixels
 from bestiary.data.eval_view import EvalView
-from bestiary.data.loader import load_batches, loader_threads, split_batches
+from bestiary.data.loader import split_batches
 from bestiary.display import Tick
 from bestiary.ensemble.card import read_card
 from bestiary.ensemble.inputs import ImageInputs, ImagePart, image_parts
 from bestiary.ensemble.members import Graphs, open_members
+from bestiary.ensemble.pipeline import load_views, score_batches
 from bestiary.ensemble.reloading import (
     LoadArguments,
     Origin,
@@ -36,8 +37,9 @@ from bestiary.model.classifier import Classifier, SavedMember
 from bestiary.model.compute import best_device, memory_format, resolve_precision
 from bestiary.model.engine import build_joint_network
 from bestiary.model.forks import check_can_compute, check_same_process
+from bestiary.model.halving import HalvedBatches
 from bestiary.model.tensor_file import checksum
-from bestiary.model.tta import input_side, with_tta
+from bestiary.model.tta import averaged_over_views, images_at_once, input_side
 from bestiary.recipe.choices import Average, Engine, TtaViews
 from bestiary.run.layout import OOD
 from bestiary.run.ood import read_ood
@@ -47,7 +49,6 @@ from bestiary.stats.calibration import Calibration
 from bestiary.stats.ood import OodDetector
 from bestiary.storage.files import location
 
-BATCH_SIZE = 32
 _BUILDING = threading.Lock()
 
 
@@ -86,7 +87,7 @@ class Ensemble:
         tta: number of test-time augmentation views of each image, see `bestiary.model.tta`.
         precision: precision of the networks, or auto.
         device: device to compute on; None: the GPU if there is one.
-        calibration: temperature and thresholds from out-of-fold predictions; None: uncalibrated.
+        calibration: temperature and thresholds, from out-of-fold predictions; None: uncalibrated.
         ood: out-of-distribution detector; None where there is no calibration.
         engine: what runs the networks, see `bestiary.model.engine`.
         graphs: cache files of the members' graphs, for an engine that needs them.
@@ -94,6 +95,7 @@ class Ensemble:
     Attributes:
         classes_: class names (classes,), in the order of the columns of `predict_proba`.
         folds: fold of each member.
+        batch_size: images that are computed together.
         engine: what runs the networks, in words.
         fallback_reason: why a faster engine is not used, if one was tried; else empty.
 
@@ -149,7 +151,8 @@ class Ensemble:
             graph_path=(lambda: graphs.joint) if graphs else None,
             member_graphs=graphs.single if graphs else (),
         )
-        self._network = with_tta(built.run, tta)
+        self._network = HalvedBatches(averaged_over_views(built, tta))
+        self.batch_size = images_at_once(tta, self.device)
         self.engine = built.engine
         self.fallback_reason = built.fallback_reason
 
@@ -308,9 +311,7 @@ class Ensemble:
             >>> ensemble.predict("new.jpg")  # doctest: +SKIP
             array(['Banded fenfly'], dtype='<U19')
         """
-        probabilities = self.predict_proba(images)
-        predicted = probabilities.argmax(axis=1)
-        return np.asarray(self.classes_[predicted])
+        return np.asarray(self.classes_[self.predict_proba(images).argmax(axis=1)])
 
     @cached_property
     def digest(self) -> str:
@@ -346,8 +347,7 @@ class Ensemble:
     @property
     def input_view(self) -> EvalView:
         """The view that is made of each image, as large as its augmentation views need."""
-        side = input_side(self.view.size, self.tta)
-        return replace(self.view, size=side)
+        return replace(self.view, size=input_side(self.view.size, self.tta))
 
     def score(self, images: ImageInputs, tick: Tick | None = None) -> Iterator[BatchLogits]:
         """Compute the members' logits, batch by batch.
@@ -388,10 +388,10 @@ class Ensemble:
 
         n_done = part.start
         n_images = part.start + len(part.images)
-        n_threads = loader_threads(self.device.type)
-        batches = split_batches(np.arange(len(part.images)), BATCH_SIZE)
-        for batch in load_batches(batches, view_of, n_threads):
-            logits = np.ascontiguousarray(self._network(batch.views).swapaxes(0, 1))
+        splits = split_batches(np.arange(len(part.images)), self.batch_size)
+        batches = load_views(splits, view_of, self.device)
+        for batch, outputs in score_batches(batches, self._network, self.device):
+            logits = np.ascontiguousarray(outputs.swapaxes(0, 1))
             failed = {part.start + int(row): reasons[row] for row in batch.rows if row in reasons}
             noted = [deep.pop() for _ in range(len(deep))]  # of this batch and the next ones
             yield BatchLogits(part.start + batch.rows, logits, failed, noted)

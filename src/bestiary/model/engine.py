@@ -26,7 +26,6 @@ from bestiary.model.compute import DTYPES
 from bestiary.model.forks import check_can_compute, note_computing
 from bestiary.model.graph_cache import read_graph, write_graph
 from bestiary.model.infer_requests import InferRequests
-from bestiary.model.inference import run_network
 from bestiary.model.joint import JointClassifier, smooth_views
 from bestiary.model.openvino_runtime import (
     compile_graph,
@@ -34,15 +33,20 @@ from bestiary.model.openvino_runtime import (
     stack_graphs,
     telemetry_off,
 )
+from bestiary.model.transfer import send
 from bestiary.recipe.choices import Engine, Precision
 
 Output = Literal["logits", "features"]
 # uint8 (n, size, size, 3) -> (n, outputs), or for several members (n, members, outputs)
 Network = Callable[[torch.Tensor], NDArray[np.float32]]
+# The same on a device: uint8 views there -> float32 outputs there, which need not be computed yet.
+DeviceNetwork = Callable[[torch.Tensor], torch.Tensor]
 
 # The largest root mean square difference to PyTorch's float32, as a share of the outputs' standard
 # deviation. bf16 keeps 8 bits of each factor, which comes to a few hundredths over fifty layers.
 TOLERANCE = {"float32": 1e-3, "bf16": 0.1}
+
+CPU = torch.device("cpu")
 
 # The converter and TorchScript keep what they trace in tables of the whole process.
 _BUILDING = threading.Lock()
@@ -56,11 +60,16 @@ class BuiltNetwork:
         run: views -> output; threads may call it at the same time.
         engine: what runs it, in words.
         fallback_reason: why OpenVINO was tried and not used; empty otherwise.
+        device: where it computes.
+        on_device: the same for views that are there, and outputs that stay there; None where
+            OpenVINO runs.
     """
 
     run: Network
     engine: str
     fallback_reason: str = ""
+    device: torch.device = CPU
+    on_device: DeviceNetwork | None = None
 
 
 def build_network(
@@ -150,13 +159,12 @@ def _build(
     """Build the function that runs a module; `make` is called where a cached graph is not used."""
     check_can_compute()
     note_computing()
-    torch_name = f"PyTorch {precision}"
 
     # PyTorch, where it is asked for or the only choice.
     if engine != "openvino" and not uses_openvino(engine, device):
         with _BUILDING:
             module = make().eval()
-        return BuiltNetwork(_torch_network(module, device, precision), torch_name)
+        return _torch_network(module, device, precision)
     if not openvino_is_installed():
         raise ArgumentError("--engine openvino: is not installed; pip install 'bestiary[export]'")
     if device.type != "cpu":
@@ -177,24 +185,25 @@ def _build(
         return BuiltNetwork(run, openvino_name)
     if engine == "openvino":
         raise ArgumentError(f"--engine openvino: {reason}; use --engine torch")
-    return BuiltNetwork(_torch_network(module, device, precision), torch_name, reason)
+    return _torch_network(module, device, precision, reason)
 
 
 def _torch_network(
-    module: "_EndToEnd | JointClassifier", device: torch.device, precision: Precision
-) -> Network:
-    if isinstance(module, _EndToEnd):
-        classifier = module.classifier
-        output = classifier.features if module.output == "features" else None
-        return lambda views: run_network(classifier, [views], device, precision, output=output)
-
+    module: "_EndToEnd | JointClassifier",
+    device: torch.device,
+    precision: Precision,
+    fallback_reason: str = "",
+) -> BuiltNetwork:
     @torch.inference_mode()
-    def run(views: torch.Tensor) -> NDArray[np.float32]:
+    def on_device(views: torch.Tensor) -> torch.Tensor:
         with torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "float32"):
-            outputs = module(views.to(device, non_blocking=True))
-        return cast(torch.Tensor, outputs).float().cpu().numpy()
+            return cast(torch.Tensor, module(views)).float()
 
-    return run
+    def run(views: torch.Tensor) -> NDArray[np.float32]:
+        return on_device(send(views, device)).cpu().numpy()
+
+    name = f"PyTorch {precision}"
+    return BuiltNetwork(run, name, fallback_reason, device, on_device)
 
 
 def uses_openvino(engine: Engine, device: torch.device) -> bool:

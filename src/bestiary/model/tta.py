@@ -11,16 +11,18 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from bestiary.model.engine import Network
+from bestiary.model.engine import BuiltNetwork, Network
+from bestiary.model.transfer import send
 from bestiary.recipe.choices import TtaViews
 
 # Shrinking 256 to 224 pixels gives multiples of 1/196, halves among them. Float noise would round
 # halves up or down, and a graph in another engine would see other views than the network. The
 # shift keeps most values clear of the halves.
 _ROUNDING_SHIFT = 1 / 512
-# Views that the network computes at once: enough to keep all cores busy, at no more memory than a
-# batch of images takes.
+# Views that a network computes at once on a CPU: enough to keep all cores busy, at no more memory
+# than a batch of images takes. A GPU needs more: each launch of a kernel costs as much for few.
 MAX_VIEWS = 32
+MAX_VIEWS_ON_GPU = 256
 CORNER_CROP_RATIO = 0.875  # of both sides that a corner crop keeps: 224 of 256 pixels
 
 
@@ -67,6 +69,52 @@ def _shrink(views: torch.Tensor, size: int) -> torch.Tensor:
     small = functional.interpolate(images, (size, size), mode="bilinear")
     rounded = (small + _ROUNDING_SHIFT).round().to(torch.uint8)
     return rounded.permute(0, 2, 3, 1).contiguous()
+
+
+def images_at_once(n_views: TtaViews, device: torch.device) -> int:
+    """Choose how many images are predicted together.
+
+    Args:
+        n_views: views of each image.
+        device: where the network computes.
+
+    Returns:
+        32 on a CPU; on a GPU as many as give `MAX_VIEWS_ON_GPU` views, but not fewer than 32.
+
+    Example:
+        >>> images_at_once(5, torch.device("cuda"))
+        51
+    """
+    if device.type == "cpu":
+        return MAX_VIEWS
+    return max(MAX_VIEWS, MAX_VIEWS_ON_GPU // n_views)
+
+
+def averaged_over_views(network: BuiltNetwork, n_views: TtaViews) -> Network:
+    """Average a network's outputs over the views of each image, where the network computes.
+
+    A GPU gets each batch in one copy, makes the views itself, computes them in one call, and gives
+    their mean back in one copy.
+
+    Args:
+        network: as built.
+        n_views: 1, 2 or 5.
+
+    Returns:
+        The network that takes views with the side from `input_side`.
+    """
+    compute = network.on_device
+    if compute is None or network.device.type == "cpu":
+        return with_tta(network.run, n_views)
+
+    @torch.inference_mode()
+    def average(views: torch.Tensor) -> NDArray[np.float32]:
+        inputs = tta_views(send(views, network.device), n_views)
+        outputs = compute(torch.cat(inputs))
+        by_view = outputs.reshape(n_views, len(views), *outputs.shape[1:])
+        return by_view.mean(dim=0).cpu().numpy()
+
+    return average
 
 
 def with_tta(run: Network, n_views: TtaViews) -> Network:

@@ -18,7 +18,7 @@ import numpy as np
 
 from bestiary.data.decode import claimed_size
 from bestiary.ensemble.answers import Answer, PredictionOptions, answer_batch
-from bestiary.ensemble.ensemble import BATCH_SIZE, Ensemble
+from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ImageError
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.problems import busy
@@ -63,7 +63,7 @@ class Batches:
         loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
         self._engine = ThreadPoolExecutor(1, "bestiary-engine")
-        for count in (BATCH_SIZE, 1):
+        for count in (self.ensemble.batch_size, 1):
             await loop.run_in_executor(self._engine, self._warm_up, count)
         self._loop = asyncio.create_task(self._run())
         self.ready = True
@@ -156,7 +156,7 @@ class Batches:
     def _next_batch(self) -> list[_QueuedImage]:
         """Take up to a batch of images from the queue, without those whose client has left."""
         batch: list[_QueuedImage] = []
-        while self._queue and len(batch) < BATCH_SIZE:
+        while self._queue and len(batch) < self.ensemble.batch_size:
             image = self._queue.popleft()
             if not image.outcome.done():
                 batch.append(image)

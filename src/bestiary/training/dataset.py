@@ -29,10 +29,10 @@ from bestiary.data.loader import (
 )
 from bestiary.data.manifest import natural_classes
 from bestiary.data.store import ImageStore, default_folder, load_shrunk
-from bestiary.data.transfer import send
 from bestiary.data.views import TrainView
 from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, ImageError
+from bestiary.model.transfer import send
 from bestiary.recipe.options import Recipe
 from bestiary.rng import keyed_rng
 from bestiary.run.layout import TRAIN_ONLY

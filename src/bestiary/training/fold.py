@@ -9,6 +9,7 @@ from accelerate.utils.memory import clear_device_cache
 from bestiary.atomic import remove_leftovers
 from bestiary.errors import DamagedError, DataError, RunError
 from bestiary.model.classifier import check_member
+from bestiary.model.halving import is_out_of_memory
 from bestiary.training.fold_job import FoldJob
 from bestiary.training.fold_setup import build_fold_state
 from bestiary.training.loop import train_fold
@@ -16,7 +17,6 @@ from bestiary.training.non_finite import NotFiniteError
 from bestiary.training.out_of_memory import (
     OutOfMemoryRetry,
     doubled_parts,
-    is_out_of_memory,
     out_of_memory_notice,
     rank_out_of_memory,
 )

@@ -1,18 +1,12 @@
-"""Out of memory: detect it, and train each batch in twice as many parts as before.
+"""Out of memory: train each batch in twice as many parts as before.
 
-Out of memory is an error of the device (CUDA out of memory) or of the machine. The parts of a batch
-are micro-batches whose gradients add up. Each has at least two images, since batch norm cannot take
-statistics of one. Does not know networks or training loops.
+The parts of a batch are micro-batches whose gradients add up. Each has at least two images, since
+batch norm cannot take statistics of one. Does not know networks or training loops.
 """
-
-import torch
-from accelerate.utils.memory import should_reduce_batch_size
 
 from bestiary.errors import LocalRankError, RunError
 
 MIN_PART_IMAGES = 2
-# What PyTorch, cuBLAS and cuDNN say, in small letters, besides what Accelerate knows.
-OUT_OF_MEMORY_WORDS = ("out of memory", "alloc_failed")
 
 
 class OutOfMemoryRetry(Exception):  # noqa: N818
@@ -25,16 +19,6 @@ class OutOfMemoryRetry(Exception):  # noqa: N818
     def __init__(self, parts: int) -> None:
         super().__init__(parts)
         self.parts = parts
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Check whether an error says that the device or the machine is out of memory."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    if not isinstance(error, RuntimeError):
-        return False
-    message = str(error).lower()
-    return should_reduce_batch_size(error) or any(words in message for words in OUT_OF_MEMORY_WORDS)
 
 
 def rank_out_of_memory(fold: int, rank: int, n_ranks: int) -> LocalRankError:

@@ -10,22 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate.utils.memory import clear_device_cache
 from numpy.typing import NDArray
 
 from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import Rows, loader_threads, stream_views
 from bestiary.display import Tick
 from bestiary.model.classifier import Classifier
-from bestiary.model.engine import Network, Output, build_network
-from bestiary.model.tta import input_side, with_tta
-from bestiary.recipe.choices import Engine, Precision
+from bestiary.model.engine import Output, build_network
+from bestiary.model.halving import HalvedBatches
+from bestiary.model.tta import averaged_over_views, images_at_once, input_side
+from bestiary.recipe.choices import Engine, Precision, TtaViews
 from bestiary.training.dataset import TrainingSet
-from bestiary.training.out_of_memory import is_out_of_memory
 
 # From this number of views on, a faster engine saves more than the 2 to 3 seconds its graph takes.
 MIN_VIEWS_FOR_GRAPH = 500
-MIN_GPU_BATCH = 256
 
 
 def predict_rows(
@@ -78,7 +76,7 @@ def predict_rows(
         output=output,
         graph_path=graph_path,
     )
-    run = HalvedBatches(with_tta(network.run, n_views))
+    run = HalvedBatches(averaged_over_views(network, n_views))
 
     # Predict this rank's share, then gather all of them.
     tta_input = replace(view, size=input_side(view.size, n_views))
@@ -90,59 +88,21 @@ def predict_rows(
     return gathered[original_order]
 
 
-class HalvedBatches:
-    """A network that halves a batch which the device has no memory for, and all later ones.
-
-    Args:
-        run: views -> outputs.
-    """
-
-    def __init__(self, run: Network) -> None:
-        self._run = run
-        self._max_images: int | None = None
-
-    def __call__(self, views: torch.Tensor) -> NDArray[np.float32]:
-        """Run the network on a batch, in as many parts as memory asks for.
-
-        Args:
-            views: uint8 (n, size, size, 3).
-
-        Returns:
-            Outputs (n, outputs).
-
-        Raises:
-            RuntimeError: memory does not suffice for a single image.
-        """
-        outputs = None
-        while outputs is None:
-            size = self._max_images or len(views)
-            try:
-                outputs = [self._run(part) for part in torch.split(views, size)]
-            except (RuntimeError, MemoryError) as error:
-                if size == 1 or not is_out_of_memory(error):
-                    raise
-                self._max_images = size // 2
-            # Only here: inside the handler, the error still holds the failed attempt's tensors.
-            if outputs is None:
-                clear_device_cache(garbage_collection=True)
-        return np.concatenate(outputs)
-
-
 def _choose_engine(n_views: int) -> Engine:
     return "auto" if n_views >= MIN_VIEWS_FOR_GRAPH else "torch"
 
 
-def prediction_batch_size(train_batch_size: int, device: torch.device) -> int:
+def prediction_batch_size(train_batch_size: int, device: torch.device, n_views: TtaViews) -> int:
     """Choose how many images are predicted together.
 
     Args:
         train_batch_size: images of a training step.
-        device: where to compute. A GPU gets more than a step has: without gradients they fit, and
-            each launch of a kernel costs as much for few images as for many.
+        device: where to compute. A GPU gets more than a step has: without gradients they fit.
+        n_views: views of each image.
     """
-    if device.type == "cuda":
-        return max(train_batch_size, MIN_GPU_BATCH)
-    return train_batch_size
+    if device.type == "cpu":
+        return train_batch_size
+    return max(train_batch_size, images_at_once(n_views, device))
 
 
 def _load_batches(
@@ -154,7 +114,9 @@ def _load_batches(
     tick: Tick | None,
 ) -> Iterator[torch.Tensor]:
     """Load evaluation views, uint8 (n, size, size, 3), in batches of the size that fits."""
-    batch_size = max(1, prediction_batch_size(data.recipe.train.batch_size, device) // parts)
+    options = data.recipe
+    whole = prediction_batch_size(options.train.batch_size, device, options.predict.tta)
+    batch_size = max(1, whole // parts)
     return stream_views(
         rows,
         batch_size,

@@ -16,11 +16,12 @@ from bestiary.model.classifier import Classifier, build_classifier
 from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.compute import DTYPES, ComputeConfig, cudnn_options, synchronize
 from bestiary.model.freezing import freeze, set_training_mode
+from bestiary.model.halving import is_out_of_memory
 from bestiary.recipe.options import Recipe
 from bestiary.training.loss import build_loss
 from bestiary.training.malloc import keep_freed_memory
 from bestiary.training.optimizer import build_optimizer
-from bestiary.training.out_of_memory import can_halve, is_out_of_memory
+from bestiary.training.out_of_memory import can_halve
 
 TIMED_STEPS = 3  # after the first step; the fastest counts
 MAX_CPU_BATCH = 16  # a CPU is as fast an image with a few images as with many; a GPU is not
