@@ -40,6 +40,7 @@ STAGES = {
     "resume": (checks.resume, 120),
     "memory": (checks.memory, 60),
     "synthetic": (speed.synthetic, 60),
+    "small": (speed.small, 60),
     "paper": (speed.paper, 150),
     "peers": (speed.peers, 180),
     "predict": (prediction.predict, 60),

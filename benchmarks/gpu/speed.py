@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,38 @@ def synthetic(kit: Kit) -> None:
         _time_resident_batch(kit, kit.batch, channels_last=False)
     with kit.noting_failure("synthetic"):
         _time_resident_batch(kit, kit.batch, channels_last=False, dtype="float32")
+
+
+def small(kit: Kit) -> None:
+    """A small network's training step, whose kernels are launched one by one or as CUDA graphs."""
+    from bestiary.model.compute import ComputeConfig, best_device, best_precision
+    from bestiary.recipe.load import load_recipe
+    from bestiary.training.step_timing import time_training_step
+
+    where = best_device()
+    size = 64 if kit.tiny else 224
+    recipe = load_recipe("best", ["train.batch_size=32", f"view.size={size}"])
+    plain = ComputeConfig(best_precision(where), threads=n_cores())
+    configs = {"one by one": plain}
+    if where.type == "cuda":
+        configs["CUDA graphs"] = replace(plain, cuda_graphs=True)
+        configs["compiled"] = replace(plain, compiled=True)
+    speeds: dict[str, float] = {}
+    for name, config in configs.items():
+        with kit.noting_failure("small"):
+            timing = time_training_step(recipe, kit.classes, config, where)
+            if timing is None:
+                kit.say("small", way=name, failed=True)
+                continue
+            speeds[name] = 1 / timing.seconds
+            kit.say(
+                "small",
+                way=name,
+                batch=recipe.train.batch_size,
+                images_per_second=round(speeds[name], 1),
+                ratio=round(speeds[name] / speeds["one by one"], 2),
+                starting_seconds=round(timing.starting, 1),
+            )
 
 
 def compiled(kit: Kit) -> None:

@@ -11,12 +11,18 @@ from starlette.testclient import TestClient
 import bestiary
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.saliency import saliency
+from bestiary.model.classifier import build_classifier
+from bestiary.model.compute import ComputeConfig
+from bestiary.model.graphed import GraphedNetwork
+from bestiary.recipe.choices import TtaViews
 from bestiary.recipe.defaults import SHIPPED
+from bestiary.recipe.load import load_recipe
 from bestiary.run.costs import read_costs
 from bestiary.run.run import Run
 from bestiary.serving.application import build_application
 from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.state import FoldState
+from bestiary.training.step_timing import time_training_step
 
 pytestmark = [
     pytest.mark.gpu,
@@ -132,16 +138,40 @@ def test_short_memory_halves_the_batch(
     assert peak < 1500
 
 
+def test_graphs_compute_what_the_network_does() -> None:
+    images = torch.randn((4, 3, 64, 64), device="cuda")
+    gradients, statistics = [], []
+    for wrap in (lambda network: network, lambda network: GraphedNetwork(network, 4)):
+        torch.manual_seed(0)
+        plain = build_classifier("torchvision/resnet18", 5, "none").to("cuda")
+        network = wrap(plain)
+        for batch in (images, images.flip(3), images[:3]):
+            plain.zero_grad()
+            network(batch).square().mean().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in plain.parameters()]))
+        statistics.append(torch.cat([b.float().flatten() for b in plain.buffers()]))
+    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(statistics[1], statistics[0], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("recipe", ["best", "paper"])
+def test_a_training_step_is_recorded(recipe: str) -> None:
+    small = load_recipe(recipe, [*NO_WEIGHTS, "view.size=64", "train.batch_size=8"])
+    config = ComputeConfig("bf16", cuda_graphs=True)
+    assert time_training_step(small, 5, config, torch.device("cuda")) is not None
+
+
 def test_memory_of_a_fold_is_freed(beasts: Path, tmp_path: Path) -> None:
     before = torch.cuda.memory_allocated()
     train(beasts, tmp_path / "run", *NO_WEIGHTS, "model.backbone=torchvision/resnet50")
     assert torch.cuda.memory_allocated() - before < 50e6, "its network alone has 94 MB"
 
 
-def test_answers_are_the_cpus(trained: Run, beasts: Path) -> None:
+@pytest.mark.parametrize("tta", [1, 5])
+def test_answers_are_the_cpus(trained: Run, beasts: Path, tta: TtaViews) -> None:
     images = sorted(beasts.rglob("*.jpg"))
-    on_gpu = Ensemble.load(trained, engine="torch").predict_proba(images)
-    on_cpu = Ensemble.load(trained, device="cpu", engine="torch").predict_proba(images)
+    on_gpu = Ensemble.load(trained, engine="torch", tta=tta).predict_proba(images)
+    on_cpu = Ensemble.load(trained, device="cpu", engine="torch", tta=tta).predict_proba(images)
     np.testing.assert_allclose(on_gpu, on_cpu, atol=0.03)
     assert (on_gpu.argmax(axis=1) == on_cpu.argmax(axis=1)).mean() > 0.9
 

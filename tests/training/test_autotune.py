@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -172,6 +173,38 @@ def test_gpu_tries_cudnns_benchmark(
     same_bits = recipe_of(tiny, "train.compile=never", "train.deterministic=true")
     choose_config(same_bits, MANY_IMAGES, 3, gpu)
     assert not any(config.cudnn_benchmark for config in measured), "its choice varies"
+
+
+def test_gpu_takes_cuda_graphs_or_compiled_code(
+    tiny: Path, speeds: Speeds, measured: list[ComputeConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _device: "card")
+    set_all_plain(speeds, 0.01)
+    plain_step = autotune.time_training_step
+
+    def faster_by_graphs(*args: Any) -> StepTiming | None:
+        timing = plain_step(*args)
+        config = args[2]
+        if timing is None or not config.cuda_graphs:
+            return timing
+        return StepTiming(timing.seconds / 2, timing.starting)
+
+    monkeypatch.setattr(autotune, "time_training_step", faster_by_graphs)
+    gpu = torch.device("cuda")
+    config, _ = choose_config(recipe_of(tiny), MANY_IMAGES, 3, gpu)
+    assert config.cuda_graphs and not config.compiled
+    assert not any(config.cuda_graphs and config.compiled for config in measured)
+
+    # Compiled code is tried after them, and taken where it is faster still.
+    TimingCache(recipe_of(tiny), gpu).file.unlink()
+    speeds["bf16", True, True] = 0.002
+    config, _ = choose_config(recipe_of(tiny), MANY_IMAGES, 3, gpu)
+    assert config.compiled and not config.cuda_graphs
+
+    measured.clear()
+    choose_config(recipe_of(tiny, "train.compile=never"), MANY_IMAGES, 3, gpu)
+    choose_config(recipe_of(tiny), MANY_IMAGES, 3, CPU)
+    assert not any(config.cuda_graphs for config in measured)
 
 
 def test_failed_compile_is_not_chosen(

@@ -9,6 +9,7 @@ import torch
 
 from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.compute import ComputeConfig
+from bestiary.model.graphed import GraphedNetwork
 from bestiary.recipe.load import load_recipe
 from bestiary.run.layout import FoldFiles
 from bestiary.training import fold_setup
@@ -42,7 +43,7 @@ def job_of(path: Path, *overrides: str, compiled: bool = False) -> Any:
         recipe=recipe,
         data=SimpleNamespace(classes=["a", "b"]),
         files=FoldFiles(path),
-        compute=ComputeConfig("float32", compiled=compiled),
+        compute=ComputeConfig("float32", compiled=compiled, cuda_graphs=not compiled),
         world=SINGLE_PROCESS,
         notice=print,
     )
@@ -66,3 +67,11 @@ def test_compiled_for_the_whole_batch(
     assert state.progress.parts == parts
     assert isinstance(state.network, CompiledNetwork)
     assert state.network.batch_size == size
+
+
+@pytest.mark.parametrize(("parts", "is_recorded"), [(1, True), (2, False)])
+def test_graphs_are_of_whole_batches(
+    on_meta: None, tmp_path: Path, parts: int, is_recorded: bool
+) -> None:
+    state = fold_setup.build_fold_state(job_of(tmp_path, "train.batch_size=16"), parts)
+    assert isinstance(state.network, GraphedNetwork) == is_recorded, "parts add gradients up"

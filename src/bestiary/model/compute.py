@@ -29,6 +29,7 @@ class ComputeConfig:
         compiled: use torch.compile.
         threads: PyTorch's threads on a CPU.
         cudnn_benchmark: on a GPU, let cuDNN time its algorithms for each shape.
+        cuda_graphs: on a GPU, launch a whole step's kernels at once.
     """
 
     precision: Precision
@@ -36,6 +37,7 @@ class ComputeConfig:
     compiled: bool = False
     threads: int = 1
     cudnn_benchmark: bool = False
+    cuda_graphs: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -50,6 +52,8 @@ class ComputeConfig:
             words.append("compiled")
         if self.cudnn_benchmark:
             words.append("algorithms by cuDNN's benchmark")
+        if self.cuda_graphs:
+            words.append("CUDA graphs")
         return ", ".join([*words, threads])
 
 

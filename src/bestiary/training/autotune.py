@@ -1,11 +1,11 @@
 """Autotune: time a few training steps, and choose the fastest ComputeConfig of a run.
 
-A ComputeConfig is precision, memory layout, compilation and threads. The fastest one depends on the
-network as much as on the device: depthwise convolutions gain little from channels-last layout, for
-one. Measured timings are cached for this machine. The decision is a file of the run, so that every
-fold and every resumption computes alike. Measuring takes at most `AUTOTUNE_BUDGET` of the expected
-training time; only compilation on a GPU, which saves more than it costs, is timed whenever the
-expected gain is larger. Knows nothing of images.
+A ComputeConfig is precision, memory layout, compilation, threads, and a GPU's CUDA graphs. The
+fastest one depends on the network as much as on the device: depthwise convolutions gain little from
+channels-last layout, for one. Measured timings are cached for this machine. The decision is a file
+of the run, so that every fold and every resumption computes alike. Measuring takes at most
+`AUTOTUNE_BUDGET` of the expected training time; only compilation on a GPU, which saves more than it
+costs, is timed whenever the expected gain is larger. Knows nothing of images.
 """
 
 import time
@@ -38,6 +38,7 @@ AUTOTUNE_BUDGET = 0.02  # share of the expected training time
 MIN_GAIN = 0.05  # share of the time that a candidate must save, so that noise does not decide
 COMPILE_SECONDS = 120.0  # expected, before compilation has been timed
 CUDNN_SECONDS = 5.0  # expected, to time the algorithms of a network's convolutions
+CUDA_GRAPH_SECONDS = 2.0  # expected, to record a network's graphs
 # Share of the time that compilation is expected to save on a GPU: 0.1 to 0.25 of a ResNeXt's, half
 # of a small network's (timm's tables of benchmarks).
 COMPILE_GAIN_ON_GPU = 0.15
@@ -116,7 +117,8 @@ def _decide(run: Run, images: int, classes: int, device: torch.device) -> Comput
 def _read_decision(run: Run, decision: Any) -> ComputeConfig:
     names = [field.name for field in fields(ComputeConfig)]
     try:
-        known = {"cudnn_benchmark": False, **decision}  # absent from earlier versions
+        # Absent from earlier versions
+        known = {"cudnn_benchmark": False, "cuda_graphs": False, **decision}
         values = {name: known[name] for name in names}
         config = ComputeConfig(**values)
         _check(config)
@@ -136,6 +138,7 @@ def _check(config: ComputeConfig) -> None:
         and isinstance(config.channels_last, bool)
         and isinstance(config.compiled, bool)
         and isinstance(config.cudnn_benchmark, bool)
+        and isinstance(config.cuda_graphs, bool)
         and config.threads in range(1, MAX_THREADS + 1)
     )
     if not is_valid:
@@ -206,7 +209,7 @@ def further_changes(
 ) -> Iterator[tuple[dict[str, Any], float]]:
     """Yield changes that may improve on the best candidate so far: each adds to those that did.
 
-    More threads, algorithms chosen by cuDNN's benchmark, and compilation.
+    More threads, algorithms chosen by cuDNN's benchmark, CUDA graphs, and compilation.
 
     Args:
         best: the fastest combination of precision and layout.
@@ -223,8 +226,10 @@ def further_changes(
         yield {"threads": threads}, 0.0
     if device.type == "cuda" and not options.deterministic:
         yield {"cudnn_benchmark": True}, CUDNN_SECONDS
+    if device.type == "cuda" and options.compile == "auto":
+        yield {"cuda_graphs": True}, CUDA_GRAPH_SECONDS
     if options.compile == "auto":
-        yield {"compiled": True}, COMPILE_SECONDS
+        yield {"compiled": True, "cuda_graphs": False}, COMPILE_SECONDS
 
 
 def fastest(configs: list[ComputeConfig], timings: Timings) -> ComputeConfig:

@@ -15,6 +15,7 @@ from bestiary.errors import RunError
 from bestiary.model.classifier import Classifier, build_classifier, save_member
 from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.freezing import freeze
+from bestiary.model.graphed import GraphedNetwork
 from bestiary.training.checkpoint import Checkpoint, Progress, read_checkpoint
 from bestiary.training.determinism import pool_in_fixed_order
 from bestiary.training.fold_job import FoldJob
@@ -49,9 +50,13 @@ def build_fold_state(job: FoldJob, parts: int = 1) -> FoldState:
     if checkpoint is not None:
         progress = _restore(checkpoint, accelerator, classifier, average, optimizer)
     progress.parts = max(progress.parts, parts)
+    # The classifier shares its parameters, and stays as it is for prediction.
+    whole = _whole_part(job, progress.parts)
     if job.compute.compiled:
-        # The classifier shares its parameters, and stays uncompiled for prediction.
-        network = CompiledNetwork(network, _whole_part(job, progress.parts))
+        network = CompiledNetwork(network, whole)
+    elif job.compute.cuda_graphs and job.world.size == 1 and whole == job.recipe.train.batch_size:
+        # The gradients of a batch in parts are added up, which graphs cannot do.
+        network = GraphedNetwork(network, whole)
     return FoldState(
         accelerator=accelerator,
         classifier=classifier,

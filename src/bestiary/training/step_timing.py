@@ -16,6 +16,7 @@ from bestiary.model.classifier import Classifier, build_classifier
 from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.compute import DTYPES, ComputeConfig, cudnn_options, synchronize
 from bestiary.model.freezing import freeze, set_training_mode
+from bestiary.model.graphed import GraphedNetwork
 from bestiary.model.halving import is_out_of_memory
 from bestiary.recipe.options import Recipe
 from bestiary.training.loss import build_loss
@@ -55,7 +56,8 @@ def time_training_step(
         device: where to compute.
 
     Returns:
-        The timing; None if torch.compile fails, for lack of a compiler or of an operation.
+        The timing; None if torch.compile fails, for lack of a compiler or of an operation, or if
+        CUDA graphs cannot record the network.
 
     Raises:
         WeightsError: the backbone is unknown to this installation.
@@ -67,7 +69,7 @@ def time_training_step(
         with cudnn_options(benchmark=config.cudnn_benchmark, deterministic=deterministic):
             return _time_fitting_batch(recipe, classes, config, device)
     except RuntimeError:  # the base class of torch.compile's errors
-        if not config.compiled:
+        if not (config.compiled or config.cuda_graphs):
             raise
         return None
     finally:
@@ -136,6 +138,8 @@ def _build_step(
     network: Callable[[torch.Tensor], torch.Tensor] = classifier
     if config.compiled:
         network = CompiledNetwork(classifier, batch_size)
+    elif config.cuda_graphs:
+        network = GraphedNetwork(classifier, batch_size)
     optimizer = build_optimizer(classifier, recipe.optimizer)
     frequencies = torch.full((classes,), 1 / classes, device=device)
     loss_of = build_loss(recipe.loss, frequencies)
@@ -159,6 +163,7 @@ def _autocast(config: ComputeConfig, device: torch.device) -> torch.autocast:
         device.type,
         dtype=DTYPES[config.precision],
         enabled=config.precision != "float32",
+        cache_enabled=not config.cuda_graphs,  # a recording may not use what was computed before it
     )
 
 
