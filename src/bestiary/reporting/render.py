@@ -1,6 +1,8 @@
 """Jinja template + context -> HTML page; values are escaped unless the template marks them safe.
 
-Control characters, which HTML and XML forbid, are shown as escapes.
+Control characters, which HTML and XML forbid, are shown as escapes. Every template knows the formats
+of `bestiary.numbers`, the version, and the stylesheet and script of all pages; `base.html` is the
+frame that a page extends.
 """
 
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from bestiary import __version__, numbers
+from bestiary.pages import page_script, page_style
 from bestiary.printable import printable
 
 
@@ -28,6 +32,17 @@ def render(template: str, **context: Any) -> str:
         trim_blocks=True,
         finalize=_show_controls,
     )
+    environment.globals |= {
+        "version": __version__,
+        "page_style": page_style,
+        "page_script": page_script,
+        "percent": numbers.percent,
+        "percent_range": numbers.percent_range,
+        "points": numbers.points,
+        "points_range": numbers.points_range,
+        "count": numbers.count,
+        "plain_name": numbers.plain_name,
+    }
     return environment.get_template(template).render(context)
 
 
