@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 import bestiary
 from bestiary.beasts.sample import draw_sample
 from bestiary.display import Display
-from bestiary.evaluation.held_out import Unseen, member_logits, unseen_images
+from bestiary.evaluation.unseen import Unseen, member_logits, unseen_images
 from bestiary.recipe.load import load_recipe
 from bestiary.run.run import Run
 from bestiary.stats.averaging import average
@@ -51,8 +51,9 @@ def train_or_resume(
 
 def evaluated_on(run: Run, unseen: Unseen) -> tuple[Hits, Hits, NDArray[np.str_]]:
     """Hits of each member (members, images) and of the ensemble (images,), and image digests."""
-    logits, readable = member_logits(bestiary.load(run), unseen.root, unseen.table, QUIET)
-    table = unseen.table.filter(readable)
+    logits, reasons = member_logits(bestiary.load(run), unseen.root, unseen.table, QUIET)
+    is_unreadable = np.isin(np.arange(unseen.table.height), list(reasons))
+    table = unseen.table.filter(~is_unreadable)
     labels = np.array([run.read_classes().index(label) for label in table["label"]])
     together = average(logits, run.read_recipe().predict.average)
     return (

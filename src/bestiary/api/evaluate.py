@@ -19,6 +19,7 @@ def evaluate(
     *,
     data: Location | None = None,
     out: Location | None = None,
+    map: Annotated[Sequence[str], Many] = (),
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "Evaluation":
@@ -40,7 +41,13 @@ def evaluate(
         Folder or address of the run's images, on a machine where you have not trained it
         yourself. A run from elsewhere names no place to read from.
     out
-        JSON file for the scores, besides the table on the screen.
+        Where to write what the screen has no room for. A folder: scores.json, and the
+        tables images.csv (every image with label, answer, confidence, prediction set, and
+        why it is left out), classes.csv and confusion.csv. A name that ends in .json: the
+        scores alone.
+    map
+        Classes of the images that the run knows by another name: NAME=CLASS, one or more,
+        or a table with the columns from,to.
     overrides
         How IMAGES are listed, as in train: data.root=FOLDER, the folder that the paths of a
         table start from, and data.layout=LAYOUT, how folders are nested.
@@ -55,13 +62,19 @@ def evaluate(
     9
     """
     from bestiary.display import Display
+    from bestiary.ensemble.caveats import missing_members
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.evaluation.class_map import read_class_map
     from bestiary.evaluation.held_out import evaluate_folder
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
 
-    scores_file = Path(out) if out else None
+    mapping = read_class_map(map)
+    place = Path(out) if out else None
+    display = Display(quiet)
     with opened_run(run, data=data) as opened:
         ensemble = Ensemble.load(opened)
+        if caveat := missing_members(opened, ensemble):
+            display.notice(caveat)
         options = load_data_options(overrides)
-        return evaluate_folder(opened, ensemble, images, scores_file, Display(quiet), options)
+        return evaluate_folder(opened, ensemble, images, place, display, options, mapping)

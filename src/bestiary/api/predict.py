@@ -88,8 +88,10 @@ def predict(
     """
     from bestiary.display import Display
     from bestiary.ensemble.answers import PredictionOptions
+    from bestiary.ensemble.caveats import TrainedFiles, missing_members
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
+    from bestiary.numbers import count
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
@@ -101,14 +103,16 @@ def predict(
     display = Display(quiet)
     with opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine, tta=tta)
-    display.line(f"{len(ensemble.folds)} members by {ensemble.engine}")
-    if ensemble.fallback_reason:
-        display.notice(ensemble.fallback_reason)
+        caveat = missing_members(opened, ensemble)
+        trained = TrainedFiles.of(opened)
+    display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
+    for notice in filter(None, [ensemble.fallback_reason, caveat]):
+        display.notice(notice)
     with Interrupts():
         try:
             if watch:
                 return watch_folder(ensemble, job, display)
-            return predict_folder(ensemble, job, display)
+            return predict_folder(ensemble, job, display, trained)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise

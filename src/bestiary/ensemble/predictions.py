@@ -20,6 +20,7 @@ from bestiary.data.left_out import count_files, describe_deep
 from bestiary.data.listing import list_images
 from bestiary.display import Display, Tick
 from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions, answer_batch
+from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.inputs import ImageInput
 from bestiary.ensemble.resumable_table import Counts, ResumableTable
@@ -158,13 +159,16 @@ class PredictJob:
         return f"{names[0]} and {len(names) - 1:,} more, {digest.hexdigest()}"
 
 
-def predict_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> PredictionTable:
+def predict_folder(
+    ensemble: Ensemble, job: PredictJob, display: Display, trained: TrainedFiles | None = None
+) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
 
     Args:
         ensemble: predicts.
         job: which images, and the table.
         display: shows progress.
+        trained: the files that the ensemble was trained on, to say so of those that are predicted.
 
     Returns:
         The files and the counts.
@@ -181,6 +185,8 @@ def predict_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Pre
         display.notice(line)
     if job.layout == "submission":
         _check_names(all_paths)
+    if trained and (line := trained.describe(listing.root, all_paths)):
+        display.notice(line)
     with job.open_rows(ensemble) as rows:
         # Images that have no row yet
         done = rows.paths()

@@ -17,8 +17,8 @@ from bestiary.data.folds import leak_groups
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.evaluation.compare import compare_runs
-from bestiary.evaluation.held_out import Logits, Unseen, member_logits, unseen_images
 from bestiary.evaluation.out_of_fold import class_numbers
+from bestiary.evaluation.unseen import Logits, Unseen, member_logits, unseen_images
 from bestiary.recipe.choices import Average
 from bestiary.run.run import Run
 from bestiary.stats.averaging import average
@@ -141,12 +141,8 @@ def _run_logits(
     is_readable = np.ones(unseen.table.height, np.bool_)
     for run in runs:
         ensemble = Ensemble.load(run)
-        logits[run.path], is_readable = member_logits(
-            ensemble,
-            unseen.root,
-            unseen.table,
-            display,
-        )
+        logits[run.path], reasons = member_logits(ensemble, unseen.root, unseen.table, display)
+        is_readable[list(reasons)] = False
     return logits, is_readable
 
 

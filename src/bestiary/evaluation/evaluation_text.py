@@ -8,6 +8,7 @@ from typing import Any
 
 from bestiary.data.folder_layout import quote_names
 from bestiary.display import ScreenTable, format_table
+from bestiary.numbers import count
 from bestiary.printable import printable_name
 
 LEFT_OUT = {
@@ -34,7 +35,8 @@ class Evaluation:
         scores: the accuracies ``ensemble`` (rule -> accuracy with interval), ``members`` and
             ``mean_member``; how many images were left out for which reason; ``recognized``, each
             image that the run was trained on or a near duplicate of one, with the kind and the
-            run's image; ``with_seen``, the same accuracies on all images, with ``n`` and
+            run's image; ``suggestions``, for classes that the run lacks, the class that
+            each may be; ``with_seen``, the same accuracies on all images, with ``n`` and
             ``n_seen``, or None if the run has seen none; ``reliability`` of confidence, prediction
             sets and the unknown flag; and ``estimate``, the accuracy that was expected from
             out-of-fold scores.
@@ -133,12 +135,30 @@ def _left_out_lines(scores: dict[str, Any]) -> list[str]:
         if scores[reason]:
             examples = _examples(scores, reason)
             lines.append(f"{scores[reason]:,} {words}{examples}")
+        if reason == "unknown_class":
+            lines += _suggestion_lines(scores["suggestions"])
     absent = scores["classes_without_images"]
     if absent:
         lines.append(f"Not scored: {len(absent):,} classes have no image: {quote_names(absent)}")
     if scores["gone"]:
         lines.append(f"{scores['gone']:,} {GONE}")
     return lines
+
+
+def _suggestion_lines(suggestions: dict[str, dict[str, Any]]) -> list[str]:
+    """Say which class of the run a foreign class may be, and how to say so; the surest first."""
+    lines = []
+    surest = sorted(suggestions.items(), key=lambda item: -item[1]["duplicates"])
+    for name, suggestion in surest[:MAX_CLASSES]:
+        own = suggestion["name"]
+        why = "the names are alike"
+        if suggestion["duplicates"]:
+            n_images = count(suggestion["duplicates"], "image is", "images are")
+            why = f"{n_images} duplicates of that class's"
+        pair = printable_name(f"{name}={own}")
+        lines.append(f'  perhaps {printable_name(own)} ({why}): --map "{pair}"')
+    more = len(suggestions) - MAX_CLASSES
+    return [*lines, f"  and {more:,} more in the scores"] if more > 0 else lines
 
 
 def _examples(scores: dict[str, Any], reason: str) -> str:

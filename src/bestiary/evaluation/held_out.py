@@ -6,6 +6,7 @@ unknown flag are on new images. Trains nothing.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,28 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.atomic import write_text
-from bestiary.data.eval_view import white_of
 from bestiary.data.folds import leak_groups
-from bestiary.data.left_out import describe_left_out
 from bestiary.data.listing import DEFAULT_OPTIONS
 from bestiary.data.listing_types import DataPath
 from bestiary.data.manifest import GROUP_KEYS
-from bestiary.data.near_duplicates.recognition import (
-    DUPLICATE_KINDS,
-    Recognition,
-    recognize_labeled,
-)
+from bestiary.data.near_duplicates.recognition import DUPLICATE_KINDS, Recognition
 from bestiary.display import Display
-from bestiary.ensemble.ensemble import Ensemble
+from bestiary.ensemble.answers import PredictionOptions, answer_batch
+from bestiary.ensemble.ensemble import BatchLogits, Ensemble
 from bestiary.errors import DataError
-from bestiary.evaluation.evaluation_text import LEFT_OUT, Evaluation
+from bestiary.evaluation.evaluation_text import Evaluation
+from bestiary.evaluation.held_out_tables import JudgedImages, write_tables
 from bestiary.evaluation.out_of_fold import class_numbers
+from bestiary.evaluation.unseen import (
+    NO_MAP,
+    Logits,
+    Unseen,
+    member_logits,
+    unseen_images,
+)
 from bestiary.recipe.choices import Average
 from bestiary.recipe.sections import DataOptions
-from bestiary.run.images import UNKNOWN_REASON, UnknownRoot
-from bestiary.run.layout import MANIFEST
+from bestiary.run.layout import HELD_OUT_SCORES
 from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES, average
 from bestiary.stats.bootstrap import score_intervals
@@ -43,35 +46,17 @@ from bestiary.stats.ensemble_gain import Estimate
 from bestiary.stats.intervals import effective_size
 from bestiary.stats.ood import OodDetector
 from bestiary.stats.scores import held_out_scores
-from bestiary.storage.files import Root
 
-Logits = NDArray[np.float32]  # (members, images, classes)
 Labels = NDArray[np.int64]  # (images,)
 Rules = dict[Average, NDArray[np.float64]]  # averaging rule -> probabilities (images, classes)
 
-TABLE_REASONS = (*DUPLICATE_KINDS, "unknown_class")  # columns of flags
 
+@dataclass(frozen=True)
+class _Predicted:
+    """Readable images of one kind, with the members' logits (members, images, classes)."""
 
-@dataclass(frozen=True, slots=True)
-class Unseen:
-    """Labeled images that a run may be evaluated on.
-
-    Attributes:
-        root: folder that the paths start from.
-        table: columns of a manifest, at least one image. No image is the run's or a near duplicate
-            of one, and all have a class of the run.
-        seen: the other images of a class of the run: its own, and near duplicates of them.
-        recognition: the images that were recognized.
-        left_out: reason -> number of images that were left out.
-        unknown_classes: class that the run does not have -> number of images left out for it.
-    """
-
-    root: Root
     table: pl.DataFrame
-    seen: pl.DataFrame
-    recognition: Recognition
-    left_out: dict[str, int]
-    unknown_classes: dict[str, int]
+    logits: Logits
 
 
 def evaluate_folder(
@@ -81,6 +66,7 @@ def evaluate_folder(
     out: Path | None,
     display: Display,
     options: DataOptions = DEFAULT_OPTIONS,
+    mapping: Mapping[str, str] = NO_MAP,
 ) -> Evaluation:
     """Score an ensemble on labeled images that its run was not trained on.
 
@@ -88,139 +74,77 @@ def evaluate_folder(
         run: the run.
         ensemble: its ensemble.
         images: folder of class folders, or a table.
-        out: JSON file to write the scores to; None: none.
+        out: a .json file to write the scores to, or a folder for the scores and the tables of
+            images, classes and confusions; None: none.
         display: shows progress.
         options: how the images are listed.
+        mapping: class of the images -> class of the run that it is.
 
     Returns:
         The scores.
 
     Raises:
         DataError: there is no labeled image, or none that is new to the run and of its classes.
+        ArgumentError: the mapping names a class that is not there.
     """
-    unseen = unseen_images(run, ensemble.classes_.tolist(), images, display, options)
-    logits, is_readable = member_logits(ensemble, unseen.root, unseen.table, display)
-    unseen.left_out["unreadable"] += int((~is_readable).sum())
-    table = unseen.table.filter(pl.Series(is_readable))
-    scores = _score(run, ensemble, unseen, table, logits)
-    scores["with_seen"] = _score_with_seen(ensemble, unseen, table, logits, display)
+    wants_tables = out is not None and out.suffix.lower() != ".json"
+    classes = ensemble.classes_.tolist()
+    unseen = unseen_images(run, classes, images, display, options, mapping)
+    # Nothing is asked about images of foreign classes but what a table says of them.
+    kinds = [unseen.table, unseen.seen, *([unseen.foreign] if wants_tables else [])]
+    predicted, failed = _predict(ensemble, unseen, kinds, display)
+    new, seen = predicted[:2]
+    if new.table.is_empty():
+        raise DataError(f"{unseen.root}: none of the new images can be decoded")
+    unseen.left_out["unreadable"] += failed.join(unseen.table, on="path", how="semi").height
+
+    scores = _score(run, ensemble, unseen, new.table, new.logits)
+    scores["with_seen"] = _score_with_seen(ensemble, new, seen)
     if out is not None:
-        write_text(out, json.dumps(scores, indent=2) + "\n")
+        file = out / HELD_OUT_SCORES if wants_tables else out
+        write_text(file, json.dumps(scores, indent=2) + "\n")
+    if out is not None and wants_tables:
+        judged = _judge(ensemble, predicted, pl.concat([unseen.quarantine, failed]))
+        hits = ensemble.probabilities(new.logits).argmax(axis=1)
+        labels = class_numbers(new.table["label"], classes)
+        write_tables(out, judged, hits, labels, leak_groups(new.table), classes)
     return Evaluation(scores)
 
 
-def unseen_images(
-    run: Run,
-    classes: list[str],
-    images: DataPath,
-    display: Display,
-    options: DataOptions = DEFAULT_OPTIONS,
-) -> Unseen:
-    """Read the labeled images that are new to a run.
-
-    Args:
-        run: the run.
-        classes: names of its classes.
-        images: folder of class folders, or a table.
-        display: shows progress.
-        options: how the images are listed.
-
-    Returns:
-        The new images, and how many others were left out.
-
-    Raises:
-        DataError: there is no labeled image, or none that is new to the run and of its classes.
-    """
-    root = run.read_root()
-    read, recognition = recognize_labeled(
-        images,
-        run.read_table(MANIFEST),
-        root,
-        display,
-        options,
-    )
-    run_white = white_of(run.read_recipe().view)
-    for line in describe_left_out(read, run_white=run_white):
-        display.notice(line)
-    if recognition.n_missing and isinstance(root, UnknownRoot):
-        display.notice(
-            f"Near duplicates of {recognition.n_missing:,} training images are not looked for: "
-            f"{UNKNOWN_REASON}"
+def _predict(
+    ensemble: Ensemble, unseen: Unseen, kinds: list[pl.DataFrame], display: Display
+) -> tuple[list[_Predicted], pl.DataFrame]:
+    """Predict tables of images; also return path and reason of those that cannot be read."""
+    together = pl.concat(kinds)
+    logits, reasons = member_logits(ensemble, unseen.root, together, display)
+    is_readable = pl.Series([index not in reasons for index in range(together.height)])
+    part = np.repeat(np.arange(len(kinds)), [kind.height for kind in kinds])
+    readable_part = part[is_readable.to_numpy()]
+    predicted = [
+        _Predicted(
+            together.filter(is_readable & pl.Series(part == number)),
+            logits[:, readable_part == number],
         )
-
-    table = _flag_reasons(recognition.table, classes)
-    new = table.filter(~pl.any_horizontal(*TABLE_REASONS))
-    left_out = {reason: int(table[reason].sum()) for reason in TABLE_REASONS}
-    left_out["unreadable"] = read.quarantine.height
-    if new.is_empty():
-        raise DataError(
-            f"{images}: no image is left to score ({_causes(left_out)}); for trained images see "
-            f"bestiary show"
-        )
-    unknown = _count_labels(table.filter("unknown_class"))
-    is_seen = pl.any_horizontal(*DUPLICATE_KINDS) & ~pl.col("unknown_class")
-    return Unseen(read.root, new, table.filter(is_seen), recognition, left_out, unknown)
+        for number in range(len(kinds))
+    ]
+    paths = [together["path"][index] for index in reasons]
+    schema = {"path": pl.String, "reason": pl.String}
+    return predicted, pl.DataFrame({"path": paths, "reason": list(reasons.values())}, schema)
 
 
-def _count_labels(table: pl.DataFrame) -> dict[str, int]:
-    """Count the images of each class, the largest first."""
-    counts = table["label"].value_counts(sort=True)
-    return dict(counts.sort("count", "label", descending=[True, False]).iter_rows())
-
-
-def _flag_reasons(table: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
-    """Add a column for each of `TABLE_REASONS`: whether the image is left out for it."""
-    flags = []
-    for kind in DUPLICATE_KINDS:
-        is_kind = (pl.col("kind") == kind).fill_null(False)
-        flags.append(is_kind.alias(kind))
-    has_known_class = pl.col("label").is_in(classes)
-    flags.append((~has_known_class).alias("unknown_class"))
-    return table.with_columns(flags)
-
-
-def _causes(left_out: dict[str, int]) -> str:
-    """List how many images were left out for which reason."""
-    causes = []
-    for reason, words in LEFT_OUT.items():
-        if left_out[reason]:
-            _, cause = words.split(": ")
-            causes.append(f"{left_out[reason]}: {cause}")
-    return "; ".join(causes)
-
-
-def member_logits(
-    ensemble: Ensemble,
-    root: Root,
-    table: pl.DataFrame,
-    display: Display,
-) -> tuple[Logits, NDArray[np.bool_]]:
-    """Compute the members' logits of the readable images.
-
-    Args:
-        ensemble: the ensemble.
-        root: folder that the paths start from.
-        table: has the column path.
-        display: shows progress.
-
-    Returns:
-        Logits (members, readable images, classes), and whether each image is readable (images,).
-
-    Raises:
-        DataError: no image is readable.
-    """
-    logits = []
-    is_readable = np.ones(table.height, np.bool_)
-    files = [root / path for path in table["path"]]
-    with display.counter("Predicting") as tick:
-        for batch in ensemble.score(files, tick):
-            unreadable = list(batch.reasons)
-            is_readable[unreadable] = False
-            is_batch_readable = is_readable[batch.rows]
-            logits.append(batch.logits[:, is_batch_readable])
-    if not is_readable.any():
-        raise DataError(f"{root}: none of the images can be decoded")
-    return np.concatenate(logits, axis=1), is_readable
+def _judge(
+    ensemble: Ensemble, predicted: list[_Predicted], unreadable: pl.DataFrame
+) -> JudgedImages:
+    """Answer all images that could be read, as `predict` would."""
+    table = pl.concat([one.table for one in predicted])
+    logits = np.concatenate([one.logits for one in predicted], axis=1)
+    batch = BatchLogits(np.arange(table.height), logits, {})
+    answers = answer_batch(ensemble, batch, ensemble.average, PredictionOptions())
+    reasons = [
+        pl.when(reason).then(pl.lit(reason)) for reason in ("unknown_class", *DUPLICATE_KINDS)
+    ]
+    rows = table.select("path", "label", left_out=pl.coalesce(reasons), duplicate_of="original")
+    return JudgedImages(rows, answers, unreadable)
 
 
 def _score(
@@ -239,6 +163,7 @@ def _score(
         "classes": len(set(table["label"])),
         **unseen.left_out,
         "unknown_classes": unseen.unknown_classes,
+        "suggestions": {name: asdict(one) for name, one in unseen.suggestions.items()},
         "classes_without_images": sorted(set(ensemble.classes_.tolist()) - set(table["label"])),
         "gone": unseen.recognition.n_missing,
         **held_out_scores(rules, members, labels, groups),
@@ -249,21 +174,19 @@ def _score(
 
 
 def _score_with_seen(
-    ensemble: Ensemble, unseen: Unseen, table: pl.DataFrame, logits: Logits, display: Display
+    ensemble: Ensemble, new: _Predicted, seen: _Predicted
 ) -> dict[str, Any] | None:
     """Score the new and the seen images together; None: the run has seen none."""
-    if unseen.seen.is_empty():
+    if seen.table.is_empty():
         return None
-    seen_logits, is_readable = member_logits(ensemble, unseen.root, unseen.seen, display)
     columns = ["label", *GROUP_KEYS]
-    seen = unseen.seen.filter(pl.Series(is_readable))
-    both = pl.concat([table.select(columns), seen.select(columns)])
-    both_logits = np.concatenate([logits, seen_logits], axis=1)
+    both = pl.concat([new.table.select(columns), seen.table.select(columns)])
+    both_logits = np.concatenate([new.logits, seen.logits], axis=1)
 
     labels = class_numbers(both["label"], ensemble.classes_.tolist())
     rules, members = _predictors(ensemble, both_logits)
     scores = held_out_scores(rules, members, labels, leak_groups(both))
-    return {"n": both.height, "n_seen": seen.height, **scores}
+    return {"n": both.height, "n_seen": seen.table.height, **scores}
 
 
 def _predictors(ensemble: Ensemble, logits: Logits) -> tuple[Rules, dict[int, Logits]]:

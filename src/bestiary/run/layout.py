@@ -71,6 +71,10 @@ REPORTS = {
 }
 FIGURES = "figures"
 
+HELD_OUT_SCORES = "scores.json"  # of `evaluate --out`, like the next ones and CLASSES
+EVALUATED_IMAGES = "images.csv"
+CONFUSION = "confusion.csv"
+
 ABLATION_TABLE = "ablation.csv"
 ABLATION_TEXT = "ablation.md"
 

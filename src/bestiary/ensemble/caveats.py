@@ -1,0 +1,99 @@
+"""What a reader of predictions should know: members that are missing, images that were trained on.
+
+Answers for images that a run was trained on flatter it. A run whose folds have not all ended
+answers with fewer members, and without calibration. Knows nothing of how answers are made.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.numbers import count
+from bestiary.printable import printable_name
+from bestiary.run.layout import MANIFEST
+from bestiary.run.run import Run
+from bestiary.storage.files import Root
+
+
+def missing_members(run: Run, ensemble: Ensemble) -> str:
+    """Say which members of a run are missing in its ensemble.
+
+    Args:
+        run: the run.
+        ensemble: of the folds that have ended.
+
+    Returns:
+        One line; empty if none is missing.
+    """
+    folds = run.fold_numbers()
+    missing = [fold for fold in folds if fold not in ensemble.folds]
+    if not missing:
+        return ""
+    names = ", ".join(map(str, missing))
+    noun = "fold" if len(missing) == 1 else "folds"
+    uncalibrated = "" if ensemble.calibration else ", confidence is not calibrated"
+    return (
+        f"{len(ensemble.folds)} of {len(folds)} members: {noun} {names} not trained yet"
+        f"{uncalibrated}; go on with bestiary train DATA {run.place} --resume"
+    )
+
+
+@dataclass(frozen=True)
+class TrainedFiles:
+    """The files that a run was trained on.
+
+    Attributes:
+        digests: SHA-256 of each file, hexadecimal.
+        sizes: of the files in bytes; others need not be read to be told apart.
+    """
+
+    digests: frozenset[str]
+    sizes: frozenset[int]
+
+    @classmethod
+    def of(cls, run: Run) -> "TrainedFiles":
+        """Read them from a run's manifest.
+
+        Args:
+            run: the run.
+
+        Raises:
+            DamagedError: the manifest is missing or changed.
+        """
+        manifest = run.read_table(MANIFEST)
+        sizes: list[int] = []
+        if "size_bytes" in manifest.columns:
+            sizes = manifest["size_bytes"].cast(pl.Int64, strict=False).to_list()
+        return cls(frozenset(manifest["sha256"]), frozenset(sizes))
+
+    def __contains__(self, file: object) -> bool:
+        """Whether a file of this machine has the bytes of one that the run was trained on."""
+        with suppress(OSError):  # it is told when the image is read
+            if isinstance(file, Path) and file.stat().st_size in self.sizes and file.is_file():
+                with file.open("rb") as stream:
+                    return hashlib.file_digest(stream, "sha256").hexdigest() in self.digests
+        return False
+
+    def describe(self, root: Root, paths: Iterable[str]) -> str:
+        """Say how many of some images the run was trained on.
+
+        Args:
+            root: folder that the paths start from. Images in an object store are not compared.
+            paths: of the images.
+
+        Returns:
+            One line; empty if there is none.
+        """
+        seen = [path for path in paths if root / path in self]
+        if not seen:
+            return ""
+        images = count(len(seen), "image was", "images were")
+        return (
+            f"{images} used to train this run (first {printable_name(seen[0])}): the answers for "
+            "them flatter it"
+        )
