@@ -25,6 +25,7 @@ def predict(
     risk: float = 0.05,
     engine: Engine = "auto",
     tta: TtaViews | None = None,
+    review: Location | None = None,
     resume: bool = False,
     watch: bool = False,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
@@ -68,6 +69,10 @@ def predict(
         Test-time augmentation: number of views of each image that are averaged: 1 the
         image, 2 also its mirror image, 5 the image and its four corners. The confidence
         was calibrated for the number in the run's recipe, which is the default.
+    review
+        Folder for the page review.html: check images that were drawn at random, which gives
+        the accuracy on these images with an interval, and correct the most doubtful. It
+        saves reviewed.csv, which train takes.
     resume
         Resume an interrupted prediction. The table is the same as without interruption.
     watch
@@ -91,11 +96,15 @@ def predict(
     from bestiary.ensemble.caveats import TrainedFiles, missing_members
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
+    from bestiary.errors import ArgumentError
     from bestiary.numbers import count
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
 
+    if review is not None and (watch or format == "submission"):
+        other = "--watch" if watch else "--format submission"
+        raise ArgumentError(f"--review: shows a finished full table; leave {other} out")
     options = PredictionOptions(coverage, sets, risk)
     root = load_data_options(overrides).root
     paths = tuple(_flatten(images))
@@ -112,10 +121,26 @@ def predict(
         try:
             if watch:
                 return watch_folder(ensemble, job, display)
-            return predict_folder(ensemble, job, display, trained)
+            result = predict_folder(ensemble, job, display, trained)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
+    if review is None:
+        return result
+    return _with_review(result, ensemble.classes_.tolist(), str(run), Path(review))
+
+
+def _with_review(
+    result: "PredictionTable", classes: list[str], run: str, folder: Path
+) -> "PredictionTable":
+    """Write the page to review the predictions on."""
+    from dataclasses import replace
+
+    from bestiary.evaluation.review import choose_review
+    from bestiary.reporting.review_page import write_review
+
+    chosen = choose_review(result.table, result.root, classes)
+    return replace(result, review=write_review(chosen, run, folder))
 
 
 def _flatten(images: "Sequence[Location | Sequence[Location]]") -> Iterator[Path]:

@@ -63,10 +63,14 @@ class PredictionTable:
     Attributes:
         files: the files, the table first.
         counts: images, and how many of them could not be read.
+        root: folder that the paths start from.
+        review: the page to review the predictions on, if it was asked for.
     """
 
     files: list[Path]
     counts: Counts
+    root: Root
+    review: Path | None = None
 
     @property
     def table(self) -> pl.DataFrame:
@@ -97,6 +101,8 @@ class PredictionTable:
                 f"{self.counts.unread:,} could not be read and have no label; first "
                 f"{printable_name(path)}: {printable_name(reason)}"
             )
+        if self.review:
+            lines.append(f"To check and correct them: {printable_name(self.review)}")
         return "\n".join(lines)
 
 
@@ -206,7 +212,7 @@ def predict_folder(
         files = _write(rows, job)
         counts = rows.counts()
         rows.remove()
-        return PredictionTable(files, counts)
+        return PredictionTable(files, counts, listing.root)
 
 
 def _without_row(unusable: Sequence[tuple[str, str]], done: pl.Series) -> list[tuple[str, str]]:
@@ -247,7 +253,7 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
             _watch(ensemble, job, folder, rows, known, display)
         except KeyboardInterrupt:
             display.line("")
-        return PredictionTable(_write(rows, job), rows.counts())
+        return PredictionTable(_write(rows, job), rows.counts(), folder)
 
 
 def _watched_folder(job: PredictJob) -> Path:

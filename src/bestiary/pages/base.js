@@ -93,6 +93,13 @@ const base = (() => {
     setTimeout(() => URL.revokeObjectURL(url), 1000);
   }
 
+  // A table as text; what a spreadsheet would run as a formula gets an apostrophe.
+  function field(value) {
+    const plain = String(value ?? ""), text = /^'*[=@\t\r+-]/.test(plain) && !/^[+-][\d.]+(e[+-]?\d+)?$/.test(plain) ? "'" + plain : plain;
+    return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
+  }
+  const csv = table => table.map(values => values.map(field).join(",") + "\n").join("");
+
   // Charts to take away: as drawn on white, whatever the theme.
   function alone(svg) {
     const copied = svg.cloneNode(true), [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
@@ -159,5 +166,5 @@ const base = (() => {
       if (none) none.hidden = shown > 0;
     });
   });
-  return {at, make, copy, save};
+  return {at, make, copy, csv, save};
 })();

@@ -74,6 +74,7 @@ FIGURES = "figures"
 HELD_OUT_SCORES = "scores.json"  # of `evaluate --out`, like the next ones and CLASSES
 EVALUATED_IMAGES = "images.csv"
 CONFUSION = "confusion.csv"
+REVIEW_PAGE = "review.html"  # of `predict --review`
 
 ABLATION_TABLE = "ablation.csv"
 ABLATION_TEXT = "ablation.md"

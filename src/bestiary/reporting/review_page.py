@@ -1,0 +1,60 @@
+"""Predictions to review -> one self-contained HTML page to accept or correct them with keys.
+
+The page saves reviewed.csv, which `train` takes, and computes the accuracy on the images that were
+drawn at random.
+"""
+
+from pathlib import Path
+
+from bestiary.atomic import write_text
+from bestiary.data.thumbnails import image_uri
+from bestiary.evaluation.review import Review
+from bestiary.reporting.render import render
+from bestiary.run.layout import REVIEW_PAGE
+from bestiary.stats.intervals import Z95
+
+REVIEWED_SIDE = 400  # pixels of the long side of an image
+
+
+def review_page(review: Review, run: str) -> str:
+    """Render the page of predictions to review.
+
+    Args:
+        review: the predictions.
+        run: place of the run that made them, to be shown.
+
+    Returns:
+        The page as HTML.
+    """
+    rows = review.rows
+    images = [image_uri(review.root / row["path"], REVIEWED_SIDE) for row in rows]
+    audited = sum(row["audit"] for row in rows)
+    return render(
+        "review.html",
+        run=run,
+        root=str(review.root),
+        total=review.total,
+        doubtful=review.doubtful,
+        not_shown=review.total - len(rows),
+        audited=audited,
+        data={"rows": rows, "images": images, "classes": review.classes, "z": Z95},
+    )
+
+
+def write_review(review: Review, run: str, folder: Path) -> Path:
+    """Write the page of predictions to review.
+
+    Args:
+        review: the predictions.
+        run: place of the run that made them.
+        folder: where to; it is made if need be.
+
+    Returns:
+        The page.
+
+    Raises:
+        BestiaryError: the folder cannot be written.
+    """
+    page = folder / REVIEW_PAGE
+    write_text(page, review_page(review, run))
+    return page
