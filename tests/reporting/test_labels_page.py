@@ -1,6 +1,7 @@
 """The page of suspect labels in a browser: keys, fixes.csv, unsaved decisions, contrast."""
 
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,7 @@ def save(tab: Any, file: Path) -> Path:
 
 
 def test_page_is_self_contained_and_escaped(page: str) -> None:
-    assert not re.search(r"https?://|<link|@import|url\(", page)
+    assert not re.search(r"https?://|<link(?! rel=.icon. href=.data:)|@import|url\(", page)
     assert page.count("</script>") == 1
 
 
@@ -81,6 +82,39 @@ def test_keys_and_saved_fixes(page: str, open_page: Callable[..., Any], tmp_path
     assert saved["action"].to_list() == ["drop", "keep"]
     assert saved["path"].to_list()[1] == ODD
     assert tab.text_content("#progress").endswith("1 kept, 1 dropped")
+
+
+@pytest.mark.browser
+def test_surest_are_relabeled_at_once_and_undone(
+    strayed: Run, open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    report = review_labels(strayed, tmp_path / "labels")
+    (path,) = report.fixes["path"]
+    (_, given), (suggested, share) = report.shares[path]
+    assert given < 0.05 < 0.95 <= share, "the fixture's members are confident"
+    (tmp_path / "labels.html").write_text(labels_page(report))
+    tab = open_page(tmp_path / "labels.html")
+    assert tab.text_content("#surest").startswith("Relabel the 1 surest")
+    assert tab.text_content("#other-share") == f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+    tab.click("#surest")
+    assert tab.get_attribute("#relabel", "aria-pressed") == "true"
+    assert tab.is_visible("#end") and tab.is_disabled("#surest")
+    tab.keyboard.press("z")
+    assert not tab.is_visible("#end") and tab.is_enabled("#surest")
+    tab.click("#surest")
+    saved = pl.read_csv(save(tab, tmp_path / "fixes.csv"))
+    assert saved["action"].to_list() == ["relabel"]
+    assert saved["suggested"].to_list() == [suggested]
+
+
+def test_printed_command_works_as_pasted(strayed: Run, tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "it's here"
+    report = review_labels(strayed, folder)
+    command = str(report).splitlines()[-1].removeprefix("then: ")
+    words = shlex.split(command)
+    assert words[:2] == ["bestiary", "train"] and words[2] == str(strayed.read_root())
+    assert words[3:] == [f"{strayed.path}-fixed", "--fixes", str(folder / "fixes.csv")]
+    assert "--fixes ~/Downloads/fixes.csv" in labels_page(report)
 
 
 @pytest.mark.browser

@@ -4,6 +4,7 @@ The tables fixes.csv, class_quality.csv and class_overlap.csv are for a person t
 suspects are those of `bestiary.stats.label_issues`. Changes no label.
 """
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class LabelReport:
         folder: where the tables are written.
         fixes: path, given, suggested, score, action; earlier decisions first, then the suspects,
             most suspect first.
+        shares: path of a suspect -> its given and its suggested class, each with the network's
+            probability.
         typical: class name -> paths of the images that fit it best.
         quality: see `class_quality`.
         overlap: see `class_overlap`.
@@ -45,6 +48,7 @@ class LabelReport:
     images: RunImages
     folder: Path
     fixes: pl.DataFrame
+    shares: dict[str, list[tuple[str, float]]]
     typical: dict[str, list[str]]
     quality: pl.DataFrame
     overlap: pl.DataFrame
@@ -67,9 +71,19 @@ class LabelReport:
         if undecided:
             page = printable_name(self.folder / LABELS_PAGE)
             lines.append(f"Decide in {page}, or fill in the column action (keep, relabel, drop);")
-            root = printable_name(self.images)
-            lines.append(f"then: bestiary train {root} NEW_RUN --fixes fixes.csv")
+            lines.append(f"then: {self.command(self.folder / FIXES)}")
         return "\n".join(lines)
+
+    def command(self, fixes: Path) -> str:
+        """Name the command that trains on the decided labels, ready to be pasted.
+
+        Args:
+            fixes: the table with the decisions.
+        """
+        # Quoted for a shell, but for the user's own folder, which the shell fills in.
+        table = str(fixes) if fixes.parts[0] == "~" else shlex.quote(str(fixes))
+        data, run = shlex.quote(str(self.images)), shlex.quote(f"{self.run}-fixed")
+        return printable_name(f"bestiary train {data} {run} --fixes {table}")
 
     def write(self) -> None:
         """Write fixes.csv, class_quality.csv and class_overlap.csv.
@@ -111,6 +125,7 @@ def review_labels(run: Run, folder: Path) -> LabelReport:
         images=snapshot.images,
         folder=folder,
         fixes=_fixes_table(run, out_of_fold, issues),
+        shares=_shares(out_of_fold, probabilities, issues),
         typical=_typical_images(out_of_fold.table, issues),
         quality=class_quality(issues, out_of_fold.labels, out_of_fold.classes),
         overlap=class_overlap(issues, out_of_fold.labels, out_of_fold.classes),
@@ -221,6 +236,27 @@ def _fixes_table(run: Run, out_of_fold: OutOfFold, issues: LabelIssues) -> pl.Da
         maintain_order="left",
     )
     return pl.concat([decided, undecided])
+
+
+def _shares(
+    out_of_fold: OutOfFold, probabilities: NDArray[np.float64], issues: LabelIssues
+) -> dict[str, list[tuple[str, float]]]:
+    """Look up what the network gives to the two classes of each suspect."""
+    rows = issues.suspects
+    shares = {}
+    for path, row, given, suggested in zip(
+        out_of_fold.table["path"].gather(rows),
+        rows,
+        out_of_fold.labels[rows],
+        issues.suggested[rows],
+        strict=True,
+    ):
+        numbers = (int(given), int(suggested))
+        pairs = [
+            (out_of_fold.classes[number], float(probabilities[row, number])) for number in numbers
+        ]
+        shares[path] = pairs
+    return shares
 
 
 def _typical_images(table: pl.DataFrame, issues: LabelIssues) -> dict[str, list[str]]:

@@ -3,14 +3,17 @@
 The page shows each suspect between typical images of its two classes, and saves fixes.csv.
 """
 
+from pathlib import Path
+
 import polars as pl
 
 from bestiary.data.thumbnails import image_uri
 from bestiary.evaluation.labels import LabelReport
 from bestiary.reporting.render import render
+from bestiary.run.layout import FIXES
 
-MAX_SUSPECTS = 400  # suspects shown with images; the saved table has all rows
-SUSPECT_SIDE = 400  # pixels of the long side of a suspect's image
+MAX_SUSPECTS = 300  # suspects shown with images; the saved table has all rows
+SUSPECT_SIDE = 560  # pixels of the long side of a suspect's image, as large as it is shown
 
 
 def labels_page(report: LabelReport) -> str:
@@ -27,11 +30,13 @@ def labels_page(report: LabelReport) -> str:
     return render(
         "labels.html",
         run=report.run,
+        command=report.command(Path("~/Downloads") / FIXES),
         suspects=suspects.height,
         more=report.undecided.height - suspects.height,
         data={
             "rows": report.fixes.rows(),
             "images": images,
+            "shares": report.shares,
             "typical": _typical_images(report, suspects),
             "classes": report.quality["label"].sort().to_list(),
         },
