@@ -3,10 +3,12 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from bestiary.beasts.sample import draw_sample
 from bestiary.cli import main
 
 ODD = '<img src=x onerror=alert(1)> & "co".jpg'
@@ -28,13 +30,60 @@ def page(beasts: Path, tmp_path: Path) -> str:
 
 def test_findings_with_images(page: str) -> None:
     assert re.findall(r"<h2>(.*?)</h2>", page) == [
+        "Verdicts",
         "Leaks (1)",
         "Label conflicts (1)",
         "Unusable files (1)",
+        "Sizes, shapes and light",
         "Classes (3)",
     ]
-    assert len(re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]+"', page)) == 4
-    assert "test/leak.jpg" in page and "empty file" in page
+    findings = page[: page.index('<section id="sizes">')]
+    assert len(re.findall(r'<img src="data:image/jpeg;base64,[A-Za-z0-9+/=]+"', findings)) == 4
+    strips = page[page.index('<section id="classes">') :]
+    assert len(re.findall("<img ", strips)) == 3 * 5
+    assert "test/<wbr>leak.jpg" in page and "empty file" in page
+
+
+def test_gravest_verdicts_come_first(page: str) -> None:
+    assert "<h1>2\N{NO-BREAK SPACE}things to settle before you train</h1>" in page
+    levels = re.findall(r'<span class="level">(.*?)</span>', page)
+    assert levels == ["Settle", "Settle", "Look at", "Look at", "Fine"]
+    titles = [
+        title.replace("\N{NO-BREAK SPACE}", " ") for title in re.findall("<h3>(.*?)</h3>", page)
+    ]
+    assert titles[:5] == [
+        "1 of 1 test image has a copy among the images to train on",
+        "2 images in 1 group of copies have different labels",
+        "1 file cannot be used",
+        "2 classes have fewer than 10 images",
+        "Looked for and not found: copies, odd images",
+    ]
+    assert re.search(r"<pre id=.command.>bestiary probe \S+data RUN</pre>", page)
+
+
+def test_nothing_found_is_said(tmp_path: Path) -> None:
+    draw_sample(tmp_path / "data", species=2, per_species=12, size=48)
+    assert main(["scan", str(tmp_path / "data"), "--out", str(tmp_path / "out"), "--quiet"]) == 0
+    page = (tmp_path / "out" / "scan.html").read_text(encoding="utf-8")
+    assert "<h1>Ready to train: no problem was found</h1>" in page
+    assert "copies with different labels, copies, unusable files, odd images" in page
+    assert "leaks into" not in page, "there is no test split to leak into"
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_scan_accessibility(
+    chromium: Any, page: str, tmp_path: Path, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    tab = context.new_page()
+    tab.goto((tmp_path / "out" / "scan.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    found = axe.Axe().run(tab).response["violations"]
+    assert [(one["id"], [node["html"] for node in one["nodes"]][:2]) for one in found] == []
+    context.close()
 
 
 def test_pairs_are_shown_with_what_differs_and_their_proof(beasts: Path, tmp_path: Path) -> None:
@@ -47,13 +96,16 @@ def test_pairs_are_shown_with_what_differs_and_their_proof(beasts: Path, tmp_pat
     assert main(["scan", str(data), "--out", str(tmp_path / "out"), "--quiet"]) == 0
     page = (tmp_path / "out" / "scan.html").read_text(encoding="utf-8")
     assert "Near duplicates (1)" in page
-    assert re.search(r"<li>.*mirror\.jpg.*: mirrored;\s*detail agrees \d+ %, [\d.]+ % sure", page)
+    plain = page.replace("\N{NO-BREAK SPACE}", " ")
+    assert re.search(r"<li><b>mirrored</b> \((&gt; )?[\d.]+ % sure, detail agrees .* %\)", plain)
     assert "--not-duplicates" in page
-    assert "no near duplicate?" in page
+    assert "Is a pair none?" in page
 
 
 def test_page_loads_nothing_from_elsewhere(page: str) -> None:
-    assert not re.search(r"https?://|<script|<link|@import|url\(", page)
+    assert not re.search(
+        r"https?://|<script src|<link(?! rel=.icon. href=.data:)|@import|url\(", page
+    )
 
 
 def test_file_names_are_escaped(page: str) -> None:

@@ -4,14 +4,16 @@ Collects the findings of the manifest, near_duplicates and class_counts as table
 nothing of how each is found.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from bestiary.data.class_counts import class_lines, count_classes
-from bestiary.data.image_info_cache import open_cache
+from bestiary.data.image_info_cache import ImageInfoCache, open_cache
 from bestiary.data.left_out import describe_left_out, frequent_reasons
 from bestiary.data.listing import DEFAULT_OPTIONS
 from bestiary.data.listing_types import Listing
@@ -34,6 +36,8 @@ from bestiary.run.layout import (
 )
 from bestiary.run.tables import write_table
 
+MAX_MEASURED = 2000  # images whose brightness a page shows
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -49,6 +53,7 @@ class Audit:
         pairs: The pairs that make the groups of near duplicates, see `describe_pairs`.
         scenes: Path and scene of each image of a burst, see `find_scenes`.
         decisions: What a person has decided of pairs, see `read_decisions`.
+        brightness: Mean gray level (0 to 1) of up to `MAX_MEASURED` images.
     """
 
     manifest: Manifest
@@ -58,6 +63,7 @@ class Audit:
     pairs: pl.DataFrame
     scenes: pl.DataFrame
     decisions: pl.DataFrame
+    brightness: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
 
     def with_stated_white(self) -> "Audit":
         """The same audit where the user states what white is, so nothing is assumed of it."""
@@ -257,4 +263,13 @@ def audit_images(
         pairs=described,
         scenes=scenes,
         decisions=decisions,
+        brightness=_brightness(table["sha256"], cache),
     )
+
+
+def _brightness(digests: pl.Series, cache: ImageInfoCache) -> NDArray[np.float64]:
+    """Measure the mean gray level (0 to 1) of some images, evenly spread over all."""
+    stride = max(1, len(digests) // MAX_MEASURED)
+    measured = digests.gather_every(stride).unique(maintain_order=True).to_list()
+    means = [thumbs.reshape(len(thumbs), -1).mean(axis=1) for _, thumbs in cache.thumbs(measured)]
+    return np.concatenate(means) / 255 if means else np.empty(0)

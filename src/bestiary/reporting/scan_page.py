@@ -1,21 +1,38 @@
-"""Audit -> one self-contained HTML page that shows each finding with its images.
+"""Audit -> one self-contained HTML page: verdicts, then each finding with its images.
 
 Leaks, label conflicts, near duplicates with what differs and how sure it is, bursts, quality
-warnings, unusable files and class sizes. Finds nothing itself.
+warnings, unusable files, sizes and classes. Finds nothing itself.
 """
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from bestiary.data.audit import Audit
 from bestiary.data.thumbnails import image_uri
+from bestiary.numbers import NO_BREAK, count, percent
+from bestiary.reporting.histogram import histogram, middle_half
 from bestiary.reporting.render import render
+from bestiary.reporting.scan_verdicts import Verdict, headline, next_command, scan_verdicts
 from bestiary.storage.files import Root
 
 MAX_ITEMS = 100  # groups or images shown of each kind; the CSV tables have all of them
 MAX_GROUP_IMAGES = 8  # images shown of one group
 MAX_GROUP_PAIRS = 12  # pairs named of one group
+SHOWN_SIDE = 240  # pixels of the long side of a finding's images
+STRIP_IMAGES = 5  # of each class
+STRIP_SIDE = 96
+MAX_STRIP_IMAGES = 400  # of all classes together
+
+LEVELS = {"settle": "Settle", "look": "Look at", "fine": "Fine"}
+LOOKED_FOR = {
+    "leaks": "leaks into a test split",
+    "label-conflicts": "copies with different labels",
+    "near-duplicates": "copies",
+    "unusable": "unusable files",
+    "warnings": "odd images",
+}
 
 GroupPairs = dict[str, list[dict[str, Any]]]  # group -> rows of `Audit.pairs`
 
@@ -24,8 +41,10 @@ CONFLICTS = (
     "Near duplicates with different labels: trained on, "
     "but never scored until you settle the label."
 )
-NEAR_DUPLICATES = "Images that show the same; each group stays in one fold."
-SAME_SCENES = "Bursts of one camera; each stays in one fold, and is scored like any other image."
+NEAR_DUPLICATES = "Images of the same photograph; each group is trained on or judged together."
+SAME_SCENES = (
+    "Bursts of one camera; each is trained on or judged together, and scored like any other image."
+)
 
 
 def scan_page(audit: Audit) -> str:
@@ -40,25 +59,78 @@ def scan_page(audit: Audit) -> str:
     root = audit.manifest.root
     warnings = audit.warnings
     quarantine = audit.quarantine
+    verdicts = scan_verdicts(audit)
+    duplicates = audit.near_duplicates.join(
+        audit.images.select("path", "height", "width"), on="path", maintain_order="left"
+    )
+    classes = _class_rows(audit, root)
     return render(
         "scan.html",
         root=root,
-        images=audit.images.height,
-        summary=[line.partition(": ")[::2] for line in audit.lines()],
+        images=audit.manifest.table.height,
+        test=audit.test.height,
+        headline=headline(verdicts),
+        verdicts=verdicts,
+        levels=LEVELS,
+        settle=any(verdict.severity == "settle" for verdict in verdicts),
+        absent=_absent(audit, verdicts),
+        command=next_command(audit),
         kinds=[
-            *_near_duplicate_kinds(audit.near_duplicates, _pairs_by_group(audit.pairs), root),
+            *_near_duplicate_kinds(duplicates, _pairs_by_group(audit.pairs), root),
             _scene_kind(audit, root),
         ],
-        has_pairs=audit.pairs.height > 0,
         warnings=[
-            {"path": path, "reason": reason, "image": image_uri(root / path)}
+            {"path": path, "reason": reason, "image": image_uri(root / path, SHOWN_SIDE)}
             for path, reason in warnings.head(MAX_ITEMS).iter_rows()
         ],
         more_warnings=max(0, warnings.height - MAX_ITEMS),
         unusable=quarantine.head(MAX_ITEMS).rows(),
         more_unusable=max(0, quarantine.height - MAX_ITEMS),
-        classes=_class_rows(audit.classes),
+        charts=_charts(audit),
+        classes=classes,
+        similar=any(row["similar_names"] for row in classes),
+        strips_left_out=sum(not row["images"] for row in classes),
     )
+
+
+def _absent(audit: Audit, verdicts: list[Verdict]) -> str:
+    """Name what was looked for and not found."""
+    found = {verdict.section for verdict in verdicts}
+    absent = [
+        words
+        for section, words in LOOKED_FOR.items()
+        if section not in found and (section != "leaks" or audit.test.height)
+    ]
+    return ", ".join(absent)
+
+
+def _charts(audit: Audit) -> list[dict[str, Any]]:
+    """Histograms of sizes, shapes and brightness, each with its finding as the title."""
+    height, width = (audit.images[name].to_numpy().astype(float) for name in ("height", "width"))
+    short, ratio = np.minimum(height, width), width / height
+    wide, tall = float((ratio > 1.05).mean()), float((ratio < 0.95).mean())
+    charts = [
+        {
+            "title": f"Half are {middle_half(short, ' px')} on the short side",
+            "drawing": histogram(short, "short side of the images in pixels", " px", log=True),
+            "note": "Short side in pixels, in steps of equal ratio.",
+        },
+        {
+            "title": f"{percent(wide, 0)} are wide, {percent(tall, 0)} tall",
+            "drawing": histogram(ratio, "width over height", log=True),
+            "note": "Width over height; 1 is a square.",
+        },
+    ]
+    if len(audit.brightness):
+        shares = 100 * audit.brightness
+        charts.append(
+            {
+                "title": f"Half have a brightness of {middle_half(shares, f'{NO_BREAK}%')}",
+                "drawing": histogram(shares, "mean brightness of the images", f"{NO_BREAK}%"),
+                "note": f"Mean gray level of {count(len(shares), 'image')}; 100 % is white.",
+            }
+        )
+    return charts
 
 
 def _pairs_by_group(pairs: pl.DataFrame) -> GroupPairs:
@@ -72,7 +144,7 @@ def _pairs_by_group(pairs: pl.DataFrame) -> GroupPairs:
 def _scene_kind(audit: Audit, root: Root) -> dict[str, Any]:
     """The bursts, as one more kind."""
     scenes = audit.scenes.rename({"scene": "duplicate_group"})
-    images = audit.images.select("path", "label", "split")
+    images = audit.images.select("path", "label", "split", "height", "width")
     members = scenes.join(images, on="path").sort("duplicate_group", "path")
     return _kind("Same scene", SAME_SCENES, members, {}, root)
 
@@ -116,6 +188,7 @@ def _kind(
         )
     return {
         "title": title,
+        "section": title.lower().replace(" ", "-"),
         "meaning": meaning,
         "count": len(names),
         "groups": groups,
@@ -125,22 +198,40 @@ def _kind(
 
 def _group_images(members: pl.DataFrame, root: Root) -> list[dict[str, str]]:
     images = []
-    for path, label, split in members.select("path", "label", "split").iter_rows():
+    columns = ["path", "label", "split", "height", "width"]
+    for path, label, split, height, width in members.select(columns).iter_rows():
         images.append(
             {
                 "path": path,
                 "label": label or "no label",
                 "split": split or "",
-                "image": image_uri(root / path),
+                "size": f"{width} \N{MULTIPLICATION SIGN} {height}",
+                "image": image_uri(root / path, SHOWN_SIDE),
             }
         )
     return images
 
 
-def _class_rows(classes: pl.DataFrame) -> list[tuple[str, int, float, str | None]]:
-    """Per class: label, images, percentage of the largest class, similar names."""
-    largest = classes["images"].max()
-    return [
-        (label, count, 100 * count / largest, similar_names)
-        for label, count, similar_names in classes.iter_rows()
-    ]
+def _class_rows(audit: Audit, root: Root) -> list[dict[str, Any]]:
+    """Per class: label, count, percentage of the largest class, images, similar names."""
+    largest = audit.classes["images"].max()
+    paths = dict(audit.manifest.table.sort("path").group_by("label").agg("path").iter_rows())
+    each = STRIP_IMAGES if audit.classes.height * STRIP_IMAGES <= MAX_STRIP_IMAGES else 3
+    rows = []
+    for number, (label, n_images, similar_names) in enumerate(audit.classes.iter_rows()):
+        shown: list[str] = []
+        if (number + 1) * each <= MAX_STRIP_IMAGES:
+            own = paths[label]
+            n_shown = min(each, len(own))
+            picked = [own[index * len(own) // n_shown] for index in range(n_shown)]
+            shown = [image_uri(root / path, STRIP_SIDE) for path in picked]
+        rows.append(
+            {
+                "label": label,
+                "count": n_images,
+                "share": 100 * n_images / largest,
+                "images": [uri for uri in shown if uri],
+                "similar_names": similar_names,
+            }
+        )
+    return rows
