@@ -196,7 +196,7 @@ def test_saliency_marks_the_class(mapped: Classifier) -> None:
     assert heat[0, :, :32].min() == pytest.approx(1.0) and heat[0, :, 32:].max() == 0
     assert heat[19].max() == 0  # no feature map supports darkness
     lit = overlay(view, heat[0])
-    assert lit[0, 0, 0] > lit[0, 0, 2] and lit[0, 63].max() == 0
+    assert lit[0, 0, 0] > lit[0, 0, 2] + 50 and lit[0, 63].max() < 20
 
 
 def test_no_saliency_without_feature_maps(mapped: Classifier) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,32 @@ def test_security_headers_on_every_answer(client: TestClient) -> None:
         )
 
 
+def test_report_is_shown_as_of_no_site(trained: Run, ensemble: Ensemble, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    report.write_text("<script>fetch('/v1/model')</script>")
+    info = replace(ServiceInfo.of(trained, ""), report=report)
+    with TestClient(build_application(ensemble, info=info)) as client:
+        assert client.get("/v1/model").json()["report"] is True
+        answer = client.get("/report")
+        policy = answer.headers["content-security-policy"]
+        assert answer.text == report.read_text()
+        assert policy.startswith("sandbox allow-scripts") and "allow-same-origin" not in policy
+        assert "default-src 'none'" in policy and answer.headers["x-frame-options"] == "DENY"
+        report.unlink()
+        assert client.get("/report").status_code == 404
+        report.symlink_to("/dev/zero")
+        assert client.get("/report").status_code == 404
+
+
+def test_no_report_behind_a_token_or_without_one(trained: Run, ensemble: Ensemble) -> None:
+    info = replace(ServiceInfo.of(trained, ""), report=Path("report.html"))
+    for options in ({"info": info, "token": "a-token-of-some-length"}, {}):
+        with TestClient(build_application(ensemble, **options)) as client:
+            headers = {"Authorization": "Bearer a-token-of-some-length"}
+            assert client.get("/v1/model", headers=headers).json()["report"] is False
+            assert client.get("/report", headers=headers).status_code == 404
+
+
 def test_defect_is_500_without_details(
     ensemble: Ensemble,
     image: bytes,
@@ -286,6 +313,7 @@ print(json.dumps([name for name in sys.modules if name.startswith({FORBIDDEN!r})
 # What `bestiary serve` does, with a request to each route that computes.
 SERVE = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from starlette.testclient import TestClient
 import bestiary.api.serve
@@ -309,6 +337,7 @@ with TestClient(app, base_url="http://localhost") as client:
 # What a replica on Ray imports when it unpickles its settings. Nothing starts Ray.
 REPLICA = """
 import sys
+from dataclasses import replace
 import bestiary.cluster.replicas
 assert "ray" not in sys.modules or not sys.modules["ray"].is_initialized()
 """

@@ -13,12 +13,12 @@ from starlette.testclient import TestClient
 
 from bestiary.data.eval_view import EvalView
 from bestiary.ensemble.ensemble import Ensemble
+from bestiary.ensemble.saliency import DARK_OPACITY, GLOW_OPACITY, light_mask, overlay
 from bestiary.errors import BestiaryError
 from bestiary.run.run import Run
 from bestiary.serving import explaining
 from bestiary.serving.application import build_application
 from bestiary.serving.explaining import (
-    MASK_OPACITY,
     SimilarImages,
     TrainingImage,
     explain_image,
@@ -33,28 +33,58 @@ def opacity(uri: str) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(base64.b64decode(content))))[..., 3] / 255
 
 
-def test_mask_is_clear_where_heat_is_high() -> None:
+def test_mask_glows_where_heat_is_high() -> None:
     heat = np.zeros((8, 8))
     heat[:, :4] = 1.0
     mask = opacity(saliency_mask(np.zeros((100, 200, 3), np.uint8), EvalView(8), heat))
     assert mask.shape == (100, 200)
-    assert mask[:, :80].max() < 0.01 and mask[:, 120:].min() == pytest.approx(
-        MASK_OPACITY, abs=0.01
-    )
+    assert mask[:, :80].max() == pytest.approx(GLOW_OPACITY, abs=0.01)
+    assert mask[:, 120:].min() == pytest.approx(DARK_OPACITY, abs=0.01)
 
 
 def test_mask_is_dark_outside_the_view() -> None:
     view = EvalView(8, resize="crop", crop=0.5)
     mask = opacity(saliency_mask(np.zeros((100, 200, 3), np.uint8), view, np.ones((8, 8))))
-    assert mask[25:75, 75:125].max() == 0
-    mask[25:75, 75:125] = MASK_OPACITY
-    assert mask.min() == pytest.approx(MASK_OPACITY, abs=0.01)
+    assert mask[25:75, 75:125].max() == pytest.approx(GLOW_OPACITY, abs=0.01)
+    mask[25:75, 75:125] = DARK_OPACITY
+    assert mask.min() == pytest.approx(DARK_OPACITY, abs=0.01)
+
+
+def test_page_and_report_show_saliency_alike() -> None:
+    heat = np.linspace(0, 1, 64).reshape(8, 8).astype(np.float32)
+    view = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    laid_over = Image.alpha_composite(
+        Image.fromarray(view).convert("RGBA"), Image.fromarray(light_mask(heat))
+    )
+    np.testing.assert_allclose(
+        np.asarray(laid_over)[..., :3].astype(int), overlay(view, heat).astype(int), atol=2
+    )
 
 
 def test_mask_of_large_image_is_small() -> None:
     assert opacity(
         saliency_mask(np.zeros((3000, 1500, 3), np.uint8), EvalView(8), np.ones((8, 8)))
     ).shape == (320, 160)
+
+
+def test_training_image_is_known_by_its_bytes(trained: Run, ensemble: Ensemble) -> None:
+    training = SimilarImages.of(trained, ensemble)
+    path = training.images[5].path
+    content = (trained.read_root() / path).read_bytes()
+    assert explain_image(ensemble, training, content).trained_on == path
+    assert explain_image(ensemble, training, content + b"\0").trained_on is None
+    assert explain_image(ensemble, None, content).trained_on is None
+
+
+def test_examples_are_of_different_classes(trained: Run, ensemble: Ensemble) -> None:
+    training = SimilarImages.of(trained, ensemble)
+    assert [one.label for one in training.examples()] == ensemble.classes_.tolist()
+    app = build_application(ensemble, training=training)
+    with TestClient(app) as client:
+        shown = client.get("/v1/examples").json()["examples"]
+    assert len(shown) == 3 and all(one["image"].startswith("data:image/jpeg") for one in shown)
+    with TestClient(build_application(ensemble)) as client:
+        assert client.get("/v1/examples").json() == {"examples": []}
 
 
 def test_nearest_uses_the_out_of_fold_member() -> None:

@@ -147,7 +147,7 @@ def test_accepted_answer_is_shown(page: Any, images: list[Path]) -> None:
     )
     page.set_input_files("#files", images[0])
     assert answered(page) == "sea horse"
-    assert page.locator("#badge").inner_text() == "Accepted"
+    assert page.locator("#badge").inner_text() == "Sure"
     assert "about 81 in 100 are right" in page.locator("#meaning").inner_text()
     assert page.locator("#top li").all_inner_texts() == [
         "sea horse\n81.2 %",
@@ -174,7 +174,7 @@ ANSWER = {
 }
 WORDS = {
     "Unknown": ({"unknown": True}, "unlike anything"),
-    "Check it": ({}, "Look for yourself"),
+    "Not sure": ({}, "Look for yourself"),
     "Not calibrated": ({"unknown": None, "accepted": None, "prediction_set": None}, "not finished"),
 }
 
@@ -190,8 +190,43 @@ def test_unaccepted_answers_are_shown(page: Any, images: list[Path], word: str) 
     assert page.locator("#badge").inner_text() == word
     assert sentence in page.locator("#meaning").inner_text()
     assert (label == "Nothing it knows") == (word == "Unknown")
-    assert page.locator("#setbox").is_visible() == (word == "Check it")
+    assert page.locator("#setbox").is_visible() == (word == "Not sure")
     assert word in page.locator("#status").inner_text()
+
+
+def test_answers_are_filtered_and_sorted(page: Any, images: list[Path]) -> None:
+    answers = [
+        ANSWER | {"accepted": True, "label": "b", "confidence": 0.9},
+        ANSWER | {"unknown": True, "label": "c", "confidence": 0.99},
+        ANSWER | {"accepted": True, "label": "a", "confidence": 0.95},
+    ]
+    page.route("**/v1/predict", lambda route: route.fulfill(json={"predictions": [answers.pop(0)]}))
+    for index, image in enumerate(images[:3], 1):
+        page.set_input_files("#files", image)
+        page.locator("#tally", has_text=f"{index} of {index} answered").wait_for(state="attached")
+    filters = page.locator("#filters button")
+    assert filters.all_inner_texts() == ["3 all", "2 sure", "1 unknown"]
+    unknown = page.locator("#rows tr.dim")
+    assert "unknown; nearest: c" in unknown.inner_text() and unknown.count() == 1
+
+    labels = page.locator("#rows tr:visible td:nth-child(2)")
+    page.locator("th button", has_text="Answer").click()
+    assert labels.all_inner_texts() == ["a", "b", "unknown; nearest: c"]
+    page.locator("th button", has_text="Confidence").click()
+    page.locator("th button", has_text="Confidence").click()
+    assert labels.all_inner_texts() == ["unknown; nearest: c", "a", "b"]
+    filters.nth(1).click()
+    assert labels.all_inner_texts() == ["a", "b"]
+    assert filters.nth(1).get_attribute("aria-pressed") == "true"
+
+
+def test_example_is_a_training_image(page: Any, images: list[Path]) -> None:
+    page.locator("#examples button").first.wait_for()
+    assert page.locator("#examples button").count() == 3
+    page.locator("#examples button").first.click()
+    answered(page)
+    page.set_input_files("#files", images[3])
+    page.locator("#trained").wait_for()
 
 
 def test_saliency_mask_toggles(page: Any, images: list[Path]) -> None:

@@ -19,6 +19,9 @@ from bestiary.model.classifier import Classifier
 
 BATCH_SIZE = 16
 WARM_COLOR = (255, 120, 0)  # RGB of the light on salient areas
+DARK_COLOR = (16, 18, 22)  # RGB of the shade on all others
+GLOW_OPACITY = 0.3
+DARK_OPACITY = 0.74
 
 
 def saliency(
@@ -65,14 +68,29 @@ def overlay(view: Pixels, heat: NDArray[np.float32]) -> Pixels:
         heat: (size, size), 0 to 1.
 
     Returns:
-        The view, uint8 (size, size, 3): dim gray where heat is 0, in warm light where it is 1.
+        The view, uint8 (size, size, 3): dark where heat is 0, in warm light where it is 1.
     """
-    gray = cv2.cvtColor(view, cv2.COLOR_RGB2GRAY)
-    dim_gray = np.repeat(gray[..., None], 3, axis=2) * 0.5
-    lit = 0.6 * view + 0.5 * np.array(WARM_COLOR)
-    share = heat[..., None]
-    blended = dim_gray * (1 - share) + lit * share
-    return np.asarray(blended.clip(0, 255), np.uint8)
+    mask = light_mask(heat)
+    opacity = mask[..., 3:] / 255
+    blended = view * (1 - opacity) + mask[..., :3] * opacity
+    return np.asarray(np.rint(blended), np.uint8)
+
+
+def light_mask(heat: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Draw the light of a saliency map, to be laid over an image: the same on every page.
+
+    Args:
+        heat: (height, width), 0 to 1.
+
+    Returns:
+        RGBA, uint8 (height, width, 4): nearly opaque dark where heat is 0, a warm glow where it is
+        1.
+    """
+    share = heat[..., None].clip(0, 1)
+    mask = np.empty((*heat.shape, 4), np.uint8)
+    mask[..., :3] = np.rint(share * np.array(WARM_COLOR) + (1 - share) * np.array(DARK_COLOR))
+    mask[..., 3:] = np.rint(255 * (DARK_OPACITY * (1 - share) + GLOW_OPACITY * share))
+    return mask
 
 
 def _class_maps(

@@ -1,8 +1,8 @@
-"""The HTTP routes that take images: POST /v1/predict and POST /v1/explain."""
+"""The HTTP routes that take images: POST /v1/predict and POST /v1/explain; and GET /v1/examples."""
 
 import asyncio
 from collections.abc import Coroutine
-from functools import partial
+from functools import cache, partial
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query
@@ -17,7 +17,7 @@ from bestiary.serving.explaining import SimilarImages, explain_image
 from bestiary.serving.limits import ByteBudget, Limits
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.problems import Problem, busy, image_problem, refusals
-from bestiary.serving.schemas import Explanation, Prediction, Predictions, Similar
+from bestiary.serving.schemas import Examples, Explanation, Prediction, Predictions, Similar
 from bestiary.serving.uploads import FIELD, Upload, read_uploads
 
 T = TypeVar("T")
@@ -116,7 +116,33 @@ def add_explain_route(
                 Similar(label=image.label, path=image.path, image=image.uri)
                 for image in explanation.similar
             ]
-        return Explanation(label=explanation.label, mask=explanation.mask, similar=similar)
+        return Explanation(
+            label=explanation.label,
+            mask=explanation.mask,
+            similar=similar,
+            trained_on=explanation.trained_on,
+        )
+
+
+def add_examples_route(app: FastAPI, training: SimilarImages | None) -> None:
+    """Add GET /v1/examples to an application.
+
+    Args:
+        app: the application.
+        training: index of the training images; None: there are no examples.
+    """
+
+    @cache
+    def examples() -> Examples:
+        chosen = training.examples() if training else []
+        return Examples(
+            examples=[Similar(label=one.label, path=one.path, image=one.uri) for one in chosen]
+        )
+
+    @app.get("/v1/examples", tags=["info"], responses=refusals(401, 421))
+    async def read_examples() -> Examples:
+        """Training images of different classes, to try the service with."""
+        return await asyncio.to_thread(examples)
 
 
 def _request_body(max_images: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, Response
@@ -18,13 +19,13 @@ from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import BestiaryError
 from bestiary.run.run import Run
-from bestiary.serving.answering import add_explain_route, add_predict_route
+from bestiary.serving.answering import add_examples_route, add_explain_route, add_predict_route
 from bestiary.serving.batches import Batches
 from bestiary.serving.explaining import SimilarImages
 from bestiary.serving.guard import SecurityMiddleware
 from bestiary.serving.limits import ByteBudget, Limits
 from bestiary.serving.metrics import Metrics
-from bestiary.serving.page_routes import add_page
+from bestiary.serving.page_routes import add_page, add_report
 from bestiary.serving.problems import Problem, busy, refusals
 from bestiary.serving.schemas import Classes, Health, Model
 from bestiary.serving.server import Address
@@ -106,6 +107,8 @@ def build_application(
     """
     limits = limits or Limits()
     info = info or ServiceInfo()
+    if token is not None:
+        info = replace(info, report=None)  # a browser that follows a link sends no token
     metrics = Metrics()
     batches = Batches(ensemble, limits.max_waiting, metrics)
     budget = ByteBudget(limits.max_buffered_bytes)
@@ -118,7 +121,10 @@ def build_application(
     _add_info_routes(app, ensemble, info.model(ensemble, limits, training is not None))
     add_predict_route(app, batches, limits, budget, metrics)
     add_explain_route(app, batches, limits, budget, training)
+    add_examples_route(app, training)
     add_page(app)
+    if info.report:
+        add_report(app, info.report)
     return app
 
 

@@ -6,6 +6,7 @@ are new to that network, and the out-of-fold logits that every finished run keep
 """
 
 import base64
+import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -18,7 +19,7 @@ from bestiary.data.decode import Pixels, decode, read_unchanged
 from bestiary.data.eval_view import EvalView
 from bestiary.data.thumbnails import pixels_uri
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.ensemble.saliency import saliency
+from bestiary.ensemble.saliency import light_mask, saliency
 from bestiary.errors import BestiaryError, ImageError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.run.images import UNKNOWN_REASON, UnknownRoot
@@ -29,8 +30,9 @@ from bestiary.storage.files import Root
 SIMILAR_IMAGES = 3  # that an explanation shows
 MAX_LOGITS = 250_000_000  # logits of the training images in memory: 1 GB as float32
 MASK_SIDE = 320  # pixels of the mask's long side; saliency is coarser than that
-MASK_OPACITY = 0.72  # where nothing spoke for the class
 THUMBNAIL_SIDE = 240
+EXAMPLES = 3  # training images to try the service with
+EXAMPLE_SIDE = 480
 MIN_NORM = 1e-12
 
 
@@ -72,11 +74,14 @@ class ImageExplanation:
         label: the likeliest class.
         mask: data URI of a PNG to lay over the image; None: the networks have no maps.
         similar: training images, most similar first; None: the run cannot tell.
+        trained_on: path of the training image that has the same bytes; None: there is none, or the
+            run cannot tell.
     """
 
     label: str
     mask: str | None
     similar: list[SimilarImage] | None
+    trained_on: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +189,38 @@ class SimilarImages:
                 break
         return list(nearest.values())
 
-    def _thumbnail(self, image: TrainingImage) -> str | None:
+    def examples(self) -> list[SimilarImage]:
+        """Choose images of different classes to try the service with.
+
+        Returns:
+            Up to `EXAMPLES` images that are still there, as they were trained on.
+        """
+        by_label: dict[str, TrainingImage] = {}
+        for image in self.images:
+            by_label.setdefault(image.label, image)
+        classes = list(by_label.values())
+        count = min(EXAMPLES, len(classes))
+        chosen = [classes[index * len(classes) // count] for index in range(count)]
+        shown = [(image, self._thumbnail(image, EXAMPLE_SIDE)) for image in chosen]
+        return [SimilarImage(image.label, image.path, uri) for image, uri in shown if uri]
+
+    def trained_on(self, content: bytes) -> str | None:
+        """Find the training image with the same bytes.
+
+        Args:
+            content: bytes of a file.
+
+        Returns:
+            Its path; None if there is none.
+        """
+        digest = hashlib.sha256(content).hexdigest()
+        return next((image.path for image in self.images if image.sha256 == digest), None)
+
+    def _thumbnail(self, image: TrainingImage, side: int = THUMBNAIL_SIDE) -> str | None:
         """Read the image that the run was trained on; None if it is gone or has changed."""
         try:
             content = read_unchanged(self.root / image.path, image.sha256)
-            return pixels_uri(decode(content, min_side=THUMBNAIL_SIDE, white=None), THUMBNAIL_SIDE)
+            return pixels_uri(decode(content, min_side=side, white=None), side)
         except ImageError:
             return None
 
@@ -239,11 +271,12 @@ def explain_image(
     mask = saliency_mask(pixels, ensemble.view, np.mean(heats, axis=0)) if heats else None
 
     similar = training.nearest(batch.logits) if training else None
-    return ImageExplanation(str(ensemble.classes_[label]), mask, similar)
+    trained_on = training.trained_on(content) if training else None
+    return ImageExplanation(str(ensemble.classes_[label]), mask, similar, trained_on)
 
 
 def saliency_mask(pixels: Pixels, view: EvalView, heat: NDArray[np.floating[Any]]) -> str:
-    """Draw a mask to lay over an image: dark where the heat is low.
+    """Draw a mask to lay over an image: dark where the heat is low, in warm light where it is high.
 
     What lies outside the view, which the network never sees, is as dark as it gets.
 
@@ -267,11 +300,9 @@ def saliency_mask(pixels: Pixels, view: EvalView, heat: NDArray[np.floating[Any]
     light = np.zeros((mask_height, mask_width), np.float32)
     light[top : top + box_height, left : left + box_width] = box.clip(0, 1)
 
-    mask = np.zeros((mask_height, mask_width, 4), np.uint8)
-    mask[..., 3] = np.rint(255 * MASK_OPACITY * (1 - light))
-    return _png_uri(mask)
+    return _png_uri(light_mask(light))
 
 
 def _png_uri(pixels: NDArray[np.uint8]) -> str:
-    png = cv2.imencode(".png", pixels)[1].tobytes()
+    png = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA))[1].tobytes()
     return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,19 +1,31 @@
-"""The page's files (HTML, CSS, JavaScript, icon) -> routes of the application.
+"""The page's files (HTML, CSS, JavaScript) and the run's report -> routes of the application.
 
 The files are served as they lie in `page`: no build step, and nothing from other sites.
 """
 
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
+from pathlib import Path
 
 from fastapi import FastAPI, Response
 
+from bestiary.pages import page_script, page_style
+from bestiary.regular_files import read_regular
+from bestiary.serving.problems import Problem
+
+STYLE = "text/css; charset=utf-8"
+SCRIPT = "text/javascript; charset=utf-8"
 FILES = {
     "/": ("page.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", STYLE),
+    "/page.js": ("page.js", SCRIPT),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
+MAX_REPORT_BYTES = 64_000_000
+REPORT_POLICY = (
+    "sandbox allow-scripts allow-modals allow-downloads; default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
 
 
 def add_page(app: FastAPI) -> None:
@@ -23,10 +35,37 @@ def add_page(app: FastAPI) -> None:
         app: the application.
     """
     folder = files("bestiary.serving") / "page"
-    for path, (name, media_type) in FILES.items():
-        content = folder.joinpath(name).read_bytes()
+    contents = {
+        path: (folder.joinpath(name).read_bytes(), media_type)
+        for path, (name, media_type) in FILES.items()
+    }
+    contents["/base.css"] = page_style().encode(), STYLE
+    contents["/base.js"] = page_script().encode(), SCRIPT
+    for path, (content, media_type) in contents.items():
         endpoint = _file_endpoint(content, media_type)
         app.add_api_route(path, endpoint, methods=["GET"], include_in_schema=False)
+
+
+def add_report(app: FastAPI, report: Path) -> None:
+    """Add the route of a run's report to an application.
+
+    The run may come from a stranger. So its page is shown as one of no site: it reads and asks for
+    nothing of this one.
+
+    Args:
+        app: the application.
+        report: the file.
+    """
+
+    def read() -> Response:
+        try:
+            content = read_regular(report, MAX_REPORT_BYTES)
+        except OSError:
+            raise Problem(404, "not_found", "The report is not there any more.") from None
+        headers = {"Cache-Control": "no-cache", "Content-Security-Policy": REPORT_POLICY}
+        return Response(content, media_type="text/html; charset=utf-8", headers=headers)
+
+    app.add_api_route("/report", read, methods=["GET"], include_in_schema=False)
 
 
 def _file_endpoint(content: bytes, media_type: str) -> Callable[[], Awaitable[Response]]:

@@ -109,6 +109,7 @@ class Model(BaseModel):
     similar: str | None = Field(
         None, description="why no similar training images can be shown; null: they can"
     )
+    report: bool = Field(description="whether /report shows the run's report")
     limits: Bounds
 
 
@@ -127,12 +128,22 @@ class Explanation(BaseModel):
 
     label: str = Field(description="the class that is explained: the likeliest")
     mask: str | None = Field(
-        description="PNG of the image's shape as a data URI, opaque where nothing spoke for the "
-        "class; null: the network has no maps to compute it from"
+        description="PNG of the image's shape as a data URI, dark where nothing spoke for the "
+        "class, in warm light where something did; null: the network has no maps to compute it from"
     )
     similar: list[Similar] | None = Field(
         description="most similar first; null: the run cannot tell"
     )
+    trained_on: str | None = Field(
+        description="path of the training image with the same bytes, whose answer flatters; null: "
+        "none, or the run cannot tell"
+    )
+
+
+class Examples(BaseModel):
+    """Training images to try the service with."""
+
+    examples: list[Similar]
 
 
 class Health(BaseModel):

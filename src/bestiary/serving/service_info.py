@@ -1,10 +1,12 @@
 """A run and its ensemble -> the service info of /v1/model: name, accuracy, engine and limits."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import RunError
+from bestiary.run.layout import REPORTS
 from bestiary.run.run import Run
 from bestiary.serving.limits import Limits
 from bestiary.serving.schemas import Bounds, Model, Score
@@ -18,11 +20,13 @@ class ServiceInfo:
         name: name of the run.
         score: out-of-fold accuracy, if the run has it.
         no_similar: reason why no similar training images are shown, where none are.
+        report: file of the run's report; None: there is none.
     """
 
     name: str = "ensemble"
     score: Score | None = None
     no_similar: str = "the service was started without the run's training images"
+    report: Path | None = None
 
     @classmethod
     def of(cls, run: Run, no_similar: str) -> Self:
@@ -32,7 +36,8 @@ class ServiceInfo:
             run: the run.
             no_similar: see the attribute.
         """
-        return cls(run.name, _read_score(run), no_similar)
+        report = run.file(REPORTS["html"])
+        return cls(run.name, _read_score(run), no_similar, report if report.is_file() else None)
 
     def model(self, ensemble: Ensemble, limits: Limits, shows_similar: bool) -> Model:
         """Give the answer of /v1/model.
@@ -56,6 +61,7 @@ class ServiceInfo:
             calibrated=ensemble.calibration is not None,
             score=self.score,
             similar=None if shows_similar else self.no_similar,
+            report=self.report is not None,
             limits=bounds,
         )
 

@@ -1,6 +1,6 @@
 "use strict";
 // The page's side of the service: images in, answers out. No markup is ever made from text.
-const at = id => document.getElementById(id);
+const {at} = base;
 const items = [];           // {file, name, url, answer, why, error, row}
 const AT_ONCE = 4;          // requests under way; the server gathers them into batches
 const TRIES = 8;            // of an image that the server had no room for
@@ -103,13 +103,13 @@ async function answer(item) {
 async function explain(item) {
   item.why = "asked";
   try { item.why = await ask("v1/explain", item.file); } catch (error) { item.why = {failed: error.message}; }
-  if (item === current) showWhy(item);
+  if (item === current) { at("trained").hidden = !item.why.trained_on; showWhy(item); }
 }
 
 // What is said of one image.
 const verdicts = {
   waiting: ["Looking …", "waiting"], failed: ["No answer", "unknown"], unknown: ["Unknown", "unknown"],
-  accepted: ["Accepted", "accepted"], check: ["Check it", "check"], bare: ["Not calibrated", "check"],
+  accepted: ["Sure", "accepted"], check: ["Not sure", "check"], bare: ["Not calibrated", "check"],
 };
 
 function verdict({answer, error}) {
@@ -154,6 +154,7 @@ function show(item) {
   at("image").alt = answer ? `${item.name}, answered with ${at("label").textContent}` : item.name;
   for (const {row} of items) row?.toggleAttribute("aria-current", row === item.row);
   if (item.row?.hasAttribute("aria-current")) item.row.setAttribute("aria-current", "true");
+  at("trained").hidden = !item.why?.trained_on;
   showWhy(item);
   if (answer && item.why === undefined) explain(item);
   if (kind !== "waiting") at("status").textContent = `${item.name}: ${word}. ${at("label").textContent}` + (answer ? `, ${percent(answer.confidence)}` : "");
@@ -193,27 +194,49 @@ function addRow(item) {
 
 function fillRow(item) {
   const [, label, confidence, set, note] = item.row.children, {answer, error} = item, kind = verdict(item);
-  label.textContent = answer ? plain(answer.label) : "";
+  label.textContent = answer ? (answer.unknown ? `unknown; nearest: ${plain(answer.label)}` : plain(answer.label)) : "";
+  item.row.classList.toggle("dim", kind === "unknown" || kind === "failed");
   confidence.textContent = answer ? percent(answer.confidence) : "";
-  set.textContent = (answer?.prediction_set || []).slice(0, 4).map(plain).join(", ") + (answer?.prediction_set?.length > 4 ? ` and ${answer.prediction_set.length - 4} more` : "");
+  set.textContent = (answer?.unknown ? [] : answer?.prediction_set || []).slice(0, 4).map(plain).join(", ") + (!answer?.unknown && answer?.prediction_set?.length > 4 ? ` and ${answer.prediction_set.length - 4} more` : "");
   note.replaceChildren(make("span", {className: {accepted: "good", check: "doubt"}[kind] || "bad", textContent: verdicts[kind][0], title: error || ""}));
+  filter();
+}
+
+// Only some kinds of answers, and in the order of a column.
+const kinds = {accepted: "sure", check: "not sure", bare: "not calibrated", unknown: "unknown", failed: "without an answer"};
+let only = "";
+
+function filter() {
+  const counts = {};
+  for (const item of items) counts[verdict(item)] = (counts[verdict(item)] || 0) + 1;
+  if (!counts[only]) only = "";
+  const choices = [["", "all", items.length], ...Object.entries(kinds).map(([kind, words]) => [kind, words, counts[kind]])];
+  at("filters").replaceChildren(...choices.filter(([, , count]) => count).map(([kind, words, count]) => {
+    const button = make("button", {type: "button", textContent: `${count} ${words}`, onclick: () => { only = kind; filter(); }});
+    button.setAttribute("aria-pressed", String(only === kind));
+    return button;
+  }));
+  for (const item of items) item.row.hidden = Boolean(only) && verdict(item) !== only;
+}
+
+function sort(head, column) {
+  const rising = head.getAttribute("aria-sort") !== "ascending";
+  for (const other of head.parentElement.cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", rising ? "ascending" : "descending");
+  const values = [item => item.name, item => item.answer?.label ?? "", item => item.answer?.confidence ?? -1, null, item => Object.keys(kinds).indexOf(verdict(item))];
+  const value = values[column], compare = (a, b) => typeof value(a) === "number" ? value(a) - value(b) : value(a).localeCompare(value(b), undefined, {numeric: true});
+  at("rows").append(...[...items].sort((a, b) => rising ? compare(a, b) : compare(b, a)).map(item => item.row));
 }
 
 function tally() {
-  const done = items.filter(item => item.answer || item.error), count = kind => done.filter(item => verdict(item) === kind).length;
+  const done = items.filter(item => item.answer || item.error);
   at("progress").value = items.length ? done.length / items.length : 0;
   at("progress").hidden = done.length === items.length;
-  at("tally").textContent = `${done.length} of ${items.length} answered: ${count("accepted")} accepted, ${count("check") + count("bare")} to check, ` +
-    `${count("unknown")} unknown, ${count("failed")} without an answer`;
+  at("tally").textContent = `${done.length} of ${items.length} answered`;
   at("csv").disabled = !done.length;
 }
 
 // The table, with the columns of bestiary predict.
-function field(value) {
-  const text = String(value ?? ""), safe = /^(?:[=@\t\r]|[+-](?![\d.]+(?:e[+-]?\d+)?$))/.test(text) ? "'" + text : text;  // no formula for a spreadsheet
-  return /[",\r\n]/.test(safe) ? '"' + safe.replaceAll('"', '""') + '"' : safe;
-}
-
 function table() {
   const ranks = [2, 3, 4, 5].flatMap(n => [`label_${n}`, `confidence_${n}`]);
   const head = ["path", "label", "confidence", ...ranks, "member_agreement", "prediction_set", "accepted", "unknown", "error"];
@@ -221,13 +244,7 @@ function table() {
     const others = [1, 2, 3, 4].flatMap(n => [answer?.top[n]?.label, answer?.top[n]?.confidence]);
     return [name, answer?.label, answer?.confidence, ...others, answer?.member_agreement, answer?.prediction_set?.join("|"), answer?.accepted, answer?.unknown, error];
   });
-  return [head, ...rows].map(row => row.map(field).join(",") + "\n").join("");
-}
-
-function save() {
-  const link = make("a", {href: URL.createObjectURL(new Blob([table()], {type: "text/csv"})), download: "prediction.csv"});
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  return base.csv([head, ...rows]);
 }
 
 function clear() {
@@ -283,19 +300,15 @@ at("looked").onclick = () => {
   at("looked").setAttribute("aria-pressed", on);
   at("mask").hidden = !on;
 };
-at("csv").onclick = save;
+at("csv").onclick = () => base.save("prediction.csv", table(), "text/csv");
 at("clear").onclick = clear;
 
-const themes = ["system", "light", "dark"];
-let theme = 0;
-at("theme").onclick = () => {
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  theme = theme ? (theme + 1) % 3 : dark ? 1 : 2;  // the first press is always seen
-  if (theme) document.documentElement.dataset.theme = themes[theme]; else delete document.documentElement.dataset.theme;
-  at("theme").textContent = `Theme: ${themes[theme]}`;
-};
+for (const [column, head] of [...document.querySelectorAll("th")].entries()) {
+  const button = head.querySelector("button");
+  if (button) button.onclick = () => sort(head, column);
+}
 
-// What answers here.
+// About the model.
 function fact(term, text, more) {
   return make("div", {}, make("dt", {textContent: term}), make("dd", {textContent: text}, ...(more ? [make("small", {textContent: more})] : [])));
 }
@@ -312,8 +325,23 @@ async function introduce() {
     at("facts").replaceChildren(
       ...(score ? [fact("Right on images it had not seen", percent(score.accuracy), `95 % interval ${percent(score.low)} to ${percent(score.high)}, ${score.images.toLocaleString("en")} images`)] : []),
       fact("Classes", model.classes.toLocaleString("en")), fact("Networks averaged", String(model.members), `${model.backbone} by ${model.engine}`));
+    at("report").hidden = !model.report;
     at("knows").textContent = `The ${classes.length.toLocaleString("en")} classes it knows`;
     at("classes").replaceChildren(...classes.map(name => make("li", {textContent: plain(name)})));
+    await offerExamples();
   } catch (error) { complain(error.message); }
+}
+
+// Images for someone who has none at hand.
+async function offerExamples() {
+  const {examples} = await ask("v1/examples");
+  at("examples").querySelector("ul").replaceChildren(...examples.map(one => {
+    const take = async () => {
+      const bytes = Uint8Array.from(atob(one.image.split(",")[1]), sign => sign.charCodeAt(0));
+      add([new File([bytes], one.path.split("/").pop(), {type: "image/jpeg"})]);
+    };
+    return make("li", {}, make("button", {type: "button", onclick: take}, make("img", {src: one.image, alt: `example: ${plain(one.label)}`})));
+  }));
+  at("examples").hidden = !examples.length;
 }
 introduce();
