@@ -70,7 +70,7 @@ def write_report(
     if layout == "md":
         files = write_markdown(results, file)
     elif layout == "pdf":
-        files = write_pdf(results, file, fonts)
+        files = write_pdf(results, file, display, fonts, with_saliency=saliency)
     else:
         files = [file]
         write_text(file, run_page(results, display, with_saliency=saliency))

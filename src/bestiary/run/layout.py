@@ -19,7 +19,8 @@
         distill.json       of a student: how it compares with its teacher
         labels/            suspect labels: fixes.csv, class_quality.csv, class_overlap.csv,
                            labels.html
-        report.html        and report.md, report.pdf, figures/
+        figures/           charts as SVG and CSV, and summary.png, written when the run ends
+        report.html        and report.md, report.pdf
         fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors,
                            student.safetensors, last/state.safetensors, last/previous.safetensors,
                            history.csv, costs.csv, oof.parquet, tensorboard/
@@ -70,6 +71,7 @@ REPORTS = {
     "pdf": "report.pdf",
 }
 FIGURES = "figures"
+SUMMARY_IMAGE = "summary.png"  # in figures/: the finding, four numbers and two charts
 
 ABLATION_TABLE = "ablation.csv"
 ABLATION_TEXT = "ablation.md"
