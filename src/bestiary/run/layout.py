@@ -70,6 +70,7 @@ REPORTS = {
     "md": "report.md",
     "pdf": "report.pdf",
 }
+INDEX_PAGE = "index.html"  # of a folder of runs
 FIGURES = "figures"
 SUMMARY_IMAGE = "summary.png"  # in figures/: the finding, four numbers and two charts
 

@@ -204,21 +204,20 @@ def provenance(results: Results) -> dict[str, str]:
         results: the results of a run.
 
     Returns:
-        Each by its name; what is not known is left out.
+        Each by its name; empty where it is not known.
     """
     run, recipe = results.run, results.snapshot.recipe
     root = run.named_root() or run.read_recorded_root()
     data = root.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] or run.name
     costs = read_costs([run.fold(fold) for fold in results.snapshot.folds])
     started = sorted(costs["started"].to_list())
-    parts = {
+    return {
         "data": data,
         "date": started[-1][:10] if started else "",
         "seed": f"seed {recipe.train.seed}",
         "version": f"bestiary {VERSION}",
         "digest": file_digest(run.file(MANIFEST))[:DIGEST_LETTERS],
     }
-    return {name: text for name, text in parts.items() if text}
 
 
 def facts_line(results: Results) -> list[str]:
