@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -236,6 +237,20 @@ def test_no_saliency_without_feature_maps(mapped: Classifier) -> None:
         "made/up", Backbone(wide, "8", (0, 0, 0), (1, 1, 1), "bilinear", "made up")
     ).eval()
     assert saliency(classifier, [np.zeros((64, 64, 3), np.uint8)], [0]) is None
+
+
+@pytest.mark.parametrize("pool", ["token", "avg"])
+def test_transformers_have_saliency(pool: str) -> None:
+    torch.manual_seed(0)
+    network = timm.create_model(
+        "vit_tiny_patch16_224", img_size=64, depth=2, num_classes=2, global_pool=pool
+    )
+    backbone = Backbone(network, "head", (0, 0, 0), (1, 1, 1), "bilinear", "made up")
+    classifier = Classifier("made/up", backbone).eval()
+    views = [np.random.default_rng(n).integers(0, 255, (64, 64, 3), np.uint8) for n in range(8)]
+    heat = saliency(classifier, views, [0, 1] * 4)
+    assert heat is not None and heat.shape == (8, 64, 64)
+    assert heat.max() == pytest.approx(1, abs=0.05) and heat.std() > 0
 
 
 def test_page_shows_saliency(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,8 @@ def report(
     """
     from bestiary.display import Display
     from bestiary.errors import ArgumentError
-    from bestiary.reporting.index_page import runs_in, write_index
+    from bestiary.reporting.index_page import write_index
+    from bestiary.reporting.links import runs_in
     from bestiary.reporting.report import write_report
     from bestiary.run.opening import opened_run
     from bestiary.run.run import Run

@@ -4,13 +4,11 @@ The page shows the differences as a forest plot, what differs, and the images th
 broke against the first. Compares nothing itself.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Any
-from urllib.parse import quote
 
 from bestiary.atomic import write_text
 from bestiary.display import ScreenTable, format_table
@@ -21,11 +19,10 @@ from bestiary.recipe.options import Recipe
 from bestiary.reporting.charts.chart import Chart
 from bestiary.reporting.charts.differences import difference_chart
 from bestiary.reporting.gallery import Gallery
-from bestiary.reporting.markdown import markdown_table
+from bestiary.reporting.links import report_link
+from bestiary.reporting.markdown import escape_markdown, markdown_table
 from bestiary.reporting.render import render
 from bestiary.reporting.sections import Table
-from bestiary.run.layout import REPORTS
-from bestiary.run.run import Run
 from bestiary.stats.paired import Difference
 
 MAX_IMAGES = 24  # fixed, and as many broken, images shown of each run
@@ -230,8 +227,6 @@ def write_comparison(
 
 def escape_lines(text: str) -> str:
     """Escape each line of a list for Markdown."""
-    from bestiary.reporting.markdown import escape_markdown
-
     lines = [line.removeprefix("- ") for line in text.splitlines() if line]
     return "".join(f"\n- {escape_markdown(line)}" for line in lines) + ("\n" if lines else "")
 
@@ -265,14 +260,6 @@ def _page(
         sides=_sides(comparison),
         for_print=False,
     )
-
-
-def report_link(run: Run, folder: Path) -> str:
-    """The way from a folder to the report of a run; empty where there is none."""
-    report = run.file(REPORTS["html"])
-    if run.address or not report.exists():
-        return ""
-    return quote(os.path.relpath(report, folder).replace(os.sep, "/"))
 
 
 def _sides(comparison: Comparison) -> list[dict[str, Any]]:

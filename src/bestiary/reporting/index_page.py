@@ -14,8 +14,8 @@ from bestiary.numbers import count, percent, percent_range
 from bestiary.printable import printable_name
 from bestiary.reporting.charts.chart import Chart
 from bestiary.reporting.charts.forest import ForestRow, forest
-from bestiary.reporting.compare_page import report_link
 from bestiary.reporting.drawing import QUIET
+from bestiary.reporting.links import report_link, runs_in
 from bestiary.reporting.render import render
 from bestiary.run.checksums import file_digest
 from bestiary.run.costs import read_costs
@@ -65,14 +65,6 @@ class Entry:
     made: str
     date: str
     digest: str
-
-
-def runs_in(folder: Path) -> list[Path]:
-    """List the runs right below a folder, by name."""
-    if not folder.is_dir():
-        return []
-    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    return [path for path in inside if Run(path).exists]
 
 
 def write_index(folder: Path, out: Path | None = None) -> Index:

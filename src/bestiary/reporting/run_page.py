@@ -4,6 +4,7 @@
 the order of a reader's questions. Computes no score.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +105,7 @@ def run_page(
     *,
     with_saliency: bool = True,
     for_print: bool = False,
+    others: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Render the report page of a run.
 
@@ -112,6 +114,7 @@ def run_page(
         display: shows the progress.
         with_saliency: whether to compute saliency maps.
         for_print: whether a program that knows no scripts and no themes lays it out.
+        others: names of other runs of the same images, with links to their reports.
 
     Returns:
         The page as HTML. An image that is missing is shown by name.
@@ -129,6 +132,7 @@ def run_page(
     return render(
         "run.html",
         for_print=for_print,
+        others=others,
         run=results.run.name,
         title=title,
         cards=cards,

@@ -21,6 +21,7 @@ from bestiary.stats.learning_curve import LearningCurve
 from bestiary.stats.look_alikes import LookAlikes
 from bestiary.version import VERSION
 
+MAX_GROUPS = 9  # that the headline counts, those with most mistakes
 FEW_MISTAKES = 6  # fewer make no pattern
 DIGEST_LETTERS = 12
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -39,13 +40,14 @@ def headline(results: Results, groups: list[LookAlikes]) -> str:
     accuracy = results.scores["accuracy"]
     wrong = int((~results.hits).sum())
     first = f"Right on {percent(accuracy['value'])} of images it had not seen."
-    inside = sum(group.mistakes for group in groups)
+    largest = groups[:MAX_GROUPS]
+    inside = sum(group.mistakes for group in largest)
     if not wrong:
         least = percent(1 - accuracy["low"])
         return f"{first} The true share of mistakes may still be {least}."
     if wrong < FEW_MISTAKES or not inside:
         return f"{first} Its {count(wrong, 'mistake')} show no pattern."
-    where = f"{_word(len(groups))} group{'s' if len(groups) > 1 else ''} of look-alikes"
+    where = f"{_word(len(largest))} group{'s' if len(largest) > 1 else ''} of look-alikes"
     return f"{first} {percent(inside / wrong, 0)} of its mistakes lie within {where}."
 
 

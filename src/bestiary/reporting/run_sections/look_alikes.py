@@ -6,7 +6,8 @@ from bestiary.evaluation.results import Results
 from bestiary.numbers import count, plain_name
 from bestiary.stats.look_alikes import LookAlikes
 
-MAX_GROUPS = 12
+MAX_GROUPS = 11
+BESIDE = 3  # groups that stand next to the weakest classes; the rest follows below
 MAX_PAIRS = 3  # of a group, said in words
 MATRIX_FIRST = 25  # classes: above, the matrix is folded behind the groups
 
@@ -20,7 +21,8 @@ def look_alike_section(results: Results, groups: list[LookAlikes], joining: int)
         joining: number of mistakes that joins two classes.
 
     Returns:
-        title, note, groups (title, classes, pairs), more, and whether the matrix is folded.
+        title, note, groups (title, classes, pairs), those below, how many more there are, and
+        whether the matrix is folded.
     """
     wrong = int((~results.hits).sum())
     inside = sum(group.mistakes for group in groups)
@@ -38,7 +40,8 @@ def look_alike_section(results: Results, groups: list[LookAlikes], joining: int)
     return {
         "title": title,
         "note": note if groups else "",
-        "groups": [_group(results, group) for group in groups[:MAX_GROUPS]],
+        "groups": [_group(results, group) for group in groups[:BESIDE]],
+        "below": [_group(results, group) for group in groups[BESIDE:MAX_GROUPS]],
         "more": max(0, len(groups) - MAX_GROUPS),
         "folded": len(results.classes) > MATRIX_FIRST,
     }
