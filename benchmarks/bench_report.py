@@ -9,6 +9,7 @@ and size of the page; --place keeps it.
 """
 
 import argparse
+import hashlib
 import os
 import tempfile
 import time
@@ -41,20 +42,20 @@ def build_run(place: Path) -> Run:
     rows = []
     for folder in sorted(path for path in images.iterdir() if path.is_dir()):
         for image in sorted(folder.iterdir()):
+            digest = hashlib.sha256(image.read_bytes()).hexdigest()
             for copy in range(NAMES_PER_IMAGE):
                 name = image.with_stem(f"{image.stem}-{copy}")
                 if not name.exists():
                     os.link(image, name)
-                rows.append((f"{folder.name}/{name.name}", folder.name))
+                rows.append((f"{folder.name}/{name.name}", folder.name, digest))
     run = Run(place / "run")
     run.path.mkdir(exist_ok=True)
-    table = pl.DataFrame(rows, schema=["path", "label"], orient="row").with_columns(
+    table = pl.DataFrame(rows, schema=["path", "label", "sha256"], orient="row").with_columns(
         pl.lit(None, pl.String).alias("group"),
         pl.lit(None, pl.String).alias("split"),
         pl.lit(9000, pl.Int64).alias("size_bytes"),
         pl.lit(160, pl.Int32).alias("height"),
         pl.lit(160, pl.Int32).alias("width"),
-        pl.col("path").alias("sha256"),
         pl.col("path").alias("pixel_sha256"),
         pl.lit(None, pl.String).alias("warning"),
         pl.lit(None, pl.String).alias("duplicate_group"),
@@ -124,7 +125,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         run = build_run(args.place or Path(scratch))
         started = time.perf_counter()
-        written = bestiary.report(run.path, no_saliency=True, quiet=True)
+        written = bestiary.report(
+            run.path, data=run.path.parent / "images", no_saliency=True, quiet=True
+        )
         seconds = time.perf_counter() - started
         size = written.files[0].stat().st_size / 1e6
         right = float(written.results.hits.mean())

@@ -34,7 +34,7 @@ INDEX = {
     "expected calibration error, Brier score": "stats/metrics.py",
     "fork, spawn": "model/forks.py",
     "folds, stratified and grouped": "data/folds.py",
-    "fonts of a PDF": "reporting/pdf_fonts.py",
+    "fonts of a PDF": "reporting/fonts.py",
     "frozen features": "training/frozen_features.py",
     "Grad-CAM, saliency": "ensemble/saliency.py",
     "HTTP service": "serving/application.py",

@@ -179,7 +179,7 @@ def test_train_show_predict(
     assert main(["train", str(beasts), run, *options]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("Out-of-fold accuracy ")
-    assert printed.out.splitlines()[1].startswith(f"What next: bestiary predict {run} IMAGES")
+    assert printed.out.splitlines()[1].startswith(f"What next: bestiary report {run}")
     assert "fold 3/3  epoch 1/1" in printed.err
     assert main(["show", run]) == 0
     assert "1 of 1 epochs" in capsys.readouterr().out

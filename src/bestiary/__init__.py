@@ -3,12 +3,14 @@
 >>> import bestiary
 >>> run = bestiary.probe("images", "my-first-run", quiet=True)
 >>> print(run.score_line)
-Out-of-fold accuracy ..., 95 % interval ... to ... (36 images)
+Out-of-fold accuracy ... (95 % interval ...), 36 images
 >>> labels = bestiary.load("run").predict(["new.jpg"])
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from bestiary.version import VERSION
 
 if TYPE_CHECKING:
     from bestiary.api.ablate import ablate
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from bestiary.recipe.options import Recipe
     from bestiary.run.run import Run
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "BestiaryError",

@@ -11,6 +11,7 @@ import pytest
 import bestiary
 from bestiary.cli import main
 from bestiary.errors import DataError
+from bestiary.numbers import percent, points
 from bestiary.reporting.compare_page import latex_table
 from bestiary.reporting.sections import Table
 from bestiary.run.oof import read_oof, write_oof
@@ -39,13 +40,15 @@ def test_compare_writes_html_markdown_latex(
     assert difference.losses == 0
     assert difference.wins == comparison.changed(1, won=True).height > 0
     assert difference.value == pytest.approx(difference.wins / comparison.table.height)
-    assert f"{difference.value:+.4f}" in printed
+    assert points(difference.value) in printed
+    assert max(map(len, printed.splitlines()[:8])) <= 80
     page = (out / "compare.html").read_text()
     assert len(re.findall(r'<img src="data:image/jpeg', page)) == difference.wins
     assert "b_est &amp; co" in page
-    assert not re.search(r"https?://|<script", page)
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", page)
+    assert 'data-name="differences"' in page
     markdown = (out / "compare.md").read_text()
-    assert f"| b_est & co | {comparison.accuracies[1].value:.4f} |" in markdown
+    assert f"| b_est & co | {percent(comparison.accuracies[1].value)} |" in markdown
     assert r"b\_est \& co" in (out / "compare.tex").read_text()
 
 
@@ -63,3 +66,17 @@ def test_latex_is_escaped() -> None:
     text = latex_table(Table(("a_b", "x"), [("50 % & {more}", "~^\\")]), "c#")
     assert r"50 \% \& \{more\}" in text
     assert r"\textasciitilde{}\textasciicircum{}\textbackslash{}" in text
+
+
+def test_latex_stays_on_the_page() -> None:
+    changes = ", ".join(f"section.option_{number}=12345" for number in range(20))
+    text = latex_table(Table(("run", "x"), [("a", "1")]), "c", [("a_1", changes)])
+    assert r"\parbox{\linewidth}" in text and r"\textbf{a\_1}" in text
+    assert changes.replace("_", r"\_") not in text.split(r"\end{tabular}")[0]
+
+
+def test_page_links_to_reports(trained: Run, other: Run, tmp_path: Path) -> None:
+    bestiary.report(other.path, no_saliency=True, quiet=True)
+    bestiary.compare(trained.path, other.path, out=tmp_path / "out")
+    page = (tmp_path / "out" / "compare.html").read_text()
+    assert 'href="../b_est%20%26%20co/report.html"' in page

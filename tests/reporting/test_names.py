@@ -12,11 +12,15 @@ from markdown_it import MarkdownIt
 
 import bestiary
 from bestiary.evaluation.results import read_results
-from bestiary.reporting import figures
-from bestiary.reporting.drawing import Drawing
+from bestiary.reporting import run_page
+from bestiary.reporting.charts.axes import Axes
+from bestiary.reporting.charts.chart import cut, letters
+from bestiary.reporting.charts.forest import ForestRow, Reference, forest
+from bestiary.reporting.charts.scores import confusion_drawing
+from bestiary.reporting.drawing import INK, Drawing
+from bestiary.reporting.figure_files import summary_drawing
 from bestiary.reporting.markdown import _code_block, escape_markdown, markdown_table
 from bestiary.reporting.sections import Table
-from bestiary.reporting.text_report import chapters
 from bestiary.run.run import Run
 
 FORBIDDEN = [chr(code) for code in (*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF, 0xD800)]
@@ -76,18 +80,25 @@ class Text(HTMLParser):
 
 
 def drawings(results, names: list[str]) -> list[Drawing]:  # type: ignore[no-untyped-def]
-    """All figures of a report, and one with the names in every place that takes a text."""
-    shown = [drawing for chapter in chapters(results) for _, drawing in chapter.drawings]
-    shown.append(figures.confusion_figure(np.ones((len(names), len(names)), np.int64), names))
+    """All charts of a report, and some with the names in every place that takes a text."""
+    charts = run_page.Findings.of(results).charts().values()
+    shown = [chart.drawing for chart in charts]
+    shown += [chart.narrow for chart in charts if chart.narrow]
+    shown.append(confusion_drawing(np.ones((3, 3), np.int64), names, names[0]))
+    shown.append(summary_drawing(results, {chart.name: chart for chart in charts}))
+    rows = [ForestRow(name, 0.5, 0.1, 0.9, name, name) for name in names]
+    for narrow in (False, True):
+        references = [Reference(0.5, names[1])]
+        shown.append(forest(names[0], rows, (0, 1), references, narrow=narrow))
+    axes = Axes(names[0], (0, 1), (0, 1), (names[1], names[2]))
+    axes.line([0, 1], [0, 1], INK, names[1])
+    axes.dot(0, 0, INK, (0, 1), names[0])
     drawing = Drawing(10, 10, "".join(names))
-    axes = figures.Axes(names[0], (0, 1), (0, 1), (names[1], names[2]))
-    axes.line([0], [0], "#000000", names[0])
-    axes.line([0, 1], [0, 1], "#000000", names[1])
-    axes.legend(names, ["#000000"] * len(names))
     for name in names:
-        drawing.words(1, 1, name)
+        drawing.words(1, 1, name, halo=True)
         drawing.line([(0, 0), (1, 1)], note=name)
-        drawing.box(0, 0, 1, 1, "#000000", note=name)
+        drawing.box(0, 0, 1, 1, INK, note=name)
+        drawing.dot(0, 0, 1, INK, note=name)
     return [*shown, drawing, axes.drawing]
 
 
@@ -111,18 +122,17 @@ def test_what_xml_forbids_is_visible(character: str) -> None:
 
 def test_ordinary_names_stay_in_figures() -> None:
     names = ["山猫", "Ж & <b>", "وشق"]
-    drawing = figures.confusion_figure(np.eye(3, dtype=np.int64), names)
+    drawing = confusion_drawing(np.eye(3, dtype=np.int64), names, "title")
     svg = ElementTree.fromstring(drawing.svg(themed=False))
     texts = [element.text for element in svg.iter() if element.tag.endswith("text")]
     assert [text for text in texts if text in names] == [name for name in names for _ in range(2)]
 
 
-def test_names_in_the_matrix_are_cut_by_their_width() -> None:
-    drawing = figures.confusion_figure(np.eye(2, dtype=np.int64), ["狼" * 40, "a" * 40])
-    names = [text for text in drawing.texts() if text.endswith(".")]
-    wide, narrow = names[0], names[-1]
-    assert set(wide) == {"狼", "."}
-    assert len(narrow) == pytest.approx(2 * len(wide), abs=2)
+def test_names_are_cut_by_their_width() -> None:
+    wide, narrow = cut("狼" * 40, 120, 10), cut("a" * 40, 120, 10)
+    assert set(wide) == {"狼", "…"} and narrow.endswith("…")
+    assert letters(narrow) == pytest.approx(letters(wide), abs=2)
+    assert cut("wolf", 120, 10) == "wolf"
 
 
 def test_page_has_no_control_characters(renamed: Callable[..., Run]) -> None:

@@ -166,18 +166,20 @@ def test_score_line_without_metrics(run: Run) -> None:
 
 def test_score_line_and_next_commands(run: Run) -> None:
     run.write_json(METRICS, {"oof": {"accuracy": ACCURACY}})
-    line = "Out-of-fold accuracy 0.9500, 95 % interval 0.9375 to 0.9625 (1,764 images)"
+    line = "Out-of-fold accuracy 95.0\xa0% (95 % interval 93.8\u201396.2\xa0%), 1,764 images"
     assert run.score_line == line
     assert str(run).splitlines() == [
         line,
-        f"What next: bestiary predict {run.path} IMAGES --out prediction.csv",
+        f"What next: bestiary report {run.path}",
+        f"           bestiary labels {run.path}",
+        f"           bestiary predict {run.path} IMAGES --out prediction.csv",
         f"           bestiary evaluate {run.path} LABELED_IMAGES",
     ]
 
 
 def test_score_line_counts_groups(run: Run) -> None:
     run.write_json(METRICS, {"oof": {"accuracy": ACCURACY | {"groups": 300}}})
-    assert str(run.score_line).endswith("(1,764 images, 300 groups)")
+    assert str(run.score_line).endswith("1,764 images in 300 groups")
 
 
 def test_score_line_of_damaged_metrics(run: Run) -> None:

@@ -52,7 +52,7 @@ def probe(
     >>> import bestiary
     >>> run = bestiary.probe("images", "my-probe", folds=3, quiet=True)
     >>> print(run.score_line)
-    Out-of-fold accuracy ..., 95 % interval ... to ... (36 images)
+    Out-of-fold accuracy ... (95 % interval ...), 36 images
     """
     return train(
         data,

@@ -1,4 +1,4 @@
-"""The verb `report`: a finished run -> its report as a page, Markdown or PDF."""
+"""The verb `report`: a finished run -> its report as a page, Markdown or PDF; runs -> an index."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from bestiary.api.arguments import Location, Many
 from bestiary.recipe.choices import ReportFormat
 
 if TYPE_CHECKING:
+    from bestiary.reporting.index_page import Index
     from bestiary.reporting.report import Report
 
 
@@ -21,16 +22,16 @@ def report(
     no_saliency: bool = False,
     font: Annotated[Sequence[Location], Many] = (),
     quiet: bool = False,
-) -> "Report":
+) -> "Report | Index":
     """Write the report of a run: its score, its errors, and how far to trust it.
 
-    The page is one file that opens offline. md and pdf are a text to hand in, with
-    figures.
+    The page is one file that opens offline, and prints. md and pdf are to hand in.
+    For a folder of runs, an index page: RUNS/index.html, with links to their reports.
 
     Parameters
     ----------
     run
-        Trained run: its folder, or its address in an object store.
+        Trained run: its folder, or its address in an object store. Or a folder of runs.
     data
         Folder or address of the run's images, on a machine where you have not trained it
         yourself. A run from elsewhere names no place to read from.
@@ -38,12 +39,11 @@ def report(
         File to write. Default: RUN/report.html, .md or .pdf
     format
         html: a page to explore. md: Markdown, with its figures as SVG in figures/ next to
-        it. pdf: the same text. It embeds fonts of this machine for letters that are not
-        Western European.
+        it. pdf: the page in its print layout, with fonts of this machine.
     no_saliency
         Leave out the saliency maps, which have to run the members.
     font
-        Font files to look in first for the letters of a PDF: .ttf, .otf or .ttc.
+        Font files to look in first for the letters of a PDF: .ttf or .otf.
     quiet
         Show no progress.
 
@@ -55,12 +55,20 @@ def report(
     """
     from bestiary.display import Display
     from bestiary.errors import ArgumentError
+    from bestiary.reporting.index_page import write_index
+    from bestiary.reporting.links import runs_in
     from bestiary.reporting.report import write_report
     from bestiary.run.opening import opened_run
+    from bestiary.run.run import Run
 
     file = Path(out) if out is not None else None
     if font and format != "pdf":
         raise ArgumentError(f"--font {font[0]}: only a PDF embeds fonts; add --format pdf")
     fonts = [Path(name) for name in font]
+    folder = Path(run)
+    if not Run(folder).exists and runs_in(folder):
+        if format != "html" or data is not None:
+            raise ArgumentError(f"{folder}: is a folder of runs, whose index is a page; name a run")
+        return write_index(folder, file)
     with opened_run(run, data=data) as opened:
         return write_report(opened, file, format, not no_saliency, Display(quiet), fonts)

@@ -90,11 +90,10 @@ def train(
     ...     "images", "my-run", recipe="fast", overrides=options, folds=3, quiet=True
     ... )
     >>> print(run.score_line)
-    Out-of-fold accuracy ..., 95 % interval ... to ... (36 images)
+    Out-of-fold accuracy ... (95 % interval ...), 36 images
     """
     from bestiary.api.durations import parse_duration
     from bestiary.display import Display
-    from bestiary.evaluation.finish import finish_run
     from bestiary.run.run import Run
     from bestiary.signals import Interrupts
     from bestiary.storage.files import address_of, location
@@ -152,12 +151,29 @@ def train(
             # Assemble, calibrate and score.
             with world.synchronized() as is_main:
                 if is_main:
-                    finish_run(opened)
+                    _finish(opened, display)
         except KeyboardInterrupt:
             command = resume_command(data, run, only_fold, opened.exists)
             display.notice(f"Interrupted. To go on: {command}")
             raise
     return opened
+
+
+def _finish(run: "Run", display: "Display") -> None:
+    """Assemble, calibrate and score a run, then draw its charts, which may fail alone."""
+    from bestiary.errors import BestiaryError
+    from bestiary.evaluation.finish import finish_run
+    from bestiary.evaluation.results import read_results
+    from bestiary.reporting.figure_files import write_figures
+
+    finish_run(run)
+    if run.score_line is None:
+        return
+    try:
+        files = write_figures(read_results(run))
+        display.line(f"Charts: {files[-1]}")
+    except BestiaryError as error:
+        display.notice(f"The charts are left out: {error}")
 
 
 def _check_machines(processes: int, cluster: str | None) -> "Connection | None":

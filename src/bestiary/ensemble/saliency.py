@@ -1,10 +1,13 @@
-"""A member and images -> saliency maps: where the network looked, by Grad-CAM.
+"""A member and images -> saliency maps: where the network looked, by Grad-CAM or by its tokens.
 
 Each of the last feature maps is weighted by the mean gradient of the class's logit (Selvaraju et
-al. 2017, doi:10.1109/ICCV.2017.74). This works for networks whose last layer takes pooled feature
-maps; others have no saliency. Knows nothing of ensembles, runs or files.
+al. 2017, doi:10.1109/ICCV.2017.74), where the last layer takes pooled feature maps. A transformer's
+tokens are multiplied by their gradients (Shrikumar et al. 2016, arXiv:1605.01713), at the last
+place where the logit depends on the patches. Other networks have no saliency. Knows nothing of
+ensembles, runs or files.
 """
 
+import math
 from collections.abc import Sequence
 from threading import get_ident
 from typing import Any
@@ -18,6 +21,8 @@ from bestiary.data.decode import Pixels
 from bestiary.model.classifier import Classifier
 
 BATCH_SIZE = 16
+MAX_PREFIX = 5  # tokens before those of the patches: class, distillation, registers
+TOKEN_LAYERS = 24  # last outputs of tokens that are looked at
 WARM_COLOR = (255, 120, 0)  # RGB of the light on salient areas
 DARK_COLOR = (16, 18, 22)  # RGB of the shade on all others
 GLOW_OPACITY = 0.3
@@ -37,8 +42,8 @@ def saliency(
         targets: class number of each view.
 
     Returns:
-        Maps (views, size, size), 0 to 1; None if the network has no feature maps before its last
-        layer.
+        Maps (views, size, size), 0 to 1; None if the network has neither feature maps nor tokens
+        before its last layer.
     """
     heats = []
     device = member.mean.device
@@ -98,35 +103,69 @@ def _class_maps(
     images: torch.Tensor,
     targets: torch.Tensor,
 ) -> NDArray[np.float32] | None:
-    """Compute the Grad-CAM map of each image (images, height, width), 0 to 1."""
-    logits, outputs = _run_with_outputs(member, images)
+    """Compute the map of each image (images, height, width), 0 to 1."""
+    logits, outputs, tokens = _run_with_outputs(member, images)
+    target_logit = logits.gather(1, targets[:, None]).sum()
     last = _last_feature_map(outputs, member.head_layer.in_features)
-    if last is None:
+    maps = _token_maps(target_logit, tokens) if last is None else _cam(target_logit, last)
+    if maps is None:
         return None
-
-    # Weigh each map by the mean gradient of the target's logit
-    target_logits = logits.gather(1, targets[:, None])
-    (gradient,) = torch.autograd.grad(target_logits.sum(), last)
-    weights = gradient.mean(dim=(2, 3), keepdim=True)
-    maps = (weights * last).sum(dim=1).relu()
-
     highest = maps.amax(dim=(1, 2), keepdim=True)
     maps = maps / highest.clamp(min=1e-9)
     return maps.detach().float().cpu().numpy()
 
 
+def _cam(target_logit: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """Weigh each feature map by the mean gradient of the target's logit."""
+    (gradient,) = torch.autograd.grad(target_logit, last)
+    weights = gradient.mean(dim=(2, 3), keepdim=True)
+    return (weights * last).sum(dim=1).relu()
+
+
+def _token_maps(target_logit: torch.Tensor, tokens: list[torch.Tensor]) -> torch.Tensor | None:
+    """Multiply the patches' tokens by their gradients (images, height, width); None without any.
+
+    After the last block, a class token alone may lead to the logit: then the place before counts.
+    """
+    chosen = tokens[-TOKEN_LAYERS:]
+    if not chosen:
+        return None
+    gradients = torch.autograd.grad(target_logit, chosen, allow_unused=True)
+    for token, gradient in zip(reversed(chosen), reversed(gradients), strict=True):
+        if gradient is None:
+            continue
+        side = _patch_side(token)
+        patches = (gradient * token).sum(dim=2)[:, -side * side :]
+        if bool((gradient[:, -side * side :] != 0).any()):
+            return patches.reshape(len(patches), side, side).relu()
+    return None
+
+
+def _patch_side(token: torch.Tensor) -> int:
+    """Patches along a side of the view; 0 if the tokens are not those of a square of patches."""
+    count = token.shape[1]
+    side = math.isqrt(count)
+    return side if side > 1 and count - side * side <= MAX_PREFIX else 0
+
+
 def _run_with_outputs(
     member: Classifier,
     images: torch.Tensor,
-) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
-    """Run the network, and record the output of each leaf module: a feature map, or None."""
+) -> tuple[torch.Tensor, list[torch.Tensor | None], list[torch.Tensor]]:
+    """Run the network, and record the output of each leaf module: a feature map, or None.
+
+    Outputs that are tokens (images, tokens, channels) are listed, too.
+    """
     leaves = [module for module in member.network.modules() if not list(module.children())]
     outputs: list[torch.Tensor | None] = []
+    tokens: list[torch.Tensor] = []
     own_thread = get_ident()
 
     def record(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
         if get_ident() == own_thread:  # others may run the member at the same time
             outputs.append(output if _is_feature_map(output) else None)
+            if _is_tokens(output, member.head_layer.in_features):
+                tokens.append(output)
 
     handles = [leaf.register_forward_hook(record) for leaf in leaves]
     try:
@@ -134,7 +173,14 @@ def _run_with_outputs(
     finally:
         for handle in handles:
             handle.remove()
-    return logits, outputs
+    return logits, outputs, tokens
+
+
+def _is_tokens(output: Any, channels: int) -> bool:
+    """Tell whether an output is tokens of patches, (images, tokens, channels)."""
+    if not isinstance(output, torch.Tensor) or output.ndim != 3:
+        return False
+    return output.shape[2] == channels and _patch_side(output) > 0
 
 
 def _is_feature_map(output: Any) -> bool:

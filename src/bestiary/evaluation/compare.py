@@ -39,6 +39,7 @@ class Comparison:
         differences: difference of each run but the first to the first.
         n_unshared: for each run, number of its images that another run lacks.
         groups: group number of each image (images,).
+        runs: the runs.
     """
 
     names: list[str]
@@ -49,6 +50,7 @@ class Comparison:
     differences: list[Difference]
     n_unshared: list[int]
     groups: NDArray[np.int64]
+    runs: list[Run]
 
     def hits(self, index: int) -> Hits:
         """Tell which images run `index` has right (images,)."""
@@ -108,6 +110,7 @@ def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Com
         differences=differences,
         n_unshared=[table.height - shared.height for table in tables],
         groups=groups,
+        runs=list(runs),
     )
 
 

@@ -13,17 +13,20 @@ from bestiary.atomic import write_text
 from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.ablation import AblationRow
 from bestiary.evaluation.compare import compare_runs
+from bestiary.numbers import percent, points, points_range
 from bestiary.printable import printable_name
-from bestiary.reporting.compare_page import write_comparison
+from bestiary.reporting.charts.chart import Chart
+from bestiary.reporting.charts.differences import difference_chart
+from bestiary.reporting.compare_page import p_value, write_comparison
 from bestiary.reporting.markdown import markdown_table
 from bestiary.reporting.sections import Table
-from bestiary.run.costs import read_costs
 from bestiary.run.layout import ABLATION_TABLE, ABLATION_TEXT
 from bestiary.run.run import Run
-from bestiary.run.tables import write_table
+from bestiary.run.tables import read_table, write_table
 
-HEAD = ("variant", "accuracy", "difference", "95 % interval", "p", "minutes")
+HEAD = ("variant", "accuracy", "difference, points", "95 % interval", "p", "minutes")
 SCREEN_WIDTH = 80
+HISTORY_SECONDS = {"seconds": pl.Float64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,12 @@ class Ablation:
 
     Attributes:
         rows: every variant, the base first, once for each way of evaluation.
-        minutes: variant -> training time of a seed, all folds together.
+        minutes: variant -> time of all epochs of a seed; None where only a head is fitted.
         files: the files written.
     """
 
     rows: list[AblationRow]
-    minutes: dict[str, float]
+    minutes: dict[str, float | None]
     files: list[Path]
 
     def __str__(self) -> str:
@@ -68,20 +71,21 @@ def _screen_table(table: Table) -> ScreenTable:
     return screen
 
 
-def table_of(rows: Sequence[AblationRow], minutes: Mapping[str, float]) -> Table:
+def table_of(rows: Sequence[AblationRow], minutes: Mapping[str, float | None]) -> Table:
     """Format the rows of one way of evaluation.
 
     Args:
         rows: the rows.
-        minutes: variant -> training time of a seed.
+        minutes: variant -> time of all epochs of a seed; None: none was trained.
 
     Returns:
         One row a variant.
     """
     cells: list[tuple[str, ...]] = []
     for row in rows:
-        time = f"{minutes[row.variant]:.1f}"
-        cells.append((row.variant, f"{row.accuracy:.4f}", *_difference_cells(row), time))
+        time = minutes[row.variant]
+        shown = "" if time is None else f"{time:.1f}"
+        cells.append((row.variant, percent(row.accuracy), *_difference_cells(row), shown))
     return Table(HEAD, cells)
 
 
@@ -90,9 +94,9 @@ def _difference_cells(row: AblationRow) -> tuple[str, str, str]:
     if difference is None:
         return "", "", ""
     return (
-        f"{difference.value:+.4f}",
-        f"{difference.low:+.4f} to {difference.high:+.4f}",
-        f"{difference.p:.3f}" if difference.p >= 0.001 else "<0.001",
+        points(difference.value),
+        points_range(difference.low, difference.high),
+        p_value(difference.p),
     )
 
 
@@ -115,7 +119,11 @@ def caption(rows: Sequence[AblationRow], width: int = 0) -> str:
         seeds = f"means of {first.seeds} seeds; the intervals include their spread"
     else:
         seeds = "one seed: the intervals cover chance among images, not among trainings"
-    lines = [f"{first.images:,} images, {members};", f"{seeds}."]
+    lines = [
+        f"{first.images:,} images, {members};",
+        f"{seeds}.",
+        "Minutes are those of all epochs of a seed; cached work is not among them.",
+    ]
     return ("\n" if width else " ").join(lines)
 
 
@@ -135,7 +143,7 @@ def write_ablation(
     Raises:
         BestiaryError: the folder cannot be written.
     """
-    minutes = {variant: _mean_minutes(seeds) for variant, seeds in runs.items()}
+    minutes = {variant: _mean_epoch_minutes(seeds) for variant, seeds in runs.items()}
     _write_rows(rows, minutes, folder / ABLATION_TABLE)
     _write_summary(rows, minutes, folder / ABLATION_TEXT)
     files = [folder / ABLATION_TABLE, folder / ABLATION_TEXT]
@@ -145,17 +153,21 @@ def write_ablation(
         first_seeds.setdefault(seeds[0].path, variant)
     if len(first_seeds) > 1:
         comparison = compare_runs([Run(path) for path in first_seeds], list(first_seeds.values()))
-        files += write_comparison(comparison, folder).files
+        charts = [_chart(part) for part in _by_evaluation(rows) if len(part) > 1]
+        heading = f"What each variant changes, against {rows[0].variant}"
+        files += write_comparison(comparison, folder, heading=heading, charts=charts).files
     return Ablation(rows, minutes, files)
 
 
-def _write_rows(rows: list[AblationRow], minutes: Mapping[str, float], file: Path) -> None:
+def _write_rows(rows: list[AblationRow], minutes: Mapping[str, float | None], file: Path) -> None:
     table = pl.DataFrame([row.to_dict() for row in rows], infer_schema_length=None)
     time = pl.col("variant").replace_strict(minutes, return_dtype=pl.Float64)
     write_table(file, table.with_columns(time.alias("minutes")))
 
 
-def _write_summary(rows: list[AblationRow], minutes: Mapping[str, float], file: Path) -> None:
+def _write_summary(
+    rows: list[AblationRow], minutes: Mapping[str, float | None], file: Path
+) -> None:
     blocks = []
     for part in _by_evaluation(rows):
         table = markdown_table(table_of(part, minutes))
@@ -163,10 +175,21 @@ def _write_summary(rows: list[AblationRow], minutes: Mapping[str, float], file: 
     write_text(file, "\n".join(blocks))
 
 
-def _mean_minutes(runs: Sequence[Run]) -> float:
-    """Mean training time of the runs, all folds together."""
+def _chart(rows: Sequence[AblationRow]) -> Chart:
+    """The differences of one way of evaluation around zero."""
+    named = [(row.variant, row.difference) for row in rows if row.difference]
+    name = f"ablation-{rows[0].evaluated_on.replace(' ', '-')}"
+    return difference_chart(name, rows[0].variant, named, rows[0].images)
+
+
+def _mean_epoch_minutes(runs: Sequence[Run]) -> float | None:
+    """Mean time of all epochs of the runs; None where no epoch was trained.
+
+    Features may come from a cache in one variant and not in the other: their time compares nothing.
+    """
     seconds = []
     for run in runs:
-        costs = read_costs([run.fold(fold) for fold in run.fold_numbers()])
-        seconds.append(float(costs["seconds"].sum()))
-    return sum(seconds) / len(seconds) / 60
+        files = [run.fold(fold).history for fold in run.fold_numbers()]
+        tables = [read_table(file, HISTORY_SECONDS) for file in files if file.exists()]
+        seconds.append(sum(float(table["seconds"].sum()) for table in tables))
+    return sum(seconds) / len(seconds) / 60 if any(seconds) else None

@@ -1,6 +1,7 @@
 """Comparison of runs -> an HTML page, a Markdown table and a LaTeX table.
 
-The page shows the images that a run won or lost against the first. Compares nothing itself.
+The page shows the differences as a forest plot, what differs, and the images that a run fixed or
+broke against the first. Compares nothing itself.
 """
 
 from collections.abc import Sequence
@@ -10,29 +11,25 @@ from textwrap import fill
 from typing import Any
 
 from bestiary.atomic import write_text
+from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.compare import Comparison
+from bestiary.numbers import percent, percent_range, points, points_range
 from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
+from bestiary.reporting.charts.chart import Chart
+from bestiary.reporting.charts.differences import difference_chart
 from bestiary.reporting.gallery import Gallery
-from bestiary.reporting.markdown import markdown_table
+from bestiary.reporting.links import report_link
+from bestiary.reporting.markdown import escape_markdown, markdown_table
 from bestiary.reporting.render import render
 from bestiary.reporting.sections import Table
 from bestiary.stats.paired import Difference
 
-MAX_IMAGES = 24  # won, and as many lost, images shown of each run
+MAX_IMAGES = 24  # fixed, and as many broken, images shown of each run
 IMAGE_SIDE = 120  # pixels of their long side
 SCREEN_WIDTH = 80
-HEAD = (
-    "run",
-    "accuracy",
-    "95 % interval",
-    "difference",
-    "95 % interval",
-    "won",
-    "lost",
-    "McNemar p",
-    "differs in",
-)
+MAX_CHANGES = 4  # options in which a run differs that are named; the rest is counted
+HEAD = ("run", "accuracy", "95 % interval", "difference, points", "fixed", "broke", "p")
 # Characters that LaTeX reads as commands.
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -61,7 +58,16 @@ class Compared:
             f"{comparison.table.height:,} images that all runs have scored, each by the member "
             f"that was not trained on it"
         )
-        lines = [head, "", *_screen_table(table), *_screen_differences(table)]
+        lines = [fill(head, SCREEN_WIDTH), "", format_table(_screen_table(table))]
+        lines += [
+            fill(
+                printable_name(f"{name} differs in {changes}"),
+                SCREEN_WIDTH,
+                subsequent_indent="  ",
+                break_on_hyphens=False,
+            )
+            for name, changes in all_changes(comparison)
+        ]
         names = map(printable_name, comparison.names)
         for name, count in zip(names, comparison.n_unshared, strict=True):
             if count:
@@ -69,23 +75,20 @@ class Compared:
         return "\n".join([*lines, *map(printable_name, self.files)])
 
 
-def _screen_table(table: Table) -> list[str]:
-    """Lines of all columns but the last, which is too long for a screen."""
-    rows = [tuple(map(printable_name, row[:-1])) for row in (table.head, *table.rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return lines
-
-
-def _screen_differences(table: Table) -> list[str]:
-    """One wrapped text a run that says in which options it differs."""
-    texts = [printable_name(f"{row[0]} differs in {row[-1]}") for row in table.rows if row[-1]]
-    return [
-        fill(text, SCREEN_WIDTH, subsequent_indent="  ", break_on_hyphens=False) for text in texts
-    ]
+def _screen_table(table: Table) -> ScreenTable:
+    """The table without the interval of the accuracy: it fits a screen of 80 columns."""
+    screen = ScreenTable()
+    chosen = [0, 1, 3, 4, 5, 6]
+    for column in chosen:
+        screen.add_column(
+            table.head[column],
+            justify="right" if column else "left",
+            no_wrap=column > 0,
+            overflow="fold",
+        )
+    for row in table.rows:
+        screen.add_row(*(row[column] for column in chosen))
+    return screen
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -98,56 +101,75 @@ def comparison_table(comparison: Comparison) -> Table:
         One row a run.
     """
     rows: list[tuple[str, ...]] = []
-    first_recipe = comparison.recipes[0]
     columns = zip(
         comparison.names,
         comparison.accuracies,
         [None, *comparison.differences],
-        comparison.recipes,
         strict=True,
     )
-    for name, accuracy, difference, recipe in columns:
-        interval = f"{accuracy.low:.4f} to {accuracy.high:.4f}"
-        own = (name, f"{accuracy.value:.4f}", interval)
-        if difference is None:
-            rows.append((*own, "", "", "", "", "", ""))
-        else:
-            changed = _changed_options(first_recipe, recipe)
-            rows.append((*own, *_difference_cells(difference), changed))
+    for name, accuracy, difference in columns:
+        interval = percent_range(accuracy.low, accuracy.high)
+        own = (name, percent(accuracy.value), interval)
+        rows.append((*own, *(difference_cells(difference) if difference else ("",) * 4)))
     return Table(HEAD, rows)
 
 
-def _difference_cells(difference: Difference) -> Sequence[str]:
+def difference_cells(difference: Difference) -> tuple[str, str, str, str]:
+    """Format a difference: points with interval, images fixed and broken, p."""
+    interval = points_range(difference.low, difference.high)
     return (
-        f"{difference.value:+.4f}",
-        f"{difference.low:+.4f} to {difference.high:+.4f}",
-        str(difference.wins),
-        str(difference.losses),
-        f"{difference.p:.3g}",
+        f"{points(difference.value)} ({interval})",
+        f"{difference.wins:,}",
+        f"{difference.losses:,}",
+        p_value(difference.p),
     )
 
 
-def _changed_options(first: Recipe, other: Recipe) -> str:
-    """The options in which two recipes differ, with the other's values."""
+def p_value(p: float) -> str:
+    """Format a p-value: three decimals, and never 0."""
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def all_changes(comparison: Comparison) -> list[tuple[str, str]]:
+    """Name and changed options of each run but the first that differs from it."""
+    first, *others = comparison.recipes
+    pairs = []
+    for name, recipe in zip(comparison.names[1:], others, strict=True):
+        changes = changed_options(first, recipe)
+        if changes:
+            pairs.append((name, ", ".join(changes)))
+    return pairs
+
+
+def changed_options(first: Recipe, other: Recipe) -> list[str]:
+    """The options in which two recipes differ, with the other's values as a recipe has them."""
     values = other.model_dump(mode="json")
     changed = []
     for key in first.differences(other):
         section, option = key.split(".")[:2]
-        changed.append(f"{key}={values[section][option]}")
-    return ", ".join(changed)
+        value = values[section][option]
+        shown = str(value).lower() if isinstance(value, bool) else str(value)
+        changed.append(f"{key}={shown}")
+    return changed
 
 
-def latex_table(table: Table, caption: str) -> str:
+def latex_table(table: Table, caption: str, notes: Sequence[tuple[str, str]] = ()) -> str:
     """Format a table in LaTeX, for the package booktabs.
 
     Args:
         table: the table.
         caption: its caption.
+        notes: name and text of what stands below the table, where lines break.
 
     Returns:
         A table environment; names are escaped.
     """
     body = [" & ".join(map(_escape_latex, row)) + r" \\" for row in table.rows]
+    below = [
+        rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize\raggedright "
+        rf"\textbf{{{_escape_latex(name)}}}: {_escape_latex(text)}}}"
+        for name, text in notes
+    ]
     lines = [
         r"\begin{table}",
         r"\centering",
@@ -159,17 +181,26 @@ def latex_table(table: Table, caption: str) -> str:
         *body,
         r"\bottomrule",
         r"\end{tabular}",
+        *below,
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def write_comparison(comparison: Comparison, folder: Path) -> Compared:
+def write_comparison(
+    comparison: Comparison,
+    folder: Path,
+    *,
+    heading: str = "",
+    charts: Sequence[Chart] = (),
+) -> Compared:
     """Write compare.html, compare.md and compare.tex.
 
     Args:
         comparison: the comparison.
         folder: the folder to write into.
+        heading: of the page; empty: of a comparison.
+        charts: of the page; none: the differences of the runs.
 
     Returns:
         The comparison and the files.
@@ -180,19 +211,59 @@ def write_comparison(comparison: Comparison, folder: Path) -> Compared:
     table = comparison_table(comparison)
     caption = (
         f"Out-of-fold accuracy on {comparison.table.height:,} shared images. Differences are from "
-        f"{comparison.names[0]}. Intervals are 95 %; a group counts once."
+        f"{comparison.names[0]}. Intervals are 95 %; a group counts once. p: McNemar."
     )
+    notes = all_changes(comparison)
+    marked = "".join(f"\n- {line}" for line in (f"{name}: {text}" for name, text in notes))
     texts = {
-        "compare.html": _page(comparison, table, caption),
-        "compare.md": f"{markdown_table(table)}\n\n{caption}\n",
-        "compare.tex": latex_table(table, caption),
+        "compare.html": _page(comparison, table, caption, folder, heading, charts),
+        "compare.md": f"{markdown_table(table)}\n\n{caption}\n{escape_lines(marked)}",
+        "compare.tex": latex_table(table, caption, notes),
     }
     for name, text in texts.items():
         write_text(folder / name, text)
     return Compared(comparison, [folder / name for name in texts])
 
 
-def _page(comparison: Comparison, table: Table, caption: str) -> str:
+def escape_lines(text: str) -> str:
+    """Escape each line of a list for Markdown."""
+    lines = [line.removeprefix("- ") for line in text.splitlines() if line]
+    return "".join(f"\n- {escape_markdown(line)}" for line in lines) + ("\n" if lines else "")
+
+
+def _page(
+    comparison: Comparison,
+    table: Table,
+    caption: str,
+    folder: Path,
+    heading: str,
+    charts: Sequence[Chart],
+) -> str:
+    first, others = comparison.names[0], comparison.names[1:]
+    pairs = list(zip(others, comparison.differences, strict=True))
+    shown = charts or [difference_chart("differences", first, pairs, comparison.table.height)]
+    links = [report_link(run, folder) for run in comparison.runs]
+    recipes = comparison.recipes
+    changes = [[], *(changed_options(recipes[0], recipe) for recipe in recipes[1:])]
+    rows = [
+        {"cells": row, "link": link, "changes": own[:MAX_CHANGES], "more": own[MAX_CHANGES:]}
+        for row, link, own in zip(table.rows, links, changes, strict=True)
+    ]
+    return render(
+        "compare.html",
+        first=first,
+        title=heading or shown[0].title,
+        charts=shown,
+        head=table.head,
+        rows=rows,
+        caption=caption,
+        sides=_sides(comparison),
+        for_print=False,
+    )
+
+
+def _sides(comparison: Comparison) -> list[dict[str, Any]]:
+    """Images that each run fixed, and those that it broke."""
     gallery = Gallery(comparison.images)
     sides = []
     for index, name in enumerate(comparison.names):
@@ -204,13 +275,7 @@ def _page(comparison: Comparison, table: Table, caption: str) -> str:
             gallery.add(shown["path"].to_list(), IMAGE_SIDE)
             cards = [_card(row, index, gallery) for row in shown.iter_rows(named=True)]
             sides.append({"name": name, "won": won, "count": rows.height, "cards": cards})
-    return render(
-        "compare.html",
-        first=comparison.names[0],
-        table=table,
-        caption=caption,
-        sides=sides,
-    )
+    return sides
 
 
 def _card(row: dict[str, Any], index: int, gallery: Gallery) -> dict[str, Any]:

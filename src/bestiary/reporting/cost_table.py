@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from bestiary.display import format_duration
 from bestiary.evaluation.results import Results
+from bestiary.numbers import count, duration
 from bestiary.run.costs import read_costs
 
 CostRows = list[tuple[str, str]]
@@ -33,15 +33,16 @@ def _speed_rows(results: Results) -> CostRows:
         return []
     seconds = sum(float(history["seconds"].sum()) for history in histories)
     speeds = [float(np.median(history["images_per_second"].to_numpy())) for history in histories]
-    speed = f"{min(speeds):.0f} to {max(speeds):.0f} images/s (medians of the folds)"
-    return [("Epochs, all folds", format_duration(seconds)), ("Training speed", speed)]
+    low, high = f"{min(speeds):.0f}", f"{max(speeds):.0f}"
+    speed = f"{low if low == high else f'{low} to {high}'} images/s (medians of the folds)"
+    return [("Epochs, all folds", duration(seconds)), ("Training speed", speed)]
 
 
 def _device_rows(costs: pl.DataFrame) -> CostRows:
     pairs = costs.select("device", "threads").iter_rows()
-    devices = sorted({f"{device} ({threads} threads)" for device, threads in pairs})
+    devices = sorted({f"{device}, {count(threads, 'thread')}" for device, threads in pairs})
     rows = [
-        ("Folds, total time", format_duration(float(costs["seconds"].sum()))),
+        ("Total training time", duration(float(costs["seconds"].sum()))),
         ("Device", ", ".join(devices)),
     ]
     memory = costs["peak_memory_mb"].drop_nulls()

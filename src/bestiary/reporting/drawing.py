@@ -1,24 +1,52 @@
-"""Lines, rectangles and text -> an SVG image, or a drawing on a PDF page.
+"""Lines, rectangles, dots and text -> an SVG image.
 
-The same drawing is used inside the HTML page, where it follows the colors of the page, as an SVG
-file for Markdown, and in the PDF. Control characters of names, which XML forbids, are shown as
-escapes in all of them. Knows nothing of what a drawing shows.
+The same drawing is used inside a page, whose colors it follows in both themes, and as a file on
+white; `raster` makes it a PNG. Control characters of names, which XML forbids, are shown as escapes
+in all of them. Knows nothing of what a drawing shows.
 """
 
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
-from typing import Any
 
 from bestiary.printable import printable_name
 
-# The palette of Okabe and Ito, safe for color-blind readers (Wong 2011, doi:10.1038/nmeth.1618).
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#7570b3")
 INK = "ink"  # black on paper, white on a dark page
-QUIET = "quiet"  # gray
-_INKS = {INK: "#222222", QUIET: "#999999"}
-_ANCHOR_SHARES = {"start": 0.0, "middle": 0.5, "end": 1.0}
+QUIET = "quiet"  # gray text
+EDGE = "edge"  # grid lines
+REST = "rest"  # gray marks
+HIT = "hit"
+MISS = "miss"
+PAPER = "card"
+SERIES = tuple(f"s{number}" for number in range(8))
+"""Hues of Okabe and Ito, safe for color-blind readers (Wong 2011, doi:10.1038/nmeth.1618), as dark
+or light as their ground needs: contrast 3 or more."""
+COLORS = {
+    INK: "#1d1c1a",
+    QUIET: "#635e55",
+    EDGE: "#e2ddd3",
+    REST: "#8d877b",
+    HIT: "#0072b2",
+    MISS: "#b54800",
+    PAPER: "#ffffff",
+    **dict(
+        zip(
+            SERIES,
+            (
+                "#0072b2",
+                "#b54800",
+                "#007a5a",
+                "#a14d80",
+                "#8a6000",
+                "#2b7ba8",
+                "#76591f",
+                "#5f59a6",
+            ),
+            strict=True,
+        )
+    ),
+}
+"""The colors on white; the pages' stylesheet has those of both themes by the same names."""
 
 Point = tuple[float, float]
 
@@ -48,6 +76,19 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
+class Dot:
+    """A filled circle, or a ring."""
+
+    x: float
+    y: float
+    radius: float
+    color: str
+    opacity: float
+    ring: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """A line of text; `anchor` is start, middle or end."""
 
@@ -56,7 +97,13 @@ class Words:
     text: str
     anchor: str
     size: float
+    color: str
     upright: bool
+    bold: bool
+    halo: bool
+
+
+Shape = Line | Box | Dot | Words
 
 
 @dataclass
@@ -73,7 +120,7 @@ class Drawing:
     width: float
     height: float
     title: str
-    shapes: list[Line | Box | Words] = field(default_factory=list)
+    shapes: list[Shape] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.title = printable_name(self.title)
@@ -89,13 +136,13 @@ class Drawing:
         """Add straight strokes.
 
         Args:
-            points: the corners.
-            color: a CSS color, `INK` or `QUIET`.
-            width: stroke width.
-            dashed: whether the strokes are dashed.
+            points: at least two.
+            color: one of `COLORS`.
+            width: of the stroke.
+            dashed: whether the line is dashed.
             note: tooltip.
         """
-        self.shapes.append(Line(points, color, width, dashed, printable_name(note)))
+        self.shapes.append(Line(list(points), color, width, dashed, printable_name(note)))
 
     def box(
         self,
@@ -104,7 +151,7 @@ class Drawing:
         width: float,
         height: float,
         color: str,
-        opacity: float = 1,
+        opacity: float = 1.0,
         note: str = "",
     ) -> None:
         """Add a filled rectangle.
@@ -114,11 +161,34 @@ class Drawing:
             y: top edge.
             width: width of the rectangle.
             height: height of the rectangle.
-            color: a CSS color, `INK` or `QUIET`.
+            color: one of `COLORS`.
             opacity: 0 to 1.
             note: tooltip.
         """
         self.shapes.append(Box(x, y, width, height, color, opacity, printable_name(note)))
+
+    def dot(
+        self,
+        x: float,
+        y: float,
+        radius: float,
+        color: str,
+        opacity: float = 1.0,
+        ring: bool = False,
+        note: str = "",
+    ) -> None:
+        """Add a circle.
+
+        Args:
+            x: center.
+            y: center.
+            radius: of the circle.
+            color: one of `COLORS`.
+            opacity: 0 to 1.
+            ring: whether only its edge is drawn.
+            note: tooltip.
+        """
+        self.shapes.append(Dot(x, y, radius, color, opacity, ring, printable_name(note)))
 
     def words(
         self,
@@ -126,8 +196,11 @@ class Drawing:
         y: float,
         text: str,
         anchor: str = "start",
-        size: float = 11,
+        size: float = 12,
+        color: str = INK,
         upright: bool = False,
+        bold: bool = False,
+        halo: bool = False,
     ) -> None:
         """Add a line of text.
 
@@ -137,64 +210,73 @@ class Drawing:
             text: the text.
             anchor: start, middle or end.
             size: font size.
+            color: one of `COLORS`.
             upright: whether the text is rotated to read from bottom to top.
+            bold: whether it is bold.
+            halo: whether the ground shines through around it, for text over marks.
         """
-        self.shapes.append(Words(x, y, printable_name(text), anchor, size, upright))
+        words = Words(x, y, printable_name(text), anchor, size, color, upright, bold, halo)
+        self.shapes.append(words)
+
+    def place(self, other: "Drawing", x: float, y: float, scale: float) -> None:
+        """Add the shapes of another drawing.
+
+        Args:
+            other: the drawing.
+            x: where its left edge comes to be.
+            y: where its top edge comes to be.
+            scale: factor of its size.
+        """
+        self.shapes += [_moved(shape, x, y, scale) for shape in other.shapes]
 
     def svg(self, *, themed: bool) -> str:
         """Render the drawing as SVG.
 
         Args:
-            themed: True for use inside a page, whose text color the ink takes; False for a file
-                on white.
+            themed: True for use inside a page, whose colors it takes; False for a file on white.
 
         Returns:
             The svg element.
         """
-        inks = {INK: "currentColor", QUIET: "var(--quiet)"} if themed else _INKS
+        inks = {name: f"var(--{name})" for name in COLORS} if themed else COLORS
         body = "".join(_svg_shape(shape, inks) for shape in self.shapes)
-        namespace = "" if themed else ' xmlns="http://www.w3.org/2000/svg"'
+        family = "system-ui, sans-serif" if themed else "sans-serif"
         paper = "" if themed else '<rect width="100%" height="100%" fill="#ffffff"/>'
         return (
-            f'<svg{namespace} viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
-            f'aria-label="{escape(self.title)}" '
-            f'font-family="system-ui, sans-serif">{paper}{body}</svg>'
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width:g} {self.height:g}" '
+            f'role="img" aria-label="{escape(self.title)}" '
+            f'font-family="{family}">{paper}{body}</svg>'
         )
 
     def texts(self) -> list[str]:
         """All texts that are drawn, the title among them."""
         return [self.title, *(shape.text for shape in self.shapes if isinstance(shape, Words))]
 
-    def on_pdf(self, pdf: Any, x: float, y: float, width: float) -> None:
-        """Draw on a page of fpdf2.
 
-        Args:
-            pdf: the document, a `PdfDocument`.
-            x: left edge in units of the page.
-            y: top edge.
-            width: width in units of the page.
-        """
-        scale = width / self.width
-        for shape in self.shapes:
-            if isinstance(shape, Words):
-                _pdf_words(pdf, shape, x, y, scale)
-            elif isinstance(shape, Box):
-                _pdf_box(pdf, shape, x, y, scale)
-            else:
-                _pdf_line(pdf, shape, x, y, scale)
+def _moved(shape: Shape, x: float, y: float, scale: float) -> Shape:
+    if isinstance(shape, Line):
+        points = [(x + scale * a, y + scale * b) for a, b in shape.points]
+        return replace(shape, points=points, width=shape.width * scale)
+    left, top = x + scale * shape.x, y + scale * shape.y
+    if isinstance(shape, Box):
+        return replace(shape, x=left, y=top, width=shape.width * scale, height=shape.height * scale)
+    if isinstance(shape, Dot):
+        return replace(shape, x=left, y=top, radius=shape.radius * scale)
+    return replace(shape, x=left, y=top, size=shape.size * scale)
 
 
-def _svg_shape(shape: Line | Box | Words, inks: dict[str, str]) -> str:
+def _svg_shape(shape: Shape, inks: dict[str, str]) -> str:
     if isinstance(shape, Words):
-        return _svg_words(shape, inks[INK])
+        return _svg_words(shape, inks)
     note = f"<title>{escape(shape.note)}</title>" if shape.note else ""
-    color = inks.get(shape.color, shape.color)
+    color = inks[shape.color]
     if isinstance(shape, Box):
         return (
             f'<rect x="{shape.x:.1f}" y="{shape.y:.1f}" width="{shape.width:.2f}" '
-            f'height="{shape.height:.2f}" '
-            f'fill="{color}" fill-opacity="{shape.opacity:.3g}">{note}</rect>'
+            f'height="{shape.height:.2f}" fill="{color}"{_opacity(shape.opacity)}>{note}</rect>'
         )
+    if isinstance(shape, Dot):
+        return _svg_dot(shape, color, note)
     dash = ' stroke-dasharray="4 4"' if shape.dashed else ""
     points = " ".join(f"{x:.1f},{y:.1f}" for x, y in shape.points)
     return (
@@ -203,40 +285,31 @@ def _svg_shape(shape: Line | Box | Words, inks: dict[str, str]) -> str:
     )
 
 
-def _svg_words(words: Words, ink: str) -> str:
+def _svg_dot(dot: Dot, color: str, note: str) -> str:
+    if dot.ring:
+        paint = f'fill="none" stroke="{color}" stroke-width="{max(1.2, dot.radius / 3):.2g}"'
+    else:
+        paint = f'fill="{color}"{_opacity(dot.opacity)}'
+    return f'<circle cx="{dot.x:.1f}" cy="{dot.y:.1f}" r="{dot.radius:.3g}" {paint}>{note}</circle>'
+
+
+def _opacity(opacity: float) -> str:
+    return "" if opacity == 1 else f' fill-opacity="{opacity:.3g}"'
+
+
+def _svg_words(words: Words, inks: dict[str, str]) -> str:
+    ink = inks[words.color]
+
     turn = f' transform="rotate(-90 {words.x:.1f} {words.y:.1f})"' if words.upright else ""
-    return (
+    weight = ' font-weight="600"' if words.bold else ""
+    place = (
         f'<text x="{words.x:.1f}" y="{words.y:.1f}" text-anchor="{words.anchor}" '
-        f'font-size="{words.size:g}" '
-        f'fill="{ink}"{turn}>{escape(words.text)}</text>'
+        f'font-size="{words.size:g}"{weight}{turn}'
     )
-
-
-def _pdf_box(pdf: Any, box: Box, x: float, y: float, scale: float) -> None:
-    with pdf.local_context(fill_opacity=box.opacity):
-        pdf.set_fill_color(_INKS.get(box.color, box.color))
-        pdf.rect(
-            x + box.x * scale,
-            y + box.y * scale,
-            box.width * scale,
-            box.height * scale,
-            style="F",
-        )
-
-
-def _pdf_line(pdf: Any, line: Line, x: float, y: float, scale: float) -> None:
-    dash = 3 * scale if line.dashed else 0
-    with pdf.local_context(line_width=line.width * scale):
-        pdf.set_draw_color(_INKS.get(line.color, line.color))
-        pdf.set_dash_pattern(dash, dash)
-        pdf.polyline([(x + a * scale, y + b * scale) for a, b in line.points])
-        pdf.set_dash_pattern()
-
-
-def _pdf_words(pdf: Any, words: Words, x: float, y: float, scale: float) -> None:
-    left = x + words.x * scale
-    baseline = y + words.y * scale
-    size = words.size * scale * pdf.k
-    pdf.set_text_color(_INKS[INK])
-    with pdf.rotation(90, left, baseline) if words.upright else nullcontext():
-        pdf.write_line(words.text, left, baseline, size, _ANCHOR_SHARES[words.anchor])
+    text = f'{place} fill="{ink}">{escape(words.text)}</text>'
+    if not words.halo:
+        return text
+    # A text below it, for renderers that do not know paint-order.
+    ground = inks[PAPER]
+    outline = f'fill="{ground}" stroke="{ground}" stroke-width="3.5" stroke-linejoin="round"'
+    return f'{place} aria-hidden="true" {outline}>{escape(words.text)}</text>{text}'

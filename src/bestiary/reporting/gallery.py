@@ -22,7 +22,7 @@ Counts = NDArray[np.int64]
 
 MAX_MISTAKES = 1200  # mistakes shown with an image, most confident first: about 4 MB
 SMALL_SIDE = 88  # pixels of the long side of a thumbnail
-TYPICAL_PER_CLASS = 2  # typical images shown for each class
+TYPICAL_PER_CLASS = 3  # confidently right images shown for each class
 MAX_OPTIMAL_CLASSES = 300  # the optimal leaf order takes the cube of the number of classes
 
 

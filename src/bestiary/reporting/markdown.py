@@ -41,15 +41,19 @@ def write_markdown(results: Results, file: Path) -> list[Path]:
     blocks = [f"# {escape_markdown(results.run.name)}"]
     written = [file]
     for chapter in chapters(results):
-        blocks += [f"## {chapter.title}", *map(escape_markdown, chapter.texts)]
+        texts = filter(None, chapter.texts)
+        blocks += [f"## {chapter.title}", *map(escape_markdown, texts)]
         if chapter.command:
             blocks.append(_code_block(chapter.command))
-        for name, drawing in chapter.drawings:
-            path = file.parent / FIGURES / f"{name}.svg"
-            write_text(path, drawing.svg(themed=False) + "\n")
+        for chart in chapter.charts:
+            path = file.parent / FIGURES / f"{chart.name}.svg"
+            write_text(path, chart.drawing.svg(themed=False) + "\n")
             written.append(path)
-            blocks.append(f"![{escape_markdown(drawing.title)}](figures/{name}.svg)")
-        blocks += [markdown_table(table) for table in chapter.tables]
+            number = len(written) - 1
+            blocks.append(f"![{escape_markdown(chart.title)}](figures/{chart.name}.svg)")
+            caption = f"{chart.title}. {chart.note}"
+            blocks.append(f"**Figure {number}.** {escape_markdown(caption)}")
+        blocks += [markdown_table(table) for table in chapter.tables if table.rows]
     write_text(file, "\n\n".join(blocks) + "\n")
     return written
 

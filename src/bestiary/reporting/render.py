@@ -1,8 +1,8 @@
 """Jinja template + context -> HTML page; values are escaped unless the template marks them safe.
 
-Control characters, which HTML and XML forbid, are shown as escapes. Every template knows the formats
-of `bestiary.numbers`, the version, and the stylesheet and script of all pages; `base.html` is the
-frame that a page extends.
+Control characters, which HTML and XML forbid, are shown as escapes. Every template knows the
+formats of `bestiary.numbers`, the version, and the stylesheet and script of all pages; `base.html`
+is the frame that a page extends.
 """
 
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from bestiary import __version__, numbers
+from bestiary import numbers
 from bestiary.pages import page_script, page_style
 from bestiary.printable import printable
+from bestiary.version import VERSION
 
 
 def render(template: str, **context: Any) -> str:
@@ -33,7 +34,7 @@ def render(template: str, **context: Any) -> str:
         finalize=_show_controls,
     )
     environment.globals |= {
-        "version": __version__,
+        "version": VERSION,
         "page_style": page_style,
         "page_script": page_script,
         "percent": numbers.percent,

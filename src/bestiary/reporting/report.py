@@ -9,6 +9,7 @@ from bestiary.display import Display
 from bestiary.evaluation.results import Results, read_results
 from bestiary.printable import printable_name
 from bestiary.recipe.choices import ReportFormat
+from bestiary.reporting.links import other_reports
 from bestiary.reporting.markdown import write_markdown
 from bestiary.reporting.pdf import write_pdf
 from bestiary.reporting.run_page import run_page
@@ -70,10 +71,12 @@ def write_report(
     if layout == "md":
         files = write_markdown(results, file)
     elif layout == "pdf":
-        files = write_pdf(results, file, fonts)
+        files = write_pdf(results, file, display, fonts, with_saliency=saliency)
     else:
         files = [file]
-        write_text(file, run_page(results, display, with_saliency=saliency))
+        others = other_reports(run) if out is None else []
+        page = run_page(results, display, with_saliency=saliency, others=others)
+        write_text(file, page)
     if results.snapshot.images.notice:
         display.notice(results.snapshot.images.notice)
     place = f"{run.address}/{name}" if run.address and out is None else str(file)

@@ -1,29 +1,17 @@
-"""Results -> the sentences and tables of a report: data, method, scores, prediction sets, audit.
+"""Results -> the sentences and tables of a report: method, accuracy, scores, how to repeat it.
 
 The HTML page, the Markdown report and the PDF all show these sections. Knows no format.
 """
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import polars as pl
-
-from bestiary.evaluation.results import Results, prediction_set_scores
+from bestiary.evaluation.results import Results
+from bestiary.numbers import percent, percent_range
 from bestiary.recipe.options import Recipe
-from bestiary.run.layout import (
-    FIXES,
-    FOLDS,
-    MANIFEST,
-    NEAR_DUPLICATES,
-    QUARANTINE,
-    RECIPE,
-    TARGETS,
-    WARNINGS,
-)
-from bestiary.run.tables import count_rows
+from bestiary.run.layout import FOLDS, MANIFEST, RECIPE, TARGETS
 from bestiary.run.targets import read_student_metadata
 
 TableRows = list[tuple[str, ...]]
@@ -37,6 +25,7 @@ SCORE_NAMES = {
     "brier": "Brier score",
     "ece": "Calibration error (ECE)",
 }
+SHARES = ("top1", "top5", "balanced_accuracy", "macro_f1", "ece")  # shown in per cent
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +33,7 @@ class Table:
     """A table of text: column names and rows of cells."""
 
     head: tuple[str, ...]
-    rows: TableRows
-
-
-def percent(value: float) -> str:
-    """Format a share: 0.9416 as 94.2 %."""
-    return f"{100 * value:.1f} %"
-
-
-def interval_percent(score: dict[str, Any]) -> str:
-    """Format the interval of a score as percentages: 93.0 to 95.2 %."""
-    return f"{100 * score['low']:.1f} to {100 * score['high']:.1f} %"
-
-
-def data_text(results: Results) -> str:
-    """Describe the data: classes, images and near duplicates.
-
-    Args:
-        results: the results of a run.
-
-    Returns:
-        Two or three sentences.
-    """
-    duplicate_groups = results.table["duplicate_group"].drop_nulls().n_unique()
-    per_class = np.bincount(results.labels)
-    used = results.snapshot.manifest.height
-    text = (
-        f"Images are sorted into {len(results.classes)} classes. "
-        f"{used:,} labeled images were used; {per_class[per_class > 0].min():,} to "
-        f"{per_class.max():,} images of each class are scored."
-    )
-    if duplicate_groups:
-        text += (
-            f" {duplicate_groups:,} groups of near duplicates were found; "
-            f"each group stays in one fold."
-        )
-    return text
+    rows: Sequence[tuple[str, ...]]
 
 
 def method_text(recipe: Recipe, folds: int) -> str:
@@ -160,17 +114,19 @@ def accuracy_text(results: Results) -> str:
     folds = len(results.snapshot.folds)
     text = (
         f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval "
-        f"{interval_percent(score)}, {score['n']:,} images in {score['groups']:,} groups). "
+        f"{percent_range(score['low'], score['high'])}, {score['n']:,} images in "
+        f"{score['groups']:,} groups). "
         f"It is the accuracy of single members, each on the images it was not trained on."
     )
     if folds > 1:
         ensemble = results.scores["ensemble"]
         text += (
-            f" The ensemble of all {folds} is estimated at {percent(ensemble['value'])} "
-            f"({interval_percent(ensemble)}) on new images of the same kind: {ensemble['method']}."
+            f" All {folds} together are estimated at {percent(ensemble['value'])} "
+            f"({percent_range(ensemble['low'], ensemble['high'])}) on new images of the same kind: "
+            f"{ensemble['method']}."
         )
     if results.optimism is None:
-        return text + " Nothing was selected on these scores."
+        return text + " No setting was chosen on these images."
     points = 100 * results.optimism
     return text + (
         f" Each fold's best epoch was selected on the same images, which flatters the accuracy by "
@@ -192,102 +148,9 @@ def score_table(results: Results) -> Table:
     for key, name in SCORE_NAMES.items():
         trained = results.scores["scores"][key]
         calibrated = results.scores["calibrated"].get(key)
-        rows.append((name, _score(trained), _score(calibrated) if calibrated else "unchanged"))
-    return Table(("score", "as trained [95 % interval]", "calibrated, cross-fitted"), rows)
-
-
-def prediction_set_table(results: Results) -> Table:
-    """List the prediction sets: requested and measured coverage, and mean size.
-
-    Args:
-        results: the results of a run.
-
-    Returns:
-        One row for each requested coverage and kind of guarantee; cross-fitted.
-    """
-    kinds = {"all": "all images", "class": "each class"}
-    rows: TableRows = []
-    for scores in prediction_set_scores(results):
-        rows.append(
-            (
-                f"{100 * scores['coverage']:g} %",
-                kinds[scores["kind"]],
-                percent(scores["empirical_coverage"]),
-                f"{scores['size']:.2f}",
-            )
-        )
-    return Table(("requested coverage", "over", "measured coverage", "classes in a set"), rows)
-
-
-def accepted_table(results: Results) -> Table:
-    """List, for each risk, the confidence to accept and the share of images it accepts.
-
-    Args:
-        results: the results of a run.
-
-    Returns:
-        One row a risk.
-    """
-    rows: TableRows = []
-    for risk, threshold in results.calibration.accepted.items():
-        accepted = results.confidence >= threshold
-        error = percent(float((~results.hits[accepted]).mean())) if accepted.any() else ""
-        confidence = f"{threshold:.3f}" if threshold <= 1 else "none is enough"
-        share = percent(float(accepted.mean()))
-        rows.append((f"{100 * risk:g} %", confidence, share, error))
-    return Table(
-        ("errors at most", "accepted from confidence", "images accepted", "errors among them"),
-        rows,
-    )
-
-
-def class_rows(results: Results) -> list[dict[str, Any]]:
-    """Describe each class.
-
-    Args:
-        results: the results of a run.
-
-    Returns:
-        Per class: name, support, recall and precision (value, low, high; or None), f1, and
-        confused_with, the class it is most often mistaken for.
-    """
-    rows = []
-    counts = results.confusion
-    for index, (name, scores) in enumerate(zip(results.classes, results.per_class, strict=True)):
-        mistakes = counts[index].copy()
-        mistakes[index] = 0
-        worst = int(mistakes.argmax())
-        confused_with = f"{results.classes[worst]} ({mistakes[worst]})" if mistakes[worst] else ""
-        rows.append({"name": name, "confused_with": confused_with, **scores})
-    return rows
-
-
-def audit_rows(results: Results) -> TableRows:
-    """Summarize the audit of the data.
-
-    Args:
-        results: the results of a run.
-
-    Returns:
-        Rows of finding, count, and the file that lists the images.
-    """
-    run = results.run
-    manifest = results.snapshot.manifest
-    duplicates = manifest.filter(pl.col("duplicate_group").is_not_null())
-    groups = duplicates["duplicate_group"].n_unique()
-    conflicts = int(manifest["label_conflict"].sum())
-    counts = (
-        ("files in quarantine", count_rows(run.file(QUARANTINE)), QUARANTINE),
-        (
-            "images with a quality warning, used as they are",
-            count_rows(run.file(WARNINGS)),
-            WARNINGS,
-        ),
-        (f"near duplicates, in {groups:,} groups", duplicates.height, NEAR_DUPLICATES),
-        ("images with a label conflict, never scored", conflicts, NEAR_DUPLICATES),
-        ("labels decided by hand", count_rows(run.file(FIXES)), FIXES),
-    )
-    return [(finding, f"{count:,}", file) for finding, count, file in counts]
+        after = _score(key, calibrated) if calibrated else ""
+        rows.append((name, _score(key, trained), after))
+    return Table(("score", "as trained (95 % interval)", "calibrated by the other folds"), rows)
 
 
 def reproduce_command(results: Results) -> str:
@@ -319,5 +182,7 @@ def reproduce_command(results: Results) -> str:
     return shlex.join(words)
 
 
-def _score(score: dict[str, float]) -> str:
-    return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
+def _score(key: str, score: dict[str, float]) -> str:
+    if key in SHARES:
+        return f"{percent(score['value'])} ({percent_range(score['low'], score['high'])})"
+    return f"{score['value']:.3f} ({score['low']:.3f}\N{EN DASH}{score['high']:.3f})"

@@ -1,42 +1,44 @@
-"""Results -> the chapters of a report to hand in: data, method, results, with figures.
-
-`markdown` and `pdf` write them.
-"""
+"""Results -> the chapters of a report as Markdown text: data, method, results, with charts."""
 
 from dataclasses import dataclass, field
 
 from bestiary.evaluation.results import Results
-from bestiary.reporting import figures, gallery, sections
+from bestiary.numbers import percent, percent_range, plain_name
+from bestiary.reporting import sections
+from bestiary.reporting.charts.chart import Chart
+from bestiary.reporting.charts.classes import scored_classes
 from bestiary.reporting.cost_table import cost_rows
-from bestiary.reporting.drawing import Drawing
+from bestiary.reporting.run_page import Findings
+from bestiary.reporting.run_sections import finding
+from bestiary.reporting.run_sections.data import data_section
+from bestiary.reporting.run_sections.look_alikes import look_alike_section
+from bestiary.reporting.run_sections.trust import accepted_sentences, set_rows
 from bestiary.reporting.sections import Table
-from bestiary.stats.calibration import risk_coverage
-from bestiary.stats.metrics import reliability
 
-MAX_PAIRS = 10  # most confused pairs in the table
+MAX_CLASSES = 18  # weakest classes in the table
 
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A chapter of the report: paragraphs, a command, figures, then tables.
+    """A chapter of the report: paragraphs, a command, charts, then tables.
 
     Attributes:
         title: heading.
         texts: paragraphs.
         tables: tables.
-        drawings: pairs of file name and figure.
+        charts: charts.
         command: a command line to copy, or empty.
     """
 
     title: str
     texts: list[str]
     tables: list[Table] = field(default_factory=list)
-    drawings: list[tuple[str, Drawing]] = field(default_factory=list)
+    charts: list[Chart] = field(default_factory=list)
     command: str = ""
 
 
 def chapters(results: Results) -> list[Chapter]:
-    """Arrange the sections as chapters.
+    """Arrange the findings as chapters, in the order of a reader's questions.
 
     Args:
         results: the results of a run.
@@ -44,101 +46,99 @@ def chapters(results: Results) -> list[Chapter]:
     Returns:
         The chapters, in order.
     """
-    audit = Table(("found by the audit", "count", "listed in"), sections.audit_rows(results))
-    method = sections.method_text(results.snapshot.recipe, len(results.snapshot.folds))
-    cost = Table(("what", "how much"), list(cost_rows(results)))
+    findings = Findings.of(results)
+    charts = findings.charts()
+    data = data_section(results)
+    folds = len(results.snapshot.folds)
+    where = finding.provenance(results)
     return [
-        Chapter("Task", [sections.data_text(results)], [audit]),
-        Chapter("Method", [method]),
-        _result_chapter(results),
-        _mistake_chapter(results),
-        _calibration_chapter(results),
-        Chapter("Cost", [], [cost]),
-        Chapter("How to reproduce it", [], command=sections.reproduce_command(results)),
+        _finding_chapter(findings, charts),
+        _mistake_chapter(findings, charts),
+        _trust_chapter(results, charts),
+        Chapter(
+            "Training",
+            [],
+            charts=_chosen(charts, "more-images", "held-out-accuracy", "training-loss"),
+        ),
+        Chapter(
+            "Data",
+            [data["text"], data["clean"]],
+            [Table(("found by the audit", "count", "listed in"), data["found"])],
+        ),
+        Chapter("Method", [sections.method_text(results.snapshot.recipe, folds)]),
+        Chapter("Cost", [], [Table(("what", "how much"), list(cost_rows(results)))]),
+        Chapter("Cite", [], command=finding.bibtex(results, where)),
+        Chapter("How to repeat it", [], command=sections.reproduce_command(results)),
     ]
 
 
-def _result_chapter(results: Results) -> Chapter:
-    curves = [
-        (f"training-{index}", drawing)
-        for index, drawing in enumerate(figures.curves(results.histories))
-    ]
+def _chosen(charts: dict[str, Chart], *names: str) -> list[Chart]:
+    return [charts[name] for name in names if name in charts]
+
+
+def _finding_chapter(findings: Findings, charts: dict[str, Chart]) -> Chapter:
+    results = findings.results
+    replies = finding.answers(results, findings.groups, findings.suspects, findings.curve)
+    rows = [(reply.question, reply.answer) for reply in replies]
+    cards = [(card["what"], card["value"], card["more"]) for card in finding.four_numbers(results)]
     return Chapter(
-        "Results",
+        "Result",
         [
+            finding.headline(results, findings.groups),
             sections.accuracy_text(results),
             "Intervals are 95 %, from 1,000 bootstrap samples of whole groups.",
         ],
-        [sections.score_table(results)],
-        [("accuracy", figures.accuracy_figure(results)), *curves],
+        [
+            Table(("score", "value", "95 % interval"), cards),
+            Table(("question", "answer"), rows),
+            sections.score_table(results),
+        ],
+        _chosen(charts, "accuracy"),
     )
 
 
-def _mistake_chapter(results: Results) -> Chapter:
-    order = gallery.order_by_confusion(results.confusion)
-    counts = results.confusion[order][:, order]
-    names = [results.classes[index] for index in order]
+def _mistake_chapter(findings: Findings, charts: dict[str, Chart]) -> Chapter:
+    results = findings.results
+    section = look_alike_section(results, findings.groups, findings.joining)
+    groups = [(group["title"], "; ".join(group["pairs"])) for group in section["groups"]]
     return Chapter(
         "Mistakes",
-        ["Rows are labels, columns are predictions. Classes that are confused are adjacent."],
-        [_pair_table(results), _class_table(results)],
-        [("confusion", figures.confusion_figure(counts, names))],
+        [section["title"] + ".", section["note"]],
+        [Table(("group of look-alikes", "most frequent"), groups), _class_table(results)],
+        _chosen(charts, "weakest-classes", "confusion", "map", "images-and-recall"),
     )
 
 
-def _calibration_chapter(results: Results) -> Chapter:
-    before = reliability(results.raw.max(axis=1), results.hits)
-    after = reliability(results.confidence, results.hits)
-    coverage, risk = risk_coverage(results.confidence, results.hits)
+def _trust_chapter(results: Results, charts: dict[str, Chart]) -> Chapter:
     return Chapter(
-        "Calibration and uncertainty",
+        "Can its confidence be trusted?",
         [
-            "Calibration, prediction sets and accepted predictions are cross-fitted: each fold "
-            "uses the thresholds of the other folds."
+            *accepted_sentences(results),
+            "Calibration, prediction sets and accepted answers are cross-fitted: each fold uses "
+            "the thresholds of the other folds.",
         ],
-        [sections.prediction_set_table(results), sections.accepted_table(results)],
-        [
-            ("reliability", figures.reliability_figure(before, after)),
-            ("risk-coverage", figures.risk_figure(coverage, risk)),
-        ],
+        [Table(("target", "over", "measured", "classes in a set"), list(set_rows(results)))],
+        _chosen(charts, "reliability", "answer-fewer"),
     )
-
-
-def _pair_table(results: Results) -> Table:
-    """The pairs of classes that are confused most often."""
-    counts = results.confusion
-    names = results.classes
-    rows: sections.TableRows = []
-    for first, second in gallery.confused_pairs(counts)[:MAX_PAIRS]:
-        rows.append(
-            (
-                f"{names[first]} and {names[second]}",
-                f"{counts[first, second]} of {counts[first].sum()}",
-                f"{counts[second, first]} of {counts[second].sum()}",
-            )
-        )
-    return Table(("classes", "first taken for second", "second taken for first"), rows)
 
 
 def _class_table(results: Results) -> Table:
-    """Recall, precision and F1 of each class."""
+    """The weakest classes: recall, precision, and what they are taken for."""
     rows: sections.TableRows = []
-    for scores in sections.class_rows(results):
+    for row in scored_classes(results)[:MAX_CLASSES]:
+        precision = results.per_class[row["index"]]["precision"]
         rows.append(
             (
-                scores["name"],
-                f"{scores['support']:,}",
-                _score(scores["recall"]),
-                _score(scores["precision"]),
-                f"{scores['f1']:.3f}",
-                scores["confused_with"],
+                plain_name(row["name"]),
+                f"{row['support']:,}",
+                _share(row["recall"]),
+                _share(precision) if precision else "never answered",
+                f"{row['taken_for']} ({row['times']})" if row["times"] else "",
             )
         )
-    head = ("class", "images", "recall", "precision", "F1", "most confused with")
+    head = ("weakest classes", "images", "recall", "precision", "most often taken for")
     return Table(head, rows)
 
 
-def _score(score: dict[str, float] | None) -> str:
-    if score is None:
-        return "never predicted"
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+def _share(score: dict[str, float]) -> str:
+    return f"{percent(score['value'])} ({percent_range(score['low'], score['high'])})"

@@ -19,7 +19,8 @@
         distill.json       of a student: how it compares with its teacher
         labels/            suspect labels: fixes.csv, class_quality.csv, class_overlap.csv,
                            labels.html
-        report.html        and report.md, report.pdf, figures/
+        figures/           charts as SVG and CSV, and summary.png, written when the run ends
+        report.html        and report.md, report.pdf
         fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors,
                            student.safetensors, last/state.safetensors, last/previous.safetensors,
                            history.csv, costs.csv, oof.parquet, tensorboard/
@@ -69,7 +70,9 @@ REPORTS = {
     "md": "report.md",
     "pdf": "report.pdf",
 }
+INDEX_PAGE = "index.html"  # of a folder of runs
 FIGURES = "figures"
+SUMMARY_IMAGE = "summary.png"  # in figures/: the finding, four numbers and two charts
 
 HELD_OUT_SCORES = "scores.json"  # of `evaluate --out`, like the next ones and CLASSES
 EVALUATED_IMAGES = "images.csv"

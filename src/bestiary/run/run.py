@@ -140,8 +140,7 @@ class Run:
 
     def __str__(self) -> str:
         """Describe the run after training: its score and the commands to use next."""
-        score_line = self.score_line
-        place = printable_name(self.place)
+        score_line, place = self.score_line, printable_name(self.place)
         if score_line is None:
             folds = self.fold_numbers()
             ended = [fold for fold in folds if self.fold(fold).ended]
@@ -150,7 +149,9 @@ class Run:
             )
         return (
             f"{score_line}\n"
-            f"What next: bestiary predict {place} IMAGES --out prediction.csv\n"
+            f"What next: bestiary report {place}\n"
+            f"           bestiary labels {place}\n"
+            f"           bestiary predict {place} IMAGES --out prediction.csv\n"
             f"           bestiary evaluate {place} LABELED_IMAGES"
         )
 

@@ -7,16 +7,18 @@ folds, and all runs with the same network and view, share one cache. Knows nothi
 import hashlib
 import json
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from bestiary.atomic import atomic_path
+from bestiary.atomic import atomic_path, write_text
 from bestiary.caches import cache_root, evict_least_recently_used, mark_used
 from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import Rows
@@ -26,12 +28,15 @@ from bestiary.model.classifier import Classifier, build_classifier
 from bestiary.model.compute import best_device, memory_format, resolve_precision
 from bestiary.model.tensor_file import checksum
 from bestiary.recipe.choices import Precision
+from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import ModelOptions
 from bestiary.tables import TableError, read_frame
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.prediction import predict_rows
 
 Features = NDArray[np.float32]  # (images, features)
+FOLDER = "frozen-features"  # in the cache
+DESCRIPTION = "recipe.json"  # of each network and view in it
 MAX_CACHE_BYTES = 4_000_000_000  # of all tables; the least recently used are removed first
 
 
@@ -59,6 +64,8 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
     key = _cache_key(data, classifier, device, precision)
     cache = _FeatureCache(key)
     features = cache.read(set(data.digests))
+    if data.world.is_main:
+        cache.describe(_description(data.recipe))
 
     # Every rank computes a share of what is missing.
     rows = _missing_rows(data, features)
@@ -72,6 +79,42 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
         return np.empty((len(data.digests), 0), np.float32)
     vectors = [features[digest] for digest in data.digests]
     return np.stack(vectors)
+
+
+def cached_features(recipe: Recipe, digests: Sequence[str]) -> Features | None:
+    """Read features that an earlier training has left in the cache, without the network.
+
+    Nothing is built, opened or fetched that the recipe names: it may be a stranger's.
+
+    Args:
+        recipe: of a run.
+        digests: SHA-256 of its images.
+
+    Returns:
+        (images, features); None where the cache lacks one of them.
+    """
+    wanted = _description(recipe)
+    for file in sorted((cache_root() / FOLDER).glob(f"*/{DESCRIPTION}")):
+        with suppress(OSError, ValueError):
+            if json.loads(file.read_text(encoding="utf-8")) != wanted:
+                continue
+            features = _FeatureCache(file.parent.name).read(set(digests))
+            if all(digest in features for digest in digests):
+                return np.stack([features[digest] for digest in digests])
+    return None
+
+
+def _description(recipe: Recipe) -> dict[str, Any]:
+    """What features depend on, as far as a recipe says it."""
+    return {
+        "model": {
+            name: getattr(recipe.model, name)
+            for name in ("backbone", "weights", "normalize", "power_norm")
+        },
+        "view": recipe.view.model_dump(mode="json"),
+        "tta": recipe.predict.tta,
+        "precision": recipe.train.precision,
+    }
 
 
 def _missing_rows(data: TrainingSet, features: dict[str, Features]) -> Rows:
@@ -156,7 +199,12 @@ class _FeatureCache:
     """
 
     def __init__(self, key: str) -> None:
-        self.folder = cache_root() / "frozen-features" / key
+        self.folder = cache_root() / FOLDER / key
+
+    def describe(self, description: dict[str, Any]) -> None:
+        """Note which recipes the features are of, if the cache is writable."""
+        with suppress(BestiaryError, OSError):
+            write_text(self.folder / DESCRIPTION, json.dumps(description))
 
     def read(self, digests: set[str]) -> dict[str, Features]:
         """Read the cached features among `digests`; a damaged table is ignored."""

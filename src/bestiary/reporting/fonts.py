@@ -1,4 +1,4 @@
-"""Characters that the built-in fonts of a PDF lack -> font files of this machine that have them.
+"""Characters of a report -> font files of this machine that have them.
 
 The fonts are those that the user names, then those that are installed, in an order that depends on
 nothing else. Knows nothing of the report.
@@ -89,10 +89,15 @@ def _describe_missing(missing: set[int]) -> str:
 
 def _installed_faces() -> Iterator[tuple[Face, set[int]]]:
     """The installed fonts with the characters of each: regular fonts before all others."""
-    files = sorted(set(_installed_files()), key=_preference)
+    files = installed_files()
     for regular in (True, False):
         for file in files:
             yield from _faces_of(file, regular=regular)
+
+
+def installed_files() -> list[Path]:
+    """List the font files of this machine, those that suit a report first."""
+    return sorted(set(_installed_files()), key=_preference)
 
 
 def _named_faces(file: Path) -> list[tuple[Face, set[int]]]:

@@ -1,0 +1,108 @@
+"""Calibration -> the section on trust: sure answers, prediction sets, unknown images, in words."""
+
+from typing import Any
+
+from bestiary.evaluation.results import Results, prediction_set_scores
+from bestiary.numbers import percent
+
+
+def trust_section(results: Results) -> dict[str, Any]:
+    """Describe what can be relied on.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        accepted (sentences), sets (rows), unknown, temperature and formulas (sentences).
+    """
+    temperature = results.calibration.temperature
+    if temperature > 1.02:
+        direction = "It was too sure of itself; confidences are lowered."
+    elif temperature < 0.98:
+        direction = "It was too modest; confidences are raised."
+    else:
+        direction = "Its confidences needed hardly a change."
+    return {
+        "accepted": accepted_sentences(results),
+        "sets": set_rows(results),
+        "temperature": direction,
+        "unknown": (
+            "An image unlike anything it was trained on is called unknown, whatever its "
+            "confidence. The limits are set so that 5 % of the known images are called so, too."
+        ),
+        "formulas": (
+            f"Temperature {temperature:.3f}, fitted on all images; each fold's confidences use the "
+            f"other folds'. Unknown: energy of the logits above {results.ood.limits[0]:.2f}; the "
+            f"limit of the Mahalanobis distance to the nearest class is "
+            f"{results.ood.limits[1]:.2f}. Prediction sets are conformal, with the limits of the "
+            f"other folds."
+        ),
+    }
+
+
+def accepted_sentences(results: Results) -> list[str]:
+    """Say for each promised share of errors what it takes to keep the promise.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        One sentence a promise.
+    """
+    sentences = []
+    seen: set[float] = set()
+    for risk, threshold in sorted(results.calibration.accepted.items()):
+        if threshold in seen:
+            continue  # the stricter promise says more
+        if threshold <= 1:
+            seen.add(threshold)
+        promise = f"At most {100 * risk:g} % wrong"
+        accepted = results.confidence >= threshold
+        if threshold > 1 or not accepted.any():
+            needed = _images_needed(risk)
+            sentences.append(
+                f"{promise}: cannot be promised yet. It takes about {needed:,} answers without a "
+                f"mistake; here there are {_clean_start(results):,} before the first."
+            )
+            continue
+        wrong = float((~results.hits[accepted]).mean())
+        sentences.append(
+            f"{promise}: accept from a confidence of {percent(threshold)} on. That answers "
+            f"{percent(float(accepted.mean()))} of the images; {percent(wrong)} of these were "
+            f"wrong."
+        )
+    return sentences
+
+
+def _images_needed(risk: float) -> int:
+    """Answers without a mistake from which an upper limit of 95 % certainty is below the risk."""
+    from math import ceil, log
+
+    return ceil(log(0.05) / log(1 - risk))
+
+
+def _clean_start(results: Results) -> int:
+    """How many answers, surest first, come before the first mistake."""
+    ordered = results.hits[(-results.confidence).argsort(kind="stable")]
+    return int(ordered.argmin()) if not ordered.all() else len(ordered)
+
+
+def set_rows(results: Results) -> list[tuple[str, str, str, str]]:
+    """List the prediction sets: target and measured coverage, and mean size.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        One row for each requested coverage and kind of guarantee; cross-fitted.
+    """
+    kinds = {"all": "all images together", "class": "every class"}
+    return [
+        (
+            f"{100 * scores['coverage']:g} %",
+            kinds[scores["kind"]],
+            percent(scores["empirical_coverage"]),
+            f"{scores['size']:.2f}",
+        )
+        for scores in prediction_set_scores(results)
+    ]

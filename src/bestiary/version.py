@@ -1,0 +1,3 @@
+"""The version of bestiary."""
+
+VERSION = "0.1.0"

@@ -1,0 +1,52 @@
+"""The learning curve: a known power law is found, and nothing is promised beyond twice the data."""
+
+import numpy as np
+import pytest
+
+from bestiary.evaluation.learning_curve import SHARES, curve_of
+from bestiary.rng import keyed_rng
+from bestiary.stats.learning_curve import LearningCurve
+
+
+def law_curve(noise: float, draws: int = 5) -> LearningCurve:
+    rng = keyed_rng(0, "test")
+    scored = np.full(draws, 100_000)
+    errors = 0.1 * SHARES**-0.5 * np.exp(noise * rng.standard_normal((draws, 1)))
+    hits = np.round((1 - errors) * scored[:, None]).astype(np.int64)
+    return LearningCurve.of(SHARES, 40 * SHARES, hits, scored)
+
+
+def test_gain_of_a_known_law() -> None:
+    true = 0.1 - 0.1 * 2**-0.5
+    assert law_curve(0).gain().value == pytest.approx(true, abs=1e-4)
+    gain = law_curve(0.1).gain()
+    assert gain.low < true < gain.high
+    assert gain.high - gain.low > law_curve(0.01).gain().high - law_curve(0.01).gain().low
+
+
+@pytest.mark.parametrize("factor", [2.01, 10, 0.5])
+def test_no_forecast_beyond_twice_the_images(factor: float) -> None:
+    with pytest.raises(ValueError, match="not to be believed"):
+        law_curve(0).gain(factor)
+
+
+def test_more_images_never_make_it_worse() -> None:
+    hits = np.array([[90, 85, 80, 75]] * 3)
+    curve = LearningCurve.of(SHARES, 40 * SHARES, hits, np.full(3, 100))
+    assert curve.gain().value == 0
+    assert len(set(curve.law(SHARES).round(9).tolist())) == 1
+
+
+def test_curve_of_features_rises() -> None:
+    rng = keyed_rng(0, "features")
+    labels = np.repeat(np.arange(4), 60)
+    means = rng.standard_normal((4, 16)) * 0.55
+    features = (means[labels] + rng.standard_normal((240, 16))).astype(np.float32)
+    groups = np.arange(240)
+    groups[1::2] = groups[::2]  # pairs
+    folds = (groups // 2) % 3
+    curve = curve_of(features, labels, groups, folds, 4)
+    assert curve.by_draw.shape == (5, 4)
+    assert curve.accuracies[0].value < curve.accuracies[-1].value
+    assert curve.images_per_class[-1] == pytest.approx(40, abs=1)
+    assert (curve_of(features, labels, groups, folds, 4).by_draw == curve.by_draw).all()
