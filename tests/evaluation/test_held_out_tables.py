@@ -14,6 +14,7 @@ from sklearn.metrics import confusion_matrix, f1_score, precision_score, recall_
 import bestiary
 from bestiary.beasts.sample import draw_sample
 from bestiary.errors import ArgumentError
+from bestiary.evaluation.held_out_results import HeldOutResults
 from bestiary.evaluation.held_out_tables import class_frame, confusion_frame
 from bestiary.run.run import Run
 
@@ -107,6 +108,8 @@ def test_tables_equal_scikit_learns(trained: Run, mixed: Path, tmp_path: Path) -
 
 def test_class_without_images_has_empty_shares() -> None:
     one = np.zeros(3, np.int64)
-    table = class_frame(one, one, np.arange(3), ["a", "b"])
+    sure = np.array([[0.9, 0.1]] * 3)
+    results = HeldOutResults(Path(), [], ["=a", "b"], one, np.arange(3), sure)
+    table = class_frame(results)
     assert table["images"].to_list() == [3, 0] and table["recall"].to_list() == [1.0, None]
-    assert confusion_frame(one, one, ["=a", "b"]).columns == ["label / answer", "'=a", "b"]
+    assert confusion_frame(results).columns == ["label / answer", "'=a", "b"]

@@ -41,10 +41,11 @@ def evaluate(
         Folder or address of the run's images, on a machine where you have not trained it
         yourself. A run from elsewhere names no place to read from.
     out
-        Where to write what the screen has no room for. A folder: scores.json, and the
-        tables images.csv (every image with label, answer, confidence, prediction set, and
-        why it is left out), classes.csv and confusion.csv. A name that ends in .json: the
-        scores alone.
+        Where to write what the screen has no room for. A folder: the page evaluation.html
+        (weakest classes, confusions, mistakes, trust), scores.json, and the tables
+        images.csv (every image with label, answer, confidence, prediction set, and why it
+        is left out), classes.csv and confusion.csv. A name that ends in .json: the scores
+        alone.
     map
         Classes of the images that the run knows by another name: NAME=CLASS, one or more,
         or a table with the columns from,to.
@@ -77,4 +78,20 @@ def evaluate(
         if caveat := missing_members(opened, ensemble):
             display.notice(caveat)
         options = load_data_options(overrides)
-        return evaluate_folder(opened, ensemble, images, place, display, options, mapping)
+        evaluation = evaluate_folder(opened, ensemble, images, place, display, options, mapping)
+    if place is not None and place.suffix.lower() != ".json":
+        page = _write_page(evaluation, run, images, place)
+        display.notice(f"Page: {page}")
+    return evaluation
+
+
+def _write_page(evaluation: "Evaluation", run: Location, images: Location, folder: Path) -> str:
+    """Write the page of an evaluation, and name it."""
+    from bestiary.atomic import write_text
+    from bestiary.printable import printable_name
+    from bestiary.reporting.evaluation_page import evaluation_page
+    from bestiary.run.layout import EVALUATION_PAGE
+
+    page = folder / EVALUATION_PAGE
+    write_text(page, evaluation_page(evaluation, str(run), str(images)))
+    return printable_name(page)

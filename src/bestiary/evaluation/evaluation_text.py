@@ -8,6 +8,7 @@ from typing import Any
 
 from bestiary.data.folder_layout import quote_names
 from bestiary.display import ScreenTable, format_table
+from bestiary.evaluation.held_out_results import HeldOutResults
 from bestiary.numbers import count
 from bestiary.printable import printable_name
 
@@ -40,14 +41,20 @@ class Evaluation:
             ``n_seen``, or None if the run has seen none; ``reliability`` of confidence, prediction
             sets and the unknown flag; and ``estimate``, the accuracy that was expected from
             out-of-fold scores.
+        results: the scored images, for a page.
     """
 
     scores: dict[str, Any]
+    results: HeldOutResults
 
     @property
     def exit_code(self) -> int:
         """1 when some images could not be read."""
         return int(bool(self.scores["unreadable"]))
+
+    def left_out_lines(self) -> list[str]:
+        """Say what was left out, and why; a line each."""
+        return [line.strip() for line in _left_out_lines(self.scores)]
 
     def __str__(self) -> str:
         lines = [

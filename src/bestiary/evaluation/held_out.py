@@ -26,6 +26,7 @@ from bestiary.ensemble.answers import PredictionOptions, answer_batch
 from bestiary.ensemble.ensemble import BatchLogits, Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.evaluation_text import Evaluation
+from bestiary.evaluation.held_out_results import HeldOutResults
 from bestiary.evaluation.held_out_tables import JudgedImages, write_tables
 from bestiary.evaluation.out_of_fold import class_numbers
 from bestiary.evaluation.unseen import (
@@ -100,15 +101,21 @@ def evaluate_folder(
 
     scores = _score(run, ensemble, unseen, new.table, new.logits)
     scores["with_seen"] = _score_with_seen(ensemble, new, seen)
+    results = HeldOutResults(
+        unseen.root,
+        new.table["path"].to_list(),
+        classes,
+        class_numbers(new.table["label"], classes),
+        leak_groups(new.table),
+        ensemble.probabilities(new.logits),
+    )
     if out is not None:
         file = out / HELD_OUT_SCORES if wants_tables else out
         write_text(file, json.dumps(scores, indent=2) + "\n")
     if out is not None and wants_tables:
         judged = _judge(ensemble, predicted, pl.concat([unseen.quarantine, failed]))
-        hits = ensemble.probabilities(new.logits).argmax(axis=1)
-        labels = class_numbers(new.table["label"], classes)
-        write_tables(out, judged, hits, labels, leak_groups(new.table), classes)
-    return Evaluation(scores)
+        write_tables(out, judged, results)
+    return Evaluation(scores, results)
 
 
 def _predict(

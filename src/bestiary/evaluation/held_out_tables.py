@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from bestiary.ensemble.answers import Answer
+from bestiary.evaluation.held_out_results import HeldOutResults
 from bestiary.run.layout import CLASSES, CONFUSION, EVALUATED_IMAGES
 from bestiary.run.tables import write_table
-from bestiary.stats.metrics import confusion
-from bestiary.stats.scores import class_table
 from bestiary.tables import escape_formulas
 
 IMAGE_SCHEMA = {
@@ -70,28 +67,18 @@ def _answer_columns(answer: Answer) -> dict[str, Any]:
     return {name: value for name, value in columns.items() if name in IMAGE_SCHEMA}
 
 
-def class_frame(
-    predicted: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    classes: list[str],
-) -> pl.DataFrame:
+def class_frame(results: HeldOutResults) -> pl.DataFrame:
     """Make the table of classes.
 
     Args:
-        predicted: class numbers (images,).
-        labels: class numbers (images,).
-        groups: group number of each image (images,).
-        classes: class names.
+        results: the scored images.
 
     Returns:
         Columns label, images, recall, recall_low, recall_high, precision, precision_low,
         precision_high, f1; shares 0 to 1, null without images.
     """
     rows = []
-    for name, row in zip(
-        classes, class_table(predicted, labels, groups, len(classes)), strict=True
-    ):
+    for name, row in zip(results.classes, results.per_class, strict=True):
         columns = {"label": name, "images": row["support"]}
         for score in ("recall", "precision"):
             interval = row[score] or {"value": None, "low": None, "high": None}
@@ -103,43 +90,28 @@ def class_frame(
     return pl.DataFrame(rows, schema=schema)
 
 
-def confusion_frame(
-    predicted: NDArray[np.int64], labels: NDArray[np.int64], classes: list[str]
-) -> pl.DataFrame:
+def confusion_frame(results: HeldOutResults) -> pl.DataFrame:
     """Make the confusion matrix as a table: labels in rows, answers in columns, counts.
 
     Args:
-        predicted: class numbers (images,).
-        labels: class numbers (images,).
-        classes: class names; names of columns are escaped like text of a table.
+        results: the scored images. Names of columns are escaped like text of a table.
     """
-    counts = confusion(predicted, labels, len(classes))
-    header = escape_formulas(pl.DataFrame({"name": classes}))["name"].to_list()
-    columns = {name: counts[:, number] for number, name in enumerate(header)}
-    return pl.DataFrame({"label / answer": classes, **columns})
+    header = escape_formulas(pl.DataFrame({"name": results.classes}))["name"].to_list()
+    columns = {name: results.confusion[:, number] for number, name in enumerate(header)}
+    return pl.DataFrame({"label / answer": results.classes, **columns})
 
 
-def write_tables(
-    folder: Path,
-    judged: JudgedImages,
-    predicted: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    classes: list[str],
-) -> None:
+def write_tables(folder: Path, judged: JudgedImages, results: HeldOutResults) -> None:
     """Write the tables of an evaluation into a folder, which is made if need be.
 
     Args:
         folder: where to.
         judged: all images.
-        predicted: class numbers of the scored images (images,).
-        labels: class numbers of the scored images (images,).
-        groups: group number of each scored image (images,).
-        classes: class names.
+        results: the scored images.
 
     Raises:
         BestiaryError: the folder cannot be written.
     """
     write_table(folder / EVALUATED_IMAGES, judged.image_table())
-    write_table(folder / CLASSES, class_frame(predicted, labels, groups, classes))
-    write_table(folder / CONFUSION, confusion_frame(predicted, labels, classes))
+    write_table(folder / CLASSES, class_frame(results))
+    write_table(folder / CONFUSION, confusion_frame(results))

@@ -77,6 +77,7 @@ SUMMARY_IMAGE = "summary.png"  # in figures/: the finding, four numbers and two 
 HELD_OUT_SCORES = "scores.json"  # of `evaluate --out`, like the next ones and CLASSES
 EVALUATED_IMAGES = "images.csv"
 CONFUSION = "confusion.csv"
+EVALUATION_PAGE = "evaluation.html"
 REVIEW_PAGE = "review.html"  # of `predict --review`
 
 ABLATION_TABLE = "ablation.csv"

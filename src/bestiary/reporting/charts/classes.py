@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from bestiary.evaluation.results import Results
+from bestiary.evaluation.judged import Judged
 from bestiary.numbers import NO_BREAK, count, percent, percent_range, plain_name
 from bestiary.reporting.charts.axes import Axes
 from bestiary.reporting.charts.chart import Chart
@@ -20,7 +20,7 @@ MAX_NAMED = 6  # weakest classes named in the scatter
 HEAD = ("class", "images", "recall", "recall_low", "recall_high", "most_often_taken_for", "times")
 
 
-def scored_classes(results: Results) -> list[dict[str, Any]]:
+def scored_classes(results: Judged) -> list[dict[str, Any]]:
     """Describe the classes that have images, weakest first.
 
     Args:
@@ -51,7 +51,7 @@ def scored_classes(results: Results) -> list[dict[str, Any]]:
     return rows
 
 
-def weakest_chart(results: Results) -> Chart:
+def weakest_chart(results: Judged) -> Chart:
     """Draw the weakest classes: share found, its interval, and where the mistakes go.
 
     Args:
@@ -121,7 +121,7 @@ def _csv_row(row: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
-def support_chart(results: Results) -> Chart | None:
+def support_chart(results: Judged) -> Chart | None:
     """Draw recall by number of images of a class, with the funnel of chance.
 
     Args:

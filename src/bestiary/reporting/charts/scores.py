@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.evaluation.judged import Judged
 from bestiary.evaluation.results import Results
 from bestiary.numbers import NO_BREAK, count, percent, percent_range, plain_name
 from bestiary.reporting.charts.chart import Chart, cut
@@ -69,7 +70,7 @@ def _row(name: str, score: dict[str, float], color: str = HIT, hollow: bool = Fa
     return ForestRow(name, value, low, high, f"{name}: {text}", text, color, hollow)
 
 
-def confusion_chart(results: Results, order: Sequence[int]) -> Chart:
+def confusion_chart(results: Judged, order: Sequence[int]) -> Chart:
     """Draw the confusion matrix for a text, where nothing can be hovered.
 
     Args:

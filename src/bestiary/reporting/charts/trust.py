@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.evaluation.results import Results
+from bestiary.evaluation.judged import Judged
 from bestiary.numbers import NO_BREAK, count, percent, percent_range
 from bestiary.reporting.charts.axes import Axes
 from bestiary.reporting.charts.chart import Chart
@@ -23,7 +23,7 @@ HitFlags = NDArray[np.bool_]
 Confidences = NDArray[np.float64]
 
 
-def reliability_chart(results: Results) -> Chart:
+def reliability_chart(results: Judged) -> Chart:
     """Draw how often answers of a confidence are right, with intervals and a histogram.
 
     Args:
@@ -134,7 +134,7 @@ def operating_points(confidence: Confidences, hits: HitFlags) -> list[tuple[floa
     return points
 
 
-def coverage_chart(results: Results) -> Chart:
+def coverage_chart(results: Judged) -> Chart:
     """Draw the share of errors by the share of images that it answers, surest first.
 
     Args:
