@@ -45,7 +45,7 @@ def lay_out(source: Path | None, goal: Path, images: int) -> int:
         The number of classes.
     """
     if source is None or not source.is_dir():
-        source = goal / "drawn"
+        source = goal.parent / "drawn"  # inside `goal` it would be a class, or a third split
         draw_sample(source, species=20, per_species=max(10, -(-images // 20) + 1), size=500)
     table = list_labeled(source).table.select("path", "label")
     order = keyed_rng(0, "benchmark").permutation(table.height)
