@@ -29,6 +29,9 @@ class ComputeConfig:
         compiled: use torch.compile.
         threads: PyTorch's threads on a CPU.
         cudnn_benchmark: on a GPU, let cuDNN time its algorithms for each shape.
+        folded_norms: in training, compute frozen batch norms inside the convolutions, see
+            `bestiary.model.folded_norms`.
+        fast_depthwise: in training, see `bestiary.model.depthwise`.
     """
 
     precision: Precision
@@ -36,6 +39,8 @@ class ComputeConfig:
     compiled: bool = False
     threads: int = 1
     cudnn_benchmark: bool = False
+    folded_norms: bool = False
+    fast_depthwise: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -48,6 +53,8 @@ class ComputeConfig:
         words = [self.precision, layout]
         if self.compiled:
             words.append("compiled")
+        if self.folded_norms:
+            words.append("frozen norms folded")
         if self.cudnn_benchmark:
             words.append("algorithms by cuDNN's benchmark")
         return ", ".join([*words, threads])

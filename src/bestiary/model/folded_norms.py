@@ -49,9 +49,19 @@ class FoldedNetwork(nn.Module):
         with _identities([norm for _, norm in self._pairs.values()]):
             return cast(torch.Tensor, functional_call(self.network, tensors, (images,)))
 
-    def no_sync(self) -> Any:
-        """Keep gradients on this rank, as `DistributedDataParallel` offers it."""
-        return cast(Any, self.network).no_sync()
+
+def folded(classifier: Classifier, size: int) -> nn.Module:
+    """Fold the frozen batch norms of a classifier, as far as it has such.
+
+    Args:
+        classifier: on a CPU, in the mode of training.
+        size: side of its input in pixels.
+
+    Returns:
+        A network that shares the classifier's parameters, or the classifier itself.
+    """
+    pairs = foldable_norms(classifier, size)
+    return FoldedNetwork(classifier, pairs) if pairs else classifier
 
 
 def foldable_norms(classifier: Classifier, size: int) -> list[_Pair]:
@@ -71,7 +81,7 @@ def foldable_norms(classifier: Classifier, size: int) -> list[_Pair]:
         >>> from bestiary.model.classifier import build_classifier
         >>> classifier = build_classifier("timm/test_resnet", 3, "none").eval()
         >>> len(foldable_norms(classifier, 64))
-        14
+        15
     """
     frozen = [module for module in classifier.modules() if _is_foldable(module)]
     if not frozen:
@@ -82,8 +92,8 @@ def foldable_norms(classifier: Classifier, size: int) -> list[_Pair]:
         images = classifier.preprocess(smooth_views(CHECKED_VIEWS, size))
         with torch.no_grad():
             plain, pairs = _observe(classifier, images, frozen)
-            folded = FoldedNetwork(classifier, pairs)(images)
-        error = (folded - plain).square().mean().sqrt() / (plain.std() + 1e-6)
+            logits = FoldedNetwork(classifier, pairs)(images)
+        error = (logits - plain).square().mean().sqrt() / (plain.std() + 1e-6)
         return pairs if float(error) <= TOLERANCE else []
     finally:
         for module, training in modes:
@@ -94,8 +104,10 @@ def _is_foldable(module: nn.Module) -> bool:
     """Whether a module is a batch norm with frozen statistics, of a kind that is known here."""
     from timm.layers import BatchNormAct2d  # here: it is slow to import
 
-    is_known = type(module) in (nn.BatchNorm2d, BatchNormAct2d)
-    return is_known and not module.training and module.affine and module.running_mean is not None
+    if type(module) not in (nn.BatchNorm2d, BatchNormAct2d) or module.training:
+        return False
+    norm = cast(nn.BatchNorm2d, module)
+    return bool(norm.affine) and norm.running_mean is not None
 
 
 def _observe(
