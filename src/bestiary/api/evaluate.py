@@ -19,6 +19,7 @@ def evaluate(
     *,
     data: Location | None = None,
     out: Location | None = None,
+    cascade: float | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "Evaluation":
@@ -41,6 +42,8 @@ def evaluate(
         yourself. A run from elsewhere names no place to read from.
     out
         JSON file for the scores, besides the table on the screen.
+    cascade
+        Also score what `predict` with this --cascade would answer: 0.01, 0.02, 0.05 or 0.1.
     overrides
         How IMAGES are listed, as in train: data.root=FOLDER, the folder that the paths of a
         table start from, and data.layout=LAYOUT, how folders are nested.
@@ -64,4 +67,11 @@ def evaluate(
     with opened_run(run, data=data) as opened:
         ensemble = Ensemble.load(opened)
         options = load_data_options(overrides)
-        return evaluate_folder(opened, ensemble, images, scores_file, Display(quiet), options)
+        learnt = None
+        if cascade is not None:
+            from bestiary.evaluation.cascading import learn_cascade
+
+            learnt = learn_cascade(opened, ensemble, cascade)
+        return evaluate_folder(
+            opened, ensemble, images, scores_file, Display(quiet), options, learnt
+        )

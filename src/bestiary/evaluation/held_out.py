@@ -29,6 +29,7 @@ from bestiary.data.near_duplicates.recognition import (
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
+from bestiary.evaluation.cascading import score_cascade
 from bestiary.evaluation.evaluation_text import LEFT_OUT, Evaluation
 from bestiary.evaluation.out_of_fold import class_numbers
 from bestiary.recipe.choices import Average
@@ -39,6 +40,7 @@ from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES, average
 from bestiary.stats.bootstrap import score_intervals
 from bestiary.stats.calibration import COVERAGES
+from bestiary.stats.cascade import Cascade
 from bestiary.stats.ensemble_gain import Estimate
 from bestiary.stats.intervals import effective_size
 from bestiary.stats.ood import OodDetector
@@ -81,6 +83,7 @@ def evaluate_folder(
     out: Path | None,
     display: Display,
     options: DataOptions = DEFAULT_OPTIONS,
+    cascade: Cascade | None = None,
 ) -> Evaluation:
     """Score an ensemble on labeled images that its run was not trained on.
 
@@ -91,6 +94,7 @@ def evaluate_folder(
         out: JSON file to write the scores to; None: none.
         display: shows progress.
         options: how the images are listed.
+        cascade: is scored too.
 
     Returns:
         The scores.
@@ -104,6 +108,8 @@ def evaluate_folder(
     table = unseen.table.filter(pl.Series(is_readable))
     scores = _score(run, ensemble, unseen, table, logits)
     scores["with_seen"] = _score_with_seen(ensemble, unseen, table, logits, display)
+    if cascade is not None:
+        scores["cascade"] = score_cascade(cascade, ensemble, table, logits)
     if out is not None:
         write_text(out, json.dumps(scores, indent=2) + "\n")
     return Evaluation(scores)
