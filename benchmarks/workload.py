@@ -18,18 +18,27 @@ QUALITY = 90
 
 
 class Work(NamedTuple):
-    """A network and its input; `images` is the default size of an epoch."""
+    """A network and its input; `images` is the default size of an epoch.
+
+    A name without a slash is torchvision's. `timm` is timm's name of the same network, which is all
+    that peers without torchvision's need.
+    """
 
     network: str
     size: int
     batch: int
     images: int
+    recipe: str = "paper"
+    timm: str = ""
 
 
 WORKS = {
     "resnext50@224": Work("resnext50_32x4d", 224, 16, 64),
     "resnet18@128": Work("resnet18", 128, 64, 640),
     "resnet18@64": Work("resnet18", 64, 64, 1280),
+    "efficientnet_lite0@224": Work(
+        "offline/efficientnet_lite0", 224, 16, 128, "best", "tf_efficientnet_lite0"
+    ),
 }
 
 
@@ -45,7 +54,7 @@ def lay_out(source: Path | None, goal: Path, images: int) -> int:
         The number of classes.
     """
     if source is None or not source.is_dir():
-        source = goal / "drawn"
+        source = goal.parent / "drawn"  # inside `goal` it would be a class, or a third split
         draw_sample(source, species=20, per_species=max(10, -(-images // 20) + 1), size=500)
     table = list_labeled(source).table.select("path", "label")
     order = keyed_rng(0, "benchmark").permutation(table.height)

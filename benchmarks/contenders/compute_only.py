@@ -1,16 +1,25 @@
 """The arithmetic alone: forward, loss, backward and AdamW on one batch in memory.
 
+The network is torchvision's. For a recipe other than `paper`, whose steps have shortcuts
+(`bestiary.training.shortcuts`), it is the step that bestiary times, with what the first contender
+reported: the loop is compared with its own arithmetic.
+
 Precision, layout, compilation and threads are those that the first contender reported, or the
 job's. Freed memory is kept as in bestiary unless the job says otherwise.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 import torchvision
 from torch.nn import functional
 
+from bestiary.model.compute import ComputeConfig
+from bestiary.recipe.load import load_recipe
 from bestiary.training.malloc import keep_freed_memory
+from bestiary.training.step_timing import build_step
 from contenders.device import best_device, wait_for
 from paired import Worker
 
@@ -22,6 +31,9 @@ def main() -> None:
     device = best_device()
     torch.manual_seed(0)
     torch.set_num_threads(first["threads"])
+    if job.get("recipe", "paper") != "paper":
+        serve_steps(worker, own_step(job, first, device), device)
+        return
     layout = torch.channels_last if first["channels_last"] else torch.contiguous_format
     network = (
         torchvision.models.get_model(job["network"], num_classes=job["classes"])
@@ -38,14 +50,33 @@ def main() -> None:
     if first["compiled"]:
         network = torch.compile(network)
 
+    def step() -> None:
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            loss = functional.cross_entropy(network(images), targets)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    serve_steps(worker, step, device)
+
+
+def own_step(
+    job: dict[str, Any], first: dict[str, Any], device: torch.device
+) -> Callable[[], None]:
+    """The step that bestiary times when it chooses how to compute a recipe."""
+    options = [f"model.backbone={job['network']}", f"view.size={job['size']}"]
+    recipe = load_recipe(job["recipe"], options)
+    return build_step(recipe, job["classes"], ComputeConfig(**first), device, job["batch"])
+
+
+def serve_steps(worker: Worker, step: Callable[[], None], device: torch.device) -> None:
+    """Take turns with epochs of such steps."""
+    job = worker.job
+
     def epoch(limit: int | None) -> int:
         steps = limit or job["images"] // job["batch"]
         for _ in range(steps):
-            with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                loss = functional.cross_entropy(network(images), targets)
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
+            step()
         wait_for(device)
         return steps * job["batch"]
 

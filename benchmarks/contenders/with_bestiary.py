@@ -1,4 +1,4 @@
-"""bestiary's training by its public verb: recipe `paper` with another network.
+"""bestiary's training by its public verb: recipe `paper` with another network, or `best`.
 
 Only its display is replaced, to wait at the end of an epoch. The speed is that of the run's
 history: training images a second, including loading. Scoring and checkpoints are not in it, as the
@@ -26,7 +26,14 @@ def main() -> None:
             worker.ready(
                 **{
                     key: chosen[key]
-                    for key in ("precision", "channels_last", "compiled", "threads")
+                    for key in (
+                        "precision",
+                        "channels_last",
+                        "compiled",
+                        "threads",
+                        "folded_norms",
+                        "fast_depthwise",
+                    )
                 }
             )
         else:
@@ -41,18 +48,20 @@ def main() -> None:
     train_rows = [f"{file.relative_to(data)},1" for file in sorted(data.glob("train/*/*"))]
     (scratch / "folds.csv").write_text("\n".join(["path,fold", *val_rows, *train_rows]) + "\n")
     values = {
-        "model.backbone": f"torchvision/{job['network']}",
-        "model.weights": "none",
         "view.size": job["size"],
         "train.batch_size": job["batch"],
         "train.keep_best": "false",
         "train.save_every": 0,
     }
+    if job["recipe"] == "paper":
+        values |= {"model.backbone": f"torchvision/{job['network']}", "model.weights": "none"}
+    else:
+        values |= {"model.backbone": job["network"], "train.epochs": 1000}
     overrides = [*(f"{key}={value}" for key, value in values.items()), *job["set"]]
     bestiary.train(
         data,
         scratch / "run",
-        recipe="paper",
+        recipe=job["recipe"],
         overrides=overrides,
         folds=scratch / "folds.csv",
         only_fold=[0],

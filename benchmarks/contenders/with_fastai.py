@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import fastai
+import timm
 import torch
 import torchvision
 from fastai.callback.channelslast import ChannelsLast
@@ -75,7 +76,10 @@ def main() -> None:
         device=best_device(),
         **views,
     )
-    network = torchvision.models.get_model(job["network"], num_classes=job["classes"])
+    if job["timm"]:
+        network = timm.create_model(job["timm"], num_classes=job["classes"])
+    else:
+        network = torchvision.models.get_model(job["network"], num_classes=job["classes"])
     learner = Learner(
         loaders, network, cbs=[TakesTurns(worker), *([ChannelsLast()] if fast else [])]
     )

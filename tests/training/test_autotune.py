@@ -1,6 +1,7 @@
 """Autotuning: candidates, their time budget, the cache of timings, and the decision of a run."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,8 @@ def test_budget_of_a_short_training(
     speeds["bf16", True, False] = 0.01
     speeds["bf16", False, False] = 0.001
     config = choose(recipe_of(tiny), images=100)  # a second of training
-    assert config == ComputeConfig("bf16", True, False, torch.get_num_threads())
+    threads = torch.get_num_threads()
+    assert config == ComputeConfig("bf16", True, False, threads, fast_depthwise=True)
     assert measured == [config]
 
 
@@ -232,12 +234,30 @@ def test_timing_cache(tiny: Path, speeds: Speeds, measured: list[ComputeConfig])
 
 def test_candidates_are_what_the_recipe_leaves_open(tiny: Path) -> None:
     recipe = recipe_of(tiny, "train.precision=float32", "train.compile=always", "train.threads=3")
-    assert candidates(recipe.train, CPU) == [
+    assert candidates(recipe, CPU) == [
         ComputeConfig("float32", channels_last, True, 3) for channels_last in (True, False)
     ]
     recipe = recipe_of(tiny, "train.precision=fp16")
-    on_gpu = candidates(recipe.train, torch.device("cuda"))
+    on_gpu = candidates(recipe, torch.device("cuda"))
     assert {config.precision for config in on_gpu} == {"fp16"}
+
+
+@pytest.mark.parametrize(
+    ("options", "device", "folded", "fast_depthwise"),
+    [
+        (["model.freeze_norms=true"], "cpu", True, True),
+        (["model.freeze=1"], "cpu", True, True),
+        (["model.freeze_norms=false"], "cpu", False, True),
+        (["model.freeze_norms=true", "train.compile=always"], "cpu", False, False),
+        (["model.freeze_norms=true", "train.precision=float32"], "cpu", False, False),
+        (["model.freeze_norms=true"], "cuda", False, False),
+    ],
+)
+def test_shortcuts_in_bf16_on_a_cpu(
+    tiny: Path, options: list[str], device: str, folded: bool, fast_depthwise: bool
+) -> None:
+    first, *_ = candidates(recipe_of(tiny, "train.precision=bf16", *options), torch.device(device))
+    assert (first.folded_norms, first.fast_depthwise) == (folded, fast_depthwise)
 
 
 def test_step_timing_of_a_real_step(tiny: Path) -> None:
@@ -264,7 +284,8 @@ def test_run_keeps_its_compute_config(
     file.write_text(json.dumps({"cpu": changed}))
     monkeypatch.setattr(autotune, "choose_config", lambda *_: pytest.fail("chosen again"))
     config = autotune_compute(run, MANY_IMAGES, 3, Display(quiet=True))
-    assert config == ComputeConfig("float32", False, decision["compiled"], decision["threads"])
+    names = [field.name for field in fields(ComputeConfig)]
+    assert config == ComputeConfig(**{name: changed[name] for name in names})
 
     file.write_text(json.dumps({"cpu": {"precision": "bf16"}}))
     with pytest.raises(RunError, match=r"compute\.json: is not what bestiary writes"):

@@ -1,9 +1,12 @@
-"""Training loop: MixUp and CutMix stop at their share of the steps."""
+"""Training loop: mixing stops at its share of the steps; epochs reuse each other's memory."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import bestiary
 from bestiary.rng import keyed_rng
@@ -32,3 +35,28 @@ def test_mixup_stops_at_its_share_of_steps(
     )
     mix_keys = [key for key in keys if key[1] == "mix"]
     assert {epoch for _, _, _, epoch, _ in mix_keys} == {0, 1}
+
+
+@pytest.mark.slow
+def test_freed_memory_is_kept_over_epochs(
+    beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeps: list[str] = []
+
+    @contextmanager
+    def note_keeping(device: torch.device) -> Iterator[None]:
+        keeps.append("kept")
+        yield
+        keeps.append("returned")
+
+    monkeypatch.setattr(loop, "keep_freed_memory", note_keeping)
+    bestiary.train(
+        beasts,
+        tmp_path / "run",
+        recipe=tiny,
+        overrides=["train.epochs=3"],
+        folds=3,
+        only_fold=[0],
+        quiet=True,
+    )
+    assert keeps == ["kept", "returned"]

@@ -56,7 +56,7 @@ def measure_speed(recipe: Recipe, classes: int) -> TrainSpeed:
         RecipeError: the backbone has fewer stages than the recipe freezes.
     """
     device = best_device()
-    config = candidates(recipe.train, device)[0]
+    config = candidates(recipe, device)[0]
     timing = time_training_step(recipe, classes, config, device)
     assert timing, "only compilation can fail, and this candidate is not compiled"
 

@@ -20,6 +20,7 @@ def evaluate(
     data: Location | None = None,
     out: Location | None = None,
     map: Annotated[Sequence[str], Many] = (),
+    cascade: float | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "Evaluation":
@@ -49,6 +50,8 @@ def evaluate(
     map
         Classes of the images that the run knows by another name: NAME=CLASS, one or more,
         or a table with the columns from,to.
+    cascade
+        Also score what `predict` with this --cascade would answer: 0.01, 0.02, 0.05 or 0.1.
     overrides
         How IMAGES are listed, as in train: data.root=FOLDER, the folder that the paths of a
         table start from, and data.layout=LAYOUT, how folders are nested.
@@ -78,7 +81,14 @@ def evaluate(
         if caveat := missing_members(opened, ensemble):
             display.notice(caveat)
         options = load_data_options(overrides)
-        evaluation = evaluate_folder(opened, ensemble, images, place, display, options, mapping)
+        learnt = None
+        if cascade is not None:
+            from bestiary.evaluation.cascading import learn_cascade
+
+            learnt = learn_cascade(opened, ensemble, cascade)
+        evaluation = evaluate_folder(
+            opened, ensemble, images, place, display, options, mapping, learnt
+        )
     if place is not None and place.suffix.lower() != ".json":
         page = _write_page(evaluation, run, images, place)
         display.notice(f"Page: {page}")

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.ensemble.ensemble import BatchLogits, Ensemble
+from bestiary.ensemble.batch_logits import BatchLogits
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.ensemble.resumable_table import MEMBERS_USED
 from bestiary.errors import ArgumentError
 from bestiary.recipe.choices import Average, Sets
 from bestiary.stats.averaging import member_agreement
@@ -54,6 +56,7 @@ class Answer:
         accepted: whether the confidence is enough for the risk and the image is not unknown; None:
             not calibrated.
         unknown: whether the image is out of distribution; None: not calibrated.
+        members_used: number of members that computed the image; None: there is no cascade.
     """
 
     top: list[tuple[str, float]]
@@ -61,6 +64,7 @@ class Answer:
     prediction_set: list[str] | None = None
     accepted: bool | None = None
     unknown: bool | None = None
+    members_used: int | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the answer as columns of a table; values that are None have no column."""
@@ -73,6 +77,8 @@ class Answer:
             columns["prediction_set"] = "|".join(self.prediction_set)
             columns["accepted"] = self.accepted
             columns["unknown"] = self.unknown
+        if self.members_used is not None:
+            columns[MEMBERS_USED] = self.members_used
         return columns
 
 
@@ -95,12 +101,17 @@ def answer_batch(
     """
     probabilities = ensemble.probabilities(batch.logits, rule)
     answers = _uncalibrated_answers(probabilities, batch.logits, ensemble.classes_)
+    if batch.stopped is not None:
+        used = [1 if is_stopped else len(batch.logits) for is_stopped in batch.stopped]
+        answers = [replace(answer, members_used=n) for answer, n in zip(answers, used, strict=True)]
     if ensemble.calibration is None or ensemble.ood is None:
         return answers
 
     inside = ensemble.calibration.set_mask(probabilities, options.coverage, options.sets)
     sets = set_names(inside, probabilities, ensemble.classes_.tolist())
     is_unknown = ensemble.ood.is_unknown(batch.logits)
+    if batch.stopped is not None:
+        is_unknown &= ~batch.stopped  # the first member alone has found them known
     threshold = ensemble.calibration.accepted[options.risk]
     is_confident = probabilities.max(axis=1) >= threshold
     return _add_calibrated(answers, sets, is_confident, is_unknown)

@@ -6,8 +6,8 @@ batch. Knows nothing of training, which it meets only in the run directory.
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -21,7 +21,9 @@ from bestiary.data.decode import DecodingNotes, Pixels
 from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import split_batches
 from bestiary.display import Tick
+from bestiary.ensemble.batch_logits import BatchLogits
 from bestiary.ensemble.card import read_card
+from bestiary.ensemble.cascaded import CascadedNetwork, stopped_images
 from bestiary.ensemble.inputs import ImageInputs, ImagePart, image_parts
 from bestiary.ensemble.members import Graphs, open_members
 from bestiary.ensemble.pipeline import load_views, score_batches
@@ -52,24 +54,6 @@ from bestiary.storage.files import location
 _BUILDING = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLogits:
-    """The members' logits for one batch of images.
-
-    Attributes:
-        rows: index of each image in the sequence that is scored (n,).
-        logits: (members, n, classes).
-        reasons: index -> reason, for images that cannot be decoded; their logits mean nothing.
-        deep: the largest value as a share of white, of each image of more than 8 bits that does
-            not say what white is.
-    """
-
-    rows: NDArray[np.int64]
-    logits: NDArray[np.float32]
-    reasons: dict[int, str]
-    deep: list[float] = field(default_factory=list)
-
-
 class Ensemble:
     """The members of a run as one classifier, with scikit-learn's `predict` and `predict_proba`.
 
@@ -98,6 +82,7 @@ class Ensemble:
         batch_size: images that are computed together.
         engine: what runs the networks, in words.
         fallback_reason: why a faster engine is not used, if one was tried; else empty.
+        stops_early: whether an image may stop after the first member.
 
     Raises:
         ArgumentError: the engine cannot run the networks here.
@@ -153,6 +138,7 @@ class Ensemble:
         )
         self._network = HalvedBatches(averaged_over_views(built, tta))
         self.batch_size = images_at_once(tta, self.device)
+        self.stops_early = False
         self.engine = built.engine
         self.fallback_reason = built.fallback_reason
 
@@ -236,6 +222,19 @@ class Ensemble:
         asked_device = None if device is None else str(device)
         ensemble.set_origin(LoadArguments(place, asked_device, engine, tta, card.precision))
         return ensemble
+
+    def stop_early(
+        self, first: "Ensemble", stops: Callable[[NDArray[np.float32]], NDArray[np.bool_]]
+    ) -> None:
+        """Let images stop after the first member.
+
+        Args:
+            first: the first member alone.
+            stops: its logits (images, classes) -> flags (images,).
+        """
+        members = len(self.folds)
+        self._network = CascadedNetwork(first._network, self._network, stops, members)
+        self.stops_early = True
 
     def set_origin(self, arguments: LoadArguments) -> None:
         """Note how this ensemble was loaded, so that pickle can load it again.
@@ -394,7 +393,8 @@ class Ensemble:
             logits = np.ascontiguousarray(outputs.swapaxes(0, 1))
             failed = {part.start + int(row): reasons[row] for row in batch.rows if row in reasons}
             noted = [deep.pop() for _ in range(len(deep))]  # of this batch and the next ones
-            yield BatchLogits(part.start + batch.rows, logits, failed, noted)
+            stopped = stopped_images(logits) if self.stops_early else None
+            yield BatchLogits(part.start + batch.rows, logits, failed, noted, stopped)
             n_done += len(batch.rows)
             if tick:
                 tick(n_done, n_images)

@@ -23,7 +23,7 @@ from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions, answer_bat
 from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.inputs import ImageInput
-from bestiary.ensemble.resumable_table import Counts, ResumableTable
+from bestiary.ensemble.resumable_table import MEMBERS_USED, Counts, ResumableTable
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
 from bestiary.printable import printable_name
@@ -54,6 +54,7 @@ def _table_schema() -> dict[str, Any]:
 
 
 TABLE_SCHEMA = _table_schema()
+CASCADE_SCHEMA = TABLE_SCHEMA | {MEMBERS_USED: pl.Int64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,16 @@ class PredictionTable:
         """The table, read back.
 
         Columns: path, label, confidence, the next four labels with theirs, member_agreement,
-        prediction_set, accepted, unknown, error. A submission has image_name and pred_label.
+        prediction_set, accepted, unknown, error; with a cascade members_used. A submission has
+        image_name and pred_label.
         """
         file = self.files[0]
         is_csv = file.suffix.lower() == ".csv"
         is_submission = len(self.files) > 1
         if not is_csv or is_submission:
             return read_frame(file)
-        return unescape_formulas(read_frame(file, schema=TABLE_SCHEMA))
+        schema = TABLE_SCHEMA if self.counts.stopped is None else CASCADE_SCHEMA
+        return unescape_formulas(read_frame(file, schema=schema))
 
     @property
     def exit_code(self) -> int:
@@ -95,6 +98,8 @@ class PredictionTable:
         predicted = self.counts.rows - self.counts.unread
         files = ", ".join(map(printable_name, self.files))
         lines = [f"{predicted:,} images predicted: {files}"]
+        if self.counts.stopped is not None:
+            lines.append(f"{self.counts.stopped:,} of them stopped after one member (members_used)")
         if self.exit_code:
             path, reason = self.counts.first
             lines.append(
@@ -119,6 +124,7 @@ class PredictJob:
         options: coverage and risk of the answers.
         resume: whether to continue an interrupted prediction.
         root: folder that the paths of a table start from; empty: the folder that holds it.
+        cascade: risk at which images stop after one member; None: none stops.
 
     Raises:
         ArgumentError: `out` is not the name of such a table, or is a folder.
@@ -131,6 +137,7 @@ class PredictJob:
     options: PredictionOptions = DEFAULT_OPTIONS
     resume: bool = False
     root: str = ""
+    cascade: float | None = None
 
     def __post_init__(self) -> None:
         kinds = (".csv",) if self.layout == "submission" else (".csv", ".parquet")
@@ -154,7 +161,10 @@ class PredictJob:
             "format": self.layout,
             **asdict(self.options),
         }
-        return ResumableTable(self.out, request, TABLE_SCHEMA, resume=self.resume)
+        if self.cascade is None:
+            return ResumableTable(self.out, request, TABLE_SCHEMA, resume=self.resume)
+        request["cascade"] = self.cascade
+        return ResumableTable(self.out, request, CASCADE_SCHEMA, resume=self.resume)
 
     def _place(self) -> str:
         """Name the images; of many, the first and a digest of all."""

@@ -24,6 +24,7 @@ from bestiary.errors import ArgumentError, BestiaryError, DamagedError
 from bestiary.run.layout import lock_folder
 from bestiary.tables import TableError, escape_formulas, table_errors
 
+MEMBERS_USED = "members_used"  # column of a prediction with a cascade
 TAIL_BYTES = 1 << 16  # read at a time when looking for the last complete line
 
 
@@ -35,11 +36,13 @@ class Counts:
         rows: images, readable or not.
         unread: images that could not be read.
         first: path and reason of the first unreadable image; empty if there is none.
+        stopped: images that a cascade stopped after one member; None: there was no cascade.
     """
 
     rows: int
     unread: int
     first: tuple[str, ...]
+    stopped: int | None = None
 
 
 class ResumableTable:
@@ -160,11 +163,15 @@ class ResumableTable:
         rows = self._scan()
         sums = rows.select(pl.len(), is_unread.sum().alias("unread"))
         total, unread = sums.collect().row(0)
+        stopped = None
+        if MEMBERS_USED in self.schema:
+            is_stopped = pl.col(MEMBERS_USED) == 1
+            stopped = int(rows.select(is_stopped.sum()).collect().item())
         if not unread:
-            return Counts(total, unread, ())
+            return Counts(total, unread, (), stopped)
         unread_rows = rows.filter(is_unread)
         first = unread_rows.select("path", "error").head(1).collect()
-        return Counts(total, unread, first.row(0))
+        return Counts(total, unread, first.row(0), stopped)
 
     def write(self, columns: list[pl.Expr] | None = None) -> None:
         """Write the table, sorted by path, completely or not at all.

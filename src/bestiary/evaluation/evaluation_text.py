@@ -40,7 +40,7 @@ class Evaluation:
             each may be; ``with_seen``, the same accuracies on all images, with ``n`` and
             ``n_seen``, or None if the run has seen none; ``reliability`` of confidence, prediction
             sets and the unknown flag; and ``estimate``, the accuracy that was expected from
-            out-of-fold scores.
+            out-of-fold scores. With a cascade, ``cascade`` too, see `score_cascade`.
         results: the scored images, for a page.
     """
 
@@ -64,6 +64,7 @@ class Evaluation:
             format_table(_accuracy_table(self.scores)),
             "",
             *_seen_lines(self.scores),
+            *_cascade_lines(self.scores.get("cascade")),
             *_estimate_lines(self.scores["estimate"]),
             *_reliability_lines(self.scores["reliability"]),
             *_left_out_lines(self.scores),
@@ -103,6 +104,16 @@ def _seen_lines(scores: dict[str, Any]) -> list[str]:
     return [
         f"With seen images: on all {with_seen['n']:,}, of which the run has seen "
         f"{with_seen['n_seen']:,} or near duplicates of them; it flatters.",
+    ]
+
+
+def _cascade_lines(cascade: dict[str, Any] | None) -> list[str]:
+    if cascade is None:
+        return []
+    return [
+        f"Cascade at risk {cascade['risk']:g}: {100 * cascade['stopped']:.1f} % of the images stop "
+        f"after one member, {cascade['wrong']:,} of them wrong:",
+        f"  accuracy {cascade['accuracy']:.4f}, of all members {cascade['all_members']:.4f}",
     ]
 
 

@@ -25,6 +25,7 @@ from bestiary.display import Display
 from bestiary.ensemble.answers import PredictionOptions, answer_batch
 from bestiary.ensemble.ensemble import BatchLogits, Ensemble
 from bestiary.errors import DataError
+from bestiary.evaluation.cascading import score_cascade
 from bestiary.evaluation.evaluation_text import Evaluation
 from bestiary.evaluation.held_out_results import HeldOutResults
 from bestiary.evaluation.held_out_tables import JudgedImages, write_tables
@@ -43,6 +44,7 @@ from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES, average
 from bestiary.stats.bootstrap import score_intervals
 from bestiary.stats.calibration import COVERAGES
+from bestiary.stats.cascade import Cascade
 from bestiary.stats.ensemble_gain import Estimate
 from bestiary.stats.intervals import effective_size
 from bestiary.stats.ood import OodDetector
@@ -68,6 +70,7 @@ def evaluate_folder(
     display: Display,
     options: DataOptions = DEFAULT_OPTIONS,
     mapping: Mapping[str, str] = NO_MAP,
+    cascade: Cascade | None = None,
 ) -> Evaluation:
     """Score an ensemble on labeled images that its run was not trained on.
 
@@ -80,6 +83,7 @@ def evaluate_folder(
         display: shows progress.
         options: how the images are listed.
         mapping: class of the images -> class of the run that it is.
+        cascade: is scored too.
 
     Returns:
         The scores.
@@ -101,6 +105,8 @@ def evaluate_folder(
 
     scores = _score(run, ensemble, unseen, new.table, new.logits)
     scores["with_seen"] = _score_with_seen(ensemble, new, seen)
+    if cascade is not None:
+        scores["cascade"] = score_cascade(cascade, ensemble, new.table, new.logits)
     results = HeldOutResults(
         unseen.root,
         new.table["path"].to_list(),

@@ -30,6 +30,9 @@ class ComputeConfig:
         threads: PyTorch's threads on a CPU.
         cudnn_benchmark: on a GPU, let cuDNN time its algorithms for each shape.
         cuda_graphs: on a GPU, launch a whole step's kernels at once.
+        folded_norms: in training, compute frozen batch norms inside the convolutions, see
+            `bestiary.model.folded_norms`.
+        fast_depthwise: in training, see `bestiary.model.depthwise`.
     """
 
     precision: Precision
@@ -38,6 +41,8 @@ class ComputeConfig:
     threads: int = 1
     cudnn_benchmark: bool = False
     cuda_graphs: bool = False
+    folded_norms: bool = False
+    fast_depthwise: bool = False
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -50,6 +55,8 @@ class ComputeConfig:
         words = [self.precision, layout]
         if self.compiled:
             words.append("compiled")
+        if self.folded_norms:
+            words.append("frozen norms folded")
         if self.cudnn_benchmark:
             words.append("algorithms by cuDNN's benchmark")
         if self.cuda_graphs:

@@ -265,14 +265,22 @@ def accepted_threshold(
     threshold = NEVER
     for n_answered in np.unique(steps.astype(np.int64)):
         last = n_answered - 1
-        if _upper_risk(int(errors[last]), int(n_answered)) > risk:
+        if upper_risk(int(errors[last]), int(n_answered)) > risk:
             break
         threshold = float(confidence[order[last]])
     return threshold
 
 
-def _upper_risk(n_wrong: int, n_answered: int) -> float:
-    """Compute the upper 95 % Clopper-Pearson limit of the share of errors."""
+def upper_risk(n_wrong: int, n_answered: int) -> float:
+    """Compute the upper 95 % Clopper-Pearson limit of the share of errors.
+
+    Args:
+        n_wrong: number of errors.
+        n_answered: number of answers, above 0.
+
+    Returns:
+        The limit, 0 to 1.
+    """
     if n_wrong == n_answered:
         return 1.0
     n_right = n_answered - n_wrong

@@ -12,7 +12,7 @@ runs or files.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -86,6 +86,14 @@ class OodDetector:
             means=means,
             limits=np.array(limits),
         )
+
+    def of_member(self, index: int) -> "OodDetector":
+        """Return the detector for the logits of one member alone.
+
+        Args:
+            index: of the member.
+        """
+        return replace(self, scales=self.scales[[index]])
 
     def scores(self, logits: NDArray[np.floating]) -> tuple[Floats, Floats]:
         """Compute how far each image is from the known ones.

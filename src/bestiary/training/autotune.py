@@ -26,6 +26,7 @@ from bestiary.model.compute import (
     device_name,
     resolve_precision,
 )
+from bestiary.recipe.choices import Precision
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import TrainOptions
 from bestiary.run.layout import COMPUTE
@@ -42,6 +43,8 @@ CUDA_GRAPH_SECONDS = 2.0  # expected, to record a network's graphs
 # Share of the time that compilation is expected to save on a GPU: 0.1 to 0.25 of a ResNeXt's, half
 # of a small network's (timm's tables of benchmarks).
 COMPILE_GAIN_ON_GPU = 0.15
+# Absent from the files of earlier versions
+_ADDED = ("cudnn_benchmark", "cuda_graphs", "folded_norms", "fast_depthwise")
 MAX_THREADS = 4096
 # Of PyTorch's own on the CPU, where a GPU computes: more would take cores from the loader's.
 THREADS_WITH_GPU = 4
@@ -117,8 +120,7 @@ def _decide(run: Run, images: int, classes: int, device: torch.device) -> Comput
 def _read_decision(run: Run, decision: Any) -> ComputeConfig:
     names = [field.name for field in fields(ComputeConfig)]
     try:
-        # Absent from earlier versions
-        known = {"cudnn_benchmark": False, "cuda_graphs": False, **decision}
+        known = dict.fromkeys(_ADDED, False) | decision
         values = {name: known[name] for name in names}
         config = ComputeConfig(**values)
         _check(config)
@@ -137,8 +139,7 @@ def _check(config: ComputeConfig) -> None:
         config.precision in DTYPES
         and isinstance(config.channels_last, bool)
         and isinstance(config.compiled, bool)
-        and isinstance(config.cudnn_benchmark, bool)
-        and isinstance(config.cuda_graphs, bool)
+        and all(isinstance(getattr(config, name), bool) for name in _ADDED)
         and config.threads in range(1, MAX_THREADS + 1)
     )
     if not is_valid:
@@ -160,7 +161,7 @@ def choose_config(
         The fastest candidate, and the timings of all that were measured.
     """
     options = recipe.train
-    configs = candidates(options, device)
+    configs = candidates(recipe, device)
     is_settled = len(configs) == 1 and options.compile != "auto" and options.threads
     if not images or is_settled:
         return configs[0], {}
@@ -180,16 +181,17 @@ def choose_config(
     return best, tuner.timings
 
 
-def candidates(options: TrainOptions, device: torch.device) -> list[ComputeConfig]:
+def candidates(recipe: Recipe, device: torch.device) -> list[ComputeConfig]:
     """List the combinations of precision and layout that the recipe leaves open.
 
     Args:
-        options: precision, layout, compilation and threads of the recipe.
+        recipe: its precision, layout, compilation and threads, and what is frozen.
         device: where to compute.
 
     Returns:
         Candidates, the one that is expected to be fastest first.
     """
+    options = recipe.train
     precisions = [resolve_precision(options.precision, device)]
     # Some networks are faster in float32 on some CPUs, but none is on a GPU.
     if options.precision == "auto" and device.type == "cpu":
@@ -199,9 +201,28 @@ def candidates(options: TrainOptions, device: torch.device) -> list[ComputeConfi
     distinct_precisions = dict.fromkeys(precisions)
     combinations = product(distinct_precisions, LAYOUTS[options.layout])
     return [
-        ComputeConfig(precision, channels_last, is_compiled, threads)
+        ComputeConfig(
+            precision,
+            channels_last,
+            is_compiled,
+            threads,
+            **_shortcuts(recipe, precision, device, is_compiled),
+        )
         for precision, channels_last in combinations
     ]
+
+
+def _shortcuts(
+    recipe: Recipe, precision: Precision, device: torch.device, is_compiled: bool
+) -> dict[str, bool]:
+    """Choose the shortcuts of a training step in bf16 on a CPU.
+
+    They are not timed: benchmarks/bench_shortcuts.py has what they gain in usual networks.
+    torch.compile does without: it fuses norms by itself.
+    """
+    helps = precision == "bf16" and device.type == "cpu" and not is_compiled
+    norms_are_frozen = recipe.model.freeze_norms or recipe.model.freeze > 0
+    return {"folded_norms": helps and norms_are_frozen, "fast_depthwise": helps}
 
 
 def further_changes(
@@ -229,7 +250,8 @@ def further_changes(
     if device.type == "cuda" and options.compile == "auto":
         yield {"cuda_graphs": True}, CUDA_GRAPH_SECONDS
     if options.compile == "auto":
-        yield {"compiled": True, "cuda_graphs": False}, COMPILE_SECONDS
+        without = {"folded_norms": False, "fast_depthwise": False, "cuda_graphs": False}
+        yield {"compiled": True, **without}, COMPILE_SECONDS
 
 
 def fastest(configs: list[ComputeConfig], timings: Timings) -> ComputeConfig:

@@ -22,6 +22,7 @@ from bestiary.training.fold_job import FoldJob
 from bestiary.training.lda_head import fit_head
 from bestiary.training.optimizer import build_optimizer
 from bestiary.training.out_of_memory import count_parts
+from bestiary.training.shortcuts import with_shortcuts
 from bestiary.training.state import FoldState, step_seed
 from bestiary.training.weight_averaging import ema_of
 
@@ -45,7 +46,8 @@ def build_fold_state(job: FoldJob, parts: int = 1) -> FoldState:
     classifier, checkpoint = _build_classifier(job, accelerator)
     average = ema_of(classifier, job.recipe.train.ema)
     optimizer = build_optimizer(classifier, job.recipe.optimizer)
-    network, optimizer = accelerator.prepare(classifier, optimizer)
+    network = with_shortcuts(classifier, job.recipe, job.compute)
+    network, optimizer = accelerator.prepare(network, optimizer)
     progress = Progress()
     if checkpoint is not None:
         progress = _restore(checkpoint, accelerator, classifier, average, optimizer)

@@ -63,17 +63,18 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
     _show_start(job, progress, len(train_rows))
 
-    for epoch in range(progress.epochs_done, recipe.train.epochs):
-        # Begin the epoch, or resume it after its last step.
-        first_step = progress.step
-        started = time.perf_counter() - progress.seconds
-        set_training_mode(state.classifier, recipe.model)
-        epoch_rows = data.epoch_rows(train_rows, job.fold, epoch)
-        batches = split_batches(epoch_rows, recipe.train.batch_size)
-        n_steps = len(batches)
-        loader = data.training_batches(batches[first_step:], job.fold, epoch, state.device)
-        in_step = job.checkpointer.synchronized_batches(loader)
-        with keep_freed_memory(state.device):
+    # Over all epochs: each would begin with memory that the kernel has to clear.
+    with keep_freed_memory(state.device):
+        for epoch in range(progress.epochs_done, recipe.train.epochs):
+            # Begin the epoch, or resume it after its last step.
+            first_step = progress.step
+            started = time.perf_counter() - progress.seconds
+            set_training_mode(state.classifier, recipe.model)
+            epoch_rows = data.epoch_rows(train_rows, job.fold, epoch)
+            batches = split_batches(epoch_rows, recipe.train.batch_size)
+            n_steps = len(batches)
+            loader = data.training_batches(batches[first_step:], job.fold, epoch, state.device)
+            in_step = job.checkpointer.synchronized_batches(loader)
             for step, (batch, share) in enumerate(in_step, first_step):
                 with job.checkpointer.defer_signals():
                     # Seed dropout and drop path, and set the learning rate.
@@ -107,9 +108,9 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
                     job.checkpointer.end_step(state, job.files, loss, seconds)
                 job.display.step(len(batches[step]))
 
-        # Score the epoch, then save the member and a checkpoint.
-        lr = _learning_rate(recipe, epoch, n_steps - 1, n_steps)
-        finish_epoch(job, state, val_rows, lr, len(train_rows), started)
+            # Score the epoch, then save the member and a checkpoint.
+            lr = _learning_rate(recipe, epoch, n_steps - 1, n_steps)
+            finish_epoch(job, state, val_rows, lr, len(train_rows), started)
 
     predict_held_out(job, state, val_rows)
 

@@ -23,6 +23,7 @@ from bestiary.training.loss import build_loss
 from bestiary.training.malloc import keep_freed_memory
 from bestiary.training.optimizer import build_optimizer
 from bestiary.training.out_of_memory import can_halve
+from bestiary.training.shortcuts import with_shortcuts
 
 TIMED_STEPS = 3  # after the first step; the fastest counts
 MAX_CPU_BATCH = 16  # a CPU is as fast an image with a few images as with many; a GPU is not
@@ -119,27 +120,41 @@ def _time_batch(
     batch_size: int,
 ) -> StepTiming:
     """Time steps of one batch size; the network is freed afterwards."""
-    step = _build_step(recipe, classes, config, device, batch_size)
+    step = build_step(recipe, classes, config, device, batch_size)
     with keep_freed_memory(device):
         starting = _time_call(step, device)
         fastest = min(_time_call(step, device) for _ in range(TIMED_STEPS))
     return StepTiming(fastest / batch_size, starting)
 
 
-def _build_step(
+def build_step(
     recipe: Recipe,
     classes: int,
     config: ComputeConfig,
     device: torch.device,
     batch_size: int,
 ) -> Callable[[], None]:
-    """Build a function that makes one training step on a random batch."""
+    """Build a function that makes one training step on a random batch.
+
+    Args:
+        recipe: of the training.
+        classes: number of outputs.
+        config: precision, layout, compilation and shortcuts.
+        device: where to compute.
+        batch_size: images of the batch.
+
+    Returns:
+        The step.
+
+    Raises:
+        WeightsError: the backbone is unknown to this installation.
+    """
     classifier = _build_classifier(recipe, classes, config, device)
-    network: Callable[[torch.Tensor], torch.Tensor] = classifier
+    network = with_shortcuts(classifier, recipe, config)
     if config.compiled:
-        network = CompiledNetwork(classifier, batch_size)
+        network = CompiledNetwork(network, batch_size)
     elif config.cuda_graphs:
-        network = GraphedNetwork(classifier, batch_size)
+        network = GraphedNetwork(network, batch_size)
     optimizer = build_optimizer(classifier, recipe.optimizer)
     frequencies = torch.full((classes,), 1 / classes, device=device)
     loss_of = build_loss(recipe.loss, frequencies)

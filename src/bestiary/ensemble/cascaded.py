@@ -1,0 +1,59 @@
+"""Two networks, one member and all of them -> one that asks all only where one is not enough.
+
+Does not know how it was learnt when one is enough (`bestiary.stats.cascade`).
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bestiary.model.engine import Network
+
+
+class CascadedNetwork:
+    """Computes the first member of all images, and all members of those that do not stop.
+
+    Args:
+        first: views -> logits (n, 1, classes) of the first member.
+        everyone: views -> logits (n, members, classes).
+        stops: logits (n, classes) of the first member -> flags (n,).
+        members: number of members.
+    """
+
+    def __init__(
+        self,
+        first: Network,
+        everyone: Network,
+        stops: Callable[[NDArray[np.float32]], NDArray[np.bool_]],
+        members: int,
+    ) -> None:
+        self._first = first
+        self._everyone = everyone
+        self._stops = stops
+        self._members = members
+
+    def __call__(self, views: torch.Tensor) -> NDArray[np.float32]:
+        """Compute logits (n, members, classes) of views uint8 (n, size, size, 3).
+
+        An image that stops has the first member's logits for all members.
+        """
+        first = self._first(views)
+        goes_on = ~self._stops(first[:, 0])
+        logits = np.repeat(first, self._members, axis=1)
+        if goes_on.any():
+            logits[goes_on] = self._everyone(views[torch.from_numpy(goes_on)].contiguous())
+        return logits
+
+
+def stopped_images(logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Tell which images stopped: all members have the same bits, as no two networks do.
+
+    Args:
+        logits: (members, images, classes).
+
+    Returns:
+        Flags (images,).
+    """
+    return np.asarray((logits == logits[:1]).all(axis=(0, 2)))

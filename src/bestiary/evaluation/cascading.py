@@ -1,0 +1,135 @@
+"""A run and a risk -> its ensemble, whose images stop after one member where that is enough.
+
+What is enough is learnt from the run's out-of-fold predictions. Trains nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from bestiary.ensemble.card import read_card
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.ensemble.members import open_members
+from bestiary.errors import ArgumentError
+from bestiary.evaluation.out_of_fold import class_numbers, read_out_of_fold
+from bestiary.recipe.choices import Engine
+from bestiary.run.run import Run
+from bestiary.stats.calibration import RISKS
+from bestiary.stats.cascade import Cascade
+
+
+def learn_cascade(run: Run, ensemble: Ensemble, risk: float) -> Cascade:
+    """Learn from a run's out-of-fold predictions which images one member is enough for.
+
+    Args:
+        run: the run.
+        ensemble: its ensemble.
+        risk: largest share of errors among images that stop; one of `RISKS`.
+
+    Returns:
+        The cascade.
+
+    Raises:
+        ArgumentError: the risk is not offered or cannot be promised, there is one member only, or
+            the number of views is not that of the out-of-fold predictions.
+        RunError: a fold has not ended.
+    """
+    if risk not in RISKS:
+        raise ArgumentError(f"--cascade {risk:g}: choose {', '.join(map(str, RISKS))}")
+    if len(ensemble.folds) == 1:
+        raise ArgumentError("--cascade: the run has one member only; leave --cascade out")
+    views = read_card(run).tta
+    if ensemble.tta != views:
+        raise ArgumentError(
+            f"--cascade: is learnt from predictions of {views} views; leave --tta out"
+        )
+    out_of_fold = read_out_of_fold(run.load()).without_conflicts()
+    cascade = Cascade.fit(
+        out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups, risk
+    )
+    if cascade.never_stops:
+        raise ArgumentError(
+            f"--cascade {risk:g}: {cascade.n_images:,} out-of-fold predictions do not show that "
+            f"one member keeps that risk; choose a larger one, or leave --cascade out"
+        )
+    return cascade
+
+
+def apply_cascade(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine) -> None:
+    """Let an ensemble stop early.
+
+    Args:
+        run: the run.
+        ensemble: its ensemble; changed in place.
+        cascade: says which images stop.
+        engine: what runs the first member's network, as it was asked for.
+
+    Raises:
+        RunError: the first member's file is damaged.
+        ArgumentError: the engine cannot run the network here.
+    """
+    card = read_card(run)
+    card = replace(card, folds=card.folds[:1])
+    members, graphs = open_members(run, card, ensemble.device, engine)
+    first = Ensemble(
+        members,
+        card.classes,
+        card.view,
+        folds=card.folds,
+        tta=ensemble.tta,
+        precision=card.precision,
+        device=ensemble.device,
+        engine=engine,
+        graphs=graphs,
+    )
+    ensemble.stop_early(first, _stops(cascade, ensemble))
+
+
+def score_cascade(
+    cascade: Cascade, ensemble: Ensemble, table: pl.DataFrame, logits: NDArray[np.float32]
+) -> dict[str, Any]:
+    """Score what a cascade would answer on images whose logits of all members are known.
+
+    Args:
+        cascade: says which images stop.
+        ensemble: the ensemble.
+        table: has the column label.
+        logits: (members, images, classes).
+
+    Returns:
+        Risk and threshold; ``stopped``, the share of images that stop, and ``wrong``, the number of
+        wrong answers among them; the accuracies ``accuracy`` and ``all_members``.
+    """
+    labels = class_numbers(table["label"], ensemble.classes_.tolist())
+    is_stopped = _stops(cascade, ensemble)(logits[0])
+    of_all = ensemble.probabilities(logits).argmax(axis=1)
+    predicted = np.where(is_stopped, logits[0].argmax(axis=1), of_all)
+    is_wrong = predicted != labels
+    return {
+        "risk": cascade.risk,
+        "threshold": cascade.threshold,
+        "stopped": float(is_stopped.mean()),
+        "wrong": int((is_stopped & is_wrong).sum()),
+        "accuracy": float(1 - is_wrong.mean()),
+        "all_members": float((of_all == labels).mean()),
+    }
+
+
+def _stops(
+    cascade: Cascade, ensemble: Ensemble
+) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
+    """Return when the first member's logits (images, classes) are enough.
+
+    What that member finds unlike anything known is left to all of them.
+    """
+    detector = ensemble.ood.of_member(0) if ensemble.ood else None
+
+    def stops(logits: NDArray[np.float32]) -> NDArray[np.bool_]:
+        is_stopped = cascade.stops(logits)
+        return is_stopped & ~detector.is_unknown(logits[None]) if detector else is_stopped
+
+    return stops
