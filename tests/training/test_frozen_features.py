@@ -107,10 +107,10 @@ def test_cache_key_has_view_and_network(beasts: Path, tmp_path: Path, computed: 
     assert computed == [27, 27, 27]
 
 
-def test_probe_needs_an_lda_head_and_weights(
+def test_probe_needs_a_fitted_head_and_weights(
     beasts: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
     line = fails("train", beasts, tmp_path / "run", "--set", "train.epochs=0", "model.head=random")
     assert "train.epochs = 0: nothing would be learned" in line
     line = fails("probe", beasts, tmp_path / "run", "--set", "model.weights=none")
-    assert 'model.weights = "none": an lda head needs a pretrained network' in line
+    assert 'model.weights = "none": a fitted head needs a pretrained network' in line

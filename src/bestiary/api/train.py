@@ -94,7 +94,6 @@ def train(
     """
     from bestiary.api.durations import parse_duration
     from bestiary.display import Display
-    from bestiary.evaluation.finish import finish_run
     from bestiary.run.run import Run
     from bestiary.signals import Interrupts
     from bestiary.storage.files import address_of, location
@@ -152,12 +151,23 @@ def train(
             # Assemble, calibrate and score.
             with world.synchronized() as is_main:
                 if is_main:
-                    finish_run(opened)
+                    _finish(opened, display)
         except KeyboardInterrupt:
             command = resume_command(data, run, only_fold, opened.exists)
             display.notice(f"Interrupted. To go on: {command}")
             raise
     return opened
+
+
+def _finish(run: "Run", display: "Display") -> None:
+    """Assemble and score a run, and say which heads its folds chose, if they had a choice."""
+    from bestiary.evaluation.finish import finish_run
+    from bestiary.run.heads import heads_text
+
+    finish_run(run)
+    text = heads_text([run.fold(fold) for fold in run.fold_numbers()])
+    if text:
+        display.line(text)
 
 
 def _check_machines(processes: int, cluster: str | None) -> "Connection | None":

@@ -9,7 +9,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bestiary.recipe.choices import Augment, Average, Layout, PrecisionOption, Resize, TtaViews
+from bestiary.recipe.choices import (
+    Augment,
+    Average,
+    Head,
+    Layout,
+    PrecisionOption,
+    Resize,
+    TtaViews,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -118,14 +126,16 @@ class ModelOptions(Section):
         True,
         description="normalize pixels by the mean and standard deviation of the pretrained weights",
     )
-    head: Literal["random", "lda"] = Field(
+    head: Head = Field(
         "random",
         description="initial last layer: random, or a linear discriminant analysis (lda) of frozen "
-        "features of the training part",
+        "features of the training part, or auto: the better of lda, nearest class mean and "
+        "logistic regression, chosen inside the training part",
     )
     head_tau_norm: bool = Field(
         False,
-        description="lda head: tau-normalize the class means, tau chosen inside the training part",
+        description="lda and auto head: tau-normalize the class means, tau chosen inside the "
+        "training part",
     )
     power_norm: bool = Field(
         False,
@@ -140,6 +150,11 @@ class ModelOptions(Section):
         False,
         description="freeze the statistics of batch normalization at their pretrained values",
     )
+
+    @property
+    def fits_head(self) -> bool:
+        """Whether the initial last layer is fitted to frozen features."""
+        return self.head != "random"
 
 
 class ViewOptions(Section):
@@ -316,7 +331,7 @@ class TrainOptions(Section):
 
     epochs: Whole = Field(
         4,
-        description="epochs of each fold; 0: fit the head only, with model.head = lda",
+        description="epochs of each fold; 0: fit the head only, with model.head = lda or auto",
     )
     batch_size: Count = Field(
         32,

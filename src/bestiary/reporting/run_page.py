@@ -96,11 +96,10 @@ def _headline(results: Results) -> dict[str, Any]:
 
 
 def _texts(results: Results) -> dict[str, str]:
-    folds = len(results.snapshot.folds)
     return {
         "accuracy": sections.accuracy_text(results),
         "data": sections.data_text(results),
-        "method": sections.method_text(results.snapshot.recipe, folds),
+        "method": sections.method_of_run(results.snapshot),
         "reproduce": sections.reproduce_command(results),
     }
 

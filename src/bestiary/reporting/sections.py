@@ -13,6 +13,7 @@ import polars as pl
 
 from bestiary.evaluation.results import Results, prediction_set_scores
 from bestiary.recipe.options import Recipe
+from bestiary.run.heads import heads_text
 from bestiary.run.layout import (
     FIXES,
     FOLDS,
@@ -23,6 +24,7 @@ from bestiary.run.layout import (
     TARGETS,
     WARNINGS,
 )
+from bestiary.run.run import RunSnapshot
 from bestiary.run.tables import count_rows
 from bestiary.run.targets import read_student_metadata
 
@@ -82,17 +84,36 @@ def data_text(results: Results) -> str:
     return text
 
 
-def method_text(recipe: Recipe, folds: int) -> str:
+def method_of_run(snapshot: RunSnapshot) -> str:
+    """Describe the training and the evaluation of a run.
+
+    Args:
+        snapshot: its starting files.
+
+    Returns:
+        Some sentences.
+
+    Raises:
+        DamagedError: the file of a chosen head is damaged.
+    """
+    heads = heads_text([snapshot.run.fold(fold) for fold in snapshot.folds])
+    return method_text(snapshot.recipe, len(snapshot.folds), heads)
+
+
+def method_text(recipe: Recipe, folds: int, heads: str = "") -> str:
     """Describe the training and the evaluation.
 
     Args:
         recipe: the recipe of the run.
         folds: number of folds; 1 means a distilled student.
+        heads: sentence of `bestiary.run.heads.heads_text`.
 
     Returns:
         Some sentences.
     """
     sentences = [_network_sentence(recipe, folds)]
+    if heads:
+        sentences.append(heads)
     if recipe.train.epochs:
         sentences.append(_training_sentence(recipe))
         if recipe.mix.probability:
@@ -113,10 +134,11 @@ def _network_sentence(recipe: Recipe, folds: int) -> str:
             "One network, trained on the predictions of a fold ensemble's members and scored on "
             "images held out from it"
         )
-    if recipe.model.head == "lda":
-        head = "a linear discriminant of the frozen features"
-    else:
-        head = "initialized at random"
+    head = {
+        "lda": "a linear discriminant of the frozen features",
+        "auto": "fitted to the frozen features",
+        "random": "initialized at random",
+    }[recipe.model.head]
     backbone = f"{recipe.model.backbone} with weights {recipe.model.weights}"
     return f"{design}: {backbone}, its last layer {head}."
 

@@ -45,7 +45,7 @@ def chapters(results: Results) -> list[Chapter]:
         The chapters, in order.
     """
     audit = Table(("found by the audit", "count", "listed in"), sections.audit_rows(results))
-    method = sections.method_text(results.snapshot.recipe, len(results.snapshot.folds))
+    method = sections.method_of_run(results.snapshot)
     cost = Table(("what", "how much"), list(cost_rows(results)))
     return [
         Chapter("Task", [sections.data_text(results)], [audit]),

@@ -22,7 +22,7 @@
         report.html        and report.md, report.pdf, figures/
         fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors,
                            student.safetensors, last/state.safetensors, last/previous.safetensors,
-                           history.csv, costs.csv, oof.parquet, tensorboard/
+                           history.csv, costs.csv, head.json, oof.parquet, tensorboard/
 
 A finished decision is a file. Recipe, manifest, folds and out-of-fold logits are written once and
 read by everything after. The names of an ablation's folder and of a scan's stand here too.
@@ -135,6 +135,11 @@ class FoldFiles:
     def costs(self) -> Path:
         """Seconds, device, peak memory and energy, one row for each training session."""
         return self.folder / "costs.csv"
+
+    @property
+    def head(self) -> Path:
+        """The head that was chosen on frozen features, where the recipe leaves the choice."""
+        return self.folder / "head.json"
 
     @property
     def oof(self) -> Path:

@@ -157,7 +157,7 @@ def prepare_folds(run: Run, display: Display) -> None:
     try:
         with deterministic_algorithms(data.recipe.train.deterministic, best_device()):
             _autotune(run, data, display)
-            if data.recipe.model.head == "lda":
+            if data.recipe.model.fits_head:
                 frozen_features(data, display)
     finally:
         if data.store:
