@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from bestiary.training import head_choice
 from bestiary.training.head_choice import choose_head
-from bestiary.training.lda_head import Moments, fit_lda, lda_layer, tune_lda
+from bestiary.training.lda_head import LdaParams, Moments, fit_lda, lda_layer, tune_lda
 
 Features = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -28,12 +28,17 @@ def correlated(
     return features.astype(np.float32), labels
 
 
-def test_discriminant_where_classes_are_alike() -> None:
-    """Many directions of equal spread: what a discriminant supposes."""
-    rng = np.random.default_rng(0)
-    y = np.arange(90) % 3
-    x = (rng.normal(size=(90, 60)) + 0.3 * rng.normal(size=(3, 60))[y]).astype(np.float32)
-    assert choose_head(x, y, np.arange(90) // 3 % 5, 3)[1].kind == "lda"
+@pytest.mark.parametrize(("gain", "expected"), [(0.02, "lda"), (0.5, "logistic")])
+def test_another_head_must_win_clearly(gain: float, expected: str) -> None:
+    losses = np.random.default_rng(0).exponential(size=30)
+    noise = np.random.default_rng(1).normal(size=30)
+    params = LdaParams(0.5)
+    fits = {
+        "lda": head_choice._Fit(params, 1.0, losses, 0.5),
+        "nearest_mean": head_choice._Fit(params, 1.0, losses + 1, 0.5),
+        "logistic": head_choice._Fit(params, 1.0, losses - gain + noise - noise.mean(), 0.5),
+    }
+    assert head_choice._preferred(fits) == expected
 
 
 def test_no_nearest_mean_in_correlated_noise() -> None:
