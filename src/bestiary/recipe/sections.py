@@ -164,10 +164,7 @@ class ViewOptions(Section):
         224,
         description="side of a training view in pixels",
     )
-    flip: Share = Field(
-        0.5,
-        description="probability of a horizontal flip",
-    )
+    flip: Share = Field(0.5, description="probability of a horizontal flip")
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(
         0.0,
         description="largest random rotation in degrees, in both directions",
@@ -239,22 +236,13 @@ class ViewOptions(Section):
 class MixOptions(Section):
     """MixUp and CutMix: images and labels mixed inside a batch."""
 
-    probability: Share = Field(
-        0.0,
-        description="share of the batches that are mixed",
-    )
-    mixup: NotNegative = Field(
-        1.0,
-        description="alpha of MixUp's Beta distribution; 0: no MixUp",
-    )
+    probability: Share = Field(0.0, description="share of the batches that are mixed")
+    mixup: NotNegative = Field(1.0, description="alpha of MixUp's Beta distribution; 0: no MixUp")
     cutmix: NotNegative = Field(
         1.0,
         description="alpha of CutMix's Beta distribution; 0: no CutMix",
     )
-    stop_at: Share = Field(
-        1.0,
-        description="stop MixUp and CutMix after this share of the steps",
-    )
+    stop_at: Share = Field(1.0, description="stop MixUp and CutMix after this share of the steps")
 
 
 class LossOptions(Section):
@@ -282,10 +270,7 @@ class LossOptions(Section):
 class OptimizerOptions(Section):
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
 
-    lr: Positive = Field(
-        1e-4,
-        description="peak learning rate",
-    )
+    lr: Positive = Field(1e-4, description="peak learning rate")
     head_lr_mult: Positive = Field(
         1.0,
         description="learning rate of the last layer as a multiple of lr",
@@ -294,10 +279,7 @@ class OptimizerOptions(Section):
         1.0,
         description="learning rate of each stage as a multiple of the next stage's",
     )
-    weight_decay: NotNegative = Field(
-        0.01,
-        description="decoupled weight decay",
-    )
+    weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
     decay_norm_and_bias: bool = Field(
         True,
         description="apply weight decay to biases and normalization layers too, as PyTorch does",
@@ -312,10 +294,7 @@ class ScheduleOptions(Section):
         description="one cosine, updated every step, or cosine with warm restarts, updated every "
         "epoch",
     )
-    first_cycle: Count = Field(
-        10,
-        description="warm_restarts: epochs of the first cycle",
-    )
+    first_cycle: Count = Field(10, description="warm_restarts: epochs of the first cycle")
     cycle_mult: Count = Field(
         2,
         description="warm_restarts: length of each cycle as a multiple of the cycle before",
@@ -333,14 +312,8 @@ class TrainOptions(Section):
         4,
         description="epochs of each fold; 0: fit the head only, with model.head = lda or auto",
     )
-    batch_size: Count = Field(
-        32,
-        description="images in a step, over all processes",
-    )
-    seed: Whole = Field(
-        0,
-        description="seed of every random draw in training",
-    )
+    batch_size: Count = Field(32, description="images in a step, over all processes")
+    seed: Whole = Field(0, description="seed of every random draw in training")
     deterministic: bool = Field(
         False,
         description="on a GPU, use only algorithms that give the same bits again, also after "

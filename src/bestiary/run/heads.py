@@ -35,12 +35,17 @@ class HeadChoice(JsonSection):
         log_loss: of each kind, cross-fitted inside the training part; empty if there were too many
             images for a choice.
         accuracy: the same way.
+        unlabeled: number of unlabeled images that a discriminant then learned from too, starting
+            from this head.
+        refused: number of unlabeled images that would have raised the log loss.
     """
 
     kind: HeadKind
     images: int = Field(ge=0, le=10**12)
     log_loss: dict[HeadKind, Loss] = Field(default={}, max_length=len(HEAD_NAMES))
     accuracy: dict[HeadKind, Share] = Field(default={}, max_length=len(HEAD_NAMES))
+    unlabeled: int = Field(default=0, ge=0, le=10**12)
+    refused: int = Field(default=0, ge=0, le=10**12)
 
 
 def write_head(files: FoldFiles, choice: HeadChoice) -> None:
@@ -79,6 +84,21 @@ def heads_text(folds: Sequence[FoldFiles]) -> str:
     counts = Counter(HEAD_NAMES[choice.kind] for choice in choices)
     many = f"of {len(choices)} folds" if len(choices) > 1 else "fold"
     chosen = ", ".join(f"{name} in {count} {many}" for name, count in counts.most_common())
+    how = ", chosen inside the training parts by cross-fitted log loss"
     if not any(choice.log_loss for choice in choices):
-        return f"Heads: {chosen} (with this many images no other was tried)."
-    return f"Heads, chosen inside the training parts by cross-fitted log loss: {chosen}."
+        how, chosen = "", f"{chosen}, no other was tried"
+    return f"Heads{how}: {chosen}.{_unlabeled_text(choices)}"
+
+
+def _unlabeled_text(choices: Sequence[HeadChoice]) -> str:
+    """Say how many folds learned from how many unlabeled images; nothing if there are none."""
+    images = max(max(choice.unlabeled, choice.refused) for choice in choices)
+    if not images:
+        return ""
+    learned = sum(choice.unlabeled > 0 for choice in choices)
+    return (
+        f" {learned} of {len(choices)} heads then learned from {images:,} unlabeled images by soft "
+        f"pseudo-labels; the others would have a higher cross-fitted log loss with them."
+        if learned < len(choices)
+        else f" All then learned from {images:,} unlabeled images by soft pseudo-labels."
+    )

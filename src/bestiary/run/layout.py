@@ -11,6 +11,7 @@
         fixes.csv          labels that a person has decided
         not_duplicates.csv  near duplicates that a person has denied
         targets.parquet    of a student: the target probabilities of each image
+        unlabeled.parquet  frozen features of the unlabeled images that heads learn from
         SHA256SUMS         checksums of the files above, as `sha256sum -c` reads them
         compute.json       precision, memory layout, compilation, threads; one entry a device type
         ensemble.json      classes, preprocessing, members, averaging rule, calibration, versions
@@ -46,6 +47,7 @@ WARNINGS = "warnings.csv"
 NEAR_DUPLICATES = "near_duplicates.csv"
 FIXES = "fixes.csv"
 TARGETS = "targets.parquet"
+UNLABELED = "unlabeled.parquet"
 CHECKSUMS = "SHA256SUMS"
 COMPUTE = "compute.json"
 ENSEMBLE = "ensemble.json"
@@ -83,6 +85,7 @@ STARTING_FILES = (
     NOT_DUPLICATES,
     FIXES,
     TARGETS,
+    UNLABELED,
 )
 """The files that a run starts with, besides its recipe."""
 TRAIN_ONLY = -1

@@ -160,6 +160,7 @@ def _fit_head(job: FoldJob, classifier: Classifier) -> None:
             job.data.labels[train_rows],
             job.data.folds[train_rows],
             len(job.data.classes),
+            job.unlabeled,
         )
         set_head(classifier, layer)
         if choice is not None:

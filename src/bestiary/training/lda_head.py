@@ -32,6 +32,7 @@ MAX_VAL_IMAGES = 20_000
 # Bias of a class without training images, relative to the lowest bias of the others.
 UNSEEN_CLASS_BIAS = -20.0
 
+Counts = NDArray[np.int64] | NDArray[np.float64]
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weights (classes, features) and biases (classes,) of a linear layer."""
 
@@ -41,14 +42,14 @@ class Moments:
     """Statistics of features that an LDA is computed from.
 
     Attributes:
-        counts: images of each class, (classes,).
+        counts: images of each class, (classes,); shares of images count too.
         means: mean feature vector of each class, (classes, features).
         covariance: within-class covariance, (features, features).
         dimensions: number of features that the network has; more than `features` where these are
             coordinates in the span of the images, see `bestiary.training.span`.
     """
 
-    counts: NDArray[np.int64]
+    counts: Counts
     means: NDArray[np.float64]
     covariance: NDArray[np.float64]
     dimensions: int
@@ -110,7 +111,7 @@ class _Directions:
         squares: squared Mahalanobis lengths of the centered means, (classes,).
     """
 
-    counts: NDArray[np.int64]
+    counts: Counts
     center: NDArray[np.float64]
     weights: NDArray[np.float64]
     squares: NDArray[np.float64]

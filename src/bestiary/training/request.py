@@ -24,6 +24,7 @@ from bestiary.recipe.options import Recipe
 from bestiary.run.layout import FOLDS, RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run, resolve_white
+from bestiary.training.unlabeled import check_takes_unlabeled
 
 MAX_SHOWN_LENGTH = 1000  # characters of a recorded folder in a message; a run may hold any text
 USUAL_SIDES = (*range(32, 513, 32), 299, 518)  # pixels; the nearest valid one is suggested
@@ -41,6 +42,7 @@ def begin_or_resume(
     fixes: Path | None = None,
     not_duplicates: Path | None = None,
     before_reading: Callable[[], object] | None = None,
+    unlabeled: Path | None = None,
 ) -> Run:
     """Begin a new run, or open an existing one to resume it.
 
@@ -57,6 +59,7 @@ def begin_or_resume(
         not_duplicates: table of decided pairs.
         before_reading: called once the request is known to be valid, before the images of a new run
             are read.
+        unlabeled: images without labels that heads learn from too.
 
     Returns:
         The run.
@@ -81,16 +84,33 @@ def begin_or_resume(
                 f"--not-duplicates {not_duplicates}: {path} has its groups already; choose a new "
                 f"folder"
             )
+        if unlabeled is not None:
+            raise ArgumentError(
+                f"--unlabeled {unlabeled}: {path} has begun without these images or with them; "
+                f"choose a new folder"
+            )
         _check_resumable(run, recipe, overrides, only_fold, resume, fold_file)
         check_image_root(run, data, overrides)
     else:
         if path.exists() and not run.is_vacant:
             raise RunError(f"{path}: is not empty and not a run; choose a new folder")
         new_recipe = _load_new_recipe(recipe, overrides, display)
+        if unlabeled is not None:
+            check_takes_unlabeled(new_recipe, unlabeled)
         check_requirements(new_recipe)
         if fold_file is None:
             _check_fold_numbers(only_fold, range(new_recipe.folds.n))
-        begin_run(data, run, new_recipe, fold_file, display, fixes, not_duplicates, before_reading)
+        begin_run(
+            data,
+            run,
+            new_recipe,
+            fold_file,
+            display,
+            fixes,
+            not_duplicates,
+            before_reading,
+            unlabeled,
+        )
     _check_fold_numbers(only_fold, run.fold_numbers())
     return run
 
