@@ -23,6 +23,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Whole = Annotated[int, Field(ge=0, lt=1 << 31, strict=True)]
+MIN_SIDE = 16  # pixels of a view
 Count = Annotated[int, Field(ge=1, lt=1 << 31, strict=True)]
 
 
@@ -114,8 +115,9 @@ class ModelOptions(Section):
 
     backbone: str = Field(
         "offline/efficientnet_lite0",
-        description="pretrained network: torchvision/NAME, timm/NAME[.TAG], or "
-        "offline/efficientnet_lite0 to offline/efficientnet_lite2",
+        description="pretrained network: torchvision/NAME, timm/NAME[.TAG], "
+        "offline/efficientnet_lite0 to offline/efficientnet_lite2, hf-hub:ORG/NAME or "
+        "open_clip:ARCHITECTURE/TAG",
     )
     weights: str = Field(
         "default",
@@ -160,9 +162,9 @@ class ModelOptions(Section):
 class ViewOptions(Section):
     """How an image becomes the network's input in training, validation and prediction."""
 
-    size: Annotated[int, Field(ge=16, le=2048, strict=True)] = Field(
+    size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
         224,
-        description="side of a training view in pixels",
+        description="side of a training view in pixels; 0: as the backbone's weights were trained",
     )
     flip: Share = Field(0.5, description="probability of a horizontal flip")
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(
@@ -220,6 +222,8 @@ class ViewOptions(Section):
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
+        if 0 < self.size < MIN_SIDE:
+            raise ValueError(f"view.size = {self.size}: must be 0, or from {MIN_SIDE} to 2048")
         for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
             if low > high or low <= 0:
                 raise ValueError(

@@ -14,10 +14,12 @@ from bestiary.data.eval_view import white_of
 from bestiary.data.listing import root_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError, WeightsError
-from bestiary.model.backbone import build_backbone, hub_answers, weights_are_local
-from bestiary.model.classifier import build_classifier, input_size_errors
+from bestiary.model.backbone import build_backbone, weights_are_local
+from bestiary.model.classifier import build_classifier
 from bestiary.model.compute import best_device
 from bestiary.model.freezing import freeze
+from bestiary.model.hub import hub_answers
+from bestiary.model.image_sizes import input_size_errors, with_own_size
 from bestiary.recipe.defaults import DEFAULT_RECIPE, default_recipe
 from bestiary.recipe.load import load_data_options, load_recipe
 from bestiary.recipe.options import Recipe
@@ -228,7 +230,7 @@ def _load_new_recipe(
 ) -> Recipe:
     """Load the recipe of a new run; show which one it is if the user named none."""
     source = recipe or choose_default_recipe(overrides, display)
-    loaded = load_recipe(source, overrides)
+    loaded = with_own_size(load_recipe(source, overrides))
     if recipe is None:
         display.line(f"Recipe {source}: {loaded.model.backbone} at {loaded.view.size} pixels")
     return loaded
@@ -313,7 +315,7 @@ def _check_resumable(
     if recipe is None and not overrides:
         return
     begun = run.read_recipe()
-    requested = load_recipe(recipe or run.file(RECIPE), overrides)
+    requested = with_own_size(load_recipe(recipe or run.file(RECIPE), overrides))
     changed = begun.differences(resolve_white(requested, white_of(begun.view)))
     if changed:
         raise ArgumentError(
