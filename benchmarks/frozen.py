@@ -29,10 +29,11 @@ def read_data(
     source: Path, recipe: str = "fast", overrides: Sequence[str] = ()
 ) -> tuple[TrainingSet, Numbers]:
     """The images of a folder as `recipe` views them, and each one's group from the audit."""
-    table = audit_images(list_labeled(source), Display(quiet=True)).manifest.table
+    loaded = load_recipe(recipe, overrides)
+    table = audit_images(list_labeled(source, loaded.data), Display(quiet=True)).manifest.table
     folds = table.select("path", pl.lit(0).alias("fold"))
     groups = join_groups(table["sha256"], table["duplicate_group"])
-    return TrainingSet.of(load_recipe(recipe, overrides), table, source.resolve(), folds), groups
+    return TrainingSet.of(loaded, table, source.resolve(), folds), groups
 
 
 def features_of(data: TrainingSet) -> Features:

@@ -42,6 +42,8 @@ INDEX = {
     "label errors": "stats/label_issues.py",
     "learning-rate schedule": "training/schedule.py",
     "linear discriminant head (LDA)": "training/lda_head.py",
+    "self-training, pseudo-labels, unlabeled images": "training/self_training.py",
+    "logistic regression, nearest class mean": "training/head_choice.py",
     "loss, focal loss, label smoothing": "training/loss.py",
     "McNemar's test, paired differences": "stats/paired.py",
     "metrics (accuracy, F1)": "stats/metrics.py",

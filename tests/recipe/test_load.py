@@ -63,7 +63,7 @@ def test_probe_matches_best() -> None:
     best = load_recipe("best")
     probe = load_recipe("probe")
     assert (probe.view, probe.predict, probe.loss) == (best.view, best.predict, best.loss)
-    assert probe.model == best.model.model_copy(update={"freeze_norms": False})
+    assert probe.model == best.model.model_copy(update={"freeze_norms": False, "head": "auto"})
 
 
 def test_recipe_is_frozen() -> None:

@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import bestiary
+from bestiary.beasts.sample import draw_sample
 from bestiary.data.decode import read_image
+from bestiary.run.heads import read_head
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
+from bestiary.run.unlabeled import read_unlabeled
 from bestiary.training import frozen_features
 
 OPTIONS = ["view.size=32"]
@@ -107,10 +110,42 @@ def test_cache_key_has_view_and_network(beasts: Path, tmp_path: Path, computed: 
     assert computed == [27, 27, 27]
 
 
-def test_probe_needs_an_lda_head_and_weights(
+def test_probe_needs_a_fitted_head_and_weights(
     beasts: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
     line = fails("train", beasts, tmp_path / "run", "--set", "train.epochs=0", "model.head=random")
     assert "train.epochs = 0: nothing would be learned" in line
     line = fails("probe", beasts, tmp_path / "run", "--set", "model.weights=none")
-    assert 'model.weights = "none": an lda head needs a pretrained network' in line
+    assert 'model.weights = "none": a fitted head needs a pretrained network' in line
+
+
+@pytest.mark.slow
+def test_unlabeled_copies_are_left_out(
+    beasts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Copies of labeled images and damaged files are counted; the others are learned from."""
+    pool = tmp_path / "pool"
+    draw_sample(tmp_path / "more", species=3, per_species=4, size=48, seed=5)
+    shutil.copytree(tmp_path / "more", pool)
+    for number, file in enumerate(sorted(beasts.rglob("*.jpg"))[:4]):
+        shutil.copy(file, pool / f"copy-{number}.jpg")
+    (pool / "damaged.jpg").write_bytes(b"no image")
+    run = bestiary.probe(
+        beasts, tmp_path / "run", overrides=OPTIONS, folds=3, unlabeled=pool, quiet=True
+    )
+    printed = capsys.readouterr()
+    assert "left out: 4 labeled images" in printed.err + printed.out
+    features = read_unlabeled(run)
+    assert features is not None
+    assert len(features) == 12
+    assert "12 unlabeled images" in str(bestiary.show(run.path))
+    head = read_head(run.fold(0))
+    assert head is not None
+    assert head.unlabeled + head.refused == 12
+
+
+def test_unlabeled_needs_a_fitted_head(
+    beasts: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    line = fails("train", beasts, tmp_path / "run", "--recipe", "paper", "--unlabelled", beasts)
+    assert f"--unlabeled {beasts}: this recipe's heads start at random" in line

@@ -9,11 +9,12 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from bestiary.model.classifier import build_classifier
 from bestiary.training import lda_head
+from bestiary.training.head import set_head
 from bestiary.training.lda_head import (
     SHRINKAGES,
     LdaParams,
     Moments,
-    fit_head,
+    fit_lda,
     lda_layer,
     tune_lda,
 )
@@ -28,12 +29,12 @@ def sklearn_lda(features: Features, labels: Labels, shrinkage: float) -> LinearD
 
 
 @pytest.mark.parametrize("classes", [2, 5])
-def test_fit_head_is_sklearns_lda(classes: int) -> None:
+def test_fit_lda_is_sklearns_lda(classes: int) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, classes, 80)
     features = (rng.normal(size=(80, 1024)) + 0.1 * labels[:, None]).astype(np.float32)
     classifier = build_classifier(SHUFFLENET, classes, "none")
-    fit_head(classifier, features, labels)
+    set_head(classifier, fit_lda(features, labels, classifier.head_layer.out_features))
     params = tune_lda(features, labels, classes)
     with torch.no_grad():
         logits = classifier.head_layer(torch.from_numpy(features))
@@ -125,7 +126,7 @@ def test_class_without_images_is_improbable() -> None:
     labels = np.array([0, 2] * 20)
     features = rng.normal(size=(40, 1024)).astype(np.float32)
     classifier = build_classifier(SHUFFLENET, 3, "none")
-    fit_head(classifier, features, labels)
+    set_head(classifier, fit_lda(features, labels, classifier.head_layer.out_features))
     with torch.no_grad():
         probabilities = classifier.head_layer(torch.from_numpy(features)).softmax(dim=1)
     assert (probabilities[:, 1] < 0.01).all()
@@ -133,13 +134,13 @@ def test_class_without_images_is_improbable() -> None:
 
 def test_validation_images_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = []
-    fit_logit_scale = lda_head._fit_logit_scale
+    fit_logit_scale = lda_head.fit_logit_scale
 
     def record_count(logits: NDArray[np.float64], labels: Labels) -> tuple[float, float]:
         counts.append(len(labels))
         return fit_logit_scale(logits, labels)
 
-    monkeypatch.setattr(lda_head, "_fit_logit_scale", record_count)
+    monkeypatch.setattr(lda_head, "fit_logit_scale", record_count)
     monkeypatch.setattr(lda_head, "MAX_VAL_IMAGES", 100)
     rng = np.random.default_rng(0)
     for images, expected in ((400, 80), (3000, 100)):

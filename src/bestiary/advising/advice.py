@@ -59,7 +59,7 @@ class Candidate:
         recipe = self.recipe
         evaluate_one = self.read_seconds + recipe.predict.tta * self.speed.batched
         evaluate_all = images * evaluate_one
-        probe = evaluate_all if recipe.model.head == "lda" else 0.0
+        probe = evaluate_all if recipe.model.fits_head else 0.0
         steps = epochs * (recipe.folds.n - 1) * images * self.speed.step
 
         # The held-out part is scored during training, and predicted at the end.
@@ -264,7 +264,7 @@ def _fit_to_bounds(
     ]
     if not within_latency:
         return None
-    min_epochs = 0 if recipe.model.head == "lda" else 1
+    min_epochs = 0 if recipe.model.fits_head else 1
     for epochs in range(recipe.train.epochs, min_epochs - 1, -1):
         fitted = _with(candidate, within_latency[0], epochs)
         if fitted.training_seconds(images, epochs) <= (budget or math.inf):

@@ -1,4 +1,4 @@
-"""Probing without a run: a manifest and a recipe -> out-of-fold hits of LDA heads.
+"""Probing without a run: a manifest and a recipe -> out-of-fold hits of heads.
 
 The heads are those of `bestiary probe`, on frozen features, which are cached. Nothing is written to
 a run directory. Knows nothing of speeds or advice.
@@ -16,7 +16,7 @@ from bestiary.recipe.options import Recipe
 from bestiary.rng import keyed_rng
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.frozen_features import Features, frozen_features
-from bestiary.training.lda_head import fit_lda
+from bestiary.training.head import fit_layer
 
 
 def draw_images(
@@ -48,7 +48,7 @@ def probe_hits(
     groups: NDArray[np.int64],
     display: Display,
 ) -> NDArray[np.bool_]:
-    """Cross-validate LDA heads on frozen features.
+    """Cross-validate heads on frozen features.
 
     Args:
         recipe: its backbone, view, folds and head are used.
@@ -85,13 +85,12 @@ def _hits_of_fold(
     data: TrainingSet, features: Features, train: Rows, held_out: Rows
 ) -> NDArray[np.bool_]:
     """Fit a head to the training part of a fold, and evaluate it on the held-out part."""
-    recipe = data.recipe
-    weights, biases = fit_lda(
+    (weights, biases), _ = fit_layer(
+        data.recipe,
         features[train],
         data.labels[train],
+        data.folds[train],
         len(data.classes),
-        recipe.loss.logit_adjustment,
-        recipe.model.head_tau_norm,
     )
     logits = features[held_out] @ weights.T + biases
     predicted = logits.argmax(axis=1)

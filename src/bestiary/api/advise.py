@@ -170,6 +170,7 @@ def recipe_with_backbone(name: str, base: str, overrides: Sequence[str]) -> "Rec
         overrides: options of the recipe, each ``section.key=value``.
     """
     from bestiary.model.classifier import count_stages
+    from bestiary.model.image_sizes import with_own_size
     from bestiary.recipe.load import load_recipe
 
     backbone, _, size = name.partition("@")
@@ -185,4 +186,4 @@ def recipe_with_backbone(name: str, base: str, overrides: Sequence[str]) -> "Rec
     ]
     if size:
         changes += [f"view.size={size}", "view.eval_size=0"]
-    return load_recipe(base, [*overrides, *changes])
+    return with_own_size(load_recipe(base, [*overrides, *changes]))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, Unlabeled
 from bestiary.api.train import train
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def probe(
     folds: str | int | None = None,
     fixes: Location | None = None,
     not_duplicates: Location | None = None,
+    unlabeled: Unlabeled = None,
     quiet: bool = False,
 ) -> "Run":
     """Train only the heads of a k-fold ensemble: an honest score in about a minute.
@@ -44,6 +45,9 @@ def probe(
     not_duplicates
         Table of decided pairs, as bestiary scan --out writes it: those whose decision is no
         are no near duplicates.
+    unlabeled
+        More images of the same kinds, without labels: a folder, or a table. The heads learn
+        from their own guesses for these. Near duplicates of labeled images are left out.
     quiet
         Show no progress.
 
@@ -62,5 +66,6 @@ def probe(
         folds=folds,
         fixes=fixes,
         not_duplicates=not_duplicates,
+        unlabeled=unlabeled,
         quiet=quiet,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, Unlabeled
 
 if TYPE_CHECKING:
     from bestiary.cluster.connection import Connection
@@ -28,6 +28,7 @@ def train(
     only_fold: Annotated[Sequence[int], Many] = (),
     fixes: Location | None = None,
     not_duplicates: Location | None = None,
+    unlabeled: Unlabeled = None,
     resume: bool = False,
     checkpoint_every: str = "5min",
     processes: int = 1,
@@ -63,6 +64,9 @@ def train(
     not_duplicates
         Table of decided pairs, as bestiary scan --out writes it: those whose decision is no
         are no near duplicates.
+    unlabeled
+        More images of the same kinds, without labels: a folder, or a table. The heads learn
+        from their own guesses for these. Near duplicates of labeled images are left out.
     resume
         Resume a run where it was left. The result is the same, bit for bit, as without the
         interruption; on a GPU only with --set train.deterministic=true.
@@ -130,6 +134,7 @@ def train(
                         Path(fixes) if fixes is not None else None,
                         Path(not_duplicates) if not_duplicates is not None else None,
                         connection.begin if connection else None,
+                        Path(unlabeled) if unlabeled is not None else None,
                     )
 
             # The user has named the folder of the images: this was compared with the run's.
@@ -160,13 +165,20 @@ def train(
 
 
 def _finish(run: "Run", display: "Display") -> None:
-    """Assemble, calibrate and score a run, then draw its charts, which may fail alone."""
+    """Assemble, calibrate and score a run; say which heads were chosen; draw its charts.
+
+    The charts may fail alone.
+    """
     from bestiary.errors import BestiaryError
     from bestiary.evaluation.finish import finish_run
     from bestiary.evaluation.results import read_results
     from bestiary.reporting.figure_files import write_figures
+    from bestiary.run.heads import heads_text
 
     finish_run(run)
+    text = heads_text([run.fold(fold) for fold in run.fold_numbers()])
+    if text:
+        display.line(text)
     if run.score_line is None:
         return
     try:

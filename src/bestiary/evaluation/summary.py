@@ -10,6 +10,7 @@ import polars as pl
 
 from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
+from bestiary.run.heads import heads_text
 from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
 from bestiary.run.tables import count_rows, read_table
@@ -33,6 +34,7 @@ class Summary:
         quarantined: number of files in its quarantine.
         folds: for each fold: epochs done, best validation accuracy and its epoch, whether it has
             ended.
+        heads: which heads the folds chose, in a sentence; empty if they had no choice.
     """
 
     place: str
@@ -44,6 +46,7 @@ class Summary:
     classes: int
     quarantined: int
     folds: list[dict[str, Any]]
+    heads: str = ""
 
     def __str__(self) -> str:
         recipe = self.recipe
@@ -58,6 +61,7 @@ class Summary:
             f"images from {root}" + ("" if self.is_named else ", as the run says"),
             f"{backbone}, {recipe.view.size} px, {recipe.train.epochs} epochs, "
             f"batch {recipe.train.batch_size}",
+            *([self.heads] if self.heads else []),
             "",
             *[_fold_line(fold, recipe.train.epochs) for fold in self.folds],
             "",
@@ -99,6 +103,7 @@ def summarize(run: Run) -> Summary:
         classes=snapshot.manifest["label"].n_unique(),
         quarantined=count_rows(run.file(QUARANTINE)),
         folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in snapshot.folds],
+        heads=heads_text([run.fold(fold) for fold in snapshot.folds]),
     )
 
 

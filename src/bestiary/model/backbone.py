@@ -1,12 +1,13 @@
 """Build a backbone by name: a torchvision, timm or offline network with pretrained weights.
 
-Names are ``torchvision/NAME``, ``timm/NAME[.tag]`` and ``offline/efficientnet_lite0`` to ``lite2``.
+Names are ``torchvision/NAME``, ``timm/NAME[.tag]``, ``offline/efficientnet_lite0`` to ``lite2``,
+and those of `bestiary.model.towers`: ``hf-hub:ORG/NAME`` and ``open_clip:ARCHITECTURE/TAG``.
 The last layer gets one output per class. Each library's own code loads the weights from where it
 keeps them. Knows nothing of images or training.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,9 @@ import torch
 from torch import nn
 
 from bestiary.errors import WeightsError
-from bestiary.model import offline
+from bestiary.model import hub, offline, towers
+from bestiary.model.architecture import Architecture, build_network
+from bestiary.model.towers import TIMM_FILES
 from bestiary.model.weights import load_weights_file, short_reason
 from bestiary.recipe.choices import Interpolation
 
@@ -24,7 +27,6 @@ OFFLINE_HINT = (
     f"or use a backbone that needs no connection: --set model.backbone=offline/{offline.NAMES[0]}"
 )
 WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
-HUB_SECONDS = 5.0  # to answer
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
 
 
@@ -39,6 +41,8 @@ class Backbone:
         std: of each channel.
         interpolation: how images smaller than the view are enlarged.
         origin: where the weights came from, in words.
+        side: of the images that the weights were trained with, in pixels.
+        architecture: of a tower, to build it again without the hub; None: the name says all.
     """
 
     network: nn.Module
@@ -47,14 +51,16 @@ class Backbone:
     std: tuple[float, float, float]
     interpolation: Interpolation
     origin: str
+    side: int = 224
+    architecture: Architecture | None = None
 
 
 def build_backbone(name: str, classes: int, weights: str = "default") -> Backbone:
     """Build a network by name.
 
     Args:
-        name: ``torchvision/NAME``, ``timm/NAME[.tag]`` or ``offline/efficientnet_lite0`` to
-            ``lite2``.
+        name: ``torchvision/NAME``, ``timm/NAME[.tag]``, ``offline/efficientnet_lite0`` to
+            ``lite2``, ``hf-hub:ORG/NAME`` or ``open_clip:ARCHITECTURE/TAG``.
         classes: number of outputs.
         weights: ``default``, ``none``, the name of a torchvision weights entry such as
             ``IMAGENET1K_V1``, or the path of a .safetensors or .pth file with a state dict.
@@ -67,15 +73,18 @@ def build_backbone(name: str, classes: int, weights: str = "default") -> Backbon
             not fit.
     """
     library, slash, architecture = name.partition("/")
-    builders = {
+    builders: dict[str, Callable[[str, int, str], Backbone]] = {
         "torchvision": _from_torchvision,
         "timm": _from_timm,
         "offline": _from_offline,
     }
+    if towers.is_tower(name):
+        library, slash, architecture = "tower", "/", name
+        builders["tower"] = _from_tower
     if not slash or library not in builders:
         raise WeightsError(
-            f"model.backbone = {name!r}: must start with torchvision/, timm/ or offline/, "
-            "for example torchvision/resnet50"
+            f"model.backbone = {name!r}: must start with torchvision/, timm/, offline/, "
+            "hf-hub: or open_clip:, for example torchvision/resnet50"
         )
     build = builders[library]
     if not weights.endswith(WEIGHTS_SUFFIXES):
@@ -84,6 +93,23 @@ def build_backbone(name: str, classes: int, weights: str = "default") -> Backbon
     file = Path(weights)
     load_weights_file(backbone.network, file, backbone.head)
     return replace(backbone, origin=f"file {file.name}")
+
+
+def untrained_backbone(card: Mapping[str, Any], outputs: int) -> Backbone:
+    """Build the backbone that a member's card names. Reads nothing from the hub.
+
+    Args:
+        card: of `bestiary.model.classifier.save_member`; a tower is built from its architecture.
+        outputs: number of outputs.
+
+    Raises:
+        WeightsError: this installation does not know it.
+    """
+    name = str(card["backbone"])
+    if not towers.is_tower(name):
+        return build_backbone(name, outputs, weights="none")
+    architecture = Architecture.of(card.get("architecture"))
+    return _tower_backbone(build_network(architecture, outputs), architecture)
 
 
 def weights_are_local(name: str) -> bool:
@@ -100,6 +126,8 @@ def weights_are_local(name: str) -> bool:
     """
     with torch.device("meta"):  # checks the name; takes no memory
         build_backbone(name, 2, "none")
+    if towers.is_tower(name):
+        return towers.weights_are_local(name)
     library, _, architecture = name.partition("/")
     if library == "offline":
         with suppress(WeightsError):
@@ -111,21 +139,6 @@ def weights_are_local(name: str) -> bool:
         entry = models.get_model_weights(architecture).DEFAULT
         return _torchvision_file(entry).is_file()
     return _timm_file_is_local(architecture)
-
-
-def hub_answers() -> bool:
-    """Return whether the hub that timm fetches weights from can be reached, within seconds.
-
-    Its own download tries for a minute before it gives up.
-    """
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
-    try:
-        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
-    except Exception:  # the HTTP library of its version, or its offline mode, raise their own
-        return False
-    return True
 
 
 def _timm_file_is_local(architecture: str) -> bool:
@@ -194,6 +207,7 @@ def _from_torchvision(architecture: str, classes: int, weights: str) -> Backbone
         tuple(preprocessing.std),
         nearest_interpolation(preprocessing.interpolation.value),
         f"torchvision {entry.name}" if entry else "none",
+        preprocessing.crop_size[0],
     )
 
 
@@ -242,6 +256,8 @@ def _from_timm(architecture: str, classes: int, weights: str) -> Backbone:
 
     _check_timm_name(architecture, weights)
     pretrained = weights == "default"
+    if pretrained:
+        _say_before_timm_fetches(architecture)
     try:
         network = timm.create_model(architecture, pretrained=pretrained, num_classes=classes)
     except Exception as error:  # the hub, the file system and the state dict each raise their own
@@ -262,6 +278,37 @@ def _from_timm(architecture: str, classes: int, weights: str) -> Backbone:
         tuple(config["std"]),
         nearest_interpolation(config["interpolation"]),
         f"timm {tag}" if pretrained else "none",
+        int(config["input_size"][-1]),
+    )
+
+
+def _say_before_timm_fetches(architecture: str) -> None:
+    """Say licence and size of timm's weights, if they have to be fetched."""
+    import timm
+
+    config = timm.get_pretrained_cfg(architecture)
+    if config and config.hf_hub_id:
+        hub.say_before_download(config.hf_hub_id, TIMM_FILES, config.license or "")
+
+
+def _from_tower(name: str, classes: int, weights: str) -> Backbone:
+    tower = towers.build_tower(name, classes, weights)
+    return _tower_backbone(tower.network, tower.architecture, tower)
+
+
+def _tower_backbone(
+    network: nn.Module, architecture: Architecture, tower: towers.Tower | None = None
+) -> Backbone:
+    """Wrap a tower's network; without `tower`, a member's tensors tell the preprocessing."""
+    return Backbone(
+        network,
+        last_linear(network),
+        tower.mean if tower else (0.0,) * 3,
+        tower.std if tower else (1.0,) * 3,
+        nearest_interpolation(tower.interpolation if tower else "bicubic"),
+        tower.origin if tower else "none",
+        tower.side if tower else 224,
+        architecture,
     )
 
 
@@ -320,6 +367,7 @@ def _from_offline(architecture: str, classes: int, weights: str) -> Backbone:
         offline.STD,
         offline.INTERPOLATION,
         origin,
+        offline.SIDES[architecture],
     )
 
 

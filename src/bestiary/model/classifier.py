@@ -8,7 +8,7 @@ of an ensemble. Knows nothing of images on disk or of training.
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,13 @@ import torch
 from torch import nn
 
 from bestiary.errors import DamagedError, RunError, one_line
-from bestiary.model.backbone import Backbone, build_backbone, nearest_interpolation
+from bestiary.model.architecture import to_json
+from bestiary.model.backbone import (
+    Backbone,
+    build_backbone,
+    nearest_interpolation,
+    untrained_backbone,
+)
 from bestiary.model.head_linear import HeadLinear
 from bestiary.model.power_norm import PowerNormLinear, signed_sqrt
 from bestiary.model.tensor_file import read_shapes, read_verified, write_tensors
@@ -28,8 +34,6 @@ MAX_OUTPUTS = 1_000_000
 _NUMBERED_STAGE = re.compile(r"(layer|stage)\d")  # ResNet's layer1, ShuffleNet's stage2
 # What torchvision and timm call the sequence of a network's stages.
 _STAGE_CONTAINERS = ("blocks", "features", "stages", "layers")
-# What the libraries raise for an image size that a network cannot take.
-_SIZE_ERRORS = (RuntimeError, AssertionError, ValueError, TypeError)
 
 
 class Classifier(nn.Module):
@@ -59,6 +63,7 @@ class Classifier(nn.Module):
         elif type(layer) is nn.Linear:  # a layer with a method of its own keeps it
             self.network.set_submodule(self.head, HeadLinear.from_linear(layer))
         self.interpolation = backbone.interpolation
+        self.architecture = backbone.architecture
         self.origin = backbone.origin
         mean = backbone.mean if normalize else (0.0,) * 3
         std = backbone.std if normalize else (1.0,) * 3
@@ -182,33 +187,6 @@ def count_stages(name: str) -> int:
         return len(build_classifier(name, 2, "none").stages())
 
 
-def input_size_errors(name: str, sides: Iterable[int]) -> Iterator[str | None]:
-    """Check which image sizes a backbone takes. Computes shapes only, and takes no memory.
-
-    Args:
-        name: of the backbone, see `build_backbone`.
-        sides: of square images in pixels.
-
-    Yields:
-        For each side, why the backbone cannot take it, or None where it can.
-
-    Raises:
-        WeightsError: the name is unknown.
-    """
-    with torch.device("meta"):
-        classifier = build_classifier(name, 2, "none").eval()
-    for side in sides:
-        try:
-            with torch.no_grad():
-                classifier(torch.zeros(1, 3, side, side, device="meta"))
-        except NotImplementedError:  # an operation without shape inference
-            yield None
-        except _SIZE_ERRORS as error:
-            yield one_line(error, 100)
-        else:
-            yield None
-
-
 def save_member(
     classifier: Classifier, file: Path, tensors: Mapping[str, torch.Tensor] | None = None
 ) -> None:
@@ -228,6 +206,8 @@ def save_member(
         "origin": classifier.origin,
         "rooted": classifier.power_norm,
     }
+    if classifier.architecture is not None:
+        card["architecture"] = to_json(classifier.architecture)
     write_tensors(file, classifier.state_dict() if tensors is None else tensors, card)
 
 
@@ -291,7 +271,7 @@ class SavedMember:
         if self._head is None:
             shapes = {key: list(tensor.shape) for key, tensor in self.tensors.items()}
             try:
-                self._head = _check_fit(str(self._card["backbone"]), shapes)
+                self._head = _check_fit(self._card, shapes)
             except DamagedError as error:
                 raise _damaged_member(self._file, str(error)) from None
         return len(self.tensors[self._head])
@@ -305,7 +285,7 @@ class SavedMember:
         """
         name = str(self._card["backbone"])
         backbone = replace(
-            build_backbone(name, self.outputs, weights="none"),
+            untrained_backbone(self._card, self.outputs),
             interpolation=nearest_interpolation(str(self._card["interpolation"])),
             origin=str(self._card["origin"]),
         )
@@ -341,7 +321,7 @@ def open_member(file: Path, *, fits: bool = False) -> SavedMember:
         head = None
         if not fits:
             shapes, card = read_shapes(file)
-            head = _check_fit(str(card["backbone"]), shapes)
+            head = _check_fit(card, shapes)
         tensors, card, digest = read_verified(file)
         missing = {"backbone", "interpolation", "origin"} - card.keys()
         if missing:
@@ -358,13 +338,14 @@ def _damaged_member(file: Path, reason: str) -> DamagedError:
     )
 
 
-def _check_fit(name: str, shapes: dict[str, list[int]]) -> str:
+def _check_fit(card: Mapping[str, Any], shapes: dict[str, list[int]]) -> str:
     """Compare the shapes of a member's tensors with its backbone; return the name of its head.
 
     Takes no memory: a stranger's file may name a network of gigabytes, or hold other tensors.
     """
+    name = str(card["backbone"])
     with torch.device("meta"):
-        backbone = build_backbone(name, 1, weights="none")
+        backbone = untrained_backbone(card, 1)
     expected = {f"network.{key}": value for key, value in backbone.network.state_dict().items()}
     head_prefix = f"network.{backbone.head}."
     for key, value in expected.items():

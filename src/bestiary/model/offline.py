@@ -16,6 +16,8 @@ from bestiary.errors import WeightsError
 from bestiary.recipe.choices import Interpolation
 
 NAMES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+"""Size of the images that each was trained with, in pixels."""
 MEAN = (127 / 255, 127 / 255, 127 / 255)
 STD = (128 / 255, 128 / 255, 128 / 255)
 # Frozen features of 1,764 photographs, most of them slightly enlarged, give an accuracy of 0.943 on

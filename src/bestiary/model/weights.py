@@ -41,7 +41,7 @@ def load_weights_file(network: nn.Module, file: Path, head: str) -> None:
         WeightsError: the file is missing, holds no state dict of tensors, or does not fit the
             network.
     """
-    state = _read_state(file)
+    state = read_state(file)
     own = network.state_dict()
     for key in (f"{head}.weight", f"{head}.bias"):
         if key in own and (key not in state or state[key].shape != own[key].shape):
@@ -67,7 +67,15 @@ def _check_keys(file: Path, own: Mapping[str, torch.Tensor], state: State) -> No
             )
 
 
-def _read_state(file: Path) -> State:
+def read_state(file: Path) -> State:
+    """Read a state dict; nothing in the file is executed.
+
+    Args:
+        file: .safetensors, or a PyTorch file.
+
+    Raises:
+        WeightsError: the file is missing, or holds no state dict of tensors.
+    """
     if not file.is_file():
         raise WeightsError(f"model.weights = {str(file)!r}: no such file; check the path")
     try:

@@ -2,7 +2,7 @@
 
 from importlib import resources
 
-SHIPPED = ("best", "best-gpu", "paper", "fast", "probe")
+SHIPPED = ("best", "best-gpu", "paper", "fast", "probe", "foundation")
 """Names of the shipped recipes, in the order of the help."""
 DEFAULT_RECIPE = "best"
 """The default recipe on a CPU, and on a device without a recipe of its own."""

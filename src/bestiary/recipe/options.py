@@ -68,13 +68,13 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
-        if not self.train.epochs and self.model.head != "lda":
+        if not self.train.epochs and not self.model.fits_head:
             raise ValueError(
-                "train.epochs = 0: nothing would be learned; give 1 or more, or model.head=lda"
+                "train.epochs = 0: nothing would be learned; give 1 or more, or model.head=auto"
             )
-        if self.model.head == "lda" and self.model.weights == "none":
+        if self.model.fits_head and self.model.weights == "none":
             raise ValueError(
-                'model.weights = "none": an lda head needs a pretrained network; leave '
+                'model.weights = "none": a fitted head needs a pretrained network; leave '
                 "model.weights out"
             )
         if self.train.wise_ft and self.train.keep_best:

@@ -9,12 +9,21 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bestiary.recipe.choices import Augment, Average, Layout, PrecisionOption, Resize, TtaViews
+from bestiary.recipe.choices import (
+    Augment,
+    Average,
+    Head,
+    Layout,
+    PrecisionOption,
+    Resize,
+    TtaViews,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Whole = Annotated[int, Field(ge=0, lt=1 << 31, strict=True)]
+MIN_SIDE = 16  # pixels of a view
 Count = Annotated[int, Field(ge=1, lt=1 << 31, strict=True)]
 
 
@@ -106,8 +115,9 @@ class ModelOptions(Section):
 
     backbone: str = Field(
         "offline/efficientnet_lite0",
-        description="pretrained network: torchvision/NAME, timm/NAME[.TAG], or "
-        "offline/efficientnet_lite0 to offline/efficientnet_lite2",
+        description="pretrained network: torchvision/NAME, timm/NAME[.TAG], "
+        "offline/efficientnet_lite0 to offline/efficientnet_lite2, hf-hub:ORG/NAME or "
+        "open_clip:ARCHITECTURE/TAG",
     )
     weights: str = Field(
         "default",
@@ -118,14 +128,16 @@ class ModelOptions(Section):
         True,
         description="normalize pixels by the mean and standard deviation of the pretrained weights",
     )
-    head: Literal["random", "lda"] = Field(
+    head: Head = Field(
         "random",
         description="initial last layer: random, or a linear discriminant analysis (lda) of frozen "
-        "features of the training part",
+        "features of the training part, or auto: the better of lda, nearest class mean and "
+        "logistic regression, chosen inside the training part",
     )
     head_tau_norm: bool = Field(
         False,
-        description="lda head: tau-normalize the class means, tau chosen inside the training part",
+        description="lda and auto head: tau-normalize the class means, tau chosen inside the "
+        "training part",
     )
     power_norm: bool = Field(
         False,
@@ -141,18 +153,20 @@ class ModelOptions(Section):
         description="freeze the statistics of batch normalization at their pretrained values",
     )
 
+    @property
+    def fits_head(self) -> bool:
+        """Whether the initial last layer is fitted to frozen features."""
+        return self.head != "random"
+
 
 class ViewOptions(Section):
     """How an image becomes the network's input in training, validation and prediction."""
 
-    size: Annotated[int, Field(ge=16, le=2048, strict=True)] = Field(
+    size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
         224,
-        description="side of a training view in pixels",
+        description="side of a training view in pixels; 0: as the backbone's weights were trained",
     )
-    flip: Share = Field(
-        0.5,
-        description="probability of a horizontal flip",
-    )
+    flip: Share = Field(0.5, description="probability of a horizontal flip")
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(
         0.0,
         description="largest random rotation in degrees, in both directions",
@@ -208,6 +222,8 @@ class ViewOptions(Section):
 
     @model_validator(mode="after")
     def _check_ranges(self) -> Self:
+        if 0 < self.size < MIN_SIDE:
+            raise ValueError(f"view.size = {self.size}: must be 0, or from {MIN_SIDE} to 2048")
         for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
             if low > high or low <= 0:
                 raise ValueError(
@@ -224,22 +240,13 @@ class ViewOptions(Section):
 class MixOptions(Section):
     """MixUp and CutMix: images and labels mixed inside a batch."""
 
-    probability: Share = Field(
-        0.0,
-        description="share of the batches that are mixed",
-    )
-    mixup: NotNegative = Field(
-        1.0,
-        description="alpha of MixUp's Beta distribution; 0: no MixUp",
-    )
+    probability: Share = Field(0.0, description="share of the batches that are mixed")
+    mixup: NotNegative = Field(1.0, description="alpha of MixUp's Beta distribution; 0: no MixUp")
     cutmix: NotNegative = Field(
         1.0,
         description="alpha of CutMix's Beta distribution; 0: no CutMix",
     )
-    stop_at: Share = Field(
-        1.0,
-        description="stop MixUp and CutMix after this share of the steps",
-    )
+    stop_at: Share = Field(1.0, description="stop MixUp and CutMix after this share of the steps")
 
 
 class LossOptions(Section):
@@ -267,10 +274,7 @@ class LossOptions(Section):
 class OptimizerOptions(Section):
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
 
-    lr: Positive = Field(
-        1e-4,
-        description="peak learning rate",
-    )
+    lr: Positive = Field(1e-4, description="peak learning rate")
     head_lr_mult: Positive = Field(
         1.0,
         description="learning rate of the last layer as a multiple of lr",
@@ -279,10 +283,7 @@ class OptimizerOptions(Section):
         1.0,
         description="learning rate of each stage as a multiple of the next stage's",
     )
-    weight_decay: NotNegative = Field(
-        0.01,
-        description="decoupled weight decay",
-    )
+    weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
     decay_norm_and_bias: bool = Field(
         True,
         description="apply weight decay to biases and normalization layers too, as PyTorch does",
@@ -297,10 +298,7 @@ class ScheduleOptions(Section):
         description="one cosine, updated every step, or cosine with warm restarts, updated every "
         "epoch",
     )
-    first_cycle: Count = Field(
-        10,
-        description="warm_restarts: epochs of the first cycle",
-    )
+    first_cycle: Count = Field(10, description="warm_restarts: epochs of the first cycle")
     cycle_mult: Count = Field(
         2,
         description="warm_restarts: length of each cycle as a multiple of the cycle before",
@@ -316,16 +314,10 @@ class TrainOptions(Section):
 
     epochs: Whole = Field(
         4,
-        description="epochs of each fold; 0: fit the head only, with model.head = lda",
+        description="epochs of each fold; 0: fit the head only, with model.head = lda or auto",
     )
-    batch_size: Count = Field(
-        32,
-        description="images in a step, over all processes",
-    )
-    seed: Whole = Field(
-        0,
-        description="seed of every random draw in training",
-    )
+    batch_size: Count = Field(32, description="images in a step, over all processes")
+    seed: Whole = Field(0, description="seed of every random draw in training")
     deterministic: bool = Field(
         False,
         description="on a GPU, use only algorithms that give the same bits again, also after "

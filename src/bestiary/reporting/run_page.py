@@ -151,7 +151,7 @@ def run_page(
         trust=trust_section(results),
         no_curve=_no_curve_reason(results),
         data_part=data_section(results),
-        method=sections.method_text(results.snapshot.recipe, len(results.snapshot.folds)),
+        method=sections.method_of_run(results.snapshot),
         costs=cost_rows(results),
         reproduce=sections.reproduce_command(results),
         recipe=results.snapshot.recipe.to_toml(),

@@ -11,7 +11,9 @@ from pathlib import Path
 from bestiary.evaluation.results import Results
 from bestiary.numbers import percent, percent_range
 from bestiary.recipe.options import Recipe
+from bestiary.run.heads import heads_text
 from bestiary.run.layout import FOLDS, MANIFEST, RECIPE, TARGETS
+from bestiary.run.run import RunSnapshot
 from bestiary.run.targets import read_student_metadata
 
 TableRows = list[tuple[str, ...]]
@@ -36,17 +38,36 @@ class Table:
     rows: Sequence[tuple[str, ...]]
 
 
-def method_text(recipe: Recipe, folds: int) -> str:
+def method_of_run(snapshot: RunSnapshot) -> str:
+    """Describe the training and the evaluation of a run.
+
+    Args:
+        snapshot: its starting files.
+
+    Returns:
+        Some sentences.
+
+    Raises:
+        DamagedError: the file of a chosen head is damaged.
+    """
+    heads = heads_text([snapshot.run.fold(fold) for fold in snapshot.folds])
+    return method_text(snapshot.recipe, len(snapshot.folds), heads)
+
+
+def method_text(recipe: Recipe, folds: int, heads: str = "") -> str:
     """Describe the training and the evaluation.
 
     Args:
         recipe: the recipe of the run.
         folds: number of folds; 1 means a distilled student.
+        heads: sentence of `bestiary.run.heads.heads_text`.
 
     Returns:
         Some sentences.
     """
     sentences = [_network_sentence(recipe, folds)]
+    if heads:
+        sentences.append(heads)
     if recipe.train.epochs:
         sentences.append(_training_sentence(recipe))
         if recipe.mix.probability:
@@ -67,10 +88,11 @@ def _network_sentence(recipe: Recipe, folds: int) -> str:
             "One network, trained on the predictions of a fold ensemble's members and scored on "
             "images held out from it"
         )
-    if recipe.model.head == "lda":
-        head = "a linear discriminant of the frozen features"
-    else:
-        head = "initialized at random"
+    head = {
+        "lda": "a linear discriminant of the frozen features",
+        "auto": "fitted to the frozen features",
+        "random": "initialized at random",
+    }[recipe.model.head]
     backbone = f"{recipe.model.backbone} with weights {recipe.model.weights}"
     return f"{design}: {backbone}, its last layer {head}."
 

@@ -49,7 +49,6 @@ def chapters(results: Results) -> list[Chapter]:
     findings = Findings.of(results)
     charts = findings.charts()
     data = data_section(results)
-    folds = len(results.snapshot.folds)
     where = finding.provenance(results)
     return [
         _finding_chapter(findings, charts),
@@ -65,7 +64,7 @@ def chapters(results: Results) -> list[Chapter]:
             [data["text"], data["clean"]],
             [Table(("found by the audit", "count", "listed in"), data["found"])],
         ),
-        Chapter("Method", [sections.method_text(results.snapshot.recipe, folds)]),
+        Chapter("Method", [sections.method_of_run(results.snapshot)]),
         Chapter("Cost", [], [Table(("what", "how much"), list(cost_rows(results)))]),
         Chapter("Cite", [], command=finding.bibtex(results, where)),
         Chapter("How to repeat it", [], command=sections.reproduce_command(results)),

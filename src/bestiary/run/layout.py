@@ -11,6 +11,7 @@
         fixes.csv          labels that a person has decided
         not_duplicates.csv  near duplicates that a person has denied
         targets.parquet    of a student: the target probabilities of each image
+        unlabeled.parquet  frozen features of the unlabeled images that heads learn from
         SHA256SUMS         checksums of the files above, as `sha256sum -c` reads them
         compute.json       precision, memory layout, compilation, threads; one entry a device type
         ensemble.json      classes, preprocessing, members, averaging rule, calibration, versions
@@ -23,7 +24,7 @@
         report.html        and report.md, report.pdf
         fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors,
                            student.safetensors, last/state.safetensors, last/previous.safetensors,
-                           history.csv, costs.csv, oof.parquet, tensorboard/
+                           history.csv, costs.csv, head.json, oof.parquet, tensorboard/
 
 A finished decision is a file. Recipe, manifest, folds and out-of-fold logits are written once and
 read by everything after. The names of an ablation's folder and of a scan's stand here too.
@@ -47,6 +48,7 @@ WARNINGS = "warnings.csv"
 NEAR_DUPLICATES = "near_duplicates.csv"
 FIXES = "fixes.csv"
 TARGETS = "targets.parquet"
+UNLABELED = "unlabeled.parquet"
 CHECKSUMS = "SHA256SUMS"
 COMPUTE = "compute.json"
 ENSEMBLE = "ensemble.json"
@@ -92,6 +94,7 @@ STARTING_FILES = (
     NOT_DUPLICATES,
     FIXES,
     TARGETS,
+    UNLABELED,
 )
 """The files that a run starts with, besides its recipe."""
 TRAIN_ONLY = -1
@@ -144,6 +147,11 @@ class FoldFiles:
     def costs(self) -> Path:
         """Seconds, device, peak memory and energy, one row for each training session."""
         return self.folder / "costs.csv"
+
+    @property
+    def head(self) -> Path:
+        """The head that was chosen on frozen features, where the recipe leaves the choice."""
+        return self.folder / "head.json"
 
     @property
     def oof(self) -> Path:

@@ -8,7 +8,7 @@ import polars as pl
 from bestiary.atomic import atomic_path
 from bestiary.errors import DamagedError, one_line
 from bestiary.renamed import renamed_column
-from bestiary.run.layout import FOLDS, MANIFEST, TARGETS, TRAIN_ONLY
+from bestiary.run.layout import FOLDS, MANIFEST, TARGETS, TRAIN_ONLY, UNLABELED
 from bestiary.tables import (
     UNSAFE_PATH,
     TableError,
@@ -35,6 +35,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         "fold": pl.Int64(),
     },
     TARGETS: {
+        "path": TEXT,
+    },
+    UNLABELED: {
         "path": TEXT,
     },
 }

@@ -24,6 +24,7 @@ from bestiary.model.compute import ComputeConfig, best_device, cudnn_options
 from bestiary.run.layout import FoldFiles
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
+from bestiary.run.unlabeled import read_unlabeled
 from bestiary.training.autotune import autotune_compute
 from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.cost import record_cost
@@ -90,6 +91,7 @@ def _train_one_by_one(
 ) -> None:
     """Train folds one after the other, with one compute configuration and shared features."""
     features = _shared_features(data, display)
+    unlabeled = read_unlabeled(run)
     compute = _autotune(run, data, display)
     n_folds = len(data.fold_numbers)
     epochs = data.recipe.train.epochs
@@ -104,6 +106,7 @@ def _train_one_by_one(
                 fold=fold,
                 files=files,
                 features=features,
+                unlabeled=unlabeled,
                 compute=compute,
                 checkpointer=checkpointer,
                 display=bars,
@@ -157,7 +160,7 @@ def prepare_folds(run: Run, display: Display) -> None:
     try:
         with deterministic_algorithms(data.recipe.train.deterministic, best_device()):
             _autotune(run, data, display)
-            if data.recipe.model.head == "lda":
+            if data.recipe.model.fits_head:
                 frozen_features(data, display)
     finally:
         if data.store:

@@ -27,6 +27,8 @@ class FoldJob:
         fold: number of the fold that is held out.
         files: where the results are written.
         features: computes the frozen backbone's features of every image, (images, features).
+        unlabeled: frozen features of unlabeled images that the head learns from, (unlabeled,
+            features); None: there are none.
         compute: precision, memory layout, compilation and threads.
         checkpointer: decides when the fold's state is saved.
         display: shows steps and epochs.
@@ -36,6 +38,7 @@ class FoldJob:
     fold: int
     files: FoldFiles
     features: Callable[[], NDArray[np.float32]]
+    unlabeled: NDArray[np.float32] | None
     compute: ComputeConfig
     checkpointer: Checkpointer
     display: TrainingDisplay

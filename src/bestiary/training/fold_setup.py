@@ -16,10 +16,11 @@ from bestiary.model.classifier import Classifier, build_classifier, save_member
 from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.freezing import freeze
 from bestiary.model.graphed import GraphedNetwork
+from bestiary.run.heads import write_head
 from bestiary.training.checkpoint import Checkpoint, Progress, read_checkpoint
 from bestiary.training.determinism import pool_in_fixed_order
 from bestiary.training.fold_job import FoldJob
-from bestiary.training.lda_head import fit_head
+from bestiary.training.head import fit_layer, set_head
 from bestiary.training.optimizer import build_optimizer
 from bestiary.training.out_of_memory import count_parts
 from bestiary.training.shortcuts import with_shortcuts
@@ -103,8 +104,8 @@ def _build_classifier(
     _check_same_disk(job, checkpoint)
 
     # Fit the head, freeze layers, and synchronize norms.
-    if recipe.model.head == "lda" and checkpoint is None:
-        _fit_lda_head(job, classifier)
+    if recipe.model.fits_head and checkpoint is None:
+        _fit_head(job, classifier)
     freeze(classifier, recipe.model)
     if _needs_synced_norms(job, accelerator):
         classifier = convert_sync_batchnorm(classifier)
@@ -155,18 +156,22 @@ def _check_same_disk(job: FoldJob, checkpoint: Checkpoint | None) -> None:
         )
 
 
-def _fit_lda_head(job: FoldJob, classifier: Classifier) -> None:
-    """Fit the head by linear discriminant analysis on rank 0, and broadcast it."""
+def _fit_head(job: FoldJob, classifier: Classifier) -> None:
+    """Fit the head to frozen features on rank 0, and broadcast it."""
     train_rows, _ = job.data.rows(job.fold)
     features = job.features()  # every rank computes a share; rank 0 gets all of them
     if job.world.is_main:
-        fit_head(
-            classifier,
+        layer, choice = fit_layer(
+            job.recipe,
             features[train_rows],
             job.data.labels[train_rows],
-            job.recipe.loss.logit_adjustment,
-            job.recipe.model.head_tau_norm,
+            job.data.folds[train_rows],
+            len(job.data.classes),
+            job.unlabeled,
         )
+        set_head(classifier, layer)
+        if choice is not None:
+            write_head(job.files, choice)
     head = job.world.broadcast_object(classifier.head_layer.state_dict())
     classifier.head_layer.load_state_dict(head)
 

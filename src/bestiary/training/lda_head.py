@@ -14,14 +14,10 @@ from operator import itemgetter
 from typing import Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
-from torch.nn import functional
-
-from bestiary.model.classifier import Classifier
 
 # Candidates for the shrinkage of the covariance. With 42 images of each of 42 classes and features
 # of EfficientNet-Lite0, out-of-fold accuracy is level from 0.5 to 0.8. Fewer images need more
@@ -36,6 +32,7 @@ MAX_VAL_IMAGES = 20_000
 # Bias of a class without training images, relative to the lowest bias of the others.
 UNSEEN_CLASS_BIAS = -20.0
 
+Counts = NDArray[np.int64] | NDArray[np.float64]
 Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weights (classes, features) and biases (classes,) of a linear layer."""
 
@@ -45,21 +42,25 @@ class Moments:
     """Statistics of features that an LDA is computed from.
 
     Attributes:
-        counts: images of each class, (classes,).
+        counts: images of each class, (classes,); shares of images count too.
         means: mean feature vector of each class, (classes, features).
         covariance: within-class covariance, (features, features).
+        dimensions: number of features that the network has; more than `features` where these are
+            coordinates in the span of the images, see `bestiary.training.span`.
     """
 
-    counts: NDArray[np.int64]
+    counts: Counts
     means: NDArray[np.float64]
     covariance: NDArray[np.float64]
+    dimensions: int
 
     @classmethod
     def of(
         cls,
-        features: NDArray[np.float32],
+        features: NDArray[np.floating],
         labels: NDArray[np.int64],
         classes: int,
+        dimensions: int = 0,
     ) -> Self:
         """Compute the moments of labeled features.
 
@@ -67,6 +68,7 @@ class Moments:
             features: (images, features).
             labels: class numbers (images,).
             classes: number of classes.
+            dimensions: see the attribute; 0: as many as there are features.
         """
         n_features = features.shape[1]
         counts = np.bincount(labels, minlength=classes)
@@ -75,10 +77,10 @@ class Moments:
         divisors = np.maximum(counts, 1)
         means = sums / divisors[:, None]
 
-        residuals = features - means[labels].astype(np.float32)
+        residuals = features - means[labels].astype(features.dtype)
         products = residuals.T @ residuals
         covariance = products.astype(np.float64) / len(labels)
-        return cls(counts, means, covariance)
+        return cls(counts, means, covariance, dimensions or n_features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class _Directions:
         squares: squared Mahalanobis lengths of the centered means, (classes,).
     """
 
-    counts: NDArray[np.int64]
+    counts: Counts
     center: NDArray[np.float64]
     weights: NDArray[np.float64]
     squares: NDArray[np.float64]
@@ -119,7 +121,7 @@ class _Directions:
         # Shrink the covariance. The small constant lets the factorization succeed if a feature
         # never varies.
         total_variance = float(np.trace(moments.covariance))
-        mean_variance = total_variance / len(moments.covariance)
+        mean_variance = total_variance / moments.dimensions
         covariance = moments.covariance * (1 - shrinkage)
         diagonal = np.diag_indices_from(covariance)
         covariance[diagonal] += shrinkage * mean_variance + 1e-9
@@ -240,7 +242,7 @@ def tune_lda(
         loss, _ = best_at(index)
         return loss
 
-    best_index = _descend(log_loss_at, len(SHRINKAGES))
+    best_index = descend(log_loss_at, len(SHRINKAGES))
     _, params = best_at(best_index)
     return params
 
@@ -253,10 +255,14 @@ def _validation_split(images: int) -> NDArray[np.bool_]:
     return is_val
 
 
-def _descend(loss: Callable[[int], float], count: int) -> int:
+def descend(loss: Callable[[int], float], count: int) -> int:
     """Walk downhill from the middle of the indices 0 to `count` - 1 to a local minimum.
 
     The loss falls, then rises with the shrinkage. Each evaluation costs a factorization.
+
+    Args:
+        loss: of an index; it is called several times for the same one.
+        count: number of indices.
     """
     best = count // 2
     previous = -1
@@ -282,21 +288,28 @@ def _tune_tau(
     for tau in taus:
         scales = directions.scales(tau)
         logits = projections * scales + directions.biases(tau)
-        loss, logit_scale = _fit_logit_scale(logits, val_labels)
+        loss, logit_scale = fit_logit_scale(logits, val_labels)
         params = LdaParams(shrinkage, tau, logit_scale)
         results.append((loss, params))
     return min(results, key=itemgetter(0))
 
 
-def _fit_logit_scale(
+def fit_logit_scale(
     logits: NDArray[np.float64],
     labels: NDArray[np.int64],
 ) -> tuple[float, float]:
-    """Find the lowest log loss that scaling `logits` (images, classes) can reach, and the scale.
+    """Find the lowest log loss that scaling logits can reach.
 
     If every image is right, the best scale would be infinite. So each label is smoothed by the
     chance that one more image is wrong (Platt 1999, "Probabilistic outputs for support vector
     machines").
+
+    Args:
+        logits: (images, classes).
+        labels: class numbers (images,).
+
+    Returns:
+        The log loss, and the scale.
     """
     images, classes = logits.shape
     rows = np.arange(images)
@@ -337,54 +350,15 @@ def fit_lda(
     params = tune_lda(features, labels, classes, head_tau_norm)
     moments = Moments.of(features, labels, classes)
     weights, biases = lda_layer(moments, params, min(1.0, adjustment))
+    return weights, finite(biases)
+
+
+def finite(biases: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give classes without training images a finite bias, with which they are hardly predicted.
+
+    Args:
+        biases: (classes,), minus infinity for these classes.
+    """
     finite_biases = biases[np.isfinite(biases)]
     lowest = finite_biases.min() + UNSEEN_CLASS_BIAS
-    return weights, np.maximum(biases, lowest)
-
-
-def fit_head(
-    classifier: Classifier,
-    features: NDArray[np.float32],
-    labels: NDArray[np.int64],
-    adjustment: float = 0.0,
-    head_tau_norm: bool = False,
-) -> None:
-    """Set the last layer of a classifier to an LDA of the training part.
-
-    Args:
-        classifier: its head is changed in place.
-        features: as in `fit_lda`.
-        labels: as in `fit_lda`.
-        adjustment: as in `fit_lda`.
-        head_tau_norm: as in `fit_lda`.
-    """
-    head = classifier.head_layer
-    weights, biases = fit_lda(
-        features,
-        labels,
-        head.out_features,
-        adjustment,
-        head_tau_norm,
-    )
-    new_weight = torch.as_tensor(weights, dtype=head.weight.dtype)
-    new_bias = torch.as_tensor(biases, dtype=head.bias.dtype)
-    with torch.no_grad():
-        head.weight.copy_(new_weight)
-        head.bias.copy_(new_bias)
-
-
-@torch.no_grad()
-def head_logits(classifier: Classifier, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Apply the last layer of a classifier to features.
-
-    Args:
-        classifier: its head is moved to the CPU.
-        features: input of the last layer, (images, features).
-
-    Returns:
-        Logits (images, classes).
-    """
-    head = classifier.head_layer.cpu()
-    inputs = torch.from_numpy(features)
-    logits = functional.linear(inputs, head.weight, head.bias)
-    return logits.numpy()
+    return np.asarray(np.maximum(biases, lowest))

@@ -30,7 +30,7 @@ from bestiary.run.oof import write_oof
 from bestiary.run.tables import write_table
 from bestiary.training.checkpoint import EpochRecord, Progress
 from bestiary.training.fold_job import FoldJob
-from bestiary.training.lda_head import head_logits
+from bestiary.training.head import head_logits
 from bestiary.training.loss import build_loss
 from bestiary.training.malloc import keep_freed_memory
 from bestiary.training.non_finite import check_losses

@@ -39,6 +39,8 @@ from bestiary.run.layout import (
 )
 from bestiary.run.own_runs import VARIABLE, state_root
 from bestiary.run.run import Run
+from bestiary.run.unlabeled import write_unlabeled
+from bestiary.training.unlabeled import unlabeled_features
 
 Folds = NDArray[np.int64]  # fold of each image (images,)
 RareClasses = list[tuple[str, int]]  # label and number of separate images
@@ -54,6 +56,7 @@ def begin_run(
     fixes: Path | None = None,
     not_duplicates: Path | None = None,
     before_reading: Callable[[], object] | None = None,
+    unlabeled: Path | None = None,
 ) -> None:
     """Read the images, assign them to folds, and write the run's tables and recipe.
 
@@ -67,6 +70,7 @@ def begin_run(
         not_duplicates: table of decided pairs; None: there is none.
         before_reading: called once the images are listed, before they are read, which can take
             long.
+        unlabeled: images without labels that heads learn from too; None: there are none.
 
     Raises:
         DataError: the data cannot be used.
@@ -93,6 +97,8 @@ def begin_run(
     else:
         manifest, folds = _assign_folds(manifest, recipe, display)
     check_scorable(manifest, folds)
+    if unlabeled is not None:
+        write_unlabeled(run, *unlabeled_features(unlabeled, recipe, manifest, display))
 
     # Write the run.
     _write_run(run, recipe, manifest, folds, audit, decisions)

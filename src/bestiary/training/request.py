@@ -14,16 +14,19 @@ from bestiary.data.eval_view import white_of
 from bestiary.data.listing import root_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError, WeightsError
-from bestiary.model.backbone import build_backbone, hub_answers, weights_are_local
-from bestiary.model.classifier import build_classifier, input_size_errors
+from bestiary.model.backbone import build_backbone, weights_are_local
+from bestiary.model.classifier import build_classifier
 from bestiary.model.compute import best_device
 from bestiary.model.freezing import freeze
+from bestiary.model.hub import hub_answers
+from bestiary.model.image_sizes import input_size_errors, with_own_size
 from bestiary.recipe.defaults import DEFAULT_RECIPE, default_recipe
 from bestiary.recipe.load import load_data_options, load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import FOLDS, RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run, resolve_white
+from bestiary.training.unlabeled import check_takes_unlabeled
 
 MAX_SHOWN_LENGTH = 1000  # characters of a recorded folder in a message; a run may hold any text
 USUAL_SIDES = (*range(32, 513, 32), 299, 518)  # pixels; the nearest valid one is suggested
@@ -41,6 +44,7 @@ def begin_or_resume(
     fixes: Path | None = None,
     not_duplicates: Path | None = None,
     before_reading: Callable[[], object] | None = None,
+    unlabeled: Path | None = None,
 ) -> Run:
     """Begin a new run, or open an existing one to resume it.
 
@@ -57,6 +61,7 @@ def begin_or_resume(
         not_duplicates: table of decided pairs.
         before_reading: called once the request is known to be valid, before the images of a new run
             are read.
+        unlabeled: images without labels that heads learn from too.
 
     Returns:
         The run.
@@ -81,16 +86,33 @@ def begin_or_resume(
                 f"--not-duplicates {not_duplicates}: {path} has its groups already; choose a new "
                 f"folder"
             )
+        if unlabeled is not None:
+            raise ArgumentError(
+                f"--unlabeled {unlabeled}: {path} has begun without these images or with them; "
+                f"choose a new folder"
+            )
         _check_resumable(run, recipe, overrides, only_fold, resume, fold_file)
         check_image_root(run, data, overrides)
     else:
         if path.exists() and not run.is_vacant:
             raise RunError(f"{path}: is not empty and not a run; choose a new folder")
         new_recipe = _load_new_recipe(recipe, overrides, display)
+        if unlabeled is not None:
+            check_takes_unlabeled(new_recipe, unlabeled)
         check_requirements(new_recipe)
         if fold_file is None:
             _check_fold_numbers(only_fold, range(new_recipe.folds.n))
-        begin_run(data, run, new_recipe, fold_file, display, fixes, not_duplicates, before_reading)
+        begin_run(
+            data,
+            run,
+            new_recipe,
+            fold_file,
+            display,
+            fixes,
+            not_duplicates,
+            before_reading,
+            unlabeled,
+        )
     _check_fold_numbers(only_fold, run.fold_numbers())
     return run
 
@@ -208,7 +230,7 @@ def _load_new_recipe(
 ) -> Recipe:
     """Load the recipe of a new run; show which one it is if the user named none."""
     source = recipe or choose_default_recipe(overrides, display)
-    loaded = load_recipe(source, overrides)
+    loaded = with_own_size(load_recipe(source, overrides))
     if recipe is None:
         display.line(f"Recipe {source}: {loaded.model.backbone} at {loaded.view.size} pixels")
     return loaded
@@ -293,7 +315,7 @@ def _check_resumable(
     if recipe is None and not overrides:
         return
     begun = run.read_recipe()
-    requested = load_recipe(recipe or run.file(RECIPE), overrides)
+    requested = with_own_size(load_recipe(recipe or run.file(RECIPE), overrides))
     changed = begun.differences(resolve_white(requested, white_of(begun.view)))
     if changed:
         raise ArgumentError(

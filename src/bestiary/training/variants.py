@@ -13,6 +13,7 @@ from pathlib import Path
 from bestiary.data.eval_view import white_of
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError
+from bestiary.model.image_sizes import with_own_size
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.run.layout import RECIPE
@@ -82,12 +83,12 @@ def plan_variants(
         RecipeError: an option or a value is wrong.
         WeightsError: a backbone or its weights are not available.
     """
-    variants = [Variant(BASE, load_recipe(recipe, overrides), BASE)]
+    variants = [Variant(BASE, with_own_size(load_recipe(recipe, overrides)), BASE)]
     for option in vary:
         key, values = _parse_option(option)
         for value in values:
             name = f"{key}={value}"
-            varied = load_recipe(recipe, [*overrides, name])
+            varied = with_own_size(load_recipe(recipe, [*overrides, name]))
             is_new = all(varied != variant.recipe for variant in variants)
             if is_new:
                 folder = _choose_folder(name, varied, variants)
