@@ -11,6 +11,7 @@ from bestiary.display import Display
 from bestiary.evaluation.results import Results
 from bestiary.printable import printable_name
 from bestiary.reporting import figures, sections
+from bestiary.reporting.budget_section import budget_record, budget_table, budget_text
 from bestiary.reporting.cost_table import cost_rows
 from bestiary.reporting.drawing import Drawing
 from bestiary.reporting.gallery import (
@@ -51,6 +52,7 @@ def run_page(results: Results, display: Display, *, with_saliency: bool = True) 
         interval=sections.interval_percent,
         headline=_headline(results),
         texts=_texts(results),
+        budget=_budget(results),
         drawings=_drawings(results),
         curves=[drawing.svg(themed=True) for drawing in figures.curves(results.histories)],
         tables={
@@ -103,6 +105,12 @@ def _texts(results: Results) -> dict[str, str]:
         "method": sections.method_text(results.snapshot.recipe, folds),
         "reproduce": sections.reproduce_command(results),
     }
+
+
+def _budget(results: Results) -> dict[str, Any] | None:
+    """What was tried within a time budget, if the run had one."""
+    record = budget_record(results)
+    return record and {"text": budget_text(record), "table": budget_table(record)}
 
 
 def _drawings(results: Results) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bestiary.evaluation.results import Results
 from bestiary.reporting import figures, gallery, sections
+from bestiary.reporting.budget_section import budget_record, budget_table, budget_text
 from bestiary.reporting.cost_table import cost_rows
 from bestiary.reporting.drawing import Drawing
 from bestiary.reporting.sections import Table
@@ -50,12 +51,20 @@ def chapters(results: Results) -> list[Chapter]:
     return [
         Chapter("Task", [sections.data_text(results)], [audit]),
         Chapter("Method", [method]),
+        *_budget_chapter(results),
         _result_chapter(results),
         _mistake_chapter(results),
         _calibration_chapter(results),
         Chapter("Cost", [], [cost]),
         Chapter("How to reproduce it", [], command=sections.reproduce_command(results)),
     ]
+
+
+def _budget_chapter(results: Results) -> list[Chapter]:
+    record = budget_record(results)
+    if record is None:
+        return []
+    return [Chapter("Choice within a budget", [budget_text(record)], [budget_table(record)])]
 
 
 def _result_chapter(results: Results) -> Chapter:

@@ -11,6 +11,7 @@
         fixes.csv          labels that a person has decided
         not_duplicates.csv  near duplicates that a person has denied
         targets.parquet    of a student: the target probabilities of each image
+        budget.json        of `train --budget`: what was tried, what was chosen, and on which fold
         SHA256SUMS         checksums of the files above, as `sha256sum -c` reads them
         compute.json       precision, memory layout, compilation, threads; one entry a device type
         ensemble.json      classes, preprocessing, members, averaging rule, calibration, versions
@@ -20,6 +21,7 @@
         labels/            suspect labels: fixes.csv, class_quality.csv, class_overlap.csv,
                            labels.html
         report.html        and report.md, report.pdf, figures/
+        trials/            of `train --budget`: a run for each way that was tried
         fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors,
                            student.safetensors, last/state.safetensors, last/previous.safetensors,
                            history.csv, costs.csv, oof.parquet, tensorboard/
@@ -46,6 +48,7 @@ WARNINGS = "warnings.csv"
 NEAR_DUPLICATES = "near_duplicates.csv"
 FIXES = "fixes.csv"
 TARGETS = "targets.parquet"
+BUDGET = "budget.json"
 CHECKSUMS = "SHA256SUMS"
 COMPUTE = "compute.json"
 ENSEMBLE = "ensemble.json"
@@ -71,6 +74,8 @@ REPORTS = {
 }
 FIGURES = "figures"
 
+TRIALS = "trials"
+
 ABLATION_TABLE = "ablation.csv"
 ABLATION_TEXT = "ablation.md"
 
@@ -83,6 +88,7 @@ STARTING_FILES = (
     NOT_DUPLICATES,
     FIXES,
     TARGETS,
+    BUDGET,
 )
 """The files that a run starts with, besides its recipe."""
 TRAIN_ONLY = -1
