@@ -102,7 +102,6 @@ def train(
     """
     from bestiary.api.durations import parse_duration
     from bestiary.display import Display
-    from bestiary.evaluation.finish import finish_run
     from bestiary.run.run import Run
     from bestiary.signals import Interrupts
     from bestiary.storage.files import address_of, location
@@ -175,12 +174,23 @@ def train(
             # Assemble, calibrate and score.
             with world.synchronized() as is_main:
                 if is_main:
-                    finish_run(opened)
+                    _finish(opened, display)
         except KeyboardInterrupt:
             command = resume_command(data, run, only_fold, opened.exists)
             display.notice(f"Interrupted. To go on: {command}")
             raise
     return opened
+
+
+def _finish(run: "Run", display: "Display") -> None:
+    """Assemble, calibrate and score a run; say so if fine-tuning was for nothing."""
+    from bestiary.evaluation.fine_tuning import unchanged_line
+    from bestiary.evaluation.finish import finish_run
+
+    finish_run(run)
+    line = unchanged_line(run) if run.score_line is not None else None
+    if line:
+        display.notice(line)
 
 
 def _check_machines(processes: int, cluster: str | None) -> "Connection | None":

@@ -6,7 +6,7 @@ Knows no format.
 from bestiary.display import format_duration
 from bestiary.evaluation.results import Results
 from bestiary.printable import printable_name
-from bestiary.reporting.sections import Table, percent
+from bestiary.reporting.sections import Table, TableRows, percent
 from bestiary.run.budget_file import BudgetRecord, read_budget
 
 
@@ -54,7 +54,7 @@ def budget_table(record: BudgetRecord) -> Table:
     Returns:
         One row a trial.
     """
-    rows = [
+    rows: TableRows = [
         (
             printable_name(trial.name),
             percent(trial.accuracy),

@@ -110,7 +110,9 @@ def _texts(results: Results) -> dict[str, str]:
 def _budget(results: Results) -> dict[str, Any] | None:
     """What was tried within a time budget, if the run had one."""
     record = budget_record(results)
-    return record and {"text": budget_text(record), "table": budget_table(record)}
+    if record is None:
+        return None
+    return {"text": budget_text(record), "table": budget_table(record)}
 
 
 def _drawings(results: Results) -> dict[str, str]:

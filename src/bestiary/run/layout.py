@@ -22,7 +22,8 @@
                            labels.html
         report.html        and report.md, report.pdf, figures/
         trials/            of `train --budget`: a run for each way that was tried
-        fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors,
+        fold-0/            weights.safetensors, initial.safetensors, start.parquet,
+                           epoch-020.safetensors,
                            student.safetensors, last/state.safetensors, last/previous.safetensors,
                            history.csv, costs.csv, oof.parquet, tensorboard/
 
@@ -123,6 +124,11 @@ class FoldFiles:
         return self.folder / "initial.safetensors"
 
     @property
+    def start(self) -> Path:
+        """Answers before training to the held-out part, where the head is a discriminant."""
+        return self.folder / "start.parquet"
+
+    @property
     def state(self) -> Path:
         """The checkpoint: everything that resuming needs."""
         return self.folder / "last" / "state.safetensors"
@@ -202,7 +208,7 @@ def needed_for_prediction(path: str) -> bool:
     *folders, name = path.split("/")
     if "last" in folders or "tensorboard" in folders:
         return False
-    return not name.startswith(("epoch-", "initial."))
+    return not name.startswith(("epoch-", "initial.", "start."))
 
 
 def lock_folder(folder: Path, activity: str, timeout: float = 0.0) -> FileLock:
