@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bestiary
 from bestiary.advising import budget as budgets
-from bestiary.advising.budget_plan import CHOOSING_FOLD, Costs
-from bestiary.advising.trials import adopt_fold
+from bestiary.advising.budget_plan import CHOOSING_FOLD, Costs, Trial
+from bestiary.advising.trials import adopt_fold, seconds_of_folds
+from bestiary.display import Display
 from bestiary.errors import DamagedError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.backbone import weights_are_local
@@ -95,6 +97,27 @@ def test_interrupted_trials_go_on(budgeted: Run, beasts: Path, tmp_path: Path) -
     assert after.chosen == before.chosen
     assert after.spent > before.spent, "the time of the first session counts"
     assert run.score_line == budgeted.score_line
+
+
+def test_late_trial_is_cut_or_dropped(budgeted: Run) -> None:
+    """Where one fold took longer than planned, all get fewer epochs, or the heads remain."""
+    trials = Run(budgeted.path / TRIALS / "fine-tuned-32")
+    recipe = trials.read_recipe()
+    nothing = np.zeros((1, 3), np.float32), np.zeros(1, np.int64), 1.0
+    heads = Trial("heads", recipe.with_values({"train.epochs": 0}), *nothing)
+    tuned = Trial("tuned", recipe, *nothing)
+    fold_seconds = seconds_of_folds(trials)
+
+    def fitting(folds_left: float) -> tuple[str, int]:
+        seconds = folds_left * fold_seconds / budgets.TOLERANCE
+        display = Display(quiet=True)
+        work = budgets.Budgeted(budgeted, recipe, seconds, None, None, display)  # type: ignore[arg-type]
+        work.trials = [heads, tuned]
+        chosen, used = budgets._what_fits(work, tuned)
+        return chosen.name, used.train.epochs
+
+    assert fitting(2.5) == ("tuned", 3)
+    assert fitting(1.9) == ("heads", 0), "one epoch for each of three folds is none"
 
 
 def test_adopted_share_is_what_was_tried(budgeted: Run, tmp_path: Path) -> None:

@@ -156,8 +156,7 @@ def settle_budget(work: Budgeted) -> None:
     heads = _try_heads(work, work.recipe)
     tuned = _try_fine_tuning(work, work.recipe)
     _try_larger(work, tuned)
-    chosen = choose(work.trials)
-    recipe = _recipe_that_fits(work, chosen)
+    chosen, recipe = _what_fits(work, choose(work.trials))
     work.write_record(chosen.name)
     work.display.line(f"Chosen after {format_duration(work.spent)}: {chosen.name}")
     if len(work.trials) > 1:
@@ -266,23 +265,27 @@ def _try_larger(work: Budgeted, tuned: Run | None) -> None:
         _try_fine_tuning(work, recipe)
 
 
-def _recipe_that_fits(work: Budgeted, chosen: Trial) -> Recipe:
-    """Cut the epochs of the choice where the other folds would take far longer than planned."""
+def _what_fits(work: Budgeted, chosen: Trial) -> tuple[Trial, Recipe]:
+    """Cut the epochs of the choice where the other folds would take far longer than planned.
+
+    Returns:
+        The choice, or the heads where nothing else fits; and the recipe of the run.
+    """
     epochs = chosen.recipe.train.epochs
     if not epochs:
-        return chosen.recipe
+        return chosen, chosen.recipe
     trial = work.trial(TUNED, chosen.recipe.view.size)
     folds = len(trial.fold_numbers())
     fold_seconds = seconds_of_folds(trial)
     left = TOLERANCE * work.seconds - work.spent
     if (folds - 1) * fold_seconds <= left:
-        return chosen.recipe
+        return chosen, chosen.recipe
     fitting = int(epochs * left / (folds * fold_seconds))
     if fitting < MIN_EPOCHS:
         work.note(f"No time is left for {folds} folds of {epochs} epochs, so the heads remain")
-        return _heads_recipe(work.recipe)
+        return work.trials[0], work.trials[0].recipe
     work.note(f"{fitting} epochs in place of {epochs}: the trial took longer than expected")
-    return chosen.recipe.with_values({"train.epochs": fitting})
+    return chosen, chosen.recipe.with_values({"train.epochs": fitting})
 
 
 def _adopt(work: Budgeted, chosen: Trial, recipe: Recipe) -> None:

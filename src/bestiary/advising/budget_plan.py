@@ -19,7 +19,7 @@ from bestiary.stats.metrics import logit_log_losses
 
 CHOOSING_FOLD = 0
 SHARES = (0.0, 0.25, 0.5, 0.75)  # of the initial weights, see `train.wise_ft`
-MIN_EPOCHS = 3  # of fine-tuning; with fewer, warm-up and cosine leave no time to learn
+MIN_EPOCHS = 2  # of fine-tuning; one alone is mostly warm-up and mixed batches
 MAX_EPOCHS = 20
 USABLE = 0.95  # share of the budget that is planned with
 TOLERANCE = 1.08  # a run that is expected to take more than this share of the budget is cut

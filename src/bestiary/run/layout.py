@@ -206,7 +206,7 @@ def needed_for_prediction(path: str) -> bool:
         False
     """
     *folders, name = path.split("/")
-    if "last" in folders or "tensorboard" in folders:
+    if {"last", "tensorboard", TRIALS} & set(folders):
         return False
     return not name.startswith(("epoch-", "initial.", "start."))
 
