@@ -7,7 +7,6 @@ for fine-tuning; `--epochs` fills the minutes. `--amp --amp-dtype bfloat16 --cha
 faster. The average that validates best is kept.
 """
 
-import copy
 import itertools
 import time
 
@@ -19,7 +18,7 @@ from timm.optim import create_optimizer_v2
 from timm.scheduler import create_scheduler_v2
 from timm.utils import ModelEmaV3
 from torch.utils.data import DataLoader
-from torch_parts import MEAN, STD, accuracy, parts, pretrained, probabilities, seconds_of_epoch
+from torch_parts import MEAN, STD, parts, pretrained, probabilities, seconds_of_epoch, train_within
 
 RATE = 5e-4
 
@@ -63,20 +62,11 @@ def main() -> None:
     schedule, _ = create_scheduler_v2(
         optimizer, sched="cosine", num_epochs=epochs, warmup_epochs=min(5, epochs // 10)
     )
-    best, kept, done = -1.0, None, 0
-    for epoch in range(epochs):
-        if done and job.seconds_left < epoch_seconds:
-            break
-        for views, targets in loader:
-            step(views, targets)
-        schedule.step(epoch + 1)
-        done += 1
-        score = accuracy(average.module, val)
-        if score > best:
-            best, kept = score, copy.deepcopy(average.module.state_dict())
+    best, done = train_within(
+        job, loader, step, average.module, val, epochs, epoch_seconds, schedule.step
+    )
     trained = time.time()
-    network.load_state_dict(kept)
-    job.answer(probabilities(network, test), trained, claim=best, epochs=done)
+    job.answer(probabilities(average.module, test), trained, claim=best, epochs=done)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,20 @@ share; the epoch that validates best is kept. torchvision has no EfficientNet-Li
 weights come from a server, so the network is timm's.
 """
 
-import copy
 import time
 
 import torch
-from job import Job
+from job import SIZE, Job
 from torch import nn
 from torch.utils.data import DataLoader
 from torch_parts import (
     MEAN,
-    SIZE,
     STD,
-    accuracy,
     parts,
     pretrained,
     probabilities,
     seconds_of_epoch,
+    train_within,
 )
 from torchvision import transforms
 
@@ -61,19 +59,10 @@ def main() -> None:
     epochs = job.epochs_that_fit(epoch_seconds)
     drop = max(1, round(epochs * SHARE_BEFORE_DROP))
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, drop, 0.1)
-    best, kept, done = -1.0, None, 0
-    for _ in range(epochs):
-        if done and job.seconds_left < epoch_seconds:
-            break
-        for views, targets in loader:
-            step(views, targets)
-        schedule.step()
-        done += 1
-        score = accuracy(network, val)
-        if score > best:
-            best, kept = score, copy.deepcopy(network.state_dict())
+    best, done = train_within(
+        job, loader, step, network, val, epochs, epoch_seconds, lambda _: schedule.step()
+    )
     trained = time.time()
-    network.load_state_dict(kept)
     job.answer(probabilities(network, test), trained, claim=best, epochs=done)
 
 

@@ -1,5 +1,6 @@
 """What the contenders that are plain PyTorch loops share: data sets, network, prediction."""
 
+import copy
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from job import SIZE, Job
+from job import Job
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
@@ -85,4 +86,39 @@ def seconds_of_epoch(loader: DataLoader, step: Callable, val: Images, network: n
     return batch * len(loader) + (time.perf_counter() - started) / len(sample) * len(val)
 
 
-__all__ = ["MEAN", "SIZE", "STD", "Images", "accuracy", "parts", "pretrained", "probabilities"]
+def train_within(
+    job: Job,
+    loader: DataLoader,
+    step: Callable,
+    judged: nn.Module,
+    val: Images,
+    epochs: int,
+    epoch_seconds: float,
+    end_epoch: Callable[[int], object],
+) -> tuple[float, int]:
+    """Train while epochs fit; leave the weights of the one that validates best in `judged`.
+
+    Args:
+        job: whose minutes count.
+        loader: of the training images.
+        step: trains on one batch.
+        judged: the network that validation judges.
+        val: images to validate by.
+        epochs: most epochs.
+        epoch_seconds: of one epoch with its validation.
+        end_epoch: called with the number of epochs done, as schedules are.
+
+    Returns:
+        The best accuracy on `val`, and the number of epochs.
+    """
+    best, kept, done = -1.0, judged.state_dict(), 0
+    while done < epochs and (not done or job.seconds_left > epoch_seconds):
+        for views, targets in loader:
+            step(views, targets)
+        done += 1
+        end_epoch(done)
+        score = accuracy(judged, val)
+        if score > best:
+            best, kept = score, copy.deepcopy(judged.state_dict())
+    judged.load_state_dict(kept)
+    return best, done
