@@ -57,7 +57,6 @@ def test_choice_among_noise_is_not_optimistic() -> None:
 def test_epochs_that_fit() -> None:
     costs = Costs(epoch=10, fixed=20)
     assert costs.epochs_within(600, folds=5) == 10
-    assert costs.of_folds(5, 10) == 600
     assert costs.epochs_within(99, folds=5) == 0
     assert costs.epochs_within(1e9, folds=5) == MAX_EPOCHS
 

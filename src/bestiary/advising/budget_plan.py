@@ -81,10 +81,6 @@ class Costs:
     epoch: float
     fixed: float
 
-    def of_folds(self, folds: int, epochs: int) -> float:
-        """Seconds to train some folds."""
-        return folds * (self.fixed + epochs * self.epoch)
-
     def epochs_within(self, seconds: float, folds: int) -> int:
         """Count the epochs of each fold that fit into some seconds, up to `MAX_EPOCHS`.
 

@@ -12,6 +12,7 @@ from bestiary.errors import ArgumentError
 from bestiary.model.compute import best_device
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
+from bestiary.training.distributed import World
 from bestiary.training.request import choose_default_recipe
 
 AUTO = "auto"
@@ -87,6 +88,22 @@ def check_arguments(
         name = override.partition("=")[0].strip()
         if name in CHOSEN_OPTIONS:
             raise ArgumentError(f"--set {override}: --budget chooses {name}; leave one of them out")
+
+
+def check_single_process(world: World) -> None:
+    """Refuse ranks that torchrun, srun or another launcher has started.
+
+    Args:
+        world: the ranks of this training.
+
+    Raises:
+        ArgumentError: there are several.
+    """
+    if world.size > 1:
+        raise ArgumentError(
+            f"--budget: works in one process, but {world.size} were started; start one, or leave "
+            "--budget out"
+        )
 
 
 def load_tuning_recipe(overrides: Sequence[str], display: Display) -> tuple[str, Recipe]:

@@ -240,8 +240,9 @@ def _begin_within(
 ) -> None:
     """Try what a budget allows, and begin the run in the way that pays."""
     from bestiary.advising.budget import Budgeted, settle_budget
-    from bestiary.advising.budget_request import load_tuning_recipe
+    from bestiary.advising.budget_request import check_single_process, load_tuning_recipe
 
+    check_single_process(checkpointer.world)
     name, recipe = load_tuning_recipe(overrides, display)
 
     def begin_heads(folder: Path, changes: Sequence[str]) -> "Run":
