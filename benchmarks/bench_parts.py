@@ -33,13 +33,14 @@ WITHOUT = (
     "train.wise_ft=0",
     "view.eval_scale=1",
     "predict.tta=1",
+    "optimizer.layer_decay=1",
+    "view.augment=none",
+    "mix.probability=0",
+    "schedule.warmup=0",
 )
 TAKEN_OUT = (
     "train.ema=0.99",
-    "optimizer.layer_decay=0.7",
-    "mix.probability=0.5",
     "optimizer.decay_norm_and_bias=false",
-    "schedule.warmup=0.1",
     "view.scale=[0.5,1.0]",
 )
 # The remedy of `best`, and a removed one.

@@ -23,7 +23,7 @@ FROZEN = {
     "scan": "data out=None overrides=() not_duplicates=None quiet=False",
     "shard": "data out megabytes=256 overrides=() quiet=False",
     "probe": "data run overrides=() folds=None fixes=None not_duplicates=None quiet=False",
-    "train": "data run recipe=None overrides=() folds=None only_fold=() fixes=None "
+    "train": "data run recipe=None overrides=() budget=None folds=None only_fold=() fixes=None "
     "not_duplicates=None resume=False checkpoint_every=5min processes=1 cluster=None quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
     "engine=auto tta=None resume=False watch=False overrides=() quiet=False",

@@ -52,7 +52,7 @@ def test_default_recipe_by_device(device: str, name: str) -> None:
     both = load_recipe("best").differences(load_recipe("best-gpu"))
     assert sorted(both) == [
         "model.backbone",
-        "train.batch_size",
+        "optimizer.lr",
         "view.eval_scale",
         "view.size",
     ], "the same parts"

@@ -143,7 +143,7 @@ def test_unfinished_run_is_refused(trained: Run, tmp_path: Path) -> None:
         (
             "best",
             [
-                "6 epochs on views of 224 pixels",
+                "10 epochs on views of 224 pixels",
                 "50 % of the way to its initial weights",
                 "5 views of 269 pixels",
             ],

@@ -127,6 +127,8 @@ def test_fold_has_ended_with_weights_and_oof(tmp_path: Path) -> None:
         ("fold-0/weights.safetensors", True),
         ("fold-0/oof.parquet", True),
         ("fold-0/initial.safetensors", False),
+        ("fold-0/start.parquet", False),
+        ("trials/heads-224/fold-0/weights.safetensors", False),
         ("fold-0/epoch-020.safetensors", False),
         ("fold-0/last/state.safetensors", False),
         ("fold-0/tensorboard/events.1", False),

@@ -1,8 +1,9 @@
 """The verb `train`: labeled images -> a run with a trained k-fold ensemble and its score."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from bestiary.display import Display
     from bestiary.run.run import Run
     from bestiary.training.checkpointer import Checkpointer
+    from bestiary.training.distributed import World
 
 
 def train(
@@ -24,6 +26,7 @@ def train(
     *,
     recipe: Location | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    budget: str | None = None,
     folds: str | int | None = None,
     only_fold: Annotated[Sequence[int], Many] = (),
     fixes: Location | None = None,
@@ -55,6 +58,11 @@ def train(
         --resume, the run's own.
     overrides
         Options of the recipe as section.key=value, listed below.
+    budget
+        Time for everything, such as 10min, 30min or 2h, or auto for this device's default.
+        Heads on the frozen network come first; then one fold shows whether fine-tuning and
+        larger images pay on these images, and the rest of the time goes that way. The fold
+        that the choice was made on is not scored. Takes the place of --recipe.
     folds
         Number of folds, or a CSV or Parquet file of your own with the columns path,fold.
     only_fold
@@ -108,6 +116,7 @@ def train(
 
     connection = _check_machines(processes, cluster)
     seconds = parse_duration(checkpoint_every)
+    limit = _check_budget(budget, recipe, overrides, only_fold, processes, cluster)
     world = init_world()
     display = Display(quiet, visible=world.is_main)
     opened = Run(Path(run))
@@ -120,37 +129,51 @@ def train(
         try:
             # Begin the run, or check that it can be resumed.
             opened = Run(stack.enter_context(working_folder(run)), address_of(run))
-            with world.synchronized() as is_main:
-                if is_main:
-                    begin_or_resume(
-                        data,
-                        opened.path,
-                        recipe,
-                        overrides,
-                        folds,
-                        only_fold,
-                        resume,
-                        display,
-                        Path(fixes) if fixes is not None else None,
-                        Path(not_duplicates) if not_duplicates is not None else None,
-                        connection.begin if connection else None,
-                        Path(unlabeled) if unlabeled is not None else None,
-                    )
+            checkpointer = Checkpointer(seconds, interrupts, world)
+            begin = partial(
+                begin_or_resume,
+                data,
+                folds=folds,
+                display=display,
+                fixes=Path(fixes) if fixes is not None else None,
+                not_duplicates=Path(not_duplicates) if not_duplicates is not None else None,
+                unlabeled=Path(unlabeled) if unlabeled is not None else None,
+            )
+            if limit is not None and not opened.exists:
+                _begin_within(limit, opened, overrides, begin, checkpointer, display)
+            else:
+                _begin_on_main(
+                    opened,
+                    partial(
+                        begin,
+                        recipe=recipe,
+                        overrides=overrides,
+                        only_fold=only_fold,
+                        resume=resume,
+                        before_reading=connection.begin if connection else None,
+                    ),
+                    world,
+                    budget,
+                )
 
             # The user has named the folder of the images: this was compared with the run's.
             opened = replace(opened, data=opened.read_recorded_root())
 
             # Train the folds.
             fold_numbers = list(only_fold) or opened.fold_numbers()
-            checkpointer = Checkpointer(seconds, interrupts, world)
             if connection is None:
                 _train_here(opened, fold_numbers, checkpointer, processes, display)
             else:
-                from bestiary.cluster.folds import cluster_folds, train_on_ray
-
-                to_train = cluster_folds(opened, location(run), fold_numbers)
-                stack.close()  # uploads a run in an object store, for the cluster's machines
-                train_on_ray(to_train, connection, checkpointer.every, processes, display)
+                _train_on_cluster(
+                    opened,
+                    location(run),
+                    fold_numbers,
+                    connection,
+                    checkpointer,
+                    processes,
+                    display,
+                    stack,
+                )
                 opened = replace(opened, path=stack.enter_context(working_folder(run)))
 
             # Assemble, calibrate and score.
@@ -165,11 +188,12 @@ def train(
 
 
 def _finish(run: "Run", display: "Display") -> None:
-    """Assemble, calibrate and score a run; say which heads were chosen; draw its charts.
+    """Assemble, calibrate and score a run; say what its heads and its fine-tuning were; draw it.
 
     The charts may fail alone.
     """
     from bestiary.errors import BestiaryError
+    from bestiary.evaluation.fine_tuning import unchanged_line
     from bestiary.evaluation.finish import finish_run
     from bestiary.evaluation.results import read_results
     from bestiary.reporting.figure_files import write_figures
@@ -181,6 +205,8 @@ def _finish(run: "Run", display: "Display") -> None:
         display.line(text)
     if run.score_line is None:
         return
+    if line := unchanged_line(run):
+        display.notice(line)
     try:
         files = write_figures(read_results(run))
         display.line(f"Charts: {files[-1]}")
@@ -198,6 +224,94 @@ def _check_machines(processes: int, cluster: str | None) -> "Connection | None":
     from bestiary.cluster.connection import Connection
 
     return Connection(cluster)
+
+
+def _check_budget(
+    budget: str | None,
+    recipe: Location | None,
+    overrides: Sequence[str],
+    only_fold: Sequence[int],
+    processes: int,
+    cluster: str | None,
+) -> float | None:
+    """Parse --budget, and refuse what contradicts it; None without a budget."""
+    if budget is None:
+        return None
+    from bestiary.advising.budget_request import (
+        AUTO,
+        check_arguments,
+        check_seconds,
+        default_seconds,
+    )
+    from bestiary.api.durations import parse_duration
+
+    check_arguments(recipe, overrides, only_fold, processes, cluster)
+    if budget.strip() == AUTO:
+        return default_seconds()
+    return check_seconds(budget, parse_duration(budget, "--budget"))
+
+
+def _begin_within(
+    seconds: float,
+    run: "Run",
+    overrides: Sequence[str],
+    begin: "Callable[..., Run]",
+    checkpointer: "Checkpointer",
+    display: "Display",
+) -> None:
+    """Try what a budget allows, and begin the run in the way that pays."""
+    from bestiary.advising.budget import Budgeted, settle_budget
+    from bestiary.advising.budget_request import check_single_process, load_tuning_recipe
+
+    check_single_process(checkpointer.world)
+    name, recipe = load_tuning_recipe(overrides, display)
+
+    def begin_heads(folder: Path, changes: Sequence[str]) -> "Run":
+        options = [*overrides, *changes]
+        return begin(path=folder, recipe=name, overrides=options, only_fold=[], resume=True)
+
+    settle_budget(Budgeted(run, recipe, seconds, begin_heads, checkpointer, display))
+
+
+def _begin_on_main(
+    run: "Run", begin: "Callable[..., Run]", world: "World", budget: str | None
+) -> None:
+    """Begin a run or check that it can be resumed, on rank 0."""
+    with world.synchronized() as is_main:
+        if is_main:
+            begin(path=run.path)
+            if budget is not None:
+                _check_was_budgeted(run, budget)
+
+
+def _check_was_budgeted(run: "Run", budget: str) -> None:
+    """Refuse a budget for a run that was begun without one."""
+    from bestiary.errors import ArgumentError
+    from bestiary.run.budget_file import read_budget
+
+    if read_budget(run) is None:
+        raise ArgumentError(
+            f"--budget {budget}: {run.place} was begun without one; leave it out, or choose "
+            "another folder"
+        )
+
+
+def _train_on_cluster(
+    run: "Run",
+    place: str,
+    folds: list[int],
+    connection: "Connection",
+    checkpointer: "Checkpointer",
+    processes: int,
+    display: "Display",
+    stack: ExitStack,
+) -> None:
+    """Train folds on the machines of a Ray cluster, after closing the run's working folder."""
+    from bestiary.cluster.folds import cluster_folds, train_on_ray
+
+    to_train = cluster_folds(run, place, folds)
+    stack.close()  # uploads a run in an object store, for the cluster's machines
+    train_on_ray(to_train, connection, checkpointer.every, processes, display)
 
 
 def _train_here(

@@ -153,7 +153,7 @@ class _TestPart:
     @classmethod
     def read(cls, student: Run) -> "_TestPart":
         snapshot = student.load()
-        answers = read_out_of_fold(snapshot).without_conflicts()
+        answers = read_out_of_fold(snapshot).scorable()
         return cls(
             student=student,
             data=read_training_set(student),

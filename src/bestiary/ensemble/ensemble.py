@@ -37,7 +37,7 @@ from bestiary.ensemble.reloading import (
 from bestiary.errors import ImageError
 from bestiary.model.classifier import Classifier, SavedMember
 from bestiary.model.compute import best_device, memory_format, resolve_precision
-from bestiary.model.engine import build_joint_network
+from bestiary.model.engine import Network, build_joint_network
 from bestiary.model.forks import check_can_compute, check_same_process
 from bestiary.model.halving import HalvedBatches
 from bestiary.model.tensor_file import checksum
@@ -136,7 +136,7 @@ class Ensemble:
             graph_path=(lambda: graphs.joint) if graphs else None,
             member_graphs=graphs.single if graphs else (),
         )
-        self._network = HalvedBatches(averaged_over_views(built, tta))
+        self._network: Network = HalvedBatches(averaged_over_views(built, tta))
         self.batch_size = images_at_once(tta, self.device)
         self.stops_early = False
         self.engine = built.engine

@@ -7,7 +7,6 @@ reason. Knows nothing of runs.
 
 import hashlib
 import time
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 import polars as pl
 
-from bestiary.atomic import atomic_path
 from bestiary.data.left_out import count_files, describe_deep
 from bestiary.data.listing import list_images
 from bestiary.display import Display, Tick
@@ -24,6 +22,7 @@ from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.inputs import ImageInput
 from bestiary.ensemble.resumable_table import MEMBERS_USED, Counts, ResumableTable
+from bestiary.ensemble.submission import check_names, write_submission
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
 from bestiary.printable import printable_name
@@ -200,7 +199,7 @@ def predict_folder(
     for line in [*listing.notes, *counts_line]:
         display.notice(line)
     if job.layout == "submission":
-        _check_names(all_paths)
+        check_names(all_paths)
     if trained and (line := trained.describe(listing.root, all_paths)):
         display.notice(line)
     with job.open_rows(ensemble) as rows:
@@ -329,18 +328,7 @@ def _write(rows: ResumableTable, job: PredictJob) -> list[Path]:
     if job.layout == "full":
         rows.write()
         return [job.out]
-    file_name = pl.col("path").str.split("/").list.last()
-    stem = file_name.str.replace(r"\.[^.]*$", "")
-    label = pl.col("label")
-    rows.write([stem.alias("image_name"), label.alias("pred_label")])
-
-    archive = job.out.with_name("solution.zip")
-    with (
-        atomic_path(archive) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as solution,
-    ):
-        solution.write(job.out, "prediction.csv")
-    return [job.out, archive]
+    return write_submission(rows)
 
 
 class _LazyPaths(Sequence[ImageInput]):
@@ -390,20 +378,3 @@ def predict_rows(
             columns = answer.columns() if reason is None else {"error": reason}
             rows.append({"path": paths[index], **columns})
         yield rows
-
-
-def _check_names(paths: pl.Series) -> None:
-    """Check that the images of a submission have different names without folder and suffix."""
-    first_of_name: dict[str, str] = {}
-    clashes: list[tuple[str, str]] = []  # an image, and the first image of its name
-    for path in paths:
-        first = first_of_name.setdefault(Path(path).stem, path)
-        if first != path:
-            clashes.append((path, first))
-    if clashes:
-        path, first = clashes[0]
-        raise ArgumentError(
-            f"--format submission: {len(clashes):,} of {len(paths):,} images have the name of "
-            f"another, without folder and suffix (first {path}, of {first}); predict the folders "
-            "one by one, rename the images, or use --format full"
-        )

@@ -116,7 +116,7 @@ def compare_runs(runs: Sequence[Run], names: Sequence[str] | None = None) -> Com
 
 def _predictions(snapshot: RunSnapshot, index: int) -> pl.DataFrame:
     """Read path, label and keys of each scored image, with the run's prediction and confidence."""
-    out_of_fold = read_out_of_fold(snapshot).without_conflicts()
+    out_of_fold = read_out_of_fold(snapshot).scorable()
     table = out_of_fold.table.unique(IMAGE_KEYS, keep="first", maintain_order=True)
     probabilities = softmax(table["logits"].to_numpy())
     class_indices = probabilities.argmax(axis=1)

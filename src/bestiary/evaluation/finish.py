@@ -37,9 +37,9 @@ def finish_run(run: Run) -> None:
     assemble(snapshot)
     if snapshot.ended != snapshot.folds:
         return
-    out_of_fold = read_out_of_fold(snapshot).without_conflicts()
+    out_of_fold = read_out_of_fold(snapshot)
     calibrate(run, out_of_fold)
-    score(run, out_of_fold)
+    score(run, out_of_fold.scorable())
 
 
 def calibrate(run: Run, out_of_fold: OutOfFold) -> None:
@@ -50,16 +50,25 @@ def calibrate(run: Run, out_of_fold: OutOfFold) -> None:
 
     Args:
         run: the run.
-        out_of_fold: its out-of-fold logits, without label conflicts.
+        out_of_fold: its out-of-fold logits.
     """
-    parts = crossfit_parts(out_of_fold.folds, out_of_fold.groups)
-    detector = OodDetector.fit(out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, parts)
-    write_ood(run.file(OOD), detector)
-
-    calibration = Calibration.fit(out_of_fold.logits, out_of_fold.labels)
+    write_ood(run.file(OOD), fit_ood(out_of_fold))
+    scorable = out_of_fold.scorable()
+    calibration = Calibration.fit(scorable.logits, scorable.labels)
     card = run.read_json(ENSEMBLE)
     card["calibration"] = calibration.to_json()
     run.write_json(ENSEMBLE, card)
+
+
+def fit_ood(out_of_fold: OutOfFold) -> OodDetector:
+    """Fit the out-of-distribution detector, which every member takes part in.
+
+    Args:
+        out_of_fold: logits of a run.
+    """
+    images = out_of_fold.without_conflicts()
+    parts = crossfit_parts(images.folds, images.groups)
+    return OodDetector.fit(images.logits, images.labels, images.folds, parts)
 
 
 def score(run: Run, out_of_fold: OutOfFold) -> None:
@@ -67,7 +76,7 @@ def score(run: Run, out_of_fold: OutOfFold) -> None:
 
     Args:
         run: the run.
-        out_of_fold: its out-of-fold logits, without label conflicts.
+        out_of_fold: its out-of-fold logits that may be scored.
     """
     scores = oof_scores(
         out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups

@@ -23,7 +23,8 @@ from bestiary.data.manifest import GROUP_KEYS
 from bestiary.data.near_duplicates.recognition import DUPLICATE_KINDS, Recognition
 from bestiary.display import Display
 from bestiary.ensemble.answers import PredictionOptions, answer_batch
-from bestiary.ensemble.ensemble import BatchLogits, Ensemble
+from bestiary.ensemble.batch_logits import BatchLogits
+from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.cascading import score_cascade
 from bestiary.evaluation.evaluation_text import Evaluation

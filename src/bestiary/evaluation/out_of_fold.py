@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bestiary.data.folds import leak_groups
 from bestiary.errors import RunError
+from bestiary.run.budget_file import read_budget
 from bestiary.run.layout import TRAIN_ONLY
 from bestiary.run.oof import read_oof
 from bestiary.run.run import RunSnapshot
@@ -23,7 +24,8 @@ class OutOfFold:
     """Images of a run, each with the logits of the one member that was not trained on it.
 
     Attributes:
-        table: columns of the manifest, fold and logits.
+        table: columns of the manifest, fold, logits, and ``chose``: whether the recipe was chosen
+            on the image, within a time budget.
         classes: class names in the order of the logits.
     """
 
@@ -59,6 +61,14 @@ class OutOfFold:
         """Leave out images with a label conflict: nobody knows which of their labels is right."""
         has_conflict = pl.col("label_conflict")
         return OutOfFold(self.table.filter(~has_conflict), self.classes)
+
+    def scorable(self) -> "OutOfFold":
+        """Leave out what must not be scored: conflicts, and images that the recipe was chosen on.
+
+        The recipe was chosen by its success on the latter, so they would flatter it.
+        """
+        chose = pl.col("chose")
+        return OutOfFold(self.without_conflicts().table.filter(~chose), self.classes)
 
 
 def read_out_of_fold(snapshot: RunSnapshot) -> OutOfFold:
@@ -98,7 +108,10 @@ def read_out_of_fold(snapshot: RunSnapshot) -> OutOfFold:
             f"{snapshot.run.place}: out-of-fold logits do not cover the manifest; remove the "
             f"fold's folder and --resume"
         )
-    return OutOfFold(joined, classes)
+    budget = read_budget(snapshot.run)
+    choosing_folds = budget.folds if budget else []
+    chose = pl.col("fold").is_in(choosing_folds).alias("chose")
+    return OutOfFold(joined.with_columns(chose), classes)
 
 
 def class_numbers(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:

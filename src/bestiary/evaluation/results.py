@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bestiary.evaluation.finish import fit_ood
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.recipe.choices import Sets
 from bestiary.run.run import Run, RunSnapshot
@@ -142,7 +143,8 @@ def read_results(run: Run) -> Results:
         RunError: not all folds have ended, or a file is damaged.
     """
     snapshot = run.load()
-    out_of_fold = read_out_of_fold(snapshot).without_conflicts()
+    every_fold = read_out_of_fold(snapshot)
+    out_of_fold = every_fold.scorable()
     raw = softmax(out_of_fold.logits)
     predicted = raw.argmax(axis=1)
     parts = crossfit_parts(out_of_fold.folds, out_of_fold.groups)
@@ -153,7 +155,7 @@ def read_results(run: Run) -> Results:
         raw=raw,
         probabilities=crossfit_probabilities(out_of_fold.logits, out_of_fold.labels, parts),
         calibration=Calibration.fit(out_of_fold.logits, out_of_fold.labels),
-        ood=OodDetector.fit(out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, parts),
+        ood=fit_ood(every_fold),
         scores=oof_scores(
             out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups
         ),

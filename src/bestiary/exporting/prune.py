@@ -95,7 +95,7 @@ def choose_members(run: Run, ensemble: Ensemble, count: int) -> PruneChoice:
         ArgumentError: `count` is not below the number of members, or not all folds have ended.
     """
     calibration = _check_prunable(run, ensemble, count)
-    held_out = read_out_of_fold(run.load()).without_conflicts()
+    held_out = read_out_of_fold(run.load()).scorable()
     logits = held_out.logits.astype(np.float64)
     image_losses = logit_log_losses(logits / calibration.temperature, held_out.labels)
     losses, errors = _member_losses(image_losses, held_out.folds, held_out.groups)

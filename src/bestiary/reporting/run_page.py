@@ -16,6 +16,7 @@ from bestiary.evaluation.learning_curve import learning_curve
 from bestiary.evaluation.results import Results
 from bestiary.printable import printable_name
 from bestiary.reporting import sections
+from bestiary.reporting.budget_section import budget_record, budget_table, budget_text
 from bestiary.reporting.charts.chart import Chart
 from bestiary.reporting.charts.classes import scored_classes, support_chart, weakest_chart
 from bestiary.reporting.charts.map import map_chart, place_on_map
@@ -152,6 +153,7 @@ def run_page(
         no_curve=_no_curve_reason(results),
         data_part=data_section(results),
         method=sections.method_of_run(results.snapshot),
+        budget=_budget(results),
         costs=cost_rows(results),
         reproduce=sections.reproduce_command(results),
         recipe=results.snapshot.recipe.to_toml(),
@@ -229,6 +231,14 @@ class _Registry:
             "right": bool(results.hits[row]),
             "confidence": float(results.confidence[row]),
         }
+
+
+def _budget(results: Results) -> dict[str, Any] | None:
+    """What was tried within a time budget, if the run had one."""
+    record = budget_record(results)
+    if record is None:
+        return None
+    return {"text": budget_text(record), "table": budget_table(record)}
 
 
 def _script_data(

@@ -71,8 +71,7 @@ def method_text(recipe: Recipe, folds: int, heads: str = "") -> str:
     if recipe.train.epochs:
         sentences.append(_training_sentence(recipe))
         if recipe.mix.probability:
-            share = 100 * recipe.mix.probability
-            sentences.append(f"MixUp or CutMix on {share:g} % of the batches.")
+            sentences.append(_mixing_sentence(recipe))
     sentences.append(_prediction_sentence(recipe, folds))
     return " ".join(sentences)
 
@@ -108,8 +107,22 @@ def _training_sentence(recipe: Recipe) -> str:
     return (
         f"{train.epochs} epochs on views of {recipe.view.size} pixels, batches of "
         f"{train.batch_size}, AdamW with a peak learning rate of {rate}; each fold keeps "
-        f"{chosen}{wise_ft}."
+        f"{chosen}{wise_ft}{_augment_words(recipe)}."
     )
+
+
+def _augment_words(recipe: Recipe) -> str:
+    decay = recipe.optimizer.layer_decay
+    words = f"; each stage's rate is {decay:g} of the next one's" if decay < 1 else ""
+    if recipe.view.augment != "none":
+        words += f"; views are augmented by {recipe.view.augment}"
+    return words
+
+
+def _mixing_sentence(recipe: Recipe) -> str:
+    share = 100 * recipe.mix.probability
+    end = f", until {100 * recipe.mix.stop_at:g} % of the steps" if recipe.mix.stop_at < 1 else ""
+    return f"MixUp or CutMix on {share:g} % of the batches{end}."
 
 
 def _prediction_sentence(recipe: Recipe, folds: int) -> str:

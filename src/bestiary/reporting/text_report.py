@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from bestiary.evaluation.results import Results
 from bestiary.numbers import percent, percent_range, plain_name
 from bestiary.reporting import sections
+from bestiary.reporting.budget_section import budget_record, budget_table, budget_text
 from bestiary.reporting.charts.chart import Chart
 from bestiary.reporting.charts.classes import scored_classes
 from bestiary.reporting.cost_table import cost_rows
@@ -65,6 +66,7 @@ def chapters(results: Results) -> list[Chapter]:
             [Table(("found by the audit", "count", "listed in"), data["found"])],
         ),
         Chapter("Method", [sections.method_of_run(results.snapshot)]),
+        *_budget_chapter(results),
         Chapter("Cost", [], [Table(("what", "how much"), list(cost_rows(results)))]),
         Chapter("Cite", [], command=finding.bibtex(results, where)),
         Chapter("How to repeat it", [], command=sections.reproduce_command(results)),
@@ -73,6 +75,13 @@ def chapters(results: Results) -> list[Chapter]:
 
 def _chosen(charts: dict[str, Chart], *names: str) -> list[Chart]:
     return [charts[name] for name in names if name in charts]
+
+
+def _budget_chapter(results: Results) -> list[Chapter]:
+    record = budget_record(results)
+    if record is None:
+        return []
+    return [Chapter("Choice within a budget", [budget_text(record)], [budget_table(record)])]
 
 
 def _finding_chapter(findings: Findings, charts: dict[str, Chart]) -> Chapter:

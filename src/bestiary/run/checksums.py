@@ -53,6 +53,19 @@ def verify(folder: Path, name: str) -> None:
         )
 
 
+def is_listed(folder: Path, name: str) -> bool:
+    """Tell whether a run began with a file of this name.
+
+    Args:
+        folder: of the run, whose SHA256SUMS can be read or is missing.
+        name: of the file.
+    """
+    try:
+        return name in _read_checksums(folder / CHECKSUMS)
+    except FileNotFoundError:
+        return False
+
+
 def _read_checksums(file: Path) -> dict[str, str]:
     """File name -> SHA-256."""
     lines = read_regular(file, MAX_TEXT_BYTES).decode("utf-8").splitlines()

@@ -12,6 +12,7 @@
         not_duplicates.csv  near duplicates that a person has denied
         targets.parquet    of a student: the target probabilities of each image
         unlabeled.parquet  frozen features of the unlabeled images that heads learn from
+        budget.json        of `train --budget`: what was tried, what was chosen, and on which fold
         SHA256SUMS         checksums of the files above, as `sha256sum -c` reads them
         compute.json       precision, memory layout, compilation, threads; one entry a device type
         ensemble.json      classes, preprocessing, members, averaging rule, calibration, versions
@@ -22,7 +23,9 @@
                            labels.html
         figures/           charts as SVG and CSV, and summary.png, written when the run ends
         report.html        and report.md, report.pdf
-        fold-0/            weights.safetensors, initial.safetensors, epoch-020.safetensors,
+        trials/            of `train --budget`: a run for each way that was tried
+        fold-0/            weights.safetensors, initial.safetensors, start.parquet,
+                           epoch-020.safetensors,
                            student.safetensors, last/state.safetensors, last/previous.safetensors,
                            history.csv, costs.csv, head.json, oof.parquet, tensorboard/
 
@@ -49,6 +52,7 @@ NEAR_DUPLICATES = "near_duplicates.csv"
 FIXES = "fixes.csv"
 TARGETS = "targets.parquet"
 UNLABELED = "unlabeled.parquet"
+BUDGET = "budget.json"
 CHECKSUMS = "SHA256SUMS"
 COMPUTE = "compute.json"
 ENSEMBLE = "ensemble.json"
@@ -82,6 +86,8 @@ CONFUSION = "confusion.csv"
 EVALUATION_PAGE = "evaluation.html"
 REVIEW_PAGE = "review.html"  # of `predict --review`
 
+TRIALS = "trials"
+
 ABLATION_TABLE = "ablation.csv"
 ABLATION_TEXT = "ablation.md"
 
@@ -95,6 +101,7 @@ STARTING_FILES = (
     FIXES,
     TARGETS,
     UNLABELED,
+    BUDGET,
 )
 """The files that a run starts with, besides its recipe."""
 TRAIN_ONLY = -1
@@ -127,6 +134,11 @@ class FoldFiles:
     def initial(self) -> Path:
         """The weights before training, where WiSE-FT averages them with the trained ones."""
         return self.folder / "initial.safetensors"
+
+    @property
+    def start(self) -> Path:
+        """Answers before training to the held-out part, where the head is a discriminant."""
+        return self.folder / "start.parquet"
 
     @property
     def state(self) -> Path:
@@ -211,9 +223,9 @@ def needed_for_prediction(path: str) -> bool:
         False
     """
     *folders, name = path.split("/")
-    if "last" in folders or "tensorboard" in folders:
+    if {"last", "tensorboard", TRIALS} & set(folders):
         return False
-    return not name.startswith(("epoch-", "initial."))
+    return not name.startswith(("epoch-", "initial.", "start."))
 
 
 def lock_folder(folder: Path, activity: str, timeout: float = 0.0) -> FileLock:

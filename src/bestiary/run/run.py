@@ -25,6 +25,7 @@ from bestiary.run.contents import check_contents
 from bestiary.run.images import RunImages, UnknownRoot
 from bestiary.run.json_files import read_json_file
 from bestiary.run.layout import (
+    BUDGET,
     CHECKSUMS,
     ENSEMBLE,
     FOLDS,
@@ -32,6 +33,7 @@ from bestiary.run.layout import (
     METRICS,
     RECIPE,
     STARTING_FILES,
+    TRIALS,
     FoldFiles,
     fold_folder,
     lock_folder,
@@ -127,7 +129,7 @@ class Run:
     @property
     def is_vacant(self) -> bool:
         """Whether a run may begin here: the folder is empty, or an interrupted start left it."""
-        leftovers = {*STARTING_FILES, CHECKSUMS}
+        leftovers = {*STARTING_FILES, CHECKSUMS, TRIALS}
         return self.path.is_dir() and all(
             file.name in leftovers or file.name.startswith(".") for file in self.path.iterdir()
         )
@@ -143,10 +145,8 @@ class Run:
         score_line, place = self.score_line, printable_name(self.place)
         if score_line is None:
             folds = self.fold_numbers()
-            ended = [fold for fold in folds if self.fold(fold).ended]
-            return (
-                f"{place}: {len(ended)} of {len(folds)} folds have ended; see bestiary show {place}"
-            )
+            ended = sum(self.fold(fold).ended for fold in folds)
+            return f"{place}: {ended} of {len(folds)} folds have ended; see bestiary show {place}"
         return (
             f"{score_line}\n"
             f"What next: bestiary report {place}\n"
@@ -322,7 +322,7 @@ class Run:
             recipe: of the new run.
         """
         for name in STARTING_FILES:
-            if other.file(name).exists():
+            if name != BUDGET and other.file(name).exists():
                 write_bytes(self.file(name), other.file(name).read_bytes())
         self.write_recipe(recipe)
 

@@ -5,22 +5,27 @@ Builds accelerator, network, head, EMA and optimizer. Does not know the training
 
 import math
 
+import numpy as np
+import polars as pl
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from numpy.typing import NDArray
 from timm.layers import convert_sync_batchnorm
 from timm.utils import ModelEmaV3
 
+from bestiary.data.loader import Rows
 from bestiary.errors import RunError
 from bestiary.model.classifier import Classifier, build_classifier, save_member
 from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.freezing import freeze
 from bestiary.model.graphed import GraphedNetwork
 from bestiary.run.heads import write_head
+from bestiary.run.tables import write_table
 from bestiary.training.checkpoint import Checkpoint, Progress, read_checkpoint
 from bestiary.training.determinism import pool_in_fixed_order
 from bestiary.training.fold_job import FoldJob
-from bestiary.training.head import fit_layer, set_head
+from bestiary.training.head import fit_layer, head_logits, set_head
 from bestiary.training.optimizer import build_optimizer
 from bestiary.training.out_of_memory import count_parts
 from bestiary.training.shortcuts import with_shortcuts
@@ -158,7 +163,7 @@ def _check_same_disk(job: FoldJob, checkpoint: Checkpoint | None) -> None:
 
 def _fit_head(job: FoldJob, classifier: Classifier) -> None:
     """Fit the head to frozen features on rank 0, and broadcast it."""
-    train_rows, _ = job.data.rows(job.fold)
+    train_rows, val_rows = job.data.rows(job.fold)
     features = job.features()  # every rank computes a share; rank 0 gets all of them
     if job.world.is_main:
         layer, choice = fit_layer(
@@ -172,8 +177,18 @@ def _fit_head(job: FoldJob, classifier: Classifier) -> None:
         set_head(classifier, layer)
         if choice is not None:
             write_head(job.files, choice)
+        if job.recipe.train.epochs:
+            _write_start(job, val_rows, head_logits(classifier, features[val_rows]))
     head = job.world.broadcast_object(classifier.head_layer.state_dict())
     classifier.head_layer.load_state_dict(head)
+
+
+def _write_start(job: FoldJob, rows: Rows, logits: NDArray[np.float32]) -> None:
+    """Write what the head answers before training, to tell later what training has changed."""
+    data = job.data
+    predicted = [data.classes[index] for index in logits.argmax(axis=1)]
+    table = pl.DataFrame({"path": data.paths[rows], "predicted": predicted})
+    write_table(job.files.start, table)
 
 
 def _needs_synced_norms(job: FoldJob, accelerator: Accelerator) -> bool:

@@ -132,7 +132,7 @@ def resume_command(
         begun: whether the run exists. If not, the same command has to be repeated.
     """
     if not begun:
-        return "the same command again (nothing is trained yet)"
+        return "the same command again (the run is not begun yet)"
     words = ["bestiary", "train", str(data), str(path)]
     for fold in only_fold:
         words += ["--only-fold", str(fold)]

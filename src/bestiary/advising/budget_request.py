@@ -1,0 +1,124 @@
+"""What the user asked for by --budget -> its seconds and the recipe that fine-tunes, checked.
+
+Knows nothing of trials.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from bestiary.display import Display
+from bestiary.errors import ArgumentError
+from bestiary.model.compute import best_device
+from bestiary.recipe.load import load_recipe
+from bestiary.recipe.options import Recipe
+from bestiary.training.distributed import World
+from bestiary.training.request import choose_default_recipe
+
+AUTO = "auto"
+DEFAULT_SECONDS = {"cpu": 1800.0, "cuda": 900.0}
+"""Device type -> the budget that ``--budget auto`` stands for; other devices: that of a CPU."""
+LEAST_SECONDS = 10.0
+CHOSEN_OPTIONS = ("train.epochs", "train.wise_ft", "train.keep_best")
+"""Options of the recipe that a budget chooses or relies on."""
+
+
+def check_seconds(text: str, seconds: float) -> float:
+    """Check the length of a budget.
+
+    Args:
+        text: as the user wrote it.
+        seconds: its length.
+
+    Raises:
+        ArgumentError: it is endless, or too short for anything.
+
+    Example:
+        >>> check_seconds("30min", 1800.0)
+        1800.0
+    """
+    if math.isinf(seconds) or seconds < LEAST_SECONDS:
+        raise ArgumentError(
+            f"--budget {text}: is not a time that can be kept; give 10min, 30min, 2h or auto"
+        )
+    return seconds
+
+
+def default_seconds() -> float:
+    """Return the budget that ``auto`` stands for on this device."""
+    return DEFAULT_SECONDS.get(best_device().type, DEFAULT_SECONDS["cpu"])
+
+
+def check_arguments(
+    recipe: str | Path | None,
+    overrides: Sequence[str],
+    only_fold: Sequence[int],
+    processes: int,
+    cluster: str | None,
+) -> None:
+    """Refuse what contradicts a budget.
+
+    Args:
+        recipe: as in `bestiary.train`, like the following arguments.
+        overrides: options of the recipe as section.key=value.
+        only_fold: numbers of the folds to train.
+        processes: of this machine.
+        cluster: address of a Ray cluster.
+
+    Raises:
+        ArgumentError: one of them is not possible within a budget.
+    """
+    if recipe is not None:
+        raise ArgumentError(
+            f"--recipe {recipe}: --budget chooses the recipe; leave one of them out"
+        )
+    if only_fold:
+        raise ArgumentError(
+            f"--only-fold {only_fold[0]}: --budget is for all folds; leave one of them out"
+        )
+    if processes != 1:
+        raise ArgumentError(
+            f"--processes {processes}: --budget works in one process; leave one of them out"
+        )
+    if cluster is not None:
+        raise ArgumentError(
+            f"--cluster {cluster}: --budget works on one machine; leave one of them out"
+        )
+    for override in overrides:
+        name = override.partition("=")[0].strip()
+        if name in CHOSEN_OPTIONS:
+            raise ArgumentError(f"--set {override}: --budget chooses {name}; leave one of them out")
+
+
+def check_single_process(world: World) -> None:
+    """Refuse ranks that torchrun, srun or another launcher has started.
+
+    Args:
+        world: the ranks of this training.
+
+    Raises:
+        ArgumentError: there are several.
+    """
+    if world.size > 1:
+        raise ArgumentError(
+            f"--budget: works in one process, but {world.size} were started; start one, or leave "
+            "--budget out"
+        )
+
+
+def load_tuning_recipe(overrides: Sequence[str], display: Display) -> tuple[str, Recipe]:
+    """Load this device's default recipe, of which the trials are variants.
+
+    Args:
+        overrides: options of the recipe as section.key=value.
+        display: says so if its weights cannot be had.
+
+    Returns:
+        Its name, and the recipe.
+
+    Raises:
+        RecipeError: an override is not valid.
+        WeightsError: the overrides name a backbone that is unknown.
+    """
+    name = choose_default_recipe(overrides, display)
+    return name, load_recipe(name, overrides)

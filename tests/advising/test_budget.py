@@ -1,0 +1,160 @@
+"""A run within a budget: what it records, what it scores, and how it goes on."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bestiary
+from bestiary.advising import budget as budgets
+from bestiary.advising.budget_plan import CHOOSING_FOLD, Costs, Trial
+from bestiary.advising.trials import adopt_fold, seconds_of_folds
+from bestiary.display import Display
+from bestiary.errors import DamagedError
+from bestiary.evaluation.out_of_fold import read_out_of_fold
+from bestiary.model.backbone import weights_are_local
+from bestiary.run.budget_file import read_budget
+from bestiary.run.layout import BUDGET, TRIALS
+from bestiary.run.run import Run
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not weights_are_local("offline/efficientnet_lite0"), reason="no offline weights"
+    ),
+]
+OPTIONS = ["view.size=32", "train.batch_size=8", "predict.tta=1", "train.threads=1"]
+
+
+@pytest.fixture(scope="module")
+def budgeted(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run within a budget in which three epochs of fine-tuning fit, at one size."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Costs, "epochs_within", lambda *_, **__: 3)
+    patch.setattr(budgets, "_try_larger", lambda *_: None)
+    path = tmp_path_factory.mktemp("budget") / "run"
+    run = bestiary.train(beasts, path, budget="1h", folds=3, overrides=OPTIONS, quiet=True)
+    patch.undo()
+    return run
+
+
+def test_what_was_tried_is_recorded(budgeted: Run) -> None:
+    record = read_budget(budgeted)
+    assert record is not None
+    names = [trial.name for trial in record.trials]
+    assert names[0].startswith("heads") and "fine-tuning" in names[1]
+    assert record.chosen in names
+    assert record.seconds == 3600 and 0 < record.spent < 3600
+    best = max(trial.accuracy for trial in record.trials)
+    chosen = record.trials[names.index(record.chosen)]
+    assert chosen.accuracy == best
+    assert budgeted.read_recipe().train.epochs == chosen.epochs
+
+
+def test_choosing_fold_is_not_scored(budgeted: Run) -> None:
+    """The held-out images of that fold are predicted, but are in no score."""
+    out_of_fold = read_out_of_fold(budgeted.load())
+    assert CHOOSING_FOLD in out_of_fold.folds
+    assert CHOOSING_FOLD not in out_of_fold.scorable().folds
+    scores = budgeted.read_scores()
+    assert scores is not None
+    assert scores["accuracy"]["n"] == len(out_of_fold.scorable().labels)
+
+
+def test_a_budgeted_run_is_a_run(budgeted: Run, beasts: Path) -> None:
+    images = sorted(beasts.rglob("*.jpg"))[:2]
+    assert len(bestiary.load(budgeted.path).predict(images)) == 2
+    again = bestiary.train(beasts, budgeted.path, budget="1h", resume=True, quiet=True)
+    assert again.score_line == budgeted.score_line
+
+
+def test_report_says_what_was_tried(budgeted: Run, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(budgeted.path, tmp_path / "run"))
+    bestiary.report(run, format="md", quiet=True)
+    text = (run / "report.md").read_text()
+    assert "Choice within a budget" in text
+    assert "They are in no score" in text
+    assert "heads on the frozen network, 32 pixels" in text
+    bestiary.report(run, quiet=True)
+    assert "Choice within a budget" in (run / "report.html").read_text()
+
+
+def test_interrupted_trials_go_on(budgeted: Run, beasts: Path, tmp_path: Path) -> None:
+    """Without the files that a run begins with, the same command ends with the same choice."""
+    path = Path(shutil.copytree(budgeted.path, tmp_path / "run"))
+    for entry in path.iterdir():
+        if entry.name not in (TRIALS, BUDGET):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(budgets, "_try_larger", lambda *_: None)
+    run = bestiary.train(beasts, path, budget="1h", folds=3, overrides=OPTIONS, quiet=True)
+    patch.undo()
+    before, after = read_budget(budgeted), read_budget(run)
+    assert before is not None and after is not None
+    assert after.chosen == before.chosen
+    assert after.spent > before.spent, "the time of the first session counts"
+    assert run.score_line == budgeted.score_line
+
+
+def test_late_trial_is_cut_or_dropped(budgeted: Run) -> None:
+    """Where one fold took longer than planned, all get fewer epochs, or the heads remain."""
+    trials = Run(budgeted.path / TRIALS / "fine-tuned-32")
+    recipe = trials.read_recipe()
+    nothing = np.zeros((1, 3), np.float32), np.zeros(1, np.int64), 1.0
+    heads = Trial("heads", recipe.with_values({"train.epochs": 0}), *nothing)
+    tuned = Trial("tuned", recipe, *nothing)
+    fold_seconds = seconds_of_folds(trials)
+
+    def fitting(folds_left: float) -> tuple[str, int]:
+        seconds = folds_left * fold_seconds / budgets.TOLERANCE
+        display = Display(quiet=True)
+        work = budgets.Budgeted(budgeted, recipe, seconds, None, None, display)  # type: ignore[arg-type]
+        work.trials = [heads, tuned]
+        chosen, used = budgets._what_fits(work, tuned)
+        return chosen.name, used.train.epochs
+
+    assert fitting(2.5) == ("tuned", 3)
+    assert fitting(1.9) == ("heads", 0), "one epoch for each of three folds is none"
+
+
+def test_adopted_share_is_what_was_tried(budgeted: Run, tmp_path: Path) -> None:
+    """The member with a share of the initial weights is not the trained one."""
+    trials = budgeted.path / TRIALS
+    tuned, heads = Run(trials / "fine-tuned-32"), Run(trials / "heads-32")
+    goal = Run(tmp_path / "run")
+    goal.begin_like(tuned, tuned.read_recipe())
+    adopt_fold(tuned, goal, CHOOSING_FOLD, heads, 0.5)
+    files = goal.fold(CHOOSING_FOLD)
+    assert files.ended
+    assert files.weights.read_bytes() != tuned.fold(CHOOSING_FOLD).weights.read_bytes()
+    assert files.initial.read_bytes() == heads.fold(CHOOSING_FOLD).weights.read_bytes()
+
+
+def test_damaged_budget_file_is_refused(budgeted: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(budgeted.path, tmp_path / "run")))
+    content = json.loads(run.file(BUDGET).read_text())
+    content["folds"] = []
+    run.file(BUDGET).write_text(json.dumps(content))
+    with pytest.raises(DamagedError, match=r"budget\.json: has changed since"):
+        read_budget(run)
+    run.file(BUDGET).unlink()
+    with pytest.raises(DamagedError, match=r"budget\.json: is missing"):
+        read_budget(run)
+
+
+def test_budget_that_is_no_duration(
+    beasts: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    line = fails("train", beasts, tmp_path / "run", "--budget", "soon")
+    assert "--budget soon: is not a duration" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_budget_for_a_run_without_one(
+    beasts: Path, trained: Run, fails: Callable[..., str]
+) -> None:
+    line = fails("train", beasts, trained.path, "--budget", "10min", "--resume")
+    assert "was begun without one" in line
