@@ -96,6 +96,7 @@ def predict(
     from bestiary.display import Display
     from bestiary.ensemble.answers import PredictionOptions
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.members import describe_first_start
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
@@ -107,6 +108,9 @@ def predict(
     job = PredictJob(paths, Path(out), average, format, options, resume, root, cascade)
     display = Display(quiet)
     with opened_run(run) as opened:
+        first_start = describe_first_start(opened, engine)
+        if first_start:
+            display.line(first_start)
         ensemble = Ensemble.load(opened, engine=engine, tta=tta)
         if cascade is not None:
             from bestiary.evaluation.cascading import apply_cascade, learn_cascade
