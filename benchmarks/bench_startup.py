@@ -1,5 +1,7 @@
 """Claim: `--help` answers in 0.35 s, `show` in 0.6 s, and `predict` of one image in 3 s.
 
+`report` is timed too, without saliency, and the imports of the verbs that train.
+
 Starts a new process each time, after three that are not counted: the first prediction converts the
 members' graph, the second compiles it, the third reads what was compiled. An empty Python shows the
 share of the interpreter, and `import torch` that of PyTorch in the prediction. The seconds of a
@@ -7,7 +9,7 @@ core are less disturbed by other programs.
 
     python benchmarks/bench_startup.py [--rounds 11] [--run RUN --image IMAGE]
 
-RUN should be of five members by the recipe `best`. Without it, only `--help` is timed.
+RUN should be of five members by the recipe `best`. Without it, no verb is timed but `--help`.
 """
 
 import argparse
@@ -41,9 +43,15 @@ def main() -> None:
     parser.add_argument("--run", help="of five members by the recipe best")
     parser.add_argument("--image", help="to predict")
     args = parser.parse_args()
-    commands = {"bestiary --help": ["-m", "bestiary", "--help"], "empty Python": ["-c", ""]}
+    commands = {
+        "bestiary --help": ["-m", "bestiary", "--help"],
+        "empty Python": ["-c", ""],
+        "imports of train": ["-c", "import bestiary.training.crossval"],
+    }
     if args.run:
         commands["bestiary show"] = ["-m", "bestiary", "show", args.run]
+        report = ["-m", "bestiary", "report", args.run, "--no-saliency", "--quiet", "--out"]
+        commands["bestiary report"] = report
     if args.run and args.image:
         predict = ["-m", "bestiary", "predict", args.run, args.image, "--quiet", "--out"]
         commands["bestiary predict"] = predict
@@ -52,8 +60,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(-UNCOUNTED, args.rounds):
             for name, arguments in commands.items():
-                is_prediction = arguments[-1] == "--out"
-                out = [str(Path(scratch, f"{number}.csv"))] if is_prediction else []
+                suffix = "html" if "report" in arguments else "csv"
+                has_out = arguments[-1] == "--out"
+                out = [str(Path(scratch, f"{number}.{suffix}"))] if has_out else []
                 taken = seconds([*arguments, *out])
                 if number >= 0:
                     times[name].append(taken)

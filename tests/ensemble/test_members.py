@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bestiary.ensemble.ensemble import Ensemble
+from bestiary.ensemble.members import describe_first_start
 from bestiary.errors import DamagedError
 from bestiary.model import engine
 from bestiary.model.classifier import SavedMember, load_member, save_member
@@ -77,3 +78,13 @@ def test_other_weights_have_another_graph(known: Run, files: list[Path]) -> None
     assert np.abs(changed - before).max() > 1e-3
     by_torch = Ensemble.load(known, device="cpu", engine="torch").predict_proba(files)
     np.testing.assert_allclose(changed, by_torch, atol=0.05)
+
+
+@needs_openvino
+def test_only_a_first_start_is_said(
+    known: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert describe_first_start(known, "auto") == ""
+    monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path / "empty"))
+    assert "its network is built" in describe_first_start(known, "auto")
+    assert describe_first_start(known, "torch") == ""

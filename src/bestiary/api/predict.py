@@ -102,6 +102,7 @@ def predict(
     from bestiary.ensemble.answers import PredictionOptions
     from bestiary.ensemble.caveats import TrainedFiles, missing_members
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.members import describe_first_start
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
     from bestiary.errors import ArgumentError
     from bestiary.numbers import count
@@ -118,6 +119,9 @@ def predict(
     job = PredictJob(paths, Path(out), average, format, options, resume, root, cascade)
     display = Display(quiet)
     with opened_run(run) as opened:
+        first_start = describe_first_start(opened, engine)
+        if first_start:
+            display.line(first_start)
         ensemble = Ensemble.load(opened, engine=engine, tta=tta)
         if cascade is not None:
             from bestiary.evaluation.cascading import apply_cascade, learn_cascade

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from bestiary.ensemble.card import EnsembleCard
+from bestiary.ensemble.card import EnsembleCard, read_card
 from bestiary.errors import RunError
 from bestiary.model.classifier import SavedMember, open_member
-from bestiary.model.compute import resolve_precision
+from bestiary.model.compute import best_device, resolve_precision
 from bestiary.model.engine import uses_openvino
 from bestiary.model.graph_cache import cached_graph, cached_joint_graph
 from bestiary.model.tensor_file import claimed_checksum
@@ -32,6 +32,31 @@ class Graphs:
 
     joint: Path
     single: list[Path]
+
+
+def describe_first_start(run: Run, engine: Engine) -> str:
+    """Say that the first start of a run on this machine builds its graph; empty on later starts.
+
+    Args:
+        run: the run.
+        engine: as it was asked for.
+
+    Returns:
+        A line to show before `open_members` and what follows.
+
+    Raises:
+        RunError: the run's files are missing or damaged.
+    """
+    device = best_device()
+    if not uses_openvino(engine, device):
+        return ""
+    card = read_card(run)
+    claimed = [claimed_checksum(run.fold(fold).weights) or "" for fold in card.folds]
+    precision = resolve_precision(card.precision, device)
+    graph = cached_joint_graph(claimed, len(card.classes), card.view.size, precision)
+    if graph.exists():
+        return ""
+    return "First start of this run here: its network is built, once, in 5 to 20 seconds"
 
 
 def open_members(

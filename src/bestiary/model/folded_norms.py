@@ -1,7 +1,7 @@
 """A network with frozen batch norms -> the same function with the norms inside its convolutions.
 
 A norm whose statistics are frozen scales and shifts each channel. So does a convolution whose
-weights are scaled and whose bias is shifted, at no cost. The weights are folded anew in each call,
+weights are scaled and whose bias is shifted, at no cost. The weights are folded in each call,
 as part of the graph that gradients flow through: weights, scales and shifts are trained as without,
 up to rounding. The network itself stays as it is, and so do its checkpoints. Jacob et al. 2018,
 arXiv:1712.05877, fold norms in training likewise. Knows nothing of training loops.

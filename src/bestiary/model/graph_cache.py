@@ -19,7 +19,12 @@ from typing import Any
 from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root, evict_least_recently_used, mark_used
 from bestiary.errors import BestiaryError
-from bestiary.model.openvino_runtime import compile_graph, cpu_name, import_compiled
+from bestiary.model.openvino_runtime import (
+    compile_graph,
+    compiled_content,
+    cpu_name,
+    import_compiled,
+)
 from bestiary.recipe.choices import Precision
 
 MAX_GRAPH_CACHE_BYTES = 4_000_000_000  # the least recently used graphs are removed first
@@ -101,7 +106,7 @@ def _compiled_file(path: Path, precision: Precision) -> Path:
 
 
 def _write_compiled(compiled: Any, path: Path, blob: Path) -> None:
-    content = compiled.export_model().getvalue()
+    content = compiled_content(compiled)
     with suppress(OSError, RuntimeError, BestiaryError):  # the next start compiles it again
         _make_room(path.parent, len(content), spared=path)
         with atomic_path(blob) as temporary:

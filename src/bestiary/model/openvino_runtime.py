@@ -3,6 +3,7 @@
 Knows nothing of how a graph is made or where it is kept.
 """
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 from bestiary.recipe.choices import Precision
 
 _LOADING_CORE = threading.Lock()
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def compile_graph(graph: Any, precision: Precision) -> Any:
@@ -56,7 +58,7 @@ def import_compiled(file: Path, precision: Precision) -> Any:
     """Read a graph that was compiled on a CPU of this kind.
 
     Args:
-        file: what the compiled model's `export_model` gave.
+        file: as `compiled_content` gives it.
         precision: as it was compiled.
 
     Returns:
@@ -67,7 +69,23 @@ def import_compiled(file: Path, precision: Precision) -> Any:
         RuntimeError: the file is damaged.
     """
     with file.open("rb") as stream:
-        return openvino_core().import_model(stream.read(), "CPU", openvino_options(precision))
+        digest = stream.read(_DIGEST_BYTES)
+        content = stream.read()
+    if hashlib.sha256(content).digest() != digest:
+        raise RuntimeError(f"{file}: its checksum is wrong")
+    return openvino_core().import_model(content, "CPU", openvino_options(precision))
+
+
+def compiled_content(compiled: Any) -> bytes:
+    """Give the content of a file for `import_compiled`: SHA-256, then the compiled model.
+
+    OpenVINO notices a file that is cut off, but no byte that has changed.
+
+    Args:
+        compiled: OpenVINO's compiled model.
+    """
+    content = bytes(compiled.export_model().getvalue())
+    return hashlib.sha256(content).digest() + content
 
 
 def cpu_name() -> str:
