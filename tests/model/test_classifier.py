@@ -15,11 +15,11 @@ from bestiary.errors import RunError, WeightsError
 from bestiary.model.classifier import (
     Classifier,
     build_classifier,
-    input_size_errors,
     load_member,
     save_member,
 )
 from bestiary.model.compute import memory_format
+from bestiary.model.image_sizes import input_size_errors
 
 Randomize = Callable[[nn.Module, int], nn.Module]
 NETWORKS = [
