@@ -42,6 +42,7 @@ INDEX = {
     "label errors": "stats/label_issues.py",
     "learning-rate schedule": "training/schedule.py",
     "linear discriminant head (LDA)": "training/lda_head.py",
+    "foundation models (CLIP, DINO, SigLIP), the hub": "model/towers.py",
     "self-training, pseudo-labels, unlabeled images": "training/self_training.py",
     "logistic regression, nearest class mean": "training/head_choice.py",
     "loss, focal loss, label smoothing": "training/loss.py",

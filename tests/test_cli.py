@@ -12,7 +12,6 @@ import pytest
 import bestiary
 from bestiary.cli import VERBS, main
 from bestiary.recipe.defaults import SHIPPED, default_recipe
-from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import options
 from bestiary.run.run import Run
 
@@ -25,6 +24,11 @@ FROZEN = {
     "probe": "data run overrides=() folds=None fixes=None not_duplicates=None quiet=False",
     "train": "data run recipe=None overrides=() budget=None folds=None only_fold=() fixes=None "
     "not_duplicates=None resume=False checkpoint_every=5min processes=1 cluster=None quiet=False",
+    "probe": "data run overrides=() folds=None fixes=None not_duplicates=None unlabeled=None "
+    "quiet=False",
+    "train": "data run recipe=None overrides=() folds=None only_fold=() fixes=None "
+    "not_duplicates=None unlabeled=None resume=False checkpoint_every=5min processes=1 "
+    "cluster=None quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
     "engine=auto tta=None resume=False watch=False overrides=() quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
@@ -128,7 +132,7 @@ def test_help_has_no_examples(verb: str, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize("verb", ["train", "ablate", "advise"])
 def test_help_lists_shipped_recipes(verb: str) -> None:
     text = " ".join((getattr(bestiary, verb).__doc__ or "").split())
-    names = [name for name in SHIPPED if verb != "advise" or load_recipe(name).train.epochs]
+    names = [name for name in SHIPPED if verb != "advise" or name != "probe"]
     assert f"{', '.join(names)}, or the path of a TOML file" in text
     assert f"Default: {default_recipe('cpu')}, or {default_recipe('cuda')} where there is a" in text
 

@@ -225,18 +225,18 @@ def test_weights_of_another_tower_are_refused(cache: Path) -> None:
         build_backbone("hf-hub:org/test_convnext", 2)
 
 
-def test_licence_and_size_are_said(
+def test_license_and_size_are_said(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(hub, "hub_answers", lambda: True)
     monkeypatch.setattr(hub, "_facts", lambda *_: (372_000_000, "apache-2.0"))
     hub.say_before_download("org/tower", ("model.safetensors",))
     printed = capsys.readouterr()
-    assert "weights of org/tower: 372 MB, licence apache-2.0" in printed.err + printed.out
+    assert "weights of org/tower: 372 MB, license apache-2.0" in printed.err + printed.out
     monkeypatch.setattr(hub, "_facts", lambda *_: (0, ""))
     hub.say_before_download("org/tower", ("model.safetensors",))
     printed = capsys.readouterr()
-    assert "size unknown, licence unknown" in printed.err + printed.out
+    assert "size unknown, license unknown" in printed.err + printed.out
 
 
 @pytest.mark.slow
@@ -260,5 +260,6 @@ def test_foundation_run_works_downstream(cache: Path, beasts: Path, tmp_path: Pa
 
 
 def more_beasts(tmp_path: Path) -> Path:
-    draw_sample(tmp_path / "more", species=3, per_species=2, size=48, seed=9)
+    """The same nine images of each species, and two more."""
+    draw_sample(tmp_path / "more", species=3, per_species=11, size=48)
     return tmp_path / "more"

@@ -151,7 +151,7 @@ def test_unfinished_run_is_refused(trained: Run, tmp_path: Path) -> None:
         (
             "probe",
             [
-                "a linear discriminant of the frozen features. Images are classified from the mean "
+                "its last layer fitted to the frozen features. Images are classified from the mean "
                 "of 5 views of 269"
             ],
         ),

@@ -64,8 +64,8 @@ def ablate(
         Options to vary, each as section.key=value,value. Put brackets or quotes around a
         value with commas: view.scale=[0.2,1.0],[0.6,1.0]
     recipe
-        Base recipe: best, best-gpu, paper, fast, probe, or the path of a TOML file.
-        Default: best, or best-gpu where there is a GPU and its weights can be had.
+        Base recipe: best, best-gpu, paper, fast, probe, foundation, or the path of a TOML
+        file. Default: best, or best-gpu where there is a GPU and its weights can be had.
     overrides
         Options of the base recipe as section.key=value; see bestiary train --help.
     seeds

@@ -74,8 +74,8 @@ def advise(
         Backbones to measure, each as NAME or NAME@SIZE. Default: a few for a CPU, or for
         a GPU.
     recipe
-        Recipe of the other options: best, best-gpu, paper, fast, or the path of a TOML
-        file. Default: best, or best-gpu where there is a GPU.
+        Recipe of the other options: best, best-gpu, paper, fast, foundation, or the path of
+        a TOML file. Default: best, or best-gpu where there is a GPU.
     overrides
         Options of the recipe as section.key=value; see bestiary train --help.
     quiet

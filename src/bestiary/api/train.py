@@ -53,9 +53,9 @@ def train(
     run
         Folder for the results. Nothing in it is ever overwritten.
     recipe
-        best, best-gpu, paper, fast, probe, or the path of a TOML file. Default: best, or
-        best-gpu where there is a GPU and its weights are here or can be fetched; with
-        --resume, the run's own.
+        best, best-gpu, paper, fast, probe, foundation, or the path of a TOML file. Default:
+        best, or best-gpu where there is a GPU and its weights are here or can be fetched;
+        with --resume, the run's own.
     overrides
         Options of the recipe as section.key=value, listed below.
     budget

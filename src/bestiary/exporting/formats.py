@@ -138,7 +138,20 @@ def _build_onnx(program: ExportedProgram, size: int) -> Any:
             # Metadata names the folders of this machine.
             common.ClearMetadataAndDocStringPass(),
         )
+        _lay_out_in_order(exported.model)
         return onnx_ir.to_proto(clean_up(exported.model).model)
+
+
+def _lay_out_in_order(model: Any) -> None:
+    """Copy the constants that are transposed views, as transformers have: they have no hash."""
+    import onnx_ir
+
+    for initializer in model.graph.initializers.values():
+        values = initializer.const_value.numpy()
+        if not values.flags.c_contiguous:
+            initializer.const_value = onnx_ir.tensor(
+                np.ascontiguousarray(values), name=initializer.name
+            )
 
 
 def _save_onnx(model: Any, card: Card, file: Path) -> None:

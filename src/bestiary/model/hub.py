@@ -1,4 +1,4 @@
-"""The Hugging Face hub: a repository and a file name -> a local file; licence and size are said.
+"""The Hugging Face hub: a repository and a file name -> a local file; license and size are said.
 
 Files come from the hub's cache where they are there. Nothing that is fetched is executed: JSON is
 parsed and bounded, and weights are safetensors or PyTorch files that are read with
@@ -17,7 +17,7 @@ from bestiary.regular_files import read_regular
 
 ANSWER_SECONDS = 5.0
 MAX_CONFIG_BYTES = 1 << 18
-MAX_LICENCE_LENGTH = 60
+MAX_LICENSE_LENGTH = 60
 
 
 def hub_answers() -> bool:
@@ -106,31 +106,31 @@ def read_config(repository: str, names: Sequence[str]) -> dict[str, Any]:
     return content
 
 
-def say_before_download(repository: str, names: Sequence[str], licence: str = "") -> None:
-    """Say the licence and the size of a file before it is fetched; nothing if it is here.
+def say_before_download(repository: str, names: Sequence[str], license: str = "") -> None:
+    """Say the license and the size of a file before it is fetched; nothing if it is here.
 
     Args:
         repository: as for `cached_file`.
         names: of the file, the preferred one first.
-        licence: what the library says of it; empty: what the hub says.
+        license: what the library says of it; empty: what the hub says.
     """
     if cached_file(repository, names) is not None or not hub_answers():
         return
     size, stated = _facts(repository, names)
-    licence = printable_name(licence or stated or "unknown")[:MAX_LICENCE_LENGTH]
+    license = printable_name(license or stated or "unknown")[:MAX_LICENSE_LENGTH]
     megabytes = f"{size / 1e6:,.0f} MB" if size else "size unknown"
-    Display().notice(f"Fetching the weights of {repository}: {megabytes}, licence {licence}")
+    Display().notice(f"Fetching the weights of {repository}: {megabytes}, license {license}")
 
 
 def _facts(repository: str, names: Sequence[str]) -> tuple[int, str]:
-    """Ask the hub for the size of a file, 0 if unknown, and for the licence of its repository."""
+    """Ask the hub for the size of a file, 0 if unknown, and for the license of its repository."""
     from huggingface_hub import HfApi
 
     try:
         info = HfApi().model_info(repository, files_metadata=True, timeout=ANSWER_SECONDS)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        licence = getattr(info.card_data, "license", None) if info.card_data else None
+        license = getattr(info.card_data, "license", None) if info.card_data else None
     except Exception:  # the hub and HTTP each raise their own
         return 0, ""
     size = next((sizes[name] for name in names if name in sizes), 0)
-    return size, str(licence or "")
+    return size, str(license or "")

@@ -22,7 +22,9 @@ from bestiary.model.architecture import (
     foreign_architecture,
     import_open_clip,
 )
+from bestiary.model.tensor_file import check_tensor_file
 from bestiary.model.weights import read_state, short_reason
+from bestiary.regular_files import MAX_WEIGHTS_BYTES, check_regular
 
 PREFIXES = ("hf-hub:", "open_clip:")
 TIMM_CONFIG = "config.json"
@@ -39,7 +41,7 @@ Floats3 = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Tower:
-    """A network with a linear head over the features of a tower, and its preprocessing.
+    """A network with a linear head over the features of a tower, and how its images are normalized.
 
     Attributes:
         network: float (n, 3, side, side) -> logits (n, classes).
@@ -82,7 +84,7 @@ def build_tower(name: str, classes: int, weights: str = "default") -> Tower:
     if weights == "none":
         return described.build(classes)
     file_names = TIMM_FILES if described.architecture.library == "timm" else OPEN_CLIP_FILES
-    hub.say_before_download(described.repository, file_names, described.licence)
+    hub.say_before_download(described.repository, file_names, described.license)
     file = hub.fetch(described.repository, file_names)
     tower = described.build(classes, file.name)
     try:
@@ -112,20 +114,20 @@ class Described:
     Attributes:
         repository: of its weights on the hub.
         architecture: of the network.
-        preprocessing: mean, std, interpolation and side.
-        licence: of the weights, as the library says; empty if it does not.
+        input_format: mean, std, interpolation and side.
+        license: of the weights, as the library says; empty if it does not.
     """
 
     repository: str
     architecture: Architecture
-    preprocessing: dict[str, Any]
-    licence: str
+    input_format: dict[str, Any]
+    license: str
 
     def build(self, classes: int, file: str = "") -> Tower:
         """Build the tower with random weights; `file` is told as their origin."""
         network = build_network(self.architecture, classes)
         origin = f"hub {self.repository}, {file}" if file else "none"
-        return Tower(network, self.architecture, **self.preprocessing, origin=origin)
+        return Tower(network, self.architecture, **self.input_format, origin=origin)
 
 
 def describe(name: str) -> Described:
@@ -148,10 +150,10 @@ def describe(name: str) -> Described:
     if "architecture" in content:
         return _described_timm(repository, content)
     model = content.get("model_cfg")
-    preprocessing = content.get("preprocess_cfg", {})
-    if not isinstance(model, dict) or not isinstance(preprocessing, dict):
+    input_format = content.get("preprocess_cfg", {})
+    if not isinstance(model, dict) or not isinstance(input_format, dict):
         raise foreign_architecture(f"{OPEN_CLIP_CONFIG} has no model_cfg")
-    return _described_clip(repository, model, preprocessing, "")
+    return _described_clip(repository, model, input_format, "")
 
 
 def _described_timm(repository: str, content: dict[str, Any]) -> Described:
@@ -168,12 +170,12 @@ def _described_timm(repository: str, content: dict[str, Any]) -> Described:
     architecture = Architecture.of({"library": "timm", "name": name, "arguments": arguments})
     size = config.get("input_size")
     side = size[-1] if isinstance(size, list) and size else 224
-    licence = str(config.get("license") or "")
-    return Described(repository, architecture, _preprocessing(config, side), licence)
+    license = str(config.get("license") or "")
+    return Described(repository, architecture, _input_format(config, side), license)
 
 
 def _described_clip(
-    repository: str, model: dict[str, Any], preprocessing: dict[str, Any], licence: str
+    repository: str, model: dict[str, Any], input_format: dict[str, Any], license: str
 ) -> Described:
     """Understand the configuration of a model of open_clip."""
     vision = model.get("vision_cfg")
@@ -194,7 +196,7 @@ def _described_clip(
     )
     size = vision.get("image_size", 224)
     side = size[0] if isinstance(size, list) and size else size
-    return Described(repository, architecture, _preprocessing(preprocessing, side), licence)
+    return Described(repository, architecture, _input_format(input_format, side), license)
 
 
 def _from_list(name: str) -> Described:
@@ -218,7 +220,7 @@ def _from_list(name: str) -> Described:
     return _described_clip(repository, model, config, "")
 
 
-def _preprocessing(config: dict[str, Any], side: object) -> dict[str, Any]:
+def _input_format(config: dict[str, Any], side: object) -> dict[str, Any]:
     """Check mean, std, interpolation and size."""
     clip_mean, clip_std = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     values = {"mean": config.get("mean") or clip_mean, "std": config.get("std") or clip_std}
@@ -240,6 +242,10 @@ def _preprocessing(config: dict[str, Any], side: object) -> dict[str, Any]:
 
 def _load(tower: Tower, file: Path) -> None:
     """Load weights, without those of a text tower and of the head."""
+    target = file.resolve()  # the hub's cache links to it
+    check_regular(target, MAX_WEIGHTS_BYTES)
+    if file.suffix == ".safetensors":
+        check_tensor_file(target)
     state = read_state(file)
     network = tower.network
     if isinstance(network, TowerNetwork):

@@ -1,10 +1,10 @@
 """Self-training: a fitted head and unlabeled images -> a better head, by soft pseudo-labels.
 
-The head says how probable each class is for each unlabeled image; a discriminant whose moments
-count the image for every class by that probability takes its place and says it again, three times
-over (expectation and maximization: Nigam et al. 2000, doi:10.1023/A:1007692713085). The labeled
-images keep their labels. Only the head of a fold's training part guesses, so what the fold holds
-out takes no part. Does not know where the features come from.
+The head says how probable each class is for each unlabeled image. A discriminant takes its place,
+whose moments count the image for every class by that probability, and so on, three times over
+(expectation and maximization: Nigam et al. 2000, doi:10.1023/A:1007692713085). The labeled images
+keep their labels. Only the head of a fold's training part guesses, so what the fold holds out takes
+no part. Does not know where the features come from.
 """
 
 import numpy as np
