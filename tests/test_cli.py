@@ -21,23 +21,21 @@ FROZEN = {
     "near_duplicates=0.0 corrupt=0.0 unknown=0.0 quiet=False",
     "scan": "data out=None overrides=() not_duplicates=None quiet=False",
     "shard": "data out megabytes=256 overrides=() quiet=False",
-    "probe": "data run overrides=() folds=None fixes=None not_duplicates=None quiet=False",
-    "train": "data run recipe=None overrides=() budget=None folds=None only_fold=() fixes=None "
-    "not_duplicates=None resume=False checkpoint_every=5min processes=1 cluster=None quiet=False",
     "probe": "data run overrides=() folds=None fixes=None not_duplicates=None unlabeled=None "
     "quiet=False",
-    "train": "data run recipe=None overrides=() folds=None only_fold=() fixes=None "
+    "train": "data run recipe=None overrides=() budget=None folds=None only_fold=() fixes=None "
     "not_duplicates=None unlabeled=None resume=False checkpoint_every=5min processes=1 "
     "cluster=None quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
-    "engine=auto tta=None resume=False watch=False overrides=() quiet=False",
+    "engine=auto tta=None cascade=None review=None resume=False watch=False overrides=() "
+    "quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
     "ablate": "data run vary recipe=None overrides=() seeds=0 test_data=None cluster=None "
     "resume=False quiet=False",
     "serve": "run host=127.0.0.1 port=8000 token_file=None allow_host=() no_similar=False "
     "max_mb=20.0 max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 data=None engine=auto "
     "cluster=None replicas=None quiet=False",
-    "evaluate": "run images data=None out=None overrides=() quiet=False",
+    "evaluate": "run images data=None out=None map=() cascade=None overrides=() quiet=False",
     "labels": "run data=None out=None",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",
