@@ -25,13 +25,13 @@ SLOW = ("bestiary.advising.", "bestiary.api.")
 EXTRAS = (
     "cleanlab",
     "fastapi",
-    "fpdf",
     "nncf",
     "onnx",
     "onnxruntime",
     "openvino",
     "ray",
     "uvicorn",
+    "weasyprint",
 )
 # They train for long, or run until Ctrl-C.
 NOT_RUN = ("ablate", "demo", "serve")

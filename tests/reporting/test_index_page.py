@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,3 +48,22 @@ def test_reports_link_to_each_other(runs: Path) -> None:
         runs / "a <b>", out=runs / "out.html", no_saliency=True, quiet=True
     ).files[0]
     assert "second/report.html" not in elsewhere.read_text("utf-8")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(runs: Path, chromium: Any, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    assert main(["report", str(runs)]) == 0
+    bestiary.compare(runs / "a <b>", runs / "second", out=runs / "cmp")
+    context = chromium.new_context(color_scheme=scheme, offline=True)
+    tab = context.new_page()
+    complaints: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    for file in (runs / "index.html", runs / "cmp" / "compare.html"):
+        tab.goto(file.as_uri())
+        found = axe.Axe().run(tab).response["violations"]
+        complaints += [f"{one['id']}: {one['nodes'][0]['html'][:80]}" for one in found]
+    context.close()
+    assert complaints == []

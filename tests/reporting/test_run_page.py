@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import timm
 import torch
@@ -24,6 +25,7 @@ from bestiary.numbers import percent, percent_range, plain_name
 from bestiary.recipe.load import load_recipe
 from bestiary.reporting import gallery, run_page, saliency_examples, sections
 from bestiary.reporting.charts.axes import round_ticks
+from bestiary.run.oof import read_oof, write_oof
 from bestiary.run.run import Run
 
 EVIL = '<img src=x onerror=alert(1)>|"</script>'
@@ -120,6 +122,42 @@ def test_markdown_with_figures(trained: Run, tmp_path: Path) -> None:
     assert sorted(linked) == sorted(files[1:]) and len(linked) >= 5
     for figure in linked:
         assert ElementTree.parse(figure).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+@pytest.mark.parametrize("scale", [0.0, 50.0])
+def test_extreme_runs(trained: Run, tmp_path: Path, is_right: bool, scale: float) -> None:
+    """All right or all wrong, sure or not sure at all: every sentence and chart still stands."""
+    run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
+    for fold in run.fold_numbers():
+        table, classes = read_oof(run.fold(fold))
+        rows = []
+        for label in table["label"]:
+            answer = (classes.index(label) + (not is_right)) % len(classes)
+            rows.append([(scale + 0.01) * (number == answer) for number in range(len(classes))])
+        logits = pl.Series("logits", np.array(rows, np.float32), dtype=table.schema["logits"])
+        write_oof(run.fold(fold), table.with_columns(logits), classes)
+    for layout in ("html", "md"):
+        file = bestiary.report(run.path, format=layout, no_saliency=True, quiet=True).files[0]
+        text = file.read_text("utf-8")
+        assert ("No class has a mistake" in text) == is_right
+        shown = re.sub('"data:image[^"]*"', "", text)
+        assert not re.search(r"\b(nan|inf)\b", shown, re.IGNORECASE)
+
+
+def test_groups_of_the_data_have_a_table(trained: Run, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(trained.path, tmp_path / "run")))
+    manifest = run.read_table("manifest.parquet")
+    sites = ["north", "so<u>th", None] * manifest.height
+    run.write_table(
+        "manifest.parquet",
+        manifest.with_columns(pl.Series("group", sites[: manifest.height], pl.String)),
+        {"root": str(trained.read_root())},
+    )
+    run.write_recipe(run.read_recipe())
+    page = bestiary.report(run.path, no_saliency=True, quiet=True).files[0].read_text("utf-8")
+    assert "Groups of the data, weakest first" in page
+    assert "so&lt;u&gt;th" in page and "<u>" not in page
 
 
 def test_fitted_heads_have_no_curves(trained: Run, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ OF_OTHER_FOLDERS = {
     layout.ABLATION_TABLE,
     layout.ABLATION_TEXT,
     layout.CLASSES,
+    layout.INDEX_PAGE,
     layout.SAME_SCENES,
     layout.SCAN_PAGE,
 }

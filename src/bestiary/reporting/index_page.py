@@ -133,7 +133,7 @@ def _page(entries: Sequence[Entry], left_out: list[str], folder: Path, start: Pa
         )
     title = f"{count(len(entries), 'run')} on {count(len(sets), 'set')} of images"
     return render(
-        "index.html", title=title, folder=folder.resolve().name, sets=sets, left_out=left_out
+        "runs.html", title=title, folder=folder.resolve().name, sets=sets, left_out=left_out
     )
 
 
