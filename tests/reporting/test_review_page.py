@@ -14,7 +14,7 @@ from bestiary.cli import main
 from bestiary.data.listing import list_dataset
 from bestiary.ensemble.predictions import TABLE_SCHEMA
 from bestiary.errors import ArgumentError
-from bestiary.evaluation.review import AUDITED_IMAGES, MAX_DOUBTFUL, Review, choose_review
+from bestiary.evaluation.review import AUDITED_IMAGES, MAX_UNSURE, Review, choose_review
 from bestiary.recipe.sections import DataOptions
 from bestiary.reporting.review_page import review_page
 from bestiary.run.run import Run
@@ -47,17 +47,17 @@ def test_audit_is_a_random_draw_of_all() -> None:
     review = choose_review(table, Path("x"), ["lynx"])
     audit = review.images.filter("audit")
     assert audit.height == AUDITED_IMAGES
-    assert 0.8 < audit["accepted"].mean() < 0.98, "drawn from all, not from the doubtful"
+    assert 0.8 < audit["accepted"].mean() < 0.98, "drawn from all, not from the unsure"
     again = choose_review(table, Path("x"), ["lynx"]).images
     other = choose_review(table, Path("x"), ["lynx"], seed=1).images
     assert again.equals(review.images) and not other.equals(review.images)
-    assert (review.total, review.doubtful) == (3000, 300)
+    assert (review.total, review.unsure) == (3000, 300)
 
 
-def test_most_doubtful_come_first_and_sure_ones_do_not() -> None:
+def test_least_sure_come_first() -> None:
     review = choose_review(predictions(3000, 1000), Path("x"), ["lynx"])
     shown = review.images.filter(~pl.col("audit"))
-    assert shown.height == MAX_DOUBTFUL and not shown["accepted"].any()
+    assert shown.height == MAX_UNSURE and not shown["accepted"].any()
     assert shown["unknown"].all(), "650 are unknown, more than are shown"
     assert shown["confidence"].is_sorted()
 
@@ -73,7 +73,7 @@ def test_unreadable_and_few_images() -> None:
 
 @pytest.fixture
 def page(beasts: Path, tmp_path: Path) -> Path:
-    """The page of nine images of the audit and three doubtful ones, two with odd names."""
+    """The page of nine images of the audit and three unsure ones, two with odd names."""
     paths = [file.relative_to(beasts).as_posix() for file in sorted(beasts.rglob("*.jpg"))[:11]]
     table = predictions(12, 6).with_columns(path=pl.Series([*paths, ODD]), audit=pl.lit(True))
     images = table.with_columns(audit=pl.int_range(12) < 9)

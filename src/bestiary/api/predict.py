@@ -10,7 +10,9 @@ from bestiary.api.arguments import Location, Many
 from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
+    from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.predictions import PredictionTable
+    from bestiary.run.run import Run
 
 
 def predict(
@@ -78,7 +80,7 @@ def predict(
         best and paper. Default: all members compute every image.
     review
         Folder for the page review.html: check images that were drawn at random, which gives
-        the accuracy on these images with an interval, and correct the most doubtful. It
+        the accuracy on these images with an interval, and correct the least sure. It
         saves reviewed.csv, which train takes.
     resume
         Resume an interrupted prediction. The table is the same as without interruption.
@@ -104,15 +106,13 @@ def predict(
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.members import describe_first_start
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
-    from bestiary.errors import ArgumentError
     from bestiary.numbers import count
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
 
-    if review is not None and (watch or format == "submission"):
-        other = "--watch" if watch else "--format submission"
-        raise ArgumentError(f"--review: shows a finished full table; leave {other} out")
+    if review is not None:
+        _check_review(watch, format)
     options = PredictionOptions(coverage, sets, risk)
     root = load_data_options(overrides).root
     paths = tuple(_flatten(images))
@@ -124,11 +124,7 @@ def predict(
             display.line(first_start)
         ensemble = Ensemble.load(opened, engine=engine, tta=tta)
         if cascade is not None:
-            from bestiary.evaluation.cascading import apply_cascade, learn_cascade
-
-            learnt = learn_cascade(opened, ensemble, cascade)
-            apply_cascade(opened, ensemble, learnt, engine)
-            display.notice(str(learnt))
+            display.notice(_stop_early(opened, ensemble, cascade, engine))
         caveat = missing_members(opened, ensemble)
         trained = TrainedFiles.of(opened)
     display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
@@ -145,6 +141,24 @@ def predict(
     if review is None:
         return result
     return _with_review(result, ensemble.classes_.tolist(), str(run), Path(review))
+
+
+def _check_review(watch: bool, format: TableFormat) -> None:
+    """Refuse what leaves no table to review."""
+    from bestiary.errors import ArgumentError
+
+    if watch or format == "submission":
+        other = "--watch" if watch else "--format submission"
+        raise ArgumentError(f"--review: shows a finished full table; leave {other} out")
+
+
+def _stop_early(run: "Run", ensemble: "Ensemble", risk: float, engine: Engine) -> str:
+    """Let images stop after one member; say what that costs."""
+    from bestiary.evaluation.cascading import apply_cascade, learn_cascade
+
+    cascade = learn_cascade(run, ensemble, risk)
+    apply_cascade(run, ensemble, cascade, engine)
+    return str(cascade)
 
 
 def _with_review(

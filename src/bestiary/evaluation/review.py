@@ -1,7 +1,7 @@
-"""Predictions -> the images that a person should look at: a random sample, and the doubtful ones.
+"""Predictions -> the images that a person should look at: a random sample, and the least sure.
 
 The sample is an audit: its share of right answers is that of all images, with an interval. The rest
-are the answers that are unknown or not sure, most doubtful first. Decides nothing by itself.
+are the answers that are unknown or not sure, least sure first. Decides nothing by itself.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from bestiary.rng import keyed_rng
 from bestiary.storage.files import Root
 
 AUDITED_IMAGES = 100  # gives the accuracy to about 6 points either way where it is 90 %
-MAX_DOUBTFUL = 500  # with their images, about 15 MB of a page
+MAX_UNSURE = 500  # with their images, about 15 MB of a page
 SHOWN_COLUMNS = ("path", "confidence", "prediction_set", "accepted", "unknown")
 
 
@@ -27,7 +27,7 @@ class Review:
         images: rows of the predictions to show, the audit first, then by falling doubt. One more
             column, audit, says which were drawn at random.
         total: predictions of images that could be read.
-        doubtful: how many of them are unknown or not sure; without calibration, all.
+        unsure: how many of them are unknown or not sure; without calibration, all.
         seed: of the audit's draw.
     """
 
@@ -35,7 +35,7 @@ class Review:
     classes: list[str]
     images: pl.DataFrame
     total: int
-    doubtful: int
+    unsure: int
     seed: int = 0
 
     @property
@@ -56,7 +56,7 @@ def choose_review(
         seed: of the audit's draw.
 
     Returns:
-        At most `AUDITED_IMAGES` drawn at random, and `MAX_DOUBTFUL` others.
+        At most `AUDITED_IMAGES` drawn at random, and `MAX_UNSURE` others.
     """
     readable = predictions.filter(pl.col("error").is_null())
     draw = keyed_rng(seed, "audit", readable.height).permutation(readable.height)
@@ -64,11 +64,11 @@ def choose_review(
     marked = readable.with_columns(is_audited.alias("audit"))
 
     is_sure = pl.col("accepted").fill_null(False)
-    doubtful = marked.filter(~is_sure)
+    unsure = marked.filter(~is_sure)
     is_unknown = pl.col("unknown").fill_null(False)
-    ordered = doubtful.filter(~pl.col("audit")).sort(~is_unknown, "confidence", "path")
-    shown = pl.concat([marked.filter("audit"), ordered.head(MAX_DOUBTFUL)])
-    return Review(root, classes, shown, readable.height, doubtful.height, seed)
+    ordered = unsure.filter(~pl.col("audit")).sort(~is_unknown, "confidence", "path")
+    shown = pl.concat([marked.filter("audit"), ordered.head(MAX_UNSURE)])
+    return Review(root, classes, shown, readable.height, unsure.height, seed)
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

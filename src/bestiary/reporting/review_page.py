@@ -34,7 +34,7 @@ def review_page(review: Review, run: str) -> str:
         run=run,
         root=str(review.root),
         total=review.total,
-        doubtful=review.doubtful,
+        unsure=review.unsure,
         not_shown=review.total - len(rows),
         audited=audited,
         data={"rows": rows, "images": images, "classes": review.classes, "z": Z95},
