@@ -19,6 +19,8 @@ MAX_ARGUMENTS = 40
 MAX_NUMBER = 20_000
 # Arguments that make timm or open_clip read a file or another network.
 _FORBIDDEN = re.compile(r"pretrained|checkpoint|path|cache|file|url|dir$|classes|chans|scriptable")
+_NETWORK_NAME = re.compile(r"[A-Za-z0-9_.-]{0,100}")
+MAX_LAYERS = 200
 BUILD_ERRORS = (
     RuntimeError,
     AssertionError,
@@ -75,9 +77,12 @@ class Architecture:
         if not _is_plain([self.embedding, self.quick_gelu]):
             raise foreign_architecture("its embedding is out of range")
         for key, value in self.arguments.items():
-            allowed = key in ("timm_model_name", "patch_dropout") or not _FORBIDDEN.search(str(key))
-            if not allowed or not _is_plain(value):
+            if _FORBIDDEN.search(str(key)) or not _is_plain(value) or _is_too_deep(key, value):
                 raise foreign_architecture(f"its argument {str(key)[:40]!r} is not allowed")
+        # A name with a prefix would be looked up on the hub or in a folder.
+        for name in (self.name, self.arguments.get("timm_model_name") or ""):
+            if not _NETWORK_NAME.fullmatch(str(name)):
+                raise foreign_architecture(f"{str(name)[:40]!r} is no name of a network")
 
 
 class TowerNetwork(nn.Module):
@@ -151,6 +156,13 @@ def import_open_clip() -> Any:
             "'bestiary[foundation]'"
         ) from None
     return open_clip
+
+
+def _is_too_deep(key: str, value: object) -> bool:
+    """Tell whether a number of layers would take minutes to build."""
+    counts = value if isinstance(value, list | tuple) else [value]
+    is_count = "depth" in key or "layers" in key
+    return is_count and any(isinstance(one, int | float) and one > MAX_LAYERS for one in counts)
 
 
 def _is_plain(value: object, depth: int = 0) -> bool:

@@ -283,7 +283,7 @@ def _from_timm(architecture: str, classes: int, weights: str) -> Backbone:
 
 
 def _say_before_timm_fetches(architecture: str) -> None:
-    """Say licence and size of timm's weights, if they have to be fetched."""
+    """Say license and size of timm's weights, if they have to be fetched."""
     import timm
 
     config = timm.get_pretrained_cfg(architecture)
