@@ -44,8 +44,7 @@ CONTENDERS = {
 }
 BEASTS = "beasts"
 HARD_LIMIT = 2.5  # times the minutes; then a contender is stopped
-LAST_LINES = 3  # of a failed contender's output
-BINS = 15
+LONGEST_REASON = 400  # characters
 
 
 def main() -> None:
@@ -193,7 +192,7 @@ def compete(
     try:
         if process.returncode or not (scratch / "answer.json").exists():
             lines = (scratch / "log").read_text(errors="replace").strip().splitlines()
-            reason = " | ".join(lines[-LAST_LINES:])[-600:]
+            reason = lines[-1][-LONGEST_REASON:] if lines else ""
             return {"failed": reason or f"exit status {process.returncode}"}
         return scored(scratch, split, classes) | {"peak_mb": memory}
     finally:

@@ -329,10 +329,8 @@ class Run:
     def write_recipe(self, recipe: Recipe) -> None:
         """Write SHA256SUMS, then recipe.toml. With that, the run has begun."""
         text = recipe.to_toml()
-        checksums = {}
-        for name in STARTING_FILES:
-            if self.file(name).exists():
-                checksums[name] = file_digest(self.file(name))
+        begun = [name for name in STARTING_FILES if self.file(name).exists()]
+        checksums = {name: file_digest(self.file(name)) for name in begun}
         checksums[RECIPE] = hashlib.sha256(text.encode()).hexdigest()
         lines = [f"{checksum}  {name}\n" for name, checksum in checksums.items()]
         write_text(self.file(CHECKSUMS), "".join(lines))
