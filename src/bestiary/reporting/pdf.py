@@ -44,8 +44,8 @@ def write_pdf(
         from weasyprint.text.fonts import FontConfiguration
     except (ImportError, OSError) as error:  # OSError: Pango, which it is built on, is missing
         raise BestiaryError(
-            f"--format pdf: needs WeasyPrint and Pango ({one_line(error)}); pip install "
-            "'bestiary[report]', or print report.html from a browser"
+            f"--format pdf: needs WeasyPrint and Pango ({one_line(error, 60)}); pip install "
+            "'bestiary[report]' and Debian's libpangoft2-1.0-0, or print report.html from a browser"
         ) from None
     page = run_page(results, display, with_saliency=with_saliency, for_print=True)
     _check_letters(page, fonts)
