@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bestiary.numbers import percent
 from bestiary.printable import printable_name
 from bestiary.streams import ConsoleStream, StreamName
 
@@ -203,7 +204,7 @@ class TrainingDisplay:
         epoch = min(self.epochs, self._done // self._images + 1)
         fold_left = format_duration(self._fold_left() / self._speed)
         run_left = format_duration(self._run_left() / self._speed)
-        best = "" if self._best is None else f"  best {self._best:.3f}"
+        best = "" if self._best is None else f"  best {percent(self._best)}"
         self._bar.update(
             self._task,
             completed=self._done,
@@ -226,9 +227,9 @@ class TrainingDisplay:
         if accuracy is not None:
             self._best = best
         self._restart_clock()  # scoring is not part of the speed
-        score = "" if accuracy is None else f"  accuracy {accuracy:.4f}"
+        score = "" if accuracy is None else f"  accuracy {percent(accuracy)}"
         if accuracy is not None and best > accuracy:
-            score += f"  best {best:.4f}"
+            score += f"  best {percent(best)}"
         left = format_duration(self._run_left() / speed)
         self.display.line(
             f"fold {self._fold + 1}/{self.total_folds}  epoch {epoch}/{self.epochs}  "

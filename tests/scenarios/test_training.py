@@ -21,6 +21,7 @@ from bestiary.display import TrainingDisplay
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import BestiaryError, DataError, RunError
 from bestiary.model.classifier import build_classifier
+from bestiary.numbers import percent
 from bestiary.recipe.sections import ScheduleOptions
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
@@ -124,7 +125,7 @@ def test_oof_accuracy_is_the_share_of_hits(trained: Run) -> None:
     assert score["value"] == pytest.approx(np.mean(hits))
     assert score["n"] == len(hits) == 27
     assert score["low"] < score["value"] < score["high"] or score["value"] in (0, 1)
-    assert f"{score['value']:.4f}" in str(trained.score_line)
+    assert percent(score["value"]) in str(trained.score_line)
 
 
 @pytest.mark.slow

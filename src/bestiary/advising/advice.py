@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bestiary.advising.speeds import TrainSpeed
 from bestiary.display import ScreenTable, format_duration, format_table
+from bestiary.numbers import percent, percent_range
 from bestiary.recipe.options import Recipe
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.paired import Hits, paired_difference
@@ -125,8 +126,8 @@ class Advice:
         interval = "no weights"
         if candidate.hits is not None:
             score = share_interval(candidate.hits, self.groups)
-            accuracy = f"{score.value:.4f}"
-            interval = f"{score.low:.3f} to {score.high:.3f}"
+            accuracy = percent(score.value)
+            interval = percent_range(score.low, score.high)
         seconds = candidate.training_seconds(self.images, recipe.train.epochs)
         return (
             recipe.model.backbone,

@@ -32,6 +32,7 @@ from bestiary.advising.trials import (
 from bestiary.display import Display, format_duration
 from bestiary.evaluation.finish import finish_run
 from bestiary.model.compute import best_device
+from bestiary.numbers import percent
 from bestiary.recipe.options import Recipe
 from bestiary.run.budget_file import BudgetRecord, read_progress
 from bestiary.run.layout import BUDGET, TRIALS
@@ -111,8 +112,8 @@ class Budgeted:
         self.trials.append(trial)
         record = trial.record()
         self.display.line(
-            f"Tried {trial.name}: accuracy {record.accuracy:.4f}, log loss {record.log_loss:.4f} "
-            f"on {record.images:,} images of fold {CHOOSING_FOLD}"
+            f"Tried {trial.name}: accuracy {percent(record.accuracy)}, log loss "
+            f"{record.log_loss:.4f} on {record.images:,} images of fold {CHOOSING_FOLD}"
         )
         self.write_record("")
 

@@ -6,6 +6,7 @@ Knows nothing of networks or images.
 from typing import Any
 
 from bestiary.errors import DamagedError
+from bestiary.numbers import percent, percent_range, points, points_range
 from bestiary.run.layout import METRICS
 from bestiary.run.run import Run
 
@@ -40,7 +41,9 @@ def _kept_line(findings: dict[str, Any]) -> str:
     if len(candidates) > 1:
         is_average = findings["kept"] == "average"
         kept = "the mean of the members' weights" if is_average else "the student"
-        scores = ", ".join(f"{name} {score['value']:.4f}" for name, score in candidates.items())
+        scores = ", ".join(
+            f"{name} {percent(score['value'])}" for name, score in candidates.items()
+        )
         return (
             f"Kept: {kept} ({scores}; below, each half of the images is judged by what the other "
             f"half prefers)"
@@ -66,9 +69,9 @@ def _accuracy_line(findings: dict[str, Any], n_members: int) -> str:
         origin = "of the run"
         teacher = "the members that held them out too"
     return (
-        f"On {after['n']:,} images {origin}: {teacher} {before['value']:.4f}, "
-        f"this {after['value']:.4f}: difference {100 * difference['value']:+.2f} points, "
-        f"95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f} "
+        f"On {after['n']:,} images {origin}: {teacher} {percent(before['value'])}, "
+        f"this {percent(after['value'])}: difference {points(difference['value'], 2)} points, "
+        f"95 % interval {points_range(difference['low'], difference['high'], 2)} "
         f"(paired, {difference['wins']} won, {difference['losses']} lost)"
     )
 
@@ -79,8 +82,9 @@ def _ensemble_line(teacher: Run) -> str:
         raise DamagedError.foreign(
             teacher.file(METRICS), "no estimate of the ensemble", "write it again with --resume"
         )
+    interval = percent_range(estimate["low"], estimate["high"])
     return (
-        f"The ensemble itself is estimated at {estimate['value']:.4f}, {estimate['low']:.4f} to "
-        f"{estimate['high']:.4f}; its members, save one each, were trained on these images, and a "
-        f"student may inherit a little of that"
+        f"The ensemble itself is estimated at {percent(estimate['value'])} ({interval}); its "
+        f"members, save one each, were trained on these images, and a student may inherit a little "
+        f"of that"
     )

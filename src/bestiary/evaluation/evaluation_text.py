@@ -9,7 +9,7 @@ from typing import Any
 from bestiary.data.folder_layout import quote_names
 from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.held_out_results import HeldOutResults
-from bestiary.numbers import count
+from bestiary.numbers import count, percent, percent_range
 from bestiary.printable import printable_name
 
 LEFT_OUT = {
@@ -84,9 +84,9 @@ def _accuracy_table(scores: dict[str, Any]) -> ScreenTable:
 
     rows_with_seen = {} if with_seen is None else _rows(with_seen)
     for name, row in _rows(scores).items():
-        interval = f"{row['low']:.4f} to {row['high']:.4f}" if "low" in row else ""
-        cells = [f"{rows_with_seen[name]['value']:.4f}"] if rows_with_seen else []
-        table.add_row(name, f"{row['value']:.4f}", interval, *cells)
+        interval = percent_range(row["low"], row["high"]) if "low" in row else ""
+        cells = [percent(rows_with_seen[name]["value"])] if rows_with_seen else []
+        table.add_row(name, percent(row["value"]), interval, *cells)
     return table
 
 
@@ -111,23 +111,24 @@ def _cascade_lines(cascade: dict[str, Any] | None) -> list[str]:
     if cascade is None:
         return []
     return [
-        f"Cascade at risk {cascade['risk']:g}: {100 * cascade['stopped']:.1f} % of the images stop "
+        f"Cascade at risk {cascade['risk']:g}: {percent(cascade['stopped'])} of the images stop "
         f"after one member, {cascade['wrong']:,} of them wrong:",
-        f"  accuracy {cascade['accuracy']:.4f}, of all members {cascade['all_members']:.4f}",
+        f"  accuracy {percent(cascade['accuracy'])}, of all members "
+        f"{percent(cascade['all_members'])}",
     ]
 
 
 def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     if estimate is None:
         return []
-    interval = f"{estimate['low']:.4f} to {estimate['high']:.4f}"
+    interval = percent_range(estimate["low"], estimate["high"])
     if estimate["holds"]:
         verdict = "it holds"
     else:
         verdict = "it does not: chance (1 in 20), or another kind of image"
     return [
         "Expected accuracy of the ensemble, from out-of-fold scores:",
-        f"  {estimate['value']:.4f}, on as many images {interval}; {verdict}",
+        f"  {percent(estimate['value'])}, on as many images {interval}; {verdict}",
     ]
 
 
@@ -135,13 +136,12 @@ def _reliability_lines(reliability: dict[str, Any] | None) -> list[str]:
     if reliability is None:
         return []
     ece = reliability["scores"]["ece"]["value"]
-    unknown = 100 * reliability["unknown"]["energy"]
+    unknown = percent(reliability["unknown"]["energy"])
     coverages = []
     for requested, measured in reliability["empirical_coverage"].items():
-        percent = 100 * float(requested)
-        coverages.append(f"{percent:g} %: {100 * measured:.1f} %")
+        coverages.append(f"{percent(float(requested), 0)}: {percent(measured)}")
     return [
-        f"Calibration error {ece:.4f}; called unknown {unknown:.1f} %",
+        f"Calibration error {percent(ece)}; called unknown {unknown}",
         "Coverage of the prediction sets, requested and measured:",
         f"  {', '.join(coverages)}",
     ]

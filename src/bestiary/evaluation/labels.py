@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bestiary.data.fixes import SCHEMA
 from bestiary.errors import RunError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
+from bestiary.numbers import percent
 from bestiary.printable import printable_name
 from bestiary.run.images import RunImages
 from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE
@@ -65,7 +66,7 @@ class LabelReport:
         has_suspects = pl.col("suspects") > 0
         worst = self.quality.filter(has_suspects).head(PRINTED_CLASSES)
         for row in worst.iter_rows(named=True):
-            counts = f"{row['suspects']:,} of {row['images']:,} ({row['share']:.0%})"
+            counts = f"{row['suspects']:,} of {row['images']:,} ({percent(row['share'], 0)})"
             lines.append(f"  {row['label']!r}: {counts}")
 
         if undecided:

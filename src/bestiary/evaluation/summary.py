@@ -8,6 +8,7 @@ from typing import Any
 
 import polars as pl
 
+from bestiary.numbers import percent
 from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
 from bestiary.run.heads import heads_text
@@ -138,5 +139,5 @@ def _fold_line(fold: dict[str, Any], epochs: int) -> str:
         state = "not begun"
     line = f"fold {fold['fold']}: {state}, {fold['epochs']} of {epochs} epochs"
     if fold["accuracy"] is not None:
-        line += f", accuracy {fold['accuracy']:.4f} at epoch {fold['epoch']}"
+        line += f", accuracy {percent(fold['accuracy'])} at epoch {fold['epoch']}"
     return line

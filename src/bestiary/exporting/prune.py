@@ -21,6 +21,7 @@ from scipy.stats import chi2
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
+from bestiary.numbers import percent
 from bestiary.run.run import Run
 from bestiary.stats.calibration import Calibration
 from bestiary.stats.ensemble_gain import Estimate, ensemble_estimate
@@ -62,8 +63,8 @@ class PruneChoice:
         folds = ", ".join(map(str, self.kept_folds))
         return (
             f"Kept members {folds} of {len(self.losses)} by log loss out of fold "
-            f"(p = {self.p:.2g}: {verdict}); estimated accuracy {self.before.value:.4f} before, "
-            f"{self.after.value:.4f} after"
+            f"(p = {self.p:.2g}: {verdict}); estimated accuracy {percent(self.before.value)} "
+            f"before, {percent(self.after.value)} after"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -6,15 +6,15 @@ warnings, unusable files, sizes and classes. Finds nothing itself.
 
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from bestiary.data.audit import Audit
 from bestiary.data.thumbnails import image_uri
-from bestiary.numbers import NO_BREAK, count, percent
+from bestiary.numbers import NO_BREAK, count
 from bestiary.reporting.histogram import histogram, middle_half
 from bestiary.reporting.render import render
 from bestiary.reporting.scan_verdicts import Verdict, headline, next_command, scan_verdicts
+from bestiary.reporting.shapes import shape_charts
 from bestiary.storage.files import Root
 
 MAX_ITEMS = 100  # groups or images shown of each kind; the CSV tables have all of them
@@ -106,21 +106,7 @@ def _absent(audit: Audit, verdicts: list[Verdict]) -> str:
 
 def _charts(audit: Audit) -> list[dict[str, Any]]:
     """Histograms of sizes, shapes and brightness, each with its finding as the title."""
-    height, width = (audit.images[name].to_numpy().astype(float) for name in ("height", "width"))
-    short, ratio = np.minimum(height, width), width / height
-    wide, tall = float((ratio > 1.05).mean()), float((ratio < 0.95).mean())
-    charts = [
-        {
-            "title": f"Half are {middle_half(short, ' px')} on the short side",
-            "drawing": histogram(short, "short side of the images in pixels", " px", log=True),
-            "note": "Short side in pixels, in steps of equal ratio.",
-        },
-        {
-            "title": f"{percent(wide, 0)} are wide, {percent(tall, 0)} tall",
-            "drawing": histogram(ratio, "width over height", log=True),
-            "note": "Width over height; 1 is a square.",
-        },
-    ]
+    charts = shape_charts(audit.images)
     if len(audit.brightness):
         shares = 100 * audit.brightness
         charts.append(

@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.numbers import percent, points
 from bestiary.stats.calibration import NEVER, Calibration, upper_risk
 from bestiary.stats.crossfit import crossfit_parts
 
@@ -114,9 +115,9 @@ class Cascade:
         wrong = self.n_wrong / max(1, self.n_stopped)
         return (
             f"Cascade at risk {self.risk:g}: an image stops after one member whose confidence is "
-            f"{self.threshold:.3f} or more. Out of fold {100 * share:.1f} % stop, of which "
-            f"{100 * wrong:.2f} % are wrong; the others could mend at most "
-            f"{100 * self.max_cost:.2f} points of accuracy"
+            f"{percent(self.threshold)} or more. Out of fold {percent(share)} stop, of which "
+            f"{percent(wrong)} are wrong; the others could mend at most "
+            f"{points(self.max_cost)} points of accuracy"
         )
 
 

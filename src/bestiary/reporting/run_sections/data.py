@@ -8,6 +8,7 @@ import polars as pl
 from bestiary.evaluation.results import Results
 from bestiary.numbers import count, percent, percent_range
 from bestiary.printable import printable_name
+from bestiary.reporting.shapes import shape_charts
 from bestiary.run.layout import FIXES, NEAR_DUPLICATES, QUARANTINE, WARNINGS
 from bestiary.run.tables import count_rows
 from bestiary.stats.intervals import share_interval
@@ -55,7 +56,7 @@ def data_section(results: Results) -> dict[str, Any]:
 
     Returns:
         text, found (rows of the audit that are not zero), clean (a sentence on the others), and
-        groups (rows of the table of groups, or None).
+        groups (rows of the table of groups, or None), and shapes (histograms of sizes).
     """
     rows = audit_rows(results)
     zeros = [what for what, number, _ in rows if not number]
@@ -65,6 +66,7 @@ def data_section(results: Results) -> dict[str, Any]:
         "found": [(what, f"{number:,}", file) for what, number, file in rows if number],
         "clean": clean,
         "groups": _group_rows(results),
+        "shapes": shape_charts(results.table),
     }
 
 
