@@ -1,9 +1,12 @@
 """The report page and the text report: self-contained, escaped, with figures and saliency."""
 
+import csv
+import json
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +21,7 @@ from bestiary.cli import main
 from bestiary.display import Display
 from bestiary.ensemble.saliency import overlay, saliency
 from bestiary.errors import RunError
-from bestiary.evaluation.results import read_results
+from bestiary.evaluation.results import prediction_set_scores, read_results
 from bestiary.model.backbone import Backbone
 from bestiary.model.classifier import Classifier
 from bestiary.numbers import percent, percent_range, plain_name
@@ -58,12 +61,54 @@ def test_numbers_are_those_of_metrics(page: str, trained: Run) -> None:
         assert text == percent(score["value"])
         assert percent_range(score["low"], score["high"]) in spans[name]
     cells = re.findall(r"<td>(.*?)</td>", re.search("data-scores>.*?</table>", page, re.S)[0])
-    every = [scores["scores"][key] for key in sections.SCORE_NAMES]
-    for score, text in zip(every, cells[::2], strict=True):
-        formats = (percent(score["value"]), f"{score['value']:.3f}")
-        assert any(text.startswith(value) for value in formats)
+    for column, kind in enumerate(("scores", "calibrated")):
+        for key, text in zip(sections.SCORE_NAMES, cells[column::2], strict=True):
+            assert text == score_text(key, scores[kind].get(key))
     accuracy = percent(scores["accuracy"]["value"])
     assert f"Right on {accuracy} of images it had not seen" in page
+
+
+def score_text(key: str, score: dict[str, float] | None) -> str:
+    if score is None:
+        return ""
+    if key in sections.SHARES:
+        return f"{percent(score['value'])} ({percent_range(score['low'], score['high'])})"
+    return f"{score['value']:.3f} ({score['low']:.3f}\N{EN DASH}{score['high']:.3f})"
+
+
+def chart_rows(page: str, name: str) -> list[dict[str, str]]:
+    text = re.search(rf'data-name="{name}" data-csv="(.*?)"', page, re.S)
+    assert text
+    return list(csv.DictReader(unescape(text[1]).splitlines()))
+
+
+def test_charts_are_those_of_metrics(page: str, trained: Run) -> None:
+    scores = trained.read_json("metrics.json")["oof"]
+    expected = [scores["accuracy"], scores["ensemble"], scores["scores"]["balanced_accuracy"]]
+    for row, score in zip(chart_rows(page, "accuracy"), [*expected, *scores["folds"]], strict=True):
+        for name in ("value", "low", "high"):
+            assert row[name] == f"{score[name]:.4f}"
+
+    results = read_results(trained)
+    cells = json.loads(re.search(r'"cells": (\[\[.*?\]\])', page)[1])  # type: ignore[index]
+    for label, answer, count in cells:
+        assert count == results.confusion[label, answer]
+    assert sum(count for _, _, count in cells) == scores["accuracy"]["n"]
+    assert sum(int(row["images"]) for row in chart_rows(page, "reliability")) == len(results.hits)
+    gap = percent(scores["calibrated"]["ece"]["value"])
+    assert f"the mean gap is {gap}" in page
+    last = chart_rows(page, "answer-fewer")[-1]
+    wrong = 1 - scores["accuracy"]["value"]
+    assert (last["share_answered"], last["share_of_them_wrong"]) == ("1.0000", f"{wrong:.4f}")
+
+
+def test_sets_are_those_of_the_results(page: str, trained: Run) -> None:
+    part = page[page.index("Sets instead of one answer") :]
+    rows = re.findall(r"<tr>(.*?)</tr>", part[: part.index("</table>")])[1:]
+    shown = [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in rows]
+    measured = prediction_set_scores(read_results(trained))
+    assert [cells[2] for cells in shown] == [percent(s["empirical_coverage"]) for s in measured]
+    assert [cells[3] for cells in shown] == [f"{s['size']:.2f}" for s in measured]
 
 
 def test_classes_are_those_of_the_results(page: str, trained: Run) -> None:
@@ -90,9 +135,9 @@ def test_page_loads_nothing_from_elsewhere(page: str) -> None:
 
 def test_names_are_escaped(renamed: Callable[..., Run]) -> None:
     run = renamed(EVIL)
-    html = (bestiary.report(run.path, no_saliency=True, quiet=True)).files[0].read_text()
-    assert "<img src=x" not in html
-    assert html.count("</script>") == 1
+    text = (bestiary.report(run.path, no_saliency=True, quiet=True)).files[0].read_text()
+    assert "<img src=x" not in text
+    assert text.count("</script>") == 1
     text = bestiary.report(run.path, format="md", quiet=True).files[0].read_text()
     assert "<img src=x" not in text
     rows = [

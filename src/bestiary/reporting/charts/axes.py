@@ -19,8 +19,9 @@ TICK_SIZE = 12.0
 
 
 def whole_percent(value: float) -> str:
-    """Format a tick of an axis of shares."""
-    return percent(value, 0) if 0.01 <= value <= 0.99 or value in (0, 1) else f"{100 * value:g} %"
+    """Format a tick of an axis of shares: whole per cent, unless the tick lies between them."""
+    decimals = 0 if abs(100 * value - round(100 * value)) < 0.01 else 1
+    return percent(value, decimals)
 
 
 class Axes:
