@@ -2,10 +2,12 @@
 
 import warnings
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFile
 
 from bestiary.data.decode import Pixels, decode, read_image
 from bestiary.errors import ImageError
@@ -22,6 +24,17 @@ def test_truncated_image_is_refused(
 ) -> None:
     content = encode(detailed[:120, :160], kind)
     assert refusal(content[: int(len(content) * share)])
+
+
+def test_truncated_is_refused_whatever_others_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(stream, "PNG")
+    content = stream.getvalue()
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as WeasyPrint does
+    with pytest.raises(ImageError, match="truncated"):
+        decode(content[: len(content) // 2])
+    assert ImageFile.LOAD_TRUNCATED_IMAGES, "the setting of others is restored"
 
 
 def test_truncated_jpeg_is_called_truncated(

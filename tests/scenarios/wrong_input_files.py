@@ -207,5 +207,5 @@ def _make_hostile_runs(folder: Path, run: Callable[[str, Callable[[Path], object
 
     run("r_cold", cold)
     run("r_nan", nan)
-    run("r_link", lambda place: (place / "figures").symlink_to(folder))
+    run("r_link", lambda place: (place / "labels").symlink_to(folder))
     run("r_fifo", lambda place: os.mkfifo(place / "notes"))

@@ -109,7 +109,7 @@ def check_verbs_on_stored_run(run: Run, local: Run, beasts: Path) -> None:
     report = bestiary.report(RUN, no_saliency=True, quiet=True)
     assert report.place == f"{RUN}/report.html"
     assert fsspec.filesystem("s3").cat("bucket/runs/one/report.html").startswith(b"<!DOCTYPE html>")
-    assert "+0.0000" in str(bestiary.compare(RUN, local.path))
+    assert " 0.0 (" in str(bestiary.compare(RUN, local.path))
     bestiary.labels(RUN, out=beasts.parent / "labels")
     with pytest.raises(ArgumentError, match="give a folder of this machine with --out"):
         bestiary.labels(RUN)

@@ -130,7 +130,7 @@ def test_ablate_averaging_rules_without_retraining(
         ("view.scale=[0.2,1.0", "not closed"),
         ("train.epochs=1,,2", "empty value"),
         ("predict.average=vote", "give new images by --test-data"),
-        ("train.epochs=6", "no value differs"),  # the default recipe's own
+        ("train.epochs=10", "no value differs"),  # the default recipe's own
     ],
 )
 def test_ablate_refuses_before_training(

@@ -10,25 +10,28 @@ from contextlib import contextmanager
 from io import BytesIO
 
 from pi_heif import register_heif_opener
-from PIL import Image
+from PIL import Image, ImageFile
 
 from bestiary.data.file_kinds import FORMATS
 
 register_heif_opener(thumbnails=False)
 
 
-class _PillowWarningsOff:
-    """Ignore Pillow's warnings while any thread decodes.
+class _OwnSettings:
+    """Ignore Pillow's warnings and refuse truncated files while any thread decodes.
 
     Pillow warns of bombs, odd EXIF and palettes. bestiary has its own limit on pixels, and the
-    other warnings are harmless. Python has one list of warning filters for all threads, so the
-    first thread to enter sets it and the last to leave restores it.
+    other warnings are harmless. Another library of the process may have told Pillow to fill
+    truncated files with gray (WeasyPrint does when it is imported). Warning filters and that
+    setting are those of the whole process, so the first thread to enter sets them and the last to
+    leave restores them.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._n_inside = 0
         self._filters = warnings.catch_warnings()
+        self._fills_truncated = False
 
     def __enter__(self) -> None:
         with self._lock:
@@ -36,6 +39,8 @@ class _PillowWarningsOff:
                 self._filters = warnings.catch_warnings()
                 self._filters.__enter__()
                 warnings.filterwarnings("ignore", module="PIL")
+                self._fills_truncated = ImageFile.LOAD_TRUNCATED_IMAGES
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
             self._n_inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -43,14 +48,15 @@ class _PillowWarningsOff:
             self._n_inside -= 1
             if not self._n_inside:
                 self._filters.__exit__(None, None, None)
+                ImageFile.LOAD_TRUNCATED_IMAGES = self._fills_truncated
 
 
-_PILLOW_WARNINGS_OFF = _PillowWarningsOff()
+_OWN_SETTINGS = _OwnSettings()
 
 
 @contextmanager
 def open_in_pillow(content: bytes) -> Iterator[Image.Image]:
-    """Open an image file in Pillow, without Pillow's warnings. Reads the header alone.
+    """Open an image file in Pillow, with settings of our own. Reads the header alone.
 
     Args:
         content: the whole file.
@@ -61,5 +67,5 @@ def open_in_pillow(content: bytes) -> Iterator[Image.Image]:
     Raises:
         Exception: Pillow raises anything on hostile bytes.
     """
-    with _PILLOW_WARNINGS_OFF, Image.open(BytesIO(content), formats=FORMATS) as image:
+    with _OWN_SETTINGS, Image.open(BytesIO(content), formats=FORMATS) as image:
         yield image

@@ -45,7 +45,7 @@ def evaluation_page(evaluation: Evaluation, run: str, data: str) -> str:
     groups, _ = look_alike_groups(results.confusion)
     inside = sum(group.mistakes for group in groups)
     return render(
-        "evaluation.html",
+        "evaluation_page.html",
         run=run,
         data=data,
         title=f"Right on {percent(accuracy['value'])} of {count(scores['n'], 'image')} that it had "

@@ -5,6 +5,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+from PIL import ImageFile
+
 from bestiary.atomic import atomic_path
 from bestiary.display import Display
 from bestiary.errors import BestiaryError, one_line
@@ -39,6 +41,7 @@ def write_pdf(
         BestiaryError: WeasyPrint is not installed, no font has the characters of a name, or the
             folder cannot be written.
     """
+    fills_truncated = ImageFile.LOAD_TRUNCATED_IMAGES
     try:
         from weasyprint import CSS, HTML
         from weasyprint.text.fonts import FontConfiguration
@@ -47,6 +50,9 @@ def write_pdf(
             f"--format pdf: needs WeasyPrint and Pango ({one_line(error, 60)}); pip install "
             "'bestiary[report]' and Debian's libpangoft2-1.0-0, or print report.html from a browser"
         ) from None
+    finally:
+        # Importing it tells Pillow, for the whole process, to fill truncated files with gray.
+        ImageFile.LOAD_TRUNCATED_IMAGES = fills_truncated
     page = run_page(results, display, with_saliency=with_saliency, for_print=True)
     _check_letters(page, fonts)
     fetcher = _fetcher({font.absolute().as_uri() for font in fonts})

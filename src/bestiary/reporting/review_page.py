@@ -30,7 +30,7 @@ def review_page(review: Review, run: str) -> str:
     images = [image_uri(review.root / row["path"], REVIEWED_SIDE) for row in rows]
     audited = sum(row["audit"] for row in rows)
     return render(
-        "review.html",
+        "review_page.html",
         run=run,
         root=str(review.root),
         total=review.total,

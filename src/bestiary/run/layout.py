@@ -30,7 +30,9 @@
                            history.csv, costs.csv, head.json, oof.parquet, tensorboard/
 
 A finished decision is a file. Recipe, manifest, folds and out-of-fold logits are written once and
-read by everything after. The names of an ablation's folder and of a scan's stand here too.
+read by everything after. The names of an ablation's folder and of a scan's stand here too, and
+those of `evaluate --out` (evaluation.html, scores.json, images.csv, classes.csv, confusion.csv) and
+of `predict --review` (review.html).
 Knows nothing of what the files contain.
 """
 
