@@ -161,6 +161,7 @@ def peers(kit: Kit) -> None:
 
 def _job(kit: Kit) -> dict[str, Any]:
     return {
+        "recipe": "paper",
         "network": kit.network,
         "size": kit.size,
         "batch": kit.batch,
