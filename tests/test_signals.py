@@ -19,11 +19,15 @@ def wait_like_ray(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_library_cannot_hide_the_number(number: signal.Signals) -> None:
-    handler = signal.getsignal(number)
-    with pytest.raises(Interrupted) as raised, Interrupts():
-        wait_like_ray(number)
-    assert raised.value.number == number
-    assert signal.getsignal(number) == handler
+    # A shell's background job starts with Ctrl-C ignored, and Interrupts leaves it so.
+    former = signal.signal(number, signal.default_int_handler)
+    try:
+        with pytest.raises(Interrupted) as raised, Interrupts():
+            wait_like_ray(number)
+        assert raised.value.number == number
+        assert signal.getsignal(number) == signal.default_int_handler
+    finally:
+        signal.signal(number, former)
 
 
 def test_an_interrupt_without_a_signal_stays_as_it_is() -> None:

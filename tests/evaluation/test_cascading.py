@@ -63,7 +63,7 @@ def test_stopped_images_have_the_first_members_answer(
     assert not result.table.filter(used == 1)["unknown"].any()
 
     said = capsys.readouterr()
-    assert "50.0 % stop, of which 2.00 % are wrong" in said.err
+    assert "50.0 % stop, of which 2.0 % are wrong" in said.err.replace("\N{NO-BREAK SPACE}", " ")
     assert f"{n_stopped} of them stopped after one member" in str(result)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import ImageFile
 
 import bestiary
 from bestiary.errors import ArgumentError, BestiaryError
@@ -20,6 +21,9 @@ pytest.importorskip("weasyprint", reason="extra `report` or Pango is not install
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 from fontTools.ttLib import TTCollection, TTFont
+
+# Importing WeasyPrint has changed it for the whole process.
+ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 MakeFont = Callable[..., Path]
 LATIN = "".join(map(chr, range(0x20, 0x7F)))
@@ -207,7 +211,10 @@ def test_missing_library_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "weasyprint", None)
     line = fails("report", trained.path, "--format", "pdf", "--quiet")
-    assert "pip install 'bestiary[report]', or print report.html" in line
+    assert (
+        "pip install 'bestiary[report]' and Debian's libpangoft2-1.0-0, or print report.html"
+        in line
+    )
 
 
 def test_pdf_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
