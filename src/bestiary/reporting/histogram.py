@@ -52,7 +52,8 @@ def histogram(values: ArrayLike, title: str, unit: str = "", log: bool = False) 
             f'fill="var(--quiet)">{_number(shown)}{escape(unit)}</text>'
         )
     return Markup(
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" style="max-width: 26rem" role="img" aria-label="{escape(title)}">'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" style="max-width: 26rem" role="img" '
+        f'aria-label="{escape(title)}">'
         f'<path d="M0 {top}H{WIDTH}" stroke="var(--edge)"/>{"".join(bars)}{"".join(texts)}</svg>'
     )
 
