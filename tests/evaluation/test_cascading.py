@@ -10,7 +10,9 @@ import pytest
 
 import bestiary
 from bestiary.ensemble.ensemble import Ensemble
+from bestiary.errors import ArgumentError
 from bestiary.evaluation import cascading
+from bestiary.evaluation.out_of_fold import OutOfFold
 from bestiary.run.run import Run
 from bestiary.stats.calibration import Calibration
 from bestiary.stats.cascade import Cascade
@@ -29,6 +31,24 @@ def half_stops(trained: Run, beasts: Path, monkeypatch: pytest.MonkeyPatch) -> C
     cascade = Cascade(0.05, calibration, n_images=200, n_stopped=100, n_wrong=2)
     monkeypatch.setattr(cascading.Cascade, "fit", lambda *_: cascade)
     return cascade
+
+
+def test_images_that_chose_the_recipe_teach_nothing(
+    trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = cascading.read_out_of_fold(trained.load())
+    chose = OutOfFold(every.table.with_columns(chose=pl.col("fold") == 0), every.classes)
+    monkeypatch.setattr(cascading, "read_out_of_fold", lambda _: chose)
+    seen: list[set[int]] = []
+
+    def fit(_logits: object, _labels: object, folds: np.ndarray, *_: object) -> Cascade:
+        seen.append(set(folds.tolist()))
+        raise ArgumentError("enough")
+
+    monkeypatch.setattr(cascading.Cascade, "fit", fit)
+    with pytest.raises(ArgumentError, match="enough"):
+        cascading.learn_cascade(trained, Ensemble.load(trained), 0.05)
+    assert seen == [{1, 2}]
 
 
 @pytest.mark.slow

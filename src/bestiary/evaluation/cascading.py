@@ -47,7 +47,7 @@ def learn_cascade(run: Run, ensemble: Ensemble, risk: float) -> Cascade:
         raise ArgumentError(
             f"--cascade: is learnt from predictions of {views} views; leave --tta out"
         )
-    out_of_fold = read_out_of_fold(run.load()).without_conflicts()
+    out_of_fold = read_out_of_fold(run.load()).scorable()
     cascade = Cascade.fit(
         out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups, risk
     )
