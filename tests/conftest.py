@@ -147,6 +147,23 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def violations() -> Callable[[Any], list[str]]:
+    """Lists the violations of WCAG 2.2 AA and good practice on a page, by axe."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+    )
+
+    def run(page: Any) -> list[str]:
+        return [
+            f"{violation['id']}: {node['html'][:120]} {node['failureSummary'][:300]}"
+            for violation in axe.Axe().run(page).response["violations"]
+            for node in violation["nodes"]
+        ]
+
+    return run
+
+
 @pytest.fixture
 def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Runs a command that must fail with exit status 2 and one line. Returns the line."""

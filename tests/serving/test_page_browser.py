@@ -89,18 +89,6 @@ def send(page: Any, kind: str, *files: Path) -> None:
     )
 
 
-def violations(page: Any) -> list[str]:
-    """Violations of WCAG 2.2 AA and good practice, by axe."""
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
-    )
-    return [
-        f"{violation['id']}: {node['html'][:120]} {node['failureSummary'][:300]}"
-        for violation in axe.Axe().run(page).response["violations"]
-        for node in violation["nodes"]
-    ]
-
-
 def test_choose_photo_drop_and_paste(page: Any, images: list[Path]) -> None:
     ways: list[Callable[[Path], None]] = [
         lambda file: page.set_input_files("#files", file),
@@ -341,7 +329,11 @@ def test_tiff_is_answered_but_not_shown(page: Any, images: list[Path], tmp_path:
 
 
 def test_token_dialog(
-    chromium: Any, ensemble: Ensemble, running: Callable[..., Any], images: list[Path]
+    chromium: Any,
+    ensemble: Ensemble,
+    running: Callable[..., Any],
+    images: list[Path],
+    violations: Callable[[Any], list[str]],
 ) -> None:
     with running(build_application(ensemble, token=TOKEN)) as started:
         page = chromium.new_page()
@@ -365,7 +357,9 @@ def test_token_dialog(
 @pytest.mark.parametrize(
     ("width", "scheme"), [(400, "light"), (400, "dark"), (1280, "light"), (1280, "dark")]
 )
-def test_accessibility_axe(page: Any, images: list[Path], width: int, scheme: str) -> None:
+def test_accessibility_axe(
+    page: Any, images: list[Path], width: int, scheme: str, violations: Callable[[Any], list[str]]
+) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     assert violations(page) == []
