@@ -43,7 +43,6 @@ from bestiary.recipe.sections import DataOptions
 from bestiary.run.layout import HELD_OUT_SCORES
 from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES, average
-from bestiary.stats.bootstrap import score_intervals
 from bestiary.stats.calibration import COVERAGES
 from bestiary.stats.cascade import Cascade
 from bestiary.stats.ensemble_gain import Estimate
@@ -104,10 +103,6 @@ def evaluate_folder(
         raise DataError(f"{unseen.root}: none of the new images can be decoded")
     unseen.left_out["unreadable"] += failed.join(unseen.table, on="path", how="semi").height
 
-    scores = _score(run, ensemble, unseen, new.table, new.logits)
-    scores["with_seen"] = _score_with_seen(ensemble, new, seen)
-    if cascade is not None:
-        scores["cascade"] = score_cascade(cascade, ensemble, new.table, new.logits)
     results = HeldOutResults(
         unseen.root,
         new.table["path"].to_list(),
@@ -116,6 +111,10 @@ def evaluate_folder(
         leak_groups(new.table),
         ensemble.probabilities(new.logits),
     )
+    scores = _score(run, ensemble, unseen, results, new.logits)
+    scores["with_seen"] = _score_with_seen(ensemble, new, seen)
+    if cascade is not None:
+        scores["cascade"] = score_cascade(cascade, ensemble, new.table, new.logits)
     if out is not None:
         file = out / HELD_OUT_SCORES if wants_tables else out
         write_text(file, json.dumps(scores, indent=2) + "\n")
@@ -165,24 +164,24 @@ def _score(
     run: Run,
     ensemble: Ensemble,
     unseen: Unseen,
-    table: pl.DataFrame,
+    results: HeldOutResults,
     logits: Logits,
 ) -> dict[str, Any]:
-    """Score the readable images of `table`; see `Evaluation`."""
-    labels = class_numbers(table["label"], ensemble.classes_.tolist())
-    groups = leak_groups(table)
+    """Score the images of `results`, with logits of all members; see `Evaluation`."""
+    labels, groups = results.labels, results.groups
     rules, members = _predictors(ensemble, logits)
+    absent = np.setdiff1d(np.arange(len(results.classes)), labels)
     return {
         "n": len(labels),
-        "classes": len(set(table["label"])),
+        "classes": len(np.unique(labels)),
         **unseen.left_out,
         "unknown_classes": unseen.unknown_classes,
         "suggestions": {name: asdict(one) for name, one in unseen.suggestions.items()},
-        "classes_without_images": sorted(set(ensemble.classes_.tolist()) - set(table["label"])),
+        "classes_without_images": sorted(results.classes[number] for number in absent),
         "gone": unseen.recognition.n_missing,
         **held_out_scores(rules, members, labels, groups),
         "recognized": _recognized_rows(unseen.recognition),
-        "reliability": _reliability(ensemble, logits, labels, groups),
+        "reliability": _reliability(ensemble, results, logits),
         "estimate": _estimate(run, rules, labels, groups),
     }
 
@@ -217,26 +216,23 @@ def _recognized_rows(recognition: Recognition) -> list[dict[str, Any]]:
 
 def _reliability(
     ensemble: Ensemble,
+    results: HeldOutResults,
     logits: Logits,
-    labels: Labels,
-    groups: Labels,
 ) -> dict[str, Any] | None:
     """Measure calibrated scores, coverage and the share called unknown; None: not calibrated."""
     if not (ensemble.calibration and ensemble.ood):
         return None
-    probabilities = ensemble.probabilities(logits)
-    intervals = score_intervals(probabilities, labels, groups)
 
     # Share of images whose prediction set contains the true class
-    images = np.arange(len(labels))
+    images = np.arange(len(results.labels))
     empirical_coverage = {}
     for coverage in COVERAGES:
-        inside = ensemble.calibration.set_mask(probabilities, coverage)
-        is_covered = inside[images, labels]
+        inside = ensemble.calibration.set_mask(results.probabilities, coverage)
+        is_covered = inside[images, results.labels]
         empirical_coverage[str(coverage)] = float(is_covered.mean())
 
     return {
-        "scores": {name: asdict(interval) for name, interval in intervals.items()},
+        "scores": results.scores["scores"],
         "empirical_coverage": empirical_coverage,
         "unknown": _unknown_shares(ensemble.ood, logits),
     }

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.evaluation.judged import Judged
 from bestiary.stats.bootstrap import score_intervals
 from bestiary.stats.intervals import share_interval
-from bestiary.stats.metrics import confusion
 from bestiary.stats.scores import class_table
 from bestiary.storage.files import Root
 
 
 @dataclass(frozen=True)
-class HeldOutResults:
-    """Scored images of an evaluation; see `bestiary.evaluation.judged.Judged`.
+class HeldOutResults(Judged):
+    """Scored images of an evaluation.
 
     Attributes:
         root: folder that the paths start from.
@@ -38,21 +38,6 @@ class HeldOutResults:
     def predicted(self) -> NDArray[np.int64]:
         """Predicted class numbers (images,)."""
         return np.asarray(self.probabilities.argmax(axis=1))
-
-    @cached_property
-    def hits(self) -> NDArray[np.bool_]:
-        """Whether each image is right (images,)."""
-        return np.asarray(self.predicted == self.labels)
-
-    @cached_property
-    def confidence(self) -> NDArray[np.float64]:
-        """Probability of the predicted class (images,)."""
-        return np.asarray(self.probabilities.max(axis=1))
-
-    @cached_property
-    def confusion(self) -> NDArray[np.int64]:
-        """Confusion matrix (classes, classes), labels in rows."""
-        return confusion(self.predicted, self.labels, len(self.classes))
 
     @cached_property
     def per_class(self) -> list[dict[str, Any]]:

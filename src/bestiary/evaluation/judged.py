@@ -1,45 +1,57 @@
-"""What charts need of scored images, whether they were scored out of fold or held out."""
+"""Scored images, out of fold or held out -> what charts and tables show of either."""
 
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.stats.metrics import confusion
 
-class Judged(Protocol):
+
+class Judged:
     """Labeled images with the answers of networks that have not seen them.
+
+    A subclass brings these attributes, as fields or as properties.
 
     Attributes:
         classes: class names in the order of the class numbers.
         labels: class numbers (images,).
         groups: group numbers (images,).
-        hits: whether each image is right (images,).
-        confidence: calibrated probability of the answer, 0 to 1 (images,).
-        confusion: confusion matrix (classes, classes), labels in rows.
-        scores: accuracy with its interval, and the calibrated scores, as in metrics.json.
+        predicted: predicted class numbers (images,).
+        probabilities: calibrated if the run is (images, classes).
+        scores: accuracy and the other scores with their intervals, as in metrics.json.
         per_class: see `bestiary.stats.scores.class_table`.
     """
 
-    @property
-    def classes(self) -> list[str]: ...  # noqa: D102
+    if TYPE_CHECKING:  # at run time, properties would be the defaults of a dataclass
 
-    @property
-    def labels(self) -> NDArray[np.int64]: ...  # noqa: D102
+        @property
+        def classes(self) -> list[str]: ...  # noqa: D102
+        @property
+        def labels(self) -> NDArray[np.int64]: ...  # noqa: D102
+        @property
+        def groups(self) -> NDArray[np.int64]: ...  # noqa: D102
+        @property
+        def predicted(self) -> NDArray[np.int64]: ...  # noqa: D102
+        @property
+        def probabilities(self) -> NDArray[np.float64]: ...  # noqa: D102
+        @property
+        def scores(self) -> dict[str, Any]: ...  # noqa: D102
+        @property
+        def per_class(self) -> list[dict[str, Any]]: ...  # noqa: D102
 
-    @property
-    def groups(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @cached_property
+    def hits(self) -> NDArray[np.bool_]:
+        """Whether each image is right (images,)."""
+        return np.asarray(self.predicted == self.labels)
 
-    @property
-    def hits(self) -> NDArray[np.bool_]: ...  # noqa: D102
+    @cached_property
+    def confidence(self) -> NDArray[np.float64]:
+        """Probability of the predicted class, calibrated if the run is (images,)."""
+        return np.asarray(self.probabilities.max(axis=1))
 
-    @property
-    def confidence(self) -> NDArray[np.float64]: ...  # noqa: D102
-
-    @property
-    def confusion(self) -> NDArray[np.int64]: ...  # noqa: D102
-
-    @property
-    def scores(self) -> dict[str, Any]: ...  # noqa: D102
-
-    @property
-    def per_class(self) -> list[dict[str, Any]]: ...  # noqa: D102
+    @cached_property
+    def confusion(self) -> NDArray[np.int64]:
+        """Confusion matrix (classes, classes), labels in rows."""
+        return confusion(self.predicted, self.labels, len(self.classes))

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.evaluation.finish import fit_ood
+from bestiary.evaluation.judged import Judged
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.recipe.choices import Sets
 from bestiary.run.run import Run, RunSnapshot
@@ -22,7 +23,6 @@ from bestiary.stats.averaging import softmax
 from bestiary.stats.calibration import COVERAGES, Calibration
 from bestiary.stats.crossfit import crossfit_parts, crossfit_probabilities
 from bestiary.stats.ensemble_gain import pick_optimism
-from bestiary.stats.metrics import confusion
 from bestiary.stats.ood import OodDetector
 from bestiary.stats.scores import class_table, oof_scores
 
@@ -42,7 +42,7 @@ HISTORY_COLUMNS = {
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Judged):
     """A run's out-of-fold results, without images with a label conflict.
 
     Attributes:
@@ -101,21 +101,6 @@ class Results:
     def predicted(self) -> NDArray[np.int64]:
         """Predicted class numbers (images,); calibration changes none."""
         return np.asarray(self.raw.argmax(axis=1))
-
-    @cached_property
-    def hits(self) -> NDArray[np.bool_]:
-        """Whether each image is right (images,)."""
-        return np.asarray(self.predicted == self.labels)
-
-    @cached_property
-    def confidence(self) -> NDArray[np.float64]:
-        """Calibrated probability of the predicted class (images,)."""
-        return np.asarray(self.probabilities.max(axis=1))
-
-    @cached_property
-    def confusion(self) -> NDArray[np.int64]:
-        """Confusion matrix (classes, classes), labels in rows."""
-        return confusion(self.predicted, self.labels, len(self.classes))
 
     @cached_property
     def optimism(self) -> float | None:
