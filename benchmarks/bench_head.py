@@ -22,7 +22,8 @@ from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.display import Display
 from bestiary.model.classifier import build_classifier
-from bestiary.model.compute import best_device, best_precision
+from bestiary.model.compute import best_precision
+from bestiary.model.device import best_device
 from bestiary.model.engine import build_network
 from bestiary.model.tta import averaged_over_views
 from bestiary.recipe.choices import Interpolation

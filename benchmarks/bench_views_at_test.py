@@ -30,7 +30,8 @@ from bestiary.data.folds import assign_folds
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.data.resize import resize
 from bestiary.model.classifier import build_classifier
-from bestiary.model.compute import best_device, best_precision
+from bestiary.model.compute import best_precision
+from bestiary.model.device import best_device
 from bestiary.model.engine import build_network
 from bestiary.stats.paired import paired_difference
 from frozen import FOLDS, cross_validate, read_data

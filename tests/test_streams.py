@@ -277,7 +277,7 @@ def test_run_with_steering_fields(
 
 def test_traceback_of_a_defect_does_not_steer() -> None:
     code = (
-        "import bestiary.cli as cli\n"
+        "import bestiary.cli.program as cli\n"
         "def fail(_): raise RuntimeError('\\x1b[2J')\n"
         "cli._run_command = fail\n"
         "cli.run()"

@@ -123,7 +123,7 @@ class Kit:
 
 def device() -> Any:
     """The device that bestiary computes on."""
-    from bestiary.model.compute import best_device
+    from bestiary.model.device import best_device
 
     return best_device()
 

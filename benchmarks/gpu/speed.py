@@ -28,7 +28,8 @@ def synthetic(kit: Kit) -> None:
 
 def small(kit: Kit) -> None:
     """A small network's training step, whose kernels are launched one by one or as CUDA graphs."""
-    from bestiary.model.compute import ComputeConfig, best_device, best_precision
+    from bestiary.model.compute import ComputeConfig, best_precision
+    from bestiary.model.device import best_device
     from bestiary.recipe.load import load_recipe
     from bestiary.training.step_timing import time_training_step
 

@@ -15,6 +15,7 @@ from bestiary.version import VERSION
 if TYPE_CHECKING:
     from bestiary.api.ablate import ablate
     from bestiary.api.advise import advise
+    from bestiary.api.cache import cache
     from bestiary.api.compare import compare
     from bestiary.api.demo import demo
     from bestiary.api.distill import distill
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from bestiary.api.export import export
     from bestiary.api.labels import labels
     from bestiary.api.load import load
+    from bestiary.api.options import options
     from bestiary.api.predict import predict
     from bestiary.api.probe import probe
     from bestiary.api.report import report
@@ -46,6 +48,7 @@ __all__ = [
     "Run",
     "ablate",
     "advise",
+    "cache",
     "compare",
     "demo",
     "distill",
@@ -54,6 +57,7 @@ __all__ = [
     "labels",
     "load",
     "load_recipe",
+    "options",
     "predict",
     "probe",
     "report",

@@ -1,6 +1,7 @@
 """The user's cache folder: where it is, and how its least recently used files are evicted.
 
-Everything in it can be computed again. Knows nothing of what the files contain.
+Everything in it can be computed again, except for working copies of runs in object stores. Knows
+nothing of what the files contain.
 """
 
 import atexit
@@ -9,11 +10,29 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from stat import S_ISREG
 
 import platformdirs
 
+from bestiary.errors import ArgumentError
+from bestiary.numbers import NO_BREAK, count
+from bestiary.printable import printable_name
+
 VARIABLE = "BESTIARY_CACHE"
+KINDS = {
+    "store": "decoded images, so that no run decodes them again",
+    "image-info": "sizes and digests of images",
+    "facts-v": "sizes and digests of images",
+    "frozen-features": "features of frozen networks",
+    "features": "features of frozen networks",
+    "graphs": "networks as OpenVINO runs them",
+    "shards": "lists of shards",
+    "compute.json": "the fastest precision and layout, as measured here",
+}
+"""Start of a name in the cache -> what it holds. Other files there are not ours."""
+RUN_COPIES = "runs"
 
 
 def cache_root() -> Path:
@@ -74,3 +93,96 @@ def evict_least_recently_used(entries: Iterable[tuple[Path, ...]], max_bytes: in
         for file in files:
             file.unlink(missing_ok=True)
         total -= size
+
+
+@dataclass(frozen=True, slots=True)
+class CacheContents:
+    """What is in the cache folder.
+
+    Attributes:
+        root: the folder.
+        sizes: what -> its bytes, of what is there.
+        entries: files and folders that can be removed.
+        unsent: working copies of runs in object stores, which are never removed here.
+        is_cleared: whether the entries have been removed.
+    """
+
+    root: Path
+    sizes: dict[str, int]
+    entries: list[Path]
+    unsent: int = 0
+    is_cleared: bool = False
+
+    def cleared(self) -> "CacheContents":
+        """Remove the entries.
+
+        Raises:
+            ArgumentError: one of them cannot be removed.
+        """
+        for entry in self.entries:
+            try:
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink(missing_ok=True)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise ArgumentError(
+                    f"{entry}: cannot be removed ({reason}); remove it yourself, or set {VARIABLE}"
+                ) from None
+        return replace(self, is_cleared=True)
+
+    def __str__(self) -> str:
+        total = gigabytes(sum(self.sizes.values()))
+        lines = [f"{printable_name(self.root)}: {total} ({VARIABLE} names another folder)"]
+        lines += [f"  {gigabytes(size):>9}  {what}" for what, size in self.sizes.items() if size]
+        if self.unsent:
+            copies = count(self.unsent, "working copy", "working copies")
+            lines.append(f"{copies} of runs in object stores, in runs/, which stay.")
+        if self.is_cleared:
+            lines.append(f"Removed: {total}. All of it is computed again when it is needed.")
+        elif self.entries:
+            lines.append("To remove all of it: bestiary cache --clear")
+        return "\n".join(lines)
+
+
+def measure_cache() -> CacheContents:
+    """Measure what the cache holds, this version's files and those of earlier ones.
+
+    Example:
+        >>> measure_cache().root == cache_root()
+        True
+    """
+    root = cache_root()
+    sizes = dict.fromkeys(KINDS.values(), 0)
+    found = []
+    for entry in sorted(root.iterdir()) if root.is_dir() else []:
+        kind = next((what for name, what in KINDS.items() if entry.name.startswith(name)), None)
+        if kind is not None:
+            found.append(entry)
+            sizes[kind] += _size(entry)
+    copies = len(list((root / RUN_COPIES).glob("*"))) if (root / RUN_COPIES).is_dir() else 0
+    return CacheContents(root, sizes, found, copies)
+
+
+def gigabytes(size: int) -> str:
+    r"""Format bytes in the unit that people think in.
+
+    Example:
+        >>> gigabytes(2_300_000_000), gigabytes(4_200_000), gigabytes(12)
+        ('2.3\xa0GB', '4.2\xa0MB', '<\xa00.1\xa0MB')
+    """
+    if size >= 1e9:
+        return f"{size / 1e9:.1f}{NO_BREAK}GB"
+    return f"{size / 1e6:.1f}{NO_BREAK}MB" if size >= 5e4 else f"<{NO_BREAK}0.1{NO_BREAK}MB"
+
+
+def _size(entry: Path) -> int:
+    """Count the bytes of a file, or of all files below a folder; links are not followed."""
+    files = [entry] if not entry.is_dir() or entry.is_symlink() else entry.rglob("*")
+    total = 0
+    for file in files:
+        with suppress(OSError):
+            stat = file.lstat()
+            total += stat.st_size if S_ISREG(stat.st_mode) else 0
+    return total

@@ -183,14 +183,14 @@ class TrainingDisplay:
             "",
             total=self.epochs * images,
             completed=self._done,
-            fold=f"{fold + 1}/{self.total_folds}",
+            fold=self._name(fold),
             epoch="",
             numbers="",
         )
         if self._done:
             partial = f" and {images_done:,} images" if images_done else ""
             self.display.line(
-                f"fold {fold + 1}/{self.total_folds}: resumed after epoch {epochs_done}{partial}"
+                f"fold {self._name(fold)}: resumed after epoch {epochs_done}{partial}"
             )
 
     def step(self, images: int) -> None:
@@ -209,8 +209,12 @@ class TrainingDisplay:
             self._task,
             completed=self._done,
             epoch=f"{epoch}/{self.epochs}",
-            numbers=f"{self._speed:.1f}/s  {fold_left} run {run_left}{best}",
+            numbers=f"{self._speed:.1f}/s  fold {fold_left}, all {run_left} left{best}",
         )
+
+    def start_scoring(self) -> None:
+        """Say that the epoch's steps are done, and its member is being scored."""
+        self._bar.update(self._task, numbers="scoring the images of this fold")
 
     def end_epoch(
         self, epoch: int, loss: float, accuracy: float | None, best: float, speed: float
@@ -232,9 +236,13 @@ class TrainingDisplay:
             score += f"  best {percent(best)}"
         left = format_duration(self._run_left() / speed)
         self.display.line(
-            f"fold {self._fold + 1}/{self.total_folds}  epoch {epoch}/{self.epochs}  "
+            f"fold {self._name(self._fold)}  epoch {epoch}/{self.epochs}  "
             f"loss {loss:.4f}{score}  {speed:.0f}/s  {left} left"
         )
+
+    def _name(self, fold: int) -> str:
+        """Name a fold by its number, which starts at 0, and by how many there are."""
+        return f"{fold} ({fold + 1}/{self.total_folds})"
 
     def _restart_clock(self) -> None:
         self._since = time.perf_counter()

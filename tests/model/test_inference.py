@@ -10,7 +10,8 @@ from torch import nn
 from bestiary.model import tta
 from bestiary.model.backbone import Backbone
 from bestiary.model.classifier import Classifier
-from bestiary.model.compute import best_device, best_precision, resolve_precision
+from bestiary.model.compute import best_precision, resolve_precision
+from bestiary.model.device import best_device
 from bestiary.model.engine import BuiltNetwork, Output, build_network
 from bestiary.model.joint import smooth_views
 from bestiary.model.tta import averaged_over_views, images_at_once, input_side, with_tta

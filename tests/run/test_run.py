@@ -170,11 +170,24 @@ def test_score_line_and_next_commands(run: Run) -> None:
     assert run.score_line == line
     assert str(run).splitlines() == [
         line,
-        f"What next: bestiary report {run.path}",
-        f"           bestiary labels {run.path}",
-        f"           bestiary predict {run.path} IMAGES --out prediction.csv",
-        f"           bestiary evaluate {run.path} LABELED_IMAGES",
+        "What next:",
+        f"  bestiary report {run.path}",
+        f"  bestiary labels {run.path}",
+        f"  bestiary predict {run.path} IMAGES",
+        f"  bestiary evaluate {run.path} LABELED_IMAGES",
     ]
+
+
+def test_next_commands_say_what_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.path.parent)
+    run.write_json(METRICS, {"oof": {"accuracy": ACCURACY}})
+    lines = str(Run(Path(run.path.name))).splitlines()
+    assert lines[2].split("  ")[-1].strip() == "the page: errors, trust, classes"
+    assert max(map(len, lines)) <= 80
+
+
+def test_no_run_says_so(tmp_path: Path) -> None:
+    assert str(Run(tmp_path)) == f"{tmp_path}: no run has begun here"
 
 
 def test_score_line_counts_groups(run: Run) -> None:

@@ -31,7 +31,7 @@ from bestiary.advising.trials import (
 )
 from bestiary.display import Display, format_duration
 from bestiary.evaluation.finish import finish_run
-from bestiary.model.compute import best_device
+from bestiary.model.device import best_device
 from bestiary.numbers import percent
 from bestiary.recipe.options import Recipe
 from bestiary.run.budget_file import BudgetRecord, read_progress

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from bestiary.display import Display
 from bestiary.errors import ArgumentError
-from bestiary.model.compute import best_device
+from bestiary.model.device import best_device
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
+from bestiary.recipe.overrides import parse_override
 from bestiary.training.distributed import World
 from bestiary.training.request import choose_default_recipe
 
@@ -85,7 +86,7 @@ def check_arguments(
             f"--cluster {cluster}: --budget works on one machine; leave one of them out"
         )
     for override in overrides:
-        name = override.partition("=")[0].strip()
+        name = ".".join(parse_override(override)[:2])
         if name in CHOSEN_OPTIONS:
             raise ArgumentError(f"--set {override}: --budget chooses {name}; leave one of them out")
 

@@ -18,7 +18,8 @@ from bestiary.data.decode import Pixels, read_image
 from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import loader_threads, stream_views
 from bestiary.model.classifier import build_classifier
-from bestiary.model.compute import best_device, memory_format, resolve_precision
+from bestiary.model.compute import memory_format, resolve_precision
+from bestiary.model.device import best_device
 from bestiary.model.engine import Network, build_network
 from bestiary.model.tta import images_at_once
 from bestiary.recipe.options import Recipe

@@ -18,7 +18,8 @@ from bestiary.atomic import write_bytes
 from bestiary.data.loader import Rows, split_batches
 from bestiary.display import Display
 from bestiary.model.classifier import Classifier, load_member, save_member
-from bestiary.model.compute import best_device, memory_format
+from bestiary.model.compute import memory_format
+from bestiary.model.device import best_device
 from bestiary.recipe.options import Recipe
 from bestiary.run.costs import read_costs
 from bestiary.run.oof import read_oof, write_oof

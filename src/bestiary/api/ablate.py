@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, with_short_ways
 
 if TYPE_CHECKING:
     from bestiary.display import Display
@@ -27,13 +27,14 @@ def ablate(
     vary: Annotated[Sequence[str], Many],
     recipe: Location | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    folds: int | None = None,
     seeds: str = "0",
     test_data: Location | None = None,
     cluster: str | None = None,
     resume: bool = False,
     quiet: bool = False,
 ) -> "Ablation":
-    """Train variants of a recipe on the same images, folds and seeds, and compare them.
+    """Train variants of a recipe, and compare them.
 
     Each variant differs from the base recipe in one value. This is not a grid: every
     row shows one part, and the cost grows with the number of values.
@@ -67,7 +68,9 @@ def ablate(
         Base recipe: best, best-gpu, paper, fast, probe, foundation, or the path of a TOML
         file. Default: best, or best-gpu where there is a GPU and its weights can be had.
     overrides
-        Options of the base recipe as section.key=value; see bestiary train --help.
+        Options of the base recipe as section.key=value, which bestiary options lists.
+    folds
+        Number of folds; the recipe's folds.n.
     seeds
         Seeds of training, such as 0,1,2. Every variant is trained with each. With one
         seed, the intervals do not cover the difference between two trainings of the same
@@ -103,6 +106,7 @@ def ablate(
         from bestiary.cluster.connection import check_address
 
         check_address(cluster)
+    overrides = with_short_ways(overrides, folds=folds)
     folder = Path(run)
     display = Display(quiet)
     base = recipe or choose_default_recipe(overrides, display)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, with_short_ways
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,9 +53,10 @@ def advise(
     backbones: Annotated[Sequence[str], Many] = (),
     recipe: Location | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    folds: int | None = None,
     quiet: bool = False,
 ) -> "Advice":
-    """Recommend a backbone, its size and epochs for these images and this machine.
+    """Recommend a backbone, its size and epochs for these images.
 
     Times a few training steps and predictions of each backbone and size. Where its
     weights are on this machine, also scores a head on the frozen network out of fold.
@@ -77,7 +78,9 @@ def advise(
         Recipe of the other options: best, best-gpu, paper, fast, foundation, or the path of
         a TOML file. Default: best, or best-gpu where there is a GPU.
     overrides
-        Options of the recipe as section.key=value; see bestiary train --help.
+        Options of the recipe as section.key=value, which bestiary options lists.
+    folds
+        Number of folds; the recipe's folds.n.
     quiet
         Show no progress.
 
@@ -95,11 +98,12 @@ def advise(
     from bestiary.data.audit import audit_images
     from bestiary.data.listing import list_labeled
     from bestiary.display import Display
-    from bestiary.model.compute import best_device
+    from bestiary.model.device import best_device
     from bestiary.recipe.defaults import default_recipe
     from bestiary.training.request import check_image_sizes
 
     # Check the arguments before anything is read.
+    overrides = with_short_ways(overrides, folds=folds)
     busy = busy_cores()
     device_type = best_device().type
     base = str(recipe or default_recipe(device_type))

@@ -18,7 +18,7 @@ def compare(
     data: Location | None = None,
     out: Location | None = None,
 ) -> "Compared":
-    """Compare finished runs on the images they share, with intervals and a test.
+    """Compare finished runs on the images they share.
 
     Each image is scored by the member of each run that was not trained on it.
     The differences are paired: image by image.

@@ -26,7 +26,7 @@ def distill(
     checkpoint_every: str = "5min",
     quiet: bool = False,
 ) -> "DistillResult":
-    """Distill an ensemble into one network, and measure what that costs and saves.
+    """Distill an ensemble into one network, and compare the two.
 
     A student learns from the members' predictions: for each image, that of the
     member that was not trained on it. The student is scored on images that it has

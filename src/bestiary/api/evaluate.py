@@ -24,7 +24,7 @@ def evaluate(
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "Evaluation":
-    """Score a run on labeled images that it has not seen: each averaging rule and member.
+    """Score a run on labeled images that it has not seen.
 
     Images that the run was trained on are left out of the scores, and so are
     duplicates of them: the same pixels in another file, and near duplicates

@@ -22,7 +22,7 @@ def export(
     prune: int | None = None,
     quiet: bool = False,
 ) -> "ExportResult":
-    """Write all members of a run as one file that runs without bestiary.
+    """Write a run as one file that runs without bestiary.
 
     Pixels go in, calibrated probabilities come out: normalization, members,
     test-time augmentation, averaging and temperature are inside. So are the class

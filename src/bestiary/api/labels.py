@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def labels(
     run: Location, /, *, data: Location | None = None, out: Location | None = None
 ) -> "LabelReport":
-    """Find labels of a run that are probably wrong, for a person to decide on.
+    """Find labels of a run that are probably wrong.
 
     Confident learning (cleanlab) compares the labels with the out-of-fold
     predictions. Decide on the page labels.html: it shows each suspect next to

@@ -34,7 +34,7 @@ def predict(
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "PredictionTable":
-    """Predict images or folders of images, of any size, with all members of a run.
+    """Predict images or folders of images with a run.
 
     The table appears when it is complete. Until then its rows are in OUT.partial, from
     which an interrupted prediction resumes.

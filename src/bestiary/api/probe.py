@@ -19,12 +19,15 @@ def probe(
     *,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     folds: str | int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
     fixes: Location | None = None,
     not_duplicates: Location | None = None,
     unlabeled: Unlabeled = None,
+    dry_run: bool = False,
     quiet: bool = False,
 ) -> "Run":
-    """Train only the heads of a k-fold ensemble: an honest score in about a minute.
+    """Train heads on a frozen network: an honest score in a minute.
 
     The frozen pretrained network sees each image once, and its features are cached
     for later runs. Then each fold fits a linear classifier. This is train with the
@@ -37,9 +40,14 @@ def probe(
     run
         Folder for the results. Nothing in it is ever overwritten.
     overrides
-        Options of the recipe as section.key=value; see bestiary train --help.
+        Options of the recipe as section.key=value, which bestiary options lists.
     folds
         Number of folds, or a CSV or Parquet file of your own with the columns path,fold.
+    seed
+        Seed of every random draw; the recipe's train.seed. The folds have their own,
+        folds.seed.
+    device
+        cpu, or the kind of GPU: cuda, mps or xpu. Default: the GPU, if there is one.
     fixes
         Table of decided labels, as bestiary labels writes it. Nothing in DATA is touched.
     not_duplicates
@@ -48,6 +56,9 @@ def probe(
     unlabeled
         More images of the same kinds, without labels: a folder, or a table. The heads learn
         from their own guesses for these. Near duplicates of labeled images are left out.
+    dry_run
+        Read the images, say what would be trained and how long it would take, and write
+        nothing.
     quiet
         Show no progress.
 
@@ -64,8 +75,11 @@ def probe(
         recipe="probe",
         overrides=overrides,
         folds=folds,
+        seed=seed,
+        device=device,
         fixes=fixes,
         not_duplicates=not_duplicates,
         unlabeled=unlabeled,
+        dry_run=dry_run,
         quiet=quiet,
     )

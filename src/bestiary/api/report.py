@@ -23,7 +23,7 @@ def report(
     font: Annotated[Sequence[Location], Many] = (),
     quiet: bool = False,
 ) -> "Report | Index":
-    """Write the report of a run: its score, its errors, and how far to trust it.
+    """Write the report of a run: its score, its errors, its trust.
 
     The page is one file that opens offline, and prints. md and pdf are to hand in.
     For a folder of runs, an index page: RUNS/index.html, with links to their reports.

@@ -23,7 +23,7 @@ def sample(
     unknown: float = 0.0,
     quiet: bool = False,
 ) -> "SampleSummary":
-    """Draw a dataset of invented beasts, with the faults that are asked for.
+    """Draw a dataset of invented beasts, with faults if asked for.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ def scan(
     not_duplicates: Location | None = None,
     quiet: bool = False,
 ) -> "Audit":
-    """Find unreadable and odd images, near duplicates, label conflicts, leaks and odd classes.
+    """Find bad files, near duplicates, label conflicts and leaks.
 
     train does the same before it assigns the folds. Nothing in DATA is touched, and
     what has been read once is cached. Exit status: 0, or 1 if there are unusable

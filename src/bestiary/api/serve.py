@@ -28,7 +28,7 @@ def serve(
     replicas: int | None = None,
     quiet: bool = False,
 ) -> None:
-    """Serve a run over HTTP: a page for people, and an API for programs (/openapi.json).
+    """Serve a run over HTTP: a page for people, an API for programs.
 
     POST an image to /v1/predict. Only this machine can connect unless --host says
     otherwise. With a token, from --token-file or the environment variable

@@ -20,7 +20,7 @@ def shard(
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "ShardSummary":
-    """Write images as tar shards (WebDataset's layout), for data larger than the disk.
+    """Write images as tar shards (WebDataset), for very large data.
 
     train, scan and shard take the folder of shards as DATA. They read a shard from
     beginning to end and keep a bounded number of them on the disk. Exit status: 0, or

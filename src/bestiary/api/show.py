@@ -1,15 +1,27 @@
-"""The verb `show`: a run -> its state and score in a few lines."""
+"""The verb `show`: a run -> its state and score in a few lines; without a run, the runs below."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
 from bestiary.api.arguments import Location
 
 if TYPE_CHECKING:
+    from bestiary.evaluation.run_list import RunList
     from bestiary.evaluation.summary import Summary
 
 
-def show(run: Location, /) -> "Summary":
-    """Show what a run is, how far it is trained, and its out-of-fold score.
+@overload
+def show(run: Location, /) -> "Summary": ...
+
+
+@overload
+def show() -> "RunList": ...
+
+
+def show(run: Location | None = None, /) -> "Summary | RunList":
+    """Show what a run is, how far it is trained, and its score.
+
+    Without RUN, the runs below the current folder are listed.
 
     Parameters
     ----------
@@ -23,8 +35,11 @@ def show(run: Location, /) -> "Summary":
     >>> summary.images, summary.classes, len(summary.folds)
     (36, 3, 3)
     """
+    from bestiary.evaluation.run_list import list_runs
     from bestiary.evaluation.summary import summarize
     from bestiary.run.opening import opened_run
 
+    if run is None:
+        return list_runs(Path())
     with opened_run(run) as opened:
         return summarize(opened)

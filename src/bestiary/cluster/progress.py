@@ -135,6 +135,6 @@ class ProgressBars:
 
     def _update_bar(self, run: str, fold: int, done: float, prefix: str) -> None:
         if (run, fold) not in self._tasks:
-            task = self._bars.add_task(printable_name(f"{prefix}fold {fold + 1}"), total=1.0)
+            task = self._bars.add_task(printable_name(f"{prefix}fold {fold}"), total=1.0)
             self._tasks[run, fold] = task
         self._bars.update(self._tasks[run, fold], completed=done)

@@ -18,6 +18,8 @@ from bestiary.distillation.split import (
 from bestiary.ensemble.card import read_card
 from bestiary.errors import ArgumentError, RunError
 from bestiary.recipe.load import load_recipe
+from bestiary.recipe.options import Recipe
+from bestiary.recipe.overrides import parse_override
 from bestiary.run.layout import RECIPE
 from bestiary.run.run import Run
 from bestiary.run.targets import read_student_metadata
@@ -61,6 +63,7 @@ def begin_or_open(
     _check_options(overrides, test_share, weight)
     temperature = _read_temperature(teacher)
     recipe = load_recipe(teacher.file(RECIPE), [*overrides, KEEP_LAST_EPOCH])
+    _check_worthwhile(teacher, recipe)
     check_requirements(recipe)
 
     if test_data:
@@ -106,10 +109,21 @@ def _check_options(overrides: Sequence[str], test_share: float, weight: float) -
     for option, value, largest in bounded:
         if not 0 < value <= largest:
             raise ArgumentError(f"{option} {value}: must be above 0 and at most {largest:g}")
-    if any(override.replace(" ", "") == KEEP_BEST_EPOCH for override in overrides):
+    if any(parse_override(override) == ("train", "keep_best", True) for override in overrides):
         raise ArgumentError(
             f"--set {KEEP_BEST_EPOCH}: the images that judge a student cannot pick its epoch; "
             f"leave it out"
+        )
+
+
+def _check_worthwhile(teacher: Run, recipe: Recipe) -> None:
+    """Refuse a student that would cost as much as its teacher, whose members share one network."""
+    of_teacher = teacher.read_recipe()
+    if not of_teacher.train.epochs and recipe.model.backbone == of_teacher.model.backbone:
+        raise ArgumentError(
+            f"{teacher.place}: its members are heads of one frozen network, so a student of the "
+            f"same network would be no faster; export it (bestiary export {teacher.place} "
+            "model.onnx), or name a smaller network by --set model.backbone=NAME train.epochs=20"
         )
 
 

@@ -26,7 +26,8 @@ from bestiary.errors import DamagedError, DataError
 from bestiary.evaluation.finish import finish_run
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.classifier import Classifier, save_member
-from bestiary.model.compute import best_device, memory_format
+from bestiary.model.compute import memory_format
+from bestiary.model.device import best_device
 from bestiary.printable import printable_name
 from bestiary.run.images import RunImages
 from bestiary.run.layout import DISTILL, TRAIN_ONLY, FoldFiles

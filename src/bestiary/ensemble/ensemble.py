@@ -36,7 +36,8 @@ from bestiary.ensemble.reloading import (
 )
 from bestiary.errors import ImageError
 from bestiary.model.classifier import Classifier, SavedMember
-from bestiary.model.compute import best_device, memory_format, resolve_precision
+from bestiary.model.compute import memory_format, resolve_precision
+from bestiary.model.device import best_device
 from bestiary.model.engine import Network, build_joint_network
 from bestiary.model.forks import check_can_compute, check_same_process
 from bestiary.model.halving import HalvedBatches

@@ -13,7 +13,8 @@ import torch
 from bestiary.ensemble.card import EnsembleCard, read_card
 from bestiary.errors import RunError
 from bestiary.model.classifier import SavedMember, open_member
-from bestiary.model.compute import best_device, resolve_precision
+from bestiary.model.compute import resolve_precision
+from bestiary.model.device import best_device
 from bestiary.model.engine import uses_openvino
 from bestiary.model.graph_cache import cached_graph, cached_joint_graph
 from bestiary.model.tensor_file import claimed_checksum

@@ -69,12 +69,6 @@ def memory_format(channels_last: bool) -> torch.memory_format:
     return torch.channels_last if channels_last else torch.contiguous_format
 
 
-def best_device() -> torch.device:
-    """Return the GPU if there is one, else the CPU."""
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return accelerator or torch.device("cpu")
-
-
 def synchronize(device: torch.device) -> None:
     """Wait until a device has finished the work it was given; a CPU always has.
 

@@ -9,6 +9,7 @@ from typing import Any
 from bestiary.errors import RecipeError, one_line
 from bestiary.recipe.defaults import SHIPPED, shipped_text
 from bestiary.recipe.options import Recipe
+from bestiary.recipe.overrides import apply_overrides, parse_override
 from bestiary.recipe.sections import DataOptions
 from bestiary.regular_files import read_regular
 
@@ -21,8 +22,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Args:
         recipe: a name in `SHIPPED`, or the path of a TOML file.
-        overrides: each as ``section.key=value``, the value in TOML's notation; text needs no
-            quotes. Later ones win.
+        overrides: each as ``section.key=value`` (`bestiary.recipe.overrides`). Later ones win.
 
     Returns:
         The recipe, with every value known.
@@ -38,16 +38,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         (6, 192)
     """
     values = _read_values(recipe)
-    for override in overrides:
-        name, separator, text = override.partition("=")
-        section, dot, key = name.strip().partition(".")
-        if not (separator and dot and key):
-            raise RecipeError(
-                f"--set {override}: must look like section.key=value, for example train.epochs=10"
-            )
-        # A section that is not a table stays as it is: `Recipe.parse` names it in its error.
-        if isinstance(values.setdefault(section, {}), dict):
-            values[section][key] = _parse_value(text.strip())
+    apply_overrides(values, overrides)
     return Recipe.parse(values, str(recipe))
 
 
@@ -67,10 +58,10 @@ def load_data_options(overrides: Sequence[str], *more: str) -> DataOptions:
     """
     known = (*LISTING_OPTIONS, *more)
     for override in overrides:
-        name = override.partition("=")[0].strip()
+        name = ".".join(parse_override(override)[:2])
         if name not in known:
             raise RecipeError(
-                f"--set {override}: {name or 'nothing'} does not matter here; the options are "
+                f"--set {override}: {name} does not matter here; the options are "
                 f"{' and '.join(known)}"
             )
     return load_recipe(SHIPPED[0], overrides).data
@@ -100,11 +91,3 @@ def _suggest(name: str) -> str:
     if near:
         return f"did you mean {near[0]}?"
     return f"choose {' or '.join(SHIPPED)}, or name a .toml file"
-
-
-def _parse_value(text: str) -> Any:
-    """Parse a TOML value; what is not TOML is text."""
-    try:
-        return tomllib.loads(f"v = {text}")["v"]
-    except (ValueError, RecursionError):
-        return text

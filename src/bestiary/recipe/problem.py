@@ -41,7 +41,7 @@ def _describe_unknown(location: list[str], keys: Sequence[str], sections: Sequen
     near = difflib.get_close_matches(name, keys if has_key else sections, 1, 0.4)
     if not near and has_key:  # perhaps a known key in the wrong section
         near = [known for known in keys if known.partition(".")[2] == location[1]]
-    remedy = f"did you mean {near[0]}?" if near else "see bestiary train --help"
+    remedy = f"did you mean {near[0]}?" if near else "bestiary options lists all"
     return f"{name} is not an option; {remedy}"
 
 

@@ -51,6 +51,7 @@ from bestiary.storage.files import Root
 from bestiary.storage.roots import open_root
 from bestiary.tables import TableError, read_metadata
 
+MAX_WIDTH = 80  # columns of a terminal
 MAX_PLACE_LENGTH = 4096  # characters of the recorded folder of images
 
 
@@ -142,18 +143,24 @@ class Run:
 
     def __str__(self) -> str:
         """Describe the run after training: its score and the commands to use next."""
+        if not self.exists:
+            return f"{printable_name(self.place)}: no run has begun here"
         score_line, place = self.score_line, printable_name(self.place)
         if score_line is None:
             folds = self.fold_numbers()
             ended = sum(self.fold(fold).ended for fold in folds)
             return f"{place}: {ended} of {len(folds)} folds have ended; see bestiary show {place}"
-        return (
-            f"{score_line}\n"
-            f"What next: bestiary report {place}\n"
-            f"           bestiary labels {place}\n"
-            f"           bestiary predict {place} IMAGES --out prediction.csv\n"
-            f"           bestiary evaluate {place} LABELED_IMAGES"
-        )
+        next_steps = {
+            f"report {place}": "the page: errors, trust, classes",
+            f"labels {place}": "labels that may be wrong, to decide on",
+            f"predict {place} IMAGES": "answers for new images",
+            f"evaluate {place} LABELED_IMAGES": "the score on new images",
+        }
+        width = max(map(len, next_steps))
+        lines = [f"  bestiary {step:<{width}}  {why}" for step, why in next_steps.items()]
+        if max(map(len, lines)) > MAX_WIDTH:
+            lines = [f"  bestiary {step}" for step in next_steps]
+        return "\n".join([score_line, "What next:", *lines])
 
     def file(self, name: str) -> Path:
         """Return the path of a file.

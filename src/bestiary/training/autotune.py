@@ -19,13 +19,8 @@ import torch
 from bestiary.cores import cores
 from bestiary.display import Display
 from bestiary.errors import DamagedError
-from bestiary.model.compute import (
-    DTYPES,
-    ComputeConfig,
-    best_device,
-    device_name,
-    resolve_precision,
-)
+from bestiary.model.compute import DTYPES, ComputeConfig, device_name, resolve_precision
+from bestiary.model.device import best_device
 from bestiary.recipe.choices import Precision
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import TrainOptions

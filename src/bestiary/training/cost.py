@@ -16,7 +16,7 @@ import polars as pl
 import torch
 
 from bestiary.errors import DamagedError
-from bestiary.model.compute import best_device
+from bestiary.model.device import best_device
 from bestiary.run.costs import COST_SCHEMA, read_cost_file
 from bestiary.run.layout import FoldFiles
 from bestiary.run.tables import write_table

@@ -20,7 +20,8 @@ from bestiary.caches import ensure_cache
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError
 from bestiary.model.classifier import check_member
-from bestiary.model.compute import ComputeConfig, best_device, cudnn_options
+from bestiary.model.compute import ComputeConfig, cudnn_options
+from bestiary.model.device import best_device
 from bestiary.run.layout import FoldFiles
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run

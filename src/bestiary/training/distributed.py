@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bestiary.cores import cores
 from bestiary.errors import ArgumentError, BestiaryError, Interrupted, LocalRankError
-from bestiary.model.compute import best_device
+from bestiary.model.device import best_device
 from bestiary.training.launchers import torchrun_variables
 
 # Rank 0 alone may read a million images while the other ranks wait in a collective.

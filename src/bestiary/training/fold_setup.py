@@ -18,6 +18,7 @@ from bestiary.data.loader import Rows
 from bestiary.errors import RunError
 from bestiary.model.classifier import Classifier, build_classifier, save_member
 from bestiary.model.compiled import CompiledNetwork
+from bestiary.model.device import best_device
 from bestiary.model.freezing import freeze
 from bestiary.model.graphed import GraphedNetwork
 from bestiary.run.heads import write_head
@@ -85,9 +86,11 @@ def _whole_part(job: FoldJob, parts: int) -> int:
 
 def _build_accelerator(job: FoldJob) -> Accelerator:
     # Accelerate keeps one precision for the whole process, but folds and runs may differ in it.
-    AcceleratorState._reset_state()
+    # Nor may one run of a process keep the device of another.
+    AcceleratorState._reset_state(reset_partial_state=job.world.size == 1)
     precision = job.compute.precision
     return Accelerator(
+        cpu=best_device().type == "cpu",
         mixed_precision="no" if precision == "float32" else precision,
         log_with=["tensorboard", *job.recipe.track.to],
         project_dir=job.files.folder,

@@ -25,7 +25,8 @@ from bestiary.data.loader import Rows
 from bestiary.display import Display
 from bestiary.errors import BestiaryError
 from bestiary.model.classifier import Classifier, build_classifier
-from bestiary.model.compute import best_device, memory_format, resolve_precision
+from bestiary.model.compute import memory_format, resolve_precision
+from bestiary.model.device import best_device
 from bestiary.model.tensor_file import checksum
 from bestiary.recipe.choices import Precision
 from bestiary.recipe.options import Recipe

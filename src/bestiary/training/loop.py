@@ -161,6 +161,7 @@ def finish_epoch(
         # A GPU is behind the steps that it was given; their seconds last until it has done them.
         synchronize(state.device)
         progress.seconds = time.perf_counter() - started
+    job.display.start_scoring()
     member = member_to_evaluate(job, state)
     scores = score_held_out(job, state, member, val_rows)
     record = _epoch_record(progress, lr, scores, n_trained, started)

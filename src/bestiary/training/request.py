@@ -16,13 +16,14 @@ from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError, WeightsError
 from bestiary.model.backbone import build_backbone, weights_are_local
 from bestiary.model.classifier import build_classifier
-from bestiary.model.compute import best_device
+from bestiary.model.device import best_device
 from bestiary.model.freezing import freeze
 from bestiary.model.hub import hub_answers
 from bestiary.model.image_sizes import input_size_errors, with_own_size
 from bestiary.recipe.defaults import DEFAULT_RECIPE, default_recipe
 from bestiary.recipe.load import load_data_options, load_recipe
 from bestiary.recipe.options import Recipe
+from bestiary.recipe.overrides import parse_override
 from bestiary.run.layout import FOLDS, RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run, resolve_white
@@ -153,7 +154,7 @@ def check_image_root(run: Run, data: str | Path, overrides: Sequence[str] = ()) 
     Raises:
         ArgumentError: the run was begun with images in another folder.
     """
-    named = [option for option in overrides if option.partition("=")[0].strip() == "data.root"]
+    named = [option for option in overrides if parse_override(option)[:2] == ("data", "root")]
     table_root = load_data_options(named).root
     if run.named_root():  # here before, so that the recipe is the user's own
         table_root = run.read_recipe().data.root

@@ -16,6 +16,7 @@ from bestiary.errors import ArgumentError, RecipeError, RunError
 from bestiary.model.image_sizes import with_own_size
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
+from bestiary.recipe.overrides import full_name
 from bestiary.run.layout import RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run, resolve_white
@@ -188,9 +189,9 @@ def _check_same(run: Run, recipe: Recipe) -> None:
 def _parse_option(option: str) -> tuple[str, list[str]]:
     """Parse ``section.key=value,value`` into the key and its values."""
     key, separator, text = option.partition("=")
-    key = key.strip()
-    if not separator or "." not in key:
+    if not separator or not key.strip():
         raise ArgumentError(f"--vary {option}: must look like section.key=value,value")
+    key = full_name(key.strip())
     if key in FIXED:
         raise ArgumentError(f"--vary {option}: {key} cannot be varied: {FIXED[key]}")
     return key, split_values(text)

@@ -1,0 +1,31 @@
+"""The verb `options`: a recipe -> all options that --set takes, with that recipe's values."""
+
+from typing import TYPE_CHECKING
+
+from bestiary.api.arguments import Location
+
+if TYPE_CHECKING:
+    from bestiary.recipe.listing import OptionList
+
+
+def options(word: str = "", /, *, recipe: Location = "best") -> "OptionList":
+    """List what --set takes, with the values of a recipe.
+
+    Values in brackets are those of most recipes; a star marks what this recipe changes.
+
+    Parameters
+    ----------
+    word
+        Only options whose name or description has this word, such as view or epochs.
+    recipe
+        best, best-gpu, paper, fast, probe, foundation, the path of a TOML file, or a run.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> print(bestiary.options("epochs", recipe="fast"))
+    * train.epochs = ...
+    """
+    from bestiary.recipe.listing import list_options
+
+    return list_options(recipe, word)

@@ -1,0 +1,230 @@
+"""A command that cannot be understood -> one line that says what to type instead."""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+from cyclopts import CycloptsError
+from cyclopts.exceptions import (
+    MissingArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from bestiary.cli.verbs import VERBS, usage
+from bestiary.recipe.foreign_names import foreign_key
+from bestiary.renamed import OPTIONS
+from bestiary.run.layout import RECIPE
+
+OTHER_VERBS = {
+    "api": "serve",
+    "audit": "scan",
+    "benchmark": "advise",
+    "check": "scan",
+    "classify": "predict",
+    "clean": "labels",
+    "convert": "export",
+    "deploy": "serve",
+    "eval": "evaluate",
+    "fit": "train",
+    "html": "report",
+    "infer": "predict",
+    "inference": "predict",
+    "info": "show",
+    "inspect": "show",
+    "list": "show",
+    "ls": "show",
+    "onnx": "export",
+    "relabel": "labels",
+    "score": "evaluate",
+    "status": "show",
+    "summary": "show",
+    "test": "evaluate",
+    "tune": "ablate",
+    "val": "evaluate",
+    "validate": "evaluate",
+}
+"""Words of other tools -> the verb that does it."""
+OWN_OPTIONS = {
+    "folds.n": "--folds",
+    "predict.tta": "--tta",
+    "train.batch_size": "--batch",
+    "train.epochs": "--epochs",
+    "train.seed": "--seed",
+}
+"""Keys of a recipe that some verbs have an option for."""
+OTHER_OPTIONS = {
+    "checkpoint": "--resume",
+    "conf": "--risk",
+    "confidence": "--risk",
+    "config": "--recipe",
+    "cv": "--folds",
+    "fold": "--only-fold",
+    "gpus": "--processes",
+    "k": "--folds",
+    "kfold": "--folds",
+    "n-folds": "--folds",
+    "n-gpus": "--processes",
+    "nproc-per-node": "--processes",
+    "num-folds": "--folds",
+    "o": "--out",
+    "output": "--out",
+    "output-dir": "--out",
+    "output-file": "--out",
+    "preset": "--recipe",
+    "save": "--out",
+    "save-dir": "--out",
+    "silent": "--quiet",
+    "splits": "--folds",
+    "threshold": "--risk",
+    "time": "--budget",
+    "time-limit": "--budget",
+    "token": "--token-file",
+    "views": "--tta",
+}
+"""Words of other tools, without dashes -> the option that comes nearest."""
+ADVICE = {
+    "exist-ok": "nothing is ever overwritten; name another folder, or continue with --resume",
+    "force": "nothing is ever overwritten; name another folder, or continue with --resume",
+    "multiprocessing": "leave it out; all cores are used",
+    "num-workers": "leave it out; all cores are used (train.threads sets PyTorch's)",
+    "overwrite": "nothing is ever overwritten; name another folder, or continue with --resume",
+    "patience": "leave it out; the best epoch is kept where the recipe says so (train.keep_best)",
+    "test-size": "leave it out; every image is tested by the fold that did not train on it",
+    "val-split": "leave it out; every image is tested by the fold that did not train on it",
+    "workers": "leave it out; all cores are used (train.threads sets PyTorch's)",
+    "yes": "leave it out; bestiary asks nothing",
+}
+"""Words of other tools, without dashes -> what to do without them."""
+PLACES = {"data", "dataset", "images", "input", "name", "project", "run", "source", "train-dir"}
+"""Words of other tools for what is an argument without a name here."""
+RECIPE_VERBS = ("train", "probe", "ablate", "distill")
+READ_RUN_FIRST = ("predict", "evaluate", "labels", "serve", "export", "distill")
+WITH_IMAGES_FIRST = ("train", "probe", "ablate")
+LIKE = 0.6  # how alike two words are whose one may be meant by the other, 0 to 1
+
+
+def describe_mistake(arguments: Sequence[str], error: CycloptsError) -> str:
+    """Say in one line what is wrong with a command, and what to type instead.
+
+    Args:
+        arguments: of the command line.
+        error: that parsing them has raised.
+
+    Example:
+        >>> error = UnknownCommandError(unused_tokens=["trian"])
+        >>> describe_mistake(["trian", "images", "run"], error)
+        'there is no verb trian; write bestiary train'
+    """
+    verb = arguments[0]
+    if isinstance(error, UnknownCommandError):
+        return _describe_verb(verb)
+    if isinstance(error, UnknownOptionError):
+        option = (error.token.keyword or error.token.value).partition("=")[0]
+        return _describe_option(verb, option, arguments, _names(error))
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        extra = error.unused_tokens[0]
+        return f"{verb} does not take {extra!r}; {_see(verb)}"
+    line = " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        name = error.argument.name
+        if not name.startswith("--"):
+            return f"{verb} needs {name.upper()}; {_see(verb)}"
+        line = f"{verb}: {name} needs a value"
+    return f"{line}; see bestiary {verb} --help"
+
+
+def describe_swapped(arguments: Sequence[str]) -> str:
+    """Say that images and run stand in the wrong order; empty if they do not.
+
+    Args:
+        arguments: of a command that has failed.
+    """
+    verb, *rest = arguments
+    places = [argument for argument in rest[:2] if not argument.startswith("-")]
+    if len(places) < 2:
+        return ""
+    first, second = (_is_run(place) for place in places)
+    swapped = f"bestiary {verb} {places[1]} {places[0]}"
+    if verb in READ_RUN_FIRST and second and not first:
+        return f"{places[0]} is not a run, but {places[1]} is; write {swapped}"
+    if verb in WITH_IMAGES_FIRST and first and not second and Path(places[1]).exists():
+        return f"{places[0]} is a run, and images come first; write {swapped}"
+    return ""
+
+
+def _is_run(place: str) -> bool:
+    return (Path(place) / RECIPE).is_file()
+
+
+def _describe_verb(word: str) -> str:
+    """Say which verb a word may stand for."""
+    plain = word.lstrip("-").lower()
+    near = [OTHER_VERBS[plain]] if plain in OTHER_VERBS else _nearest(plain, VERBS)
+    if not near:
+        return f"there is no verb {word}; the verbs are {', '.join(sorted(VERBS))}"
+    return f"there is no verb {word}; write bestiary {near[0]}"
+
+
+def _describe_option(verb: str, option: str, arguments: Sequence[str], names: Sequence[str]) -> str:
+    """Say which option may be meant by one that a verb does not have."""
+    word = option.lstrip("-").replace("_", "-").lower()
+    if option in OPTIONS:
+        return f"{option} is called {OPTIONS[option]} now; see bestiary {verb} --help"
+    problem = f"{verb} has no option {option}"
+    if advice := ADVICE.get(word):
+        return f"{problem}; {advice}"
+    if word in PLACES:
+        return f"{problem}; {_see(verb)}"
+    value = _value_of(option, arguments)
+    if key := foreign_key(word):
+        return f"{problem}; {_write_key(verb, key, value, names)}"
+    other = OTHER_OPTIONS.get(word)
+    near = [other] if other in names else _nearest(option, names)
+    if near:
+        return f"{problem}; write {near[0]}"
+    return f"{problem}; see bestiary {verb} --help"
+
+
+def _write_key(verb: str, key: str, value: str, names: Sequence[str]) -> str:
+    """Say how a verb is told the value of a recipe's key."""
+    own = OWN_OPTIONS.get(key)
+    if own in names:
+        return f"write {own} {value}"
+    if verb in RECIPE_VERBS:
+        return f"write --set {key}={value}"
+    return f"that is {key}, which bestiary train sets by --set {key}={value}"
+
+
+def _value_of(option: str, arguments: Sequence[str]) -> str:
+    """Return the value that was given to an option; VALUE where there is none."""
+    for number, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if name != option:
+            continue
+        if equals:
+            return value
+        following = arguments[number + 1 : number + 2]
+        if following and not following[0].startswith("--"):
+            return following[0]
+    return "VALUE"
+
+
+def _names(error: UnknownOptionError) -> list[str]:
+    """List the options of the verb that an error is of."""
+    return [
+        name
+        for argument in error.argument_collection
+        if argument.parse
+        for name in argument.names
+        if name.startswith("--")
+    ]
+
+
+def _nearest(word: str, known: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(word, known, 1, LIKE)
+
+
+def _see(verb: str) -> str:
+    return f"write {usage(verb)}; see bestiary {verb} --help"

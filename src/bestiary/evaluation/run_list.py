@@ -1,0 +1,109 @@
+"""A folder -> the runs below it, each with its score or how far it is trained."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bestiary.display import ScreenTable, format_table
+from bestiary.errors import BestiaryError
+from bestiary.numbers import count, percent, percent_range
+from bestiary.printable import printable_name
+from bestiary.run.layout import RECIPE, TRIALS
+from bestiary.run.run import Run
+
+MAX_DEPTH = 3  # folders below the one that is searched
+MAX_FOLDERS = 20_000  # that are looked into
+MAX_RUNS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RunList:
+    """What `show` prints without a run.
+
+    Attributes:
+        folder: that was searched.
+        rows: for each run: its path below the folder, and its score or state.
+        complete: whether all folders were looked into.
+    """
+
+    folder: Path
+    rows: list[tuple[str, str]]
+    complete: bool
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return (
+                f"No run in {printable_name(self.folder.absolute())} or {MAX_DEPTH} folders below; "
+                "make one: bestiary probe IMAGES RUN"
+            )
+        table = ScreenTable()
+        table.add_column("run", overflow="fold")
+        table.add_column("score or state")
+        for row in self.rows:
+            table.add_row(*row)
+        lines = [format_table(table)]
+        if not self.complete:
+            lines.append(f"There may be more: the search ended at {len(self.rows):,} runs")
+        return "\n".join(lines)
+
+
+def list_runs(folder: Path) -> RunList:
+    """List the runs in a folder and in those below it.
+
+    Args:
+        folder: to search; hidden folders and links are left out.
+
+    Returns:
+        The list, sorted by path. A run that cannot be read has its reason.
+    """
+    rows = []
+    search = _Search(folder)
+    for place in search.runs():
+        rows.append((str(place.relative_to(folder)), _state(place)))
+        if len(rows) == MAX_RUNS:
+            return RunList(folder, sorted(rows), complete=False)
+    return RunList(folder, sorted(rows), complete=search.complete)
+
+
+@dataclass(slots=True)
+class _Search:
+    """A search for runs.
+
+    Attributes:
+        folder: to search.
+        complete: whether all folders were looked into, so far.
+    """
+
+    folder: Path
+    complete: bool = True
+
+    def runs(self) -> Iterator[Path]:
+        """Yield the folders of runs; the trials in them are none of their own."""
+        for seen, (place, names, files) in enumerate(os.walk(self.folder)):
+            here = Path(place)
+            if seen == MAX_FOLDERS:
+                self.complete = False
+                return
+            if RECIPE in files:
+                yield here
+            is_deep = len(here.relative_to(self.folder).parts) >= MAX_DEPTH
+            kept = [name for name in names if not name.startswith(".") and name != TRIALS]
+            names[:] = [] if is_deep or RECIPE in files else kept
+
+
+def _state(place: Path) -> str:
+    """Say the score of a run, or how many folds have ended."""
+    try:
+        run = Run.open(place)
+        scores = run.read_scores()
+        if scores is None:
+            folds = run.fold_numbers()
+            ended = sum(run.fold(fold).ended for fold in folds)
+            return f"{ended} of {count(len(folds), 'fold')} ended"
+        accuracy = scores["accuracy"]
+        interval = percent_range(accuracy["low"], accuracy["high"])
+        images = count(accuracy["n"], "image")
+        return f"{percent(accuracy['value'])} ({interval}), {images}"
+    except BestiaryError as error:
+        return printable_name(f"cannot be read: {error}")[:80]
