@@ -66,6 +66,14 @@ def cgroup_limits(mount: Path, membership: Path) -> Iterator[float]:
         yield from _limits_up_to(top, path, read_limit)
 
 
+def busy_cores() -> float:
+    """Count the cores that all programs kept busy over the last minute; 0 if it is unknown."""
+    if not hasattr(os, "getloadavg"):
+        return 0.0
+    last_minute, _, _ = os.getloadavg()
+    return last_minute
+
+
 def _limits_up_to(
     top: Path, path: str, read_limit: Callable[[Path], float | None]
 ) -> Iterator[float]:

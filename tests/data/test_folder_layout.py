@@ -157,7 +157,8 @@ def test_what_was_taken_for_what_is_said() -> None:
         "Layout: each folder is a class: cat/, dog/"
     ]
     (note,) = label_paths("DATA", paths_of("Training/a", "Training/b", "Testing/a")).notes
-    assert "Training/ is training" in note and "Testing/ is test, not trained on" in note
+    assert "Training/ is dealt into folds" in note
+    assert "Testing/ is left out of training, for bestiary evaluate" in note
 
 
 def test_names_that_look_the_same_are_one_class() -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bestiary.advising.advice import Candidate
-from bestiary.advising.speeds import busy_cores, measure_reading, measure_speed
+from bestiary.advising.speeds import measure_reading, measure_speed
+from bestiary.cores import busy_cores
 from bestiary.data.eval_view import EvalView
 from bestiary.model.device import best_device
 from bestiary.numbers import count, duration

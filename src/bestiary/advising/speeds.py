@@ -4,7 +4,6 @@ Training steps are those of autotuning, and prediction uses the engine of finish
 on random images and weights. Reading is timed on real images. Knows nothing of accuracy.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -121,14 +120,6 @@ def measure_reading(images: list[Path], view: EvalView) -> float:
         pass
     seconds = time.perf_counter() - started
     return seconds / len(sample)
-
-
-def busy_cores() -> float:
-    """Count the cores that all programs kept busy over the last minute; 0 if it is unknown."""
-    if not hasattr(os, "getloadavg"):
-        return 0.0
-    last_minute, _, _ = os.getloadavg()
-    return last_minute
 
 
 def _median_seconds(work: Callable[[], object]) -> float:

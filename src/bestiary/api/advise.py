@@ -93,8 +93,8 @@ def advise(
     """
     from bestiary.advising.advice import Advice, recommend
     from bestiary.advising.probing import draw_images
-    from bestiary.advising.speeds import busy_cores
     from bestiary.api.durations import parse_duration
+    from bestiary.cores import busy_cores
     from bestiary.data.audit import audit_images
     from bestiary.data.listing import list_labeled
     from bestiary.display import Display

@@ -48,6 +48,7 @@ def train_wanted(wanted: Wanted) -> "Run":
     from bestiary.api.durations import parse_duration
     from bestiary.display import Display
     from bestiary.run.run import Run
+    from bestiary.run.training_now import training
     from bestiary.signals import Interrupts
     from bestiary.storage.files import address_of
     from bestiary.storage.mirror import working_folder
@@ -65,9 +66,11 @@ def train_wanted(wanted: Wanted) -> "Run":
         Interrupts() as interrupts,
         world.process_group(),
         connection or nullcontext(),
+        training(str(wanted.run)) as others,
         ExitStack() as stack,
     ):
         try:
+            _say_shared(others, wanted, display)
             # Begin the run, or check that it can be resumed.
             opened = Run(stack.enter_context(working_folder(wanted.run)), address_of(wanted.run))
             if wanted.dry_run:
@@ -91,6 +94,18 @@ def train_wanted(wanted: Wanted) -> "Run":
             display.notice(f"Interrupted. To go on: {command}")
             raise
     return opened
+
+
+def _say_shared(others: Sequence[str], wanted: Wanted, display: "Display") -> None:
+    """Say which other runs are trained on this machine; ranks of this one are none of them."""
+    from bestiary.numbers import count
+
+    named = [place for place in others if place != str(wanted.run)]
+    if named:
+        display.line(
+            f"{count(len(named), 'other run')} in training on this machine ({named[0]}): they "
+            "share its cores and GPUs, so each takes longer"
+        )
 
 
 def _begin(wanted: Wanted, display: "Display") -> "Callable[..., Run]":

@@ -321,16 +321,23 @@ def _describe(layout: FolderLayout, folders: dict[str, _Folder]) -> list[str]:
 
 
 def _describe_splits(splits: dict[str, str | None]) -> str:
-    """Say which folder was taken for which split."""
-    words = {
-        TRAIN: "training",
-        VAL: "validation, trained on too",
-        TEST: "test, not trained on",
-    }
-    texts = []
+    """Say which folders are pooled, which is left out, and which is no split."""
+    of_split: dict[str | None, list[str]] = defaultdict(list)
     for name, split in sorted(splits.items()):
-        texts.append(f"{name}/ is {words.get(split or '', 'no split and not used')}")
-    return ", ".join(texts)
+        of_split[split].append(f"{name}/")
+    pooled = [*of_split.pop(TRAIN, []), *of_split.pop(VAL, [])]
+    tests = of_split.pop(TEST, [])
+    others = sorted(name for names in of_split.values() for name in names)
+    texts = []
+    if len(pooled) > 1:
+        texts.append(f"{' and '.join(pooled)} are pooled and dealt into folds")
+    elif pooled:
+        texts.append(f"{pooled[0]} is dealt into folds")
+    if tests:
+        texts.append(f"{' and '.join(tests)} is left out of training, for bestiary evaluate")
+    if others:
+        texts.append(f"{', '.join(others)} is no split and not used")
+    return "; ".join(texts)
 
 
 def _compare_splits(place: str, rows: Iterable[ListingRow]) -> list[str]:

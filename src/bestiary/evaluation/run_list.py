@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bestiary.display import ScreenTable, format_table
 from bestiary.errors import BestiaryError
 from bestiary.numbers import count, percent, percent_range
 from bestiary.printable import printable_name
@@ -37,12 +36,10 @@ class RunList:
                 f"No run in {printable_name(self.folder.absolute())} or {MAX_DEPTH} folders below; "
                 "make one: bestiary probe IMAGES RUN"
             )
-        table = ScreenTable()
-        table.add_column("run", overflow="fold")
-        table.add_column("score or state")
-        for row in self.rows:
-            table.add_row(*row)
-        lines = [format_table(table)]
+        names = [printable_name(path) for path, _ in self.rows]
+        width = max(map(len, names))
+        states = [state for _, state in self.rows]
+        lines = [f"{name:<{width}}  {state}" for name, state in zip(names, states, strict=True)]
         if not self.complete:
             lines.append(f"There may be more: the search ended at {len(self.rows):,} runs")
         return "\n".join(lines)
@@ -106,4 +103,4 @@ def _state(place: Path) -> str:
         images = count(accuracy["n"], "image")
         return f"{percent(accuracy['value'])} ({interval}), {images}"
     except BestiaryError as error:
-        return printable_name(f"cannot be read: {error}")[:80]
+        return printable_name(f"cannot be read: {error}")

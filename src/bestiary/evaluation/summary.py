@@ -3,12 +3,15 @@
 Knows nothing of how scores are computed.
 """
 
+import math
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from bestiary.numbers import percent
+from bestiary.numbers import count, percent
 from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
 from bestiary.run.heads import heads_text
@@ -16,6 +19,10 @@ from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
 from bestiary.run.tables import count_rows, read_table
 
+BARS = "▁▂▃▄▅▆▇█"
+CURVE_WIDTH = 50  # columns
+MIN_CURVE = 3  # epochs that make a curve
+WIDTH = 80  # columns of a terminal
 MAX_ROOT = 300  # characters of the folder of the images that are printed
 
 
@@ -34,7 +41,7 @@ class Summary:
         classes: number of classes.
         quarantined: number of files in its quarantine.
         folds: for each fold: epochs done, best validation accuracy and its epoch, whether it has
-            ended.
+            ended, and the training losses.
         heads: which heads the folds chose, in a sentence; empty if they had no choice.
     """
 
@@ -60,9 +67,8 @@ class Summary:
         lines = [
             f"{place}: {counts}",
             f"images from {root}" + ("" if self.is_named else ", as the run says"),
-            f"{backbone}, {recipe.view.size} px, {recipe.train.epochs} epochs, "
-            f"batch {recipe.train.batch_size}",
-            *([self.heads] if self.heads else []),
+            f"{backbone}, {recipe.view.size} px, {_trained(recipe)}",
+            *textwrap.wrap(self.heads, WIDTH),
             "",
             *[_fold_line(fold, recipe.train.epochs) for fold in self.folds],
             "",
@@ -78,6 +84,13 @@ class Summary:
             data = root if self.is_named else "DATA"
             lines.append(f"To go on: bestiary train {data} {place} --resume")
         return "\n".join(lines)
+
+
+def _trained(recipe: Recipe) -> str:
+    """Say what of a network is trained, and how long."""
+    if not recipe.train.epochs:
+        return "frozen, new heads"
+    return f"{count(recipe.train.epochs, 'epoch')}, batch {recipe.train.batch_size}"
 
 
 def summarize(run: Run) -> Summary:
@@ -115,12 +128,16 @@ def _progress(files: FoldFiles) -> dict[str, Any]:
         "accuracy": None,
         "epoch": None,
         "ended": files.ended,
+        "losses": [],
     }
     if not files.history.exists():
         return progress
 
-    history = read_table(files.history, {"epoch": pl.Int64, "val_accuracy": pl.Float64})
+    columns = {"epoch": pl.Int64, "val_accuracy": pl.Float64, "train_loss": pl.Float64}
+    history = read_table(files.history, columns)
     progress["epochs"] = history.height
+    losses = history["train_loss"].drop_nulls().to_list()
+    progress["losses"] = [loss for loss in losses if math.isfinite(loss)]
     scored = history.drop_nulls("val_accuracy")
     ranked = scored.sort("val_accuracy", "epoch", descending=[True, False])
     if ranked.height:
@@ -137,7 +154,28 @@ def _fold_line(fold: dict[str, Any], epochs: int) -> str:
         state = "in progress"
     else:
         state = "not begun"
-    line = f"fold {fold['fold']}: {state}, {fold['epochs']} of {epochs} epochs"
+    line = f"fold {fold['fold']}: {state}"
+    line += f", {fold['epochs']} of {count(epochs, 'epoch')}" if epochs else ", the head only"
     if fold["accuracy"] is not None:
         line += f", accuracy {percent(fold['accuracy'])} at epoch {fold['epoch']}"
+    if len(fold["losses"]) >= MIN_CURVE:
+        first, last = fold["losses"][0], fold["losses"][-1]
+        line += f"\n  training loss {first:.3f} {sparkline(fold['losses'])} {last:.3f}"
     return line
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Draw values as a row of bars, the lowest and the highest as the shortest and the tallest.
+
+    Args:
+        values: finite; more than `CURVE_WIDTH` are thinned out.
+
+    Example:
+        >>> sparkline([3.0, 2.0, 1.0, 1.0])
+        '█▅▁▁'
+    """
+    step = max(1, math.ceil(len(values) / CURVE_WIDTH))
+    kept = list(values[::step])
+    low, span = min(kept), max(kept) - min(kept)
+    last = len(BARS) - 1
+    return "".join(BARS[round(last * (value - low) / span) if span else 0] for value in kept)
