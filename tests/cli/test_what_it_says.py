@@ -1,5 +1,6 @@
 """What verbs say: the runs below, the cache, plans, what is shared and what is pooled."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,9 +31,7 @@ def folder(trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 def test_show_lists_runs_below(
     folder: Path, trained: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (folder / "done").mkdir()
-    for file in trained.path.iterdir():
-        (folder / "done" / file.name).symlink_to(file)
+    shutil.copytree(trained.path, folder / "done")
     assert main(["show"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["damaged", "done"]
