@@ -1,7 +1,7 @@
-"""Frame of a camera trap + species -> its image as JPEG with EXIF, and the boxes of its animals.
+"""Frame of a camera trap + species -> its image as JPEG, and the boxes of its animals.
 
-All frames of a site show one landscape, under another light each time. At night they are gray.
-Knows nothing of when and where animals are.
+All frames of a site show one landscape, under another light each time. At night they are gray. The
+file says when and where it was taken. Knows nothing of when and where animals are.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin
+from PIL.ExifTags import GPS, IFD, Base
 
 from bestiary.beasts.anatomy import pose_beast
 from bestiary.beasts.camera_plan import Frame, Site
@@ -154,19 +155,19 @@ def _at_night(image: Floats, rng: np.random.Generator) -> Floats:
 
 def _encode(pixels: Bytes, frame: Frame, site: Site, quality: int) -> bytes:
     """Encode as JPEG with the time, camera and position in EXIF."""
-    exif = Image.Exif()
-    exif[ExifTags.Base.Make] = MAKER
-    exif[ExifTags.Base.Model] = MODEL
-    details = exif.get_ifd(ExifTags.IFD.Exif)
-    details[ExifTags.Base.DateTimeOriginal] = frame.time.strftime("%Y:%m:%d %H:%M:%S")
-    details[ExifTags.Base.BodySerialNumber] = site.name
-    position = exif.get_ifd(ExifTags.IFD.GPSInfo)
-    position[ExifTags.GPS.GPSLatitudeRef] = "N" if site.latitude >= 0 else "S"
-    position[ExifTags.GPS.GPSLatitude] = _degrees(site.latitude)
-    position[ExifTags.GPS.GPSLongitudeRef] = "E" if site.longitude >= 0 else "W"
-    position[ExifTags.GPS.GPSLongitude] = _degrees(site.longitude)
+    tags = Image.Exif()
+    tags[Base.Make] = MAKER
+    tags[Base.Model] = MODEL
+    details = tags.get_ifd(IFD.Exif)
+    details[Base.DateTimeOriginal] = frame.time.strftime("%Y:%m:%d %H:%M:%S")
+    details[Base.BodySerialNumber] = site.name
+    position = tags.get_ifd(IFD.GPSInfo)
+    position[GPS.GPSLatitudeRef] = "N" if site.latitude >= 0 else "S"
+    position[GPS.GPSLatitude] = _degrees(site.latitude)
+    position[GPS.GPSLongitudeRef] = "E" if site.longitude >= 0 else "W"
+    position[GPS.GPSLongitude] = _degrees(site.longitude)
     file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality, exif=exif)
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, exif=tags)
     return file.getvalue()
 
 
