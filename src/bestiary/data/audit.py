@@ -243,7 +243,7 @@ def audit_images(
         test_manifest = read_listing(listing.test, tick, cache)
 
     # Search for near duplicates in both splits together, so that leaks show.
-    table = pl.concat([manifest.table, test_manifest.table])
+    table = pl.concat([manifest.table, test_manifest.table], how="diagonal")
     decisions = read_decisions(None) if decisions is None else decisions
     denied = denied_pairs(decisions, table)
     parts = [(part.root, part.table) for part in (manifest, test_manifest)]

@@ -46,6 +46,9 @@ class ImageInfo:
         max_value: The largest sample of such an image.
         taken: Seconds since 1970 when it was taken, by the camera's own clock; 0: not known.
         camera: Maker, model and serial number of the camera; empty: not known.
+        zone: Offset of its clock, such as +02:00; empty: not known.
+        lat: Degrees north where it was taken; None: not known.
+        lon: Degrees east; None: not known.
         thumb: The image as a gray square of `THUMB_SIDE` x `THUMB_SIDE` bytes, row by row.
     """
 
@@ -64,6 +67,9 @@ class ImageInfo:
     max_value: float = 0.0
     taken: float = 0.0
     camera: str = ""
+    zone: str = ""
+    lat: float | None = None
+    lon: float | None = None
     thumb: bytes = b""
 
 
@@ -115,6 +121,9 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         max_value=notes.max_value,
         taken=header.taken.seconds,
         camera=header.taken.camera,
+        zone=header.taken.zone,
+        lat=header.taken.lat,
+        lon=header.taken.lon,
         thumb=thumb.tobytes(),
     )
 

@@ -32,7 +32,7 @@ def list_dataset(data: DataPath, options: DataOptions = DEFAULT_OPTIONS) -> List
     Args:
         data: Folder of class folders, folder of splits, folder of shards, or table; or the address
             of one of these. A table is a .csv, .tsv or .parquet file with the columns path and
-            label, and optionally group and split.
+            label, and optionally group, split and others, see `bestiary.data.table_fields`.
         options: Folder that a table's paths start from and may not leave, and layout of the
             folders.
 
@@ -223,7 +223,7 @@ def _join_listings(listings: Sequence[Listing]) -> Listing:
         ignored.update(listing.ignored)
         notes += listing.notes
 
-    table = pl.concat(tables)
+    table = pl.concat(tables, how="diagonal_relaxed")
     unique = table.unique("path", keep="first")
     n_repeated = table.height - unique.height
     if n_repeated:

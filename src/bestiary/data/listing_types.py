@@ -36,7 +36,8 @@ class Listing:
     Attributes:
         root: Folder that the paths start from.
         table: One row per image, sorted by path. Columns: path (relative to root, forward
-            slashes), label, group and split (train, val, test; null where unknown).
+            slashes), label, group and split (train, val, test; null where unknown), and then those
+            of `bestiary.run.fields` and others that the user's table has.
         ignored: Number of files left out, by reason.
         unusable: Path and reason of each image that cannot be listed or is in a format that
             bestiary does not read.
