@@ -14,7 +14,9 @@ import torchvision
 from bestiary.data.eval_view import EvalView
 from bestiary.data.manifest import natural_classes
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
+from bestiary.evaluation.places import place_scores
 from bestiary.model.classifier import load_member
+from bestiary.run.field_scores import FIELD_KEY
 from bestiary.run.layout import ENSEMBLE, METRICS, OOD, RUN_FORMAT
 from bestiary.run.ood import write_ood
 from bestiary.run.run import Run, RunSnapshot
@@ -81,7 +83,11 @@ def score(run: Run, out_of_fold: OutOfFold) -> None:
     scores = oof_scores(
         out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups
     )
-    run.write_json(METRICS, {"oof": scores})
+    metrics: dict[str, Any] = {"oof": scores}
+    places = place_scores(run.read_recipe(), out_of_fold)
+    if places:
+        metrics[FIELD_KEY] = {"places": places}
+    run.write_json(METRICS, metrics)
 
 
 def assemble(snapshot: RunSnapshot) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bestiary.recipe.choices import (
     Augment,
     Average,
+    FoldBy,
     Head,
     Layout,
     PrecisionOption,
@@ -103,10 +104,16 @@ class FoldOptions(Section):
         0,
         description="seed of the assignment; the same images and seed give the same folds anywhere",
     )
+    by: FoldBy = Field(
+        "image",
+        description="what is left out together: image (and what must not be split: bursts, near "
+        "duplicates, groups), or site: all images of a camera's place, by the column site of the "
+        "table, so that the accuracy is that at new places",
+    )
     rare_classes: Literal["error", "drop", "keep"] = Field(
         "error",
-        description="a class with fewer groups than folds: stop (error), leave the class out "
-        "(drop), or use the images that there are (keep)",
+        description="a class with fewer groups (or sites) than folds: stop (error), leave the "
+        "class out (drop), or use the images that there are (keep)",
     )
 
 

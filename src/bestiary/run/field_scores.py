@@ -1,0 +1,137 @@
+"""metrics.json -> the scores in the field: at known and new places, checked; and them in words.
+
+A run may come from a stranger, and its scores are printed. A run whose images have no sites has
+none. Computes no score.
+"""
+
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from bestiary.errors import DamagedError
+from bestiary.numbers import count, percent, percent_range
+from bestiary.printable import printable_name
+from bestiary.recipe.choices import FoldBy
+from bestiary.run.json_files import JsonSection, first_problem
+from bestiary.run.layout import METRICS
+from bestiary.run.run import Run
+
+FIELD_KEY = "field"  # in metrics.json
+MAX_SITES = 100_000
+Share = Annotated[float, Field(ge=0, le=1)]
+Change = Annotated[float, Field(ge=-1, le=1)]
+Number = Annotated[int, Field(ge=0, le=10**12)]
+
+
+class ShareScore(JsonSection):
+    """A share with its 95 % interval, and what it was counted on."""
+
+    value: Share
+    low: Share
+    high: Share
+    n: Number
+    groups: Number
+
+    def __str__(self) -> str:
+        return f"{percent(self.value)} ({percent_range(self.low, self.high)})"
+
+
+class ChangeScore(JsonSection):
+    """A difference of two shares with its 95 % interval."""
+
+    value: Change
+    low: Change
+    high: Change
+
+
+class SiteScore(ShareScore):
+    """The accuracy at one site."""
+
+    site: str = Field(max_length=32_768)
+
+
+class PlaceScores(JsonSection):
+    """Accuracy by site, and at known and new sites.
+
+    Attributes:
+        by: what the folds of the run leave out together.
+        sites: the accuracy at each site, worst first.
+        known: at sites that the training part has images of; None: not known.
+        new: at sites that it has none of; None: not known.
+        gap: known less new; None: one of them is not known.
+        heads: whether both are those of heads on the frozen network, and not of the run's members.
+    """
+
+    by: FoldBy
+    sites: list[SiteScore] = Field(max_length=MAX_SITES)
+    known: ShareScore | None = None
+    new: ShareScore | None = None
+    gap: ChangeScore | None = None
+    heads: bool = False
+
+
+class FieldScores(JsonSection):
+    """The scores in the field; what is None was not measured."""
+
+    places: PlaceScores | None = None
+
+
+def read_field_scores(run: Run) -> FieldScores:
+    """Read the scores in the field.
+
+    Args:
+        run: the run.
+
+    Returns:
+        The scores; without any where not all folds have ended, or the images have no sites.
+
+    Raises:
+        DamagedError: the file is damaged, or a score in it cannot be one.
+    """
+    file = run.file(METRICS)
+    if not file.exists():
+        return FieldScores()
+    content = run.read_json(METRICS).get(FIELD_KEY, {})
+    try:
+        return FieldScores.model_validate(content)
+    except ValidationError as error:
+        reason = first_problem(error)
+        raise DamagedError.foreign(file, reason, "write it again with --resume") from None
+
+
+def field_lines(scores: FieldScores) -> list[str]:
+    """Say how well a run does in the field.
+
+    Args:
+        scores: of the run.
+
+    Returns:
+        A line for each thing that was measured.
+    """
+    return place_lines(scores.places) if scores.places else []
+
+
+def place_lines(places: PlaceScores) -> list[str]:
+    """Say how well a run does at known and at new sites, and where it does worst.
+
+    Args:
+        places: of the run.
+
+    Returns:
+        One to three lines.
+    """
+    lines = []
+    if places.known and places.new:
+        how = "; both by heads on the frozen network" if places.heads else ""
+        sites = count(places.new.groups, "site")
+        lines.append(f"At known sites {places.known}, at new ones {places.new}, {sites}{how}")
+    if places.by == "image":
+        lines.append(
+            "The out-of-fold accuracy is that at known sites; for new ones train with "
+            "--set folds.by=site"
+        )
+    worst = places.sites[0]
+    if worst.value < 1 and len(places.sites) > 1:
+        what = "image" if worst.n == 1 else "images"
+        lines.append(f"Worst site: {printable_name(worst.site)}, {worst} of {worst.n:,} {what}")
+    return lines
