@@ -48,7 +48,8 @@ def predict(
         Trained run: its folder, or its address in an object store.
     images
         A folder that is searched with its subfolders, a table with the column path (.csv,
-        .tsv or .parquet), an image; or several of these, such as *.jpg.
+        .tsv or .parquet), a file of boxes such as MegaDetector's (.json), an image; or
+        several of these, such as *.jpg.
     out
         Table to write, .csv or .parquet.
     average
@@ -89,7 +90,9 @@ def predict(
         soon as it is complete, until Ctrl-C. The table is written when no image is
         waiting. --watch --resume goes on later.
     overrides
-        data.root=FOLDER: the folder that the paths of a table start from.
+        data.root=FOLDER: the folder that the paths of a table or of boxes start from.
+        data.boxes=FILE: the boxes in the images, each of which is predicted, such as those
+        of MegaDetector; data.box_confidence=0.2: how sure the detector must be.
     quiet
         Show no progress.
 
@@ -114,9 +117,9 @@ def predict(
     if review is not None:
         _check_review(watch, format)
     options = PredictionOptions(coverage, sets, risk)
-    root = load_data_options(overrides).root
+    data = load_data_options(overrides)
     paths = tuple(_flatten(images))
-    job = PredictJob(paths, Path(out), average, format, options, resume, root, cascade)
+    job = PredictJob(paths, Path(out), average, format, options, resume, data, cascade)
     display = Display(quiet)
     with opened_run(run) as opened:
         first_start = describe_first_start(opened, engine)

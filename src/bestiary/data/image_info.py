@@ -18,6 +18,7 @@ from bestiary.data.exif_time import Taken, read_taken
 from bestiary.data.intact_pixels import has_damaged_metadata
 from bestiary.data.pillow_files import open_in_pillow
 from bestiary.errors import ImageError
+from bestiary.storage.boxes import split_box
 from bestiary.storage.files import Readable
 
 ALL_TRANSPARENT = "all transparent"  # mode of an image whose alpha channel is ignored
@@ -103,7 +104,8 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         return ImageInfo(sha256, error.reason, len(content))
 
     height, width = pixels.shape[:2]
-    header = _read_header(content)
+    file, _ = split_box(content)
+    header = _read_header(file)
     thumb = make_thumb(pixels)
     return ImageInfo(
         sha256=sha256,
@@ -116,7 +118,7 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         frames=header.frames,
         pixel_sha256=_hash_pixels(pixels),
         spread=int(np.ptp(thumb)),
-        has_damaged_metadata=has_damaged_metadata(content),
+        has_damaged_metadata=has_damaged_metadata(file),
         sample_kind=notes.sample_kind,
         max_value=notes.max_value,
         taken=header.taken.seconds,

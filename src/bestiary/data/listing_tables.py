@@ -97,8 +97,9 @@ def read_image_table(
         root = StoredFolder(folder)
 
     _check_not_empty(place, table)
-    table = table.with_columns(_paths_below(place, table["path"], root))
-    _check_unique(place, table["path"])
+    table = table.with_columns(paths_below(place, table["path"], root))
+    if "box" not in table.columns:
+        _check_unique(place, table["path"])
     if isinstance(root, Path):
         _check_some_exist(place, table["path"], root)
     return Listing(root, table.drop("row").sort("path"), notes=notes)
@@ -234,10 +235,18 @@ def _check_unique(place: str, paths: pl.Series) -> None:
         )
 
 
-def _paths_below(place: str, paths: pl.Series, root: Root) -> pl.Series:
+def paths_below(place: str, paths: pl.Series, root: Root) -> pl.Series:
     """Write all paths relative to `root`, and refuse those that leave it.
 
     A stranger's table must not make bestiary read other files.
+
+    Args:
+        place: Name of the table, for errors.
+        paths: As the table has them, with forward slashes.
+        root: Folder that they start from.
+
+    Raises:
+        DataError: A path leads out of it.
     """
     if isinstance(root, Path):
         paths = _relative_to(paths, root)

@@ -20,6 +20,7 @@ from bestiary.data.quality_warnings import quality_warning
 from bestiary.display import Tick
 from bestiary.errors import DataError
 from bestiary.run.fields import carried_columns
+from bestiary.storage.boxes import split_path
 from bestiary.storage.files import Root
 from bestiary.storage.roots import reading_order
 
@@ -204,7 +205,7 @@ def _manifest_row(path: str, info: ImageInfo, white: WhiteLevel) -> tuple[object
         info.width,
         info.sha256,
         info.pixel_sha256,
-        quality_warning(path, info, white),
+        quality_warning(split_path(path)[0], info, white),
         duplicate_group,
         label_conflict,
     )

@@ -42,6 +42,15 @@ class DataOptions(Section):
         description="folder that the paths of a table start from; absolute paths below it are "
         "taken too; empty: the table's own folder",
     )
+    boxes: str = Field(
+        "",
+        description="file of the boxes in the images, each a sample: MegaDetector's batch format, "
+        "COCO, COCO Camera Traps, Label Studio, CVAT; empty: whole images, or a table's column box",
+    )
+    box_confidence: Share = Field(
+        0.2,
+        description="boxes of which the detector is less sure are left out",
+    )
     layout: Layout = Field(
         "auto",
         description="how the folders of a data folder are nested: class, split/class, class/split, "

@@ -13,6 +13,7 @@ from bestiary.run.layout import FOLDS, MANIFEST, TARGETS, TRAIN_ONLY, UNLABELED
 from bestiary.tables import (
     UNSAFE_PATH,
     TableError,
+    check_table,
     escape_formulas,
     read_frame,
     table_errors,
@@ -119,6 +120,20 @@ def read_table(file: Path, schema: dict[str, Any]) -> pl.DataFrame:
         raise DamagedError(
             f"{file}: is missing; go on with bestiary train DATA {file.parent} --resume"
         ) from None
+    except (OSError, TableError) as error:
+        raise DamagedError(f"{file}: cannot be read ({one_line(error)})") from None
+
+
+def read_columns(file: Path) -> list[str]:
+    """Read the names of the columns of a .parquet file.
+
+    Raises:
+        DamagedError: the file cannot be read.
+    """
+    try:
+        with table_errors():
+            check_table(file)
+            return list(pl.read_parquet_schema(file))
     except (OSError, TableError) as error:
         raise DamagedError(f"{file}: cannot be read ({one_line(error)})") from None
 
