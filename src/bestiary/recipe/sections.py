@@ -67,6 +67,12 @@ class DataOptions(Section):
         description="photographs that one camera took of one scene, each at most this long after "
         "the one before (EXIF time), stay in one fold; 0: bursts are not looked for",
     )
+    event_seconds: NotNegative = Field(
+        30.0,
+        description="images of one site (columns site and time of the table), each at most this "
+        "long after the one before, are one event: they stay in one fold and also get one answer; "
+        "0: no events, unless the table has a column event",
+    )
     store: bool = Field(
         True,
         description="store decoded images on disk: each image is decoded once for all runs",

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from bestiary.errors import DamagedError
-from bestiary.numbers import count, percent, percent_range
+from bestiary.numbers import count, percent, percent_range, points, points_range
 from bestiary.printable import printable_name
 from bestiary.recipe.choices import FoldBy
 from bestiary.run.json_files import JsonSection, first_problem
@@ -70,10 +70,31 @@ class PlaceScores(JsonSection):
     heads: bool = False
 
 
+class EventScores(JsonSection):
+    """Accuracy by image and by event.
+
+    Attributes:
+        images: by image, each with its own answer.
+        images_by_event: by image, each with the answer of its event.
+        gain: the second less the first.
+        events: by event; None: every event has images of several labels.
+        n_events: number of events.
+        n_mixed: number of those whose images have several labels.
+    """
+
+    images: ShareScore
+    images_by_event: ShareScore
+    gain: ChangeScore
+    events: ShareScore | None = None
+    n_events: Number
+    n_mixed: Number
+
+
 class FieldScores(JsonSection):
     """The scores in the field; what is None was not measured."""
 
     places: PlaceScores | None = None
+    events: EventScores | None = None
 
 
 def read_field_scores(run: Run) -> FieldScores:
@@ -108,7 +129,35 @@ def field_lines(scores: FieldScores) -> list[str]:
     Returns:
         A line for each thing that was measured.
     """
-    return place_lines(scores.places) if scores.places else []
+    lines = place_lines(scores.places) if scores.places else []
+    if scores.events:
+        lines += event_lines(scores.events)
+    return lines
+
+
+def event_lines(events: EventScores) -> list[str]:
+    """Say what one answer an event gains.
+
+    Args:
+        events: scores of a run.
+
+    Returns:
+        One or two lines.
+    """
+    gain = f"{points(events.gain.value)} ({points_range(events.gain.low, events.gain.high)})"
+    by_event = (
+        f"By event {events.events}, {count(events.events.n, 'event')}; " if events.events else ""
+    )
+    lines = [
+        f"{by_event}by image {events.images}. With its event's answer an image is right more "
+        f"often by {gain}"
+    ]
+    if events.n_mixed:
+        have = "event has" if events.n_mixed == 1 else "events have"
+        lines.append(
+            f"{events.n_mixed:,} {have} images of several labels, and no accuracy by event"
+        )
+    return lines
 
 
 def place_lines(places: PlaceScores) -> list[str]:
