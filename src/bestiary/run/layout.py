@@ -64,6 +64,8 @@ DISTILL = "distill.json"
 
 NOT_DUPLICATES = "not_duplicates.csv"
 
+TAXONOMY = "taxonomy.csv"
+
 CLASSES = "classes.csv"  # of `scan --out`, like the next ones
 SAME_SCENES = "same_scenes.csv"
 SCAN_PAGE = "scan.html"
@@ -100,6 +102,7 @@ STARTING_FILES = (
     WARNINGS,
     NEAR_DUPLICATES,
     NOT_DUPLICATES,
+    TAXONOMY,
     FIXES,
     TARGETS,
     UNLABELED,
