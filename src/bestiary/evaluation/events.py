@@ -28,11 +28,12 @@ def score_events(out_of_fold: OutOfFold) -> dict[str, Any] | None:
     return event_scores(out_of_fold.logits, out_of_fold.labels, events, out_of_fold.groups)
 
 
-def calibrate_events(out_of_fold: OutOfFold) -> Calibration | None:
+def calibrate_events(out_of_fold: OutOfFold, logits: NDArray[np.floating]) -> Calibration | None:
     """Fit the calibration of events.
 
     Args:
-        out_of_fold: logits of a run that may be scored.
+        out_of_fold: images of a run that may be scored.
+        logits: of the images, calibrated for single ones (images, classes).
 
     Returns:
         The calibration; None where no event has two images, or too few events have one label.
@@ -44,7 +45,7 @@ def calibrate_events(out_of_fold: OutOfFold) -> Calibration | None:
     is_fitted = labels != MIXED
     if is_fitted.sum() < MIN_EVENTS:
         return None
-    pooled = pool_logits(out_of_fold.logits, events)
+    pooled = pool_logits(logits, events)
     return Calibration.fit(pooled[is_fitted], labels[is_fitted])
 
 

@@ -51,6 +51,11 @@ class DataOptions(Section):
         0.2,
         description="boxes of which the detector is less sure are left out",
     )
+    taxonomy: str = Field(
+        "",
+        description="table of the classes with genus, family, order, class (or names of Darwin "
+        "Core); empty: taxonomy.csv next to the images or their table, if there is one",
+    )
     layout: Layout = Field(
         "auto",
         description="how the folders of a data folder are nested: class, split/class, class/split, "
@@ -257,78 +262,6 @@ class ViewOptions(Section):
                 f"view.augment = {self.augment!r}: runs on the CPU only; leave view.device out"
             )
         return self
-
-
-class MixOptions(Section):
-    """MixUp and CutMix: images and labels mixed inside a batch."""
-
-    probability: Share = Field(0.0, description="share of the batches that are mixed")
-    mixup: NotNegative = Field(1.0, description="alpha of MixUp's Beta distribution; 0: no MixUp")
-    cutmix: NotNegative = Field(
-        1.0,
-        description="alpha of CutMix's Beta distribution; 0: no CutMix",
-    )
-    stop_at: Share = Field(1.0, description="stop MixUp and CutMix after this share of the steps")
-
-
-class LossOptions(Section):
-    """The training loss."""
-
-    kind: Literal["cross_entropy", "focal"] = Field(
-        "cross_entropy",
-        description="training loss, on soft targets",
-    )
-    gamma: NotNegative = Field(
-        2.0,
-        description="focal loss: focusing parameter; the larger, the less easy images count",
-    )
-    label_smoothing: Share = Field(
-        0.0,
-        description="share of each target that is spread over all classes",
-    )
-    logit_adjustment: NotNegative = Field(
-        0.0,
-        description="strength of logit adjustment for rare classes: 0 favors accuracy, 1 balanced "
-        "accuracy",
-    )
-
-
-class OptimizerOptions(Section):
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
-
-    lr: Positive = Field(1e-4, description="peak learning rate")
-    head_lr_mult: Positive = Field(
-        1.0,
-        description="learning rate of the last layer as a multiple of lr",
-    )
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0,
-        description="learning rate of each stage as a multiple of the next stage's",
-    )
-    weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
-    decay_norm_and_bias: bool = Field(
-        True,
-        description="apply weight decay to biases and normalization layers too, as PyTorch does",
-    )
-
-
-class ScheduleOptions(Section):
-    """The learning rate schedule."""
-
-    kind: Literal["warm_restarts", "cosine"] = Field(
-        "cosine",
-        description="one cosine, updated every step, or cosine with warm restarts, updated every "
-        "epoch",
-    )
-    first_cycle: Count = Field(10, description="warm_restarts: epochs of the first cycle")
-    cycle_mult: Count = Field(
-        2,
-        description="warm_restarts: length of each cycle as a multiple of the cycle before",
-    )
-    warmup: Share = Field(
-        0.0,
-        description="cosine: share of the steps in which the learning rate rises from 0",
-    )
 
 
 class TrainOptions(Section):

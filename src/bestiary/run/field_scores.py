@@ -90,11 +90,45 @@ class EventScores(JsonSection):
     n_mixed: Number
 
 
+class PriorScores(JsonSection):
+    """What a prior of place and month gains out of fold.
+
+    Attributes:
+        used: whether it is surely better, so that predict uses it.
+        accuracy: by image, with the prior.
+        gain: that less the accuracy without it.
+        kilometers: distance at which labels count.
+    """
+
+    used: bool
+    accuracy: ShareScore
+    gain: ChangeScore
+    kilometers: float = Field(gt=0, le=1e5)
+
+
+class RankScore(JsonSection):
+    """Answers at one level of a taxonomy.
+
+    Attributes:
+        rank: name of the level; ``label`` for the classes themselves.
+        all: accuracy if every image is answered at this level.
+        share: share of the images that this level is the lowest sure one of.
+        promised: accuracy of these; None: there are none.
+    """
+
+    rank: str = Field(max_length=100)
+    all: ShareScore
+    share: Share
+    promised: ShareScore | None = None
+
+
 class FieldScores(JsonSection):
     """The scores in the field; what is None was not measured."""
 
     places: PlaceScores | None = None
     events: EventScores | None = None
+    prior: PriorScores | None = None
+    ranks: list[RankScore] = Field(default_factory=list, max_length=20)
 
 
 def read_field_scores(run: Run) -> FieldScores:
@@ -132,7 +166,31 @@ def field_lines(scores: FieldScores) -> list[str]:
     lines = place_lines(scores.places) if scores.places else []
     if scores.events:
         lines += event_lines(scores.events)
+    if scores.prior:
+        lines.append(prior_line(scores.prior))
+    if len(scores.ranks) > 1:
+        lines.append(rank_line(scores.ranks))
     return lines
+
+
+def prior_line(prior: PriorScores) -> str:
+    """Say what place and month gain, and whether predict uses them."""
+    gain = f"{points(prior.gain.value)} points ({points_range(prior.gain.low, prior.gain.high)})"
+    if prior.used:
+        return f"Place and month of labeled images: {gain} out of fold; predict uses them"
+    return f"Place and month of labeled images: {gain} out of fold, no sure gain; not used"
+
+
+def rank_line(ranks: list[RankScore]) -> str:
+    """Say how many images each level of a taxonomy can promise an answer for."""
+    parts = [
+        f"{percent(row.share)} at the {row.rank} ({percent(row.promised.value)} right)"
+        for row in ranks
+        if row.promised
+    ]
+    rest = 1 - sum(row.share for row in ranks)
+    answered = ", ".join(parts) or "none"
+    return f"Sure with at most 5 % wrong: {answered}; {percent(max(0.0, rest))} at no rank"
 
 
 def event_lines(events: EventScores) -> list[str]:
@@ -144,14 +202,11 @@ def event_lines(events: EventScores) -> list[str]:
     Returns:
         One or two lines.
     """
-    gain = f"{points(events.gain.value)} ({points_range(events.gain.low, events.gain.high)})"
+    gain = f"{points(events.gain.value)} points ({points_range(events.gain.low, events.gain.high)})"
     by_event = (
         f"By event {events.events}, {count(events.events.n, 'event')}; " if events.events else ""
     )
-    lines = [
-        f"{by_event}by image {events.images}. With its event's answer an image is right more "
-        f"often by {gain}"
-    ]
+    lines = [f"{by_event}by image {events.images}; images with the answer of their event: {gain}"]
     if events.n_mixed:
         have = "event has" if events.n_mixed == 1 else "events have"
         lines.append(

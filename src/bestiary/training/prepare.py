@@ -25,6 +25,7 @@ from bestiary.data.listing import group_by_path, list_labeled
 from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest
 from bestiary.data.pair_decisions import read_decisions
+from bestiary.data.taxonomy import find_taxonomy, read_taxonomy
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
 from bestiary.recipe.choices import FoldBy
@@ -41,6 +42,7 @@ from bestiary.run.layout import (
 )
 from bestiary.run.own_runs import VARIABLE, state_root
 from bestiary.run.run import Run
+from bestiary.run.taxonomy import Taxonomy, write_taxonomy
 from bestiary.run.unlabeled import write_unlabeled
 from bestiary.training.unlabeled import unlabeled_features
 
@@ -103,7 +105,8 @@ def begin_run(
         write_unlabeled(run, *unlabeled_features(unlabeled, recipe, manifest, display))
 
     # Write the run.
-    _write_run(run, recipe, manifest, folds, audit, decisions)
+    taxonomy = _read_taxonomy(data, recipe, manifest, display)
+    _write_run(run, recipe, manifest, folds, audit, decisions, taxonomy)
     if not run.remember_root(str(manifest.root)):
         display.notice(
             f"{state_root()}: cannot be written, so other commands will not know where the images "
@@ -148,6 +151,19 @@ def _list_images(
     if recipe.data.group_pattern:
         listing = group_by_path(listing, recipe.data.group_pattern)
     return listing, decisions
+
+
+def _read_taxonomy(
+    data: str | Path, recipe: Recipe, manifest: Manifest, display: Display
+) -> Taxonomy | None:
+    """Read the taxonomy of a dataset, if it has one."""
+    file = find_taxonomy(recipe.data.taxonomy, data)
+    if file is None:
+        return None
+    taxonomy, notes = read_taxonomy(file, manifest.classes)
+    for note in notes:
+        display.notice(note)
+    return taxonomy
 
 
 def _read_own_folds(fold_file: Path, manifest: Manifest, by: FoldBy, display: Display) -> Folds:
@@ -256,6 +272,7 @@ def _write_run(
     folds: Folds,
     audit: Audit,
     decisions: pl.DataFrame,
+    taxonomy: Taxonomy | None,
 ) -> None:
     """Write the tables of a new run, and its recipe last: with it, a folder can be resumed."""
     fold_column = pl.Series("fold", folds)
@@ -270,6 +287,8 @@ def _write_run(
         run.write_table(WARNINGS, audit.warnings)
         run.write_table(NEAR_DUPLICATES, audit.near_duplicates)
         run.write_table(NOT_DUPLICATES, audit.decisions)
+        if taxonomy is not None:
+            write_taxonomy(run, taxonomy)
         run.write_table(MANIFEST, manifest.table, {"root": str(manifest.root)})
         run.write_table(FOLDS, fold_table)
         run.write_recipe(recipe)
