@@ -22,7 +22,15 @@ from bestiary.display import Display
 from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions
 from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.ensemble.predicted_rows import carried_schema, empty_rows, predicted_rows
+from bestiary.ensemble.field_rules import FieldRules
+from bestiary.ensemble.only import RemovedShares
+from bestiary.ensemble.predicted_rows import (
+    carried_schema,
+    empty_rows,
+    field_schema,
+    predicted_rows,
+    with_events,
+)
 from bestiary.ensemble.resumable_table import MEMBERS_USED, Counts, ResumableTable
 from bestiary.ensemble.submission import check_names, write_submission
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
@@ -157,9 +165,12 @@ class PredictJob:
             )
 
     def open_rows(
-        self, ensemble: Ensemble, carried: dict[str, Any] | None = None
+        self,
+        ensemble: Ensemble,
+        carried: dict[str, Any] | None = None,
+        rules: FieldRules | None = None,
     ) -> ResumableTable:
-        """Open the rows of this job, predicted by `ensemble`, with more columns."""
+        """Open the rows of this job, predicted by `ensemble` and `rules`, with more columns."""
         request = {
             "run": ensemble.digest,
             "engine": ensemble.engine,
@@ -171,6 +182,8 @@ class PredictJob:
         }
         if self.data.boxes:
             request["boxes"] = str(Path(self.data.boxes).resolve())
+        if rules is not None:
+            request |= rules.request()
         schema = TABLE_SCHEMA
         if self.cascade is not None:
             request["cascade"] = self.cascade
@@ -187,7 +200,11 @@ class PredictJob:
 
 
 def predict_folder(
-    ensemble: Ensemble, job: PredictJob, display: Display, trained: TrainedFiles | None = None
+    ensemble: Ensemble,
+    job: PredictJob,
+    display: Display,
+    trained: TrainedFiles | None = None,
+    rules: FieldRules | None = None,
 ) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
 
@@ -196,6 +213,7 @@ def predict_folder(
         job: which images, and the table.
         display: shows progress.
         trained: the files that the ensemble was trained on, to say so of those that are predicted.
+        rules: what changes answers in the field; None: nothing does.
 
     Returns:
         The files and the counts.
@@ -210,12 +228,13 @@ def predict_folder(
         display.notice(line)
     if job.layout == "submission":
         check_names(all_paths)
-    carried = carried_schema(listing.table)
-    with job.open_rows(ensemble, carried) as rows:
+    all_images = with_events(listing.table, rules)
+    carried = carried_schema(all_images) | field_schema(all_images, rules)
+    removed = RemovedShares()
+    with job.open_rows(ensemble, carried, rules) as rows:
         # Images that have no row yet
         done = rows.paths()
-        is_done = all_paths.is_in(done.implode())
-        images = listing.table.filter(~is_done)
+        images = all_images.filter(~pl.col("path").is_in(done.implode()))
         if len(done):
             display.line(f"{len(done):,} images already have their rows")
 
@@ -226,10 +245,13 @@ def predict_folder(
             deep: list[float] = []
             rule = job.rule or ensemble.average
             for batch_rows in predicted_rows(
-                ensemble, listing.root, images, rule, job.options, tick, deep
+                ensemble, listing.root, images, rule, job.options, tick, deep, rules
             ):
                 rows.add(batch_rows)
+                removed.add(batch_rows)
         for line in describe_deep(deep, ensemble.view.white):
+            display.notice(line)
+        if line := str(removed):
             display.notice(line)
 
         files = _write(rows, job)

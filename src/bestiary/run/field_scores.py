@@ -18,6 +18,7 @@ from bestiary.run.run import Run
 
 FIELD_KEY = "field"  # in metrics.json
 MAX_SITES = 100_000
+MIN_IMAGES = 20  # of a site that is named as the worst: with fewer, chance decides
 Share = Annotated[float, Field(ge=0, le=1)]
 Change = Annotated[float, Field(ge=-1, le=1)]
 Number = Annotated[int, Field(ge=0, le=10**12)]
@@ -90,6 +91,14 @@ class EventScores(JsonSection):
     n_mixed: Number
 
 
+class LossGain(JsonSection):
+    """A difference of two mean log losses with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class PriorScores(JsonSection):
     """What a prior of place and month gains out of fold.
 
@@ -97,12 +106,14 @@ class PriorScores(JsonSection):
         used: whether it is surely better, so that predict uses it.
         accuracy: by image, with the prior.
         gain: that less the accuracy without it.
+        loss_gain: log loss without it less that with it.
         kilometers: distance at which labels count.
     """
 
     used: bool
     accuracy: ShareScore
     gain: ChangeScore
+    loss_gain: LossGain
     kilometers: float = Field(gt=0, le=1e5)
 
 
@@ -175,22 +186,29 @@ def field_lines(scores: FieldScores) -> list[str]:
 
 def prior_line(prior: PriorScores) -> str:
     """Say what place and month gain, and whether predict uses them."""
-    gain = f"{points(prior.gain.value)} points ({points_range(prior.gain.low, prior.gain.high)})"
-    if prior.used:
-        return f"Place and month of labeled images: {gain} out of fold; predict uses them"
-    return f"Place and month of labeled images: {gain} out of fold, no sure gain; not used"
+    loss = prior.loss_gain
+    text = (
+        f"Place and month of labeled images: log loss lower by {loss.value:.3f} "
+        f"({loss.low:.3f} to {loss.high:.3f}), accuracy {points(prior.gain.value)} points "
+        f"({points_range(prior.gain.low, prior.gain.high)}), out of fold"
+    )
+    return f"{text}; predict uses them" if prior.used else f"{text}: no sure gain, so not used"
 
 
 def rank_line(ranks: list[RankScore]) -> str:
     """Say how many images each level of a taxonomy can promise an answer for."""
     parts = [
-        f"{percent(row.share)} at the {row.rank} ({percent(row.promised.value)} right)"
+        f"{percent(row.share)} at the {row.rank} ({percent(row.promised.value)} of "
+        f"{count(row.promised.n, 'image')} right)"
         for row in ranks
         if row.promised
     ]
     rest = 1 - sum(row.share for row in ranks)
     answered = ", ".join(parts) or "none"
-    return f"Sure with at most 5 % wrong: {answered}; {percent(max(0.0, rest))} at no rank"
+    return (
+        f"Lowest rank with at most 5 % wrong: {answered}; the other {percent(max(0.0, rest))} at "
+        "none"
+    )
 
 
 def event_lines(events: EventScores) -> list[str]:
@@ -229,13 +247,25 @@ def place_lines(places: PlaceScores) -> list[str]:
         how = "; both by heads on the frozen network" if places.heads else ""
         sites = count(places.new.groups, "site")
         lines.append(f"At known sites {places.known}, at new ones {places.new}, {sites}{how}")
+        if places.gap:
+            loss = f"{points(-places.gap.value)} points"
+            lines[0] += f"; from known to new {loss}"
     if places.by == "image":
         lines.append(
             "The out-of-fold accuracy is that at known sites; for new ones train with "
             "--set folds.by=site"
         )
-    worst = places.sites[0]
-    if worst.value < 1 and len(places.sites) > 1:
-        what = "image" if worst.n == 1 else "images"
-        lines.append(f"Worst site: {printable_name(worst.site)}, {worst} of {worst.n:,} {what}")
+    if worst := worst_site(places):
+        lines.append(
+            f"Worst site with {MIN_IMAGES} images or more: {printable_name(worst.site)}, {worst} "
+            f"of {worst.n:,} images"
+        )
     return lines
+
+
+def worst_site(places: PlaceScores) -> SiteScore | None:
+    """Find the site with the lowest accuracy among those with `MIN_IMAGES` images or more."""
+    large = [site for site in places.sites if site.n >= MIN_IMAGES]
+    if len(large) < 2 or large[0].value == 1:
+        return None
+    return large[0]
