@@ -105,6 +105,16 @@ class FieldRules:
         """Whether answers stay as they are, and events have none."""
         return not (self.schema or self.prior or self.card.events)
 
+    def describe_prior(self, table: pl.DataFrame) -> str:
+        """Say for how many images place and month count; empty if for none."""
+        sightings = read_sightings(table)
+        if self.prior is None or sightings is None:
+            return ""
+        return (
+            f"Place and month count for {sightings.has_place.sum():,} of {table.height:,} images, "
+            "as the run's labels near by are (--no-prior: not at all)"
+        )
+
     def request(self) -> dict[str, Any]:
         """What rows that are to be continued must have in common."""
         request: dict[str, Any] = {}

@@ -63,7 +63,8 @@ def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], st
     if unknown:
         named = ", ".join(printable_name(name) for name in unknown[:MAX_NAMED])
         more = " ..." if len(unknown) > MAX_NAMED else ""
-        line += f"; {len(unknown):,} names of the list are no classes of this run: {named}{more}"
+        verb = "name of the list is no class" if len(unknown) == 1 else "names of the list are none"
+        line += f"; {len(unknown):,} {verb} of this run: {named}{more}"
     return allowed, line
 
 

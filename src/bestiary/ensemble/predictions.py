@@ -224,7 +224,7 @@ def predict_folder(
     """
     listing = list_images(job.images, job.data)
     all_paths = listing.table["path"]
-    for line in _notices(listing, trained):
+    for line in _notices(listing, trained, rules):
         display.notice(line)
     if job.layout == "submission":
         check_names(all_paths)
@@ -260,7 +260,7 @@ def predict_folder(
         return PredictionTable(files, counts, listing.root, carried)
 
 
-def _notices(listing: Listing, trained: TrainedFiles | None) -> list[str]:
+def _notices(listing: Listing, trained: TrainedFiles | None, rules: FieldRules | None) -> list[str]:
     """What a user should know of the images before they are predicted."""
     paths = listing.table["path"]
     reasons = [reason for _, reason in listing.unusable]
@@ -268,6 +268,8 @@ def _notices(listing: Listing, trained: TrainedFiles | None) -> list[str]:
     if trained:
         lines.append(trained.describe_boxes(listing.root))
         lines.append(trained.describe(listing.root, paths))
+    if rules:
+        lines.append(rules.describe_prior(listing.table))
     return [line for line in lines if line]
 
 

@@ -204,7 +204,9 @@ def rank_line(ranks: list[RankScore]) -> str:
         if row.promised
     ]
     rest = 1 - sum(row.share for row in ranks)
-    answered = ", ".join(parts) or "none"
+    if not parts:
+        return "Lowest rank with at most 5 % wrong: none can be promised with so few sure answers"
+    answered = ", ".join(parts)
     return (
         f"Lowest rank with at most 5 % wrong: {answered}; the other {percent(max(0.0, rest))} at "
         "none"
