@@ -13,7 +13,7 @@ from bestiary.run.field_scores import (
     prior_line,
 )
 
-RANK_HEAD = ("level", "right, if always answered", "95 % interval", "lowest sure one", "right then")
+RANK_HEAD = ("level", "right", "95 % interval", "promised", "right of these")
 PLACE_HEAD = ("accuracy", "share right", "95 % interval", "of")
 
 
@@ -145,8 +145,8 @@ def _rank_table(ranks: list[RankScore]) -> Table:
             row.rank,
             percent(row.all.value),
             percent_range(row.all.low, row.all.high),
-            f"{percent(row.share)} of images",
-            f"{percent(row.promised.value)} of {row.promised.n:,}" if row.promised else "",
+            percent(row.share),
+            f"{percent(row.promised.value)} of {row.promised.n:,}" if row.promised else "none",
         )
         for row in ranks
     ]
