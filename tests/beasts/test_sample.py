@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bestiary.beasts import sample
+from bestiary.beasts import pool
 from bestiary.beasts.coat import _PAINTERS
 from bestiary.beasts.drawing import draw_beast
 from bestiary.beasts.faults import _DAMAGES, alter_copy, encode
@@ -127,8 +127,8 @@ def test_same_seed_same_bytes(faulty: tuple[Path, SampleSummary], tmp_path: Path
 
 def test_processes_do_not_change_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_sample(tmp_path / "one", species=2, per_species=14, size=32)
-    monkeypatch.setattr(sample, "_SINGLE_PROCESS_IMAGES", 0)
-    monkeypatch.setattr(sample, "cores", lambda: 2)
+    monkeypatch.setattr(pool, "_SINGLE_PROCESS_IMAGES", 0)
+    monkeypatch.setattr(pool, "cores", lambda: 2)
     reports: list[tuple[int, int]] = []
     draw_sample(
         tmp_path / "two",

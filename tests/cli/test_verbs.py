@@ -15,7 +15,7 @@ from bestiary.run.run import Run
 
 # Adding or removing an option is done here on purpose, or not at all.
 FROZEN = {
-    "sample": "directory species=20 per_species=40 size=160 seed=0 label_noise=0.0 "
+    "sample": "directory species=20 per_species=40 size=None seed=0 cameras=None label_noise=0.0 "
     "near_duplicates=0.0 corrupt=0.0 unknown=0.0 quiet=False",
     "scan": "data out=None overrides=() not_duplicates=None quiet=False",
     "shard": "data out megabytes=256 overrides=() quiet=False",

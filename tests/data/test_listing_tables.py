@@ -214,7 +214,7 @@ def test_separators_and_encodings_are_recognized(
         ("b.jpg", "Fliege"),
         ("é/a.jpg", "Käfer"),
     ]
-    assert listing.notes == ["Columns not used: note"]
+    assert listing.notes == ["Columns handed through: note"]
 
 
 def test_the_first_line_of_excel_names_the_separator(tmp_path: Path) -> None:

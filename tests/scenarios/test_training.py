@@ -22,7 +22,7 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import BestiaryError, DataError, RunError
 from bestiary.model.classifier import build_classifier
 from bestiary.numbers import percent
-from bestiary.recipe.sections import ScheduleOptions
+from bestiary.recipe.optimization import ScheduleOptions
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
 from bestiary.training.schedule import schedule_factor

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 from torchvision.ops import sigmoid_focal_loss
 
-from bestiary.recipe.sections import LossOptions
+from bestiary.recipe.optimization import LossOptions
 from bestiary.training.loss import build_loss, focal_loss
 
 BALANCED = torch.tensor(0.01)  # every class is as frequent as any other

@@ -1,7 +1,7 @@
 """Optimizer: learning rates fall with depth, and the head has its own."""
 
 from bestiary.model.classifier import build_classifier
-from bestiary.recipe.sections import OptimizerOptions
+from bestiary.recipe.optimization import OptimizerOptions
 from bestiary.training.optimizer import build_optimizer
 
 

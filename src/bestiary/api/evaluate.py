@@ -54,7 +54,8 @@ def evaluate(
         Also score what `predict` with this --cascade would answer: 0.01, 0.02, 0.05 or 0.1.
     overrides
         How IMAGES are listed, as in train: data.root=FOLDER, the folder that the paths of a
-        table start from, and data.layout=LAYOUT, how folders are nested.
+        table start from, data.layout=LAYOUT, how folders are nested, and data.boxes=FILE, the
+        boxes in the images.
     quiet
         Show no progress.
 

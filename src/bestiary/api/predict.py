@@ -10,7 +10,9 @@ from bestiary.api.arguments import Location, Many
 from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
+    from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.field_rules import FieldRules
     from bestiary.ensemble.predictions import PredictionTable
     from bestiary.run.run import Run
 
@@ -28,6 +30,8 @@ def predict(
     engine: Engine = "auto",
     tta: TtaViews | None = None,
     cascade: float | None = None,
+    only: Location | None = None,
+    prior: bool = True,
     review: Location | None = None,
     resume: bool = False,
     watch: bool = False,
@@ -48,7 +52,8 @@ def predict(
         Trained run: its folder, or its address in an object store.
     images
         A folder that is searched with its subfolders, a table with the column path (.csv,
-        .tsv or .parquet), an image; or several of these, such as *.jpg.
+        .tsv or .parquet), a file of boxes such as MegaDetector's (.json), an image; or
+        several of these, such as *.jpg.
     out
         Table to write, .csv or .parquet.
     average
@@ -78,6 +83,12 @@ def predict(
         out-of-fold predictions; what it costs is printed, and the column members_used
         tells which images stopped. Saves time where members share little, as those of
         best and paper. Default: all members compute every image.
+    only
+        Text file with one class a line: no other class is answered. Classes called empty
+        stay. The column removed has the probability that the list took from each image.
+    prior
+        Let the place and month of an image count (columns lat, lon and time), where the
+        run has learnt out of fold that they help.
     review
         Folder for the page review.html: check images that were drawn at random, which gives
         the accuracy on these images with an interval, and correct the least sure. It
@@ -89,7 +100,9 @@ def predict(
         soon as it is complete, until Ctrl-C. The table is written when no image is
         waiting. --watch --resume goes on later.
     overrides
-        data.root=FOLDER: the folder that the paths of a table start from.
+        data.root=FOLDER: the folder that the paths of a table or of boxes start from.
+        data.boxes=FILE: the boxes in the images, each of which is predicted, such as those
+        of MegaDetector; data.box_confidence=0.2: how sure the detector must be.
     quiet
         Show no progress.
 
@@ -114,9 +127,9 @@ def predict(
     if review is not None:
         _check_review(watch, format)
     options = PredictionOptions(coverage, sets, risk)
-    root = load_data_options(overrides).root
+    data = load_data_options(overrides)
     paths = tuple(_flatten(images))
-    job = PredictJob(paths, Path(out), average, format, options, resume, root, cascade)
+    job = PredictJob(paths, Path(out), average, format, options, resume, data, cascade)
     display = Display(quiet)
     with opened_run(run) as opened:
         first_start = describe_first_start(opened, engine)
@@ -127,6 +140,7 @@ def predict(
             display.notice(_stop_early(opened, ensemble, cascade, engine))
         caveat = missing_members(opened, ensemble)
         trained = TrainedFiles.of(opened)
+        rules = _field_rules(opened, ensemble, only, prior, display)
     display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
     for notice in filter(None, [ensemble.fallback_reason, caveat]):
         display.notice(notice)
@@ -134,13 +148,29 @@ def predict(
         try:
             if watch:
                 return watch_folder(ensemble, job, display)
-            result = predict_folder(ensemble, job, display, trained)
+            result = predict_folder(ensemble, job, display, trained, rules)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
     if review is None:
         return result
     return _with_review(result, ensemble.classes_.tolist(), str(run), Path(review))
+
+
+def _field_rules(
+    run: "Run", ensemble: "Ensemble", only: Location | None, prior: bool, display: "Display"
+) -> "FieldRules | None":
+    """Read what changes answers in the field; None if nothing does."""
+    from bestiary.ensemble.field_rules import FieldRules
+    from bestiary.ensemble.only import read_only
+
+    classes = ensemble.classes_.tolist()
+    allowed = None
+    if only is not None:
+        allowed, line = read_only(Path(only), classes)
+        display.notice(line)
+    rules = FieldRules.load(run, classes, ensemble.calibration, allowed, with_prior=prior)
+    return None if rules.is_empty else rules
 
 
 def _check_review(watch: bool, format: TableFormat) -> None:

@@ -37,8 +37,9 @@ def scan(
         scan.html, a page that shows them with their images.
     overrides
         How DATA is listed, as in train: data.root=FOLDER, the folder that the paths of a
-        table start from, data.layout=LAYOUT, how folders are nested, and
-        data.burst_seconds=N, how long the frames of a burst are apart at most.
+        table start from, data.layout=LAYOUT, how folders are nested, data.boxes=FILE, the
+        boxes in the images, and data.burst_seconds=N, how long the frames of a burst are
+        apart at most.
     not_duplicates
         Table of decided pairs: those whose decision is no are no near duplicates.
     quiet

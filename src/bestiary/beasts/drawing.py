@@ -41,20 +41,25 @@ def draw_beast(species: Species, rng: np.random.Generator, size: int) -> Bytes:
     scene = paint_scene(rng, height, width)
     figure = pose_beast(species, rng)
     matrix, ground = _place(figure, rng, height * finer, width * finer, scene.horizon)
-    coat = _individual(species.coat, rng)
+    coat = vary_coat(species.coat, rng)
     marks = lay_tile(paint_tile(coat, rng), matrix, height * finer, width * finer)
     beast = paint_figure(figure, coat, marks, matrix, scene.light, finer)
     beast = blur(beast, float(rng.uniform(0, 0.5)) * size / 160)
-    image = _shadowed(scene, figure.stance, beast[..., 3], ground / finer, rng)
+    image = cast_shadow(scene, figure.stance, beast[..., 3], ground / finer, rng)
     image = image * (1 - beast[..., 3:]) + beast[..., :3]
     front = paint_foreground(scene, rng, height, width)
     if front is not None:
         image = image * (1 - front[..., 3:]) + front[..., :3]
-    return _photographed(image, rng)
+    return photograph(image, rng)
 
 
-def _individual(coat: Coat, rng: np.random.Generator) -> Coat:
-    """Vary the colors of a coat a little, as between individuals."""
+def vary_coat(coat: Coat, rng: np.random.Generator) -> Coat:
+    """Vary the colors of a coat a little, as between individuals.
+
+    Args:
+        coat: of the species.
+        rng: draws the changes.
+    """
 
     def vary(color: Color, value: float, tint: Floats) -> Color:
         red, green, blue = np.clip(floats(color) * value + tint, 0.02, 1).tolist()
@@ -80,19 +85,7 @@ def _place(
     The beast takes up 45 to 95 % of the frame, looks left or right, is turned a little and lies
     inside the frame.
     """
-    shapes = [shape for part in figure.parts for shape in part.shapes]
-    ends = [shape.discs[:, :2] + sign * shape.discs[:, 2:] for shape in shapes for sign in (-1, 1)]
-    points = np.vstack([*(shape.outline for shape in shapes), *ends])
-    spread = 0.3 if figure.stance == "lying" else 0.09
-    angle = float(rng.normal(0, spread))
-    mirror = -1.0 if rng.random() < 0.5 else 1.0
-    cosine = float(np.cos(angle))
-    sine = float(np.sin(angle))
-    turn = floats([[cosine * mirror, -sine], [sine * mirror, cosine]])
-    turned = points @ turn.T
-    low = turned.min(axis=0)
-    high = turned.max(axis=0)
-    extent = high - low
+    turn, low, extent = turn_figure(figure, rng)
     scale = float(rng.uniform(0.45, 0.95)) * min(width / extent[0], height / extent[1])
     free_x = width - extent[0] * scale
     free_y = height - extent[1] * scale
@@ -112,10 +105,46 @@ def _place(
     return matrix, foot + hover
 
 
-def _shadowed(
+def turn_figure(figure: Figure, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    """Turn a figure a little, to the left or to the right.
+
+    Args:
+        figure: the posed beast.
+        rng: draws the angle and the direction of gaze.
+
+    Returns:
+        The rotation (2, 2); the least x and y of the turned figure, and its width and height, both
+        in beast units.
+    """
+    shapes = [shape for part in figure.parts for shape in part.shapes]
+    ends = [shape.discs[:, :2] + sign * shape.discs[:, 2:] for shape in shapes for sign in (-1, 1)]
+    points = np.vstack([*(shape.outline for shape in shapes), *ends])
+    spread = 0.3 if figure.stance == "lying" else 0.09
+    angle = float(rng.normal(0, spread))
+    mirror = -1.0 if rng.random() < 0.5 else 1.0
+    cosine = float(np.cos(angle))
+    sine = float(np.sin(angle))
+    turn = floats([[cosine * mirror, -sine], [sine * mirror, cosine]])
+    turned = points @ turn.T
+    low = turned.min(axis=0)
+    return turn, low, turned.max(axis=0) - low
+
+
+def cast_shadow(
     scene: Scene, stance: str, cover: Floats, ground: float, rng: np.random.Generator
 ) -> Floats:
-    """Cast the beast's shadow on the landscape: flat along the ground, or next to a lying beast."""
+    """Cast the beast's shadow on the landscape: flat along the ground, or next to a lying beast.
+
+    Args:
+        scene: the landscape.
+        stance: of the figure.
+        cover: of the beast (h, w), 0 to 1.
+        ground: row of the ground under the beast.
+        rng: draws the length of the shadow.
+
+    Returns:
+        The landscape's image with the shadow.
+    """
     height, width = cover.shape
     lx = scene.light.direction[0]
     if stance == "lying":
@@ -136,8 +165,16 @@ def _shadowed(
     return scene.image * (1 - shade[..., None] * (1 - floats(scene.shadow)))
 
 
-def _photographed(image: Floats, rng: np.random.Generator) -> Bytes:
-    """Add the effects of a camera: exposure, tint, vignette, paper grain, sensor noise; uint8."""
+def photograph(image: Floats, rng: np.random.Generator) -> Bytes:
+    """Add the effects of a camera: exposure, tint, vignette, paper grain, sensor noise.
+
+    Args:
+        image: RGB, 0 to 1.
+        rng: draws their strengths.
+
+    Returns:
+        The image, uint8.
+    """
     height, width = image.shape[:2]
     rows = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     columns = np.linspace(-1, 1, width, dtype=np.float32)[None]

@@ -10,27 +10,19 @@ same, byte for byte. CONTRIBUTING lists this exception.
 
 import csv
 import io
-import multiprocessing
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.atomic import write_bytes, write_text
 from bestiary.beasts.drawing import draw_beast
 from bestiary.beasts.faults import alter_copy, damage, encode
+from bestiary.beasts.pool import CHUNK, drawing_map
 from bestiary.beasts.species import Species, invent_species
-from bestiary.cores import cores
 from bestiary.display import Tick
 from bestiary.errors import ArgumentError
 from bestiary.printable import printable_name
@@ -41,10 +33,6 @@ COLUMNS = ("path", "species", "label", "fault", "detail", "copy_of")
 _MAX_SPECIES = 100
 _UNKNOWN_SPECIES = 16
 """Species that belong to no class; they are numbered from `_MAX_SPECIES` on."""
-_SINGLE_PROCESS_IMAGES = 200
-"""Up to this many images are drawn without more processes."""
-_CHUNK = 25
-"""Images that a process draws at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +139,12 @@ def draw_sample(
         "corrupt": corrupt,
         "unknown": unknown,
     }
-    _check_ranges(species, per_species, size, seed, shares)
+    check_ranges(species, per_species, size, seed, shares)
     directory = Path(directory)
     unknown_directory = directory.resolve().parent / f"{directory.resolve().name}-unknown"
-    _check_empty(directory)
+    check_empty(directory)
     if unknown > 0:
-        _check_empty(unknown_directory)
+        check_empty(unknown_directory)
 
     # Plan every file, then draw.
     kinds = invent_species(_MAX_SPECIES + _UNKNOWN_SPECIES, seed)
@@ -187,10 +175,21 @@ def _make_folders(directory: Path, plan: list[_Image]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
-def _check_ranges(
+def check_ranges(
     species: int, per_species: int, size: int, seed: int, shares: dict[str, float]
 ) -> None:
-    """Raise ArgumentError for the first value out of its range."""
+    """Check the options of a dataset.
+
+    Args:
+        species: number of species.
+        per_species: images of each.
+        size: pixels of the long side.
+        seed: of the drawings.
+        shares: share of each fault, by the name of its option.
+
+    Raises:
+        ArgumentError: a value is out of its range.
+    """
     if not 2 <= species <= _MAX_SPECIES:
         raise ArgumentError(f"--species {species}: bestiary can draw 2 to {_MAX_SPECIES} species")
     if not 1 <= per_species <= 100_000:
@@ -206,8 +205,15 @@ def _check_ranges(
             raise ArgumentError(f"--{name} {share}: choose a share of the images from 0 to 0.5")
 
 
-def _check_empty(folder: Path) -> None:
-    """Raise ArgumentError unless the folder is empty or does not exist."""
+def check_empty(folder: Path) -> None:
+    """Check that a folder may be drawn into.
+
+    Args:
+        folder: the folder.
+
+    Raises:
+        ArgumentError: it is not empty, or no folder.
+    """
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"{folder} is not a folder: choose another folder")
     if folder.is_dir() and any(folder.iterdir()):
@@ -294,60 +300,15 @@ def _draw_all(
     progress: Tick | None,
 ) -> list[str]:
     """Write every image; the phrases for the faults, in the same order."""
-    chunks = [plan[first : first + _CHUNK] for first in range(0, len(plan), _CHUNK)]
+    chunks = [plan[first : first + CHUNK] for first in range(0, len(plan), CHUNK)]
     work = partial(_draw_chunk, directory=directory, size=size, seed=seed)
     details: list[str] = []
-    with _mapper(len(plan)) as run:
+    with drawing_map(len(plan)) as run:
         for chunk_details in run(work, chunks):
             details.extend(chunk_details)
             if progress is not None:
                 progress(len(details), len(plan))
     return details
-
-
-_Run: TypeAlias = Callable[
-    [Callable[[list[_Image]], list[str]], list[list[_Image]]], Iterable[list[str]]
-]
-
-
-@contextmanager
-def _mapper(images: int) -> Iterator[_Run]:
-    """Yield a `map`: in this process for a few images, else over one process a core.
-
-    Processes are spawned, not forked: the fork of a process whose threads hold locks (torch,
-    OpenCV) can hang.
-    """
-    workers = cores()
-    if images <= _SINGLE_PROCESS_IMAGES or workers == 1:
-        threads = cv2.getNumThreads()
-        _limit_opencv()
-        try:
-            yield map
-        finally:
-            cv2.setNumThreads(threads)
-        return
-    context = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(workers, mp_context=context, initializer=_limit_opencv) as pool,
-        _without_script(),
-    ):
-        yield pool.map
-
-
-@contextmanager
-def _without_script() -> Iterator[None]:
-    """Hide the caller's script: spawned processes would run it again and do not need it."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
-
-
-def _limit_opencv() -> None:
-    """Keep OpenCV to one thread: on small canvases and with other processes, more only wait."""
-    cv2.setNumThreads(1)
 
 
 def _draw_chunk(images: list[_Image], *, directory: Path, size: int, seed: int) -> list[str]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from bestiary.data.bit_depth import FULL_RANGE, STRIP_PIXELS, SampleKind, WhiteLevel, read_deep
+from bestiary.data.crops import crop, whole_side
 from bestiary.data.file_kinds import HEAD_BYTES, describe_content, image_format
 from bestiary.data.image_limits import (
     MAX_PIXELS,
@@ -36,6 +37,7 @@ from bestiary.data.intact_pixels import (
 from bestiary.data.orientation import exif_orientation, turn_upright
 from bestiary.data.pillow_files import open_in_pillow
 from bestiary.errors import ForeignError, ImageError, OversizeError, one_line
+from bestiary.storage.boxes import split_box
 from bestiary.storage.files import Readable, read_file
 
 Pixels = NDArray[np.uint8]  # (height, width, 3), RGB
@@ -125,7 +127,8 @@ def decode(
     """Decode `content` to upright RGB.
 
     Args:
-        content: a whole image file in one of the `FORMATS`.
+        content: a whole image file in one of the `FORMATS`. Where a box stands after it, see
+            `bestiary.storage.boxes`, the box is cut out.
         min_side: above 0, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as its
             short side has at least this many pixels. This is several times faster, and loses
             only detail finer than that side can show.
@@ -139,6 +142,16 @@ def decode(
     Raises:
         ImageError: `content` is not an image, is damaged, or claims more than `MAX_PIXELS` pixels.
     """
+    content, box = split_box(content)
+    if box is None:
+        return _decode_whole(content, min_side, white, notes)
+    return crop(_decode_whole(content, whole_side(min_side, box), white, notes), box)
+
+
+def _decode_whole(
+    content: bytes, min_side: int, white: WhiteLevel | None, notes: DecodingNotes | None
+) -> Pixels:
+    """Decode an image file without regard to a box."""
     if content.startswith(JPEG_START):
         pixels = _decode_plain_jpeg(content, min_side)
         if pixels is not None:

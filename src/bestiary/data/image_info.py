@@ -18,6 +18,7 @@ from bestiary.data.exif_time import Taken, read_taken
 from bestiary.data.intact_pixels import has_damaged_metadata
 from bestiary.data.pillow_files import open_in_pillow
 from bestiary.errors import ImageError
+from bestiary.storage.boxes import split_box
 from bestiary.storage.files import Readable
 
 ALL_TRANSPARENT = "all transparent"  # mode of an image whose alpha channel is ignored
@@ -46,6 +47,9 @@ class ImageInfo:
         max_value: The largest sample of such an image.
         taken: Seconds since 1970 when it was taken, by the camera's own clock; 0: not known.
         camera: Maker, model and serial number of the camera; empty: not known.
+        zone: Offset of its clock, such as +02:00; empty: not known.
+        lat: Degrees north where it was taken; None: not known.
+        lon: Degrees east; None: not known.
         thumb: The image as a gray square of `THUMB_SIDE` x `THUMB_SIDE` bytes, row by row.
     """
 
@@ -64,6 +68,9 @@ class ImageInfo:
     max_value: float = 0.0
     taken: float = 0.0
     camera: str = ""
+    zone: str = ""
+    lat: float | None = None
+    lon: float | None = None
     thumb: bytes = b""
 
 
@@ -97,7 +104,8 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         return ImageInfo(sha256, error.reason, len(content))
 
     height, width = pixels.shape[:2]
-    header = _read_header(content)
+    file, _ = split_box(content)
+    header = _read_header(file)
     thumb = make_thumb(pixels)
     return ImageInfo(
         sha256=sha256,
@@ -110,11 +118,14 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         frames=header.frames,
         pixel_sha256=_hash_pixels(pixels),
         spread=int(np.ptp(thumb)),
-        has_damaged_metadata=has_damaged_metadata(content),
+        has_damaged_metadata=has_damaged_metadata(file),
         sample_kind=notes.sample_kind,
         max_value=notes.max_value,
         taken=header.taken.seconds,
         camera=header.taken.camera,
+        zone=header.taken.zone,
+        lat=header.taken.lat,
+        lon=header.taken.lon,
         thumb=thumb.tobytes(),
     )
 

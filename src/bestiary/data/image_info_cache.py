@@ -29,7 +29,7 @@ from bestiary.tables import TableError, read_frame
 
 Thumbs = NDArray[np.uint8]  # (images, side, side)
 
-VERSION = 5  # raised when decoding or `ImageInfo` changes, so that older segments are not read
+VERSION = 6  # raised when decoding or `ImageInfo` changes, so that older segments are not read
 MAX_UNUSED_SECONDS = 90 * 86_400  # a segment unused for 90 days is deleted
 MAX_RESULTS = 32  # more are deleted; one of 200,000 near duplicates takes about 15 MB
 SEGMENT_IMAGES = 512  # images per segment at most, and the most that an interruption loses
@@ -50,6 +50,9 @@ SCHEMA = {
     "max_value": pl.Float64,
     "taken": pl.Float64,
     "camera": pl.String,
+    "zone": pl.String,
+    "lat": pl.Float64,
+    "lon": pl.Float64,
     "thumb": pl.Binary,
 }
 

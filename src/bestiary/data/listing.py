@@ -13,13 +13,17 @@ from pathlib import Path
 
 import polars as pl
 
+from bestiary.data.detections.read import is_detections
 from bestiary.data.file_kinds import SUFFIX_FORMATS
+from bestiary.data.listing_boxes import list_detected_images, list_detections, with_boxes
 from bestiary.data.listing_folders import find_files, label_found, walk_images
 from bestiary.data.listing_stores import list_stored, stored_root
 from bestiary.data.listing_tables import is_table, read_image_table, shared_start
 from bestiary.data.listing_types import DataPath, Listing, is_test_row, listing_table
+from bestiary.data.table_boxes import add_table_boxes
 from bestiary.errors import DataError
 from bestiary.recipe.sections import DataOptions
+from bestiary.storage.boxes import BoxFolder
 from bestiary.storage.files import is_address, location
 from bestiary.storage.shards import has_index
 
@@ -32,7 +36,7 @@ def list_dataset(data: DataPath, options: DataOptions = DEFAULT_OPTIONS) -> List
     Args:
         data: Folder of class folders, folder of splits, folder of shards, or table; or the address
             of one of these. A table is a .csv, .tsv or .parquet file with the columns path and
-            label, and optionally group and split.
+            label, and optionally group, split and others, see `bestiary.data.table_fields`.
         options: Folder that a table's paths start from and may not leave, and layout of the
             folders.
 
@@ -47,10 +51,12 @@ def list_dataset(data: DataPath, options: DataOptions = DEFAULT_OPTIONS) -> List
 
     path = Path(data)
     if path.is_dir():
-        return _list_folder(path, options)
+        return with_boxes(_list_folder(path, options), options)
+    if path.is_file() and is_detections(path):
+        return list_detections(path, options).drop_unlabeled(~is_test_row())
     if path.is_file():
-        listing = read_image_table(path, _table_root(path, options.root))
-        return listing.drop_unlabeled(~is_test_row())
+        listing = add_table_boxes(read_image_table(path, _table_root(path, options.root)))
+        return with_boxes(listing, options).drop_unlabeled(~is_test_row())
     raise DataError(f"{data}: no such folder or table; check the path")
 
 
@@ -70,13 +76,15 @@ def list_labeled(data: DataPath, options: DataOptions = DEFAULT_OPTIONS) -> List
     return listing
 
 
-def list_images(images: DataPath | Sequence[DataPath], root: str = "") -> Listing:
-    """List images to predict: of a folder and its subfolders, of a table, or image files.
+def list_images(
+    images: DataPath | Sequence[DataPath], options: DataOptions = DEFAULT_OPTIONS
+) -> Listing:
+    """List images to predict: of a folder and its subfolders, of a table or of a file of boxes.
 
     Args:
-        images: Folder, table or image file; or several of these. The paths of several start from
-            the deepest folder that holds them all.
-        root: Folder that a table's paths start from; empty: the folder that holds the table.
+        images: Folder, table, file of boxes or image file; or several of these. The paths of
+            several start from the deepest folder that holds them all.
+        options: Folder that the paths of a table or of a file of boxes start from, and the boxes.
 
     Returns:
         The listing; labels are null unless a table gives them.
@@ -87,8 +95,9 @@ def list_images(images: DataPath | Sequence[DataPath], root: str = "") -> Listin
     several = [images] if isinstance(images, str | Path) else list(images)
     if not several:
         raise DataError("no images are named; give a folder, a table or image files")
-    listings = [_list_one(Path(one), root) for one in several]
-    return listings[0] if len(listings) == 1 else _join_listings(listings)
+    listings = [_list_one(Path(one), options) for one in several]
+    listing = listings[0] if len(listings) == 1 else _join_listings(listings)
+    return with_boxes(listing, options)
 
 
 def root_of(data: DataPath, root: str = "") -> str:
@@ -105,6 +114,8 @@ def root_of(data: DataPath, root: str = "") -> str:
         return stored_root(data, root)
 
     path = Path(data)
+    if path.is_file() and is_detections(path):
+        return str(_table_root(path, root).resolve())
     if path.is_file():
         listing = read_image_table(path, _table_root(path, root))
         return str(listing.root.resolve())
@@ -188,11 +199,14 @@ def _hint_at_inner_folder(data: DataPath, listing: Listing) -> str:
     return f"; if its folders are the classes or splits, name {data}/{'/'.join(common)}"
 
 
-def _list_one(path: Path, root: str) -> Listing:
+def _list_one(path: Path, options: DataOptions) -> Listing:
     """List a folder, a table or an image file; labels are null unless a table gives them."""
     if path.is_file():
+        if is_detections(path):
+            return list_detected_images(path, options)
         if is_table(path):
-            return read_image_table(path, _table_root(path, root), needs_label=False)
+            root = _table_root(path, options.root)
+            return add_table_boxes(read_image_table(path, root, needs_label=False))
         table = listing_table([(path.name, None, None, None)])
         return Listing(path.parent, table)
 
@@ -214,24 +228,28 @@ def _join_listings(listings: Sequence[Listing]) -> Listing:
     unusable: dict[str, str] = {}
     ignored = Counter[str]()
     notes: list[str] = []
+    empty: list[str] = []
+    has_boxes = any(isinstance(listing.root, BoxFolder) for listing in listings)
     for root, listing in zip(roots, listings, strict=True):
         below = os.path.relpath(root, common).replace(os.sep, "/")
         prefix = "" if below == "." else f"{below}/"
         path = pl.lit(prefix) + pl.col("path")
         tables.append(listing.table.with_columns(path.alias("path")))
         unusable.update((prefix + path, reason) for path, reason in listing.unusable)
+        empty += [prefix + path for path in listing.empty]
         ignored.update(listing.ignored)
         notes += listing.notes
 
-    table = pl.concat(tables)
+    table = pl.concat(tables, how="diagonal_relaxed")
     unique = table.unique("path", keep="first")
     n_repeated = table.height - unique.height
     if n_repeated:
         notes.append(f"Named more than once: {n_repeated:,} images; each has one row")
     return Listing(
-        root=Path(common),
+        root=BoxFolder(Path(common)) if has_boxes else Path(common),
         table=unique.sort("path"),
         ignored=dict(ignored),
         unusable=sorted(unusable.items()),
         notes=notes,
+        empty=sorted(empty),
     )

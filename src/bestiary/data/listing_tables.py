@@ -15,6 +15,7 @@ from bestiary.data.file_kinds import SUFFIX_FORMATS
 from bestiary.data.folder_layout import quote_names
 from bestiary.data.listing_types import LISTING_SCHEMA, DataPath, Listing
 from bestiary.data.split_words import split_of_word
+from bestiary.data.table_fields import read_fields
 from bestiary.data.table_values import clean_text, text_of_column
 from bestiary.errors import DataError
 from bestiary.storage.files import Root, StoredFolder, is_address
@@ -68,7 +69,8 @@ def read_image_table(
     """Read a table of images and check its columns and paths.
 
     Args:
-        file: CSV or Parquet table with the columns path and label, and optionally group and split.
+        file: CSV or Parquet table with the columns path and label, and optionally group, split and
+            others, see `bestiary.data.table_fields`.
         root: Folder that its paths start from.
         name: Name of the table in errors; empty: its path.
         needs_label: Whether there must be a column label.
@@ -95,11 +97,12 @@ def read_image_table(
         root = StoredFolder(folder)
 
     _check_not_empty(place, table)
-    table = table.with_columns(_paths_below(place, table["path"], root))
-    _check_unique(place, table["path"])
+    table = table.with_columns(paths_below(place, table["path"], root))
+    if "box" not in table.columns:
+        _check_unique(place, table["path"])
     if isinstance(root, Path):
         _check_some_exist(place, table["path"], root)
-    return Listing(root, table.select(list(LISTING_SCHEMA)).sort("path"), notes=notes)
+    return Listing(root, table.drop("row").sort("path"), notes=notes)
 
 
 def _select_columns(
@@ -108,7 +111,8 @@ def _select_columns(
     """Select the columns of `LISTING_SCHEMA` as text, null where absent, and turn backslashes.
 
     Returns:
-        The columns, with the number of each row in the column row, and what was assumed.
+        The columns, with the number of each row in the column row, and then those of
+        `bestiary.data.table_fields`; and what was assumed.
     """
     names = _names_of_columns(place, table)
     required = ("path", "label") if needs_label else ("path",)
@@ -136,10 +140,9 @@ def _select_columns(
             ) from None
         notes += lines
 
-    unused = [column for column in table.columns if column not in names.values()]
-    if unused:
-        notes.append(f"Columns not used: {quote_names(unused)}")
-    frame = pl.DataFrame(columns).with_row_index("row", offset=1)
+    fields, lines = read_fields(place, table)
+    notes += lines
+    frame = pl.DataFrame(columns).with_row_index("row", offset=1).hstack(fields)
     is_blank = pl.all_horizontal(pl.col(name).is_null() for name in LISTING_SCHEMA)
     return frame.filter(~is_blank), notes
 
@@ -232,10 +235,18 @@ def _check_unique(place: str, paths: pl.Series) -> None:
         )
 
 
-def _paths_below(place: str, paths: pl.Series, root: Root) -> pl.Series:
+def paths_below(place: str, paths: pl.Series, root: Root) -> pl.Series:
     """Write all paths relative to `root`, and refuse those that leave it.
 
     A stranger's table must not make bestiary read other files.
+
+    Args:
+        place: Name of the table, for errors.
+        paths: As the table has them, with forward slashes.
+        root: Folder that they start from.
+
+    Raises:
+        DataError: A path leads out of it.
     """
     if isinstance(root, Path):
         paths = _relative_to(paths, root)

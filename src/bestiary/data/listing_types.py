@@ -36,13 +36,15 @@ class Listing:
     Attributes:
         root: Folder that the paths start from.
         table: One row per image, sorted by path. Columns: path (relative to root, forward
-            slashes), label, group and split (train, val, test; null where unknown).
+            slashes), label, group and split (train, val, test; null where unknown), and then those
+            of `bestiary.run.fields` and others that the user's table has.
         ignored: Number of files left out, by reason.
         unusable: Path and reason of each image that cannot be listed or is in a format that
             bestiary does not read.
         notes: What was assumed, in words.
         empty_classes: Class that has a folder and no image -> number of its images that are
             unusable.
+        empty: Paths of the images in which a detector has found nothing; they are no samples.
     """
 
     root: Root
@@ -51,6 +53,7 @@ class Listing:
     unusable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     empty_classes: dict[str, int] = field(default_factory=dict)
+    empty: list[str] = field(default_factory=list)
 
     @property
     def outside_test(self) -> "Listing":

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel, white_of_dataset
+from bestiary.data.exif_fields import fill_from_exif
 from bestiary.data.image_info import ImageInfo
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
 from bestiary.data.listing_types import Listing
@@ -18,6 +19,8 @@ from bestiary.data.natural_order import natural_key
 from bestiary.data.quality_warnings import quality_warning
 from bestiary.display import Tick
 from bestiary.errors import DataError
+from bestiary.run.fields import carried_columns
+from bestiary.storage.boxes import split_path
 from bestiary.storage.files import Root
 from bestiary.storage.roots import reading_order
 
@@ -48,7 +51,8 @@ class Manifest:
 
     Attributes:
         root: Absolute folder that the paths start from.
-        table: One row per image, columns as in `SCHEMA`, sorted by path.
+        table: One row per image, columns as in `SCHEMA` and then as in `bestiary.run.fields`,
+            sorted by path.
         quarantine: Path and reason of each image that is left out.
         ignored: Number of files that were not listed as images, by reason.
         empty_classes: Classes without a readable image, each with a reason.
@@ -169,14 +173,16 @@ def _find_empty_classes(listing: Listing, table: pl.DataFrame) -> dict[str, str]
 
 
 def _manifest_table(listing: Listing, infos: list[ImageInfo], white: WhiteLevel) -> pl.DataFrame:
-    """Add the columns of the manifest to the images that decode."""
+    """Add the columns of the manifest, and what EXIF says, to the images that decode."""
     paths = listing.table["path"].to_list()
     decodes = []
     rows = []
+    readable = []
     for path, info in zip(paths, infos, strict=True):
         decodes.append(info.reason is None)
         if info.reason is None:
             rows.append(_manifest_row(path, info, white))
+            readable.append(info)
 
     columns = {}
     for name, kind in SCHEMA.items():
@@ -185,8 +191,8 @@ def _manifest_table(listing: Listing, infos: list[ImageInfo], white: WhiteLevel)
 
     added = pl.DataFrame(rows, schema=columns, orient="row")
     is_readable = pl.Series(decodes, dtype=pl.Boolean)
-    images = listing.table.filter(is_readable)
-    return images.hstack(added)
+    images = fill_from_exif(listing.table.filter(is_readable).hstack(added), readable)
+    return images.select(*SCHEMA, *carried_columns(images.columns))
 
 
 def _manifest_row(path: str, info: ImageInfo, white: WhiteLevel) -> tuple[object, ...]:
@@ -199,7 +205,7 @@ def _manifest_row(path: str, info: ImageInfo, white: WhiteLevel) -> tuple[object
         info.width,
         info.sha256,
         info.pixel_sha256,
-        quality_warning(path, info, white),
+        quality_warning(split_path(path)[0], info, white),
         duplicate_group,
         label_conflict,
     )

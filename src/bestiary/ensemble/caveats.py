@@ -17,6 +17,7 @@ from bestiary.numbers import count
 from bestiary.printable import printable_name
 from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
+from bestiary.storage.boxes import BoxFile, BoxFolder
 from bestiary.storage.files import Root
 
 
@@ -50,10 +51,12 @@ class TrainedFiles:
     Attributes:
         digests: SHA-256 of each file, hexadecimal.
         sizes: of the files in bytes; others need not be read to be told apart.
+        has_boxes: whether it was trained on boxes in images.
     """
 
     digests: frozenset[str]
     sizes: frozenset[int]
+    has_boxes: bool = False
 
     @classmethod
     def of(cls, run: Run) -> "TrainedFiles":
@@ -69,15 +72,36 @@ class TrainedFiles:
         sizes: list[int] = []
         if "size_bytes" in manifest.columns:
             sizes = manifest["size_bytes"].cast(pl.Int64, strict=False).to_list()
-        return cls(frozenset(manifest["sha256"]), frozenset(sizes))
+        has_boxes = "box" in manifest.columns and manifest["box"].null_count() < manifest.height
+        return cls(frozenset(manifest["sha256"]), frozenset(sizes), has_boxes)
 
     def __contains__(self, file: object) -> bool:
         """Whether a file of this machine has the bytes of one that the run was trained on."""
         with suppress(OSError):  # it is told when the image is read
+            if isinstance(file, BoxFile) and file.size_bytes in self.sizes:
+                return hashlib.sha256(file.read_bytes()).hexdigest() in self.digests
             if isinstance(file, Path) and file.stat().st_size in self.sizes and file.is_file():
                 with file.open("rb") as stream:
                     return hashlib.file_digest(stream, "sha256").hexdigest() in self.digests
         return False
+
+    def describe_boxes(self, root: Root) -> str:
+        """Say that whole images are predicted by a run of boxes, or the other way round.
+
+        Args:
+            root: folder that the paths of the images start from.
+
+        Returns:
+            One line; empty if the run was trained on such images.
+        """
+        if self.has_boxes == isinstance(root, BoxFolder):
+            return ""
+        if self.has_boxes:
+            return (
+                "This run was trained on boxes in images, and whole images are predicted, where it "
+                "is less accurate; name the file of their boxes with --set data.boxes=FILE"
+            )
+        return "This run was trained on whole images, and boxes in images are predicted"
 
     def describe(self, root: Root, paths: Iterable[str]) -> str:
         """Say how many of some images the run was trained on.

@@ -7,7 +7,7 @@ reason. Knows nothing of runs.
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,29 @@ from typing import Any
 import polars as pl
 
 from bestiary.data.left_out import count_files, describe_deep
+from bestiary.data.listing import DEFAULT_OPTIONS as DATA_OPTIONS
 from bestiary.data.listing import list_images
-from bestiary.display import Display, Tick
-from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions, answer_batch
+from bestiary.data.listing_types import Listing
+from bestiary.display import Display
+from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions
 from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.ensemble.inputs import ImageInput
+from bestiary.ensemble.field_rules import FieldRules
+from bestiary.ensemble.only import RemovedShares
+from bestiary.ensemble.predicted_rows import (
+    carried_schema,
+    empty_rows,
+    field_schema,
+    predicted_rows,
+    with_events,
+)
 from bestiary.ensemble.resumable_table import MEMBERS_USED, Counts, ResumableTable
 from bestiary.ensemble.submission import check_names, write_submission
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
 from bestiary.printable import printable_name
 from bestiary.recipe.choices import Average, TableFormat
+from bestiary.recipe.sections import DataOptions
 from bestiary.storage.files import Root
 from bestiary.tables import read_frame, unescape_formulas
 
@@ -64,12 +75,14 @@ class PredictionTable:
         files: the files, the table first.
         counts: images, and how many of them could not be read.
         root: folder that the paths start from.
+        carried: columns of the user's table, of a detector and of EXIF, with their types.
         review: the page to review the predictions on, if it was asked for.
     """
 
     files: list[Path]
     counts: Counts
     root: Root
+    carried: dict[str, Any]
     review: Path | None = None
 
     @property
@@ -77,8 +90,8 @@ class PredictionTable:
         """The table, read back.
 
         Columns: path, label, confidence, the next four labels with theirs, member_agreement,
-        prediction_set, accepted, unknown, error; with a cascade members_used. A submission has
-        image_name and pred_label.
+        prediction_set, accepted, unknown, error; with a cascade members_used; then those that are
+        handed through. A submission has image_name and pred_label.
         """
         file = self.files[0]
         is_csv = file.suffix.lower() == ".csv"
@@ -86,7 +99,7 @@ class PredictionTable:
         if not is_csv or is_submission:
             return read_frame(file)
         schema = TABLE_SCHEMA if self.counts.stopped is None else CASCADE_SCHEMA
-        return unescape_formulas(read_frame(file, schema=schema))
+        return unescape_formulas(read_frame(file, schema=schema | self.carried))
 
     @property
     def exit_code(self) -> int:
@@ -94,9 +107,11 @@ class PredictionTable:
         return int(self.counts.unread > 0)
 
     def __str__(self) -> str:
-        predicted = self.counts.rows - self.counts.unread
+        predicted = self.counts.rows - self.counts.unread - self.counts.empty
         files = ", ".join(map(printable_name, self.files))
         lines = [f"{predicted:,} images predicted: {files}"]
+        if self.counts.empty:
+            lines.append(f"{self.counts.empty:,} are empty: the detector found nothing in them")
         if self.counts.stopped is not None:
             lines.append(f"{self.counts.stopped:,} of them stopped after one member (members_used)")
         if self.exit_code:
@@ -122,7 +137,7 @@ class PredictJob:
         layout: full, or a submission.
         options: coverage and risk of the answers.
         resume: whether to continue an interrupted prediction.
-        root: folder that the paths of a table start from; empty: the folder that holds it.
+        data: folder that the paths of a table start from, and the boxes in the images.
         cascade: risk at which images stop after one member; None: none stops.
 
     Raises:
@@ -135,7 +150,7 @@ class PredictJob:
     layout: TableFormat = "full"
     options: PredictionOptions = DEFAULT_OPTIONS
     resume: bool = False
-    root: str = ""
+    data: DataOptions = DATA_OPTIONS
     cascade: float | None = None
 
     def __post_init__(self) -> None:
@@ -149,8 +164,13 @@ class PredictJob:
                 f"--out {self.out}: cannot be written, a folder has that name; choose another"
             )
 
-    def open_rows(self, ensemble: Ensemble) -> ResumableTable:
-        """Open the rows of this job, predicted by `ensemble`."""
+    def open_rows(
+        self,
+        ensemble: Ensemble,
+        carried: dict[str, Any] | None = None,
+        rules: FieldRules | None = None,
+    ) -> ResumableTable:
+        """Open the rows of this job, predicted by `ensemble` and `rules`, with more columns."""
         request = {
             "run": ensemble.digest,
             "engine": ensemble.engine,
@@ -160,10 +180,15 @@ class PredictJob:
             "format": self.layout,
             **asdict(self.options),
         }
-        if self.cascade is None:
-            return ResumableTable(self.out, request, TABLE_SCHEMA, resume=self.resume)
-        request["cascade"] = self.cascade
-        return ResumableTable(self.out, request, CASCADE_SCHEMA, resume=self.resume)
+        if self.data.boxes:
+            request["boxes"] = str(Path(self.data.boxes).resolve())
+        if rules is not None:
+            request |= rules.request()
+        schema = TABLE_SCHEMA
+        if self.cascade is not None:
+            request["cascade"] = self.cascade
+            schema = CASCADE_SCHEMA
+        return ResumableTable(self.out, request, schema | (carried or {}), resume=self.resume)
 
     def _place(self) -> str:
         """Name the images; of many, the first and a digest of all."""
@@ -175,7 +200,11 @@ class PredictJob:
 
 
 def predict_folder(
-    ensemble: Ensemble, job: PredictJob, display: Display, trained: TrainedFiles | None = None
+    ensemble: Ensemble,
+    job: PredictJob,
+    display: Display,
+    trained: TrainedFiles | None = None,
+    rules: FieldRules | None = None,
 ) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
 
@@ -184,6 +213,7 @@ def predict_folder(
         job: which images, and the table.
         display: shows progress.
         trained: the files that the ensemble was trained on, to say so of those that are predicted.
+        rules: what changes answers in the field; None: nothing does.
 
     Returns:
         The files and the counts.
@@ -192,36 +222,55 @@ def predict_folder(
         ArgumentError: names of a submission clash, or rows exist that may not be continued.
         DataError: there is no image.
     """
-    listing = list_images(job.images, job.root)
+    listing = list_images(job.images, job.data)
     all_paths = listing.table["path"]
-    reasons = [reason for _, reason in listing.unusable]
-    counts_line = count_files({"images": len(all_paths)}, reasons, listing.ignored)
-    for line in [*listing.notes, *counts_line]:
+    for line in _notices(listing, trained, rules):
         display.notice(line)
     if job.layout == "submission":
         check_names(all_paths)
-    if trained and (line := trained.describe(listing.root, all_paths)):
-        display.notice(line)
-    with job.open_rows(ensemble) as rows:
+    all_images = with_events(listing.table, rules)
+    carried = carried_schema(all_images) | field_schema(all_images, rules)
+    removed = RemovedShares()
+    with job.open_rows(ensemble, carried, rules) as rows:
         # Images that have no row yet
         done = rows.paths()
-        is_done = all_paths.is_in(done.implode())
-        paths = all_paths.filter(~is_done)
+        images = all_images.filter(~pl.col("path").is_in(done.implode()))
         if len(done):
             display.line(f"{len(done):,} images already have their rows")
 
         _add_unusable(rows, _without_row(listing.unusable, done))
+        if listing.empty:
+            rows.add(empty_rows(set(listing.empty) - set(done)))
         with display.counter("Predicting") as tick:
             deep: list[float] = []
-            for batch_rows in predict_rows(ensemble, listing.root, paths, job, tick, deep):
+            rule = job.rule or ensemble.average
+            for batch_rows in predicted_rows(
+                ensemble, listing.root, images, rule, job.options, tick, deep, rules
+            ):
                 rows.add(batch_rows)
+                removed.add(batch_rows)
         for line in describe_deep(deep, ensemble.view.white):
+            display.notice(line)
+        if line := str(removed):
             display.notice(line)
 
         files = _write(rows, job)
         counts = rows.counts()
         rows.remove()
-        return PredictionTable(files, counts, listing.root)
+        return PredictionTable(files, counts, listing.root, carried)
+
+
+def _notices(listing: Listing, trained: TrainedFiles | None, rules: FieldRules | None) -> list[str]:
+    """What a user should know of the images before they are predicted."""
+    paths = listing.table["path"]
+    reasons = [reason for _, reason in listing.unusable]
+    lines = [*listing.notes, *count_files({"images": len(paths)}, reasons, listing.ignored)]
+    if trained:
+        lines.append(trained.describe_boxes(listing.root))
+        lines.append(trained.describe(listing.root, paths))
+    if rules:
+        lines.append(rules.describe_prior(listing.table))
+    return [line for line in lines if line]
 
 
 def _without_row(unusable: Sequence[tuple[str, str]], done: pl.Series) -> list[tuple[str, str]]:
@@ -262,7 +311,7 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
             _watch(ensemble, job, folder, rows, known, display)
         except KeyboardInterrupt:
             display.line("")
-        return PredictionTable(_write(rows, job), rows.counts(), folder)
+        return PredictionTable(_write(rows, job), rows.counts(), folder, {})
 
 
 def _watched_folder(job: PredictJob) -> Path:
@@ -310,9 +359,10 @@ def _predict_round(
     display: Display,
 ) -> None:
     """Predict the complete images. Those that may still be arriving are no longer known."""
-    paths = pl.Series("path", complete, pl.String)
+    images = pl.DataFrame({"path": complete}, schema={"path": pl.String})
     with display.counter("Predicting") as tick:
-        for batch_rows in predict_rows(ensemble, folder, paths, job, tick):
+        rule = job.rule or ensemble.average
+        for batch_rows in predicted_rows(ensemble, folder, images, rule, job.options, tick):
             unreadable = [row["path"] for row in batch_rows if row.get("error")]
             arriving = {path for path in unreadable if may_be_arriving(folder / path)}
             known -= arriving
@@ -329,52 +379,3 @@ def _write(rows: ResumableTable, job: PredictJob) -> list[Path]:
         rows.write()
         return [job.out]
     return write_submission(rows)
-
-
-class _LazyPaths(Sequence[ImageInput]):
-    """Paths below a folder, made on access: a million path objects would take memory."""
-
-    def __init__(self, root: Root, paths: pl.Series) -> None:
-        self.root = root
-        self.paths = paths
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.root / self.paths[index]
-
-
-def predict_rows(
-    ensemble: Ensemble,
-    root: Root,
-    paths: pl.Series,
-    job: PredictJob,
-    tick: Tick | None = None,
-    deep: list[float] | None = None,
-) -> Iterator[list[dict[str, Any]]]:
-    """Predict images as rows of the table, batch by batch.
-
-    Args:
-        ensemble: predicts.
-        root: folder that the paths start from.
-        paths: of the images.
-        job: averaging rule and options.
-        tick: called with the number of images done and of all.
-        deep: collects `BatchLogits.deep` of all images.
-
-    Yields:
-        The rows of each batch, in order.
-    """
-    rule = job.rule or ensemble.average
-    images = _LazyPaths(root, paths)
-    for batch in ensemble.score(images, tick):
-        if deep is not None:
-            deep += batch.deep
-        rows = []
-        answers = answer_batch(ensemble, batch, rule, job.options)
-        for index, answer in zip(batch.rows.tolist(), answers, strict=True):
-            reason = batch.reasons.get(index)
-            columns = answer.columns() if reason is None else {"error": reason}
-            rows.append({"path": paths[index], **columns})
-        yield rows

@@ -37,12 +37,14 @@ class Counts:
         unread: images that could not be read.
         first: path and reason of the first unreadable image; empty if there is none.
         stopped: images that a cascade stopped after one member; None: there was no cascade.
+        empty: images with a label and without a confidence: a detector found nothing in them.
     """
 
     rows: int
     unread: int
     first: tuple[str, ...]
     stopped: int | None = None
+    empty: int = 0
 
 
 class ResumableTable:
@@ -161,17 +163,18 @@ class ResumableTable:
         """Count the rows, and those of unreadable images."""
         is_unread = pl.col("error").is_not_null()
         rows = self._scan()
-        sums = rows.select(pl.len(), is_unread.sum().alias("unread"))
-        total, unread = sums.collect().row(0)
+        is_empty = pl.col("label").is_not_null() & pl.col("confidence").is_null()
+        sums = rows.select(pl.len(), is_unread.sum().alias("unread"), is_empty.sum().alias("empty"))
+        total, unread, empty = sums.collect().row(0)
         stopped = None
         if MEMBERS_USED in self.schema:
             is_stopped = pl.col(MEMBERS_USED) == 1
             stopped = int(rows.select(is_stopped.sum()).collect().item())
         if not unread:
-            return Counts(total, unread, (), stopped)
+            return Counts(total, unread, (), stopped, empty)
         unread_rows = rows.filter(is_unread)
         first = unread_rows.select("path", "error").head(1).collect()
-        return Counts(total, unread, first.row(0), stopped)
+        return Counts(total, unread, first.row(0), stopped, empty)
 
     def write(self, columns: list[pl.Expr] | None = None) -> None:
         """Write the table, sorted by path, completely or not at all.

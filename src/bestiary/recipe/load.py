@@ -14,7 +14,8 @@ from bestiary.recipe.sections import DataOptions
 from bestiary.regular_files import read_regular
 
 MAX_RECIPE_BYTES = 1 << 20  # a shipped recipe has 5 thousand
-LISTING_OPTIONS = ("data.root", "data.layout")  # how the images of a dataset are listed
+LISTING_OPTIONS = ("data.root", "data.layout", "data.boxes", "data.box_confidence")
+"""How the images of a dataset are listed."""
 
 
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -62,7 +63,7 @@ def load_data_options(overrides: Sequence[str], *more: str) -> DataOptions:
         if name not in known:
             raise RecipeError(
                 f"--set {override}: {name} does not matter here; the options are "
-                f"{' and '.join(known)}"
+                f"{', '.join(known[:-1])} and {known[-1]}"
             )
     return load_recipe(SHIPPED[0], overrides).data
 

@@ -11,16 +11,18 @@ import tomli_w
 from pydantic import ValidationError, model_validator
 
 from bestiary.errors import RecipeError
+from bestiary.recipe.optimization import (
+    LossOptions,
+    MixOptions,
+    OptimizerOptions,
+    ScheduleOptions,
+)
 from bestiary.recipe.problem import describe_problem
 from bestiary.recipe.sections import (
     DataOptions,
     FoldOptions,
-    LossOptions,
-    MixOptions,
     ModelOptions,
-    OptimizerOptions,
     PredictOptions,
-    ScheduleOptions,
     Section,
     TrackOptions,
     TrainOptions,

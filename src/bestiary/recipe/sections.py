@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bestiary.recipe.choices import (
     Augment,
     Average,
+    FoldBy,
     Head,
     Layout,
     PrecisionOption,
@@ -41,6 +42,20 @@ class DataOptions(Section):
         description="folder that the paths of a table start from; absolute paths below it are "
         "taken too; empty: the table's own folder",
     )
+    boxes: str = Field(
+        "",
+        description="file of the boxes in the images, each a sample: MegaDetector's batch format, "
+        "COCO, COCO Camera Traps, Label Studio, CVAT; empty: whole images, or a table's column box",
+    )
+    box_confidence: Share = Field(
+        0.2,
+        description="boxes of which the detector is less sure are left out",
+    )
+    taxonomy: str = Field(
+        "",
+        description="table of the classes with genus, family, order, class (or names of Darwin "
+        "Core); empty: taxonomy.csv next to the images or their table, if there is one",
+    )
     layout: Layout = Field(
         "auto",
         description="how the folders of a data folder are nested: class, split/class, class/split, "
@@ -56,6 +71,12 @@ class DataOptions(Section):
         10.0,
         description="photographs that one camera took of one scene, each at most this long after "
         "the one before (EXIF time), stay in one fold; 0: bursts are not looked for",
+    )
+    event_seconds: NotNegative = Field(
+        30.0,
+        description="images of one site (columns site and time of the table), each at most this "
+        "long after the one before, are one event: they stay in one fold and also get one answer; "
+        "0: no events, unless the table has a column event",
     )
     store: bool = Field(
         True,
@@ -103,10 +124,16 @@ class FoldOptions(Section):
         0,
         description="seed of the assignment; the same images and seed give the same folds anywhere",
     )
+    by: FoldBy = Field(
+        "image",
+        description="what is left out together: image (and what must not be split: bursts, near "
+        "duplicates, groups), or site: all images of a camera's place, by the column site of the "
+        "table, so that the accuracy is that at new places",
+    )
     rare_classes: Literal["error", "drop", "keep"] = Field(
         "error",
-        description="a class with fewer groups than folds: stop (error), leave the class out "
-        "(drop), or use the images that there are (keep)",
+        description="a class with fewer groups (or sites) than folds: stop (error), leave the "
+        "class out (drop), or use the images that there are (keep)",
     )
 
 
@@ -235,78 +262,6 @@ class ViewOptions(Section):
                 f"view.augment = {self.augment!r}: runs on the CPU only; leave view.device out"
             )
         return self
-
-
-class MixOptions(Section):
-    """MixUp and CutMix: images and labels mixed inside a batch."""
-
-    probability: Share = Field(0.0, description="share of the batches that are mixed")
-    mixup: NotNegative = Field(1.0, description="alpha of MixUp's Beta distribution; 0: no MixUp")
-    cutmix: NotNegative = Field(
-        1.0,
-        description="alpha of CutMix's Beta distribution; 0: no CutMix",
-    )
-    stop_at: Share = Field(1.0, description="stop MixUp and CutMix after this share of the steps")
-
-
-class LossOptions(Section):
-    """The training loss."""
-
-    kind: Literal["cross_entropy", "focal"] = Field(
-        "cross_entropy",
-        description="training loss, on soft targets",
-    )
-    gamma: NotNegative = Field(
-        2.0,
-        description="focal loss: focusing parameter; the larger, the less easy images count",
-    )
-    label_smoothing: Share = Field(
-        0.0,
-        description="share of each target that is spread over all classes",
-    )
-    logit_adjustment: NotNegative = Field(
-        0.0,
-        description="strength of logit adjustment for rare classes: 0 favors accuracy, 1 balanced "
-        "accuracy",
-    )
-
-
-class OptimizerOptions(Section):
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
-
-    lr: Positive = Field(1e-4, description="peak learning rate")
-    head_lr_mult: Positive = Field(
-        1.0,
-        description="learning rate of the last layer as a multiple of lr",
-    )
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
-        1.0,
-        description="learning rate of each stage as a multiple of the next stage's",
-    )
-    weight_decay: NotNegative = Field(0.01, description="decoupled weight decay")
-    decay_norm_and_bias: bool = Field(
-        True,
-        description="apply weight decay to biases and normalization layers too, as PyTorch does",
-    )
-
-
-class ScheduleOptions(Section):
-    """The learning rate schedule."""
-
-    kind: Literal["warm_restarts", "cosine"] = Field(
-        "cosine",
-        description="one cosine, updated every step, or cosine with warm restarts, updated every "
-        "epoch",
-    )
-    first_cycle: Count = Field(10, description="warm_restarts: epochs of the first cycle")
-    cycle_mult: Count = Field(
-        2,
-        description="warm_restarts: length of each cycle as a multiple of the cycle before",
-    )
-    warmup: Share = Field(
-        0.0,
-        description="cosine: share of the steps in which the learning rate rises from 0",
-    )
 
 
 class TrainOptions(Section):

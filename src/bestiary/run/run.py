@@ -44,9 +44,11 @@ from bestiary.run.tables import (
     SCHEMAS,
     check_unique_paths,
     fold_numbers_of,
+    read_columns,
     read_table,
     write_table,
 )
+from bestiary.storage.boxes import BoxFolder
 from bestiary.storage.files import Root
 from bestiary.storage.roots import open_root
 from bestiary.tables import TableError, read_metadata
@@ -234,7 +236,11 @@ class Run:
             DataError: the folder is in a store that cannot be opened.
         """
         place = self.named_root()
-        return open_root(place) if place else UnknownRoot()
+        if not place:
+            return UnknownRoot()
+        root = open_root(place)
+        has_boxes = "box" in read_columns(self.file(MANIFEST))
+        return BoxFolder(root) if has_boxes else root
 
     def named_root(self) -> str:
         """Return the folder of the images as the user has named it; empty where not.

@@ -8,10 +8,12 @@ import polars as pl
 from bestiary.atomic import atomic_path
 from bestiary.errors import DamagedError, one_line
 from bestiary.renamed import renamed_column
+from bestiary.run.fields import FIELD_BOUNDS, FIELD_SCHEMA
 from bestiary.run.layout import FOLDS, MANIFEST, TARGETS, TRAIN_ONLY, UNLABELED
 from bestiary.tables import (
     UNSAFE_PATH,
     TableError,
+    check_table,
     escape_formulas,
     read_frame,
     table_errors,
@@ -42,7 +44,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
 }
 """Columns that a run's Parquet tables must have: file name -> column -> type."""
+OPTIONAL: dict[str, dict[str, Any]] = {MANIFEST: dict(FIELD_SCHEMA)}
+"""Columns that they may have, with gaps."""
 BOUNDS: dict[str, tuple[float, float]] = {
+    **FIELD_BOUNDS,
     "height": (1, 1e6),
     "width": (1, 1e6),
     "fold": (TRAIN_ONLY, 99),
@@ -59,6 +64,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
 """Column -> its least and largest value. bestiary writes no others, nor numbers that are none."""
 MAX_TEXT_LENGTH = 32_768  # bytes of a path, a label or another text
 NULLABLE_COLUMNS = (
+    *FIELD_SCHEMA,
     "group",
     "duplicate_group",
     "val_accuracy",
@@ -104,14 +110,30 @@ def read_table(file: Path, schema: dict[str, Any]) -> pl.DataFrame:
         renamed = renamed_column(table.columns, list(schema))
         if renamed:
             raise TableError(renamed)
+        optional = OPTIONAL.get(file.name, {})
+        present = schema | {name: optional[name] for name in table.columns if name in optional}
         with table_errors():
-            table = table.with_columns(pl.col(name).cast(kind) for name, kind in schema.items())
-        _check_values(table, schema)
+            table = table.with_columns(pl.col(name).cast(kind) for name, kind in present.items())
+        _check_values(table, present)
         return table
     except FileNotFoundError:
         raise DamagedError(
             f"{file}: is missing; go on with bestiary train DATA {file.parent} --resume"
         ) from None
+    except (OSError, TableError) as error:
+        raise DamagedError(f"{file}: cannot be read ({one_line(error)})") from None
+
+
+def read_columns(file: Path) -> list[str]:
+    """Read the names of the columns of a .parquet file.
+
+    Raises:
+        DamagedError: the file cannot be read.
+    """
+    try:
+        with table_errors():
+            check_table(file)
+            return list(pl.read_parquet_schema(file))
     except (OSError, TableError) as error:
         raise DamagedError(f"{file}: cannot be read ({one_line(error)})") from None
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch.nn import functional
 
-from bestiary.recipe.sections import LossOptions
+from bestiary.recipe.optimization import LossOptions
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """Logits (n, classes) and soft targets (n, classes) -> mean loss, a scalar."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bestiary.model.classifier import Classifier
-from bestiary.recipe.sections import OptimizerOptions
+from bestiary.recipe.optimization import OptimizerOptions
 
 
 def build_optimizer(classifier: Classifier, options: OptimizerOptions) -> torch.optim.AdamW:

@@ -18,16 +18,19 @@ from bestiary.data.folds import (
     assign_folds,
     count_straddling,
     find_rare_classes,
-    leak_groups,
+    fold_groups,
     read_fold_file,
 )
 from bestiary.data.listing import group_by_path, list_labeled
 from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest
 from bestiary.data.pair_decisions import read_decisions
+from bestiary.data.taxonomy import find_taxonomy, read_taxonomy
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
+from bestiary.recipe.choices import FoldBy
 from bestiary.recipe.options import Recipe
+from bestiary.recipe.sections import FoldOptions
 from bestiary.run.layout import (
     FIXES,
     FOLDS,
@@ -39,6 +42,7 @@ from bestiary.run.layout import (
 )
 from bestiary.run.own_runs import VARIABLE, state_root
 from bestiary.run.run import Run
+from bestiary.run.taxonomy import Taxonomy, write_taxonomy
 from bestiary.run.unlabeled import write_unlabeled
 from bestiary.training.unlabeled import unlabeled_features
 
@@ -91,7 +95,7 @@ def begin_run(
     manifest = audit.manifest
     recipe = resolve_white(recipe, manifest.white)
     if fold_file is not None:
-        folds = _read_own_folds(fold_file, manifest, display)
+        folds = _read_own_folds(fold_file, manifest, recipe.folds.by, display)
         n_folds = int(folds.max()) + 1
         recipe = recipe.with_values({"folds.n": n_folds})
     else:
@@ -101,7 +105,8 @@ def begin_run(
         write_unlabeled(run, *unlabeled_features(unlabeled, recipe, manifest, display))
 
     # Write the run.
-    _write_run(run, recipe, manifest, folds, audit, decisions)
+    taxonomy = _read_taxonomy(data, recipe, manifest, display)
+    _write_run(run, recipe, manifest, folds, audit, decisions, taxonomy)
     if not run.remember_root(str(manifest.root)):
         display.notice(
             f"{state_root()}: cannot be written, so other commands will not know where the images "
@@ -148,9 +153,22 @@ def _list_images(
     return listing, decisions
 
 
-def _read_own_folds(fold_file: Path, manifest: Manifest, display: Display) -> Folds:
+def _read_taxonomy(
+    data: str | Path, recipe: Recipe, manifest: Manifest, display: Display
+) -> Taxonomy | None:
+    """Read the taxonomy of a dataset, if it has one."""
+    file = find_taxonomy(recipe.data.taxonomy, data)
+    if file is None:
+        return None
+    taxonomy, notes = read_taxonomy(file, manifest.classes)
+    for note in notes:
+        display.notice(note)
+    return taxonomy
+
+
+def _read_own_folds(fold_file: Path, manifest: Manifest, by: FoldBy, display: Display) -> Folds:
     """Read the user's own folds, and warn about groups that straddle them."""
-    groups = leak_groups(manifest.table)
+    groups = fold_groups(manifest.table, by)
     folds = read_fold_file(fold_file, manifest.table["path"])
     n_straddling = count_straddling(groups, folds)
     if n_straddling:
@@ -163,13 +181,14 @@ def _read_own_folds(fold_file: Path, manifest: Manifest, display: Display) -> Fo
 
 def _assign_folds(manifest: Manifest, recipe: Recipe, display: Display) -> tuple[Manifest, Folds]:
     """Assign folds by the recipe; classes with too few images may be left out of the manifest."""
-    groups = leak_groups(manifest.table)
+    by = recipe.folds.by
+    groups = fold_groups(manifest.table, by)
     rare_classes = find_rare_classes(manifest.table["label"], groups, recipe.folds.n)
     if rare_classes and recipe.folds.rare_classes == "error":
-        raise _rare_classes_error(rare_classes, manifest, recipe.folds.n)
+        raise _rare_classes_error(rare_classes, manifest, recipe.folds)
     if rare_classes and recipe.folds.rare_classes != "keep":
         manifest = _drop_rare_classes(rare_classes, manifest, recipe.folds.n, display)
-        groups = leak_groups(manifest.table)
+        groups = fold_groups(manifest.table, by)
     table = manifest.table
     folds = assign_folds(
         table["path"],
@@ -181,12 +200,15 @@ def _assign_folds(manifest: Manifest, recipe: Recipe, display: Display) -> tuple
     return manifest, folds
 
 
-def _rare_classes_error(rare_classes: RareClasses, manifest: Manifest, n_folds: int) -> DataError:
+def _rare_classes_error(
+    rare_classes: RareClasses, manifest: Manifest, options: FoldOptions
+) -> DataError:
     smallest = rare_classes[0][1]
+    things = "separate images" if options.by == "image" else "sites"
     fewer_folds = f"fewer folds (--folds {smallest}), " if smallest >= 2 else ""
     return DataError(
-        f"{len(rare_classes)} of {len(manifest.classes)} classes have fewer separate images than "
-        f"{n_folds} folds: {_name_classes(rare_classes)}; add images, or choose {fewer_folds}to "
+        f"{len(rare_classes)} of {len(manifest.classes)} classes have fewer {things} than "
+        f"{options.n} folds: {_name_classes(rare_classes)}; add images, or choose {fewer_folds}to "
         "leave these classes out (--set folds.rare_classes=drop) or to use the images that there "
         "are (--set folds.rare_classes=keep)"
     )
@@ -250,6 +272,7 @@ def _write_run(
     folds: Folds,
     audit: Audit,
     decisions: pl.DataFrame,
+    taxonomy: Taxonomy | None,
 ) -> None:
     """Write the tables of a new run, and its recipe last: with it, a folder can be resumed."""
     fold_column = pl.Series("fold", folds)
@@ -264,6 +287,8 @@ def _write_run(
         run.write_table(WARNINGS, audit.warnings)
         run.write_table(NEAR_DUPLICATES, audit.near_duplicates)
         run.write_table(NOT_DUPLICATES, audit.decisions)
+        if taxonomy is not None:
+            write_taxonomy(run, taxonomy)
         run.write_table(MANIFEST, manifest.table, {"root": str(manifest.root)})
         run.write_table(FOLDS, fold_table)
         run.write_recipe(recipe)

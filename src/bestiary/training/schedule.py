@@ -10,7 +10,7 @@ import math
 
 import torch
 
-from bestiary.recipe.sections import ScheduleOptions
+from bestiary.recipe.optimization import ScheduleOptions
 
 
 def schedule_factor(

@@ -28,6 +28,7 @@ SHARED_OPTIONS = (
     "folds.seed",
     "folds.rare_classes",
     "data.root",
+    "data.boxes",
     "data.group_pattern",
 )
 SHARED_REMEDY = (

@@ -106,15 +106,16 @@ def recognize(
     both = pl.concat(
         [
             training.select(columns).with_columns(is_new=False),
-            new.select(columns).with_columns(is_new=True),
-        ]
+            new.with_columns(is_new=True),
+        ],
+        how="diagonal",
     )
     parts = [(root, training.filter(is_readable)), (new_root, new)]
     pairs = find_near_duplicates(parts, cache, display)
     marked = mark_near_duplicates(both, pairs)
 
     is_new = pl.col("is_new")
-    table = marked.filter(is_new).drop("is_new")
+    table = marked.filter(is_new).select(new.columns)
     originals = marked.filter(~is_new)
     missing = training.filter(~is_readable)
     return Recognition(

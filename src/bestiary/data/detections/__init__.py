@@ -1,0 +1,1 @@
+"""Files of detectors and of labeling tools -> boxes and labels of images."""
