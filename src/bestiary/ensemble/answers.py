@@ -5,7 +5,7 @@ nothing of files.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,7 @@ class Answer:
             not calibrated.
         unknown: whether the image is out of distribution; None: not calibrated.
         members_used: number of members that computed the image; None: there is no cascade.
+        decided: what a promise or costs decide, by column, see `bestiary.ensemble.decisions`.
     """
 
     top: list[tuple[str, float]]
@@ -65,6 +66,7 @@ class Answer:
     accepted: bool | None = None
     unknown: bool | None = None
     members_used: int | None = None
+    decided: dict[str, Any] = field(default_factory=dict)
 
     def columns(self) -> dict[str, Any]:
         """Return the answer as columns of a table; values that are None have no column."""
@@ -79,7 +81,7 @@ class Answer:
             columns["unknown"] = self.unknown
         if self.members_used is not None:
             columns[MEMBERS_USED] = self.members_used
-        return columns
+        return columns | self.decided
 
 
 def answer_batch(
@@ -114,7 +116,11 @@ def answer_batch(
         is_unknown &= ~batch.stopped  # the first member alone has found them known
     threshold = ensemble.calibration.accepted[options.risk]
     is_confident = probabilities.max(axis=1) >= threshold
-    return _add_calibrated(answers, sets, is_confident, is_unknown)
+    answers = _add_calibrated(answers, sets, is_confident, is_unknown)
+    if ensemble.decisions is None:
+        return answers
+    decided = ensemble.decisions.columns(probabilities, is_unknown, ensemble.classes_.tolist())
+    return [replace(answer, decided=one) for answer, one in zip(answers, decided, strict=True)]
 
 
 def _uncalibrated_answers(

@@ -7,8 +7,8 @@ reason. Knows nothing of runs.
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +65,23 @@ class PredictionTable:
         counts: images, and how many of them could not be read.
         root: folder that the paths start from.
         review: the page to review the predictions on, if it was asked for.
+        further: columns of the table after the usual ones, with their types.
     """
 
     files: list[Path]
     counts: Counts
     root: Root
     review: Path | None = None
+    further: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def table(self) -> pl.DataFrame:
         """The table, read back.
 
         Columns: path, label, confidence, the next four labels with theirs, member_agreement,
-        prediction_set, accepted, unknown, error; with a cascade members_used. A submission has
-        image_name and pred_label.
+        prediction_set, accepted, unknown, error; with a cascade members_used, with a promise
+        promised, with costs decision and expected_cost. A submission has image_name and
+        pred_label.
         """
         file = self.files[0]
         is_csv = file.suffix.lower() == ".csv"
@@ -86,7 +89,7 @@ class PredictionTable:
         if not is_csv or is_submission:
             return read_frame(file)
         schema = TABLE_SCHEMA if self.counts.stopped is None else CASCADE_SCHEMA
-        return unescape_formulas(read_frame(file, schema=schema))
+        return unescape_formulas(read_frame(file, schema=schema | dict(self.further)))
 
     @property
     def exit_code(self) -> int:
@@ -160,10 +163,13 @@ class PredictJob:
             "format": self.layout,
             **asdict(self.options),
         }
-        if self.cascade is None:
-            return ResumableTable(self.out, request, TABLE_SCHEMA, resume=self.resume)
-        request["cascade"] = self.cascade
-        return ResumableTable(self.out, request, CASCADE_SCHEMA, resume=self.resume)
+        schema = TABLE_SCHEMA
+        if self.cascade is not None:
+            request["cascade"] = self.cascade
+            schema = CASCADE_SCHEMA
+        request["decisions"] = ensemble.decisions.to_json() if ensemble.decisions else None
+        schema = schema | _further(ensemble)
+        return ResumableTable(self.out, request, schema, resume=self.resume)
 
     def _place(self) -> str:
         """Name the images; of many, the first and a digest of all."""
@@ -221,7 +227,12 @@ def predict_folder(
         files = _write(rows, job)
         counts = rows.counts()
         rows.remove()
-        return PredictionTable(files, counts, listing.root)
+        return PredictionTable(files, counts, listing.root, further=_further(ensemble))
+
+
+def _further(ensemble: Ensemble) -> dict[str, Any]:
+    """Columns that a promise or costs add."""
+    return ensemble.decisions.schema if ensemble.decisions else {}
 
 
 def _without_row(unusable: Sequence[tuple[str, str]], done: pl.Series) -> list[tuple[str, str]]:
@@ -262,7 +273,8 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
             _watch(ensemble, job, folder, rows, known, display)
         except KeyboardInterrupt:
             display.line("")
-        return PredictionTable(_write(rows, job), rows.counts(), folder)
+        files = _write(rows, job)
+        return PredictionTable(files, rows.counts(), folder, further=_further(ensemble))
 
 
 def _watched_folder(job: PredictJob) -> Path:
