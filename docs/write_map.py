@@ -26,6 +26,7 @@ INDEX = {
     "confidence interval of a share": "stats/intervals.py",
     "control characters in names": "printable.py",
     "costs of mistakes": "stats/costs.py",
+    "counts and shares of classes (label shift)": "stats/class_shares.py",
     "cross-validation": "training/crossval.py",
     "decoding, EXIF orientation": "data/decode.py",
     "default recipe": "recipe/defaults.py",

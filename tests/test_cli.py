@@ -36,6 +36,7 @@ FROZEN = {
     "max_mb=20.0 max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 data=None promise=None "
     "costs=None engine=auto cluster=None replicas=None quiet=False",
     "evaluate": "run images data=None out=None map=() cascade=None overrides=() quiet=False",
+    "count": "run images out=None despite_drift=False engine=auto overrides=() quiet=False",
     "labels": "run data=None out=None",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",

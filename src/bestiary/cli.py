@@ -35,6 +35,7 @@ VERBS = (
     "predict",
     "serve",
     "evaluate",
+    "count",
     "labels",
     "report",
     "compare",
