@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bestiary.api.advise import advise
     from bestiary.api.cache import cache
     from bestiary.api.compare import compare
+    from bestiary.api.count import count
     from bestiary.api.demo import demo
     from bestiary.api.distill import distill
     from bestiary.api.evaluate import evaluate
@@ -50,6 +51,7 @@ __all__ = [
     "advise",
     "cache",
     "compare",
+    "count",
     "demo",
     "distill",
     "evaluate",

@@ -25,23 +25,25 @@ FROZEN = {
     "seed=None device=None only_fold=() fixes=None not_duplicates=None unlabeled=None "
     "resume=False checkpoint_every=5min processes=1 cluster=None dry_run=False quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
-    "engine=auto tta=None cascade=None review=None resume=False watch=False overrides=() "
-    "quiet=False",
+    "engine=auto tta=None cascade=None promise=None costs=None review=None "
+    "resume=False watch=False overrides=() quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() folds=None "
     "quiet=False",
     "ablate": "data run vary recipe=None overrides=() folds=None seeds=0 test_data=None "
     "cluster=None resume=False quiet=False",
     "serve": "run host=127.0.0.1 port=8000 token_file=None allow_host=() no_similar=False "
-    "max_mb=20.0 max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 data=None engine=auto "
-    "cluster=None replicas=None quiet=False",
+    "max_mb=20.0 max_megapixels=64.0 max_images=64 timeout=30.0 queue=256 data=None promise=None "
+    "costs=None engine=auto cluster=None replicas=None quiet=False",
     "evaluate": "run images data=None out=None map=() cascade=None overrides=() quiet=False",
+    "count": "run images out=None despite_drift=False engine=auto overrides=() quiet=False",
     "labels": "run data=None out=None",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",
     "show": "run=None",
     "options": "word= recipe=best",
     "cache": "clear=False",
-    "export": "run out data=None format=onnx int8=False max_drop=0.01 prune=None quiet=False",
+    "export": "run out data=None format=onnx int8=False max_drop=0.01 prune=None "
+    "promise=None costs=None quiet=False",
     "distill": "run out data=None overrides=() test_data=None test_share=0.2 weight=0.5 "
     "resume=False checkpoint_every=5min quiet=False",
     "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",

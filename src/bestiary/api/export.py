@@ -20,6 +20,8 @@ def export(
     int8: bool = False,
     max_drop: float = 0.01,
     prune: int | None = None,
+    promise: float | None = None,
+    costs: Location | None = None,
     quiet: bool = False,
 ) -> "ExportResult":
     """Write a run as one file that runs without bestiary.
@@ -50,6 +52,11 @@ def export(
         that was not trained on it. If more is lost, nothing is written.
     prune
         Keep only so many members: those with the least log loss on their held-out images.
+    promise
+        Precision to promise of each class's label, such as 0.95: the least confidence of
+        each class that keeps it stands on the file's card.
+    costs
+        What mistakes cost, as for bestiary predict: the costs stand on the file's card.
     quiet
         Show no progress.
 
@@ -72,5 +79,6 @@ def export(
             int8=int8,
             max_drop=max_drop,
             prune=prune,
+            rules=(promise, costs),
             display=Display(quiet),
         )

@@ -32,6 +32,8 @@ def predict(
     cascade: float | None = None,
     only: Location | None = None,
     prior: bool = True,
+    promise: float | None = None,
+    costs: Location | None = None,
     review: Location | None = None,
     resume: bool = False,
     watch: bool = False,
@@ -89,6 +91,16 @@ def predict(
     prior
         Let the place and month of an image count (columns lat, lon and time), where the
         run has learnt out of fold that they help.
+    promise
+        Precision to promise of each class's label, such as 0.95. The column promised tells
+        which labels keep it, each class with 95 % certainty, as learnt from the
+        out-of-fold predictions. Classes with too few images are named: nothing is promised
+        of them.
+    costs
+        What mistakes cost: a table (label,cost, and answer if you like) or a TOML file
+        (lynx = 20). What it does not name costs 1. The columns decision and expected_cost
+        have the answer of least expected cost. balanced: a mistake costs the inverse of
+        its class's share, which favors rare classes.
     review
         Folder for the page review.html: check images that were drawn at random, which gives
         the accuracy on these images with an interval, and correct the least sure. It
@@ -119,13 +131,13 @@ def predict(
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.members import describe_first_start
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
+    from bestiary.evaluation.deciding import apply_decisions
     from bestiary.numbers import count
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
 
-    if review is not None:
-        _check_review(watch, format)
+    _check_columns(format, watch, review=review, promise=promise, costs=costs)
     options = PredictionOptions(coverage, sets, risk)
     data = load_data_options(overrides)
     paths = tuple(_flatten(images))
@@ -138,11 +150,12 @@ def predict(
         ensemble = Ensemble.load(opened, engine=engine, tta=tta)
         if cascade is not None:
             display.notice(_stop_early(opened, ensemble, cascade, engine))
+        decided = apply_decisions(opened, ensemble, promise, costs)
         caveat = missing_members(opened, ensemble)
         trained = TrainedFiles.of(opened)
         rules = _field_rules(opened, ensemble, only, prior, display)
     display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
-    for notice in filter(None, [ensemble.fallback_reason, caveat]):
+    for notice in filter(None, [ensemble.fallback_reason, caveat, *decided]):
         display.notice(notice)
     with Interrupts():
         try:
@@ -173,13 +186,15 @@ def _field_rules(
     return None if rules.is_empty else rules
 
 
-def _check_review(watch: bool, format: TableFormat) -> None:
-    """Refuse what leaves no table to review."""
+def _check_columns(format: TableFormat, watch: bool, **asked: object) -> None:
+    """Refuse what needs more columns than a submission has, and a review of what has no end."""
     from bestiary.errors import ArgumentError
 
-    if watch or format == "submission":
-        other = "--watch" if watch else "--format submission"
-        raise ArgumentError(f"--review: shows a finished full table; leave {other} out")
+    if watch and asked["review"] is not None:
+        raise ArgumentError("--review: shows a finished full table; leave --watch out")
+    names = [name for name, value in asked.items() if value is not None]
+    if names and format == "submission":
+        raise ArgumentError(f"--{names[0]}: needs the full table; leave --format submission out")
 
 
 def _stop_early(run: "Run", ensemble: "Ensemble", risk: float, engine: Engine) -> str:

@@ -23,6 +23,8 @@ def serve(
     timeout: float = 30.0,
     queue: int = 256,
     data: Location | None = None,
+    promise: float | None = None,
+    costs: Location | None = None,
     engine: Engine = "auto",
     cluster: str | None = None,
     replicas: int | None = None,
@@ -65,6 +67,12 @@ def serve(
     data
         Folder or address of the run's images, on a machine where you have not trained it
         yourself. A run from elsewhere names no place to read from.
+    promise
+        Precision to promise of each class's label, such as 0.95: answers say whether they
+        keep it, see bestiary predict --help.
+    costs
+        What mistakes cost, as for bestiary predict: answers have the decision of least
+        expected cost.
     engine
         What runs the networks. auto: on a CPU OpenVINO, if it is installed and agrees with
         PyTorch; otherwise PyTorch.
@@ -97,6 +105,7 @@ def serve(
         ) from None
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.evaluation.deciding import apply_decisions
     from bestiary.storage.files import location
 
     display = Display(quiet)
@@ -117,7 +126,8 @@ def serve(
         check_address(cluster)
         with opened_run(run, is_at_top, data) as opened:  # raises where there is no run
             place = opened.named_root()
-        service = Service(location(run), place, engine, limits, token, address, similar)
+        rules = (promise, None if costs is None else str(costs))
+        service = Service(location(run), place, engine, limits, token, address, similar, *rules)
         return serve_on_ray(
             service, cluster, 1 if replicas is None else replicas, display, on_ready
         )
@@ -127,5 +137,7 @@ def serve(
         raise ArgumentError(f"--replicas {replicas}: needs a cluster; add --cluster ray")
     with address.bind() as bound, opened_run(run, data=data) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
+        for notice in apply_decisions(opened, ensemble, promise, costs):
+            display.notice(notice)
         app = application_for_run(opened, ensemble, limits, token, address, similar, display)
         run_server(app, bound, timeout, on_ready)

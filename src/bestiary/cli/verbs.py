@@ -10,7 +10,7 @@ GROUPS = {
     "Look at images": ("scan", "advise", "shard"),
     "Train": ("probe", "train", "ablate", "distill"),
     "Judge": ("show", "report", "labels", "evaluate", "compare"),
-    "Use": ("predict", "serve", "export"),
+    "Use": ("predict", "count", "serve", "export"),
     "Help": ("options", "cache"),
 }
 """The commands in the order of the help. Each is the function of its name in ``bestiary.api``."""

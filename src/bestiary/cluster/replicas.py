@@ -17,6 +17,7 @@ from bestiary.cluster.connection import Connection, alive_nodes, is_remote, load
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, RunError
+from bestiary.evaluation.deciding import apply_decisions
 from bestiary.recipe.choices import Engine
 from bestiary.run.layout import needed_for_prediction
 from bestiary.run.run import Run
@@ -43,6 +44,8 @@ class Service:
         token: that requests must carry; None: none.
         address: where the proxy listens.
         similar: whether training images may be shown.
+        promise: precision to promise of each class's label; None: none.
+        costs: file of costs that all machines see, or ``balanced``; None: none.
     """
 
     run: str
@@ -52,6 +55,8 @@ class Service:
     token: str | None
     address: Address
     similar: bool
+    promise: float | None = None
+    costs: str | None = None
 
 
 def serve_on_ray(
@@ -150,6 +155,7 @@ def _application_factory(service: Service) -> Callable[[], Any]:
         with working_folder(service.run, needed_for_prediction) as folder:
             run = Run.open(folder, data=service.data)
             ensemble = Ensemble.load(run, engine=service.engine)
+            apply_decisions(run, ensemble, service.promise, service.costs)
             return application_for_run(
                 run,
                 ensemble,

@@ -59,6 +59,7 @@ class Answer:
         unknown: whether the image is out of distribution; None: not calibrated.
         members_used: number of members that computed the image; None: there is no cascade.
         field: further columns, see `bestiary.ensemble.field_answers`.
+        decided: what a promise or costs decide, by column, see `bestiary.ensemble.decisions`.
     """
 
     top: list[tuple[str, float]]
@@ -68,6 +69,7 @@ class Answer:
     unknown: bool | None = None
     members_used: int | None = None
     field: dict[str, Any] = dataclass_field(default_factory=dict)
+    decided: dict[str, Any] = dataclass_field(default_factory=dict)
 
     def columns(self) -> dict[str, Any]:
         """Return the answer as columns of a table; values that are None have no column."""
@@ -82,7 +84,7 @@ class Answer:
             columns["unknown"] = self.unknown
         if self.members_used is not None:
             columns[MEMBERS_USED] = self.members_used
-        return columns | self.field
+        return columns | self.field | self.decided
 
 
 def answer_batch(
@@ -141,7 +143,11 @@ def answer_probabilities(
     is_unknown = ensemble.ood.is_unknown(batch.logits)
     if batch.stopped is not None:
         is_unknown &= ~batch.stopped  # the first member alone has found them known
-    return _add_calibrated(answers, sets, is_confident, is_unknown)
+    answers = _add_calibrated(answers, sets, is_confident, is_unknown)
+    if ensemble.decisions is None:
+        return answers
+    decided = ensemble.decisions.columns(probabilities, is_unknown, ensemble.classes_.tolist())
+    return [replace(answer, decided=one) for answer, one in zip(answers, decided, strict=True)]
 
 
 def _uncalibrated_answers(

@@ -24,6 +24,7 @@ from bestiary.display import Tick
 from bestiary.ensemble.batch_logits import BatchLogits
 from bestiary.ensemble.card import read_card
 from bestiary.ensemble.cascaded import CascadedNetwork, stopped_images
+from bestiary.ensemble.decisions import Decisions
 from bestiary.ensemble.inputs import ImageInputs, ImagePart, image_parts
 from bestiary.ensemble.members import Graphs, open_members
 from bestiary.ensemble.pipeline import load_views, score_batches
@@ -84,6 +85,7 @@ class Ensemble:
         engine: what runs the networks, in words.
         fallback_reason: why a faster engine is not used, if one was tried; else empty.
         stops_early: whether an image may stop after the first member.
+        decisions: promise and costs that answers are decided by; None: none were asked for.
 
     Raises:
         ArgumentError: the engine cannot run the networks here.
@@ -127,6 +129,7 @@ class Ensemble:
         self.precision = resolve_precision(precision, self.device)
         self.calibration = calibration
         self.ood = ood
+        self.decisions: Decisions | None = None
 
         built = build_joint_network(
             lambda: self.members,
@@ -193,8 +196,6 @@ class Ensemble:
         Example:
             >>> from bestiary import Ensemble
             >>> ensemble = Ensemble.load("run", device="cpu", engine="torch")  # doctest: +SKIP
-            >>> len(ensemble.members)  # doctest: +SKIP
-            3
         """
         check_can_compute()
         run = run if isinstance(run, Run) else Run.open(run)
@@ -219,9 +220,8 @@ class Ensemble:
             engine=engine,
             graphs=graphs,
         )
-        place = location(run.place)
-        asked_device = None if device is None else str(device)
-        ensemble.set_origin(LoadArguments(place, asked_device, engine, tta, card.precision))
+        asked = (None if device is None else str(device), engine, tta, card.precision)
+        ensemble.set_origin(LoadArguments(location(run.place), *asked))
         return ensemble
 
     def stop_early(

@@ -75,7 +75,8 @@ class PredictionTable:
         files: the files, the table first.
         counts: images, and how many of them could not be read.
         root: folder that the paths start from.
-        carried: columns of the user's table, of a detector and of EXIF, with their types.
+        carried: columns after the usual ones, with their types: of a promise or costs, then those
+            of the user's table, of a detector and of EXIF.
         review: the page to review the predictions on, if it was asked for.
     """
 
@@ -90,8 +91,9 @@ class PredictionTable:
         """The table, read back.
 
         Columns: path, label, confidence, the next four labels with theirs, member_agreement,
-        prediction_set, accepted, unknown, error; with a cascade members_used; then those that are
-        handed through. A submission has image_name and pred_label.
+        prediction_set, accepted, unknown, error; with a cascade members_used, with a promise
+        promised, with costs decision and expected_cost; then those that are handed through. A
+        submission has image_name and pred_label.
         """
         file = self.files[0]
         is_csv = file.suffix.lower() == ".csv"
@@ -184,11 +186,14 @@ class PredictJob:
             request["boxes"] = str(Path(self.data.boxes).resolve())
         if rules is not None:
             request |= rules.request()
+        if ensemble.decisions:
+            request["decisions"] = ensemble.decisions.to_json()
         schema = TABLE_SCHEMA
         if self.cascade is not None:
             request["cascade"] = self.cascade
             schema = CASCADE_SCHEMA
-        return ResumableTable(self.out, request, schema | (carried or {}), resume=self.resume)
+        schema = schema | _further(ensemble) | (carried or {})
+        return ResumableTable(self.out, request, schema, resume=self.resume)
 
     def _place(self) -> str:
         """Name the images; of many, the first and a digest of all."""
@@ -257,7 +262,7 @@ def predict_folder(
         files = _write(rows, job)
         counts = rows.counts()
         rows.remove()
-        return PredictionTable(files, counts, listing.root, carried)
+        return PredictionTable(files, counts, listing.root, _further(ensemble) | carried)
 
 
 def _notices(listing: Listing, trained: TrainedFiles | None, rules: FieldRules | None) -> list[str]:
@@ -271,6 +276,11 @@ def _notices(listing: Listing, trained: TrainedFiles | None, rules: FieldRules |
     if rules:
         lines.append(rules.describe_prior(listing.table))
     return [line for line in lines if line]
+
+
+def _further(ensemble: Ensemble) -> dict[str, Any]:
+    """Columns that a promise or costs add."""
+    return dict(ensemble.decisions.schema) if ensemble.decisions else {}
 
 
 def _without_row(unusable: Sequence[tuple[str, str]], done: pl.Series) -> list[tuple[str, str]]:
@@ -311,7 +321,7 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
             _watch(ensemble, job, folder, rows, known, display)
         except KeyboardInterrupt:
             display.line("")
-        return PredictionTable(_write(rows, job), rows.counts(), folder, {})
+        return PredictionTable(_write(rows, job), rows.counts(), folder, _further(ensemble))
 
 
 def _watched_folder(job: PredictJob) -> Path:

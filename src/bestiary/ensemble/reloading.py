@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 MAX_CACHED = 2  # reloaded ensembles that a process keeps: a pool unpickles one for each job
 
-_CARRIED = ("average", "calibration", "ood", "classes_")  # changes that no network depends on
+# Changes that no network depends on
+_CARRIED = ("average", "calibration", "ood", "classes_", "decisions")
 _OWN = ("digest", "_given", "_origin", "_pid")  # of each object or process, never carried
 _lock = threading.Lock()  # two threads must not copy a run from its store into one folder
 _cache: "OrderedDict[SavedEnsemble, Ensemble]" = OrderedDict()

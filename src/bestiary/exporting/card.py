@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bestiary.data.eval_view import EvalView
+from bestiary.ensemble.decisions import Decisions
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting.graph import INPUT
 from bestiary.run.run import Run
@@ -58,6 +59,7 @@ def build_card(run: Run, ensemble: Ensemble, folds: Sequence[int]) -> dict[str, 
         "tta": ensemble.tta,  # views of each image, averaged inside the graph
         "temperature": calibration.temperature if calibration else 1.0,
         "thresholds": _thresholds(ensemble),
+        "decisions": _describe_decisions(ensemble.decisions),
         "backbone": ensemble.members[0].name,
         "out_of_fold": _read_accuracy(run),
         "precision": "float32",
@@ -106,6 +108,25 @@ def _thresholds(ensemble: Ensemble) -> dict[str, Any] | None:
         "unknown": energy_limit if math.isfinite(energy_limit) else None,
         "known_kept": KNOWN_SHARE,
     }
+
+
+def _describe_decisions(decisions: Decisions | None) -> dict[str, Any] | None:
+    """Describe a promise and costs, and how a program applies them; None: not asked for."""
+    if decisions is None:
+        return None
+    content = decisions.to_json()
+    if decisions.promises is not None:
+        content["promised"]["rule"] = (
+            "the likeliest class keeps the precision where its probability is at least its "
+            "threshold and the image is not unknown; above 1: never"
+        )
+    if decisions.costs is not None:
+        content["costs"] = {
+            "matrix": content["costs"],
+            "rule": "(true classes, answers): decide for the answer with the least of "
+            "probabilities @ matrix",
+        }
+    return content
 
 
 def _with_text_keys(levels: dict[float, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from bestiary.atomic import atomic_path, write_errors
 from bestiary.display import Display, Tick
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, BestiaryError, DataError, one_line
+from bestiary.evaluation.deciding import apply_decisions
 from bestiary.exporting.agreement import TOLERANCE, accuracy_drop, compare_outputs
 from bestiary.exporting.card import build_card
 from bestiary.exporting.formats import (
@@ -111,8 +112,11 @@ def export_run(
     max_drop: float,
     prune: int | None,
     display: Display,
+    rules: tuple[float | None, str | Path | None] = (None, None),
 ) -> ExportResult:
     """Write the ensemble of a run to one file; arguments as for `bestiary.export`.
+
+    `rules` are its promise and costs.
 
     Returns:
         The files and their card.
@@ -135,6 +139,8 @@ def export_run(
     # Views to compare the file and the network on, and what is known of the file so far.
     calibration, test = _read_samples(run, ensemble, kept_folds, int8, display)
     compared_views = _compared_views(calibration, ensemble)
+    for notice in apply_decisions(run, ensemble, *rules):
+        display.notice(notice)
     card = build_card(run, ensemble, kept_folds)
     card["compared_on"] = "images of the run" if len(calibration) else "drawn views"
     if choice:

@@ -42,6 +42,11 @@ class LossOptions(Section):
         description="strength of logit adjustment for rare classes: 0 favors accuracy, 1 balanced "
         "accuracy",
     )
+    class_weights: Share = Field(
+        0.0,
+        description="strength of class weights: an image's loss counts by its class's share to the "
+        "power of minus this; answers stay those of the natural shares, see logit_adjustment",
+    )
 
 
 class OptimizerOptions(Section):

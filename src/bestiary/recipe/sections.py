@@ -17,6 +17,7 @@ from bestiary.recipe.choices import (
     Layout,
     PrecisionOption,
     Resize,
+    Sampler,
     TtaViews,
 )
 
@@ -94,6 +95,11 @@ class DataOptions(Section):
     shuffle_buffer: Count = Field(
         10_000,
         description="images read from shards that are shuffled together",
+    )
+    sampler: Sampler = Field(
+        "shuffled",
+        description="images of an epoch: shuffled, each of them once; or balanced, as many of each "
+        "class, with images of rare classes drawn again; answers stay those of the natural shares",
     )
 
     @model_validator(mode="after")

@@ -40,6 +40,11 @@ class Prediction(BaseModel):
     unknown: bool | None = Field(
         None, description="the image is unlike what the ensemble knows; believe no label"
     )
+    promised: bool | None = Field(
+        None, description="whether the label keeps the precision that the service promises of it"
+    )
+    decision: str | None = Field(None, description="the answer of least expected cost")
+    expected_cost: float | None = Field(None, description="cost that is expected of the decision")
     error: RequestError | None = None
 
     @classmethod
@@ -62,6 +67,7 @@ class Prediction(BaseModel):
             prediction_set=answer.prediction_set,
             accepted=answer.accepted,
             unknown=answer.unknown,
+            **answer.decided,
         )
 
 

@@ -271,11 +271,11 @@ def accepted_threshold(
     return threshold
 
 
-def upper_risk(n_wrong: int, n_answered: int) -> float:
+def upper_risk(n_wrong: float, n_answered: int) -> float:
     """Compute the upper 95 % Clopper-Pearson limit of the share of errors.
 
     Args:
-        n_wrong: number of errors.
+        n_wrong: number of errors; need not be whole.
         n_answered: number of answers, above 0.
 
     Returns:

@@ -1,0 +1,90 @@
+"""The verb `count`: new images without labels -> how many there are of each class."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from bestiary.api.arguments import Location, Many
+from bestiary.recipe.choices import Engine
+
+if TYPE_CHECKING:
+    from bestiary.evaluation.counting import ClassCounts
+
+
+def count(
+    run: Location,
+    /,
+    *images: Location,
+    out: Location | None = None,
+    despite_drift: bool = False,
+    engine: Engine = "auto",
+    overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
+    quiet: bool = False,
+) -> "ClassCounts":
+    """Count the images of each class, corrected for confusion, with intervals.
+
+    Labels cannot just be counted: confusions do not cancel out, and a model expects
+    the shares that it was trained on. The shares that explain all predictions best
+    are found instead. That holds where only the shares have changed: it is refused
+    where the images themselves are unlike the run's (another camera, another season).
+
+    Exit status: 0 if every image was read, 1 if some could not be, 2 if nothing could
+    be done.
+
+    Parameters
+    ----------
+    run
+        Trained run: its folder, or its address in an object store.
+    images
+        New images: a folder that is searched with its subfolders, a table with the column
+        path, an image; or several of these. Images that the run was trained on are left
+        out. Images of one burst, or of one group by the recipe's data.group_pattern, count
+        as one piece of evidence.
+    out
+        Table to write, .csv or .parquet: one row a class.
+    despite_drift
+        Count even if the images are of another world than the run's. The counts may be
+        wrong by more than the intervals say.
+    engine
+        What runs the networks. auto: on a CPU OpenVINO, if it is installed and agrees with
+        PyTorch; otherwise PyTorch.
+    overrides
+        data.root=FOLDER: the folder that the paths of a table start from.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> counts = bestiary.count("run", "new", despite_drift=True, quiet=True)
+    >>> round(counts.table["images"].sum())
+    9
+    """
+    from dataclasses import replace
+
+    from bestiary.display import Display
+    from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.errors import ArgumentError
+    from bestiary.evaluation.counting import count_classes
+    from bestiary.recipe.load import load_data_options
+    from bestiary.run.opening import opened_run
+    from bestiary.run.tables import write_table
+
+    file = Path(out) if out is not None else None
+    if file and file.suffix not in (".csv", ".parquet"):
+        raise ArgumentError(f"--out {file}: must be the name of a .csv or .parquet file")
+    with opened_run(run) as opened:
+        counts = count_classes(
+            opened,
+            Ensemble.load(opened, engine=engine),
+            [Path(one) for one in images],
+            load_data_options(overrides),
+            Display(quiet),
+            despite_drift=despite_drift,
+        )
+    if file is None:
+        return counts
+    write_table(file, counts.table)
+    return replace(counts, file=file)
