@@ -69,7 +69,7 @@ def test_verbs_agree_with_package_and_api() -> None:
     assert set(VERBS) == set(bestiary.__all__) - OTHER_NAMES
     assert len(VERBS) == len(set(VERBS))
     files = {file.stem for file in Path(bestiary.__file__).parent.glob("api/*.py")}
-    assert files - set(VERBS) == {"__init__", "arguments", "durations", "load"}
+    assert files - set(VERBS) == {"__init__", "arguments", "durations", "ensemble", "load", "run"}
 
 
 def test_unknown_name_is_no_attribute() -> None:

@@ -9,7 +9,7 @@ from bestiary.api.arguments import Location, Many, Unlabeled
 from bestiary.api.train import train
 
 if TYPE_CHECKING:
-    from bestiary.run.run import Run
+    from bestiary.api.run import Run
 
 
 def probe(

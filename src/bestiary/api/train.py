@@ -12,9 +12,10 @@ from cyclopts import Parameter
 from bestiary.api.arguments import Location, Many, Unlabeled
 
 if TYPE_CHECKING:
+    from bestiary.api.run import Run
     from bestiary.cluster.connection import Connection
     from bestiary.display import Display
-    from bestiary.run.run import Run
+    from bestiary.run.run import Run as RunDirectory
     from bestiary.training.checkpointer import Checkpointer
     from bestiary.training.distributed import World
 
@@ -105,8 +106,8 @@ def train(
     Out-of-fold accuracy ... (95 % interval ...), 36 images
     """
     from bestiary.api.durations import parse_duration
+    from bestiary.api.run import Run
     from bestiary.display import Display
-    from bestiary.run.run import Run
     from bestiary.signals import Interrupts
     from bestiary.storage.files import address_of, location
     from bestiary.storage.mirror import working_folder
@@ -255,7 +256,7 @@ def _begin_within(
     seconds: float,
     run: "Run",
     overrides: Sequence[str],
-    begin: "Callable[..., Run]",
+    begin: "Callable[..., RunDirectory]",
     checkpointer: "Checkpointer",
     display: "Display",
 ) -> None:
@@ -266,7 +267,7 @@ def _begin_within(
     check_single_process(checkpointer.world)
     name, recipe = load_tuning_recipe(overrides, display)
 
-    def begin_heads(folder: Path, changes: Sequence[str]) -> "Run":
+    def begin_heads(folder: Path, changes: Sequence[str]) -> "RunDirectory":
         options = [*overrides, *changes]
         return begin(path=folder, recipe=name, overrides=options, only_fold=[], resume=True)
 
@@ -274,7 +275,7 @@ def _begin_within(
 
 
 def _begin_on_main(
-    run: "Run", begin: "Callable[..., Run]", world: "World", budget: str | None
+    run: "Run", begin: "Callable[..., RunDirectory]", world: "World", budget: str | None
 ) -> None:
     """Begin a run or check that it can be resumed, on rank 0."""
     with world.synchronized() as is_main:

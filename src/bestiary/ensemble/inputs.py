@@ -324,13 +324,23 @@ def _no_image(image: object) -> ArgumentError:
     return ArgumentError(f"{kind}: is no image; images are {ACCEPTED}")
 
 
+def place_of(image: ImageInput) -> str:
+    """Return the path or address of an image, as it was given; empty where it has none.
+
+    Args:
+        image: one of those that `image_parts` takes.
+
+    Example:
+        >>> place_of(Path("new") / "a.jpg"), place_of(b"...")
+        ('new/a.jpg', '')
+    """
+    if isinstance(image, str):
+        return str.__str__(image)
+    return str(image) if isinstance(image, os.PathLike) or _is_readable(image) else ""
+
+
 def _path_of(image: ImageInput) -> str:
     """The path or address of an image for one line of an error; empty where it has none."""
-    if isinstance(image, str):
-        path = str.__str__(image)
-    elif isinstance(image, os.PathLike) or _is_readable(image):
-        path = str(image)
-    else:
-        return ""
+    path = place_of(image)
     shown = path if path.isprintable() else ascii(path)
     return shown if len(shown) <= MAX_NAME_LENGTH else f"{shown[:MAX_NAME_LENGTH]}..."

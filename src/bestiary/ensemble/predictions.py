@@ -368,7 +368,7 @@ def predict_rows(
     """
     rule = job.rule or ensemble.average
     images = _LazyPaths(root, paths)
-    for batch in ensemble.score(images, tick):
+    for batch in ensemble.iter_logits(images, tick):
         if deep is not None:
             deep += batch.deep
         rows = []
