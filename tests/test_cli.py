@@ -21,10 +21,10 @@ FROZEN = {
     "near_duplicates=0.0 corrupt=0.0 unknown=0.0 quiet=False",
     "scan": "data out=None overrides=() not_duplicates=None quiet=False",
     "shard": "data out megabytes=256 overrides=() quiet=False",
-    "probe": "data run overrides=() folds=None fixes=None not_duplicates=None unlabeled=None "
-    "quiet=False",
-    "train": "data run recipe=None overrides=() budget=None folds=None only_fold=() fixes=None "
-    "not_duplicates=None unlabeled=None resume=False checkpoint_every=5min processes=1 "
+    "probe": "data run labels=None overrides=() folds=None fixes=None not_duplicates=None "
+    "unlabeled=None quiet=False",
+    "train": "data run labels=None recipe=None overrides=() budget=None folds=None only_fold=() "
+    "fixes=None not_duplicates=None unlabeled=None resume=False checkpoint_every=5min processes=1 "
     "cluster=None quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
     "engine=auto tta=None cascade=None review=None resume=False watch=False overrides=() "

@@ -1,5 +1,6 @@
 """The verb `train`: labeled images -> a run with a trained k-fold ensemble and its score."""
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many, Unlabeled
+from bestiary.api.arguments import Data, Labels, Location, Many, Unlabeled
 
 if TYPE_CHECKING:
     from bestiary.api.run import Run
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 
 def train(
-    data: Location,
+    data: Data,
     run: Location,
     /,
     *,
+    labels: Labels = None,
     recipe: Location | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     budget: str | None = None,
@@ -53,6 +55,9 @@ def train(
         Folder of class folders, or a table.
     run
         Folder for the results. Nothing in it is ever overwritten.
+    labels
+        In Python alone. DATA may be a frame of polars or pandas with the columns of a table; or
+        a list of paths, whose labels are given here.
     recipe
         best, best-gpu, paper, fast, probe, foundation, or the path of a TOML file. Default:
         best, or best-gpu where there is a GPU and its weights are here or can be fetched;
@@ -118,6 +123,7 @@ def train(
     connection = _check_machines(processes, cluster)
     seconds = parse_duration(checkpoint_every)
     limit = _check_budget(budget, recipe, overrides, only_fold, processes, cluster)
+    data, overrides = _data_on_disk(data, labels, overrides)
     world = init_world()
     display = Display(quiet, visible=world.is_main)
     opened = Run(Path(run))
@@ -186,6 +192,23 @@ def train(
             display.notice(f"Interrupted. To go on: {command}")
             raise
     return opened
+
+
+def _data_on_disk(
+    data: Data, labels: Labels, overrides: Sequence[str]
+) -> tuple[Location, Sequence[str]]:
+    """Write data that is in memory as a table; return where it is, and the recipe's options."""
+    if isinstance(data, str | Path) and labels is None:
+        return data, overrides
+    from bestiary.data.labeled_lists import write_labeled
+    from bestiary.errors import ArgumentError
+
+    if isinstance(data, str | Path):
+        raise ArgumentError(f"labels: {data} has its own; leave them out, or pass a list of paths")
+    has_root = any(option.partition("=")[0].strip() == "data.root" for option in overrides)
+    table, root = write_labeled(data, labels, has_root)
+    # A string of JSON is one of TOML.
+    return table, [*overrides, f"data.root={json.dumps(root)}"] if root else overrides
 
 
 def _finish(run: "Run", display: "Display") -> None:
