@@ -222,7 +222,7 @@ def _load_pixels(image: ImageInput, view: EvalView, notes: DecodingNotes | None)
         return array_pixels(image)
     if isinstance(image, Image.Image):
         return _pil_pixels(image, view.white)
-    return view.decode(_read(image), notes)
+    return view.decode(read_content(image), notes)
 
 
 def _pil_pixels(image: Image.Image, white: WhiteLevel) -> Pixels:
@@ -235,8 +235,16 @@ def _pil_pixels(image: Image.Image, white: WhiteLevel) -> Pixels:
             raise image_error(error) from None
 
 
-def _read(image: ImageInput) -> bytes:
-    """Read the bytes of an image file, wherever they are."""
+def read_content(image: ImageInput) -> bytes:
+    """Read the bytes of an image file, wherever they are.
+
+    Args:
+        image: a path, an address, bytes or a binary file; no pixels.
+
+    Raises:
+        ImageError: it cannot be read.
+        ArgumentError: it gives no bytes.
+    """
     if isinstance(image, _BYTES):
         content = bytes(image)
         if not content:
