@@ -70,7 +70,7 @@ def judge(run: bestiary.Run, test: Path) -> dict[str, object]:
     classes = ensemble.classes_.tolist()
     files = [file for label in class_folders(test) for file in sorted(label.iterdir())]
     labels = np.array([classes.index(file.parent.name) for file in files])
-    logits = np.concatenate([batch.logits for batch in ensemble.score(files)], axis=1)
+    logits = np.concatenate([batch.logits for batch in ensemble.iter_logits(files)], axis=1)
     probabilities = ensemble.probabilities(logits)
     counts = np.bincount(
         [classes.index(label) for label in run.read_table("manifest.parquet")["label"]],

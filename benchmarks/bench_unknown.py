@@ -52,7 +52,7 @@ def main() -> None:
     assert ensemble.ood is not None
 
     def logits(paths: list[Path]) -> NDArray[np.float32]:
-        return np.concatenate([scored.logits for scored in ensemble.score(paths)], axis=1)
+        return np.concatenate([scored.logits for scored in ensemble.iter_logits(paths)], axis=1)
 
     known_logits = logits(known)
     unknown_logits = logits(unknown)

@@ -27,7 +27,7 @@ def main() -> None:
     ensemble = bestiary.load(run)
     files, labels = job.files(job.test)
     order = [list(ensemble.classes_).index(name) for name in job.classes]
-    logits = np.concatenate([batch.logits for batch in ensemble.score(files)], axis=1)
+    logits = np.concatenate([batch.logits for batch in ensemble.iter_logits(files)], axis=1)
     members = (logits[:, :, order].argmax(axis=2) == labels).mean(axis=1)
     job.answer(
         ensemble.predict_proba(files)[:, order],

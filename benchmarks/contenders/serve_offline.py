@@ -20,7 +20,7 @@ def main() -> None:
         done = 0
         cpu = time.process_time()
         while time.perf_counter() < until:
-            for scored in ensemble.score(contents):
+            for scored in ensemble.iter_logits(contents):
                 done += len(scored.rows)
         if not limit:
             with Path(job["offline_notes"]).open("a") as notes:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bestiary.api.count import count
     from bestiary.api.demo import demo
     from bestiary.api.distill import distill
+    from bestiary.api.ensemble import Ensemble
     from bestiary.api.evaluate import evaluate
     from bestiary.api.export import export
     from bestiary.api.labels import labels
@@ -28,17 +29,16 @@ if TYPE_CHECKING:
     from bestiary.api.predict import predict
     from bestiary.api.probe import probe
     from bestiary.api.report import report
+    from bestiary.api.run import Run
     from bestiary.api.sample import sample
     from bestiary.api.scan import scan
     from bestiary.api.serve import serve
     from bestiary.api.shard import shard
     from bestiary.api.show import show
     from bestiary.api.train import train
-    from bestiary.ensemble.ensemble import Ensemble
     from bestiary.errors import BestiaryError
     from bestiary.recipe.load import load_recipe
     from bestiary.recipe.options import Recipe
-    from bestiary.run.run import Run
 
 __version__ = VERSION
 
@@ -74,9 +74,9 @@ __all__ = [
 # The modules of the public names that are not verbs. A verb is in the module of its name in api/.
 _MODULES = {
     "BestiaryError": "bestiary.errors",
-    "Ensemble": "bestiary.ensemble.ensemble",
+    "Ensemble": "bestiary.api.ensemble",
     "Recipe": "bestiary.recipe.options",
-    "Run": "bestiary.run.run",
+    "Run": "bestiary.api.run",
     "load_recipe": "bestiary.recipe.load",
 }
 

@@ -19,10 +19,10 @@ FROZEN = {
     "near_duplicates=0.0 corrupt=0.0 unknown=0.0 quiet=False",
     "scan": "data out=None overrides=() not_duplicates=None quiet=False",
     "shard": "data out megabytes=256 overrides=() quiet=False",
-    "probe": "data run overrides=() folds=None seed=None device=None fixes=None "
+    "probe": "data run labels=None overrides=() folds=None seed=None device=None fixes=None "
     "not_duplicates=None unlabeled=None dry_run=False quiet=False",
-    "train": "data run recipe=None overrides=() budget=None folds=None epochs=None batch=None "
-    "seed=None device=None only_fold=() fixes=None not_duplicates=None unlabeled=None "
+    "train": "data run labels=None recipe=None overrides=() budget=None folds=None epochs=None "
+    "batch=None seed=None device=None only_fold=() fixes=None not_duplicates=None unlabeled=None "
     "resume=False checkpoint_every=5min processes=1 cluster=None dry_run=False quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
     "engine=auto tta=None cascade=None promise=None costs=None review=None "
@@ -72,7 +72,8 @@ def test_verbs_agree_with_package_and_api() -> None:
     assert set(VERBS) == set(bestiary.__all__) - OTHER_NAMES
     assert len(VERBS) == len(set(VERBS))
     files = {file.stem for file in Path(bestiary.__file__).parent.glob("api/*.py")}
-    assert files - set(VERBS) == {"__init__", "arguments", "durations", "load", "train_steps"}
+    others = {"__init__", "arguments", "durations", "ensemble", "load", "run", "train_steps"}
+    assert files - set(VERBS) == others
 
 
 def test_unknown_name_is_no_attribute() -> None:

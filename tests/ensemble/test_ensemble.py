@@ -106,7 +106,7 @@ def test_predict_average_option(
     trained: Run, ensemble: Ensemble, beasts: Path, tmp_path: Path
 ) -> None:
     paths = images_of(beasts)
-    logits = np.concatenate([batch.logits for batch in ensemble.score(paths)], axis=1)
+    logits = np.concatenate([batch.logits for batch in ensemble.iter_logits(paths)], axis=1)
     for rule in ("logits", "probabilities", "vote"):
         table = bestiary.predict(
             trained.path, beasts, out=tmp_path / "p.parquet", average=rule, quiet=True
@@ -120,7 +120,7 @@ def test_predict_sets_accepted_and_unknown(
     trained: Run, ensemble: Ensemble, beasts: Path, tmp_path: Path
 ) -> None:
     paths = images_of(beasts)
-    logits = np.concatenate([batch.logits for batch in ensemble.score(paths)], axis=1)
+    logits = np.concatenate([batch.logits for batch in ensemble.iter_logits(paths)], axis=1)
     probabilities = ensemble.predict_proba(paths)
     sizes = []
     for coverage in (0.8, 0.95):

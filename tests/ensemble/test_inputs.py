@@ -55,7 +55,7 @@ def test_containers_answer_in_their_order(
     reverse = files[::-1]
     answers = plain.predict_proba(CONTAINERS[container](reverse))
     np.testing.assert_array_equal(answers, expected[::-1])
-    scored = list(plain.score(CONTAINERS[container](reverse)))
+    scored = list(plain.iter_logits(CONTAINERS[container](reverse)))
     np.testing.assert_array_equal(plain.probabilities(scored[0].logits), expected[::-1])
 
 
@@ -194,10 +194,10 @@ def test_long_iterator_is_taken_in_parts(
 ) -> None:
     monkeypatch.setattr(inputs, "PART_SIZE", 4)
     np.testing.assert_allclose(plain.predict_proba(iter(files)), expected, atol=1e-6)
-    rows = [batch.rows.tolist() for batch in plain.score(iter(files))]
+    rows = [batch.rows.tolist() for batch in plain.iter_logits(iter(files))]
     assert rows == [[0, 1, 2, 3], [4, 5]]
     ticks: list[tuple[int, int]] = []
-    list(plain.score(iter(files), lambda done, total: ticks.append((done, total))))
+    list(plain.iter_logits(iter(files), lambda done, total: ticks.append((done, total))))
     assert ticks == [(4, 4), (6, 6)]
     with pytest.raises(ImageError, match=r"^image 5, /none.jpg: cannot be read"):
         plain.predict(iter([*files[:5], "/none.jpg"]))
@@ -270,7 +270,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_refused_by_name_on_one_line(plain: Ensemble, kind: str) -> None:
     make, words = REFUSED[kind]
-    for method in (plain.predict, lambda images: list(plain.score(images))):
+    for method in (plain.predict, lambda images: list(plain.iter_logits(images))):
         with pytest.raises(ArgumentError, match=words) as raised:
             method(make())
         assert "\n" not in str(raised.value)

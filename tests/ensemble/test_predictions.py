@@ -37,15 +37,15 @@ def partial_rows(out: Path) -> list[str]:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
     """Interrupt a prediction after so many batches."""
-    score = Ensemble.score
+    iter_logits = Ensemble.iter_logits
 
     def stopping(self: Ensemble, *arguments: object) -> object:
-        for count, batch in enumerate(score(self, *arguments)):  # type: ignore[arg-type]
+        for count, batch in enumerate(iter_logits(self, *arguments)):  # type: ignore[arg-type]
             if count == batches:
                 raise KeyboardInterrupt
             yield batch
 
-    monkeypatch.setattr(Ensemble, "score", stopping)
+    monkeypatch.setattr(Ensemble, "iter_logits", stopping)
 
 
 @pytest.mark.parametrize("name", ["p.csv", "p.parquet"])

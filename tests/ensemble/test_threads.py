@@ -38,7 +38,7 @@ def check_threads(ensemble: Ensemble, images: list[np.ndarray]) -> None:
         np.testing.assert_allclose(ensemble.predict_proba(mine), expected[order], atol=1e-5)
         names = ensemble.classes_[expected[order].argmax(axis=1)]
         assert ensemble.predict(mine).tolist() == names.tolist()
-        scored = np.concatenate([batch.logits for batch in ensemble.score(mine)], axis=1)
+        scored = np.concatenate([batch.logits for batch in ensemble.iter_logits(mine)], axis=1)
         np.testing.assert_allclose(ensemble.probabilities(scored), expected[order], atol=1e-5)
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -23,7 +23,7 @@ def half_stops(trained: Run, beasts: Path, monkeypatch: pytest.MonkeyPatch) -> C
     """A cascade that stops about half of the images, in place of the one that would be learnt."""
     ensemble = Ensemble.load(trained)
     files = sorted(beasts.rglob("*.jpg"))
-    logits = np.concatenate([batch.logits for batch in ensemble.score(files)], axis=1)
+    logits = np.concatenate([batch.logits for batch in ensemble.iter_logits(files)], axis=1)
     assert ensemble.calibration
     confidence = ensemble.calibration.probabilities(logits[:1], "logits").max(axis=1)
     accepted = {**ensemble.calibration.accepted, 0.05: float(np.median(confidence))}
@@ -77,7 +77,7 @@ def test_stopped_images_have_the_first_members_answer(
     # Elsewhere, they are those of the first member.
     files = [beasts / path for path in result.table.filter(used == 1)["path"]]
     ensemble = Ensemble.load(trained)
-    (batch,) = ensemble.score(files)
+    (batch,) = ensemble.iter_logits(files)
     first = ensemble.classes_[batch.logits[0].argmax(axis=1)]
     assert result.table.filter(used == 1)["label"].to_list() == first.tolist()
     assert not result.table.filter(used == 1)["unknown"].any()

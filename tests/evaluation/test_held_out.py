@@ -34,7 +34,7 @@ def test_held_out_accuracy_is_scikit_learns(trained: Run, unseen: Path, tmp_path
     ensemble = Ensemble.load(trained)
     paths = sorted(unseen.rglob("*.jpg"))
     truth = [path.parent.name for path in paths]
-    logits = next(iter(ensemble.score(paths))).logits
+    logits = next(iter(ensemble.iter_logits(paths))).logits
     assert result.scores["n"] == len(paths) == 12
     for rule in AVERAGES:
         labels = ensemble.classes_[average(logits, rule).argmax(axis=1)]
@@ -68,7 +68,7 @@ def test_both_accuracies_are_told(trained: Run, unseen: Path, beasts: Path, tmp_
 
     paths = sorted(both.rglob("*.jpg"))
     ensemble = Ensemble.load(trained)
-    logits = np.concatenate([batch.logits for batch in ensemble.score(paths)], axis=1)
+    logits = np.concatenate([batch.logits for batch in ensemble.iter_logits(paths)], axis=1)
     truth = [path.parent.name for path in paths]
     for rule in AVERAGES:
         labels = ensemble.classes_[average(logits, rule).argmax(axis=1)]

@@ -36,7 +36,9 @@ def test_file_agrees_with_network(
     expected = ensemble.predict_proba(images)
     assert (probabilities.argmax(axis=1) == expected.argmax(axis=1)).all()
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
-    member_logits = np.concatenate([scored.logits for scored in ensemble.score(images)], axis=1)
+    member_logits = np.concatenate(
+        [scored.logits for scored in ensemble.iter_logits(images)], axis=1
+    )
     np.testing.assert_allclose(logits, member_logits.transpose(1, 0, 2), atol=1e-4)
     assert ensemble.ood is not None
     np.testing.assert_allclose(energy, ensemble.ood.scores(member_logits)[0], atol=1e-4)

@@ -22,6 +22,6 @@ def test_graph_averages_like_ensemble(rule: Any, tta: Any, small: Run, images: l
     view = ensemble.input_view
     views = np.stack([view(decode(read_image(path), min_side=view.min_side)) for path in images])
     found = run_graph(build_graph(ensemble, [0, 1, 2]), views)
-    logits = np.concatenate([scored.logits for scored in ensemble.score(images)], axis=1)
+    logits = np.concatenate([scored.logits for scored in ensemble.iter_logits(images)], axis=1)
     np.testing.assert_allclose(found.logits, logits.transpose(1, 0, 2), atol=1e-4)
     np.testing.assert_allclose(found.probabilities, ensemble.probabilities(logits, rule), atol=1e-5)

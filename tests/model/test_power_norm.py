@@ -44,6 +44,6 @@ def test_power_norm_probe_fits_its_features(beasts: Path, tmp_path: Path) -> Non
     options = ["view.size=32", "model.power_norm=true", "train.precision=float32"]
     run = bestiary.probe(beasts, tmp_path / "run", overrides=options, folds=3, quiet=True)
     table, _ = read_oof(run.fold(0))
-    scored = bestiary.load(run).score([beasts / path for path in table["path"]])
+    scored = bestiary.load(run).iter_logits([beasts / path for path in table["path"]])
     logits = np.concatenate([batch.logits[0] for batch in scored])
     np.testing.assert_allclose(logits, table["logits"].to_numpy(), atol=1e-3)

@@ -70,7 +70,7 @@ def test_tta_oof_logits_equal_prediction(beasts: Path, tmp_path: Path, number: i
     for fold in run.fold_numbers():
         table, _ = read_oof(run.fold(fold))
         paths = [beasts / path for path in table["path"]]
-        logits = np.concatenate([scored.logits[fold] for scored in ensemble.score(paths)])
+        logits = np.concatenate([scored.logits[fold] for scored in ensemble.iter_logits(paths)])
         np.testing.assert_allclose(logits, table["logits"].to_numpy(), atol=1e-3)
 
 
@@ -87,9 +87,11 @@ def test_predict_overrides_tta(trained: Run, beasts: Path, tmp_path: Path) -> No
     ensemble = bestiary.Ensemble.load(trained, tta=5)
     view = EvalView(input_side(32, 5))(decode(path.read_bytes()))
     views = tta_views(torch.from_numpy(view)[None], 5)
-    alone = [bestiary.load(trained).score([Image.fromarray(view[0].numpy())]) for view in views]
+    alone = [
+        bestiary.load(trained).iter_logits([Image.fromarray(view[0].numpy())]) for view in views
+    ]
     logits = np.mean([next(scored).logits for scored in alone], axis=0)
-    np.testing.assert_allclose(next(ensemble.score([path])).logits, logits, atol=2e-2)
+    np.testing.assert_allclose(next(ensemble.iter_logits([path])).logits, logits, atol=2e-2)
     assert tables[3]["confidence"][0] == pytest.approx(
         ensemble.probabilities(logits).max(), abs=2e-2
     )

@@ -110,7 +110,7 @@ def test_oof_logits_are_the_member_s(trained: Run) -> None:
         assert classes == ensemble.classes_.tolist()
         assert table["path"].to_list() == folds.filter(pl.col("fold") == fold)["path"].to_list()
         paths = [trained.read_root() / path for path in table["path"]]
-        logits = np.concatenate([batch.logits[member] for batch in ensemble.score(paths)])
+        logits = np.concatenate([batch.logits[member] for batch in ensemble.iter_logits(paths)])
         np.testing.assert_allclose(logits, table["logits"].to_numpy(), atol=2e-2)
         covered += table["path"].to_list()
     assert sorted(covered) == manifest["path"].to_list()

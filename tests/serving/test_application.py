@@ -209,7 +209,7 @@ def test_defect_is_500_without_details(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with TestClient(build_application(ensemble)) as client:
-        monkeypatch.setattr(ensemble, "score", lambda _: 1 / 0)
+        monkeypatch.setattr(ensemble, "iter_logits", lambda _: 1 / 0)
         answer = client.post("/v1/predict", content=image)
         assert answer.status_code == 500 and answer.json()["code"] == "defect"
         assert "division" not in answer.text and "division" in caplog.text
@@ -259,14 +259,14 @@ def test_large_images_share_no_batch(
     async def ask() -> tuple[list[Any], list[int]]:
         batches = Batches(ensemble, 100, Metrics())
         sizes: list[int] = []
-        score = ensemble.score
+        iter_logits = ensemble.iter_logits
 
         def record(contents: list[bytes]) -> Any:
             sizes.append(len(contents))
-            return score(contents)
+            return iter_logits(contents)
 
         await batches.start()
-        monkeypatch.setattr(ensemble, "score", record)
+        monkeypatch.setattr(ensemble, "iter_logits", record)
         answers = await batches.answer([image] * 7 + [b"x"], PredictionOptions())
         await batches.stop()
         return answers, sizes

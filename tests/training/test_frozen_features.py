@@ -67,7 +67,7 @@ def test_probe_oof_logits_are_its_members(beasts: Path, tmp_path: Path) -> None:
     for fold in run.fold_numbers():
         table, _ = read_oof(run.fold(fold))
         paths = [beasts / path for path in table["path"]]
-        logits = np.concatenate([scored.logits[fold] for scored in ensemble.score(paths)])
+        logits = np.concatenate([scored.logits[fold] for scored in ensemble.iter_logits(paths)])
         oof_logits = table["logits"].to_numpy()
         assert oof_logits.std() > 0.05
         np.testing.assert_allclose(logits, oof_logits, atol=1e-4)

@@ -109,7 +109,7 @@ def test_ablate_averaging_rules_without_retraining(
     hits = []
     for seed in (0, 1):
         ensemble = bestiary.load(folder / "base" / f"seed-{seed}")
-        logits = np.concatenate([scored.logits for scored in ensemble.score(images)], axis=1)
+        logits = np.concatenate([scored.logits for scored in ensemble.iter_logits(images)], axis=1)
         predicted = ensemble.classes_[average(logits, "vote").argmax(axis=1)]
         hits.append(predicted == labels)
     assert ablation.rows[2].accuracy == pytest.approx(np.mean(hits), abs=1e-9)

@@ -70,6 +70,7 @@ def distill(
     1
     """
     from bestiary.api.durations import parse_duration
+    from bestiary.api.run import Run
     from bestiary.display import Display
     from bestiary.distillation.request import begin_or_open
     from bestiary.distillation.student import distill_run
@@ -92,7 +93,8 @@ def distill(
                 resume,
                 display,
             )
-            return distill_run(teacher, student, Checkpointer(seconds, interrupts), display)
+            checkpointer = Checkpointer(seconds, interrupts)
+            return distill_run(teacher, Run.of(student), checkpointer, display)
         except KeyboardInterrupt:
             display.notice(f"Interrupted. To go on: bestiary distill {run} {out} --resume")
             raise

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from bestiary.api.arguments import Location
 
 if TYPE_CHECKING:
-    from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.api.ensemble import Ensemble
     from bestiary.run.run import Run
 
 
@@ -22,8 +22,9 @@ def load(run: "Location | Run", /) -> "Ensemble":
     Returns
     -------
     Ensemble
-        Its predict and predict_proba take paths, bytes, files, PIL images, uint8 arrays and
-        tensors, and columns of them. Threads may share it, and it can be pickled.
+        Its predict, predict_proba, predict_frame and score take paths, bytes, files, PIL
+        images, uint8 arrays and tensors, and columns of them. Threads may share it, and it can
+        be pickled. In a notebook it shows its accuracy and its surest mistakes.
 
     Raises
     ------
@@ -39,7 +40,7 @@ def load(run: "Location | Run", /) -> "Ensemble":
     >>> ensemble.predict_proba(["new.jpg"]).shape
     (1, 3)
     """
-    from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.api.ensemble import Ensemble
     from bestiary.run.opening import opened_run
 
     if not isinstance(run, str | Path):

@@ -5,18 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many, Unlabeled
+from bestiary.api.arguments import Data, Labels, Location, Many, Unlabeled
 from bestiary.api.train import train
 
 if TYPE_CHECKING:
-    from bestiary.run.run import Run
+    from bestiary.api.run import Run
 
 
 def probe(
-    data: Location,
+    data: Data,
     run: Location,
     /,
     *,
+    labels: Labels = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     folds: str | int | None = None,
     seed: int | None = None,
@@ -39,6 +40,9 @@ def probe(
         Folder of class folders, or a table.
     run
         Folder for the results. Nothing in it is ever overwritten.
+    labels
+        In Python alone. DATA may be a frame of polars or pandas with the columns of a table; or
+        a list of paths, whose labels are given here.
     overrides
         Options of the recipe as section.key=value, which bestiary options lists.
     folds
@@ -68,10 +72,18 @@ def probe(
     >>> run = bestiary.probe("images", "my-probe", folds=3, quiet=True)
     >>> print(run.score_line)
     Out-of-fold accuracy ... (95 % interval ...), 36 images
+
+    From a list of paths and their labels:
+
+    >>> from pathlib import Path
+    >>> paths = sorted(Path("images").glob("*/*.jpg"))
+    >>> labels = [path.parent.name for path in paths]
+    >>> run = bestiary.probe(paths, "from-lists", labels=labels, folds=3, quiet=True)
     """
     return train(
         data,
         run,
+        labels=labels,
         recipe="probe",
         overrides=overrides,
         folds=folds,

@@ -5,17 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many, Unlabeled, with_short_ways
+from bestiary.api.arguments import Data, Labels, Location, Many, Unlabeled, with_short_ways
 
 if TYPE_CHECKING:
-    from bestiary.run.run import Run
+    from bestiary.api.run import Run
 
 
 def train(
-    data: Location,
+    data: Data,
     run: Location,
     /,
     *,
+    labels: Labels = None,
     recipe: Location | None = None,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     budget: str | None = None,
@@ -49,6 +50,9 @@ def train(
         Folder of class folders, or a table.
     run
         Folder for the results. Nothing in it is ever overwritten.
+    labels
+        In Python alone. DATA may be a frame of polars or pandas with the columns of a table; or
+        a list of paths, whose labels are given here.
     recipe
         best, best-gpu, paper, fast, probe, foundation, or the path of a TOML file. Default:
         best, or best-gpu where there is a GPU and its weights are here or can be fetched;
@@ -113,14 +117,16 @@ def train(
     >>> print(run.score_line)
     Out-of-fold accuracy ... (95 % interval ...), 36 images
     """
-    from bestiary.api.train_steps import Wanted, train_wanted
+    from bestiary.api.train_steps import Wanted, data_on_disk, train_wanted
     from bestiary.model.device import chosen_device
 
+    overrides = with_short_ways(overrides, epochs, batch, seed)
+    place, overrides = data_on_disk(data, labels, overrides)
     wanted = Wanted(
-        data,
+        place,
         run,
         recipe,
-        with_short_ways(overrides, epochs, batch, seed),
+        overrides,
         budget,
         folds,
         only_fold,

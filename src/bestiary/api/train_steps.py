@@ -1,5 +1,6 @@
 """The steps of `train`: begin or resume a run, train its folds, finish it; or only plan it."""
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
@@ -7,12 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location
+from bestiary.api.arguments import Data, Labels, Location
 
 if TYPE_CHECKING:
+    from bestiary.api.run import Run
     from bestiary.cluster.connection import Connection
     from bestiary.display import Display
-    from bestiary.run.run import Run
+    from bestiary.run.run import Run as RunDirectory
     from bestiary.training.checkpointer import Checkpointer
     from bestiary.training.distributed import World
 
@@ -46,8 +48,8 @@ def train_wanted(wanted: Wanted) -> "Run":
         BestiaryError: it cannot be done.
     """
     from bestiary.api.durations import parse_duration
+    from bestiary.api.run import Run
     from bestiary.display import Display
-    from bestiary.run.run import Run
     from bestiary.run.training_now import training
     from bestiary.signals import Interrupts
     from bestiary.storage.files import address_of
@@ -96,6 +98,36 @@ def train_wanted(wanted: Wanted) -> "Run":
     return opened
 
 
+def data_on_disk(
+    data: Data, labels: Labels, overrides: Sequence[str]
+) -> tuple[Location, Sequence[str]]:
+    """Write data that is in memory as a table.
+
+    Args:
+        data: folder or table, or paths or a frame.
+        labels: of the paths; None: `data` has its own.
+        overrides: of the recipe.
+
+    Returns:
+        Where the data is, and the overrides with the folder that its paths start from.
+
+    Raises:
+        ArgumentError: there are labels twice, or none.
+    """
+    if isinstance(data, str | Path) and labels is None:
+        return data, overrides
+    from bestiary.data.labeled_lists import write_labeled
+    from bestiary.errors import ArgumentError
+    from bestiary.recipe.overrides import parse_override
+
+    if isinstance(data, str | Path):
+        raise ArgumentError(f"labels: {data} has its own; leave them out, or pass a list of paths")
+    has_root = any(parse_override(option)[:2] == ("data", "root") for option in overrides)
+    table, root = write_labeled(data, labels, has_root)
+    # A string of JSON is one of TOML.
+    return table, [*overrides, f"data.root={json.dumps(root)}"] if root else overrides
+
+
 def _say_shared(others: Sequence[str], wanted: Wanted, display: "Display") -> None:
     """Say which other runs are trained on this machine; ranks of this one are none of them."""
     from bestiary.numbers import count
@@ -108,7 +140,7 @@ def _say_shared(others: Sequence[str], wanted: Wanted, display: "Display") -> No
         )
 
 
-def _begin(wanted: Wanted, display: "Display") -> "Callable[..., Run]":
+def _begin(wanted: Wanted, display: "Display") -> "Callable[..., RunDirectory]":
     """Prepare the beginning of a run in a folder that is still to be named."""
     from bestiary.training.request import begin_or_resume
 
@@ -224,7 +256,7 @@ def _begin_within(
     check_single_process(checkpointer.world)
     name, recipe = load_tuning_recipe(wanted.overrides, display)
 
-    def begin_heads(folder: Path, changes: Sequence[str]) -> "Run":
+    def begin_heads(folder: Path, changes: Sequence[str]) -> "RunDirectory":
         begin = _begin(replace(wanted, resume=True), display)
         return begin(path=folder, recipe=name, overrides=[*wanted.overrides, *changes])
 

@@ -192,7 +192,7 @@ def _ensemble_labels(ensemble: Ensemble, test: _TestPart, display: Display) -> L
     paths = [test.images / path for path in test.table["path"]]
     labels = []
     with display.counter("Asking the ensemble") as tick:
-        for batch in ensemble.score(paths, tick):
+        for batch in ensemble.iter_logits(paths, tick):
             if batch.reasons:
                 row, reason = next(iter(batch.reasons.items()))
                 raise DataError(

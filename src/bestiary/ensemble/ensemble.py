@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ _BUILDING = threading.Lock()
 class Ensemble:
     """The members of a run as one classifier, with scikit-learn's `predict` and `predict_proba`.
 
-    Threads may call `predict`, `predict_proba` and `score` of one ensemble at the same time. An
+    Threads may call `predict`, `predict_proba` and `iter_logits` of one ensemble together. An
     ensemble that was loaded from a run can be pickled: it is loaded again where it is unpickled.
     A forked process refuses to use it, and needs one of its own.
 
@@ -177,7 +177,7 @@ class Ensemble:
         device: str | torch.device | None = None,
         engine: Engine = "auto",
         tta: TtaViews | None = None,
-    ) -> "Ensemble":
+    ) -> Self:
         """Load the ensemble of a run, with the members that are trained so far.
 
         Args:
@@ -326,9 +326,7 @@ class Ensemble:
         return checksum(member_tensors(self.member_states), card)
 
     def probabilities(
-        self,
-        logits: NDArray[np.float32],
-        rule: Average | None = None,
+        self, logits: NDArray[np.float32], rule: Average | None = None
     ) -> NDArray[np.float64]:
         """Average the members' logits into probabilities, calibrated if the run is.
 
@@ -349,7 +347,7 @@ class Ensemble:
         """The view that is made of each image, as large as its augmentation views need."""
         return replace(self.view, size=input_side(self.view.size, self.tta))
 
-    def score(self, images: ImageInputs, tick: Tick | None = None) -> Iterator[BatchLogits]:
+    def iter_logits(self, images: ImageInputs, tick: Tick | None = None) -> Iterator[BatchLogits]:
         """Compute the members' logits, batch by batch.
 
         Args:

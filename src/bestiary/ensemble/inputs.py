@@ -222,7 +222,7 @@ def _load_pixels(image: ImageInput, view: EvalView, notes: DecodingNotes | None)
         return array_pixels(image)
     if isinstance(image, Image.Image):
         return _pil_pixels(image, view.white)
-    return view.decode(_read(image), notes)
+    return view.decode(read_content(image), notes)
 
 
 def _pil_pixels(image: Image.Image, white: WhiteLevel) -> Pixels:
@@ -235,8 +235,16 @@ def _pil_pixels(image: Image.Image, white: WhiteLevel) -> Pixels:
             raise image_error(error) from None
 
 
-def _read(image: ImageInput) -> bytes:
-    """Read the bytes of an image file, wherever they are."""
+def read_content(image: ImageInput) -> bytes:
+    """Read the bytes of an image file, wherever they are.
+
+    Args:
+        image: a path, an address, bytes or a binary file; no pixels.
+
+    Raises:
+        ImageError: it cannot be read.
+        ArgumentError: it gives no bytes.
+    """
     if isinstance(image, _BYTES):
         content = bytes(image)
         if not content:
@@ -324,13 +332,23 @@ def _no_image(image: object) -> ArgumentError:
     return ArgumentError(f"{kind}: is no image; images are {ACCEPTED}")
 
 
+def place_of(image: ImageInput) -> str:
+    """Return the path or address of an image, as it was given; empty where it has none.
+
+    Args:
+        image: one of those that `image_parts` takes.
+
+    Example:
+        >>> place_of(Path("new") / "a.jpg"), place_of(b"...")
+        ('new/a.jpg', '')
+    """
+    if isinstance(image, str):
+        return str.__str__(image)
+    return str(image) if isinstance(image, os.PathLike) or _is_readable(image) else ""
+
+
 def _path_of(image: ImageInput) -> str:
     """The path or address of an image for one line of an error; empty where it has none."""
-    if isinstance(image, str):
-        path = str.__str__(image)
-    elif isinstance(image, os.PathLike) or _is_readable(image):
-        path = str(image)
-    else:
-        return ""
+    path = place_of(image)
     shown = path if path.isprintable() else ascii(path)
     return shown if len(shown) <= MAX_NAME_LENGTH else f"{shown[:MAX_NAME_LENGTH]}..."

@@ -94,7 +94,7 @@ def predicted_rows(
     carried = table.select(list(carried_schema(table)))
     paths = table["path"]
     events = _event_rows(ensemble, table, rule, options, rules)
-    for batch in ensemble.score(_LazyPaths(root, paths), tick):
+    for batch in ensemble.iter_logits(_LazyPaths(root, paths), tick):
         if deep is not None:
             deep += batch.deep
         chosen = table[batch.rows]

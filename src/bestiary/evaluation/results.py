@@ -136,7 +136,7 @@ def read_results(run: Run) -> Results:
     raw = softmax(out_of_fold.logits)
     predicted = raw.argmax(axis=1)
     parts = crossfit_parts(out_of_fold.folds, out_of_fold.groups)
-    histories = {fold: _history(run, fold) for fold in snapshot.folds}
+    histories = read_histories(run, snapshot.folds)
     return Results(
         snapshot=snapshot,
         out_of_fold=out_of_fold,
@@ -206,8 +206,23 @@ def _crossfit_calibrations(results: Results) -> Iterator[Crossfit]:
         yield calibration, probabilities, results.labels[is_val]
 
 
+def read_histories(run: Run, folds: Sequence[int]) -> dict[int, pl.DataFrame]:
+    """Read history.csv of each fold, ended or not, with `HISTORY_COLUMNS`.
+
+    Args:
+        run: the run.
+        folds: their numbers.
+
+    Returns:
+        Fold -> one row an epoch; none where only a head was fitted, or no epoch has ended.
+
+    Raises:
+        DamagedError: a file is damaged.
+    """
+    return {fold: _history(run, fold) for fold in folds}
+
+
 def _history(run: Run, fold: int) -> pl.DataFrame:
-    """Read history.csv; it is empty where only a head was fitted."""
     file = run.fold(fold).history
     if not file.exists():
         return pl.DataFrame(schema=HISTORY_COLUMNS)

@@ -183,7 +183,7 @@ def member_logits(
     reasons: dict[int, str] = {}
     files = [root / path for path in table["path"]]
     with display.counter("Predicting") as tick:
-        for batch in ensemble.score(files, tick):
+        for batch in ensemble.iter_logits(files, tick):
             reasons |= batch.reasons
             is_readable = ~np.isin(batch.rows, list(batch.reasons))
             logits.append(batch.logits[:, is_readable])

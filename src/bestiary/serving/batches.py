@@ -168,7 +168,7 @@ class Batches:
         """Answer a batch in the engine's thread: its first images, as far as pixels allow."""
         batch = batch[: _count_within_pixels(batch)]
         with self._metrics.batch(len(batch)):
-            (logits,) = self.ensemble.score([image.content for image in batch])
+            (logits,) = self.ensemble.iter_logits([image.content for image in batch])
             rule = self.ensemble.average
             answers_by_options = {
                 options: answer_batch(self.ensemble, logits, rule, options)
@@ -185,7 +185,7 @@ class Batches:
 
     def _warm_up(self, count: int) -> None:
         size = self.ensemble.view.size
-        list(self.ensemble.score([np.zeros((size, size, 3), np.uint8)] * count))
+        list(self.ensemble.iter_logits([np.zeros((size, size, 3), np.uint8)] * count))
 
 
 def _count_within_pixels(batch: Sequence[_QueuedImage]) -> int:

@@ -262,7 +262,7 @@ def explain_image(
         ImageError: the image cannot be read.
     """
     pixels = ensemble.view.decode(content)
-    (batch,) = ensemble.score([pixels])
+    (batch,) = ensemble.iter_logits([pixels])
     label = int(ensemble.probabilities(batch.logits)[0].argmax())
 
     view = ensemble.view(pixels)
