@@ -1,13 +1,15 @@
-"""The verb `export`: a run -> one ONNX, OpenVINO or torch.export file."""
+"""The verb `export`: a run -> one ONNX, OpenVINO or torch.export file, a page or a repository."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from bestiary.api.arguments import Location
 from bestiary.recipe.choices import ExportFormat
 
 if TYPE_CHECKING:
-    from bestiary.exporting.export import ExportResult
+    from bestiary.exporting.result import ExportResult
 
 
 def export(
@@ -17,7 +19,7 @@ def export(
     *,
     data: Location | None = None,
     format: ExportFormat = "onnx",
-    int8: bool = False,
+    int8: Annotated[bool | None, Parameter(negative="--no-int8")] = None,
     max_drop: float = 0.01,
     prune: int | None = None,
     promise: float | None = None,
@@ -37,16 +39,19 @@ def export(
     run
         Trained run: its folder, or its address in an object store.
     out
-        File to write: .onnx, .xml (with a .bin for its weights) or .pt2. Nothing is ever
-        overwritten.
+        File to write: .onnx, .xml (with a .bin for its weights) or .pt2; for web and triton a
+        folder. Nothing is ever overwritten.
     data
         Folder or address of the run's images, on a machine where you have not trained it
         yourself. A run from elsewhere names no place to read from.
     format
-        onnx, openvino (faster on a CPU) or torch (a program of torch.export).
+        onnx, openvino (faster on a CPU) or torch (a program of torch.export); web (a folder
+        with a page that classifies in the browser, without a server or a connection); triton (a
+        model repository).
     int8
         Quantize to 8-bit integers: a quarter of the size. Images of the run calibrate the
-        ranges.
+        ranges. Without either, web tries it, and the other
+        formats stay in float32.
     max_drop
         With --int8: most accuracy to lose, as a share of images, each scored by the member
         that was not trained on it. If more is lost, nothing is written.
@@ -69,10 +74,12 @@ def export(
     """
     from bestiary.display import Display
     from bestiary.exporting.export import export_run
+    from bestiary.exporting.folders import FOLDER_FORMATS, export_folder
     from bestiary.run.opening import opened_run
 
+    write = export_folder if format in FOLDER_FORMATS else export_run
     with opened_run(run, data=data) as opened:
-        return export_run(
+        return write(
             opened,
             Path(out),
             format,

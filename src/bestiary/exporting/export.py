@@ -8,7 +8,6 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,8 @@ from bestiary.exporting.formats import (
     silent_output,
 )
 from bestiary.exporting.graph import EnsembleGraph, Outputs, run_graph, trace
-from bestiary.exporting.prune import PruneChoice, choose_members
+from bestiary.exporting.prune import choose_members
+from bestiary.exporting.result import ExportResult
 from bestiary.exporting.sample import (
     BATCH_SIZE,
     Sample,
@@ -42,7 +42,6 @@ from bestiary.exporting.sample import (
     synthetic_views,
 )
 from bestiary.model.compute import best_precision, memory_format
-from bestiary.printable import printable_name
 from bestiary.recipe.choices import ExportFormat
 from bestiary.run.images import RunImages
 from bestiary.run.run import Run
@@ -54,61 +53,12 @@ MIN_INT8_IMAGES = 10  # that --int8 needs for each of the two
 MAX_ONNX_BYTES = 2_000_000_000  # a protocol buffer, such as an ONNX file, ends at 2 GiB
 
 
-@dataclass(frozen=True, slots=True)
-class ExportResult:
-    """The result of `bestiary.export`; prints as a few lines.
-
-    Attributes:
-        files: the file to open, and OpenVINO's file of weights next to it.
-        card: classes, input, outputs, thresholds, versions and agreement, as in the file.
-        choice: the members that stay, where some were pruned.
-    """
-
-    files: list[Path]
-    card: Card
-    choice: PruneChoice | None = None
-
-    def __str__(self) -> str:
-        card = self.card
-        names = ", ".join(map(printable_name, self.files))
-        megabytes = sum(file.stat().st_size for file in self.files) / 1e6
-        n_members = len(card["members"])
-        members = "1 member" if n_members == 1 else f"{n_members} members"
-        lines = [
-            f"{names}: {members}, {len(card['classes'])} classes, {card['input']['size']} px, "
-            f"{card['precision']}, {megabytes:.1f} MB"
-        ]
-        if self.choice:
-            lines.append(self.choice.line)
-        for precision, agreement in card["agreement"].items():
-            lines.append(
-                f"{precision} against the network on {agreement['images']} {card['compared_on']}: "
-                f"labels equal {agreement['labels_equal']}, probabilities within "
-                f"{agreement['probability_difference']:.2g}"
-            )
-        if "int8" in card:
-            lines += _int8_lines(card["int8"])
-        return "\n".join(lines)
-
-
-def _int8_lines(int8: dict[str, Any]) -> list[str]:
-    difference = int8["difference"]
-    ensemble = int8["ensemble"]
-    return [
-        f"int8 changes accuracy by {100 * difference['value']:+.2f} points "
-        f"(95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f}) "
-        f"on {int8['images']} images, each judged by the member that held it out",
-        f"int8 ensemble against float32 on the same, which it was trained on: "
-        f"labels equal {ensemble['labels_equal']} of {ensemble['images']}",
-    ]
-
-
 def export_run(
     run: Run,
     out: Path,
     format: ExportFormat,
     *,
-    int8: bool,
+    int8: bool | None,
     max_drop: float,
     prune: int | None,
     display: Display,
@@ -129,6 +79,7 @@ def export_run(
             `out` cannot be written.
     """
     writer = WRITERS[format]
+    int8 = bool(int8)
     _check_options(out, format, int8, max_drop)
     ensemble = Ensemble.load(run, device="cpu", engine="torch")
     choice = choose_members(run, ensemble, prune) if prune is not None else None

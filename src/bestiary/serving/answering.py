@@ -64,7 +64,7 @@ def add_predict_route(
             try:
                 uploads = await read_uploads(request, limits, take)
                 work = _predict(batches, limits, uploads, options)
-                predictions = await _while_connected(request, limits, work)
+                predictions = await while_connected(request, limits, work)
             except Problem as problem:
                 metrics.images.labels(problem.code).inc()
                 raise
@@ -107,7 +107,7 @@ def add_explain_route(
             await asyncio.to_thread(limits.check_image, content)
             job = partial(explain_image, batches.ensemble, training, content)
             try:
-                explanation = await _while_connected(request, limits, batches.run_job(job))
+                explanation = await while_connected(request, limits, batches.run_job(job))
             except ImageError as error:
                 raise image_problem(error) from None
         similar = None
@@ -208,8 +208,16 @@ def _header_problems(limits: Limits, uploads: list[Upload]) -> list[Problem | No
     return problems
 
 
-async def _while_connected(request: Request, limits: Limits, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(request: Request, limits: Limits, work: Coroutine[Any, Any, T]) -> T:
     """Wait for `work`, but cancel it when the client leaves or the time is up.
+
+    Args:
+        request: the request, whose body has arrived.
+        limits: limits of the service.
+        work: what is waited for.
+
+    Returns:
+        What `work` returns.
 
     Raises:
         ClientDisconnect: the client has left.

@@ -23,6 +23,7 @@ from bestiary.serving.answering import add_examples_route, add_explain_route, ad
 from bestiary.serving.batches import Batches
 from bestiary.serving.explaining import SimilarImages
 from bestiary.serving.guard import SecurityMiddleware
+from bestiary.serving.inference_protocol import InferenceService, add_inference_protocol
 from bestiary.serving.limits import ByteBudget, Limits
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.page_routes import add_page, add_report
@@ -122,6 +123,7 @@ def build_application(
     add_predict_route(app, batches, limits, budget, metrics)
     add_explain_route(app, batches, limits, budget, training)
     add_examples_route(app, training)
+    add_inference_protocol(app, InferenceService(info.name, batches, limits, budget, metrics))
     add_page(app)
     if info.report:
         add_report(app, info.report)

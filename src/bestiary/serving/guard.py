@@ -46,7 +46,8 @@ class SecurityMiddleware:
     Args:
         app: the application.
         metrics: metrics that count each request.
-        token: token that /v1/ and /metrics need as ``Authorization: Bearer``; None: none.
+        token: token that /v1/, /v2/models/ and /metrics need as ``Authorization: Bearer``; None:
+            none.
         hosts: names that the service is called by; None: any. A page of another site whose name
             points here (DNS rebinding) calls it by that other name.
     """
@@ -160,7 +161,7 @@ def _digest(token: str, encoding: str = "utf-8") -> bytes:
 
 
 def _needs_token(path: str) -> bool:
-    return path.startswith("/v1/") or path == "/metrics"
+    return path.startswith(("/v1/", "/v2/models/")) or path == "/metrics"
 
 
 def _host_name(header: str) -> str:

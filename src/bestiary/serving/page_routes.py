@@ -1,6 +1,7 @@
 """The page's files (HTML, CSS, JavaScript) and the run's report -> routes of the application.
 
-The files are served as they lie in `page`: no build step, and nothing from other sites.
+The files are those of `bestiary.pages`, as they lie there, with the footer of a service: no build
+step, and nothing from other sites.
 """
 
 from collections.abc import Awaitable, Callable
@@ -9,18 +10,24 @@ from pathlib import Path
 
 from fastapi import FastAPI, Response
 
-from bestiary.pages import page_script, page_style
+from bestiary.pages import (
+    ICON,
+    images_page,
+    images_script,
+    images_style,
+    page_icon,
+    page_script,
+    page_style,
+)
 from bestiary.regular_files import read_regular
 from bestiary.serving.problems import Problem
 
 STYLE = "text/css; charset=utf-8"
 SCRIPT = "text/javascript; charset=utf-8"
-FILES = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", STYLE),
-    "/page.js": ("page.js", SCRIPT),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
+PAGE = "text/html; charset=utf-8"
+WITHOUT_SCRIPTS = (
+    'Programs can use the interface described in <a href="openapi.json">openapi.json</a>.'
+)
 MAX_REPORT_BYTES = 64_000_000
 REPORT_POLICY = (
     "sandbox allow-scripts allow-modals allow-downloads; default-src 'none'; img-src data:; "
@@ -34,15 +41,17 @@ def add_page(app: FastAPI) -> None:
     Args:
         app: the application.
     """
-    folder = files("bestiary.serving") / "page"
+    footer = (files("bestiary.serving") / "page" / "footer.html").read_text(encoding="utf-8")
     contents = {
-        path: (folder.joinpath(name).read_bytes(), media_type)
-        for path, (name, media_type) in FILES.items()
+        "/": (images_page(footer, WITHOUT_SCRIPTS), PAGE),
+        "/page.css": (images_style(), STYLE),
+        "/page.js": (images_script(), SCRIPT),
+        "/base.css": (page_style(), STYLE),
+        "/base.js": (page_script(), SCRIPT),
+        f"/{ICON}": (page_icon(), "image/svg+xml"),
     }
-    contents["/base.css"] = page_style().encode(), STYLE
-    contents["/base.js"] = page_script().encode(), SCRIPT
     for path, (content, media_type) in contents.items():
-        endpoint = _file_endpoint(content, media_type)
+        endpoint = _file_endpoint(content.encode(), media_type)
         app.add_api_route(path, endpoint, methods=["GET"], include_in_schema=False)
 
 

@@ -59,7 +59,7 @@ async def read_uploads(
     content_type, options = parse_options_header(request.headers.get("content-type", ""))
     if content_type == b"multipart/form-data":
         form = _MultipartForm(options.get(b"boundary", b""), limits)
-        await _read_body(request, limits, take, form.feed)
+        await read_body(request, limits, take, form.feed)
         return form.images()
     if not _may_be_image(content_type):
         raise Problem(
@@ -70,7 +70,7 @@ async def read_uploads(
             f"{FIELD}.",
         )
     body = bytearray()
-    await _read_body(request, limits, take, body.extend)
+    await read_body(request, limits, take, body.extend)
     if not body:
         raise Problem(422, "empty", "The request has no body; send an image.")
     return [Upload(None, bytes(body))]
@@ -82,10 +82,21 @@ def _may_be_image(content_type: bytes) -> bool:
     return content_type.startswith(b"image/")
 
 
-async def _read_body(
+async def read_body(
     request: Request, limits: Limits, take: Callable[[int], None], feed: Callable[[bytes], object]
 ) -> None:
-    """Feed the body to `feed`, chunk by chunk, as long as it keeps within the limits."""
+    """Feed the body to `feed`, chunk by chunk, as long as it keeps within the limits.
+
+    Args:
+        request: the request.
+        limits: limits of the service.
+        take: reserves memory; called with a number of bytes before they are buffered.
+        feed: takes each chunk.
+
+    Raises:
+        Problem: the body is too large or too slow.
+        ClientDisconnect: the client has left.
+    """
     announced = request.headers.get("content-length", "")
     if announced.isdecimal():
         limits.check_body_bytes(int(announced))

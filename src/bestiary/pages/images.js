@@ -1,8 +1,9 @@
 "use strict";
-// The page's side of the service: images in, answers out. No markup is ever made from text.
-const {at} = base;
+// Images in, answers out: the page of a service, and of an exported page, which answers by itself.
+// An exported page defines `answering` in a script of its own: ask(path, file), atOnce, takes. No markup is ever made from text.
+const {at} = base, own = globalThis.answering;
 const items = [];           // {file, name, url, answer, why, error, row}
-const AT_ONCE = 4;          // requests under way; the server gathers them into batches
+const AT_ONCE = own?.atOnce || 4; // requests under way; a server gathers them into batches
 const TRIES = 8;            // of an image that the server had no room for
 let model = null, current = null, underWay = 0, next = 0, token = sessionStorage.getItem("token") || "", asking = null;
 
@@ -45,6 +46,7 @@ function askToken(wrong) {
 }
 
 async function ask(path, body) {
+  if (own) return own.ask(path, body);
   for (let tried = 1; ; tried++) {
     const used = token;
     let response;
@@ -156,7 +158,7 @@ function show(item) {
   if (item.row?.hasAttribute("aria-current")) item.row.setAttribute("aria-current", "true");
   at("trained").hidden = !item.why?.trained_on;
   showWhy(item);
-  if (answer && item.why === undefined) explain(item);
+  if (answer && item.why === undefined && !own) explain(item);
   if (kind !== "waiting") at("status").textContent = `${item.name}: ${word}. ${at("label").textContent}` + (answer ? `, ${percent(answer.confidence)}` : "");
 }
 
@@ -172,7 +174,7 @@ function showWhy({why, answer, error}) {
   at("looked").hidden = !known?.mask;
   at("mask").hidden = !known?.mask || at("looked").getAttribute("aria-pressed") !== "true";
   if (known?.mask) at("mask").src = known.mask; else at("mask").removeAttribute("src");
-  at("similarbox").hidden = !answer || Boolean(error);
+  at("similarbox").hidden = !answer || Boolean(error) || Boolean(own);
   at("similar").replaceChildren(...(known?.similar || []).map(one => make("li", {},
     one.image ? make("img", {src: one.image, alt: `training image of ${plain(one.label)}`})
       : make("span", {className: "gone", textContent: "no longer there"}),
@@ -314,21 +316,21 @@ function fact(term, text, more) {
 }
 
 async function introduce() {
-  at("curl").textContent = `curl -F images=@cat.jpg ${location.origin}/v1/predict`;
+  if (at("curl")) at("curl").textContent = `curl -F images=@cat.jpg ${location.origin}/v1/predict`;
   try {
     model = await ask("v1/model");
     const {classes} = await ask("v1/classes"), {score, limits} = model;
     document.title = `${model.name}: what is in your image?`;
     at("name").textContent = model.name;
     at("lead").textContent = `Drop images here, paste one, or choose them. It knows ${classes.length.toLocaleString("en")} classes, and says when it does not know.`;
-    at("takes").textContent = `JPEG, PNG, WebP, BMP, TIFF or GIF, up to ${limits.bytes / 1e6} MB each. Nothing is kept.`;
+    at("takes").textContent = own?.takes || `JPEG, PNG, WebP, BMP, TIFF or GIF, up to ${limits.bytes / 1e6} MB each. Nothing is kept.`;
     at("facts").replaceChildren(
       ...(score ? [fact("Right on images it had not seen", percent(score.accuracy), `95 % interval ${percent(score.low)} to ${percent(score.high)}, ${score.images.toLocaleString("en")} images`)] : []),
       fact("Classes", model.classes.toLocaleString("en")), fact("Networks averaged", String(model.members), `${model.backbone} by ${model.engine}`));
     at("report").hidden = !model.report;
     at("knows").textContent = `The ${classes.length.toLocaleString("en")} classes it knows`;
     at("classes").replaceChildren(...classes.map(name => make("li", {textContent: plain(name)})));
-    await offerExamples();
+    if (!own) await offerExamples();
   } catch (error) { complain(error.message); }
 }
 
