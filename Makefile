@@ -10,12 +10,15 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.user
 	$(BIN)/bestiary demo
 
+# Two cores take the files of tests in turns; a file stays with one process, which trains what its tests share
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
 test: $(VENV)/.developer
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Everything but what trains for seconds, drives a browser or starts a cluster: under three minutes on two cores
 quick: $(VENV)/.developer
-	$(BIN)/python -m pytest -m "not slow and not browser and not cluster and not gpu"
+	$(PYTEST) -m "not slow and not browser and not cluster and not gpu"
 
 map: $(VENV)/.developer
 	$(BIN)/python docs/write_map.py

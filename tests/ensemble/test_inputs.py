@@ -203,10 +203,18 @@ def test_long_iterator_is_taken_in_parts(
         plain.predict(iter([*files[:5], "/none.jpg"]))
 
 
-EMPTY: list[Any] = [[], (), iter([]), np.array([]), np.zeros((0, 8, 8, 3), np.uint8), {}.keys()]
+EMPTY: dict[str, Any] = {
+    "list": [],
+    "tuple": (),
+    "iterator": iter([]),
+    "array": np.array([]),
+    "no images of 8 x 8": np.zeros((0, 8, 8, 3), np.uint8),
+    "keys": {}.keys(),
+    "series": pl.Series([], dtype=pl.String),
+}
 
 
-@pytest.mark.parametrize("images", [*EMPTY, pl.Series([], dtype=pl.String)], ids=repr)
+@pytest.mark.parametrize("images", EMPTY.values(), ids=EMPTY)
 def test_no_images_give_no_answers(plain: Ensemble, images: Any) -> None:
     assert plain.predict_proba(images).shape == (0, 3)
     assert plain.predict([]).shape == (0,)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bestiary.atomic import write_errors
@@ -53,8 +54,11 @@ def export_folder(
     max_drop: float,
     prune: int | None,
     display: Display,
+    rules: tuple[float | None, str | Path | None] = (None, None),
 ) -> ExportResult:
     """Write the ensemble of a run as a folder; arguments as for `bestiary.export`.
+
+    `rules` are its promise and costs.
 
     Returns:
         All files of the folder, and the card.
@@ -67,22 +71,27 @@ def export_folder(
     with _new_folder(out) as (folder, work):
         file = work / MODEL
 
-        def write(int8: bool) -> ExportResult:
-            return export_run(
-                run, file, "onnx", int8=int8, max_drop=max_drop, prune=prune, display=display
-            )
-
+        write = partial(
+            export_run,
+            run,
+            file,
+            "onnx",
+            max_drop=max_drop,
+            prune=prune,
+            display=display,
+            rules=rules,
+        )
         exported = _smaller(write, display) if chosen.prefers_int8 and int8 is None else None
-        exported = exported or write(bool(int8))
+        exported = exported or write(int8=bool(int8))
         chosen.build(file, folder, exported, run.name, display)
         names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return replace(exported, files=[out / name for name in names], folder=out)
 
 
-def _smaller(write: Callable[[bool], ExportResult], display: Display) -> ExportResult | None:
+def _smaller(write: Callable[..., ExportResult], display: Display) -> ExportResult | None:
     """Try int8, which nobody has asked for; None, and a line, where it cannot be had."""
     try:
-        return write(True)
+        return write(int8=True)
     except BestiaryError as error:
         display.notice(f"The networks stay in float32, since int8 cannot be had: {error}")
         return None
