@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from bestiary.data.loader import epoch_order, window_order
+from bestiary.data.epoch_order import epoch_order, window_order
 from bestiary.recipe.load import load_recipe
 from bestiary.training.dataset import TrainingSet
 from paired import peak_megabytes

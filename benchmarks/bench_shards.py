@@ -24,12 +24,14 @@ import torch
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
-from bestiary.data.loader import split_batches, window_order
+from bestiary.data.epoch_order import window_order
+from bestiary.data.loader import split_batches
 from bestiary.display import Display
 from bestiary.recipe.load import load_recipe
 from bestiary.run.run import Run
 from bestiary.storage.shards import INDEX, INDEX_ROWS, INDEX_SCHEMA, ShardFolder, shard_name
 from bestiary.training.dataset import TrainingSet
+from bestiary.training.epoch_rows import epoch_rows
 from bestiary.training.prepare import begin_run
 from paired import peak_megabytes
 
@@ -51,7 +53,7 @@ def training_set(data: Path, place: Path) -> TrainingSet:
 def epoch_speed(data: TrainingSet, epoch: int) -> float:
     rows, _ = data.rows(0)
     started = time.perf_counter()
-    batches = split_batches(data.epoch_rows(rows, 0, epoch), 32)
+    batches = split_batches(epoch_rows(data, rows, 0, epoch), 32)
     for _ in data.training_batches(batches, 0, epoch, torch.device("cpu")):
         pass
     return len(rows) / (time.perf_counter() - started)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from bestiary.cores import cores
 from bestiary.data.decode import Pixels
+from bestiary.data.epoch_order import epoch_order
 from bestiary.data.loader import (
     JOBS_AHEAD,
     LoaderThreads,
-    epoch_order,
     load_batches,
     loader_threads,
     split_batches,

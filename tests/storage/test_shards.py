@@ -9,8 +9,8 @@ import pytest
 import webdataset
 
 import bestiary
+from bestiary.data.epoch_order import window_order
 from bestiary.data.listing import list_labeled
-from bestiary.data.loader import window_order
 from bestiary.errors import DataError
 from bestiary.storage.shards import ShardFolder
 

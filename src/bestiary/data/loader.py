@@ -49,67 +49,6 @@ class Batch(NamedTuple):
         return send(self.views, device)
 
 
-def epoch_order(count: int, seed: int, fold: int, epoch: int) -> Rows:
-    """Shuffle the training part for an epoch.
-
-    Args:
-        count: number of images.
-        seed: of the run.
-        fold: the held-out fold.
-        epoch: epochs done.
-
-    Returns:
-        A permutation of 0...count - 1, (count,).
-    """
-    rng = keyed_rng(seed, "order", fold, epoch)
-    return rng.permutation(count)
-
-
-def window_order(
-    shards: NDArray[np.int32],
-    window: int,
-    seed: int,
-    fold: int,
-    epoch: int,
-) -> Rows:
-    """Shuffle images in shards for an epoch, with a shuffle buffer.
-
-    The shards are shuffled, then read one after the other into a buffer. Whenever the buffer
-    contains `window` images or more, they are shuffled and used up. So no more shards are read at a
-    time than fill the buffer.
-
-    Args:
-        shards: shard of each image, (count,).
-        window: images in the buffer.
-        seed: of the run.
-        fold: the held-out fold.
-        epoch: epochs done.
-
-    Returns:
-        A permutation of 0...count - 1, (count,).
-    """
-    rng = keyed_rng(seed, "order", fold, epoch)
-    sizes = np.bincount(shards)
-    shard_order = rng.permutation(np.flatnonzero(sizes))
-
-    # Assign each shard to the filling of the buffer that it is read into.
-    filling_of_shard = np.zeros(len(sizes), np.int32)
-    filling = 0
-    n_in_buffer = 0
-    for shard in shard_order:
-        if n_in_buffer >= window:
-            filling += 1
-            n_in_buffer = 0
-        filling_of_shard[shard] = filling
-        n_in_buffer += int(sizes[shard])
-
-    # Shuffle within each filling.
-    noise = rng.random(len(shards))
-    fillings = filling_of_shard[shards]
-    order = np.lexsort((noise, fillings))
-    return order.astype(np.int64, copy=False)
-
-
 def split_batches(rows: Rows, size: int) -> list[Rows]:
     """Split rows into consecutive batches. A single last image joins the batch before it.
 

@@ -82,7 +82,23 @@ class Recipe(Section):
                 f"train.wise_ft = {self.train.wise_ft:g}: averages the last epoch's weights with "
                 "the initial ones, so no epoch can be picked; give train.keep_best=false too"
             )
+        self._check_balance()
         return self
+
+    def _check_balance(self) -> None:
+        """Refuse options for uneven classes that have no effect, or the same one twice."""
+        balanced = self.data.sampler == "balanced"
+        key = "data.sampler" if balanced else "loss.class_weights"
+        if (balanced or self.loss.class_weights) and not self.train.epochs:
+            raise ValueError(
+                f"{key}: acts in epochs, and train.epochs = 0; leave it out, or give epochs (for "
+                "decisions that favor rare classes: predict --costs balanced)"
+            )
+        if balanced and self.loss.class_weights:
+            raise ValueError(
+                f"loss.class_weights = {self.loss.class_weights:g}: data.sampler = balanced has "
+                "balanced the classes already; leave one of them out"
+            )
 
     @classmethod
     def parse(cls, values: dict[str, Any], origin: str = "recipe") -> Self:

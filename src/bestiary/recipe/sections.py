@@ -16,6 +16,7 @@ from bestiary.recipe.choices import (
     Layout,
     PrecisionOption,
     Resize,
+    Sampler,
     TtaViews,
 )
 
@@ -73,6 +74,11 @@ class DataOptions(Section):
     shuffle_buffer: Count = Field(
         10_000,
         description="images read from shards that are shuffled together",
+    )
+    sampler: Sampler = Field(
+        "shuffled",
+        description="images of an epoch: shuffled, each of them once; or balanced, as many of each "
+        "class, with images of rare classes drawn again; answers stay those of the natural shares",
     )
 
     @model_validator(mode="after")
@@ -268,6 +274,11 @@ class LossOptions(Section):
         0.0,
         description="strength of logit adjustment for rare classes: 0 favors accuracy, 1 balanced "
         "accuracy",
+    )
+    class_weights: Share = Field(
+        0.0,
+        description="strength of class weights: an image's loss counts by its class's share to the "
+        "power of minus this; answers stay those of the natural shares, see logit_adjustment",
     )
 
 

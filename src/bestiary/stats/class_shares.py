@@ -160,7 +160,7 @@ def _draw_labels(cumulated: Floats, groups: Integers, rng: np.random.Generator) 
     _, codes = np.unique(groups, return_inverse=True)
     number = rng.random(int(codes.max()) + 1)[codes]
     labels = (cumulated < number[:, None]).sum(axis=1)
-    return np.minimum(labels, cumulated.shape[1] - 1)  # rounding must not lead out of the classes
+    return np.asarray(np.minimum(labels, cumulated.shape[1] - 1))  # rounding leads out of no class
 
 
 def independent_groups(sizes: Integers) -> float:

@@ -20,12 +20,10 @@ from bestiary.data.loader import (
     Batch,
     RankBatch,
     Rows,
-    epoch_order,
     load_batches,
     loader_threads,
     rank_batch,
     train_views,
-    window_order,
 )
 from bestiary.data.manifest import natural_classes
 from bestiary.data.store import ImageStore, default_folder, load_shrunk
@@ -40,7 +38,6 @@ from bestiary.run.run import Run
 from bestiary.run.targets import read_targets
 from bestiary.storage.files import Readable, Root, StoredFolder
 from bestiary.storage.roots import reading_order
-from bestiary.storage.shards import ShardFolder
 from bestiary.training.distributed import SINGLE_PROCESS, World
 
 
@@ -118,41 +115,12 @@ class TrainingSet:
 
     def soft_targets(self, rows: Rows, device: torch.device) -> torch.Tensor:
         """Soft targets (rows, classes) on `device`, not waited for: the student's, or one-hot."""
+        rows = rows % len(self.paths)
         if self.targets is not None:
             return send(torch.from_numpy(self.targets[rows]), device)
         labels = send(torch.from_numpy(self.labels[rows]), device)
         classes = torch.arange(len(self.classes), device=device)
         return (labels[:, None] == classes).float()
-
-    def epoch_rows(self, rows: Rows, fold: int, epoch: int) -> Rows:
-        """Shuffle samples for one epoch.
-
-        Samples in shards are shuffled within a window, so that few shards are read at a time. The
-        root prefetches these.
-
-        Args:
-            rows: samples to train on.
-            fold: number of the fold that is held out.
-            epoch: epochs done.
-
-        Returns:
-            `rows` in the order of the epoch.
-        """
-        seed = self.recipe.train.seed
-        if not isinstance(self.root, ShardFolder):
-            order = epoch_order(len(rows), seed, fold, epoch)
-            return rows[order]
-
-        shards = self.root.shards_of(self.paths[rows])
-        order = window_order(
-            shards,
-            self.recipe.data.shuffle_buffer,
-            seed,
-            fold,
-            epoch,
-        )
-        self.root.prefetch(shards[order])
-        return rows[order]
 
     def reading_order(self, rows: Rows) -> Rows:
         """Positions (rows,) in the order that reads `rows` fastest, for work in any order."""
@@ -187,15 +155,16 @@ class TrainingSet:
         Raises:
             DataError: the image cannot be read.
         """
+        row = int(row) % len(self.paths)
         if self.store:
-            digest = self.digests[int(row)]
+            digest = self.digests[row]
             stored = self.store.get(digest)
             if stored is not None:
                 return stored
 
         side = store_side(self.recipe)
         white = white_of(self.recipe.view)
-        digest = self.digests[int(row)]
+        digest = self.digests[row]
         return self._load(row, lambda path: load_shrunk(path, digest, side, white))
 
     def training_batches(

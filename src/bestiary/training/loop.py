@@ -29,6 +29,7 @@ from bestiary.run.layout import FoldFiles
 from bestiary.run.oof import write_oof
 from bestiary.run.tables import write_table
 from bestiary.training.checkpoint import EpochRecord, Progress
+from bestiary.training.epoch_rows import epoch_rows
 from bestiary.training.fold_job import FoldJob
 from bestiary.training.head import head_logits
 from bestiary.training.loss import build_loss
@@ -59,7 +60,8 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
     seed = recipe.train.seed
     progress = state.progress
     train_rows, val_rows = data.rows(job.fold)
-    loss_of = build_loss(recipe.loss, data.frequencies(train_rows).to(state.device))
+    frequencies = data.frequencies(train_rows).to(state.device)
+    loss_of = build_loss(recipe.loss, frequencies, recipe.data.sampler)
     mixing = Mixing(recipe.mix.probability, recipe.mix.mixup, recipe.mix.cutmix)
     _show_start(job, progress, len(train_rows))
 
@@ -70,8 +72,8 @@ def train_fold(job: FoldJob, state: FoldState) -> None:
             first_step = progress.step
             started = time.perf_counter() - progress.seconds
             set_training_mode(state.classifier, recipe.model)
-            epoch_rows = data.epoch_rows(train_rows, job.fold, epoch)
-            batches = split_batches(epoch_rows, recipe.train.batch_size)
+            rows = epoch_rows(data, train_rows, job.fold, epoch)
+            batches = split_batches(rows, recipe.train.batch_size)
             n_steps = len(batches)
             loader = data.training_batches(batches[first_step:], job.fold, epoch, state.device)
             in_step = job.checkpointer.synchronized_batches(loader)
