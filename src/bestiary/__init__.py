@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bestiary.api.distill import distill
     from bestiary.api.evaluate import evaluate
     from bestiary.api.export import export
+    from bestiary.api.join import join
     from bestiary.api.labels import labels
     from bestiary.api.load import load
     from bestiary.api.predict import predict
@@ -53,6 +54,7 @@ __all__ = [
     "distill",
     "evaluate",
     "export",
+    "join",
     "labels",
     "load",
     "load_recipe",

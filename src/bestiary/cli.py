@@ -39,6 +39,7 @@ VERBS = (
     "labels",
     "report",
     "compare",
+    "join",
     "show",
     "export",
     "distill",

@@ -13,6 +13,7 @@ import torchvision
 
 from bestiary.data.eval_view import EvalView
 from bestiary.data.manifest import natural_classes
+from bestiary.ensemble.card import read_card
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.model.classifier import load_member
 from bestiary.run.layout import ENSEMBLE, METRICS, OOD, RUN_FORMAT
@@ -34,12 +35,23 @@ def finish_run(run: Run) -> None:
         BestiaryError: a file of the run is damaged, or its folder cannot be written.
     """
     snapshot = run.load()
+    if is_joined(run):
+        return  # a join ends what it begins
     assemble(snapshot)
     if snapshot.ended != snapshot.folds:
         return
     out_of_fold = read_out_of_fold(snapshot)
     calibrate(run, out_of_fold)
     score(run, out_of_fold.scorable())
+
+
+def is_joined(run: Run) -> bool:
+    """Tell whether a run blends others (`bestiary join`).
+
+    Args:
+        run: the run.
+    """
+    return run.file(ENSEMBLE).exists() and read_card(run).n_runs > 1
 
 
 def calibrate(run: Run, out_of_fold: OutOfFold) -> None:
