@@ -29,9 +29,9 @@ from safetensors.torch import save_file
 import bestiary
 from bestiary.data.listing import list_labeled
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.exporting.export import CALIBRATION_IMAGES, build_graph, run_batches
+from bestiary.exporting.export import CALIBRATION_IMAGES, run_batches
 from bestiary.exporting.formats import read_card
-from bestiary.exporting.graph import OUTPUTS, Outputs, run_graph
+from bestiary.exporting.graph import OUTPUTS, Outputs, build_graph, run_graph
 from bestiary.exporting.sample import read_sample, shuffled_manifest, split_calibration
 from bestiary.model.backbone import build_backbone
 from bestiary.model.classifier import load_member, save_member

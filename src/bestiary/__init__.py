@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bestiary.api.ensemble import Ensemble
     from bestiary.api.evaluate import evaluate
     from bestiary.api.export import export
+    from bestiary.api.join import join
     from bestiary.api.labels import labels
     from bestiary.api.load import load
     from bestiary.api.options import options
@@ -56,6 +57,7 @@ __all__ = [
     "distill",
     "evaluate",
     "export",
+    "join",
     "labels",
     "load",
     "load_recipe",

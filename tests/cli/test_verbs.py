@@ -39,6 +39,7 @@ FROZEN = {
     "labels": "run data=None out=None",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",
+    "join": "run other more_and_out",
     "show": "run=None",
     "options": "word= recipe=best",
     "cache": "clear=False",

@@ -15,8 +15,8 @@ import bestiary
 from bestiary.data.decode import decode, read_image
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting import export as exporting
-from bestiary.exporting.export import build_graph
 from bestiary.exporting.formats import WRITERS
+from bestiary.exporting.graph import build_graph
 from bestiary.run.run import Run
 
 SUFFIXES = {"onnx": "onnx", "openvino": "xml", "torch": "pt2"}

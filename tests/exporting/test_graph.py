@@ -8,8 +8,7 @@ import pytest
 
 from bestiary.data.decode import decode, read_image
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.exporting.export import build_graph
-from bestiary.exporting.graph import run_graph
+from bestiary.exporting.graph import build_graph, run_graph
 from bestiary.run.run import Run
 from bestiary.stats.averaging import AVERAGES
 

@@ -11,9 +11,8 @@ from sklearn.metrics import log_loss
 
 import bestiary
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.exporting.export import build_graph
 from bestiary.exporting.formats import read_card
-from bestiary.exporting.graph import run_graph
+from bestiary.exporting.graph import build_graph, run_graph
 from bestiary.exporting.prune import _p_equal
 from bestiary.run.run import Run
 

@@ -8,7 +8,7 @@ from typing import Any
 GROUPS = {
     "Try": ("demo", "sample"),
     "Look at images": ("scan", "advise", "shard"),
-    "Train": ("probe", "train", "ablate", "distill"),
+    "Train": ("probe", "train", "ablate", "join", "distill"),
     "Judge": ("show", "report", "labels", "evaluate", "compare"),
     "Use": ("predict", "count", "serve", "export"),
     "Help": ("options", "cache"),

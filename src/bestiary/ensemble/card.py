@@ -4,8 +4,8 @@ A run may come from a stranger, so every value is validated before it is used. R
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -13,12 +13,13 @@ from bestiary.data.eval_view import EvalView
 from bestiary.errors import DamagedError, RunError
 from bestiary.recipe.choices import Average, Interpolation, PrecisionOption, Resize, TtaViews
 from bestiary.run.json_files import JsonSection, first_problem
-from bestiary.run.layout import ENSEMBLE, RUN_FORMAT
+from bestiary.run.layout import ENSEMBLE, JOINED_FORMAT, MAX_RUNS, RUN_FORMAT
 from bestiary.run.run import Run
 from bestiary.stats.calibration import Calibration
 
 MAX_CLASSES = 1_000_000
 MAX_MEMBERS = 100
+_Weight = Annotated[float, Field(ge=0, le=1e6)]
 
 
 class _View(JsonSection):
@@ -34,6 +35,10 @@ class _Member(JsonSection):
     fold: int = Field(ge=0, lt=100)
 
 
+class _Blend(JsonSection):
+    weights: list[list[_Weight]] = Field(min_length=1, max_length=MAX_MEMBERS)
+
+
 class _Card(JsonSection):
     classes: list[str] = Field(min_length=2, max_length=MAX_CLASSES)
     view: _View
@@ -41,6 +46,7 @@ class _Card(JsonSection):
     average: Average
     precision: PrecisionOption
     members: list[_Member] = Field(min_length=1, max_length=MAX_MEMBERS)
+    blend: _Blend | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,7 @@ class EnsembleCard:
         precision: precision of the networks, or auto.
         folds: fold of each member.
         calibration: None until all folds have ended.
+        blend_weights: of a joined run: weight of each run's logits in each member.
     """
 
     place: str
@@ -66,6 +73,12 @@ class EnsembleCard:
     precision: PrecisionOption
     folds: list[int]
     calibration: Calibration | None
+    blend_weights: list[list[float]] = field(default_factory=list)
+
+    @property
+    def n_runs(self) -> int:
+        """How many runs the members are blends of."""
+        return len(self.blend_weights[0]) if self.blend_weights else 1
 
     def check_outputs(self, outputs: Sequence[int]) -> None:
         """Check that members and calibration fit the classes.
@@ -104,7 +117,7 @@ def read_card(run: Run) -> EnsembleCard:
     """
     content = run.read_json(ENSEMBLE)
     written = content.get("format")
-    if written != RUN_FORMAT:
+    if written not in (RUN_FORMAT, JOINED_FORMAT):
         is_earlier = isinstance(written, int) and written < RUN_FORMAT
         remedy = "train it again, or use that version" if is_earlier else "update bestiary"
         raise RunError(
@@ -112,6 +125,13 @@ def read_card(run: Run) -> EnsembleCard:
             f"this bestiary reads {RUN_FORMAT}; {remedy}"
         )
     card = _validate(content, run.place)
+    weights = card.blend.weights if card.blend else []
+    n_runs = {len(row) for row in weights}
+    is_blend = (
+        len(weights) == len(card.members) and len(n_runs) == 1 and 2 <= max(n_runs) <= MAX_RUNS
+    )
+    if is_blend != (written == JOINED_FORMAT) or (weights and not is_blend):
+        raise _foreign(run.place, "blend")
     folds = [member.fold for member in card.members]
     for name, values in (("classes", card.classes), ("members", folds)):
         if len(set(values)) < len(values):
@@ -126,6 +146,7 @@ def read_card(run: Run) -> EnsembleCard:
             precision=card.precision,
             folds=folds,
             calibration=_read_calibration(content),
+            blend_weights=weights,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _foreign(run.place, repr(error)) from None

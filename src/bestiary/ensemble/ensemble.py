@@ -7,7 +7,7 @@ batch. Knows nothing of training, which it meets only in the run directory.
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bestiary.data.decode import DecodingNotes, Pixels
 from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import split_batches
 from bestiary.display import Tick
 from bestiary.ensemble.batch_logits import BatchLogits
+from bestiary.ensemble.blending import BlendedNetwork, PartViews
 from bestiary.ensemble.card import read_card
 from bestiary.ensemble.cascaded import CascadedNetwork, stopped_images
 from bestiary.ensemble.decisions import Decisions
@@ -31,8 +31,8 @@ from bestiary.ensemble.pipeline import load_views, score_batches
 from bestiary.ensemble.reloading import (
     LoadArguments,
     Origin,
+    content_digest,
     load_saved,
-    member_tensors,
     save_ensemble,
 )
 from bestiary.errors import ImageError
@@ -42,10 +42,9 @@ from bestiary.model.device import best_device
 from bestiary.model.engine import Network, build_joint_network
 from bestiary.model.forks import check_can_compute, check_same_process
 from bestiary.model.halving import HalvedBatches
-from bestiary.model.tensor_file import checksum
 from bestiary.model.tta import averaged_over_views, images_at_once, input_side
 from bestiary.recipe.choices import Average, Engine, TtaViews
-from bestiary.run.layout import OOD
+from bestiary.run.layout import OOD, blend_folder
 from bestiary.run.ood import read_ood
 from bestiary.run.run import Run
 from bestiary.stats.averaging import average
@@ -86,6 +85,8 @@ class Ensemble:
         fallback_reason: why a faster engine is not used, if one was tried; else empty.
         stops_early: whether an image may stop after the first member.
         decisions: promise and costs that answers are decided by; None: none were asked for.
+        blended: ensembles of further runs that `bestiary join` has blended into this one.
+        blend_weights: weight of each run's logits in each member (members, runs); None: of one run.
 
     Raises:
         ArgumentError: the engine cannot run the networks here.
@@ -130,6 +131,8 @@ class Ensemble:
         self.calibration = calibration
         self.ood = ood
         self.decisions: Decisions | None = None
+        self.blended: list[Ensemble] = []
+        self.blend_weights: NDArray[np.float64] | None = None
 
         built = build_joint_network(
             lambda: self.members,
@@ -163,12 +166,13 @@ class Ensemble:
 
     @property
     def member_states(self) -> list[dict[str, torch.Tensor]]:
-        """The tensors of each member, by name."""
+        """The tensors of each member, by name; then those of the blended runs' members."""
+        blended = [state for one in self.blended for state in one.member_states]
         if "members" not in vars(self):
             saved = [one.tensors for one in self._given if isinstance(one, SavedMember)]
             if len(saved) == len(self._given):
-                return saved
-        return [member.state_dict() for member in self.members]
+                return saved + blended
+        return [member.state_dict() for member in self.members] + blended
 
     @classmethod
     def load(
@@ -220,9 +224,24 @@ class Ensemble:
             engine=engine,
             graphs=graphs,
         )
+        for number in range(1, card.n_runs):
+            further = Run(run.path / blend_folder(number), run.address, run.data)
+            ensemble.blended.append(cls.load(further, device, engine, tta))
+        if card.blend_weights:
+            ensemble.blend(card.blend_weights)
         asked = (None if device is None else str(device), engine, tta, card.precision)
         ensemble.set_origin(LoadArguments(location(run.place), *asked))
         return ensemble
+
+    def blend(self, weights: Sequence[Sequence[float]]) -> None:
+        """Blend the logits of further runs, which `blended` has, into those of the members.
+
+        Args:
+            weights: of each run's logits in each member (members, runs).
+        """
+        self.blend_weights = np.asarray(weights, np.float64)
+        runs = [(one._network, one.input_view.size) for one in (self, *self.blended)]
+        self._network = BlendedNetwork(runs, self.blend_weights)
 
     def stop_early(
         self, first: "Ensemble", stops: Callable[[NDArray[np.float32]], NDArray[np.bool_]]
@@ -316,14 +335,7 @@ class Ensemble:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of weights, classes, view, precision and calibration."""
-        calibration = self.calibration.to_json() if self.calibration else None
-        card = {
-            "classes": self.classes_.tolist(),
-            "view": asdict(self.view),
-            "precision": self.precision,
-            "calibration": calibration,
-        }
-        return checksum(member_tensors(self.member_states), card)
+        return content_digest(self)
 
     def probabilities(
         self, logits: NDArray[np.float32], rule: Average | None = None
@@ -368,30 +380,16 @@ class Ensemble:
 
     def _score_part(self, part: ImagePart, tick: Tick | None = None) -> Iterator[BatchLogits]:
         """Compute the logits of some of the images; `rows` count from the first of all."""
-        reasons: dict[int, str] = {}
-        deep: list[float] = []
-        view = self.input_view
-
-        def view_of(row: int) -> Pixels:
-            notes = DecodingNotes()
-            try:
-                return view(part.pixels(row, view, notes))
-            except ImageError as error:
-                reasons[row] = error.reason
-                # Keeps the batch in shape. Its logits are never reported.
-                return np.zeros((view.size, view.size, 3), np.uint8)
-            finally:
-                if notes.sample_kind:
-                    deep.append(notes.max_value / view.white.of(notes.sample_kind))
-
+        views = PartViews(part, [one.input_view for one in (self, *self.blended)])
         n_done = part.start
         n_images = part.start + len(part.images)
         splits = split_batches(np.arange(len(part.images)), self.batch_size)
-        batches = load_views(splits, view_of, self.device)
+        batches = load_views(splits, views, self.device)
         for batch, outputs in score_batches(batches, self._network, self.device):
             logits = np.ascontiguousarray(outputs.swapaxes(0, 1))
-            failed = {part.start + int(row): reasons[row] for row in batch.rows if row in reasons}
-            noted = [deep.pop() for _ in range(len(deep))]  # of this batch and the next ones
+            rows = [row for row in batch.rows.tolist() if row in views.reasons]
+            failed = {part.start + row: views.reasons[row] for row in rows}
+            noted = [views.deep.pop() for _ in range(len(views.deep))]  # and of the next batches
             stopped = stopped_images(logits) if self.stops_early else None
             yield BatchLogits(part.start + batch.rows, logits, failed, noted, stopped)
             n_done += len(batch.rows)

@@ -195,6 +195,27 @@ def member_tensors(states: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch
     return tensors
 
 
+def content_digest(ensemble: "Ensemble") -> str:
+    """Compute the SHA-256 of what an ensemble's answers depend on.
+
+    Args:
+        ensemble: with all changes since it was loaded.
+
+    Example:
+        >>> len(content_digest(ensemble))  # doctest: +SKIP
+        64
+    """
+    card = {
+        "classes": ensemble.classes_.tolist(),
+        "view": asdict(ensemble.view),
+        "precision": ensemble.precision,
+        "calibration": ensemble.calibration.to_json() if ensemble.calibration else None,
+    }
+    if ensemble.blend_weights is not None:
+        card["blend"] = ensemble.blend_weights.tolist()
+    return checksum(member_tensors(ensemble.member_states), card)
+
+
 def _digest(ensemble: "Ensemble", origin: Origin) -> str:
     """SHA-256 of all that the run has given to an ensemble, the same on every machine."""
     loaded = origin.loaded
@@ -208,6 +229,8 @@ def _digest(ensemble: "Ensemble", origin: Origin) -> str:
         "tta": ensemble.tta,
         "folds": ensemble.folds,
     }
+    if ensemble.blend_weights is not None:
+        card["blend"] = ensemble.blend_weights.tolist()
     tensors = member_tensors(ensemble.member_states)
     if loaded["ood"]:
         for name, values in asdict(loaded["ood"]).items():

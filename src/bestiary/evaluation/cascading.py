@@ -42,6 +42,8 @@ def learn_cascade(run: Run, ensemble: Ensemble, risk: float) -> Cascade:
         raise ArgumentError(f"--cascade {risk:g}: choose {', '.join(map(str, RISKS))}")
     if len(ensemble.folds) == 1:
         raise ArgumentError("--cascade: the run has one member only; leave --cascade out")
+    if ensemble.blended:
+        raise ArgumentError("--cascade: a joined run has no first member; leave --cascade out")
     views = read_card(run).tta
     if ensemble.tta != views:
         raise ArgumentError(

@@ -13,6 +13,7 @@ import torchvision
 
 from bestiary.data.eval_view import EvalView
 from bestiary.data.manifest import natural_classes
+from bestiary.ensemble.card import read_card
 from bestiary.evaluation.field import FieldFit
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.model.classifier import load_member
@@ -37,9 +38,24 @@ def finish_run(run: Run) -> None:
         BestiaryError: a file of the run is damaged, or its folder cannot be written.
     """
     snapshot = run.load()
+    if is_joined(run):
+        return  # a join ends what it begins
     assemble(snapshot)
     if snapshot.ended != snapshot.folds:
         return
+    calibrate_and_score(snapshot)
+
+
+def calibrate_and_score(snapshot: RunSnapshot) -> None:
+    """Calibrate and score an assembled run, by its out-of-fold logits.
+
+    Args:
+        snapshot: of a run whose folds have all ended.
+
+    Raises:
+        BestiaryError: a file of the run is damaged, or its folder cannot be written.
+    """
+    run = snapshot.run
     out_of_fold = read_out_of_fold(snapshot)
     calibration = calibrate(run, out_of_fold)
     scorable = out_of_fold.scorable()
@@ -47,6 +63,15 @@ def finish_run(run: Run) -> None:
     if field.card:
         run.write_json(FIELD, field.card)
     score(run, scorable, field.scores)
+
+
+def is_joined(run: Run) -> bool:
+    """Tell whether a run blends others (`bestiary join`).
+
+    Args:
+        run: the run.
+    """
+    return run.file(ENSEMBLE).exists() and read_card(run).n_runs > 1
 
 
 def calibrate(run: Run, out_of_fold: OutOfFold) -> Calibration:

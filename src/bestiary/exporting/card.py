@@ -10,9 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bestiary.data.eval_view import EvalView
+from bestiary.ensemble.blending import backbone_names
 from bestiary.ensemble.decisions import Decisions
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.exporting.graph import INPUT
+from bestiary.exporting.graph import INPUT, input_view
 from bestiary.run.run import Run
 from bestiary.stats.ood import KNOWN_SHARE
 
@@ -46,7 +47,7 @@ def build_card(run: Run, ensemble: Ensemble, folds: Sequence[int]) -> dict[str, 
     return {
         "format": CARD_FORMAT,
         "classes": ensemble.classes_.tolist(),
-        "input": _describe_input(ensemble.input_view),
+        "input": _describe_input(input_view(ensemble)),
         "outputs": {
             "probabilities": "(n, classes), each row sums to 1"
             + ("" if calibration else "; not calibrated"),
@@ -60,7 +61,7 @@ def build_card(run: Run, ensemble: Ensemble, folds: Sequence[int]) -> dict[str, 
         "temperature": calibration.temperature if calibration else 1.0,
         "thresholds": _thresholds(ensemble),
         "decisions": _describe_decisions(ensemble.decisions),
-        "backbone": ensemble.members[0].name,
+        "backbone": backbone_names(ensemble),
         "out_of_fold": _read_accuracy(run),
         "precision": "float32",
         "versions": _installed_versions(),

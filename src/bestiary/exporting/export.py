@@ -6,7 +6,7 @@ on disk where the file disagrees with the network or where int8 costs too much a
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,14 @@ from bestiary.exporting.formats import (
     check_installed,
     silent_output,
 )
-from bestiary.exporting.graph import EnsembleGraph, Outputs, run_graph, trace
+from bestiary.exporting.graph import (
+    EnsembleGraph,
+    Outputs,
+    build_graph,
+    input_view,
+    run_graph,
+    trace,
+)
 from bestiary.exporting.prune import choose_members
 from bestiary.exporting.result import ExportResult
 from bestiary.exporting.sample import (
@@ -41,7 +48,7 @@ from bestiary.exporting.sample import (
     split_calibration,
     synthetic_views,
 )
-from bestiary.model.compute import best_precision, memory_format
+from bestiary.model.compute import best_precision
 from bestiary.recipe.choices import ExportFormat
 from bestiary.run.images import RunImages
 from bestiary.run.run import Run
@@ -100,7 +107,7 @@ def export_run(
     # Write, compare, quantize; then write once more with the complete card inside.
     with _new_file(out) as file:
         display.line(f"Writing {out.name}: {len(kept_folds)} members as one graph")
-        model = writer.build(_traced(graph, ensemble), ensemble.input_view.size)
+        model = writer.build(_traced(graph, ensemble), input_view(ensemble).size)
         writer.save(model, card, file)
         card["agreement"] = _check_agreement(graph, writer, file, compared_views, format)
         if int8:
@@ -108,30 +115,6 @@ def export_run(
         writer.save(model, card, file)
         files = [out.with_name(part.name) for part in _files_of(file)]
         return ExportResult(files, card, choice)
-
-
-def build_graph(ensemble: Ensemble, members: Sequence[int]) -> EnsembleGraph:
-    """Build one network of some members, on the CPU.
-
-    Args:
-        ensemble: the ensemble.
-        members: indices of the members to take.
-
-    Returns:
-        The network in eval mode.
-    """
-    detector = ensemble.ood
-    calibration = ensemble.calibration
-    graph = EnsembleGraph(
-        members=[ensemble.members[member] for member in members],
-        size=ensemble.view.size,
-        average=ensemble.average,
-        tta=ensemble.tta,
-        temperature=calibration.temperature if calibration else 1.0,
-        scales=[float(detector.scales[member]) if detector else 1.0 for member in members],
-    )
-    # Files hold weights with the channels outermost.
-    return graph.eval().to(memory_format=memory_format(False))
 
 
 def _check_options(out: Path, format: ExportFormat, int8: bool, max_drop: float) -> None:
@@ -182,8 +165,8 @@ def _read_samples(
         chosen = (table[:COMPARED_IMAGES], table[:0])
     images = RunImages(run.read_root(), table)
     with display.counter("Reading images") as tick:
-        calibration = read_sample(images, ensemble.input_view, chosen[0], tick)
-        test = read_sample(images, ensemble.input_view, chosen[1], tick)
+        calibration = read_sample(images, input_view(ensemble), chosen[0], tick)
+        test = read_sample(images, input_view(ensemble), chosen[1], tick)
     if images.notice:
         display.notice(images.notice)
     if int8 and min(len(calibration), len(test)) < MIN_INT8_IMAGES:
@@ -198,13 +181,13 @@ def _read_samples(
 def _compared_views(calibration: Sample, ensemble: Ensemble) -> Views:
     if len(calibration):
         return calibration.views[:COMPARED_IMAGES]
-    return synthetic_views(ensemble.input_view.size, COMPARED_IMAGES // 4)
+    return synthetic_views(input_view(ensemble).size, COMPARED_IMAGES // 4)
 
 
 def _traced(graph: EnsembleGraph, ensemble: Ensemble) -> Any:
     try:
         with silent_output():
-            return trace(graph, ensemble.input_view.size)
+            return trace(graph, input_view(ensemble).size)
     except Exception as error:  # the tracer raises any class for what it cannot follow
         reason = one_line(error, 100)
         raise BestiaryError(

@@ -8,15 +8,20 @@ files.
 
 import warnings
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.export import Dim, ExportedProgram
+from torch.nn import functional
 
+from bestiary.data.eval_view import EvalView
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.errors import ArgumentError
 from bestiary.model.classifier import Classifier
+from bestiary.model.compute import memory_format
 from bestiary.model.joint import JointClassifier
 from bestiary.model.tta import tta_views
 from bestiary.recipe.choices import Average, TtaViews
@@ -50,6 +55,9 @@ class EnsembleGraph(nn.Module):
         tta: number of views of each image whose logits are averaged, see `bestiary.model.tta`.
         temperature: divisor of the logits before they become probabilities.
         scales: spread of each member's logits (members,), which makes energies comparable.
+
+    Attributes:
+        blended: of a joined run: the logits of all its runs, in place of the members' own.
     """
 
     scales: torch.Tensor
@@ -64,11 +72,12 @@ class EnsembleGraph(nn.Module):
         scales: Sequence[float],
     ) -> None:
         super().__init__()
-        self.members = JointClassifier(members, size)
+        self.members: nn.Module = JointClassifier(members, size)
         self.n_members = len(members)
         self.average = average
         self.tta = tta
         self.temperature = temperature
+        self.blended: BlendedLogits | None = None
         self.register_buffer("scales", torch.tensor(scales, dtype=torch.float32).view(1, -1, 1))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -80,13 +89,18 @@ class EnsembleGraph(nn.Module):
         Returns:
             Probabilities, energy and logits.
         """
+        logits = self.blended(pixels) if self.blended is not None else self.member_logits(pixels)
+        energy = -(logits / self.scales).logsumexp(dim=2).mean(dim=1)
+        return self._probabilities(logits / self.temperature), energy, logits
+
+    def member_logits(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Compute logits (n, members, classes) of pixels, mean of the augmentation's views."""
         views = torch.cat(tta_views(pixels, self.tta)) if self.tta > 1 else pixels
-        logits = self.members(views)
+        logits: torch.Tensor = self.members(views)
         if self.tta > 1:
             by_view = logits.reshape(self.tta, pixels.shape[0], *logits.shape[1:])
             logits = by_view.sum(dim=0) / self.tta
-        energy = -(logits / self.scales).logsumexp(dim=2).mean(dim=1)
-        return self._probabilities(logits / self.temperature), energy, logits
+        return logits
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Average `logits` (n, members, classes) to probabilities (n, classes).
@@ -102,6 +116,107 @@ class EnsembleGraph(nn.Module):
         is_vote = logits.argmax(dim=2, keepdim=True) == classes
         votes = is_vote.float().sum(dim=1)
         return (votes + TIE_BREAK * mean) / (self.n_members + TIE_BREAK)
+
+
+class BlendedLogits(nn.Module):
+    """Logits of several runs, each at its own size, summed by weights.
+
+    One input serves all: smaller views are shrunk from it, bilinear with anti-aliasing, by two
+    matrix products, which every format knows. In prediction each view is made of the image itself,
+    so a few pixels differ by a level or two.
+
+    Args:
+        graphs: of each run; `EnsembleGraph.member_logits` is used.
+        sides: of each run's input in pixels.
+        weights: (members, runs).
+    """
+
+    def __init__(
+        self, graphs: Sequence[EnsembleGraph], sides: Sequence[int], weights: NDArray[np.float64]
+    ) -> None:
+        super().__init__()
+        self.graphs = nn.ModuleList(graphs)
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
+        for number, side in enumerate(sides):
+            shrinks = None if side == max(sides) else _shrinking_matrix(max(sides), side)
+            self.register_buffer(f"shrink_{number}", shrinks)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Compute logits (n, members, classes) of pixels uint8 (n, side, side, 3)."""
+        total = []
+        for number, graph in enumerate(self.graphs):
+            own = _shrink(pixels, getattr(self, f"shrink_{number}"))
+            logits = cast(EnsembleGraph, graph).member_logits(own)
+            total.append(logits * self.weights[:, number, None])  # type: ignore[index]
+        return torch.stack(total).sum(dim=0)
+
+
+def _shrinking_matrix(side: int, smaller: int) -> torch.Tensor:
+    """Weights (smaller, side) that shrink a line of pixels, as `interpolate` does."""
+    lines = torch.eye(side)[None, None]
+    shrunk = functional.interpolate(lines, (smaller, side), mode="bilinear", antialias=True)
+    return shrunk[0, 0]
+
+
+def _shrink(pixels: torch.Tensor, matrix: torch.Tensor | None) -> torch.Tensor:
+    """Shrink pixels uint8 (n, side, side, 3) in both directions; None leaves them as they are."""
+    if matrix is None:
+        return pixels
+    planes = matrix @ pixels.permute(0, 3, 1, 2).to(torch.float32) @ matrix.T
+    return planes.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def input_view(ensemble: Ensemble) -> EvalView:
+    """Return the view that a file's input is: of a joined run, that of its largest images.
+
+    Args:
+        ensemble: the ensemble.
+
+    Raises:
+        ArgumentError: its runs crop or squash images in different ways.
+    """
+    views = [one.input_view for one in (ensemble, *ensemble.blended)]
+    largest = max(views, key=lambda view: view.size)
+    if len({(view.resize, view.crop) for view in views}) > 1:
+        raise ArgumentError(
+            "export: the joined runs crop or squash images in different ways, and one file has one "
+            "input; export a run alone, or bestiary distill"
+        )
+    return largest
+
+
+def build_graph(ensemble: Ensemble, members: Sequence[int]) -> EnsembleGraph:
+    """Build one network of some members, on the CPU.
+
+    Args:
+        ensemble: the ensemble.
+        members: indices of the members to take.
+
+    Returns:
+        The network in eval mode.
+    """
+    detector = ensemble.ood
+    calibration = ensemble.calibration
+
+    def graph_of(one: Ensemble) -> EnsembleGraph:
+        return EnsembleGraph(
+            members=[one.members[member] for member in members],
+            size=one.view.size,
+            average=ensemble.average,
+            tta=one.tta,
+            temperature=calibration.temperature if calibration else 1.0,
+            scales=[float(detector.scales[member]) if detector else 1.0 for member in members],
+        )
+
+    graph = graph_of(ensemble)
+    if ensemble.blend_weights is not None:
+        runs = [ensemble, *ensemble.blended]
+        graphs = [graph_of(one) for one in runs]
+        sides = [one.input_view.size for one in runs]
+        graph.blended = BlendedLogits(graphs, sides, ensemble.blend_weights[list(members)])
+        graph.members = nn.Identity()  # they are in `blended`
+    # Files hold weights with the channels outermost.
+    return graph.eval().to(memory_format=memory_format(False))
 
 
 def trace(graph: EnsembleGraph, side: int) -> ExportedProgram:

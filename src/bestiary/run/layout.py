@@ -24,6 +24,7 @@
                            labels.html
         figures/           charts as SVG and CSV, and summary.png, written when the run ends
         report.html        and report.md, report.pdf
+        blend-1/           of `join`: the members of the second run, ensemble.json, recipe.toml
         trials/            of `train --budget`: a run for each way that was tried
         fold-0/            weights.safetensors, initial.safetensors, start.parquet,
                            epoch-020.safetensors,
@@ -115,6 +116,9 @@ TRAIN_ONLY = -1
 """Fold of the images that every member of a student trains on."""
 RUN_FORMAT = 2
 """Version of the run directory. It is raised when a reader of an earlier one could misread it."""
+JOINED_FORMAT = 3
+"""Version of the ensemble.json of a joined run, which earlier readers would take for its first."""
+MAX_RUNS = 8  # that one run may join
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,15 @@ class FoldFiles:
 def fold_folder(number: int) -> str:
     """Return the name of a fold's folder in the run."""
     return f"fold-{number}"
+
+
+def blend_folder(number: int) -> str:
+    """Return the name of the folder of a joined run that has the members of a further run.
+
+    Args:
+        number: of the further run, from 1.
+    """
+    return f"blend-{number}"
 
 
 def is_at_top(path: str) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from bestiary.ensemble.blending import backbone_names
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import RunError
 from bestiary.run.layout import REPORTS
@@ -54,7 +55,7 @@ class ServiceInfo:
         )
         return Model(
             name=self.name,
-            backbone=ensemble.members[0].name,
+            backbone=backbone_names(ensemble),
             members=len(ensemble.folds),
             engine=ensemble.engine,
             classes=len(ensemble.classes_),

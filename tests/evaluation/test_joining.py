@@ -1,0 +1,157 @@
+"""Joined runs: runs like any other, honest by fold, refused where folds or images differ."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import bestiary
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.errors import RunError
+from bestiary.evaluation.finish import finish_run
+from bestiary.evaluation.joining import Joined, _aligned
+from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
+from bestiary.exporting.graph import build_graph, input_view, run_graph
+from bestiary.run.layout import ENSEMBLE, blend_folder
+from bestiary.run.run import Run
+
+
+@pytest.fixture(scope="module")
+def joined(
+    trained: Run, beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Joined:
+    """The session's run and one of another network at another size, on the same folds."""
+    folder = tmp_path_factory.mktemp("joining")
+    bestiary.train(
+        beasts,
+        folder / "other",
+        recipe=tiny,
+        folds=3,
+        quiet=True,
+        overrides=["model.backbone=torchvision/mobilenet_v3_small", "view.size=48"],
+    )
+    return bestiary.join(trained.path, folder / "other", folder / "joined")
+
+
+@pytest.mark.slow
+def test_logits_are_weighted_sums(joined: Joined, trained: Run, beasts: Path) -> None:
+    ensemble = Ensemble.load(joined.run, engine="torch")
+    other = Ensemble.load(joined.run.path.with_name("other"), engine="torch")
+    files = sorted(beasts.rglob("*.jpg"))[:5]
+    (found,) = ensemble.score(files)
+    (first,) = Ensemble.load(trained, engine="torch").score(files)
+    (second,) = other.score(files)
+    weights = np.array(ensemble.blend_weights)[:, :, None, None]
+    expected = weights[:, 0] * first.logits + weights[:, 1] * second.logits
+    np.testing.assert_allclose(found.logits, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_out_of_fold_logits_are_those_of_the_member(joined: Joined, beasts: Path) -> None:
+    """Each fold's member, on its held-out images, gives what oof.parquet says."""
+    ensemble = Ensemble.load(joined.run, engine="torch")
+    table = read_out_of_fold(joined.run.load()).table
+    for row in table.sample(4, seed=0).iter_rows(named=True):
+        (batch,) = ensemble.score([beasts / row["path"]])
+        member = ensemble.folds.index(row["fold"])
+        np.testing.assert_allclose(batch.logits[member, 0], row["logits"], rtol=0.1, atol=0.05)
+
+
+@pytest.mark.slow
+def test_a_run_like_any_other(joined: Joined, beasts: Path, tmp_path: Path) -> None:
+    place = joined.run.path
+    table = bestiary.predict(place, beasts, out=tmp_path / "p.csv", quiet=True).table
+    assert table["label"].null_count() == 0
+    assert "mobilenet_v3_small" in str(bestiary.show(place))
+    assert bestiary.report(place, out=tmp_path / "report.html", quiet=True)
+    assert "blend" in str(joined)
+    assert joined.run.read_scores()["accuracy"]["value"] == joined.gain.blend.value
+    digest = Ensemble.load(place).digest
+    assert digest != Ensemble.load(place.with_name("other")).digest
+    before = joined.run.file(ENSEMBLE).read_bytes()
+    finish_run(joined.run)  # as --resume does
+    assert joined.run.file(ENSEMBLE).read_bytes() == before
+
+
+@pytest.mark.slow
+def test_one_file_has_members_of_both_sizes(joined: Joined, beasts: Path, tmp_path: Path) -> None:
+    ensemble = Ensemble.load(joined.run, device="cpu", engine="torch")
+    view = input_view(ensemble)
+    assert view.size == 48
+    files = sorted(beasts.rglob("*.jpg"))[:6]
+    from bestiary.data.decode import read_image
+
+    views = np.stack([view(view.decode(read_image(file))) for file in files])
+    found = run_graph(build_graph(ensemble, [0, 1, 2]), views)
+    (batch,) = ensemble.score(files)
+    np.testing.assert_allclose(found.logits.swapaxes(0, 1), batch.logits, rtol=0.1, atol=0.1)
+    exported = bestiary.export(joined.run.path, tmp_path / "m.pt2", format="torch", quiet=True)
+    assert exported.card["input"]["size"] == 48
+    assert " + " in exported.card["backbone"]
+
+
+@pytest.mark.slow
+def test_what_it_refuses(
+    joined: Joined, trained: Run, beasts: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    other = joined.run.path.with_name("other")
+    new = tmp_path / "new"
+    assert "exists already" in fails("join", trained.path, other, joined.run.path)
+    assert "is joined itself" in fails("join", joined.run.path, other, new)
+    assert "name two or more" in fails("join", trained.path, other)
+    command = ["predict", joined.run.path, beasts, "--out", tmp_path / "p.csv"]
+    assert "no first member" in fails(*command, "--cascade", "0.05")
+    assert not new.exists()
+
+
+@pytest.mark.slow
+def test_a_strangers_blend_is_checked(joined: Joined, tmp_path: Path) -> None:
+    import json
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(joined.run.path, copy)
+    card = json.loads((copy / ENSEMBLE).read_text())
+    for change in (
+        {"blend": None},
+        {"blend": {"weights": [[1.0, 1.0]]}},
+        {"blend": {"weights": [[1.0, -1.0]] * 3}},
+        {"blend": {"weights": [[1.0] * 9] * 3}},
+        {"format": 2},
+    ):
+        (copy / ENSEMBLE).write_text(json.dumps(card | change))
+        with pytest.raises(RunError):
+            Ensemble.load(copy)
+    (copy / ENSEMBLE).write_text(json.dumps(card))
+    shutil.rmtree(copy / blend_folder(1))
+    with pytest.raises(RunError):
+        Ensemble.load(copy)
+
+
+def changed(original: OutOfFold, **columns: object) -> OutOfFold:
+    return OutOfFold(original.table.with_columns(**columns), original.classes)
+
+
+def test_other_folds_labels_and_images_are_refused(trained: Run) -> None:
+    first = read_out_of_fold(trained.load())
+    assert _aligned(trained, first, trained, first)["path"].equals(first.table["path"])
+    fold = pl.col("fold")
+    cases = {
+        "has fold": changed(first, fold=(fold + 1) % 3),
+        "has label": changed(first, label=pl.col("label").reverse()),
+        "not in both": OutOfFold(first.table.head(20), first.classes),
+        "same bytes": changed(first, sha256=pl.lit("0" * 64)),
+        "other classes": OutOfFold(first.table, first.classes[::-1]),
+    }
+    for message, other in cases.items():
+        with pytest.raises(RunError, match=message):
+            _aligned(trained, first, trained, other)
+
+
+def test_order_of_images_does_not_matter(trained: Run) -> None:
+    first = read_out_of_fold(trained.load())
+    shuffled = OutOfFold(first.table.sample(fraction=1, shuffle=True, seed=0), first.classes)
+    aligned = _aligned(trained, first, trained, shuffled)
+    assert aligned["logits"].to_list() == first.table["logits"].to_list()
