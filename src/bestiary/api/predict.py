@@ -11,7 +11,8 @@ from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
     from bestiary.ensemble.ensemble import Ensemble
-    from bestiary.ensemble.predictions import PredictionTable
+    from bestiary.ensemble.exchange.outputs import Outputs
+    from bestiary.ensemble.predictions import PredictionTable, PredictJob
     from bestiary.run.run import Run
 
 
@@ -29,6 +30,12 @@ def predict(
     tta: TtaViews | None = None,
     cascade: float | None = None,
     review: Location | None = None,
+    timelapse: Location | None = None,
+    camtrap_dp: Location | None = None,
+    darwin_core: Location | None = None,
+    sort: Location | None = None,
+    copy: bool = False,
+    tag: bool = False,
     resume: bool = False,
     watch: bool = False,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
@@ -83,6 +90,24 @@ def predict(
         Folder for the page review.html: check images that were drawn at random, which gives
         the accuracy on these images with an interval, and correct the least sure. It
         saves reviewed.csv, which train takes.
+    timelapse
+        Also write a .json file in MegaDetector's format with the classes of each box, as
+        Timelapse and AddaxAI read it. What is not accepted is "unclassified" there, and in
+        the next three.
+    camtrap_dp
+        Also write a Camtrap DP into this folder: deployments, media and observations. The
+        images need a time and a position, from the columns time, lat, lon, site of a table
+        or from EXIF.
+    darwin_core
+        Also write a .csv file of Darwin Core occurrences.
+    sort
+        Also sort the images into this new folder, by certainty and class, as links. The
+        originals stay as they are.
+    copy
+        Sort copies instead of links.
+    tag
+        Also write the classes as keywords next to each image: a.jpg.xmp for a.jpg, which
+        photo programs read. The images stay as they are.
     resume
         Resume an interrupted prediction. The table is the same as without interruption.
     watch
@@ -107,6 +132,7 @@ def predict(
     from bestiary.ensemble.answers import PredictionOptions
     from bestiary.ensemble.caveats import TrainedFiles, missing_members
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.exchange.outputs import Outputs
     from bestiary.ensemble.members import describe_first_start
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
     from bestiary.numbers import count
@@ -114,8 +140,9 @@ def predict(
     from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
 
-    if review is not None:
-        _check_review(watch, format)
+    outputs = Outputs.of(timelapse, camtrap_dp, darwin_core, sort, copies=copy, tag=tag)
+    outputs.check()
+    _check_finished(watch, format, "--review" if review else outputs.first)
     options = PredictionOptions(coverage, sets, risk)
     data = load_data_options(overrides)
     paths = tuple(_flatten(images))
@@ -137,22 +164,20 @@ def predict(
         try:
             if watch:
                 return watch_folder(ensemble, job, display)
-            result = predict_folder(ensemble, job, display, trained)
+            result = predict_folder(ensemble, job, display, trained, outputs.check_root)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
-    if review is None:
-        return result
-    return _with_review(result, ensemble.classes_.tolist(), str(run), Path(review))
+    return _finish(result, ensemble, outputs, job, str(run), review)
 
 
-def _check_review(watch: bool, format: TableFormat) -> None:
-    """Refuse what leaves no table to review."""
+def _check_finished(watch: bool, format: TableFormat, option: str) -> None:
+    """Refuse what leaves no finished table for an option; empty: there is none."""
     from bestiary.errors import ArgumentError
 
-    if watch or format == "submission":
+    if option and (watch or format == "submission"):
         other = "--watch" if watch else "--format submission"
-        raise ArgumentError(f"--review: shows a finished full table; leave {other} out")
+        raise ArgumentError(f"{option}: shows a finished full table; leave {other} out")
 
 
 def _stop_early(run: "Run", ensemble: "Ensemble", risk: float, engine: Engine) -> str:
@@ -162,6 +187,42 @@ def _stop_early(run: "Run", ensemble: "Ensemble", risk: float, engine: Engine) -
     cascade = learn_cascade(run, ensemble, risk)
     apply_cascade(run, ensemble, cascade, engine)
     return str(cascade)
+
+
+def _finish(
+    result: "PredictionTable",
+    ensemble: "Ensemble",
+    outputs: "Outputs",
+    job: "PredictJob",
+    run: str,
+    review: Location | None,
+) -> "PredictionTable":
+    """Write the files for others and the page to review the predictions on, if asked for."""
+    if outputs.first:
+        result = _with_others(result, ensemble, outputs, job, run)
+    if review is None:
+        return result
+    return _with_review(result, ensemble.classes_.tolist(), run, Path(review))
+
+
+def _with_others(
+    result: "PredictionTable", ensemble: "Ensemble", outputs: "Outputs", job: "PredictJob", run: str
+) -> "PredictionTable":
+    """Write the files for others."""
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
+    from bestiary.ensemble.exchange.answers import Classifier
+    from bestiary.run.opening import opened_run
+    from bestiary.run.taxonomy import read_run_taxonomy
+    from bestiary.version import VERSION
+
+    with opened_run(run) as opened:
+        taxonomy = read_run_taxonomy(opened)
+        name = f"bestiary {VERSION}, run {opened.name} ({ensemble.digest[:12]})"
+    classifier = Classifier(name, datetime.now(UTC), ensemble.classes_.tolist(), taxonomy)
+    lines = outputs.write(result.table, result.root, classifier, job.boxes_file)
+    return replace(result, others=tuple(lines))
 
 
 def _with_review(

@@ -7,13 +7,14 @@ reason. Knows nothing of runs.
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from bestiary.data.detections.read import is_detections
 from bestiary.data.left_out import count_files, describe_deep
 from bestiary.data.listing import DEFAULT_OPTIONS as DATA_OPTIONS
 from bestiary.data.listing import list_images
@@ -69,6 +70,7 @@ class PredictionTable:
         root: folder that the paths start from.
         carried: columns of the user's table, of a detector and of EXIF, with their types.
         review: the page to review the predictions on, if it was asked for.
+        others: what else was written, one line each.
     """
 
     files: list[Path]
@@ -76,6 +78,7 @@ class PredictionTable:
     root: Root
     carried: dict[str, Any]
     review: Path | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def table(self) -> pl.DataFrame:
@@ -112,6 +115,7 @@ class PredictionTable:
                 f"{self.counts.unread:,} could not be read and have no label; first "
                 f"{printable_name(path)}: {printable_name(reason)}"
             )
+        lines += self.others
         if self.review:
             lines.append(f"To check and correct them: {printable_name(self.review)}")
         return "\n".join(lines)
@@ -156,6 +160,14 @@ class PredictJob:
                 f"--out {self.out}: cannot be written, a folder has that name; choose another"
             )
 
+    @property
+    def boxes_file(self) -> Path | None:
+        """The file of a detector or labeling tool that the boxes are from; None: there is none."""
+        if self.data.boxes:
+            return Path(self.data.boxes)
+        is_file = len(self.images) == 1 and is_detections(self.images[0])
+        return self.images[0] if is_file else None
+
     def open_rows(
         self, ensemble: Ensemble, carried: dict[str, Any] | None = None
     ) -> ResumableTable:
@@ -187,7 +199,11 @@ class PredictJob:
 
 
 def predict_folder(
-    ensemble: Ensemble, job: PredictJob, display: Display, trained: TrainedFiles | None = None
+    ensemble: Ensemble,
+    job: PredictJob,
+    display: Display,
+    trained: TrainedFiles | None = None,
+    check_root: Callable[[Root], None] | None = None,
 ) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
 
@@ -196,6 +212,7 @@ def predict_folder(
         job: which images, and the table.
         display: shows progress.
         trained: the files that the ensemble was trained on, to say so of those that are predicted.
+        check_root: called with the folder of the images before they are predicted.
 
     Returns:
         The files and the counts.
@@ -206,6 +223,8 @@ def predict_folder(
     """
     listing = list_images(job.images, job.data)
     all_paths = listing.table["path"]
+    if check_root:
+        check_root(listing.root)
     for line in _notices(listing, trained):
         display.notice(line)
     if job.layout == "submission":
@@ -220,8 +239,7 @@ def predict_folder(
             display.line(f"{len(done):,} images already have their rows")
 
         _add_unusable(rows, _without_row(listing.unusable, done))
-        if listing.empty:
-            rows.add(empty_rows(set(listing.empty) - set(done)))
+        rows.add(empty_rows(listing.empty.filter(~pl.col("path").is_in(done.implode()))))
         with display.counter("Predicting") as tick:
             deep: list[float] = []
             rule = job.rule or ensemble.average
