@@ -27,9 +27,9 @@ FROZEN = {
     "not_duplicates=None unlabeled=None resume=False checkpoint_every=5min processes=1 "
     "cluster=None quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
-    "engine=auto tta=None cascade=None review=None timelapse=None camtrap_dp=None "
-    "darwin_core=None sort=None copy=False tag=False resume=False watch=False overrides=() "
-    "quiet=False",
+    "engine=auto tta=None cascade=None only=None prior=True review=None timelapse=None "
+    "camtrap_dp=None darwin_core=None sort=None copy=False tag=False resume=False watch=False "
+    "overrides=() quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() quiet=False",
     "ablate": "data run vary recipe=None overrides=() seeds=0 test_data=None cluster=None "
     "resume=False quiet=False",

@@ -10,8 +10,10 @@ from bestiary.api.arguments import Location, Many
 from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
+    from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.exchange.outputs import Outputs
+    from bestiary.ensemble.field_rules import FieldRules
     from bestiary.ensemble.predictions import PredictionTable, PredictJob
     from bestiary.run.run import Run
 
@@ -29,6 +31,8 @@ def predict(
     engine: Engine = "auto",
     tta: TtaViews | None = None,
     cascade: float | None = None,
+    only: Location | None = None,
+    prior: bool = True,
     review: Location | None = None,
     timelapse: Location | None = None,
     camtrap_dp: Location | None = None,
@@ -86,6 +90,12 @@ def predict(
         out-of-fold predictions; what it costs is printed, and the column members_used
         tells which images stopped. Saves time where members share little, as those of
         best and paper. Default: all members compute every image.
+    only
+        Text file with one class a line: no other class is answered. Classes called empty
+        stay. The column removed has the probability that the list took from each image.
+    prior
+        Let the place and month of an image count (columns lat, lon and time), where the
+        run has learnt out of fold that they help.
     review
         Folder for the page review.html: check images that were drawn at random, which gives
         the accuracy on these images with an interval, and correct the least sure. It
@@ -157,6 +167,7 @@ def predict(
             display.notice(_stop_early(opened, ensemble, cascade, engine))
         caveat = missing_members(opened, ensemble)
         trained = TrainedFiles.of(opened)
+        rules = _field_rules(opened, ensemble, only, prior, display)
     display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
     for notice in filter(None, [ensemble.fallback_reason, caveat]):
         display.notice(notice)
@@ -164,11 +175,28 @@ def predict(
         try:
             if watch:
                 return watch_folder(ensemble, job, display)
-            result = predict_folder(ensemble, job, display, trained, outputs.check_root)
+            check = outputs.check_root
+            result = predict_folder(ensemble, job, display, trained, rules, check)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
     return _finish(result, ensemble, outputs, job, str(run), review)
+
+
+def _field_rules(
+    run: "Run", ensemble: "Ensemble", only: Location | None, prior: bool, display: "Display"
+) -> "FieldRules | None":
+    """Read what changes answers in the field; None if nothing does."""
+    from bestiary.ensemble.field_rules import FieldRules
+    from bestiary.ensemble.only import read_only
+
+    classes = ensemble.classes_.tolist()
+    allowed = None
+    if only is not None:
+        allowed, line = read_only(Path(only), classes)
+        display.notice(line)
+    rules = FieldRules.load(run, classes, ensemble.calibration, allowed, with_prior=prior)
+    return None if rules.is_empty else rules
 
 
 def _check_finished(watch: bool, format: TableFormat, option: str) -> None:

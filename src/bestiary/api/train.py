@@ -197,6 +197,7 @@ def _finish(run: "Run", display: "Display") -> None:
     from bestiary.evaluation.finish import finish_run
     from bestiary.evaluation.results import read_results
     from bestiary.reporting.figure_files import write_figures
+    from bestiary.run.field_scores import field_lines, read_field_scores
     from bestiary.run.heads import heads_text
 
     finish_run(run)
@@ -205,6 +206,8 @@ def _finish(run: "Run", display: "Display") -> None:
         display.line(text)
     if run.score_line is None:
         return
+    for field_line in field_lines(read_field_scores(run)):
+        display.notice(field_line)
     if line := unchanged_line(run):
         display.notice(line)
     try:

@@ -24,7 +24,7 @@ from bestiary.beasts.species import Species
 Box = tuple[float, float, float, float]
 """x and y of the upper left corner, width and height, as shares of the image."""
 
-MIN_SIDE, MAX_SIDE = 0.14, 0.42  # long side of an animal, as a share of the image's height
+MIN_SIDE, MAX_SIDE = 0.1, 0.34  # long side of an animal, as a share of the image's height
 VISIBLE = 0.3  # cover from which a pixel belongs to the animal
 MAKER, MODEL = "Bestiary", "Trap 1"
 

@@ -24,8 +24,8 @@ QUIET = timedelta(minutes=3)  # least time between two events of a site
 
 _SOUTH, _WEST = 46.0, 8.0  # corner of the area in degrees; it is 0.5 degrees high and wide
 _AREA_DEGREES = 0.5
-_RANGE = 0.25  # standard deviation of where a species lives, as a share of the area's side
-_STRAYS = 0.15  # weight of a site far away from there
+_RANGE = 0.18  # standard deviation of where a species lives, as a share of the area's side
+_STRAYS = 0.08  # weight of a site far away from there
 _SEASON_DAYS = 60.0  # standard deviation of when a species is active
 _NIGHT_HOURS = (20, 29)  # from, to; 24 and more are of the next day
 _DAY_HOURS = (6, 20)

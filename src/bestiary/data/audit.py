@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data.class_counts import class_lines, count_classes
+from bestiary.data.events import describe_events, join_events
 from bestiary.data.image_info_cache import ImageInfoCache, open_cache
 from bestiary.data.left_out import describe_left_out, frequent_reasons
 from bestiary.data.listing import DEFAULT_OPTIONS
@@ -54,6 +55,7 @@ class Audit:
         scenes: Path and scene of each image of a burst, see `find_scenes`.
         decisions: What a person has decided of pairs, see `read_decisions`.
         brightness: Mean gray level (0 to 1) of up to `MAX_MEASURED` images.
+        events: How many events there are, in words; empty: none.
     """
 
     manifest: Manifest
@@ -64,6 +66,7 @@ class Audit:
     scenes: pl.DataFrame
     decisions: pl.DataFrame
     brightness: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    events: str = ""
 
     def with_stated_white(self) -> "Audit":
         """The same audit where the user states what white is, so nothing is assumed of it."""
@@ -207,6 +210,9 @@ class Audit:
                 f"a burst stays in one fold (--set data.burst_seconds=0: not looked for)"
             )
 
+        if self.events:
+            lines.append(self.events)
+
         leaks = self.leaks
         if leaks.height:
             lines.append(
@@ -251,7 +257,7 @@ def audit_images(
     table = mark_near_duplicates(table, pairs, denied)
     scenes = find_scenes(table, cache, options.burst_seconds)
     described = describe_pairs(table, pairs)
-    table = join_scenes(table, scenes)
+    table = join_events(join_scenes(table, scenes), options.event_seconds)
 
     n_labeled = manifest.table.height
     quarantine = pl.concat([manifest.quarantine, test_manifest.quarantine])
@@ -264,6 +270,7 @@ def audit_images(
         scenes=scenes,
         decisions=decisions,
         brightness=_brightness(table["sha256"], cache),
+        events=describe_events(table, options.event_seconds),
     )
 
 

@@ -15,6 +15,7 @@ from bestiary.data.components import IntArray, components
 from bestiary.data.listing_tables import read_table
 from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import DataError
+from bestiary.recipe.choices import FoldBy
 from bestiary.rng import keyed_rng
 from bestiary.tables import TableError, table_errors
 
@@ -68,6 +69,31 @@ def leak_groups(table: pl.DataFrame) -> IntArray:
         Group number of each image (images,).
     """
     keys = [table[name] for name in GROUP_KEYS]
+    return join_groups(*keys)
+
+
+def fold_groups(table: pl.DataFrame, by: FoldBy) -> IntArray:
+    """Group the images that one fold leaves out together.
+
+    Args:
+        table: A manifest's rows.
+        by: image: as `leak_groups`; site: and all images of a site too. An image without a site is
+            left out by itself.
+
+    Returns:
+        Group number of each image (images,).
+
+    Raises:
+        DataError: The images have no sites.
+    """
+    if by == "image":
+        return leak_groups(table)
+    if "site" not in table.columns:
+        raise DataError(
+            "folds.by = 'site': the images have no sites; give a table with the columns "
+            "path,label,site, or leave it out"
+        )
+    keys = [table[name] for name in (*GROUP_KEYS, "site")]
     return join_groups(*keys)
 
 

@@ -28,6 +28,9 @@ ALIASES = {
     "longitude": "lon",
     "decimallongitude": "lon",
     "bbox": "box",
+    "eventid": "event",
+    "seq_id": "event",
+    "sequence": "event",
 }
 """Other names of a column, in lower case -> its name. The first five are of Darwin Core, Camtrap DP
 and COCO Camera Traps."""
@@ -40,6 +43,13 @@ ANSWER_COLUMNS = frozenset(
         "accepted",
         "unknown",
         "members_used",
+        "removed",
+        "sure_rank",
+        "sure_taxon",
+        "sure_confidence",
+        "event_label",
+        "event_confidence",
+        "event_accepted",
         "error",
     )
 )

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.folds import assign_folds, leak_groups
+from bestiary.data.folds import assign_folds, fold_groups
 from bestiary.data.manifest import SCHEMA
 from bestiary.data.near_duplicates.recognition import DUPLICATE_KINDS, recognize_labeled
 from bestiary.display import Display
@@ -66,13 +66,14 @@ def split_run(teacher: Run, share: float) -> DistillSplit:
         DataError: the classes have too few images to hold any out.
     """
     table = teacher.read_table(MANIFEST)
-    groups = leak_groups(table)
+    options = teacher.read_recipe().folds
+    groups = fold_groups(table, options.by)
     folds = assign_folds(
         table["path"],
         table["label"],
         groups,
         round(1 / share),
-        teacher.read_recipe().folds.seed + 1,
+        options.seed + 1,
     )
     in_first_fold = folds == 0
     is_test = in_first_fold & ~table["label_conflict"].to_numpy()

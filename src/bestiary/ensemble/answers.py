@@ -6,6 +6,7 @@ nothing of files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,7 @@ class Answer:
             not calibrated.
         unknown: whether the image is out of distribution; None: not calibrated.
         members_used: number of members that computed the image; None: there is no cascade.
+        field: further columns, see `bestiary.ensemble.field_answers`.
     """
 
     top: list[tuple[str, float]]
@@ -65,6 +67,7 @@ class Answer:
     accepted: bool | None = None
     unknown: bool | None = None
     members_used: int | None = None
+    field: dict[str, Any] = dataclass_field(default_factory=dict)
 
     def columns(self) -> dict[str, Any]:
         """Return the answer as columns of a table; values that are None have no column."""
@@ -79,7 +82,7 @@ class Answer:
             columns["unknown"] = self.unknown
         if self.members_used is not None:
             columns[MEMBERS_USED] = self.members_used
-        return columns
+        return columns | self.field
 
 
 def answer_batch(
@@ -100,20 +103,44 @@ def answer_batch(
         An answer for each image; it means nothing for images that could not be decoded.
     """
     probabilities = ensemble.probabilities(batch.logits, rule)
+    if ensemble.calibration is None:
+        return answer_probabilities(ensemble, batch, probabilities)
+    inside = ensemble.calibration.set_mask(probabilities, options.coverage, options.sets)
+    threshold = ensemble.calibration.accepted[options.risk]
+    is_confident = probabilities.max(axis=1) >= threshold
+    return answer_probabilities(ensemble, batch, probabilities, inside, is_confident)
+
+
+def answer_probabilities(
+    ensemble: Ensemble,
+    batch: BatchLogits,
+    probabilities: NDArray[np.float64],
+    inside: NDArray[np.bool_] | None = None,
+    is_confident: NDArray[np.bool_] | None = None,
+) -> list[Answer]:
+    """Turn the probabilities of a batch into answers.
+
+    Args:
+        ensemble: the ensemble that computed the logits.
+        batch: the logits.
+        probabilities: of the images (images, classes).
+        inside: which classes are in the prediction sets (images, classes); None: not calibrated.
+        is_confident: whether the confidence is enough for the risk (images,); None: not calibrated.
+
+    Returns:
+        An answer for each image; it means nothing for images that could not be decoded.
+    """
     answers = _uncalibrated_answers(probabilities, batch.logits, ensemble.classes_)
     if batch.stopped is not None:
         used = [1 if is_stopped else len(batch.logits) for is_stopped in batch.stopped]
         answers = [replace(answer, members_used=n) for answer, n in zip(answers, used, strict=True)]
-    if ensemble.calibration is None or ensemble.ood is None:
+    if inside is None or is_confident is None or ensemble.ood is None:
         return answers
 
-    inside = ensemble.calibration.set_mask(probabilities, options.coverage, options.sets)
     sets = set_names(inside, probabilities, ensemble.classes_.tolist())
     is_unknown = ensemble.ood.is_unknown(batch.logits)
     if batch.stopped is not None:
         is_unknown &= ~batch.stopped  # the first member alone has found them known
-    threshold = ensemble.calibration.accepted[options.risk]
-    is_confident = probabilities.max(axis=1) >= threshold
     return _add_calibrated(answers, sets, is_confident, is_unknown)
 
 

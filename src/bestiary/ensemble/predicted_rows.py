@@ -8,9 +8,13 @@ from typing import Any
 
 import polars as pl
 
+from bestiary.data.events import EVENT, find_events
 from bestiary.display import Tick
 from bestiary.ensemble.answers import PredictionOptions, answer_batch
 from bestiary.ensemble.ensemble import Ensemble
+from bestiary.ensemble.event_rows import EventRows, in_event_order
+from bestiary.ensemble.field_answers import EVENT_SCHEMA, answer_event, answer_in_field
+from bestiary.ensemble.field_rules import FieldRules
 from bestiary.ensemble.inputs import ImageInput
 from bestiary.recipe.choices import Average
 from bestiary.run.fields import carried_columns
@@ -38,6 +42,29 @@ def carried_schema(table: pl.DataFrame) -> dict[str, Any]:
     return {name: table.schema[name] for name in carried_columns(table.columns)}
 
 
+def with_events(table: pl.DataFrame, rules: FieldRules | None) -> pl.DataFrame:
+    """Add the column event to the images of a listing, and sort them by it.
+
+    Args:
+        table: of the listing.
+        rules: the table stays as it is without a calibration of events.
+    """
+    if rules is None or rules.card.events is None:
+        return table
+    events = find_events(table, rules.card.event_seconds)
+    if events is None:
+        return table
+    return in_event_order(table.with_columns(events.alias(EVENT)))
+
+
+def field_schema(table: pl.DataFrame, rules: FieldRules | None) -> dict[str, Any]:
+    """Columns that rules add to the predictions of a listing, with their types."""
+    if rules is None:
+        return {}
+    has_events = rules.card.events is not None and EVENT in table.columns
+    return rules.schema | (EVENT_SCHEMA if has_events else {})
+
+
 def predicted_rows(
     ensemble: Ensemble,
     root: Root,
@@ -46,6 +73,7 @@ def predicted_rows(
     options: PredictionOptions,
     tick: Tick | None = None,
     deep: list[float] | None = None,
+    rules: FieldRules | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Predict images as rows of the table, batch by batch.
 
@@ -57,23 +85,53 @@ def predicted_rows(
         options: coverage and risk.
         tick: called with the number of images done and of all.
         deep: collects `BatchLogits.deep` of all images.
+        rules: what changes answers in the field; None: nothing does. With a calibration of events
+            and a column event, the images of an event follow each other.
 
     Yields:
-        The rows of each batch, in order.
+        The rows of each batch, in order; those of an event once it is complete.
     """
     carried = table.select(list(carried_schema(table)))
     paths = table["path"]
+    events = _event_rows(ensemble, table, rule, options, rules)
     for batch in ensemble.score(_LazyPaths(root, paths), tick):
         if deep is not None:
             deep += batch.deep
-        rows = []
-        answers = answer_batch(ensemble, batch, rule, options)
+        chosen = table[batch.rows]
+        if rules is None:
+            answers = answer_batch(ensemble, batch, rule, options)
+            logits = None
+        else:
+            answers, logits = answer_in_field(ensemble, batch, rule, options, rules, chosen)
         handed = carried[batch.rows].iter_rows(named=True) if carried.width else [{}] * len(answers)
-        for index, answer, fields in zip(batch.rows.tolist(), answers, handed, strict=True):
+        rows = []
+        for place, (index, answer, fields) in enumerate(
+            zip(batch.rows.tolist(), answers, handed, strict=True)
+        ):
             reason = batch.reasons.get(index)
             columns = answer.columns() if reason is None else {"error": reason}
-            rows.append({"path": paths[index], **columns, **fields})
+            row = {"path": paths[index], **columns, **fields}
+            if events is None or logits is None:
+                rows.append(row)
+            else:
+                rows += events.add(row, logits[:, place] if reason is None else None)
         yield rows
+
+
+def _event_rows(
+    ensemble: Ensemble,
+    table: pl.DataFrame,
+    rule: Average,
+    options: PredictionOptions,
+    rules: FieldRules | None,
+) -> EventRows | None:
+    """Prepare the answers of events; None if there are none."""
+    if rules is None or rules.card.events is None or EVENT not in table.columns:
+        return None
+    classes = ensemble.classes_.tolist()
+    return EventRows(
+        table[EVENT], lambda logits: answer_event(logits, rule, options, rules, classes)
+    )
 
 
 def empty_rows(table: pl.DataFrame) -> Iterator[dict[str, Any]]:

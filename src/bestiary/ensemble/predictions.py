@@ -23,7 +23,15 @@ from bestiary.display import Display
 from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions
 from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.ensemble.predicted_rows import carried_schema, empty_rows, predicted_rows
+from bestiary.ensemble.field_rules import FieldRules
+from bestiary.ensemble.only import RemovedShares
+from bestiary.ensemble.predicted_rows import (
+    carried_schema,
+    empty_rows,
+    field_schema,
+    predicted_rows,
+    with_events,
+)
 from bestiary.ensemble.resumable_table import MEMBERS_USED, Counts, ResumableTable
 from bestiary.ensemble.submission import check_names, write_submission
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
@@ -169,9 +177,12 @@ class PredictJob:
         return self.images[0] if is_file else None
 
     def open_rows(
-        self, ensemble: Ensemble, carried: dict[str, Any] | None = None
+        self,
+        ensemble: Ensemble,
+        carried: dict[str, Any] | None = None,
+        rules: FieldRules | None = None,
     ) -> ResumableTable:
-        """Open the rows of this job, predicted by `ensemble`, with more columns."""
+        """Open the rows of this job, predicted by `ensemble` and `rules`, with more columns."""
         request = {
             "run": ensemble.digest,
             "engine": ensemble.engine,
@@ -183,6 +194,8 @@ class PredictJob:
         }
         if self.data.boxes:
             request["boxes"] = str(Path(self.data.boxes).resolve())
+        if rules is not None:
+            request |= rules.request()
         schema = TABLE_SCHEMA
         if self.cascade is not None:
             request["cascade"] = self.cascade
@@ -203,6 +216,7 @@ def predict_folder(
     job: PredictJob,
     display: Display,
     trained: TrainedFiles | None = None,
+    rules: FieldRules | None = None,
     check_root: Callable[[Root], None] | None = None,
 ) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
@@ -212,6 +226,7 @@ def predict_folder(
         job: which images, and the table.
         display: shows progress.
         trained: the files that the ensemble was trained on, to say so of those that are predicted.
+        rules: what changes answers in the field; None: nothing does.
         check_root: called with the folder of the images before they are predicted.
 
     Returns:
@@ -225,16 +240,17 @@ def predict_folder(
     all_paths = listing.table["path"]
     if check_root:
         check_root(listing.root)
-    for line in _notices(listing, trained):
+    for line in _notices(listing, trained, rules):
         display.notice(line)
     if job.layout == "submission":
         check_names(all_paths)
-    carried = carried_schema(listing.table)
-    with job.open_rows(ensemble, carried) as rows:
+    all_images = with_events(listing.table, rules)
+    carried = carried_schema(all_images) | field_schema(all_images, rules)
+    removed = RemovedShares()
+    with job.open_rows(ensemble, carried, rules) as rows:
         # Images that have no row yet
         done = rows.paths()
-        is_done = all_paths.is_in(done.implode())
-        images = listing.table.filter(~is_done)
+        images = all_images.filter(~pl.col("path").is_in(done.implode()))
         if len(done):
             display.line(f"{len(done):,} images already have their rows")
 
@@ -244,10 +260,13 @@ def predict_folder(
             deep: list[float] = []
             rule = job.rule or ensemble.average
             for batch_rows in predicted_rows(
-                ensemble, listing.root, images, rule, job.options, tick, deep
+                ensemble, listing.root, images, rule, job.options, tick, deep, rules
             ):
                 rows.add(batch_rows)
+                removed.add(batch_rows)
         for line in describe_deep(deep, ensemble.view.white):
+            display.notice(line)
+        if line := str(removed):
             display.notice(line)
 
         files = _write(rows, job)
@@ -256,7 +275,7 @@ def predict_folder(
         return PredictionTable(files, counts, listing.root, carried)
 
 
-def _notices(listing: Listing, trained: TrainedFiles | None) -> list[str]:
+def _notices(listing: Listing, trained: TrainedFiles | None, rules: FieldRules | None) -> list[str]:
     """What a user should know of the images before they are predicted."""
     paths = listing.table["path"]
     reasons = [reason for _, reason in listing.unusable]
@@ -264,6 +283,8 @@ def _notices(listing: Listing, trained: TrainedFiles | None) -> list[str]:
     if trained:
         lines.append(trained.describe_boxes(listing.root))
         lines.append(trained.describe(listing.root, paths))
+    if rules:
+        lines.append(rules.describe_prior(listing.table))
     return [line for line in lines if line]
 
 

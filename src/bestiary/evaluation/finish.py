@@ -13,11 +13,14 @@ import torchvision
 
 from bestiary.data.eval_view import EvalView
 from bestiary.data.manifest import natural_classes
+from bestiary.evaluation.field import FieldFit
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.model.classifier import load_member
-from bestiary.run.layout import ENSEMBLE, METRICS, OOD, RUN_FORMAT
+from bestiary.run.field_scores import FIELD_KEY
+from bestiary.run.layout import ENSEMBLE, FIELD, METRICS, OOD, RUN_FORMAT
 from bestiary.run.ood import write_ood
 from bestiary.run.run import Run, RunSnapshot
+from bestiary.run.taxonomy import read_run_taxonomy
 from bestiary.stats.calibration import Calibration
 from bestiary.stats.crossfit import crossfit_parts
 from bestiary.stats.ood import OodDetector
@@ -38,11 +41,15 @@ def finish_run(run: Run) -> None:
     if snapshot.ended != snapshot.folds:
         return
     out_of_fold = read_out_of_fold(snapshot)
-    calibrate(run, out_of_fold)
-    score(run, out_of_fold.scorable())
+    calibration = calibrate(run, out_of_fold)
+    scorable = out_of_fold.scorable()
+    field = FieldFit(snapshot.recipe, scorable, calibration, read_run_taxonomy(run))
+    if field.card:
+        run.write_json(FIELD, field.card)
+    score(run, scorable, field.scores)
 
 
-def calibrate(run: Run, out_of_fold: OutOfFold) -> None:
+def calibrate(run: Run, out_of_fold: OutOfFold) -> Calibration:
     """Add the calibration to ensemble.json, and write the out-of-distribution detector.
 
     Each member's logits are of images that it was not trained on. The ensemble is somewhat more
@@ -51,6 +58,9 @@ def calibrate(run: Run, out_of_fold: OutOfFold) -> None:
     Args:
         run: the run.
         out_of_fold: its out-of-fold logits.
+
+    Returns:
+        The calibration.
     """
     write_ood(run.file(OOD), fit_ood(out_of_fold))
     scorable = out_of_fold.scorable()
@@ -58,6 +68,7 @@ def calibrate(run: Run, out_of_fold: OutOfFold) -> None:
     card = run.read_json(ENSEMBLE)
     card["calibration"] = calibration.to_json()
     run.write_json(ENSEMBLE, card)
+    return calibration
 
 
 def fit_ood(out_of_fold: OutOfFold) -> OodDetector:
@@ -71,17 +82,21 @@ def fit_ood(out_of_fold: OutOfFold) -> OodDetector:
     return OodDetector.fit(images.logits, images.labels, images.folds, parts)
 
 
-def score(run: Run, out_of_fold: OutOfFold) -> None:
+def score(run: Run, out_of_fold: OutOfFold, field: dict[str, Any]) -> None:
     """Write metrics.json.
 
     Args:
         run: the run.
         out_of_fold: its out-of-fold logits that may be scored.
+        field: scores in the field; empty: there are none.
     """
     scores = oof_scores(
         out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups
     )
-    run.write_json(METRICS, {"oof": scores})
+    metrics: dict[str, Any] = {"oof": scores}
+    if field:
+        metrics[FIELD_KEY] = field
+    run.write_json(METRICS, metrics)
 
 
 def assemble(snapshot: RunSnapshot) -> None:

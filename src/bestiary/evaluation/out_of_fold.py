@@ -4,15 +4,16 @@ Every command that scores a run reads it here, once. Knows nothing of scores.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.folds import leak_groups
+from bestiary.data.folds import fold_groups, leak_groups
 from bestiary.errors import RunError
+from bestiary.recipe.choices import FoldBy
 from bestiary.run.budget_file import read_budget
 from bestiary.run.layout import TRAIN_ONLY
 from bestiary.run.oof import read_oof
@@ -27,10 +28,12 @@ class OutOfFold:
         table: columns of the manifest, fold, logits, and ``chose``: whether the recipe was chosen
             on the image, within a time budget.
         classes: class names in the order of the logits.
+        by: what the folds leave out together.
     """
 
     table: pl.DataFrame
     classes: list[str]
+    by: FoldBy = "image"
 
     @cached_property
     def logits(self) -> NDArray[np.float32]:
@@ -54,13 +57,18 @@ class OutOfFold:
 
     @cached_property
     def groups(self) -> NDArray[np.int64]:
-        """Group number of each image (images,), see `leak_groups`."""
+        """Group number of each image (images,), see `fold_groups`."""
+        return fold_groups(self.table, self.by)
+
+    @cached_property
+    def leak_groups(self) -> NDArray[np.int64]:
+        """Group number of each image (images,), see `leak_groups`: those within a site."""
         return leak_groups(self.table)
 
     def without_conflicts(self) -> "OutOfFold":
         """Leave out images with a label conflict: nobody knows which of their labels is right."""
         has_conflict = pl.col("label_conflict")
-        return OutOfFold(self.table.filter(~has_conflict), self.classes)
+        return replace(self, table=self.table.filter(~has_conflict))
 
     def scorable(self) -> "OutOfFold":
         """Leave out what must not be scored: conflicts, and images that the recipe was chosen on.
@@ -68,7 +76,7 @@ class OutOfFold:
         The recipe was chosen by its success on the latter, so they would flatter it.
         """
         chose = pl.col("chose")
-        return OutOfFold(self.without_conflicts().table.filter(~chose), self.classes)
+        return replace(self, table=self.without_conflicts().table.filter(~chose))
 
 
 def read_out_of_fold(snapshot: RunSnapshot) -> OutOfFold:
@@ -111,7 +119,7 @@ def read_out_of_fold(snapshot: RunSnapshot) -> OutOfFold:
     budget = read_budget(snapshot.run)
     choosing_folds = budget.folds if budget else []
     chose = pl.col("fold").is_in(choosing_folds).alias("chose")
-    return OutOfFold(joined.with_columns(chose), classes)
+    return OutOfFold(joined.with_columns(chose), classes, snapshot.recipe.folds.by)
 
 
 def class_numbers(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64]:

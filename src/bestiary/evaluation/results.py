@@ -17,6 +17,7 @@ from bestiary.evaluation.finish import fit_ood
 from bestiary.evaluation.judged import Judged
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.recipe.choices import Sets
+from bestiary.run.field_scores import FieldScores, read_field_scores
 from bestiary.run.run import Run, RunSnapshot
 from bestiary.run.tables import read_table
 from bestiary.stats.averaging import softmax
@@ -55,6 +56,7 @@ class Results(Judged):
         scores: see `oof_scores`.
         per_class: see `class_table`.
         histories: history.csv of each fold, with `HISTORY_COLUMNS`.
+        field: scores at known and new sites, by event and by rank, as far as they were measured.
     """
 
     snapshot: RunSnapshot
@@ -66,6 +68,7 @@ class Results(Judged):
     scores: dict[str, Any]
     per_class: list[dict[str, Any]]
     histories: dict[int, pl.DataFrame]
+    field: FieldScores
 
     @property
     def run(self) -> Run:
@@ -148,6 +151,7 @@ def read_results(run: Run) -> Results:
             predicted, out_of_fold.labels, out_of_fold.groups, len(out_of_fold.classes)
         ),
         histories=histories,
+        field=read_field_scores(run),
     )
 
 

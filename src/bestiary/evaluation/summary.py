@@ -3,6 +3,7 @@
 Knows nothing of how scores are computed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import polars as pl
 from bestiary.numbers import percent
 from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
+from bestiary.run.field_scores import field_lines, read_field_scores
 from bestiary.run.heads import heads_text
 from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
@@ -36,6 +38,7 @@ class Summary:
         folds: for each fold: epochs done, best validation accuracy and its epoch, whether it has
             ended.
         heads: which heads the folds chose, in a sentence; empty if they had no choice.
+        field: how it does in the field, in sentences; empty if the images have no sites.
     """
 
     place: str
@@ -48,6 +51,7 @@ class Summary:
     quarantined: int
     folds: list[dict[str, Any]]
     heads: str = ""
+    field: Sequence[str] = ()
 
     def __str__(self) -> str:
         recipe = self.recipe
@@ -68,7 +72,7 @@ class Summary:
             "",
         ]
         if self.score_line:
-            lines.append(self.score_line)
+            lines += [self.score_line, *self.field]
         else:
             ended = sum(fold["ended"] for fold in self.folds)
             lines.append(
@@ -105,6 +109,7 @@ def summarize(run: Run) -> Summary:
         quarantined=count_rows(run.file(QUARANTINE)),
         folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in snapshot.folds],
         heads=heads_text([run.fold(fold) for fold in snapshot.folds]),
+        field=field_lines(read_field_scores(run)),
     )
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bestiary.recipe.choices import (
     Augment,
     Average,
+    FoldBy,
     Head,
     Layout,
     PrecisionOption,
@@ -71,6 +72,12 @@ class DataOptions(Section):
         description="photographs that one camera took of one scene, each at most this long after "
         "the one before (EXIF time), stay in one fold; 0: bursts are not looked for",
     )
+    event_seconds: NotNegative = Field(
+        30.0,
+        description="images of one site (columns site and time of the table), each at most this "
+        "long after the one before, are one event: they stay in one fold and also get one answer; "
+        "0: no events, unless the table has a column event",
+    )
     store: bool = Field(
         True,
         description="store decoded images on disk: each image is decoded once for all runs",
@@ -117,10 +124,16 @@ class FoldOptions(Section):
         0,
         description="seed of the assignment; the same images and seed give the same folds anywhere",
     )
+    by: FoldBy = Field(
+        "image",
+        description="what is left out together: image (and what must not be split: bursts, near "
+        "duplicates, groups), or site: all images of a camera's place, by the column site of the "
+        "table, so that the accuracy is that at new places",
+    )
     rare_classes: Literal["error", "drop", "keep"] = Field(
         "error",
-        description="a class with fewer groups than folds: stop (error), leave the class out "
-        "(drop), or use the images that there are (keep)",
+        description="a class with fewer groups (or sites) than folds: stop (error), leave the "
+        "class out (drop), or use the images that there are (keep)",
     )
 
 

@@ -20,6 +20,7 @@ from bestiary.reporting.budget_section import budget_record, budget_table, budge
 from bestiary.reporting.charts.chart import Chart
 from bestiary.reporting.charts.classes import scored_classes, support_chart, weakest_chart
 from bestiary.reporting.charts.map import map_chart, place_on_map
+from bestiary.reporting.charts.places import places_chart
 from bestiary.reporting.charts.scores import accuracy_chart, confusion_chart
 from bestiary.reporting.charts.training import learning_chart, training_charts
 from bestiary.reporting.charts.trust import coverage_chart, reliability_chart
@@ -34,6 +35,7 @@ from bestiary.reporting.gallery import (
 from bestiary.reporting.render import render
 from bestiary.reporting.run_sections import finding
 from bestiary.reporting.run_sections.data import data_section
+from bestiary.reporting.run_sections.field import field_section
 from bestiary.reporting.run_sections.look_alikes import look_alike_section
 from bestiary.reporting.run_sections.trust import trust_section
 from bestiary.reporting.saliency_examples import saliency_examples
@@ -86,8 +88,10 @@ class Findings:
         """All charts of the run by name, in the order of the page."""
         results = self.results
         train = results.snapshot.recipe.train
+        places = results.field.places
         charts: list[Chart | None] = [
             accuracy_chart(results),
+            places_chart(places) if places else None,
             weakest_chart(results),
             confusion_chart(results, self.order),
             map_chart(results, self.places) if self.places else None,
@@ -150,6 +154,7 @@ def run_page(
         saliency=saliency,
         saliency_asked=with_saliency,
         trust=trust_section(results),
+        field=field_section(results.field),
         no_curve=_no_curve_reason(results),
         data_part=data_section(results),
         method=sections.method_of_run(results.snapshot),

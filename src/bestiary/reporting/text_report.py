@@ -12,6 +12,7 @@ from bestiary.reporting.cost_table import cost_rows
 from bestiary.reporting.run_page import Findings
 from bestiary.reporting.run_sections import finding
 from bestiary.reporting.run_sections.data import data_section
+from bestiary.reporting.run_sections.field import field_section
 from bestiary.reporting.run_sections.look_alikes import look_alike_section
 from bestiary.reporting.run_sections.trust import accepted_sentences, set_rows
 from bestiary.reporting.sections import Table
@@ -53,6 +54,7 @@ def chapters(results: Results) -> list[Chapter]:
     where = finding.provenance(results)
     return [
         _finding_chapter(findings, charts),
+        *_field_chapter(results, charts),
         _mistake_chapter(findings, charts),
         _trust_chapter(results, charts),
         Chapter(
@@ -103,6 +105,16 @@ def _finding_chapter(findings: Findings, charts: dict[str, Chart]) -> Chapter:
         ],
         _chosen(charts, "accuracy"),
     )
+
+
+def _field_chapter(results: Results, charts: dict[str, Chart]) -> list[Chapter]:
+    section = field_section(results.field)
+    if section is None:
+        return []
+    tables = [section.shares] if section.shares.rows else []
+    if section.ranks:
+        tables.append(section.ranks)
+    return [Chapter("In the field", section.texts, tables, _chosen(charts, "sites"))]
 
 
 def _mistake_chapter(findings: Findings, charts: dict[str, Chart]) -> Chapter:

@@ -20,6 +20,8 @@ FIELD_SCHEMA = {
     "site": pl.String,  # the place of a camera, as the table names it
     "lat": pl.Float64,  # degrees north, WGS 84
     "lon": pl.Float64,  # degrees east
+    # A name that the frames of one event share, see `bestiary.data.events`.
+    "event": pl.String,
 }
 FIELD_BOUNDS = {
     "detection": (0.0, 1.0),

@@ -18,6 +18,7 @@
         ensemble.json      classes, preprocessing, members, averaging rule, calibration, versions
         ood.safetensors    the out-of-distribution detector
         metrics.json       out-of-fold scores with intervals
+        field.json         how events, places, months and higher ranks change an answer
         distill.json       of a student: how it compares with its teacher
         labels/            suspect labels: fixes.csv, class_quality.csv, class_overlap.csv,
                            labels.html
@@ -60,6 +61,7 @@ COMPUTE = "compute.json"
 ENSEMBLE = "ensemble.json"
 OOD = "ood.safetensors"
 METRICS = "metrics.json"
+FIELD = "field.json"
 DISTILL = "distill.json"
 
 NOT_DUPLICATES = "not_duplicates.csv"

@@ -18,7 +18,7 @@ from bestiary.data.folds import (
     assign_folds,
     count_straddling,
     find_rare_classes,
-    leak_groups,
+    fold_groups,
     read_fold_file,
 )
 from bestiary.data.listing import group_by_path, list_labeled
@@ -28,7 +28,9 @@ from bestiary.data.pair_decisions import read_decisions
 from bestiary.data.taxonomy import find_taxonomy, read_taxonomy
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
+from bestiary.recipe.choices import FoldBy
 from bestiary.recipe.options import Recipe
+from bestiary.recipe.sections import FoldOptions
 from bestiary.run.layout import (
     FIXES,
     FOLDS,
@@ -93,7 +95,7 @@ def begin_run(
     manifest = audit.manifest
     recipe = resolve_white(recipe, manifest.white)
     if fold_file is not None:
-        folds = _read_own_folds(fold_file, manifest, display)
+        folds = _read_own_folds(fold_file, manifest, recipe.folds.by, display)
         n_folds = int(folds.max()) + 1
         recipe = recipe.with_values({"folds.n": n_folds})
     else:
@@ -164,9 +166,9 @@ def _read_taxonomy(
     return taxonomy
 
 
-def _read_own_folds(fold_file: Path, manifest: Manifest, display: Display) -> Folds:
+def _read_own_folds(fold_file: Path, manifest: Manifest, by: FoldBy, display: Display) -> Folds:
     """Read the user's own folds, and warn about groups that straddle them."""
-    groups = leak_groups(manifest.table)
+    groups = fold_groups(manifest.table, by)
     folds = read_fold_file(fold_file, manifest.table["path"])
     n_straddling = count_straddling(groups, folds)
     if n_straddling:
@@ -179,13 +181,14 @@ def _read_own_folds(fold_file: Path, manifest: Manifest, display: Display) -> Fo
 
 def _assign_folds(manifest: Manifest, recipe: Recipe, display: Display) -> tuple[Manifest, Folds]:
     """Assign folds by the recipe; classes with too few images may be left out of the manifest."""
-    groups = leak_groups(manifest.table)
+    by = recipe.folds.by
+    groups = fold_groups(manifest.table, by)
     rare_classes = find_rare_classes(manifest.table["label"], groups, recipe.folds.n)
     if rare_classes and recipe.folds.rare_classes == "error":
-        raise _rare_classes_error(rare_classes, manifest, recipe.folds.n)
+        raise _rare_classes_error(rare_classes, manifest, recipe.folds)
     if rare_classes and recipe.folds.rare_classes != "keep":
         manifest = _drop_rare_classes(rare_classes, manifest, recipe.folds.n, display)
-        groups = leak_groups(manifest.table)
+        groups = fold_groups(manifest.table, by)
     table = manifest.table
     folds = assign_folds(
         table["path"],
@@ -197,12 +200,15 @@ def _assign_folds(manifest: Manifest, recipe: Recipe, display: Display) -> tuple
     return manifest, folds
 
 
-def _rare_classes_error(rare_classes: RareClasses, manifest: Manifest, n_folds: int) -> DataError:
+def _rare_classes_error(
+    rare_classes: RareClasses, manifest: Manifest, options: FoldOptions
+) -> DataError:
     smallest = rare_classes[0][1]
+    things = "separate images" if options.by == "image" else "sites"
     fewer_folds = f"fewer folds (--folds {smallest}), " if smallest >= 2 else ""
     return DataError(
-        f"{len(rare_classes)} of {len(manifest.classes)} classes have fewer separate images than "
-        f"{n_folds} folds: {_name_classes(rare_classes)}; add images, or choose {fewer_folds}to "
+        f"{len(rare_classes)} of {len(manifest.classes)} classes have fewer {things} than "
+        f"{options.n} folds: {_name_classes(rare_classes)}; add images, or choose {fewer_folds}to "
         "leave these classes out (--set folds.rare_classes=drop) or to use the images that there "
         "are (--set folds.rare_classes=keep)"
     )

@@ -25,6 +25,7 @@ from bestiary.data.near_duplicates.comparison import (
 )
 from bestiary.data.near_duplicates.hashes import Hashes, hash_thumbs
 from bestiary.data.near_duplicates.linkage import Ends, Verdict, ends, join_proved
+from bestiary.data.near_duplicates.moments import Moments
 from bestiary.data.near_duplicates.views import N_VIEWS
 from bestiary.data.quality_warnings import BLANK_MAX_SPREAD
 from bestiary.display import Display
@@ -52,7 +53,8 @@ def find_near_duplicates(
 ) -> pl.DataFrame:
     """Compare the images of manifests.
 
-    The result is cached, so the same images are compared once.
+    The result is cached, so the same images are compared once. Two frames that one site's camera
+    took at different times are not compared: they share a background, and are no near duplicates.
 
     Args:
         parts: The images; `cache` has read all of them.
@@ -68,13 +70,16 @@ def find_near_duplicates(
     first_digest = pl.col("sha256").min()
     digests = rows.group_by("pixel_sha256").agg(first_digest)["sha256"].sort()
 
-    content = f"near duplicates {METHOD_VERSION} {','.join(digests)}"
+    moments = Moments.of([table for _, table in parts])
+    content = f"near duplicates {METHOD_VERSION} {','.join(digests)}{moments}"
     key = hashlib.sha256(content.encode()).hexdigest()
     cached = cache.read_result(key)
     if cached is not None:
         return cached
 
-    compared, comparisons, n_unread = _compare_images(digests.to_list(), parts, cache, display)
+    compared, comparisons, n_unread = _compare_images(
+        digests.to_list(), parts, moments, cache, display
+    )
     table = _pair_table(compared, comparisons)
     if n_unread:
         display.notice(
@@ -155,11 +160,16 @@ def _denied_ends(
 
 
 def _compare_images(
-    digests: list[str], parts: Sequence[Part], cache: ImageInfoCache, display: Display
+    digests: list[str],
+    parts: Sequence[Part],
+    moments: Moments,
+    cache: ImageInfoCache,
+    display: Display,
 ) -> tuple[list[str], list[Comparison], int]:
     """Compare images: the digests of those with content, the compared pairs, the files gone."""
     digests, hashes = _hash_images(digests, cache)
     pairs = candidate_pairs(hashes)
+    pairs = pairs[~moments.differ(digests, pairs)]
 
     # Memory holds only the thumbs of candidates: only these are compared in detail.
     candidates = np.unique(pairs[:, :2])

@@ -12,6 +12,7 @@ from bestiary.reporting.charts.classes import scored_classes
 from bestiary.reporting.charts.scores import commonest_share
 from bestiary.reporting.charts.training import learning_title
 from bestiary.reporting.charts.trust import operating_points
+from bestiary.reporting.run_sections.field import place_headline
 from bestiary.run.checksums import file_digest
 from bestiary.run.costs import read_costs
 from bestiary.run.layout import MANIFEST
@@ -39,7 +40,7 @@ def headline(results: Results, groups: list[LookAlikes]) -> str:
     """
     accuracy = results.scores["accuracy"]
     wrong = int((~results.hits).sum())
-    first = f"Right on {percent(accuracy['value'])} of images it had not seen."
+    first = _first_sentence(results)
     largest = groups[:MAX_GROUPS]
     inside = sum(group.mistakes for group in largest)
     if not wrong:
@@ -49,6 +50,20 @@ def headline(results: Results, groups: list[LookAlikes]) -> str:
         return f"{first} Its {count(wrong, 'mistake')} show no pattern."
     where = f"{_word(len(largest))} group{'s' if len(largest) > 1 else ''} of look-alikes"
     return f"{first} {percent(inside / wrong, 0)} of its mistakes lie within {where}."
+
+
+def _first_sentence(results: Results) -> str:
+    """How often it is right; with sites, at known and at new ones."""
+    own = percent(results.scores["accuracy"]["value"])
+    places = results.field.places
+    if places is None:
+        return f"Right on {own} of images it had not seen."
+    sentence = place_headline(places)
+    if sentence and not places.heads:
+        return sentence
+    kind = "new" if places.by == "site" else "known"
+    first = f"Right on {own} of images it had not seen, at {kind} sites."
+    return f"{first} {sentence}" if sentence else first
 
 
 def _word(number: int) -> str:
