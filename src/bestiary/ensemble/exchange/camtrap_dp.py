@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from bestiary.atomic import atomic_path, write_text
+from bestiary.data.events import EVENT
 from bestiary.data.times import time_seconds
 from bestiary.ensemble.exchange.answers import (
     ANIMAL,
@@ -125,9 +126,13 @@ def _all_columns(name: str, table: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _deployments(table: pl.DataFrame) -> pl.DataFrame:
+def _seconds(table: pl.DataFrame) -> pl.Series:
     seconds = time_seconds(table["timestamp"].str.replace("Z$", "+00:00"))
-    ordered = table.with_columns(seconds.alias("seconds")).sort("deploymentID", "seconds")
+    return seconds.alias("seconds")
+
+
+def _deployments(table: pl.DataFrame) -> pl.DataFrame:
+    ordered = table.with_columns(_seconds(table)).sort("deploymentID", "seconds")
     camera = pl.col("camera") if "camera" in table.columns else pl.lit(None, pl.String)
     return ordered.group_by("deploymentID", maintain_order=True).agg(
         pl.col("deploymentID").first().alias("locationID"),
@@ -160,12 +165,18 @@ def _observations(table: pl.DataFrame, classifier: Classifier) -> pl.DataFrame:
     names = {label: classifier.scientific_name(label) for label in table["label"].unique()}
     best = pl.lit("most probable: ") + pl.col("label")
     boxes = _box_columns(table)
+    event = pl.col(EVENT) if EVENT in table.columns else pl.lit(None, pl.String)
+    of_event = pl.coalesce(event, pl.col("path"))
+    table = table.sort(_seconds(table), maintain_order=True)
+    start = pl.col("timestamp").first().over(of_event)
+    end = pl.col("timestamp").last().over(of_event)
     return table.select(
         pl.col("path").alias("observationID"),
         "deploymentID",
         pl.col("file").alias("mediaID"),
-        pl.col("timestamp").alias("eventStart"),
-        pl.col("timestamp").alias("eventEnd"),
+        event.alias("eventID"),
+        start.alias("eventStart"),
+        end.alias("eventEnd"),
         pl.lit("media").alias("observationLevel"),
         pl.col("kind").alias("observationType"),
         pl.when(is_animal).then(pl.col("label").replace(names)).alias("scientificName"),
