@@ -25,8 +25,9 @@ FROZEN = {
     "batch=None seed=None device=None only_fold=() fixes=None not_duplicates=None unlabeled=None "
     "resume=False checkpoint_every=5min processes=1 cluster=None dry_run=False quiet=False",
     "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
-    "engine=auto tta=None cascade=None promise=None costs=None review=None "
-    "resume=False watch=False overrides=() quiet=False",
+    "engine=auto tta=None cascade=None only=None prior=True promise=None costs=None review=None "
+    "timelapse=None camtrap_dp=None darwin_core=None sort=None copy=False tag=False resume=False "
+    "watch=False overrides=() quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() folds=None "
     "quiet=False",
     "ablate": "data run vary recipe=None overrides=() folds=None seeds=0 test_data=None "
@@ -47,7 +48,7 @@ FROZEN = {
     "promise=None costs=None quiet=False",
     "distill": "run out data=None overrides=() test_data=None test_share=0.2 weight=0.5 "
     "resume=False checkpoint_every=5min quiet=False",
-    "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",
+    "demo": "directory=bestiary-demo species=20 per_species=40 camera_traps=False quiet=False",
 }
 OTHER_NAMES = {"BestiaryError", "Ensemble", "Recipe", "Run", "load", "load_recipe"}
 

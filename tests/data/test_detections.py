@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bestiary.data.detections import json_stream
 from bestiary.data.detections.read import read_detections
 from bestiary.data.detections.types import Detections
 from bestiary.errors import DataError
@@ -96,6 +97,16 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, content: object, me
     with pytest.raises(DataError, match=message) as caught:
         read(tmp_path, content)
     assert "\n" not in str(caught.value)
+
+
+def test_words_between_two_parts_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "f.json"
+    file.write_bytes(b"0123456789 word 0123456789 other")
+    for size in range(1, 40):
+        monkeypatch.setattr(json_stream, "PART_BYTES", size)
+        found = json_stream.file_has(file, b"word", b"other")
+        assert found or size < len("word")
+        assert not json_stream.file_has(file, b"word", b"absent")
 
 
 def test_coco_gives_boxes_in_pixels_with_classes(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_each_box_of_a_folder_is_a_sample(data: Path) -> None:
         (f"b/3.png{NAME_1}", "b", "b/3.png", "b/3.png", "0.1,0.2,0.3,0.4", 0.8),
     ]
     assert listing.unusable == [("a/2.png", "is not in the file of boxes")]
-    assert listing.empty == ["b/4.png"]
+    assert listing.empty["path"].to_list() == ["b/4.png"]
     assert listing.notes[1:] == [
         "Boxes: 3 of MegaDetector in 2 images are the samples; those of one image stay in one fold",
         "Empty: 1 images have no box of confidence 0.2 or more (data.box_confidence)",
@@ -107,7 +107,7 @@ def test_images_to_predict_need_no_label(data: Path) -> None:
         f"b/3.png{NAME_1}",
     ]
     assert listing.table["label"].null_count() == 3
-    assert listing.empty == ["b/4.png"]
+    assert listing.empty["path"].to_list() == ["b/4.png"]
 
 
 def test_boxes_of_other_images_are_refused(data: Path) -> None:

@@ -12,6 +12,8 @@ from bestiary.data.manifest import SCHEMA
 from bestiary.data.table_fields import RESERVED, read_fields
 from bestiary.data.times import iso_time, time_seconds
 from bestiary.display import Display
+from bestiary.ensemble.field_answers import EVENT_SCHEMA
+from bestiary.ensemble.field_rules import RANK_SCHEMA, REMOVED_SCHEMA
 from bestiary.ensemble.predictions import CASCADE_SCHEMA
 from bestiary.errors import DataError
 from bestiary.run.fields import FIELD_SCHEMA, MANIFEST_COLUMNS
@@ -23,7 +25,7 @@ def read(**columns: list[object]) -> tuple[pl.DataFrame, list[str]]:
 
 def test_each_column_of_bestiary_is_reserved() -> None:
     assert set(SCHEMA) == MANIFEST_COLUMNS
-    assert set(CASCADE_SCHEMA) <= RESERVED
+    assert set(CASCADE_SCHEMA | EVENT_SCHEMA | REMOVED_SCHEMA | RANK_SCHEMA) - {"path"} <= RESERVED
 
 
 @pytest.mark.parametrize(

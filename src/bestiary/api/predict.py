@@ -12,8 +12,9 @@ from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 if TYPE_CHECKING:
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.exchange.outputs import Outputs
     from bestiary.ensemble.field_rules import FieldRules
-    from bestiary.ensemble.predictions import PredictionTable
+    from bestiary.ensemble.predictions import PredictionTable, PredictJob
     from bestiary.run.run import Run
 
 
@@ -35,6 +36,12 @@ def predict(
     promise: float | None = None,
     costs: Location | None = None,
     review: Location | None = None,
+    timelapse: Location | None = None,
+    camtrap_dp: Location | None = None,
+    darwin_core: Location | None = None,
+    sort: Location | None = None,
+    copy: bool = False,
+    tag: bool = False,
     resume: bool = False,
     watch: bool = False,
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
@@ -105,6 +112,24 @@ def predict(
         Folder for the page review.html: check images that were drawn at random, which gives
         the accuracy on these images with an interval, and correct the least sure. It
         saves reviewed.csv, which train takes.
+    timelapse
+        Also write a .json file in MegaDetector's format with the classes of each box, as
+        Timelapse and AddaxAI read it. What is not accepted is "unclassified" there, and in
+        the next three.
+    camtrap_dp
+        Also write a Camtrap DP into this folder: deployments, media and observations. The
+        images need a time and a position, from the columns time, lat, lon, site of a table
+        or from EXIF.
+    darwin_core
+        Also write a .csv file of Darwin Core occurrences.
+    sort
+        Also sort the images into this new folder, by certainty and class, as links. The
+        originals stay as they are.
+    copy
+        Sort copies instead of links.
+    tag
+        Also write the classes as keywords next to each image: a.jpg.xmp for a.jpg, which
+        photo programs read. The images stay as they are.
     resume
         Resume an interrupted prediction. The table is the same as without interruption.
     watch
@@ -125,49 +150,68 @@ def predict(
     >>> result.table.select("path", "label", "confidence").shape
     (9, 3)
     """
+    from dataclasses import replace
+
     from bestiary.display import Display
     from bestiary.ensemble.answers import PredictionOptions
-    from bestiary.ensemble.caveats import TrainedFiles, missing_members
-    from bestiary.ensemble.ensemble import Ensemble
-    from bestiary.ensemble.members import describe_first_start
+    from bestiary.ensemble.caveats import TrainedFiles
+    from bestiary.ensemble.exchange.outputs import Outputs
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
-    from bestiary.evaluation.deciding import apply_decisions
-    from bestiary.numbers import count
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
 
-    _check_columns(format, watch, review=review, promise=promise, costs=costs)
+    outputs = Outputs.of(timelapse, camtrap_dp, darwin_core, sort, copies=copy, tag=tag)
+    outputs.check()
+    _check_finished(watch, format, "--review" if review else outputs.first)
+    _check_columns(format, promise=promise, costs=costs)
     options = PredictionOptions(coverage, sets, risk)
     data = load_data_options(overrides)
     paths = tuple(_flatten(images))
     job = PredictJob(paths, Path(out), average, format, options, resume, data, cascade)
     display = Display(quiet)
     with opened_run(run) as opened:
-        first_start = describe_first_start(opened, engine)
-        if first_start:
-            display.line(first_start)
-        ensemble = Ensemble.load(opened, engine=engine, tta=tta)
-        if cascade is not None:
-            display.notice(_stop_early(opened, ensemble, cascade, engine))
-        decided = apply_decisions(opened, ensemble, promise, costs)
-        caveat = missing_members(opened, ensemble)
+        ensemble = _load(opened, engine, tta, cascade, (promise, costs), display)
         trained = TrainedFiles.of(opened)
-        rules = _field_rules(opened, ensemble, only, prior, display)
-    display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
-    for notice in filter(None, [ensemble.fallback_reason, caveat, *decided]):
-        display.notice(notice)
+        job = replace(job, rules=_field_rules(opened, ensemble, only, prior, display))
     with Interrupts():
         try:
             if watch:
                 return watch_folder(ensemble, job, display)
-            result = predict_folder(ensemble, job, display, trained, rules)
+            result = predict_folder(ensemble, job, display, trained, outputs.check_root)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
-    if review is None:
-        return result
-    return _with_review(result, ensemble.classes_.tolist(), str(run), Path(review))
+    return _finish(result, ensemble, outputs, job, str(run), review)
+
+
+def _load(
+    run: "Run",
+    engine: Engine,
+    tta: TtaViews | None,
+    cascade: float | None,
+    decisions: tuple[float | None, Location | None],
+    display: "Display",
+) -> "Ensemble":
+    """Load the ensemble of a run, and say what a reader of its answers should know."""
+    from bestiary.ensemble.caveats import missing_members
+    from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.members import describe_first_start
+    from bestiary.evaluation.deciding import apply_decisions
+    from bestiary.numbers import count
+
+    first_start = describe_first_start(run, engine)
+    if first_start:
+        display.line(first_start)
+    ensemble = Ensemble.load(run, engine=engine, tta=tta)
+    if cascade is not None:
+        display.notice(_stop_early(run, ensemble, cascade, engine))
+    decided = apply_decisions(run, ensemble, *decisions)
+    display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
+    caveats = [ensemble.fallback_reason, missing_members(run, ensemble), *decided]
+    for notice in filter(None, caveats):
+        display.notice(notice)
+    return ensemble
 
 
 def _field_rules(
@@ -186,12 +230,19 @@ def _field_rules(
     return None if rules.is_empty else rules
 
 
-def _check_columns(format: TableFormat, watch: bool, **asked: object) -> None:
-    """Refuse what needs more columns than a submission has, and a review of what has no end."""
+def _check_finished(watch: bool, format: TableFormat, option: str) -> None:
+    """Refuse what leaves no finished table for an option; empty: there is none."""
     from bestiary.errors import ArgumentError
 
-    if watch and asked["review"] is not None:
-        raise ArgumentError("--review: shows a finished full table; leave --watch out")
+    if option and (watch or format == "submission"):
+        other = "--watch" if watch else "--format submission"
+        raise ArgumentError(f"{option}: shows a finished full table; leave {other} out")
+
+
+def _check_columns(format: TableFormat, **asked: object) -> None:
+    """Refuse what needs more columns than a submission has."""
+    from bestiary.errors import ArgumentError
+
     names = [name for name, value in asked.items() if value is not None]
     if names and format == "submission":
         raise ArgumentError(f"--{names[0]}: needs the full table; leave --format submission out")
@@ -204,6 +255,42 @@ def _stop_early(run: "Run", ensemble: "Ensemble", risk: float, engine: Engine) -
     cascade = learn_cascade(run, ensemble, risk)
     apply_cascade(run, ensemble, cascade, engine)
     return str(cascade)
+
+
+def _finish(
+    result: "PredictionTable",
+    ensemble: "Ensemble",
+    outputs: "Outputs",
+    job: "PredictJob",
+    run: str,
+    review: Location | None,
+) -> "PredictionTable":
+    """Write the files for others and the page to review the predictions on, if asked for."""
+    if outputs.first:
+        result = _with_others(result, ensemble, outputs, job, run)
+    if review is None:
+        return result
+    return _with_review(result, ensemble.classes_.tolist(), run, Path(review))
+
+
+def _with_others(
+    result: "PredictionTable", ensemble: "Ensemble", outputs: "Outputs", job: "PredictJob", run: str
+) -> "PredictionTable":
+    """Write the files for others."""
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
+    from bestiary.ensemble.exchange.answers import Classifier
+    from bestiary.run.opening import opened_run
+    from bestiary.run.taxonomy import read_run_taxonomy
+    from bestiary.version import VERSION
+
+    with opened_run(run) as opened:
+        taxonomy = read_run_taxonomy(opened)
+        name = f"bestiary {VERSION}, run {opened.name} ({ensemble.digest[:12]})"
+    classifier = Classifier(name, datetime.now(UTC), ensemble.classes_.tolist(), taxonomy)
+    lines = outputs.write(result.table, result.root, classifier, job.boxes_file)
+    return replace(result, others=tuple(lines))
 
 
 def _with_review(

@@ -228,7 +228,7 @@ def _join_listings(listings: Sequence[Listing]) -> Listing:
     unusable: dict[str, str] = {}
     ignored = Counter[str]()
     notes: list[str] = []
-    empty: list[str] = []
+    empty = []
     has_boxes = any(isinstance(listing.root, BoxFolder) for listing in listings)
     for root, listing in zip(roots, listings, strict=True):
         below = os.path.relpath(root, common).replace(os.sep, "/")
@@ -236,7 +236,7 @@ def _join_listings(listings: Sequence[Listing]) -> Listing:
         path = pl.lit(prefix) + pl.col("path")
         tables.append(listing.table.with_columns(path.alias("path")))
         unusable.update((prefix + path, reason) for path, reason in listing.unusable)
-        empty += [prefix + path for path in listing.empty]
+        empty.append(listing.empty.with_columns(path.alias("path")))
         ignored.update(listing.ignored)
         notes += listing.notes
 
@@ -251,5 +251,5 @@ def _join_listings(listings: Sequence[Listing]) -> Listing:
         ignored=dict(ignored),
         unusable=sorted(unusable.items()),
         notes=notes,
-        empty=sorted(empty),
+        empty=pl.concat(empty, how="diagonal_relaxed").sort("path"),
     )

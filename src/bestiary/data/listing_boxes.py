@@ -144,16 +144,17 @@ def add_boxes(listing: Listing, found: Detections, min_confidence: float) -> Lis
     label = pl.coalesce("label", "box_label").alias("label")
     table = box_samples(table.with_columns(label).drop("box_label"))
     with_box = set(table["image"])
-    empty = [path for path in images["path"] if path not in with_box and path not in unusable]
+    is_empty = ~pl.col("path").is_in([*with_box, *unusable])
+    empty = images.filter(is_empty).sort("path")
     n_images = len(with_box)
     note = (
         f"Boxes: {table.height:,} of {found.name} in {n_images:,} images are the samples; those of "
         f"one image stay in one fold"
     )
     notes = [*listing.notes, *found.notes, note]
-    if empty:
+    if empty.height:
         notes.append(
-            f"Empty: {len(empty):,} images have no box of confidence {min_confidence:g} or more "
+            f"Empty: {empty.height:,} images have no box of confidence {min_confidence:g} or more "
             f"(data.box_confidence)"
         )
     return replace(
@@ -162,7 +163,7 @@ def add_boxes(listing: Listing, found: Detections, min_confidence: float) -> Lis
         table=table,
         unusable=sorted(unusable.items()),
         notes=notes,
-        empty=sorted(empty),
+        empty=empty,
     )
 
 

@@ -44,7 +44,8 @@ class Listing:
         notes: What was assumed, in words.
         empty_classes: Class that has a folder and no image -> number of its images that are
             unusable.
-        empty: Paths of the images in which a detector has found nothing; they are no samples.
+        empty: Rows as in `table` of the images in which a detector has found nothing; they are no
+            samples.
     """
 
     root: Root
@@ -53,7 +54,7 @@ class Listing:
     unusable: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     empty_classes: dict[str, int] = field(default_factory=dict)
-    empty: list[str] = field(default_factory=list)
+    empty: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LISTING_SCHEMA))
 
     @property
     def outside_test(self) -> "Listing":

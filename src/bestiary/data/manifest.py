@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel, white_of_dataset
-from bestiary.data.exif_fields import fill_from_exif
+from bestiary.data.exif_fields import fill_from_exif, taken_of
 from bestiary.data.image_info import ImageInfo
 from bestiary.data.image_info_cache import ImageInfoCache, cache_folder
 from bestiary.data.listing_types import Listing
@@ -182,7 +182,7 @@ def _manifest_table(listing: Listing, infos: list[ImageInfo], white: WhiteLevel)
         decodes.append(info.reason is None)
         if info.reason is None:
             rows.append(_manifest_row(path, info, white))
-            readable.append(info)
+            readable.append(taken_of(info))
 
     columns = {}
     for name, kind in SCHEMA.items():

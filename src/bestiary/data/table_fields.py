@@ -43,6 +43,13 @@ ANSWER_COLUMNS = frozenset(
         "accepted",
         "unknown",
         "members_used",
+        "removed",
+        "sure_rank",
+        "sure_taxon",
+        "sure_confidence",
+        "event_label",
+        "event_confidence",
+        "event_accepted",
         "error",
     )
 )

@@ -3,7 +3,7 @@
 Knows nothing of where the rows are stored.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import polars as pl
@@ -134,6 +134,12 @@ def _event_rows(
     )
 
 
-def empty_rows(paths: Iterable[str]) -> list[dict[str, Any]]:
-    """Rows of images in which a detector has found nothing: nothing is asked of the network."""
-    return [{"path": path, "label": EMPTY, "image": path} for path in sorted(paths)]
+def empty_rows(table: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows of images in which a detector has found nothing: nothing is asked of the network.
+
+    Args:
+        table: `Listing.empty`.
+    """
+    carried = carried_columns(table.columns)
+    for row in table.select("path", *carried).iter_rows(named=True):
+        yield row | {"label": EMPTY, "image": row["path"]}

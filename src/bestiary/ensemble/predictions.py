@@ -7,13 +7,14 @@ reason. Knows nothing of runs.
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from bestiary.data.detections.read import is_detections
 from bestiary.data.left_out import count_files, describe_deep
 from bestiary.data.listing import DEFAULT_OPTIONS as DATA_OPTIONS
 from bestiary.data.listing import list_images
@@ -78,6 +79,7 @@ class PredictionTable:
         carried: columns after the usual ones, with their types: of a promise or costs, then those
             of the user's table, of a detector and of EXIF.
         review: the page to review the predictions on, if it was asked for.
+        others: what else was written, one line each.
     """
 
     files: list[Path]
@@ -85,6 +87,7 @@ class PredictionTable:
     root: Root
     carried: dict[str, Any]
     review: Path | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def table(self) -> pl.DataFrame:
@@ -122,6 +125,7 @@ class PredictionTable:
                 f"{self.counts.unread:,} could not be read and have no label; first "
                 f"{printable_name(path)}: {printable_name(reason)}"
             )
+        lines += self.others
         if self.review:
             lines.append(f"To check and correct them: {printable_name(self.review)}")
         return "\n".join(lines)
@@ -141,6 +145,7 @@ class PredictJob:
         resume: whether to continue an interrupted prediction.
         data: folder that the paths of a table start from, and the boxes in the images.
         cascade: risk at which images stop after one member; None: none stops.
+        rules: what changes answers in the field; None: nothing does.
 
     Raises:
         ArgumentError: `out` is not the name of such a table, or is a folder.
@@ -154,6 +159,7 @@ class PredictJob:
     resume: bool = False
     data: DataOptions = DATA_OPTIONS
     cascade: float | None = None
+    rules: FieldRules | None = None
 
     def __post_init__(self) -> None:
         kinds = (".csv",) if self.layout == "submission" else (".csv", ".parquet")
@@ -166,13 +172,18 @@ class PredictJob:
                 f"--out {self.out}: cannot be written, a folder has that name; choose another"
             )
 
+    @property
+    def boxes_file(self) -> Path | None:
+        """The file of a detector or labeling tool that the boxes are from; None: there is none."""
+        if self.data.boxes:
+            return Path(self.data.boxes)
+        is_file = len(self.images) == 1 and is_detections(self.images[0])
+        return self.images[0] if is_file else None
+
     def open_rows(
-        self,
-        ensemble: Ensemble,
-        carried: dict[str, Any] | None = None,
-        rules: FieldRules | None = None,
+        self, ensemble: Ensemble, carried: dict[str, Any] | None = None
     ) -> ResumableTable:
-        """Open the rows of this job, predicted by `ensemble` and `rules`, with more columns."""
+        """Open the rows of this job, predicted by `ensemble`, with more columns."""
         request = {
             "run": ensemble.digest,
             "engine": ensemble.engine,
@@ -184,8 +195,8 @@ class PredictJob:
         }
         if self.data.boxes:
             request["boxes"] = str(Path(self.data.boxes).resolve())
-        if rules is not None:
-            request |= rules.request()
+        if self.rules is not None:
+            request |= self.rules.request()
         if ensemble.decisions:
             request["decisions"] = ensemble.decisions.to_json()
         schema = TABLE_SCHEMA
@@ -209,7 +220,7 @@ def predict_folder(
     job: PredictJob,
     display: Display,
     trained: TrainedFiles | None = None,
-    rules: FieldRules | None = None,
+    check_root: Callable[[Root], None] | None = None,
 ) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
 
@@ -218,7 +229,7 @@ def predict_folder(
         job: which images, and the table.
         display: shows progress.
         trained: the files that the ensemble was trained on, to say so of those that are predicted.
-        rules: what changes answers in the field; None: nothing does.
+        check_root: called with the folder of the images before they are predicted.
 
     Returns:
         The files and the counts.
@@ -229,14 +240,16 @@ def predict_folder(
     """
     listing = list_images(job.images, job.data)
     all_paths = listing.table["path"]
-    for line in _notices(listing, trained, rules):
+    if check_root:
+        check_root(listing.root)
+    for line in _notices(listing, trained, job.rules):
         display.notice(line)
     if job.layout == "submission":
         check_names(all_paths)
-    all_images = with_events(listing.table, rules)
-    carried = carried_schema(all_images) | field_schema(all_images, rules)
+    all_images = with_events(listing.table, job.rules)
+    carried = carried_schema(all_images) | field_schema(all_images, job.rules)
     removed = RemovedShares()
-    with job.open_rows(ensemble, carried, rules) as rows:
+    with job.open_rows(ensemble, carried) as rows:
         # Images that have no row yet
         done = rows.paths()
         images = all_images.filter(~pl.col("path").is_in(done.implode()))
@@ -244,13 +257,12 @@ def predict_folder(
             display.line(f"{len(done):,} images already have their rows")
 
         _add_unusable(rows, _without_row(listing.unusable, done))
-        if listing.empty:
-            rows.add(empty_rows(set(listing.empty) - set(done)))
+        rows.add(empty_rows(listing.empty.filter(~pl.col("path").is_in(done.implode()))))
         with display.counter("Predicting") as tick:
             deep: list[float] = []
             rule = job.rule or ensemble.average
             for batch_rows in predicted_rows(
-                ensemble, listing.root, images, rule, job.options, tick, deep, rules
+                ensemble, listing.root, images, rule, job.options, tick, deep, job.rules
             ):
                 rows.add(batch_rows)
                 removed.add(batch_rows)
@@ -314,14 +326,16 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
         raise ArgumentError(
             "--watch: a submission is handed in once; leave --format submission out"
         )
-    with job.open_rows(ensemble) as rows:
+    columns = job.rules.schema if job.rules else {}
+    with job.open_rows(ensemble, columns) as rows:
         known = set(rows.paths())
         display.line(f"Watching {folder}; Ctrl-C ends it and writes {job.out}")
         try:
             _watch(ensemble, job, folder, rows, known, display)
         except KeyboardInterrupt:
             display.line("")
-        return PredictionTable(_write(rows, job), rows.counts(), folder, _further(ensemble))
+        further = _further(ensemble) | columns
+        return PredictionTable(_write(rows, job), rows.counts(), folder, further)
 
 
 def _watched_folder(job: PredictJob) -> Path:
@@ -372,7 +386,9 @@ def _predict_round(
     images = pl.DataFrame({"path": complete}, schema={"path": pl.String})
     with display.counter("Predicting") as tick:
         rule = job.rule or ensemble.average
-        for batch_rows in predicted_rows(ensemble, folder, images, rule, job.options, tick):
+        for batch_rows in predicted_rows(
+            ensemble, folder, images, rule, job.options, tick, rules=job.rules
+        ):
             unreadable = [row["path"] for row in batch_rows if row.get("error")]
             arriving = {path for path in unreadable if may_be_arriving(folder / path)}
             known -= arriving

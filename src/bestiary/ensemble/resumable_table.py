@@ -163,7 +163,9 @@ class ResumableTable:
         """Count the rows, and those of unreadable images."""
         is_unread = pl.col("error").is_not_null()
         rows = self._scan()
-        is_empty = pl.col("label").is_not_null() & pl.col("confidence").is_null()
+        is_empty = pl.lit(False)
+        if "confidence" in self.schema:
+            is_empty = pl.col("label").is_not_null() & pl.col("confidence").is_null()
         sums = rows.select(pl.len(), is_unread.sum().alias("unread"), is_empty.sum().alias("empty"))
         total, unread, empty = sums.collect().row(0)
         stopped = None

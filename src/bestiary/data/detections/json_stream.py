@@ -4,7 +4,6 @@ A file may come from a stranger: whatever is wrong with it is one `DataError`. K
 the items mean.
 """
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from bestiary.errors import DataError, one_line
 from bestiary.regular_files import check_regular
 
 MAX_JSON_BYTES = 1 << 36  # 64 GiB; more is no table of detections
+PART_BYTES = 1 << 20
 MAX_ITEM_TEXT = 1 << 16  # characters of a path or name in an item
 
 
@@ -61,13 +61,17 @@ def json_value(file: Path, prefix: str) -> Any:
 
 
 def file_has(file: Path, *words: bytes) -> bool:
-    """Whether each of some words is anywhere in a file; nothing is kept in memory."""
+    """Whether each of some words is anywhere in a file, of which one part is in memory."""
+    missing = set(words)
+    overlap = max(map(len, words))
     with json_errors(file):
         check_regular(file, MAX_JSON_BYTES)
-        if not file.stat().st_size:
-            return False
-        with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as m:
-            return all(m.find(word) >= 0 for word in words)
+        with file.open("rb") as stream:
+            end = b""
+            while missing and (part := stream.read(PART_BYTES)):
+                missing = {word for word in missing if word not in end + part}
+                end = part[-overlap:]
+    return not missing
 
 
 def first_byte(file: Path) -> bytes:

@@ -21,6 +21,11 @@ def is_detections(data: str | Path) -> bool:
     return Path(str(data)).suffix.lower() in SUFFIXES
 
 
+def is_megadetector(file: Path) -> bool:
+    """Whether a file is of MegaDetector's batch format."""
+    return first_byte(file) == b"{" and file_has(file, b'"detection_categories"')
+
+
 def read_detections(file: Path, min_confidence: float) -> Detections:
     """Read a file of detections.
 
@@ -37,7 +42,7 @@ def read_detections(file: Path, min_confidence: float) -> Detections:
         return read_cvat(file, min_confidence)
     if first == b"[":
         return read_label_studio(file, min_confidence)
-    if first == b"{" and file_has(file, b'"detection_categories"'):
+    if is_megadetector(file):
         return read_megadetector(file, min_confidence)
     if first == b"{" and file_has(file, b'"images"', b'"annotations"', b'"categories"'):
         return read_coco(file, min_confidence)

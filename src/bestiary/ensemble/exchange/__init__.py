@@ -1,0 +1,1 @@
+"""Predictions -> the files and folders that ecologists exchange: JSON, CSV, packages, tags."""
