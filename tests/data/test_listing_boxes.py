@@ -172,3 +172,13 @@ def test_boxes_of_a_table_are_shares_or_pixels(data: Path) -> None:
     shares = list_labeled(table)
     assert shares.table["path"][0] == f"a/1.png{NAME_1}"
     assert "in shares of the image" in shares.notes[-1]
+
+
+def test_names_of_boxes_in_a_table_are_boxes(data: Path) -> None:
+    listing = boxed(data)
+    table = data / "reviewed.csv"
+    rows = [f'"{path}",{label}' for path, label in listing.table.select("path", "label").rows()]
+    table.write_text("\n".join(["path,label", *rows]) + "\n")
+    again = list_labeled(table)
+    columns = ["path", "label", "group", "image", "box"]
+    assert again.table.select(columns).rows() == listing.table.select(columns).rows()

@@ -18,6 +18,7 @@ from bestiary.data.split_words import split_of_word
 from bestiary.data.table_fields import read_fields
 from bestiary.data.table_values import clean_text, text_of_column
 from bestiary.errors import DataError
+from bestiary.storage.boxes import FRAGMENT, split_path
 from bestiary.storage.files import Root, StoredFolder, is_address
 from bestiary.tables import (
     UNSAFE_PATH,
@@ -85,7 +86,7 @@ def read_image_table(
     place = name or str(file)
     read = read_table(file)
     table, notes = _select_columns(place, read, needs_label)
-    table = table.with_columns(_read_splits(place, table["split"]))
+    table = _split_names(table.with_columns(_read_splits(place, table["split"])))
 
     # Paths that are addresses start from the folder that they share.
     first = table["path"].min()
@@ -182,6 +183,18 @@ def _read_splits(place: str, words: pl.Series) -> pl.Series:
             f"val and test (training, validation, holdout ...), or leave it empty"
         )
     return words.replace_strict(splits, return_dtype=pl.String).alias("split")
+
+
+def _split_names(table: pl.DataFrame) -> pl.DataFrame:
+    """Split names of boxes, as tables of bestiary have them, into path and box."""
+    is_box = table["path"].str.contains(FRAGMENT, literal=True).fill_null(False)
+    if not is_box.any():
+        return table
+    parts = [split_path(name) if name else (name, None) for name in table["path"]]
+    paths = pl.Series("path", [path for path, _ in parts], pl.String)
+    named = pl.Series("box", [None if box is None else str(box) for _, box in parts], pl.String)
+    own = table["box"] if "box" in table.columns else pl.lit(None, pl.String)
+    return table.with_columns(paths, pl.coalesce(named, own).alias("box"))
 
 
 def _is_stored_path(path: object) -> bool:

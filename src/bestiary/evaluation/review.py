@@ -58,7 +58,8 @@ def choose_review(
     Returns:
         At most `AUDITED_IMAGES` drawn at random, and `MAX_UNSURE` others.
     """
-    readable = predictions.filter(pl.col("error").is_null())
+    is_predicted = pl.col("error").is_null() & pl.col("confidence").is_not_null()
+    readable = predictions.filter(is_predicted)  # without images that a detector found empty
     draw = keyed_rng(seed, "audit", readable.height).permutation(readable.height)
     is_audited = pl.Series(draw < AUDITED_IMAGES)
     marked = readable.with_columns(is_audited.alias("audit"))
