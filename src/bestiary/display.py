@@ -1,8 +1,9 @@
-"""Progress of long work on the user's screen: live bars on a terminal, plain lines elsewhere.
+"""Progress of long work on the user's screen: live bars where it has any, plain lines elsewhere.
 
-Everything goes to standard error, so that results on standard output can be piped. Work on another
-machine sends its progress to a `ProgressSink` instead. Names are shown as they are: no markup, no
-control characters. Knows nothing of what the work is.
+Everything goes to standard error, so that results on standard output can be piped; in a notebook,
+to standard output, since notebooks show the other as errors. Work on another machine sends its
+progress to a `ProgressSink` instead. Names are shown as they are: no markup, no control characters.
+Knows nothing of what the work is.
 """
 
 import time
@@ -11,9 +12,10 @@ from contextlib import contextmanager
 from typing import Any, Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bestiary.notebook_progress import LiveProgress, in_notebook
 from bestiary.numbers import percent
 from bestiary.printable import printable_name
 from bestiary.streams import ConsoleStream, StreamName
@@ -52,18 +54,22 @@ class Display:
         sink: ProgressSink | None = None,
     ) -> None:
         on_screen = visible and sink is None
-        self.console = make_console(
-            "stderr",
-            soft_wrap=not ConsoleStream("stderr").isatty(),
-            quiet=not on_screen,
-        )
+        self.is_notebook = on_screen and in_notebook()
+        if self.is_notebook:  # it wraps lines itself, and yellow cannot be read on white
+            self.console = make_console("stdout", soft_wrap=True, color_system=None)
+        else:
+            self.console = make_console(
+                "stderr",
+                soft_wrap=not ConsoleStream("stderr").isatty(),
+                quiet=not on_screen,
+            )
         self.quiet = quiet or not visible
         self.sink = sink
 
     @property
     def has_bars(self) -> bool:
         """Whether progress is shown as live bars."""
-        return self.console.is_terminal and not self.quiet
+        return (self.console.is_terminal or self.is_notebook) and not self.quiet
 
     def line(self, text: str) -> None:
         """Show a line about the work, unless quiet."""
@@ -96,7 +102,7 @@ class Display:
         """
         started = time.perf_counter()
         last_done = 0
-        bar = Progress(
+        bar = LiveProgress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
@@ -145,7 +151,7 @@ class TrainingDisplay:
         self._images = 0  # of an epoch
         self._done = 0  # images of this fold, over all its epochs
         self._speed = 0.0  # images a second
-        self._bar = Progress(
+        self._bar = LiveProgress(
             TextColumn("fold {task.fields[fold]}  epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[numbers]}"),
@@ -265,7 +271,14 @@ def make_console(name: StreamName, **options: Any) -> Console:
         options: of rich's `Console`.
     """
     stream: Any = ConsoleStream(name)
-    return Console(file=stream, markup=False, emoji=False, highlight=False, **options)
+    return Console(
+        file=stream,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        force_jupyter=False,  # there, rich would make an output of its own of each line
+        **options,
+    )
 
 
 class ScreenTable(Table):

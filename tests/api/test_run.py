@@ -90,7 +90,7 @@ def test_every_plot(trained: bestiary.Run, name: str, tmp_path: Path) -> None:
     assert name in repr(trained.plot)
     draw = getattr(trained.plot, name)
     if name in ("class_sizes", "held_out_accuracy", "training_loss"):
-        with pytest.raises(RunError, match=r"sizes explain nothing|a curve needs 4 scored epochs"):
+        with pytest.raises(RunError, match=r"explain nothing|needs 4 epochs .* a fold has [02];"):
             draw()
         return
     figure = draw()

@@ -175,7 +175,7 @@ class Plots:
         Raises:
             RunError: there are too few epochs for a curve.
         """
-        return self._curve("held-out-accuracy")
+        return self._curve("held-out-accuracy", "val_accuracy")
 
     def training_loss(self) -> Figure:
         """Training loss by epoch, also while the run is in training.
@@ -183,19 +183,19 @@ class Plots:
         Raises:
             RunError: there are too few epochs for a curve.
         """
-        return self._curve("training-loss")
+        return self._curve("training-loss", "train_loss")
 
-    def _curve(self, name: str) -> Figure:
+    def _curve(self, name: str, column: str) -> Figure:
         histories = read_histories(self._run, self._run.fold_numbers())
         begun = {fold: history for fold, history in histories.items() if history.height}
         keeps_best = self._run.read_recipe().train.keep_best
         for chart in training_charts(begun, keeps_best):
             if chart.name == name:
                 return Figure(chart)
-        epochs = max((history.height for history in begun.values()), default=0)
+        epochs = min((history[column].count() for history in begun.values()), default=0)
         raise RunError(
-            f"{self._run.place}: a curve needs {MIN_EPOCHS} scored epochs and a fold has {epochs}; "
-            "see run.history, and plot.accuracy()"
+            f"{self._run.place}: a curve needs {MIN_EPOCHS} epochs with a {column} in each fold, "
+            f"and a fold has {epochs}; see run.history, and plot.accuracy()"
         )
 
 
