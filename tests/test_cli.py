@@ -40,7 +40,8 @@ FROZEN = {
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",
     "show": "run",
-    "export": "run out data=None format=onnx int8=None max_drop=0.01 prune=None quiet=False",
+    "export": "run out data=None format=onnx int8=None float16=False max_drop=0.01 "
+    "prune=None quiet=False",
     "distill": "run out data=None overrides=() test_data=None test_share=0.2 weight=0.5 "
     "resume=False checkpoint_every=5min quiet=False",
     "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",

@@ -50,6 +50,7 @@ def export_folder(
     format: ExportFormat,
     *,
     int8: bool | None,
+    float16: bool = False,
     max_drop: float,
     prune: int | None,
     display: Display,
@@ -69,10 +70,21 @@ def export_folder(
 
         def write(int8: bool) -> ExportResult:
             return export_run(
-                run, file, "onnx", int8=int8, max_drop=max_drop, prune=prune, display=display
+                run,
+                file,
+                "onnx",
+                int8=int8,
+                float16=float16,
+                max_drop=max_drop,
+                prune=prune,
+                display=display,
             )
 
-        exported = _smaller(write, display) if chosen.prefers_int8 and int8 is None else None
+        exported = (
+            _smaller(write, display)
+            if chosen.prefers_int8 and int8 is None and not float16
+            else None
+        )
         exported = exported or write(bool(int8))
         chosen.build(file, folder, exported, run.name, display)
         names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
