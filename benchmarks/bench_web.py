@@ -192,7 +192,8 @@ def agreement(run: Path, files: list[Path], found: list[dict[str, Any]], place: 
     for file, answer in zip(files, found, strict=True):
         assert not answer.get("error"), answer
         row = rows[file.name]
-        view = ensemble.view(ensemble.view.decode(file.read_bytes()))
+        shape = ensemble.input_view
+        view = shape(shape.decode(file.read_bytes()))
         exact = run_graph(graph, view[None]).probabilities[0]
         answer["prediction_set"] = "|".join(answer["prediction_set"])
         for name in same:

@@ -43,6 +43,7 @@ INDEX = {
     "Grad-CAM, saliency": "ensemble/saliency.py",
     "browser, page that classifies offline": "exporting/web_page.py",
     "KServe, Open Inference Protocol (V2)": "serving/inference_protocol.py",
+    "LiteRT, TensorFlow Lite, phones": "exporting/litert.py",
     "Triton model repository": "exporting/triton.py",
     "HTTP service": "serving/application.py",
     "int8, ONNX, OpenVINO": "exporting/formats.py",

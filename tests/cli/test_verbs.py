@@ -44,7 +44,7 @@ FROZEN = {
     "show": "run=None",
     "options": "word= recipe=best",
     "cache": "clear=False",
-    "export": "run out data=None format=onnx int8=None max_drop=0.01 prune=None "
+    "export": "run out data=None format=onnx int8=None float16=False max_drop=0.01 prune=None "
     "promise=None costs=None quiet=False",
     "distill": "run out data=None overrides=() test_data=None test_share=0.2 weight=0.5 "
     "resume=False checkpoint_every=5min quiet=False",

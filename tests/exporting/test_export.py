@@ -32,8 +32,10 @@ WRONG = {
     "an unknown format": (["{new}.onnx", "--format", "tflite"], "tflite"),
     "int8 with torch": (
         ["{new}.pt2", "--format", "torch", "--int8"],
-        "choose --format onnx or openvino",
+        "choose --format onnx or openvino or litert",
     ),
+    "float16 with onnx": (["{new}.onnx", "--float16"], "choose --format litert"),
+    "int8 and float16": (["{new}.onnx", "--int8", "--float16"], "choose one of them"),
     "a max drop above 1": (["{new}.onnx", "--int8", "--max-drop", "2"], "--max-drop 2"),
     "no member": (["{new}.onnx", "--prune", "0"], "--prune 0"),
     "all members": (["{new}.onnx", "--prune", "3"], "--prune 3"),

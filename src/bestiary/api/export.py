@@ -1,4 +1,4 @@
-"""The verb `export`: a run -> one ONNX, OpenVINO or torch.export file, a page or a repository."""
+"""The verb `export`: a run -> one ONNX, OpenVINO, torch.export or LiteRT file, or a page."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +20,7 @@ def export(
     data: Location | None = None,
     format: ExportFormat = "onnx",
     int8: Annotated[bool | None, Parameter(negative="--no-int8")] = None,
+    float16: bool = False,
     max_drop: float = 0.01,
     prune: int | None = None,
     promise: float | None = None,
@@ -39,22 +40,25 @@ def export(
     run
         Trained run: its folder, or its address in an object store.
     out
-        File to write: .onnx, .xml (with a .bin for its weights) or .pt2; for web and triton a
-        folder. Nothing is ever overwritten.
+        File to write: .onnx, .xml (with a .bin for its weights), .pt2 or .tflite; for web and
+        triton a folder. Nothing is ever overwritten.
     data
         Folder or address of the run's images, on a machine where you have not trained it
         yourself. A run from elsewhere names no place to read from.
     format
-        onnx, openvino (faster on a CPU) or torch (a program of torch.export); web (a folder
+        onnx, openvino (faster on a CPU) or torch (a program of torch.export);
+        litert (for phones and small boards); web (a folder
         with a page that classifies in the browser, without a server or a connection); triton (a
         model repository).
     int8
         Quantize to 8-bit integers: a quarter of the size. Images of the run calibrate the
         ranges. Without either, web tries it, and the other
         formats stay in float32.
+    float16
+        With --format litert: store weights in 16-bit floats, half of the size.
     max_drop
-        With --int8: most accuracy to lose, as a share of images, each scored by the member
-        that was not trained on it. If more is lost, nothing is written.
+        With --int8 and --float16: most accuracy to lose, as a share of images, each scored by
+        the member that was not trained on it. If more is lost, nothing is written.
     prune
         Keep only so many members: those with the least log loss on their held-out images.
     promise
@@ -84,6 +88,7 @@ def export(
             Path(out),
             format,
             int8=int8,
+            float16=float16,
             max_drop=max_drop,
             prune=prune,
             rules=(promise, costs),

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from bestiary.data.folds import leak_groups
 from bestiary.evaluation.out_of_fold import class_numbers
 from bestiary.exporting.graph import Outputs
+from bestiary.recipe.choices import LowPrecision
 from bestiary.stats.paired import paired_difference
 
 TOLERANCE = 1e-4  # largest difference between probabilities in float32
 
-INT8_ENSEMBLE_NOTE = (
-    "all members together, who between them were trained on every one of these images"
-)
+ENSEMBLE_NOTE = "all members together, who between them were trained on every one of these images"
 
 
 def compare_outputs(reference: Outputs, exported: Outputs) -> dict[str, Any]:
@@ -48,19 +47,21 @@ def compare_outputs(reference: Outputs, exported: Outputs) -> dict[str, Any]:
 
 def accuracy_drop(
     float32: Outputs,
-    int8: Outputs,
+    lower: Outputs,
     table: pl.DataFrame,
     folds: Sequence[int],
     classes: Sequence[str],
+    precision: LowPrecision = "int8",
 ) -> dict[str, Any]:
     """Measure the accuracy that int8 costs, each image judged by the member that held it out.
 
     Args:
         float32: outputs of the float32 file for the images of `table`.
-        int8: outputs of the int8 file for the same images.
+        lower: outputs of the file in int8 or float16 for the same images.
         table: columns label, fold and those of `GROUP_KEYS`. Every fold is one of `folds`.
         folds: folds of the members, in the order of the logits.
         classes: class names, in the order of the logits.
+        precision: of `lower`.
 
     Returns:
         Both accuracies, their paired difference with its interval, and how far the ensembles
@@ -70,15 +71,15 @@ def accuracy_drop(
     member_of_fold = {fold: member for member, fold in enumerate(folds)}
     members = np.array([member_of_fold[fold] for fold in table["fold"]], np.int64)
     float32_hits = _member_labels(float32, members) == labels
-    int8_hits = _member_labels(int8, members) == labels
-    difference = paired_difference(float32_hits, int8_hits, leak_groups(table))
+    lower_hits = _member_labels(lower, members) == labels
+    difference = paired_difference(float32_hits, lower_hits, leak_groups(table))
     return {
         "judged_by": "for each image the one member that was not trained on it",
         "images": len(labels),
         "accuracy_float32": float(float32_hits.mean()),
-        "accuracy_int8": float(int8_hits.mean()),
+        f"accuracy_{precision}": float(lower_hits.mean()),
         "difference": asdict(difference),
-        "ensemble": compare_outputs(float32, int8) | {"note": INT8_ENSEMBLE_NOTE},
+        "ensemble": compare_outputs(float32, lower) | {"note": ENSEMBLE_NOTE},
     }
 
 

@@ -6,7 +6,7 @@ on disk where the file disagrees with the network or where int8 costs too much a
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ from bestiary.exporting.sample import (
     synthetic_views,
 )
 from bestiary.model.compute import best_precision
-from bestiary.recipe.choices import ExportFormat
+from bestiary.recipe.choices import ExportFormat, LowPrecision
 from bestiary.run.images import RunImages
 from bestiary.run.run import Run
 
@@ -66,6 +66,7 @@ def export_run(
     format: ExportFormat,
     *,
     int8: bool | None,
+    float16: bool = False,
     max_drop: float,
     prune: int | None,
     display: Display,
@@ -86,8 +87,8 @@ def export_run(
             `out` cannot be written.
     """
     writer = WRITERS[format]
-    int8 = bool(int8)
-    _check_options(out, format, int8, max_drop)
+    lower = _low_precision(int8, float16)
+    _check_options(out, format, lower, max_drop)
     ensemble = Ensemble.load(run, device="cpu", engine="torch")
     choice = choose_members(run, ensemble, prune) if prune is not None else None
     kept_folds = choice.kept_folds if choice else ensemble.folds
@@ -95,11 +96,13 @@ def export_run(
     _check_size(graph, format)
 
     # Views to compare the file and the network on, and what is known of the file so far.
-    calibration, test = _read_samples(run, ensemble, kept_folds, int8, display)
+    calibration, test = _read_samples(run, ensemble, kept_folds, lower, display)
     compared_views = _compared_views(calibration, ensemble)
     for notice in apply_decisions(run, ensemble, *rules):
         display.notice(notice)
     card = build_card(run, ensemble, kept_folds)
+    if writer.batch:
+        card["input"]["shape"][0] = writer.batch
     card["compared_on"] = "images of the run" if len(calibration) else "drawn views"
     if choice:
         card["prune"] = choice.to_json()
@@ -107,17 +110,28 @@ def export_run(
     # Write, compare, quantize; then write once more with the complete card inside.
     with _new_file(out) as file:
         display.line(f"Writing {out.name}: {len(kept_folds)} members as one graph")
-        model = writer.build(_traced(graph, ensemble), input_view(ensemble).size)
+        model = _built(writer, graph, ensemble)
         writer.save(model, card, file)
         card["agreement"] = _check_agreement(graph, writer, file, compared_views, format)
-        if int8:
-            model = _quantize(model, writer, file, (calibration, test), card, max_drop, display)
+        if lower:
+            samples = (calibration, test)
+            model = _quantize(model, writer, file, samples, card, lower, max_drop, display)
         writer.save(model, card, file)
         files = [out.with_name(part.name) for part in _files_of(file)]
         return ExportResult(files, card, choice)
 
 
-def _check_options(out: Path, format: ExportFormat, int8: bool, max_drop: float) -> None:
+def _low_precision(int8: bool | None, float16: bool) -> LowPrecision | None:
+    if int8 and float16:
+        raise ArgumentError("--int8 --float16: choose one of them")
+    if int8:
+        return "int8"
+    return "float16" if float16 else None
+
+
+def _check_options(
+    out: Path, format: ExportFormat, lower: LowPrecision | None, max_drop: float
+) -> None:
     writer = WRITERS[format]
     if out.suffix.lower() != writer.suffix:
         raise ArgumentError(
@@ -133,13 +147,19 @@ def _check_options(out: Path, format: ExportFormat, int8: bool, max_drop: float)
         raise ArgumentError(
             f"--max-drop {max_drop}: is a share of the images; give 0 to 1, such as 0.01"
         )
-    check_installed(writer.needs, f"--format {format}")
-    if int8:
-        if writer.quantize is None:
+    check_installed(writer.needs, f"--format {format}", writer.extra)
+    if lower:
+        if _lowered(writer, lower) is None:
+            offering = [name for name, other in WRITERS.items() if _lowered(other, lower)]
             raise ArgumentError(
-                f"--int8: --format {format} has none; choose --format onnx or openvino"
+                f"--{lower}: --format {format} has none; choose --format {' or '.join(offering)}"
             )
-        check_installed(("nncf", "onnx"), "--int8")
+        if format != "litert":
+            check_installed(("nncf", "onnx"), f"--{lower}")
+
+
+def _lowered(writer: Writer, lower: LowPrecision) -> Callable[[Any, Views], Any] | None:
+    return writer.quantize if lower == "int8" else writer.halve
 
 
 def _check_size(graph: EnsembleGraph, format: ExportFormat) -> None:
@@ -152,14 +172,18 @@ def _check_size(graph: EnsembleGraph, format: ExportFormat) -> None:
 
 
 def _read_samples(
-    run: Run, ensemble: Ensemble, folds: list[int], int8: bool, display: Display
+    run: Run,
+    ensemble: Ensemble,
+    folds: list[int],
+    lower: LowPrecision | None,
+    display: Display,
 ) -> tuple[Sample, Sample]:
     """Read images to calibrate int8 and to compare on, and others to test int8 on.
 
-    The second sample is empty unless `int8`.
+    The second sample is empty unless `lower`.
     """
     table = shuffled_manifest(run)
-    if int8:
+    if lower:
         chosen = split_calibration(table, folds, CALIBRATION_IMAGES, TEST_IMAGES)
     else:
         chosen = (table[:COMPARED_IMAGES], table[:0])
@@ -169,11 +193,11 @@ def _read_samples(
         test = read_sample(images, input_view(ensemble), chosen[1], tick)
     if images.notice:
         display.notice(images.notice)
-    if int8 and min(len(calibration), len(test)) < MIN_INT8_IMAGES:
+    if lower and min(len(calibration), len(test)) < MIN_INT8_IMAGES:
         raise DataError(
-            f"--int8: {len(calibration)} and {len(test)} images can be read at {images} "
+            f"--{lower}: {len(calibration)} and {len(test)} images can be read at {images} "
             f"to take ranges from and to judge by, and each takes {MIN_INT8_IMAGES}; put them "
-            f"back, or leave --int8 out"
+            f"back, or leave --{lower} out"
         )
     return calibration, test
 
@@ -182,6 +206,12 @@ def _compared_views(calibration: Sample, ensemble: Ensemble) -> Views:
     if len(calibration):
         return calibration.views[:COMPARED_IMAGES]
     return synthetic_views(input_view(ensemble).size, COMPARED_IMAGES // 4)
+
+
+def _built(writer: Writer, graph: EnsembleGraph, ensemble: Ensemble) -> Any:
+    program = _traced(graph, ensemble)
+    with silent_output():
+        return writer.build(program, input_view(ensemble).size)
 
 
 def _traced(graph: EnsembleGraph, ensemble: Ensemble) -> Any:
@@ -228,13 +258,14 @@ def _quantize(
     file: Path,
     samples: tuple[Sample, Sample],
     card: Card,
+    lower: LowPrecision,
     max_drop: float,
     display: Display,
 ) -> Any:
-    """Replace the float32 `file` with one in int8, and add what int8 costs to the card.
+    """Replace the float32 `file` with one in int8 or float16, and add what that costs to the card.
 
     Returns:
-        The model in int8.
+        The model in int8 or float16.
 
     Raises:
         BestiaryError: NNCF cannot quantize the model, or accuracy falls by more than `max_drop`.
@@ -245,37 +276,39 @@ def _quantize(
     )
     with display.counter("Judging in float32") as tick:
         float32 = run_batches(writer.open(file, "float32"), test.views, tick)
-    quantized = _to_int8(model, writer, calibration)
+    quantized = _to_lower(model, writer, calibration, lower)
 
     for part in _files_of(file):
         part.unlink(missing_ok=True)
-    card["precision"] = "int8"
+    card["precision"] = lower
     writer.save(quantized, card, file)
-    with display.counter("Judging in int8") as tick:
-        int8 = run_batches(writer.open(file, "float32"), test.views, tick)
+    with display.counter(f"Judging in {lower}") as tick:
+        outputs = run_batches(writer.open(file, "float32"), test.views, tick)
 
-    drop = accuracy_drop(float32, int8, test.table, card["members"], card["classes"])
-    _check_drop(drop, max_drop)
-    card["int8"] = {"calibrated_on": len(calibration), "max_drop": max_drop, **drop}
+    drop = accuracy_drop(float32, outputs, test.table, card["members"], card["classes"], lower)
+    _check_drop(drop, lower, max_drop)
+    card[lower] = {"calibrated_on": len(calibration), "max_drop": max_drop, **drop}
     return quantized
 
 
-def _to_int8(model: Any, writer: Writer, calibration: Sample) -> Any:
-    assert writer.quantize is not None
+def _to_lower(model: Any, writer: Writer, calibration: Sample, lower: LowPrecision) -> Any:
+    function = _lowered(writer, lower)
+    assert function is not None
     try:
-        return writer.quantize(model, calibration.views)
-    except Exception as error:  # NNCF raises any class for what it cannot quantize
+        with silent_output():
+            return function(model, calibration.views)
+    except Exception as error:  # NNCF and LiteRT raise any class for what they cannot quantize
         reason = one_line(error, 100)
-        raise BestiaryError(f"--int8: NNCF cannot quantize it ({reason})") from None
+        raise BestiaryError(f"--{lower}: the network cannot be quantized ({reason})") from None
 
 
-def _check_drop(drop: dict[str, Any], max_drop: float) -> None:
-    lost = drop["accuracy_float32"] - drop["accuracy_int8"]
+def _check_drop(drop: dict[str, Any], lower: LowPrecision, max_drop: float) -> None:
+    lost = drop["accuracy_float32"] - drop[f"accuracy_{lower}"]
     if lost > max_drop:
         raise BestiaryError(
-            f"--int8: accuracy falls by {100 * lost:.2f} points on {drop['images']} images held "
-            f"out, more than --max-drop {max_drop:g} allows, and nothing was written; leave --int8 "
-            f"out, or allow more"
+            f"--{lower}: accuracy falls by {100 * lost:.2f} points on {drop['images']} images held "
+            f"out, more than --max-drop {max_drop:g} allows, and nothing was written; leave "
+            f"--{lower} out, or allow more"
         )
 
 

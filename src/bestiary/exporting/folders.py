@@ -51,6 +51,7 @@ def export_folder(
     format: ExportFormat,
     *,
     int8: bool | None,
+    float16: bool = False,
     max_drop: float,
     prune: int | None,
     display: Display,
@@ -76,12 +77,14 @@ def export_folder(
             run,
             file,
             "onnx",
+            float16=float16,
             max_drop=max_drop,
             prune=prune,
             display=display,
             rules=rules,
         )
-        exported = _smaller(write, display) if chosen.prefers_int8 and int8 is None else None
+        is_tried = chosen.prefers_int8 and int8 is None and not float16
+        exported = _smaller(write, display) if is_tried else None
         exported = exported or write(int8=bool(int8))
         chosen.build(file, folder, exported, run.name, display)
         names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())

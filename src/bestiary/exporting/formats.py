@@ -1,8 +1,8 @@
-"""A traced ensemble <-> a file that other programs open: ONNX, OpenVINO's IR or torch.export.
+"""A traced ensemble <-> a file that other programs open: ONNX, OpenVINO, torch.export, LiteRT.
 
 Each format has a few functions. They build its model from the program, save the model with the card
-inside, open a file and run it as its readers do, and quantize it to int8. Knows nothing of runs or
-images.
+inside, open a file and run it as its readers do, and quantize it to int8. LiteRT's are in
+`bestiary.exporting.litert`. Knows nothing of runs or images.
 """
 
 import contextlib
@@ -24,6 +24,15 @@ from torch.export import ExportedProgram
 
 from bestiary.errors import ArgumentError
 from bestiary.exporting.graph import INPUT, OUTPUTS, Outputs
+from bestiary.exporting.litert import (
+    NEEDS,
+    build_litert,
+    litert_to_float16,
+    litert_to_int8,
+    open_litert,
+    read_litert_card,
+    save_litert,
+)
 from bestiary.model.infer_requests import InferRequests
 from bestiary.model.openvino_runtime import compile_graph, openvino_core, telemetry_off
 from bestiary.recipe.choices import ExportFormat, Precision
@@ -58,6 +67,9 @@ class Writer:
         save: writes (model, card, file), and for OpenVINO a .bin next to the file.
         open: file and precision -> a function that runs it.
         quantize: model and calibration views -> the same model in int8; None: not supported.
+        halve: the same for float16.
+        batch: number of images that the file takes at a time; None: any.
+        extra: bestiary's extra that has the packages.
     """
 
     suffix: str
@@ -66,6 +78,9 @@ class Writer:
     save: Callable[[Any, Card, Path], None]
     open: Callable[[Path, Precision], Runner]
     quantize: Callable[[Any, Views], Any] | None
+    halve: Callable[[Any, Views], Any] | None = None
+    batch: int | None = None
+    extra: str = "export"
 
 
 class Node(NamedTuple):
@@ -77,12 +92,13 @@ class Node(NamedTuple):
     outputs: list[str]
 
 
-def check_installed(packages: tuple[str, ...], option: str) -> None:
+def check_installed(packages: tuple[str, ...], option: str, extra: str = "export") -> None:
     """Check that packages are installed.
 
     Args:
         packages: names of the packages.
         option: option that needs them.
+        extra: bestiary's extra that has them.
 
     Raises:
         ArgumentError: a package is missing.
@@ -90,7 +106,7 @@ def check_installed(packages: tuple[str, ...], option: str) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise ArgumentError(
-                f"{option}: {package} is not installed; pip install 'bestiary[export]'"
+                f"{option}: {package} is not installed; pip install 'bestiary[{extra}]'"
             )
 
 
@@ -111,6 +127,8 @@ def read_card(file: Path) -> Card:
     if file.suffix == ".xml":
         model = openvino_core().read_model(file)
         return dict(json.loads(model.get_rt_info(CARD_KEY).value))
+    if file.suffix == ".tflite":
+        return read_litert_card(file)
     extra_files = {CARD_FILE: ""}
     torch.export.load(file, extra_files=extra_files)
     return dict(json.loads(extra_files[CARD_FILE]))
@@ -319,5 +337,16 @@ WRITERS: dict[ExportFormat, Writer] = {
         save=_save_torch,
         open=_open_torch,
         quantize=None,
+    ),
+    "litert": Writer(
+        suffix=".tflite",
+        needs=NEEDS,
+        build=build_litert,
+        save=save_litert,
+        open=open_litert,
+        quantize=litert_to_int8,
+        halve=litert_to_float16,
+        batch=1,
+        extra="litert",
     ),
 }

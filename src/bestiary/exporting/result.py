@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bestiary.exporting.formats import Card
 from bestiary.exporting.prune import PruneChoice
 from bestiary.printable import printable_name
+from bestiary.recipe.choices import LowPrecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +45,19 @@ class ExportResult:
                 f"labels equal {agreement['labels_equal']}, probabilities within "
                 f"{agreement['probability_difference']:.2g}"
             )
-        if "int8" in card:
-            lines += _int8_lines(card["int8"])
+        for precision in get_args(LowPrecision):
+            if precision in card:
+                lines += _drop_lines(precision, card[precision])
         return "\n".join(lines)
 
 
-def _int8_lines(int8: dict[str, Any]) -> list[str]:
-    difference = int8["difference"]
-    ensemble = int8["ensemble"]
+def _drop_lines(precision: str, drop: dict[str, Any]) -> list[str]:
+    difference = drop["difference"]
+    ensemble = drop["ensemble"]
     return [
-        f"int8 changes accuracy by {100 * difference['value']:+.2f} points "
+        f"{precision} changes accuracy by {100 * difference['value']:+.2f} points "
         f"(95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f}) "
-        f"on {int8['images']} images, each judged by the member that held it out",
-        f"int8 ensemble against float32 on the same, which it was trained on: "
+        f"on {drop['images']} images, each judged by the member that held it out",
+        f"{precision} ensemble against float32 on the same, which it was trained on: "
         f"labels equal {ensemble['labels_equal']} of {ensemble['images']}",
     ]

@@ -1,7 +1,7 @@
 """An exported ONNX file -> a static folder: a page that classifies images where it is opened.
 
-Any static host serves it, and it opens from a USB stick: the big files are scripts that define one
-text each (gzip in Base64), since a page from a disk may load scripts and nothing else. The page is
+Any static host serves it, and it opens from a USB stick. A page from a disk may load scripts and
+nothing else. So the big files are scripts that define one text each, gzip in Base64. The page is
 that of `bestiary serve`; a worker with ONNX Runtime takes the place of the server. Knows nothing of
 runs.
 """
