@@ -172,6 +172,7 @@ def build_graph(ensemble: Ensemble, members: Sequence[int]) -> EnsembleGraph:
         tta=ensemble.tta,
         temperature=calibration.temperature if calibration else 1.0,
         scales=[float(detector.scales[member]) if detector else 1.0 for member in members],
+        detector=detector,
     )
     # Files hold weights with the channels outermost.
     return graph.eval().to(memory_format=memory_format(False))
