@@ -37,6 +37,7 @@ FROZEN = {
     "cluster=None replicas=None quiet=False",
     "evaluate": "run images data=None out=None map=() cascade=None overrides=() quiet=False",
     "labels": "run data=None out=None",
+    "curve": "data run quiet=False",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",
     "show": "run",

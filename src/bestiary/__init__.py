@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bestiary.api.ablate import ablate
     from bestiary.api.advise import advise
     from bestiary.api.compare import compare
+    from bestiary.api.curve import curve
     from bestiary.api.demo import demo
     from bestiary.api.distill import distill
     from bestiary.api.evaluate import evaluate
@@ -47,6 +48,7 @@ __all__ = [
     "ablate",
     "advise",
     "compare",
+    "curve",
     "demo",
     "distill",
     "evaluate",

@@ -36,6 +36,7 @@ VERBS = (
     "serve",
     "evaluate",
     "labels",
+    "curve",
     "report",
     "compare",
     "show",
