@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bestiary.api.cache import cache
     from bestiary.api.compare import compare
     from bestiary.api.count import count
+    from bestiary.api.curve import curve
     from bestiary.api.demo import demo
     from bestiary.api.distill import distill
     from bestiary.api.ensemble import Ensemble
@@ -53,6 +54,7 @@ __all__ = [
     "cache",
     "compare",
     "count",
+    "curve",
     "demo",
     "distill",
     "evaluate",

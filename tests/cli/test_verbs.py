@@ -38,6 +38,7 @@ FROZEN = {
     "evaluate": "run images data=None out=None map=() cascade=None overrides=() quiet=False",
     "count": "run images out=None despite_drift=False engine=auto overrides=() quiet=False",
     "labels": "run data=None out=None",
+    "curve": "data run quiet=False",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",
     "join": "run other more_and_out",

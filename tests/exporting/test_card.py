@@ -32,7 +32,7 @@ def test_card_of_file(
     assert {
         float(key): value for key, value in card["thresholds"]["accepted"].items()
     } == ensemble.calibration.accepted
-    limit = float(ensemble.ood.limits[0])
+    limit = ensemble.ood.deciding_limit
     assert card["thresholds"]["unknown"] == (limit if math.isfinite(limit) else None)
     assert torch.__version__.startswith(card["versions"]["torch"])
     agreed = card["agreement"]["float32"]

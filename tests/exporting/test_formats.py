@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting import export as exporting
 from bestiary.exporting.formats import WRITERS, Node, _float_tail, read_card
 from bestiary.exporting.graph import EnsembleGraph
+from bestiary.stats.ood import OodDetector, OodScore
 
 READERS = {  # name -> format, and the fixture that runs the file
     "ONNX by ONNX Runtime": ("onnx", "by_onnxruntime"),
@@ -41,7 +43,7 @@ def test_file_agrees_with_network(
     )
     np.testing.assert_allclose(logits, member_logits.transpose(1, 0, 2), atol=1e-4)
     assert ensemble.ood is not None
-    np.testing.assert_allclose(energy, ensemble.ood.scores(member_logits)[0], atol=1e-4)
+    np.testing.assert_allclose(energy, ensemble.ood.unlikeness(member_logits), atol=1e-4)
     # the thresholds mark the same images as unknown
     unknown = energy > read_card(exported[format])["thresholds"]["unknown"]
     assert unknown.tolist() == ensemble.ood.is_unknown(member_logits).tolist()
@@ -49,6 +51,20 @@ def test_file_agrees_with_network(
         np.testing.assert_allclose(
             read(exported[format], views[:count])[0], probabilities[:count], atol=1e-5
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("score", ["distance", "both"])
+def test_graph_decides_as_the_run_does(score: OodScore, ensemble: Ensemble) -> None:
+    rng = np.random.default_rng(0)
+    labels, folds = np.arange(300) % len(ensemble.classes_), np.arange(300) % 3
+    logits = (6 * np.eye(len(ensemble.classes_))[labels] + rng.normal(size=(300, 1))) * 5
+    detector = OodDetector.fit(logits, labels, folds, score=score)
+    graph = EnsembleGraph(ensemble.members, 32, "logits", 1, 1.0, detector.scales, detector)
+    new = 9 * rng.standard_normal((3, 40, len(ensemble.classes_)))
+    scaled = torch.tensor(new / detector.scales[:, None, None], dtype=torch.float32)
+    found = graph._unlikeness(scaled.swapaxes(0, 1)).numpy()
+    np.testing.assert_allclose(found, detector.unlikeness(new), rtol=1e-4)
 
 
 @pytest.mark.slow

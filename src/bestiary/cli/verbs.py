@@ -9,7 +9,7 @@ GROUPS = {
     "Try": ("demo", "sample"),
     "Look at images": ("scan", "advise", "shard"),
     "Train": ("probe", "train", "ablate", "join", "distill"),
-    "Judge": ("show", "report", "labels", "evaluate", "compare"),
+    "Judge": ("show", "report", "labels", "curve", "evaluate", "compare"),
     "Use": ("predict", "count", "serve", "export"),
     "Help": ("options", "cache"),
 }

@@ -136,7 +136,7 @@ def _reliability_lines(reliability: dict[str, Any] | None) -> list[str]:
     if reliability is None:
         return []
     ece = reliability["scores"]["ece"]["value"]
-    unknown = percent(reliability["unknown"]["energy"])
+    unknown = percent(reliability["unknown"]["decided"])
     coverages = []
     for requested, measured in reliability["empirical_coverage"].items():
         coverages.append(f"{percent(float(requested), 0)}: {percent(measured)}")

@@ -1,6 +1,6 @@
 """A run whose folds are trained -> its ensemble, calibration and out-of-fold scores on disk.
 
-Writes ensemble.json, ood.safetensors and metrics.json. Trains nothing.
+Writes ensemble.json, unknown.json, ood.safetensors and metrics.json. Trains nothing.
 """
 
 import platform
@@ -15,16 +15,19 @@ from bestiary.data.eval_view import EvalView
 from bestiary.data.manifest import natural_classes
 from bestiary.ensemble.card import read_card
 from bestiary.evaluation.field import FieldFit
+from bestiary.evaluation.left_out_classes import leave_classes_out
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.model.classifier import load_member
 from bestiary.run.field_scores import FIELD_KEY
-from bestiary.run.layout import ENSEMBLE, FIELD, METRICS, OOD, RUN_FORMAT
+from bestiary.run.layout import ENSEMBLE, FIELD, METRICS, OOD, RUN_FORMAT, UNKNOWN
 from bestiary.run.ood import write_ood
 from bestiary.run.run import Run, RunSnapshot
 from bestiary.run.taxonomy import read_run_taxonomy
+from bestiary.run.unknown_file import read_unknown, record_of
 from bestiary.stats.calibration import Calibration
 from bestiary.stats.crossfit import crossfit_parts
-from bestiary.stats.ood import OodDetector
+from bestiary.stats.left_out import better_score, honest_rates
+from bestiary.stats.ood import OodDetector, OodScore
 from bestiary.stats.scores import oof_scores
 
 
@@ -87,7 +90,7 @@ def calibrate(run: Run, out_of_fold: OutOfFold) -> Calibration:
     Returns:
         The calibration.
     """
-    write_ood(run.file(OOD), fit_ood(out_of_fold))
+    write_ood(run.file(OOD), fit_ood(out_of_fold, choose_ood_score(run, out_of_fold)))
     scorable = out_of_fold.scorable()
     calibration = Calibration.fit(scorable.logits, scorable.labels)
     card = run.read_json(ENSEMBLE)
@@ -96,15 +99,40 @@ def calibrate(run: Run, out_of_fold: OutOfFold) -> Calibration:
     return calibration
 
 
-def fit_ood(out_of_fold: OutOfFold) -> OodDetector:
+def choose_ood_score(run: Run, out_of_fold: OutOfFold) -> OodScore:
+    """Choose the score that tells unknown images, by leaving classes out, and write unknown.json.
+
+    A run that was finished without that file keeps its answers: energy decides. So it does in a
+    joined run, which has no features of its own.
+
+    Args:
+        run: the run.
+        out_of_fold: its out-of-fold logits.
+    """
+    chosen = read_unknown(run)
+    if chosen:
+        return chosen.score
+    if run.file(OOD).exists() or is_joined(run):
+        return "energy"
+    sets = leave_classes_out(run.read_recipe(), out_of_fold)
+    if len(sets) < 2:
+        return "energy"
+    score = better_score(sets)
+    record = record_of(score, honest_rates(sets), sets, out_of_fold.classes)
+    run.write_json(UNKNOWN, record.model_dump(mode="json"))
+    return score
+
+
+def fit_ood(out_of_fold: OutOfFold, score: OodScore = "energy") -> OodDetector:
     """Fit the out-of-distribution detector, which every member takes part in.
 
     Args:
         out_of_fold: logits of a run.
+        score: that decides what is unknown.
     """
     images = out_of_fold.without_conflicts()
     parts = crossfit_parts(images.folds, images.groups)
-    return OodDetector.fit(images.logits, images.labels, images.folds, parts)
+    return OodDetector.fit(images.logits, images.labels, images.folds, parts, score)
 
 
 def score(run: Run, out_of_fold: OutOfFold, field: dict[str, Any]) -> None:

@@ -239,7 +239,7 @@ def _reliability(
 
 
 def _unknown_shares(detector: OodDetector, logits: Logits) -> dict[str, float]:
-    """Compute the share of images that each score calls unknown."""
+    """Compute the share of images that each score, and the one that decides, calls unknown."""
     energies, distances = detector.scores(logits)
     energy_limit, distance_limit = detector.limits
     is_high_energy = energies > energy_limit
@@ -247,6 +247,7 @@ def _unknown_shares(detector: OodDetector, logits: Logits) -> dict[str, float]:
     return {
         "energy": float(is_high_energy.mean()),
         "distance": float(is_distant.mean()),
+        "decided": float(detector.is_unknown(logits).mean()),
     }
 
 

@@ -14,9 +14,9 @@ from bestiary.stats.learning_curve import LearningCurve
 from bestiary.training.frozen_features import cached_features
 from bestiary.training.lda_head import fit_lda
 
-SHARES = np.array([0.25, 0.4, 0.63, 1.0])  # evenly spaced for a power law
+SHARES = np.array([0.125, 0.25, 0.5, 1.0])  # evenly spaced for a power law
 DRAWS = 5
-MIN_PER_CLASS = 4  # training images of a class, on average: fewer cannot be divided by 4
+MIN_PER_CLASS = 8  # training images of a class, on average: fewer cannot be divided by 8
 MAX_IMAGES = 12_000  # of a curve; more are drawn from
 
 
@@ -61,18 +61,19 @@ def curve_of(
         The curve.
     """
     numbers = np.unique(folds)
-    hits = np.zeros((DRAWS, len(SHARES)), np.int64)
-    scored = np.zeros(DRAWS, np.int64)
+    hits = np.zeros((DRAWS, len(SHARES), classes), np.int64)
+    scored = np.zeros((DRAWS, classes), np.int64)
     sizes = np.zeros((DRAWS, len(SHARES)))
     for draw in range(DRAWS):
         is_val = folds == numbers[draw % len(numbers)]
         order = _drawing_order(labels, groups, ~is_val, draw)
-        scored[draw] = is_val.sum()
+        scored[draw] = np.bincount(labels[is_val], minlength=classes)
         for column, share in enumerate(SHARES):
             rows = order[: max(classes, round(share * len(order)))]
             weights, biases = fit_lda(features[rows], labels[rows], classes)
             predicted = (features[is_val] @ weights.T + biases).argmax(axis=1)
-            hits[draw, column] = (predicted == labels[is_val]).sum()
+            right = labels[is_val][predicted == labels[is_val]]
+            hits[draw, column] = np.bincount(right, minlength=classes)
             sizes[draw, column] = len(rows) / classes
     return LearningCurve.of(SHARES, sizes.mean(axis=0), hits, scored)
 

@@ -20,6 +20,7 @@ from bestiary.recipe.choices import Sets
 from bestiary.run.field_scores import FieldScores, read_field_scores
 from bestiary.run.run import Run, RunSnapshot
 from bestiary.run.tables import read_table
+from bestiary.run.unknown_file import UnknownRecord, read_unknown
 from bestiary.stats.averaging import softmax
 from bestiary.stats.calibration import COVERAGES, Calibration
 from bestiary.stats.crossfit import crossfit_parts, crossfit_probabilities
@@ -53,6 +54,7 @@ class Results(Judged):
         probabilities: calibrated by the temperature of the other folds (images, classes).
         calibration: fitted on all images, as `predict` uses it.
         ood: out-of-distribution detector, fitted on all images.
+        unknown: how well it tells left-out classes; None: none was left out.
         scores: see `oof_scores`.
         per_class: see `class_table`.
         histories: history.csv of each fold, with `HISTORY_COLUMNS`.
@@ -65,6 +67,7 @@ class Results(Judged):
     probabilities: NDArray[np.float64]
     calibration: Calibration
     ood: OodDetector
+    unknown: UnknownRecord | None
     scores: dict[str, Any]
     per_class: list[dict[str, Any]]
     histories: dict[int, pl.DataFrame]
@@ -137,13 +140,15 @@ def read_results(run: Run) -> Results:
     predicted = raw.argmax(axis=1)
     parts = crossfit_parts(out_of_fold.folds, out_of_fold.groups)
     histories = read_histories(run, snapshot.folds)
+    unknown = read_unknown(run)
     return Results(
         snapshot=snapshot,
         out_of_fold=out_of_fold,
         raw=raw,
         probabilities=crossfit_probabilities(out_of_fold.logits, out_of_fold.labels, parts),
         calibration=Calibration.fit(out_of_fold.logits, out_of_fold.labels),
-        ood=fit_ood(every_fold),
+        ood=fit_ood(every_fold, unknown.score if unknown else "energy"),
+        unknown=unknown,
         scores=oof_scores(
             out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups
         ),

@@ -96,7 +96,7 @@ def _thresholds(ensemble: Ensemble) -> dict[str, Any] | None:
     detector = ensemble.ood
     if not (calibration and detector):
         return None
-    energy_limit = float(detector.limits[0])
+    limit = detector.deciding_limit
     return {
         # A class is in the set where 1 - probability is at most this. The likeliest class always
         # is.
@@ -105,8 +105,9 @@ def _thresholds(ensemble: Ensemble) -> dict[str, Any] | None:
         # An answer is accepted where its probability is at least this and the image is not
         # unknown. Above 1: never.
         "accepted": _with_text_keys(calibration.accepted),
-        # An image is unknown where its energy is above this. Null: too few images to say.
-        "unknown": energy_limit if math.isfinite(energy_limit) else None,
+        # An image is unknown where the output energy is above this. Null: too few images to say.
+        "unknown": limit if math.isfinite(limit) else None,
+        "unknown_score": detector.score,  # what that output is: energy, distance or both
         "known_kept": KNOWN_SHARE,
     }
 

@@ -1,7 +1,7 @@
 """An ensemble's members -> one graph from pixels to probabilities that runs without bestiary.
 
 Inside are preprocessing (normalization), test-time augmentation, all members, the averaging rule,
-temperature scaling and the energy that marks unknown images. The batch axis is free. The rules are
+temperature scaling and the score that marks unknown images. The batch axis is free. The rules are
 those of `bestiary.ensemble`, in PyTorch's operations, and are tested against it. Knows nothing of
 files.
 """
@@ -26,6 +26,7 @@ from bestiary.model.joint import JointClassifier
 from bestiary.model.tta import tta_views
 from bestiary.recipe.choices import Average, TtaViews
 from bestiary.stats.averaging import TIE_BREAK
+from bestiary.stats.ood import OodDetector
 
 INPUT = "pixels"
 OUTPUTS = ("probabilities", "energy", "logits")
@@ -36,7 +37,9 @@ class Outputs(NamedTuple):
 
     Attributes:
         probabilities: calibrated probabilities (n, classes).
-        energy: energy of each image (n,), never nan. The higher, the less like the known images.
+        energy: score of each image that marks the unknown (n,), never nan: its energy, or the
+            weighted sum with its distance that the run decides by. The higher, the less like the
+            known images.
         logits: logits of each member, neither calibrated nor averaged (n, members, classes).
     """
 
@@ -55,12 +58,16 @@ class EnsembleGraph(nn.Module):
         tta: number of views of each image whose logits are averaged, see `bestiary.model.tta`.
         temperature: divisor of the logits before they become probabilities.
         scales: spread of each member's logits (members,), which makes energies comparable.
+        detector: how unknown images are told, of the same members; None: by energy.
 
     Attributes:
         blended: of a joined run: the logits of all its runs, in place of the members' own.
     """
 
     scales: torch.Tensor
+    whitening: torch.Tensor
+    center: torch.Tensor
+    means: torch.Tensor
 
     def __init__(
         self,
@@ -70,6 +77,7 @@ class EnsembleGraph(nn.Module):
         tta: TtaViews,
         temperature: float,
         scales: Sequence[float],
+        detector: OodDetector | None = None,
     ) -> None:
         super().__init__()
         self.members: nn.Module = JointClassifier(members, size)
@@ -79,6 +87,15 @@ class EnsembleGraph(nn.Module):
         self.temperature = temperature
         self.blended: BlendedLogits | None = None
         self.register_buffer("scales", torch.tensor(scales, dtype=torch.float32).view(1, -1, 1))
+        self.weights = detector.weights.tolist() if detector else [1.0, 0.0]
+        if detector and self.weights[1]:
+            center = detector.means.mean(axis=0)
+            for name, values in (
+                ("whitening", detector.whitening),
+                ("center", center),
+                ("means", detector.means - center),
+            ):
+                self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Compute `Outputs`.
@@ -90,8 +107,8 @@ class EnsembleGraph(nn.Module):
             Probabilities, energy and logits.
         """
         logits = self.blended(pixels) if self.blended is not None else self.member_logits(pixels)
-        energy = -(logits / self.scales).logsumexp(dim=2).mean(dim=1)
-        return self._probabilities(logits / self.temperature), energy, logits
+        unlikeness = self._unlikeness(logits / self.scales)
+        return self._probabilities(logits / self.temperature), unlikeness, logits
 
     def member_logits(self, pixels: torch.Tensor) -> torch.Tensor:
         """Compute logits (n, members, classes) of pixels, mean of the augmentation's views."""
@@ -101,6 +118,19 @@ class EnsembleGraph(nn.Module):
             by_view = logits.reshape(self.tta, pixels.shape[0], *logits.shape[1:])
             logits = by_view.sum(dim=0) / self.tta
         return logits
+
+    def _unlikeness(self, scaled: torch.Tensor) -> torch.Tensor:
+        """Score how unlike the known images each is (n,), as `OodDetector.unlikeness` does."""
+        energy = -scaled.logsumexp(dim=2).mean(dim=1)
+        if not self.weights[1]:
+            return energy
+        # |x - m|^2 = |x|^2 + |m|^2 - 2 x.m; around the center, float32 has digits enough.
+        whitened = scaled @ self.whitening - self.center
+        products = whitened @ self.means.T
+        norms = whitened.square().sum(dim=2, keepdim=True)
+        squares = norms + self.means.square().sum(dim=1) - 2 * products
+        distance = squares.amin(dim=2).clamp(min=0).sqrt().mean(dim=1)
+        return self.weights[0] * energy + self.weights[1] * distance
 
     def _probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Average `logits` (n, members, classes) to probabilities (n, classes).
@@ -206,6 +236,7 @@ def build_graph(ensemble: Ensemble, members: Sequence[int]) -> EnsembleGraph:
             tta=one.tta,
             temperature=calibration.temperature if calibration else 1.0,
             scales=[float(detector.scales[member]) if detector else 1.0 for member in members],
+            detector=detector,
         )
 
     graph = graph_of(ensemble)

@@ -142,7 +142,7 @@ function show(item) {
   at("result").classList.toggle("doubted", kind === "unknown");
   at("label").textContent = answer ? (answer.unknown ? "Nothing it knows" : plain(answer.label)) : kind === "failed" ? "This image has no answer" : "One moment";
   at("meaning").textContent = meaning(item);
-  at("top").replaceChildren(...(answer ? answer.top : []).map(bar));
+  at("top").replaceChildren(...(answer ? answer.top : []).map(answer?.unknown ? nearest : bar));
   at("setbox").hidden = !answer?.prediction_set || answer.unknown;
   at("set").replaceChildren(...(answer?.prediction_set || []).map(name => make("li", {textContent: plain(name)})));
   at("setnote").textContent = "Sets like this hold the true class of nine images in ten" +
@@ -159,7 +159,12 @@ function show(item) {
   at("trained").hidden = !item.why?.trained_on;
   showWhy(item);
   if (answer && item.why === undefined && !own) explain(item);
-  if (kind !== "waiting") at("status").textContent = `${item.name}: ${word}. ${at("label").textContent}` + (answer ? `, ${percent(answer.confidence)}` : "");
+  if (kind !== "waiting") at("status").textContent = `${item.name}: ${word}. ${at("label").textContent}` + (answer && !answer.unknown ? `, ${percent(answer.confidence)}` : "");
+}
+
+// A confidence says which of the known classes it is. Of an unknown image it says nothing.
+function nearest({label}) {
+  return make("li", {}, make("span", {className: "name", textContent: plain(label)}));
 }
 
 function bar({label, confidence}) {
@@ -198,7 +203,7 @@ function fillRow(item) {
   const [, label, confidence, set, note] = item.row.children, {answer, error} = item, kind = verdict(item);
   label.textContent = answer ? (answer.unknown ? `unknown; nearest: ${plain(answer.label)}` : plain(answer.label)) : "";
   item.row.classList.toggle("dim", kind === "unknown" || kind === "failed");
-  confidence.textContent = answer ? percent(answer.confidence) : "";
+  confidence.textContent = answer && !answer.unknown ? percent(answer.confidence) : "";
   set.textContent = (answer?.unknown ? [] : answer?.prediction_set || []).slice(0, 4).map(plain).join(", ") + (!answer?.unknown && answer?.prediction_set?.length > 4 ? ` and ${answer.prediction_set.length - 4} more` : "");
   note.replaceChildren(make("span", {className: {accepted: "good", check: "doubt"}[kind] || "bad", textContent: verdicts[kind][0], title: error || ""}));
   filter();

@@ -14,7 +14,11 @@ from bestiary.reporting.run_sections import finding
 from bestiary.reporting.run_sections.data import data_section
 from bestiary.reporting.run_sections.field import field_section
 from bestiary.reporting.run_sections.look_alikes import look_alike_section
-from bestiary.reporting.run_sections.trust import accepted_sentences, set_rows
+from bestiary.reporting.run_sections.trust import (
+    accepted_sentences,
+    left_out_sentences,
+    set_rows,
+)
 from bestiary.reporting.sections import Table
 
 MAX_CLASSES = 18  # weakest classes in the table
@@ -134,6 +138,7 @@ def _trust_chapter(results: Results, charts: dict[str, Chart]) -> Chapter:
         "Can its confidence be trusted?",
         [
             *accepted_sentences(results),
+            *left_out_sentences(results),
             "Calibration, prediction sets and accepted answers are cross-fitted: each fold uses "
             "the thresholds of the other folds.",
         ],

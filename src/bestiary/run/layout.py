@@ -17,6 +17,7 @@
         compute.json       precision, memory layout, compilation, threads; one entry a device type
         ensemble.json      classes, preprocessing, members, averaging rule, calibration, versions
         ood.safetensors    the out-of-distribution detector
+        unknown.json       which score tells unknown images, and how well, by classes left out
         metrics.json       out-of-fold scores with intervals
         field.json         how events, places, months and higher ranks change an answer
         distill.json       of a student: how it compares with its teacher
@@ -61,6 +62,7 @@ CHECKSUMS = "SHA256SUMS"
 COMPUTE = "compute.json"
 ENSEMBLE = "ensemble.json"
 OOD = "ood.safetensors"
+UNKNOWN = "unknown.json"
 METRICS = "metrics.json"
 FIELD = "field.json"
 DISTILL = "distill.json"

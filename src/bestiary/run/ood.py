@@ -1,8 +1,10 @@
 """Read and write ood.safetensors, the out-of-distribution detector of a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -14,6 +16,7 @@ from bestiary.stats.ood import OodDetector
 MAX_BYTES = 1 << 24  # of the file, and some for each pair of classes
 BYTES_PER_VALUE = 32
 ARRAY_NAMES = ("scales", "whitening", "means", "limits")
+DECISION = "decision"  # weights of energy and distance, and their limit; absent: energy decides
 
 
 def read_ood(file: Path, members: int, classes: int) -> OodDetector:
@@ -30,7 +33,10 @@ def read_ood(file: Path, members: int, classes: int) -> OodDetector:
     try:
         check_tensor_file(file, MAX_BYTES + BYTES_PER_VALUE * classes**2)
         arrays = load_file(file)
-        detector = OodDetector(*(arrays[name] for name in ARRAY_NAMES))
+        scales, whitening, means, limits = (arrays[name] for name in ARRAY_NAMES)
+        detector = OodDetector(scales, whitening, means, limits)
+        if DECISION in arrays:
+            detector = _with_decision(detector, arrays[DECISION])
         shapes = [
             detector.scales.shape,
             detector.whitening.shape,
@@ -55,10 +61,23 @@ def _check_values(detector: OodDetector) -> None:
         raise ValueError("it holds numbers that are none, or scales that are not above 0")
 
 
+def _with_decision(detector: OodDetector, decision: NDArray[np.float64]) -> OodDetector:
+    """Add the weights and the limit of the score that decides, checked."""
+    if decision.shape != (3,) or decision.dtype != np.float64:
+        raise ValueError("its decision is not two weights and a limit")
+    weights, limit = decision[:2], float(decision[2])
+    are_weights = np.isfinite(weights).all() and (weights >= 0).all() and weights.any()
+    if not are_weights or np.isnan(limit):
+        raise ValueError("its decision holds numbers that are no weights or no limit")
+    return replace(detector, weights=weights, limit=limit)
+
+
 def write_ood(file: Path, detector: OodDetector) -> None:
     """Write the detector's arrays atomically."""
     arrays = {}
     for name in ARRAY_NAMES:
         arrays[name] = np.ascontiguousarray(getattr(detector, name))
+    if detector.score != "energy":  # an older version reads what energy decides
+        arrays[DECISION] = np.array([*detector.weights, detector.deciding_limit])
     with atomic_path(file) as temporary:
         save_file(arrays, temporary)

@@ -1,7 +1,9 @@
 """Accuracies with fewer images -> a power law, and what it promises of more, to twice as many.
 
 The error of a classifier falls about as a power of the number of training images (Hestness et al.
-2017, arXiv:1712.00409). Each draw of images has its own law; how far they differ is the interval.
+2017, arXiv:1712.00409). Each draw of images has its own law. The interval holds how far the laws
+differ, and that they flatten: measured on photographs, up to half of the promised gain did not come
+(benchmarks/RESULTS.md). A forecast of the accuracy also has the spread of the scored images in it.
 Knows nothing of images, features or heads.
 """
 
@@ -12,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
 
-from bestiary.stats.intervals import Interval
+from bestiary.stats.intervals import Z95, Interval, wilson_interval
 
 MAX_FACTOR = 2.0  # a power law is not believed further
+LAW_DOUBT = 0.5  # share of a gain that may fail to come, or come on top
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class LearningCurve:
         accuracies: accuracy at each share with its interval, all draws together.
         by_draw: accuracy of each draw (draws, sizes).
         images: images that were scored, all draws together.
+        class_hits: right images of each class at each share, all draws together (sizes, classes).
+        class_images: scored images of each class, all draws together (classes,).
     """
 
     shares: NDArray[np.float64]
@@ -34,14 +39,16 @@ class LearningCurve:
     accuracies: list[Interval]
     by_draw: NDArray[np.float64]
     images: int
+    class_hits: NDArray[np.int64]
+    class_images: NDArray[np.int64]
 
     @classmethod
     def of(
         cls,
         shares: NDArray[np.float64],
         images_per_class: NDArray[np.float64],
-        hits: NDArray[np.int64],
-        scored: NDArray[np.int64],
+        class_hits: NDArray[np.int64],
+        class_scored: NDArray[np.int64],
     ) -> Self:
         """Summarize counts of hits.
 
@@ -50,9 +57,11 @@ class LearningCurve:
         Args:
             shares: see the attributes.
             images_per_class: see the attributes.
-            hits: right images of each draw and share (draws, sizes).
-            scored: images of each draw (draws,).
+            class_hits: right images of each draw, share and class (draws, sizes, classes).
+            class_scored: images of each draw and class (draws, classes).
         """
+        hits = class_hits.sum(axis=2)
+        scored = class_scored.sum(axis=1)
         by_draw = hits / scored[:, None]
         means = hits.sum(axis=0) / scored.sum()
         spread = _half_widths(by_draw)
@@ -60,7 +69,15 @@ class LearningCurve:
             Interval(float(mean), float(max(0.0, mean - half)), float(min(1.0, mean + half)))
             for mean, half in zip(means, spread, strict=True)
         ]
-        return cls(shares, images_per_class, accuracies, by_draw, int(scored.sum()))
+        return cls(
+            shares,
+            images_per_class,
+            accuracies,
+            by_draw,
+            int(scored.sum()),
+            class_hits.sum(axis=0),
+            class_scored.sum(axis=0),
+        )
 
     def gain(self, factor: float = MAX_FACTOR) -> Interval:
         """Estimate how much more accurate `factor` times as many images would make it.
@@ -69,7 +86,7 @@ class LearningCurve:
             factor: 1 to `MAX_FACTOR`.
 
         Returns:
-            Difference of accuracy, with the interval of the draws.
+            Difference of accuracy, with the interval of the draws and of the law itself.
 
         Raises:
             ValueError: the factor is larger: nothing here says what happens there.
@@ -79,7 +96,51 @@ class LearningCurve:
         gains = [self._gain_of(draw, factor) for draw in range(len(self.by_draw))]
         half = float(_half_widths(np.array(gains)[:, None])[0])
         mean = float(np.mean(gains))
+        half = float(np.hypot(half, LAW_DOUBT * mean))
         return Interval(mean, mean - half, mean + half)
+
+    def forecast(self, factor: float = MAX_FACTOR) -> Interval:
+        """Estimate the accuracy with `factor` times as many images.
+
+        Args:
+            factor: 1 to `MAX_FACTOR`.
+
+        Returns:
+            Accuracy, with the interval of the gain and of the images that were scored.
+        """
+        gain = self.gain(factor)
+        now = self.accuracies[-1].value
+        inside = float(np.clip(now, 0.5 / self.images, 1 - 0.5 / self.images))
+        sampling = Z95 * np.sqrt(inside * (1 - inside) / self.images)
+        half = float(np.hypot(gain.high - gain.value, sampling))
+        value = now + gain.value
+        return Interval(value, max(0.0, value - half), min(1.0, value + half))
+
+    def class_recall(self, number: int) -> Interval:
+        """Recall of a class with all images, and Wilson's interval; of a class that was scored."""
+        images = int(self.class_images[number])
+        value = float(self.class_hits[-1, number] / images)
+        return Interval(value, *wilson_interval(value, images))
+
+    def class_forecast(self, number: int, factor: float = MAX_FACTOR) -> Interval:
+        """Estimate the recall of a class with `factor` times as many images of every class.
+
+        One class has too few mistakes for a law of its own. Its mistakes fall as those of all.
+
+        Args:
+            number: of the class.
+            factor: 1 to `MAX_FACTOR`.
+        """
+        now = self.class_recall(number)
+        left = self._errors_left(factor)
+        # Between no gain at all and half as much again.
+        fewest = max(0.0, 1 - (1 + LAW_DOUBT) * (1 - left))
+        return Interval(1 - (1 - now.value) * left, now.low, 1 - (1 - now.high) * fewest)
+
+    def _errors_left(self, factor: float) -> float:
+        """The share of the mistakes that `factor` times as many images leave, 0 to 1."""
+        error = 1 - self.accuracies[-1].value
+        return 1.0 if error <= 0 else max(0.0, 1 - self.gain(factor).value / error)
 
     def law(self, factors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Accuracy of the law through the means at multiples of today's images (factors,)."""

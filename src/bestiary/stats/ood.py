@@ -6,14 +6,15 @@ space of logits: the part of the feature space that the last layer uses. That ta
 instead of thousands, and no second pass of the network.
 
 Each member's logits are first divided by their standard deviation, since one member may be twice as
-confident as another. Energy alone decides what is unknown. It separates unknown species about as
-well as distance on drawn beasts, and better on photographs (RESULTS.md). Knows nothing of networks,
-runs or files.
+confident as another. A weighted sum of both scores decides what is unknown: energy alone, distance
+alone or both, each divided by its spread. Which one separates better depends on the classes
+(RESULTS.md), so a run chooses, see `bestiary.evaluation.left_out_classes`; energy is the rule.
+Knows nothing of networks, runs or files.
 """
 
 import math
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from scipy.special import logsumexp
 from bestiary.stats.calibration import conformal_quantile
 
 Floats = NDArray[np.float64]
+OodScore = Literal["energy", "distance", "both"]
 KNOWN_SHARE = 0.95  # share of in-distribution images that are not called unknown
 # Share of the covariance that is replaced by an isotropic one, so that it can be inverted
 SHRINKAGE = 0.1
@@ -38,12 +40,29 @@ class OodDetector:
         means: whitened mean logits of each class that has images (classes with images, classes).
         limits: energy and distance that `KNOWN_SHARE` of the known images do not exceed, (2,);
             infinite where there are too few images to say.
+        weights: of energy and distance in the score that decides, (2,).
+        limit: of that score, that `KNOWN_SHARE` of the known images do not exceed; None: that of
+            energy.
     """
 
     scales: Floats
     whitening: Floats
     means: Floats
     limits: Floats
+    weights: Floats = field(default_factory=lambda: np.array([1.0, 0.0]))
+    limit: float | None = None
+
+    @property
+    def score(self) -> OodScore:
+        """The score that decides what is unknown."""
+        if not self.weights[1]:
+            return "energy"
+        return "both" if self.weights[0] else "distance"
+
+    @property
+    def deciding_limit(self) -> float:
+        """The limit of the score that decides."""
+        return float(self.limits[0]) if self.limit is None else self.limit
 
     @classmethod
     def fit(
@@ -52,6 +71,7 @@ class OodDetector:
         labels: NDArray[np.int64],
         folds: NDArray[np.int64],
         parts: NDArray[np.int64] | None = None,
+        score: OodScore = "energy",
     ) -> Self:
         """Fit the detector to out-of-fold predictions.
 
@@ -62,6 +82,7 @@ class OodDetector:
             labels: class numbers (images,).
             folds: fold of each image (images,).
             parts: cross-fitting part of each image (images,); None: the folds.
+            score: that decides what is unknown.
 
         Returns:
             The detector.
@@ -70,14 +91,10 @@ class OodDetector:
         scaled = logits / scales[members][:, None]
 
         # Limits of both scores, on images that the classes were not fitted to
-        if parts is None:
-            parts = folds
-        energies = energy(scaled[None])
-        distances = _crossfit_distances(scaled, labels, parts)
-        limits = [
-            conformal_quantile(energies, KNOWN_SHARE, most=math.inf),
-            conformal_quantile(distances, KNOWN_SHARE, most=math.inf),
-        ]
+        known = crossfit_scores(logits, labels, folds, folds if parts is None else parts)
+        limits = [conformal_quantile(column, KNOWN_SHARE, most=math.inf) for column in known.T]
+        weights = score_weights(known)[score]
+        deciding = conformal_quantile(known @ weights, KNOWN_SHARE, most=math.inf)
 
         whitening, means = _fit_classes(scaled, labels)
         return cls(
@@ -85,6 +102,8 @@ class OodDetector:
             whitening=whitening,
             means=means,
             limits=np.array(limits),
+            weights=weights,
+            limit=deciding,
         )
 
     def of_member(self, index: int) -> "OodDetector":
@@ -109,8 +128,22 @@ class OodDetector:
         distances = distance(scaled, self.whitening, self.means)
         return energies, distances
 
+    def unlikeness(self, logits: NDArray[np.floating]) -> Floats:
+        """Compute the score that decides; where energy alone does, distances take no time.
+
+        Args:
+            logits: (members, images, classes).
+
+        Returns:
+            Scores (images,); higher is less like the known images.
+        """
+        if self.score == "energy":
+            return energy(logits / self.scales[:, None, None])
+        energies, distances = self.scores(logits)
+        return np.asarray(self.weights[0] * energies + self.weights[1] * distances)
+
     def is_unknown(self, logits: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Tell which images are out of distribution, by energy.
+        """Tell which images are out of distribution, by the score that decides.
 
         Args:
             logits: (members, images, classes).
@@ -118,8 +151,48 @@ class OodDetector:
         Returns:
             Flags (images,).
         """
-        energies = energy(logits / self.scales[:, None, None])
-        return np.asarray(energies > self.limits[0])
+        return np.asarray(self.unlikeness(logits) > self.deciding_limit)
+
+
+def crossfit_scores(
+    logits: NDArray[np.floating],
+    labels: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    parts: NDArray[np.int64],
+) -> Floats:
+    """Compute both scores of each image, its distance from the classes of the other parts.
+
+    Args:
+        logits: (images, classes), each image's from the member that was not trained on it.
+        labels: class numbers (images,); -1: of no class, such as one that was left out.
+        folds: fold of each image (images,).
+        parts: cross-fitting part of each image (images,).
+
+    Returns:
+        Energy and distance (images, 2).
+    """
+    scales, members = _member_scales(logits[labels >= 0], folds[labels >= 0])
+    if (labels < 0).any():
+        members = np.searchsorted(np.unique(folds[labels >= 0]), folds)
+    scaled = logits / scales[members][:, None]
+    return np.stack([energy(scaled[None]), _crossfit_distances(scaled, labels, parts)], axis=1)
+
+
+def score_weights(known: Floats) -> dict[OodScore, Floats]:
+    """Give the weights of energy and distance in each score that may decide.
+
+    Args:
+        known: energy and distance of known images (images, 2).
+
+    Returns:
+        Score -> weights (2,).
+    """
+    spreads = np.maximum(known.std(axis=0), MIN_SPREAD)
+    return {
+        "energy": np.array([1.0, 0.0]),
+        "distance": np.array([0.0, 1.0]),
+        "both": 1 / spreads,
+    }
 
 
 def energy(logits: NDArray[np.floating]) -> Floats:
@@ -184,7 +257,8 @@ def _crossfit_distances(
     distances = np.empty(len(labels))
     for part in np.unique(parts):
         is_val = parts == part
-        whitening, means = _fit_classes(logits[~is_val], labels[~is_val])
+        is_fitted = ~is_val & (labels >= 0)
+        whitening, means = _fit_classes(logits[is_fitted], labels[is_fitted])
         distances[is_val] = distance(logits[None, is_val], whitening, means)
     return distances
 

@@ -109,11 +109,10 @@ def learning_chart(curve: LearningCurve) -> Chart:
     Returns:
         The chart.
     """
-    gain = curve.gain()
     now = curve.accuracies[-1].value
     sizes = curve.images_per_class
-    forecast = now + gain.value
-    low_end, high_end = max(0.0, now + gain.low), min(1.0, now + gain.high)
+    expected = curve.forecast()
+    forecast, low_end, high_end = expected.value, expected.low, expected.high
     lowest = min(*(accuracy.low for accuracy in curve.accuracies), low_end)
     span = (max(0.0, np.floor(20 * lowest) / 20), min(1.0, np.ceil(20 * max(high_end, now)) / 20))
     title = learning_title(curve)
@@ -161,8 +160,8 @@ def learning_title(curve: LearningCurve) -> str:
 
 def learning_range(curve: LearningCurve) -> str:
     """The interval of the forecast accuracy."""
-    now, gain = curve.accuracies[-1].value, curve.gain()
-    return percent_range(max(0.0, now + gain.low), min(1.0, now + gain.high))
+    expected = curve.forecast()
+    return percent_range(expected.low, expected.high)
 
 
 def _size(value: float) -> str:

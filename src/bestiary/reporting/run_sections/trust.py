@@ -3,7 +3,13 @@
 from typing import Any
 
 from bestiary.evaluation.results import Results, prediction_set_scores
-from bestiary.numbers import percent
+from bestiary.numbers import count, percent, plain_name
+
+SCORE_WORDS = {
+    "energy": "energy of the logits",
+    "distance": "Mahalanobis distance to the nearest class",
+    "both": "the sum of energy and Mahalanobis distance to the nearest class, each by its spread",
+}
 
 
 def trust_section(results: Results) -> dict[str, Any]:
@@ -13,7 +19,7 @@ def trust_section(results: Results) -> dict[str, Any]:
         results: the results of a run.
 
     Returns:
-        accepted (sentences), sets (rows), unknown, temperature and formulas (sentences).
+        accepted and left_out (sentences), sets (rows), unknown, temperature and formulas (text).
     """
     temperature = results.calibration.temperature
     if temperature > 1.02:
@@ -30,14 +36,43 @@ def trust_section(results: Results) -> dict[str, Any]:
             "An image unlike anything it was trained on is called unknown, whatever its "
             "confidence. The limits are set so that 5 % of the known images are called so, too."
         ),
+        "left_out": left_out_sentences(results),
         "formulas": (
             f"Temperature {temperature:.3f}, fitted on all images; each fold's confidences use the "
-            f"other folds'. Unknown: energy of the logits above {results.ood.limits[0]:.2f}; the "
-            f"limit of the Mahalanobis distance to the nearest class is "
+            f"other folds'. Unknown: {SCORE_WORDS[results.ood.score]} above "
+            f"{results.ood.deciding_limit:.2f}. Alone, the limit of energy is "
+            f"{results.ood.limits[0]:.2f}, that of the Mahalanobis distance to the nearest class "
             f"{results.ood.limits[1]:.2f}. Prediction sets are conformal, with the limits of the "
             f"other folds."
         ),
     }
+
+
+def left_out_sentences(results: Results) -> list[str]:
+    """Say how well an unknown class is told, by classes that were left out in turn.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        Sentences; none where no class was left out.
+    """
+    record = results.unknown
+    if not record:
+        return []
+    single = [one for one in record.sets if len(one.classes) == 1]
+    hardest = min(record.sets, key=lambda one: one.auroc.get(record.score, 1.0))
+    names = ", ".join(plain_name(name) for name in hardest.classes)
+    groups = count(len(record.sets) - len(single), "group of look-alikes", "groups of look-alikes")
+    return [
+        f"How well does it tell a class that it has never seen? "
+        f"{count(len(single), 'class', 'classes')} and {groups} were left out in turn: "
+        f"{percent(record.caught)} of their images were called unknown, with 5 % of the known ones "
+        f"(AUROC {record.auroc:.3f}; decided by {SCORE_WORDS[record.score]}).",
+        f"Hardest to tell: {names}, {percent(hardest.caught.get(record.score, 0.0))} of "
+        f"{count(hardest.images, 'image')}. Measured with heads on the frozen network, whose own "
+        f"training may have shown it such things.",
+    ]
 
 
 def accepted_sentences(results: Results) -> list[str]:

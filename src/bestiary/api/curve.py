@@ -1,0 +1,46 @@
+"""The verb `curve`: images -> what fewer would have given, and what twice as many would give."""
+
+from typing import TYPE_CHECKING
+
+from bestiary.api.arguments import Location
+
+if TYPE_CHECKING:
+    from bestiary.evaluation.curve_text import Curve
+
+
+def curve(data: Location, run: Location, /, *, quiet: bool = False) -> "Curve":
+    """Say what twice as many images would give, in all and class by class.
+
+    Heads are fitted to 1/8, 1/4, 1/2 and all of the training images, over several draws.
+    A power law goes through their accuracies; the interval of the forecast is checked by
+    forecasting all of a dataset from half of it.
+
+    Parameters
+    ----------
+    data
+        Folder of class folders, or a table.
+    run
+        Run of these images whose features are cached here: a probe, or a run that began
+        as one. A new folder: it is probed first.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> print(bestiary.curve("images", "probed", quiet=True))  # doctest: +ELLIPSIS
+    Heads on the frozen network, 5 draws; each image is scored by a fold held out.
+    ...
+    """
+    from pathlib import Path
+
+    from bestiary.api.probe import probe
+    from bestiary.evaluation.curve_text import measure_curve
+    from bestiary.run.opening import opened_run
+    from bestiary.run.run import Run
+    from bestiary.storage.files import is_address
+
+    if not is_address(run) and not Run(Path(run)).exists:
+        probe(data, run, quiet=quiet)
+    with opened_run(run, data=data) as opened:
+        return measure_curve(opened)
