@@ -24,10 +24,10 @@ FROZEN = {
     "train": "data run labels=None recipe=None overrides=() budget=None folds=None epochs=None "
     "batch=None seed=None device=None only_fold=() fixes=None not_duplicates=None unlabeled=None "
     "resume=False checkpoint_every=5min processes=1 cluster=None dry_run=False quiet=False",
-    "predict": "run images out average=None format=full coverage=0.9 sets=all risk=0.05 "
-    "engine=auto tta=None cascade=None only=None prior=True promise=None costs=None review=None "
-    "timelapse=None camtrap_dp=None darwin_core=None sort=None copy=False tag=False resume=False "
-    "watch=False overrides=() quiet=False",
+    "predict": "run images out=None average=None format=full coverage=0.9 sets=all risk=0.05 "
+    "engine=auto device=None tta=None cascade=None only=None prior=True promise=None costs=None "
+    "review=None timelapse=None camtrap_dp=None darwin_core=None sort=None copy=False tag=False "
+    "resume=False watch=False overrides=() quiet=False",
     "advise": "data budget=None latency=None backbones=() recipe=None overrides=() folds=None "
     "quiet=False",
     "ablate": "data run vary recipe=None overrides=() folds=None seeds=0 test_data=None "

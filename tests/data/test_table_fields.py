@@ -14,7 +14,7 @@ from bestiary.data.times import iso_time, time_seconds
 from bestiary.display import Display
 from bestiary.ensemble.field_answers import EVENT_SCHEMA
 from bestiary.ensemble.field_rules import RANK_SCHEMA, REMOVED_SCHEMA
-from bestiary.ensemble.predictions import CASCADE_SCHEMA
+from bestiary.ensemble.prediction_table import CASCADE_SCHEMA
 from bestiary.errors import DataError
 from bestiary.run.fields import FIELD_SCHEMA, MANIFEST_COLUMNS
 

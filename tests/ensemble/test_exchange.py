@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 from bestiary.ensemble.exchange.answers import Classifier
 from bestiary.ensemble.exchange.outputs import Outputs
 from bestiary.ensemble.exchange.sorting import safe_name
-from bestiary.ensemble.predictions import TABLE_SCHEMA
+from bestiary.ensemble.prediction_table import TABLE_SCHEMA
 from bestiary.errors import ArgumentError, DataError
 from bestiary.run.fields import FIELD_SCHEMA
 from bestiary.run.taxonomy import Taxonomy

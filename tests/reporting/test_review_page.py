@@ -12,7 +12,7 @@ import pytest
 import bestiary
 from bestiary.cli import main
 from bestiary.data.listing import list_dataset
-from bestiary.ensemble.predictions import TABLE_SCHEMA
+from bestiary.ensemble.prediction_table import TABLE_SCHEMA
 from bestiary.errors import ArgumentError
 from bestiary.evaluation.review import AUDITED_IMAGES, MAX_UNSURE, Review, choose_review
 from bestiary.recipe.sections import DataOptions

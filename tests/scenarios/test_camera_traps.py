@@ -9,7 +9,7 @@ import pytest
 
 import bestiary
 from bestiary.beasts.camera_sample import draw_cameras
-from bestiary.ensemble.predictions import PredictionTable
+from bestiary.ensemble.prediction_table import PredictionTable
 from bestiary.storage.boxes import split_path
 
 pytestmark = pytest.mark.slow

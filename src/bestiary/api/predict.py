@@ -1,7 +1,9 @@
 """The verb `predict`: an image or a folder of images -> a table of predictions."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -14,7 +16,8 @@ if TYPE_CHECKING:
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.exchange.outputs import Outputs
     from bestiary.ensemble.field_rules import FieldRules
-    from bestiary.ensemble.predictions import PredictionTable, PredictJob
+    from bestiary.ensemble.prediction_table import PredictionTable
+    from bestiary.ensemble.predictions import PredictJob
     from bestiary.run.run import Run
 
 
@@ -22,13 +25,14 @@ def predict(
     run: Location,
     /,
     *images: Location | Sequence[Location],
-    out: Location,
+    out: Location | None = None,
     average: Average | None = None,
     format: TableFormat = "full",
     coverage: float = 0.9,
     sets: Sets = "all",
     risk: float = 0.05,
     engine: Engine = "auto",
+    device: str | None = None,
     tta: TtaViews | None = None,
     cascade: float | None = None,
     only: Location | None = None,
@@ -64,7 +68,8 @@ def predict(
         .tsv or .parquet), a file of boxes such as MegaDetector's (.json), an image; or
         several of these, such as *.jpg.
     out
-        Table to write, .csv or .parquet.
+        New table to write, .csv or .parquet. Without it the answers are printed, of up to
+        200 images.
     average
         What is averaged over the members. Default: as the run's recipe says.
     format
@@ -82,6 +87,8 @@ def predict(
     engine
         What runs the networks. auto: on a CPU OpenVINO, if it is installed and agrees with
         PyTorch; otherwise PyTorch.
+    device
+        cpu, or the kind of GPU: cuda, mps or xpu. Default: the GPU, if there is one.
     tta
         Test-time augmentation: number of views of each image that are averaged: 1 the
         image, 2 also its mirror image, 5 the image and its four corners. The confidence
@@ -157,6 +164,7 @@ def predict(
     from bestiary.ensemble.caveats import TrainedFiles
     from bestiary.ensemble.exchange.outputs import Outputs
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
+    from bestiary.model.device import chosen_device
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
@@ -168,21 +176,48 @@ def predict(
     options = PredictionOptions(coverage, sets, risk)
     data = load_data_options(overrides)
     paths = tuple(_flatten(images))
-    job = PredictJob(paths, Path(out), average, format, options, resume, data, cascade)
     display = Display(quiet)
-    with opened_run(run) as opened:
-        ensemble = _load(opened, engine, tta, cascade, (promise, costs), display)
-        trained = TrainedFiles.of(opened)
-        job = replace(job, rules=_field_rules(opened, ensemble, only, prior, display))
-    with Interrupts():
-        try:
-            if watch:
-                return watch_folder(ensemble, job, display)
-            result = predict_folder(ensemble, job, display, trained, outputs.check_root)
-        except KeyboardInterrupt:
-            display.notice("Interrupted. To go on: the same command with --resume")
-            raise
-    return _finish(result, ensemble, outputs, job, str(run), review)
+    with chosen_device(device), _table_place(out, watch, resume, format) as table:
+        job = PredictJob(paths, table, average, format, options, resume, data, cascade)
+        with opened_run(run) as opened:
+            ensemble = _load(opened, engine, tta, cascade, (promise, costs), display)
+            trained = TrainedFiles.of(opened)
+            rules = _field_rules(opened, ensemble, only, prior, display)
+            job = replace(job, rules=rules, is_kept=out is not None)
+        with Interrupts():
+            try:
+                if watch:
+                    return watch_folder(ensemble, job, display)
+                result = predict_folder(ensemble, job, display, trained, outputs.check_root)
+            except KeyboardInterrupt:
+                if out is not None:
+                    display.notice("Interrupted. To go on: the same command with --resume")
+                raise
+        result = _finish(result, ensemble, outputs, job, str(run), review)
+        return result if out is not None else replace(result, files=[], kept=result.table)
+
+
+@contextmanager
+def _table_place(
+    out: Location | None, watch: bool, resume: bool, format: TableFormat
+) -> Iterator[Path]:
+    """Yield the table to write: a new one, one to resume, or a temporary one to print."""
+    from bestiary.errors import ArgumentError
+
+    if out is not None:
+        place = Path(out)
+        if place.is_file() and not resume:
+            raise ArgumentError(
+                f"--out {out}: exists, and predictions are never overwritten; choose another name"
+            )
+        yield place
+        return
+    needs = {"--watch": watch, "--resume": resume, "--format submission": format == "submission"}
+    for option, is_given in needs.items():
+        if is_given:
+            raise ArgumentError(f"{option}: needs a table; add --out prediction.csv")
+    with TemporaryDirectory(prefix="bestiary-predict-") as folder:
+        yield Path(folder) / "prediction.csv"
 
 
 def _load(

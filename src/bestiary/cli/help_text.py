@@ -5,7 +5,7 @@ import re
 
 USUAL = {
     "train": "data run recipe budget folds epochs batch seed device overrides resume dry_run quiet",
-    "predict": "run images out format coverage risk review resume watch quiet",
+    "predict": "run images out only review sort device resume watch quiet",
     "serve": "run host port token_file allow_host engine quiet",
 }
 """Verb -> the options that its help shows. ``--help-all`` shows the others too."""

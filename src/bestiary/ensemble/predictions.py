@@ -20,7 +20,7 @@ from bestiary.data.listing import DEFAULT_OPTIONS as DATA_OPTIONS
 from bestiary.data.listing import list_images
 from bestiary.data.listing_types import Listing
 from bestiary.display import Display
-from bestiary.ensemble.answers import TOP_CLASSES, PredictionOptions
+from bestiary.ensemble.answers import PredictionOptions
 from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.field_rules import FieldRules
@@ -32,103 +32,17 @@ from bestiary.ensemble.predicted_rows import (
     predicted_rows,
     with_events,
 )
-from bestiary.ensemble.resumable_table import MEMBERS_USED, Counts, ResumableTable
+from bestiary.ensemble.prediction_table import CASCADE_SCHEMA, TABLE_SCHEMA, PredictionTable
+from bestiary.ensemble.resumable_table import ResumableTable
 from bestiary.ensemble.submission import check_names, write_submission
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
-from bestiary.printable import printable_name
 from bestiary.recipe.choices import Average, TableFormat
 from bestiary.recipe.sections import DataOptions
 from bestiary.storage.files import Root
-from bestiary.tables import read_frame, unescape_formulas
 
 DEFAULT_OPTIONS = PredictionOptions()
-
-
-def _table_schema() -> dict[str, Any]:
-    """Columns of the full table; the first label and confidence have no number."""
-    schema: dict[str, Any] = {
-        "path": pl.String,
-        "label": pl.String,
-        "confidence": pl.Float64,
-    }
-    for rank in range(2, TOP_CLASSES + 1):
-        schema[f"label_{rank}"] = pl.String
-        schema[f"confidence_{rank}"] = pl.Float64
-    return schema | {
-        "member_agreement": pl.Float64,
-        "prediction_set": pl.String,
-        "accepted": pl.Boolean,
-        "unknown": pl.Boolean,
-        "error": pl.String,
-    }
-
-
-TABLE_SCHEMA = _table_schema()
-CASCADE_SCHEMA = TABLE_SCHEMA | {MEMBERS_USED: pl.Int64}
-
-
-@dataclass(frozen=True, slots=True)
-class PredictionTable:
-    """What `predict` has written.
-
-    Attributes:
-        files: the files, the table first.
-        counts: images, and how many of them could not be read.
-        root: folder that the paths start from.
-        carried: columns after the usual ones, with their types: of a promise or costs, then those
-            of the user's table, of a detector and of EXIF.
-        review: the page to review the predictions on, if it was asked for.
-        others: what else was written, one line each.
-    """
-
-    files: list[Path]
-    counts: Counts
-    root: Root
-    carried: dict[str, Any]
-    review: Path | None = None
-    others: tuple[str, ...] = ()
-
-    @property
-    def table(self) -> pl.DataFrame:
-        """The table, read back.
-
-        Columns: path, label, confidence, the next four labels with theirs, member_agreement,
-        prediction_set, accepted, unknown, error; with a cascade members_used, with a promise
-        promised, with costs decision and expected_cost; then those that are handed through. A
-        submission has image_name and pred_label.
-        """
-        file = self.files[0]
-        is_csv = file.suffix.lower() == ".csv"
-        is_submission = len(self.files) > 1
-        if not is_csv or is_submission:
-            return read_frame(file)
-        schema = TABLE_SCHEMA if self.counts.stopped is None else CASCADE_SCHEMA
-        return unescape_formulas(read_frame(file, schema=schema | self.carried))
-
-    @property
-    def exit_code(self) -> int:
-        """1 when some images could not be read."""
-        return int(self.counts.unread > 0)
-
-    def __str__(self) -> str:
-        predicted = self.counts.rows - self.counts.unread - self.counts.empty
-        files = ", ".join(map(printable_name, self.files))
-        lines = [f"{predicted:,} images predicted: {files}"]
-        if self.counts.empty:
-            lines.append(f"{self.counts.empty:,} are empty: the detector found nothing in them")
-        if self.counts.stopped is not None:
-            lines.append(f"{self.counts.stopped:,} of them stopped after one member (members_used)")
-        if self.exit_code:
-            path, reason = self.counts.first
-            lines.append(
-                f"{self.counts.unread:,} could not be read and have no label; first "
-                f"{printable_name(path)}: {printable_name(reason)}"
-            )
-        lines += self.others
-        if self.review:
-            lines.append(f"To check and correct them: {printable_name(self.review)}")
-        return "\n".join(lines)
+MAX_UNKEPT = 200  # images whose answers may be printed alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +60,7 @@ class PredictJob:
         data: folder that the paths of a table start from, and the boxes in the images.
         cascade: risk at which images stop after one member; None: none stops.
         rules: what changes answers in the field; None: nothing does.
+        is_kept: whether the table stays; else at most `MAX_UNKEPT` images are predicted.
 
     Raises:
         ArgumentError: `out` is not the name of such a table, or is a folder.
@@ -160,6 +75,7 @@ class PredictJob:
     data: DataOptions = DATA_OPTIONS
     cascade: float | None = None
     rules: FieldRules | None = None
+    is_kept: bool = True
 
     def __post_init__(self) -> None:
         kinds = (".csv",) if self.layout == "submission" else (".csv", ".parquet")
@@ -235,11 +151,13 @@ def predict_folder(
         The files and the counts.
 
     Raises:
-        ArgumentError: names of a submission clash, or rows exist that may not be continued.
+        ArgumentError: names of a submission clash, rows exist that may not be continued, or the
+            answers of many images would be lost.
         DataError: there is no image.
     """
     listing = list_images(job.images, job.data)
     all_paths = listing.table["path"]
+    _check_kept(job, len(all_paths))
     if check_root:
         check_root(listing.root)
     for line in _notices(listing, trained, job.rules):
@@ -275,6 +193,15 @@ def predict_folder(
         counts = rows.counts()
         rows.remove()
         return PredictionTable(files, counts, listing.root, _further(ensemble) | carried)
+
+
+def _check_kept(job: PredictJob, n_images: int) -> None:
+    """Refuse to predict many images whose answers would be lost."""
+    if not job.is_kept and n_images > MAX_UNKEPT:
+        raise ArgumentError(
+            f"{n_images:,} images: their answers would be printed and lost; add --out "
+            "prediction.csv"
+        )
 
 
 def _notices(listing: Listing, trained: TrainedFiles | None, rules: FieldRules | None) -> list[str]:

@@ -38,6 +38,9 @@ class Counts:
         first: path and reason of the first unreadable image; empty if there is none.
         stopped: images that a cascade stopped after one member; None: there was no cascade.
         empty: images with a label and without a confidence: a detector found nothing in them.
+        sure: images whose label is accepted; None: nothing says so.
+        unknown: images unlike those of the run.
+        labels: the labels and how often each is given, most often first; unknown images have none.
     """
 
     rows: int
@@ -45,6 +48,9 @@ class Counts:
     first: tuple[str, ...]
     stopped: int | None = None
     empty: int = 0
+    sure: int | None = None
+    unknown: int = 0
+    labels: tuple[tuple[str, int], ...] = ()
 
 
 class ResumableTable:
@@ -160,23 +166,29 @@ class ResumableTable:
             ) from None
 
     def counts(self) -> Counts:
-        """Count the rows, and those of unreadable images."""
+        """Count the rows: those of unreadable images, those that are sure, and each label."""
         is_unread = pl.col("error").is_not_null()
         rows = self._scan()
-        is_empty = pl.lit(False)
+        wanted = {"rows": pl.len(), "unread": is_unread.sum()}
         if "confidence" in self.schema:
             is_empty = pl.col("label").is_not_null() & pl.col("confidence").is_null()
-        sums = rows.select(pl.len(), is_unread.sum().alias("unread"), is_empty.sum().alias("empty"))
-        total, unread, empty = sums.collect().row(0)
-        stopped = None
+            wanted["empty"] = is_empty.sum()
+            wanted["sure"] = pl.when(pl.col("accepted").count() > 0).then(pl.col("accepted").sum())
+            wanted["unknown"] = pl.col("unknown").sum()
         if MEMBERS_USED in self.schema:
-            is_stopped = pl.col(MEMBERS_USED) == 1
-            stopped = int(rows.select(is_stopped.sum()).collect().item())
-        if not unread:
-            return Counts(total, unread, (), stopped, empty)
-        unread_rows = rows.filter(is_unread)
-        first = unread_rows.select("path", "error").head(1).collect()
-        return Counts(total, unread, first.row(0), stopped, empty)
+            wanted["stopped"] = (pl.col(MEMBERS_USED) == 1).sum()
+        sums = rows.select(**wanted).collect().row(0, named=True)
+        unread_rows = rows.filter(is_unread).select("path", "error").head(1).collect()
+        first = unread_rows.row(0) if sums["unread"] else ()
+        return Counts(**sums, first=first, labels=self._labels(rows))
+
+    def _labels(self, rows: pl.LazyFrame) -> tuple[tuple[str, int], ...]:
+        """Count each label that an image is given, most often first."""
+        if "confidence" not in self.schema:
+            return ()
+        is_known = pl.col("confidence").is_not_null() & ~pl.col("unknown").fill_null(False)
+        counted = rows.filter(is_known).group_by("label").len().collect()
+        return tuple(counted.sort(["len", "label"], descending=[True, False]).iter_rows())
 
     def write(self, columns: list[pl.Expr] | None = None) -> None:
         """Write the table, sorted by path, completely or not at all.
