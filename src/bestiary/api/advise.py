@@ -93,6 +93,7 @@ def advise(
     from bestiary.advising.speeds import busy_cores
     from bestiary.api.durations import parse_duration
     from bestiary.data.audit import audit_images
+    from bestiary.data.class_counts import count_classes, imbalance
     from bestiary.data.listing import list_labeled
     from bestiary.display import Display
     from bestiary.model.compute import best_device
@@ -132,6 +133,7 @@ def advise(
         max_latency,
         chosen,
         base,
+        imbalance(count_classes(manifest.table["label"])),
     )
 
 
