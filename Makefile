@@ -38,7 +38,7 @@ ON_PHOTOGRAPHS := predict fast advise best head head_parts parts start_share vie
 PEER_PYTHON ?= $(BIN)/python
 
 bench: $(VENV)/.developer
-	for claim in digests startup memory kept_memory predict_memory intervals report planted_faults million_rows leak_guard \
+	for claim in digests startup memory kept_memory predict_memory intervals decisions count report planted_faults million_rows leak_guard \
 			serve_abuse decode_memory scale shards folds_on_workers best parts start_share scratch; do \
 		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
 	$(BIN)/python benchmarks/bench_parts.py --imbalance 50 --set folds.n=3

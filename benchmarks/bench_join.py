@@ -58,7 +58,9 @@ def main() -> None:
         singles = [hits_of(Ensemble.load(run), files) for run in args.runs]
         for name, hits in zip(joined.names, singles, strict=True):
             print(f"held out, {name}: {share_interval(hits)}")
-        print(f"against the best alone: {paired_difference(singles[joined.gain.best], blend)}")
+        best = singles[joined.gain.best]
+        images = np.arange(len(files))
+        print(f"against the best alone: {paired_difference(best, blend, images)}")
         report_splits(blend, estimate, args.splits)
         compare_graph(ensemble, files[::17])
 

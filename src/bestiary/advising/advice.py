@@ -24,6 +24,7 @@ from bestiary.stats.paired import Hits, paired_difference
 
 COLUMNS = ("backbone", "size", "accuracy", "95 % interval", "training", "latency")
 WIDTH = 80  # columns of a terminal
+UNEVEN = 3.0  # largest over smallest class, from which on advice is given on it
 DEFAULT_FOLDS = 5
 
 
@@ -82,6 +83,7 @@ class Advice:
         latency: seconds an image; None: unlimited.
         chosen: the candidate to train, with the epochs and views that fit; None if none fits.
         base: name or file of the recipe.
+        imbalance: images of the largest class for each of the smallest one's.
     """
 
     data: Path
@@ -92,6 +94,7 @@ class Advice:
     latency: float | None
     chosen: Candidate | None
     base: str
+    imbalance: float = 1.0
 
     @property
     def exit_code(self) -> int:
@@ -143,7 +146,7 @@ class Advice:
         recipe = self.candidates[0].recipe
         is_sample = len(self.groups) < self.images
         images = f"{len(self.groups):,} of the images" if is_sample else "the images"
-        texts = (
+        texts = [
             f"Measured on {images}: out-of-fold accuracy of a linear head on the frozen network "
             f"(bestiary probe). Measured on this machine, with random images and weights: a few "
             f"training steps and predictions.",
@@ -152,7 +155,15 @@ class Advice:
             f"{recipe.folds.n} members with {recipe.predict.tta} views each, reading it not "
             f"included.",
             "Not known beforehand: what fine-tuning adds to the head's accuracy.",
-        )
+        ]
+        if self.imbalance >= UNEVEN:
+            texts.append(
+                f"Uneven classes: the largest has {self.imbalance:.0f} times the images of the "
+                f"smallest. Train as usual; where rare classes should count as much "
+                f"as large ones, bestiary predict --costs balanced decides so, or train with "
+                f"--set loss.logit_adjustment=1. Class weights and balanced sampling have gained "
+                f"less (benchmarks/RESULTS.md)."
+            )
         return [fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for text in texts]
 
     def _recommendation(self) -> list[str]:

@@ -96,6 +96,7 @@ def advise(
     from bestiary.api.durations import parse_duration
     from bestiary.cores import busy_cores
     from bestiary.data.audit import audit_images
+    from bestiary.data.class_counts import count_classes, imbalance
     from bestiary.data.listing import list_labeled
     from bestiary.display import Display
     from bestiary.model.device import best_device
@@ -136,6 +137,7 @@ def advise(
         max_latency,
         chosen,
         base,
+        imbalance(count_classes(manifest.table["label"])),
     )
 
 

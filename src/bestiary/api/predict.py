@@ -280,7 +280,8 @@ def _check_columns(format: TableFormat, **asked: object) -> None:
 
     names = [name for name, value in asked.items() if value is not None]
     if names and format == "submission":
-        raise ArgumentError(f"--{names[0]}: needs the full table; leave --format submission out")
+        table = "shows a finished full table" if names[0] == "review" else "needs the full table"
+        raise ArgumentError(f"--{names[0]}: {table}; leave --format submission out")
 
 
 def _stop_early(run: "Run", ensemble: "Ensemble", risk: float, engine: Engine) -> str:

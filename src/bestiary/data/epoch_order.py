@@ -43,11 +43,9 @@ def balanced_rows(labels: NDArray[np.int64], seed: int, fold: int, epoch: int) -
         Images by number, 0...count - 1, sorted by class (count,).
     """
     rng = keyed_rng(seed, "balanced", fold, epoch)
-    classes = rng.permutation(
-        np.unique(labels)
-    )  # the first ones have the images that are left over
+    classes = rng.permutation(np.unique(labels))
     quotas = np.full(len(classes), len(labels) // len(classes))
-    quotas[: len(labels) % len(classes)] += 1
+    quotas[: len(labels) % len(classes)] += 1  # what is left over goes to the first ones
     chosen = []
     for label, quota in zip(classes, quotas, strict=True):
         own = rng.permutation(np.flatnonzero(labels == label))

@@ -5,7 +5,7 @@ the rest of the ensemble knows of one view and one network. Does not know how we
 (`bestiary.stats.blending`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from bestiary.data.decode import DecodingNotes, Pixels
 from bestiary.data.eval_view import EvalView
+from bestiary.ensemble.card import EnsembleCard
 from bestiary.ensemble.inputs import ImagePart
-from bestiary.errors import ImageError
+from bestiary.errors import DamagedError, ImageError
 from bestiary.model.engine import Network
+from bestiary.run.layout import blend_folder
+from bestiary.run.run import Run
 
 if TYPE_CHECKING:
     from bestiary.ensemble.ensemble import Ensemble
@@ -79,6 +82,33 @@ class BlendedNetwork:
             weighted.append(network(views) * weights[:, None])
             start = stop
         return np.asarray(np.sum(weighted, axis=0), np.float32)
+
+
+def load_blended(
+    run: Run, card: EnsembleCard, load: "Callable[[Run], Ensemble]"
+) -> "list[Ensemble]":
+    """Load the further runs of a joined one.
+
+    Args:
+        run: the joined run.
+        card: of its ensemble.
+        load: loads the ensemble of a run.
+
+    Returns:
+        An ensemble for each run but the first.
+
+    Raises:
+        RunError: a run is missing or damaged, or does not fit the first.
+    """
+    blended = []
+    for number in range(1, card.n_runs):
+        place = run.path / blend_folder(number)
+        ensemble = load(Run(place, run.address, run.data))
+        same = ensemble.classes_.tolist() == card.classes and ensemble.folds == card.folds
+        if ensemble.blended or not same:
+            raise DamagedError.foreign(place, "it does not fit the run that it is blended into")
+        blended.append(ensemble)
+    return blended
 
 
 def backbone_names(ensemble: "Ensemble") -> str:

@@ -21,7 +21,7 @@ from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import split_batches
 from bestiary.display import Tick
 from bestiary.ensemble.batch_logits import BatchLogits
-from bestiary.ensemble.blending import BlendedNetwork, PartViews
+from bestiary.ensemble.blending import BlendedNetwork, PartViews, load_blended
 from bestiary.ensemble.card import read_card
 from bestiary.ensemble.cascaded import CascadedNetwork, stopped_images
 from bestiary.ensemble.decisions import Decisions
@@ -44,7 +44,7 @@ from bestiary.model.forks import check_can_compute, check_same_process
 from bestiary.model.halving import HalvedBatches
 from bestiary.model.tta import averaged_over_views, images_at_once, input_side
 from bestiary.recipe.choices import Average, Engine, TtaViews
-from bestiary.run.layout import OOD, blend_folder
+from bestiary.run.layout import OOD
 from bestiary.run.ood import read_ood
 from bestiary.run.run import Run
 from bestiary.stats.averaging import average
@@ -224,10 +224,10 @@ class Ensemble:
             engine=engine,
             graphs=graphs,
         )
-        for number in range(1, card.n_runs):
-            further = Run(run.path / blend_folder(number), run.address, run.data)
-            ensemble.blended.append(cls.load(further, device, engine, tta))
         if card.blend_weights:
+            ensemble.blended = load_blended(
+                run, card, lambda further: cls.load(further, device, engine, tta)
+            )
             ensemble.blend(card.blend_weights)
         asked = (None if device is None else str(device), engine, tta, card.precision)
         ensemble.set_origin(LoadArguments(location(run.place), *asked))

@@ -4,6 +4,7 @@ Writes ensemble.json, unknown.json, ood.safetensors and metrics.json. Trains not
 """
 
 import platform
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +15,7 @@ import torchvision
 from bestiary.data.eval_view import EvalView
 from bestiary.data.manifest import natural_classes
 from bestiary.ensemble.card import read_card
+from bestiary.errors import RunError
 from bestiary.evaluation.field import FieldFit
 from bestiary.evaluation.left_out_classes import leave_classes_out
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
@@ -74,7 +76,9 @@ def is_joined(run: Run) -> bool:
     Args:
         run: the run.
     """
-    return run.file(ENSEMBLE).exists() and read_card(run).n_runs > 1
+    with suppress(RunError):  # there is none yet, or one that is to be written again
+        return read_card(run).n_runs > 1
+    return False
 
 
 def calibrate(run: Run, out_of_fold: OutOfFold) -> Calibration:

@@ -127,7 +127,8 @@ def join_runs(runs: Sequence[Run], out: Path) -> Joined:
         _write(Run(Path(scratch) / out.name), snapshots, first, blended, weights)
         (Path(scratch) / out.name).rename(out)
     run = Run(out)
-    run.remember_root(runs[0].named_root()) if runs[0].named_root() else None
+    if place := runs[0].named_root():
+        run.remember_root(place)
     shares = _shares(every, weights)
     return Joined(run, _names(runs), shares, gain)
 

@@ -133,6 +133,14 @@ function meaning(item) {
   }[verdict(item)];
 }
 
+// What a promise and costs, where the service was started with them, decide.
+function decided(answer) {
+  if (!answer || answer.unknown) return "";
+  const promise = {true: "This label keeps the precision that is promised of its class.", false: "Nothing is promised of this label."};
+  const cost = answer.decision && (answer.decision === answer.label ? "" : `By the costs of mistakes, decide for ${plain(answer.decision)}.`);
+  return [promise[answer.promised], cost].filter(Boolean).join(" ");
+}
+
 function show(item) {
   current = item;
   at("result").hidden = false;
@@ -141,7 +149,7 @@ function show(item) {
   at("badge").className = `badge ${style}`;
   at("result").classList.toggle("doubted", kind === "unknown");
   at("label").textContent = answer ? (answer.unknown ? "Nothing it knows" : plain(answer.label)) : kind === "failed" ? "This image has no answer" : "One moment";
-  at("meaning").textContent = meaning(item);
+  at("meaning").textContent = [meaning(item), decided(answer)].filter(Boolean).join(" ");
   at("top").replaceChildren(...(answer ? answer.top : []).map(answer?.unknown ? nearest : bar));
   at("setbox").hidden = !answer?.prediction_set || answer.unknown;
   at("set").replaceChildren(...(answer?.prediction_set || []).map(name => make("li", {textContent: plain(name)})));
@@ -245,11 +253,13 @@ function tally() {
 
 // The table, with the columns of bestiary predict.
 function table() {
+  const answers = items.map(({answer}) => answer).filter(Boolean);
+  const decisions = ["promised", "decision", "expected_cost"].filter(column => answers.some(answer => answer[column] !== null && answer[column] !== undefined));
   const ranks = [2, 3, 4, 5].flatMap(n => [`label_${n}`, `confidence_${n}`]);
-  const head = ["path", "label", "confidence", ...ranks, "member_agreement", "prediction_set", "accepted", "unknown", "error"];
+  const head = ["path", "label", "confidence", ...ranks, "member_agreement", "prediction_set", "accepted", "unknown", "error", ...decisions];
   const rows = items.filter(item => item.answer || item.error).map(({name, answer, error}) => {
     const others = [1, 2, 3, 4].flatMap(n => [answer?.top[n]?.label, answer?.top[n]?.confidence]);
-    return [name, answer?.label, answer?.confidence, ...others, answer?.member_agreement, answer?.prediction_set?.join("|"), answer?.accepted, answer?.unknown, error];
+    return [name, answer?.label, answer?.confidence, ...others, answer?.member_agreement, answer?.prediction_set?.join("|"), answer?.accepted, answer?.unknown, error, ...decisions.map(column => answer?.[column])];
   });
   return base.csv([head, ...rows]);
 }
