@@ -44,7 +44,7 @@ FROZEN = {
     "export": "run out data=None format=onnx int8=False max_drop=0.01 prune=None quiet=False",
     "distill": "run out data=None overrides=() test_data=None test_share=0.2 weight=0.5 "
     "resume=False checkpoint_every=5min quiet=False",
-    "demo": "directory=bestiary-demo species=20 per_species=40 quiet=False",
+    "demo": "directory=bestiary-demo species=20 per_species=40 camera_traps=False quiet=False",
 }
 OTHER_NAMES = {"BestiaryError", "Ensemble", "Recipe", "Run", "load", "load_recipe"}
 

@@ -10,9 +10,12 @@ from bestiary.api.sample import sample
 from bestiary.api.train import train
 
 if TYPE_CHECKING:
+    from bestiary.display import Display
     from bestiary.run.run import Run
 
 NEW_IMAGES_SHARE = 0.2
+CAMERAS = 12
+CAMERAS_HELD_OUT = 3
 
 
 def demo(
@@ -21,6 +24,7 @@ def demo(
     *,
     species: int = 20,
     per_species: int = 40,
+    camera_traps: bool = False,
     quiet: bool = False,
 ) -> "Run":
     """Draw images, train, predict and evaluate, without a connection.
@@ -35,6 +39,8 @@ def demo(
         Number of classes to draw, 2 to 100.
     per_species
         Images of each class to draw. A fifth of them is held out from training.
+    camera_traps
+        Draw 12 camera traps instead: boxes, sites and times. Three cameras are held out.
     quiet
         Show no progress.
 
@@ -49,6 +55,8 @@ def demo(
     from bestiary.display import Display
 
     folder = new_folder(Path(directory))
+    if camera_traps:
+        return _demo_cameras(folder, species, per_species, Display(quiet))
     images = folder / "images"
     new_images = folder / "new"
     table = folder / "prediction.csv"
@@ -83,6 +91,59 @@ def demo(
     display.line("")
     display.line(
         "Now with images of your own, one folder for each class: bestiary train IMAGES RUN"
+    )
+    display.line("")
+    return run
+
+
+def _demo_cameras(folder: Path, species: int, per_species: int, display: "Display") -> "Run":
+    """Draw camera traps, train on the boxes by site, report, and predict the cameras held out."""
+    from bestiary.api.probe import probe
+    from bestiary.api.report import report
+    from bestiary.beasts.holdout import hold_out_sites
+
+    traps = folder / "traps"
+    place = folder / "run"
+    table = folder / "prediction.csv"
+    timelapse = folder / "timelapse.json"
+    quiet = display.quiet
+    display.line(f"Everything goes to {folder}/. Each step is a command that you can repeat.")
+    display.line("")
+
+    # Draw the images, and hold the last cameras out.
+    size = f"--species {species} --per-species {per_species}"
+    display.line(f"$ bestiary sample {traps} --cameras {CAMERAS} {size}")
+    drawn = sample(traps, cameras=CAMERAS, species=species, per_species=per_species, quiet=quiet)
+    display.result(drawn)
+    train_table, new_table = hold_out_sites(traps / "images.csv", CAMERAS_HELD_OUT)
+    display.line(
+        f"{new_table} has the images of {CAMERAS_HELD_OUT} cameras: training will not see them."
+    )
+    display.line("")
+
+    # Train, with whole sites left out of each fold.
+    boxes = f"data.boxes={traps / 'detections.json'}"
+    overrides = ["folds.by=site", "folds.rare_classes=keep", boxes]
+    display.line(f"$ bestiary probe {train_table} {place} --set {' '.join(overrides)}")
+    run = probe(train_table, place, overrides=overrides, quiet=quiet)
+    display.line(f"{run.score_line}")
+    display.line(f"$ bestiary report {place}")
+    display.result(report(place, quiet=quiet))
+    display.line("")
+
+    # Predict the cameras that were held out.
+    display.line(
+        f"$ bestiary predict {place} {new_table} --set {boxes} --out {table} "
+        f"--timelapse {timelapse}"
+    )
+    predicted = predict(
+        place, new_table, out=table, timelapse=timelapse, overrides=[boxes], quiet=quiet
+    )
+    display.result(predicted)
+    display.line("")
+    display.line(
+        "Now with images of your own: a table with path,label,site,time and a detector's JSON, "
+        "see docs/data.md"
     )
     display.line("")
     return run

@@ -138,14 +138,13 @@ def predict(
     >>> result.table.select("path", "label", "confidence").shape
     (9, 3)
     """
+    from dataclasses import replace
+
     from bestiary.display import Display
     from bestiary.ensemble.answers import PredictionOptions
-    from bestiary.ensemble.caveats import TrainedFiles, missing_members
-    from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.caveats import TrainedFiles
     from bestiary.ensemble.exchange.outputs import Outputs
-    from bestiary.ensemble.members import describe_first_start
     from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
-    from bestiary.numbers import count
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
@@ -159,28 +158,39 @@ def predict(
     job = PredictJob(paths, Path(out), average, format, options, resume, data, cascade)
     display = Display(quiet)
     with opened_run(run) as opened:
-        first_start = describe_first_start(opened, engine)
-        if first_start:
-            display.line(first_start)
-        ensemble = Ensemble.load(opened, engine=engine, tta=tta)
-        if cascade is not None:
-            display.notice(_stop_early(opened, ensemble, cascade, engine))
-        caveat = missing_members(opened, ensemble)
+        ensemble = _load(opened, engine, tta, cascade, display)
         trained = TrainedFiles.of(opened)
-        rules = _field_rules(opened, ensemble, only, prior, display)
-    display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
-    for notice in filter(None, [ensemble.fallback_reason, caveat]):
-        display.notice(notice)
+        job = replace(job, rules=_field_rules(opened, ensemble, only, prior, display))
     with Interrupts():
         try:
             if watch:
                 return watch_folder(ensemble, job, display)
-            check = outputs.check_root
-            result = predict_folder(ensemble, job, display, trained, rules, check)
+            result = predict_folder(ensemble, job, display, trained, outputs.check_root)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
     return _finish(result, ensemble, outputs, job, str(run), review)
+
+
+def _load(
+    run: "Run", engine: Engine, tta: TtaViews | None, cascade: float | None, display: "Display"
+) -> "Ensemble":
+    """Load the ensemble of a run, and say what a reader of its answers should know."""
+    from bestiary.ensemble.caveats import missing_members
+    from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.members import describe_first_start
+    from bestiary.numbers import count
+
+    first_start = describe_first_start(run, engine)
+    if first_start:
+        display.line(first_start)
+    ensemble = Ensemble.load(run, engine=engine, tta=tta)
+    if cascade is not None:
+        display.notice(_stop_early(run, ensemble, cascade, engine))
+    display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
+    for notice in filter(None, [ensemble.fallback_reason, missing_members(run, ensemble)]):
+        display.notice(notice)
+    return ensemble
 
 
 def _field_rules(

@@ -3,9 +3,13 @@
 Knows nothing of what the images show.
 """
 
+import csv
+import io
 import shutil
 from itertools import count
 from pathlib import Path
+
+from bestiary.atomic import write_text
 
 
 def new_folder(wanted: Path) -> Path:
@@ -45,3 +49,29 @@ def hold_out(images: Path, goal: Path, share: float) -> int:
             shutil.move(file, goal / folder.name / file.name)
         moved += len(chosen)
     return moved
+
+
+def hold_out_sites(table: Path, sites: int) -> tuple[Path, Path]:
+    """Split the table of drawn camera traps by site; the images stay where they are.
+
+    Args:
+        table: CSV file with the column site.
+        sites: number of sites to hold out, the last by name.
+
+    Returns:
+        train.csv with the other sites, and new.csv with those, next to the table.
+    """
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    held_out = sorted({row["site"] for row in rows})[-sites:]
+    parts = {
+        "train.csv": [row for row in rows if row["site"] not in held_out],
+        "new.csv": [row for row in rows if row["site"] in held_out],
+    }
+    for name, chosen in parts.items():
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(chosen)
+        write_text(table.with_name(name), text.getvalue())
+    return table.with_name("train.csv"), table.with_name("new.csv")

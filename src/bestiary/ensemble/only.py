@@ -20,7 +20,7 @@ MAX_LIST_BYTES = 10_000_000
 ALWAYS = ("empty", "blank")  # classes that a list of species does not remove
 MAX_NAMED = 5
 MOSTLY = 0.5  # of the probability of an image
-SIMILARITY = 0.9  # from here on, an unknown name is taken for a slip of the pen
+SIMILARITY = 0.88  # from here on, an unknown name is taken for a slip of the pen
 
 
 def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], str]:

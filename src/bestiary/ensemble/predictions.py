@@ -143,6 +143,7 @@ class PredictJob:
         resume: whether to continue an interrupted prediction.
         data: folder that the paths of a table start from, and the boxes in the images.
         cascade: risk at which images stop after one member; None: none stops.
+        rules: what changes answers in the field; None: nothing does.
 
     Raises:
         ArgumentError: `out` is not the name of such a table, or is a folder.
@@ -156,6 +157,7 @@ class PredictJob:
     resume: bool = False
     data: DataOptions = DATA_OPTIONS
     cascade: float | None = None
+    rules: FieldRules | None = None
 
     def __post_init__(self) -> None:
         kinds = (".csv",) if self.layout == "submission" else (".csv", ".parquet")
@@ -177,12 +179,9 @@ class PredictJob:
         return self.images[0] if is_file else None
 
     def open_rows(
-        self,
-        ensemble: Ensemble,
-        carried: dict[str, Any] | None = None,
-        rules: FieldRules | None = None,
+        self, ensemble: Ensemble, carried: dict[str, Any] | None = None
     ) -> ResumableTable:
-        """Open the rows of this job, predicted by `ensemble` and `rules`, with more columns."""
+        """Open the rows of this job, predicted by `ensemble`, with more columns."""
         request = {
             "run": ensemble.digest,
             "engine": ensemble.engine,
@@ -194,8 +193,8 @@ class PredictJob:
         }
         if self.data.boxes:
             request["boxes"] = str(Path(self.data.boxes).resolve())
-        if rules is not None:
-            request |= rules.request()
+        if self.rules is not None:
+            request |= self.rules.request()
         schema = TABLE_SCHEMA
         if self.cascade is not None:
             request["cascade"] = self.cascade
@@ -216,7 +215,6 @@ def predict_folder(
     job: PredictJob,
     display: Display,
     trained: TrainedFiles | None = None,
-    rules: FieldRules | None = None,
     check_root: Callable[[Root], None] | None = None,
 ) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
@@ -226,7 +224,6 @@ def predict_folder(
         job: which images, and the table.
         display: shows progress.
         trained: the files that the ensemble was trained on, to say so of those that are predicted.
-        rules: what changes answers in the field; None: nothing does.
         check_root: called with the folder of the images before they are predicted.
 
     Returns:
@@ -240,14 +237,14 @@ def predict_folder(
     all_paths = listing.table["path"]
     if check_root:
         check_root(listing.root)
-    for line in _notices(listing, trained, rules):
+    for line in _notices(listing, trained, job.rules):
         display.notice(line)
     if job.layout == "submission":
         check_names(all_paths)
-    all_images = with_events(listing.table, rules)
-    carried = carried_schema(all_images) | field_schema(all_images, rules)
+    all_images = with_events(listing.table, job.rules)
+    carried = carried_schema(all_images) | field_schema(all_images, job.rules)
     removed = RemovedShares()
-    with job.open_rows(ensemble, carried, rules) as rows:
+    with job.open_rows(ensemble, carried) as rows:
         # Images that have no row yet
         done = rows.paths()
         images = all_images.filter(~pl.col("path").is_in(done.implode()))
@@ -260,7 +257,7 @@ def predict_folder(
             deep: list[float] = []
             rule = job.rule or ensemble.average
             for batch_rows in predicted_rows(
-                ensemble, listing.root, images, rule, job.options, tick, deep, rules
+                ensemble, listing.root, images, rule, job.options, tick, deep, job.rules
             ):
                 rows.add(batch_rows)
                 removed.add(batch_rows)
@@ -319,14 +316,15 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
         raise ArgumentError(
             "--watch: a submission is handed in once; leave --format submission out"
         )
-    with job.open_rows(ensemble) as rows:
+    columns = job.rules.schema if job.rules else {}
+    with job.open_rows(ensemble, columns) as rows:
         known = set(rows.paths())
         display.line(f"Watching {folder}; Ctrl-C ends it and writes {job.out}")
         try:
             _watch(ensemble, job, folder, rows, known, display)
         except KeyboardInterrupt:
             display.line("")
-        return PredictionTable(_write(rows, job), rows.counts(), folder, {})
+        return PredictionTable(_write(rows, job), rows.counts(), folder, columns)
 
 
 def _watched_folder(job: PredictJob) -> Path:
@@ -377,7 +375,9 @@ def _predict_round(
     images = pl.DataFrame({"path": complete}, schema={"path": pl.String})
     with display.counter("Predicting") as tick:
         rule = job.rule or ensemble.average
-        for batch_rows in predicted_rows(ensemble, folder, images, rule, job.options, tick):
+        for batch_rows in predicted_rows(
+            ensemble, folder, images, rule, job.options, tick, rules=job.rules
+        ):
             unreadable = [row["path"] for row in batch_rows if row.get("error")]
             arriving = {path for path in unreadable if may_be_arriving(folder / path)}
             known -= arriving
