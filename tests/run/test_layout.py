@@ -16,6 +16,8 @@ SOURCES = Path(bestiary.__file__).parent
 FOLDERS = {"labels", "figures", "last", "tensorboard"}
 # A literal that equals a name but is none: (module, literal) -> what it is.
 OTHER_MEANINGS = {
+    ("beasts/camera_sample.py", "images.csv"): "the table of a drawn dataset",
+    ("beasts/camera_sample.py", "taxonomy.csv"): "the taxa of drawn species",
     ("__init__.py", "labels"): "a verb",
     ("cli.py", "labels"): "a verb",
     ("reporting/labels_page.py", "labels.html"): "a template",

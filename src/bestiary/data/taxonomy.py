@@ -13,11 +13,11 @@ from bestiary.data.folder_layout import quote_names
 from bestiary.data.listing_tables import read_table
 from bestiary.data.table_values import clean_text, text_of_column
 from bestiary.errors import DataError
+from bestiary.run.layout import TAXONOMY
 from bestiary.run.taxonomy import NAMES, RANKS, Taxonomy
 from bestiary.storage.files import is_address
 from bestiary.tables import TableError, table_errors
 
-FILE_NAME = "taxonomy.csv"
 LABEL_NAMES = ("label", "species", "scientificname", "canonicalname", "name")
 """Columns that may name the class, the first that is there, in lower case."""
 
@@ -27,7 +27,7 @@ def find_taxonomy(named: str, data: str | Path) -> Path | None:
 
     Args:
         named: The file that the user names; empty: none.
-        data: The dataset: its folder, or the folder of its table, may hold a `FILE_NAME`.
+        data: The dataset: its folder, or the folder of its table, may hold a taxonomy.csv.
 
     Returns:
         The file; None if there is none.
@@ -43,7 +43,7 @@ def find_taxonomy(named: str, data: str | Path) -> Path | None:
         return None
     path = Path(data)
     folder = path if path.is_dir() else path.parent
-    file = folder / FILE_NAME
+    file = folder / TAXONOMY
     return file if file.is_file() and file != path else None
 
 

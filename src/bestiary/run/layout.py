@@ -10,6 +10,7 @@
         near_duplicates.csv  images that are near duplicates of each other
         fixes.csv          labels that a person has decided
         not_duplicates.csv  near duplicates that a person has denied
+        taxonomy.csv       the taxa above each class, if they are known
         targets.parquet    of a student: the target probabilities of each image
         unlabeled.parquet  frozen features of the unlabeled images that heads learn from
         budget.json        of `train --budget`: what was tried, what was chosen, and on which fold
