@@ -66,6 +66,7 @@ def count(
 
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.members import say_first_start
     from bestiary.errors import ArgumentError
     from bestiary.evaluation.counting import count_classes
     from bestiary.recipe.load import load_data_options
@@ -75,13 +76,15 @@ def count(
     file = Path(out) if out is not None else None
     if file and file.suffix not in (".csv", ".parquet"):
         raise ArgumentError(f"--out {file}: must be the name of a .csv or .parquet file")
+    display = Display(quiet)
     with opened_run(run) as opened:
+        say_first_start(opened, engine, display)
         counts = count_classes(
             opened,
             Ensemble.load(opened, engine=engine),
             [Path(one) for one in images],
             load_data_options(overrides),
-            Display(quiet),
+            display,
             despite_drift=despite_drift,
         )
     if file is None:

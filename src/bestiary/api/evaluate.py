@@ -69,6 +69,7 @@ def evaluate(
     from bestiary.display import Display
     from bestiary.ensemble.caveats import missing_members
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.members import say_first_start
     from bestiary.evaluation.class_map import read_class_map
     from bestiary.evaluation.held_out import evaluate_folder
     from bestiary.recipe.load import load_data_options
@@ -78,6 +79,7 @@ def evaluate(
     place = Path(out) if out else None
     display = Display(quiet)
     with opened_run(run, data=data) as opened:
+        say_first_start(opened, "auto", display)
         ensemble = Ensemble.load(opened)
         if caveat := missing_members(opened, ensemble):
             display.notice(caveat)

@@ -231,13 +231,11 @@ def _load(
     """Load the ensemble of a run, and say what a reader of its answers should know."""
     from bestiary.ensemble.caveats import missing_members
     from bestiary.ensemble.ensemble import Ensemble
-    from bestiary.ensemble.members import describe_first_start
+    from bestiary.ensemble.members import say_first_start
     from bestiary.evaluation.deciding import apply_decisions
     from bestiary.numbers import count
 
-    first_start = describe_first_start(run, engine)
-    if first_start:
-        display.line(first_start)
+    say_first_start(run, engine, display)
     ensemble = Ensemble.load(run, engine=engine, tta=tta)
     if cascade is not None:
         display.notice(_stop_early(run, ensemble, cascade, engine))

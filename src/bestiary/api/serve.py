@@ -105,6 +105,7 @@ def serve(
         ) from None
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.ensemble.members import say_first_start
     from bestiary.evaluation.deciding import apply_decisions
     from bestiary.storage.files import location
 
@@ -136,6 +137,7 @@ def serve(
     if replicas is not None:
         raise ArgumentError(f"--replicas {replicas}: needs a cluster; add --cluster ray")
     with address.bind() as bound, opened_run(run, data=data) as opened:
+        say_first_start(opened, engine, display)
         ensemble = Ensemble.load(opened, engine=engine)
         for notice in apply_decisions(opened, ensemble, promise, costs):
             display.notice(notice)

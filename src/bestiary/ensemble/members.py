@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from bestiary.display import Display
 from bestiary.ensemble.card import EnsembleCard, read_card
 from bestiary.errors import RunError
 from bestiary.model.classifier import SavedMember, open_member
@@ -33,6 +34,21 @@ class Graphs:
 
     joint: Path
     single: list[Path]
+
+
+def say_first_start(run: Run, engine: Engine, display: Display) -> None:
+    """Show the line of `describe_first_start`, if there is one.
+
+    Args:
+        run: the run.
+        engine: as it was asked for.
+        display: where it is shown.
+
+    Raises:
+        RunError: the run's files are missing or damaged.
+    """
+    if line := describe_first_start(run, engine):
+        display.line(line)
 
 
 def describe_first_start(run: Run, engine: Engine) -> str:
