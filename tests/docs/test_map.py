@@ -13,7 +13,7 @@ THINGS = {
     "the draw between MixUp and CutMix": (r"cutmix", "data/mixing.py"),
     "what writes out-of-fold logits": (r"\boof", "run/oof.py"),
     "the 95 % interval": (r"wilson|confidence interval", "stats/intervals.py"),
-    "EXIF orientation": (r"exif", "data/decode.py"),
+    "EXIF orientation": (r"exif[ _]orientation", "data/decode.py"),
     "halving on out-of-memory": (r"out[ _-]of[ _-]memory", "training/out_of_memory.py"),
     "the HTTP body limit": (r"max_body|body limit", "serving/limits.py"),
     "the default recipe": (r"default[ _]recipe", "recipe/defaults.py"),

@@ -64,7 +64,7 @@ def test_predict_resume_gives_the_same_table(
     file.write_text(file.read_text()[:-40])  # a kill in the middle of a line
     accessed: list[int] = []
     monkeypatch.setattr(
-        "bestiary.ensemble.predictions._LazyPaths.__getitem__", _recording(accessed)
+        "bestiary.ensemble.predicted_rows._LazyPaths.__getitem__", _recording(accessed)
     )
     resumed = bestiary.predict(trained.path, many, out=out, resume=True, quiet=True)
     assert len(accessed) == 135 - 63

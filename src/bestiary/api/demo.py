@@ -100,6 +100,7 @@ def _demo_cameras(folder: Path, species: int, per_species: int, display: "Displa
     """Draw camera traps, train on the boxes by site, report, and predict the cameras held out."""
     from bestiary.api.probe import probe
     from bestiary.api.report import report
+    from bestiary.beasts.camera_sample import DETECTIONS, TABLE
     from bestiary.beasts.holdout import hold_out_sites
 
     traps = folder / "traps"
@@ -115,14 +116,14 @@ def _demo_cameras(folder: Path, species: int, per_species: int, display: "Displa
     display.line(f"$ bestiary sample {traps} --cameras {CAMERAS} {size}")
     drawn = sample(traps, cameras=CAMERAS, species=species, per_species=per_species, quiet=quiet)
     display.result(drawn)
-    train_table, new_table = hold_out_sites(traps / "images.csv", CAMERAS_HELD_OUT)
+    train_table, new_table = hold_out_sites(traps / TABLE, CAMERAS_HELD_OUT)
     display.line(
         f"{new_table} has the images of {CAMERAS_HELD_OUT} cameras: training will not see them."
     )
     display.line("")
 
     # Train, with whole sites left out of each fold.
-    boxes = f"data.boxes={traps / 'detections.json'}"
+    boxes = f"data.boxes={traps / DETECTIONS}"
     overrides = ["folds.by=site", "folds.rare_classes=keep", boxes]
     display.line(f"$ bestiary probe {train_table} {place} --set {' '.join(overrides)}")
     run = probe(train_table, place, overrides=overrides, quiet=quiet)
