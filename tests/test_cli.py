@@ -40,7 +40,7 @@ FROZEN = {
     "labels": "run data=None out=None",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",
-    "join": "run other more_and_out",
+    "join": "run other rest",
     "show": "run",
     "export": "run out data=None format=onnx int8=False max_drop=0.01 prune=None "
     "promise=None costs=None quiet=False",
