@@ -41,7 +41,7 @@ FROZEN = {
     "curve": "data run quiet=False",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",
-    "join": "run other more_and_out",
+    "join": "run other rest",
     "show": "run=None",
     "options": "word= recipe=best",
     "cache": "clear=False",

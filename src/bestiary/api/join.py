@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bestiary.evaluation.joining import Joined
 
 
-def join(run: Location, other: Location, /, *more_and_out: Location) -> "Joined":
+def join(run: Location, other: Location, /, *rest: Location) -> "Joined":
     """Join finished runs of different networks on the same folds into one run.
 
     Each member of the new run sums the logits of the members of its parts, with
@@ -26,7 +26,7 @@ def join(run: Location, other: Location, /, *more_and_out: Location) -> "Joined"
     other
         Another one, trained on the same images with the same folds and seed, such as
         another backbone or image size.
-    more_and_out
+    rest
         More runs, if there are any; last, the folder of the new run, which must not exist.
 
     Examples
@@ -41,9 +41,9 @@ def join(run: Location, other: Location, /, *more_and_out: Location) -> "Joined"
     from bestiary.run.opening import opened_run
     from bestiary.storage.files import is_address
 
-    if not more_and_out:
+    if not rest:
         raise ArgumentError("join: name two or more runs, then the folder of the new run")
-    *more, out = more_and_out
+    *more, out = rest
     if is_address(out):
         raise ArgumentError(f"join {out}: the new run needs a folder of this machine")
     with ExitStack() as stack:

@@ -41,9 +41,10 @@ class ClassCounts:
     """How many of each class there are among new images; prints as a table.
 
     Attributes:
-        table: class, labeled (images that have the label), images (the estimate for these images),
-            low and high (of its 95 % interval), share, share_low, share_high (of where the images
-            are a sample of), and adjusted_share (by adjusted counts); one row a class.
+        table: one row a class. The column labeled counts images that have the label. The columns
+            images, low and high are the estimate for these images and its 95 % interval. Share,
+            share_low and share_high are of where the images are a sample of; adjusted_share is by
+            adjusted counts.
         shares: the estimate behind it.
         drift: how the new images differ from the run's, class by class.
         unknown: images that the run calls unknown.

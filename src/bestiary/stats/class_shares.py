@@ -3,7 +3,7 @@
 Counting labels is wrong twice: confusions do not cancel out, and a model expects the shares that it
 was trained on. Where only the shares of the classes have changed, expectation maximization finds
 the shares under which the new predictions are likeliest (Saerens, Latinne and Decaestecker 2002,
-doi:10.1162/089976602753284446), from probabilities that are calibrated with a bias for each class
+doi:10.1162/089976602753284446). The probabilities are calibrated with a bias for each class
 (Alexandari, Kundaje and Shrikumar 2020, arXiv:1901.06852). A second estimate knows the confusion
 matrix alone (adjusted counts: Lipton, Wang and Smola 2018, arXiv:1802.03916), as likelihood, so it
 is never below 0. Pure functions of arrays.
