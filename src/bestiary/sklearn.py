@@ -23,7 +23,6 @@ from bestiary.api.ensemble import Ensemble
 from bestiary.api.run import Run
 from bestiary.api.train import train
 from bestiary.data.labeled_lists import is_frame
-from bestiary.ensemble.inputs import place_of
 from bestiary.ensemble.saving import saved_images
 from bestiary.errors import ArgumentError, RecipeError, RunError
 from bestiary.recipe.options import options as recipe_options
@@ -292,7 +291,7 @@ def _column(images: Any) -> Any:
         return images["path" if "path" in columns else columns[0]]
     if isinstance(images, np.ndarray) and images.ndim == 2 and images.dtype.kind in "OU":
         return images.ravel()
-    return [images] if isinstance(images, str) and place_of(images) else images
+    return images
 
 
 def _files_of(run: Run) -> dict[str, bytes]:

@@ -35,8 +35,6 @@ class Ensemble(predictor.Ensemble):
     Example:
         >>> import bestiary
         >>> ensemble = bestiary.load("run")
-        >>> ensemble.classes_.tolist()
-        ['Corumorhinus cervinus', 'Corumorhinus maculatus', 'Istoreus squamatus']
         >>> ensemble.predict_proba(["new.jpg"]).shape
         (1, 3)
         >>> ensemble.predict_frame("new", quiet=True).columns[:3]
