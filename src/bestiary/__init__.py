@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from bestiary.api.curve import curve
     from bestiary.api.demo import demo
     from bestiary.api.distill import distill
+    from bestiary.api.drift import drift
     from bestiary.api.evaluate import evaluate
     from bestiary.api.export import export
     from bestiary.api.labels import labels
     from bestiary.api.load import load
+    from bestiary.api.next import next
     from bestiary.api.predict import predict
     from bestiary.api.probe import probe
     from bestiary.api.report import report
@@ -51,11 +53,13 @@ __all__ = [
     "curve",
     "demo",
     "distill",
+    "drift",
     "evaluate",
     "export",
     "labels",
     "load",
     "load_recipe",
+    "next",
     "predict",
     "probe",
     "report",

@@ -37,6 +37,8 @@ VERBS = (
     "evaluate",
     "labels",
     "curve",
+    "next",
+    "drift",
     "report",
     "compare",
     "show",

@@ -10,8 +10,11 @@ from bestiary.api.arguments import Location, Many
 from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
+    from bestiary.display import Display
+    from bestiary.ensemble.caveats import TrainedFiles
     from bestiary.ensemble.ensemble import Ensemble
-    from bestiary.ensemble.predictions import PredictionTable
+    from bestiary.ensemble.predictions import PredictionTable, PredictJob
+    from bestiary.evaluation.drifting import DriftMonitor
     from bestiary.run.run import Run
 
 
@@ -105,7 +108,8 @@ def predict(
     from bestiary.ensemble.caveats import TrainedFiles, missing_members
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.members import describe_first_start
-    from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
+    from bestiary.ensemble.predictions import PredictJob
+    from bestiary.evaluation.drifting import drift_monitor
     from bestiary.numbers import count
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
@@ -127,20 +131,41 @@ def predict(
             display.notice(_stop_early(opened, ensemble, cascade, engine))
         caveat = missing_members(opened, ensemble)
         trained = TrainedFiles.of(opened)
+        monitor = None if cascade is not None else drift_monitor(opened, ensemble, watch)
     display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
     for notice in filter(None, [ensemble.fallback_reason, caveat]):
         display.notice(notice)
     with Interrupts():
         try:
-            if watch:
-                return watch_folder(ensemble, job, display)
-            result = predict_folder(ensemble, job, display, trained)
+            result = _predict(ensemble, job, display, trained, monitor, watch)
         except KeyboardInterrupt:
             display.notice("Interrupted. To go on: the same command with --resume")
             raise
-    if review is None:
-        return result
-    return _with_review(result, ensemble.classes_.tolist(), str(run), Path(review))
+    if review is not None:
+        result = _with_review(result, ensemble.classes_.tolist(), str(run), Path(review))
+    return result
+
+
+def _predict(
+    ensemble: "Ensemble",
+    job: "PredictJob",
+    display: "Display",
+    trained: "TrainedFiles",
+    monitor: "DriftMonitor | None",
+    watch: bool,
+) -> "PredictionTable":
+    """Predict the images or watch their folder; say whether they are of another world."""
+    from functools import partial
+
+    from bestiary.ensemble.predictions import predict_folder, watch_folder
+
+    if watch:
+        watcher = partial(monitor.notify, display.notice) if monitor else None
+        return watch_folder(ensemble, job, display, watcher)
+    result = predict_folder(ensemble, job, display, trained, monitor.add if monitor else None)
+    if monitor and (line := monitor.line()):
+        display.notice(line)
+    return result
 
 
 def _check_review(watch: bool, format: TableFormat) -> None:

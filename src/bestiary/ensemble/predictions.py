@@ -7,12 +7,14 @@ reason. Knows nothing of runs.
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from bestiary.data.left_out import count_files, describe_deep
 from bestiary.data.listing import list_images
@@ -31,6 +33,8 @@ from bestiary.storage.files import Root
 from bestiary.tables import read_frame, unescape_formulas
 
 DEFAULT_OPTIONS = PredictionOptions()
+Watcher = Callable[[NDArray[np.float32]], None]
+"""Is given logits (members, images, classes) as they are computed."""
 
 
 def _table_schema() -> dict[str, Any]:
@@ -175,7 +179,11 @@ class PredictJob:
 
 
 def predict_folder(
-    ensemble: Ensemble, job: PredictJob, display: Display, trained: TrainedFiles | None = None
+    ensemble: Ensemble,
+    job: PredictJob,
+    display: Display,
+    trained: TrainedFiles | None = None,
+    watcher: Watcher | None = None,
 ) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
 
@@ -184,6 +192,7 @@ def predict_folder(
         job: which images, and the table.
         display: shows progress.
         trained: the files that the ensemble was trained on, to say so of those that are predicted.
+        watcher: is given the logits of every batch.
 
     Returns:
         The files and the counts.
@@ -213,7 +222,7 @@ def predict_folder(
         _add_unusable(rows, _without_row(listing.unusable, done))
         with display.counter("Predicting") as tick:
             deep: list[float] = []
-            for batch_rows in predict_rows(ensemble, listing.root, paths, job, tick, deep):
+            for batch_rows in predict_rows(ensemble, listing.root, paths, job, tick, deep, watcher):
                 rows.add(batch_rows)
         for line in describe_deep(deep, ensemble.view.white):
             display.notice(line)
@@ -232,7 +241,9 @@ def _without_row(unusable: Sequence[tuple[str, str]], done: pl.Series) -> list[t
     return [(path, reason) for path, reason in unusable if path not in done_paths]
 
 
-def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> PredictionTable:
+def watch_folder(
+    ensemble: Ensemble, job: PredictJob, display: Display, watcher: Watcher | None = None
+) -> PredictionTable:
     """Predict the images of a folder as they arrive, until Ctrl-C.
 
     The table is written when no image is waiting, and at the end. The rows stay on disk, so that a
@@ -242,6 +253,7 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
         ensemble: predicts.
         job: the folder, and the table.
         display: shows progress.
+        watcher: is given the logits of every batch.
 
     Returns:
         The files and the counts.
@@ -259,7 +271,7 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
         known = set(rows.paths())
         display.line(f"Watching {folder}; Ctrl-C ends it and writes {job.out}")
         try:
-            _watch(ensemble, job, folder, rows, known, display)
+            _watch(ensemble, job, folder, rows, known, display, watcher)
         except KeyboardInterrupt:
             display.line("")
         return PredictionTable(_write(rows, job), rows.counts(), folder)
@@ -284,6 +296,7 @@ def _watch(
     rows: ResumableTable,
     known: set[str],
     display: Display,
+    watcher: Watcher | None,
 ) -> None:
     """Predict new images without end. Writing the table takes at most a share of the time."""
     due = time.monotonic()
@@ -291,7 +304,7 @@ def _watch(
     for complete, unusable in new_images(folder, known):
         _add_unusable(rows, unusable)
         if complete:
-            _predict_round(ensemble, job, folder, rows, complete, known, display)
+            _predict_round(ensemble, job, folder, rows, complete, known, display, watcher)
         elif n_written != len(known) and time.monotonic() >= due:
             started = time.monotonic()
             n_written = len(known)
@@ -308,11 +321,12 @@ def _predict_round(
     complete: list[str],
     known: set[str],
     display: Display,
+    watcher: Watcher | None,
 ) -> None:
     """Predict the complete images. Those that may still be arriving are no longer known."""
     paths = pl.Series("path", complete, pl.String)
     with display.counter("Predicting") as tick:
-        for batch_rows in predict_rows(ensemble, folder, paths, job, tick):
+        for batch_rows in predict_rows(ensemble, folder, paths, job, tick, watcher=watcher):
             unreadable = [row["path"] for row in batch_rows if row.get("error")]
             arriving = {path for path in unreadable if may_be_arriving(folder / path)}
             known -= arriving
@@ -352,6 +366,7 @@ def predict_rows(
     job: PredictJob,
     tick: Tick | None = None,
     deep: list[float] | None = None,
+    watcher: Watcher | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Predict images as rows of the table, batch by batch.
 
@@ -362,6 +377,7 @@ def predict_rows(
         job: averaging rule and options.
         tick: called with the number of images done and of all.
         deep: collects `BatchLogits.deep` of all images.
+        watcher: is given the logits of the images that could be read (members, images, classes).
 
     Yields:
         The rows of each batch, in order.
@@ -371,6 +387,8 @@ def predict_rows(
     for batch in ensemble.score(images, tick):
         if deep is not None:
             deep += batch.deep
+        if watcher is not None:
+            watcher(batch.readable)
         rows = []
         answers = answer_batch(ensemble, batch, rule, job.options)
         for index, answer in zip(batch.rows.tolist(), answers, strict=True):
