@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from bestiary.api.curve import curve
     from bestiary.api.demo import demo
     from bestiary.api.distill import distill
+    from bestiary.api.drift import drift
     from bestiary.api.ensemble import Ensemble
     from bestiary.api.evaluate import evaluate
     from bestiary.api.export import export
     from bestiary.api.join import join
     from bestiary.api.labels import labels
     from bestiary.api.load import load
+    from bestiary.api.next import next
     from bestiary.api.options import options
     from bestiary.api.predict import predict
     from bestiary.api.probe import probe
@@ -57,12 +59,14 @@ __all__ = [
     "curve",
     "demo",
     "distill",
+    "drift",
     "evaluate",
     "export",
     "join",
     "labels",
     "load",
     "load_recipe",
+    "next",
     "options",
     "predict",
     "probe",

@@ -39,6 +39,8 @@ FROZEN = {
     "count": "run images out=None despite_drift=False engine=auto overrides=() quiet=False",
     "labels": "run data=None out=None",
     "curve": "data run quiet=False",
+    "next": "run images count=100 out=None engine=auto quiet=False",
+    "drift": "run images out=None engine=auto quiet=False",
     "report": "run data=None out=None format=html no_saliency=False font=() quiet=False",
     "compare": "run other more data=None out=None",
     "join": "run other rest",

@@ -13,11 +13,13 @@ from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
     from bestiary.display import Display
+    from bestiary.ensemble.caveats import TrainedFiles
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.exchange.outputs import Outputs
     from bestiary.ensemble.field_rules import FieldRules
     from bestiary.ensemble.prediction_table import PredictionTable
     from bestiary.ensemble.predictions import PredictJob
+    from bestiary.evaluation.drifting import DriftMonitor
     from bestiary.run.run import Run
 
 
@@ -163,7 +165,8 @@ def predict(
     from bestiary.ensemble.answers import PredictionOptions
     from bestiary.ensemble.caveats import TrainedFiles
     from bestiary.ensemble.exchange.outputs import Outputs
-    from bestiary.ensemble.predictions import PredictJob, predict_folder, watch_folder
+    from bestiary.ensemble.predictions import PredictJob
+    from bestiary.evaluation.drifting import drift_monitor
     from bestiary.model.device import chosen_device
     from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
@@ -184,17 +187,42 @@ def predict(
             trained = TrainedFiles.of(opened)
             rules = _field_rules(opened, ensemble, only, prior, display)
             job = replace(job, rules=rules, is_kept=out is not None)
+            monitor = None if cascade is not None else drift_monitor(opened, ensemble, watch)
         with Interrupts():
             try:
-                if watch:
-                    return watch_folder(ensemble, job, display)
-                result = predict_folder(ensemble, job, display, trained, outputs.check_root)
+                result = _predict(ensemble, job, display, trained, outputs, monitor, watch)
             except KeyboardInterrupt:
                 if out is not None:
                     display.notice("Interrupted. To go on: the same command with --resume")
                 raise
+        if watch:
+            return result
         result = _finish(result, ensemble, outputs, job, str(run), review)
         return result if out is not None else replace(result, files=[], kept=result.table)
+
+
+def _predict(
+    ensemble: "Ensemble",
+    job: "PredictJob",
+    display: "Display",
+    trained: "TrainedFiles",
+    outputs: "Outputs",
+    monitor: "DriftMonitor | None",
+    watch: bool,
+) -> "PredictionTable":
+    """Predict the images or watch their folder; say whether they are of another world."""
+    from functools import partial
+
+    from bestiary.ensemble.predictions import predict_folder, watch_folder
+
+    if watch:
+        watcher = partial(monitor.notify, display.notice) if monitor else None
+        return watch_folder(ensemble, job, display, watcher)
+    add = monitor.add if monitor else None
+    result = predict_folder(ensemble, job, display, trained, outputs.check_root, add)
+    if monitor and (line := monitor.line()):
+        display.notice(line)
+    return result
 
 
 @contextmanager

@@ -9,8 +9,8 @@ GROUPS = {
     "Try": ("demo", "sample"),
     "Look at images": ("scan", "advise", "shard"),
     "Train": ("probe", "train", "ablate", "join", "distill"),
-    "Judge": ("show", "report", "labels", "curve", "evaluate", "compare"),
-    "Use": ("predict", "count", "serve", "export"),
+    "Judge": ("show", "report", "labels", "curve", "next", "evaluate", "compare"),
+    "Use": ("predict", "drift", "count", "serve", "export"),
     "Help": ("options", "cache"),
 }
 """The commands in the order of the help. Each is the function of its name in ``bestiary.api``."""

@@ -25,3 +25,8 @@ class BatchLogits:
     reasons: dict[int, str]
     deep: list[float] = field(default_factory=list)
     stopped: NDArray[np.bool_] | None = None
+
+    @property
+    def readable(self) -> NDArray[np.float32]:
+        """The logits of the images that could be read (members, readable, classes)."""
+        return self.logits[:, [row not in self.reasons for row in self.rows.tolist()]]

@@ -3,10 +3,12 @@
 Knows nothing of where the rows are stored.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from bestiary.data.events import EVENT, find_events
 from bestiary.display import Tick
@@ -21,6 +23,8 @@ from bestiary.run.fields import carried_columns
 from bestiary.storage.files import Root
 
 EMPTY = "empty"  # label of an image in which a detector has found nothing
+Watcher = Callable[[NDArray[np.float32]], None]
+"""Is given logits (members, images, classes) as they are computed."""
 
 
 class _LazyPaths(Sequence[ImageInput]):
@@ -74,6 +78,7 @@ def predicted_rows(
     tick: Tick | None = None,
     deep: list[float] | None = None,
     rules: FieldRules | None = None,
+    watcher: Watcher | None = None,
 ) -> Iterator[list[dict[str, Any]]]:
     """Predict images as rows of the table, batch by batch.
 
@@ -87,6 +92,7 @@ def predicted_rows(
         deep: collects `BatchLogits.deep` of all images.
         rules: what changes answers in the field; None: nothing does. With a calibration of events
             and a column event, the images of an event follow each other.
+        watcher: is given the logits of the images that could be read (members, images, classes).
 
     Yields:
         The rows of each batch, in order; those of an event once it is complete.
@@ -97,6 +103,8 @@ def predicted_rows(
     for batch in ensemble.iter_logits(_LazyPaths(root, paths), tick):
         if deep is not None:
             deep += batch.deep
+        if watcher is not None:
+            watcher(batch.readable)
         chosen = table[batch.rows]
         if rules is None:
             answers = answer_batch(ensemble, batch, rule, options)

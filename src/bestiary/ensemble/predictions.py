@@ -26,6 +26,7 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.field_rules import FieldRules
 from bestiary.ensemble.only import RemovedShares
 from bestiary.ensemble.predicted_rows import (
+    Watcher,
     carried_schema,
     empty_rows,
     field_schema,
@@ -137,6 +138,7 @@ def predict_folder(
     display: Display,
     trained: TrainedFiles | None = None,
     check_root: Callable[[Root], None] | None = None,
+    watcher: Watcher | None = None,
 ) -> PredictionTable:
     """Predict every image of a job that has no row yet, and write the table.
 
@@ -146,6 +148,7 @@ def predict_folder(
         display: shows progress.
         trained: the files that the ensemble was trained on, to say so of those that are predicted.
         check_root: called with the folder of the images before they are predicted.
+        watcher: is given the logits of every batch.
 
     Returns:
         The files and the counts.
@@ -180,7 +183,7 @@ def predict_folder(
             deep: list[float] = []
             rule = job.rule or ensemble.average
             for batch_rows in predicted_rows(
-                ensemble, listing.root, images, rule, job.options, tick, deep, job.rules
+                ensemble, listing.root, images, rule, job.options, tick, deep, job.rules, watcher
             ):
                 rows.add(batch_rows)
                 removed.add(batch_rows)
@@ -230,7 +233,9 @@ def _without_row(unusable: Sequence[tuple[str, str]], done: pl.Series) -> list[t
     return [(path, reason) for path, reason in unusable if path not in done_paths]
 
 
-def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> PredictionTable:
+def watch_folder(
+    ensemble: Ensemble, job: PredictJob, display: Display, watcher: Watcher | None = None
+) -> PredictionTable:
     """Predict the images of a folder as they arrive, until Ctrl-C.
 
     The table is written when no image is waiting, and at the end. The rows stay on disk, so that a
@@ -240,6 +245,7 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
         ensemble: predicts.
         job: the folder, and the table.
         display: shows progress.
+        watcher: is given the logits of every batch.
 
     Returns:
         The files and the counts.
@@ -258,7 +264,7 @@ def watch_folder(ensemble: Ensemble, job: PredictJob, display: Display) -> Predi
         known = set(rows.paths())
         display.line(f"Watching {folder}; Ctrl-C ends it and writes {job.out}")
         try:
-            _watch(ensemble, job, folder, rows, known, display)
+            _watch(ensemble, job, folder, rows, known, display, watcher)
         except KeyboardInterrupt:
             display.line("")
         further = _further(ensemble) | columns
@@ -284,6 +290,7 @@ def _watch(
     rows: ResumableTable,
     known: set[str],
     display: Display,
+    watcher: Watcher | None,
 ) -> None:
     """Predict new images without end. Writing the table takes at most a share of the time."""
     due = time.monotonic()
@@ -291,7 +298,7 @@ def _watch(
     for complete, unusable in new_images(folder, known):
         _add_unusable(rows, unusable)
         if complete:
-            _predict_round(ensemble, job, folder, rows, complete, known, display)
+            _predict_round(ensemble, job, folder, rows, complete, known, display, watcher)
         elif n_written != len(known) and time.monotonic() >= due:
             started = time.monotonic()
             n_written = len(known)
@@ -308,13 +315,14 @@ def _predict_round(
     complete: list[str],
     known: set[str],
     display: Display,
+    watcher: Watcher | None,
 ) -> None:
     """Predict the complete images. Those that may still be arriving are no longer known."""
     images = pl.DataFrame({"path": complete}, schema={"path": pl.String})
     with display.counter("Predicting") as tick:
         rule = job.rule or ensemble.average
         for batch_rows in predicted_rows(
-            ensemble, folder, images, rule, job.options, tick, rules=job.rules
+            ensemble, folder, images, rule, job.options, tick, rules=job.rules, watcher=watcher
         ):
             unreadable = [row["path"] for row in batch_rows if row.get("error")]
             arriving = {path for path in unreadable if may_be_arriving(folder / path)}

@@ -85,9 +85,8 @@ class Curve:
             )
         if len(rows) > SHOWN_CLASSES:
             lines.append(f"and {len(rows) - SHOWN_CLASSES} more with less to gain")
-        lines.append(
-            "Assumed: the mistakes of a class fall as those of all. Which images to label next:"
-        )
+        lines.append("Assumed: the mistakes of a class fall as those of all.")
+        lines.append("Which images to label next:")
         return [*lines, f"  bestiary next {printable_name(self.run)} NEW_IMAGES"]
 
 

@@ -19,6 +19,7 @@ from bestiary.stats.left_out import LeftOutSet, judge_set
 from bestiary.stats.look_alikes import look_alike_groups
 from bestiary.stats.metrics import confusion as confusion_matrix
 from bestiary.stats.ood import crossfit_scores
+from bestiary.stats.vectors import main_directions
 from bestiary.training.frozen_features import cached_features
 from bestiary.training.lda_head import LdaParams, Moments, finite, lda_layer, tune_lda
 
@@ -71,7 +72,7 @@ def left_out_sets(
     Yields:
         The result of each set whose images can be scored.
     """
-    projected = _project(features)
+    projected = main_directions(features, DIMENSIONS)
     is_fitted = parts != parts[0]
     params = tune_lda(projected[is_fitted], labels[is_fitted], len(confusion), True)
     for left_out in _sets(confusion):
@@ -101,13 +102,6 @@ def _drawn(images: int) -> Labels:
     if images <= MAX_IMAGES:
         return np.arange(images)
     return np.sort(keyed_rng(0, "left-out images").choice(images, MAX_IMAGES, replace=False))
-
-
-def _project(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Project on the main directions of all images, which no label has a part in."""
-    centered = features - features.mean(axis=0)
-    _, directions = np.linalg.eigh(centered.T @ centered)
-    return np.asarray(centered @ directions[:, -DIMENSIONS:])
 
 
 def _cross_fitted(

@@ -1,0 +1,67 @@
+"""The verb `drift`: a run and new images -> whether they are of the same world."""
+
+from typing import TYPE_CHECKING
+
+from bestiary.api.arguments import Location
+from bestiary.recipe.choices import Engine
+
+if TYPE_CHECKING:
+    from bestiary.evaluation.drift_text import DriftReport
+
+
+def drift(
+    run: Location,
+    /,
+    *images: Location,
+    out: Location | None = None,
+    engine: Engine = "auto",
+    quiet: bool = False,
+) -> "DriftReport":
+    """Say whether new images are of the world that a run was trained on.
+
+    A two-sample test compares them with the run's own images, as members see them that
+    were not trained on them, class by class. So a season with other class shares is no
+    change, and another camera is one. It needs no labels. One in twenty same worlds is
+    called changed.
+
+    Parameters
+    ----------
+    run
+        Trained run: its folder, or its address in an object store.
+    images
+        A folder that is searched with its subfolders, a table with the column path, or
+        images. At least 20; 100 or more see smaller changes.
+    out
+        Table to write, .csv: every new image with its class and how unlike it is, the
+        least alike first.
+    engine
+        What runs the networks; see bestiary predict --help.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> bestiary.drift("run", "new", quiet=True).drift.images <= 9
+    True
+    """
+    from pathlib import Path
+
+    from bestiary.display import Display
+    from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.errors import ArgumentError
+    from bestiary.evaluation.drift_text import measure_drift
+    from bestiary.run.opening import opened_run
+    from bestiary.run.tables import write_table
+    from bestiary.signals import Interrupts
+
+    if not images:
+        raise ArgumentError("drift: no images are named; name a folder of new images")
+    if out is not None and Path(out).suffix.lower() != ".csv":
+        raise ArgumentError(f"--out {out}: must be the name of a .csv file")
+    with Interrupts(), opened_run(run) as opened:
+        ensemble = Ensemble.load(opened, engine=engine)
+        report = measure_drift(opened, ensemble, [Path(one) for one in images], Display(quiet))
+    if out is not None:
+        write_table(Path(out), report.images)
+    return report

@@ -1,0 +1,71 @@
+"""The verb `next`: a run and new images -> the images to label next."""
+
+from typing import TYPE_CHECKING
+
+from bestiary.api.arguments import Location
+from bestiary.recipe.choices import Engine
+
+if TYPE_CHECKING:
+    from bestiary.evaluation.next_images import NextImages
+
+
+def next(
+    run: Location,
+    /,
+    *images: Location,
+    count: int = 100,
+    out: Location | None = None,
+    engine: Engine = "auto",
+    quiet: bool = False,
+) -> "NextImages":
+    """Choose the new images whose labels would teach a run most.
+
+    They are those that the run doubts and that are unlike what it knows, spread out, so
+    that near duplicates are not labeled twice. First it says what this choice would
+    have gained over a random one on the run's own labeled images.
+
+    Parameters
+    ----------
+    run
+        Trained run: its folder, or its address in an object store.
+    images
+        A folder that is searched with its subfolders, a table with the column path, or
+        images.
+    count
+        How many images to choose.
+    out
+        Table to write, .csv: path, the run's guess and its confidence, the most wanted
+        first.
+    engine
+        What runs the networks; see bestiary predict --help.
+    quiet
+        Show no progress.
+
+    Examples
+    --------
+    >>> import bestiary
+    >>> bestiary.next("run", "new", count=3, quiet=True).images.columns
+    ['path', 'label', 'confidence']
+    """
+    from pathlib import Path
+
+    from bestiary.display import Display
+    from bestiary.ensemble.ensemble import Ensemble
+    from bestiary.errors import ArgumentError
+    from bestiary.evaluation.next_images import choose_next
+    from bestiary.run.opening import opened_run
+    from bestiary.run.tables import write_table
+    from bestiary.signals import Interrupts
+
+    if not images:
+        raise ArgumentError("next: no images are named; name a folder of new images")
+    if count < 1:
+        raise ArgumentError(f"--count {count}: must be 1 or more")
+    if out is not None and Path(out).suffix.lower() != ".csv":
+        raise ArgumentError(f"--out {out}: must be the name of a .csv file")
+    with Interrupts(), opened_run(run) as opened:
+        ensemble = Ensemble.load(opened, engine=engine)
+        chosen = choose_next(opened, ensemble, [Path(i) for i in images], count, Display(quiet))
+    if out is not None:
+        write_table(Path(out), chosen.images)
+    return chosen

@@ -1,0 +1,137 @@
+"""New images of a run -> a drift report: what the test finds, and what carries it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bestiary.data.left_out import count_files
+from bestiary.data.listing import list_images
+from bestiary.display import Display
+from bestiary.ensemble.caveats import TrainedFiles
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.errors import DataError
+from bestiary.evaluation.drifting import World, describe_drift
+from bestiary.numbers import percent, percent_range, plain_name
+from bestiary.printable import printable_name
+from bestiary.run.run import Run
+from bestiary.stats.drift import Drift
+from bestiary.stats.intervals import Interval
+
+SHOWN = 5
+NAME_WIDTH = 24
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """What `drift` has found.
+
+    Attributes:
+        drift: result of the test.
+        expected: accuracy to be expected, if the world is the same.
+        estimate_error: by how much such an estimate was wrong on the run's folds.
+        images: new images with path, label and score, the least like the run's images first.
+        classes: class names of the run.
+        trained: images that the run was trained on, left out.
+    """
+
+    drift: Drift
+    expected: Interval
+    estimate_error: float
+    images: pl.DataFrame
+    classes: list[str]
+    trained: int
+
+    def __str__(self) -> str:
+        expected = self.expected
+        lines = [
+            *describe_drift(self.drift).replace(" (", "\n  (", 1).splitlines(),
+            "Compared class by class, so other shares of the classes are no change.",
+            "Assumed: each image counts for itself. Bursts of a camera count too often.",
+            f"Expected accuracy: {percent(expected.value)} "
+            f"({percent_range(expected.low, expected.high)}), by mean confidence.",
+            f"  On folds held out, that was wrong by {100 * self.estimate_error:.1f} points."
+            + (" In a changed world it may be wrong by more." if self.drift.changed else ""),
+        ]
+        if self.trained:
+            lines.append(f"Left out: {self.trained:,} images that the run was trained on.")
+        if self.drift.changed:
+            lines += self._carriers()
+        return "\n".join(lines)
+
+    def _carriers(self) -> list[str]:
+        """The classes and images that differ most."""
+        by_class = sorted(self.drift.by_class.items(), key=lambda item: -item[1][0])
+        lines = [f"{'most changed as':<{NAME_WIDTH}}{'AUC':>6}{'new':>8}{'the run':>10}"]
+        for number, (auc, old, new) in by_class[:SHOWN]:
+            name = plain_name(self.classes[number])[: NAME_WIDTH - 1]
+            lines.append(f"{name:<{NAME_WIDTH}}{auc:>6.2f}{new:>8,}{old:>10,}")
+        lines.append("The images that are least alike:")
+        lines += [f"  {printable_name(path)}" for path in self.images["path"].head(SHOWN)]
+        lines.append(
+            "Next: label some of them, and evaluate the run: bestiary evaluate RUN LABELED"
+        )
+        return lines
+
+
+def measure_drift(
+    run: Run, ensemble: Ensemble, images: Sequence[Path], display: Display
+) -> DriftReport:
+    """Compare new images with those of a run.
+
+    Args:
+        run: a run whose folds have ended.
+        ensemble: of the run.
+        images: folder, table or images.
+        display: shows the progress.
+
+    Returns:
+        The report.
+
+    Raises:
+        DataError: no new image can be read.
+        RunError: the run is not finished, or damaged.
+    """
+    world = World.of(run)
+    listing = list_images(images)
+    paths = listing.table["path"]
+    reasons = [reason for _, reason in listing.unusable]
+    for line in [*listing.notes, *count_files({"images": len(paths)}, reasons, listing.ignored)]:
+        display.notice(line)
+
+    trained = TrainedFiles.of(run)
+    is_trained = [listing.root / path in trained for path in paths]
+    paths = paths.filter(~pl.Series(is_trained, dtype=pl.Boolean))
+    logits, rows = [], []
+    with display.counter("Predicting") as tick:
+        for batch in ensemble.iter_logits([listing.root / path for path in paths], tick):
+            good = [n for n, row in enumerate(batch.rows.tolist()) if row not in batch.reasons]
+            logits.append(batch.readable)
+            rows += batch.rows[good].tolist()
+    if not rows:
+        raise DataError(
+            f"{images[0]}: no image is new and can be read; name images that the run was not "
+            "trained on"
+        )
+    all_logits = np.concatenate(logits, axis=1)
+    drift = world.compare(all_logits)
+    probabilities = ensemble.probabilities(all_logits)
+    table = pl.DataFrame(
+        {
+            "path": paths[rows],
+            "label": ensemble.classes_[probabilities.argmax(axis=1)],
+            "score": drift.scores,
+        }
+    )
+    return DriftReport(
+        drift,
+        world.expected_accuracy(probabilities.max(axis=1)),
+        world.estimate_error,
+        table.with_columns(pl.col("score").fill_nan(None)).sort(
+            "score", descending=True, nulls_last=True
+        ),
+        ensemble.classes_.tolist(),
+        sum(is_trained),
+    )

@@ -1,0 +1,125 @@
+"""A run and new images -> the images to label next, and what that gains on the run's own labels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bestiary.data.left_out import count_files
+from bestiary.data.listing import list_images
+from bestiary.display import Display
+from bestiary.ensemble.caveats import TrainedFiles
+from bestiary.ensemble.ensemble import Ensemble
+from bestiary.errors import DataError
+from bestiary.evaluation.drifting import World
+from bestiary.evaluation.labeling_gain import SEEDS, WORTH_IT, LabelingGain, simulate_labeling
+from bestiary.evaluation.out_of_fold import read_out_of_fold
+from bestiary.numbers import percent, plain_name
+from bestiary.printable import printable_name
+from bestiary.run.run import Run
+from bestiary.stats.batch_choice import choose_batch, doubts
+
+SHOWN = 8
+
+
+@dataclass(frozen=True)
+class NextImages:
+    """What `next` has chosen.
+
+    Attributes:
+        images: path, label (the run's guess), confidence; the most wanted first.
+        total: new images that could be read.
+        gain: what the choice gained on the run's own labeled images; None: not known.
+    """
+
+    images: pl.DataFrame
+    total: int
+    gain: LabelingGain | None
+
+    def __str__(self) -> str:
+        lines = [*gain_lines(self.gain), f"{self.images.height:,} of {self.total:,} new images:"]
+        for path, label, confidence in self.images.head(SHOWN).iter_rows():
+            lines.append(f"  {printable_name(path)}  {plain_name(label)}? {percent(confidence)}")
+        if self.images.height > SHOWN:
+            lines.append(f"  and {self.images.height - SHOWN:,} more; --out TABLE.csv has them all")
+        lines.append("Next: label them, add them to your images and probe again.")
+        return "\n".join(lines)
+
+
+def gain_lines(gain: LabelingGain | None) -> list[str]:
+    """Say what the choice gains, before anything is labeled.
+
+    Args:
+        gain: of a simulation; None: it was not possible.
+    """
+    if gain is None:
+        return [
+            "What this choice gains is not known: the run's features are not cached here,",
+            "or it has too few images. bestiary probe on its images makes them.",
+        ]
+    low, high = min(gain.by_seed), max(gain.by_seed)
+    labels = f"{gain.labels[0]:.0f} to {gain.labels[-1]:.0f} labels, {SEEDS} draws"
+    if gain.saved < WORTH_IT:
+        return [
+            f"On your own labeled images this choice gains nothing worth the trouble ({labels}):",
+            "label images at random, which also tells you the accuracy.",
+        ]
+    return [
+        f"On your own labeled images this choice saved {percent(gain.saved, 0)} of the labels",
+        f"against a random one ({percent(low, 0)} to {percent(high, 0)}; {labels}).",
+    ]
+
+
+def choose_next(
+    run: Run, ensemble: Ensemble, images: Sequence[Path], count: int, display: Display
+) -> NextImages:
+    """Choose the new images to label next, by doubt and novelty, spread out.
+
+    Args:
+        run: a run whose folds have ended.
+        ensemble: of the run.
+        images: folder, table or images.
+        count: how many to choose.
+        display: shows the progress.
+
+    Returns:
+        The choice. Images that the run was trained on are left out.
+
+    Raises:
+        DataError: no new image can be read.
+        RunError: the run is not finished, or damaged.
+    """
+    snapshot = run.load()
+    gain = simulate_labeling(snapshot.recipe, read_out_of_fold(snapshot))
+    world = World.of(run)
+    listing = list_images(images)
+    reasons = [reason for _, reason in listing.unusable]
+    counted = count_files({"images": listing.table.height}, reasons, listing.ignored)
+    for line in [*listing.notes, *counted]:
+        display.notice(line)
+    trained = TrainedFiles.of(run)
+    paths = [path for path in listing.table["path"] if listing.root / path not in trained]
+    logits, rows = [], []
+    with display.counter("Predicting") as tick:
+        for batch in ensemble.iter_logits([listing.root / path for path in paths], tick):
+            logits.append(batch.readable)
+            rows += [row for row in batch.rows.tolist() if row not in batch.reasons]
+    if not rows:
+        raise DataError(
+            f"{images[0]}: no image is new and can be read; name images that the run was not "
+            "trained on"
+        )
+    all_logits = np.concatenate(logits, axis=1)
+    probabilities = ensemble.probabilities(all_logits)
+    vectors = (all_logits / world.scales[:, None, None]).mean(axis=0)
+    chosen = choose_batch(vectors, doubts(probabilities), world.logits, count)
+    table = pl.DataFrame(
+        {
+            "path": [paths[rows[index]] for index in chosen],
+            "label": ensemble.classes_[probabilities[chosen].argmax(axis=1)],
+            "confidence": probabilities[chosen].max(axis=1),
+        }
+    )
+    return NextImages(table, len(rows), gain)

@@ -1,0 +1,81 @@
+"""`drift`: the same world and another one, images that were trained on, the monitor of a watch."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import bestiary
+from bestiary.cli import main
+from bestiary.errors import RunError
+from bestiary.evaluation.drifting import NEW_IMAGES, DriftMonitor, World, describe_drift
+from bestiary.run.run import Run
+
+CLASSES = 4
+
+
+def logits(n: int, seed: int, shift: float = 0.0) -> np.ndarray:
+    """Logits of three members that differ in their spread."""
+    rng = np.random.default_rng(seed)
+    own = 6 * np.eye(CLASSES)[rng.integers(CLASSES, size=n)]
+    noise = rng.standard_normal((3, n, CLASSES)) + shift * np.array([1, -1, 1, 0])
+    return ((own + noise) * np.array([1, 2, 3])[:, None, None]).astype(np.float32)
+
+
+@pytest.fixture
+def world() -> World:
+    seen = logits(300, 0)
+    members = np.arange(300) % 3
+    scales = np.array([seen[m].std() for m in range(3)], np.float64)
+    own = seen[members, np.arange(300)] / scales[members][:, None]
+    return World(own.astype(np.float64), members, scales, np.array([0.01, -0.01, 0.02]), 100.0)
+
+
+def test_members_of_other_spread_are_no_drift(world: World) -> None:
+    assert not world.compare(logits(100, 1)).changed
+    changed = world.compare(logits(100, 1, 1.2))
+    assert changed.changed and describe_drift(changed).startswith("Not the same world")
+    with pytest.raises(RunError, match="members"):
+        world.compare(logits(100, 1)[:2])
+
+
+def test_fewer_images_have_a_wider_estimate(world: World) -> None:
+    many = world.expected_accuracy(np.full(200, 0.9))
+    few = world.expected_accuracy(np.full(25, 0.9))
+    assert many.value == pytest.approx(few.value)
+    assert few.high - few.low == pytest.approx(2 * (many.high - many.low))
+
+
+def test_monitor_tells_once_of_a_lasting_change(world: World) -> None:
+    told: list[str] = []
+    monitor = DriftMonitor(world, 60, latest=True)
+    for batch in range(10):
+        monitor.notify(told.append, logits(NEW_IMAGES // 2, batch))
+    assert told == []
+    for batch in range(20):
+        monitor.notify(told.append, logits(NEW_IMAGES // 2, batch, 1.5))
+    assert len(told) == 1 and "Not the same world" in told[0]
+
+
+def test_monitor_keeps_a_sample_of_all(world: World) -> None:
+    monitor = DriftMonitor(world, 30)
+    assert monitor.line() == ""
+    monitor.add(logits(200, 3))
+    result = monitor.result()
+    assert monitor.images == 200 and result and result.images == 30
+
+
+@pytest.mark.slow
+def test_drift_of_a_run(
+    trained: Run, beasts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new"
+    bestiary.sample(new, species=3, per_species=8, size=48, seed=5, quiet=True)
+    known = sorted(beasts.rglob("*.jpg"))[0]
+    (new / "known.jpg").write_bytes(known.read_bytes())
+    table = tmp_path / "drift.csv"
+    assert main(["drift", str(trained.path), str(new), "--out", str(table), "--quiet"]) == 0
+    text = capsys.readouterr().out
+    assert "Expected accuracy" in text and "Left out: 1 " in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert len(table.read_text().splitlines()) == 25
