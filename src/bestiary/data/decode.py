@@ -35,7 +35,7 @@ from bestiary.data.intact_pixels import (
     without_metadata,
 )
 from bestiary.data.orientation import exif_orientation, turn_upright
-from bestiary.data.pillow_files import open_in_pillow
+from bestiary.data.pillow_files import has_alpha, open_in_pillow
 from bestiary.errors import ForeignError, ImageError, OversizeError, one_line
 from bestiary.storage.boxes import split_box
 from bestiary.storage.files import Readable, read_file
@@ -53,7 +53,6 @@ CHANGED = "its bytes have changed"
 MAX_PAGES = 100  # of a TIFF that are looked at
 TAG_NEW_SUBFILE_TYPE = 254  # TIFF 6.0, page 36
 IS_REDUCED_OR_MASK = 0b101  # a preview of another page, or its transparency
-ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")  # Pillow's modes with transparency
 
 
 @dataclass(slots=True)
@@ -128,7 +127,7 @@ def decode(
 
     Args:
         content: a whole image file in one of the `FORMATS`. Where a box stands after it, see
-            `bestiary.storage.boxes`, the box is cut out.
+            `bestiary.storage.boxes`, it is cut out.
         min_side: above 0, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, as long as its
             short side has at least this many pixels. This is several times faster, and loses
             only detail finer than that side can show.
@@ -143,15 +142,14 @@ def decode(
         ImageError: `content` is not an image, is damaged, or claims more than `MAX_PIXELS` pixels.
     """
     content, box = split_box(content)
-    if box is None:
-        return _decode_whole(content, min_side, white, notes)
-    return crop(_decode_whole(content, whole_side(min_side, box), white, notes), box)
+    side = whole_side(min_side, box) if box else min_side
+    pixels = _decode_whole(content, side, white, notes)
+    return crop(pixels, box) if box else pixels
 
 
 def _decode_whole(
     content: bytes, min_side: int, white: WhiteLevel | None, notes: DecodingNotes | None
 ) -> Pixels:
-    """Decode an image file without regard to a box."""
     if content.startswith(JPEG_START):
         pixels = _decode_plain_jpeg(content, min_side)
         if pixels is not None:
@@ -367,20 +365,12 @@ def to_pixels(
 
     image.load()
     orientation = exif_orientation(image)
-    is_visible = not has_alpha(image) or _shows_something(image)
+    is_visible = not has_alpha(image) or any(
+        strip.convert("RGBA").getchannel("A").getbbox() for _, strip in _strips(image)
+    )
     if notes:
         notes.ignores_alpha = not is_visible
     return turn_upright(_to_rgb(image, is_visible), orientation)
-
-
-def has_alpha(image: Image.Image) -> bool:
-    """Return whether a Pillow image is transparent somewhere, or may be."""
-    return "transparency" in image.info or image.mode in ALPHA_MODES
-
-
-def _shows_something(image: Image.Image) -> bool:
-    """Return whether any pixel of a transparent image is not wholly transparent."""
-    return any(strip.convert("RGBA").getchannel("A").getbbox() for _, strip in _strips(image))
 
 
 def _to_rgb(image: Image.Image, is_visible: bool) -> Pixels:

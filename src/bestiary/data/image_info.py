@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from bestiary.data.bit_depth import SampleKind, is_deep
-from bestiary.data.decode import DecodingNotes, Pixels, decode, has_alpha, read_image
+from bestiary.data.decode import DecodingNotes, Pixels, decode, read_image
 from bestiary.data.exif_time import Taken, read_taken
 from bestiary.data.intact_pixels import has_damaged_metadata
-from bestiary.data.pillow_files import open_in_pillow
+from bestiary.data.pillow_files import has_alpha, open_in_pillow
 from bestiary.errors import ImageError
 from bestiary.storage.boxes import split_box
 from bestiary.storage.files import Readable

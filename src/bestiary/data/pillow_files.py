@@ -15,6 +15,7 @@ from PIL import Image, ImageFile
 from bestiary.data.file_kinds import FORMATS
 
 register_heif_opener(thumbnails=False)
+ALPHA_MODES = ("RGBA", "LA", "PA", "La", "RGBa")  # Pillow's modes with transparency
 
 
 class _OwnSettings:
@@ -69,3 +70,8 @@ def open_in_pillow(content: bytes) -> Iterator[Image.Image]:
     """
     with _OWN_SETTINGS, Image.open(BytesIO(content), formats=FORMATS) as image:
         yield image
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Return whether a Pillow image is transparent somewhere, or may be."""
+    return "transparency" in image.info or image.mode in ALPHA_MODES

@@ -190,12 +190,8 @@ class Run:
         Raises:
             RunError: one of them is missing or damaged.
         """
-        return RunSnapshot(
-            run=self,
-            manifest=self.read_table(MANIFEST),
-            fold_table=self.read_table(FOLDS),
-            recipe=self.read_recipe(),
-        )
+        manifest, folds = self.read_table(MANIFEST), self.read_table(FOLDS)
+        return RunSnapshot(self, manifest, folds, self.read_recipe())
 
     def read_recipe(self) -> Recipe:
         """Read recipe.toml.
@@ -238,9 +234,8 @@ class Run:
         place = self.named_root()
         if not place:
             return UnknownRoot()
-        root = open_root(place)
         has_boxes = "box" in read_columns(self.file(MANIFEST))
-        return BoxFolder(root) if has_boxes else root
+        return BoxFolder(open_root(place)) if has_boxes else open_root(place)
 
     def named_root(self) -> str:
         """Return the folder of the images as the user has named it; empty where not.
