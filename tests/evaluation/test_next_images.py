@@ -1,4 +1,4 @@
-"""`next`: doubtful and spread out, no near duplicates, and its gain is simulated honestly."""
+"""`next`: unsure and spread out, no near duplicates, and its gain is simulated honestly."""
 
 from pathlib import Path
 

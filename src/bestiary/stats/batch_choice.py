@@ -1,4 +1,4 @@
-"""Vectors and doubts of unlabeled images -> the ones to label next: doubtful, new and spread out.
+"""Vectors and doubts of unlabeled images -> the ones to label next: unsure, new and spread out.
 
 Greedy k-centers (Sener and Savarese 2018, arXiv:1708.00489), each distance times the doubt. What
 lies close to a labeled or a chosen image has a distance of about 0, so near duplicates are not
