@@ -33,8 +33,8 @@ EXTRAS = (
     "uvicorn",
     "weasyprint",
 )
-# They train for long, or run until Ctrl-C.
-NOT_RUN = ("ablate", "demo", "serve")
+# They train for long, need several runs, or run until Ctrl-C.
+NOT_RUN = ("ablate", "demo", "join", "serve")
 
 
 @pytest.fixture(scope="session")

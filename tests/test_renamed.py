@@ -44,7 +44,7 @@ def test_old_option(old: str, fails: Callable[..., str]) -> None:
 def test_new_option_exists(old: str, capsys: pytest.CaptureFixture[str]) -> None:
     from bestiary.cli import main
 
-    assert main([COMMANDS[old][0], "--help"]) == 0
+    assert main([COMMANDS[old][0], "--help-all"]) == 0
     assert f"{OPTIONS[old]} " in capsys.readouterr().out
 
 

@@ -29,7 +29,7 @@ KINDS = {
     "features": "features of frozen networks",
     "graphs": "networks as OpenVINO runs them",
     "shards": "lists of shards",
-    "compute.json": "the fastest precision and layout, as measured here",
+    "compute": "the fastest precision and layout, as measured here",
 }
 """Start of a name in the cache -> what it holds. Other files there are not ours."""
 RUN_COPIES = "runs"

@@ -184,6 +184,7 @@ def test_submission_refuses_name_clash(trained: Run, beasts: Path, tmp_path: Pat
     arguments = ["--out", str(out), "--quiet"]
     submission = ["--format", "submission"]
     assert main(["predict", str(trained.path), str(tmp_path / "x"), *arguments, *submission]) == 0
+    arguments = ["--out", str(tmp_path / "full.csv"), "--quiet"]
     assert main(["predict", str(trained.path), str(tmp_path), *arguments]) == 0
 
 
@@ -206,6 +207,7 @@ def test_unreadable_images_row_and_exit_code(
     alone = bestiary.predict(trained.path, whole, out=tmp_path / "alone.csv", quiet=True).table
     assert rows["whole.jpg"]["label"] == alone["label"][0]
     assert "2 could not be read" in capsys.readouterr().out
+    out = tmp_path / "s.csv"
     command = ["predict", trained.path, folder, "--out", out, "--format", "submission", "--quiet"]
     assert main([str(word) for word in command]) == 1
     assert sorted(out.read_text().splitlines()[1:3]) == ["empty,", "half,"]

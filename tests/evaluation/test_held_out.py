@@ -158,10 +158,10 @@ def test_unknown_class_and_unreadable_are_counted(
 def test_show_progress_of_folds(trained: Run, beasts: Path, tiny: Path, tmp_path: Path) -> None:
     text = str(bestiary.show(trained.path))
     assert "27 images of 3 classes, 3 folds" in text
-    assert "fold 2: ended, 2 of 2 epochs, accuracy" in text
+    assert "fold 2: ended, 2 of 2\xa0epochs, accuracy" in text
     assert str(trained.score_line) in text
     run = bestiary.train(beasts, tmp_path / "part", recipe=tiny, folds=3, only_fold=[2], quiet=True)
     text = str(bestiary.show(run.path))
-    assert "fold 0: not begun, 0 of 2 epochs" in text
+    assert "fold 0: not begun, 0 of 2\xa0epochs" in text
     assert "1 of 3 folds have ended" in text
     assert "--resume" in text

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bestiary.api.train import _finish
+from bestiary.api.train_steps import _finish
 from bestiary.display import Display
 from bestiary.errors import BestiaryError
 from bestiary.evaluation.results import read_results

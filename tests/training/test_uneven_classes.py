@@ -10,7 +10,7 @@ import bestiary
 from bestiary.errors import RecipeError
 from bestiary.recipe.choices import Sampler
 from bestiary.recipe.load import load_recipe
-from bestiary.recipe.sections import LossOptions
+from bestiary.recipe.optimization import LossOptions
 from bestiary.training.loss import build_loss, class_weights, logit_offset
 
 SHARES = torch.tensor([0.9, 0.1], dtype=torch.float64)

@@ -118,6 +118,9 @@ def describe_mistake(arguments: Sequence[str], error: CycloptsError) -> str:
         'there is no verb trian; write bestiary train'
     """
     verb = arguments[0]
+    old = next((name for name in _option_names(arguments) if name in OPTIONS), None)
+    if old is not None:
+        return f"{old} is called {OPTIONS[old]} now; see bestiary {verb} --help"
     if isinstance(error, UnknownCommandError):
         return _describe_verb(verb)
     if isinstance(error, UnknownOptionError):
@@ -154,6 +157,10 @@ def describe_swapped(arguments: Sequence[str]) -> str:
     return ""
 
 
+def _option_names(arguments: Sequence[str]) -> list[str]:
+    return [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+
+
 def _is_run(place: str) -> bool:
     return (Path(place) / RECIPE).is_file()
 
@@ -170,8 +177,6 @@ def _describe_verb(word: str) -> str:
 def _describe_option(verb: str, option: str, arguments: Sequence[str], names: Sequence[str]) -> str:
     """Say which option may be meant by one that a verb does not have."""
     word = option.lstrip("-").replace("_", "-").lower()
-    if option in OPTIONS:
-        return f"{option} is called {OPTIONS[option]} now; see bestiary {verb} --help"
     problem = f"{verb} has no option {option}"
     if advice := ADVICE.get(word):
         return f"{problem}; {advice}"

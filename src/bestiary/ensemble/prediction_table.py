@@ -68,9 +68,9 @@ class PredictionTable:
         """The table, read back.
 
         Columns: path, label, confidence, the next four labels with theirs, member_agreement,
-        prediction_set, accepted, unknown, error; with a cascade members_used, with a promise
-        promised, with costs decision and expected_cost; then those that are handed through. A
-        submission has image_name and pred_label.
+        prediction_set, accepted, unknown, error. With a cascade members_used follows, with a
+        promise promised, with costs decision and expected_cost. Then come those that are handed
+        through. A submission has image_name and pred_label.
         """
         if self.kept is not None:
             return self.kept

@@ -18,6 +18,7 @@ from bestiary.errors import ArgumentError, ForkError, RunError
 from bestiary.model.forks import check_can_compute
 from bestiary.model.tensor_file import checksum
 from bestiary.recipe.choices import Engine, PrecisionOption, TtaViews
+from bestiary.run.ood import ood_arrays
 from bestiary.run.opening import opened_run
 
 if TYPE_CHECKING:
@@ -233,8 +234,8 @@ def _digest(ensemble: "Ensemble", origin: Origin) -> str:
         card["blend"] = ensemble.blend_weights.tolist()
     tensors = member_tensors(ensemble.member_states)
     if loaded["ood"]:
-        for name, values in asdict(loaded["ood"]).items():
-            tensors[f"ood.{name}"] = torch.from_numpy(np.ascontiguousarray(values))
+        for name, values in ood_arrays(loaded["ood"]).items():
+            tensors[f"ood.{name}"] = torch.from_numpy(values)
     return checksum(tensors, card)
 
 

@@ -74,10 +74,15 @@ def _with_decision(detector: OodDetector, decision: NDArray[np.float64]) -> OodD
 
 def write_ood(file: Path, detector: OodDetector) -> None:
     """Write the detector's arrays atomically."""
+    with atomic_path(file) as temporary:
+        save_file(ood_arrays(detector), temporary)
+
+
+def ood_arrays(detector: OodDetector) -> dict[str, NDArray[np.float64]]:
+    """List the arrays that a detector consists of, by name."""
     arrays = {}
     for name in ARRAY_NAMES:
         arrays[name] = np.ascontiguousarray(getattr(detector, name))
     if detector.score != "energy":  # an older version reads what energy decides
         arrays[DECISION] = np.array([*detector.weights, detector.deciding_limit])
-    with atomic_path(file) as temporary:
-        save_file(arrays, temporary)
+    return arrays

@@ -44,7 +44,7 @@ def choose_batch(
 
     Example:
         >>> choose_batch(np.array([[0.0], [5.0], [5.1]]), np.ones(3), np.zeros((1, 1)), 2).tolist()
-        [2, 0]
+        [2, 1]
     """
     nearest = np.full(len(vectors), np.inf)
     for start in range(0, len(labeled), 1_000):

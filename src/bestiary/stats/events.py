@@ -1,7 +1,7 @@
 """Logits of images in events -> one answer for each event, calibrated, and what that gains.
 
 The logits of an event are the mean of those of its images. Frames of one animal agree more than
-independent images would, so the temperature is fitted anew to events. Pure functions of arrays.
+independent images would, so the temperature is fitted to events themselves. Pure functions of arrays.
 """
 
 from dataclasses import asdict
@@ -71,7 +71,7 @@ def event_scores(
 
     Returns:
         Accuracy by image, of images that take their event's answer, and by event, each with its
-        interval; the paired gain of the images; numbers of events, and of events of several labels,
+        interval. The paired gain of the images. Numbers of events, and of events of several labels,
         which count for no accuracy by event.
     """
     pooled = pool_logits(logits, events)

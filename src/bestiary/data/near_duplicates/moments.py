@@ -63,7 +63,7 @@ class Moments:
         """
         if self.table.is_empty():
             return np.zeros(len(pairs), np.bool_)
-        images = pl.DataFrame({"sha256": digests})
+        images = pl.DataFrame({"sha256": digests}, schema={"sha256": pl.String})
         joined = images.join(self.table, on="sha256", how="left", maintain_order="left")
         sites = joined["site"].rank("dense").fill_null(0).to_numpy()
         seconds = joined["seconds"].fill_null(0).to_numpy()
