@@ -145,7 +145,7 @@ def test_a_table_goes_before_exif(folder: Path) -> None:
     )
     found = audited(table)
     columns = ["time", "camera", "site", "lat", "observer"]
-    assert found.manifest.table.columns == [*SCHEMA, *columns]
+    assert found.manifest.table.columns == [*SCHEMA, *columns, "event"]
     rows = found.images.select(columns).rows()
     assert rows[0] == ("2026-01-01T10:00:00", "Box 1", "north", 12.0, "Ada")
     assert rows[1] == ("2026-07-01T05:03:20+02:00", "Box 1", "south", None, "Bo")

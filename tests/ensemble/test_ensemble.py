@@ -109,11 +109,11 @@ def test_predict_average_option(
     logits = np.concatenate([batch.logits for batch in ensemble.iter_logits(paths)], axis=1)
     for rule in ("logits", "probabilities", "vote"):
         table = bestiary.predict(
-            trained.path, beasts, out=tmp_path / "p.parquet", average=rule, quiet=True
+            trained.path, beasts, out=tmp_path / f"{rule}.parquet", average=rule, quiet=True
         ).table
         calibrated = average(logits / ensemble.calibration.temperature, rule).max(axis=1)
         np.testing.assert_allclose(table["confidence"].to_numpy(), calibrated)
-        assert pl.read_parquet(tmp_path / "p.parquet").equals(table)
+        assert pl.read_parquet(tmp_path / f"{rule}.parquet").equals(table)
 
 
 def test_predict_sets_accepted_and_unknown(
@@ -125,7 +125,7 @@ def test_predict_sets_accepted_and_unknown(
     sizes = []
     for coverage in (0.8, 0.95):
         table = bestiary.predict(
-            trained.path, beasts, out=tmp_path / "p.csv", coverage=coverage, quiet=True
+            trained.path, beasts, out=tmp_path / f"{coverage}.csv", coverage=coverage, quiet=True
         ).table
         inside = ensemble.calibration.set_mask(probabilities, coverage)
         sets = [names.split("|") for names in table["prediction_set"]]

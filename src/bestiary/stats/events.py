@@ -1,7 +1,8 @@
 """Logits of images in events -> one answer for each event, calibrated, and what that gains.
 
 The logits of an event are the mean of those of its images. Frames of one animal agree more than
-independent images would, so the temperature is fitted to events themselves. Pure functions of arrays.
+independent images would, so the temperature is fitted to events themselves. Pure functions of
+arrays.
 """
 
 from dataclasses import asdict
