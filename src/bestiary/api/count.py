@@ -23,7 +23,7 @@ def count(
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "ClassCounts":
-    """Count the images of each class, corrected for confusion, with intervals.
+    """Count the images of each class, corrected for confusion.
 
     Labels cannot just be counted: confusions do not cancel out, and a model expects
     the shares that it was trained on. The shares that explain all predictions best

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def curve(data: Location, run: Location, /, *, quiet: bool = False) -> "Curve":
-    """Say what twice as many images would give, in all and class by class.
+    """Say what twice as many images would give, class by class too.
 
     Heads are fitted to 1/8, 1/4, 1/2 and all of the training images, over several draws.
     A power law goes through their accuracies; the interval of the forecast is checked by

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def join(run: Location, other: Location, /, *rest: Location) -> "Joined":
-    """Join finished runs of different networks on the same folds into one run.
+    """Join finished runs on the same folds into one run.
 
     Each member of the new run sums the logits of the members of its parts, with
     weights of 0 or more. The weights of a fold's member are fitted on the other

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from bestiary.cli.help_text import help_text, more_options, usual_options
-from bestiary.cli.verbs import GROUPS, verb_function
+from bestiary.cli.verbs import GROUPS, usage, verb_function
 from bestiary.cli.versions import versions
 from bestiary.display import make_console
 
@@ -41,6 +41,7 @@ def build_app(verb: str = "", *, every_option: bool = False) -> App:
                 name=name,
                 group=groups[title],
                 sort_key=place,
+                usage=f"Usage: {usage(name)} [OPTIONS]",
                 help_epilogue=more_options(name, short) if name == verb else None,
             )
     app.register_install_completion_command(

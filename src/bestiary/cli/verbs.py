@@ -40,6 +40,10 @@ def usage(verb: str) -> str:
         if parameter.kind is parameter.KEYWORD_ONLY:
             continue
         name = parameter.name.upper()
-        is_needed = parameter.default is parameter.empty
-        words.append(name if is_needed else f"[{name}]")
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            words.append(f"{name}...")
+        elif parameter.default is parameter.empty:
+            words.append(name)
+        else:
+            words.append(f"[{name}]")
     return " ".join(words)
