@@ -4,6 +4,7 @@ Refused where the new images are of another world than the run's (another camera
 only the shares of the classes may differ. Reads images without labels, and trains nothing.
 """
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ from bestiary.run.run import Run
 from bestiary.stats.class_shares import ClassShares, Known, New, estimate_shares
 from bestiary.stats.drift import Drift, drift_test
 
+WIDTH = 80  # columns of a terminal
 MAX_SHOWN = 40  # classes of the printed table
 Labels = NDArray[np.int64]
 
@@ -81,7 +83,7 @@ class ClassCounts:
         lines = [format_table(table), *self._lines()]
         if self.table.height > MAX_SHOWN:
             lines.insert(1, f"... and {self.table.height - MAX_SHOWN:,} more; all with --out FILE")
-        return "\n".join(lines)
+        return "\n".join([lines[0], *(textwrap.fill(line, WIDTH) for line in lines[1:])])
 
     def _lines(self) -> list[str]:
         """Say what the numbers rest on."""
