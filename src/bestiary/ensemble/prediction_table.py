@@ -68,8 +68,8 @@ class PredictionTable:
         """The table, read back.
 
         Columns: path, label, confidence, the next four labels with theirs, member_agreement,
-        prediction_set, accepted, unknown, error; with a cascade members_used, with a promise
-        promised, with costs decision and expected_cost; then those that are handed through. A
+        prediction_set, accepted, unknown, error. With a cascade members_used, with a promise
+        promised, with costs decision and expected_cost. Then those that are handed through. A
         submission has image_name and pred_label.
         """
         if self.kept is not None:
