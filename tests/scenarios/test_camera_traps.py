@@ -14,7 +14,7 @@ from bestiary.storage.boxes import split_path
 
 pytestmark = pytest.mark.slow
 
-OPTIONS = ["folds.n=2", "folds.by=site", "folds.rare_classes=keep"]
+OPTIONS = ["folds.n=2", "folds.by=site", "folds.rare_classes=keep", "data.box_confidence=0.3"]
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_boxes_are_trained_on_by_site(run: bestiary.Run, traps: Path) -> None:
 def test_every_box_has_its_answer(predicted: PredictionTable, traps: Path) -> None:
     table = predicted.table
     found = json.loads((traps / "detections.json").read_text())
-    sure = [one for image in found["images"] for one in image["detections"] if one["conf"] >= 0.2]
+    sure = [one for image in found["images"] for one in image["detections"] if one["conf"] >= 0.3]
     classified = table.filter(pl.col("confidence").is_not_null())
     assert classified.height == len(sure)
     empty = table.filter(pl.col("label") == "empty")

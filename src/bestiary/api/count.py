@@ -64,12 +64,12 @@ def count(
     """
     from dataclasses import replace
 
+    from bestiary.api.trained_listing import trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.members import say_first_start
     from bestiary.errors import ArgumentError
     from bestiary.evaluation.counting import count_classes
-    from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
     from bestiary.run.tables import write_table
 
@@ -83,7 +83,7 @@ def count(
             opened,
             Ensemble.load(opened, engine=engine),
             [Path(one) for one in images],
-            load_data_options(overrides),
+            trained_listing(opened, images, overrides, display),
             display,
             despite_drift=despite_drift,
         )

@@ -55,7 +55,7 @@ def evaluate(
     overrides
         How IMAGES are listed, as in train: data.root=FOLDER, the folder that the paths of a
         table start from, data.layout=LAYOUT, how folders are nested, and data.boxes=FILE, the
-        boxes in the images.
+        boxes in the images; their data.box_confidence is the run's unless it is set.
     quiet
         Show no progress.
 
@@ -66,13 +66,13 @@ def evaluate(
     >>> evaluation.scores["n"]
     9
     """
+    from bestiary.api.trained_listing import trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.caveats import missing_members
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.members import say_first_start
     from bestiary.evaluation.class_map import read_class_map
     from bestiary.evaluation.held_out import evaluate_folder
-    from bestiary.recipe.load import load_data_options
     from bestiary.run.opening import opened_run
 
     mapping = read_class_map(map)
@@ -83,7 +83,7 @@ def evaluate(
         ensemble = Ensemble.load(opened)
         if caveat := missing_members(opened, ensemble):
             display.notice(caveat)
-        options = load_data_options(overrides)
+        options = trained_listing(opened, [images], overrides, display)
         learnt = None
         if cascade is not None:
             from bestiary.evaluation.cascading import learn_cascade

@@ -148,7 +148,8 @@ def predict(
     overrides
         data.root=FOLDER: the folder that the paths of a table or of boxes start from.
         data.boxes=FILE: the boxes in the images, each of which is predicted, such as those
-        of MegaDetector; data.box_confidence=0.2: how sure the detector must be.
+        of MegaDetector; data.box_confidence=0.2: how sure the detector must be, if not as
+        in the run's training.
     quiet
         Show no progress.
 
@@ -161,6 +162,7 @@ def predict(
     """
     from dataclasses import replace
 
+    from bestiary.api.trained_listing import trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.answers import PredictionOptions
     from bestiary.ensemble.caveats import TrainedFiles
@@ -186,7 +188,8 @@ def predict(
             ensemble = _load(opened, engine, tta, cascade, (promise, costs), display)
             trained = TrainedFiles.of(opened)
             rules = _field_rules(opened, ensemble, only, prior, display)
-            job = replace(job, rules=rules, is_kept=out is not None)
+            data = trained_listing(opened, paths, overrides, display)
+            job = replace(job, rules=rules, is_kept=out is not None, data=data)
             monitor = None if cascade is not None else drift_monitor(opened, ensemble, watch)
         with Interrupts():
             try:

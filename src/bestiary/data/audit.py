@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data.class_counts import class_lines, count_classes
+from bestiary.data.clocks import describe_clocks
 from bestiary.data.events import describe_events, join_events
 from bestiary.data.image_info_cache import ImageInfoCache, open_cache
 from bestiary.data.left_out import describe_left_out, frequent_reasons
@@ -56,6 +57,7 @@ class Audit:
         decisions: What a person has decided of pairs, see `read_decisions`.
         brightness: Mean gray level (0 to 1) of up to `MAX_MEASURED` images.
         events: How many events there are, in words; empty: none.
+        clocks: How many times cannot be right, in words; empty: none.
     """
 
     manifest: Manifest
@@ -67,6 +69,7 @@ class Audit:
     decisions: pl.DataFrame
     brightness: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     events: str = ""
+    clocks: str = ""
 
     def with_stated_white(self) -> "Audit":
         """The same audit where the user states what white is, so nothing is assumed of it."""
@@ -210,8 +213,7 @@ class Audit:
                 f"a burst stays in one fold (--set data.burst_seconds=0: not looked for)"
             )
 
-        if self.events:
-            lines.append(self.events)
+        lines += [line for line in (self.events, self.clocks) if line]
 
         leaks = self.leaks
         if leaks.height:
@@ -271,6 +273,7 @@ def audit_images(
         decisions=decisions,
         brightness=_brightness(table["sha256"], cache),
         events=describe_events(table, options.event_seconds),
+        clocks=describe_clocks(table),
     )
 
 

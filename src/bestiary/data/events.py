@@ -8,6 +8,7 @@ the pixels. Knows nothing of folds and answers.
 import numpy as np
 import polars as pl
 
+from bestiary.data.clocks import trust_clocks
 from bestiary.data.scenes import join_scenes
 from bestiary.data.times import time_seconds
 
@@ -22,8 +23,8 @@ def find_events(table: pl.DataFrame, max_seconds: float) -> pl.Series | None:
         max_seconds: Longest time between two frames of a site; 0: nothing is looked for.
 
     Returns:
-        The event of each image, named after its first frame; null where site or time are not known.
-        None: the images have no events.
+        The event of each image, named after its first frame; null where site or time are not known,
+        or the time cannot be right. None: the images have no events.
 
     Example:
         >>> table = pl.DataFrame(
@@ -41,7 +42,7 @@ def find_events(table: pl.DataFrame, max_seconds: float) -> pl.Series | None:
     if not max_seconds or not {"site", "time"} <= set(table.columns):
         return None
     frames = (
-        table.select("path", "site", time_seconds(table["time"]).alias("seconds"))
+        table.select("path", "site", time_seconds(trust_clocks(table)["time"]).alias("seconds"))
         .with_row_index("row")
         .drop_nulls(["site", "seconds"])
         .sort("site", "seconds", "path")

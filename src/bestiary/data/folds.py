@@ -195,7 +195,10 @@ class _Assignment:
         for group in large[order]:
             images = images_by_group[starts[group] : ends[group]]
             classes = self.classes[images]
-            own_classes, own_counts = np.unique(classes, return_counts=True)
+            if (classes == classes[0]).all():  # as the boxes of an image; much faster
+                own_classes, own_counts = classes[:1], np.array([len(classes)])
+            else:
+                own_classes, own_counts = np.unique(classes, return_counts=True)
             fold = self._emptiest_fold(own_classes, own_counts)
             self.counts[fold, own_classes] += own_counts
             self.fold_of_group[group] = fold

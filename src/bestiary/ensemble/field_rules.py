@@ -5,13 +5,14 @@ then the lowest rank that is sure is found. Knows nothing of files of prediction
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bestiary.data.clocks import doubt_clocks, trust_clocks, without_times
 from bestiary.data.folds import leak_groups
 from bestiary.run.field_card import FieldCard, read_field_card, read_sightings
 from bestiary.run.layout import MANIFEST
@@ -51,6 +52,7 @@ class FieldRules:
         allowed: whether each class may be answered (classes,); None: all may.
         prior: labels by place and month; None: they do not count.
         levels: of the taxonomy, the classes first; empty: there is none.
+        undated: paths of images whose time cannot be right, so that their month does not count.
     """
 
     calibration: Calibration | None
@@ -58,6 +60,7 @@ class FieldRules:
     allowed: NDArray[np.bool_] | None = None
     prior: PlacePrior | None = None
     levels: tuple[Level, ...] = ()
+    undated: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.String))
 
     @classmethod
     def load(
@@ -89,6 +92,10 @@ class FieldRules:
         card = read_field_card(run, len(classes))
         prior = _learn_prior(run, classes) if card.prior and with_prior else None
         return cls(calibration, card, allowed, prior, _read_levels(run, classes, card))
+
+    def for_images(self, table: pl.DataFrame) -> "FieldRules":
+        """The rules for the images of a listing: clocks are judged by all of them together."""
+        return replace(self, undated=table["path"].filter(doubt_clocks(table).is_not_null()))
 
     @property
     def schema(self) -> dict[str, Any]:
@@ -133,7 +140,7 @@ class FieldRules:
         Returns:
             (images, classes); None where place and month do not count.
         """
-        sightings = read_sightings(rows)
+        sightings = read_sightings(without_times(rows, self.undated))
         if self.prior is None or self.card.prior is None or sightings is None:
             return None
         return self.prior.log_ratio(sightings, self.card.prior)
@@ -213,7 +220,7 @@ class FieldRules:
 def _learn_prior(run: Run, classes: list[str]) -> PlacePrior | None:
     """Count the labels of a run's images by place and month."""
     table = run.read_table(MANIFEST).filter(~pl.col("label_conflict"))
-    sightings = read_sightings(table)
+    sightings = read_sightings(trust_clocks(table))
     if sightings is None:
         return None
     number_of = {name: number for number, name in enumerate(classes)}

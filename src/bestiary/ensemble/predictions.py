@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from bestiary.data.clocks import describe_clocks
 from bestiary.data.detections.read import is_detections
 from bestiary.data.left_out import count_files, describe_deep
 from bestiary.data.listing import DEFAULT_OPTIONS as DATA_OPTIONS
@@ -168,6 +169,7 @@ def predict_folder(
     if job.layout == "submission":
         check_names(all_paths)
     all_images = with_events(listing.table, job.rules)
+    rules = job.rules.for_images(listing.table) if job.rules else None
     carried = carried_schema(all_images) | field_schema(all_images, job.rules)
     removed = RemovedShares()
     with job.open_rows(ensemble, carried) as rows:
@@ -183,7 +185,7 @@ def predict_folder(
             deep: list[float] = []
             rule = job.rule or ensemble.average
             for batch_rows in predicted_rows(
-                ensemble, listing.root, images, rule, job.options, tick, deep, job.rules, watcher
+                ensemble, listing.root, images, rule, job.options, tick, deep, rules, watcher
             ):
                 rows.add(batch_rows)
                 removed.add(batch_rows)
@@ -217,6 +219,7 @@ def _notices(listing: Listing, trained: TrainedFiles | None, rules: FieldRules |
         lines.append(trained.describe(listing.root, paths))
     if rules:
         lines.append(rules.describe_prior(listing.table))
+        lines.append(describe_clocks(listing.table))
     return [line for line in lines if line]
 
 

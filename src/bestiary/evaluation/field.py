@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bestiary.data.clocks import trust_clocks
 from bestiary.evaluation.events import calibrate_events, score_events
 from bestiary.evaluation.out_of_fold import OutOfFold
 from bestiary.evaluation.places import place_scores
@@ -69,7 +70,7 @@ class FieldFit:
     def _add_prior(self) -> None:
         """Try a prior of place and month; if it gains, all that follows is fitted with it."""
         table, labels = self._out_of_fold.table, self._out_of_fold.labels
-        sightings = read_sightings(table)
+        sightings = read_sightings(trust_clocks(table))
         if sightings is None or len(np.unique(self._parts)) < 2:
             return
         groups = self._out_of_fold.groups

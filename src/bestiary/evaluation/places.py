@@ -33,19 +33,23 @@ def place_scores(recipe: Recipe, out_of_fold: OutOfFold) -> dict[str, Any] | Non
         out_of_fold: its logits that may be scored.
 
     Returns:
-        What `bestiary.run.field_scores.PlaceScores` reads; None without two sites.
+        What `bestiary.run.field_scores.PlaceScores` reads; None without two sites. Where the
+        groups of the images keep each site together, nothing is known of known sites.
     """
     table = out_of_fold.table
     if "site" not in table.columns or table["site"].n_unique() < MIN_SITES:
         return None
     own = np.asarray(out_of_fold.logits.argmax(axis=1) == out_of_fold.labels)
+    sites = fold_groups(table, "site")
+    if sites.max() == out_of_fold.leak_groups.max():  # folds of images leave out whole sites too
+        rows = _site_rows(table["site"], own, out_of_fold.leak_groups)
+        return {"by": "site", "sites": rows, "new": asdict(share_interval(own, sites))}
     hits = _known_and_new(recipe, out_of_fold, own)
     scores: dict[str, Any] = {
         "by": out_of_fold.by,
         "sites": _site_rows(table["site"], own, out_of_fold.leak_groups),
         "heads": bool(hits) and recipe.train.epochs > 0,
     }
-    sites = fold_groups(table, "site")
     for name, by in (("known", "image"), ("new", "site")):
         if by in hits:
             groups = out_of_fold.leak_groups if by == "image" else sites

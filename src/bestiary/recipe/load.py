@@ -14,7 +14,8 @@ from bestiary.recipe.sections import DataOptions
 from bestiary.regular_files import read_regular
 
 MAX_RECIPE_BYTES = 1 << 20  # a shipped recipe has 5 thousand
-LISTING_OPTIONS = ("data.root", "data.layout", "data.boxes", "data.box_confidence")
+CONFIDENCE = "data.box_confidence"
+LISTING_OPTIONS = ("data.root", "data.layout", "data.boxes", CONFIDENCE)
 """How the images of a dataset are listed."""
 
 
@@ -66,6 +67,27 @@ def load_data_options(overrides: Sequence[str], *more: str) -> DataOptions:
                 f"{', '.join(known[:-1])} and {known[-1]}"
             )
     return load_recipe(SHIPPED[0], overrides).data
+
+
+def load_trained_options(overrides: Sequence[str], trained: DataOptions) -> DataOptions:
+    """Load how new images are listed; boxes are as sure as those that a run was trained on.
+
+    Args:
+        overrides: as for `load_data_options`.
+        trained: options of the run.
+
+    Raises:
+        RecipeError: as `load_data_options`.
+
+    Example:
+        >>> load_trained_options([], DataOptions(box_confidence=0.5)).box_confidence
+        0.5
+    """
+    options = load_data_options(overrides)
+    named = {".".join(parse_override(override)[:2]) for override in overrides}
+    if CONFIDENCE in named:
+        return options
+    return options.model_copy(update={"box_confidence": trained.box_confidence})
 
 
 def _read_values(recipe: str | Path) -> dict[str, Any]:

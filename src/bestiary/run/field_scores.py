@@ -252,6 +252,11 @@ def place_lines(places: PlaceScores) -> list[str]:
         if places.gap:
             loss = f"{points(-places.gap.value)} points"
             lines[0] += f"; from known to new {loss}"
+    elif places.new:
+        lines.append(
+            f"At new sites {places.new}, {count(places.new.groups, 'site')}; no fold has a site "
+            f"that it was trained on"
+        )
     if places.by == "image":
         lines.append(
             "The out-of-fold accuracy is that at known sites; for new ones train with "

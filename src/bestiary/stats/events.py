@@ -1,8 +1,7 @@
 """Logits of images in events -> one answer for each event, calibrated, and what that gains.
 
 The logits of an event are the mean of those of its images. Frames of one animal agree more than
-independent images would, so the temperature is fitted to events themselves. Pure functions of
-arrays.
+independent images would, so the temperature is fitted again to events. Pure functions of arrays.
 """
 
 from dataclasses import asdict
@@ -72,8 +71,8 @@ def event_scores(
 
     Returns:
         Accuracy by image, of images that take their event's answer, and by event, each with its
-        interval. The paired gain of the images. Numbers of events, and of events of several labels,
-        which count for no accuracy by event.
+        interval; the paired gain of the images; numbers of events. Events of several labels count
+        for no accuracy by event; their number is told.
     """
     pooled = pool_logits(logits, events)
     answers = pooled.argmax(axis=1)

@@ -66,21 +66,24 @@ def checked_box(values: Sequence[float]) -> Box:
     if len(values) != 4:
         raise ValueError(f"a box has 4 numbers, not {len(values)}")
     numbers = [float(value) for value in values]
-    shown = ",".join(f"{number:g}" for number in numbers)
-    if not all(math.isfinite(number) for number in numbers):
-        raise ValueError(f"box {shown} has a value that is no number")
     x, y, width, height = numbers
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"box {_shown(numbers)} has a value that is no number")
     if width <= 0 or height <= 0:
-        raise ValueError(f"box {shown} has no area")
+        raise ValueError(f"box {_shown(numbers)} has no area")
     if min(x, y) < -TOLERANCE or max(x + width, y + height) > 1 + TOLERANCE:
-        raise ValueError(f"box {shown} lies outside of the image")
+        raise ValueError(f"box {_shown(numbers)} lies outside of the image")
     places = DECIMALS + 2
-    left, top = (round(max(0.0, start), places) for start in (x, y))
-    right, bottom = (round(min(1.0, end), places) for end in (x + width, y + height))
+    left, top = round(max(0.0, x), places), round(max(0.0, y), places)
+    right, bottom = round(min(1.0, x + width), places), round(min(1.0, y + height), places)
     box = Box(left, top, round(right - left, places), round(bottom - top, places))
-    if min(box.width, box.height) <= 0:
-        raise ValueError(f"box {shown} has no area")
+    if box.width <= 0 or box.height <= 0:
+        raise ValueError(f"box {_shown(numbers)} has no area")
     return box
+
+
+def _shown(numbers: Sequence[float]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)
 
 
 def path_with_box(path: str, box: Box) -> str:
