@@ -152,9 +152,10 @@ class DriftMonitor:
 
     def result(self) -> Drift | None:
         """Test the images that were kept; None: too few to say anything."""
-        if len(self._kept) < MIN_IMAGES:
+        kept = list(self._kept)  # another thread may add to it meanwhile
+        if len(kept) < MIN_IMAGES:
             return None
-        return self.world.compare(np.stack(self._kept, axis=1))
+        return self.world.compare(np.stack(kept, axis=1))
 
     def line(self) -> str:
         """Say what a test of the images that were kept finds; empty where they are too few."""

@@ -4,6 +4,7 @@
 `build_application` takes an ensemble, for a server of your own.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,7 @@ from starlette.requests import Request
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import BestiaryError
+from bestiary.evaluation.drifting import DriftMonitor, drift_monitor
 from bestiary.run.run import Run
 from bestiary.serving.answering import add_examples_route, add_explain_route, add_predict_route
 from bestiary.serving.batches import Batches
@@ -81,6 +83,7 @@ def application_for_run(
         hosts=address.names,
         info=ServiceInfo.of(run, no_similar),
         training=training,
+        monitor=drift_monitor(run, ensemble, latest=True),
     )
 
 
@@ -92,6 +95,7 @@ def build_application(
     hosts: Collection[str] | None = None,
     info: ServiceInfo | None = None,
     training: SimilarImages | None = None,
+    monitor: DriftMonitor | None = None,
 ) -> FastAPI:
     """Build the application of an ensemble.
 
@@ -102,6 +106,7 @@ def build_application(
         hosts: names that the service may be called by; None: any.
         info: what /v1/model shows besides what the ensemble holds.
         training: index of the training images to find similar ones in; None: none are shown.
+        monitor: tells in the metrics whether images are of the run's world; None: nothing does.
 
     Returns:
         An ASGI application. Its lifespan warms up the engine and stops it.
@@ -111,7 +116,9 @@ def build_application(
     if token is not None:
         info = replace(info, report=None)  # a browser that follows a link sends no token
     metrics = Metrics()
-    batches = Batches(ensemble, limits.max_waiting, metrics)
+    if monitor is not None:
+        metrics.watch_drift(monitor)
+    batches = Batches(ensemble, limits.max_waiting, metrics, monitor)
     budget = ByteBudget(limits.max_buffered_bytes)
     metrics.buffered_bytes.set_function(lambda: budget.used)
 
@@ -188,7 +195,8 @@ def _add_probe_routes(app: FastAPI, batches: Batches, metrics: Metrics) -> None:
     )
     async def prometheus() -> Response:
         """Metrics in Prometheus' text format."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        text = await asyncio.to_thread(metrics.text)  # a test of drift takes a moment
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 def _add_info_routes(app: FastAPI, ensemble: Ensemble, info: Model) -> None:

@@ -20,6 +20,7 @@ from bestiary.data.decode import claimed_size
 from bestiary.ensemble.answers import Answer, PredictionOptions, answer_batch
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ImageError
+from bestiary.evaluation.drifting import DriftMonitor
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.problems import busy
 
@@ -44,13 +45,21 @@ class Batches:
         ensemble: the ensemble.
         max_waiting: largest number of images in the queue.
         metrics: metrics of queue and batches.
+        monitor: is given the logits of all images; None: nothing is.
 
     Attributes:
         ready: whether the engine is warm and takes work.
     """
 
-    def __init__(self, ensemble: Ensemble, max_waiting: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        max_waiting: int,
+        metrics: Metrics,
+        monitor: DriftMonitor | None = None,
+    ) -> None:
         self.ensemble = ensemble
+        self._monitor = monitor
         self.ready = False
         self._max_waiting = max_waiting
         self._metrics = metrics
@@ -174,6 +183,8 @@ class Batches:
                 options: answer_batch(self.ensemble, logits, rule, options)
                 for options in {image.options for image in batch}
             }
+        if self._monitor is not None:
+            self._monitor.add(logits.readable)
         outcomes: list[Outcome] = []
         for index, image in enumerate(batch):
             reason = logits.reasons.get(index)

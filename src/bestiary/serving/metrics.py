@@ -16,6 +16,9 @@ from prometheus_client import (
     generate_latest,
 )
 
+from bestiary.evaluation.drifting import DriftMonitor
+from bestiary.serving.drift_gauges import DriftGauges
+
 SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32)
 
@@ -75,6 +78,14 @@ class Metrics:
             buckets=SECONDS_BUCKETS,
             registry=self._registry,
         )
+
+    def watch_drift(self, monitor: DriftMonitor) -> None:
+        """Add gauges of whether the served images are of the run's world.
+
+        Args:
+            monitor: is given their logits.
+        """
+        DriftGauges(monitor, self._registry)
 
     @contextmanager
     def batch(self, n_images: int) -> Iterator[None]:

@@ -1,0 +1,60 @@
+"""Gauges of drift: none of too few images, a test of the latest, and memory that is bounded."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("prometheus_client", reason="extra `serve` is not installed")
+
+from bestiary.evaluation.drifting import NEW_IMAGES, WATCHED_IMAGES, DriftMonitor, World
+from bestiary.serving.metrics import Metrics
+
+
+def logits(rng: np.random.Generator, images: int, shift: float = 0.0) -> np.ndarray:
+    """Logits (members, images, classes) of three classes, which all members see alike."""
+    labels = rng.integers(0, 3, images)
+    values = 3.0 * np.eye(3)[labels] + rng.normal(0, 1, (images, 3))
+    values[:, 0] += shift
+    return np.stack([values, values]).astype(np.float32)
+
+
+@pytest.fixture
+def monitor() -> DriftMonitor:
+    rng = np.random.default_rng(4)
+    known = logits(rng, 400)[0].astype(np.float64)
+    members = rng.integers(0, 2, 400)
+    world = World(known, members, np.ones(2), np.array([0.01, -0.01]), 200.0)
+    return DriftMonitor(world, WATCHED_IMAGES, latest=True)
+
+
+def values(metrics: Metrics) -> dict[str, float]:
+    text = metrics.text().decode()
+    found = re.findall(r"^bestiary_drift_(\w+) (\S+)$", text, re.MULTILINE)
+    return {name: float(value) for name, value in found}
+
+
+def test_gauges_follow_the_latest_images(monitor: DriftMonitor) -> None:
+    metrics = Metrics()
+    metrics.watch_drift(monitor)
+    assert math.isnan(values(metrics)["auc"])
+    rng = np.random.default_rng(5)
+    monitor.add(logits(rng, WATCHED_IMAGES))
+    same = values(metrics)
+    assert same["p_value"] > 0.05
+    assert same["images"] == WATCHED_IMAGES
+    monitor.add(logits(rng, NEW_IMAGES - 1, shift=2.0))
+    assert values(metrics) == same, "a test waits for enough new images"
+    monitor.add(logits(rng, WATCHED_IMAGES, shift=2.0))
+    other = values(metrics)
+    assert other["p_value"] <= 0.05 < same["p_value"]
+    assert other["auc"] > same["auc"]
+
+
+def test_memory_is_that_of_the_latest(monitor: DriftMonitor) -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(20):
+        monitor.add(logits(rng, 100))
+    assert len(monitor._kept) == WATCHED_IMAGES
+    assert monitor.images == 2000
