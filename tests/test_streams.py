@@ -140,7 +140,7 @@ def test_prediction_goes_on_with_a_full_disk_for_progress(
     with FULL.open("w") as full:
         done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=full, check=False)
     assert done.returncode == 0
-    assert b"27 images predicted" in done.stdout
+    assert "27\xa0images predicted".encode() in done.stdout
     assert len((tmp_path / "p.csv").read_text().splitlines()) == 28
 
 

@@ -143,10 +143,10 @@ def test_train_show_predict(
     assert printed.out.splitlines()[2].startswith(f"  bestiary report {run}")
     assert "fold 2 (3/3)  epoch 1/1" in printed.err
     assert main(["show", run]) == 0
-    assert "1 of 1 epochs" in capsys.readouterr().out
+    assert "1 of 1\xa0epoch" in capsys.readouterr().out
     table = str(tmp_path / "p.csv")
     assert main(["predict", run, str(beasts), "--out", table, "--average", "vote"]) == 0
-    assert "27 images predicted" in capsys.readouterr().out
+    assert "27\xa0images predicted" in capsys.readouterr().out
     assert Run.open(run).read_recipe().train.epochs == 1
 
 

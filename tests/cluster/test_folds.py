@@ -76,7 +76,7 @@ def once_trained(run: Run, act: Callable[[], Any], folds: int = 1) -> threading.
         return files.folder.exists() and files.state.exists() and not files.ended
 
     def wait() -> None:
-        for _ in range(1200):
+        for _ in range(6000):
             if sum(is_in_training(number) for number in range(3)) >= folds:
                 act()
                 return

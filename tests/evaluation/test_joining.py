@@ -40,9 +40,9 @@ def test_logits_are_weighted_sums(joined: Joined, trained: Run, beasts: Path) ->
     ensemble = Ensemble.load(joined.run, engine="torch")
     other = Ensemble.load(joined.run.path.with_name("other"), engine="torch")
     files = sorted(beasts.rglob("*.jpg"))[:5]
-    (found,) = ensemble.score(files)
-    (first,) = Ensemble.load(trained, engine="torch").score(files)
-    (second,) = other.score(files)
+    (found,) = ensemble.iter_logits(files)
+    (first,) = Ensemble.load(trained, engine="torch").iter_logits(files)
+    (second,) = other.iter_logits(files)
     weights = np.array(ensemble.blend_weights)[:, :, None, None]
     expected = weights[:, 0] * first.logits + weights[:, 1] * second.logits
     np.testing.assert_allclose(found.logits, expected, rtol=1e-4, atol=1e-4)
@@ -54,7 +54,7 @@ def test_out_of_fold_logits_are_those_of_the_member(joined: Joined, beasts: Path
     ensemble = Ensemble.load(joined.run, engine="torch")
     table = read_out_of_fold(joined.run.load()).table
     for row in table.sample(4, seed=0).iter_rows(named=True):
-        (batch,) = ensemble.score([beasts / row["path"]])
+        (batch,) = ensemble.iter_logits([beasts / row["path"]])
         member = ensemble.folds.index(row["fold"])
         np.testing.assert_allclose(batch.logits[member, 0], row["logits"], rtol=0.1, atol=0.05)
 
@@ -85,7 +85,7 @@ def test_one_file_has_members_of_both_sizes(joined: Joined, beasts: Path, tmp_pa
 
     views = np.stack([view(view.decode(read_image(file))) for file in files])
     found = run_graph(build_graph(ensemble, [0, 1, 2]), views)
-    (batch,) = ensemble.score(files)
+    (batch,) = ensemble.iter_logits(files)
     np.testing.assert_allclose(found.logits.swapaxes(0, 1), batch.logits, rtol=0.1, atol=0.1)
     exported = bestiary.export(joined.run.path, tmp_path / "m.pt2", format="torch", quiet=True)
     assert exported.card["input"]["size"] == 48

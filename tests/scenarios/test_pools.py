@@ -142,7 +142,7 @@ def test_jupyter_kernel(
         "print(result)"
     )
     everything = printed + "".join(data.get("text/plain", "") for data in displayed)
-    assert "27 images predicted: p.csv" in everything
+    assert "27\xa0images predicted: p.csv" in everything
     assert "Warning" not in everything
     # A notebook shows colors, and none of the codes that move a cursor.
     assert "\x1b" not in re.sub(r"\x1b\[[0-9;]*m", "", everything)

@@ -110,7 +110,7 @@ def test_two_processes_train_what_one_trains(
     check_same(run, reference)
     printed = capfd.readouterr().err
     assert "shared by 2 processes" in printed
-    assert printed.count("fold 1/") == 2, "each epoch is reported once"
+    assert printed.count("fold 0 (1/") == 2, "each epoch is reported once"
     assert "Warning" not in printed
 
 

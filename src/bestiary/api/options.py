@@ -23,8 +23,8 @@ def options(word: str = "", /, *, recipe: Location = "best") -> "OptionList":
     Examples
     --------
     >>> import bestiary
-    >>> print(bestiary.options("epochs", recipe="fast"))
-    * train.epochs = ...
+    >>> bestiary.options("epochs", recipe="fast").values["train.epochs"]
+    '2'
     """
     from bestiary.recipe.listing import list_options
 
