@@ -14,10 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 import bestiary
-from bestiary.api.durations import parse_duration
 from bestiary.cli import main
 from bestiary.display import Display
-from bestiary.errors import ArgumentError, BestiaryError, DataError, Interrupted, RunError
+from bestiary.errors import BestiaryError, DataError, Interrupted, RunError
 from bestiary.model import classifier
 from bestiary.model.backbone import Backbone
 from bestiary.run.run import Run
@@ -360,19 +359,6 @@ def test_resume_with_other_images_is_refused(
     (tmp_path / "other").mkdir()
     line = fails("train", tmp_path / "other", run.path, "--resume")
     assert f"add --set data.root={beasts}" in line
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("5min", 300), ("1.5h", 5400), ("never", float("inf"))]
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "5", "0s", "-5min", "5 weeks", "1e9s", "nan"])
-def test_invalid_durations(text: str) -> None:
-    with pytest.raises(ArgumentError, match="checkpoint-every"):
-        parse_duration(text)
 
 
 @pytest.mark.slow

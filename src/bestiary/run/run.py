@@ -39,6 +39,7 @@ from bestiary.run.layout import (
     lock_folder,
 )
 from bestiary.run.metrics_file import accuracy_line, check_scores
+from bestiary.run.next_steps import next_steps
 from bestiary.run.own_runs import recall_images, remember_images
 from bestiary.run.tables import (
     SCHEMAS,
@@ -53,7 +54,6 @@ from bestiary.storage.files import Root
 from bestiary.storage.roots import open_root
 from bestiary.tables import TableError, read_metadata
 
-MAX_WIDTH = 80  # columns of a terminal
 MAX_PLACE_LENGTH = 4096  # characters of the recorded folder of images
 
 
@@ -152,17 +152,7 @@ class Run:
             folds = self.fold_numbers()
             ended = sum(self.fold(fold).ended for fold in folds)
             return f"{place}: {ended} of {len(folds)} folds have ended; see bestiary show {place}"
-        next_steps = {
-            f"report {place}": "the page: errors, trust, classes",
-            f"labels {place}": "labels that may be wrong, to decide on",
-            f"predict {place} IMAGES": "answers for new images",
-            f"evaluate {place} LABELED_IMAGES": "the score on new images",
-        }
-        width = max(map(len, next_steps))
-        lines = [f"  bestiary {step:<{width}}  {why}" for step, why in next_steps.items()]
-        if max(map(len, lines)) > MAX_WIDTH:
-            lines = [f"  bestiary {step}" for step in next_steps]
-        return "\n".join([score_line, "What next:", *lines])
+        return "\n".join([score_line, "What next:", *next_steps(place)])
 
     def file(self, name: str) -> Path:
         """Return the path of a file.

@@ -1,0 +1,29 @@
+"""The commands to use after training, each with what it is for, as lines for a terminal."""
+
+WIDTH = 80  # columns of a terminal
+
+
+def next_steps(place: str) -> list[str]:
+    """List the commands that go on from a finished run.
+
+    Args:
+        place: of the run, as it is printed.
+
+    Returns:
+        Lines of at most `WIDTH` columns; without the reasons where the place is long.
+
+    Example:
+        >>> print(next_steps("run")[1])
+          bestiary labels run                   labels that may be wrong, to decide on
+    """
+    steps = {
+        f"report {place}": "the page: errors, trust, classes",
+        f"labels {place}": "labels that may be wrong, to decide on",
+        f"predict {place} IMAGES": "answers for new images",
+        f"evaluate {place} LABELED_IMAGES": "the score on new images",
+    }
+    width = max(map(len, steps))
+    lines = [f"  bestiary {step:<{width}}  {why}" for step, why in steps.items()]
+    if max(map(len, lines)) > WIDTH:
+        return [f"  bestiary {step}" for step in steps]
+    return lines
