@@ -77,7 +77,16 @@ def test_verbs_agree_with_package_and_api() -> None:
     assert set(VERBS) == set(bestiary.__all__) - OTHER_NAMES
     assert len(VERBS) == len(set(VERBS))
     files = {file.stem for file in Path(bestiary.__file__).parent.glob("api/*.py")}
-    others = {"__init__", "arguments", "durations", "ensemble", "load", "run", "train_steps"}
+    others = {
+        "__init__",
+        "arguments",
+        "durations",
+        "ensemble",
+        "load",
+        "run",
+        "train_steps",
+        "trained_listing",
+    }
     assert files - set(VERBS) == others
 
 

@@ -83,7 +83,15 @@ class ClassCounts:
         lines = [format_table(table), *self._lines()]
         if self.table.height > MAX_SHOWN:
             lines.insert(1, f"... and {self.table.height - MAX_SHOWN:,} more; all with --out FILE")
-        return "\n".join([lines[0], *(textwrap.fill(line, WIDTH) for line in lines[1:])])
+        return "\n".join(
+            [
+                lines[0],
+                *(
+                    textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
+                    for line in lines[1:]
+                ),
+            ]
+        )
 
     def _lines(self) -> list[str]:
         """Say what the numbers rest on."""
