@@ -143,12 +143,13 @@ class DriftMonitor:
         """Take the logits of a batch (members, images, classes)."""
         for row in range(logits.shape[1]):
             self.images += 1
+            own = logits[:, row].copy()  # a view would keep its whole batch
             if len(self._kept) < self.window:
-                self._kept.append(logits[:, row])
+                self._kept.append(own)
             elif self.latest:
-                self._kept[(self.images - 1) % self.window] = logits[:, row]
+                self._kept[(self.images - 1) % self.window] = own
             elif (place := int(self._rng.integers(self.images))) < self.window:
-                self._kept[place] = logits[:, row]
+                self._kept[place] = own
 
     def result(self) -> Drift | None:
         """Test the images that were kept; None: too few to say anything."""
