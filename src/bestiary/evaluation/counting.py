@@ -83,15 +83,10 @@ class ClassCounts:
         lines = [format_table(table), *self._lines()]
         if self.table.height > MAX_SHOWN:
             lines.insert(1, f"... and {self.table.height - MAX_SHOWN:,} more; all with --out FILE")
-        return "\n".join(
-            [
-                lines[0],
-                *(
-                    textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False)
-                    for line in lines[1:]
-                ),
-            ]
-        )
+        lines[1:] = [textwrap.fill(line, WIDTH) for line in lines[1:]]
+        if self.file:
+            lines.append(f"Table: {self.file}")  # not wrapped, so that it can be copied
+        return "\n".join(lines)
 
     def _lines(self) -> list[str]:
         """Say what the numbers rest on."""
@@ -120,8 +115,6 @@ class ClassCounts:
             )
         if self.unread:
             lines.append(f"{count(self.unread, 'image')} could not be read and are not counted.")
-        if self.file:
-            lines.append(f"Table: {self.file}")
         return lines
 
 
