@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.evaluation.drifting import World
+from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
 from bestiary.stats.drift import drift_test
@@ -31,7 +32,7 @@ def drawn(classes: NDArray[np.int64], repeat: int, uneven: bool) -> NDArray[np.i
 
 def main() -> None:
     for place in sys.argv[1:]:
-        world = World.of(Run.open(place))
+        world = World.of(read_out_of_fold(Run.open(place).load()))
         classes = world.logits.argmax(axis=1)
         for uneven in (False, True):
             alarms = 0

@@ -23,6 +23,7 @@ from bestiary.data.events import join_events
 from bestiary.data.listing import list_labeled
 from bestiary.data.manifest import read_manifest
 from bestiary.evaluation.drifting import World
+from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.recipe.load import load_recipe
 from bestiary.run.run import Run
 from paired import machine
@@ -72,7 +73,7 @@ def run_seed(folder: Path, seed: int, args: argparse.Namespace) -> None:
         quiet=True,
     )
     ensemble = bestiary.load(run)
-    world = World.of(Run(run.path))
+    world = World.of(read_out_of_fold(Run(run.path).load()))
     rest = table.filter(~pl.col("event").is_in(trained["event"].implode()))
     rest = rest.join(labels, on="label").unique("event", keep="first", maintain_order=True)
     line = [f"seed {seed}: {trained.height} images to train, {len(known)} cameras"]

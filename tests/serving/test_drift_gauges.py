@@ -25,7 +25,7 @@ def monitor() -> DriftMonitor:
     rng = np.random.default_rng(4)
     known = logits(rng, 400)[0].astype(np.float64)
     members = rng.integers(0, 2, 400)
-    world = World(known, members, np.ones(2), np.array([0.01, -0.01]), 200.0)
+    world = World(known, members, np.ones(2))
     return DriftMonitor(world, WATCHED_IMAGES, latest=True)
 
 

@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from bestiary.data.left_out import count_files
-from bestiary.data.listing import list_images
 from bestiary.display import Display
-from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.errors import DataError
-from bestiary.evaluation.drifting import World, describe_drift
+from bestiary.evaluation.drifting import AccuracyEstimate, World, describe_drift
+from bestiary.evaluation.new_images import read_new_images
+from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.numbers import percent, percent_range, plain_name
 from bestiary.printable import printable_name
 from bestiary.run.run import Run
@@ -94,44 +91,26 @@ def measure_drift(
         DataError: no new image can be read.
         RunError: the run is not finished, or damaged.
     """
-    world = World.of(run)
-    listing = list_images(images)
-    paths = listing.table["path"]
-    reasons = [reason for _, reason in listing.unusable]
-    for line in [*listing.notes, *count_files({"images": len(paths)}, reasons, listing.ignored)]:
-        display.notice(line)
-
-    trained = TrainedFiles.of(run)
-    is_trained = [listing.root / path in trained for path in paths]
-    paths = paths.filter(~pl.Series(is_trained, dtype=pl.Boolean))
-    logits, rows = [], []
-    with display.counter("Predicting") as tick:
-        for batch in ensemble.iter_logits([listing.root / path for path in paths], tick):
-            good = [n for n, row in enumerate(batch.rows.tolist()) if row not in batch.reasons]
-            logits.append(batch.readable)
-            rows += batch.rows[good].tolist()
-    if not rows:
-        raise DataError(
-            f"{images[0]}: no image is new and can be read; name images that the run was not "
-            "trained on"
-        )
-    all_logits = np.concatenate(logits, axis=1)
-    drift = world.compare(all_logits)
-    probabilities = ensemble.probabilities(all_logits)
+    known = read_out_of_fold(run.load())
+    world = World.of(known)
+    new = read_new_images(run, ensemble, images, display)
+    drift = world.compare(new.logits)
+    estimate = AccuracyEstimate.of(known)
+    probabilities = ensemble.probabilities(new.logits)
     table = pl.DataFrame(
         {
-            "path": paths[rows],
+            "path": new.paths,
             "label": ensemble.classes_[probabilities.argmax(axis=1)],
             "score": drift.scores,
         }
     )
     return DriftReport(
         drift,
-        world.expected_accuracy(probabilities.max(axis=1)),
-        world.estimate_error,
+        estimate.expected_accuracy(probabilities.max(axis=1)),
+        estimate.error,
         table.with_columns(pl.col("score").fill_nan(None)).sort(
             "score", descending=True, nulls_last=True
         ),
         ensemble.classes_.tolist(),
-        sum(is_trained),
+        new.trained,
     )

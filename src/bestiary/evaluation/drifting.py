@@ -15,7 +15,7 @@ from scipy.stats import t as student_t
 
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import RunError
-from bestiary.evaluation.out_of_fold import read_out_of_fold
+from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
 from bestiary.stats.crossfit import crossfit_parts, crossfit_probabilities
@@ -37,45 +37,26 @@ class World:
         logits: of one image a leak group, divided by the spread of its member's (images, classes).
         members: member of each of these images (images,).
         scales: spread of each member's logits (members,).
-        fold_errors: of each fold, mean confidence less accuracy (folds,).
-        fold_images: images of a fold, on average.
     """
 
     logits: NDArray[np.float64]
     members: Labels
     scales: NDArray[np.float64]
-    fold_errors: NDArray[np.float64]
-    fold_images: float
 
     @classmethod
-    def of(cls, run: Run) -> Self:
-        """Read what a run knows.
+    def of(cls, known: OutOfFold) -> Self:
+        """Take what a run knows from its out-of-fold logits.
 
         Args:
-            run: a run whose folds have ended.
-
-        Raises:
-            RunError: not all have, or a file is damaged.
+            known: out-of-fold logits of a run whose folds have ended.
         """
-        images = read_out_of_fold(run.load()).scorable()
+        images = known.scorable()
         numbers, members = np.unique(images.folds, return_inverse=True)
         scales = np.array([images.logits[members == m].std() for m in range(len(numbers))])
         scales = np.maximum(scales.astype(np.float64), 1e-12)
         _, first = np.unique(images.groups, return_index=True)
-
-        # How far the mean confidence of a fold is from its accuracy
-        parts = crossfit_parts(images.folds, images.groups)
-        probabilities = crossfit_probabilities(images.logits, images.labels, parts)
-        excess = probabilities.max(axis=1) - (probabilities.argmax(axis=1) == images.labels)
-        errors = np.array([excess[parts == part].mean() for part in np.unique(parts)])
         scaled = images.logits / scales[members][:, None]
-        return cls(
-            scaled[first],
-            members[first].astype(np.int64),
-            scales,
-            errors,
-            len(parts) / len(errors),
-        )
+        return cls(scaled[first], members[first].astype(np.int64), scales)
 
     def compare(self, logits: Logits) -> Drift:
         """Test whether new images are of this world, whatever the shares of their classes.
@@ -98,6 +79,33 @@ class World:
         new = logits[seen_by, np.arange(logits.shape[1])] / self.scales[seen_by][:, None]
         return drift_test(self.logits, new, self.logits.argmax(axis=1), new.argmax(axis=1))
 
+
+@dataclass(frozen=True)
+class AccuracyEstimate:
+    """How well the mean confidence of a run tells its accuracy on images without labels.
+
+    Attributes:
+        fold_errors: of each fold, mean confidence less accuracy (folds,).
+        fold_images: images of a fold, on average.
+    """
+
+    fold_errors: NDArray[np.float64]
+    fold_images: float
+
+    @classmethod
+    def of(cls, known: OutOfFold) -> Self:
+        """Measure it on folds, whose labels are known.
+
+        Args:
+            known: out-of-fold logits of a run whose folds have ended.
+        """
+        images = known.scorable()
+        parts = crossfit_parts(images.folds, images.groups)
+        probabilities = crossfit_probabilities(images.logits, images.labels, parts)
+        excess = probabilities.max(axis=1) - (probabilities.argmax(axis=1) == images.labels)
+        errors = np.array([excess[parts == part].mean() for part in np.unique(parts)])
+        return cls(errors, len(parts) / len(errors))
+
     def expected_accuracy(self, confidences: NDArray[np.float64]) -> Interval:
         """Estimate the accuracy on new images by their mean confidence.
 
@@ -109,12 +117,12 @@ class World:
         """
         value = float(confidences.mean())
         folds = len(self.fold_errors)
-        half = float(student_t.ppf(0.975, folds) * self.estimate_error)
+        half = float(student_t.ppf(0.975, folds) * self.error)
         half *= max(1.0, self.fold_images / len(confidences)) ** 0.5
         return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
     @cached_property
-    def estimate_error(self) -> float:
+    def error(self) -> float:
         """Root mean square of the folds' errors of estimate."""
         return float(np.sqrt((self.fold_errors**2).mean()))
 
@@ -194,7 +202,7 @@ def drift_monitor(run: Run, ensemble: Ensemble, latest: bool) -> DriftMonitor | 
         latest: whether the latest images count, or a sample of all.
     """
     try:
-        world = World.of(run)
+        world = World.of(read_out_of_fold(run.load()))
     except RunError:
         return None  # prediction works without it
     if len(world.scales) != len(ensemble.folds):

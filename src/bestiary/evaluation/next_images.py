@@ -4,17 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from bestiary.data.left_out import count_files
-from bestiary.data.listing import list_images
 from bestiary.display import Display
-from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.errors import DataError
 from bestiary.evaluation.drifting import World
 from bestiary.evaluation.labeling_gain import SEEDS, WORTH_IT, LabelingGain, simulate_labeling
+from bestiary.evaluation.new_images import read_new_images
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.numbers import percent, plain_name
 from bestiary.printable import printable_name
@@ -92,34 +88,18 @@ def choose_next(
         RunError: the run is not finished, or damaged.
     """
     snapshot = run.load()
-    gain = simulate_labeling(snapshot.recipe, read_out_of_fold(snapshot))
-    world = World.of(run)
-    listing = list_images(images)
-    reasons = [reason for _, reason in listing.unusable]
-    counted = count_files({"images": listing.table.height}, reasons, listing.ignored)
-    for line in [*listing.notes, *counted]:
-        display.notice(line)
-    trained = TrainedFiles.of(run)
-    paths = [path for path in listing.table["path"] if listing.root / path not in trained]
-    logits, rows = [], []
-    with display.counter("Predicting") as tick:
-        for batch in ensemble.iter_logits([listing.root / path for path in paths], tick):
-            logits.append(batch.readable)
-            rows += [row for row in batch.rows.tolist() if row not in batch.reasons]
-    if not rows:
-        raise DataError(
-            f"{images[0]}: no image is new and can be read; name images that the run was not "
-            "trained on"
-        )
-    all_logits = np.concatenate(logits, axis=1)
-    probabilities = ensemble.probabilities(all_logits)
-    vectors = (all_logits / world.scales[:, None, None]).mean(axis=0)
+    out_of_fold = read_out_of_fold(snapshot)
+    gain = simulate_labeling(snapshot.recipe, out_of_fold)
+    world = World.of(out_of_fold)
+    new = read_new_images(run, ensemble, images, display)
+    probabilities = ensemble.probabilities(new.logits)
+    vectors = (new.logits / world.scales[:, None, None]).mean(axis=0)
     chosen = choose_batch(vectors, doubts(probabilities), world.logits, count)
     table = pl.DataFrame(
         {
-            "path": [paths[rows[index]] for index in chosen],
+            "path": new.paths[chosen],
             "label": ensemble.classes_[probabilities[chosen].argmax(axis=1)],
             "confidence": probabilities[chosen].max(axis=1),
         }
     )
-    return NextImages(table, len(rows), gain)
+    return NextImages(table, len(new.paths), gain)

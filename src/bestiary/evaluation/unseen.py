@@ -185,8 +185,7 @@ def member_logits(
     with display.counter("Predicting") as tick:
         for batch in ensemble.iter_logits(files, tick):
             reasons |= batch.reasons
-            is_readable = ~np.isin(batch.rows, list(batch.reasons))
-            logits.append(batch.logits[:, is_readable])
+            logits.append(batch.readable)
     if len(reasons) == table.height:
         raise DataError(f"{root}: none of the images can be decoded")
     return np.concatenate(logits, axis=1), dict(sorted(reasons.items()))
