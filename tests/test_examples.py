@@ -34,7 +34,7 @@ EXTRAS = (
     "weasyprint",
 )
 # They train for long, need several runs, or run until Ctrl-C.
-NOT_RUN = ("ablate", "curve", "demo", "join", "serve")
+NOT_RUN = ("ablate", "demo", "join", "serve")
 
 
 @pytest.fixture(scope="session")
