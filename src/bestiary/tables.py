@@ -7,14 +7,14 @@ is escaped in CSV. Knows nothing of what the columns mean.
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
 
-from bestiary.errors import one_line
+from bestiary.errors import ArgumentError, one_line
 from bestiary.parquet_limits import check_parquet
 from bestiary.regular_files import MAX_CSV_BYTES, MAX_TABLE_BYTES, check_regular, read_regular
 
@@ -176,6 +176,21 @@ def unescape_formulas(table: pl.DataFrame) -> pl.DataFrame:
     """Undo `escape_formulas`."""
     text = pl.col(pl.String)
     return table.with_columns(text.str.replace(r"^'('*[=@\t\r+-])", "$1"))
+
+
+def check_suffix(option: str, file: Path, suffixes: Sequence[str]) -> None:
+    """Refuse the name of a table to write that has another suffix.
+
+    Args:
+        option: that names the file, such as ``--out``.
+        file: the table.
+        suffixes: that it may have, in small letters; capitals are taken too.
+
+    Raises:
+        ArgumentError: it has none of them.
+    """
+    if file.suffix.lower() not in suffixes:
+        raise ArgumentError(f"{option} {file}: must be the name of a {' or '.join(suffixes)} file")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import BestiaryError
 from bestiary.exporting import folders, web_runtime
+from bestiary.exporting.export import ExportOptions
 from bestiary.exporting.formats import read_card
 from bestiary.exporting.result import ExportResult
 from bestiary.exporting.web_page import web_page
@@ -222,9 +223,11 @@ def test_float32_where_int8_costs_too_much(
 ) -> None:
     asked = []
 
-    def write(run: Run, file: Path, format: str, *, int8: bool, **_: object) -> ExportResult:
-        asked.append(int8)
-        if int8:
+    def write(
+        run: Run, file: Path, format: str, options: ExportOptions, display: Display
+    ) -> ExportResult:
+        asked.append(options.int8)
+        if options.int8:
             raise BestiaryError("--int8: accuracy falls by 9.00 points")
         return ExportResult([file], {"precision": "float32"})
 

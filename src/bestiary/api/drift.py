@@ -54,11 +54,12 @@ def drift(
     from bestiary.run.opening import opened_run
     from bestiary.run.tables import write_table
     from bestiary.signals import Interrupts
+    from bestiary.tables import check_suffix
 
     if not images:
         raise ArgumentError("drift: no images are named; name a folder of new images")
-    if out is not None and Path(out).suffix.lower() != ".csv":
-        raise ArgumentError(f"--out {out}: must be the name of a .csv file")
+    if out is not None:
+        check_suffix("--out", Path(out), [".csv"])
     with Interrupts(), opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
         report = measure_drift(opened, ensemble, [Path(one) for one in images], Display(quiet))

@@ -77,20 +77,11 @@ def export(
     ['model.onnx']
     """
     from bestiary.display import Display
-    from bestiary.exporting.export import export_run
+    from bestiary.exporting.export import ExportOptions, export_run
     from bestiary.exporting.folders import FOLDER_FORMATS, export_folder
     from bestiary.run.opening import opened_run
 
+    asked = ExportOptions(int8, float16, max_drop, prune, promise, costs)
     write = export_folder if format in FOLDER_FORMATS else export_run
     with opened_run(run, data=data) as opened:
-        return write(
-            opened,
-            Path(out),
-            format,
-            int8=int8,
-            float16=float16,
-            max_drop=max_drop,
-            prune=prune,
-            rules=(promise, costs),
-            display=Display(quiet),
-        )
+        return write(opened, Path(out), format, asked, Display(quiet))

@@ -56,13 +56,14 @@ def next(
     from bestiary.run.opening import opened_run
     from bestiary.run.tables import write_table
     from bestiary.signals import Interrupts
+    from bestiary.tables import check_suffix
 
     if not images:
         raise ArgumentError("next: no images are named; name a folder of new images")
     if count < 1:
         raise ArgumentError(f"--count {count}: must be 1 or more")
-    if out is not None and Path(out).suffix.lower() != ".csv":
-        raise ArgumentError(f"--out {out}: must be the name of a .csv file")
+    if out is not None:
+        check_suffix("--out", Path(out), [".csv"])
     with Interrupts(), opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
         chosen = choose_next(opened, ensemble, [Path(i) for i in images], count, Display(quiet))

@@ -42,6 +42,7 @@ from bestiary.errors import ArgumentError
 from bestiary.recipe.choices import Average, TableFormat
 from bestiary.recipe.sections import DataOptions
 from bestiary.storage.files import Root
+from bestiary.tables import check_suffix
 
 DEFAULT_OPTIONS = PredictionOptions()
 MAX_UNKEPT = 200  # images whose answers may be printed alone
@@ -81,10 +82,7 @@ class PredictJob:
 
     def __post_init__(self) -> None:
         kinds = (".csv",) if self.layout == "submission" else (".csv", ".parquet")
-        if self.out.suffix.lower() not in kinds:
-            raise ArgumentError(
-                f"--out {self.out}: must be the name of a {' or '.join(kinds)} file"
-            )
+        check_suffix("--out", self.out, kinds)
         if self.out.is_dir():
             raise ArgumentError(
                 f"--out {self.out}: cannot be written, a folder has that name; choose another"

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +61,42 @@ MIN_INT8_IMAGES = 10  # that --int8 needs for each of the two
 MAX_ONNX_BYTES = 2_000_000_000  # a protocol buffer, such as an ONNX file, ends at 2 GiB
 
 
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What a user asks of an exported file; each attribute is the argument of its name there.
+
+    Attributes:
+        int8: whether weights and activations are int8; None: as the format prefers.
+        float16: whether weights are float16.
+        max_drop: accuracy that a lower precision may lose, 0 to 1.
+        prune: members that stay; None: all.
+        promise: precision to promise of each class; None: none.
+        costs: table of costs; None: there is none.
+    """
+
+    int8: bool | None
+    float16: bool
+    max_drop: float
+    prune: int | None
+    promise: float | None
+    costs: str | Path | None
+
+
 def export_run(
     run: Run,
     out: Path,
     format: ExportFormat,
-    *,
-    int8: bool | None,
-    float16: bool = False,
-    max_drop: float,
-    prune: int | None,
+    asked: ExportOptions,
     display: Display,
-    rules: tuple[float | None, str | Path | None] = (None, None),
 ) -> ExportResult:
-    """Write the ensemble of a run to one file; arguments as for `bestiary.export`.
+    """Write the ensemble of a run to one file.
 
-    `rules` are its promise and costs.
+    Args:
+        run: the run.
+        out: the file.
+        format: its format.
+        asked: what the user asks of it.
+        display: shows the progress.
 
     Returns:
         The files and their card.
@@ -87,10 +109,10 @@ def export_run(
             `out` cannot be written.
     """
     writer = WRITERS[format]
-    lower = _low_precision(int8, float16)
-    _check_options(out, format, lower, max_drop)
+    lower = _low_precision(asked.int8, asked.float16)
+    _check_options(out, format, lower, asked.max_drop)
     ensemble = Ensemble.load(run, device="cpu", engine="torch")
-    choice = choose_members(run, ensemble, prune) if prune is not None else None
+    choice = choose_members(run, ensemble, asked.prune) if asked.prune is not None else None
     kept_folds = choice.kept_folds if choice else ensemble.folds
     graph = build_graph(ensemble, [ensemble.folds.index(fold) for fold in kept_folds])
     _check_size(graph, format)
@@ -98,7 +120,7 @@ def export_run(
     # Views to compare the file and the network on, and what is known of the file so far.
     calibration, test = _read_samples(run, ensemble, kept_folds, lower, display)
     compared_views = _compared_views(calibration, ensemble)
-    for notice in apply_decisions(run, ensemble, *rules):
+    for notice in apply_decisions(run, ensemble, asked.promise, asked.costs):
         display.notice(notice)
     card = build_card(run, ensemble, kept_folds)
     if writer.batch:
@@ -115,7 +137,7 @@ def export_run(
         card["agreement"] = _check_agreement(graph, writer, file, compared_views, format)
         if lower:
             samples = (calibration, test)
-            model = _quantize(model, writer, file, samples, card, lower, max_drop, display)
+            model = _quantize(model, writer, file, samples, card, lower, asked.max_drop, display)
         writer.save(model, card, file)
         files = [out.with_name(part.name) for part in _files_of(file)]
         return ExportResult(files, card, choice)

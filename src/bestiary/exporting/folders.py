@@ -9,13 +9,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from bestiary.atomic import write_errors
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, BestiaryError
-from bestiary.exporting.export import export_run
+from bestiary.exporting.export import ExportOptions, export_run
 from bestiary.exporting.result import ExportResult
 from bestiary.exporting.triton import triton_repository
 from bestiary.exporting.web_page import web_page
@@ -49,17 +48,10 @@ def export_folder(
     run: Run,
     out: Path,
     format: ExportFormat,
-    *,
-    int8: bool | None,
-    float16: bool = False,
-    max_drop: float,
-    prune: int | None,
+    asked: ExportOptions,
     display: Display,
-    rules: tuple[float | None, str | Path | None] = (None, None),
 ) -> ExportResult:
-    """Write the ensemble of a run as a folder; arguments as for `bestiary.export`.
-
-    `rules` are its promise and costs.
+    """Write the ensemble of a run as a folder; arguments as for `export_run`.
 
     Returns:
         All files of the folder, and the card.
@@ -72,29 +64,21 @@ def export_folder(
     with _new_folder(out) as (folder, work):
         file = work / MODEL
 
-        write = partial(
-            export_run,
-            run,
-            file,
-            "onnx",
-            float16=float16,
-            max_drop=max_drop,
-            prune=prune,
-            display=display,
-            rules=rules,
-        )
-        is_tried = chosen.prefers_int8 and int8 is None and not float16
+        def write(int8: bool) -> ExportResult:
+            return export_run(run, file, "onnx", replace(asked, int8=int8), display)
+
+        is_tried = chosen.prefers_int8 and asked.int8 is None and not asked.float16
         exported = _smaller(write, display) if is_tried else None
-        exported = exported or write(int8=bool(int8))
+        exported = exported or write(bool(asked.int8))
         chosen.build(file, folder, exported, run.name, display)
         names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return replace(exported, files=[out / name for name in names], folder=out)
 
 
-def _smaller(write: Callable[..., ExportResult], display: Display) -> ExportResult | None:
+def _smaller(write: Callable[[bool], ExportResult], display: Display) -> ExportResult | None:
     """Try int8, which nobody has asked for; None, and a line, where it cannot be had."""
     try:
-        return write(int8=True)
+        return write(True)
     except BestiaryError as error:
         display.notice(f"The networks stay in float32, since int8 cannot be had: {error}")
         return None

@@ -14,6 +14,7 @@ from bestiary.ensemble.exchange.timelapse import write_timelapse
 from bestiary.errors import ArgumentError
 from bestiary.printable import printable_name
 from bestiary.storage.files import Root
+from bestiary.tables import check_suffix
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,10 @@ class Outputs:
         Raises:
             ArgumentError: A file has another suffix, or --copy stands alone.
         """
-        _check_suffix("--timelapse", self.timelapse, ".json")
-        _check_suffix("--darwin-core", self.darwin_core, ".csv")
+        if self.timelapse is not None:
+            check_suffix("--timelapse", self.timelapse, [".json"])
+        if self.darwin_core is not None:
+            check_suffix("--darwin-core", self.darwin_core, [".csv"])
         if self.copies and self.sort is None:
             raise ArgumentError("--copy: says how --sort DIR sorts; add it, or leave --copy out")
         if self.camtrap_dp is not None and self.camtrap_dp.is_file():
@@ -136,8 +139,3 @@ class Outputs:
             if n_left:
                 lines.append(f"{n_left:,} sidecars of other programs are left as they are")
         return lines
-
-
-def _check_suffix(option: str, file: Path | None, suffix: str) -> None:
-    if file is not None and file.suffix.lower() != suffix:
-        raise ArgumentError(f"{option} {file}: must be the name of a {suffix} file")
