@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.table import Table
 
 from bestiary.notebook_progress import LiveProgress, in_notebook
-from bestiary.numbers import percent
+from bestiary.numbers import counted, percent
 from bestiary.printable import printable_name
 from bestiary.streams import ConsoleStream, StreamName
 
@@ -194,7 +194,7 @@ class TrainingDisplay:
             numbers="",
         )
         if self._done:
-            partial = f" and {images_done:,} images" if images_done else ""
+            partial = f" and {counted(images_done, 'image')}" if images_done else ""
             self.display.line(
                 f"fold {self._name(fold)}: resumed after epoch {epochs_done}{partial}"
             )

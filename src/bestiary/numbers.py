@@ -82,8 +82,23 @@ def points_range(low: float, high: float, decimals: int = 1) -> str:
     return f"{points(low, decimals)} to {points(high, decimals)}"
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Format a number with its noun for a line of text, which may be wrapped between them.
+
+    Args:
+        number: how many.
+        one: the noun for one of them, or the noun with its verb.
+        many: the same for all other numbers; empty: `one` with an s.
+
+    Example:
+        >>> counted(1, "image is", "images are"), counted(1200, "image")
+        ('1 image is', '1,200 images')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def count(number: int, one: str, many: str = "") -> str:
-    r"""Format a number with its noun.
+    r"""Format a number with its noun for a page, where they stay on one line.
 
     Args:
         number: how many.

@@ -131,7 +131,7 @@ def test_card_of_run(trained: bestiary.Run) -> None:
 
 def test_card_of_unfinished_run(unfinished: bestiary.Run) -> None:
     html = unfinished._repr_html_()
-    assert "2 of 3 folds have ended; no score yet" in html
+    assert "2 of 3 folds ended; no score yet" in html
     assert "resume=True" in html
 
 

@@ -28,7 +28,7 @@ def listed(folder: Path, text: str) -> Path:
 def test_list_keeps_empty_and_names_strangers(tmp_path: Path) -> None:
     allowed, line = read_only(listed(tmp_path, "# park\nlynx LYNX\n\nUrsus arctos\n"), CLASSES)
     assert allowed.tolist() == [True, True, False]
-    assert line.startswith("Only 2 of 3 classes are answered, empty with them; 1 name")
+    assert line.startswith("Only 2 of 3 classes can be answered, empty with them; 1 name")
     assert line.endswith("Ursus arctos")
 
 

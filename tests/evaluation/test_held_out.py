@@ -163,5 +163,5 @@ def test_show_progress_of_folds(trained: Run, beasts: Path, tiny: Path, tmp_path
     run = bestiary.train(beasts, tmp_path / "part", recipe=tiny, folds=3, only_fold=[2], quiet=True)
     text = str(bestiary.show(run.path))
     assert "fold 0: not begun, 0 of 2\xa0epochs" in text
-    assert "1 of 3 folds have ended" in text
+    assert "1 of 3 folds ended" in text
     assert "--resume" in text

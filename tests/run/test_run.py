@@ -161,7 +161,7 @@ def test_json_roundtrip_keeps_umlauts(run: Run) -> None:
 
 def test_score_line_without_metrics(run: Run) -> None:
     assert run.score_line is None
-    assert str(run) == (f"{run.path}: 0 of 2 folds have ended; see bestiary show {run.path}")
+    assert str(run) == (f"{run.path}: 0 of 2 folds ended; see bestiary show {run.path}")
 
 
 def test_score_line_and_next_commands(run: Run) -> None:

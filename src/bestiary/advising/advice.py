@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from bestiary.advising.speeds import TrainSpeed
 from bestiary.display import ScreenTable, format_duration, format_table
-from bestiary.numbers import percent, percent_range
+from bestiary.numbers import counted, percent, percent_range
 from bestiary.recipe.options import Recipe
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.paired import Hits, paired_difference
@@ -150,9 +150,12 @@ class Advice:
             f"Measured on {images}: out-of-fold accuracy of a linear head on the frozen network "
             f"(bestiary probe). Measured on this machine, with random images and weights: a few "
             f"training steps and predictions.",
-            f"Extrapolated from these: training, {recipe.folds.n} folds of {recipe.train.epochs} "
-            f"epochs by recipe {self.base}, {self.images:,} images; latency of one image by "
-            f"{recipe.folds.n} members with {recipe.predict.tta} views each, reading it not "
+            f"Extrapolated from these: training, {counted(recipe.folds.n, 'fold')} of "
+            f"{recipe.train.epochs} "
+            f"epochs by recipe {self.base}, {counted(self.images, 'image')}; latency of one "
+            f"image by "
+            f"{counted(recipe.folds.n, 'member')} with "
+            f"{counted(recipe.predict.tta, 'view')} each, reading it not "
             f"included.",
             "Not known beforehand: what fine-tuning adds to the head's accuracy.",
         ]
@@ -180,7 +183,7 @@ class Advice:
         within = f", within {bounds}" if bounds else ""
         text = (
             f"Recommended{within}: {recipe.model.backbone} at {recipe.view.size} pixels, "
-            f"{recipe.train.epochs} epochs; expected to take {format_duration(seconds)}."
+            f"{counted(recipe.train.epochs, 'epoch')}; expected to take {format_duration(seconds)}."
         )
         return [fill(text, WIDTH, break_on_hyphens=False), "", self._command(recipe)]
 

@@ -32,7 +32,7 @@ from bestiary.advising.trials import (
 from bestiary.display import Display, format_duration
 from bestiary.evaluation.finish import finish_run
 from bestiary.model.device import best_device
-from bestiary.numbers import percent
+from bestiary.numbers import counted, percent
 from bestiary.recipe.options import Recipe
 from bestiary.run.budget_file import BudgetRecord, read_progress
 from bestiary.run.layout import BUDGET, TRIALS
@@ -113,7 +113,7 @@ class Budgeted:
         record = trial.record()
         self.display.line(
             f"Tried {trial.name}: accuracy {percent(record.accuracy)}, log loss "
-            f"{record.log_loss:.4f} on {record.images:,} images of fold {CHOOSING_FOLD}"
+            f"{record.log_loss:.4f} on {counted(record.images, 'image')} of fold {CHOOSING_FOLD}"
         )
         self.write_record("")
 
@@ -204,7 +204,8 @@ def _try_fine_tuning(work: Budgeted, recipe: Recipe) -> Run | None:
         epochs = costs.epochs_within(work.left, len(heads.fold_numbers()))
     if epochs < MIN_EPOCHS:
         work.note(
-            f"Fine-tuning at {recipe.view.size} pixels was not tried: {epochs} epochs fit, and "
+            f"Fine-tuning at {recipe.view.size} pixels was not tried: "
+            f"{counted(epochs, 'epoch fits', 'epochs fit')}, and "
             f"fewer than {MIN_EPOCHS} are of no use"
         )
         return None
@@ -219,7 +220,7 @@ def _try_fine_tuning(work: Budgeted, recipe: Recipe) -> Run | None:
         started = time.monotonic()
         logits, labels = with_share(run, heads, CHOOSING_FOLD, share)
         elapsed += time.monotonic() - started
-        name = f"{epochs} epochs of fine-tuning, {recipe.view.size} pixels"
+        name = f"{counted(epochs, 'epoch')} of fine-tuning, {recipe.view.size} pixels"
         if share:
             name += f", {share:g} of the initial weights"
         values = {"train.wise_ft": share}
@@ -283,9 +284,14 @@ def _what_fits(work: Budgeted, chosen: Trial) -> tuple[Trial, Recipe]:
         return chosen, chosen.recipe
     fitting = int(epochs * left / (folds * fold_seconds))
     if fitting < MIN_EPOCHS:
-        work.note(f"No time is left for {folds} folds of {epochs} epochs, so the heads remain")
+        work.note(
+            f"No time is left for {counted(folds, 'fold')} of {counted(epochs, 'epoch')}, "
+            f"so the heads remain"
+        )
         return work.trials[0], work.trials[0].recipe
-    work.note(f"{fitting} epochs in place of {epochs}: the trial took longer than expected")
+    work.note(
+        f"{counted(fitting, 'epoch')} in place of {epochs}: the trial took longer than expected"
+    )
     return chosen, chosen.recipe.with_values({"train.epochs": fitting})
 
 

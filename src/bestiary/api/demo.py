@@ -8,6 +8,7 @@ from bestiary.api.evaluate import evaluate
 from bestiary.api.predict import predict
 from bestiary.api.sample import sample
 from bestiary.api.train import train
+from bestiary.numbers import counted
 
 if TYPE_CHECKING:
     from bestiary.display import Display
@@ -70,7 +71,10 @@ def demo(
     drawn = sample(images, species=species, per_species=per_species, quiet=quiet)
     display.result(drawn)
     n_new = hold_out(images, new_images, NEW_IMAGES_SHARE)
-    display.line(f"{n_new:,} images were moved to {new_images}: training will not see them.")
+    display.line(
+        f"{counted(n_new, 'image was', 'images were')} moved to {new_images}: training "
+        f"will not see them."
+    )
     display.line("")
 
     # Train.

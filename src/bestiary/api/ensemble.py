@@ -18,7 +18,7 @@ from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.frames import predict_frame
 from bestiary.ensemble.inputs import ImageInputs
 from bestiary.errors import ArgumentError, BestiaryError
-from bestiary.numbers import count
+from bestiary.numbers import count, counted
 from bestiary.recipe.choices import Sets
 from bestiary.run.opening import opened_run
 
@@ -133,7 +133,8 @@ class Ensemble(predictor.Ensemble):
         """Refuse labels that are no answers for these images; name those that are no classes."""
         if len(labels) != images:
             raise ArgumentError(
-                f"labels: there are {len(labels):,} for {images:,} images; give one for each"
+                f"labels: there are {len(labels):,} for {counted(images, 'image')}; give one "
+                f"for each"
             )
         strange = labels[~np.isin(labels, self.classes_)].tolist()
         if len(strange) == images:

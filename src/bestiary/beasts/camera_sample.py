@@ -23,6 +23,7 @@ from bestiary.beasts.sample import check_empty, check_ranges
 from bestiary.beasts.species import PLANS, Species, invent_species
 from bestiary.display import Tick
 from bestiary.errors import ArgumentError
+from bestiary.numbers import counted
 from bestiary.printable import printable_name
 
 IMAGES = "images"  # folder of the images, one folder a site
@@ -74,10 +75,12 @@ class CameraSummary:
 
     def __str__(self) -> str:
         return (
-            f"{self.images:,} images of {len(self.sites)} cameras in "
+            f"{counted(self.images, 'image')} of {len(self.sites)} cameras in "
             f"{printable_name(self.directory)}: {len(self.classes) - 1} species in "
-            f"{self.events:,} events, {self.empty:,} images are empty\n"
-            f"{TABLE}: label, site, time and place; {DETECTIONS}: {self.boxes:,} boxes of animals; "
+            f"{counted(self.events, 'event')}, "
+            f"{counted(self.empty, 'image is', 'images are')} empty\n"
+            f"{TABLE}: label, site, time and place; {DETECTIONS}: "
+            f"{counted(self.boxes, 'box', 'boxes')} of animals; "
             f"{TAXONOMY}: genus, family and order"
         )
 

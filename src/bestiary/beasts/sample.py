@@ -25,6 +25,7 @@ from bestiary.beasts.pool import CHUNK, drawing_map
 from bestiary.beasts.species import Species, invent_species
 from bestiary.display import Tick
 from bestiary.errors import ArgumentError
+from bestiary.numbers import counted
 from bestiary.printable import printable_name
 
 TRUTH = "truth.csv"
@@ -68,7 +69,9 @@ class SampleSummary:
         }
         faults = "".join(f", {count:,} {fault}" for fault, count in planted.items() if count)
         directory = printable_name(self.directory)
-        return f"{self.images:,} images of {len(self.classes)} species in {directory}{faults}"
+        return (
+            f"{counted(self.images, 'image')} of {len(self.classes)} species in {directory}{faults}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from bestiary.data.pair_decisions import denied_pairs, read_decisions
 from bestiary.data.scenes import find_scenes, join_scenes
 from bestiary.data.split_words import TEST
 from bestiary.display import Display
+from bestiary.numbers import counted
 from bestiary.recipe.sections import DataOptions
 from bestiary.run.layout import (
     CLASSES,
@@ -142,7 +143,10 @@ class Audit:
     def __str__(self) -> str:
         n_images = self.manifest.table.height
         n_classes = self.classes.height
-        head = f"{self.manifest.root}: {n_images:,} images of {n_classes:,} classes"
+        head = (
+            f"{self.manifest.root}: {counted(n_images, 'image')} of "
+            f"{counted(n_classes, 'class', 'classes')}"
+        )
         if self.test.height:
             head += f", and {self.test.height:,} of a test split"
         lines = self.lines()
@@ -185,7 +189,7 @@ class Audit:
         warnings = self.warnings
         if warnings.height:
             reasons = frequent_reasons(warnings["reason"])
-            lines.append(f"Quality warnings: {warnings.height:,} images ({reasons})")
+            lines.append(f"Quality warnings: {counted(warnings.height, 'image')} ({reasons})")
         return lines
 
     def _duplicate_lines(self) -> list[str]:
@@ -194,7 +198,8 @@ class Audit:
         if duplicates.height:
             n_groups = duplicates["duplicate_group"].n_unique()
             lines.append(
-                f"Near duplicates: {duplicates.height:,} images in {n_groups:,} groups; a group "
+                f"Near duplicates: {counted(duplicates.height, 'image')} in "
+                f"{counted(n_groups, 'group')}; a group "
                 f"stays in one fold"
             )
 
@@ -202,14 +207,16 @@ class Audit:
         if conflicts.height:
             n_groups = conflicts["duplicate_group"].n_unique()
             lines.append(
-                f"Label conflicts: {conflicts.height:,} images in {n_groups:,} groups of near "
+                f"Label conflicts: {counted(conflicts.height, 'image')} in "
+                f"{counted(n_groups, 'group')} of near "
                 f"duplicates have different labels; they are trained on but never scored"
             )
 
         if self.scenes.height:
             n_scenes = self.scenes["scene"].n_unique()
             lines.append(
-                f"Same scene: {self.scenes.height:,} images in {n_scenes:,} bursts of one camera; "
+                f"Same scene: {counted(self.scenes.height, 'image')} in "
+                f"{counted(n_scenes, 'burst')} of one camera; "
                 f"a burst stays in one fold (--set data.burst_seconds=0: not looked for)"
             )
 

@@ -11,6 +11,7 @@ import polars as pl
 from bestiary.data.clocks import trust_clocks
 from bestiary.data.scenes import join_scenes
 from bestiary.data.times import time_seconds
+from bestiary.numbers import counted
 
 EVENT = "event"
 
@@ -93,7 +94,8 @@ def describe_events(table: pl.DataFrame, max_seconds: float) -> str:
     if not (sizes > 1).any():
         return ""
     return (
-        f"Events: {sizes.sum():,} images in {len(sizes):,} events; an event stays in one fold (the "
+        f"Events: {counted(int(sizes.sum()), 'image')} in "
+        f"{counted(len(sizes), 'event')}; an event stays in one fold (the "
         f"column event, or images of one site at most {max_seconds:g} s apart: "
         f"--set data.event_seconds={max_seconds:g})"
     )

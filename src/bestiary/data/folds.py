@@ -15,6 +15,7 @@ from bestiary.data.components import IntArray, components
 from bestiary.data.listing_tables import read_table
 from bestiary.data.manifest import GROUP_KEYS
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 from bestiary.recipe.choices import FoldBy
 from bestiary.rng import keyed_rng
 from bestiary.tables import TableError, table_errors
@@ -337,7 +338,8 @@ def read_fold_file(file: Path, paths: pl.Series) -> IntArray:
     missing = joined.filter(has_no_fold)["path"]
     if len(missing):
         raise DataError(
-            f"--folds {file}: {len(missing)} images have no fold, first {missing[0]!r}; add their "
+            f"--folds {file}: {counted(len(missing), 'image has', 'images have')} no fold, "
+            f"first {missing[0]!r}; add their "
             f"rows"
         )
 

@@ -18,6 +18,7 @@ from bestiary.atomic import write_bytes
 from bestiary.caches import cache_root
 from bestiary.data.listing_types import LISTING_SCHEMA
 from bestiary.errors import ArgumentError
+from bestiary.numbers import counted
 from bestiary.storage.files import is_address
 
 FRAMES = ("DataFrame", "LazyFrame", "Table")  # of polars, pandas and pyarrow
@@ -105,7 +106,8 @@ def _columns_of(images: Any, labels: Any) -> dict[str, list[Any]]:
     paths, names = list(images), [_plain(label) for label in labels]
     if len(paths) != len(names):
         raise ArgumentError(
-            f"labels: there are {len(names):,} for {len(paths):,} images; give one for each"
+            f"labels: there are {len(names):,} for {counted(len(paths), 'image')}; give one "
+            f"for each"
         )
     return {"path": paths, "label": names}
 

@@ -11,6 +11,7 @@ from bestiary.data.bit_depth import WhiteLevel
 from bestiary.data.folder_layout import MAX_NAMES
 from bestiary.data.manifest import Manifest
 from bestiary.data.quality_warnings import MIN_RANGE_USED
+from bestiary.numbers import counted
 
 MAX_REASONS = 3  # kinds of reasons that a line names
 
@@ -37,7 +38,9 @@ def describe_left_out(
         shown = list(manifest.empty_classes.items())[:MAX_NAMES]
         names = ", ".join(f"{label!r} ({reason})" for label, reason in shown)
         more = " ..." if len(manifest.empty_classes) > len(shown) else ""
-        lines.append(f"No images: {len(manifest.empty_classes):,} classes: {names}{more}")
+        lines.append(
+            f"No images: {counted(len(manifest.empty_classes), 'class', 'classes')}: {names}{more}"
+        )
     if manifest.n_deep:
         deep_images = _deep_images(manifest.n_deep)
         if run_white is None:
@@ -73,7 +76,7 @@ def describe_deep(max_values: Sequence[float], white: WhiteLevel) -> list[str]:
 
 
 def _deep_images(n_images: int) -> str:
-    return f"More than 8 bits: {n_images:,} images do not say what white is"
+    return f"More than 8 bits: {counted(n_images, 'image does', 'images do')} not say what white is"
 
 
 def _describe_white(white: WhiteLevel) -> str:

@@ -22,6 +22,7 @@ from bestiary.data.listing_tables import is_table, read_image_table, shared_star
 from bestiary.data.listing_types import DataPath, Listing, is_test_row, listing_table
 from bestiary.data.table_boxes import add_table_boxes
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 from bestiary.recipe.sections import DataOptions
 from bestiary.storage.boxes import BoxFolder
 from bestiary.storage.files import is_address, location
@@ -244,7 +245,7 @@ def _join_listings(listings: Sequence[Listing]) -> Listing:
     unique = table.unique("path", keep="first")
     n_repeated = table.height - unique.height
     if n_repeated:
-        notes.append(f"Named more than once: {n_repeated:,} images; each has one row")
+        notes.append(f"Named more than once: {counted(n_repeated, 'image')}; each has one row")
     return Listing(
         root=BoxFolder(Path(common)) if has_boxes else Path(common),
         table=unique.sort("path"),

@@ -17,6 +17,7 @@ from bestiary.data.listing_types import LISTING_SCHEMA, Listing
 from bestiary.data.table_boxes import box_samples
 from bestiary.data.times import iso_time
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 from bestiary.recipe.sections import DataOptions
 from bestiary.storage.boxes import BoxFolder
 from bestiary.storage.files import Root
@@ -148,13 +149,15 @@ def add_boxes(listing: Listing, found: Detections, min_confidence: float) -> Lis
     empty = images.filter(is_empty).sort("path")
     n_images = len(with_box)
     note = (
-        f"Boxes: {table.height:,} of {found.name} in {n_images:,} images are the samples; those of "
+        f"Boxes: {table.height:,} of {found.name} in {counted(n_images, 'image')} are "
+        f"the samples; those of "
         f"one image stay in one fold"
     )
     notes = [*listing.notes, *found.notes, note]
     if empty.height:
         notes.append(
-            f"Empty: {empty.height:,} images have no box of confidence {min_confidence:g} or more "
+            f"Empty: {counted(empty.height, 'image has', 'images have')} no box of "
+            f"confidence {min_confidence:g} or more "
             f"(data.box_confidence)"
         )
     return replace(

@@ -18,6 +18,7 @@ from bestiary.data.split_words import split_of_word
 from bestiary.data.table_fields import read_fields
 from bestiary.data.table_values import clean_text, text_of_column
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 from bestiary.storage.boxes import FRAGMENT, split_path
 from bestiary.storage.files import Root, StoredFolder, is_address
 from bestiary.tables import (
@@ -177,7 +178,9 @@ def _read_splits(place: str, words: pl.Series) -> pl.Series:
             unknown.append(word)
 
     if unknown:
-        counts = [f"{word!r} ({(words == word).sum():,} rows)" for word in sorted(unknown)]
+        counts = [
+            f"{word!r} ({counted(int((words == word).sum()), 'row')})" for word in sorted(unknown)
+        ]
         raise DataError(
             f"{place}: its column split holds {quote_names(counts)}; the known words are train, "
             f"val and test (training, validation, holdout ...), or leave it empty"

@@ -19,6 +19,7 @@ from bestiary.data.natural_order import natural_key
 from bestiary.data.quality_warnings import quality_warning
 from bestiary.display import Tick
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 from bestiary.run.fields import carried_columns
 from bestiary.storage.boxes import split_path
 from bestiary.storage.files import Root
@@ -119,7 +120,7 @@ def read_manifest(
         count = listing.table.height
         first = manifest.quarantine.row(0)
         raise DataError(
-            f"{listing.root}: none of its {count} images can be decoded; first: {first}"
+            f"{listing.root}: none of its {counted(count, 'image')} can be decoded; first: {first}"
         )
     return manifest
 
@@ -163,12 +164,14 @@ def _find_empty_classes(listing: Listing, table: pl.DataFrame) -> dict[str, str]
     """Find the classes that are listed or have a folder, but have no readable image."""
     empty = {}
     for label, n_unusable in listing.empty_classes.items():
-        empty[label] = f"none of its {n_unusable:,} images can be read" if n_unusable else "empty"
+        empty[label] = (
+            f"none of its {counted(n_unusable, 'image')} can be read" if n_unusable else "empty"
+        )
     readable = set(table["label"])
     listed = listing.table["label"].drop_nulls().value_counts(sort=True)
     for label, count in listed.iter_rows():
         if label not in readable:
-            empty[label] = f"none of its {count:,} images can be read"
+            empty[label] = f"none of its {counted(count, 'image')} can be read"
     return empty
 
 

@@ -23,6 +23,7 @@ from bestiary.data.file_kinds import SUFFIX_FORMATS, suffix_of
 from bestiary.data.listing_types import LISTING_SCHEMA, Listing
 from bestiary.display import Display, Tick
 from bestiary.errors import DataError, ImageError
+from bestiary.numbers import counted
 from bestiary.rng import keyed_rng
 from bestiary.storage.files import is_address, location, put_file
 from bestiary.storage.roots import reading_order
@@ -61,7 +62,9 @@ class ShardSummary:
         return int(bool(self.missing))
 
     def __str__(self) -> str:
-        lines = [f"{self.images:,} images in {self.shards:,} shards in {self.place}"]
+        lines = [
+            f"{counted(self.images, 'image')} in {counted(self.shards, 'shard')} in {self.place}"
+        ]
         for path, reason in self.missing[:MAX_MISSING_LINES]:
             lines.append(f"Left out: {path} ({reason})")
 
@@ -110,7 +113,7 @@ def write_shards(
         missing = _write_images(listing, order, writer, locations, tick)
     if not locations.rows:
         count = listing.table.height
-        raise DataError(f"{listing.root}: none of its {count:,} images can be read")
+        raise DataError(f"{listing.root}: none of its {counted(count, 'image')} can be read")
 
     # The index comes last: without it the shards are not valid.
     index = _make_index(listing, locations)

@@ -12,6 +12,7 @@ from bestiary.data.folder_layout import quote_names
 from bestiary.data.listing_types import LISTING_SCHEMA
 from bestiary.data.times import EXPECTED_TIME, iso_time
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 from bestiary.run.fields import FIELD_BOUNDS, FIELD_SCHEMA, MANIFEST_COLUMNS, MAX_OTHERS
 
 ALIASES = {
@@ -168,7 +169,9 @@ def _read_numbers(name: str, values: pl.Series) -> tuple[pl.Series, list[str]]:
     if not len(bad):
         return numbers, []
     return numbers, [
-        f"Column {name}: {len(bad):,} values are no numbers from {low:g} to {high:g}, such as "
+        f"Column {name}: "
+        f"{counted(len(bad), 'value is no number', 'values are no numbers')} from "
+        f"{low:g} to {high:g}, such as "
         f"{bad[0]!r}, and are left empty"
     ]
 

@@ -6,6 +6,7 @@ Knows nothing of files.
 import polars as pl
 
 from bestiary.data.folder_layout import quote_names
+from bestiary.numbers import counted
 from bestiary.tables import TableError
 
 MISSING_WORDS = ("nan", "<na>", "nat")  # how pandas writes a missing value as text
@@ -61,7 +62,9 @@ def clean_text(values: pl.Series, *, is_path: bool = False) -> tuple[pl.Series, 
     is_missing = text.str.to_lowercase().is_in(MISSING_WORDS)
     n_missing = int(is_missing.sum() or 0)
     if n_missing:
-        notes.append(f"Missing: {n_missing:,} values of the column {text.name} are written nan")
+        notes.append(
+            f"Missing: {counted(n_missing, 'value')} of the column {text.name} written nan"
+        )
         text = text.set(is_missing, None)
 
     # Whole numbers that pandas has written as floats, because of a gap

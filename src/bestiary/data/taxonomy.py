@@ -13,6 +13,7 @@ from bestiary.data.folder_layout import quote_names
 from bestiary.data.listing_tables import read_table
 from bestiary.data.table_values import clean_text, text_of_column
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 from bestiary.run.layout import TAXONOMY
 from bestiary.run.taxonomy import NAMES, RANKS, Taxonomy
 from bestiary.storage.files import is_address
@@ -93,7 +94,8 @@ def _check(file: Path, table: pl.DataFrame, classes: list[str]) -> None:
     """Refuse a table that has none of the classes, or is no tree."""
     if table.is_empty():
         raise DataError(
-            f"{file}: has none of the {len(classes)} classes, such as {classes[0]!r}; its column "
+            f"{file}: has none of the {counted(len(classes), 'class', 'classes')}, such as "
+            f"{classes[0]!r}; its column "
             f"label must have the names of the classes"
         )
     repeated = table["label"].filter(table["label"].is_duplicated())

@@ -17,6 +17,7 @@ from bestiary.distillation.split import (
 )
 from bestiary.ensemble.card import read_card
 from bestiary.errors import ArgumentError, RunError
+from bestiary.numbers import counted
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.overrides import parse_override
@@ -141,7 +142,9 @@ def _describe_split(split: DistillSplit) -> str:
     n_test = int(split.is_test.sum())
     n_train = int((~split.is_test).sum())
     origin = "new ones" if split.unseen else "others of the run"
-    line = f"The student learns from {n_train:,} images and is judged by {n_test:,} {origin}"
+    line = (
+        f"The student learns from {counted(n_train, 'image')} and is judged by {n_test:,} {origin}"
+    )
     if not split.excluded:
         return line
 

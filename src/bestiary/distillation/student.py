@@ -28,6 +28,7 @@ from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.classifier import Classifier, save_member
 from bestiary.model.compute import memory_format
 from bestiary.model.device import best_device
+from bestiary.numbers import counted
 from bestiary.printable import printable_name
 from bestiary.run.images import RunImages
 from bestiary.run.layout import DISTILL, TRAIN_ONLY, FoldFiles
@@ -255,7 +256,7 @@ def _can_average(teacher: Run, student: Run) -> bool:
 
 def _average_members(teacher: Run, test: _TestPart, display: Display) -> Classifier:
     folds = read_card(teacher).folds
-    display.line(f"Averaging the weights of {len(folds)} members")
+    display.line(f"Averaging the weights of {counted(len(folds), 'member')}")
     average = average_members(teacher, folds)
     if has_moved_norms(teacher, folds):
         is_train = test.data.folds == TRAIN_ONLY

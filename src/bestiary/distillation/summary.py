@@ -6,7 +6,7 @@ Knows nothing of networks or images.
 from typing import Any
 
 from bestiary.errors import DamagedError
-from bestiary.numbers import percent, percent_range, points, points_range
+from bestiary.numbers import counted, percent, percent_range, points, points_range
 from bestiary.run.layout import METRICS
 from bestiary.run.run import Run
 
@@ -69,7 +69,7 @@ def _accuracy_line(findings: dict[str, Any], n_members: int) -> str:
         origin = "of the run"
         teacher = "the members that held them out too"
     return (
-        f"On {after['n']:,} images {origin}: {teacher} {percent(before['value'])}, "
+        f"On {counted(after['n'], 'image')} {origin}: {teacher} {percent(before['value'])}, "
         f"this {percent(after['value'])}: difference {points(difference['value'], 2)} points, "
         f"95 % interval {points_range(difference['low'], difference['high'], 2)} "
         f"(paired, {difference['wins']} won, {difference['losses']} lost)"

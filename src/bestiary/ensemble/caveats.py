@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.numbers import count
+from bestiary.numbers import count, counted
 from bestiary.printable import printable_name
 from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
@@ -39,7 +39,7 @@ def missing_members(run: Run, ensemble: Ensemble) -> str:
     noun = "fold" if len(missing) == 1 else "folds"
     uncalibrated = "" if ensemble.calibration else ", confidence is not calibrated"
     return (
-        f"{len(ensemble.folds)} of {len(folds)} members: {noun} {names} not trained yet"
+        f"{len(ensemble.folds)} of {counted(len(folds), 'member')}: {noun} {names} not trained yet"
         f"{uncalibrated}; go on with bestiary train DATA {run.place} --resume"
     )
 

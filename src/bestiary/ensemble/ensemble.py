@@ -43,6 +43,7 @@ from bestiary.model.engine import Network, build_joint_network
 from bestiary.model.forks import check_can_compute, check_same_process
 from bestiary.model.halving import HalvedBatches
 from bestiary.model.tta import averaged_over_views, images_at_once, input_side
+from bestiary.numbers import counted
 from bestiary.recipe.choices import Average, Engine, TtaViews
 from bestiary.run.layout import OOD
 from bestiary.run.ood import read_ood
@@ -274,8 +275,9 @@ class Ensemble:
 
     def __repr__(self) -> str:
         run = f"{self._origin.arguments.place}: " if self._origin else ""
-        members = "1 member" if len(self.folds) == 1 else f"{len(self.folds)} members"
-        return f"<Ensemble {run}{members}, {len(self.classes_)} classes, {self.engine}>"
+        members = counted(len(self.folds), "member")
+        classes = counted(len(self.classes_), "class", "classes")
+        return f"<Ensemble {run}{members}, {classes}, {self.engine}>"
 
     def predict_proba(self, images: ImageInputs) -> NDArray[np.float64]:
         """Predict the probability of every class, calibrated if the run is.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from bestiary.data.clocks import doubt_clocks, trust_clocks, without_times
 from bestiary.data.folds import leak_groups
+from bestiary.numbers import counted
 from bestiary.run.field_card import FieldCard, read_field_card, read_sightings
 from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
@@ -118,7 +119,8 @@ class FieldRules:
         if self.prior is None or sightings is None:
             return ""
         return (
-            f"Place and month count for {sightings.has_place.sum():,} of {table.height:,} images, "
+            f"Place and month count for {sightings.has_place.sum():,} of "
+            f"{counted(table.height, 'image')}, "
             "as the run's labels near by are (--no-prior: not at all)"
         )
 

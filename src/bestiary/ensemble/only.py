@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.errors import ArgumentError, one_line
-from bestiary.numbers import count, percent
+from bestiary.numbers import count, counted, percent
 from bestiary.printable import printable_name
 from bestiary.regular_files import read_regular
 
@@ -48,7 +48,8 @@ def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], st
     if not allowed.any():
         known = ", ".join(printable_name(name) for name in classes[:MAX_NAMED])
         raise ArgumentError(
-            f"--only {file}: has none of the {len(classes)} classes of this run, such as {known}; "
+            f"--only {file}: has none of the {counted(len(classes), 'class', 'classes')} of "
+            f"this run, such as {known}; "
             "write one of its classes a line"
         )
     kept = [
@@ -57,7 +58,10 @@ def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], st
         if name.casefold() in ALWAYS and not allowed[number_of[name.casefold()]]
     ]
     allowed[[number_of[name.casefold()] for name in kept]] = True
-    line = f"Only {int(allowed.sum()):,} of {len(classes):,} classes are answered"
+    line = (
+        f"Only {int(allowed.sum()):,} of {counted(len(classes), 'class', 'classes')} "
+        f"can be answered"
+    )
     if kept:
         line += f", {', '.join(kept)} with them"
     if unknown:

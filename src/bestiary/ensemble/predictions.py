@@ -39,6 +39,7 @@ from bestiary.ensemble.resumable_table import ResumableTable
 from bestiary.ensemble.submission import check_names, write_submission
 from bestiary.ensemble.watch import POLL_TIME_SHARE, may_be_arriving, new_images
 from bestiary.errors import ArgumentError
+from bestiary.numbers import counted
 from bestiary.recipe.choices import Average, TableFormat
 from bestiary.recipe.sections import DataOptions
 from bestiary.storage.files import Root
@@ -175,7 +176,9 @@ def predict_folder(
         done = rows.paths()
         images = all_images.filter(~pl.col("path").is_in(done.implode()))
         if len(done):
-            display.line(f"{len(done):,} images already have their rows")
+            display.line(
+                f"{counted(len(done), 'image has its row', 'images have their rows')} already"
+            )
 
         _add_unusable(rows, _without_row(listing.unusable, done))
         rows.add(empty_rows(listing.empty.filter(~pl.col("path").is_in(done.implode()))))

@@ -11,6 +11,7 @@ import polars as pl
 from bestiary.atomic import atomic_path
 from bestiary.ensemble.resumable_table import ResumableTable
 from bestiary.errors import ArgumentError
+from bestiary.numbers import counted
 
 
 def write_submission(rows: ResumableTable) -> list[Path]:
@@ -56,7 +57,8 @@ def check_names(paths: pl.Series) -> None:
     if clashes:
         path, first = clashes[0]
         raise ArgumentError(
-            f"--format submission: {len(clashes):,} of {len(paths):,} images have the name of "
+            f"--format submission: {len(clashes):,} of {counted(len(paths), 'image')} have "
+            f"the name of "
             f"another, without folder and suffix (first {path}, of {first}); predict the folders "
             "one by one, rename the images, or use --format full"
         )

@@ -11,7 +11,7 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.evaluation.drifting import AccuracyEstimate, World, describe_drift
 from bestiary.evaluation.new_images import read_new_images
 from bestiary.evaluation.out_of_fold import read_out_of_fold
-from bestiary.numbers import percent, percent_range, plain_name
+from bestiary.numbers import counted, percent, percent_range, plain_name
 from bestiary.printable import printable_name
 from bestiary.run.run import Run
 from bestiary.stats.drift import Drift
@@ -53,7 +53,7 @@ class DriftReport:
             + (" In a changed world it may be wrong by more." if self.drift.changed else ""),
         ]
         if self.trained:
-            lines.append(f"Left out: {self.trained:,} images that the run was trained on.")
+            lines.append(f"Left out: {counted(self.trained, 'image')} that the run was trained on.")
         if self.drift.changed:
             lines += self._carriers()
         return "\n".join(lines)

@@ -16,6 +16,7 @@ from scipy.stats import t as student_t
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import RunError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
+from bestiary.numbers import counted
 from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
 from bestiary.stats.crossfit import crossfit_parts, crossfit_probabilities
@@ -217,7 +218,7 @@ def describe_drift(drift: Drift) -> str:
         drift: of new images.
     """
     auc = f"AUC {drift.auc.value:.2f}, 95 % interval {drift.auc.low:.2f} to {drift.auc.high:.2f}"
-    sizes = f"{drift.images:,} new images against {drift.reference:,}"
+    sizes = f"{counted(drift.images, 'new image')} against {drift.reference:,}"
     if not drift.can_tell:
         return f"Same world? Too few comparable images to say ({drift.images:,} of {MIN_IMAGES})"
     if drift.changed:

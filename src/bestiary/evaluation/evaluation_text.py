@@ -9,7 +9,7 @@ from typing import Any
 from bestiary.data.folder_layout import quote_names
 from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.held_out_results import HeldOutResults
-from bestiary.numbers import count, percent, percent_range
+from bestiary.numbers import count, counted, percent, percent_range
 from bestiary.printable import printable_name
 
 LEFT_OUT = {
@@ -58,7 +58,8 @@ class Evaluation:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.scores['n']:,} images of {self.scores['classes']} classes, none seen in "
+            f"{counted(self.scores['n'], 'image')} of "
+            f"{counted(self.scores['classes'], 'class', 'classes')}, none seen in "
             f"training",
             "",
             format_table(_accuracy_table(self.scores)),
@@ -157,7 +158,10 @@ def _left_out_lines(scores: dict[str, Any]) -> list[str]:
             lines += _suggestion_lines(scores["suggestions"])
     absent = scores["classes_without_images"]
     if absent:
-        lines.append(f"Not scored: {len(absent):,} classes have no image: {quote_names(absent)}")
+        lines.append(
+            f"Not scored: {counted(len(absent), 'class has', 'classes have')} no image: "
+            f"{quote_names(absent)}"
+        )
     if scores["gone"]:
         lines.append(f"{scores['gone']:,} {GONE}")
     return lines

@@ -20,7 +20,7 @@ from bestiary.ensemble.card import read_card
 from bestiary.errors import ArgumentError, RunError
 from bestiary.evaluation.finish import calibrate_and_score
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
-from bestiary.numbers import percent, percent_range, points, points_range
+from bestiary.numbers import counted, percent, percent_range, points, points_range
 from bestiary.printable import printable_name
 from bestiary.run.layout import (
     ENSEMBLE,
@@ -100,7 +100,9 @@ def join_runs(runs: Sequence[Run], out: Path) -> Joined:
         RunError: a run is not finished, or its classes, images, labels or folds are others.
     """
     if not 2 <= len(runs) <= MAX_RUNS:
-        raise ArgumentError(f"join: {len(runs)} runs; name 2 to {MAX_RUNS}, then the new folder")
+        raise ArgumentError(
+            f"join: {counted(len(runs), 'run')}; name 2 to {MAX_RUNS}, then the new folder"
+        )
     if out.exists():
         raise ArgumentError(f"{out}: exists already, and nothing is overwritten; choose another")
     snapshots = [run.load() for run in runs]

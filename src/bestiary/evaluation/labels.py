@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bestiary.data.fixes import SCHEMA
 from bestiary.errors import RunError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
-from bestiary.numbers import percent
+from bestiary.numbers import counted, percent
 from bestiary.printable import printable_name
 from bestiary.run.images import RunImages
 from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE
@@ -61,7 +61,10 @@ class LabelReport:
 
     def __str__(self) -> str:
         undecided = self.undecided.height
-        lines = [f"{undecided:,} labels are probably wrong: {printable_name(self.folder / FIXES)}"]
+        lines = [
+            f"{counted(undecided, 'label is', 'labels are')} probably wrong: "
+            f"{printable_name(self.folder / FIXES)}"
+        ]
 
         has_suspects = pl.col("suspects") > 0
         worst = self.quality.filter(has_suspects).head(PRINTED_CLASSES)

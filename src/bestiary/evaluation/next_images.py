@@ -12,7 +12,7 @@ from bestiary.evaluation.drifting import World
 from bestiary.evaluation.labeling_gain import SEEDS, WORTH_IT, LabelingGain, simulate_labeling
 from bestiary.evaluation.new_images import read_new_images
 from bestiary.evaluation.out_of_fold import read_out_of_fold
-from bestiary.numbers import percent, plain_name
+from bestiary.numbers import counted, percent, plain_name
 from bestiary.printable import printable_name
 from bestiary.run.run import Run
 from bestiary.stats.batch_choice import choose_batch, doubts
@@ -35,7 +35,10 @@ class NextImages:
     gain: LabelingGain | None
 
     def __str__(self) -> str:
-        lines = [*gain_lines(self.gain), f"{self.images.height:,} of {self.total:,} new images:"]
+        lines = [
+            *gain_lines(self.gain),
+            f"{self.images.height:,} of {counted(self.total, 'new image')}:",
+        ]
         for path, label, confidence in self.images.head(SHOWN).iter_rows():
             lines.append(f"  {printable_name(path)}  {plain_name(label)}? {percent(confidence)}")
         if self.images.height > SHOWN:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bestiary.errors import BestiaryError
-from bestiary.numbers import count, percent, percent_range
+from bestiary.numbers import count, counted, percent, percent_range
 from bestiary.printable import printable_name
 from bestiary.run.layout import RECIPE, TRIALS
 from bestiary.run.run import Run
@@ -41,7 +41,7 @@ class RunList:
         states = [state for _, state in self.rows]
         lines = [f"{name:<{width}}  {state}" for name, state in zip(names, states, strict=True)]
         if not self.complete:
-            lines.append(f"There may be more: the search ended at {len(self.rows):,} runs")
+            lines.append(f"There may be more: the search ended at {counted(len(self.rows), 'run')}")
         return "\n".join(lines)
 
 

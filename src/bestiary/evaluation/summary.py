@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from bestiary.numbers import count, percent
+from bestiary.numbers import count, counted, percent
 from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
 from bestiary.run.field_scores import field_lines, read_field_scores
@@ -61,9 +61,12 @@ class Summary:
 
     def __str__(self) -> str:
         recipe = self.recipe
-        counts = f"{self.images:,} images of {self.classes} classes, {len(self.folds)} folds"
+        counts = (
+            f"{counted(self.images, 'image')} of "
+            f"{counted(self.classes, 'class', 'classes')}, {counted(len(self.folds), 'fold')}"
+        )
         if self.quarantined:
-            counts += f", {self.quarantined:,} files in quarantine.csv"
+            counts += f", {counted(self.quarantined, 'file')} in quarantine.csv"
         place = printable_name(self.place)
         root = printable_name(self.root)[:MAX_ROOT]
         backbone = printable_name(recipe.model.backbone)
@@ -81,7 +84,8 @@ class Summary:
         else:
             ended = sum(fold["ended"] for fold in self.folds)
             lines.append(
-                f"{ended} of {len(self.folds)} folds have ended; the out-of-fold score needs all "
+                f"{ended} of {counted(len(self.folds), 'fold')} ended; the out-of-fold score "
+                f"needs all "
                 f"of them."
             )
             data = root if self.is_named else "DATA"

@@ -50,6 +50,7 @@ from bestiary.exporting.sample import (
     synthetic_views,
 )
 from bestiary.model.compute import best_precision
+from bestiary.numbers import counted
 from bestiary.recipe.choices import ExportFormat, LowPrecision
 from bestiary.run.images import RunImages
 from bestiary.run.run import Run
@@ -131,7 +132,7 @@ def export_run(
 
     # Write, compare, quantize; then write once more with the complete card inside.
     with _new_file(out) as file:
-        display.line(f"Writing {out.name}: {len(kept_folds)} members as one graph")
+        display.line(f"Writing {out.name}: {counted(len(kept_folds), 'member')} as one graph")
         model = _built(writer, graph, ensemble)
         writer.save(model, card, file)
         card["agreement"] = _check_agreement(graph, writer, file, compared_views, format)
@@ -294,7 +295,8 @@ def _quantize(
     """
     calibration, test = samples
     display.line(
-        f"Quantizing by {len(calibration)} images of the run, judging by {len(test)} others"
+        f"Quantizing by {counted(len(calibration), 'image')} of the run, judging by "
+        f"{len(test)} others"
     )
     with display.counter("Judging in float32") as tick:
         float32 = run_batches(writer.open(file, "float32"), test.views, tick)
@@ -328,7 +330,8 @@ def _check_drop(drop: dict[str, Any], lower: LowPrecision, max_drop: float) -> N
     lost = drop["accuracy_float32"] - drop[f"accuracy_{lower}"]
     if lost > max_drop:
         raise BestiaryError(
-            f"--{lower}: accuracy falls by {100 * lost:.2f} points on {drop['images']} images held "
+            f"--{lower}: accuracy falls by {100 * lost:.2f} points on "
+            f"{counted(drop['images'], 'image')} held "
             f"out, more than --max-drop {max_drop:g} allows, and nothing was written; leave "
             f"--{lower} out, or allow more"
         )

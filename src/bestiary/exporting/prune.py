@@ -21,7 +21,7 @@ from scipy.stats import chi2
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
-from bestiary.numbers import percent
+from bestiary.numbers import counted, percent
 from bestiary.run.run import Run
 from bestiary.stats.calibration import Calibration
 from bestiary.stats.ensemble_gain import Estimate, ensemble_estimate
@@ -116,7 +116,8 @@ def _check_prunable(run: Run, ensemble: Ensemble, count: int) -> Calibration:
     n_members = len(ensemble.folds)
     if not 1 <= count < n_members:
         raise ArgumentError(
-            f"--prune {count}: {run.place} has {n_members} members; keep at least 1 and not all "
+            f"--prune {count}: {run.place} has {counted(n_members, 'member')}; keep at "
+            f"least 1 and not all "
             f"of them"
         )
     if ensemble.calibration is None:

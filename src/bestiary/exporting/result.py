@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from bestiary.exporting.formats import Card
 from bestiary.exporting.prune import PruneChoice
+from bestiary.numbers import counted
 from bestiary.printable import printable_name
 from bestiary.recipe.choices import LowPrecision
 
@@ -32,9 +33,10 @@ class ExportResult:
         names = ", ".join(map(printable_name, made))
         megabytes = sum(file.stat().st_size for file in self.files) / 1e6
         n_members = len(card["members"])
-        members = "1 member" if n_members == 1 else f"{n_members} members"
+        members = counted(n_members, "member")
         lines = [
-            f"{names}: {members}, {len(card['classes'])} classes, {card['input']['size']} px, "
+            f"{names}: {members}, {counted(len(card['classes']), 'class', 'classes')}, "
+            f"{card['input']['size']} px, "
             f"{card['precision']}, {megabytes:.1f} MB"
         ]
         if self.choice:
@@ -57,7 +59,7 @@ def _drop_lines(precision: str, drop: dict[str, Any]) -> list[str]:
     return [
         f"{precision} changes accuracy by {100 * difference['value']:+.2f} points "
         f"(95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f}) "
-        f"on {drop['images']} images, each judged by the member that held it out",
+        f"on {counted(drop['images'], 'image')}, each judged by the member that held it out",
         f"{precision} ensemble against float32 on the same, which it was trained on: "
         f"labels equal {ensemble['labels_equal']} of {ensemble['images']}",
     ]

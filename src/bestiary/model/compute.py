@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from bestiary.numbers import counted
 from bestiary.recipe.choices import Precision, PrecisionOption
 
 DTYPES = {
@@ -51,7 +52,7 @@ class ComputeConfig:
 
     def __str__(self) -> str:
         layout = "channels last" if self.channels_last else "contiguous"
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        threads = counted(self.threads, "thread")
         words = [self.precision, layout]
         if self.compiled:
             words.append("compiled")

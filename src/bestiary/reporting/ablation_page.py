@@ -13,7 +13,7 @@ from bestiary.atomic import write_text
 from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.ablation import AblationRow
 from bestiary.evaluation.compare import compare_runs
-from bestiary.numbers import percent, points, points_range
+from bestiary.numbers import counted, percent, points, points_range
 from bestiary.printable import printable_name
 from bestiary.reporting.charts.chart import Chart
 from bestiary.reporting.charts.differences import difference_chart
@@ -120,7 +120,7 @@ def caption(rows: Sequence[AblationRow], width: int = 0) -> str:
     else:
         seeds = "one seed: the intervals cover chance among images, not among trainings"
     lines = [
-        f"{first.images:,} images, {members};",
+        f"{counted(first.images, 'image')}, {members};",
         f"{seeds}.",
         "Minutes are those of all epochs of a seed; cached work is not among them.",
     ]

@@ -13,7 +13,7 @@ from typing import Any
 from bestiary.atomic import write_text
 from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.compare import Comparison
-from bestiary.numbers import percent, percent_range, points, points_range
+from bestiary.numbers import counted, percent, percent_range, points, points_range
 from bestiary.printable import printable_name
 from bestiary.recipe.options import Recipe
 from bestiary.reporting.charts.chart import Chart
@@ -55,7 +55,8 @@ class Compared:
         comparison = self.comparison
         table = comparison_table(comparison)
         head = (
-            f"{comparison.table.height:,} images that all runs have scored, each by the member "
+            f"{counted(comparison.table.height, 'image')} that all runs have scored, each "
+            f"by the member "
             f"that was not trained on it"
         )
         lines = [fill(head, SCREEN_WIDTH), "", format_table(_screen_table(table))]
@@ -71,7 +72,9 @@ class Compared:
         names = map(printable_name, comparison.names)
         for name, count in zip(names, comparison.n_unshared, strict=True):
             if count:
-                lines.append(f"{count:,} images of {name} are left out: another run lacks them")
+                lines.append(
+                    f"{counted(count, 'image')} of {name} left out: another run lacks them"
+                )
         return "\n".join([*lines, *map(printable_name, self.files)])
 
 

@@ -14,7 +14,7 @@ from bestiary.data.thumbnails import image_uri
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import BestiaryError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
-from bestiary.numbers import count, percent, percent_range, plain_name
+from bestiary.numbers import count, counted, percent, percent_range, plain_name
 from bestiary.reporting.charts.chart import cut
 from bestiary.reporting.render import render
 from bestiary.run.opening import opened_run
@@ -104,12 +104,14 @@ def _fill(card: Card, run: Run) -> None:
     made = _made(snapshot)
     if scores is None:
         ended, folds = len(snapshot.ended), len(snapshot.folds)
-        card.lines += [f"{ended} of {folds} folds have ended; no score yet", *made]
+        card.lines += [f"{ended} of {counted(folds, 'fold')} ended; no score yet", *made]
         card.next = f"bestiary.train(DATA, {run.place!r}, resume=True)"
         return
     accuracy = scores["accuracy"]
     card.number = percent(accuracy["value"])
-    groups = f" in {accuracy['groups']:,} groups" if accuracy["groups"] != accuracy["n"] else ""
+    groups = (
+        f" in {counted(accuracy['groups'], 'group')}" if accuracy["groups"] != accuracy["n"] else ""
+    )
     card.lines.append(
         f"out-of-fold accuracy, 95 % interval {percent_range(accuracy['low'], accuracy['high'])}, "
         f"{count(accuracy['n'], 'image')}{groups}"

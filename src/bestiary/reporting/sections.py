@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bestiary.evaluation.results import Results
-from bestiary.numbers import percent, percent_range
+from bestiary.numbers import counted, percent, percent_range
 from bestiary.recipe.options import Recipe
 from bestiary.run.heads import heads_text
 from bestiary.run.layout import FOLDS, MANIFEST, RECIPE, TARGETS
@@ -105,7 +105,7 @@ def _training_sentence(recipe: Recipe) -> str:
         share = 100 * train.wise_ft
         wise_ft = f", interpolated {share:g} % of the way to its initial weights (WiSE-FT)"
     return (
-        f"{train.epochs} epochs on views of {recipe.view.size} pixels, batches of "
+        f"{counted(train.epochs, 'epoch')} on views of {recipe.view.size} pixels, batches of "
         f"{train.batch_size}, AdamW with a peak learning rate of {rate}; each fold keeps "
         f"{chosen}{wise_ft}{_augment_words(recipe)}."
     )
@@ -149,8 +149,8 @@ def accuracy_text(results: Results) -> str:
     folds = len(results.snapshot.folds)
     text = (
         f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval "
-        f"{percent_range(score['low'], score['high'])}, {score['n']:,} images in "
-        f"{score['groups']:,} groups). "
+        f"{percent_range(score['low'], score['high'])}, {counted(score['n'], 'image')} in "
+        f"{counted(score['groups'], 'group')}). "
         f"It is the accuracy of single members, each on the images it was not trained on."
     )
     if folds > 1:

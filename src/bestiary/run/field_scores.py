@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from bestiary.errors import DamagedError
-from bestiary.numbers import count, percent, percent_range, points, points_range
+from bestiary.numbers import count, counted, percent, percent_range, points, points_range
 from bestiary.printable import printable_name
 from bestiary.recipe.choices import FoldBy
 from bestiary.run.json_files import JsonSection, first_problem
@@ -265,7 +265,7 @@ def place_lines(places: PlaceScores) -> list[str]:
     if worst := worst_site(places):
         lines.append(
             f"Worst site with {MIN_IMAGES} images or more: {printable_name(worst.site)}, {worst} "
-            f"of {worst.n:,} images"
+            f"of {counted(worst.n, 'image')}"
         )
     return lines
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from bestiary.errors import DamagedError
-from bestiary.numbers import percent, percent_range
+from bestiary.numbers import counted, percent, percent_range
 from bestiary.run.json_files import JsonSection, first_problem
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -65,9 +65,9 @@ def check_scores(file: Path, content: dict[str, Any]) -> dict[str, Any]:
 
 def accuracy_line(score: dict[str, Any]) -> str:
     """Put an accuracy of metrics.json into words: value, interval, numbers of images and groups."""
-    groups = "" if score["groups"] == score["n"] else f" in {score['groups']:,} groups"
+    groups = "" if score["groups"] == score["n"] else f" in {counted(score['groups'], 'group')}"
     return (
         f"Out-of-fold accuracy {percent(score['value'])} "
         f"(95 % interval {percent_range(score['low'], score['high'])}), "
-        f"{score['n']:,} images{groups}"
+        f"{counted(score['n'], 'image')}{groups}"
     )

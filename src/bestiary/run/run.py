@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from bestiary.atomic import write_bytes, write_text
 from bestiary.errors import DamagedError, RecipeError, RunError, one_line
+from bestiary.numbers import counted
 from bestiary.printable import printable_name
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
@@ -151,7 +152,10 @@ class Run:
         if score_line is None:
             folds = self.fold_numbers()
             ended = sum(self.fold(fold).ended for fold in folds)
-            return f"{place}: {ended} of {len(folds)} folds have ended; see bestiary show {place}"
+            return (
+                f"{place}: {ended} of {counted(len(folds), 'fold')} ended; see bestiary show "
+                f"{place}"
+            )
         return "\n".join([score_line, "What next:", *next_steps(place)])
 
     def file(self, name: str) -> Path:

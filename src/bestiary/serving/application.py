@@ -20,6 +20,7 @@ from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import BestiaryError
 from bestiary.evaluation.drifting import DriftMonitor, drift_monitor
+from bestiary.numbers import counted
 from bestiary.run.run import Run
 from bestiary.serving.answering import add_examples_route, add_explain_route, add_predict_route
 from bestiary.serving.batches import Batches
@@ -69,7 +70,7 @@ def application_for_run(
         except BestiaryError as error:
             no_similar = str(error)
             display.line(f"No similar training images: {no_similar}")
-    display.line(f"{len(ensemble.folds)} members by {ensemble.engine}")
+    display.line(f"{counted(len(ensemble.folds), 'member')} by {ensemble.engine}")
     if ensemble.fallback_reason:
         display.notice(ensemble.fallback_reason)
     if not address.is_loopback and token is None:

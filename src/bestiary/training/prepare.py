@@ -28,6 +28,7 @@ from bestiary.data.pair_decisions import read_decisions
 from bestiary.data.taxonomy import find_taxonomy, read_taxonomy
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
+from bestiary.numbers import counted
 from bestiary.recipe.choices import FoldBy
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import FoldOptions
@@ -115,7 +116,10 @@ def begin_run(
     n_images = len(folds)
     n_classes = len(manifest.classes)
     n_folds = len(np.unique(folds))
-    display.line(f"{n_images:,} images of {n_classes} classes in {n_folds} folds")
+    display.line(
+        f"{counted(n_images, 'image')} of {counted(n_classes, 'class', 'classes')} in "
+        f"{counted(n_folds, 'fold')}"
+    )
 
 
 def resolve_white(recipe: Recipe, found: WhiteLevel) -> Recipe:
@@ -173,7 +177,8 @@ def _read_own_folds(fold_file: Path, manifest: Manifest, by: FoldBy, display: Di
     n_straddling = count_straddling(groups, folds)
     if n_straddling:
         display.notice(
-            f"{fold_file}: {n_straddling:,} groups straddle its folds, so the score will be too "
+            f"{fold_file}: {counted(n_straddling, 'group straddles', 'groups straddle')} "
+            f"its folds, so the score will be too "
             "high"
         )
     return folds
@@ -207,7 +212,8 @@ def _rare_classes_error(
     things = "separate images" if options.by == "image" else "sites"
     fewer_folds = f"fewer folds (--folds {smallest}), " if smallest >= 2 else ""
     return DataError(
-        f"{len(rare_classes)} of {len(manifest.classes)} classes have fewer {things} than "
+        f"{len(rare_classes)} of {counted(len(manifest.classes), 'class', 'classes')} "
+        f"have fewer {things} than "
         f"{options.n} folds: {_name_classes(rare_classes)}; add images, or choose {fewer_folds}to "
         "leave these classes out (--set folds.rare_classes=drop) or to use the images that there "
         "are (--set folds.rare_classes=keep)"
@@ -222,7 +228,7 @@ def _drop_rare_classes(
 ) -> Manifest:
     """Leave rare classes out of the manifest."""
     display.notice(
-        f"Left out: {len(rare_classes)} classes with fewer images than folds: "
+        f"Left out: {counted(len(rare_classes), 'class', 'classes')} with fewer images than folds: "
         f"{_name_classes(rare_classes)}"
     )
     labels = [label for label, _ in rare_classes]

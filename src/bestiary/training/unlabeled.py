@@ -16,6 +16,7 @@ from bestiary.data.manifest import Manifest, read_listing
 from bestiary.data.near_duplicates.recognition import recognize
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, DataError
+from bestiary.numbers import counted
 from bestiary.recipe.options import Recipe
 from bestiary.run.unlabeled import MAX_IMAGES
 from bestiary.training.dataset import TrainingSet
@@ -63,7 +64,8 @@ def unlabeled_features(
     n_known = recognition.table.select(is_known.sum()).item()
     n_twice = recognition.table.height - n_known - table.height
     display.notice(
-        f"Unlabeled: {table.height:,} images; left out: {n_known:,} labeled images or near "
+        f"Unlabeled: {counted(table.height, 'image')}; left out: "
+        f"{counted(n_known, 'labeled image')} or near "
         f"duplicates of them, {n_twice:,} that are there twice, {read.quarantine.height:,} that "
         "cannot be read"
     )

@@ -15,6 +15,7 @@ from bestiary.data.detections.types import (
     Detections,
 )
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 
 
 class _Image(NamedTuple):
@@ -63,7 +64,10 @@ def read_coco(file: Path, min_confidence: float) -> Detections:
         )
     notes = []
     if n_several:
-        notes.append(f"Labels: {n_several:,} images have a second label, which is not used")
+        notes.append(
+            f"Labels: {counted(n_several, 'image has', 'images have')} a second label, "
+            f"which is not used"
+        )
     return found.detections(notes)
 
 

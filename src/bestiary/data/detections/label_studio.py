@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from bestiary.data.detections.json_stream import json_items, text_of
 from bestiary.data.detections.types import Collector, Detections
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 
 IMAGE_KEYS = ("image", "img", "photo", "file", "url")
 _UPLOAD = re.compile(r"/data/upload/\d+/(?:[0-9a-f]{8}-)?(.+)")
@@ -51,9 +52,12 @@ def read_label_studio(file: Path, min_confidence: float) -> Detections:
         found.add_image(path, labels[0] if labels else None)
     notes = []
     if n_open:
-        notes.append(f"Label Studio: {n_open:,} images have no label yet")
+        notes.append(f"Label Studio: {counted(n_open, 'image has', 'images have')} no label yet")
     if n_several:
-        notes.append(f"Labels: {n_several:,} images have several labels; the first is taken")
+        notes.append(
+            f"Labels: {counted(n_several, 'image has', 'images have')} several labels; the "
+            f"first is taken"
+        )
     return found.detections(notes)
 
 

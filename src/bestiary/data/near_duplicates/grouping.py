@@ -29,6 +29,7 @@ from bestiary.data.near_duplicates.moments import Moments
 from bestiary.data.near_duplicates.views import N_VIEWS
 from bestiary.data.quality_warnings import BLANK_MAX_SPREAD
 from bestiary.display import Display
+from bestiary.numbers import counted
 from bestiary.storage.files import Readable, Root
 
 METHOD_VERSION = 3  # raised when the method changes, so that older results are not used
@@ -83,7 +84,8 @@ def find_near_duplicates(
     table = _pair_table(compared, comparisons)
     if n_unread:
         display.notice(
-            f"{n_unread:,} images were not compared with others: their files are gone from the "
+            f"{counted(n_unread, 'image was', 'images were')} not compared with others: the "
+            f"files are gone from the "
             f"data folder, or have changed meanwhile"
         )
         return table

@@ -23,6 +23,7 @@ from bestiary.ensemble.exchange.answers import (
     with_kind,
 )
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 from bestiary.run.fields import FIELD_SCHEMA
 from bestiary.storage.files import Root
 
@@ -103,13 +104,16 @@ def _complete_rows(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     notes = []
     n_left_out = table["file"].n_unique() - complete["file"].n_unique()
     if n_left_out:
-        notes.append(f"Camtrap DP: {n_left_out:,} images without a time or a position are left out")
+        notes.append(
+            f"Camtrap DP: {counted(n_left_out, 'image')} without a time or a position left out"
+        )
     has_zone = pl.col("time").str.contains(r"[+-]\d\d:\d\d$")
     n_zoneless = complete.filter(~has_zone)["file"].n_unique()
     if n_zoneless:
         notes.append(
-            f"Camtrap DP: {n_zoneless:,} times have no zone and are written as UTC; give it in the "
-            f"column time, such as 2026-07-01 05:03:20+02:00"
+            f"Camtrap DP: "
+            f"{counted(n_zoneless, 'time has no zone and is', 'times have no zone and are')} "
+            f"written as UTC; give it in the column time, such as 2026-07-01 05:03:20+02:00"
         )
     whole = pl.col("time").str.replace(r"\.\d+", "")
     time = pl.when(has_zone).then(whole).otherwise(whole + "Z").str.replace(r"\+00:00$", "Z")

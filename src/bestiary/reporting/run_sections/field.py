@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from bestiary.numbers import count, percent, percent_range, points, points_range
+from bestiary.numbers import count, counted, percent, percent_range, points, points_range
 from bestiary.reporting.sections import Table, TableRows
 from bestiary.run.field_scores import (
     EventScores,
@@ -106,7 +106,7 @@ def _place_rows(places: PlaceScores) -> TableRows:
     rows: TableRows = []
     for name, score in (("at known sites", places.known), ("at new sites", places.new)):
         if score:
-            of = f"{score.n:,} images"
+            of = counted(score.n, "image")
             if name == "at new sites":
                 of += f", {count(score.groups, 'site')}"
             rows.append(_row(name, score, of))
@@ -127,7 +127,7 @@ def _event_text(events: EventScores) -> str:
 
 def _event_rows(events: EventScores) -> TableRows:
     rows = [
-        _row("by image", events.images, f"{events.images.n:,} images"),
+        _row("by image", events.images, counted(events.images.n, "image")),
         _row("by image, with its event's answer", events.images_by_event, "the same"),
     ]
     if events.events:
