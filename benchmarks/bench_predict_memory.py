@@ -52,7 +52,7 @@ def main() -> None:
                             f"{place}/run",
                             f"{place}/{name}",
                             "--out",
-                            f"{place}/p.{kind}",
+                            f"{place}/{name}.{kind}",
                             "--quiet",
                         ]
                     )

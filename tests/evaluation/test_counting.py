@@ -9,7 +9,7 @@ import pytest
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
-from bestiary.evaluation import counting
+from bestiary.evaluation.drifting import World
 from bestiary.run.run import Run
 from bestiary.stats.drift import Drift
 from bestiary.stats.intervals import Interval
@@ -33,7 +33,7 @@ def test_new_images_are_counted(trained: Run, new_beasts: Path, tmp_path: Path) 
     assert pl.read_csv(file).columns == table.columns
     text = str(counts).replace("\N{NO-BREAK SPACE}", " ")
     assert "12 images in 12 groups" in text
-    assert "Too few images to tell whether the world is the same" in text
+    assert "Same world? Too few comparable images to say (12 of 20)." in text
     assert f"Table: {file}" in text
     assert max(len(line) for line in text.split("12 images in")[0].splitlines()) <= 80
 
@@ -50,13 +50,19 @@ def test_another_world_is_refused(
     trained: Run, new_beasts: Path, fails: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drift = Drift(Interval(0.9, 0.8, 0.95), 0.002, 100, 100, np.zeros(12), {})
-    monkeypatch.setattr(counting, "drift_test", lambda *_: drift)
+    monkeypatch.setattr(World, "compare", lambda *_: drift)
     line = fails("count", trained.path, new_beasts).replace("\N{NO-BREAK SPACE}", " ")
-    assert "another world" in line
-    assert "90.0 % of pairs" in line
+    assert "Not the same world" in line
+    assert "AUC 0.90" in line
     assert "--despite-drift" in line
     counts = bestiary.count(trained.path, new_beasts, despite_drift=True, quiet=True)
-    assert "another world" in str(counts)
+    assert "Not the same world" in str(counts)
+
+
+def test_drift_is_that_of_the_verb(trained: Run, new_beasts: Path) -> None:
+    counts = bestiary.count(trained.path, new_beasts, despite_drift=True, quiet=True)
+    drift = bestiary.drift(trained.path, new_beasts, quiet=True).drift
+    assert (counts.drift.auc, counts.drift.p_value) == (drift.auc, drift.p_value)
 
 
 def test_out_must_be_a_table(trained: Run, new_beasts: Path, fails: Callable[..., str]) -> None:

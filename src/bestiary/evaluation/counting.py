@@ -24,6 +24,7 @@ from bestiary.data.scenes import find_scenes, join_scenes
 from bestiary.display import Display, ScreenTable, format_table
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
+from bestiary.evaluation.drifting import World, describe_drift
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.evaluation.unseen import Logits, member_logits
 from bestiary.numbers import RANGE, count, percent, percent_range, plain_name
@@ -31,7 +32,7 @@ from bestiary.recipe.sections import DataOptions
 from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
 from bestiary.stats.class_shares import ClassShares, Known, New, estimate_shares
-from bestiary.stats.drift import Drift, drift_test
+from bestiary.stats.drift import Drift
 
 WIDTH = 80  # columns of a terminal
 MAX_SHOWN = 40  # classes of the printed table
@@ -48,7 +49,7 @@ class ClassCounts:
             share_low and share_high are of where the images are a sample of; adjusted_share is by
             adjusted counts.
         shares: the estimate behind it.
-        drift: how the new images differ from the run's, class by class.
+        drift: how the new images differ from the run's, as `bestiary drift` tests it.
         unknown: images that the run calls unknown.
         unread: images that could not be read.
         file: where the table was written; None: nowhere.
@@ -96,7 +97,7 @@ class ClassCounts:
             "many of these there are, labels corrected for confusion. share: of the place and time "
             "that these images are a sample of, so with a wider interval. Assumed: only the "
             "shares of the classes differ from the run's.",
-            _describe_drift(self.drift),
+            f"{describe_drift(self.drift)}.",
         ]
         far = np.abs(result.adjusted - result.shares) > np.maximum(
             result.high - result.shares, result.shares - result.low
@@ -155,7 +156,7 @@ def count_classes(
     drift = _test_drift(known, logits, groups)
     if drift.changed and not despite_drift:
         raise DataError(
-            f"count: {_describe_drift(drift)} Counts would be wrong; label some of these images "
+            f"count: {describe_drift(drift)}. Counts would be wrong; label some of these images "
             "and train again, or --despite-drift"
         )
     shares = estimate_shares(Known(known.logits, known.labels, known.groups), New(logits, groups))
@@ -218,25 +219,9 @@ def _groups(table: pl.DataFrame) -> Labels:
 
 
 def _test_drift(known: OutOfFold, logits: Logits, groups: Labels) -> Drift:
-    """Compare the logits of single members, one image of each group, class by class."""
-    old = np.unique(known.groups, return_index=True)[1]
-    new = np.unique(groups, return_index=True)[1]
-    member = np.arange(len(new)) % len(logits)
-    own = logits[member, new]
-    return drift_test(known.logits[old], own, known.logits[old].argmax(axis=1), own.argmax(axis=1))
-
-
-def _describe_drift(drift: Drift) -> str:
-    """Say whether the world is the same, as far as can be told."""
-    if not drift.can_tell:
-        return f"Too few images to tell whether the world is the same ({drift.images} compared)."
-    verdict = "the same world" if not drift.changed else "another world"
-    return (
-        f"These images look like {verdict} as the run's: a new image is told from one of the "
-        f"run's in {percent(drift.auc.value)} of pairs "
-        f"[{percent_range(drift.auc.low, drift.auc.high)}; 50 %: not at all], "
-        f"p = {drift.p_value:.2g}."
-    )
+    """Test as the verb `drift` does, by one image of each group."""
+    first = np.unique(groups, return_index=True)[1]
+    return World.of(known).compare(logits[:, first])
 
 
 def _table(shares: ClassShares, labels: Labels, classes: Sequence[str]) -> pl.DataFrame:

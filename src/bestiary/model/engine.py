@@ -25,7 +25,6 @@ from bestiary.model.classifier import Classifier
 from bestiary.model.compute import DTYPES
 from bestiary.model.forks import check_can_compute, note_computing
 from bestiary.model.graph_cache import read_graph, write_graph
-from bestiary.model.infer_requests import InferRequests
 from bestiary.model.joint import JointClassifier, smooth_views
 from bestiary.model.openvino_runtime import (
     compile_graph,
@@ -33,6 +32,7 @@ from bestiary.model.openvino_runtime import (
     stack_graphs,
     telemetry_off,
 )
+from bestiary.model.streams import Streams
 from bestiary.model.transfer import send
 from bestiary.recipe.choices import Engine, Precision
 
@@ -177,8 +177,8 @@ def _build(
     with _BUILDING:
         if path is not None and path.exists():
             with suppress(RuntimeError):  # a damaged graph is converted again
-                compiled = read_graph(path, openvino_precision)
-                return BuiltNetwork(_run_compiled(compiled), openvino_name)
+                read = partial(read_graph, path, openvino_precision)
+                return BuiltNetwork(_run_compiled(read), openvino_name)
         module = make().eval()
         run, reason = _openvino_network(module, size, openvino_precision, path, member_graphs)
     if run is not None:
@@ -242,7 +242,7 @@ def _openvino_network(
     """Build OpenVINO's network; if that does not work, say why."""
     try:
         graph = _convert_any(module, size, member_graphs)
-        run = _run_compiled(compile_graph(graph, precision))
+        run = _run_compiled(partial(compile_graph, graph, precision))
         difference = _difference(module, run, size)
     except Exception as error:  # OpenVINO and the tracer raise anything
         return None, f"OpenVINO cannot convert {module.name} ({one_line(error, 100)})"
@@ -252,7 +252,7 @@ def _openvino_network(
 
     # Every later start reads the file, so this one does too: the same last bits.
     if path is not None and write_graph(graph, path):
-        run = _run_compiled(compile_graph(path, precision))
+        run = _run_compiled(partial(compile_graph, path, precision))
     return run, ""
 
 
@@ -302,14 +302,14 @@ def _forget_traces() -> None:
         torch.jit._state._clear_class_state()
 
 
-def _run_compiled(compiled: Any) -> Network:
-    requests = InferRequests(compiled)
+def _run_compiled(compile_network: Callable[..., Any]) -> Network:
+    """Run a network that is compiled now for small batches, and once more for the first large one.
 
-    def run(views: torch.Tensor) -> NDArray[np.float32]:
-        (result,) = requests.run(views.numpy(), [0])
-        return result
-
-    return run
+    Args:
+        compile_network: takes `together` as `compile_graph` does.
+    """
+    streams = Streams(compile_network(), partial(compile_network, together=True))
+    return lambda views: streams(views.numpy())
 
 
 def _difference(module: nn.Module, run: Network, size: int) -> float:

@@ -6,6 +6,7 @@ ensemble; the ensemble's own workers decode.
 """
 
 import asyncio
+import gc
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -74,6 +75,9 @@ class Batches:
         self._engine = ThreadPoolExecutor(1, "bestiary-engine")
         for count in (self.ensemble.batch_size, 1):
             await loop.run_in_executor(self._engine, self._warm_up, count)
+        # What is there now stays. With PyTorch's million objects among those that are searched for
+        # garbage, the search took a tenth of the service's time (benchmarks/bench_serve.py).
+        gc.freeze()
         self._loop = asyncio.create_task(self._run())
         self.ready = True
 
