@@ -181,7 +181,7 @@ def compete(
     environment["BESTIARY_CACHE"] = str(scratch / "cache")
     log = (scratch / "log").open("wb")
     process = subprocess.Popen(
-        [python, str(HERE / script), str(scratch / "job.json"), *words],
+        [python, str(HERE / "tools" / script), str(scratch / "job.json"), *words],
         stdout=log,
         stderr=subprocess.STDOUT,
         env=environment,

@@ -5,15 +5,15 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import mutating
 import numpy as np
 import polars as pl
 import pytest
+import reading
 import wrong_input_files
 import wrong_inputs
 
 import bestiary
-import mutating
-import reading
 from bestiary.cli import main
 from bestiary.data.decode import decode
 from bestiary.data.fixes import read_fixes
