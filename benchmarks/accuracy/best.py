@@ -35,7 +35,49 @@ from bestiary.stats.intervals import Z95
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine, spread
+from harness.record import record, recording
 from harness.workload import set_aside
+
+CLAIMS = {
+    "best-against-paper": {
+        "statement": (
+            "`best` makes fewer mistakes than the described recipe, with a quarter of its image "
+            "passes"
+        ),
+        "unit": "of the mistakes of paper",
+        "bar": ("most", 0.85, "with a quarter of the image passes"),
+        "watches": (
+            "src/bestiary/recipe/shipped/best.toml",
+            "src/bestiary/training/loop.py",
+            "src/bestiary/training/lda_head.py",
+            "src/bestiary/training/optimizer.py",
+            "src/bestiary/training/weight_averaging.py",
+            "src/bestiary/data/views.py",
+            "src/bestiary/data/augment.py",
+            "src/bestiary/recipe/shipped/paper.toml",
+        ),
+    },
+    "five-members-against-one": {
+        "statement": "Five members make fewer mistakes than one",
+        "unit": "of the mistakes of one member",
+        "bar": ("most", 0.9, "five networks cost five times as much to train"),
+        "watches": (
+            "src/bestiary/recipe/shipped/best.toml",
+            "src/bestiary/training/loop.py",
+            "src/bestiary/training/lda_head.py",
+            "src/bestiary/training/optimizer.py",
+            "src/bestiary/training/weight_averaging.py",
+            "src/bestiary/data/views.py",
+            "src/bestiary/data/augment.py",
+            "src/bestiary/stats/averaging.py",
+        ),
+    },
+}
+COMMANDS = (
+    "",
+    "{data} --size 128",
+)
+
 
 Hits = NDArray[np.bool_]
 QUIET = Display(quiet=True)
@@ -140,11 +182,20 @@ def main() -> None:
     print(f"{machine()}\n{BACKBONE} at {args.size} pixels, paper {args.epochs} epochs, best {own}")
     with tempfile.TemporaryDirectory() as scratch:
         results = [run_seed(*of, args) for of in seed_folders(args, Path(scratch))]
-    for first, second in PAIRS:
-        report(first, second, results)
+    data = args.data or ("drawn beasts", 1000)
+    case = f"{args.data.name if args.data else 'drawn beasts'}, {args.size} px"
+    for (first, second), claim in zip(PAIRS, CLAIMS, strict=True):
+        report(first, second, results, claim, case, data)
 
 
-def report(first: str, second: str, results: list[dict[str, Any]]) -> None:
+def report(
+    first: str,
+    second: str,
+    results: list[dict[str, Any]],
+    claim: str,
+    case: str,
+    data: Path | tuple[str, int],
+) -> None:
     """Print the ratio of mistakes for each seed, and the difference over all seeds' images."""
     pairs = [(one["hits"][first], one["hits"][second]) for one in results]
     ratios = [float((1 - b.mean()) / (1 - a.mean())) for a, b in pairs]
@@ -153,12 +204,24 @@ def report(first: str, second: str, results: list[dict[str, Any]]) -> None:
     names = np.concatenate([one["names"] for one in results])
     print(
         f"{second} to {first}: mistakes {pooled:.3f} (seeds {spread(ratios)}), accuracy "
-        f"{difference(changes, names)}"
+        f"{in_words(changes, names)}"
     )
+    wrong = {name: [1 - one["hits"][name].mean() for one in results] for name in (first, second)}
+    details = {
+        "share of mistakes": wrong,
+        "difference of accuracy, 95 % interval": difference(changes, names),
+        "all seeds together": pooled,
+    }
+    record(claim, ratios, len(results), "seeds", case=case, details=details, data=data)
 
 
-def difference(changes: NDArray[np.float64], names: NDArray[np.str_]) -> str:
-    """Mean change of single images, its 95 % interval, and their number.
+def in_words(changes: NDArray[np.float64], names: NDArray[np.str_]) -> str:
+    mean, low, high = difference(changes, names)
+    return f"{mean:+.4f} [{low:+.4f}, {high:+.4f}], {len(changes)} images"
+
+
+def difference(changes: NDArray[np.float64], names: NDArray[np.str_]) -> tuple[float, float, float]:
+    """Mean change of single images, and its 95 % interval.
 
     An image that several seeds drew (the same `names`) counts as one group.
     """
@@ -166,8 +229,8 @@ def difference(changes: NDArray[np.float64], names: NDArray[np.str_]) -> str:
     sums = np.bincount(groups, changes - changes.mean())
     half = Z95 * float(np.sqrt((sums**2).sum())) / len(changes)
     mean = float(changes.mean())
-    return f"{mean:+.4f} [{mean - half:+.4f}, {mean + half:+.4f}], {len(changes)} images"
+    return mean, mean - half, mean + half
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

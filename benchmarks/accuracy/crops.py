@@ -22,6 +22,21 @@ from bestiary.evaluation.results import read_results
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "crops-errors": {
+        "statement": "At new sites, crops of boxes make fewer errors than whole images",
+        "unit": "of the errors on whole images",
+        "bar": ("most", 0.6, "animals are small in the image"),
+        "watches": (
+            "src/bestiary/data/detections/*.py",
+            "src/bestiary/data/crops.py",
+        ),
+    },
+}
+COMMANDS = ("3 --images 30",)
+
 
 FOLDS = 4
 
@@ -71,14 +86,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=40)
     options = parser.parse_args()
     ratios = []
+    shares: dict[str, list[float]] = {"whole images": [], "boxes": []}
     for seed in range(options.seeds):
         whole, crops, n = measure(seed, options.sites, options.species, options.images)
         ratios.append(crops / whole)
+        shares["whole images"].append(whole)
+        shares["boxes"].append(crops)
         print(
             f"  error on whole images {whole:.3f}, on crops {crops:.3f}, n = {n}: {ratios[-1]:.2f}"
         )
+    data = ("drawn camera traps", n)
+    record("crops-errors", ratios, options.seeds, "seeds", details={"error": shares}, data=data)
     print(f"ratio {np.mean(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), bar 0.6")
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -20,7 +20,35 @@ import bestiary
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine
+from harness.record import record, recording
 from harness.workload import set_aside
+
+CLAIMS = {
+    "recipe-accuracy": {
+        "statement": "What a recipe reaches, and in what time",
+        "unit": "accuracy",
+        "watches": (
+            "src/bestiary/recipe/shipped/*.toml",
+            "src/bestiary/training/lda_head.py",
+            "src/bestiary/training/loop.py",
+            "src/bestiary/data/eval_view.py",
+        ),
+    },
+    "recipe-new-images": {
+        "statement": "A recipe's out-of-fold score holds on new images",
+        "unit": "accuracy",
+        "watches": (
+            "src/bestiary/recipe/shipped/*.toml",
+            "src/bestiary/evaluation/unseen.py",
+        ),
+    },
+}
+COMMANDS = (
+    "{data} --all",
+    "{data} --recipe probe --all",
+    "{data} --recipe best --all",
+    "{data} --share 0.2 --folds 3",
+)
 
 
 def main() -> None:
@@ -34,16 +62,17 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--all", action="store_true")
     args = parser.parse_args()
+    overrides = [f"data.root={args.data.resolve()}"]
+    overrides += [f"train.seed={args.seed}", f"folds.seed={args.seed}"]
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         set_aside(args.data, place, 0.0 if args.all else args.share, args.seed)
-        root = f"data.root={args.data.resolve()}"
         started = time.perf_counter()
         run = bestiary.train(
             place / "known.csv",
             place / "run",
             recipe=args.recipe,
-            overrides=[root],
+            overrides=overrides,
             folds=args.folds,
         )
         minutes = (time.perf_counter() - started) / 60
@@ -52,9 +81,20 @@ def main() -> None:
             f"minutes"
         )
         print(run.score_line)
-        if not args.all:
-            print(bestiary.evaluate(run.path, place / "new", quiet=True))
+        told = run.read_json("metrics.json")["oof"]["accuracy"]
+        score = (told["value"], told["low"], told["high"])
+        case = f"{args.recipe}, seed {args.seed}"
+        details: dict[str, object] = {"minutes": minutes}
+        shared = {"case": case, "spread": "95 % interval", "data": args.data}
+        if args.all:
+            record("recipe-accuracy", score, 1, "runs", details=details, **shared)
+            return
+        evaluation = bestiary.evaluate(run.path, place / "new", quiet=True)
+        print(evaluation)
+        members = evaluation.scores["mean_member"]
+        details["accuracy, out of fold"] = score
+        record("recipe-new-images", members, 1, "runs", details=details, **shared)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

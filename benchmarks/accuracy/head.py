@@ -35,6 +35,21 @@ from bestiary.training.prepare import begin_run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "heads-on-features": {
+        "statement": "A discriminant on frozen features is as good as logistic regression",
+        "unit": "accuracy",
+        "watches": (
+            "src/bestiary/training/lda_head.py",
+            "src/bestiary/training/head.py",
+            "src/bestiary/training/frozen_features.py",
+        ),
+    },
+}
+COMMANDS = ("{data}",)
+
 
 def features_of(data: TrainingSet, interpolation: Interpolation) -> NDArray[np.float32]:
     classifier = build_classifier("offline/efficientnet_lite0", len(data.classes)).eval()
@@ -70,7 +85,8 @@ def main() -> None:
         f"{len(data.paths):,} images of {classes} classes, five folds, "
         f"{best_precision(best_device())}"
     )
-    for interpolation in ("bilinear", "bicubic"):
+    found: dict[str, dict[str, list[float]]] = {"bilinear": {}, "bicubic": {}}
+    for interpolation, of in found.items():
         features = features_of(data, interpolation)
         for shape in (*map(LdaParams, SHRINKAGES), None, "tau"):
             hits = []
@@ -91,7 +107,8 @@ def main() -> None:
                 if isinstance(shape, LdaParams)
                 else f"{'and tau ' if shape else ''}chosen inside"
             )
-            report(f"{interpolation}, discriminant, shrinkage {name}", hits)
+            name = f"discriminant, shrinkage {name}"
+            of[name] = report(f"{interpolation}, {name}", hits)
         for strength in (0.01, 0.03, 0.1, 0.3, 1.0):
             hits = []
             for train, held_out in map(data.rows, range(5)):
@@ -99,13 +116,18 @@ def main() -> None:
                     features[train], data.labels[train]
                 )
                 hits.append(fitted.predict(features[held_out]) == data.labels[held_out])
-            report(f"{interpolation}, logistic regression, C {strength}", hits)
+            name = f"logistic regression, C {strength}"
+            of[name] = report(f"{interpolation}, {name}", hits)
+    for interpolation, of in found.items():
+        record("heads-on-features", of, 5, "folds", case=interpolation, data=Path(sys.argv[1]))
 
 
-def report(name: str, hits: list[NDArray[np.bool_]]) -> None:
+def report(name: str, hits: list[NDArray[np.bool_]]) -> list[float]:
+    """Print the accuracy; return that of each fold."""
     folds = [float(fold.mean()) for fold in hits]
     print(f"{name}: {np.concatenate(hits).mean():.4f}, folds {min(folds):.4f} to {max(folds):.4f}")
+    return folds
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -25,6 +25,22 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.frozen import FOLDS, cross_validate, features_of, read_data
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "head-parts": {
+        "statement": "Roots of the features and equal means raise the accuracy of heads",
+        "unit": "difference of accuracy",
+        "bar": ("least", 0.0, "a part that lowers accuracy is taken out"),
+        "watches": (
+            "src/bestiary/training/lda_head.py",
+            "src/bestiary/training/head.py",
+            "src/bestiary/training/frozen_features.py",
+            "src/bestiary/model/power_norm.py",
+        ),
+    },
+}
+COMMANDS = ("{data}",)
 
 
 def main() -> None:
@@ -63,6 +79,7 @@ def main() -> None:
             f"deal {seed}: " + ", ".join(f"{name} {hits[name][-1].mean():.4f}" for name in heads),
             flush=True,
         )
+    changes = {}
     for with_it, without in (
         ("root", "plain"),
         ("tau", "plain"),
@@ -77,7 +94,19 @@ def main() -> None:
             f"[{change.mean() - half:+.4f}, {change.mean() + half:+.4f}], deals {min(gains):+.4f} "
             f"to {max(gains):+.4f}"
         )
+        mean = change.mean()
+        changes[f"{with_it} instead of {without}"] = (mean, mean - half, mean + half)
+    record(
+        "head-parts",
+        changes,
+        args.deals,
+        "ways to fold",
+        case=f"{recipe.view.eval_side} px, {recipe.predict.tta} views",
+        spread="95 % interval over groups",
+        details={"accuracy": {name: [of.mean() for of in hits[name]] for name in heads}},
+        data=args.data,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

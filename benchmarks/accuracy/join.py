@@ -33,6 +33,28 @@ from bestiary.stats.paired import paired_difference
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "join-accuracy": {
+        "statement": "Runs that are joined are not worse than the best of them",
+        "unit": "difference of accuracy",
+        "watches": (
+            "src/bestiary/ensemble/blending.py",
+            "src/bestiary/stats/blending.py",
+        ),
+    },
+    "join-graph": {
+        "statement": "One graph with one input answers as the joined ensemble does",
+        "unit": "of the labels equal",
+        "bar": ("least", 1.0, "it is the same computation"),
+        "watches": (
+            "src/bestiary/exporting/graph.py",
+            "src/bestiary/ensemble/blending.py",
+        ),
+    },
+}
+
 
 Flags = NDArray[np.bool_]
 
@@ -64,7 +86,15 @@ def main() -> None:
             print(f"held out, {name}: {share_interval(hits)}")
         best = singles[joined.gain.best]
         images = np.arange(len(files))
-        print(f"against the best alone: {paired_difference(best, blend, images)}")
+        gain = paired_difference(best, blend, images)
+        print(f"against the best alone: {gain}")
+        scores = {"joined": share_interval(blend)}
+        for name, hits in zip(joined.names, singles, strict=True):
+            scores[name] = share_interval(hits)
+        n = len(files)
+        details = {"accuracy": scores}
+        shared = {"spread": "95 % interval", "data": args.test}
+        record("join-accuracy", gain, n, "new images", details=details, **shared)
         report_splits(blend, estimate, args.splits)
         compare_graph(ensemble, files[::17])
 
@@ -87,6 +117,8 @@ def compare_graph(ensemble: Ensemble, files: list[Path]) -> None:
     expected = ensemble.predict_proba(files)
     equal = int((found.probabilities.argmax(axis=1) == expected.argmax(axis=1)).sum())
     apart = np.abs(found.probabilities - expected)
+    details = {"largest difference of a probability": float(apart.max())}
+    record("join-graph", equal / len(files), len(files), "images", details=details)
     print(
         f"one graph with one input against the ensemble: labels equal {equal} of {len(files)}, "
         f"probabilities within {apart.max():.3f}, mean {apart.mean():.5f}"
@@ -94,4 +126,4 @@ def compare_graph(ensemble: Ensemble, files: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -23,10 +23,46 @@ import polars as pl
 import bestiary
 from bestiary.beasts.sample import draw_sample
 from bestiary.data.listing import list_labeled
+from bestiary.evaluation.ablation import AblationRow
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "parts-of-best": {
+        "statement": "Every part of `best` raises accuracy",
+        "unit": "difference of accuracy without it",
+        "bar": ("most", 0.0, "a part that lowers accuracy is taken out"),
+        "watches": (
+            "src/bestiary/recipe/shipped/best.toml",
+            "src/bestiary/training/loop.py",
+            "src/bestiary/training/lda_head.py",
+            "src/bestiary/training/optimizer.py",
+            "src/bestiary/training/weight_averaging.py",
+            "src/bestiary/data/views.py",
+            "src/bestiary/data/augment.py",
+        ),
+    },
+    "uneven-classes-remedy": {
+        "statement": (
+            "Equal means in the head raise the balanced accuracy of uneven classes by three points"
+        ),
+        "unit": "difference of balanced accuracy without them",
+        "bar": ("most", -0.03, "three points"),
+        "watches": (
+            "src/bestiary/training/lda_head.py",
+            "src/bestiary/training/loss.py",
+        ),
+    },
+}
+COMMANDS = (
+    "",
+    "{data}",
+    "--imbalance 50 --set folds.n=3",
+)
+
 
 WITHOUT = (
     "model.head=random",
@@ -106,20 +142,41 @@ def main() -> None:
         elif args.data is None and not data.exists():
             draw_sample(data, species=SPECIES, per_species=40)
         runs = place / f"ablation-{data.stem}"
-        print(
-            bestiary.ablate(
-                data,
-                runs,
-                recipe="best",
-                overrides=options,
-                vary=vary,
-                seeds=args.seeds,
-                test_data=test_data,
-                resume=runs.exists(),
-                quiet=True,
-            )
+        ablation = bestiary.ablate(
+            data,
+            runs,
+            recipe="best",
+            overrides=options,
+            vary=vary,
+            seeds=args.seeds,
+            test_data=test_data,
+            resume=runs.exists(),
+            quiet=True,
         )
+    print(ablation)
+    record_rows(ablation.rows, args)
+
+
+def record_rows(rows: list[AblationRow], args: argparse.Namespace) -> None:
+    wanted = "held out" if args.imbalance else "out of fold"
+    own = [row for row in rows if row.evaluated_on == wanted]
+    changes = {row.variant: row.difference for row in own if row.difference is not None}
+    remedy = "model.head_tau_norm=false"
+    judged = {remedy: changes.pop(remedy)} if args.imbalance else changes
+    details = {"accuracy": {row.variant: row.accuracy for row in own}}
+    if args.imbalance and changes:
+        details["difference, others"] = changes
+    record(
+        "uneven-classes-remedy" if args.imbalance else "parts-of-best",
+        judged,
+        own[0].seeds,
+        "seeds",
+        case=f"{args.data.name if args.data else 'drawn beasts'}, {args.size} px",
+        spread="95 % interval",
+        details=details,
+        data=args.data,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

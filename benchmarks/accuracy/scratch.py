@@ -28,6 +28,20 @@ from bestiary.run.oof import read_oof
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine, spread
+from harness.record import record, recording
+
+CLAIMS = {
+    "from-scratch": {
+        "statement": "A network from random weights reads digits as well as usual methods",
+        "unit": "accuracy",
+        "watches": (
+            "src/bestiary/recipe/shipped/paper.toml",
+            "src/bestiary/training/loop.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 # Mirrored digits are not digits. The other options are usual for a network of this kind.
 OPTIONS = [
@@ -116,7 +130,9 @@ def main() -> None:
     )
     for name, accuracies in accuracies_of.items():
         print(f"{name}: {spread(accuracies)}")
+    data = ("digits of scikit-learn", len(index_of))
+    record("from-scratch", accuracies_of, len(args.seeds), "seeds", data=data)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

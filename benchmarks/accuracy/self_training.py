@@ -31,6 +31,24 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.frozen import features_of, read_data
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "self-training": {
+        "statement": "Heads that learn from unlabeled images too are more often right",
+        "unit": "difference of accuracy",
+        "bar": ("least", 0.0, "more than labels alone"),
+        "watches": (
+            "src/bestiary/training/self_training.py",
+            "src/bestiary/training/unlabeled.py",
+        ),
+    },
+}
+COMMANDS = (
+    "",
+    "{data}",
+)
+
 
 FOLDS = 5
 NEIGHBORS = 10
@@ -119,19 +137,35 @@ def main() -> None:
     print(f"{len(x):,} images of {len(data.classes)} classes")
     changes: dict[str, list[Floats]] = {name: [] for name in WAYS}
     judged = []
+    accuracies: dict[str, list[float]] = {name: [] for name in ("labels alone", *WAYS)}
     for seed in arguments.seeds:
         means, of_judges = run_seed(x, data.labels, groups, seed)
         judged.append(of_judges)
         print(f"seed {seed}: " + ", ".join(f"{k} {v.mean():.4f}" for k, v in means.items()))
+        for name, of in accuracies.items():
+            of.append(float(means[name].mean()))
         for name in WAYS:
             changes[name].append(means[name] - means["labels alone"])
     _, codes = np.unique(np.concatenate(judged), return_inverse=True)
+    gains = {}
     for name, parts in changes.items():
         change = np.concatenate(parts)
         error = np.sqrt(np.square(np.bincount(codes, change - change.mean())).sum()) / len(change)
         low, high = change.mean() - 1.96 * error, change.mean() + 1.96 * error
         print(f"{name} minus labels alone: {change.mean():+.4f} [{low:+.4f}, {high:+.4f}]")
+        gains[name] = (change.mean(), low, high)
+    name, other = WAYS
+    record(
+        "self-training",
+        {name: gains[name]},
+        len(arguments.seeds),
+        "seeds",
+        case=arguments.data.name if arguments.data else "drawn beasts",
+        spread="95 % interval over images",
+        details={"difference, other way": {other: gains[other]}, "accuracy": accuracies},
+        data=arguments.data or ("drawn beasts", 1000),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -27,8 +27,30 @@ from bestiary.training.prediction import predict_rows
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from accuracy.best import arguments, difference, seed_folders, train_or_resume
+from accuracy.best import arguments, difference, in_words, seed_folders, train_or_resume
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "start-share": {
+        "statement": "Half way back to the initial weights is no worse than either end",
+        "unit": "difference of accuracy to a share of 0.5",
+        "watches": (
+            "src/bestiary/recipe/shipped/best.toml",
+            "src/bestiary/training/loop.py",
+            "src/bestiary/training/lda_head.py",
+            "src/bestiary/training/optimizer.py",
+            "src/bestiary/training/weight_averaging.py",
+            "src/bestiary/data/views.py",
+            "src/bestiary/data/augment.py",
+        ),
+    },
+}
+COMMANDS = (
+    "",
+    "{data} --size 128",
+)
+
 
 SHARES = (0.0, 0.5, 1.0)
 
@@ -85,12 +107,24 @@ def main() -> None:
     hits = {
         share: np.concatenate([of[share] for of, _ in results]).astype(float) for share in SHARES
     }
+    changes = {share: difference(of - hits[0.5], names) for share, of in hits.items()}
+    case = f"{args.data.name if args.data else 'drawn beasts'}, {args.size} px"
+    record(
+        "start-share",
+        {f"share {share:g}": change for share, change in changes.items() if share != 0.5},
+        len(names),
+        "images of all seeds",
+        case="finished runs" if args.runs else case,
+        spread="95 % interval",
+        details={"accuracy": {f"share {share:g}": of.mean() for share, of in hits.items()}},
+        data=args.data,
+    )
     for share, of in hits.items():
         print(
             f"share of the start {share:.2f}: accuracy {of.mean():.4f}, to 0.5 "
-            f"{difference(of - hits[0.5], names)}"
+            f"{in_words(of - hits[0.5], names)}"
         )
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -33,6 +33,38 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.frozen import features_of, read_data
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "few-images-head": {
+        "statement": (
+            "With few images, the chosen head is not worse than the best of three simple ones"
+        ),
+        "unit": "difference of accuracy",
+        "bar": ("least", 0.0, "the choice costs no accuracy"),
+        "watches": (
+            "src/bestiary/training/head_choice.py",
+            "src/bestiary/training/lda_head.py",
+        ),
+    },
+    "few-images-interval": {
+        "statement": (
+            "With 30 images, the printed 95 % interval holds the members' accuracy on new ones"
+        ),
+        "unit": "of the draws held",
+        "watches": (
+            "src/bestiary/training/head_choice.py",
+            "src/bestiary/stats/intervals.py",
+        ),
+    },
+    "few-images-chance": {
+        "statement": "With labels drawn at random, the choice of a head shows no more than chance",
+        "unit": "accuracy",
+        "watches": ("src/bestiary/training/head_choice.py",),
+    },
+}
+COMMANDS = ("{data}",)
+
 
 FOLDS = 5
 Features = NDArray[np.float32]
@@ -123,7 +155,7 @@ def interval(change: NDArray[np.float64], groups: Numbers) -> tuple[float, float
     return change.mean() - 1.96 * error, change.mean() + 1.96 * error
 
 
-def compare_heads(x: Features, y: Numbers, groups: Numbers) -> None:
+def compare_heads(x: Features, y: Numbers, groups: Numbers, source: Path) -> None:
     classes = int(y.max()) + 1
     for per_class in (3, 5, 10):
         chosen.clear()
@@ -151,9 +183,19 @@ def compare_heads(x: Features, y: Numbers, groups: Numbers) -> None:
             f"{per_class} a class: chosen {dict(chosen)}; chosen minus {best}: "
             f"{change.mean():+.4f} [{low:+.4f}, {high:+.4f}]"
         )
+        record(
+            "few-images-head",
+            {f"against {best}": (change.mean(), low, high)},
+            3,
+            "seeds",
+            case=f"{per_class} images a class",
+            spread="95 % interval over images",
+            details={"accuracy": {name: of.mean() for name, of in means.items()}},
+            data=source,
+        )
 
 
-def count_held(x: Features, y: Numbers, groups: Numbers, draws: int) -> None:
+def count_held(x: Features, y: Numbers, groups: Numbers, draws: int, source: Path) -> None:
     for classes, per_class in ((3, 10), (10, 3), (2, 15)):
         chosen.clear()
         held, widths, gaps = [], [], []
@@ -171,9 +213,22 @@ def count_held(x: Features, y: Numbers, groups: Numbers, draws: int) -> None:
             f"{sum(held)} of {draws}; mean width {np.mean(widths):.3f}; out of fold minus truth "
             f"{np.mean(gaps):+.4f} (standard error {error:.4f}); chosen {dict(chosen)}"
         )
+        gap = np.mean(gaps)
+        record(
+            "few-images-interval",
+            float(np.mean(held)),
+            draws,
+            "draws",
+            case=f"{classes} classes, {per_class} images of each",
+            details={
+                "mean width": np.mean(widths),
+                "out of fold minus truth": (gap, gap - 1.96 * error, gap + 1.96 * error),
+            },
+            data=source,
+        )
 
 
-def try_noise(x: Features, draws: int) -> None:
+def try_noise(x: Features, draws: int, source: Path) -> None:
     shares = []
     for seed in range(draws):
         rng = np.random.default_rng(seed)
@@ -186,6 +241,11 @@ def try_noise(x: Features, draws: int) -> None:
         f"30 images with random labels of 3 classes, {draws} draws: out of fold "
         f"{np.mean(shares):.4f} (standard error {error:.4f}); chance 0.3333"
     )
+    mean = np.mean(shares)
+    ends = (mean, mean - 1.96 * error, mean + 1.96 * error)
+    spread = "95 % interval of the mean"
+    note = "Chance is 0.3333."
+    record("few-images-chance", ends, draws, "draws", spread=spread, data=source, note=note)
 
 
 def main() -> None:
@@ -198,10 +258,10 @@ def main() -> None:
     x = features_of(data)
     print(machine())
     print(f"{len(x):,} images of {len(data.classes)} classes")
-    compare_heads(x, data.labels, groups)
-    count_held(x, data.labels, groups, arguments.draws)
-    try_noise(x, arguments.draws)
+    compare_heads(x, data.labels, groups, arguments.data)
+    count_held(x, data.labels, groups, arguments.draws, arguments.data)
+    try_noise(x, arguments.draws, arguments.data)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

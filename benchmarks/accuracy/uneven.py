@@ -29,6 +29,20 @@ from bestiary.stats.paired import paired_difference
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "uneven-fine-tuned": {
+        "statement": "What options for uneven classes are worth, fine-tuned",
+        "unit": "difference of balanced accuracy",
+        "watches": (
+            "src/bestiary/training/loss.py",
+            "src/bestiary/stats/costs.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 Floats = NDArray[np.float64]
 LARGEST = 48
@@ -121,6 +135,35 @@ def main() -> None:
                 )
                 results[name].append(judge(run, test))
                 report(name, results)
+    record_all(results, args)
+
+
+def record_all(results: dict[str, list[dict[str, object]]], args: argparse.Namespace) -> None:
+    def pooled(name: str, key: str) -> NDArray[np.bool_]:
+        return np.concatenate([result[key] for result in results[name]])
+
+    plain_hits = pooled("plain", "hits")
+    images = np.tile(np.arange(len(plain_hits) // args.seeds), args.seeds)
+    changes, with_costs = {}, {}
+    for name in results:
+        if name != "plain":
+            changes[name] = paired_difference(plain_hits, pooled(name, "hits"), images)
+        with_costs[name] = pooled(name, "costs").mean()
+    record(
+        "uneven-fine-tuned",
+        changes,
+        args.seeds,
+        "draws",
+        case=f"{args.data[0].name if args.data else 'drawn beasts'}, {args.recipe}",
+        spread="95 % interval",
+        details={
+            "balanced accuracy": {name: pooled(name, "hits").mean() for name in results},
+            "balanced accuracy with costs": with_costs,
+            "log loss": {
+                name: np.mean([result["log_loss"] for result in of]) for name, of in results.items()
+            },
+        },
+    )
 
 
 def report(name: str, results: dict[str, list[dict[str, object]]]) -> None:
@@ -145,4 +188,4 @@ def report(name: str, results: dict[str, list[dict[str, object]]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

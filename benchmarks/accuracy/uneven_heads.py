@@ -34,6 +34,19 @@ from bestiary.training.prepare import begin_run
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from accuracy.uneven import LARGEST, RATIO
+from harness.record import record, recording
+
+CLAIMS = {
+    "uneven-heads": {
+        "statement": "What options for uneven classes are worth for linear heads",
+        "unit": "difference of balanced accuracy",
+        "watches": (
+            "src/bestiary/training/loss.py",
+            "src/bestiary/stats/costs.py",
+        ),
+    },
+}
+
 
 Floats = NDArray[np.float64]
 VARIANTS: dict[str, tuple[LossOptions, str]] = {
@@ -158,6 +171,7 @@ def main() -> None:
             own = features[rows[spared]] @ weights.T + bias
             temperature = fit_temperature(own, labels[rows[spared]])
             scores[name].append(judge((new @ weights.T + bias) / temperature, truth, shares))
+    record_scores(scores, args)
     for name, own_scores in scores.items():
         print(f"{name} ({args.draws} draws)")
         for key in own_scores[0]:
@@ -170,5 +184,27 @@ def main() -> None:
             )
 
 
+def record_scores(scores: dict[str, list[dict[str, float]]], args: argparse.Namespace) -> None:
+    def each(name: str, key: str) -> Floats:
+        return np.array([score[key] for score in scores[name]])
+
+    gains = {}
+    for name in scores:
+        apart = each(name, "balanced accuracy") - each("plain", "balanced accuracy")
+        error = apart.std(ddof=1) / np.sqrt(len(apart))
+        gains[name] = (apart.mean(), apart.mean() - 2 * error, apart.mean() + 2 * error)
+    del gains["plain"]
+    keys = list(scores["plain"][0])
+    record(
+        "uneven-heads",
+        gains,
+        args.draws,
+        "draws",
+        spread="two standard errors",
+        details={key: {name: each(name, key).mean() for name in scores} for key in keys},
+        data=args.test,
+    )
+
+
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

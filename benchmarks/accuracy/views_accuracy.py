@@ -34,6 +34,21 @@ from bestiary.training.dataset import TrainingSet
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "views-accuracy": {
+        "statement": "Training on bestiary's fast views is not worse than on torchvision's",
+        "unit": "difference of accuracy",
+        "bar": ("least", 0.0, "not worse"),
+        "watches": (
+            "src/bestiary/data/views.py",
+            "src/bestiary/data/resize.py",
+        ),
+    },
+}
+COMMANDS = ("{data}",)
+
 
 VIEWS = ["view.rotation=15", "view.scale=[0.08,1.0]"]
 
@@ -113,7 +128,22 @@ def main() -> None:
         f"{theirs.mean():.4f}, difference {change.mean():+.4f} [{change.mean() - half:+.4f}, "
         f"{change.mean() + half:+.4f}], {len(ours)} images, {len(pairs)} seeds"
     )
+    mean = change.mean()
+    scores = {
+        "bestiary's views": [own.mean() for own, _ in pairs],
+        "torchvision's": [other.mean() for _, other in pairs],
+    }
+    record(
+        "views-accuracy",
+        (mean, mean - half, mean + half),
+        len(pairs),
+        "seeds",
+        case=f"{args.size} px",
+        spread="95 % interval over images",
+        details={"accuracy": scores},
+        data=args.data,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

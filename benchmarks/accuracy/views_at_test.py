@@ -40,6 +40,20 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.frozen import FOLDS, cross_validate, read_data
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "views-at-test": {
+        "statement": "Five views of an image raise accuracy",
+        "unit": "difference of accuracy to one view",
+        "watches": (
+            "src/bestiary/model/tta.py",
+            "src/bestiary/data/eval_view.py",
+        ),
+    },
+}
+COMMANDS = ("{data}",)
+
 
 Features = NDArray[np.float32]
 SEEDS = range(3)  # of the deal
@@ -159,6 +173,7 @@ def main() -> None:
         assign_folds(data.paths, pl.Series(data.labels), groups, FOLDS, seed) for seed in SEEDS
     ]
     base: list[NDArray[np.bool_]] = []
+    changes, accuracies = {}, {}
     for name, names in choices().items():
         x = np.mean([features[view] for view in names], axis=0)
         hits = [
@@ -174,7 +189,19 @@ def main() -> None:
             f"[{np.mean([c.low for c in change]):+.4f}, "
             f"{np.mean([c.high for c in change]):+.4f}]  {len(names):2} passes  {name}"
         )
+        ends = ("value", "low", "high")
+        changes[name] = tuple(np.mean([getattr(c, end) for c in change]) for end in ends)
+        accuracies[name] = means
+    record(
+        "views-at-test",
+        changes,
+        len(folds),
+        "ways to fold",
+        spread="mean 95 % interval",
+        details={"accuracy": accuracies, "passes/s of the network": passes / seconds},
+        data=args.data,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -235,6 +235,12 @@ def report(speeds: dict[str, list[float]]) -> None:
         )
 
 
+def ratios(speeds: dict[str, list[float]]) -> dict[str, list[float]]:
+    """How many times as fast the first contender is as each other, round by round."""
+    (_, ours), *others = speeds.items()
+    return {name: [a / b for a, b in zip(ours, of, strict=True)] for name, of in others}
+
+
 def spread(values: Sequence[float]) -> str:
     """Median, minimum and maximum."""
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"

@@ -27,6 +27,24 @@ from bestiary.display import Display
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.copying import WAYS, encode
+from harness.record import record, recording
+
+CLAIMS = {
+    "copies-recall": {
+        "statement": "The scan groups photographs with their altered copies",
+        "unit": "of the copies found",
+        "bar": ("least", 0.95, "copies across folds flatter"),
+        "watches": ("src/bestiary/data/near_duplicates/*.py",),
+    },
+    "copies-precision": {
+        "statement": "What it groups is one photograph",
+        "unit": "of the pairs right",
+        "bar": ("least", 0.98, "wrong groups cost training images"),
+        "watches": ("src/bestiary/data/near_duplicates/*.py",),
+    },
+}
+COMMANDS = ("{data}",)
+
 
 REVIEWED = Path(__file__).with_name("reviewed_copies.csv")
 
@@ -94,6 +112,8 @@ def main() -> None:
         "other classes": set(classes[1::2]),
     }
     known = reviewed_pairs()
+    recalls: dict[str, list[float]] = {title: [] for title in halves}
+    precisions: dict[str, list[float]] = {title: [] for title in halves}
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as place:
             os.environ["BESTIARY_CACHE"] = f"{place}/cache"
@@ -113,6 +133,8 @@ def main() -> None:
                 ]
             )
             right, wrong, wrong_pairs = count_pairs(groups, known, names)
+            recalls[title].append(float(recalled.mean()))
+            precisions[title].append(right / (right + wrong))
             print(
                 f"  {title}: recall {recalled.mean():.4f} (n = {recalled.size}), precision "
                 f"{right / (right + wrong):.4f} "
@@ -127,6 +149,8 @@ def main() -> None:
             )
             for pair in sorted(map(sorted, wrong_pairs)):
                 print(f"    wrong: {pair}")
+    record("copies-recall", recalls, seeds, "seeds", data=source)
+    record("copies-precision", precisions, seeds, "seeds", data=source)
 
 
 def _same(groups: dict[str, str], a: str, b: str) -> bool:
@@ -134,4 +158,4 @@ def _same(groups: dict[str, str], a: str, b: str) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -27,6 +27,18 @@ from bestiary.stats.intervals import share_interval
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "count-intervals": {
+        "statement": "The 95 % intervals of `count` hold the shares of the classes after a shift",
+        "unit": "of the intervals held",
+        "bar": ("within", [0.93, 0.97], "what 95 % means, with noise"),
+        "watches": ("src/bestiary/stats/class_shares.py",),
+    },
+}
+COMMANDS = ("",)
+
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -65,6 +77,20 @@ class Coverage:
         holds = np.array(self.holds)
         shares = np.array(self.shares)
         print(f"{name}: {share_interval(holds)} of {len(holds)} intervals hold")
+        record(
+            "count-intervals",
+            share_interval(holds),
+            len(holds),
+            "intervals",
+            case=name,
+            spread="95 % interval",
+            details={
+                "of the counts of these images held": share_interval(np.array(self.counts_hold)),
+                "mean error of a share": {
+                    way: np.mean(errors) for way, errors in self.errors.items()
+                },
+            },
+        )
         for low, high in ((0, 0.02), (0.02, 0.1), (0.1, 0.3), (0.3, 1.01)):
             inside = (low <= shares) & (shares < high)
             if inside.any():
@@ -152,4 +178,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -21,6 +21,28 @@ from bestiary.training.frozen_features import cached_features
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "curve-forecast": {
+        "statement": "The forecast from half of the images holds the accuracy of all",
+        "unit": "of the draws held",
+        "bar": ("least", 0.9, "an interval of 95 %, with noise of 40 draws"),
+        "watches": (
+            "src/bestiary/stats/learning_curve.py",
+            "src/bestiary/evaluation/learning_curve.py",
+        ),
+    },
+    "curve-classes": {
+        "statement": "The forecast of a class from half of the images holds its recall",
+        "unit": "of the forecasts held",
+        "watches": (
+            "src/bestiary/stats/learning_curve.py",
+            "src/bestiary/evaluation/learning_curve.py",
+        ),
+    },
+}
+
 
 DRAWS = 40
 
@@ -61,6 +83,15 @@ def main() -> None:
                 expected = curve.class_forecast(number)
                 recall = everything.class_recall(number).value
                 class_held += expected.low <= recall <= expected.high
+        case = Path(place).name
+        details = {
+            "accuracy": {"of all": truth, "forecast": np.mean(forecasts)},
+            "width of the interval": np.mean(widths),
+            "of the draws held by the gain's own interval": held_gain / DRAWS,
+        }
+        record("curve-forecast", held / DRAWS, DRAWS, "draws", case=case, details=details)
+        n = DRAWS * classes
+        record("curve-classes", class_held / n, n, "forecasts of a class", case=case)
         print(
             f"{place}: {len(labels):,} images, {classes} classes; accuracy of all {truth:.4f}; "
             f"forecast from half {np.mean(forecasts):.4f} (sd {np.std(forecasts):.4f}, interval "
@@ -71,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

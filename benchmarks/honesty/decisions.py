@@ -29,6 +29,28 @@ from bestiary.stats.intervals import share_interval
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "class-promises": {
+        "statement": "The precision promised of a class is kept",
+        "unit": "of the promises kept",
+        "bar": ("least", 0.95, "a promise is one at 95 % confidence"),
+        "watches": ("src/bestiary/stats/class_promises.py",),
+    },
+    "class-promises-halves": {
+        "statement": "Promises that one half of real images allows, judged on the other",
+        "unit": "of the promises reached",
+        "watches": ("src/bestiary/stats/class_promises.py",),
+    },
+    "balanced-costs": {
+        "statement": "Answers of least expected cost save costs",
+        "unit": "cost an image saved",
+        "watches": ("src/bestiary/stats/costs.py",),
+    },
+}
+COMMANDS = ("",)
+
 
 Floats = NDArray[np.float64]
 CLASSES = 10
@@ -82,6 +104,21 @@ def report_simulations(count: int) -> None:
             numbers.append(number)
         every = by_kind[0] + by_kind[1]
         interval = share_interval(np.array(every))
+        record(
+            "class-promises",
+            {"": interval},
+            count,
+            "simulations",
+            case=f"precision of {precision}",
+            spread="95 % interval",
+            details={
+                "of the promises kept, by kind": {
+                    "without duplicates": np.mean(by_kind[0]),
+                    "with duplicates": np.mean(by_kind[1]),
+                },
+                f"of {CLASSES} classes promised": np.mean(numbers),
+            },
+        )
         print(
             f"promise of {precision}: kept {interval} of {len(every)} promises in {count} "
             f"simulations ({np.mean(by_kind[0]):.4f} without duplicates, "
@@ -111,6 +148,14 @@ def report_run(path: Path, splits: int) -> None:
                 if len(hits):
                     kept.append(hits.mean() >= precision)
                     precisions.append(hits.mean())
+        if kept:
+            details = {
+                "precision on the other half": np.mean(precisions),
+                f"of {len(table.classes)} classes promised": np.mean(promised),
+            }
+            case = f"{path.name}, precision of {precision}"
+            share = float(np.mean(kept))
+            record("class-promises-halves", share, splits, "halves", case=case, details=details)
         print(
             f"{path.name}, promise of {precision}: {np.mean(promised):.1f} of "
             f"{len(table.classes)} classes promised; "
@@ -124,6 +169,11 @@ def report_run(path: Path, splits: int) -> None:
     shares = np.bincount(table.labels, minlength=len(table.classes)) / len(table.labels)
     comparison = compare_costs(softmax(logits), table.labels, table.groups, balanced_costs(shares))
     print(f"{path.name}, balanced costs: {comparison}")
+    details = {"cost an image": {"likeliest": comparison.usual, "least cost": comparison.least}}
+    n = comparison.images
+    spread = "95 % interval"
+    saved = comparison.saved
+    record("balanced-costs", saved, n, "images", case=path.name, spread=spread, details=details)
 
 
 def main() -> None:
@@ -140,4 +190,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -20,6 +20,20 @@ from bestiary.stats.drift import drift_test
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "drift-false-alarms": {
+        "statement": "`drift` at 5 % calls images of the same world changed about as often",
+        "unit": "of the samples called changed",
+        "bar": ("within", [0.03, 0.07], "5 %, with noise of 200 draws"),
+        "watches": (
+            "src/bestiary/stats/drift.py",
+            "src/bestiary/evaluation/drifting.py",
+        ),
+    },
+}
+
 
 REPEATS = 200
 NEW = 100
@@ -46,6 +60,9 @@ def main() -> None:
                 vectors = world.logits
                 test = drift_test(vectors[rest], vectors[new], classes[rest], classes[new], repeat)
                 alarms += test.changed
+            kind = "uneven class shares" if uneven else "the same class shares"
+            case = f"{Path(place).name}, {kind}"
+            record("drift-false-alarms", alarms / REPEATS, REPEATS, "draws", case=case)
             print(
                 f"{place}: {'uneven' if uneven else 'same'} class shares, {NEW} new images "
                 f"against {len(classes) - NEW}: {alarms} false alarms of {REPEATS} "
@@ -55,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -31,6 +31,30 @@ from bestiary.run.run import Run
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "drift-other-cameras": {
+        "statement": "`drift` tells images of other cameras",
+        "unit": "of the samples called changed",
+        "bar": ("least", 0.9, "nine of ten samples"),
+        "watches": (
+            "src/bestiary/stats/drift.py",
+            "src/bestiary/evaluation/drifting.py",
+        ),
+    },
+    "drift-same-cameras": {
+        "statement": "`drift` lets new events of the same cameras pass",
+        "unit": "of the samples called changed",
+        "bar": ("within", [0.03, 0.07], "5 %, with noise of 100 samples"),
+        "watches": (
+            "src/bestiary/stats/drift.py",
+            "src/bestiary/evaluation/drifting.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 DRAWS = 100
 IMAGES = 100  # of a sample
@@ -46,13 +70,22 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=150, help="of each species")
     args = parser.parse_args()
     print(machine())
+    found: dict[str, dict[str, float]] = {"same cameras": {}, "other cameras": {}}
     for seed in args.seeds:
         with tempfile.TemporaryDirectory() as folder:
-            run_seed(Path(folder), seed, args)
+            for name, (share, size) in run_seed(Path(folder), seed, args).items():
+                found[name][f"seed {seed}, samples of {size}"] = share
+    for name, shares in found.items():
+        n = DRAWS * len(args.seeds)
+        record(f"drift-{name.replace(' ', '-')}", shares, n, "samples", data="drawn camera traps")
 
 
-def run_seed(folder: Path, seed: int, args: argparse.Namespace) -> None:
-    """Draw cameras, train on half of them, and test samples of both kinds."""
+def run_seed(folder: Path, seed: int, args: argparse.Namespace) -> dict[str, tuple[float, int]]:
+    """Draw cameras, train on half of them, and test samples of both kinds.
+
+    Returns:
+        Kind -> share of the samples that are called changed, and images of a sample.
+    """
     draw_cameras(
         folder / "data",
         cameras=args.cameras,
@@ -80,6 +113,7 @@ def run_seed(folder: Path, seed: int, args: argparse.Namespace) -> None:
     world = World.of(read_out_of_fold(Run(run.path).load()))
     rest = table.filter(~pl.col("event").is_in(trained["event"].implode()))
     rest = rest.join(labels, on="label").unique("event", keep="first", maintain_order=True)
+    shares = {}
     line = [f"seed {seed}: {trained.height} images to train, {len(known)} cameras"]
     for name, is_known in (("same cameras", True), ("other cameras", False)):
         pool = rest.filter(pl.col("site").is_in(known) == is_known)
@@ -90,14 +124,16 @@ def run_seed(folder: Path, seed: int, args: argparse.Namespace) -> None:
             world.compare(logits[:, rng.choice(pool.height, size, replace=False)])
             for _ in range(DRAWS)
         ]
-        changed = np.mean([drift.changed for drift in found])
+        changed = float(np.mean([drift.changed for drift in found]))
+        shares[name] = (changed, size)
         auc = np.mean([drift.auc.value for drift in found])
         line.append(
             f"{name}: changed in {100 * changed:.0f} of 100 samples of {size} (of {pool.height} "
             f"events), AUC {auc:.2f}"
         )
     print("; ".join(line), flush=True)
+    return shares
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -37,8 +37,32 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.altering import HARD_WAYS
 from harness.copying import WAYS, encode
+from harness.record import record, recording
 from harness.silhouettes import draw_digits, draw_silhouette
 from honesty.copies_photographs import reviewed_pairs
+
+CLAIMS = {
+    "near-duplicates-specimens": {
+        "statement": "The scan finds near duplicates of museum specimens",
+        "unit": "precision, recall",
+        "watches": ("src/bestiary/data/near_duplicates/*.py",),
+    },
+    "near-duplicates-copies": {
+        "statement": "The scan finds altered copies of photographs",
+        "unit": "of the copies found",
+        "watches": ("src/bestiary/data/near_duplicates/*.py",),
+    },
+    "near-duplicates-wrong": {
+        "statement": "The pairs that it names are one photograph",
+        "unit": "of the pairs right",
+        "watches": ("src/bestiary/data/near_duplicates/*.py",),
+    },
+    "near-duplicates-drawn": {
+        "statement": "Digits and outlines that look alike are not called near duplicates",
+        "unit": "of the images in a group",
+        "watches": ("src/bestiary/data/near_duplicates/*.py",),
+    },
+}
 
 
 def scan(data: Path, listing: Path | None = None) -> tuple[Audit, float]:
@@ -73,6 +97,13 @@ def measure_specimens(folder: Path) -> None:
         f"{len(named & true)} of {len(true)} ({len(named & true) / len(true):.3f}); false "
         f"conflicts {len(conflicts)}"
     )
+    shares = {
+        "precision": len(named & true) / len(named),
+        "recall": len(named & true) / len(true),
+    }
+    others = {"false conflicts": len(conflicts)}
+    data = ("specimens", len(motif))
+    record("near-duplicates-specimens", shares, 1, "scans", details=others, data=data)
     for pair in sorted(map(sorted, false)):
         print(f"  not by the truth: {pair}")
     for pair in sorted(map(sorted, true - named)):
@@ -94,7 +125,10 @@ def write_altered(source: Path, files: list[Path], goal: Path, ways: dict, seed:
     return count
 
 
-def measure_altered(title: str, source: Path, step: int, seed: int, ways: dict) -> None:
+def measure_altered(
+    title: str, source: Path, step: int, seed: int, ways: dict
+) -> tuple[dict[str, float], float]:
+    """Recall of each way, and the precision of all pairs."""
     files = sorted(source.rglob("*.jpg"))[seed % step :: step]
     near = reviewed_pairs()
     names = [str(file.relative_to(source).with_suffix("")) for file in files]
@@ -130,9 +164,11 @@ def measure_altered(title: str, source: Path, step: int, seed: int, ways: dict) 
     print("  " + ", ".join(f"{way} {share:.3f}" for way, share in recalled.items()))
     for ends, number in sorted(wrong.items()):
         print(f"  two photographs: {' and '.join(ends)} ({number} pairs)", flush=True)
+    return recalled, 1 - n_wrong / max(1, len(pairs))
 
 
-def measure_drawn(kind: str, count: int, seed: int) -> None:
+def measure_drawn(kind: str, count: int, seed: int) -> float:
+    """Share of the images that are in a group."""
     rng = np.random.default_rng(seed)
     if kind == "digits":
         drawn = draw_digits(count, rng)
@@ -151,6 +187,7 @@ def measure_drawn(kind: str, count: int, seed: int) -> None:
         f"in a group {grouped} ({grouped / count:.4f})",
         flush=True,
     )
+    return grouped / count
 
 
 def main() -> None:
@@ -165,14 +202,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         os.environ["BESTIARY_CACHE"] = f"{place}/cache"
         measure_specimens(args.shared / "specimens")
-    for seed in range(args.seeds):
-        for name in ("caltech-creatures", "flowers17"):
-            source = args.shared / name
-            measure_altered(f"{name}, copies", source, args.step, seed, WAYS)
-            measure_altered(f"{name}, harder", source, args.step, seed, HARD_WAYS)
-        for kind in ("digits", "silhouettes"):
-            measure_drawn(kind, args.drawn, seed)
+    seeds = range(args.seeds)
+    for name in ("caltech-creatures", "flowers17"):
+        source = args.shared / name
+        for title, ways in (("copies", WAYS), ("harder copies", HARD_WAYS)):
+            case = f"{name}, {title}"
+            of = [measure_altered(case, source, args.step, seed, ways) for seed in seeds]
+            recalls = {way: [recalled[way] for recalled, _ in of] for way in ways}
+            shared = {"case": case, "data": source}
+            record("near-duplicates-copies", recalls, args.seeds, "seeds", **shared)
+            precisions = [precision for _, precision in of]
+            record("near-duplicates-wrong", precisions, args.seeds, "seeds", **shared)
+    for kind in ("digits", "silhouettes"):
+        shares = [measure_drawn(kind, args.drawn, seed) for seed in seeds]
+        data = (kind, args.drawn)
+        record("near-duplicates-drawn", shares, args.seeds, "seeds", case=kind, data=data)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -23,6 +23,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "duplicates-against-tools": {
+        "statement": "bestiary's near duplicates against those of other tools",
+        "unit": "recall",
+        "watches": ("src/bestiary/data/near_duplicates/*.py",),
+    },
+}
+
 
 Pairs = set[frozenset[str]]
 
@@ -134,6 +144,11 @@ def main() -> None:
         named["imagededup, CNN"] = peer_pairs(args.peer_python, IMAGEDEDUP, args.folder, "cnn")
         named["fastdup"] = peer_pairs(args.peer_python, FASTDUP, args.folder)
     true = true_pairs(args.folder, args.truth)
+    recalls = {name: len(pairs & true) / len(true) for name, pairs in named.items()}
+    precisions = {name: len(pairs & true) / max(1, len(pairs)) for name, pairs in named.items()}
+    details = {"precision": precisions}
+    n = len(true)
+    record("duplicates-against-tools", recalls, n, "pairs", case=args.truth, details=details)
     for name, pairs in named.items():
         right = len(pairs & true)
         print(
@@ -144,4 +159,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

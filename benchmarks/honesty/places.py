@@ -39,6 +39,22 @@ from bestiary.training.head import fit_layer
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "places-figure": {
+        "statement": "Folds by site tell the accuracy at new cameras",
+        "unit": "told less true accuracy",
+        "watches": ("src/bestiary/data/folds.py",),
+    },
+    "events-gain": {
+        "statement": "An event's answer is right more often than an image's",
+        "unit": "difference of accuracy",
+        "watches": ("src/bestiary/stats/events.py",),
+    },
+}
+COMMANDS = ("",)
+
 
 FOLDS = 5
 SPLITS = 5  # of the cameras, a seed
@@ -80,6 +96,21 @@ def run_seed(table: pl.DataFrame, data: TrainingSet, x: NDArray[np.float32], see
         logits[is_apart] += members.mean(axis=0)
         times[is_apart] += 1
     print(f"seed {seed}: {table.height:,} images of {len(sites)} cameras, {SPLITS} splits")
+    details = {
+        "accuracy told": {f"folds by {by}": figures[by] for by in KINDS},
+        "accuracy there": {f"folds by {by}": truths[by] for by in KINDS},
+        f"intervals of {SPLITS} that hold": {f"folds by {by}": holds[by] for by in KINDS},
+    }
+    record(
+        "places-figure",
+        {f"folds by {by}": (np.mean(errors[by]), min(errors[by]), max(errors[by])) for by in KINDS},
+        SPLITS,
+        "splits of the cameras",
+        case=f"seed {seed}",
+        spread="mean, least to most",
+        details=details,
+        data=("drawn camera traps", table.height),
+    )
     for by in KINDS:
         print(
             f"  folds by {by}: {percent(float(np.mean(figures[by])))} told, "
@@ -89,15 +120,27 @@ def run_seed(table: pl.DataFrame, data: TrainingSet, x: NDArray[np.float32], see
             f"{holds[by]} of {SPLITS}"
         )
     was_apart = times > 0
-    compare_events(table.filter(was_apart), data.labels[was_apart], logits[was_apart])
+    compare_events(table.filter(was_apart), data.labels[was_apart], logits[was_apart], seed)
 
 
-def compare_events(table: pl.DataFrame, labels: Numbers, logits: Floats) -> None:
+def compare_events(table: pl.DataFrame, labels: Numbers, logits: Floats, seed: int) -> None:
     """Answers by event against answers by image, of members that have not seen the cameras."""
     events = event_numbers(table)
     assert events is not None
     scores = event_scores(logits, labels, events, fold_groups(table, "site"))
     gain = scores["gain"]
+    record(
+        "events-gain",
+        (gain["value"], gain["low"], gain["high"]),
+        scores["n_events"],
+        "events",
+        case=f"seed {seed}",
+        spread="95 % interval",
+        details={
+            "accuracy": {"images": scores["images"]["value"], "events": scores["events"]["value"]}
+        },
+        data=("drawn camera traps", table.height),
+    )
     print(
         f"  events: {percent(scores['images']['value'])} by image, with its event's answer "
         f"{points(gain['value'])} points ({points_range(gain['low'], gain['high'])}); by event "
@@ -151,4 +194,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -22,8 +22,30 @@ from bestiary.display import Display
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
 
-def compare(truth: pl.DataFrame, audit: Audit) -> str:
+CLAIMS = {
+    "planted-damage": {
+        "statement": "The scan finds every damaged file",
+        "unit": "of the damaged files found",
+        "bar": ("least", 1.0, "a damaged file must not be trained on"),
+        "watches": (
+            "src/bestiary/data/audit.py",
+            "src/bestiary/data/intact_pixels.py",
+        ),
+    },
+    "planted-copies": {
+        "statement": "The scan finds planted near duplicates, and few others",
+        "unit": "recall, precision",
+        "bar": ("least", 0.98, "copies across folds flatter"),
+        "watches": ("src/bestiary/data/near_duplicates/*.py",),
+    },
+}
+COMMANDS = ("",)
+
+
+def compare(truth: pl.DataFrame, audit: Audit) -> dict[str, float]:
+    """Shares that are found or right, and the number of others in quarantine."""
     damaged = set(truth.filter(fault="corrupt")["path"])
     quarantined = set(audit.quarantine["path"])
     copies = truth.filter(fault="near-duplicate").select("path", "copy_of").rows()
@@ -37,17 +59,25 @@ def compare(truth: pl.DataFrame, audit: Audit) -> str:
         for a, b in combinations(paths, 2):
             total += 1
             right += origin.get(a, a) == origin.get(b, b)
-    return (
+    print(
         f"{truth.height} images: "
         f"damaged {len(damaged & quarantined)} of {len(damaged)} found, "
         f"{len(quarantined - damaged)} others in quarantine; "
         f"near duplicates {recalled} of {len(copies)} found ({recalled / len(copies):.4f}), "
-        f"precision {right / total:.4f} ({right} of {total} pairs)"
+        f"precision {right / total:.4f} ({right} of {total} pairs)",
+        flush=True,
     )
+    return {
+        "damaged": len(damaged & quarantined) / len(damaged),
+        "others": len(quarantined - damaged),
+        "recall": recalled / len(copies),
+        "precision": right / total,
+    }
 
 
 def main() -> None:
     seeds, species, per_species = (int(text) for text in (sys.argv[1:] or ("3", "20", "100")))
+    rows = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as place:
             os.environ["BESTIARY_CACHE"] = f"{place}/cache"
@@ -61,8 +91,15 @@ def main() -> None:
                 corrupt=0.05,
             )
             audit = audit_images(list_labeled(data), Display(quiet=True))
-            print(f"seed {seed}: {compare(pl.read_csv(data / 'truth.csv'), audit)}", flush=True)
+            print(f"seed {seed}: ", end="")
+            rows.append(compare(pl.read_csv(data / "truth.csv"), audit))
+    each = {name: [row[name] for row in rows] for name in rows[0]}
+    others = {"other files in quarantine": each["others"]}
+    data = ("drawn beasts", species * per_species)
+    record("planted-damage", each["damaged"], seeds, "seeds", details=others, data=data)
+    copies = {name: each[name] for name in ("recall", "precision")}
+    record("planted-copies", copies, seeds, "seeds", data=data)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -1,6 +1,6 @@
 """Claim: a run tells out-of-distribution species from new images of known ones: AUROC >= 0.85.
 
-    python benchmarks/honesty/unknown.py PLACE
+    python benchmarks/honesty/unknown.py [PLACE]
 
 Draws beasts of 20 species and of some that belong to no class, trains `fast` at 128 pixels as the
 demonstration does, and scores the unknown species and new images of the known ones. What exists in
@@ -8,6 +8,7 @@ PLACE is not made again.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,18 @@ from sklearn.metrics import roc_auc_score
 import bestiary
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from harness.record import record, recording
+
+CLAIMS = {
+    "unknown-drawn": {
+        "statement": "Drawn beasts of unknown species are told from known ones",
+        "unit": "AUROC",
+        "bar": ("least", 0.85, "energy is the rule where none tells more"),
+        "watches": ("src/bestiary/stats/ood.py",),
+    },
+}
+COMMANDS = ("",)
 
 
 SPECIES = 20
@@ -47,7 +60,7 @@ def new_images(folder: Path) -> list[Path]:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1] if sys.argv[1:] else tempfile.mkdtemp(prefix="unknown-"))
     make_run(folder)
     known = new_images(folder)
     unknown = sorted((folder / "images-unknown").rglob("*.jpg"))
@@ -63,17 +76,23 @@ def main() -> None:
     scores = zip(
         ensemble.ood.scores(known_logits), ensemble.ood.scores(unknown_logits), strict=True
     )
+    areas = {}
     for name, (known_scores, unknown_scores) in zip(("energy", "distance"), scores, strict=True):
-        area = roc_auc_score(is_unknown, np.concatenate([known_scores, unknown_scores]))
+        area = areas[name] = roc_auc_score(
+            is_unknown, np.concatenate([known_scores, unknown_scores])
+        )
         print(
             f"{name}: AUROC {area:.3f} ({len(known)} new images of known species, "
             f"{len(unknown)} of unknown ones)"
         )
     known_share = float(ensemble.ood.is_unknown(known_logits).mean())
     unknown_share = float(ensemble.ood.is_unknown(unknown_logits).mean())
+    called = {"known": known_share, "unknown": unknown_share}
+    data = ("drawn beasts", len(known) + len(unknown))
+    record("unknown-drawn", areas, 1, "runs", details={"called unknown": called}, data=data)
     print(f"called unknown: {known_share:.3f} of the known, {unknown_share:.3f} of the unknown")
     print(bestiary.evaluate(folder / "run", folder / "more", quiet=True))
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -28,6 +28,27 @@ from bestiary.training import fold as fold
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "checkpoint-cost": {
+        "statement": "Checkpoints, locks and checksums cost little of the training time",
+        "unit": "of the time",
+        "bar": ("most", 0.02, "safety must not be switched off"),
+        "watches": (
+            "src/bestiary/training/checkpointer.py",
+            "src/bestiary/training/checkpoint.py",
+            "src/bestiary/training/fold.py",
+            "src/bestiary/atomic.py",
+            "src/bestiary/run/*.py",
+        ),
+    },
+}
+COMMANDS = (
+    "OMP_NUM_THREADS=1",
+    "OMP_NUM_THREADS=1 --images 800 --repeats 1",
+)
+
 
 WORK = {
     "fast, 224 px": ["train.epochs=3"],
@@ -118,7 +139,16 @@ def main() -> None:
                     f"{statistics.median(durations):.0f} s",
                     flush=True,
                 )
+                record(
+                    "checkpoint-cost",
+                    shares,
+                    args.repeats,
+                    "folds",
+                    case=f"{work}, a state every {every}, {args.images} images",
+                    details={"MB of a state": size, "s of a fold": durations},
+                    data=("drawn beasts", args.images),
+                )
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

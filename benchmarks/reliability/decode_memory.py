@@ -22,6 +22,21 @@ from bestiary.data.image_limits import decoder_bytes
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "decode-memory": {
+        "statement": "Decoding an image takes no more memory than its bound",
+        "unit": "of the bound",
+        "bar": ("most", 1.0, "the bounds decide how many images are decoded at once"),
+        "watches": (
+            "src/bestiary/data/decode.py",
+            "src/bestiary/data/image_limits.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 CHILD = """
 import re, sys
@@ -109,16 +124,21 @@ def main() -> None:
     args = parser.parse_args()
     side = int((args.megapixels * 1e6) ** 0.5)
     print(f"{'pixel type':20} {'measured':>9} {'bound':>6}  bytes a pixel, at {side} x {side}")
+    shares, bytes_a_pixel = {}, {}
     for name, encode in ENCODERS.items():
         content = encode(min(side, 16_000))
         extra = peak(content)
         kind = name.split()[0].upper()
         bound = decoder_bytes(kind, 1, is_deep=name.startswith("PNG 16-bit RGB"))
         measured = extra / side**2
+        shares[name] = measured / bound
+        bytes_a_pixel[name] = measured
         over = "  OVER" if measured > bound else ""
         print(f"{name:20} {measured:9.1f} {bound:6.1f}{over}", flush=True)
         assert decode(encode(64)).shape == (64, 64, 3)
+    details = {"bytes a pixel": bytes_a_pixel}
+    record("decode-memory", shares, len(shares), "pixel types", details=details)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -22,6 +22,22 @@ from safetensors.numpy import load_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+from harness.results import RESULTS, read_file
+
+CLAIMS = {
+    "recipe-digests": {
+        "statement": "The shipped recipes give the same bits as before",
+        "unit": "of the digests as in the last record",
+        "watches": (
+            "src/bestiary/training/loop.py",
+            "src/bestiary/rng.py",
+            "src/bestiary/recipe/shipped/*.toml",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 FIXED = [
     "train.precision=float32",
@@ -94,10 +110,8 @@ def main() -> None:
         size = ("--species", 6, "--per-species", 12, "--size", 128)
         bestiary(source, place, "sample", place / "data", *size, "--near-duplicates", 0.1)
         bestiary(source, place, "sample", place / "new", *size, "--seed", 1)
-        print(
-            f"images {digest_of_images(place / 'data')} {digest_of_images(place / 'new')}",
-            flush=True,
-        )
+        lines = [f"images {digest_of_images(place / 'data')} {digest_of_images(place / 'new')}"]
+        print(lines[0], flush=True)
         for recipe, options in RECIPES.items():
             run = place / recipe
             chosen = ("--recipe", recipe, "--folds", 3, "--set", *options, *FIXED)
@@ -105,13 +119,17 @@ def main() -> None:
             table = place / f"{recipe}.csv"
             predict = ("predict", run, place / "new", "--out", table)
             bestiary(source, place / f"cache-{recipe}", *predict)
-            print(
+            lines.append(
                 f"{recipe}: weights {digest_of_weights(run)}, "
                 f"out-of-fold logits {digest_of_logits(run)}, "
-                f"predictions {digest_of_predictions(table)}",
-                flush=True,
+                f"predictions {digest_of_predictions(table)}"
             )
+            print(lines[-1], flush=True)
+    file = RESULTS / "recipe-digests.jsonl"
+    last = read_file(file)[-1].note if file.exists() else ""
+    same = sum(line in last for line in lines) / len(lines) if last else 1.0
+    record("recipe-digests", same, len(lines), "lines of digests", note="; ".join(lines))
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

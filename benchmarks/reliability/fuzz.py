@@ -30,6 +30,32 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from harness.faulting import Workspace, forked
 from harness.mutating import mutate_image, mutate_text, seed_images
 from harness.reading import READERS, make_run
+from harness.record import record, recording
+
+CLAIMS = {
+    "fuzz-images": {
+        "statement": "Damaged images are decoded or named, and nothing else happens",
+        "unit": "crashes and wrong endings",
+        "bar": ("most", 0, "files of strangers"),
+        "watches": (
+            "src/bestiary/data/decode.py",
+            "src/bestiary/data/image_limits.py",
+            "src/bestiary/data/pillow_files.py",
+        ),
+    },
+    "fuzz-files": {
+        "statement": "Damaged tables, recipes and run files are taken or refused with one line",
+        "unit": "crashes and wrong endings",
+        "bar": ("most", 0, "files of strangers"),
+        "watches": (
+            "src/bestiary/run/*.py",
+            "src/bestiary/recipe/*.py",
+            "src/bestiary/tables.py",
+        ),
+    },
+}
+COMMANDS = ("OMP_NUM_THREADS=1",)
+
 
 CHUNK = 250
 SLOW = 2.0  # seconds
@@ -94,7 +120,7 @@ def fuzz_files(
     return outcomes, slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, failures
 
 
-def tally(what: str, count: int, work: Callable[[int, int], Any]) -> bool:
+def tally(claim: str, what: str, count: int, work: Callable[[int, int], Any]) -> bool:
     """Run the work in chunks and print the outcomes; returns whether anything failed."""
     outcomes = Counter[str]()
     slowest = 0.0
@@ -113,6 +139,8 @@ def tally(what: str, count: int, work: Callable[[int, int], Any]) -> bool:
         print(line)
     print(f"{count:,} {what}: {dict(outcomes)}, wrong {len(failures)}", flush=True)
     print(f"slowest {slowest:.2f} s, peak memory {peak / 1e9:.2f} GB", flush=True)
+    details = {"files": dict(outcomes), "s, the slowest": slowest, "GB at most": peak / 1e9}
+    record(claim, len(failures), count, "files", details=details)
     return bool(failures)
 
 
@@ -123,13 +151,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     print(f"bound: {MAX_PIXELS:,} pixels")
-    failed = tally("damaged images", args.images, lambda start, n: fuzz_images(args.seed, start, n))
+    failed = tally(
+        "fuzz-images",
+        "damaged images",
+        args.images,
+        lambda start, n: fuzz_images(args.seed, start, n),
+    )
     with tempfile.TemporaryDirectory() as scratch:
         place = Workspace(Path(scratch))
         run = place.folder / "fuzzed"
         # In a child: the threads of polars do not survive a fork.
         forked(lambda: str(make_run(place)))
         failed |= tally(
+            "fuzz-files",
             "damaged tables, recipes and run files",
             args.files,
             lambda s, n: fuzz_files(run, args.seed, s, n),
@@ -139,4 +173,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -19,6 +19,22 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.hostile import HOSTILE, make_places
+from harness.record import record, recording
+
+CLAIMS = {
+    "hostile-runs": {
+        "statement": "A run of a stranger executes, fetches and writes nothing, whatever the verb",
+        "unit": "runs that did",
+        "bar": ("most", 0, "what one opens must be safe"),
+        "watches": (
+            "src/bestiary/run/*.py",
+            "src/bestiary/ensemble/*.py",
+            "benchmarks/harness/hostile.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 HERE = Path(__file__).parents[1] / "harness"
 
@@ -68,8 +84,11 @@ def main() -> None:
     network = "without a network" if isolated() else "with an audit of connections only"
     print(f"{len(results)} of {len(names)} hostile runs, {network}: {failed} failed")
     print(f"slowest run, all verbs: {slowest:.1f} s")
+    case = "show, predict, labels, report" if args.quick else "every verb"
+    details = {"s, the slowest run": slowest}
+    record("hostile-runs", failed, len(results), "hostile runs", case=case, details=details)
     raise SystemExit(failed > 0 or len(results) < len(names))
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -29,6 +29,27 @@ from bestiary.beasts.sample import draw_sample
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "kill-verbs-same-files": {
+        "statement": (
+            "Every verb that is killed, stopped or loses a child goes on to the same files"
+        ),
+        "unit": "of the verbs with the same files",
+        "bar": ("least", 1.0, "no kill may change a result"),
+        "watches": (
+            "src/bestiary/training/checkpointer.py",
+            "src/bestiary/training/checkpoint.py",
+            "src/bestiary/training/fold.py",
+            "src/bestiary/atomic.py",
+            "src/bestiary/run/*.py",
+            "src/bestiary/ensemble/resumable_table.py",
+            "src/bestiary/data/sharding.py",
+        ),
+    },
+}
+
 
 # Files that hold measured seconds, and those of processes that were killed.
 MEASURED = re.compile(
@@ -206,8 +227,13 @@ def main() -> None:
             shutil.rmtree(out.parent)
     print(f"hits: {dict(tally)}")
     print(f"{n_same} of {n_runs} that were hit and went on end in the same files")
+    hits = {
+        kind: sum(count for (_, other), count in tally.items() if other == kind)
+        for kind in ("all", "child", "stop")
+    }
+    record("kill-verbs-same-files", n_same / n_runs, n_runs, "verbs", details={"hits": hits})
     raise SystemExit(n_same != n_runs)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -24,6 +24,23 @@ from bestiary.display import TrainingDisplay
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.faulting import FOLDS, Workspace, digests, last_line
+from harness.record import record, recording
+
+CLAIMS = {
+    "kills-same-bits": {
+        "statement": "A run that is killed at any instant and resumed ends in the same bits",
+        "unit": "of the runs with the same digests",
+        "bar": ("least", 1.0, "no kill may be lost work or other weights"),
+        "watches": (
+            "src/bestiary/training/checkpointer.py",
+            "src/bestiary/training/checkpoint.py",
+            "src/bestiary/training/fold.py",
+            "src/bestiary/atomic.py",
+            "src/bestiary/run/*.py",
+        ),
+    },
+}
+COMMANDS = ("OMP_NUM_THREADS=1",)
 
 
 def die() -> None:
@@ -132,8 +149,11 @@ def main() -> None:
     print(f"whole run {tally.uninterrupted:.1f} s; {tally.kills.total()} kills {dict(tally.kills)}")
     print(f"left on disk: {dict(tally.left_on_disk)}")
     print(f"{same} of {runs} runs that were killed and resumed end in the same digests")
+    details = {"kills": dict(tally.kills)}
+    data = ("drawn beasts", 48)
+    record("kills-same-bits", same / runs, runs, "runs", details=details, data=data)
     raise SystemExit(same != runs)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

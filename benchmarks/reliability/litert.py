@@ -25,6 +25,27 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.image_kinds import write_kinds
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "litert-labels": {
+        "statement": "A LiteRT file gives the labels of the members in float32",
+        "unit": "of the labels equal",
+        "bar": ("least", 1.0, "it is the same network"),
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+    "litert-probabilities": {
+        "statement": "Its probabilities are those of the members",
+        "unit": "largest difference of a probability",
+        "bar": ("most", 0.01, "a percent is what is shown"),
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+    "litert-accuracy": {
+        "statement": "What a smaller LiteRT file loses in accuracy",
+        "unit": "difference of accuracy",
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+}
 
 
 def main() -> None:
@@ -58,11 +79,21 @@ def main() -> None:
             f"{int((found.argmax(axis=1) == labels).sum())} of {len(labels)}; probability within "
             f"{gaps.max():.2g}, {int((gaps > 0.01).sum())} above 0.01; {seconds:.2f} CPU s an image"
         )
+        same = float((found.argmax(axis=1) == labels).mean())
+        n = len(labels)
         card = read_card(file)
+        case = str(card["precision"])
+        details = {"MB": file.stat().st_size / 1e6, "s of a core an image": seconds}
+        record("litert-labels", same, n, "files", case=case, details=details)
+        details = {"files above 0.01": int((gaps > 0.01).sum())}
+        record("litert-probabilities", gaps.max(), n, "files", case=case, details=details)
         drop = card.get(card["precision"])
         if drop:
+            ends = tuple(drop["difference"][key] for key in ("value", "low", "high"))
+            n = drop["images"]
+            record("litert-accuracy", ends, n, "images", case=case, spread="95 % interval")
             print(f"  accuracy {drop['difference']} on {drop['images']} images held out")
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

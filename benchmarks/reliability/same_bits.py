@@ -26,6 +26,30 @@ from bestiary.run.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "same-bits": {
+        "statement": "The same seed on the same machine gives the same bits",
+        "unit": "of the pairs with the same bits",
+        "bar": ("least", 1.0, "a result can be made again"),
+        "watches": (
+            "src/bestiary/training/loop.py",
+            "src/bestiary/training/determinism.py",
+            "src/bestiary/rng.py",
+        ),
+    },
+    "threads-change-bits": {
+        "statement": "What another number of threads changes",
+        "unit": "largest difference of a logit",
+        "watches": (
+            "src/bestiary/training/loop.py",
+            "src/bestiary/training/determinism.py",
+        ),
+    },
+}
+COMMANDS = ("OMP_NUM_THREADS=1",)
+
 
 OPTIONS = ["train.epochs=2", "view.size=96", "model.freeze=0", "optimizer.lr=1e-4"]
 # Without these, autotuning decides, and may decide differently.
@@ -82,6 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     args = parser.parse_args()
+    twice, logits, weights, agree = {}, {}, {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         draw_sample(place / "data", species=8, per_species=20, size=128)
@@ -96,6 +121,7 @@ def main() -> None:
                     np.array_equal(results[threads, 0][part], results[threads, 1][part])
                     for part in (0, 1)
                 )
+                twice[f"{precision}, {threads} threads"] = float(same)
                 print(
                     f"{precision}, {threads} threads, twice: "
                     f"{'the same bits' if same else 'OTHER BITS'}",
@@ -106,6 +132,10 @@ def main() -> None:
                 b = results[other, 0]
                 changed = a[0] != b[0]
                 labels = a[1].argmax(axis=1) == b[1].argmax(axis=1)
+                pair = f"{precision}, {one} against {other} threads"
+                weights[pair] = np.abs(a[0] - b[0]).max()
+                logits[pair] = np.abs(a[1] - b[1]).max()
+                agree[pair] = labels.mean()
                 print(
                     f"{precision}, {one} against {other} threads: {changed.mean():.1%} of the "
                     f"weights differ, at most by "
@@ -114,7 +144,12 @@ def main() -> None:
                     f"for {labels.mean():.1%} of {len(labels)}; accuracy {a[2]:.4f} and {b[2]:.4f}",
                     flush=True,
                 )
+    data = ("drawn beasts", 160)
+    record("same-bits", twice, len(twice), "pairs of runs", data=data)
+    details = {"largest difference of a weight": weights, "of the labels equal": agree}
+    n = len(logits)
+    record("threads-change-bits", logits, n, "pairs of runs", details=details, data=data)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -37,7 +37,27 @@ from bestiary.rng import keyed_rng
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine
+from harness.record import record, recording
 from reliability.decode_memory import ENCODERS
+
+CLAIMS = {
+    "serve-abuse": {
+        "statement": "After every abuse a service still answers a good image",
+        "unit": "of the good images answered",
+        "bar": ("least", 1.0, "one client must not harm others"),
+        "watches": ("src/bestiary/serving/*.py",),
+    },
+    "serve-abuse-memory": {
+        "statement": "Abuse does not make a service's memory grow without bound",
+        "unit": "MB at most",
+        "watches": (
+            "src/bestiary/serving/*.py",
+            "src/bestiary/data/image_limits.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 HEAD = (
     "POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n"
@@ -300,7 +320,9 @@ def main() -> None:
         )
         image = sorted((Path(scratch) / "beasts").rglob("*.jpg"))[0].read_bytes()
         service = Service(run)
-        print(f"memory at first: {service.memory():.0f} MB")
+        first = service.memory()
+        print(f"memory at first: {first:.0f} MB")
+        answered, peaks = {}, {}
         for abuse in (
             reset,
             slow_bytes,
@@ -314,21 +336,35 @@ def main() -> None:
             service.forget_peak()
             outcomes = abuse(service, image)
             alive = service.ask(image)
+            name = abuse.__name__.replace("_", " ")
+            answered[name] = float(alive == 200)
+            peaks[name] = service.peak()
             print(
                 f"{abuse.__name__}: {dict(outcomes)}; then a good image: {alive}; "
                 f"{service.memory():.0f} MB, at most {service.peak():.0f}",
                 flush=True,
             )
         outcomes = random_bodies(service, image, args.bodies, args.seed)
-        print(
-            f"random: {dict(outcomes)}; then a good image: {service.ask(image)}; "
-            f"{service.memory():.0f} MB"
-        )
+        alive = service.ask(image)
+        answered["random bodies"] = float(alive == 200)
+        end = service.memory()
+        print(f"random: {dict(outcomes)}; then a good image: {alive}; {end:.0f} MB")
         service.process.send_signal(signal.SIGTERM)
         assert service.process.stderr
         output = service.process.stderr.read()
-        print(f"stopped with {service.process.wait()}; it said: {output.strip() or 'nothing'}")
+        status = service.process.wait()
+        print(f"stopped with {status}; it said: {output.strip() or 'nothing'}")
+    statuses = {"status at the end": status, "random bodies": dict(outcomes)}
+    record("serve-abuse", answered, len(answered), "abuses", details=flat(statuses))
+    details = {"MB": {"at first": first, "at the end": end}}
+    record("serve-abuse-memory", peaks, len(peaks), "abuses", details=details)
+
+
+def flat(statuses: dict[str, Any]) -> dict[str, Any]:
+    """Counts of the statuses, as a result has them."""
+    bodies = {f"answered {status}": count for status, count in statuses["random bodies"].items()}
+    return {"exit status": statuses["status at the end"], "random bodies": bodies}
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -44,6 +44,47 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.image_kinds import write_kinds
 from harness.paired import machine, spread
+from harness.record import record, recording
+
+CLAIMS = {
+    "web-labels": {
+        "statement": "An exported page gives the labels of `predict` on 40 kinds of files",
+        "unit": "of the labels equal",
+        "bar": ("least", 1.0, "it is the same network"),
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+    "web-confidence": {
+        "statement": "The page's confidence is that of `predict`",
+        "unit": "largest difference of a confidence",
+        "bar": ("most", 0.01, "a percent is what is shown"),
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+    "web-first-answer": {
+        "statement": "The page's first answer comes soon after it is opened",
+        "unit": "s",
+        "bar": ("most", 5.0, "one waits for it"),
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+    "web-later-answers": {
+        "statement": "Later answers of the page come at once",
+        "unit": "s",
+        "bar": ("most", 1.0, "one image after the other"),
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+    "web-memory": {
+        "statement": "The page's memory does not grow with the images",
+        "unit": "of the memory at first",
+        "bar": ("most", 1.1, "a folder of images must not fill it"),
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+    "web-accessibility": {
+        "statement": "axe finds nothing on the page with its answers",
+        "unit": "violations",
+        "bar": ("most", 0, "everyone can use it"),
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+}
+
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -182,6 +223,9 @@ def starts(launch: Any, url: str, photographs: list[Path], rounds: int) -> None:
             warm.append(time.perf_counter() - began)
             warm_cpu.append(cpu_seconds(mine) - used)
         browser.close()
+    record("web-first-answer", cold, rounds, "starts", details={"s of a core": cold_cpu})
+    details = {"s of a core": warm_cpu}
+    record("web-later-answers", warm, len(warm), "images", details=details)
     print(f"first answer, s: {spread(cold)}; CPU seconds {spread(cold_cpu)} (n = {rounds})")
     print(f"later answers, s: {spread(warm)}; CPU seconds {spread(warm_cpu)} (n = {len(warm)})")
 
@@ -205,7 +249,12 @@ def agreement(run: Path, files: list[Path], found: list[dict[str, Any]], place: 
             same[name] += answer[name] == row[name]
         gaps.append(abs(answer["confidence"] - row["confidence"]))
         float_gaps.append(abs(answer["confidence"] - exact[classes.index(answer["label"])]))
-    print(f"equal to predict, of {len(files)}: {same}")
+    n = len(files)
+    record("web-labels", {name: of / n for name, of in same.items()}, n, "files")
+    above = sum(gap > 0.01 for gap in gaps)
+    details = {"files above 0.01": above, "against the members in float32": max(float_gaps)}
+    record("web-confidence", max(gaps), n, "files", details=details)
+    print(f"equal to predict, of {n}: {same}")
     print(
         f"confidence against predict: largest difference {max(gaps):.4f}, "
         f"{sum(gap > 0.01 for gap in gaps)} above 0.01"
@@ -218,6 +267,7 @@ def agreement(run: Path, files: list[Path], found: list[dict[str, Any]], place: 
 
 def looks(page: Any, shots: Path | None) -> None:
     found = Axe().run(page).response["violations"]
+    record("web-accessibility", len(found), 1, "pages")
     print(f"axe: {len(found)} violations", [violation["id"] for violation in found])
     if shots is None:
         return
@@ -239,6 +289,9 @@ def growth(browser: Any, context: Any, url: str, photographs: list[Path]) -> Non
             page.wait_for_timeout(500)
         renderers = [n for n, command in processes().items() if "--type=renderer" in command]
         sizes.append(max(resident_megabytes(number) for number in renderers))
+    n = len(photographs)
+    details = {"MB": {"first": sizes[0], "last": sizes[-1]}}
+    record("web-memory", sizes[-1] / sizes[0], n, "images", details=details)
     print(f"renderer, MB after each 100 of {len(photographs)} images:", *map(round, sizes))
     page.close()
 
@@ -255,4 +308,4 @@ def offline(context: Any, url: str, photograph: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

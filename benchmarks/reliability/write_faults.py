@@ -31,6 +31,24 @@ from bestiary import atomic
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.faulting import Workspace, digests, last_line
+from harness.record import record, recording
+
+CLAIMS = {
+    "write-faults": {
+        "statement": "A write that fails, is torn or is lied about loses nothing silently",
+        "unit": "of the faults without a wrong result",
+        "bar": ("least", 1.0, "nothing may be wrong in silence"),
+        "watches": (
+            "src/bestiary/training/checkpointer.py",
+            "src/bestiary/training/checkpoint.py",
+            "src/bestiary/training/fold.py",
+            "src/bestiary/atomic.py",
+            "src/bestiary/run/*.py",
+        ),
+    },
+}
+COMMANDS = ("OMP_NUM_THREADS=1",)
+
 
 FAULTS = ("fails", "torn", "lies")
 
@@ -137,8 +155,14 @@ def main() -> None:
                 print(f"{fault} {number} {faulty.read_text()}: {result}: {shown}", flush=True)
     for fault, counted in outcomes.items():
         print(f"{fault}: {dict(counted)}")
+    right = {fault: 1 - of["WRONG"] / of.total() for fault, of in outcomes.items()}
+    same = {fault: of["same digests"] for fault, of in outcomes.items()}
+    refused = {fault: of["refused with one line"] for fault, of in outcomes.items()}
+    details = {"the same digests": same, "one line that names the file": refused}
+    n = sum(of.total() for of in outcomes.values())
+    record("write-faults", right, n, "faults", details=details, data=("drawn beasts", 48))
     raise SystemExit(any(counted["WRONG"] for counted in outcomes.values()))
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -24,6 +24,27 @@ import simplejpeg
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "boxes-cost": {
+        "statement": "A box costs little more than an image",
+        "unit": "of the time of a whole image",
+        "bar": ("most", 1.3, "boxes are cut from images that are read once"),
+        "watches": (
+            "src/bestiary/data/detections/*.py",
+            "src/bestiary/data/listing_boxes.py",
+            "src/bestiary/data/crops.py",
+        ),
+    },
+    "boxes-json-memory": {
+        "statement": "Reading a file of boxes takes memory for its rows, not for its bytes",
+        "unit": "MB",
+        "watches": ("src/bestiary/data/detections/*.py",),
+    },
+}
+COMMANDS = ("--images 9000 --boxes 30000",)
+
 
 HEIGHT, WIDTH = 240, 320
 CLASSES = 10
@@ -153,10 +174,13 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        extra, seconds = {}, {}
         for megabytes in (options.megabytes // 10, options.megabytes):
             file = folder / "large.json"
             write_json(file, endless(), megabytes * 1_000_000)
             result = in_process("large", str(file))
+            extra[f"JSON of {megabytes} MB"] = result["mb"]
+            seconds[f"JSON of {megabytes} MB"] = result["seconds"]
             print(f"JSON of {megabytes} MB: {result}", flush=True)
             file.unlink()
         data = folder / "data"
@@ -170,6 +194,15 @@ def main() -> None:
         total[kind] = 1000 * sum(result.values()) / n
         parts = ", ".join(f"{step} {1000 * value / n:.3f}" for step, value in result.items())
         print(f"{n:,.0f} {kind}: {total[kind]:.3f} ms each ({parts})")
+    record("boxes-json-memory", extra, 1, "files", details={"s": seconds})
+    record(
+        "boxes-cost",
+        total["boxes"] / total["whole images"],
+        1,
+        "runs",
+        details={"ms a sample": total},
+        data=("noisy JPEGs of 320 x 240", options.images),
+    )
     print(f"ratio {total['boxes'] / total['whole images']:.2f}, bar 1.3")
 
 
@@ -179,4 +212,4 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["large"]:
         print(json.dumps(read_large(Path(sys.argv[2]))))
     else:
-        main()
+        recording(main, __file__)

@@ -29,6 +29,23 @@ from bestiary.run.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "folds-on-workers": {
+        "statement": "Folds on several workers take little more than whole folds must",
+        "unit": "of what whole folds allow",
+        "bar": ("least", 0.9, "for folds of a minute or longer; simulated from measured costs"),
+        "watches": ("src/bestiary/cluster/*.py",),
+    },
+    "folds-on-two-workers": {
+        "statement": "Four folds on two workers",
+        "unit": "s",
+        "watches": ("src/bestiary/cluster/*.py",),
+    },
+}
+COMMANDS = ("",)
+
 
 FOLDS = 4
 OPTIONS = [
@@ -107,11 +124,22 @@ def main() -> None:
         f"ideal / measured: {ideal / two_workers:.3f}; "
         f"with the start of the cluster: {ideal / started:.3f} (n = 1)"
     )
+    record(
+        "folds-on-two-workers",
+        {"one process": one_process, "two workers": two_workers},
+        1,
+        "runs",
+        details={
+            "s": {"a job beside its training": cost, "start of a cluster": start},
+            "the same bits": float(weights[0] == weights[1] == weights[2]),
+        },
+    )
     for cluster, start_seconds in (("started for the command", start), ("already running", 0.0)):
         print(
             f"simulated, a cluster {cluster}, folds of 60 s and of 600 s: share of k / n reached, "
             f"and of ceil(k / n)"
         )
+        shares: dict[str, list[float]] = {"folds of 60 s": [], "folds of 600 s": []}
         for folds, workers in (
             (5, 1),
             (4, 2),
@@ -125,12 +153,17 @@ def main() -> None:
             row = []
             for seconds in (60.0, 600.0):
                 simulated_seconds = simulated(folds, workers, seconds, cost, start_seconds)
+                allowed = seconds * math.ceil(folds / workers)
+                shares[f"folds of {seconds:.0f} s"].append(allowed / simulated_seconds)
                 row.append(
                     f"{seconds * folds / workers / simulated_seconds:.3f} "
                     f"{seconds * math.ceil(folds / workers) / simulated_seconds:.3f}"
                 )
             print(f"  k = {folds}, n = {workers}: {'; '.join(row)}")
+        worst = {name: (min(of), min(of), max(of)) for name, of in shares.items()}
+        note = "The least of eight numbers of folds and workers is judged."
+        record("folds-on-workers", worst, 1, "runs", case=cluster, note=note)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -23,6 +23,31 @@ from bestiary.beasts.sample import draw_sample
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import peak_of
+from harness.record import record, recording
+
+CLAIMS = {
+    "train-memory": {
+        "statement": "The peak memory of training does not grow with the images",
+        "unit": "of the peak with a tenth of the images",
+        "bar": ("most", 1.1, "images stay on the disk"),
+        "watches": (
+            "src/bestiary/training/malloc.py",
+            "src/bestiary/training/loop.py",
+            "src/bestiary/data/store.py",
+        ),
+    },
+    "runs-memory": {
+        "statement": "Runs that are trained one after the other leave no memory taken",
+        "unit": "MB after a run",
+        "watches": (
+            "src/bestiary/training/malloc.py",
+            "src/bestiary/training/loop.py",
+            "src/bestiary/data/store.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 SPECIES = 20
 
@@ -64,6 +89,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     args = parser.parse_args()
     ratios = []
+    peaks: dict[str, list[float]] = {"small": [], "large": []}
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         for name, count in (("small", args.images), ("large", 10 * args.images)):
@@ -72,12 +98,17 @@ def main() -> None:
             small = peak_megabytes(place / "small", place / f"run-small-{pair}")
             large = peak_megabytes(place / "large", place / f"run-large-{pair}")
             ratios.append(large / small)
+            peaks["small"].append(small)
+            peaks["large"].append(large)
             print(
                 f"pair {pair}: {args.images:,} images {small:.0f} MB, ten times as many "
                 f"{large:.0f} MB"
             )
         draw_sample(place / "few", species=4, per_species=60, size=64)
         megabytes_after = memory_after_runs(place / "few", place, args.runs)
+    data = ("drawn beasts", 10 * args.images)
+    record("train-memory", ratios, args.pairs, "pairs", details={"MB": peaks}, data=data)
+    record("runs-memory", megabytes_after, 1, "processes", data=("drawn beasts", 240))
     print(
         f"after each of {args.runs} runs of three folds: "
         f"{', '.join(f'{megabytes:,.0f}' for megabytes in megabytes_after)} MB"
@@ -89,4 +120,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

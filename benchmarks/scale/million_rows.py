@@ -30,6 +30,30 @@ from bestiary.run.tables import write_table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from harness.record import record, recording
+
+CLAIMS = {
+    "million-rows": {
+        "statement": "Grouping and folds of a million images take little time",
+        "unit": "s",
+        "watches": (
+            "src/bestiary/data/near_duplicates/candidates.py",
+            "src/bestiary/data/components.py",
+            "src/bestiary/data/folds.py",
+        ),
+    },
+    "million-rows-growth": {
+        "statement": "Their cost grows less than the rows",
+        "unit": "power of the number of rows",
+        "watches": (
+            "src/bestiary/data/near_duplicates/candidates.py",
+            "src/bestiary/data/components.py",
+            "src/bestiary/data/folds.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 FOLDS = 5
 DIFFERING = 10  # bits
@@ -96,9 +120,6 @@ def measure(rows: int) -> float:
 
 def main() -> None:
     sizes = [int(text) for text in sys.argv[1:]] or [10_000, 100_000, 1_000_000]
-    if len(sizes) == 1:
-        print(measure(sizes[0]))
-        return
     seconds = []
     for rows in sizes:
         done = subprocess.run(
@@ -108,8 +129,14 @@ def main() -> None:
         print("\n".join(lines), flush=True)
         seconds.append(float(last))
     growth = math.log(seconds[-1] / seconds[0]) / math.log(sizes[-1] / sizes[0])
+    times = {f"{rows:,} rows": of for rows, of in zip(sizes, seconds, strict=True)}
+    record("million-rows", times, 1, "runs")
+    record("million-rows-growth", growth, 1, "runs")
     print(f"from {sizes[0]:,} to {sizes[-1]:,} rows the cost grows as n to {growth:.2f}")
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 2:
+        print(measure(int(sys.argv[1])))
+    else:
+        recording(main, __file__)

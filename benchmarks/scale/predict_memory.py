@@ -20,6 +20,20 @@ from bestiary.beasts.sample import draw_sample
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import peak_of
+from harness.record import record, recording
+
+CLAIMS = {
+    "predict-memory": {
+        "statement": "The peak memory of `predict` does not grow with the images",
+        "unit": "of the peak with a tenth of the images",
+        "watches": (
+            "src/bestiary/ensemble/predictions.py",
+            "src/bestiary/ensemble/pipeline.py",
+            "src/bestiary/ensemble/resumable_table.py",
+        ),
+    },
+}
+COMMANDS = ("",)
 
 
 def link(images: list[Path], folder: Path, count: int) -> None:
@@ -68,8 +82,13 @@ def main() -> None:
                     f"{large:.0f} MB"
                 )
             spread = f"{min(ratios):.3f} to {max(ratios):.3f}, n = {len(ratios)}"
+            details = {"MB, the last pair": {"small": small, "large": large}}
+            data = ("drawn beasts", counts["large"])
+            record(
+                "predict-memory", ratios, args.pairs, "pairs", case=kind, details=details, data=data
+            )
             print(f"{kind}: ratio, median {statistics.median(ratios):.3f}, {spread}")
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

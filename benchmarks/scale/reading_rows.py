@@ -26,6 +26,21 @@ from bestiary.training.dataset import TrainingSet
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import peak_megabytes
+from harness.record import record, recording
+
+CLAIMS = {
+    "rows-memory": {
+        "statement": "Reading a million rows takes the memory that docs/scale.md says",
+        "unit": "MB",
+        "watches": (
+            "src/bestiary/training/dataset.py",
+            "src/bestiary/data/epoch_order.py",
+            "src/bestiary/run/tables.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 SIZES = (100_000, 1_000_000)
 
@@ -77,9 +92,6 @@ def measure(place: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    if len(sys.argv) > 1:
-        print(json.dumps(measure(Path(sys.argv[1]))))
-        return
     results = []
     for rows in SIZES:
         with tempfile.TemporaryDirectory() as place:
@@ -89,6 +101,11 @@ def main() -> None:
             )
         results.append(json.loads(done.stdout))
     small, large = results
+    measured = {key: of / 1e6 if "bytes" in key else of for key, of in large.items()}
+    memory = measured.pop("memory, bytes")
+    model = small["memory, bytes"] * 10 / 1e6
+    details = {"MB by the model, from 10^5 rows": model, "s": measured}
+    record("rows-memory", memory, 1, "runs", details=details, data=("rows", SIZES[1]))
     heads = "10^5 rows", "10^6, model", "10^6", "ratio", "10^7", "10^8", "10^9"
     print(" " * 20, *(f"{head:>12}" for head in heads))
     for name, value in small.items():
@@ -98,4 +115,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) == 2 and Path(sys.argv[1]).is_dir():
+        print(json.dumps(measure(Path(sys.argv[1]))))
+    else:
+        recording(main, __file__)

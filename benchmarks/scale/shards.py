@@ -37,6 +37,26 @@ from bestiary.training.prepare import begin_run
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import peak_megabytes
+from harness.record import record, recording
+
+CLAIMS = {
+    "shards-throughput": {
+        "statement": "An epoch of views from shards is as fast as from a folder",
+        "unit": "of the folder's speed",
+        "bar": ("least", 0.95, "shards are for stores that have no folders"),
+        "watches": (
+            "src/bestiary/storage/shards.py",
+            "src/bestiary/data/epoch_order.py",
+        ),
+    },
+    "shards-memory": {
+        "statement": "The memory of reading from shards, by the rows of their index",
+        "unit": "MB",
+        "watches": ("src/bestiary/storage/shards.py",),
+    },
+}
+COMMANDS = ("{data}",)
+
 
 ROUNDS = 5
 READ = 5_000
@@ -82,6 +102,7 @@ def throughput(data: Path, place: Path) -> None:
             f"{max(megabytes):,.0f})"
         )
     spread = f"{min(ratios):.3f} to {max(ratios):.3f}"
+    record("shards-throughput", ratios, ROUNDS, "rounds", details={"images/s": speeds})
     print(f"shards / folder: {statistics.median(ratios):.3f} ({spread}), n = {ROUNDS} rounds")
 
 
@@ -126,6 +147,10 @@ def memory(place: Path) -> None:
             f"{rows:>9,} rows: {reading:,.0f} MB, {reading - paths:,.0f} MB more than a process "
             f"that only loads the paths"
         )
+    reading = {f"{rows:,} rows": of for rows, (_, of) in megabytes.items()}
+    alone = {f"{rows:,} rows": of for rows, (of, _) in megabytes.items()}
+    details = {"MB, of the paths alone": alone}
+    record("shards-memory", reading, 1, "processes", details=details)
     most = megabytes[1_000_000]
     least = megabytes[10_000]
     print(
@@ -134,12 +159,10 @@ def memory(place: Path) -> None:
     )
 
 
+STEPS = {"--paths": read_paths, "--read": read_images}
+
+
 def main() -> None:
-    steps = {"--paths": read_paths, "--read": read_images}
-    if sys.argv[1:2] and sys.argv[1] in steps:
-        steps[sys.argv[1]](sys.argv[2])
-        print(peak_megabytes())
-        return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         os.environ["BESTIARY_CACHE"] = str(place / "cache")
@@ -151,4 +174,8 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] and sys.argv[1] in STEPS:
+        STEPS[sys.argv[1]](sys.argv[2])
+        print(peak_megabytes())
+    else:
+        recording(main, __file__)

@@ -20,6 +20,16 @@ from bestiary.recipe.load import load_recipe
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine
+from harness.record import record, recording
+
+CLAIMS = {
+    "advise-time": {
+        "statement": "Training takes about as long as `advise` says",
+        "unit": "of the expected time",
+        "watches": ("src/bestiary/advising/*.py",),
+    },
+}
+COMMANDS = ("{data}",)
 
 
 def main() -> None:
@@ -63,7 +73,9 @@ def main() -> None:
             f"(n = 1)"
         )
         print(run.score_line)
+        details = {"minutes": {"expected": expected / 60, "measured": elapsed / 60}}
+        record("advise-time", ratio, 1, "trainings", case=backbone, details=details, data=args.data)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

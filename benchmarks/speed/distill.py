@@ -21,27 +21,49 @@ import bestiary
 from bestiary.data.decode import decode, read_image
 from bestiary.display import Display
 from bestiary.distillation.latency import compare_speed
+from bestiary.distillation.student import DistillResult
 from bestiary.run.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine
+from harness.record import record, recording
 from harness.workload import set_aside
+
+CLAIMS = {
+    "distill-accuracy": {
+        "statement": "A student is within a point of its ensemble on new images",
+        "unit": "points",
+        "bar": ("least", -1.0, "what one network in place of five may cost"),
+        "watches": ("src/bestiary/distillation/*.py",),
+    },
+    "distill-speed": {
+        "statement": "A student answers several times as fast as its ensemble",
+        "unit": "times as fast",
+        "bar": ("least", 4.0, "five members are one"),
+        "watches": (
+            "src/bestiary/distillation/*.py",
+            "src/bestiary/model/engine.py",
+            "src/bestiary/model/openvino_runtime.py",
+        ),
+    },
+}
+COMMANDS = ("{data}",)
 
 
 def minutes_of(started: float) -> float:
     return (time.perf_counter() - started) / 60
 
 
-def student_of(place: Path, name: str, **options: object) -> bestiary.Run:
+def student_of(place: Path, name: str, **options: object) -> DistillResult:
     """Distill the student `name` unless it exists, and print the result."""
     started = time.perf_counter()
     exists = (place / name).exists()
-    student = bestiary.distill(place / "run", place / name, resume=exists, quiet=True, **options)  # type: ignore[arg-type]
+    student = bestiary.distill(place / "run", place / name, resume=exists, quiet=True, **options)
     print(
         f"\n{name}: {minutes_of(started):.1f} minutes{' (was exists)' if exists else ''}\n{student}"
     )
-    return student.run
+    return student
 
 
 def main() -> None:
@@ -69,7 +91,7 @@ def main() -> None:
         else:
             run = bestiary.train(
                 place / "known.csv", place / "run", resume=exists, quiet=True, **new_options
-            )  # type: ignore[arg-type]
+            )
         print(
             f"run: {minutes_of(started):.1f} "
             f"minutes{' (was exists)' if exists else ''}\n{run.score_line}"
@@ -78,10 +100,10 @@ def main() -> None:
         frugal = student_of(place, "frugal")
         print(
             f"frugal on the held-out images: "
-            f"{bestiary.evaluate(frugal.path, place / 'new', quiet=True)}"
+            f"{bestiary.evaluate(frugal.run.path, place / 'new', quiet=True)}"
         )
         first = bestiary.load(run)
-        second = bestiary.load(student)
+        second = bestiary.load(student.run)
         view = first.view
         files = sorted((place / "new").rglob("*.*"))[:16]
         images = [view(decode(read_image(file))) for file in files]
@@ -89,9 +111,25 @@ def main() -> None:
             f"\ntimed again: {first.engine} and {second.engine}, {len(first.members)} members and "
             f"one"
         )
-        for speed in compare_speed(first, second, images, Display(quiet=True), rounds=15):
-            print(speed)
+        speeds = compare_speed(first, second, images, Display(quiet=True), rounds=15)
+        print(*speeds, sep="\n")
+    found = student.findings
+    lost = tuple(100 * found["difference"][key] for key in ("value", "low", "high"))
+    scores = {"ensemble": found["before"]["value"], "student": found["after"]["value"]}
+    record(
+        "distill-accuracy",
+        lost,
+        found["before"]["n"],
+        "new images",
+        case=args.recipe,
+        spread="95 % interval",
+        details={"accuracy": scores},
+        data=args.data,
+    )
+    gains = {f"{speed.images} at a time": (speed.ratio, speed.low, speed.high) for speed in speeds}
+    n = speeds[0].rounds
+    record("distill-speed", gains, n, "rounds", case=args.recipe, spread="least to most")
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -43,6 +43,27 @@ from bestiary.run.run import Run
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine, spread
+from harness.record import record, recording
+
+CLAIMS = {
+    "export-agreement": {
+        "statement": "An exported file gives the labels of PyTorch in float32",
+        "unit": "of the labels equal",
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+    "export-speed": {
+        "statement": "An exported file predicts faster than PyTorch in float32",
+        "unit": "times as fast",
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+    "export-int8-accuracy": {
+        "statement": "int8 loses little accuracy",
+        "unit": "points",
+        "watches": ("src/bestiary/exporting/*.py",),
+    },
+}
+COMMANDS = ("{data}",)
+
 
 Runner = Callable[[np.ndarray], Outputs]
 KINDS = {"onnx": "m.onnx", "openvino": "m.xml"}
@@ -114,8 +135,10 @@ def by_openvino(file: Path, hint: str) -> Runner:
     return run
 
 
-def agreement(reference: Outputs, outputs_found: Outputs, fold: np.ndarray) -> str:
-    """Agreement of the ensembles, and of each image's held-out member."""
+def agreement(
+    reference: Outputs, outputs_found: Outputs, fold: np.ndarray
+) -> tuple[float, float, str]:
+    """Agreement of the ensembles: labels, largest difference, and words with the members'."""
     same = (
         reference.probabilities.argmax(axis=1) == outputs_found.probabilities.argmax(axis=1)
     ).mean()
@@ -125,10 +148,11 @@ def agreement(reference: Outputs, outputs_found: Outputs, fold: np.ndarray) -> s
         == outputs_found.logits[rows, fold].argmax(axis=1)
     ).mean()
     difference = np.abs(reference.probabilities - outputs_found.probabilities).max()
-    return (
+    words = (
         f"labels equal {same:.4f} (members on held-out images {own:.4f}), "
         f"probabilities within {difference:.2g}"
     )
+    return float(same), float(difference), words
 
 
 def take_turns(
@@ -196,9 +220,9 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
     sample = read_sample(RunImages(run.read_root(), judges), ensemble.view, judges)
     views = sample.views
     fold = sample.table["fold"].to_numpy()
-    name = ensemble.members[0].name
+    backbone = ensemble.members[0].name
     size = ensemble.view.size
-    print(f"\n{len(ensemble.members)} members of {name}, {size} px, on {len(views)} images")
+    print(f"\n{len(ensemble.members)} members of {backbone}, {size} px, on {len(views)} images")
     runners: dict[str, Runner] = {"PyTorch float32": lambda views: run_graph(graph, views)}
     for name, file in files.items():
         format, precision = name.split()
@@ -210,22 +234,34 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
             runners |= {f"OpenVINO {precision}, {hint}": by_openvino(file, hint) for hint in hints}
     outputs_found = {name: run_batches(runner, views) for name, runner in runners.items()}
     reference = outputs_found["PyTorch float32"]
+    same, gaps = {}, {}
     for name, outputs in outputs_found.items():
-        print(f"{name:32} {agreement(reference, outputs, fold)}")
+        same[name], gaps[name], words = agreement(reference, outputs, fold)
+        print(f"{name:32} {words}")
+    details = {"largest difference of a probability": gaps}
+    record("export-agreement", same, len(views), "images", case=backbone, details=details)
     speeds = take_turns(runners, views[:16], rounds)
     base = speeds["PyTorch float32"]
+    gains = {}
     for name, values in speeds.items():
-        ratios = [ours / theirs for ours, theirs in zip(values, base, strict=True)]
+        ratios = gains[name] = [ours / theirs for ours, theirs in zip(values, base, strict=True)]
         print(
             f"{name:32} {spread(values)} images/s, {spread(ratios)} times PyTorch float32, n = "
             f"{len(values)}"
         )
+    record("export-speed", gains, rounds, "rounds", case=backbone, details={"images/s": speeds})
     for name, file in files.items():
         parts = [part for part in (file, file.with_suffix(".bin")) if part.exists()]
         size = sum(part.stat().st_size for part in parts) / 1e6
         int8 = read_card(file).get("int8")
         print(f"{name}: {size:.0f} MB{accuracy_words(int8) if int8 else ''}")
+        if int8:
+            lost = tuple(100 * int8["difference"][key] for key in ("value", "low", "high"))
+            n = int8["images"]
+            case = f"{backbone}, {name}"
+            spread_of = "95 % interval"
+            record("export-int8-accuracy", lost, n, "images", case=case, spread=spread_of)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -19,7 +19,33 @@ import bestiary
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, spread
+from harness.record import record, recording
 from speed.predict import MEMBERS, split_arguments, split_data
+
+CLAIMS = {
+    "members-share-network": {
+        "statement": "Five members that share a network predict nearly as fast as one",
+        "unit": "of one member's speed",
+        "bar": (
+            "least",
+            0.9,
+            "0.9 for probe, whose members differ in their heads alone; 0.45 for fast",
+        ),
+        "watches": (
+            "src/bestiary/ensemble/ensemble.py",
+            "src/bestiary/ensemble/predictions.py",
+            "src/bestiary/model/engine.py",
+            "src/bestiary/model/openvino_runtime.py",
+            "src/bestiary/data/decode.py",
+            "benchmarks/contenders/*.py",
+        ),
+    },
+}
+COMMANDS = (
+    "{data} --recipe probe",
+    "{data} --recipe fast",
+)
+
 
 BARS = {"probe": 0.9, "fast": 0.45}
 
@@ -53,7 +79,17 @@ def main() -> None:
         print(f"{name}: {spread(values)} images/s, n = {len(values)}")
     shares = [a / b for a, b in zip(five, one, strict=True)]
     print(f"{args.recipe}, five members / one: {spread(shares)}; bar {BARS[args.recipe]}")
+    record(
+        "members-share-network",
+        shares,
+        args.rounds,
+        "rounds",
+        case=args.recipe,
+        bar=BARS[args.recipe],
+        details={"images/s": speeds},
+        data=args.data,
+    )
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

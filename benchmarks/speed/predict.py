@@ -28,7 +28,41 @@ from bestiary.run.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.paired import Contender, compare, machine, report
+from harness.paired import Contender, compare, machine, ratios, report
+from harness.record import record, recording
+
+CLAIMS = {
+    "predict-against-described": {
+        "statement": (
+            "Five members predict a folder several times as fast as the described test loop"
+        ),
+        "unit": "times as fast",
+        "bar": ("least", 5.0, "five float32 networks, image by image, are the described loop"),
+        "watches": (
+            "src/bestiary/ensemble/ensemble.py",
+            "src/bestiary/ensemble/predictions.py",
+            "src/bestiary/model/engine.py",
+            "src/bestiary/model/openvino_runtime.py",
+            "src/bestiary/data/decode.py",
+            "benchmarks/contenders/*.py",
+        ),
+    },
+    "predict-agreement": {
+        "statement": "Fast prediction gives the labels of the described loop",
+        "unit": "of the labels equal",
+        "bar": ("least", 0.995, "the engine may compute in bf16"),
+        "watches": (
+            "src/bestiary/ensemble/ensemble.py",
+            "src/bestiary/ensemble/predictions.py",
+            "src/bestiary/model/engine.py",
+            "src/bestiary/model/openvino_runtime.py",
+            "src/bestiary/data/decode.py",
+            "benchmarks/contenders/*.py",
+        ),
+    },
+}
+COMMANDS = ("{data}",)
+
 
 MEMBERS = 5
 
@@ -118,10 +152,16 @@ def main() -> None:
         print(f"{MEMBERS} members of {backbone}, {args.images} images a round")
         ours = Contender("bestiary", "contenders.predict_bestiary", job)
         theirs = Contender("described loop", "contenders.predict_described", job)
-        report(compare([ours, theirs], args.rounds, place / "log"))
+        speeds = compare([ours, theirs], args.rounds, place / "log")
+        report(speeds)
         same, of = agreement(place, folders[1:])
         print(f"top-1 agreement {same / of:.4f} ({same} of {of})")
+        rounds = ratios(speeds)["described loop"]
+        details = {"images/s": speeds}
+        name = "predict-against-described"
+        record(name, rounds, args.rounds, "rounds", case=backbone, details=details, data=args.data)
+        record("predict-agreement", same / of, of, "images", case=backbone, data=args.data)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -27,8 +27,35 @@ import bestiary
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from harness.paired import Contender, compare, machine, report, spread
+from harness.paired import Contender, compare, machine, ratios, report, spread
+from harness.record import record, recording
 from harness.workload import lay_out
+
+CLAIMS = {
+    "serve-throughput": {
+        "statement": "A service under load reaches the speed of the offline engine",
+        "unit": "of the offline engine's speed",
+        "bar": ("least", 0.9, "HTTP and the clients share its cores"),
+        "watches": (
+            "src/bestiary/serving/*.py",
+            "src/bestiary/model/engine.py",
+            "src/bestiary/model/openvino_runtime.py",
+        ),
+    },
+    "serve-refusals": {
+        "statement": "Under that load every answer is an answer",
+        "unit": "answers with another status than 200",
+        "bar": ("most", 0, "a client never sees an error that is not its own"),
+        "watches": ("src/bestiary/serving/*.py",),
+    },
+    "serve-memory": {
+        "statement": "The memory of a service does not grow",
+        "unit": "of the memory early in the first turn",
+        "bar": ("most", 1.02, "a leak would show"),
+        "watches": ("src/bestiary/serving/*.py",),
+    },
+}
+COMMANDS = ("{data}",)
 
 
 def main() -> None:
@@ -55,13 +82,9 @@ def main() -> None:
         }
         job["offline_notes"] = str(place / "offline")
         served = Contender("served", "contenders.serve_http", {**job, "clients": args.clients})
-        report(
-            compare(
-                [served, Contender("offline", "contenders.serve_offline", job)],
-                args.rounds,
-                place / "log",
-            )
-        )
+        offline_engine = Contender("offline", "contenders.serve_offline", job)
+        speeds = compare([served, offline_engine], args.rounds, place / "log")
+        report(speeds)
         notes, offline = (
             [json.loads(line) for line in (place / name).read_text().splitlines()]
             for name in ("notes", "offline")
@@ -91,7 +114,20 @@ def main() -> None:
         f"memory of the server in MB: {first:.0f} early in the first turn, at the ends",
         *(f"{end:.0f}" for end in ends),
     )
+    data = args.data or ("drawn beasts", 300)
+    statuses = [note["statuses"] for note in notes]
+    answers = sum(sum(of.values()) for of in statuses)
+    refused = answers - sum(of.get("200", 0) for of in statuses)
+    details = {
+        "images/s": speeds,
+        "s to an answer": {"median": [n["p50"] for n in notes], "99 %": [n["p99"] for n in notes]},
+    }
+    rounds = ratios(speeds)["offline"]
+    record("serve-throughput", rounds, args.rounds, "rounds", details=details, data=data)
+    record("serve-refusals", refused, answers, "answers", data=data)
+    sizes = {"MB": {"early": first, "at the ends": ends}}
+    record("serve-memory", [end / first for end in ends], args.rounds, "rounds", details=sizes)
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

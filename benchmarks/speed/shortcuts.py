@@ -26,6 +26,22 @@ from bestiary.training.step_timing import build_step
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine, report
+from harness.record import record, recording
+
+CLAIMS = {
+    "training-shortcuts": {
+        "statement": "Folded norms and fast depthwise gradients speed up a step in bf16",
+        "unit": "times as fast",
+        "watches": (
+            "src/bestiary/training/step.py",
+            "src/bestiary/training/autotune.py",
+            "src/bestiary/model/folded_norms.py",
+            "src/bestiary/model/depthwise.py",
+        ),
+    },
+}
+COMMANDS = ("",)
+
 
 WORKS = {
     "offline/efficientnet_lite0@224": 16,
@@ -71,6 +87,14 @@ def main() -> None:
                     if turn:  # the first warms up
                         speeds[way].append(speed)
         report(speeds)
+        plain_rounds = speeds["without"]
+        gains = {
+            way: [a / b for a, b in zip(of, plain_rounds, strict=True)]
+            for way, of in speeds.items()
+            if way != "without"
+        }
+        details = {"images/s, of a core": speeds}
+        record("training-shortcuts", gains, args.rounds, "rounds", case=name, details=details)
 
 
 def seconds_of(step: Callable[[], None]) -> float:
@@ -81,4 +105,4 @@ def seconds_of(step: Callable[[], None]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

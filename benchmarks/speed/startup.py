@@ -23,6 +23,53 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine, spread
+from harness.record import record, recording
+
+CLAIMS = {
+    "startup-help": {
+        "statement": "The help answers at once",
+        "unit": "s",
+        "bar": ("most", 0.35, "what a person does not notice as waiting"),
+        "watches": (
+            "src/bestiary/cli/*.py",
+            "src/bestiary/api/arguments.py",
+            "src/bestiary/display.py",
+        ),
+    },
+    "startup-show": {
+        "statement": "`show` answers soon",
+        "unit": "s",
+        "bar": ("most", 0.6, "it reads tables and imports no network"),
+        "watches": (
+            "src/bestiary/cli/*.py",
+            "src/bestiary/api/arguments.py",
+            "src/bestiary/display.py",
+            "src/bestiary/api/show.py",
+            "src/bestiary/run/*.py",
+        ),
+    },
+    "startup-predict": {
+        "statement": "`predict` of one image by five members of `best` answers soon",
+        "unit": "s",
+        "bar": ("most", 3.0, "half of it is the import of PyTorch"),
+        "watches": (
+            "src/bestiary/cli/*.py",
+            "src/bestiary/api/arguments.py",
+            "src/bestiary/display.py",
+            "src/bestiary/ensemble/ensemble.py",
+            "src/bestiary/ensemble/predictions.py",
+            "src/bestiary/model/engine.py",
+            "src/bestiary/model/openvino_runtime.py",
+        ),
+    },
+    "startup-report": {
+        "statement": "`report` without saliency answers soon",
+        "unit": "s",
+        "watches": ("src/bestiary/reporting/*.py",),
+    },
+}
+COMMANDS = ("",)
+
 
 UNCOUNTED = 3
 
@@ -72,7 +119,23 @@ def main() -> None:
     for name, taken in times.items():
         wall, cpu = zip(*taken, strict=True)
         print(f"{name}: {spread(wall)} s, of a core {spread(cpu)} s, n = {len(taken)}")
+    record_times(times, args.rounds)
+
+
+def record_times(times: dict[str, list[tuple[float, float]]], rounds: int) -> None:
+    seconds_of = {name: [wall for wall, _ in taken] for name, taken in times.items()}
+    others = ("empty Python", "import torch")
+    beside = {name: seconds_of[name] for name in others if name in seconds_of}
+    for verb in ("--help", "show", "predict", "report"):
+        if (name := f"bestiary {verb}") in times:
+            record(
+                f"startup-{verb.removeprefix('--')}",
+                seconds_of[name],
+                rounds,
+                "processes",
+                details={"s of a core": [cpu for _, cpu in times[name]], "s, other": beside},
+            )
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)
