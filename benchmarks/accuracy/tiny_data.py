@@ -51,7 +51,7 @@ CLAIMS = {
         "statement": (
             "With 30 images, the printed 95 % interval holds the members' accuracy on new ones"
         ),
-        "unit": "of the draws held",
+        "unit": "of the draws covered",
         "watches": (
             "src/bestiary/training/head_choice.py",
             "src/bestiary/stats/intervals.py",

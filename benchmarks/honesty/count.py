@@ -32,7 +32,7 @@ from harness.record import record, recording
 CLAIMS = {
     "count-intervals": {
         "statement": "The 95 % intervals of `count` hold the shares of the classes after a shift",
-        "unit": "of the intervals held",
+        "unit": "of the intervals covered",
         "bar": ("within", [0.93, 0.97], "what 95 % means, with noise"),
         "watches": ("src/bestiary/stats/class_shares.py",),
     },
@@ -85,7 +85,7 @@ class Coverage:
             case=name,
             spread="95 % interval",
             details={
-                "of the counts of these images held": share_interval(np.array(self.counts_hold)),
+                "of the counts of these images covered": share_interval(np.array(self.counts_hold)),
                 "mean error of a share": {
                     way: np.mean(errors) for way, errors in self.errors.items()
                 },

@@ -26,7 +26,7 @@ from harness.record import record, recording
 CLAIMS = {
     "curve-forecast": {
         "statement": "The forecast from half of the images holds the accuracy of all",
-        "unit": "of the draws held",
+        "unit": "of the draws covered",
         "bar": ("least", 0.9, "an interval of 95 %, with noise of 40 draws"),
         "watches": (
             "src/bestiary/stats/learning_curve.py",
@@ -35,7 +35,7 @@ CLAIMS = {
     },
     "curve-classes": {
         "statement": "The forecast of a class from half of the images holds its recall",
-        "unit": "of the forecasts held",
+        "unit": "of the forecasts covered",
         "watches": (
             "src/bestiary/stats/learning_curve.py",
             "src/bestiary/evaluation/learning_curve.py",
@@ -87,7 +87,7 @@ def main() -> None:
         details = {
             "accuracy": {"of all": truth, "forecast": np.mean(forecasts)},
             "width of the interval": np.mean(widths),
-            "of the draws held by the gain's own interval": held_gain / DRAWS,
+            "of the draws covered by the gain's own interval": held_gain / DRAWS,
         }
         record("curve-forecast", held / DRAWS, DRAWS, "draws", case=case, details=details)
         n = DRAWS * classes

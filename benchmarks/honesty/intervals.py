@@ -29,7 +29,7 @@ from harness.record import record, recording
 CLAIMS = {
     "score-intervals": {
         "statement": "95 % intervals of the scores hold the truth",
-        "unit": "of the samples held",
+        "unit": "of the samples covered",
         "bar": ("within", [0.93, 0.97], "what 95 % means, with noise of 1,000 samples"),
         "watches": (
             "src/bestiary/stats/bootstrap.py",
@@ -39,7 +39,7 @@ CLAIMS = {
     },
     "score-intervals-at-the-edge": {
         "statement": "95 % intervals where few images decide: top 5, and calibration error",
-        "unit": "of the samples held",
+        "unit": "of the samples covered",
         "watches": (
             "src/bestiary/stats/bootstrap.py",
             "src/bestiary/stats/intervals.py",
@@ -48,7 +48,7 @@ CLAIMS = {
     },
     "prediction-sets": {
         "statement": "Prediction sets hold the truth as often as was asked for",
-        "unit": "of the images held",
+        "unit": "of the images covered",
         "watches": ("src/bestiary/stats/calibration.py",),
     },
     "intervals-time": {

@@ -153,7 +153,7 @@ def measure_head(source: Path, rounds: int, place: Path) -> None:
         rounds,
         f"rounds of {FOLDS} splits",
         spread="95 % interval over rounds",
-        details={"of the single splits held": ((low <= new) & (new <= high)).mean()},
+        details={"of the single splits covered": ((low <= new) & (new <= high)).mean()},
         data=source,
     )
 

@@ -44,12 +44,12 @@ from harness.record import record, recording
 CLAIMS = {
     "places-figure": {
         "statement": "Folds by site tell the accuracy at new cameras",
-        "unit": "told less true accuracy",
+        "unit": "points, told less true",
         "watches": ("src/bestiary/data/folds.py",),
     },
     "events-gain": {
         "statement": "An event's answer is right more often than an image's",
-        "unit": "difference of accuracy",
+        "unit": "points",
         "watches": ("src/bestiary/stats/events.py",),
     },
 }
@@ -103,7 +103,7 @@ def run_seed(table: pl.DataFrame, data: TrainingSet, x: NDArray[np.float32], see
     }
     record(
         "places-figure",
-        {f"folds by {by}": (np.mean(errors[by]), min(errors[by]), max(errors[by])) for by in KINDS},
+        {f"folds by {by}": in_points(errors[by]) for by in KINDS},
         SPLITS,
         "splits of the cameras",
         case=f"seed {seed}",
@@ -123,6 +123,11 @@ def run_seed(table: pl.DataFrame, data: TrainingSet, x: NDArray[np.float32], see
     compare_events(table.filter(was_apart), data.labels[was_apart], logits[was_apart], seed)
 
 
+def in_points(errors: list[float]) -> tuple[float, float, float]:
+    """Mean, least and most in percentage points."""
+    return 100 * float(np.mean(errors)), 100 * min(errors), 100 * max(errors)
+
+
 def compare_events(table: pl.DataFrame, labels: Numbers, logits: Floats, seed: int) -> None:
     """Answers by event against answers by image, of members that have not seen the cameras."""
     events = event_numbers(table)
@@ -131,7 +136,7 @@ def compare_events(table: pl.DataFrame, labels: Numbers, logits: Floats, seed: i
     gain = scores["gain"]
     record(
         "events-gain",
-        (gain["value"], gain["low"], gain["high"]),
+        tuple(100 * gain[name] for name in ("value", "low", "high")),
         scores["n_events"],
         "events",
         case=f"seed {seed}",

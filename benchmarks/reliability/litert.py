@@ -42,7 +42,7 @@ CLAIMS = {
     },
     "litert-accuracy": {
         "statement": "What a smaller LiteRT file loses in accuracy",
-        "unit": "difference of accuracy",
+        "unit": "points",
         "watches": ("src/bestiary/exporting/*.py",),
     },
 }
@@ -89,7 +89,7 @@ def main() -> None:
         record("litert-probabilities", gaps.max(), n, "files", case=case, details=details)
         drop = card.get(card["precision"])
         if drop:
-            ends = tuple(drop["difference"][key] for key in ("value", "low", "high"))
+            ends = tuple(100 * drop["difference"][key] for key in ("value", "low", "high"))
             n = drop["images"]
             record("litert-accuracy", ends, n, "images", case=case, spread="95 % interval")
             print(f"  accuracy {drop['difference']} on {drop['images']} images held out")

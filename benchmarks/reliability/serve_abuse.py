@@ -49,7 +49,7 @@ CLAIMS = {
     },
     "serve-abuse-memory": {
         "statement": "Abuse does not make a service's memory grow without bound",
-        "unit": "MB at most",
+        "unit": "GB at most",
         "watches": (
             "src/bestiary/serving/*.py",
             "src/bestiary/data/image_limits.py",
@@ -338,7 +338,7 @@ def main() -> None:
             alive = service.ask(image)
             name = abuse.__name__.replace("_", " ")
             answered[name] = float(alive == 200)
-            peaks[name] = service.peak()
+            peaks[name] = service.peak() / 1e3
             print(
                 f"{abuse.__name__}: {dict(outcomes)}; then a good image: {alive}; "
                 f"{service.memory():.0f} MB, at most {service.peak():.0f}",

@@ -99,6 +99,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--page", type=Path, help="a page that is there already")
+    parser.add_argument("--case", default="float32", help="precision of the page, to record")
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--many", type=int, default=500)
     parser.add_argument("--shots", type=Path, help="folder for screenshots")
@@ -118,13 +119,14 @@ def main() -> None:
             launch = partial(
                 driver.chromium.launch, executable_path="/usr/bin/chromium", args=FLAGS
             )
-            starts(launch, url, photographs, args.starts)
+            case = args.case
+            starts(launch, url, photographs, args.starts, case)
             browser = launch()
             context = browser.new_context(viewport={"width": 1280, "height": 900})
             opened = open_page(context, url)
-            agreement(args.run, kinds, answers(opened, kinds), place)
+            agreement(args.run, kinds, answers(opened, kinds), place, case)
             looks(opened, args.shots)
-            growth(browser, context, url, photographs[: args.many])
+            growth(browser, context, url, photographs[: args.many], case)
             stop()
             offline(context, url, photographs[0])
             browser.close()
@@ -199,7 +201,7 @@ def cpu_seconds(numbers: set[int]) -> float:
     return total
 
 
-def starts(launch: Any, url: str, photographs: list[Path], rounds: int) -> None:
+def starts(launch: Any, url: str, photographs: list[Path], rounds: int, case: str) -> None:
     """Seconds to the first answer of a new browser, and to later ones."""
     cold, cold_cpu, warm, warm_cpu = [], [], [], []
     for number in range(rounds):
@@ -223,14 +225,17 @@ def starts(launch: Any, url: str, photographs: list[Path], rounds: int) -> None:
             warm.append(time.perf_counter() - began)
             warm_cpu.append(cpu_seconds(mine) - used)
         browser.close()
-    record("web-first-answer", cold, rounds, "starts", details={"s of a core": cold_cpu})
+    details = {"s of a core": cold_cpu}
+    record("web-first-answer", cold, rounds, "starts", case=case, details=details)
     details = {"s of a core": warm_cpu}
-    record("web-later-answers", warm, len(warm), "images", details=details)
+    record("web-later-answers", warm, len(warm), "images", case=case, details=details)
     print(f"first answer, s: {spread(cold)}; CPU seconds {spread(cold_cpu)} (n = {rounds})")
     print(f"later answers, s: {spread(warm)}; CPU seconds {spread(warm_cpu)} (n = {len(warm)})")
 
 
-def agreement(run: Path, files: list[Path], found: list[dict[str, Any]], place: Path) -> None:
+def agreement(
+    run: Path, files: list[Path], found: list[dict[str, Any]], place: Path, case: str
+) -> None:
     """Compare the page's answers with those of `predict`, and with float32."""
     bestiary.predict(run, place / "kinds", out=place / "kinds.csv", quiet=True)
     rows = {row["path"]: row for row in pl.read_csv(place / "kinds.csv").to_dicts()}
@@ -250,10 +255,10 @@ def agreement(run: Path, files: list[Path], found: list[dict[str, Any]], place: 
         gaps.append(abs(answer["confidence"] - row["confidence"]))
         float_gaps.append(abs(answer["confidence"] - exact[classes.index(answer["label"])]))
     n = len(files)
-    record("web-labels", {name: of / n for name, of in same.items()}, n, "files")
+    record("web-labels", {name: of / n for name, of in same.items()}, n, "files", case=case)
     above = sum(gap > 0.01 for gap in gaps)
     details = {"files above 0.01": above, "against the members in float32": max(float_gaps)}
-    record("web-confidence", max(gaps), n, "files", details=details)
+    record("web-confidence", max(gaps), n, "files", case=case, details=details)
     print(f"equal to predict, of {n}: {same}")
     print(
         f"confidence against predict: largest difference {max(gaps):.4f}, "
@@ -278,7 +283,7 @@ def looks(page: Any, shots: Path | None) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
-def growth(browser: Any, context: Any, url: str, photographs: list[Path]) -> None:
+def growth(browser: Any, context: Any, url: str, photographs: list[Path], case: str) -> None:
     """Resident memory of the renderers after each hundred images."""
     page = open_page(context, url)
     page.set_input_files("#files", photographs)
@@ -291,7 +296,7 @@ def growth(browser: Any, context: Any, url: str, photographs: list[Path]) -> Non
         sizes.append(max(resident_megabytes(number) for number in renderers))
     n = len(photographs)
     details = {"MB": {"first": sizes[0], "last": sizes[-1]}}
-    record("web-memory", sizes[-1] / sizes[0], n, "images", details=details)
+    record("web-memory", sizes[-1] / sizes[0], n, "images", case=case, details=details)
     print(f"renderer, MB after each 100 of {len(photographs)} images:", *map(round, sizes))
     page.close()
 

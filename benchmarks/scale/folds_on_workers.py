@@ -130,7 +130,7 @@ def main() -> None:
         1,
         "runs",
         details={
-            "s": {"a job beside its training": cost, "start of a cluster": start},
+            "s": {"a job, besides its training": cost, "start of a cluster": start},
             "the same bits": float(weights[0] == weights[1] == weights[2]),
         },
     )
