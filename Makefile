@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test quick check bench map clean
+.PHONY: demo test quick check bench results map clean
 
 demo: $(VENV)/.user
 	$(BIN)/bestiary demo
@@ -28,6 +28,7 @@ check: $(VENV)/.developer
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python benchmarks/render.py --check
 
 # One area of the benchmarks, or all of them; labeled photographs for those that need them, and an interpreter that has
 # the peers, where that is not this one: make bench AREA=speed DATA=FOLDER PEER_PYTHON=FILE
@@ -37,6 +38,10 @@ PEER_PYTHON ?= $(shell $(BIN)/python -c 'import fastai, ultralytics' 2>/dev/null
 
 bench: $(VENV)/.developer
 	$(BIN)/python benchmarks/run.py $(AREA) --data "$(DATA)" --peer-python "$(PEER_PYTHON)"
+
+# The pages of docs/benchmarks and the numbers of README, from benchmarks/results
+results: $(VENV)/.developer
+	$(BIN)/python benchmarks/render.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
