@@ -20,11 +20,11 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "benchmarks"
 AREAS = {
-    "speed": "How fast it trains, predicts, serves and starts",
-    "accuracy": "How often it is right",
-    "honesty": "Whether what it tells of itself holds",
-    "reliability": "What it survives",
-    "scale": "How it grows",
+    "speed": "Speed",
+    "accuracy": "Accuracy",
+    "honesty": "Honesty",
+    "reliability": "Reliability",
+    "scale": "Scale",
 }
 """Folder -> title of its page."""
 OPERATORS = ("least", "most", "within")

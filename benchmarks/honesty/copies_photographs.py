@@ -37,7 +37,7 @@ CLAIMS = {
         "watches": ("src/bestiary/data/near_duplicates/*.py",),
     },
     "copies-precision": {
-        "statement": "What it groups is one photograph",
+        "statement": "What the scan groups is one photograph",
         "unit": "of the pairs right",
         "bar": ("least", 0.98, "wrong groups cost training images"),
         "watches": ("src/bestiary/data/near_duplicates/*.py",),

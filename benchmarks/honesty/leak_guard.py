@@ -48,7 +48,9 @@ CLAIMS = {
         ),
     },
     "leak-guard-fast": {
-        "statement": "The same by `fast` itself, on drawn beasts",
+        "statement": (
+            "With near duplicates, `fast` flatters less in bestiary's folds than in shuffled ones"
+        ),
         "unit": "out-of-fold less true accuracy",
         "watches": (
             "src/bestiary/data/folds.py",

@@ -53,7 +53,7 @@ CLAIMS = {
         "watches": ("src/bestiary/data/near_duplicates/*.py",),
     },
     "near-duplicates-wrong": {
-        "statement": "The pairs that it names are one photograph",
+        "statement": "The pairs that the scan names are one photograph",
         "unit": "of the pairs right",
         "watches": ("src/bestiary/data/near_duplicates/*.py",),
     },

@@ -46,7 +46,7 @@ CLAIMS = {
         "watches": ("src/bestiary/stats/label_issues.py",),
     },
     "wrong-labels-fixed": {
-        "statement": "Mending them raises the accuracy on new images",
+        "statement": "Mending wrong labels raises the accuracy on new images",
         "unit": "difference of accuracy",
         "bar": ("least", 0.0, "mending must not harm"),
         "watches": ("src/bestiary/stats/label_issues.py",),

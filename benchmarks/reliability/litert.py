@@ -35,7 +35,7 @@ CLAIMS = {
         "watches": ("src/bestiary/exporting/*.py",),
     },
     "litert-probabilities": {
-        "statement": "Its probabilities are those of the members",
+        "statement": "A LiteRT file gives the probabilities of the members",
         "unit": "largest difference of a probability",
         "bar": ("most", 0.01, "a percent is what is shown"),
         "watches": ("src/bestiary/exporting/*.py",),

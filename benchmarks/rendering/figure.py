@@ -16,7 +16,6 @@ from rendering.words import bar_words, by_merit, number
 
 COLORS = ROOT / "src" / "bestiary" / "pages" / "base.css"
 REACH = 1.5  # powers of two to both sides of the bar
-LONGEST = 26  # letters of a name
 
 
 def distance(line: Line, value: float) -> float | None:
@@ -29,42 +28,42 @@ def distance(line: Line, value: float) -> float | None:
     return math.log2(bar.value / max(value, 1e-9))
 
 
-def bar_drawing(lines: Sequence[Line], title: str, narrow: bool = False) -> Drawing | None:
-    """Draw the results that have a distance to their bar, the worst on top; None without any."""
-    rows = []
+def bar_drawing(lines: Sequence[Line], title: str) -> Drawing | None:
+    """Draw each claim by the worst case that has a distance to its bar, the worst on top.
+
+    Returns:
+        The drawing; None where no result has such a distance.
+    """
+    rows: dict[str, ForestRow] = {}
     for line in lines:
-        bar = line.parsed_bar()
-        worst, _ = by_merit(line)
-        middle = distance(line, worst.median)
-        if bar is None or middle is None or (bar.value == 1 and bar.op == "least"):
-            continue
-        ends = [distance(line, end) for end in (worst.low, worst.high) if end is not None]
-        around = sorted(end for end in ends if end is not None) or [middle]
-        aside = f"{number(worst.median)}; bar {bar_words(bar)}"
-        row = ForestRow(
-            name=short_name(line),
-            value=middle,
-            low=min(around[0], middle),
-            high=max(around[-1], middle),
-            note=f"{line.statement}: {number(worst.median)} {line.unit}",
-            aside=aside,
-            color=HIT if line.reached() else MISS,
-        )
-        rows.append(row)
+        row = _row(line)
+        if row is not None and (line.claim not in rows or row.value < rows[line.claim].value):
+            rows[line.claim] = row
     if not rows:
         return None
-    rows.sort(key=lambda row: row.value)
+    ordered = sorted(rows.values(), key=lambda row: row.value)
     bars = [Reference(0.0, "the bar")]
-    span = (-REACH, REACH)
-    return forest(title, rows, span, bars, form=_times, narrow=narrow, aside_color=QUIET)
+    return forest(title, ordered, (-REACH, REACH), bars, form=_times, aside_color=QUIET)
 
 
-def short_name(line: Line) -> str:
-    """Name a result in few letters: its case where it has one, else its claim."""
-    text = line.claim.replace("-", " ")
-    if line.case:
-        text = f"{line.claim.split('-')[0]}: {line.case.rpartition('/')[2]}"
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+def _row(line: Line) -> ForestRow | None:
+    bar = line.parsed_bar()
+    worst, _ = by_merit(line)
+    middle = distance(line, worst.median)
+    if bar is None or middle is None or (bar.value == 1 and bar.op == "least"):
+        return None
+    ends = [distance(line, end) for end in (worst.low, worst.high) if end is not None]
+    around = [middle, *(end for end in ends if end is not None)]
+    case = f", {line.case}" if line.case else ""
+    return ForestRow(
+        name=line.claim.replace("-", " "),
+        value=middle,
+        low=min(around),
+        high=max(around),
+        note=f"{line.statement}{case}: {number(worst.median)} {line.unit}",
+        aside=f"{number(worst.median)}, bar {bar_words(bar)}",
+        color=HIT if line.reached() else MISS,
+    )
 
 
 def svg_files(drawing: Drawing) -> tuple[str, str]:

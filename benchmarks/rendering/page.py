@@ -31,6 +31,10 @@ QUESTIONS = {
     "reliability": "What does it survive, and does it answer alike in other engines?",
     "scale": "How do memory and time grow with the images and the workers?",
 }
+CAPTION = (
+    "Each claim by its worst case. Right of the line is better than asked; what is far off stands "
+    "at the edge. Bars of all or nothing are left out."
+)
 NOT_SHOWN = {
     "speed": (
         "No figure is from a GPU: none was at hand. `benchmarks/gpu/run.py` has the stages that "
@@ -109,11 +113,11 @@ def area_page(area: str, rows: Sequence[Row], has_figure: bool) -> str:
     parts = [GENERATED, f"# {AREAS[area]}", QUESTIONS[area], strip(rows)]
     missed = [row for row in ordered if row.state == "missed"]
     if missed:
-        parts += ["## Missed", "\n".join(f"- {sentence(row)}" for row in missed)]
+        parts += ["## Missed", "\n".join(f"- {text}" for text in missed_sentences(missed))]
     if has_figure:
         title = f"{AREAS[area]}: how far each result is from its bar"
         parts += ["## Against the bars", figure_lines(area, title)]
-        parts.append("Right of the line is better than asked. Bars of all or nothing are left out.")
+        parts.append(CAPTION)
     if area == "accuracy":
         parts += ["## Against other tools", tools_section()]
     parts += ["## All results", table(ordered), f"*Not shown.* {NOT_SHOWN[area]}"]
@@ -129,15 +133,23 @@ def figure_lines(area: str, title: str) -> str:
     )
 
 
-def sentence(row: Row) -> str:
-    """Say what is missed, in a sentence."""
-    line = row.line
-    case = f" ({line.case})" if line.case else ""
-    note = f" {line.note}" if line.note else ""
-    return (
-        f"{line.statement}{case}: **{measured(line)}**. The bar is "
-        f"{bar_words(line.parsed_bar())}.{note}{stale_mark(row.stale)}"
-    )
+def missed_sentences(rows: Sequence[Row]) -> list[str]:
+    """Say what is missed, one text a claim and bar."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        bar = bar_words(row.line.parsed_bar(), in_text=True)
+        groups.setdefault((row.line.claim, bar), []).append(row)
+    return [_missed_words(bar, of) for (_, bar), of in groups.items()]
+
+
+def _missed_words(bar: str, rows: Sequence[Row]) -> str:
+    found = [
+        f"**{measured(row.line)}**" + (f" ({row.line.case})" if row.line.case else "")
+        for row in rows
+    ]
+    notes = dict.fromkeys(row.line.note for row in rows if row.line.note)
+    text = f"{rows[0].line.statement}: {', '.join(found)}. The bar is {bar}."
+    return f"{' '.join([text, *notes])}{stale_mark(rows[0].stale)}"
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -231,12 +243,14 @@ def index_page(rows: dict[str, list[Row]]) -> str:
     """Write the first page: verdicts by area, what is missed, how it is measured."""
     every = [row for of in rows.values() for row in of]
     areas = [
-        (f"[{AREAS[area]}]({area}.md)", *counts(of), _stale_count(of)) for area, of in rows.items()
+        (f"[{AREAS[area]}]({area}.md)", QUESTIONS[area], *counts(of), _stale_count(of))
+        for area, of in rows.items()
     ]
-    head = ("area", "missed", "met", "without a bar", "")
+    head = ("area", "question", "missed", "met", "no bar", "stale")
     missed = [
         (
-            f"[{escaped(row.line.statement)}]({row.line.area}.md#{row.anchor})",
+            f"[{escaped(row.line.statement)}]({row.line.area}.md#{row.anchor})"
+            + (f"<br>{escaped(row.line.case)}" if row.line.case else ""),
             escaped(measured(row.line)),
             bar_words(row.line.parsed_bar()),
         )
@@ -285,6 +299,4 @@ def counts(rows: Sequence[Row]) -> tuple[str, ...]:
 def _stale_count(rows: Sequence[Row]) -> str:
     known = [row for row in rows if row.stale != UNKNOWN]
     stale = sum(bool(row.stale) for row in known)
-    return (
-        STALE.format(f"{stale} of {len(rows)} stale") if known else STALE.format("stale: unknown")
-    )
+    return STALE.format(f"{stale} of {len(rows)}" if known else "unknown")

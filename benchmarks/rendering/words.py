@@ -1,9 +1,11 @@
 """Numbers of results -> the words of pages: digits, intervals, bars, states."""
 
+import re
+
 from harness.results import Line, Value
 from harness.scripts import Bar
 
-SIGNED = ("difference", "points", "less")  # words of units whose values have a sign
+SIGNED = re.compile(r"^(difference|points)|\bless\b")  # units whose values have a sign
 WHOLE = 1_000  # from here on numbers are shown without decimals, with commas
 DIGITS = 4
 SHOWN = 3  # values in a cell of a table; of more the worst and the best are shown
@@ -31,21 +33,16 @@ def with_spread(value: Value, spread: str, signed: bool) -> str:
         return number(value.median, signed)
     parts = [value.median, value.low, value.high]
     shown = [number(part, signed) for part in parts]
-    decimals = (
-        max(len(text.partition(".")[2]) for text in shown if "e" not in text)
-        if all("e" not in text for text in shown)
-        else None
-    )
-    if decimals:
-        sign = "+" if signed else ""
-        shown = [f"{part:{sign},.{decimals}f}" for part in parts]
+    decimals = max(len(text.partition(".")[2]) for text in shown)
+    if decimals and not any("e" in text for text in shown):
+        shown = [f"{part:{'+' if signed else ''},.{decimals}f}" for part in parts]
     middle, low, high = shown
     return f"{middle} [{low}, {high}]" if "interval" in spread else f"{middle} ({low} to {high})"
 
 
 def is_signed(unit: str) -> bool:
     """Whether values of a unit are shown with their sign."""
-    return any(word in unit.split() for word in SIGNED) or unit.startswith("points")
+    return SIGNED.search(unit) is not None
 
 
 def value_words(line: Line, value: Value) -> str:
@@ -89,18 +86,26 @@ def merit(bar: Bar | None, value: float) -> float:
     return -value
 
 
-def bar_words(bar: Bar | None) -> str:
-    """Show a bar."""
+def bar_words(bar: Bar | None, in_text: bool = False) -> str:
+    """Show a bar, for a cell or for a sentence."""
     if bar is None:
         return ""
     if isinstance(bar.value, tuple):
         return f"{number(bar.value[0])} to {number(bar.value[1])}"
-    return f"{number(bar.value)} at {bar.op}"
+    sign = f"at {bar.op}" if in_text else "≥" if bar.op == "least" else "≤"
+    return f"{sign} {number(bar.value)}"
 
 
 def n_words(line: Line) -> str:
     """Show how often something was measured."""
-    return "" if line.n is None else f"{line.n:,} {line.n_of}"
+    if line.n is None:
+        return ""
+    what = line.n_of
+    if line.n == 1:
+        first, *rest = what.split(" ")
+        first = first.removesuffix("es") if first.endswith("sses") else first.removesuffix("s")
+        what = " ".join([first, *rest])
+    return f"{line.n:,} {what}"
 
 
 def state(line: Line) -> str:

@@ -39,7 +39,7 @@ CLAIMS = {
         "watches": ("src/bestiary/cluster/*.py",),
     },
     "folds-on-two-workers": {
-        "statement": "Four folds on two workers",
+        "statement": "Two workers train four folds sooner than one process",
         "unit": "s",
         "watches": ("src/bestiary/cluster/*.py",),
     },

@@ -43,7 +43,7 @@ CLAIMS = {
         ),
     },
     "million-rows-growth": {
-        "statement": "Their cost grows less than the rows",
+        "statement": "The cost of grouping grows less than the rows",
         "unit": "power of the number of rows",
         "watches": (
             "src/bestiary/data/near_duplicates/candidates.py",

@@ -43,7 +43,7 @@ CLAIMS = {
         ),
     },
     "report-size": {
-        "statement": "That report is small enough to send",
+        "statement": "The report of 100 classes is small enough to send",
         "unit": "MB",
         "bar": ("most", 15, "what mail takes"),
         "watches": (

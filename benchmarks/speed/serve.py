@@ -43,7 +43,7 @@ CLAIMS = {
         ),
     },
     "serve-refusals": {
-        "statement": "Under that load every answer is an answer",
+        "statement": "A service under load refuses nobody",
         "unit": "answers with another status than 200",
         "bar": ("most", 0, "a client never sees an error that is not its own"),
         "watches": ("src/bestiary/serving/*.py",),

@@ -74,9 +74,12 @@ CLAIMS = {
         ),
     },
     "views-other-ways": {
-        "statement": "The same with normalized floats, another order or the usual malloc",
+        "statement": "Views with normalized floats, in another order, or with the usual malloc",
         "unit": "times as fast",
-        "watches": ("src/bestiary/data/views.py", "src/bestiary/data/decode.py"),
+        "watches": (
+            "src/bestiary/data/views.py",
+            "src/bestiary/data/decode.py",
+        ),
     },
 }
 COMMANDS = (
