@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import render
+from accuracy.table import read_results
 from harness.results import Line, read_line
 from harness.scripts import AREAS, BENCHMARKS
 from rendering import blocks
@@ -165,11 +166,14 @@ def test_readme_tables_tell_the_results() -> None:
     lines = [row.line for of in rows.values() for row in of]
     values = {number(v.median) for one in lines for v in one.values}
     speed = blocks.TABLES["readme-speed"](lines)
-    found = re.findall(r"timm ([\d.]+)", speed)
+    found = re.findall(r"([\d.]+) x timm", speed)
     assert found and set(found) <= values
     accuracy = blocks.TABLES["readme-accuracy"](lines)
     assert accuracy.count("%") >= 3
-    assert "| beasts, 10 minutes | 288 | 3 | 12 |" in blocks.TABLES["readme-tools"](lines)
+    assert "points with shuffled folds" in blocks.TABLES["readme-honesty"](lines)
+    own = [row for row in read_results() if row["contender"] == "bestiary"]
+    tools = blocks.TABLES["readme-tools"](lines)
+    assert tools.count("\n") - 1 == len({(row["set"], row["minutes"]) for row in own})
 
 
 def test_committed_pages_are_current() -> None:
