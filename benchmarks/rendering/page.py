@@ -186,7 +186,7 @@ def details(row: Row) -> str:
         f"<li>{_html(value_words(line, value))} {_html(value.unit or line.unit)}</li>"
         for value in (*line.judged, *rest)
     )
-    why = f"<p>{STALE.format(_html(f'Stale: {row.stale}.'))}</p>" if row.stale else ""
+    why = STALE.format(f"<p>{_html(f'Stale: {row.stale}.')}</p>") if row.stale else ""
     note = f"<p>{_html(line.note)}</p>" if line.note else ""
     return (
         f'<details id="{row.anchor}"><summary>{_html(title)}: {row.state}</summary>'

@@ -190,6 +190,17 @@ def test_check_finds_a_changed_page(tmp_path: Path) -> None:
     assert not render.is_as_written(tmp_path / "none.md", "a")
 
 
+def test_check_leaves_out_what_is_stale() -> None:
+    lines = [line("help"), line("show", values=[{"median": 0.7}])]
+    pages = set()
+    for reason in ("", UNKNOWN, "x.py changed since 1234567"):
+        rows = [Row(one, reason) for one in lines]
+        every = {area: rows if area == "speed" else [] for area in AREAS}
+        text = area_page("speed", rows, True) + index_page(every)
+        pages.add(render.STALE.sub("", text))
+    assert len(pages) == 1
+
+
 def test_bad_results_end_the_check(tmp_path: Path) -> None:
     (tmp_path / "startup-help.jsonl").write_text('{"claim": "startup-help"}\n')
     with pytest.raises(ValueError, match=r"startup-help\.jsonl:1: "):
