@@ -75,11 +75,18 @@ def all_files(rows: dict[str, list[Row]]) -> dict[Path, str]:
     Raises:
         ValueError: a marker of a document names what there is not.
     """
+    claims = all_claims()
     files = {PAGES / "index.md": index_page(rows)}
     for area, of in rows.items():
         lines = [row.line for row in of]
         drawing = bar_drawing(lines, f"{AREAS[area]}: how far from the bar")
-        files[PAGES / f"{area}.md"] = area_page(area, of, drawing is not None)
+        measured = {line.claim for line in lines}
+        missing = [
+            claim.statement
+            for claim in claims.values()
+            if claim.area == area and claim.name not in measured
+        ]
+        files[PAGES / f"{area}.md"] = area_page(area, of, drawing is not None, missing)
         if drawing is not None:
             light, dark = svg_files(drawing)
             files[PAGES / "figures" / f"{area}.svg"] = light

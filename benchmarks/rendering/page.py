@@ -107,8 +107,10 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: ORDER.index(row.state))
 
 
-def area_page(area: str, rows: Sequence[Row], has_figure: bool) -> str:
-    """Write the page of an area."""
+def area_page(
+    area: str, rows: Sequence[Row], has_figure: bool, unmeasured: Sequence[str] = ()
+) -> str:
+    """Write the page of an area; `unmeasured` are statements of claims without a result."""
     ordered = in_order(rows)
     parts = [GENERATED, f"# {AREAS[area]}", QUESTIONS[area], strip(rows)]
     missed = [row for row in ordered if row.state == "missed"]
@@ -121,6 +123,8 @@ def area_page(area: str, rows: Sequence[Row], has_figure: bool) -> str:
     if area == "accuracy":
         parts += ["## Against other tools", tools_section()]
     parts += ["## All results", table(ordered), f"*Not shown.* {NOT_SHOWN[area]}"]
+    if unmeasured:
+        parts.append("*Not measured yet.* " + " ".join(f"{text}." for text in unmeasured))
     parts += ["## Details", "\n".join(details(row) for row in ordered)]
     parts.append(f"Measure again: `make bench AREA={area}`.")
     return "\n\n".join(parts) + "\n"
