@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from harness.results import RESULTS, Line, Machine, Value
+from harness.results import RESULTS, Line, Value
 from harness.scripts import ROOT, Bar, Claim, read_script
-from harness.surroundings import data_facts, git, this_machine, versions
+from harness.surroundings import data_facts, git, load_now, this_machine, versions
 
 NO_RECORD = "--no-record"
 DIGITS = 6  # of a recorded number
@@ -36,7 +36,7 @@ class Session:
         script: its path.
         arguments: of its command line.
         writes: whether lines are written.
-        machine: as it was at the start.
+        load: of the machine, at the start.
         started: time of the start, of the monotonic clock.
         recorded: claims that have a result.
     """
@@ -45,7 +45,7 @@ class Session:
     script: str
     arguments: str
     writes: bool
-    machine: Machine
+    load: float | None
     started: float
     recorded: list[str] = field(default_factory=list)
 
@@ -66,7 +66,7 @@ def recording(main: Callable[[], Any], file: str) -> None:
     words = [str(Path(word).name) if os.path.isabs(word) else word for word in sys.argv[1:]]
     arguments = shlex.join(words)
     now = time.perf_counter()
-    _session = Session(script.claims, script.path, arguments, writes, this_machine(), now)
+    _session = Session(script.claims, script.path, arguments, writes, load_now(), now)
     try:
         main()
     except SystemExit as end:
@@ -140,7 +140,7 @@ def record(
         spread=spread or ("least to most" if raw else ""),
         raw=raw or None,
         data=None if data is None else data_facts(data),
-        machine=_session.machine,
+        machine=this_machine(_session.load),
         versions=versions(),
         commit=git("rev-parse", "HEAD"),
         dirty=None if changes is None else bool(changes),

@@ -14,12 +14,19 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy", "polars", "openvino", "onn
 IMAGES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 
 
-def this_machine() -> Machine:
-    """The processor, its cores, the GPU and the load now."""
+def load_now() -> float | None:
+    """Processes that wanted a core in the last minute, where the system counts them."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def this_machine(load: float | None) -> Machine:
+    """The processor, its cores and the GPU; `load` as it was at the start.
+
+    Asked at the end: a process that has asked PyTorch for a GPU can fork no more.
+    """
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return Machine(cpu=processor(), cores=os.cpu_count(), gpu=gpu, load=load)
 
 
