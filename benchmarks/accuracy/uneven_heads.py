@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bestiary.data.epoch_order import balanced_rows, epoch_order
 from bestiary.display import Display
 from bestiary.recipe.load import load_recipe
-from bestiary.recipe.sections import LossOptions
+from bestiary.recipe.optimization import LossOptions
 from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
 from bestiary.stats.averaging import softmax

@@ -1,9 +1,11 @@
 """Scripts declare their claims, results belong to scripts, and lines of results are checked."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,7 @@ def test_bars_judge() -> None:
 
 SCRIPT = """
 import sys
+from functools import cache
 sys.path.insert(0, {benchmarks!r})
 from harness import record, scripts
 from harness.record import recording
@@ -187,3 +190,34 @@ def test_areas_can_be_listed() -> None:
     wrong = subprocess.run([*command, "sped"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert ", ".join(AREAS) in wrong.stderr
+
+
+def test_what_scripts_import_exists() -> None:
+    """Read from the text, since importing them all would take half a minute."""
+    wrong = []
+    for file in sorted(scripts.BENCHMARKS.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bestiary."):
+                known = _names(node.module)
+                wrong += [
+                    f"{file.name}: {node.module}.{alias.name}"
+                    for alias in node.names
+                    if alias.name not in known
+                ]
+    assert not wrong
+
+
+@cache
+def _names(module: str) -> set[str]:
+    """What a module of bestiary has at its top level, or the modules of a package."""
+    place = scripts.ROOT / "src" / Path(*module.split("."))
+    found = {file.stem for file in place.iterdir()} if place.is_dir() else set()
+    source = place / "__init__.py" if found else place.with_suffix(".py")
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.asname or alias.name for alias in node.names}
+    return found
