@@ -5,11 +5,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import mutating
 import numpy as np
 import polars as pl
 import pytest
-import reading
 import wrong_input_files
 import wrong_inputs
 
@@ -19,6 +17,7 @@ from bestiary.data.decode import decode
 from bestiary.data.fixes import read_fixes
 from bestiary.errors import BestiaryError, ImageError
 from bestiary.tables import escape_formulas, unescape_formulas
+from harness import mutating, reading
 
 
 @pytest.fixture(scope="module")
