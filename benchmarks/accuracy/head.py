@@ -41,11 +41,7 @@ CLAIMS = {
     "heads-on-features": {
         "statement": "A discriminant on frozen features is as good as logistic regression",
         "unit": "accuracy",
-        "watches": (
-            "src/bestiary/training/lda_head.py",
-            "src/bestiary/training/head.py",
-            "src/bestiary/training/frozen_features.py",
-        ),
+        "watches": ("@heads",),
     },
 }
 COMMANDS = ("{data}",)

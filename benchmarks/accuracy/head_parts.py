@@ -33,9 +33,7 @@ CLAIMS = {
         "unit": "difference of accuracy",
         "bar": ("least", 0.0, "a part that lowers accuracy is taken out"),
         "watches": (
-            "src/bestiary/training/lda_head.py",
-            "src/bestiary/training/head.py",
-            "src/bestiary/training/frozen_features.py",
+            "@heads",
             "src/bestiary/model/power_norm.py",
         ),
     },

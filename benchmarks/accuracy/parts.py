@@ -35,15 +35,7 @@ CLAIMS = {
         "statement": "Every part of `best` raises accuracy",
         "unit": "difference of accuracy without it",
         "bar": ("most", 0.0, "a part that lowers accuracy is taken out"),
-        "watches": (
-            "src/bestiary/recipe/shipped/best.toml",
-            "src/bestiary/training/loop.py",
-            "src/bestiary/training/lda_head.py",
-            "src/bestiary/training/optimizer.py",
-            "src/bestiary/training/weight_averaging.py",
-            "src/bestiary/data/views.py",
-            "src/bestiary/data/augment.py",
-        ),
+        "watches": ("@best",),
     },
     "uneven-classes-remedy": {
         "statement": (

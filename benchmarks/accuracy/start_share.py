@@ -35,15 +35,7 @@ CLAIMS = {
     "start-share": {
         "statement": "Half way back to the initial weights is no worse than either end",
         "unit": "difference of accuracy to a share of 0.5",
-        "watches": (
-            "src/bestiary/recipe/shipped/best.toml",
-            "src/bestiary/training/loop.py",
-            "src/bestiary/training/lda_head.py",
-            "src/bestiary/training/optimizer.py",
-            "src/bestiary/training/weight_averaging.py",
-            "src/bestiary/data/views.py",
-            "src/bestiary/data/augment.py",
-        ),
+        "watches": ("@best",),
     },
 }
 COMMANDS = (

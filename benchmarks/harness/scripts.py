@@ -5,7 +5,8 @@ A script declares two literals. CLAIMS has what it measures, by the name of the 
     statement: what should be true, in a sentence.
     unit: of the judged values, such as "times as fast".
     bar: optional; ("least", number, why), ("most", number, why) or ("within", [low, high], why).
-    watches: optional globs of the files that the figure depends on, besides the script itself.
+    watches: optional globs of the files that the figure depends on, besides the script itself; a
+        name of WATCHED stands for several.
 
 COMMANDS has the lines of arguments of `make bench`; "{data}" stands for the folder of photographs,
 "{peers}" for the interpreter that has the peers, and words such as OMP_NUM_THREADS=1 in front are
@@ -14,6 +15,7 @@ set in the environment. A script without commands needs something that `make ben
 
 import ast
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,65 @@ AREAS = {
 }
 """Folder -> title of its page."""
 OPERATORS = ("least", "most", "within")
+WATCHED = {
+    "@training": (
+        "src/bestiary/training/loop.py",
+        "src/bestiary/training/step.py",
+        "src/bestiary/training/malloc.py",
+        "src/bestiary/data/loader.py",
+        "src/bestiary/data/views.py",
+        "src/bestiary/data/store.py",
+        "src/bestiary/data/decode.py",
+        "benchmarks/contenders/*.py",
+    ),
+    "@predicting": (
+        "src/bestiary/ensemble/ensemble.py",
+        "src/bestiary/ensemble/predictions.py",
+        "src/bestiary/model/engine.py",
+        "src/bestiary/model/openvino_runtime.py",
+        "src/bestiary/data/decode.py",
+        "benchmarks/contenders/*.py",
+    ),
+    "@views": (
+        "src/bestiary/data/views.py",
+        "src/bestiary/data/decode.py",
+        "src/bestiary/data/loader.py",
+        "src/bestiary/data/store.py",
+        "src/bestiary/training/malloc.py",
+    ),
+    "@best": (
+        "src/bestiary/recipe/shipped/best.toml",
+        "src/bestiary/training/loop.py",
+        "src/bestiary/training/lda_head.py",
+        "src/bestiary/training/optimizer.py",
+        "src/bestiary/training/weight_averaging.py",
+        "src/bestiary/data/views.py",
+        "src/bestiary/data/augment.py",
+    ),
+    "@heads": (
+        "src/bestiary/training/lda_head.py",
+        "src/bestiary/training/head.py",
+        "src/bestiary/training/frozen_features.py",
+    ),
+    "@checkpoints": (
+        "src/bestiary/training/checkpointer.py",
+        "src/bestiary/training/checkpoint.py",
+        "src/bestiary/training/fold.py",
+        "src/bestiary/atomic.py",
+        "src/bestiary/run/*.py",
+    ),
+    "@commands": (
+        "src/bestiary/cli/*.py",
+        "src/bestiary/api/arguments.py",
+        "src/bestiary/display.py",
+    ),
+    "@intervals": (
+        "src/bestiary/stats/bootstrap.py",
+        "src/bestiary/stats/intervals.py",
+        "src/bestiary/stats/metrics.py",
+    ),
+}
+"""What many claims depend on, by the name that stands for it in their `watches`."""
 FIELDS = {"statement", "unit", "bar", "watches"}
 
 
@@ -121,7 +182,8 @@ def _claim(name: str, area: str, path: str, fields: dict[str, Any]) -> Claim:
     if missing := {"statement", "unit"} - set(fields):
         raise ValueError(f"{path}: claim {name} has no {sorted(missing)}")
     bar = read_bar(fields.get("bar"), f"{path}: claim {name}")
-    watches = (path, *fields.get("watches", ()))
+    globs = (WATCHED.get(glob, (glob,)) for glob in fields.get("watches", ()))
+    watches = (path, *chain.from_iterable(globs))
     return Claim(name, area, path, fields["statement"], fields["unit"], bar, watches)
 
 

@@ -31,20 +31,12 @@ CLAIMS = {
         "statement": "95 % intervals of the scores hold the truth",
         "unit": "of the samples covered",
         "bar": ("within", [0.93, 0.97], "what 95 % means, with noise of 1,000 samples"),
-        "watches": (
-            "src/bestiary/stats/bootstrap.py",
-            "src/bestiary/stats/intervals.py",
-            "src/bestiary/stats/metrics.py",
-        ),
+        "watches": ("@intervals",),
     },
     "score-intervals-at-the-edge": {
         "statement": "95 % intervals where few images decide: top 5, and calibration error",
         "unit": "of the samples covered",
-        "watches": (
-            "src/bestiary/stats/bootstrap.py",
-            "src/bestiary/stats/intervals.py",
-            "src/bestiary/stats/metrics.py",
-        ),
+        "watches": ("@intervals",),
     },
     "prediction-sets": {
         "statement": "Prediction sets hold the truth as often as was asked for",
@@ -54,11 +46,7 @@ CLAIMS = {
     "intervals-time": {
         "statement": "All intervals of 10,000 images of 100 classes take little time",
         "unit": "s",
-        "watches": (
-            "src/bestiary/stats/bootstrap.py",
-            "src/bestiary/stats/intervals.py",
-            "src/bestiary/stats/metrics.py",
-        ),
+        "watches": ("@intervals",),
     },
 }
 COMMANDS = ("",)

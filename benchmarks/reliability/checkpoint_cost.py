@@ -35,13 +35,7 @@ CLAIMS = {
         "statement": "Checkpoints, locks and checksums cost little of the training time",
         "unit": "% of the time",
         "bar": ("most", 2, "safety must not be switched off"),
-        "watches": (
-            "src/bestiary/training/checkpointer.py",
-            "src/bestiary/training/checkpoint.py",
-            "src/bestiary/training/fold.py",
-            "src/bestiary/atomic.py",
-            "src/bestiary/run/*.py",
-        ),
+        "watches": ("@checkpoints",),
     },
 }
 COMMANDS = (

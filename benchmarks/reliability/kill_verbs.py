@@ -39,11 +39,7 @@ CLAIMS = {
         "unit": "of the verbs with the same files",
         "bar": ("least", 1.0, "no kill may change a result"),
         "watches": (
-            "src/bestiary/training/checkpointer.py",
-            "src/bestiary/training/checkpoint.py",
-            "src/bestiary/training/fold.py",
-            "src/bestiary/atomic.py",
-            "src/bestiary/run/*.py",
+            "@checkpoints",
             "src/bestiary/ensemble/resumable_table.py",
             "src/bestiary/data/sharding.py",
         ),

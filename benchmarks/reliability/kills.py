@@ -31,13 +31,7 @@ CLAIMS = {
         "statement": "A run that is killed at any instant and resumed ends in the same bits",
         "unit": "of the runs with the same digests",
         "bar": ("least", 1.0, "no kill may be lost work or other weights"),
-        "watches": (
-            "src/bestiary/training/checkpointer.py",
-            "src/bestiary/training/checkpoint.py",
-            "src/bestiary/training/fold.py",
-            "src/bestiary/atomic.py",
-            "src/bestiary/run/*.py",
-        ),
+        "watches": ("@checkpoints",),
     },
 }
 COMMANDS = ("OMP_NUM_THREADS=1",)

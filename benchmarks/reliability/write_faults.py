@@ -38,13 +38,7 @@ CLAIMS = {
         "statement": "A write that fails, is torn or is lied about loses nothing silently",
         "unit": "of the faults without a wrong result",
         "bar": ("least", 1.0, "nothing may be wrong in silence"),
-        "watches": (
-            "src/bestiary/training/checkpointer.py",
-            "src/bestiary/training/checkpoint.py",
-            "src/bestiary/training/fold.py",
-            "src/bestiary/atomic.py",
-            "src/bestiary/run/*.py",
-        ),
+        "watches": ("@checkpoints",),
     },
 }
 COMMANDS = ("OMP_NUM_THREADS=1",)

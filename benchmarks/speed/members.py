@@ -31,14 +31,7 @@ CLAIMS = {
             0.9,
             "0.9 for probe, whose members differ in their heads alone; 0.45 for fast",
         ),
-        "watches": (
-            "src/bestiary/ensemble/ensemble.py",
-            "src/bestiary/ensemble/predictions.py",
-            "src/bestiary/model/engine.py",
-            "src/bestiary/model/openvino_runtime.py",
-            "src/bestiary/data/decode.py",
-            "benchmarks/contenders/*.py",
-        ),
+        "watches": ("@predicting",),
     },
 }
 COMMANDS = (

@@ -36,16 +36,7 @@ CLAIMS = {
                 " documented"
             ),
         ),
-        "watches": (
-            "src/bestiary/training/loop.py",
-            "src/bestiary/training/step.py",
-            "src/bestiary/training/malloc.py",
-            "src/bestiary/data/loader.py",
-            "src/bestiary/data/views.py",
-            "src/bestiary/data/store.py",
-            "src/bestiary/data/decode.py",
-            "benchmarks/contenders/*.py",
-        ),
+        "watches": ("@training",),
     },
 }
 COMMANDS = ("{data} --peer-python {peers}",)

@@ -38,27 +38,13 @@ CLAIMS = {
         ),
         "unit": "times as fast",
         "bar": ("least", 5.0, "five float32 networks, image by image, are the described loop"),
-        "watches": (
-            "src/bestiary/ensemble/ensemble.py",
-            "src/bestiary/ensemble/predictions.py",
-            "src/bestiary/model/engine.py",
-            "src/bestiary/model/openvino_runtime.py",
-            "src/bestiary/data/decode.py",
-            "benchmarks/contenders/*.py",
-        ),
+        "watches": ("@predicting",),
     },
     "predict-agreement": {
         "statement": "Fast prediction gives the labels of the described loop",
         "unit": "of the labels equal",
         "bar": ("least", 0.995, "the engine may compute in bf16"),
-        "watches": (
-            "src/bestiary/ensemble/ensemble.py",
-            "src/bestiary/ensemble/predictions.py",
-            "src/bestiary/model/engine.py",
-            "src/bestiary/model/openvino_runtime.py",
-            "src/bestiary/data/decode.py",
-            "benchmarks/contenders/*.py",
-        ),
+        "watches": ("@predicting",),
     },
 }
 COMMANDS = ("{data}",)

@@ -30,20 +30,14 @@ CLAIMS = {
         "statement": "The help answers at once",
         "unit": "s",
         "bar": ("most", 0.35, "what a person does not notice as waiting"),
-        "watches": (
-            "src/bestiary/cli/*.py",
-            "src/bestiary/api/arguments.py",
-            "src/bestiary/display.py",
-        ),
+        "watches": ("@commands",),
     },
     "startup-show": {
         "statement": "`show` answers soon",
         "unit": "s",
         "bar": ("most", 0.6, "it reads tables and imports no network"),
         "watches": (
-            "src/bestiary/cli/*.py",
-            "src/bestiary/api/arguments.py",
-            "src/bestiary/display.py",
+            "@commands",
             "src/bestiary/api/show.py",
             "src/bestiary/run/*.py",
         ),
@@ -53,9 +47,7 @@ CLAIMS = {
         "unit": "s",
         "bar": ("most", 3.0, "half of it is the import of PyTorch"),
         "watches": (
-            "src/bestiary/cli/*.py",
-            "src/bestiary/api/arguments.py",
-            "src/bestiary/display.py",
+            "@commands",
             "src/bestiary/ensemble/ensemble.py",
             "src/bestiary/ensemble/predictions.py",
             "src/bestiary/model/engine.py",

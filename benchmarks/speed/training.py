@@ -26,31 +26,13 @@ CLAIMS = {
         "statement": "Training from files costs little more than its arithmetic",
         "unit": "of the speed on one resident batch",
         "bar": ("least", 0.97, "what loading, views and bookkeeping may take"),
-        "watches": (
-            "src/bestiary/training/loop.py",
-            "src/bestiary/training/step.py",
-            "src/bestiary/training/malloc.py",
-            "src/bestiary/data/loader.py",
-            "src/bestiary/data/views.py",
-            "src/bestiary/data/store.py",
-            "src/bestiary/data/decode.py",
-            "benchmarks/contenders/*.py",
-        ),
+        "watches": ("@training",),
     },
     "train-against-described": {
         "statement": "Training is far faster than the described loop",
         "unit": "times as fast",
         "bar": ("least", 2.0, "2.5 for ResNeXt-50 at 224 pixels, whose arithmetic binds"),
-        "watches": (
-            "src/bestiary/training/loop.py",
-            "src/bestiary/training/step.py",
-            "src/bestiary/training/malloc.py",
-            "src/bestiary/data/loader.py",
-            "src/bestiary/data/views.py",
-            "src/bestiary/data/store.py",
-            "src/bestiary/data/decode.py",
-            "benchmarks/contenders/*.py",
-        ),
+        "watches": ("@training",),
     },
 }
 COMMANDS = ("{data}",)

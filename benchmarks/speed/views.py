@@ -51,13 +51,7 @@ CLAIMS = {
         ),
         "unit": "times as fast",
         "bar": ("least", 2.8, "decoding by libjpeg-turbo is half of the time"),
-        "watches": (
-            "src/bestiary/data/views.py",
-            "src/bestiary/data/decode.py",
-            "src/bestiary/data/loader.py",
-            "src/bestiary/data/store.py",
-            "src/bestiary/training/malloc.py",
-        ),
+        "watches": ("@views",),
     },
     "views-from-store": {
         "statement": (
@@ -65,13 +59,7 @@ CLAIMS = {
         ),
         "unit": "times as fast",
         "bar": ("least", 7.0, "decoded images need no decoding"),
-        "watches": (
-            "src/bestiary/data/views.py",
-            "src/bestiary/data/decode.py",
-            "src/bestiary/data/loader.py",
-            "src/bestiary/data/store.py",
-            "src/bestiary/training/malloc.py",
-        ),
+        "watches": ("@views",),
     },
     "views-other-ways": {
         "statement": "Views with normalized floats, in another order, or with the usual malloc",
