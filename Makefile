@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test quick check bench map clean
+.PHONY: demo test quick check bench results map clean
 
 demo: $(VENV)/.user
 	$(BIN)/bestiary demo
@@ -28,31 +28,20 @@ check: $(VENV)/.developer
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python benchmarks/render.py --check
 
-# Labeled photographs for those benchmarks that need them: make bench DATA=FOLDER
+# One area of the benchmarks, or all of them; labeled photographs for those that need them, and an interpreter that has
+# the peers, where that is not this one: make bench AREA=speed DATA=FOLDER PEER_PYTHON=FILE
+AREA ?=
 DATA ?= ../shared/data/caltech-creatures
-# Claims that need them
-ON_PHOTOGRAPHS := predict fast advise best head head_parts parts start_share views_at_test views_accuracy \
-	copies_photographs scan_speed wrong_labels promises export distill
-# Interpreter that has the peers of bench_peers, where that is not this one: make bench PEER_PYTHON=FILE
-PEER_PYTHON ?= $(BIN)/python
+PEER_PYTHON ?= $(shell $(BIN)/python -c 'import fastai, ultralytics' 2>/dev/null && echo $(BIN)/python)
 
 bench: $(VENV)/.developer
-	for claim in digests startup memory kept_memory predict_memory intervals decisions count report planted_faults million_rows leak_guard \
-			serve_abuse decode_memory scale shards folds_on_workers best parts start_share scratch; do \
-		$(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
-	$(BIN)/python benchmarks/bench_parts.py --imbalance 50 --set folds.n=3
-	$(BIN)/python benchmarks/bench_unknown.py "$$(mktemp -d)"
-	for claim in kills write_faults fuzz same_bits checkpoint_cost; do \
-		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench_$$claim.py || exit 1; done
-	for claim in training views serve; do $(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
-	if $(PEER_PYTHON) -c 'import fastai, ultralytics' 2>/dev/null; \
-		then $(BIN)/python benchmarks/bench_peers.py "$(DATA)" --peer-python $(PEER_PYTHON); \
-		else echo "skipped: peers, which are not installed (pip install '.[bench]')"; fi
-	@test -d "$(DATA)" || echo "skipped, no folder $(DATA): $(ON_PHOTOGRAPHS)"
-	test ! -d "$(DATA)" || for claim in $(ON_PHOTOGRAPHS); do \
-		$(BIN)/python benchmarks/bench_$$claim.py "$(DATA)" || exit 1; done
-	test ! -d "$(DATA)" || $(BIN)/python benchmarks/bench_leak_guard.py "$(DATA)" --seeds
+	$(BIN)/python benchmarks/run.py $(AREA) --data "$(DATA)" --peer-python "$(PEER_PYTHON)"
+
+# The pages of docs/benchmarks and the numbers of README, from benchmarks/results
+results: $(VENV)/.developer
+	$(BIN)/python benchmarks/render.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

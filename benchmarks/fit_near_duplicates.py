@@ -25,7 +25,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from altering import HARD_WAYS
 from bestiary.data.decode import decode, read_image
 from bestiary.data.image_info import make_thumb
 from bestiary.data.near_duplicates.candidates import candidate_pairs
@@ -37,8 +36,9 @@ from bestiary.data.near_duplicates.proof import (
     to_square,
 )
 from bestiary.data.near_duplicates.screening import screen
-from copying import WAYS, Pixels
-from silhouettes import draw_digits, draw_silhouette
+from harness.altering import HARD_WAYS
+from harness.copying import WAYS, Pixels
+from harness.silhouettes import draw_digits, draw_silhouette
 
 STEP = 14  # every fourteenth photograph
 PLAIN_WAYS = ("encoded again", "resized", "mirrored", "brightness ±20 %")
@@ -117,7 +117,7 @@ def candidates(kind: str, names: list[str], images: list[Pixels], known, rng) ->
 
 def reviewed() -> set[frozenset[str]]:
     groups: dict[str, list[str]] = {}
-    with Path(__file__).with_name("reviewed_copies.csv").open(encoding="utf-8") as file:
+    with (Path(__file__).parent / "honesty" / "reviewed_copies.csv").open(encoding="utf-8") as file:
         for row in csv.DictReader(file):
             groups.setdefault(row["group"], []).append(row["path"])
     return {frozenset(pair) for names in groups.values() for pair in combinations(names, 2)}

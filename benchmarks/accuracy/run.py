@@ -30,8 +30,29 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from accuracy.table import OWN, RESULTS, against_best_peer, by_set_and_minutes, read_results
+from harness.record import record, recording
+
+CLAIMS = {
+    "fewer-mistakes-than-tools": {
+        "statement": (
+            "From the same weights in the same minutes, bestiary errs less than any other tool"
+        ),
+        "unit": "of the mistakes of the best peer",
+        "bar": ("most", 0.8, "on every set; a fifth fewer mistakes"),
+        "watches": (
+            "src/bestiary/recipe/shipped/*.toml",
+            "src/bestiary/advising/budget.py",
+            "src/bestiary/training/lda_head.py",
+            "benchmarks/accuracy/tools/*.py",
+        ),
+    },
+}
+
+
 HERE = Path(__file__).parent
-RESULTS = HERE / "results.jsonl"
 CONTENDERS = {
     "bestiary": ["with_bestiary.py", "budget"],
     "bestiary-best": ["with_bestiary.py", "best"],
@@ -76,6 +97,31 @@ def main() -> None:
                         result = compete(key, split, weights, python, args.core)
                         append(key | result)
 
+    record_ratios()
+
+
+def record_ratios() -> None:
+    """Record bestiary's mistakes over those of the best peer, for each number of minutes."""
+    comparisons = [
+        found
+        for key, rows in sorted(by_set_and_minutes(results()).items())
+        if (found := against_best_peer(key, rows)) is not None
+    ]
+    for minutes in sorted({found.minutes for found in comparisons}):
+        of = [found for found in comparisons if found.minutes == minutes]
+        mistakes = {}
+        for found in of:
+            mistakes[f"{OWN}, {found.name}"] = found.own
+            mistakes[f"{found.peer}, {found.name}"] = found.theirs
+        record(
+            "fewer-mistakes-than-tools",
+            {f"{found.name}, against {found.peer}": found.ratio for found in of},
+            min(len(found.seeds) for found in of),
+            "seeds",
+            case=f"{minutes:g} minutes of one core",
+            details={"mistakes": mistakes},
+        )
+
 
 def done() -> list[dict[str, Any]]:
     """List what has a result already, by its key."""
@@ -85,9 +131,7 @@ def done() -> list[dict[str, Any]]:
 
 def results() -> list[dict[str, Any]]:
     """Read all results."""
-    if not RESULTS.exists():
-        return []
-    return [json.loads(line) for line in RESULTS.read_text().splitlines() if line.strip()]
+    return read_results() if RESULTS.exists() else []
 
 
 def append(result: dict[str, Any]) -> None:
@@ -181,7 +225,7 @@ def compete(
     environment["BESTIARY_CACHE"] = str(scratch / "cache")
     log = (scratch / "log").open("wb")
     process = subprocess.Popen(
-        [python, str(HERE / script), str(scratch / "job.json"), *words],
+        [python, str(HERE / "tools" / script), str(scratch / "job.json"), *words],
         stdout=log,
         stderr=subprocess.STDOUT,
         env=environment,
@@ -235,4 +279,4 @@ def scored(scratch: Path, split: Path, classes: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    recording(main, __file__)

@@ -1,66 +1,146 @@
-"""results.jsonl -> a table in Markdown: each contender on each set, and bestiary to the best peer.
+"""results.jsonl -> each contender on each set, and bestiary against the best peer.
 
 python benchmarks/accuracy/table.py
 """
 
+import json
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from run import results
-
+RESULTS = Path(__file__).with_name("results.jsonl")
 OWN = "bestiary"
+HEAD = (
+    "set, minutes",
+    "tool",
+    "seeds",
+    "mistakes",
+    "log loss",
+    "ECE",
+    "claims",
+    "true",
+    "min",
+    "MB",
+)
+LONGEST_REASON = 12  # words of why a contender did not run
 Key = tuple[str, float]  # set and minutes
+Rows = Sequence[dict[str, Any]]
 
 
-def main() -> None:
-    by_key: dict[Key, list[dict[str, Any]]] = defaultdict(list)
-    for result in results():
-        by_key[result["set"], result["minutes"]].append(result)
-    print(
-        "| set, minutes | contender | seeds | mistakes | log loss | ECE | claims | used | memory |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
-    for key, rows in sorted(by_key.items()):
-        for name in dict.fromkeys(row["contender"] for row in rows):
-            print(line(key, name, [row for row in rows if row["contender"] == name]))
-    print()
-    for key, rows in sorted(by_key.items()):
-        print(to_best_peer(key, rows))
+@dataclass(frozen=True)
+class Comparison:
+    """bestiary's mistakes on a set against those of the peer that makes the fewest.
+
+    Attributes:
+        name: of the set.
+        minutes: of training.
+        peer: the best one.
+        seeds: of both.
+        own: bestiary's mistakes, of all seeds.
+        theirs: the peer's.
+        won: images that bestiary alone got right.
+        lost: images that the peer alone got right.
+        images: of all seeds.
+    """
+
+    name: str
+    minutes: float
+    peer: str
+    seeds: tuple[int, ...]
+    own: int
+    theirs: int
+    won: int
+    lost: int
+    images: int
+
+    @property
+    def ratio(self) -> float:
+        """Its mistakes over the peer's."""
+        return self.own / max(1, self.theirs)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}, {self.minutes:g} minutes, {len(self.seeds)} seed"
+            f"{'s' * (len(self.seeds) > 1)}: bestiary {self.own} mistakes, best peer {self.peer} "
+            f"{self.theirs}: ratio {self.ratio:.3f}; won {self.won}, lost {self.lost} of "
+            f"{self.images} images"
+        )
 
 
-def line(key: Key, name: str, rows: list[dict[str, Any]]) -> str:
-    """One row of the table: a contender on a set."""
+def read_results(file: Path = RESULTS) -> list[dict[str, Any]]:
+    """Read all results.
+
+    Raises:
+        ValueError: a line is no JSON, or lacks what a result has; names the file and the line.
+    """
+    found = []
+    for number, text in enumerate(file.read_text().splitlines(), 1):
+        try:
+            row = json.loads(text)
+            missing = {"set", "seed", "minutes", "contender"} - set(row)
+            missing |= set() if "failed" in row else {"hits", "images", "accuracy"} - set(row)
+        except ValueError as error:
+            raise ValueError(f"{file.name}:{number}: {error}") from None
+        if missing:
+            raise ValueError(f"{file.name}:{number}: no {', '.join(sorted(missing))}")
+        found.append(row)
+    return found
+
+
+def by_set_and_minutes(rows: Rows) -> dict[Key, list[dict[str, Any]]]:
+    """Sort results by what they were measured on."""
+    found: dict[Key, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[row["set"], row["minutes"]].append(row)
+    return found
+
+
+def table_rows(rows: Rows) -> list[tuple[str, ...]]:
+    """One row a contender and set, in the order of HEAD."""
+    found = []
+    for key, of in sorted(by_set_and_minutes(rows).items()):
+        for name in dict.fromkeys(row["contender"] for row in of):
+            found.append(_row(key, name, [row for row in of if row["contender"] == name]))
+    return found
+
+
+def _row(key: Key, name: str, rows: Rows) -> tuple[str, ...]:
     done = [row for row in rows if "failed" not in row]
-    head = f"| {key[0]}, {key[1]:g} min | {name} | {', '.join(str(row['seed']) for row in rows)} |"
+    head = f"{key[0]}, {key[1]:g} min", name, ", ".join(str(row["seed"]) for row in rows)
     if not done:
-        return f"{head} not run: {rows[0]['failed'][-160:].replace('|', '/')} | | | | | |"
+        words = rows[0]["failed"].replace("|", "/").split()[:LONGEST_REASON]
+        return (*head, f"not run: {' '.join(words)}", "", "", "", "", "", "")
 
     def each(text: str) -> str:
         return ", ".join(text.format(**row) for row in done)
 
-    mistakes = ", ".join(f"{row['hits'].count('0')} of {row['images']}" for row in done)
-    claims = ", ".join("none" if row["claim"] is None else f"{row['claim']:.3f}" for row in done)
-    truths = each("{accuracy:.3f}")
     return (
-        f"{head} {mistakes} | {each('{log_loss:.3f}')} | {each('{ece:.3f}')} | "
-        f"{claims}; true {truths} | {each('{minutes_trained:.1f}')} min | "
-        f"{each('{peak_mb:,}')} MB |"
+        *head,
+        ", ".join(f"{row['hits'].count('0')} of {row['images']}" for row in done),
+        each("{log_loss:.3f}"),
+        each("{ece:.3f}"),
+        ", ".join("none" if row["claim"] is None else f"{row['claim']:.3f}" for row in done),
+        each("{accuracy:.3f}"),
+        each("{minutes_trained:.1f}"),
+        each("{peak_mb:,}"),
     )
 
 
-def to_best_peer(key: Key, rows: list[dict[str, Any]]) -> str:
-    """Compare the mistakes of bestiary with those of the best peer, over the seeds of both."""
+def against_best_peer(key: Key, rows: Rows) -> Comparison | None:
+    """Compare with the best peer that has the seeds of bestiary; None where none has."""
     done = [row for row in rows if "failed" not in row]
     own = {row["seed"]: row for row in done if row["contender"] == OWN}
-    peers = defaultdict(dict)
+    peers: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
     for row in done:
         if not row["contender"].startswith(OWN) and row["seed"] in own:
             peers[row["contender"]][row["seed"]] = row
     full = {name: by_seed for name, by_seed in peers.items() if len(by_seed) == len(own)}
     if not full:
-        return f"{key[0]}, {key[1]:g} minutes: no peer has the seeds of bestiary"
+        return None
     wrong = {
         name: sum(row["hits"].count("0") for row in by_seed.values())
         for name, by_seed in full.items()
@@ -72,12 +152,31 @@ def to_best_peer(key: Key, rows: list[dict[str, Any]]) -> str:
             for seed, row in full[best].items()
         ]
     )
-    ours = sum(own[seed]["hits"].count("0") for seed in full[best])
-    return (
-        f"{key[0]}, {key[1]:g} minutes, seeds {sorted(full[best])}: bestiary {ours} mistakes, best "
-        f"peer {best} {wrong[best]}: ratio {ours / max(1, wrong[best]):.3f}; won "
-        f"{(changes > 0).sum()}, lost {(changes < 0).sum()} of {len(changes)} images"
+    return Comparison(
+        name=key[0],
+        minutes=key[1],
+        peer=best,
+        seeds=tuple(sorted(full[best])),
+        own=sum(own[seed]["hits"].count("0") for seed in full[best]),
+        theirs=wrong[best],
+        won=int((changes > 0).sum()),
+        lost=int((changes < 0).sum()),
+        images=len(changes),
     )
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay rows out as a table in Markdown; numbers align at the right where all of a column are."""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def main() -> None:
+    rows = read_results()
+    print(markdown_table(HEAD, table_rows(rows)))
+    print()
+    for key, of in sorted(by_set_and_minutes(rows).items()):
+        print(against_best_peer(key, of) or f"{key[0]}: no peer has the seeds of bestiary")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from bestiary.recipe.load import load_recipe
 from bestiary.training.malloc import keep_freed_memory
 from bestiary.training.step_timing import build_step
 from contenders.device import best_device, wait_for
-from paired import Worker
+from harness.paired import Worker
 
 
 def main() -> None:

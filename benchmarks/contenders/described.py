@@ -13,7 +13,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from contenders.device import best_device
-from paired import Worker
+from harness.paired import Worker
 
 
 def main() -> None:

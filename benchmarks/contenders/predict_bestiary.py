@@ -11,7 +11,7 @@ import bestiary
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.predictions import PredictJob, predict_folder
-from paired import Worker
+from harness.paired import Worker
 
 
 def first_members(ensemble: Ensemble, count: int) -> Ensemble:

@@ -12,7 +12,7 @@ from PIL import Image
 from torchvision import transforms
 
 from bestiary.model.classifier import load_member
-from paired import Worker
+from harness.paired import Worker
 
 
 def main() -> None:

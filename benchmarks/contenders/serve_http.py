@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-from paired import Worker
+from harness.paired import Worker
 
 
 class ServingWorker(Worker):

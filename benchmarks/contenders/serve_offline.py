@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import bestiary
-from paired import Worker
+from harness.paired import Worker
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bestiary
 from bestiary.display import TrainingDisplay
-from paired import Worker
+from harness.paired import Worker
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from fastai.vision.all import (
 )
 
 from contenders.device import best_device
-from paired import Worker
+from harness.paired import Worker
 
 
 class TakesTurns(Callback):

@@ -17,7 +17,7 @@ from timm.optim import create_optimizer_v2
 from timm.task import ClassificationTask
 
 from contenders.device import best_device
-from paired import Worker
+from harness.paired import Worker
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from torchvision import transforms
 from torchvision.transforms import v2
 
 from contenders.device import best_device
-from paired import Worker
+from harness.paired import Worker
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

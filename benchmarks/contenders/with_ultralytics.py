@@ -17,7 +17,7 @@ import torchvision
 import yaml
 
 from contenders.device import best_device
-from paired import Worker
+from harness.paired import Worker
 
 
 def main() -> None:

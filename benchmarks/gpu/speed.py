@@ -9,7 +9,7 @@ from typing import Any
 
 from gpu.images import large_set
 from gpu.kit import Kit, device, n_cores, wait
-from paired import Contender, compare, spread
+from harness.paired import Contender, compare, spread
 
 ROUNDS = 3
 

@@ -25,7 +25,7 @@ from bestiary.exporting.formats import read_card
 from bestiary.exporting.result import ExportResult
 from bestiary.exporting.web_page import web_page
 from bestiary.run.run import Run
-from image_kinds import KINDS, write_kinds
+from harness.image_kinds import KINDS, write_kinds
 
 FIELDS = "items.map(({name, answer, error}) => ({name, error, ...answer}))"
 

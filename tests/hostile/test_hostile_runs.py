@@ -1,6 +1,6 @@
-"""A sample of the hostile runs of benchmarks/hostile.py, with the verbs that train nothing.
+"""A sample of the hostile runs of benchmarks/harness/hostile.py, with the verbs that train nothing.
 
-benchmarks/bench_hostile_runs.py has all of them with every verb.
+benchmarks/reliability/hostile_runs.py has all of them with every verb.
 """
 
 import os
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench_hostile_runs import attack_all
-from hostile import HOSTILE, make_places
+from harness.hostile import HOSTILE, make_places
+from reliability.hostile_runs import attack_all
 
 SAMPLE = (
     "root chained reference",

@@ -12,13 +12,12 @@ import wrong_input_files
 import wrong_inputs
 
 import bestiary
-import mutating
-import reading
 from bestiary.cli import main
 from bestiary.data.decode import decode
 from bestiary.data.fixes import read_fixes
 from bestiary.errors import BestiaryError, ImageError
 from bestiary.tables import escape_formulas, unescape_formulas
+from harness import mutating, reading
 
 
 @pytest.fixture(scope="module")

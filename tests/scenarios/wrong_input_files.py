@@ -191,7 +191,7 @@ def _make_runs(folder: Path, places: dict[str, Path]) -> None:
 
 
 def _make_hostile_runs(folder: Path, run: Callable[[str, Callable[[Path], object]], None]) -> None:
-    """Make runs as a stranger may send them; benchmarks/hostile.py has many more."""
+    """Make runs as a stranger may send them; benchmarks/harness/hostile.py has many more."""
 
     def cold(place: Path) -> None:
         content = json.loads((place / "ensemble.json").read_text())

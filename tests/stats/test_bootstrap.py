@@ -63,7 +63,7 @@ def test_bootstrap_with_copies() -> None:
 
 
 def test_bootstrap_coverage() -> None:
-    """benchmarks/bench_intervals.py checks the full claim: 93 to 97 % of 1,000 samples.
+    """benchmarks/honesty/intervals.py checks the full claim: 93 to 97 % of 1,000 samples.
 
     Here 150 samples have a wider margin.
     """

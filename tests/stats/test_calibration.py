@@ -86,7 +86,7 @@ def test_prediction_sets_are_mapies() -> None:
 
 
 def test_prediction_set_coverage() -> None:
-    """benchmarks/bench_intervals.py checks the full claim on 1,000 samples."""
+    """benchmarks/honesty/intervals.py checks the full claim on 1,000 samples."""
     coverage: dict[str, list[float]] = {"all": [], "class": []}
     for seed in range(60):
         calibration = Calibration.fit(*draw(seed, 800, 3.0))

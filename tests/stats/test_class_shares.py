@@ -26,7 +26,7 @@ def draw(
 
 
 def test_intervals_hold_after_a_shift() -> None:
-    """The whole simulation, with its figures, is benchmarks/bench_count.py."""
+    """The whole simulation, with its figures, is benchmarks/honesty/count.py."""
     rng = np.random.default_rng(0)
     holds, counts_hold, errors, naive = [], [], [], []
     for _ in range(30):

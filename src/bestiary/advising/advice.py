@@ -165,7 +165,7 @@ class Advice:
                 f"smallest. Train as usual; where rare classes should count as much "
                 f"as large ones, bestiary predict --costs balanced decides so, or train with "
                 f"--set loss.logit_adjustment=1. Class weights and balanced sampling have gained "
-                f"less (benchmarks/RESULTS.md)."
+                f"less (docs/benchmarks/accuracy.md)."
             )
         return [fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for text in texts]
 

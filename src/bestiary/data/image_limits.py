@@ -18,7 +18,7 @@ MAX_PIXELS = 178_000_000
 # The most memory that all decoders of this process use at a time, besides the bytes of the files.
 # An image that needs more by itself is refused.
 MAX_DECODER_BYTES = 2_200_000_000
-# Peak of decoding, in bytes a pixel, the result included: benchmarks/bench_decode_memory.py.
+# Peak of decoding, in bytes a pixel, the result included: benchmarks/reliability/decode_memory.py.
 BYTES_PER_PIXEL = {
     "JPEG": 12,
     "MPO": 12,

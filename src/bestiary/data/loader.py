@@ -2,7 +2,7 @@
 
 With a GPU, worker threads prefetch batches while the network computes. With a CPU, prefetching
 would take cores from the network. So each batch is made on demand (measured by
-benchmarks/bench_training.py). Either way all threads share the images of a batch, so that the first
+benchmarks/speed/training.py). Either way all threads share the images of a batch, so that the first
 batch, or the only one, is not left to one of them.
 
 Decoding, resizing and copying release Python's lock, so threads keep up with a GPU, and nothing is

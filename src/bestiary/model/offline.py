@@ -21,7 +21,7 @@ SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lit
 MEAN = (127 / 255, 127 / 255, 127 / 255)
 STD = (128 / 255, 128 / 255, 128 / 255)
 # Frozen features of 1,764 photographs, most of them slightly enlarged, give an accuracy of 0.943 on
-# 42 classes with bilinear and 0.939 with bicubic enlargement (benchmarks/bench_head.py).
+# 42 classes with bilinear and 0.939 with bicubic enlargement (benchmarks/accuracy/head.py).
 INTERPOLATION: Interpolation = "bilinear"
 
 # The packages' layer names -> timm's.

@@ -3,7 +3,7 @@
 Pooled activations are skewed: a few images have several times as much of a feature as others of
 their class. Square roots even this out, and a linear layer, a discriminant above all, separates
 classes better (Perronnin et al. 2010, doi:10.1007/978-3-642-15561-1_11; measured by
-benchmarks/bench_head_parts.py). Knows nothing of backbones.
+benchmarks/accuracy/head_parts.py). Knows nothing of backbones.
 """
 
 import torch

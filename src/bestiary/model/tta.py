@@ -1,9 +1,10 @@
 """Test-time augmentation (TTA): average a network's outputs over several views of each image.
 
 Crops and flips: Krizhevsky, Sutskever and Hinton 2012 (doi:10.1145/3065386). The five views were
-chosen by their out-of-fold gain (benchmarks/bench_views_at_test.py): the whole image and its four
-corners, in the image's own detail. All are slices and one resize of a single view, slightly larger
-than the network's input, so an exported graph can make them too. Knows nothing of images on disk.
+chosen by their out-of-fold gain (benchmarks/accuracy/views_at_test.py): the whole image and its
+four corners, in the image's own detail. All are slices and one resize of a single view, slightly
+larger than the network's input, so an exported graph can make them too. Knows nothing of images on
+disk.
 """
 
 import numpy as np

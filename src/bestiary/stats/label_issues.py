@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bestiary.errors import BestiaryError
 
-# Of cleanlab's rules this one ranks planted wrong labels best (benchmarks/bench_wrong_labels.py).
+# Of cleanlab's rules this one ranks planted wrong labels best (benchmarks/honesty/wrong_labels.py).
 # On caltech-creatures with 3 % wrong labels, 0.87 to 0.92 of the first suspects are planted ones;
 # the library's default rule reaches 0.68 to 0.75. This rule prefers labels with a low probability
 # to labels that the network cannot tell from a second one.

@@ -3,8 +3,8 @@
 The error of a classifier falls about as a power of the number of training images (Hestness et al.
 2017, arXiv:1712.00409). Each draw of images has its own law. The interval holds how far the laws
 differ, and that they flatten: measured on photographs, up to half of the promised gain did not come
-(benchmarks/RESULTS.md). A forecast of the accuracy also has the spread of the scored images in it.
-Knows nothing of images, features or heads.
+(benchmarks/honesty/curve.py). A forecast of the accuracy also has the spread of the scored images
+in it. Knows nothing of images, features or heads.
 """
 
 from dataclasses import dataclass

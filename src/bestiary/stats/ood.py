@@ -8,8 +8,8 @@ instead of thousands, and no second pass of the network.
 Each member's logits are first divided by their standard deviation, since one member may be twice as
 confident as another. A weighted sum of both scores decides what is unknown: energy alone, distance
 alone or both, each divided by its spread. Which one separates better depends on the classes
-(RESULTS.md), so a run chooses, see `bestiary.evaluation.left_out_classes`; energy is the rule.
-Knows nothing of networks, runs or files.
+(docs/benchmarks/honesty.md), so a run chooses, see `bestiary.evaluation.left_out_classes`; energy
+is the rule. Knows nothing of networks, runs or files.
 """
 
 import math

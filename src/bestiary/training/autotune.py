@@ -212,7 +212,7 @@ def _shortcuts(
 ) -> dict[str, bool]:
     """Choose the shortcuts of a training step in bf16 on a CPU.
 
-    They are not timed: benchmarks/bench_shortcuts.py has what they gain in usual networks.
+    They are not timed: benchmarks/speed/shortcuts.py has what they gain in usual networks.
     torch.compile does without: it fuses norms by itself.
     """
     helps = precision == "bf16" and device.type == "cpu" and not is_compiled

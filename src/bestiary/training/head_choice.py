@@ -4,8 +4,8 @@ A linear discriminant, the nearest class mean and a multinomial logistic regress
 the training part of a fold. Each image is judged by heads that were fitted without its part, and
 the lowest log loss wins; what the fold holds out takes no part, so its score stays honest. The
 discriminant is the rule, and another head has to be better by a standard error. With many images
-that never happened (benchmarks/accuracy.md), so only few images are worth the fits. Does not know
-where the features come from.
+that never happened (benchmarks/accuracy/tiny_data.py), so only few images are worth the fits. Does
+not know where the features come from.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 By default glibc returns large freed blocks to the kernel, which clears the same pages again in the
 next step: 110,000 page faults a step of recipe `fast`. Steps are up to 1.3 times as fast if malloc
 keeps blocks of up to 32 MiB, its largest setting. Peak memory stays the same
-(benchmarks/bench_kept_memory.py, benchmarks/bench_memory.py). Larger blocks are not kept, since
+(benchmarks/speed/kept_memory.py, benchmarks/scale/memory.py). Larger blocks are not kept, since
 the heap would grow with the number of steps. Parameters of malloc: mallopt(3).
 """
 

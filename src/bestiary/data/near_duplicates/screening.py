@@ -21,8 +21,9 @@ COARSE_SIDE = 32  # pixels
 COARSE_STEPS = 15
 FINE_STEPS = 20
 
-# Of pairs made by benchmarks/altering.py, 99.5 % correlate by more than each of these two. Of the
-# candidates that are no near duplicates, three in ten pass the first, and one in ten the second.
+# Of pairs made by benchmarks/harness/altering.py, 99.5 % correlate by more than each of these two.
+# Of the candidates that are no near duplicates, three in ten pass the first, and one in ten the
+# second.
 MIN_START_CORRELATION = 0.5  # of the coarse squares, laid over each other by the view
 MIN_CORRELATION = 0.85  # of the coarse squares, once aligned
 

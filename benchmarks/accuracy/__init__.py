@@ -1,0 +1,1 @@
+"""How often bestiary's classifiers are right: recipes, their parts, and other tools."""

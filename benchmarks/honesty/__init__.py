@@ -1,0 +1,1 @@
+"""Whether what bestiary tells of itself holds: scores, intervals, sets, warnings."""

@@ -1,0 +1,1 @@
+"""What bestiary survives: kills, broken disks, strangers' files, other engines."""

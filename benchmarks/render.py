@@ -1,0 +1,116 @@
+"""Results -> docs/benchmarks/: one page and one figure an area; and the numbers of other documents.
+
+    python benchmarks/render.py            # writes them
+    python benchmarks/render.py --check    # says what is not as it would be written; for make check
+    python benchmarks/render.py --fresh    # also fails where a result is stale; for a release
+
+What is stale is not compared by --check, since it changes with every commit: it is only counted.
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from harness.results import RESULTS, Line, all_lines
+from harness.scripts import AREAS, ROOT, all_claims
+from rendering.blocks import filled
+from rendering.figure import bar_drawing, svg_files
+from rendering.page import Row, area_page, index_page
+from rendering.staleness import UNKNOWN, all_reasons
+
+PAGES = ROOT / "docs" / "benchmarks"
+STALE = re.compile(r'<span class="stale">.*?</span>')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--fresh", action="store_true")
+    args = parser.parse_args()
+    try:
+        rows = read_rows()
+        wanted = all_files(rows)
+    except ValueError as error:
+        print(f"render: {error}", file=sys.stderr)
+        sys.exit(2)
+    stale = [row for of in rows.values() for row in of if row.stale not in ("", UNKNOWN)]
+    if args.check or args.fresh:
+        wrong = [file for file, text in wanted.items() if not is_as_written(file, text)]
+        for file in wrong:
+            print(f"{file.relative_to(ROOT)} is not what benchmarks/render.py writes: run it")
+        if stale:
+            print(f"{len(stale)} results are stale: measure them again before a release")
+        sys.exit(bool(wrong) or (args.fresh and bool(stale)))
+    for file, text in wanted.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    print(f"{len(wanted)} files written; {len(stale)} results are stale")
+
+
+def read_rows(folder: Path = RESULTS) -> dict[str, list[Row]]:
+    """Read what counts of all claims, by area, in the order of the scripts.
+
+    Raises:
+        ValueError: a line is not valid, or no script has its claim.
+    """
+    claims = all_claims()
+    lines = list(all_lines(folder))
+    for line in lines:
+        if line.claim not in claims:
+            raise ValueError(f"{line.claim}.jsonl: no script declares this claim")
+    place = {name: number for number, name in enumerate(claims)}
+    lines.sort(key=lambda line: place[line.claim])
+    rows: dict[str, list[Row]] = {area: [] for area in AREAS}
+    for line, reason in zip(lines, all_reasons(lines), strict=True):
+        rows[claims[line.claim].area].append(Row(line, reason))
+    return rows
+
+
+def all_files(rows: dict[str, list[Row]]) -> dict[Path, str]:
+    """Render every page, figure and document with markers.
+
+    Raises:
+        ValueError: a marker of a document names what there is not.
+    """
+    claims = all_claims()
+    files = {PAGES / "index.md": index_page(rows)}
+    for area, of in rows.items():
+        lines = [row.line for row in of]
+        drawing = bar_drawing(lines, f"{AREAS[area]}: how far from the bar")
+        measured = {line.claim for line in lines}
+        missing = [
+            claim.statement
+            for claim in claims.values()
+            if claim.area == area and claim.name not in measured
+        ]
+        files[PAGES / f"{area}.md"] = area_page(area, of, drawing is not None, missing)
+        if drawing is not None:
+            light, dark = svg_files(drawing)
+            files[PAGES / "figures" / f"{area}.svg"] = light
+            files[PAGES / "figures" / f"{area}-dark.svg"] = dark
+    every = [row.line for of in rows.values() for row in of]
+    return files | marked_documents(every)
+
+
+def marked_documents(lines: list[Line]) -> dict[Path, str]:
+    """Fill the markers of README and of the documents that have some."""
+    found = {}
+    for file in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        text = file.read_text(encoding="utf-8") if PAGES not in file.parents else ""
+        if "<!-- results: " in text or "<!-- n: " in text:
+            found[file] = filled(text, lines, file.relative_to(ROOT).as_posix())
+    return found
+
+
+def is_as_written(file: Path, text: str) -> bool:
+    """Whether a file says what would be written, but for what is stale."""
+    if not file.exists():
+        return False
+    return STALE.sub("", file.read_text(encoding="utf-8")) == STALE.sub("", text)
+
+
+if __name__ == "__main__":
+    main()

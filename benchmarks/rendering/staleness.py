@@ -1,0 +1,88 @@
+"""Results -> whether the code, the libraries or the time since has made them stale.
+
+A result is stale where a watched file has changed since its commit, where PyTorch has another minor
+version, or after 180 days. Without git, or in a checkout without that commit, nobody can say: then
+it is unknown.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness.results import Line
+from harness.scripts import ROOT
+from harness.surroundings import git
+
+OLD = 180  # days
+UNKNOWN = "unknown"
+NAMED = 2  # changed files that are named
+
+
+def why_stale(line: Line, today: date, torch: str | None, changed: Sequence[str] | None) -> str:
+    """Say why a result is stale; empty where it is not.
+
+    Args:
+        line: the result.
+        today: the day.
+        torch: PyTorch's version here.
+        changed: files that differ from the result's commit; None where nobody can say.
+
+    Returns:
+        The reason; "unknown" where it cannot be known.
+    """
+    age = (today - date.fromisoformat(line.date[:10])).days
+    if age > OLD:
+        return f"measured {age} days ago"
+    measured = line.versions.get("torch", "")
+    if torch and measured and minor(measured) != minor(torch):
+        return f"measured with PyTorch {minor(measured)}"
+    if changed is None:
+        return UNKNOWN
+    hits = [path for path in changed if any(matches(path, glob) for glob in line.watches)]
+    if not hits:
+        return ""
+    more = f" and {len(hits) - NAMED} more" if len(hits) > NAMED else ""
+    names = ", ".join(Path(path).name for path in hits[:NAMED])
+    return f"{names}{more} changed since {(line.commit or '')[:7]}"
+
+
+def minor(text: str) -> str:
+    """Major and minor version."""
+    return ".".join(text.split("+")[0].split(".")[:2])
+
+
+def matches(path: str, glob: str) -> bool:
+    """Whether a path is one of a glob's: ``**`` crosses folders, ``*`` does not."""
+    return re.fullmatch(_pattern(glob), path) is not None
+
+
+@cache
+def _pattern(glob: str) -> str:
+    parts = re.split(r"(\*\*|\*)", glob)
+    return "".join({"**": ".*", "*": "[^/]*"}.get(part, re.escape(part)) for part in parts)
+
+
+@cache
+def changed_since(commit: str | None) -> tuple[str, ...] | None:
+    """List the files that differ between a commit and the working tree; None if it is not here."""
+    if commit is None:
+        return None
+    found = git("diff", "--name-only", "--no-renames", commit, "--")
+    return None if found is None else tuple(found.splitlines())
+
+
+def all_reasons(lines: Sequence[Line]) -> list[str]:
+    """Say of each result why it is stale."""
+    here = (ROOT / ".git").exists()
+    try:
+        torch: str | None = version("torch")
+    except PackageNotFoundError:
+        torch = None
+    today = date.today()
+    return [
+        why_stale(line, today, torch, changed_since(line.commit) if here else None)
+        for line in lines
+    ]

@@ -1,0 +1,1 @@
+"""How fast bestiary trains, predicts, serves and starts, alone and against others."""
