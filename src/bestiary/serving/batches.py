@@ -76,7 +76,7 @@ class Batches:
         for count in (self.ensemble.batch_size, 1):
             await loop.run_in_executor(self._engine, self._warm_up, count)
         # What is there now stays. With PyTorch's million objects among those that are searched for
-        # garbage, the search took a tenth of the service's time (benchmarks/bench_serve.py).
+        # garbage, the search took a tenth of the service's time (benchmarks/speed/serve.py).
         gc.freeze()
         self._loop = asyncio.create_task(self._run())
         self.ready = True
