@@ -57,7 +57,10 @@ def hits_of(data: Path, run: Path, recipe: str, args: argparse.Namespace) -> dic
     found = {}
     for fold in args.only_fold:
         table, classes = read_oof(trained.fold(fold))
-        right = np.array(classes)[table["logits"].to_numpy().argmax(axis=1)] == table["label"]
+        right = (
+            np.array(classes)[table["logits"].to_numpy().argmax(axis=1)]
+            == table["label"].to_numpy()
+        )
         found |= dict(zip(table["path"].to_list(), right.tolist(), strict=True))
     return found
 

@@ -62,7 +62,7 @@ def main() -> None:
             link(images, place / name, count)
         for kind in ("csv", "parquet"):
             ratios = []
-            for _ in range(args.pairs):
+            for pair in range(args.pairs):
                 small, large = (
                     peak_of(
                         [
@@ -70,7 +70,7 @@ def main() -> None:
                             f"{place}/run",
                             f"{place}/{name}",
                             "--out",
-                            f"{place}/{name}.{kind}",
+                            f"{place}/{name}-{pair}.{kind}",
                             "--quiet",
                         ]
                     )
