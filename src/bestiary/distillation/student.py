@@ -59,6 +59,12 @@ class DistillResult:
     run: Run
     findings: dict[str, Any]
 
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        words = ("lines", "speed_lines")
+        numbers = {key: value for key, value in self.findings.items() if key not in words}
+        return {"run": self.run.place, **numbers}
+
     def __str__(self) -> str:
         lines = [
             *self.findings["lines"],

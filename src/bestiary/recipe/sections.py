@@ -198,6 +198,7 @@ class ViewOptions(Section):
     size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
         224,
         description="side of a training view in pixels; 0: as the backbone's weights were trained",
+        json_schema_extra={"anyOf": [{"const": 0}, {"minimum": MIN_SIDE}]},
     )
     flip: Share = Field(0.5, description="probability of a horizontal flip")
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(
