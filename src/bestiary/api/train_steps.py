@@ -191,6 +191,7 @@ def _finish(run: "Run", display: "Display") -> None:
     from bestiary.reporting.last_words import HEAD_WIDTH, last_words
     from bestiary.run.field_scores import field_lines, read_field_scores
     from bestiary.run.heads import heads_text
+    from bestiary.training.tracking.start import track_scores
 
     finish_run(run)
     text = heads_text([run.fold(fold) for fold in run.fold_numbers()])
@@ -209,6 +210,7 @@ def _finish(run: "Run", display: "Display") -> None:
         display.line(f"{'Charts':<{HEAD_WIDTH}}{files[-1]}")
     except BestiaryError as error:
         display.notice(f"The charts are left out: {error}")
+    track_scores(run, display.notice)
 
 
 def _check_machines(processes: int, cluster: str | None) -> "Connection | None":

@@ -42,6 +42,7 @@ from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.crossval import train_folds
 from bestiary.training.dataset import TrainingSet, read_training_set
 from bestiary.training.prediction import predict_rows
+from bestiary.training.tracking.start import track_scores
 from bestiary.training.weight_averaging import average_members, has_moved_norms, refresh_norms
 
 TIMED_IMAGES = 16  # of the held-out part, that both networks are timed on
@@ -109,6 +110,7 @@ def distill_run(
     # Choose the network to keep, and complete the student's run with it.
     best, candidates = _choose_candidate(teacher, test, is_unseen, display)
     finish_run(student)
+    track_scores(student, display.notice)
 
     # Measure accuracy and latency.
     findings = {

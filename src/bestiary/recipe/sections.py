@@ -339,11 +339,11 @@ class PredictOptions(Section):
 class TrackOptions(Section):
     """Experiment trackers, besides history.csv and TensorBoard."""
 
-    to: tuple[Literal["mlflow", "wandb"], ...] = Field(
+    to: tuple[Literal["mlflow", "trackio", "wandb"], ...] = Field(
         (),
-        description="further experiment trackers: mlflow, wandb",
+        description="further experiment trackers: mlflow, trackio, wandb",
     )
-    project: str = Field(
+    project: Annotated[str, Field(min_length=1, max_length=100)] = Field(
         "bestiary",
         description="name of the project in these trackers",
     )
