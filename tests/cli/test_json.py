@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,19 @@ from documented_keys import PAGE, documented, found_keys
 
 import bestiary
 from bestiary import errors
+from bestiary.advising.advice import Advice, Candidate
+from bestiary.advising.speeds import TrainSpeed
 from bestiary.beasts.sample import draw_sample
 from bestiary.cli import VERBS, main
 from bestiary.cli.documents import plain, result_document
 from bestiary.errors import BestiaryError
 from bestiary.evaluation.ablation import AblationRow
+from bestiary.evaluation.curve_text import Curve
+from bestiary.recipe.load import load_recipe
 from bestiary.reporting.ablation_page import Ablation
 from bestiary.run.run import Run
 from bestiary.stats.intervals import Interval
+from bestiary.stats.learning_curve import LearningCurve
 from bestiary.stats.paired import Difference
 
 Document = Callable[..., dict[str, Any]]
@@ -50,12 +55,9 @@ def document(capsys: pytest.CaptureFixture[str]) -> Document:
 
 @pytest.fixture(scope="module")
 def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve labeled images of the same species that the runs have not seen."""
+    """The 27 images of the runs, and twelve of the same species that they have not seen."""
     folder = tmp_path_factory.mktemp("new") / "new"
     draw_sample(folder, species=3, per_species=13, size=48)
-    for kind in filter(Path.is_dir, folder.iterdir()):
-        for seen in sorted(kind.iterdir())[:9]:
-            seen.unlink()
     return folder
 
 
@@ -168,7 +170,7 @@ def test_using(small: Run, new: Path, tmp_path: Path, document: Document) -> Non
     broken = shutil.copytree(new, tmp_path / "new")
     (broken / "bad.jpg").write_bytes(b"\xff\xd8\xff broken")
     predicted = document("predict", small.path, broken, status=1)
-    assert predicted["images"] == 13 and predicted["unread"] == 1
+    assert predicted["images"] == 40 and predicted["unread"] == 1
     assert [row["error"] is None for row in predicted["predictions"]].count(False) == 1
     table = tmp_path / "p.csv"
     written = document("predict", small.path, new, "--out", table)
@@ -195,6 +197,31 @@ def test_ablation() -> None:
     text = result_document("ablate", Ablation(rows, {"base": 1.0, "x=1": None}, []))
     found_keys("ablate", text)
     assert json.loads(text)["rows"][1]["difference"]["p"] == 0.04
+
+
+def test_advice() -> None:
+    groups = np.arange(50)
+    speed = TrainSpeed(0.1, 0.01, 0.001)
+    good = Candidate(load_recipe("fast"), speed, 0.002, groups < 40)
+    without = Candidate(load_recipe("fast"), speed, 0.002, None)
+    advice = Advice(Path("images"), 90, groups, [good, without], 60.0, None, good, "fast")
+    text = result_document("advise", advice)
+    found_keys("advise", text)
+    content = json.loads(text)
+    assert content["recommended"]["accuracy"]["value"] == 0.8
+    assert content["candidates"][1]["accuracy"] is None
+    assert content["command"].startswith("bestiary train images RUN --recipe fast --set ")
+    nothing = json.loads(result_document("advise", replace(advice, chosen=None)))
+    assert nothing["recommended"] is None and nothing["command"] is None
+
+
+def test_curve() -> None:
+    hits = np.array([[[3, 4], [4, 4], [5, 5]], [[2, 4], [4, 4], [4, 5]]])
+    shares, sizes = np.array([0.25, 0.5, 1]), np.array([5.0, 10, 20])
+    curve = LearningCurve.of(shares, sizes, hits, np.array([[6, 6], [6, 6]]))
+    text = result_document("curve", Curve(curve, ["lynx", "wolf"], "run"))
+    assert found_keys("curve", text) == documented("curve")
+    assert [size["share"] for size in json.loads(text)["sizes"]] == [0.25, 0.5, 1]
 
 
 ERRORS = {
