@@ -25,12 +25,15 @@ SLOW = ("bestiary.advising.", "bestiary.api.")
 EXTRAS = (
     "cleanlab",
     "fastapi",
+    "mlflow",
     "nncf",
     "onnx",
     "onnxruntime",
     "openvino",
     "ray",
+    "trackio",
     "uvicorn",
+    "wandb",
     "weasyprint",
 )
 # They train for long, need several runs, or run until Ctrl-C.

@@ -283,5 +283,5 @@ def test_traceback_of_a_defect_does_not_steer() -> None:
         "cli.run()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 70
     assert done.stderr.splitlines()[-1] == "RuntimeError: \\x1b[2J"

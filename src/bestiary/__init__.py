@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bestiary.api.run import Run
     from bestiary.api.sample import sample
     from bestiary.api.scan import scan
+    from bestiary.api.schema import schema
     from bestiary.api.serve import serve
     from bestiary.api.shard import shard
     from bestiary.api.show import show
@@ -73,6 +74,7 @@ __all__ = [
     "report",
     "sample",
     "scan",
+    "schema",
     "serve",
     "shard",
     "show",

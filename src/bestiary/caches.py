@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
 import platformdirs
 
@@ -112,6 +113,16 @@ class CacheContents:
     entries: list[Path]
     unsent: int = 0
     is_cleared: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        return {
+            "folder": self.root,
+            "bytes": sum(self.sizes.values()),
+            "kinds": [{"kind": kind, "bytes": size} for kind, size in self.sizes.items()],
+            "working_copies": self.unsent,
+            "cleared": self.is_cleared,
+        }
 
     def cleared(self) -> "CacheContents":
         """Remove the entries.

@@ -131,6 +131,25 @@ def guarded_streams() -> Iterator[SafeStream]:
             setattr(sys, name, previous[name])
 
 
+@contextmanager
+def stdout_as_stderr() -> Iterator[None]:
+    """Lead standard output to standard error inside the block, that of child processes too.
+
+    What the caller writes to standard output after it stands there alone.
+    """
+    sys.stdout.flush()
+    previous = sys.stdout
+    descriptor = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = previous
+        os.dup2(descriptor, 1)
+        os.close(descriptor)
+
+
 def occupy_closed_descriptors() -> None:
     """Open the null device where a standard stream is closed.
 

@@ -46,6 +46,7 @@ FROZEN = {
     "join": "run other rest",
     "show": "run=None",
     "options": "word= recipe=best",
+    "schema": "",
     "cache": "clear=False",
     "export": "run out data=None format=onnx int8=None float16=False max_drop=0.01 prune=None "
     "promise=None costs=None quiet=False",

@@ -12,11 +12,13 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from documented_keys import found_keys
 from scipy import stats
 from scipy.special import softmax
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
+from bestiary.cli.documents import result_document
 from bestiary.distillation import student as student_module
 from bestiary.distillation.latency import _latency_ratio
 from bestiary.distillation.student import _keep_student_weights
@@ -180,6 +182,7 @@ def test_resume_gives_same_bits(
     assert digests[0] == digests[1]
     again = bestiary.distill(small.path, resumed, resume=True, quiet=True)
     assert again.findings == Run(resumed).read_json("distill.json")
+    found_keys("distill", result_document("distill", again))  # as docs/programs.md has them
 
 
 def test_training_set_reads_soft_targets(own_data_student: Run) -> None:

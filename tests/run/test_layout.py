@@ -24,7 +24,6 @@ OTHER_MEANINGS = {
     ("exporting/web_page.py", "index.html"): "the page of a static host",
     ("reporting/labels_page.py", "labels.html"): "a template",
     ("reporting/scan_page.py", "scan.html"): "a template",
-    ("training/fold_setup.py", "tensorboard"): "a tracker of Accelerate",
 }
 MODULES = sorted(
     file.relative_to(SOURCES).as_posix()

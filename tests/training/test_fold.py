@@ -26,6 +26,7 @@ from bestiary.training.distributed import SINGLE_PROCESS
 from bestiary.training.non_finite import NonFiniteDiagnosis, NotFiniteError, check_weights
 from bestiary.training.out_of_memory import can_halve, count_parts, doubled_parts
 from bestiary.training.step import backward
+from bestiary.training.tracking.tracker import Trackers
 
 OPTIONS = ["train.epochs=2", "train.batch_size=8"]
 
@@ -125,7 +126,7 @@ def test_fold_frees_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return SimpleNamespace(
             network=network,
             progress=SimpleNamespace(parts=1),
-            finish_trackers=lambda: None,
+            trackers=Trackers(print),
         )
 
     monkeypatch.setattr(fold, "build_fold_state", build)

@@ -26,9 +26,7 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> None:
         objects[0].to(META)
         return objects
 
-    accelerator = SimpleNamespace(
-        device=META, scaler=None, prepare=prepare, init_trackers=lambda _project: None
-    )
+    accelerator = SimpleNamespace(device=META, scaler=None, prepare=prepare)
     monkeypatch.setattr(fold_setup, "_build_accelerator", lambda _job: accelerator)
     # timm's EMA makes one on the network's device, which the meta device has none of.
     generator = torch.Generator()
@@ -41,7 +39,7 @@ def job_of(path: Path, *overrides: str, compiled: bool = False) -> Any:
     return SimpleNamespace(
         fold=0,
         recipe=recipe,
-        data=SimpleNamespace(classes=["a", "b"]),
+        data=SimpleNamespace(classes=["a", "b"], paths=["1.jpg"]),
         files=FoldFiles(path),
         compute=ComputeConfig("float32", compiled=compiled, cuda_graphs=not compiled),
         world=SINGLE_PROCESS,

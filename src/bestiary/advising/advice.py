@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +96,34 @@ class Advice:
     chosen: Candidate | None
     base: str
     imbalance: float = 1.0
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        chosen = self.chosen
+        return {
+            "data": self.data,
+            "images": self.images,
+            "judged_on": len(self.groups),
+            "recipe": self.base,
+            "budget_seconds": self.budget,
+            "latency_seconds": self.latency,
+            "imbalance": self.imbalance,
+            "candidates": [self._measured(candidate) for candidate in self.candidates],
+            "recommended": None if chosen is None else self._measured(chosen),
+            "command": None if chosen is None else self._command(chosen.recipe, " "),
+        }
+
+    def _measured(self, candidate: Candidate) -> dict[str, Any]:
+        recipe, hits = candidate.recipe, candidate.hits
+        return {
+            "backbone": recipe.model.backbone,
+            "size": recipe.view.size,
+            "epochs": recipe.train.epochs,
+            "views": recipe.predict.tta,
+            "accuracy": None if hits is None else share_interval(hits, self.groups),
+            "training_seconds": candidate.training_seconds(self.images, recipe.train.epochs),
+            "latency_seconds": candidate.latency,
+        }
 
     @property
     def exit_code(self) -> int:
@@ -195,7 +224,7 @@ class Advice:
             bounds.append(f"{1000 * self.latency:g} ms an image")
         return bounds
 
-    def _command(self, recipe: Recipe) -> str:
+    def _command(self, recipe: Recipe, separator: str = " \\\n    ") -> str:
         """Compose a command to paste, an option a line."""
         data = shlex.quote(str(self.data))
         lines = [f"bestiary train {data} RUN --recipe {shlex.quote(self.base)} --set"]
@@ -208,7 +237,7 @@ class Advice:
         lines.append(f"predict.tta={recipe.predict.tta}")
         if recipe.folds.n != DEFAULT_FOLDS:
             lines.append(f"folds.n={recipe.folds.n}")
-        return " \\\n    ".join(lines)
+        return separator.join(lines)
 
 
 def recommend(

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bestiary.advising.advice import Candidate
 from bestiary.advising.speeds import measure_reading, measure_speed
@@ -38,6 +39,17 @@ class Plan:
     classes: int
     seconds: float
     busy: float
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        return {
+            "images": self.images,
+            "classes": self.classes,
+            "folds": self.recipe.folds.n,
+            "seconds": self.seconds,
+            "busy_cores": self.busy,
+            "recipe": self.recipe,
+        }
 
     def __str__(self) -> str:
         recipe = self.recipe

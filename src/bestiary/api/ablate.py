@@ -191,12 +191,14 @@ def train_here(runs: "Sequence[Run]", checkpointer: "Checkpointer", display: "Di
     """Train and finish one run after the other."""
     from bestiary.evaluation.finish import finish_run
     from bestiary.training.crossval import train_folds
+    from bestiary.training.tracking.start import track_scores
 
     for count, run in enumerate(runs, 1):
         display.line("")
         display.line(f"{count} of {len(runs)}: {run.path}")
         train_folds(run, run.fold_numbers(), checkpointer, display)
         finish_run(run)
+        track_scores(run, display.notice)
 
 
 def train_on_cluster(
@@ -207,6 +209,7 @@ def train_on_cluster(
     from bestiary.cluster.folds import cluster_folds, train_on_ray
     from bestiary.evaluation.finish import finish_run
     from bestiary.storage.files import location
+    from bestiary.training.tracking.start import track_scores
 
     folds = []
     for run in runs:
@@ -215,3 +218,4 @@ def train_on_cluster(
         train_on_ray(folds, connection, checkpointer.every, 1, display)
     for run in runs:
         finish_run(run)
+        track_scores(run, display.notice)

@@ -4,8 +4,9 @@ Adds to the run directory of `bestiary.run` what needs rooms above it. Reads the
 changes nothing.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from bestiary.errors import RunError
 from bestiary.run import run as directory
@@ -14,6 +15,7 @@ from bestiary.run.layout import METRICS
 if TYPE_CHECKING:
     import polars as pl
 
+    from bestiary.advising.dry_run import Plan
     from bestiary.evaluation.results import Results
     from bestiary.reporting.figure import Plots
 
@@ -99,11 +101,32 @@ class Run(directory.Run):
             stamp = (0, 0)
         return _results(self, stamp)
 
+    def document(self) -> dict[str, Any]:
+        """Return what programs read of a run, see docs/programs.md."""
+        from bestiary.evaluation.summary import summarize
+
+        return summarize(self).document()
+
     def _repr_html_(self) -> str:
         """Show the run in a notebook: see `bestiary.reporting.notebook_card`."""
         from bestiary.reporting.notebook_card import run_card
 
         return run_card(self)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun(Run):
+    """A run that has not begun: what ``train(..., dry_run=True)`` returns.
+
+    Attributes:
+        plan: what would be trained, and how long it would take.
+    """
+
+    plan: "Plan | None" = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read of a plan, see docs/programs.md."""
+        return {"run": self.place, "plan": self.plan}
 
 
 @lru_cache(maxsize=2)

@@ -165,6 +165,7 @@ def _begin(wanted: Wanted, display: "Display") -> "Callable[..., RunDirectory]":
 def _plan(wanted: Wanted, run: "Run", display: "Display") -> "Run":
     """Say what a run would be and how long it would take; nothing is written."""
     from bestiary.advising.dry_run import plan_run
+    from bestiary.api.run import PlannedRun
     from bestiary.errors import ArgumentError
 
     if run.exists:
@@ -172,8 +173,9 @@ def _plan(wanted: Wanted, run: "Run", display: "Display") -> "Run":
     if wanted.budget is not None or wanted.cluster is not None:
         option = "--cluster" if wanted.budget is None else "--budget"
         raise ArgumentError(f"--dry-run: cannot say how long {option} takes; leave one of them out")
-    display.result(plan_run(_begin(wanted, display), run))
-    return run
+    plan = plan_run(_begin(wanted, display), run)
+    display.result(plan)
+    return PlannedRun(run.path, run.address, run.data, plan)
 
 
 def _finish(run: "Run", display: "Display") -> None:
@@ -189,6 +191,7 @@ def _finish(run: "Run", display: "Display") -> None:
     from bestiary.reporting.last_words import HEAD_WIDTH, last_words
     from bestiary.run.field_scores import field_lines, read_field_scores
     from bestiary.run.heads import heads_text
+    from bestiary.training.tracking.start import track_scores
 
     finish_run(run)
     text = heads_text([run.fold(fold) for fold in run.fold_numbers()])
@@ -207,6 +210,7 @@ def _finish(run: "Run", display: "Display") -> None:
         display.line(f"{'Charts':<{HEAD_WIDTH}}{files[-1]}")
     except BestiaryError as error:
         display.notice(f"The charts are left out: {error}")
+    track_scores(run, display.notice)
 
 
 def _check_machines(processes: int, cluster: str | None) -> "Connection | None":

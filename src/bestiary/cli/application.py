@@ -1,6 +1,9 @@
-"""The application: the verbs of api/ as commands, in groups, each with its help."""
+"""The application: the verbs of api/ as commands, in groups, each with its help and ``--json``."""
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any
 
@@ -10,9 +13,27 @@ from bestiary.cli.help_text import help_text, more_options, usual_options
 from bestiary.cli.verbs import GROUPS, usage, verb_function
 from bestiary.cli.versions import versions
 from bestiary.display import make_console
+from bestiary.errors import ArgumentError
+from bestiary.streams import stdout_as_stderr
 
 START = "Start with: bestiary demo. Help for a verb: bestiary VERB --help."
 QUIET = Parameter(name=["--quiet", "-q"])
+JSON = Parameter(name="--json", help="Print one JSON document; progress goes to standard error.")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a verb has returned.
+
+    Attributes:
+        verb: its name.
+        result: of its function.
+        as_json: whether it is to be printed as a JSON document.
+    """
+
+    verb: str
+    result: Any
+    as_json: bool
 
 
 def build_app(verb: str = "", *, every_option: bool = False) -> App:
@@ -63,20 +84,41 @@ def _command(name: str, short: bool) -> Callable[..., Any]:
     function = verb_function(name)
 
     @wraps(function)
-    def command(*args: Any, **options: Any) -> Any:
-        return function(*args, **options)
+    def command(*args: Any, as_json: bool = False, **options: Any) -> Answer:
+        if as_json:
+            _refuse_endless(name, options)
+        with stdout_as_stderr() if as_json else nullcontext():
+            return Answer(name, function(*args, **options), as_json)
 
-    hints: dict[str, Any] = dict(function.__annotations__)
+    hints: dict[str, Any] = {**function.__annotations__, "as_json": Annotated[bool, JSON]}
     hints.pop("return", None)
     if "quiet" in hints:
         hints["quiet"] = Annotated[bool, QUIET]
     if short:
-        for key in set(hints) - set(usual_options(name) or ()):
+        for key in set(hints) - {*(usual_options(name) or ()), "as_json"}:
             hint = hints[key]
             hints[key] = Annotated[hint, Parameter(show=False)]
     command.__annotations__ = hints
     command.__doc__ = help_text(function.__doc__ or "", short)
+    signature = inspect.signature(function)
+    added = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False)
+    parameters = [*signature.parameters.values(), added]
+    command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return command
+
+
+def _refuse_endless(verb: str, options: Mapping[str, Any]) -> None:
+    """Refuse ``--json`` where a verb runs until it is stopped, and so has no document."""
+    if verb == "serve":
+        raise ArgumentError(
+            "serve --json: runs until it is stopped, so it has no document; leave --json out, and "
+            "ask its /v1/model"
+        )
+    if options.get("watch"):
+        raise ArgumentError(
+            "--watch --json: runs until it is stopped, so it has no document; leave one of them "
+            "out, and read the rows as they come in OUT.partial"
+        )
 
 
 def _format_default(value: object) -> str | None:

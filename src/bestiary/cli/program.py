@@ -8,12 +8,16 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
 from cyclopts import CycloptsError
 
-from bestiary.cli.application import build_app
+from bestiary.cli.application import Answer, build_app
+from bestiary.cli.documents import error_document, result_document
 from bestiary.cli.mistakes import describe_mistake, describe_swapped
+from bestiary.cli.verbs import VERBS
 from bestiary.errors import ArgumentError, BestiaryError, one_line
 from bestiary.printable import printable, printable_name
 from bestiary.streams import SafeStream, guarded_streams, occupy_closed_descriptors
@@ -21,6 +25,9 @@ from bestiary.streams import SafeStream, guarded_streams, occupy_closed_descript
 HELP_ALL = "--help-all"
 VERBOSE = {"--verbose", "-v"}
 GARBAGE_THRESHOLD = 10_000  # new objects that are not freed, between two searches
+JSON = "--json"
+MISTAKE_STATUS = 2
+DEFECT_STATUS = 70  # EX_SOFTWARE of sysexits.h; 1 is a verb's own
 LOST_READER_STATUS = 141  # what a shell reports of a program that ended by SIGPIPE
 
 
@@ -33,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0; 1 if the verb says so; 2 for bad input, or if the result cannot be
         printed; 141 if its reader has gone away; after Ctrl-C or SIGTERM, 128 plus the signal's
-        number.
+        number. A defect raises.
     """
     # PyTorch's own warnings speak of its insides, and mix with what is printed here. Processes that
     # this one starts inherit the variable. Who wants the log sets it.
@@ -56,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"standard output: cannot be written ({reason}); the work itself is done; free space "
             "or send the output elsewhere"
         )
-        return 2
+        return MISTAKE_STATUS
 
 
 def _run_command(arguments: list[str]) -> int:
@@ -64,26 +71,69 @@ def _run_command(arguments: list[str]) -> int:
     verbose = bool(VERBOSE & set(arguments))
     arguments = [argument for argument in arguments if argument not in VERBOSE]
     verb = next(iter(arguments), "")
+    failure = _Failure(verb if verb in VERBS else "", JSON in arguments)
     app = build_app(verb, every_option=HELP_ALL in arguments)
     tokens = ["--help" if argument == HELP_ALL else argument for argument in arguments]
     try:
         if "" in tokens:
             raise ArgumentError("an argument is empty; is a variable of the shell not set?")
-        result = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-        text = None if result is None else str(result)
+        answer = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        text = _shown(answer)
     except CycloptsError as error:
-        _print_error(describe_mistake(arguments, error))
-        return 2
+        return failure.show("UsageError", describe_mistake(arguments, error))
     except BestiaryError as error:
         if verbose:
             traceback.print_exc()
-        _print_error(describe_swapped(arguments) or str(error).rstrip("."))
-        return 2
+        message = describe_swapped(arguments) or str(error).rstrip(".")
+        return failure.show(type(error).__name__, message)
     except KeyboardInterrupt as stop:
-        return 128 + getattr(stop, "number", signal.SIGINT)
+        status = 128 + getattr(stop, "number", signal.SIGINT)
+        failure.document("Interrupted", "stopped by a signal", status)
+        return status
+    except Exception as error:
+        failure.document("Defect", f"{type(error).__name__}: {one_line(error)}", DEFECT_STATUS)
+        raise
     if text is not None:
         print(text)
-    return int(getattr(result, "exit_code", 0))
+    return int(getattr(getattr(answer, "result", None), "exit_code", 0))
+
+
+def _shown(answer: Any) -> str | None:
+    """Return what a command prints of its result; None: nothing, as of ``--help``."""
+    if not isinstance(answer, Answer):
+        return None if answer is None else str(answer)
+    if answer.as_json:
+        return result_document(answer.verb, answer.result) if _is_first_rank() else None
+    return None if answer.result is None else str(answer.result)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """How a command tells that it has failed.
+
+    Attributes:
+        verb: that was asked for; empty: none.
+        as_json: whether programs read it too.
+    """
+
+    verb: str
+    as_json: bool
+
+    def show(self, kind: str, message: str) -> int:
+        """Print a mistake; return the exit status."""
+        _print_error(message)
+        self.document(kind, message, MISTAKE_STATUS)
+        return MISTAKE_STATUS
+
+    def document(self, kind: str, message: str, status: int) -> None:
+        """Print the document of a failure, if one was asked for."""
+        if self.as_json and _is_first_rank():
+            print(error_document(self.verb, kind, message, status))
+
+
+def _is_first_rank() -> bool:
+    """Whether this process speaks for those that a launcher such as torchrun has started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def run() -> None:
@@ -91,7 +141,12 @@ def run() -> None:
     occupy_closed_descriptors()
     sys.excepthook = _report_defect
     threading.excepthook = _report_thread_failure
-    sys.exit(main())
+    try:
+        status = main()
+    except Exception as error:
+        _report_defect(type(error), error, error.__traceback__)
+        status = DEFECT_STATUS
+    sys.exit(status)
 
 
 def _print_error(message: str) -> None:

@@ -11,7 +11,7 @@ GROUPS = {
     "Train": ("probe", "train", "ablate", "join", "distill"),
     "Judge": ("show", "report", "labels", "curve", "next", "evaluate", "compare"),
     "Use": ("predict", "drift", "count", "serve", "export"),
-    "Help": ("options", "cache"),
+    "Help": ("options", "schema", "cache"),
 }
 """The commands in the order of the help. Each is the function of its name in ``bestiary.api``."""
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)

@@ -7,6 +7,7 @@ nothing of how each is found.
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -155,6 +156,22 @@ class Audit:
         if len(lines) == n_ignored_lines:
             lines.append("No problems found")
         return "\n".join([head, *lines])
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        return {
+            "data": str(self.manifest.root),
+            "images": self.manifest.table.height,
+            "test_images": self.test.height,
+            "findings": self.lines(),
+            "classes": self.classes,
+            "unusable": self.quarantine,
+            "warnings": self.warnings,
+            "near_duplicates": self.near_duplicates,
+            "leaks": self.leaks,
+            "pairs": self.pairs_to_decide,
+            "same_scenes": self.scenes,
+        }
 
     def write(self, folder: Path) -> None:
         """Write quarantine.csv, warnings.csv, classes.csv and the tables of near duplicates.

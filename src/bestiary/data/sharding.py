@@ -56,6 +56,15 @@ class ShardSummary:
     shards: int
     missing: list[tuple[str, str]]
 
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        return {
+            "place": self.place,
+            "images": self.images,
+            "shards": self.shards,
+            "left_out": [{"path": path, "reason": reason} for path, reason in self.missing],
+        }
+
     @property
     def exit_code(self) -> int:
         """1 if images are missing."""

@@ -43,6 +43,7 @@ from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.crossval import train_folds
 from bestiary.training.dataset import TrainingSet, read_training_set
 from bestiary.training.prediction import predict_rows
+from bestiary.training.tracking.start import track_scores
 from bestiary.training.weight_averaging import average_members, has_moved_norms, refresh_norms
 
 TIMED_IMAGES = 16  # of the held-out part, that both networks are timed on
@@ -59,6 +60,12 @@ class DistillResult:
 
     run: Run
     findings: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        words = ("lines", "speed_lines")
+        numbers = {key: value for key, value in self.findings.items() if key not in words}
+        return {"run": self.run.place, **numbers}
 
     def __str__(self) -> str:
         lines = [
@@ -104,6 +111,7 @@ def distill_run(
     # Choose the network to keep, and complete the student's run with it.
     best, candidates = _choose_candidate(teacher, test, is_unseen, display)
     finish_run(student)
+    track_scores(student, display.notice)
 
     # Measure accuracy and latency.
     findings = {

@@ -82,6 +82,23 @@ class PredictionTable:
         schema = TABLE_SCHEMA if self.counts.stopped is None else CASCADE_SCHEMA
         return unescape_formulas(read_frame(file, schema=schema | self.carried))
 
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        counts = self.counts
+        return {
+            "files": self.files,
+            "images": counts.rows,
+            "unread": counts.unread,
+            "empty": counts.empty,
+            "accepted": counts.sure,
+            "unknown": counts.unknown,
+            "stopped": counts.stopped,
+            "by_label": [{"label": label, "images": n} for label, n in counts.labels],
+            "review": self.review,
+            "others": self.others,
+            "predictions": self.kept,
+        }
+
     @property
     def exit_code(self) -> int:
         """1 when some images could not be read."""

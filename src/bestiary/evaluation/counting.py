@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -61,6 +62,18 @@ class ClassCounts:
     unknown: int
     unread: int
     file: Path | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        return {
+            "images": self.shares.images,
+            "groups": self.shares.groups,
+            "classes": self.table,
+            "drift": self.drift,
+            "unknown": self.unknown,
+            "unread": self.unread,
+            "file": self.file,
+        }
 
     @property
     def exit_code(self) -> int:

@@ -1,6 +1,7 @@
 """A run -> its learning curve with a forecast for twice the images, as lines for the terminal."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,26 @@ class Curve:
             for n in scored.tolist()
         ]
         return sorted(rows, key=lambda row: (row[1].value - row[2].value, row[0]))
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        curve = self.curve
+        columns = zip(curve.shares, curve.images_per_class, curve.accuracies, strict=True)
+        return {
+            "run": self.run,
+            "draws": len(curve.by_draw),
+            "images": curve.images,
+            "sizes": [
+                {"share": share, "images_per_class": size, "accuracy": accuracy}
+                for share, size, accuracy in columns
+            ],
+            "forecast": self.forecast,
+            "gain": curve.gain(),
+            "classes": [
+                {"label": label, "recall": now, "forecast": then}
+                for label, now, then in self.by_class
+            ],
+        }
 
     def __str__(self) -> str:
         return "\n".join([*self._size_lines(), *self._gain_lines(), *self._class_lines()])

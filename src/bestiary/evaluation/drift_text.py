@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -40,6 +41,20 @@ class DriftReport:
     images: pl.DataFrame
     classes: list[str]
     trained: int
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        return {
+            "drift": self.drift,
+            "expected_accuracy": self.expected,
+            "estimate_error": self.estimate_error,
+            "left_out": self.trained,
+            "classes": [
+                {"label": self.classes[number], "auc": auc, "new": new, "reference": old}
+                for number, (auc, old, new) in self.drift.by_class.items()
+            ],
+            "images": self.images,
+        }
 
     def __str__(self) -> str:
         expected = self.expected

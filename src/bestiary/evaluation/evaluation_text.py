@@ -47,6 +47,10 @@ class Evaluation:
     scores: dict[str, Any]
     results: HeldOutResults
 
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md: the content of scores.json."""
+        return self.scores
+
     @property
     def exit_code(self) -> int:
         """1 when some images could not be read."""

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -52,6 +53,22 @@ class Joined:
     names: list[str]
     weights: NDArray[np.float64]
     gain: BlendGain
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        gain = self.gain
+        added: Sequence[Difference | None] = gain.added or [None] * len(self.names)
+        columns = zip(self.names, gain.alone, self.weights, added, strict=True)
+        return {
+            "run": self.run.place,
+            "parts": [
+                {"run": name, "accuracy": alone, "share": share, "adds": adds}
+                for name, alone, share, adds in columns
+            ],
+            "accuracy": gain.blend,
+            "best_alone": self.names[gain.best],
+            "gain": gain.gain,
+        }
 
     def __str__(self) -> str:
         gain = self.gain

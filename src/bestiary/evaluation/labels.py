@@ -7,6 +7,7 @@ suspects are those of `bestiary.stats.label_issues`. Changes no label.
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -58,6 +59,19 @@ class LabelReport:
     def undecided(self) -> pl.DataFrame:
         """The suspects without a decision."""
         return self.fixes.filter(pl.col("action").is_null())
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        return {
+            "run": self.run,
+            "folder": self.folder,
+            "undecided": self.undecided.height,
+            "fixes": self.fixes,
+            "class_quality": self.quality,
+            "class_overlap": self.overlap,
+            "page": self.folder / LABELS_PAGE,
+            "command": self.command(self.folder / FIXES),
+        }
 
     def __str__(self) -> str:
         undecided = self.undecided.height

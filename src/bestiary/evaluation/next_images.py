@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -33,6 +34,12 @@ class NextImages:
     images: pl.DataFrame
     total: int
     gain: LabelingGain | None
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        gain = self.gain
+        saved = gain and {"saved": gain.saved, "by_seed": gain.by_seed, "label_counts": gain.labels}
+        return {"images": self.images, "total": self.total, "gain": saved}
 
     def __str__(self) -> str:
         lines = [

@@ -45,6 +45,7 @@ class Summary:
             ended, and the training losses.
         heads: which heads the folds chose, in a sentence; empty if they had no choice.
         field: how it does in the field, in sentences; empty if the images have no sites.
+        scores: its out-of-fold scores, as in metrics.json; None until all folds have ended.
     """
 
     place: str
@@ -58,6 +59,35 @@ class Summary:
     folds: list[dict[str, Any]]
     heads: str = ""
     field: Sequence[str] = ()
+    scores: dict[str, Any] | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        scores = self.scores or {}
+        return {
+            "run": self.place,
+            "images_from": self.root,
+            "finished": self.scores is not None,
+            "accuracy": scores.get("accuracy"),
+            "ensemble": scores.get("ensemble"),
+            "images": self.images,
+            "classes": self.classes,
+            "quarantined": self.quarantined,
+            "folds": [
+                {
+                    "fold": fold["fold"],
+                    "ended": fold["ended"],
+                    "epochs": fold["epochs"],
+                    "best_accuracy": fold["accuracy"],
+                    "best_epoch": fold["epoch"],
+                    "losses": fold["losses"],
+                }
+                for fold in self.folds
+            ],
+            "heads": self.heads,
+            "field": self.field,
+            "recipe": self.recipe,
+        }
 
     def __str__(self) -> str:
         recipe = self.recipe
@@ -126,6 +156,7 @@ def summarize(run: Run) -> Summary:
         folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in snapshot.folds],
         heads=heads_text([run.fold(fold) for fold in snapshot.folds]),
         field=field_lines(read_field_scores(run)),
+        scores=run.read_scores(),
     )
 
 

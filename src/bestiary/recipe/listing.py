@@ -4,6 +4,7 @@ import json
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bestiary.errors import ArgumentError
 from bestiary.recipe.load import load_recipe
@@ -26,6 +27,21 @@ class OptionList:
     recipe: str
     options: list[Option]
     values: dict[str, str]
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        return {
+            "recipe": self.recipe,
+            "options": [
+                {
+                    "name": option.name,
+                    "value": json.loads(self.values[option.name]),
+                    "usual": json.loads(option.default),
+                    "description": option.description,
+                }
+                for option in self.options
+            ],
+        }
 
     def __str__(self) -> str:
         lines = [f"Options of the recipe {self.recipe}, for --set and TOML files."]

@@ -198,6 +198,7 @@ class ViewOptions(Section):
     size: Annotated[int, Field(ge=0, le=2048, strict=True)] = Field(
         224,
         description="side of a training view in pixels; 0: as the backbone's weights were trained",
+        json_schema_extra={"anyOf": [{"const": 0}, {"minimum": MIN_SIDE}]},
     )
     flip: Share = Field(0.5, description="probability of a horizontal flip")
     rotation: Annotated[float, Field(ge=0, le=180)] = Field(
@@ -338,11 +339,11 @@ class PredictOptions(Section):
 class TrackOptions(Section):
     """Experiment trackers, besides history.csv and TensorBoard."""
 
-    to: tuple[Literal["mlflow", "wandb"], ...] = Field(
+    to: tuple[Literal["mlflow", "trackio", "wandb"], ...] = Field(
         (),
-        description="further experiment trackers: mlflow, wandb",
+        description="further experiment trackers: mlflow, trackio, wandb",
     )
-    project: str = Field(
+    project: Annotated[str, Field(min_length=1, max_length=100)] = Field(
         "bestiary",
         description="name of the project in these trackers",
     )

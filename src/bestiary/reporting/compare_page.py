@@ -51,6 +51,33 @@ class Compared:
     comparison: Comparison
     files: list[Path]
 
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        comparison = self.comparison
+        first = comparison.recipes[0]
+        columns = zip(
+            comparison.names,
+            comparison.accuracies,
+            [None, *comparison.differences],
+            comparison.recipes,
+            comparison.n_unshared,
+            strict=True,
+        )
+        return {
+            "images": comparison.table.height,
+            "runs": [
+                {
+                    "run": name,
+                    "accuracy": accuracy,
+                    "difference": difference,
+                    "changes": changed_options(first, recipe),
+                    "left_out": unshared,
+                }
+                for name, accuracy, difference, recipe, unshared in columns
+            ],
+            "files": self.files,
+        }
+
     def __str__(self) -> str:
         comparison = self.comparison
         table = comparison_table(comparison)

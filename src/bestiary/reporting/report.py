@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bestiary.atomic import write_text
 from bestiary.display import Display
@@ -34,6 +35,16 @@ class Report:
     megabytes: float
     results: Results
     score_line: str | None
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/programs.md."""
+        scores = self.results.snapshot.run.read_scores() or {}
+        return {
+            "report": self.place,
+            "files": self.files,
+            "megabytes": self.megabytes,
+            "accuracy": scores.get("accuracy"),
+        }
 
     def __str__(self) -> str:
         return f"{self.score_line}\n{printable_name(self.place)} ({self.megabytes:.1f} MB)"

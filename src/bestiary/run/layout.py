@@ -14,6 +14,7 @@
         targets.parquet    of a student: the target probabilities of each image
         unlabeled.parquet  frozen features of the unlabeled images that heads learn from
         budget.json        of `train --budget`: what was tried, what was chosen, and on which fold
+        tracking.json      of a tracked run: the identifier by which trackers know it again
         SHA256SUMS         checksums of the files above, as `sha256sum -c` reads them
         compute.json       precision, memory layout, compilation, threads; one entry a device type
         ensemble.json      classes, preprocessing, members, averaging rule, calibration, versions
@@ -59,6 +60,7 @@ FIXES = "fixes.csv"
 TARGETS = "targets.parquet"
 UNLABELED = "unlabeled.parquet"
 BUDGET = "budget.json"
+TRACKING = "tracking.json"
 CHECKSUMS = "SHA256SUMS"
 COMPUTE = "compute.json"
 ENSEMBLE = "ensemble.json"
@@ -113,6 +115,7 @@ STARTING_FILES = (
     TARGETS,
     UNLABELED,
     BUDGET,
+    TRACKING,
 )
 """The files that a run starts with, besides its recipe."""
 TRAIN_ONLY = -1

@@ -34,6 +34,7 @@ from bestiary.run.layout import (
     METRICS,
     RECIPE,
     STARTING_FILES,
+    TRACKING,
     TRIALS,
     FoldFiles,
     fold_folder,
@@ -50,6 +51,7 @@ from bestiary.run.tables import (
     read_table,
     write_table,
 )
+from bestiary.run.tracking_id import write_tracking_id
 from bestiary.storage.boxes import BoxFolder
 from bestiary.storage.files import Root
 from bestiary.storage.roots import open_root
@@ -324,12 +326,14 @@ class Run:
             recipe: of the new run.
         """
         for name in STARTING_FILES:
-            if name != BUDGET and other.file(name).exists():
+            if name not in (BUDGET, TRACKING) and other.file(name).exists():
                 write_bytes(self.file(name), other.file(name).read_bytes())
         self.write_recipe(recipe)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write SHA256SUMS, then recipe.toml. With that, the run has begun."""
+        if recipe.track.to:
+            write_tracking_id(self.path)
         text = recipe.to_toml()
         begun = [name for name in STARTING_FILES if self.file(name).exists()]
         checksums = {name: file_digest(self.file(name)) for name in begun}

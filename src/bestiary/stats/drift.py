@@ -9,6 +9,7 @@ files.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,17 @@ class Drift:
     reference: int
     scores: Floats
     by_class: dict[int, tuple[float, int, int]]
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, without what is of single images and classes."""
+        return {
+            "changed": self.changed,
+            "can_tell": self.can_tell,
+            "auc": self.auc,
+            "p_value": self.p_value,
+            "images": self.images,
+            "reference": self.reference,
+        }
 
     @property
     def can_tell(self) -> bool:

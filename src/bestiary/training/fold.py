@@ -62,11 +62,13 @@ def train_fold_safely(job: FoldJob) -> None:
 def _attempt(job: FoldJob, parts: int) -> None:
     """Train the fold once, each batch in `parts` parts or more; its state is freed afterwards."""
     state = None
+    ended = False
     try:
         state = build_fold_state(job, parts)
         parts = state.progress.parts
         job.checkpointer.start_fold(state)
         train_fold(job, state)
+        ended = True
     except (KeyboardInterrupt, DataError):
         if state is not None:
             job.checkpointer.save_on_interrupt(state, job.files)
@@ -80,7 +82,7 @@ def _attempt(job: FoldJob, parts: int) -> None:
         raise OutOfMemoryRetry(parts) from None
     finally:
         if state is not None:
-            state.finish_trackers()
+            state.trackers.finish(ended)
 
 
 def _clean_up(job: FoldJob) -> None:

@@ -31,6 +31,7 @@ from bestiary.training.optimizer import build_optimizer
 from bestiary.training.out_of_memory import count_parts
 from bestiary.training.shortcuts import with_shortcuts
 from bestiary.training.state import FoldState, step_seed
+from bestiary.training.tracking.start import start_fold_trackers
 from bestiary.training.weight_averaging import ema_of
 
 
@@ -66,6 +67,9 @@ def build_fold_state(job: FoldJob, parts: int = 1) -> FoldState:
     elif job.compute.cuda_graphs and job.world.size == 1 and whole == job.recipe.train.batch_size:
         # The gradients of a batch in parts are added up, which graphs cannot do.
         network = GraphedNetwork(network, whole)
+    # Last, so that whatever fails before leaves no tracker open.
+    with job.world.synchronized():
+        trackers = start_fold_trackers(job)
     return FoldState(
         accelerator=accelerator,
         classifier=classifier,
@@ -75,6 +79,7 @@ def build_fold_state(job: FoldJob, parts: int = 1) -> FoldState:
         compute=job.compute,
         progress=progress,
         world=job.world,
+        trackers=trackers,
     )
 
 
@@ -92,8 +97,6 @@ def _build_accelerator(job: FoldJob) -> Accelerator:
     return Accelerator(
         cpu=best_device().type == "cpu",
         mixed_precision="no" if precision == "float32" else precision,
-        log_with=["tensorboard", *job.recipe.track.to],
-        project_dir=job.files.folder,
     )
 
 
@@ -106,7 +109,6 @@ def _build_classifier(
     # Seed the new head, then build the network on each rank.
     torch.manual_seed(step_seed(recipe.train.seed, job.fold, 0, 0))
     with job.world.synchronized():
-        _start_trackers(accelerator, job)
         checkpoint = read_checkpoint(job.files, job.notice)
         classifier = _build_network(job, checkpoint)
     _check_same_disk(job, checkpoint)
@@ -127,16 +129,6 @@ def _build_classifier(
     classifier.to(accelerator.device)
     classifier.to(memory_format=job.compute.memory_format)
     return classifier, checkpoint
-
-
-def _start_trackers(accelerator: Accelerator, job: FoldJob) -> None:
-    options = job.recipe.track
-    try:
-        accelerator.init_trackers(options.project if options.to else "tensorboard")
-    except OSError as error:
-        raise RunError(
-            f"{job.files.folder}: cannot be written ({error.strerror}); free space, then --resume"
-        ) from None
 
 
 def _build_network(job: FoldJob, checkpoint: Checkpoint | None) -> Classifier:

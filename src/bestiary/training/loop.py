@@ -287,7 +287,7 @@ def _save_epoch(job: FoldJob, state: FoldState, member: Classifier, record: Epoc
     job.world.on_main(lambda: _write_history(job.files, progress))
     columns = asdict(record)
     metrics = {name: value for name, value in columns.items() if value is not None}
-    state.log(record.epoch, metrics)
+    state.trackers.log(metrics, record.epoch)
 
 
 def _save_members(

@@ -4,7 +4,6 @@ Checks the arguments, the recipe, the backbone and the trackers before any image
 existing run is never overwritten. Does not know training.
 """
 
-import importlib.util
 import shlex
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -27,6 +26,7 @@ from bestiary.recipe.overrides import parse_override
 from bestiary.run.layout import FOLDS, RECIPE
 from bestiary.run.run import Run
 from bestiary.training.prepare import begin_run, resolve_white
+from bestiary.training.tracking.start import check_trackers
 from bestiary.training.unlabeled import check_takes_unlabeled
 
 MAX_SHOWN_LENGTH = 1000  # characters of a recorded folder in a message; a run may hold any text
@@ -69,7 +69,7 @@ def begin_or_resume(
 
     Raises:
         RunError: the folder holds something else, or a run and `resume` is false.
-        RecipeError: the recipe is not valid, or names a tracker that is not installed.
+        RecipeError: the recipe is not valid, or names a tracker that cannot be used.
         WeightsError: the backbone or its weights are not available.
         ArgumentError: the arguments contradict each other, or the existing run.
         DataError: the data cannot be used.
@@ -214,16 +214,12 @@ def check_requirements(recipe: Recipe) -> None:
     Raises:
         WeightsError: the backbone or its weights are not available.
         RecipeError: the backbone cannot take images of the recipe's sizes, or has fewer stages than
-            are to be frozen, or a tracker is not installed.
+            are to be frozen, or a tracker is not installed or cannot be used.
     """
     check_image_sizes(recipe)
     classifier = build_classifier(recipe.model.backbone, 2, recipe.model.weights)
     freeze(classifier, recipe.model)
-    for tracker in recipe.track.to:
-        if importlib.util.find_spec(tracker) is None:
-            raise RecipeError(
-                f"track.to = {tracker!r}: is not installed; pip install {tracker}, or leave it out"
-            )
+    check_trackers(recipe.track)
 
 
 def _load_new_recipe(

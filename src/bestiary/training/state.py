@@ -4,7 +4,6 @@ Does not know how they are built (`bestiary.training.fold_setup`) or saved
 (`bestiary.training.checkpoint`).
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from bestiary.model.compute import ComputeConfig
 from bestiary.rng import keyed_rng
 from bestiary.training.checkpoint import Progress
 from bestiary.training.distributed import World
+from bestiary.training.tracking.tracker import Trackers
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class FoldState:
     """The objects that the training loop of one fold works with.
 
     Attributes:
-        accelerator: of the Accelerate library: device, mixed precision and trackers.
+        accelerator: of the Accelerate library: device and mixed precision.
         classifier: the network with its normalization.
         network: the classifier as the accelerator wraps it, compiled where that pays.
         average: EMA of the classifier's weights and buffers; None if the recipe turns it off.
@@ -33,6 +33,7 @@ class FoldState:
         compute: precision, memory layout, compilation and threads.
         progress: epochs and steps done, and the best epoch.
         world: ranks that train the fold together.
+        trackers: of the fold; rank 0 alone has any.
     """
 
     accelerator: Accelerator
@@ -43,6 +44,7 @@ class FoldState:
     compute: ComputeConfig
     progress: Progress
     world: World
+    trackers: Trackers
 
     @property
     def device(self) -> torch.device:
@@ -68,18 +70,6 @@ class FoldState:
         if scaler is None:
             return {}
         return dict(scaler.state_dict())
-
-    def log(self, epoch: int, metrics: dict[str, float]) -> None:
-        """Log an epoch's metrics to the trackers; a tracker that fails does not stop training."""
-        with suppress(OSError):
-            self.accelerator.log(metrics, step=epoch)
-
-    def finish_trackers(self) -> None:
-        """Close the trackers' files."""
-        # Accelerator.end_training would destroy the process group too.
-        with suppress(OSError):
-            for tracker in self.accelerator.trackers:
-                tracker.finish()
 
 
 def step_seed(seed: int, fold: int, epoch: int, step: int, rank: int = 0) -> int:
