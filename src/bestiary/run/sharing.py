@@ -60,7 +60,9 @@ class SharedFiles:
         if self.has_report:
             lines.append(f"{REPORTS['html']}, which shows thumbnails of your images")
         else:
-            lines.append("No image and no thumbnail (--with-report adds the report, which has some)")
+            lines.append(
+                "No image and no thumbnail (--with-report adds the report, which has some)"
+            )
         return lines
 
 
