@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -101,8 +102,16 @@ def test_mlflow_loads_and_serves(
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(model)]
     command += ["--env-manager", "local", "--port", str(port), "--host", "127.0.0.1"]
+    # It starts uvicorn by its name.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     with (tmp_path / "log.txt").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        server = subprocess.Popen(
+            command,
+            env=os.environ | {"PATH": path},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     try:
         wait_for(f"http://127.0.0.1:{port}/ping", server)
         rows = [[base64.b64encode(content).decode()] for content in contents[:5]]
@@ -115,7 +124,8 @@ def test_mlflow_loads_and_serves(
         with urllib.request.urlopen(request, timeout=60) as reply:
             served = json.loads(reply.read())["predictions"]
     finally:
-        os.killpg(server.pid, 15)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
     assert served == answers.to_dict("records")[:5]
 
