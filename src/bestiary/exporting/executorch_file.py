@@ -5,6 +5,7 @@ are files in a ZIP archive behind the network, as in a LiteRT file: ExecuTorch r
 Knows nothing of runs.
 """
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,7 +49,9 @@ def open_executorch(file: Path, precision: str) -> Callable[[NDArray[np.uint8]],
     Returns:
         A function that runs it, image by image.
     """
-    from executorch.runtime import Runtime
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that its interface may change
+        from executorch.runtime import Runtime
 
     method = Runtime.get().load_program(file).load_method(METHOD)
 
