@@ -56,8 +56,9 @@ def open_executorch(file: Path, precision: str) -> Callable[[NDArray[np.uint8]],
     method = Runtime.get().load_program(file).load_method(METHOD)
 
     def run_one(view: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        pixels = torch.from_numpy(np.ascontiguousarray(view[None]))
         # The outputs' memory is that of the next call, too.
-        return [output.numpy().copy() for output in method.execute([torch.from_numpy(view[None])])]
+        return [output.numpy().copy() for output in method.execute([pixels])]
 
     def run(views: NDArray[np.uint8]) -> Outputs:
         rows = [run_one(view) for view in views]
