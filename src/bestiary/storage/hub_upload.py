@@ -15,7 +15,7 @@ from bestiary.errors import ArgumentError, RunError
 from bestiary.printable import printable_name
 from bestiary.storage.hub import ANSWER_SECONDS, HUB, hub_errors, hub_place, quiet_hub
 
-NOT_OF_A_RUN = (".gitattributes", "README.md")  # that any repository may have
+ATTRIBUTES = ".gitattributes"  # which the hub makes itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,9 @@ def _repository(hub: Any, repository: str) -> Any:
 
 def _check_is_run(address: str, names: set[str], is_of_run: Callable[[str], bool]) -> None:
     """Refuse a repository with files, none of which is a run's."""
-    others = sorted(names - set(NOT_OF_A_RUN))
+    from huggingface_hub.constants import REPOCARD_NAME
+
+    others = sorted(names - {ATTRIBUTES, REPOCARD_NAME})
     if others and not any(map(is_of_run, others)):
         raise RunError(
             f"{printable_name(address)}: holds something else ({printable_name(others[0])}), which "
