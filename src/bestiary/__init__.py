@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bestiary.api.options import options
     from bestiary.api.predict import predict
     from bestiary.api.probe import probe
+    from bestiary.api.push import push
     from bestiary.api.report import report
     from bestiary.api.run import Run
     from bestiary.api.sample import sample
@@ -71,6 +72,7 @@ __all__ = [
     "options",
     "predict",
     "probe",
+    "push",
     "report",
     "sample",
     "scan",

@@ -50,6 +50,8 @@ FROZEN = {
     "cache": "clear=False",
     "export": "run out data=None format=onnx int8=None float16=False max_drop=0.01 prune=None "
     "promise=None costs=None quiet=False",
+    "push": "run address public=False with_report=False with_positions=False dry_run=False "
+    "quiet=False",
     "distill": "run out data=None overrides=() test_data=None test_share=0.2 weight=0.5 "
     "resume=False checkpoint_every=5min quiet=False",
     "demo": "directory=bestiary-demo species=20 per_species=40 camera_traps=False quiet=False",

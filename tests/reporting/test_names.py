@@ -19,7 +19,7 @@ from bestiary.reporting.charts.forest import ForestRow, Reference, forest
 from bestiary.reporting.charts.scores import confusion_drawing
 from bestiary.reporting.drawing import INK, Drawing
 from bestiary.reporting.figure_files import summary_drawing
-from bestiary.reporting.markdown import _code_block, escape_markdown, markdown_table
+from bestiary.reporting.markdown import code_block, escape_markdown, markdown_table
 from bestiary.reporting.sections import Table
 from bestiary.run.run import Run
 
@@ -188,6 +188,6 @@ def test_markdown_report_with_hostile_names(
 
 def test_command_in_markdown_is_to_be_copied(markdown: MarkdownIt) -> None:
     command = "bestiary train 'a``` b' *x*"
-    page = Text(markdown.render(_code_block(command)))
+    page = Text(markdown.render(code_block(command)))
     assert page.text.strip() == command
     assert page.tags == {"pre", "code"}

@@ -40,16 +40,16 @@ def export(
     run
         Trained run: its folder, or its address in an object store.
     out
-        File to write: .onnx, .xml (with a .bin for its weights), .pt2 or .tflite; for web and
-        triton a folder. Nothing is ever overwritten.
+        File to write: .onnx, .xml (with a .bin for its weights), .pt2, .tflite or .pte; for
+        web, triton and mlflow a folder. Nothing is ever overwritten.
     data
         Folder or address of the run's images, on a machine where you have not trained it
         yourself. A run from elsewhere names no place to read from.
     format
         onnx, openvino (faster on a CPU) or torch (a program of torch.export);
-        litert (for phones and small boards); web (a folder
+        litert and executorch (for phones and small boards); web (a folder
         with a page that classifies in the browser, without a server or a connection); triton (a
-        model repository).
+        model repository); mlflow (a model that MLflow loads and serves).
     int8
         Quantize to 8-bit integers: a quarter of the size. Images of the run calibrate the
         ranges. Without either, web tries it, and the other

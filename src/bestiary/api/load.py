@@ -16,8 +16,8 @@ def load(run: "Location | Run", /) -> "Ensemble":
     Parameters
     ----------
     run
-        A trained run: its folder, its address in an object store, or what
-        `bestiary.train` has returned.
+        A trained run: its folder, its address in an object store or on the Hugging Face hub
+        (hf://USER/NAME), or what `bestiary.train` has returned.
 
     Returns
     -------

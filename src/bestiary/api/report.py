@@ -1,4 +1,4 @@
-"""The verb `report`: a finished run -> its report as a page, Markdown or PDF; runs -> an index."""
+"""The verb `report`: a finished run -> its page, Markdown, PDF or model card; runs -> an index."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,10 +36,11 @@ def report(
         Folder or address of the run's images, on a machine where you have not trained it
         yourself. A run from elsewhere names no place to read from.
     out
-        File to write. Default: RUN/report.html, .md or .pdf
+        File to write. Default: RUN/report.html, .md or .pdf, or RUN/README.md
     format
         html: a page to explore. md: Markdown, with its figures as SVG in figures/ next to
-        it. pdf: the page in its print layout, with fonts of this machine.
+        it. pdf: the page in its print layout, with fonts of this machine. card: a model card
+        for the Hugging Face hub, to fill in before bestiary push.
     no_saliency
         Leave out the saliency maps, which have to run the members.
     font
@@ -60,7 +61,12 @@ def report(
     from bestiary.reporting.report import write_report
     from bestiary.run.opening import opened_run
     from bestiary.run.run import Run
+    from bestiary.storage.hub import is_hub
 
+    if out is None and is_hub(run):
+        raise ArgumentError(
+            f"report {run}: a run on the hub is only read; give a file of this machine with --out"
+        )
     file = Path(out) if out is not None else None
     if font and format != "pdf":
         raise ArgumentError(f"--font {font[0]}: only a PDF embeds fonts; add --format pdf")

@@ -10,7 +10,7 @@ GROUPS = {
     "Look at images": ("scan", "advise", "shard"),
     "Train": ("probe", "train", "ablate", "join", "distill"),
     "Judge": ("show", "report", "labels", "curve", "next", "evaluate", "compare"),
-    "Use": ("predict", "drift", "count", "serve", "export"),
+    "Use": ("predict", "drift", "count", "serve", "export", "push"),
     "Help": ("options", "schema", "cache"),
 }
 """The commands in the order of the help. Each is the function of its name in ``bestiary.api``."""

@@ -1,6 +1,6 @@
-"""A run -> a folder that others open or serve: a page that classifies, or a model repository.
+"""A run -> a folder that others open or serve: a page that classifies, or a model for a server.
 
-Both hold the ONNX file that `bestiary.exporting.export` writes and compares. The folder is built
+All hold the ONNX file that `bestiary.exporting.export` writes and compares. The folder is built
 under a temporary name, and gets its own when it is complete.
 """
 
@@ -15,6 +15,7 @@ from bestiary.atomic import write_errors
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, BestiaryError
 from bestiary.exporting.export import ExportOptions, export_run
+from bestiary.exporting.mlflow_model import mlflow_model
 from bestiary.exporting.result import ExportResult
 from bestiary.exporting.triton import triton_repository
 from bestiary.exporting.web_page import web_page
@@ -41,6 +42,7 @@ class FolderFormat:
 FOLDER_FORMATS: dict[ExportFormat, FolderFormat] = {
     "web": FolderFormat(web_page, prefers_int8=True),
     "triton": FolderFormat(triton_repository),
+    "mlflow": FolderFormat(mlflow_model),
 }
 
 

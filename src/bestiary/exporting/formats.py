@@ -1,8 +1,9 @@
-"""A traced ensemble <-> a file that other programs open: ONNX, OpenVINO, torch.export, LiteRT.
+"""A traced ensemble <-> a file that other programs open: ONNX, OpenVINO, PyTorch, phones' formats.
 
 Each format has a few functions. They build its model from the program, save the model with the card
-inside, open a file and run it as its readers do, and quantize it to int8. LiteRT's are in
-`bestiary.exporting.litert`. Knows nothing of runs or images.
+inside, open a file and run it as its readers do, and quantize it to int8. Those for phones are in
+`bestiary.exporting.litert` and `bestiary.exporting.executorch_file`. Knows nothing of runs or
+images.
 """
 
 import contextlib
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from bestiary.errors import ArgumentError
+from bestiary.exporting.executorch_file import NEEDS as EXECUTORCH_NEEDS
+from bestiary.exporting.executorch_file import build_executorch, open_executorch
 from bestiary.exporting.graph import INPUT, OUTPUTS, Outputs
 from bestiary.exporting.litert import (
     NEEDS,
@@ -127,7 +130,7 @@ def read_card(file: Path) -> Card:
     if file.suffix == ".xml":
         model = openvino_core().read_model(file)
         return dict(json.loads(model.get_rt_info(CARD_KEY).value))
-    if file.suffix == ".tflite":
+    if file.suffix in (".tflite", ".pte"):
         return read_litert_card(file)
     extra_files = {CARD_FILE: ""}
     torch.export.load(file, extra_files=extra_files)
@@ -348,5 +351,15 @@ WRITERS: dict[ExportFormat, Writer] = {
         halve=litert_to_float16,
         batch=1,
         extra="litert",
+    ),
+    "executorch": Writer(
+        suffix=".pte",
+        needs=EXECUTORCH_NEEDS,
+        build=build_executorch,
+        save=save_litert,  # the same archive behind the network
+        open=open_executorch,
+        quantize=None,
+        batch=1,
+        extra="executorch",
     ),
 }

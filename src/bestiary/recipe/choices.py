@@ -10,7 +10,9 @@ Augment = Literal["none", "randaugment", "trivialaugment"]
 Average = Literal["logits", "probabilities", "vote"]
 Coverage = Literal["0.8", "0.9", "0.95", "0.99"]  # coverages that prediction sets are offered for
 Engine = Literal["auto", "openvino", "torch"]
-ExportFormat = Literal["onnx", "openvino", "torch", "litert", "web", "triton"]
+ExportFormat = Literal[
+    "onnx", "openvino", "torch", "litert", "executorch", "web", "triton", "mlflow"
+]
 Head = Literal["random", "lda", "auto"]
 HeadKind = Literal["lda", "nearest_mean", "logistic"]
 FoldBy = Literal["image", "site"]
@@ -20,7 +22,7 @@ Layout = Literal["auto", FolderLayout]
 LowPrecision = Literal["int8", "float16"]
 Precision = Literal["bf16", "fp16", "float32"]
 PrecisionOption = Literal["auto", Precision]
-ReportFormat = Literal["html", "md", "pdf"]
+ReportFormat = Literal["html", "md", "pdf", "card"]
 Resize = Literal["squash", "crop"]
 Risk = Literal["0.01", "0.02", "0.05", "0.1"]  # shares of errors of accepted answers
 Sampler = Literal["shuffled", "balanced"]

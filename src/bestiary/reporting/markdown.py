@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bestiary.atomic import write_text
 from bestiary.evaluation.results import Results
-from bestiary.printable import printable_name
+from bestiary.printable import printable, printable_name
 from bestiary.reporting.sections import Table
 from bestiary.reporting.text_report import chapters
 from bestiary.run.layout import FIGURES
@@ -44,7 +44,7 @@ def write_markdown(results: Results, file: Path) -> list[Path]:
         texts = filter(None, chapter.texts)
         blocks += [f"## {chapter.title}", *map(escape_markdown, texts)]
         if chapter.command:
-            blocks.append(_code_block(chapter.command))
+            blocks.append(code_block(chapter.command))
         for chart in chapter.charts:
             path = file.parent / FIGURES / f"{chart.name}.svg"
             write_text(path, chart.drawing.svg(themed=False) + "\n")
@@ -82,11 +82,22 @@ def escape_markdown(text: str) -> str:
     return _MARKUP.sub(_escape_markup, printable_name(text).strip())
 
 
-def _code_block(command: str) -> str:
-    """Show a command as it is, to copy: no mark in it ends the block."""
-    longest = max(map(len, re.findall("`+", command)), default=0)
+def code_block(code: str, language: str = "") -> str:
+    """Show a command or a program as it is, to copy: no mark in it ends the block.
+
+    Args:
+        code: its lines.
+        language: that it is colored as; empty: none.
+
+    Example:
+        >>> print(code_block("bestiary show run", "bash"))
+        ```bash
+        bestiary show run
+        ```
+    """
+    longest = max(map(len, re.findall("`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{printable_name(command)}\n{fence}"
+    return f"{fence}{language}\n{printable(code)}\n{fence}"
 
 
 def _escape_markup(markup: re.Match[str]) -> str:

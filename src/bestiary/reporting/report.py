@@ -1,4 +1,4 @@
-"""Finished run -> its report on disk: an HTML page, Markdown with figures, or PDF."""
+"""Finished run -> its report on disk: an HTML page, Markdown with figures, PDF, or a model card."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +7,13 @@ from typing import Any
 
 from bestiary.atomic import write_text
 from bestiary.display import Display
+from bestiary.errors import ArgumentError
 from bestiary.evaluation.results import Results, read_results
 from bestiary.printable import printable_name
 from bestiary.recipe.choices import ReportFormat
 from bestiary.reporting.links import other_reports
 from bestiary.reporting.markdown import write_markdown
+from bestiary.reporting.model_card import model_card
 from bestiary.reporting.pdf import write_pdf
 from bestiary.reporting.run_page import run_page
 from bestiary.run.layout import REPORTS
@@ -72,14 +74,19 @@ def write_report(
         The files and what they show.
 
     Raises:
-        ArgumentError: a font file cannot be used.
+        ArgumentError: a font file cannot be used, or there is a model card already.
         RunError: a fold has not ended, or a file of the run is damaged.
         BestiaryError: a library for the format is missing, or `out` cannot be written.
     """
-    results = read_results(run)
     name = REPORTS[layout]
     file = out or run.file(name)
-    if layout == "md":
+    if layout == "card":
+        _check_free(file)
+    results = read_results(run)
+    if layout == "card":
+        files = [file]
+        write_text(file, model_card(results))
+    elif layout == "md":
         files = write_markdown(results, file)
     elif layout == "pdf":
         files = write_pdf(results, file, display, fonts, with_saliency=saliency)
@@ -92,3 +99,12 @@ def write_report(
         display.notice(results.snapshot.images.notice)
     place = f"{run.address}/{name}" if run.address and out is None else str(file)
     return Report(files, place, file.stat().st_size / 1e6, results, run.score_line)
+
+
+def _check_free(file: Path) -> None:
+    """Refuse to write over a card, which its owner may have filled in."""
+    if file.exists():
+        raise ArgumentError(
+            f"{file}: exists already, and may have been edited; remove it, or give another file "
+            "with --out"
+        )

@@ -128,7 +128,7 @@ def _mistake_chapter(findings: Findings, charts: dict[str, Chart]) -> Chapter:
     return Chapter(
         "Mistakes",
         [section["title"] + ".", section["note"]],
-        [Table(("group of look-alikes", "most frequent"), groups), _class_table(results)],
+        [Table(("group of look-alikes", "most frequent"), groups), class_table(results)],
         _chosen(charts, "weakest-classes", "confusion", "map", "images-and-recall"),
     )
 
@@ -147,8 +147,15 @@ def _trust_chapter(results: Results, charts: dict[str, Chart]) -> Chapter:
     )
 
 
-def _class_table(results: Results) -> Table:
-    """The weakest classes: recall, precision, and what they are taken for."""
+def class_table(results: Results) -> Table:
+    """List the weakest classes: recall, precision, and what they are taken for.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        One row a class, the weakest first, at most `MAX_CLASSES`.
+    """
     rows: sections.TableRows = []
     for row in scored_classes(results)[:MAX_CLASSES]:
         precision = results.per_class[row["index"]]["precision"]

@@ -26,7 +26,7 @@
         labels/            suspect labels: fixes.csv, class_quality.csv, class_overlap.csv,
                            labels.html
         figures/           charts as SVG and CSV, and summary.png, written when the run ends
-        report.html        and report.md, report.pdf
+        report.html        and report.md, report.pdf, README.md (the model card)
         blend-1/           of `join`: the members of the second run, ensemble.json, recipe.toml
         trials/            of `train --budget`: a run for each way that was tried
         fold-0/            weights.safetensors, initial.safetensors, start.parquet,
@@ -41,6 +41,7 @@ of `predict --review` (review.html).
 Knows nothing of what the files contain.
 """
 
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,7 @@ REPORTS = {
     "html": "report.html",
     "md": "report.md",
     "pdf": "report.pdf",
+    "card": "README.md",
 }
 INDEX_PAGE = "index.html"  # of a folder of runs
 FIGURES = "figures"
@@ -215,6 +217,49 @@ class FoldFiles:
             "is training it; wait for it or choose other folds",
             timeout,
         )
+
+
+_FOLD_FILES = FoldFiles(Path())
+SHARED_OF_FOLD = tuple(
+    file.name
+    for file in (
+        _FOLD_FILES.weights,
+        _FOLD_FILES.oof,
+        _FOLD_FILES.history,
+        _FOLD_FILES.costs,
+        _FOLD_FILES.head,
+    )
+)
+SHARED_OF_RUN = (
+    RECIPE,
+    CHECKSUMS,
+    ENSEMBLE,
+    OOD,
+    UNKNOWN,
+    METRICS,
+    FIELD,
+    DISTILL,
+    *(name for name in STARTING_FILES if name != UNLABELED),  # whose features only training reads
+)
+_PLACE_IN_RUN = re.compile(r"(?:blend-\d{1,2}/)?(fold-\d{1,2}/)?([^/]+)")
+
+
+def is_shared(path: str) -> bool:
+    """Tell whether others need a file to use and judge the run. None of these shows an image.
+
+    Args:
+        path: of the file, relative to the run, with slashes.
+
+    Example:
+        >>> is_shared("fold-0/weights.safetensors"), is_shared("manifest.parquet")
+        (True, True)
+        >>> is_shared("report.html"), is_shared("fold-0/last/state.safetensors")
+        (False, False)
+    """
+    match = _PLACE_IN_RUN.fullmatch(path)
+    if match is None:
+        return False
+    return match[2] in (SHARED_OF_FOLD if match[1] else SHARED_OF_RUN)
 
 
 def fold_folder(number: int) -> str:

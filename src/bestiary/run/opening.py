@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bestiary.errors import ArgumentError, RunError, one_line
-from bestiary.run.layout import needed_for_prediction
+from bestiary.run.layout import is_shared, needed_for_prediction
 from bestiary.run.run import Run
 from bestiary.storage.files import address_of, location
+from bestiary.storage.hub import is_hub
 from bestiary.storage.mirror import working_folder
 from bestiary.storage.roots import open_root
 
@@ -42,7 +43,9 @@ def opened_run(
         [0, 1, 2]
     """
     place = _checked_place(data) if data is not None else ""
-    with working_folder(run, wanted) as folder:
+    # A repository on the hub may hold anything besides the run.
+    is_needed = (lambda path: is_shared(path) and wanted(path)) if is_hub(run) else wanted
+    with working_folder(run, is_needed) as folder:
         if address_of(run) and not Run(folder).exists:
             raise RunError(f"{run}: no run is there (it has no recipe.toml); check the address")
         yield Run.open(folder, address_of(run), place)

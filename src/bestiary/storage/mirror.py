@@ -4,12 +4,13 @@ Training needs rename, locks and append, and stores have none of them. So a run 
 local copy in the cache folder, and commands work there. Each file that `bestiary.atomic` completes
 is uploaded in one piece, so an object appears complete or not at all. A later command, on any
 machine, downloads the run first. A machine that fails loses only what came after the last uploaded
-state. Knows nothing of what the files mean.
+state. A run on the Hugging Face hub is only read. Knows nothing of what the files mean.
 """
 
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,8 +19,11 @@ from threading import Thread, get_ident
 
 from bestiary.atomic import watch_writes
 from bestiary.caches import cache_root
+from bestiary.display import Display
 from bestiary.errors import RunError
+from bestiary.printable import printable_name
 from bestiary.storage.files import StoredFolder, fetch_file, is_address, put_file
+from bestiary.storage.hub import fetch_from_hub, is_hub
 
 UNSENT = ".unsent"  # exists while the folder may contain what the store lacks
 PathFilter = Callable[[str], bool]  # of a path below the run
@@ -32,7 +36,7 @@ def working_folder(location: str | Path, is_needed: PathFilter | None = None) ->
 
     Args:
         location: of the run. A path is itself the folder. An address has a local copy, and changes
-            of the copy are uploaded.
+            of the copy are uploaded; not to the hub, whose copy is gone after the block.
         is_needed: whether a file of the run is needed, by its path. With None, all are.
 
     Yields:
@@ -40,13 +44,17 @@ def working_folder(location: str | Path, is_needed: PathFilter | None = None) ->
 
     Raises:
         RunError: the store cannot be reached. The work stays in the local folder and is uploaded
-            the next time.
+            the next time. Or the whole of a run on the hub is asked for, to train it.
     """
     if not is_address(location):
         yield Path(location)
         return
 
     store = StoredFolder(str(location))
+    if is_hub(location):
+        with _hub_copy(str(location), is_needed) as folder:
+            yield folder
+        return
     folder = _local_copy(store, is_partial=is_needed is not None)
     try:
         # Download the run, unless the local copy is ahead of the store.
@@ -71,6 +79,23 @@ def working_folder(location: str | Path, is_needed: PathFilter | None = None) ->
 
     if is_needed:
         shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+@contextmanager
+def _hub_copy(address: str, is_needed: PathFilter | None) -> Iterator[Path]:
+    """Provide a copy of a run on the hub, and remove it after the block."""
+    if is_needed is None:
+        raise RunError(
+            f"{printable_name(address)}: no run is trained on the hub; train it in a folder, then "
+            f"bestiary push RUN {printable_name(address)}"
+        )
+    copies = cache_root() / "runs"
+    copies.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="hub-", dir=copies) as folder:
+        copy = Path(folder) / "run"
+        copy.mkdir()
+        fetch_from_hub(address, copy, is_needed, Display())
+        yield copy
 
 
 def _local_copy(store: StoredFolder, *, is_partial: bool) -> Path:
