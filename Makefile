@@ -2,10 +2,11 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+SITE := .venv-docs
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test quick check bench map clean
+.PHONY: demo test quick check bench map reference docs docs-serve clean
 
 demo: $(VENV)/.user
 	$(BIN)/bestiary demo
@@ -28,6 +29,20 @@ check: $(VENV)/.developer
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python docs/lint_prose.py
+
+# Pages that follow from the code: the map, commands, recipes, run folder, HTTP, error messages
+reference: $(VENV)/.developer
+	$(BIN)/python docs/write_map.py
+	$(BIN)/python docs/write_reference.py
+	$(BIN)/python tests/scenarios/wrong_inputs.py --write
+
+# The site needs neither bestiary nor PyTorch: an environment of its own, a few seconds
+docs: $(SITE)/.done
+	$(SITE)/bin/zensical build --clean --strict
+
+docs-serve: $(SITE)/.done
+	$(SITE)/bin/zensical serve
 
 # Labeled photographs for those benchmarks that need them: make bench DATA=FOLDER
 DATA ?= ../shared/data/caltech-creatures
@@ -55,7 +70,7 @@ bench: $(VENV)/.developer
 	test ! -d "$(DATA)" || $(BIN)/python benchmarks/bench_leak_guard.py "$(DATA)" --seeds
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SITE) site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -71,3 +86,8 @@ $(VENV)/.developer: pyproject.toml | $(BIN)/python
 	@echo "Installing bestiary and its test tools into $(VENV) (PyTorch is large; a minute or more)"
 	$(PIP) --editable '.[all,dev]'
 	touch $@ $(VENV)/.user
+
+$(SITE)/.done: docs/requirements.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	touch $@

@@ -1,4 +1,4 @@
-"""Claim: memory and time of training grow in proportion to the rows, as docs/scale.md says.
+"""Claim: memory and time of training grow in proportion to the rows (docs/explanation/scale.md).
 
     python benchmarks/bench_scale.py
 
