@@ -2,10 +2,11 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
+SITE := .venv-docs
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test quick check bench results map clean
+.PHONY: demo test quick check bench results map reference docs run-docs docs-serve clean
 
 demo: $(VENV)/.user
 	$(BIN)/bestiary demo
@@ -29,6 +30,24 @@ check: $(VENV)/.developer
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python benchmarks/render.py --check
+	$(BIN)/python docs/lint_prose.py
+
+# Pages that follow from the code: the map, commands, recipes, run folder, HTTP, error messages
+reference: $(VENV)/.developer
+	$(BIN)/python docs/write_map.py
+	$(BIN)/python docs/write_reference.py
+	$(BIN)/python tests/scenarios/wrong_inputs.py --write
+
+# The site needs neither bestiary nor PyTorch: an environment of its own, a few seconds
+docs: $(SITE)/.done
+	$(SITE)/bin/zensical build --clean --strict
+
+# Runs every block of README.md and docs/ that is not marked, and the programs in examples/: a quarter of an hour on a core
+run-docs: $(VENV)/.developer
+	BESTIARY_RUN_DOCS=1 $(PYTEST) tests/docs/test_blocks.py tests/docs/test_example_scripts.py
+
+docs-serve: $(SITE)/.done
+	$(SITE)/bin/zensical serve
 
 # One area of the benchmarks, or all of them; labeled photographs for those that need them, and an interpreter that has
 # the peers, where that is not this one: make bench AREA=speed DATA=FOLDER PEER_PYTHON=FILE
@@ -44,7 +63,7 @@ results: $(VENV)/.developer
 	$(BIN)/python benchmarks/render.py
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(SITE) site .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -60,3 +79,8 @@ $(VENV)/.developer: pyproject.toml | $(BIN)/python
 	@echo "Installing bestiary and its test tools into $(VENV) (PyTorch is large; a minute or more)"
 	$(PIP) --editable '.[all,dev]'
 	touch $@ $(VENV)/.user
+
+$(SITE)/.done: docs/requirements.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	touch $@

@@ -102,7 +102,8 @@ def as_markdown() -> str:
     lines = [
         "# Where things are",
         "",
-        "Written by `make map` from the first lines of the modules; a test keeps it current.",
+        "Written by `make map` from the first lines of the modules; a test keeps it current. Paths "
+        "start from `src/bestiary/`.",
         "",
         "## Looking for",
         "",
@@ -110,7 +111,7 @@ def as_markdown() -> str:
         "|---|---|",
     ]
     for word, module in sorted(INDEX.items(), key=lambda entry: entry[0].lower()):
-        lines.append(f"| {word} | [`{module}`](../src/bestiary/{module}) |")
+        lines.append(f"| {word} | `{module}` |")
     lines += ["", "## Modules", ""]
     modules = sorted(PACKAGE.rglob("*.py"), key=lambda file: file.relative_to(PACKAGE).parts)
     folder: Path | None = None

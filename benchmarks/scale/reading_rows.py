@@ -1,4 +1,4 @@
-"""Claim: memory and time of training grow in proportion to the rows, as docs/scale.md says.
+"""Claim: memory and time of training grow in proportion to the rows (docs/explanation/scale.md).
 
     python benchmarks/scale/reading_rows.py
 
@@ -30,7 +30,7 @@ from harness.record import record, recording
 
 CLAIMS = {
     "rows-memory": {
-        "statement": "Reading a million rows takes the memory that docs/scale.md says",
+        "statement": "Reading a million rows takes the memory that docs/explanation/scale.md says",
         "unit": "MB",
         "watches": (
             "src/bestiary/training/dataset.py",

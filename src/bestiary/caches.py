@@ -115,7 +115,7 @@ class CacheContents:
     is_cleared: bool = False
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         return {
             "folder": self.root,
             "bytes": sum(self.sizes.values()),

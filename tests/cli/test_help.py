@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import bestiary
-from bestiary.cli import VERBS, main
+from bestiary.cli import VERBS, build_app, main
 from bestiary.cli.help_text import USUAL, usual_options
 from bestiary.recipe.defaults import SHIPPED, default_recipe
 from bestiary.recipe.load import load_recipe
@@ -123,3 +123,8 @@ def test_help_does_not_import_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "polars", "numpy", "timm", "sklearn", "cv2"} & set(loaded)
+
+
+def test_place_and_month_can_be_left_out() -> None:
+    _, arguments, _ = build_app("predict").parse_args(["predict", "run", "new", "--no-prior"])
+    assert arguments.arguments["prior"] is False

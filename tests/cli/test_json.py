@@ -1,4 +1,4 @@
-"""`--json`: one document on standard output, as docs/programs.md has it, for results and errors."""
+"""`--json`: one document on standard output, as docs/reference/programs.md has it, for results and errors."""
 
 import json
 import shutil

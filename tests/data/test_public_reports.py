@@ -1,4 +1,4 @@
-"""Public reports about other tools, tried here. docs/reliability.md has the list with verdicts."""
+"""Public reports about other tools, tried here, as docs/explanation/reports-elsewhere.md lists."""
 
 import io
 from collections.abc import Callable

@@ -182,7 +182,7 @@ def test_resume_gives_same_bits(
     assert digests[0] == digests[1]
     again = bestiary.distill(small.path, resumed, resume=True, quiet=True)
     assert again.findings == Run(resumed).read_json("distill.json")
-    found_keys("distill", result_document("distill", again))  # as docs/programs.md has them
+    found_keys("distill", result_document("distill", again))  # as docs/reference/programs.md has them
 
 
 def test_training_set_reads_soft_targets(own_data_student: Run) -> None:

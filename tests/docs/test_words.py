@@ -44,7 +44,7 @@ WRITTEN = sorted(
         "src/bestiary/**/*.toml",
         "src/bestiary/**/*.html",
         "src/bestiary/**/*.js",
-        "docs/*.md",
+        "docs/**/*.md",
         "README.md",
         "CHANGELOG.md",
     )

@@ -1,4 +1,4 @@
-"""The tables of docs/programs.md, and the keys of a document that they do not have."""
+"""The tables of docs/reference/programs.md, and the keys of a document that they do not have."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parents[2] / "docs" / "programs.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "programs.md"
 FRAME = {"verb", "version"}
 # A number with its interval is one thing, whatever else says of it.
 INTERVAL = {"value", "low", "high", "n", "groups", "wins", "losses", "p", "effective", "method"}
@@ -19,7 +19,7 @@ def documented(verb: str) -> set[str]:
         if f"`{verb}`" in heading:
             cells = re.findall(r"^\| (`.*?) \|", body, re.MULTILINE)
             return {key for cell in cells for key in re.findall(r"`([^`]+)`", cell)}
-    raise AssertionError(f"docs/programs.md has no section of {verb}")
+    raise AssertionError(f"docs/reference/programs.md has no section of {verb}")
 
 
 def keys(node: Any, known: set[str], prefix: str = "") -> Iterator[str]:

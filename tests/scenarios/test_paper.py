@@ -1,4 +1,4 @@
-"""Recipe `paper` against the described system, PyTorch's own classes and torchvision's."""
+"""Recipe `paper` against its course report, PyTorch's own classes and torchvision's."""
 
 from pathlib import Path
 

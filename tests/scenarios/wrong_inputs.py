@@ -1,6 +1,6 @@
-"""Wrong inputs for every verb, and the line that each gets; `--write` updates docs/reliability.md.
+"""Wrong inputs for every verb, and the line that each gets, as docs/reference/errors.md shows it.
 
-Wrong values, folders, tables, recipes, images and runs.
+`--write` updates that page. Wrong values, folders, tables, recipes, images and runs.
 tests/scenarios/test_wrong_inputs.py runs the same cases: one line, exit status 2, nothing written.
 
     python tests/scenarios/wrong_inputs.py [--write]
@@ -17,7 +17,7 @@ from wrong_input_files import make_places
 
 from bestiary.cli import main as run_command
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 START = "<!-- wrong inputs -->"
 END = "<!-- end of wrong inputs -->"
 

@@ -98,7 +98,7 @@ class Advice:
     imbalance: float = 1.0
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         chosen = self.chosen
         return {
             "data": self.data,

@@ -41,7 +41,7 @@ class Plan:
     busy: float
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         return {
             "images": self.images,
             "classes": self.classes,

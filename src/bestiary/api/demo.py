@@ -148,7 +148,7 @@ def _demo_cameras(folder: Path, species: int, per_species: int, display: "Displa
     display.line("")
     display.line(
         "Now with images of your own: a table with path,label,site,time and a detector's JSON, "
-        "see docs/data.md"
+        "see docs/reference/data.md"
     )
     display.line("")
     return run

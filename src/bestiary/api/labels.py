@@ -16,8 +16,8 @@ def labels(
 
     Confident learning (cleanlab) compares the labels with the out-of-fold
     predictions. Decide on the page labels.html: it shows each suspect next to
-    typical images and saves fixes.csv. Or fill in that table's column action (keep,
-    relabel, drop) by hand. Then train with --fixes.
+    typical images and saves fixes.csv. Or fill in that table's column action: keep,
+    relabel or drop. Then train with --fixes.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ def predict(
     tta: TtaViews | None = None,
     cascade: float | None = None,
     only: Location | None = None,
-    prior: bool = True,
+    prior: Annotated[bool, Parameter(negative="--no-prior")] = True,
     promise: float | None = None,
     costs: Location | None = None,
     review: Location | None = None,

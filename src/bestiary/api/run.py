@@ -102,7 +102,7 @@ class Run(directory.Run):
         return _results(self, stamp)
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read of a run, see docs/programs.md."""
+        """Return what programs read of a run, see docs/reference/programs.md."""
         from bestiary.evaluation.summary import summarize
 
         return summarize(self).document()
@@ -125,7 +125,7 @@ class PlannedRun(Run):
     plan: "Plan | None" = None
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read of a plan, see docs/programs.md."""
+        """Return what programs read of a plan, see docs/reference/programs.md."""
         return {"run": self.place, "plan": self.plan}
 
 

@@ -38,9 +38,9 @@ def train(
 ) -> "Run":
     """Train a k-fold ensemble on a folder of labeled images.
 
-    DATA is a folder with one folder of images for each class (or train/ and val/
-    folders of these), or a CSV or Parquet table with the columns
-    path,label[,group][,split]. RUN is a new folder for the results.
+    DATA is a folder with one folder of images for each class, or train/ and val/
+    folders of these. Or it is a CSV or Parquet table with the columns path and label,
+    and group and split if there are any. RUN is a new folder for the results.
 
     bestiary train images run --recipe fast --set train.epochs=6 view.size=192
 

@@ -158,7 +158,7 @@ class Audit:
         return "\n".join([head, *lines])
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         return {
             "data": str(self.manifest.root),
             "images": self.manifest.table.height,

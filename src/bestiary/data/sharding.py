@@ -57,7 +57,7 @@ class ShardSummary:
     missing: list[tuple[str, str]]
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         return {
             "place": self.place,
             "images": self.images,

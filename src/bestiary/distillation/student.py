@@ -62,7 +62,7 @@ class DistillResult:
     findings: dict[str, Any]
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         words = ("lines", "speed_lines")
         numbers = {key: value for key, value in self.findings.items() if key not in words}
         return {"run": self.run.place, **numbers}

@@ -83,7 +83,7 @@ class PredictionTable:
         return unescape_formulas(read_frame(file, schema=schema | self.carried))
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         counts = self.counts
         return {
             "files": self.files,

@@ -64,7 +64,7 @@ class ClassCounts:
     file: Path | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         return {
             "images": self.shares.images,
             "groups": self.shares.groups,

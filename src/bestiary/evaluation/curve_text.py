@@ -48,7 +48,7 @@ class Curve:
         return sorted(rows, key=lambda row: (row[1].value - row[2].value, row[0]))
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         curve = self.curve
         columns = zip(curve.shares, curve.images_per_class, curve.accuracies, strict=True)
         return {

@@ -43,7 +43,7 @@ class DriftReport:
     trained: int
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         return {
             "drift": self.drift,
             "expected_accuracy": self.expected,

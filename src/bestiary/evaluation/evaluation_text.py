@@ -48,7 +48,7 @@ class Evaluation:
     results: HeldOutResults
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md: the content of scores.json."""
+        """Return what programs read, see docs/reference/programs.md: the content of scores.json."""
         return self.scores
 
     @property

@@ -55,7 +55,7 @@ class Joined:
     gain: BlendGain
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         gain = self.gain
         added: Sequence[Difference | None] = gain.added or [None] * len(self.names)
         columns = zip(self.names, gain.alone, self.weights, added, strict=True)

@@ -61,7 +61,7 @@ class LabelReport:
         return self.fixes.filter(pl.col("action").is_null())
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         return {
             "run": self.run,
             "folder": self.folder,

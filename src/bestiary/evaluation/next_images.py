@@ -36,7 +36,7 @@ class NextImages:
     gain: LabelingGain | None
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         gain = self.gain
         saved = gain and {"saved": gain.saved, "by_seed": gain.by_seed, "label_counts": gain.labels}
         return {"images": self.images, "total": self.total, "gain": saved}

@@ -46,7 +46,7 @@ class RunList:
     complete: bool
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         runs = [row._asdict() for row in self.rows]
         return {"folder": self.folder.absolute(), "runs": runs, "complete": self.complete}
 

@@ -62,7 +62,7 @@ class Summary:
     scores: dict[str, Any] | None = None
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         scores = self.scores or {}
         return {
             "run": self.place,

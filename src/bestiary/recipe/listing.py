@@ -29,7 +29,7 @@ class OptionList:
     values: dict[str, str]
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         return {
             "recipe": self.recipe,
             "options": [

@@ -52,7 +52,7 @@ class Compared:
     files: list[Path]
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         comparison = self.comparison
         first = comparison.recipes[0]
         columns = zip(

@@ -39,7 +39,7 @@ class Report:
     score_line: str | None
 
     def document(self) -> dict[str, Any]:
-        """Return what programs read, see docs/programs.md."""
+        """Return what programs read, see docs/reference/programs.md."""
         scores = self.results.snapshot.run.read_scores() or {}
         return {
             "report": self.place,

@@ -1,0 +1,28 @@
+"""The prose of README.md and docs/ is short; the lint sees what is not."""
+
+import lint_prose
+import pytest
+
+LONG = (
+    "This sentence has quite a few words more than the mean of a page may have, as one can count."
+)
+
+
+@pytest.mark.parametrize("page", lint_prose.pages(), ids=lambda page: page.stem)
+def test_page_is_plain(page: lint_prose.Path) -> None:
+    assert lint_prose.faults(page.read_text(encoding="utf-8")) == []
+
+
+def test_long_sentences_are_seen() -> None:
+    assert lint_prose.faults(LONG)
+    assert not lint_prose.faults(f"{LONG}\n\n- One.\n- Two.\n")
+
+
+def test_long_cells_are_seen() -> None:
+    assert lint_prose.faults(f"| a |\n|---|\n| {'word ' * 26}|\n")
+    assert not lint_prose.faults(f"| a |\n|---|\n| `{'word ' * 26}` |\n")
+
+
+def test_banned_words_are_seen() -> None:
+    assert lint_prose.faults("It was typed by\nhand.")
+    assert lint_prose.faults("| by hand |")
