@@ -1,4 +1,4 @@
-"""The described system's loop: Pillow, torchvision's transforms, DataLoader, float32, NCHW.
+"""The course report's loop: Pillow, torchvision's transforms, DataLoader, float32, NCHW.
 
 It uses MixUp or CutMix, and AdamW.
 """

@@ -1,4 +1,4 @@
-"""The described system's test loop: image by image, five float32 networks, Pillow.
+"""The course report's test loop: image by image, five float32 networks, Pillow.
 
 An image is decoded once and preprocessed for each network; the logits are averaged.
 """

@@ -61,7 +61,7 @@ def predict(kit: Kit) -> None:
 
 
 def _time_described_loop(kit: Kit, ensemble: Any, files: list[Path]) -> None:
-    """The described system's test: image by image, one network after the other, float32."""
+    """The course report's test: image by image, one network after the other, float32."""
     import torch
     from PIL import Image
     from torchvision import transforms

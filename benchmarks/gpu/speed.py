@@ -141,7 +141,7 @@ def paper(kit: Kit) -> None:
 
 
 def peers(kit: Kit) -> None:
-    """Recipe `paper` against the described loop and timm's, each with some numbers of workers."""
+    """Recipe `paper` against the report's loop and timm's, each with some numbers of workers."""
     job = _job(kit)
     fast = {**job, "variant": "fastest", "workers": 1 if kit.tiny else n_cores()}
     counts = (1,) if kit.tiny else (4, 16)

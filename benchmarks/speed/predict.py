@@ -1,7 +1,7 @@
-"""Claim: five members predict a folder several times as fast as the described test loop.
+"""Claim: five members predict a folder several times as fast as the course report's test loop.
 
 Trains five members on a part of the photographs (recipe `fast`, the head alone). bestiary and the
-described loop (image by image, float32, five networks) predict the rest at 224 pixels in turns,
+report's loop (image by image, float32, five networks) predict the rest at 224 pixels in turns,
 each turn another folder. Loading the run is not timed, but printed. Bars: at least 5 times as fast;
 top-1 agreement at least 99.5 %.
 
@@ -34,14 +34,18 @@ from harness.record import record, recording
 CLAIMS = {
     "predict-against-described": {
         "statement": (
-            "Five members predict a folder several times as fast as the described test loop"
+            "Five members predict a folder several times as fast as the course report's test loop"
         ),
         "unit": "times as fast",
-        "bar": ("least", 5.0, "five float32 networks, image by image, are the described loop"),
+        "bar": (
+            "least",
+            5.0,
+            "five float32 networks, image by image, are the course report's loop",
+        ),
         "watches": ("@predicting",),
     },
     "predict-agreement": {
-        "statement": "Fast prediction gives the labels of the described loop",
+        "statement": "Fast prediction gives the labels of the course report's loop",
         "unit": "of the labels equal",
         "bar": ("least", 0.995, "the engine may compute in bf16"),
         "watches": ("@predicting",),
@@ -137,12 +141,12 @@ def main() -> None:
         }
         print(f"{MEMBERS} members of {backbone}, {args.images} images a round")
         ours = Contender("bestiary", "contenders.predict_bestiary", job)
-        theirs = Contender("described loop", "contenders.predict_described", job)
+        theirs = Contender("course report's loop", "contenders.predict_described", job)
         speeds = compare([ours, theirs], args.rounds, place / "log")
         report(speeds)
         same, of = agreement(place, folders[1:])
         print(f"top-1 agreement {same / of:.4f} ({same} of {of})")
-        rounds = ratios(speeds)["described loop"]
+        rounds = ratios(speeds)["course report's loop"]
         details = {"images/s": speeds}
         name = "predict-against-described"
         record(name, rounds, args.rounds, "rounds", case=backbone, details=details, data=args.data)

@@ -1,8 +1,8 @@
-"""Claim: training costs little more than its arithmetic, and is far faster than the described loop.
+"""Claim: training costs little more than its arithmetic, far less than the course report's loop.
 
 bestiary trains from a folder of JPEGs of 500 x 375 (recipe `paper`, from its second epoch on, when
 its store is filled), in turns with (a) the same network, precision and layout on one batch that
-stays in memory, and (b) the described system's loop: Pillow, torchvision's transforms, DataLoader,
+stays in memory, and (b) the course report's loop: Pillow, torchvision's transforms, DataLoader,
 float32, NCHW. Bars: at least 0.97 of (a) for each; at least 2.5 times (b) for resnext50@224 and 2
 times for resnet18@128.
 
@@ -29,7 +29,7 @@ CLAIMS = {
         "watches": ("@training",),
     },
     "train-against-described": {
-        "statement": "Training is far faster than the described loop",
+        "statement": "Training is far faster than the course report's loop",
         "unit": "times as fast",
         "bar": ("least", 2.0, "2.5 for ResNeXt-50 at 224 pixels, whose arithmetic binds"),
         "watches": ("@training",),
@@ -53,7 +53,9 @@ def main() -> None:
     parser.add_argument(
         "--against", nargs="+", default=["compute", "described"], choices=["compute", "described"]
     )
-    parser.add_argument("--workers", type=int, default=2, help="of the described loop's DataLoader")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="of the course report's loop's DataLoader"
+    )
     parser.add_argument(
         "--set",
         nargs="+",
@@ -77,7 +79,7 @@ def main() -> None:
             others = {
                 "compute": Contender("compute only", "contenders.compute_only", job),
                 "described": Contender(
-                    "described loop", "contenders.described", {**job, "workers": args.workers}
+                    "course report's loop", "contenders.described", {**job, "workers": args.workers}
                 ),
             }
             ours = Contender(
@@ -95,7 +97,10 @@ def main() -> None:
 def record_speeds(name: str, speeds: dict[str, list[float]], data: Path | tuple[str, int]) -> None:
     claims = {
         "compute only": ("train-against-compute", None),
-        "described loop": ("train-against-described", 2.5 if name == "resnext50@224" else None),
+        "course report's loop": (
+            "train-against-described",
+            2.5 if name == "resnext50@224" else None,
+        ),
     }
     for other, rounds in ratios(speeds).items():
         claim, bar = claims[other]

@@ -1,4 +1,4 @@
-"""`--json`: one document on standard output, as docs/reference/programs.md has it, for results and errors."""
+"""`--json`: one document on standard output, for results and errors, as its page documents it."""
 
 import json
 import shutil

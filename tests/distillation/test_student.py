@@ -1,6 +1,5 @@
 """Distillation: the split and soft targets, resuming, averaged members, latency, wrong options."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -182,7 +181,9 @@ def test_resume_gives_same_bits(
     assert digests[0] == digests[1]
     again = bestiary.distill(small.path, resumed, resume=True, quiet=True)
     assert again.findings == Run(resumed).read_json("distill.json")
-    found_keys("distill", result_document("distill", again))  # as docs/reference/programs.md has them
+    found_keys(
+        "distill", result_document("distill", again)
+    )  # as docs/reference/programs.md has them
 
 
 def test_training_set_reads_soft_targets(own_data_student: Run) -> None:
@@ -381,26 +382,3 @@ def test_wrong_options_get_one_line(
         "distill", teacher.path, *[a.format(beasts=beasts, **places) for a in arguments], "--quiet"
     )
     assert not (tmp_path / "new").exists() and sorted(teacher.path.rglob("*")) == before
-
-
-def test_unfinished_teacher_is_refused(
-    small: Run, tmp_path: Path, fails: Callable[..., str]
-) -> None:
-    run = shutil.copytree(small.path, tmp_path / "run")
-    card = json.loads((run / "ensemble.json").read_text())
-    del card["calibration"]
-    (run / "ensemble.json").write_text(json.dumps(card))
-    assert "not all of its folds have ended" in fails("distill", run, tmp_path / "new", "--quiet")
-
-
-def test_a_label_that_is_no_class_is_refused(
-    small: Run, beasts: Path, tmp_path: Path, fails: Callable[..., str]
-) -> None:
-    run = Run(Path(shutil.copytree(small.path, tmp_path / "run")))
-    (run.path / "SHA256SUMS").unlink()
-    manifest = run.read_table("manifest.parquet")
-    label = pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("dragon")).otherwise("label")
-    metadata = {"root": run.read_recorded_root()}
-    run.write_table("manifest.parquet", manifest.with_columns(label=label), metadata)
-    line = fails("distill", run.path, tmp_path / "new", "--data", beasts, "--quiet")
-    assert "label 'dragon' of the manifest is none of the classes of the logits" in line

@@ -67,7 +67,7 @@ class Run:
     Attributes:
         path: folder that contains its files.
         address: for a run in an object store, of which `path` is a working copy: its address,
-            without a slash at the end. Empty for a run in a local folder.
+            without a slash at the end. Empty for a local folder.
         data: folder or address that the paths of its images start from, as the user has named it.
             Empty: where the user has named it on this machine before; see `bestiary.run.own_runs`.
 
@@ -129,16 +129,15 @@ class Run:
 
     @property
     def exists(self) -> bool:
-        """Whether a run has begun here. Its recipe is the last of the starting files."""
+        """Whether a run has begun here: its recipe is the last of the starting files."""
         return self.file(RECIPE).is_file()
 
     @property
     def is_vacant(self) -> bool:
         """Whether a run may begin here: the folder is empty, or an interrupted start left it."""
-        leftovers = {*STARTING_FILES, CHECKSUMS, TRIALS}
-        return self.path.is_dir() and all(
-            file.name in leftovers or file.name.startswith(".") for file in self.path.iterdir()
-        )
+        kept = {*STARTING_FILES, CHECKSUMS, TRIALS}
+        files = self.path.iterdir() if self.path.is_dir() else None
+        return files is not None and all(x.name in kept or x.name.startswith(".") for x in files)
 
     @property
     def score_line(self) -> str | None:
@@ -148,16 +147,13 @@ class Run:
 
     def __str__(self) -> str:
         """Describe the run after training: its score and the commands to use next."""
+        place = printable_name(self.place)
         if not self.exists:
-            return f"{printable_name(self.place)}: no run has begun here"
-        score_line, place = self.score_line, printable_name(self.place)
-        if score_line is None:
-            folds = self.fold_numbers()
-            ended = sum(self.fold(fold).ended for fold in folds)
-            return (
-                f"{place}: {ended} of {counted(len(folds), 'fold')} ended; see bestiary show "
-                f"{place}"
-            )
+            return f"{place}: no run has begun here"
+        if (score_line := self.score_line) is None:
+            ended = [self.fold(fold).ended for fold in self.fold_numbers()]
+            folds = counted(len(ended), "fold")
+            return f"{place}: {sum(ended)} of {folds} ended; see bestiary show {place}"
         return "\n".join([score_line, "What next:", *next_steps(place)])
 
     def file(self, name: str) -> Path:
