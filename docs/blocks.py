@@ -6,6 +6,7 @@ pages do not show the comment.
 
 import re
 import shlex
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +37,9 @@ class Block(NamedTuple):
         """Split a block of shell into commands of words, without comments."""
         joined = self.code.replace("\\\n", " ")
         commands = [shlex.split(line, comments=True) for line in joined.splitlines()]
-        return [command for command in commands if command]
+        return [
+            list(takewhile(lambda word: word != ">", command)) for command in commands if command
+        ]
 
 
 def blocks_of(page: Path) -> list[Block]:

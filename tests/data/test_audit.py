@@ -125,7 +125,7 @@ def test_label_conflict_between_near_duplicates(data: Path, save: Save, scene: S
     audited = audit(data)
     table = audited.manifest.table
     assert table.filter("label_conflict")["path"].to_list() == ["a/0.jpg", "b/other.jpg"]
-    assert any(line.startswith("Label conflicts: 2 images in 1 groups") for line in audited.lines())
+    assert any(line.startswith("Label conflicts: 2 images in 1 group") for line in audited.lines())
     assert audited.exit_code == 1
 
 

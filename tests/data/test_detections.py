@@ -148,7 +148,7 @@ def test_coco_camera_traps_gives_place_time_and_sequence(tmp_path: Path) -> None
         ("a.jpg", "lynx", "2026-07-01 05:03:20", "7", "s"),
         ("b.jpg", "empty", None, None, None),
     ]
-    assert found.notes == ["Labels: 1 images have a second label, which is not used"]
+    assert found.notes == ["Labels: 1 image has a second label, which is not used"]
 
 
 def test_label_studio_gives_choices_and_rectangles(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def test_label_studio_gives_choices_and_rectangles(tmp_path: Path) -> None:
     ]
     assert found.boxes.rows() == [("site/b.jpg", "0.1,0.2,0.3,0.4", None, "fox")]
     assert found.notes == [
-        "Label Studio: 1 images have no label yet",
-        "Labels: 1 images have several labels; the first is taken",
+        "Label Studio: 1 image has no label yet",
+        "Labels: 1 image has several labels; the first is taken",
     ]
 
 

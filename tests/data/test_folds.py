@@ -246,7 +246,7 @@ def test_fold_file_is_read_in_image_order(tmp_path: Path, suffix: str) -> None:
         ("path,fold\na.jpg,1\nb.jpg,2\nc.jpg,1\nd.jpg,2\n", "without a gap"),
         ("path,fold\na.jpg,-1\nb.jpg,0\nc.jpg,1\nd.jpg,1\n", "without a gap"),
         ("path,fold\na.jpg,0\nb.jpg,0\nc.jpg,0\nd.jpg,0\n", "at least two"),
-        ("path,fold\na.jpg,0\nb.jpg,1\nc.jpg,\nd.jpg,1\n", "1 images have no fold"),
+        ("path,fold\na.jpg,0\nb.jpg,1\nc.jpg,\nd.jpg,1\n", "1 image has no fold"),
         ("path,fold\na.jpg,first\nb.jpg,1\nc.jpg,0\nd.jpg,1\n", "not a table with the columns"),
         ("path,part\na.jpg,0\n", "not a table with the columns"),
         ("", "not a table with the columns"),

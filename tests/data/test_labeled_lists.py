@@ -86,7 +86,7 @@ def test_addresses_stay() -> None:
     ("data", "labels", "message"),
     [
         (["a.jpg"], None, "a list of images needs labels"),
-        (["a.jpg"], ["x", "y"], "there are 2 for 1 images"),
+        (["a.jpg"], ["x", "y"], "there are 2 for 1 image"),
         (["a.jpg"], "x", "'x' is no list"),
         ([np.zeros((4, 4, 3), np.uint8)], ["x"], "image 0: ndarray is no path.*ImageClassifier"),
         ({"a.jpg": "x"}, None, "dict: is no dataset"),

@@ -93,8 +93,8 @@ def test_every_image_has_its_row_or_its_reason(audit: Audit) -> None:
 def test_a_class_that_ends_up_empty_is_named(audit: Audit) -> None:
     assert audit.manifest.empty_classes == {
         "elk": "empty",
-        "fox": "none of its 1 images can be read",
-        "owl": "none of its 2 images can be read",
+        "fox": "1 image, none of which can be read",
+        "owl": "2 images, none of which can be read",
     }
     line = next(line for line in audit.lines() if line.startswith("No images"))
     assert "'owl'" in line and "'fox'" in line and "'elk'" in line

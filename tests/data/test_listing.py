@@ -298,7 +298,7 @@ def test_several_images_and_folders_share_their_root(tree: Tree, tmp_path: Path)
     assert listing.table["path"].to_list() == ["x/a/1.jpg", "y/3.jpg"]
     repeated = list_images([data / "x", data / "x" / "a" / "1.jpg"])
     assert repeated.table["path"].to_list() == ["a/1.jpg", "b/2.jpg"]
-    assert repeated.notes == ["Named more than once: 1 images; each has one row"]
+    assert repeated.notes == ["Named more than once: 1 image; each has one row"]
 
 
 def test_a_table_of_paths_gives_images_without_labels(tree: Tree) -> None:

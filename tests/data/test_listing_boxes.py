@@ -72,7 +72,7 @@ def test_each_box_of_a_folder_is_a_sample(data: Path) -> None:
     assert listing.empty["path"].to_list() == ["b/4.png"]
     assert listing.notes[1:] == [
         "Boxes: 3 of MegaDetector in 2 images are the samples; those of one image stay in one fold",
-        "Empty: 1 images have no box of confidence 0.2 or more (data.box_confidence)",
+        "Empty: 1 image has no box of confidence 0.2 or more (data.box_confidence)",
     ]
 
 

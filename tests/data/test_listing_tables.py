@@ -247,7 +247,7 @@ def test_words_for_test_are_not_trained_on(table: Table, word: str) -> None:
 @pytest.mark.parametrize("word", ["private", "0", "fold1", "unlabeled", "x"])
 def test_other_words_of_a_split_column_are_refused(table: Table, word: str) -> None:
     message = refusal(table("p.csv", f"path,label,split\na.jpg,a,train\nb.jpg,b,{word}\n"))
-    assert word in message and "(1 rows)" in message and "train, val and test" in message
+    assert word in message and "(1 row)" in message and "train, val and test" in message
 
 
 def test_no_split_is_no_word(table: Table) -> None:

@@ -114,7 +114,7 @@ def test_no_decodable_image_names_the_first_reason(tmp_path: Path) -> None:
     for name in ("a/1.jpg", "b/2.jpg"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"text")
-    with pytest.raises(DataError, match="none of its 2 images can be decoded") as caught:
+    with pytest.raises(DataError, match="2 images, none of which can be decoded") as caught:
         read_manifest(list_labeled(tmp_path))
     assert "a/1.jpg" in str(caught.value) and "\n" not in str(caught.value)
 
@@ -150,5 +150,5 @@ def test_ignored_counts_of_the_listing_stay(folder: Path) -> None:
 
 def test_empty_listing_is_an_error(tmp_path: Path) -> None:
     empty = listing_table([])
-    with pytest.raises(DataError, match="none of its 0 images"):
+    with pytest.raises(DataError, match="0 images, none of which"):
         read_manifest(Listing(tmp_path, empty, {}, [("x.jpg", "file name is not Unicode")]))

@@ -70,7 +70,7 @@ def test_burst_is_one_scene_and_no_near_duplicate(data: Path) -> None:
     is_burst = table["path"].is_in(burst).to_numpy()
     assert len(set(groups[is_burst])) == 1
     assert len(set(groups)) == table.height - 2
-    assert any(line.startswith("Same scene: 3 images in 1 bursts") for line in audited.lines())
+    assert any(line.startswith("Same scene: 3 images in 1 burst") for line in audited.lines())
 
 
 def test_option_sets_the_seconds_or_turns_bursts_off(data: Path) -> None:

@@ -55,7 +55,7 @@ def test_spaces_and_empty_text() -> None:
 @pytest.mark.parametrize("word", ["nan", "NaN", "<NA>", "NaT"])
 def test_words_of_pandas_for_missing(word: str) -> None:
     assert clean("cat", word) == ["cat", None]
-    assert "1 values" in notes("cat", word)[0]
+    assert "1 value " in notes("cat", word)[0]
     assert clean("g1", word, name="group") == ["g1", None]
 
 

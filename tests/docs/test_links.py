@@ -10,6 +10,7 @@ from lint_prose import CODE, COMMENT, FENCE, ROOT, pages
 
 DOCUMENTS = [*pages(), ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md"]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)[^)]*\)")
+THEMES = {"only-light", "only-dark"}  # Material shows an image in one of them alone
 HEADING = re.compile(r"^#+ (.+?)(?: \{#([\w-]+)\})?$", re.MULTILINE)
 
 
@@ -27,7 +28,7 @@ def anchors(page: Path) -> set[str]:
         plain = unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()
         plain = re.sub(r"[^\w\s-]", "", plain.replace("`", "")).strip().lower()
         found.add(given or re.sub(r"[-\s]+", "-", plain))
-    return found
+    return found | set(re.findall(r'<details id="([^"]+)"', text)) | THEMES
 
 
 @pytest.mark.parametrize("page", DOCUMENTS, ids=lambda page: page.stem)

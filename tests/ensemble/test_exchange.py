@@ -231,7 +231,7 @@ def test_times_without_zone_are_said(root: BoxFolder, tmp_path: Path) -> None:
     lines = write(root, table, camtrap_dp=tmp_path / "dp")
     assert lines[:2] == [
         "Camtrap DP: 2 images without a time or a position left out",
-        "Camtrap DP: 1 times have no zone and are written as UTC; give it in the column time, such "
+        "Camtrap DP: 1 time has no zone and is written as UTC; give it in the column time, such "
         "as 2026-07-01 05:03:20+02:00",
     ]
     assert rows_of(tmp_path / "dp/media.csv")[0]["timestamp"] == "2026-07-01T05:03:20Z"

@@ -46,7 +46,7 @@ def test_labels_writes_fixes_and_tables(strayed: Run, capsys: pytest.CaptureFixt
     assert (row["path"], row["given"], row["suggested"]) == (f"{second}/stray.jpg", second, first)
     assert row["score"] < 0.01
     assert row["action"] is None
-    assert capsys.readouterr().out.startswith("1 labels are probably wrong")
+    assert capsys.readouterr().out.startswith("1 label is probably wrong")
 
 
 def test_labels_never_overwrites_fixes(strayed: Run, tmp_path: Path, fails) -> None:  # type: ignore[no-untyped-def]

@@ -107,7 +107,7 @@ def test_board_asks_for_metrics_that_there_are() -> None:
     metrics.watch_drift(SimpleNamespace(images=0, result=lambda: None))  # type: ignore[arg-type]
     metrics.seconds.labels("/").observe(1)
     given = metrics.text().decode()
-    assert len(asked) == 6
+    assert len(asked) == 7
     for name in asked:
         assert f"\n{name} " in given or f"\n{name}{{" in given or f" {name} counter" in given, name
 

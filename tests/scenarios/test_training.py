@@ -345,4 +345,4 @@ def test_own_folds_that_leak_are_reported(
     bestiary.train(
         data, tmp_path / "run", recipe=tiny, folds=str(own_file), only_fold=[0], quiet=True
     )
-    assert "1 groups straddle its folds" in " ".join(capsys.readouterr().err.split())
+    assert "1 group straddles its folds" in " ".join(capsys.readouterr().err.split())

@@ -51,7 +51,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "nothing but a loop of links": (["scan", "{loop}"], "no labeled images"),
     "one class only": (["train", "{one}", "{new}"], "one class only"),
     "images in no class folder": (["train", "{flat}", "{new}"], "in no class folder"),
-    "nothing that can be decoded": (["train", "{broken}", "{new}"], "none of its"),
+    "nothing that can be decoded": (["train", "{broken}", "{new}"], "none of which"),
     "nothing but bombs": (["train", "{bombs}", "{new}"], "above the limit of 178,000,000"),
     "an image for data": (
         ["train", "{bomb}", "{new}"],

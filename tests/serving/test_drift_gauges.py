@@ -41,7 +41,7 @@ def values(metrics: Metrics) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-def tested(metrics: Metrics, is_told: Callable[[dict[str, float]], bool]) -> dict[str, float]:
+def scraped(metrics: Metrics, is_told: Callable[[dict[str, float]], bool]) -> dict[str, float]:
     """Scrape until a test has ended whose values are those that are waited for."""
     for _ in range(2000):
         if is_told(found := values(metrics)):
@@ -56,14 +56,14 @@ def test_gauges_follow_the_latest_images(monitor: DriftMonitor) -> None:
     assert math.isnan(values(metrics)["auc"])
     rng = np.random.default_rng(5)
     monitor.add(logits(rng, WATCHED_IMAGES))
-    same = tested(metrics, lambda found: found["images"] > 0)
+    same = scraped(metrics, lambda found: found["images"] > 0)
     assert same["p_value"] > 0.05
     assert same["changed"] == 0
     assert same["images"] == WATCHED_IMAGES
     monitor.add(logits(rng, NEW_IMAGES - 1, shift=2.0))
     assert values(metrics) == same, "a test waits for enough new images"
     monitor.add(logits(rng, WATCHED_IMAGES, shift=2.0))
-    other = tested(metrics, lambda found: found["auc"] != same["auc"])
+    other = scraped(metrics, lambda found: found["auc"] != same["auc"])
     assert other["changed"] == 1
     assert other["p_value"] <= 0.05 < same["p_value"]
     assert other["auc"] > same["auc"]
@@ -78,7 +78,7 @@ def test_a_scrape_waits_for_no_test(monitor: DriftMonitor, monkeypatch: pytest.M
     monitor.add(logits(np.random.default_rng(1), NEW_IMAGES))
     assert values(metrics)["images"] == 0, "the test is still under way"
     may_end.set()
-    assert tested(metrics, lambda found: found["images"] > 0)["images"] == 50
+    assert scraped(metrics, lambda found: found["images"] > 0)["images"] == 50
 
 
 def test_memory_is_that_of_the_latest(monitor: DriftMonitor) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from documented_keys import found_keys
 from hub_server import HubServer, Repository
 from huggingface_hub import constants
 
 import bestiary
 from bestiary.caches import cache_root
+from bestiary.cli.documents import result_document
 from bestiary.errors import ArgumentError, RunError
 from bestiary.run.layout import is_shared
 from bestiary.run.run import Run
@@ -91,8 +93,10 @@ def test_no_image_goes_up(hub: HubServer, small: Run, tmp_path: Path) -> None:
 def test_push_says_what_goes_up(
     hub: HubServer, trained: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    print(bestiary.push(trained.path, ADDRESS, dry_run=True))
+    planned = bestiary.push(trained.path, ADDRESS, dry_run=True)
     assert not hub.requests
+    print(planned)
+    assert {"files[]", "images", "page"} <= found_keys("push", result_document("push", planned))
     said = capsys.readouterr()
     assert "3\N{NO-BREAK SPACE}members" in said.err and "MB" in said.err
     assert "27\N{NO-BREAK SPACE}images: path, label" in said.err

@@ -171,7 +171,7 @@ def test_own_folds_that_straddle_groups_warn(
     folds = [int(path.endswith("copy.jpg") or index > 20) for index, path in enumerate(paths)]
     pl.DataFrame({"path": paths, "fold": folds}).write_csv(tmp_path / "folds.csv")
     begin(faulty, tmp_path / "run", tmp_path / "folds.csv")
-    assert "1 groups straddle its folds" in capsys.readouterr().err
+    assert "1 group straddles its folds" in capsys.readouterr().err
 
 
 def test_scan_reports_findings(

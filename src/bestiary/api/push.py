@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bestiary.api.arguments import Location
 
@@ -25,6 +25,20 @@ class Pushed:
     address: str
     shared: "SharedFiles"
     uploaded: "Uploaded | None" = None
+
+    def document(self) -> dict[str, Any]:
+        """Return what programs read, see docs/reference/programs.md."""
+        done = self.uploaded
+        return {
+            "address": self.address,
+            "files": sorted(self.shared.files),
+            "images": self.shared.images,
+            "columns": self.shared.columns,
+            "positions": self.shared.positions,
+            "page": done.page if done else None,
+            "private": done.is_private if done else None,
+            "removed": done.removed if done else None,
+        }
 
     def __str__(self) -> str:
         if self.uploaded is None:

@@ -45,7 +45,7 @@ def shard(
     --------
     >>> import bestiary
     >>> print(bestiary.shard("images", "shards", quiet=True))
-    36 images in 1 shards in shards
+    36 images in 1 shard in shards
     """
     from bestiary.data.listing import list_labeled
     from bestiary.data.sharding import write_shards

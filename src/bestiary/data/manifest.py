@@ -120,7 +120,7 @@ def read_manifest(
         count = listing.table.height
         first = manifest.quarantine.row(0)
         raise DataError(
-            f"{listing.root}: none of its {counted(count, 'image')} can be decoded; first: {first}"
+            f"{listing.root}: {counted(count, 'image')}, none of which can be decoded; first: {first}"
         )
     return manifest
 
@@ -165,13 +165,13 @@ def _find_empty_classes(listing: Listing, table: pl.DataFrame) -> dict[str, str]
     empty = {}
     for label, n_unusable in listing.empty_classes.items():
         empty[label] = (
-            f"none of its {counted(n_unusable, 'image')} can be read" if n_unusable else "empty"
+            f"{counted(n_unusable, 'image')}, none of which can be read" if n_unusable else "empty"
         )
     readable = set(table["label"])
     listed = listing.table["label"].drop_nulls().value_counts(sort=True)
     for label, count in listed.iter_rows():
         if label not in readable:
-            empty[label] = f"none of its {counted(count, 'image')} can be read"
+            empty[label] = f"{counted(count, 'image')}, none of which can be read"
     return empty
 
 

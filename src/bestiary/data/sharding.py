@@ -122,7 +122,7 @@ def write_shards(
         missing = _write_images(listing, order, writer, locations, tick)
     if not locations.rows:
         count = listing.table.height
-        raise DataError(f"{listing.root}: none of its {counted(count, 'image')} can be read")
+        raise DataError(f"{listing.root}: {counted(count, 'image')}, none of which can be read")
 
     # The index comes last: without it the shards are not valid.
     index = _make_index(listing, locations)

@@ -1,10 +1,9 @@
 """A compiled OpenVINO network -> outputs of large batches, in parts that wait for no other part.
 
 Compiled for the shortest time of a request, all cores share each layer and wait for the slowest at
-its end. Compiled for throughput, each stream computes a few images of its own: a core that another
-program or the service's own threads take from one stream delays that stream alone, and the images
-of a part stay in the cache of a core. Measured by benchmarks/speed/streams.py. Knows nothing of how
-the network was made.
+its end. Compiled for throughput, each stream computes a few images of its own. So a core that
+another program takes delays one stream alone, and the images of a part stay in the cache of a core.
+Measured by benchmarks/speed/streams.py. Knows nothing of how the network was made.
 """
 
 from collections.abc import Callable

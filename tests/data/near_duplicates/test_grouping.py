@@ -34,7 +34,7 @@ def test_a_file_that_changes_meanwhile_is_not_compared(
 
     Image.fromarray(scene(2)).save(file)
     assert find_near_duplicates(parts, cache, Display()).is_empty()
-    assert "1 images were not compared with others" in " ".join(capsys.readouterr().err.split())
+    assert "1 image was not compared with others" in " ".join(capsys.readouterr().err.split())
 
     # What was found of the changed file was not kept.
     file.write_bytes(content)
