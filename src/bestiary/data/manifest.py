@@ -120,7 +120,8 @@ def read_manifest(
         count = listing.table.height
         first = manifest.quarantine.row(0)
         raise DataError(
-            f"{listing.root}: {counted(count, 'image')}, none of which can be decoded; first: {first}"
+            f"{listing.root}: {counted(count, 'image')}, none of which can be decoded; first: "
+            f"{first}"
         )
     return manifest
 
