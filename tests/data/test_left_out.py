@@ -87,7 +87,10 @@ def test_every_image_has_its_row_or_its_reason(audit: Audit) -> None:
     assert reasons["train/loose.jpg"] == reasons["root.png"] == "in no class folder"
     assert reasons["train/cat/page.jpg"] == "not an image (a web page)"
     assert reasons["train/cat/empty.jpg"] == "empty file"
-    assert audit.manifest.ignored == {"hidden": 4, "not images (1 .csv, 1 .txt, 1 no suffix)": 3}
+    assert audit.manifest.ignored == {
+        "hidden": 4,
+        "of other kinds (1 .csv, 1 .txt, 1 no suffix)": 3,
+    }
 
 
 def test_a_class_that_ends_up_empty_is_named(audit: Audit) -> None:
@@ -108,7 +111,7 @@ def test_ignored_files_alone_are_no_problem(save: Save, scene: Scene, tmp_path: 
     assert clean.lines() == [] and "No problems found" in str(clean)
     save("notes.txt", b"words")
     noted = audit_images(list_labeled(tmp_path / "data"), Display(quiet=True))
-    assert "1 ignored (1 not images (1 .txt))" in str(noted)
+    assert "1 ignored (1 of other kinds (1 .txt))" in str(noted)
     assert "No problems found" in str(noted) and noted.exit_code == 0
 
 

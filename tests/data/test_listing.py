@@ -89,7 +89,7 @@ def test_hidden_and_non_image_files_are_counted(tree: Tree) -> None:
     )
     listing = list_labeled(data)
     assert listing.table.height == 2
-    assert listing.ignored == {"hidden": 3, "not images (1 .csv, 1 .txt, 1 no suffix)": 3}
+    assert listing.ignored == {"hidden": 3, "of other kinds (1 .csv, 1 .txt, 1 no suffix)": 3}
     assert listing.unusable == [("loose.jpg", "in no class folder")]
 
 
@@ -144,7 +144,7 @@ def test_train_and_val_are_pooled_test_is_left_out(
         ("test/d.jpg", None, None, "test"),
         ("test/e.jpg", None, None, "test"),
     ]
-    assert listing.ignored == {"not images (1 .txt)": 1}
+    assert listing.ignored == {"of other kinds (1 .txt)": 1}
 
 
 def test_folder_with_class_folders_is_left_out(tree: Tree) -> None:
@@ -178,7 +178,7 @@ def test_counts_of_the_parts_are_added(tree: Tree) -> None:
         "train/loose.jpg",
     )
     listing = list_labeled(data)
-    assert listing.ignored == {"not images (2 .txt)": 2}
+    assert listing.ignored == {"of other kinds (2 .txt)": 2}
     assert listing.unusable == [("train/loose.jpg", "in no class folder")]
 
 
@@ -191,7 +191,7 @@ def test_empty_folder_single_class_and_missing_folder(tree: Tree, tmp_path: Path
     assert "no such folder or table" in refusal(tmp_path / "gone")
     tree("loose.jpg", "notes.txt")
     assert "1 in no class folder" in refusal(tmp_path)
-    assert "1 not images (1 .txt)" in refusal(tmp_path)
+    assert "1 of other kinds (1 .txt)" in refusal(tmp_path)
     tree("only/1.jpg", "only/2.jpg")
     assert "one class only, 'only'" in refusal(tmp_path)
 
@@ -201,7 +201,7 @@ def test_list_images_of_nested_folders(tree: Tree) -> None:
     listing = list_images(data)
     assert listing.table["path"].to_list() == ["b.jpg", "x/y/a.PNG"]
     assert listing.table["label"].null_count() == 2
-    assert listing.ignored == {"hidden": 1, "not images (1 .txt)": 1}
+    assert listing.ignored == {"hidden": 1, "of other kinds (1 .txt)": 1}
 
 
 def test_list_images_of_a_single_file(tree: Tree) -> None:
@@ -257,7 +257,7 @@ def test_broken_links_and_pipes_are_unusable(tree: Tree) -> None:
         ("a/gone.jpg", "broken link"),
         ("b/pipe.jpg", "not a regular file"),
     ]
-    assert listing.ignored == {"not images (1 no suffix)": 1}
+    assert listing.ignored == {"of other kinds (1 no suffix)": 1}
 
 
 def test_a_folder_that_cannot_be_read_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,7 +145,7 @@ def test_classes_in_natural_order_can_be_left_out(folder: Path) -> None:
 def test_ignored_counts_of_the_listing_stay(folder: Path) -> None:
     (folder / "2" / "notes.txt").touch()
     listing = list_labeled(folder)
-    assert read_manifest(listing).ignored == listing.ignored == {"not images (1 .txt)": 1}
+    assert read_manifest(listing).ignored == listing.ignored == {"of other kinds (1 .txt)": 1}
 
 
 def test_empty_listing_is_an_error(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_predict_gives_every_image_its_row(
         "no_suffix": None,
         "raw.nef": "a camera's raw file: convert it to PNG or JPEG",
     }
-    assert "1 ignored (1 not images (1 .txt))" in capsys.readouterr().err
+    assert "1 ignored (1 of other kinds (1 .txt))" in capsys.readouterr().err
 
 
 def test_a_submission_has_names_as_they_are(

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from documented_keys import found_keys
 from hub_server import HubServer, Repository
-from huggingface_hub import constants
+from huggingface_hub import close_session, constants
 
 import bestiary
 from bestiary.caches import cache_root
@@ -38,6 +38,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
     url = f"{server.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
     yield server
+    close_session()  # its open connections would warn in another test
     server.stop()
 
 

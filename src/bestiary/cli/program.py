@@ -45,9 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # PyTorch's own warnings speak of its insides, and mix with what is printed here. Processes that
     # this one starts inherit the variable. Who wants the log sets it.
     os.environ.setdefault("TORCH_LOGS", "-all")
-    # Importing PyTorch makes a million objects that stay. With Python's threshold of 700 they are
-    # searched for garbage 20 times: 0.5 s before the first image is read.
-    gc.set_threshold(GARBAGE_THRESHOLD)
     # While Python ends, it looks for garbage several times: 0.7 s among PyTorch's objects.
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)
@@ -138,6 +135,9 @@ def _is_first_rank() -> bool:
 
 def run() -> None:
     """Run the `bestiary` command: its entry point."""
+    # Importing PyTorch makes a million objects that stay. With Python's threshold of 700 they are
+    # searched for garbage 20 times: 0.5 s before the first image is read.
+    gc.set_threshold(GARBAGE_THRESHOLD)
     occupy_closed_descriptors()
     sys.excepthook = _report_defect
     threading.excepthook = _report_thread_failure

@@ -101,7 +101,10 @@ def count_files(
         ['Files: 6 = 3 images + 1 unusable (1 truncated) + 2 ignored (2 hidden)']
     """
     reasons = list(reasons)
-    terms = [f"{count:,} {words}" for words, count in images.items()]
+    terms = [
+        counted(count, words.replace("images", "image", 1), words)
+        for words, count in images.items()
+    ]
     if reasons:
         terms.append(f"{len(reasons):,} unusable ({frequent_reasons(reasons)})")
     n_ignored = sum(ignored.values())

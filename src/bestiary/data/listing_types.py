@@ -15,7 +15,7 @@ from bestiary.storage.files import Root
 DataPath = str | Path  # a local path or an address
 ListingRow = tuple[str, str | None, str | None, str | None]  # path, label, group, split
 
-NO_IMAGE = "not images"
+NO_IMAGE = "of other kinds"
 HIDDEN = "hidden"
 OWN_FILES = "of a run of bestiary"
 

@@ -177,7 +177,7 @@ def predict_folder(
         images = all_images.filter(~pl.col("path").is_in(done.implode()))
         if len(done):
             display.line(
-                f"{counted(len(done), 'image has its row', 'images have their rows')} already"
+                f"{counted(len(done), 'image already has its row', 'images already have their rows')}"
             )
 
         _add_unusable(rows, _without_row(listing.unusable, done))
