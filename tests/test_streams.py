@@ -13,7 +13,7 @@ import pytest
 from bestiary.cli import main
 from bestiary.display import Display, ScreenTable, TrainingDisplay, format_table
 from bestiary.run.run import Run
-from bestiary.streams import PrintableStream, SafeStream, guarded_streams
+from bestiary.streams import PrintableStream, SafeStream, fitted, guarded_streams
 
 FULL = Path("/dev/full")
 COMMANDS = {
@@ -285,3 +285,24 @@ def test_traceback_of_a_defect_does_not_steer() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 70
     assert done.stderr.splitlines()[-1] == "RuntimeError: \\x1b[2J"
+
+
+class Terminal(io.StringIO):
+    """A screen, not a file."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_long_lines_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    text = "short\n  a line that is longer than it\n/a/path/that/is/far/too/long\n"
+    shown = fitted(text, Terminal())
+    assert shown.split("\n") == [
+        "short",
+        "  a line that is",
+        "  longer than it",
+        "/a/path/that/is/far/too/long",
+        "",
+    ]
+    assert fitted(text, io.StringIO()) == text, "files get whole lines"

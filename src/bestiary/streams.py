@@ -6,7 +6,9 @@ a stream that fails goes quiet and remembers why. Knows nothing of what is print
 
 import errno
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Literal, TextIO
@@ -110,6 +112,35 @@ class ConsoleStream:
         stream = getattr(stream, "rich_proxied_file", stream)
         safe = stream.safe if isinstance(stream, PrintableStream) else SafeStream(stream)
         return getattr(safe, attribute)
+
+
+def fitted(text: str, stream: Any) -> str:
+    """Wrap the lines that are wider than a terminal between words; elsewhere, all stay whole.
+
+    Args:
+        text: of one or more lines. A word that is too wide, such as a path, stays whole.
+        stream: that it is printed on.
+
+    Example:
+        >>> with open(os.devnull, "w") as file:
+        ...     fitted("a line for a file", file)
+        'a line for a file'
+    """
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip(" ")))
+        wrapped = textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += wrapped if len(line) > width else [line]
+    return "\n".join(lines)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from bestiary.cli.mistakes import describe_mistake, describe_swapped
 from bestiary.cli.verbs import VERBS
 from bestiary.errors import ArgumentError, BestiaryError, one_line
 from bestiary.printable import printable, printable_name
-from bestiary.streams import SafeStream, guarded_streams, occupy_closed_descriptors
+from bestiary.streams import SafeStream, fitted, guarded_streams, occupy_closed_descriptors
 
 HELP_ALL = "--help-all"
 VERBOSE = {"--verbose", "-v"}
@@ -91,7 +91,7 @@ def _run_command(arguments: list[str]) -> int:
         failure.document("Defect", f"{type(error).__name__}: {one_line(error)}", DEFECT_STATUS)
         raise
     if text is not None:
-        print(text)
+        print(text if failure.as_json else fitted(text, sys.stdout))
     return int(getattr(getattr(answer, "result", None), "exit_code", 0))
 
 
@@ -151,7 +151,7 @@ def run() -> None:
 
 def _print_error(message: str) -> None:
     """Print an error on one line of standard error."""
-    print(f"bestiary: {printable_name(message)}", file=sys.stderr)
+    print(fitted(f"bestiary: {printable_name(message)}", sys.stderr), file=sys.stderr)
 
 
 def _report_defect(

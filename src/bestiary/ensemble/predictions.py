@@ -176,8 +176,8 @@ def predict_folder(
         done = rows.paths()
         images = all_images.filter(~pl.col("path").is_in(done.implode()))
         if len(done):
-            rows = ("image already has its row", "images already have their rows")
-            display.line(counted(len(done), *rows))
+            words = ("image already has its row", "images already have their rows")
+            display.line(counted(len(done), *words))
 
         _add_unusable(rows, _without_row(listing.unusable, done))
         rows.add(empty_rows(listing.empty.filter(~pl.col("path").is_in(done.implode()))))

@@ -21,7 +21,7 @@ from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
 from bestiary.stats.crossfit import crossfit_parts, crossfit_probabilities
 from bestiary.stats.drift import MAX_IMAGES, MIN_IMAGES, Drift, drift_test
-from bestiary.stats.intervals import Interval
+from bestiary.stats.intervals import Interval, wilson_interval
 
 NEW_IMAGES = 50  # of a watched folder, between two tests
 WATCHED_IMAGES = 200  # the latest, which are tested
@@ -110,8 +110,8 @@ class AccuracyEstimate:
     def expected_accuracy(self, confidences: NDArray[np.float64]) -> Interval:
         """Estimate the accuracy on new images by their mean confidence.
 
-        Its interval is as wide as the same estimate is wrong on folds held out. So it holds for
-        images of the same world.
+        Its interval is as wide as the same estimate is wrong on folds held out, and never narrower
+        than Wilson's for the images of all folds. So it holds for images of the same world.
 
         Args:
             confidences: calibrated confidence of each image (images,), at least one.
@@ -120,7 +120,9 @@ class AccuracyEstimate:
         folds = len(self.fold_errors)
         half = float(student_t.ppf(0.975, folds) * self.error)
         half *= max(1.0, self.fold_images / len(confidences)) ** 0.5
-        return Interval(value, max(0.0, value - half), min(1.0, value + half))
+        # Folds without a mistake do not make it certain: they have so many images, and no more.
+        low, high = wilson_interval(value, self.fold_images * folds)
+        return Interval(value, max(0.0, min(low, value - half)), min(1.0, max(high, value + half)))
 
     @cached_property
     def error(self) -> float:

@@ -52,7 +52,8 @@ class LearningCurve:
     ) -> Self:
         """Summarize counts of hits.
 
-        The interval of each share is that of the mean of the draws.
+        The interval of each share is that of the mean of the draws, and never narrower than
+        Wilson's for the images that were scored.
 
         Args:
             shares: see the attributes.
@@ -65,10 +66,13 @@ class LearningCurve:
         by_draw = hits / scored[:, None]
         means = hits.sum(axis=0) / scored.sum()
         spread = _half_widths(by_draw)
-        accuracies = [
-            Interval(float(mean), float(max(0.0, mean - half)), float(min(1.0, mean + half)))
-            for mean, half in zip(means, spread, strict=True)
-        ]
+        accuracies = []
+        for mean, half in zip(means.tolist(), spread.tolist(), strict=True):
+            # Draws that agree, such as all without a mistake, do not make the images more.
+            low, high = wilson_interval(mean, float(scored.sum()))
+            accuracies.append(
+                Interval(mean, max(0.0, min(low, mean - half)), min(1.0, max(high, mean + half)))
+            )
         return cls(
             shares,
             images_per_class,
@@ -97,7 +101,9 @@ class LearningCurve:
         half = float(_half_widths(np.array(gains)[:, None])[0])
         mean = float(np.mean(gains))
         half = float(np.hypot(half, LAW_DOUBT * mean))
-        return Interval(mean, mean - half, mean + half)
+        # The law knows no mistakes of its own images: where few are left, it may promise more.
+        room = 1 - self.accuracies[-1].value
+        return Interval(*(min(room, value) for value in (mean, mean - half, mean + half)))
 
     def forecast(self, factor: float = MAX_FACTOR) -> Interval:
         """Estimate the accuracy with `factor` times as many images.
@@ -112,7 +118,7 @@ class LearningCurve:
         now = self.accuracies[-1].value
         inside = float(np.clip(now, 0.5 / self.images, 1 - 0.5 / self.images))
         sampling = Z95 * np.sqrt(inside * (1 - inside) / self.images)
-        half = float(np.hypot(gain.high - gain.value, sampling))
+        half = float(np.hypot(gain.value - gain.low, sampling))
         value = now + gain.value
         return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
