@@ -91,6 +91,7 @@ def command_page(title: str) -> str:
 def description(verb: str) -> Iterator[str]:
     """Yield the paragraphs of a verb's docstring; commands in it become blocks."""
     text = inspect.cleandoc(verb_function(verb).__doc__ or "").partition("\nParameters\n")[0]
+    text = text.partition("\nExamples\n")[0]  # a verb without parameters
     for paragraph in text.strip().split("\n\n"):
         joined = " ".join(paragraph.split())
         if joined.startswith("bestiary "):
