@@ -180,12 +180,9 @@ class Advice:
             f"(bestiary probe). Measured on this machine, with random images and weights: a few "
             f"training steps and predictions.",
             f"Extrapolated from these: training, {counted(recipe.folds.n, 'fold')} of "
-            f"{recipe.train.epochs} "
-            f"epochs by recipe {self.base}, {counted(self.images, 'image')}; latency of one "
-            f"image by "
-            f"{counted(recipe.folds.n, 'member')} with "
-            f"{counted(recipe.predict.tta, 'view')} each, reading it not "
-            f"included.",
+            f"{recipe.train.epochs} epochs by recipe {self.base}, {counted(self.images, 'image')}; "
+            f"latency of one image by {counted(recipe.folds.n, 'member')} with "
+            f"{counted(recipe.predict.tta, 'view')} each, reading it not included.",
             "Not known beforehand: what fine-tuning adds to the head's accuracy.",
         ]
         if self.imbalance >= UNEVEN:

@@ -205,8 +205,8 @@ def _try_fine_tuning(work: Budgeted, recipe: Recipe) -> Run | None:
     if epochs < MIN_EPOCHS:
         work.note(
             f"Fine-tuning at {recipe.view.size} pixels was not tried: "
-            f"{counted(epochs, 'epoch fits', 'epochs fit')}, and "
-            f"fewer than {MIN_EPOCHS} are of no use"
+            f"{counted(epochs, 'epoch fits', 'epochs fit')}, and fewer than {MIN_EPOCHS} are of no "
+            "use"
         )
         return None
 
@@ -285,8 +285,8 @@ def _what_fits(work: Budgeted, chosen: Trial) -> tuple[Trial, Recipe]:
     fitting = int(epochs * left / (folds * fold_seconds))
     if fitting < MIN_EPOCHS:
         work.note(
-            f"No time is left for {counted(folds, 'fold')} of {counted(epochs, 'epoch')}, "
-            f"so the heads remain"
+            f"No time is left for {counted(folds, 'fold')} of {counted(epochs, 'epoch')}, so the "
+            "heads remain"
         )
         return work.trials[0], work.trials[0].recipe
     work.note(

@@ -72,8 +72,8 @@ def demo(
     display.result(drawn)
     n_new = hold_out(images, new_images, NEW_IMAGES_SHARE)
     display.line(
-        f"{counted(n_new, 'image was', 'images were')} moved to {new_images}: training "
-        f"will not see them."
+        f"{counted(n_new, 'image was', 'images were')} moved to {new_images}: training will not "
+        "see them."
     )
     display.line("")
 

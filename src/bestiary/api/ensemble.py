@@ -133,8 +133,8 @@ class Ensemble(predictor.Ensemble):
         """Refuse labels that are no answers for these images; name those that are no classes."""
         if len(labels) != images:
             raise ArgumentError(
-                f"labels: there are {len(labels):,} for {counted(images, 'image')}; give one "
-                f"for each"
+                f"labels: there are {len(labels):,} for {counted(images, 'image')}; give one for "
+                "each"
             )
         strange = labels[~np.isin(labels, self.classes_)].tolist()
         if len(strange) == images:

@@ -216,8 +216,7 @@ class Audit:
             n_groups = duplicates["duplicate_group"].n_unique()
             lines.append(
                 f"Near duplicates: {counted(duplicates.height, 'image')} in "
-                f"{counted(n_groups, 'group')}; a group "
-                f"stays in one fold"
+                f"{counted(n_groups, 'group')}; a group stays in one fold"
             )
 
         conflicts = duplicates.filter("label_conflict")
@@ -225,16 +224,16 @@ class Audit:
             n_groups = conflicts["duplicate_group"].n_unique()
             lines.append(
                 f"Label conflicts: {counted(conflicts.height, 'image')} in "
-                f"{counted(n_groups, 'group')} of near "
-                f"duplicates have different labels; they are trained on but never scored"
+                f"{counted(n_groups, 'group')} of near duplicates have different labels; they are "
+                "trained on but never scored"
             )
 
         if self.scenes.height:
             n_scenes = self.scenes["scene"].n_unique()
             lines.append(
                 f"Same scene: {counted(self.scenes.height, 'image')} in "
-                f"{counted(n_scenes, 'burst')} of one camera; "
-                f"a burst stays in one fold (--set data.burst_seconds=0: not looked for)"
+                f"{counted(n_scenes, 'burst')} of one camera; a burst stays in one fold (--set "
+                "data.burst_seconds=0: not looked for)"
             )
 
         lines += [line for line in (self.events, self.clocks) if line]

@@ -94,8 +94,7 @@ def describe_events(table: pl.DataFrame, max_seconds: float) -> str:
     if not (sizes > 1).any():
         return ""
     return (
-        f"Events: {counted(int(sizes.sum()), 'image')} in "
-        f"{counted(len(sizes), 'event')}; an event stays in one fold (the "
-        f"column event, or images of one site at most {max_seconds:g} s apart: "
-        f"--set data.event_seconds={max_seconds:g})"
+        f"Events: {counted(int(sizes.sum()), 'image')} in {counted(len(sizes), 'event')}; an event "
+        f"stays in one fold (the column event, or images of one site at most {max_seconds:g} s "
+        f"apart: --set data.event_seconds={max_seconds:g})"
     )

@@ -338,9 +338,8 @@ def read_fold_file(file: Path, paths: pl.Series) -> IntArray:
     missing = joined.filter(has_no_fold)["path"]
     if len(missing):
         raise DataError(
-            f"--folds {file}: {counted(len(missing), 'image has', 'images have')} no fold, "
-            f"first {missing[0]!r}; add their "
-            f"rows"
+            f"--folds {file}: {counted(len(missing), 'image has', 'images have')} no fold, first "
+            f"{missing[0]!r}; add their rows"
         )
 
     used = np.unique(joined["fold"].to_numpy())

@@ -106,8 +106,8 @@ def _columns_of(images: Any, labels: Any) -> dict[str, list[Any]]:
     paths, names = list(images), [_plain(label) for label in labels]
     if len(paths) != len(names):
         raise ArgumentError(
-            f"labels: there are {len(names):,} for {counted(len(paths), 'image')}; give one "
-            f"for each"
+            f"labels: there are {len(names):,} for {counted(len(paths), 'image')}; give one for "
+            "each"
         )
     return {"path": paths, "label": names}
 

@@ -149,16 +149,14 @@ def add_boxes(listing: Listing, found: Detections, min_confidence: float) -> Lis
     empty = images.filter(is_empty).sort("path")
     n_images = len(with_box)
     note = (
-        f"Boxes: {table.height:,} of {found.name} in {counted(n_images, 'image')} are "
-        f"the samples; those of "
-        f"one image stay in one fold"
+        f"Boxes: {table.height:,} of {found.name} in {counted(n_images, 'image')} are the samples; "
+        "those of one image stay in one fold"
     )
     notes = [*listing.notes, *found.notes, note]
     if empty.height:
         notes.append(
-            f"Empty: {counted(empty.height, 'image has', 'images have')} no box of "
-            f"confidence {min_confidence:g} or more "
-            f"(data.box_confidence)"
+            f"Empty: {counted(empty.height, 'image has', 'images have')} no box of confidence "
+            f"{min_confidence:g} or more (data.box_confidence)"
         )
     return replace(
         listing,

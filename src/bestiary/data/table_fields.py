@@ -169,10 +169,8 @@ def _read_numbers(name: str, values: pl.Series) -> tuple[pl.Series, list[str]]:
     if not len(bad):
         return numbers, []
     return numbers, [
-        f"Column {name}: "
-        f"{counted(len(bad), 'value is no number', 'values are no numbers')} from "
-        f"{low:g} to {high:g}, such as "
-        f"{bad[0]!r}, and are left empty"
+        f"Column {name}: {counted(len(bad), 'value is no number', 'values are no numbers')} from "
+        f"{low:g} to {high:g}, such as {bad[0]!r}, and are left empty"
     ]
 
 

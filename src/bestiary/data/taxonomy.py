@@ -95,8 +95,7 @@ def _check(file: Path, table: pl.DataFrame, classes: list[str]) -> None:
     if table.is_empty():
         raise DataError(
             f"{file}: has none of the {counted(len(classes), 'class', 'classes')}, such as "
-            f"{classes[0]!r}; its column "
-            f"label must have the names of the classes"
+            f"{classes[0]!r}; its column label must have the names of the classes"
         )
     repeated = table["label"].filter(table["label"].is_duplicated())
     if len(repeated):

@@ -69,10 +69,10 @@ def _accuracy_line(findings: dict[str, Any], n_members: int) -> str:
         origin = "of the run"
         teacher = "the members that held them out too"
     return (
-        f"On {counted(after['n'], 'image')} {origin}: {teacher} {percent(before['value'])}, "
-        f"this {percent(after['value'])}: difference {points(difference['value'], 2)} points, "
-        f"95 % interval {points_range(difference['low'], difference['high'], 2)} "
-        f"(paired, {difference['wins']} won, {difference['losses']} lost)"
+        f"On {counted(after['n'], 'image')} {origin}: {teacher} {percent(before['value'])}, this "
+        f"{percent(after['value'])}: difference {points(difference['value'], 2)} points, 95 % "
+        f"interval {points_range(difference['low'], difference['high'], 2)} (paired, "
+        f"{difference['wins']} won, {difference['losses']} lost)"
     )
 
 

@@ -39,8 +39,8 @@ def missing_members(run: Run, ensemble: Ensemble) -> str:
     noun = "fold" if len(missing) == 1 else "folds"
     uncalibrated = "" if ensemble.calibration else ", confidence is not calibrated"
     return (
-        f"{len(ensemble.folds)} of {counted(len(folds), 'member')}: {noun} {names} not trained yet"
-        f"{uncalibrated}; go on with bestiary train DATA {run.place} --resume"
+        f"{len(ensemble.folds)} of {counted(len(folds), 'member')}: {noun} {names} not trained "
+        f"yet{uncalibrated}; go on with bestiary train DATA {run.place} --resume"
     )
 
 

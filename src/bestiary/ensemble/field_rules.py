@@ -120,8 +120,8 @@ class FieldRules:
             return ""
         return (
             f"Place and month count for {sightings.has_place.sum():,} of "
-            f"{counted(table.height, 'image')}, "
-            "as the run's labels near by are (--no-prior: not at all)"
+            f"{counted(table.height, 'image')}, as the run's labels near by are (--no-prior: not "
+            "at all)"
         )
 
     def request(self) -> dict[str, Any]:

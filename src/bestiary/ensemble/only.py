@@ -48,9 +48,8 @@ def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], st
     if not allowed.any():
         known = ", ".join(printable_name(name) for name in classes[:MAX_NAMED])
         raise ArgumentError(
-            f"--only {file}: has none of the {counted(len(classes), 'class', 'classes')} of "
-            f"this run, such as {known}; "
-            "write one of its classes a line"
+            f"--only {file}: has none of the {counted(len(classes), 'class', 'classes')} of this "
+            f"run, such as {known}; write one of its classes a line"
         )
     kept = [
         name
@@ -59,8 +58,8 @@ def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], st
     ]
     allowed[[number_of[name.casefold()] for name in kept]] = True
     line = (
-        f"Only {int(allowed.sum()):,} of {counted(len(classes), 'class', 'classes')} "
-        f"can be answered"
+        f"Only {int(allowed.sum()):,} of {counted(len(classes), 'class', 'classes')} can be "
+        "answered"
     )
     if kept:
         line += f", {', '.join(kept)} with them"

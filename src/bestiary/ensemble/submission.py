@@ -57,8 +57,7 @@ def check_names(paths: pl.Series) -> None:
     if clashes:
         path, first = clashes[0]
         raise ArgumentError(
-            f"--format submission: {len(clashes):,} of {counted(len(paths), 'image')} have "
-            f"the name of "
-            f"another, without folder and suffix (first {path}, of {first}); predict the folders "
-            "one by one, rename the images, or use --format full"
+            f"--format submission: {len(clashes):,} of {counted(len(paths), 'image')} have the "
+            f"name of another, without folder and suffix (first {path}, of {first}); predict the "
+            "folders one by one, rename the images, or use --format full"
         )

@@ -63,8 +63,7 @@ class Evaluation:
     def __str__(self) -> str:
         lines = [
             f"{counted(self.scores['n'], 'image')} of "
-            f"{counted(self.scores['classes'], 'class', 'classes')}, none seen in "
-            f"training",
+            f"{counted(self.scores['classes'], 'class', 'classes')}, none seen in training",
             "",
             format_table(_accuracy_table(self.scores)),
             "",

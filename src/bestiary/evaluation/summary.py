@@ -92,8 +92,8 @@ class Summary:
     def __str__(self) -> str:
         recipe = self.recipe
         counts = (
-            f"{counted(self.images, 'image')} of "
-            f"{counted(self.classes, 'class', 'classes')}, {counted(len(self.folds), 'fold')}"
+            f"{counted(self.images, 'image')} of {counted(self.classes, 'class', 'classes')}, "
+            f"{counted(len(self.folds), 'fold')}"
         )
         if self.quarantined:
             counts += f", {counted(self.quarantined, 'file')} in quarantine.csv"
@@ -114,9 +114,8 @@ class Summary:
         else:
             ended = sum(fold["ended"] for fold in self.folds)
             lines.append(
-                f"{ended} of {counted(len(self.folds), 'fold')} ended; the out-of-fold score "
-                f"needs all "
-                f"of them."
+                f"{ended} of {counted(len(self.folds), 'fold')} ended; the out-of-fold score needs "
+                "all of them."
             )
             data = root if self.is_named else "DATA"
             lines.append(f"To go on: bestiary train {data} {place} --resume")

@@ -295,8 +295,8 @@ def _quantize(
     """
     calibration, test = samples
     display.line(
-        f"Quantizing by {counted(len(calibration), 'image')} of the run, judging by "
-        f"{len(test)} others"
+        f"Quantizing by {counted(len(calibration), 'image')} of the run, judging by {len(test)} "
+        "others"
     )
     with display.counter("Judging in float32") as tick:
         float32 = run_batches(writer.open(file, "float32"), test.views, tick)
@@ -331,9 +331,8 @@ def _check_drop(drop: dict[str, Any], lower: LowPrecision, max_drop: float) -> N
     if lost > max_drop:
         raise BestiaryError(
             f"--{lower}: accuracy falls by {100 * lost:.2f} points on "
-            f"{counted(drop['images'], 'image')} held "
-            f"out, more than --max-drop {max_drop:g} allows, and nothing was written; leave "
-            f"--{lower} out, or allow more"
+            f"{counted(drop['images'], 'image')} held out, more than --max-drop {max_drop:g} "
+            f"allows, and nothing was written; leave --{lower} out, or allow more"
         )
 
 

@@ -116,9 +116,8 @@ def _check_prunable(run: Run, ensemble: Ensemble, count: int) -> Calibration:
     n_members = len(ensemble.folds)
     if not 1 <= count < n_members:
         raise ArgumentError(
-            f"--prune {count}: {run.place} has {counted(n_members, 'member')}; keep at "
-            f"least 1 and not all "
-            f"of them"
+            f"--prune {count}: {run.place} has {counted(n_members, 'member')}; keep at least 1 and "
+            "not all of them"
         )
     if ensemble.calibration is None:
         raise ArgumentError(

@@ -36,8 +36,7 @@ class ExportResult:
         members = counted(n_members, "member")
         lines = [
             f"{names}: {members}, {counted(len(card['classes']), 'class', 'classes')}, "
-            f"{card['input']['size']} px, "
-            f"{card['precision']}, {megabytes:.1f} MB"
+            f"{card['input']['size']} px, {card['precision']}, {megabytes:.1f} MB"
         ]
         if self.choice:
             lines.append(self.choice.line)
@@ -57,9 +56,9 @@ def _drop_lines(precision: str, drop: dict[str, Any]) -> list[str]:
     difference = drop["difference"]
     ensemble = drop["ensemble"]
     return [
-        f"{precision} changes accuracy by {100 * difference['value']:+.2f} points "
-        f"(95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f}) "
-        f"on {counted(drop['images'], 'image')}, each judged by the member that held it out",
+        f"{precision} changes accuracy by {100 * difference['value']:+.2f} points (95 % interval "
+        f"{100 * difference['low']:+.2f} to {100 * difference['high']:+.2f}) on "
+        f"{counted(drop['images'], 'image')}, each judged by the member that held it out",
         f"{precision} ensemble against float32 on the same, which it was trained on: "
         f"labels equal {ensemble['labels_equal']} of {ensemble['images']}",
     ]

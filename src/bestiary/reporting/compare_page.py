@@ -82,9 +82,8 @@ class Compared:
         comparison = self.comparison
         table = comparison_table(comparison)
         head = (
-            f"{counted(comparison.table.height, 'image')} that all runs have scored, each "
-            f"by the member "
-            f"that was not trained on it"
+            f"{counted(comparison.table.height, 'image')} that all runs have scored, each by the "
+            "member that was not trained on it"
         )
         lines = [fill(head, SCREEN_WIDTH), "", format_table(_screen_table(table))]
         lines += [

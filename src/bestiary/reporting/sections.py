@@ -150,8 +150,8 @@ def accuracy_text(results: Results) -> str:
     text = (
         f"Out-of-fold accuracy is {percent(score['value'])} (95 % interval "
         f"{percent_range(score['low'], score['high'])}, {counted(score['n'], 'image')} in "
-        f"{counted(score['groups'], 'group')}). "
-        f"It is the accuracy of single members, each on the images it was not trained on."
+        f"{counted(score['groups'], 'group')}). It is the accuracy of single members, each on the "
+        "images it was not trained on."
     )
     if folds > 1:
         ensemble = results.scores["ensemble"]

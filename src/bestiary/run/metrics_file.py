@@ -67,7 +67,6 @@ def accuracy_line(score: dict[str, Any]) -> str:
     """Put an accuracy of metrics.json into words: value, interval, numbers of images and groups."""
     groups = "" if score["groups"] == score["n"] else f" in {counted(score['groups'], 'group')}"
     return (
-        f"Out-of-fold accuracy {percent(score['value'])} "
-        f"(95 % interval {percent_range(score['low'], score['high'])}), "
-        f"{counted(score['n'], 'image')}{groups}"
+        f"Out-of-fold accuracy {percent(score['value'])} (95 % interval "
+        f"{percent_range(score['low'], score['high'])}), {counted(score['n'], 'image')}{groups}"
     )

@@ -177,9 +177,8 @@ def _read_own_folds(fold_file: Path, manifest: Manifest, by: FoldBy, display: Di
     n_straddling = count_straddling(groups, folds)
     if n_straddling:
         display.notice(
-            f"{fold_file}: {counted(n_straddling, 'group straddles', 'groups straddle')} "
-            f"its folds, so the score will be too "
-            "high"
+            f"{fold_file}: {counted(n_straddling, 'group straddles', 'groups straddle')} its "
+            "folds, so the score will be too high"
         )
     return folds
 
@@ -212,11 +211,10 @@ def _rare_classes_error(
     things = "separate images" if options.by == "image" else "sites"
     fewer_folds = f"fewer folds (--folds {smallest}), " if smallest >= 2 else ""
     return DataError(
-        f"{len(rare_classes)} of {counted(len(manifest.classes), 'class', 'classes')} "
-        f"have fewer {things} than "
-        f"{options.n} folds: {_name_classes(rare_classes)}; add images, or choose {fewer_folds}to "
-        "leave these classes out (--set folds.rare_classes=drop) or to use the images that there "
-        "are (--set folds.rare_classes=keep)"
+        f"{len(rare_classes)} of {counted(len(manifest.classes), 'class', 'classes')} have fewer "
+        f"{things} than {options.n} folds: {_name_classes(rare_classes)}; add images, or choose "
+        f"{fewer_folds}to leave these classes out (--set folds.rare_classes=drop) or to use the "
+        "images that there are (--set folds.rare_classes=keep)"
     )
 
 

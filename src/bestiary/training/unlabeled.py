@@ -65,9 +65,8 @@ def unlabeled_features(
     n_twice = recognition.table.height - n_known - table.height
     display.notice(
         f"Unlabeled: {counted(table.height, 'image')}; left out: "
-        f"{counted(n_known, 'labeled image')} or near "
-        f"duplicates of them, {n_twice:,} that are there twice, {read.quarantine.height:,} that "
-        "cannot be read"
+        f"{counted(n_known, 'labeled image')} or near duplicates of them, {n_twice:,} that are "
+        f"there twice, {read.quarantine.height:,} that cannot be read"
     )
     if table.is_empty():
         raise DataError(f"--unlabeled {images}: no image is left; name other images")

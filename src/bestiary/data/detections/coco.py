@@ -65,8 +65,8 @@ def read_coco(file: Path, min_confidence: float) -> Detections:
     notes = []
     if n_several:
         notes.append(
-            f"Labels: {counted(n_several, 'image has', 'images have')} a second label, "
-            f"which is not used"
+            f"Labels: {counted(n_several, 'image has', 'images have')} a second label, which is "
+            "not used"
         )
     return found.detections(notes)
 

@@ -55,8 +55,8 @@ def read_label_studio(file: Path, min_confidence: float) -> Detections:
         notes.append(f"Label Studio: {counted(n_open, 'image has', 'images have')} no label yet")
     if n_several:
         notes.append(
-            f"Labels: {counted(n_several, 'image has', 'images have')} several labels; the "
-            f"first is taken"
+            f"Labels: {counted(n_several, 'image has', 'images have')} several labels; the first "
+            "is taken"
         )
     return found.detections(notes)
 

@@ -84,9 +84,8 @@ def find_near_duplicates(
     table = _pair_table(compared, comparisons)
     if n_unread:
         display.notice(
-            f"{counted(n_unread, 'image was', 'images were')} not compared with others: the "
-            f"files are gone from the "
-            f"data folder, or have changed meanwhile"
+            f"{counted(n_unread, 'image was', 'images were')} not compared with others: the files "
+            "are gone from the data folder, or have changed meanwhile"
         )
         return table
     cache.write_result(key, table)

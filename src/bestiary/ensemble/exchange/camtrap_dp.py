@@ -111,9 +111,9 @@ def _complete_rows(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     n_zoneless = complete.filter(~has_zone)["file"].n_unique()
     if n_zoneless:
         notes.append(
-            f"Camtrap DP: "
+            "Camtrap DP: "
             f"{counted(n_zoneless, 'time has no zone and is', 'times have no zone and are')} "
-            f"written as UTC; give it in the column time, such as 2026-07-01 05:03:20+02:00"
+            "written as UTC; give it in the column time, such as 2026-07-01 05:03:20+02:00"
         )
     whole = pl.col("time").str.replace(r"\.\d+", "")
     time = pl.when(has_zone).then(whole).otherwise(whole + "Z").str.replace(r"\+00:00$", "Z")
