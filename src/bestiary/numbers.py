@@ -109,7 +109,7 @@ def count(number: int, one: str, many: str = "") -> str:
         >>> count(1, "thread"), count(1200, "image"), count(2, "class", "classes")
         ('1\xa0thread', '1,200\xa0images', '2\xa0classes')
     """
-    return f"{number:,}{NO_BREAK}{one if number == 1 else many or one + 's'}"
+    return counted(number, one, many).replace(" ", NO_BREAK, 1)
 
 
 def duration(seconds: float) -> str:

@@ -129,18 +129,18 @@ def fitted(text: str, stream: Any) -> str:
     if not stream.isatty():
         return text
     width = shutil.get_terminal_size().columns
-    lines = []
-    for line in text.split("\n"):
-        indent = " " * (len(line) - len(line.lstrip(" ")))
-        wrapped = textwrap.wrap(
+    return "\n".join(
+        line
+        if len(line) <= width
+        else textwrap.fill(
             line,
             width,
-            subsequent_indent=indent,
+            subsequent_indent=" " * (len(line) - len(line.lstrip(" "))),
             break_long_words=False,
             break_on_hyphens=False,
         )
-        lines += wrapped if len(line) > width else [line]
-    return "\n".join(lines)
+        for line in text.split("\n")
+    )
 
 
 @contextmanager

@@ -7,10 +7,11 @@ an alert wait for two in turn.
 """
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
 
 from bestiary.evaluation.drifting import NEW_IMAGES, DriftMonitor
 from bestiary.stats.drift import Drift
@@ -19,7 +20,7 @@ NAN = float("nan")
 
 
 class DriftGauges:
-    """Gauges that are read when metrics are scraped.
+    """Gauges of one test, read together when metrics are scraped.
 
     Args:
         monitor: is given the logits of served images.
@@ -33,25 +34,21 @@ class DriftGauges:
         self._test: Future[Drift | None] | None = None
         self._tested = 0
         self._latest: Drift | None = None
-        gauges = {
-            "auc": "How often a recent image is told from the run's own; 0.5 is not at all",
-            "p_value": "Chance of images of the same world that differ as much",
-            "changed": "1 where the recent images are not of the run's world, else 0",
-            "images": "Recent images that were tested",
-        }
-        for name, text in gauges.items():
-            gauge = Gauge(f"bestiary_drift_{name}", text, registry=registry)
-            gauge.set_function(partial(self._value, name))
+        registry.register(self)
 
-    def _value(self, name: str) -> float:
-        """Read a value of the latest test; NaN where too few images have come."""
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield the gauges of the latest test; NaN where too few images have come."""
         drift = self._latest_test()
-        if name == "images":
-            return float(drift.images) if drift else 0.0
-        if drift is None or not drift.can_tell:
-            return NAN
-        values = {"auc": drift.auc.value, "p_value": drift.p_value, "changed": drift.changed}
-        return float(values[name])
+        auc = p_value = changed = NAN
+        if drift is not None and drift.can_tell:
+            auc, p_value, changed = drift.auc.value, drift.p_value, float(drift.changed)
+        for name, text, value in (
+            ("auc", "How often a recent image is told from the run's own; 0.5 is not at all", auc),
+            ("p_value", "Chance of images of the same world that differ as much", p_value),
+            ("changed", "1 where the recent images are not of the run's world, else 0", changed),
+            ("images", "Recent images that were tested", drift.images if drift else 0),
+        ):
+            yield GaugeMetricFamily(f"bestiary_drift_{name}", text, value)
 
     def _latest_test(self) -> Drift | None:
         """Read the latest test that has ended, and start one if enough images have come since."""
