@@ -1,7 +1,7 @@
 """The work that contenders are compared on: networks, sizes, and JPEGs of 500 x 375."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -74,6 +74,23 @@ def lay_out(source: Path | None, goal: Path, images: int) -> int:
         label, path = turns[number % len(turns)]
         _write(source / path, goal / "train" / label, number, number // len(turns))
     return len(known)
+
+
+def lay_out_job(work: Work, source: Path | None, place: Path, images: int | None) -> dict[str, Any]:
+    """Lay out the images of a work, and describe both to its contenders.
+
+    Args:
+        work: the network and its input.
+        source: as for `lay_out`.
+        place: folder of the comparison; the images get the new folder `data` in it.
+        images: of an epoch; None: as many as the work has.
+
+    Returns:
+        The fields of the work, the folder, and its numbers of images and classes.
+    """
+    data = place / "data"
+    job = {**work._asdict(), "images": images or work.images, "data": str(data)}
+    return job | {"classes": lay_out(source, data, job["images"])}
 
 
 def set_aside(data: Path, place: Path, share: float, seed: int) -> None:

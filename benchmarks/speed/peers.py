@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, ratios, report, spread
 from harness.record import record, recording
-from harness.workload import WORKS, lay_out
+from harness.workload import WORKS, lay_out_job
 
 CLAIMS = {
     "train-against-peers": {
@@ -85,17 +85,9 @@ def main() -> None:
     for name in args.work:
         for flags in args.flags:
             work = WORKS[name]
-            images = args.images or work.images
             with tempfile.TemporaryDirectory() as scratch:
                 place = Path(scratch)
-                classes = lay_out(args.data, place / "data", images)
-                job = {
-                    **work._asdict(),
-                    "images": images,
-                    "classes": classes,
-                    "data": str(place / "data"),
-                }
-                job |= {
+                job = lay_out_job(work, args.data, place, args.images) | {
                     "scratch": scratch,
                     "variant": flags,
                     "workers": args.workers,
@@ -106,8 +98,8 @@ def main() -> None:
                     Contender(p, f"contenders.with_{p}", job, args.peer_python) for p in args.peers
                 ]
                 print(
-                    f"\n{name}, batch {work.batch}, {images} images an epoch, peers with {flags} "
-                    f"flags"
+                    f"\n{name}, batch {work.batch}, {job['images']} images an epoch, peers with "
+                    f"{flags} flags"
                 )
                 speeds = compare([ours, *peers], args.rounds, place / "log")
             report(speeds)
@@ -122,7 +114,7 @@ def main() -> None:
                 case=f"{name}, {flags} flags",
                 bar=BARS.get((name, flags), 1.5),
                 details={"images/s": speeds},
-                data=args.data or ("drawn beasts", images),
+                data=args.data or ("drawn beasts", job["images"]),
             )
 
 

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, ratios, report
 from harness.record import record, recording
-from harness.workload import WORKS, lay_out
+from harness.workload import WORKS, lay_out_job
 
 CLAIMS = {
     "train-against-compute": {
@@ -54,7 +54,7 @@ def main() -> None:
         "--against", nargs="+", default=["compute", "described"], choices=["compute", "described"]
     )
     parser.add_argument(
-        "--workers", type=int, default=2, help="of the course report's loop's DataLoader"
+        "--workers", type=int, default=2, help="of the DataLoader of the course report's loop"
     )
     parser.add_argument(
         "--set",
@@ -66,16 +66,10 @@ def main() -> None:
     print(machine())
     for name in args.work:
         work = WORKS[name]
-        images = args.images or work.images
         with tempfile.TemporaryDirectory() as scratch:
             place = Path(scratch)
-            classes = lay_out(args.data, place / "data", images)
-            job = {
-                **work._asdict(),
-                "images": images,
-                "classes": classes,
-                "data": str(place / "data"),
-            }
+            job = lay_out_job(work, args.data, place, args.images)
+            images = job["images"]
             others = {
                 "compute": Contender("compute only", "contenders.compute_only", job),
                 "described": Contender(
@@ -87,7 +81,9 @@ def main() -> None:
                 "contenders.with_bestiary",
                 {**job, "scratch": scratch, "set": args.set},
             )
-            print(f"\n{name}, batch {work.batch}, {images} images an epoch, {classes} classes")
+            print(
+                f"\n{name}, batch {work.batch}, {images} images an epoch, {job['classes']} classes"
+            )
             wanted = [ours, *(others[key] for key in args.against)]
             speeds = compare(wanted, args.rounds, place / "log")
             report(speeds)
