@@ -64,6 +64,10 @@ def recipe_of(tiny: Path, *overrides: str) -> Recipe:
     return load_recipe(tiny, [f"train.threads={torch.get_num_threads()}", *overrides])
 
 
+def cache_of(tiny: Path) -> TimingCache:
+    return TimingCache(recipe_of(tiny), CPU, MANY_IMAGES, 3)
+
+
 def choose(recipe: Recipe, images: int = MANY_IMAGES) -> ComputeConfig:
     config, _ = choose_config(recipe, images, 3, CPU)
     return config
@@ -157,7 +161,7 @@ def test_gpu_times_compiling_where_it_may_gain(
     # 6000 s become 5700 s, but each of five folds compiles for 100 s.
     assert not config.compiled
     speeds["bf16", True, True] = 0.005
-    TimingCache(recipe_of(tiny), torch.device("cuda")).file.unlink()
+    cache_of(tiny).file.unlink()
     config, _ = choose_config(recipe_of(tiny), images, 3, torch.device("cuda"))
     assert config.compiled == is_timed
 
@@ -198,7 +202,7 @@ def test_gpu_takes_cuda_graphs_or_compiled_code(
     assert not any(config.cuda_graphs and config.compiled for config in measured)
 
     # Compiled code is tried after them, and taken where it is faster still.
-    TimingCache(recipe_of(tiny), gpu).file.unlink()
+    cache_of(tiny).file.unlink()
     speeds["bf16", True, True] = 0.002
     config, _ = choose_config(recipe_of(tiny), MANY_IMAGES, 3, gpu)
     assert config.compiled and not config.cuda_graphs
@@ -228,8 +232,25 @@ def test_timing_cache(tiny: Path, speeds: Speeds, measured: list[ComputeConfig])
     assert len(measured) == 4
     choose(recipe_of(tiny, "train.compile=never", "view.size=48"))
     assert len(measured) == 8
-    TimingCache(recipe_of(tiny), CPU).file.write_text("[1]")
+    cache_of(tiny).file.write_text("[1]")
     assert choose(recipe) == first[0]
+
+
+def test_same_training_decides_the_same_twice(
+    tiny: Path, speeds: Speeds, measured: list[ComputeConfig]
+) -> None:
+    """A second run would afford what the first did not, and knows what a longer one has timed."""
+    speeds["bf16", True, False] = 0.01
+    for other in ALL_PLAIN[1:]:
+        speeds[(*other, False)] = 0.001
+    recipe = recipe_of(tiny, "train.compile=never")
+    first = choose(recipe, images=100)  # a second of training
+    assert len(measured) == 1
+    assert choose(recipe, images=100) == first
+    assert len(measured) == 1
+    assert choose(recipe, images=MANY_IMAGES) != first
+    assert len(measured) == len(ALL_PLAIN)
+    assert choose(recipe, images=100) == first
 
 
 def test_candidates_are_what_the_recipe_leaves_open(tiny: Path) -> None:

@@ -153,7 +153,8 @@ def choose_config(
         device: where to compute.
 
     Returns:
-        The fastest candidate, and the timings of all that were measured.
+        The fastest candidate, or what was decided for such a training on this machine before; and
+        the timings of all that were measured.
     """
     options = recipe.train
     configs = candidates(recipe, device)
@@ -162,6 +163,8 @@ def choose_config(
         return configs[0], {}
 
     tuner = _Autotuner(recipe, images, classes, device)
+    if tuner.decided:
+        return tuner.decided, tuner.cached
     for config in configs:
         tuner.measure(config)
     measured = [config for config in configs if config in tuner.timings]
@@ -172,7 +175,7 @@ def choose_config(
         tuner.measure(config, expected_seconds)
         if tuner.pays_off(config, best):
             best = config
-    tuner.save()
+    tuner.save(best)
     return best, tuner.timings
 
 
@@ -278,14 +281,14 @@ class _Autotuner:
         self.classes = classes
         self.device = device
         self.timings: Timings = {}
-        self._cache = TimingCache(recipe, device)
-        self._cached = self._cache.read()
+        self._cache = TimingCache(recipe, device, images, classes)
+        self.cached, self.decided = self._cache.read()
         self._spent = 0.0  # seconds
 
     def measure(self, config: ComputeConfig, expected_seconds: float = 0.0) -> None:
         """Time a candidate, if it is neither cached nor over the budget."""
-        if config in self._cached:
-            self.timings[config] = self._cached[config]
+        if config in self.cached:
+            self.timings[config] = self.cached[config]
             return
         # Without any timing the length of the training, and so the budget, is unknown.
         if self.timings and not self._is_worth_timing(config, expected_seconds):
@@ -310,11 +313,9 @@ class _Autotuner:
         is_clear = gain > MIN_GAIN * best_seconds
         return is_clear and gain * self.images > self.folds * timing.starting
 
-    def save(self) -> None:
-        """Add new timings to the cache."""
-        all_cached = self.timings.keys() <= self._cached.keys()
-        if not all_cached:
-            self._cache.write(self._cached | self.timings)
+    def save(self, decision: ComputeConfig) -> None:
+        """Add new timings and the decision to the cache."""
+        self._cache.write(self.cached | self.timings, decision)
 
     def _is_worth_timing(self, config: ComputeConfig, expected_seconds: float) -> bool:
         """Check whether a candidate is within the budget, or on a GPU likely to save time."""
