@@ -4,7 +4,7 @@ All train on the same JPEGs of 500 x 375. Each peer runs (a) as its documentatio
 its fastest documented flags; the top of its file in contenders/ says what that means. bestiary does
 all of recipe `paper` (rotation, MixUp or CutMix on every batch, AdamW); what a peer leaves out of
 that is to its advantage. Bars: (a) at least 1.5 times the best; (b) at least 1.0 times the best for
-resnext50@224 and 1.2 times for resnet18@64.
+resnext50@224, 1.2 for efficientnet_lite0@224 and 1.3 for resnet18@64.
 
     pip install 'bestiary[bench]'
     python benchmarks/speed/peers.py [DATA] [--work resnet18@64 ...]
@@ -32,8 +32,8 @@ CLAIMS = {
             "least",
             1.2,
             (
-                "against each peer: 1.2 with its fastest flags, 1.0 where arithmetic binds, 1.5 as"
-                " documented"
+                "against each peer: 1.2 or 1.3 with its fastest flags, 1.1 where arithmetic binds,"
+                " 1.5 as documented"
             ),
         ),
         "watches": ("@training",),
@@ -43,10 +43,15 @@ COMMANDS = ("{data} --peer-python {peers}",)
 
 
 PEERS = ("timm", "torchvision", "ultralytics", "fastai")
+TORCHVISIONS_NETWORKS = ("torchvision", "ultralytics")  # peers that train no other
 
 
-# Of the fastest flags: where loading binds, and where arithmetic does
-BARS = {("resnet18@64", "fastest"): 1.2, ("resnext50@224", "fastest"): 1.0}
+# Of the fastest flags: where loading binds, where arithmetic does, and where steps have shortcuts
+BARS = {
+    ("resnet18@64", "fastest"): 1.3,
+    ("resnext50@224", "fastest"): 1.1,
+    ("efficientnet_lite0@224", "fastest"): 1.2,
+}
 
 
 def main() -> None:
@@ -83,8 +88,12 @@ def main() -> None:
     args = parser.parse_args()
     print(machine())
     for name in args.work:
+        work = WORKS[name]
+        left_out = [peer for peer in args.peers if work.timm and peer in TORCHVISIONS_NETWORKS]
+        names = [peer for peer in args.peers if peer not in left_out]
+        for peer in left_out:
+            print(f"{name}: {peer} is left out, its networks are torchvision's")
         for flags in args.flags:
-            work = WORKS[name]
             with tempfile.TemporaryDirectory() as scratch:
                 place = Path(scratch)
                 job = lay_out_job(work, args.data, place, args.images) | {
@@ -94,16 +103,14 @@ def main() -> None:
                     "set": args.set,
                 }
                 ours = Contender("bestiary", "contenders.with_bestiary", job)
-                peers = [
-                    Contender(p, f"contenders.with_{p}", job, args.peer_python) for p in args.peers
-                ]
+                peers = [Contender(p, f"contenders.with_{p}", job, args.peer_python) for p in names]
                 print(
                     f"\n{name}, batch {work.batch}, {job['images']} images an epoch, peers with "
                     f"{flags} flags"
                 )
                 speeds = compare([ours, *peers], args.rounds, place / "log")
             report(speeds)
-            best = max(args.peers, key=lambda peer: statistics.median(speeds[peer]))
+            best = max(names, key=lambda peer: statistics.median(speeds[peer]))
             against = ratios(speeds)
             print(f"against the best, {best}: {spread(against[best])}")
             record(
