@@ -224,9 +224,7 @@ def test_sequences_of_a_file_are_events(data: Path) -> None:
 
 def test_a_class_without_boxes_says_why(data: Path) -> None:
     write(data.parent / "found.json", image("a/1.png", (FIRST, 0.9)), image("b/3.png", (FIRST, 7)))
-    with pytest.raises(
-        DataError, match=r"one class only.*of 1 image: the confidence"
-    ):
+    with pytest.raises(DataError, match=r"one class only.*of 1 image: the confidence"):
         boxed(data)
 
 

@@ -18,7 +18,9 @@ NEAR_HALF = 1e-3  # of a millionth: so near to a half, the digits of a number de
 NO_LIST = "a box is no list of 4 numbers"
 
 
-def check_boxes(values: Sequence[object]) -> tuple[pl.Series, dict[int, str]]:
+def check_boxes(
+    values: Sequence[object] | NDArray[np.float64],
+) -> tuple[pl.Series, dict[int, str]]:
     """Check boxes, as `bestiary.storage.boxes.checked_box` checks one.
 
     Args:
@@ -86,7 +88,9 @@ def name_boxes(paths: pl.Series, boxes: pl.Series) -> pl.Series:
     return pl.select(pl.coalesce(paths + FRAGMENT + percents, paths).alias("path")).to_series()
 
 
-def _numbers_of(values: Sequence[object]) -> tuple[NDArray[np.float64], dict[int, str]]:
+def _numbers_of(
+    values: Sequence[object] | NDArray[np.float64],
+) -> tuple[NDArray[np.float64], dict[int, str]]:
     """The numbers (boxes, 4), not a number where a box has no four; and why."""
     try:
         numbers = np.array(values, np.float64)

@@ -199,17 +199,20 @@ def first_byte(file: Path) -> bytes:
 
 def text_of(value: object) -> str | None:
     """A value as text; None where it is none, empty, absurdly long or of half characters."""
-    if value is None or isinstance(value, dict | list):
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if not isinstance(value, str):
+        if value is None or isinstance(value, dict | list):
+            return None
+        if isinstance(value, float) and not math.isfinite(value):
+            return None
     text = str(value).strip()
-    return text if text and len(text) <= MAX_ITEM_TEXT and _is_whole(text) else None
+    if not text or len(text) > MAX_ITEM_TEXT:
+        return None
+    return text if text.isascii() or _is_whole(text) else None
 
 
 def _is_whole(text: str) -> bool:
     """Whether text can be written as UTF-8: JSON can name halves of characters."""
     try:
-        return text.isascii() or bool(text.encode())
+        return bool(text.encode())
     except UnicodeEncodeError:
         return False

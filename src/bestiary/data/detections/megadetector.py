@@ -4,8 +4,7 @@ The format is that of https://lila.science/megadetector-output-format, versions 
 AddaxAI, SpeciesNet and other tools write too.
 """
 
-from collections import Counter
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from bestiary.data.detections.json_stream import json_members, text_of
@@ -27,10 +26,9 @@ def read_megadetector(file: Path, min_confidence: float) -> Detections:
     Raises:
         DataError: It is no such file, or of another version.
     """
-    found = Collector(NAME, min_confidence)
+    found = Collector(NAME, min_confidence, needs_confidence=True)
     head: dict[str, Any] = {}
     n_videos = 0
-    counts = Counter[str]()
     for key, value in json_members(file, items=("images",), values=HEAD):
         if key in HEAD:
             head[key] = value
@@ -38,21 +36,21 @@ def read_megadetector(file: Path, min_confidence: float) -> Detections:
         path = text_of(value.get("file")) if isinstance(value, dict) else None
         if path is None:
             raise DataError(f"{file}: an image has no file; write it again with the detector")
-        if PurePosixPath(path.replace("\\", "/")).suffix.lower() in VIDEO_SUFFIXES:
+        if path[path.rfind(".") :].lower() in VIDEO_SUFFIXES:
             n_videos += 1
         else:
-            _add_image(found, path, value, counts)
+            _add_image(found, path, value)
 
     categories = _names_of_categories(file, head)
     wanted = {key for key, name in categories.items() if name == ANIMAL} or set(categories)
-    others = {key: n for key, n in counts.items() if key not in wanted}
+    others = {key: n for key, n in found.counts().items() if key not in wanted}
     notes = []
     if n_videos:
         notes.append(f"Videos: {n_videos:,} are left out; bestiary reads images")
     if others:
         names = sorted({categories.get(key, "unknown categories") for key in others})
         notes.append(f"Boxes: {sum(others.values()):,} of {', '.join(names)} are no samples")
-    return found.detections(notes, categories=wanted)
+    return found.detections(notes, labels=wanted)
 
 
 def _names_of_categories(file: Path, head: dict[str, Any]) -> dict[str, str]:
@@ -69,8 +67,8 @@ def _names_of_categories(file: Path, head: dict[str, Any]) -> dict[str, str]:
     return {str(key): str(name).strip().casefold() for key, name in categories.items()}
 
 
-def _add_image(found: Collector, path: str, item: dict[str, Any], counts: Counter[str]) -> None:
-    """Add an image with its boxes, and count these by category."""
+def _add_image(found: Collector, path: str, item: dict[str, Any]) -> None:
+    """Add an image with its boxes."""
     failure = item.get("failure")
     detections = item.get("detections")
     if failure:
@@ -81,16 +79,8 @@ def _add_image(found: Collector, path: str, item: dict[str, Any], counts: Counte
         found.refuse(path, "the detector has no answer to it")
         return
     found.add_image(path, time=text_of(item.get("datetime")))
-    for detection in detections:
-        if not isinstance(detection, dict):
-            found.refuse(path, "a detection is no object")
-            continue
-        category = text_of(detection.get("category")) or ""
-        counts[category] += 1
-        confidence = detection.get("conf")
-        if confidence is None:
-            found.refuse(path, "a box has no confidence", category)
-        elif isinstance(confidence, int | float):
-            found.add_box(path, detection.get("bbox"), confidence, category)
+    for one in detections:
+        if isinstance(one, dict):
+            found.add_shares(path, one.get("bbox"), one.get("conf"), one.get("category", ""))
         else:
-            found.refuse(path, "the confidence of a box is no number", category)
+            found.refuse(path, "a detection is no object")
