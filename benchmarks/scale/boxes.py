@@ -36,6 +36,7 @@ CLAIMS = {
         "bar": ("most", 1.3, "boxes are cut from images that are read once"),
         "watches": (
             "src/bestiary/data/detections/*.py",
+            "src/bestiary/data/box_columns.py",
             "src/bestiary/data/listing_boxes.py",
             "src/bestiary/data/crops.py",
         ),
@@ -201,7 +202,7 @@ def measure_json(folder: Path, most: int) -> None:
         1,
         "files",
         details={"s": seconds, "boxes kept": boxes},
-        data=("a file in MegaDetector's format", None),
+        data="a file in MegaDetector's format",
     )
 
 
