@@ -190,11 +190,17 @@ def test_images_named_in_two_ways_are_one(data: Path) -> None:
         image("a\\1.png", (FIRST, 0.9)),
         image("./a//1.png", (SECOND, 0.9), (FIRST, 0.8)),
         image("b/./3.png", (FIRST, 0.9)),
+        {"file": "b\\4.png", "failure": "image access", "detections": None},
     )
-    assert boxed(data).table["path"].to_list() == [
+    listing = boxed(data)
+    assert listing.table["path"].to_list() == [
         f"a/1.png{NAME_1}",
         f"a/1.png{NAME_2}",
         f"b/3.png{NAME_1}",
+    ]
+    assert listing.unusable == [
+        ("a/2.png", "is not in the file of boxes"),
+        ("b/4.png", "the detector could not read it (image access)"),
     ]
 
 

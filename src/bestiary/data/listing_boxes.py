@@ -92,15 +92,17 @@ def with_boxes(listing: Listing, options: DataOptions) -> Listing:
 
 def _below(place: str, found: Detections, root: Root) -> Detections:
     """The same with all paths below `root`."""
-    named = found.images["path"]
+    unread = pl.Series([path for path, _ in found.unusable], dtype=pl.String)
+    named = pl.concat([found.images["path"], unread.unique(maintain_order=True)])
     below = paths_below(place, _slashes(named), root)
     other = named != below
     if not other.any():
         return found
     renamed = dict(zip(named.filter(other), below.filter(other), strict=True))
-    boxes = found.boxes.with_columns(pl.col("path").replace(renamed))
-    unusable = [(renamed.get(path, path), reason) for path, reason in found.unusable]
-    images = found.images.with_columns(below)
+    path = pl.col("path").replace(renamed)
+    boxes = found.boxes.with_columns(path)
+    unusable = [(renamed.get(one, one), reason) for one, reason in found.unusable]
+    images = found.images.with_columns(path)
     return replace(  # an image may be named in two ways
         found,
         images=images.unique("path", keep="first", maintain_order=True),
