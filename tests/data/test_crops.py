@@ -1,15 +1,20 @@
 """The square of a box: margin, edges, scaled decoding, digests of their own."""
 
+import hashlib
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
+from bestiary.data import image_info
 from bestiary.data.crops import crop_bounds
 from bestiary.data.decode import decode
 from bestiary.data.image_info import inspect_image
+from bestiary.data.image_info_cache import ImageInfoCache
 from bestiary.data.store import load_shrunk
 from bestiary.storage.boxes import Box, BoxFile, with_box
 
@@ -80,3 +85,29 @@ def test_each_box_has_a_digest_of_its_own(smooth: np.ndarray, tmp_path: Path) ->
 def test_metadata_after_a_box_is_read(smooth: np.ndarray) -> None:
     info = inspect_image(with_box(encode(smooth, "jpeg"), Box(0.1, 0.1, 0.2, 0.2)), "x")
     assert (info.format, info.has_damaged_metadata) == ("JPEG", False)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg"])
+def test_an_image_is_decoded_once_for_its_boxes(
+    kind: str, detailed: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").write_bytes(encode(detailed, kind))
+    (tmp_path / "b").write_bytes(b"no image")
+    boxes = [Box(0.1, 0.1, 0.2, 0.2), Box(0.2, 0.1, 0.4, 0.3), Box(0.0, 0.0, 1.0, 1.0)]
+    files = [BoxFile(tmp_path / name, box) for name in "ab" for box in boxes]
+    alone = [inspect_image(file.read_bytes(), inspect_sha(file)) for file in files]
+    decoded = []
+
+    def count(content: bytes, **options: Any) -> np.ndarray:
+        decoded.append(content)
+        return decode(content, **options)
+
+    monkeypatch.setattr(image_info, "decode", count)
+    cache = ImageInfoCache(tmp_path / "cache")
+    found = cache.read([*files[:3], tmp_path / "a", *files[3:]])
+    assert len(decoded) == 3  # a for its boxes, a as a whole, and b
+    whole = found.pop(3)
+    assert whole.sha256 == hashlib.sha256((tmp_path / "a").read_bytes()).hexdigest()
+    assert found == [replace(info, thumb=b"") if info.reason is None else info for info in alone]
+    assert cache.read(files) == found
+    assert len(decoded) == 3

@@ -33,6 +33,14 @@ def detection(conf: object, bbox: object = (0.1, 0.2, 0.3, 0.4), category: str =
     return {"category": category, "conf": conf, "bbox": bbox}
 
 
+IMAGE = {"id": 1, "file_name": "a.jpg"}
+
+
+def coco(**changed: object) -> dict[str, object]:
+    categories = [{"id": 5, "name": "lynx"}]
+    return {"images": [IMAGE], "annotations": [], "categories": categories} | changed
+
+
 def test_animals_above_a_confidence_are_boxes(tmp_path: Path) -> None:
     found = read(
         tmp_path,
@@ -59,7 +67,9 @@ def test_a_box_that_is_none_has_its_reason(tmp_path: Path) -> None:
     images = [
         {"file": f"{n}.jpg", "detections": [detection(0.9, box)]} for n, box in enumerate(bad)
     ]
-    images.append({"file": "c.jpg", "detections": [detection(1.5), detection("x")]})
+    images.append(
+        {"file": "c.jpg", "detections": [detection(1.5), detection("x"), detection(None)]}
+    )
     text = json.dumps(megadetector(*images)).replace("NaN", '"nan"')
     found = read(tmp_path, text)
     assert found.boxes.is_empty()
@@ -71,6 +81,7 @@ def test_a_box_that_is_none_has_its_reason(tmp_path: Path) -> None:
         "a box has 4 numbers, not 3",
         "a box is no list of 4 numbers",
         "the confidence of a box is 1.5",
+        "the confidence of a box is no number",
         "a box has no confidence",
     ]
 
@@ -84,6 +95,9 @@ def test_a_box_that_is_none_has_its_reason(tmp_path: Path) -> None:
         ('{"detection_categories": {"1": "animal"}, "images": [{"file": "a.jpg", ', "whole JSON"),
         ('{"detection_categories": {"1": "animal"}, "images": [{"file": NaN}]}', "whole JSON"),
         ({"a": 1}, "no file of detections"),
+        (coco(images=[IMAGE, IMAGE]), "two images have the id '1'"),
+        (coco(annotations=[{"image_id": 1, "category_id": 9}]), "category '9', which"),
+        (coco(annotations=[{"image_id": 7, "category_id": 5}]), "does not list"),
         ("", "no file of detections"),
         ("hello", "no file of detections"),
         ("[[1]]", "a task has no image"),
@@ -97,6 +111,33 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, content: object, me
     with pytest.raises(DataError, match=message) as caught:
         read(tmp_path, content)
     assert "\n" not in str(caught.value)
+
+
+def test_what_a_detector_does_not_say_is_not_empty(tmp_path: Path) -> None:
+    images = [
+        {"file": "a.jpg"},
+        {"file": "b.jpg", "detections": None},
+        {"file": "c.jpg", "detections": [], "failure": {"code": 3}},
+        {"file": "d.jpg", "detections": [{"conf": 10**400}, "x"]},
+        {"file": "e.jpg", "detections": [detection(0.9, category="\ud800")]},
+    ]
+    found = read(tmp_path, megadetector(*images))
+    assert found.images["path"].to_list() == ["d.jpg", "e.jpg"]
+    assert found.unusable == [
+        ("a.jpg", "the detector has no answer to it"),
+        ("b.jpg", "the detector has no answer to it"),
+        ("c.jpg", "the detector could not read it (it does not say why)"),
+        ("d.jpg", "a detection is no object"),
+    ]
+    assert found.notes == ["Boxes: 2 of unknown categories are no samples"]
+
+
+def test_categories_may_come_before_or_after(tmp_path: Path) -> None:
+    content = megadetector({"file": "a.jpg", "detections": [detection(1), detection(1, None)]})
+    for keys in (list(content), list(content)[::-1]):
+        found = read(tmp_path, {key: content[key] for key in keys})
+        assert found.boxes.rows() == [("a.jpg", "0.1,0.2,0.3,0.4", 1.0, None)]
+        assert found.unusable == [("a.jpg", "a box is no list of 4 numbers")]
 
 
 def test_words_between_two_parts_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

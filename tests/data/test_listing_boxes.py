@@ -182,3 +182,68 @@ def test_names_of_boxes_in_a_table_are_boxes(data: Path) -> None:
     again = list_labeled(table)
     columns = ["path", "label", "group", "image", "box"]
     assert again.table.select(columns).rows() == listing.table.select(columns).rows()
+
+
+def test_images_named_in_two_ways_are_one(data: Path) -> None:
+    write(
+        data.parent / "found.json",
+        image("a\\1.png", (FIRST, 0.9)),
+        image("./a//1.png", (SECOND, 0.9), (FIRST, 0.8)),
+        image("b/./3.png", (FIRST, 0.9)),
+        {"file": "b\\4.png", "failure": "image access", "detections": None},
+    )
+    listing = boxed(data)
+    assert listing.table["path"].to_list() == [
+        f"a/1.png{NAME_1}",
+        f"a/1.png{NAME_2}",
+        f"b/3.png{NAME_1}",
+    ]
+    assert listing.unusable == [
+        ("a/2.png", "is not in the file of boxes"),
+        ("b/4.png", "the detector could not read it (image access)"),
+    ]
+
+
+def test_times_of_a_file_of_boxes_are_counted(data: Path) -> None:
+    write(
+        data.parent / "found.json",
+        image("a/1.png", (FIRST, 0.9)) | {"datetime": "2026:07:01 05:03:20"},
+        image("b/3.png", (FIRST, 0.9)) | {"datetime": "01/07/2026 5 PM"},
+    )
+    listing = boxed(data)
+    assert listing.table["time"].to_list() == ["2026-07-01T05:03:20", None]
+    assert any("Times: 1 cannot be read, such as '01/07/2026 5 PM'" in one for one in listing.notes)
+
+
+def test_sequences_of_a_file_are_events(data: Path) -> None:
+    boxes = [{"image_id": n, "category_id": 1, "bbox": [20, 20, 60, 40]} for n in (1, 2)]
+    size = {"width": 200, "height": 100, "seq_id": "s1"}
+    images = [{"id": 1, "file_name": "a/1.png"}, {"id": 2, "file_name": "b/3.png"}]
+    content = {
+        "images": [one | size for one in images],
+        "annotations": boxes,
+        "categories": [{"id": 1, "name": "animal"}],
+    }
+    (data.parent / "found.json").write_text(json.dumps(content))
+    assert boxed(data).table["event"].to_list() == ["s1", "s1"]
+
+
+def test_a_class_without_boxes_says_why(data: Path) -> None:
+    write(data.parent / "found.json", image("a/1.png", (FIRST, 0.9)), image("b/3.png", (FIRST, 7)))
+    with pytest.raises(DataError, match=r"one class only.*of 1 image: the confidence"):
+        boxed(data)
+
+
+def test_a_box_in_the_other_unit_is_refused(data: Path) -> None:
+    table = data / "t.csv"
+    rows = "a/1.png,a,20 20 60 40\na/2.png,a,20 20 60 40\nb/3.png,b,0 0 9 9\nb/4.png,b,0 0 1 1\n"
+    table.write_text("path,label,box\n" + rows)
+    assert list_labeled(table).unusable == [
+        ("b/4.png", "a box has no value above 1, and most others are in pixels")
+    ]
+    rows = "a/1.png,a,0 0 1 1\na/1.png,b,0 0 1 1\nb/3.png,b,0 0 1 1.0004\nb/4.png,b,0 0 9 9\n"
+    table.write_text("path,label,box\n" + rows)
+    listing = list_labeled(table)
+    assert listing.table["box"].to_list() == ["0,0,1,1", "0,0,1,1"]
+    assert listing.unusable == [("b/4.png", "box 0,0,9,9 lies outside of the image")]
+    assert listing.notes[-1] == "Boxes: 1 row repeats another one"

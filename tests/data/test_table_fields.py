@@ -85,8 +85,8 @@ def test_positions_outside_the_earth_are_left_empty() -> None:
 def test_times_that_cannot_be_read_are_counted() -> None:
     table, notes = read(time=["31.12.2026", "2026-12-31 10:00", None])
     assert table["time"].to_list() == [None, "2026-12-31T10:00:00", None]
-    assert notes[0].startswith("Times: 1 cannot be read, such as '31.12.2026', and are left empty")
-    assert notes[1] == "Times: 1 have no zone; each is taken for its camera's clock"
+    assert notes[0].startswith("Times: 1 cannot be read, such as '31.12.2026', and is left empty")
+    assert notes[1] == "Times: 1 has no zone; it is taken for its camera's clock"
     with pytest.raises(DataError, match=r"no time can be read.*2026-12-31 23:59:59"):
         read(time=["31.12.2026"])
 
@@ -159,3 +159,24 @@ def test_images_without_either_have_no_columns(folder: Path) -> None:
     table = audited(folder).manifest.table
     assert table.columns == list(SCHEMA)
     assert not set(FIELD_SCHEMA) & set(table.columns)
+
+
+def test_sites_that_are_alike_are_told() -> None:
+    table, notes = read(site=["Brook ", "brook", "Ba\u0308ch", "B\u00e4ch", "nan", "NA"])
+    assert table["site"].to_list() == ["Brook", "brook", "B\u00e4ch", "B\u00e4ch", None, "NA"]
+    assert notes == [
+        "Missing: 1 value of the column site written nan",
+        "Sites: NA is taken for a site; empty the cell where it means none",
+        "Sites: Brook, brook differ in capitals or spaces alone, and are taken for 2 sites; write "
+        "them alike if they are one",
+    ]
+
+
+def test_positions_that_cannot_be_are_empty() -> None:
+    table, notes = read(lat=["121,5", "120.9"], lon=["24,9", "25"])
+    assert table["lat"].to_list() == [None, None]
+    assert notes[0].endswith("and are left empty; are lat and lon exchanged?")
+    table, notes = read(lat=[0.0, 46.0, None], lon=[0.0, 0.0, 0.0])
+    assert table["lat"].to_list() == [None, 46.0, None]
+    assert table["lon"].to_list() == [None, 0.0, 0.0]
+    assert notes == ["Places: 1 position is 0, 0, which means none; it is left empty"]

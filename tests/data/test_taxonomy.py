@@ -67,3 +67,13 @@ def test_a_taxonomy_is_found_next_to_the_data(tmp_path: Path) -> None:
     assert find_taxonomy("", "s3://bucket/images") is None
     with pytest.raises(DataError, match=r"data.taxonomy = gone.csv: no such file"):
         find_taxonomy("gone.csv", tmp_path)
+
+
+def test_taxa_of_two_spellings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="writes the family 'Canidae' and 'canidae'"):
+        read(tmp_path, "label,genus,family\nfox,Vulpes,Canidae\nwolf,Canis,canidae\n")
+
+
+def test_words_for_no_taxon_are_none(tmp_path: Path) -> None:
+    taxonomy, _ = read(tmp_path, "label,genus,family\nfox,NA,Canidae\nlynx,unknown,Felidae\n")
+    assert taxonomy.taxa(CLASSES, "genus")[0] == CLASSES

@@ -32,6 +32,13 @@ def test_list_keeps_empty_and_names_strangers(tmp_path: Path) -> None:
     assert line.endswith("Ursus arctos")
 
 
+@pytest.mark.parametrize("text", ['"lynx lynx"', "lynx lynx,", "\ufefflynx lynx", "'LYNX lynx';"])
+def test_lists_of_spreadsheets_are_read(tmp_path: Path, text: str) -> None:
+    allowed, line = read_only(listed(tmp_path, text + "\r\n"), CLASSES)
+    assert "no class" not in line
+    assert allowed.tolist() == read_only(listed(tmp_path, "lynx lynx"), CLASSES)[0].tolist()
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -8,12 +8,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
 
+from bestiary.ensemble.caveats import TrainedFiles
+from bestiary.ensemble.field_rules import FieldRules
+from bestiary.ensemble.predictions import _watch_notices
 from bestiary.ensemble.watch import MIN_POLL_SECONDS, new_images
+from bestiary.run.field_card import FieldCard
 from bestiary.run.run import Run
+from bestiary.stats.calibration import Calibration
 
 
 def test_watch_yields_complete_images_once(tmp_path: Path) -> None:
@@ -94,3 +100,15 @@ def test_watch_needs_a_folder(trained: Run, tmp_path: Path, fails: Callable[...,
     assert "is no folder" in line
     line = fails("predict", trained.path, tmp_path, *options, "--format", "submission")
     assert "leave --format submission out" in line
+    line = fails("predict", trained.path, tmp_path, *options, "--set", "data.boxes=found.json")
+    assert "leave data.boxes = found.json out" in line
+
+
+def test_watch_says_what_it_does_not_know(tmp_path: Path) -> None:
+    calibration = Calibration.fit(np.eye(2), np.array([0, 1]))
+    rules = FieldRules(calibration, FieldCard(event_seconds=30, events=calibration))
+    trained = TrainedFiles(frozenset(), frozenset(), has_boxes=True)
+    boxes, clocks = _watch_notices(tmp_path, trained, rules)
+    assert boxes.startswith("This run was trained on boxes")
+    assert "clocks that jump are not found" in clocks
+    assert _watch_notices(tmp_path, None, FieldRules(calibration, FieldCard())) == []

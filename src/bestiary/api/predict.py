@@ -144,7 +144,8 @@ def predict(
     watch
         Keep predicting images that are added to the folder (by a camera trap), each as
         soon as it is complete, until Ctrl-C. The table is written when no image is
-        waiting. --watch --resume goes on later.
+        waiting. --watch --resume goes on later. Each image is answered by itself: boxes,
+        times, events and places are for the finished folder.
     overrides
         data.root=FOLDER: the folder that the paths of a table or of boxes start from.
         data.boxes=FILE: the boxes in the images, each of which is predicted, such as those
@@ -220,7 +221,7 @@ def _predict(
 
     if watch:
         watcher = partial(monitor.notify, display.notice) if monitor else None
-        return watch_folder(ensemble, job, display, watcher)
+        return watch_folder(ensemble, job, display, trained, watcher)
     add = monitor.add if monitor else None
     result = predict_folder(ensemble, job, display, trained, outputs.check_root, add)
     if monitor and (line := monitor.line()):

@@ -5,6 +5,7 @@ The assignment depends on the images and the seed alone, not on the order of the
 nothing of pixels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -183,6 +184,8 @@ class _Assignment:
         """Assign each group of two or more images, largest first.
 
         A group goes to the fold with the fewest images of its classes, then the fewest in all.
+        Plain lists: the folds of one group depend on those before it, and there may be as many
+        groups as images with boxes.
         """
         # Order the groups by size.
         large = np.flatnonzero(self.sizes > 1)
@@ -190,28 +193,31 @@ class _Assignment:
         order = np.lexsort((tie_break, -self.sizes[large]))
 
         # Assign one group after the other.
-        images_by_group = np.argsort(self.groups, kind="stable")
-        ends = np.cumsum(self.sizes)
-        starts = ends - self.sizes
-        for group in large[order]:
-            images = images_by_group[starts[group] : ends[group]]
-            classes = self.classes[images]
-            if (classes == classes[0]).all():  # as the boxes of an image; much faster
-                own_classes, own_counts = classes[:1], np.array([len(classes)])
-            else:
-                own_classes, own_counts = np.unique(classes, return_counts=True)
-            fold = self._emptiest_fold(own_classes, own_counts)
-            self.counts[fold, own_classes] += own_counts
-            self.fold_of_group[group] = fold
+        folds = range(len(self.counts))
+        tie_breaks = self.rng.random((len(large), len(folds))).tolist()
+        totals = self.counts.sum(axis=1).tolist()
+        counts = self.counts.T.tolist()  # of each class in each fold
+        chosen = []
+        for classes, ties in zip(self._classes_of(large[order]), tie_breaks, strict=True):
+            crowding = _crowding(classes, counts)
+            fold = min(zip(crowding, totals, ties, folds, strict=True))[3]
+            for number, n_images in classes:
+                counts[number][fold] += n_images
+                totals[fold] += n_images
+            chosen.append(fold)
+        self.fold_of_group[large[order]] = chosen
+        self.counts[:] = np.transpose(counts)
 
-    def _emptiest_fold(self, classes: IntArray, class_counts: IntArray) -> int:
-        """Choose the fold with the fewest images of a group's classes, then the fewest in all."""
-        images_of_classes = self.counts[:, classes]
-        crowding = (images_of_classes * class_counts).sum(axis=1)
-        totals = self.counts.sum(axis=1)
-        tie_break = self.rng.random(len(self.counts))
-        order = np.lexsort((tie_break, totals, crowding))
-        return int(order[0])
+    def _classes_of(self, groups: IntArray) -> list[list[tuple[int, int]]]:
+        """Class numbers of the images of each group, with the number of images."""
+        n_classes = self.counts.shape[1]
+        cells = self.groups * n_classes + self.classes
+        different, counts = np.unique(cells, return_counts=True)
+        of_group = different // n_classes
+        pairs = list(zip((different % n_classes).tolist(), counts.tolist(), strict=True))
+        starts = np.searchsorted(of_group, groups).tolist()
+        ends = np.searchsorted(of_group, groups, side="right").tolist()
+        return [pairs[start:end] for start, end in zip(starts, ends, strict=True)]
 
     def assign_single_images(self) -> None:
         """Assign the images that are alone in their group, class by class.
@@ -247,6 +253,19 @@ class _Assignment:
         folds = np.repeat(np.arange(n_folds), added)
         self.fold_of_group[self.groups[images]] = folds
         self.counts[:, class_number] += added
+
+
+def _crowding(classes: Sequence[tuple[int, int]], counts: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Number how crowded each fold is with the classes of a group; only the order counts.
+
+    Args:
+        classes: Number of each class of the group, and of its images.
+        counts: Images of each class in each fold.
+    """
+    if len(classes) == 1:
+        return counts[classes[0][0]]
+    weighted = [[n_images * count for count in counts[number]] for number, n_images in classes]
+    return [sum(parts) for parts in zip(*weighted, strict=True)]
 
 
 def water_fill(heights: IntArray, amount: int, preference: IntArray) -> IntArray:

@@ -5,6 +5,7 @@ the file again. Knows nothing of labels, other images or what uses the infos.
 """
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,12 +14,13 @@ import numpy as np
 from PIL import Image
 
 from bestiary.data.bit_depth import SampleKind, is_deep
+from bestiary.data.crops import crop
 from bestiary.data.decode import DecodingNotes, Pixels, decode, read_image
 from bestiary.data.exif_time import Taken, read_taken
 from bestiary.data.intact_pixels import has_damaged_metadata
 from bestiary.data.pillow_files import has_alpha, open_in_pillow
 from bestiary.errors import ImageError
-from bestiary.storage.boxes import split_box
+from bestiary.storage.boxes import Box, split_box, with_box
 from bestiary.storage.files import Readable
 
 ALL_TRANSPARENT = "all transparent"  # mode of an image whose alpha channel is ignored
@@ -74,43 +76,91 @@ class ImageInfo:
     thumb: bytes = b""
 
 
-def read_image_info(path: Readable, cached: dict[str, ImageInfo]) -> ImageInfo:
-    """Read a file and return its image info; decode it only if it is not cached.
+def read_image_infos(
+    file: Readable, boxes: Sequence[Box], cached: Mapping[str, ImageInfo]
+) -> list[ImageInfo]:
+    """Read a file and return its image info, or those of boxes in it.
+
+    The file is read once, and decoded once at most: only where an info is not cached.
 
     Args:
-        path: The file.
+        file: The image.
+        boxes: Parts of it; none: the whole image.
         cached: Known image infos by SHA-256.
+
+    Returns:
+        One info, or one for each of `boxes`.
     """
     try:
-        content = read_image(path)
+        content = read_image(file)
     except ImageError as error:
-        return ImageInfo("", error.reason, 0)
+        return [ImageInfo("", error.reason, 0)] * max(1, len(boxes))
 
-    sha256 = hashlib.sha256(content).hexdigest()
-    return cached.get(sha256) or inspect_image(content, sha256)
+    digest = hashlib.sha256(content)
+    if not boxes:
+        sha256 = digest.hexdigest()
+        return [cached.get(sha256) or inspect_image(content, sha256)]
+
+    infos = []
+    opened = None
+    for box in boxes:
+        mark = with_box(b"", box)
+        with_mark = digest.copy()
+        with_mark.update(mark)
+        sha256 = with_mark.hexdigest()
+        info = cached.get(sha256)
+        if info is None:
+            opened = opened or _open(content)
+            info = _describe(opened, box, sha256, len(content) + len(mark))
+        infos.append(info)
+    return infos
 
 
 def inspect_image(content: bytes, sha256: str) -> ImageInfo:
     """Decode the bytes of a file and describe the image.
 
     Args:
-        content: Bytes of the file.
+        content: Bytes of the file, and of a box after it if there is one.
         sha256: Their SHA-256, hexadecimal.
     """
+    file, box = split_box(content)
+    return _describe(_open(file), box, sha256, len(content))
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A file that was decoded, see `ImageInfo`."""
+
+    header: "_Header"
+    notes: DecodingNotes
+    has_damaged_metadata: bool = False
+    pixels: Pixels | None = None
+    reason: str | None = None
+
+
+def _open(content: bytes) -> _Opened:
+    """Decode a file, and read what it says of itself."""
+    notes = DecodingNotes()
     try:
-        notes = DecodingNotes()
         pixels = decode(content, white=None, notes=notes)
     except ImageError as error:
-        return ImageInfo(sha256, error.reason, len(content))
+        return _Opened(_Header(), notes, reason=error.reason)
+    return _Opened(_read_header(content), notes, has_damaged_metadata(content), pixels)
 
+
+def _describe(opened: _Opened, box: Box | None, sha256: str, size_bytes: int) -> ImageInfo:
+    """Describe an image, or a box in it."""
+    if opened.pixels is None:
+        return ImageInfo(sha256, opened.reason, size_bytes)
+    pixels = crop(opened.pixels, box) if box else opened.pixels
     height, width = pixels.shape[:2]
-    file, _ = split_box(content)
-    header = _read_header(file)
     thumb = make_thumb(pixels)
+    header = opened.header
+    notes = opened.notes
     return ImageInfo(
         sha256=sha256,
         reason=None,
-        size_bytes=len(content),
+        size_bytes=size_bytes,
         height=height,
         width=width,
         format=header.format,
@@ -118,7 +168,7 @@ def inspect_image(content: bytes, sha256: str) -> ImageInfo:
         frames=header.frames,
         pixel_sha256=_hash_pixels(pixels),
         spread=int(np.ptp(thumb)),
-        has_damaged_metadata=has_damaged_metadata(file),
+        has_damaged_metadata=opened.has_damaged_metadata,
         sample_kind=notes.sample_kind,
         max_value=notes.max_value,
         taken=header.taken.seconds,

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root, ensure_cache, mark_used
 from bestiary.cores import cores
-from bestiary.data.image_info import THUMB_SIDE, ImageInfo, read_image_info
+from bestiary.data.image_info import THUMB_SIDE, ImageInfo, read_image_infos
 from bestiary.display import Display, Tick
 from bestiary.errors import DataError
+from bestiary.storage.boxes import Box, BoxFile
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
 
@@ -114,13 +115,14 @@ class ImageInfoCache:
             BestiaryError: The cache folder cannot be written.
         """
         infos: list[ImageInfo] = []
-        read_info = partial(read_image_info, cached=self._info_by_sha256)
+        read_infos = partial(read_image_infos, cached=self._info_by_sha256)
         with ThreadPoolExecutor(cores()) as pool:
             for start in range(0, len(paths), SEGMENT_IMAGES):
-                batch = []
+                batch: list[ImageInfo] = []
                 batch_paths = paths[start : start + SEGMENT_IMAGES]
-                for info in pool.map(read_info, batch_paths):
-                    batch.append(info)
+                files, boxes = zip(*_boxes_of_files(batch_paths), strict=True)
+                for some in pool.map(read_infos, files, boxes):
+                    batch += some
                     if progress:
                         progress(start + len(batch), len(paths))
 
@@ -251,3 +253,16 @@ class ImageInfoCache:
 
     def _result_file(self, key: str) -> Path:
         return self.folder / f"result-{key}.parquet"
+
+
+def _boxes_of_files(paths: Sequence[Readable]) -> list[tuple[Readable, list[Box]]]:
+    """Put the boxes that follow each other in one image together; a whole image has none."""
+    found: list[tuple[Readable, list[Box]]] = []
+    for path in paths:
+        if not isinstance(path, BoxFile):
+            found.append((path, []))
+        elif found and found[-1][1] and found[-1][0] == path.file:
+            found[-1][1].append(path.box)
+        else:
+            found.append((path.file, [path.box]))
+    return found

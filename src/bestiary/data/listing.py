@@ -173,7 +173,7 @@ def _check_classes(data: DataPath, listing: Listing) -> None:
             f"{data}: holds no labeled images ({contents}); expected {data}/<class>/<image>"
         )
     if len(labels) == 1:
-        hint = _hint_at_inner_folder(data, listing)
+        hint = _hint_at_inner_folder(data, listing) or _hint_at_unusable(listing)
         raise DataError(
             f"{data}: holds one class only, {labels[0]!r}; a classifier needs two or more class "
             f"folders{hint}"
@@ -198,6 +198,12 @@ def _hint_at_inner_folder(data: DataPath, listing: Listing) -> str:
     if not common or not is_nested:
         return ""
     return f"; if its folders are the classes or splits, name {data}/{'/'.join(common)}"
+
+
+def _hint_at_unusable(listing: Listing) -> str:
+    """Say why images are left out, which may have been those of other classes."""
+    reasons = Counter(reason for _, reason in listing.unusable).most_common(2)
+    return "".join(f"; of {counted(n, 'image')}: {reason}" for reason, n in reasons)
 
 
 def _list_one(path: Path, options: DataOptions) -> Listing:

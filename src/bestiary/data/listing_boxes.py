@@ -15,6 +15,7 @@ from bestiary.data.listing_folders import FoundFiles, label_found
 from bestiary.data.listing_tables import paths_below
 from bestiary.data.listing_types import LISTING_SCHEMA, Listing
 from bestiary.data.table_boxes import box_samples
+from bestiary.data.table_fields import unread_times
 from bestiary.data.times import iso_time
 from bestiary.errors import DataError
 from bestiary.numbers import counted
@@ -91,15 +92,29 @@ def with_boxes(listing: Listing, options: DataOptions) -> Listing:
 
 def _below(place: str, found: Detections, root: Root) -> Detections:
     """The same with all paths below `root`."""
-    images = found.images.with_columns(paths_below(place, _slashes(found.images["path"]), root))
-    renamed = dict(zip(found.images["path"], images["path"], strict=True))
-    boxes = found.boxes.with_columns(pl.col("path").replace(renamed))
-    unusable = [(renamed.get(path, path), reason) for path, reason in found.unusable]
-    return replace(found, images=images, boxes=boxes, unusable=unusable)
+    unread = pl.Series([path for path, _ in found.unusable], dtype=pl.String)
+    named = pl.concat([found.images["path"], unread.unique(maintain_order=True)])
+    below = paths_below(place, _slashes(named), root)
+    other = named != below
+    if not other.any():
+        return found
+    renamed = dict(zip(named.filter(other), below.filter(other), strict=True))
+    path = pl.col("path").replace(renamed)
+    boxes = found.boxes.with_columns(path)
+    unusable = [(renamed.get(one, one), reason) for one, reason in found.unusable]
+    images = found.images.with_columns(path)
+    return replace(  # an image may be named in two ways
+        found,
+        images=images.unique("path", keep="first", maintain_order=True),
+        boxes=boxes.unique(["path", "box"], keep="first", maintain_order=True),
+        unusable=unusable,
+    )
 
 
 def _slashes(paths: pl.Series) -> pl.Series:
-    return paths.str.replace_all("\\", "/", literal=True)
+    """Paths with forward slashes, and without steps that lead nowhere: `./a//b` is `a/b`."""
+    slashed = paths.str.replace_all("\\", "/", literal=True)
+    return slashed.str.replace_all(r"/(\./|/)+", "/").str.replace(r"^(\./)+", "")
 
 
 def add_boxes(listing: Listing, found: Detections, min_confidence: float) -> Listing:
@@ -117,7 +132,8 @@ def add_boxes(listing: Listing, found: Detections, min_confidence: float) -> Lis
     Raises:
         DataError: None of the listed images is in `found`.
     """
-    images = _join_fields(listing.table, found.images)
+    images, lines = _join_fields(listing.table, found.images)
+    found = replace(found, notes=[*found.notes, *lines])
     known = pl.concat([found.images["path"], pl.Series([path for path, _ in found.unusable])])
     is_known = images["path"].is_in(known.implode())
     if images.height and not is_known.any():
@@ -168,16 +184,21 @@ def add_boxes(listing: Listing, found: Detections, min_confidence: float) -> Lis
     )
 
 
-def _join_fields(table: pl.DataFrame, images: pl.DataFrame) -> pl.DataFrame:
-    """Fill time and site from the file of boxes, where the table has none."""
-    known = images.drop("label").with_columns(
-        images["time"].map_elements(iso_time, return_dtype=pl.String).alias("time")
-    )
+def _join_fields(table: pl.DataFrame, images: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Fill time, site and event from the file of boxes, where the table has none.
+
+    Returns:
+        The table, and how many times of the file cannot be read, in words.
+    """
+    times = images["time"].map_elements(iso_time, return_dtype=pl.String).alias("time")
+    bad = images["time"].filter(times.is_null() & images["time"].is_not_null())
+    notes = [unread_times(bad)] if len(bad) else []
+    known = images.drop("label").with_columns(times)
     joined = table.join(known, on="path", how="left", maintain_order="left", suffix="_found")
-    for name in ("time", "site", "sequence"):
+    for name in ("time", "site", "event"):
         if name in table.columns:
             filled = pl.coalesce(name, f"{name}_found").alias(name)
             joined = joined.with_columns(filled).drop(f"{name}_found")
         elif joined[name].null_count() == joined.height:
             joined = joined.drop(name)
-    return joined
+    return joined, notes

@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import polars as pl
 
+from bestiary.data.box_columns import check_boxes, name_boxes
 from bestiary.data.folds import join_groups
 from bestiary.data.image_size import upright_size
 from bestiary.data.listing_types import Listing
 from bestiary.errors import ImageError
-from bestiary.storage.boxes import Box, BoxFolder, checked_box, path_with_box
+from bestiary.numbers import counted
+from bestiary.storage.boxes import TOLERANCE, BoxFolder
 from bestiary.storage.files import Root
 
 
@@ -25,11 +27,8 @@ def box_samples(table: pl.DataFrame) -> pl.DataFrame:
     Returns:
         The table with the column image, sorted by path.
     """
-    names = [
-        path if box is None else path_with_box(path, Box(*map(float, box.split(","))))
-        for path, box in table.select("path", "box").iter_rows()
-    ]
-    table = table.with_columns(image=pl.col("path"), path=pl.Series(names, dtype=pl.String))
+    names = name_boxes(table["path"], table["box"])
+    table = table.with_columns(image=pl.col("path"), path=names)
     joined = pl.Series("joined", join_groups(table["group"], table["image"]))
     group = pl.col("group").min().over("joined")
     image = pl.col("image").min().over("joined")
@@ -40,7 +39,7 @@ def box_samples(table: pl.DataFrame) -> pl.DataFrame:
 def add_table_boxes(listing: Listing) -> Listing:
     """Turn the rows of a table with the column box into samples; unchanged where it has none.
 
-    Boxes are shares of the image where no value is above 1, and else pixels.
+    Boxes are in pixels where most of them have a value above 1, and else shares of the image.
 
     Args:
         listing: As read; one path may have several rows.
@@ -51,38 +50,41 @@ def add_table_boxes(listing: Listing) -> Listing:
     table = listing.table
     if "box" not in table.columns or table["box"].null_count() == table.height:
         return listing
-    numbers = [_numbers(text) for text in table["box"]]
-    in_pixels = any(max(values, default=0) > 1 for values in numbers if isinstance(values, list))
-    boxes: list[str | None] = []
+    with_box = table.drop_nulls("box")
+    numbers = {text: _numbers(text) for text in with_box["box"].unique()}
+    values = [numbers[text] for text in with_box["box"]]
+    in_pixels = _are_pixels(values)
+    paths = with_box["path"].to_list()
+    shares, reasons = _in_shares(listing.root, paths, values) if in_pixels else (values, {})
+    boxes, others = check_boxes(shares)
+    for place, reason in others.items():
+        text = values[place]
+        reasons.setdefault(
+            place, f"box {text[:40]!r} is no list of 4 numbers" if isinstance(text, str) else reason
+        )
     unusable = dict(listing.unusable)
-    sizes: dict[str, tuple[int, int] | str] = {}
-    for path, values in zip(table["path"], numbers, strict=True):
-        box = None
-        if values is not None:
-            box = _checked(listing.root, path, values, sizes if in_pixels else None)
-        if isinstance(box, ValueError):
-            unusable.setdefault(path, str(box))
-        boxes.append(None if box is None or isinstance(box, ValueError) else str(box))
-    is_bad = (
-        pl.Series([values is not None for values in numbers])
-        & pl.Series(boxes, dtype=pl.String).is_null()
-    )
-    rows = table.with_columns(pl.Series("box", boxes, pl.String)).filter(~is_bad)
-    units = "pixels" if in_pixels else "shares of the image, since no value is above 1"
-    note = f"Boxes: the column box is read as x, y, width, height in {units}"
+    for place, reason in sorted(reasons.items()):
+        unusable.setdefault(paths[place], reason)
+    whole = table.filter(pl.col("box").is_null())
+    rows = pl.concat([with_box.with_columns(boxes).drop_nulls("box"), whole])
+    n_rows = rows.height
+    rows = rows.unique(["path", "box"], keep="first", maintain_order=True)
+    units = "pixels" if in_pixels else "shares of the image, since most have no value above 1"
+    notes = [f"Boxes: the column box is read as x, y, width, height in {units}"]
+    if rows.height < n_rows:
+        n_repeated = n_rows - rows.height
+        notes.append(f"Boxes: {counted(n_repeated, 'row repeats', 'rows repeat')} another one")
     return replace(
         listing,
         root=BoxFolder(listing.root),
         table=box_samples(rows),
         unusable=sorted(unusable.items()),
-        notes=[*listing.notes, note],
+        notes=[*listing.notes, *notes],
     )
 
 
-def _numbers(text: str | None) -> list[float] | str | None:
+def _numbers(text: str) -> list[float] | str:
     """The numbers of a box; the text itself where it has none."""
-    if text is None:
-        return None
     parts = text.strip("[](){} ").replace(";", ",").replace(" ", ",").split(",")
     try:
         return [float(part) for part in parts if part]
@@ -90,28 +92,40 @@ def _numbers(text: str | None) -> list[float] | str | None:
         return text
 
 
-def _checked(
-    root: Root,
-    path: str,
-    values: list[float] | str,
-    sizes: dict[str, tuple[int, int] | str] | None,
-) -> Box | ValueError:
-    """A box in shares, or why it is none; `sizes` are those of images where it is in pixels."""
-    if isinstance(values, str):
-        return ValueError(f"box {values[:40]!r} is no list of 4 numbers")
-    try:
-        if sizes is None:
-            return checked_box(values)
+def _are_pixels(values: Sequence[list[float] | str]) -> bool:
+    """Whether boxes are in pixels: a box of more than a pixel has a value above 1."""
+    largest = [max(one, default=0.0) for one in values if isinstance(one, list)]
+    return sum(one > 1 + TOLERANCE for one in largest) * 2 > len(largest)
+
+
+def _in_shares(
+    root: Root, paths: Sequence[str], values: Sequence[list[float] | str]
+) -> tuple[list[object], dict[int, str]]:
+    """Divide boxes in pixels by the sizes of their images; the place and reason of those without.
+
+    Each image is opened once.
+    """
+    sizes: dict[str, tuple[int, int] | str] = {}
+    shares: list[object] = []
+    reasons = {}
+    for place, (path, numbers) in enumerate(zip(paths, values, strict=True)):
+        shares.append(None)
+        if isinstance(numbers, str) or len(numbers) != 4:
+            shares[place] = numbers
+            continue
         if path not in sizes:
             sizes[path] = _size(root, path)
         size = sizes[path]
         if isinstance(size, str):
-            return ValueError(size)
-        height, width = size
-        units: Sequence[int] = (width, height, width, height)
-        return checked_box([one / unit for one, unit in zip(values, units, strict=True)])
-    except ValueError as error:
-        return error
+            reasons[place] = size
+        elif max(numbers) <= 1:
+            reasons[place] = "a box has no value above 1, and most others are in pixels"
+        else:
+            height, width = size
+            shares[place] = [
+                one / unit for one, unit in zip(numbers, (width, height) * 2, strict=True)
+            ]
+    return shares, reasons
 
 
 def _size(root: Root, path: str) -> tuple[int, int] | str:

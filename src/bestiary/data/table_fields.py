@@ -10,6 +10,7 @@ import polars as pl
 
 from bestiary.data.folder_layout import quote_names
 from bestiary.data.listing_types import LISTING_SCHEMA
+from bestiary.data.table_values import clean_text
 from bestiary.data.times import EXPECTED_TIME, iso_time
 from bestiary.errors import DataError
 from bestiary.numbers import counted
@@ -56,6 +57,7 @@ ANSWER_COLUMNS = frozenset(
 )
 """Columns of predictions, see `bestiary.ensemble.predictions`."""
 RESERVED = MANIFEST_COLUMNS | ANSWER_COLUMNS
+NAMED = ("camera", "site", "event")  # columns of names, which are compared
 SIMPLE = (pl.String, pl.Boolean, pl.Date, pl.Datetime, pl.Categorical, pl.Enum)
 
 
@@ -80,6 +82,8 @@ def read_fields(place: str, table: pl.DataFrame) -> tuple[pl.DataFrame, list[str
             column, lines = _read_field(place, name, table[names[name]])
             fields.append(column)
             notes += lines
+    fields, lines = _without_zeros(fields)
+    notes += lines
 
     others, unused = _other_columns(table, set(names.values()))
     if others:
@@ -114,10 +118,26 @@ def _read_field(place: str, name: str, values: pl.Series) -> tuple[pl.Series, li
     """Read one column of `FIELD_SCHEMA`, and say what could not be read."""
     if FIELD_SCHEMA[name] == pl.Float64:
         return _read_numbers(name, values)
+    if name in NAMED:
+        text, notes = clean_text(_as_text(values).alias(name))
+        return text, [*notes, *_alike(text)] if name == "site" else notes
     text = _as_text(values).str.strip_chars().replace("", None).alias(name)
     if name != "time":
         return text, []
     return _read_times(place, text)
+
+
+def _alike(sites: pl.Series) -> list[str]:
+    """Say which names may be of one site: two sites are never in one fold by being alike."""
+    spellings: dict[str, list[str]] = {}
+    for name in sites.drop_nulls().unique(maintain_order=True):
+        spellings.setdefault(" ".join(name.casefold().split()), []).append(name)
+    return [
+        f"Sites: {quote_names(names)} differ in capitals or spaces alone, and are taken for "
+        f"{len(names)} sites; write them alike if they are one"
+        for names in spellings.values()
+        if len(names) > 1
+    ]
 
 
 def _as_text(values: pl.Series) -> pl.Series:
@@ -137,15 +157,26 @@ def _read_times(place: str, text: pl.Series) -> tuple[pl.Series, list[str]]:
         )
     notes = []
     if len(bad):
-        notes.append(
-            f"Times: {len(bad):,} cannot be read, such as {bad[0]!r}, and are left empty; write "
-            f"them as {EXPECTED_TIME}"
-        )
+        notes.append(unread_times(bad))
     with_clock = times.filter(times.str.contains("T"))
     n_zoneless = int((~with_clock.str.contains(r"[+-]\d\d:\d\d$")).sum() or 0)
     if n_zoneless:
-        notes.append(f"Times: {n_zoneless:,} have no zone; each is taken for its camera's clock")
+        words = ("has no zone; it", "have no zone; each")
+        notes.append(f"Times: {counted(n_zoneless, *words)} is taken for its camera's clock")
     return times, notes
+
+
+def unread_times(bad: pl.Series) -> str:
+    """Say how many times cannot be read.
+
+    Args:
+        bad: These, at least one.
+    """
+    verb = "is" if len(bad) == 1 else "are"
+    return (
+        f"Times: {len(bad):,} cannot be read, such as {bad[0]!r}, and {verb} left empty; write "
+        f"them as {EXPECTED_TIME}"
+    )
 
 
 def _map_unique(text: pl.Series, function: Callable[[str], str | None]) -> pl.Series:
@@ -164,14 +195,42 @@ def _read_numbers(name: str, values: pl.Series) -> tuple[pl.Series, list[str]]:
         numbers = values.cast(pl.Float64, strict=False)
     low, high = FIELD_BOUNDS[name]
     is_good = numbers.is_between(low, high).fill_null(False)  # not a number included
-    bad = values.filter(~is_good & values.is_not_null())
+    is_bad = ~is_good & values.is_not_null()
+    bad = values.filter(is_bad)
+    may_be_lon = name == "lat" and _are_longitudes(numbers.filter(is_bad))
     numbers = numbers.set(~is_good, None).alias(name)
     if not len(bad):
         return numbers, []
+    hint = "; are lat and lon exchanged?" if may_be_lon else ""
+    words = ("value is no number", "values are no numbers")
+    verb = "is" if len(bad) == 1 else "are"
     return numbers, [
-        f"Column {name}: {counted(len(bad), 'value is no number', 'values are no numbers')} from "
-        f"{low:g} to {high:g}, such as {bad[0]!r}, and are left empty"
+        f"Column {name}: {counted(len(bad), *words)} from {low:g} to {high:g}, such as "
+        f"{bad[0]!r}, and {verb} left empty{hint}"
     ]
+
+
+def _without_zeros(fields: list[pl.Series]) -> tuple[list[pl.Series], list[str]]:
+    """Empty the positions 0, 0: how cameras and tables write that a place is not known."""
+    places = {column.name: column for column in fields if column.name in ("lat", "lon")}
+    if len(places) < 2:
+        return fields, []
+    is_zero = ((places["lat"] == 0) & (places["lon"] == 0)).fill_null(False)
+    n_zero = int(is_zero.sum())
+    if not n_zero:
+        return fields, []
+    emptied = [one.set(is_zero, None) if one.name in places else one for one in fields]
+    words = (
+        "position is 0, 0, which means none; it is",
+        "positions are 0, 0, which means none; they are",
+    )
+    return emptied, [f"Places: {counted(n_zero, *words)} left empty"]
+
+
+def _are_longitudes(values: pl.Series) -> bool:
+    """Whether values that are no latitudes are longitudes."""
+    low, high = FIELD_BOUNDS["lon"]
+    return bool(values.is_between(low, high).fill_null(False).all())
 
 
 def _other_columns(table: pl.DataFrame, used: set[str]) -> tuple[list[pl.Series], list[str]]:

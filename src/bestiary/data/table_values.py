@@ -10,6 +10,8 @@ from bestiary.numbers import counted
 from bestiary.tables import TableError
 
 MISSING_WORDS = ("nan", "<na>", "nat")  # how pandas writes a missing value as text
+TAKEN_FOR = {"label": ("Labels", "class"), "site": ("Sites", "site")}
+"""Columns in which an unclear word is told -> how it is told."""
 UNCLEAR_WORDS = ("none", "null", "na", "n/a", "#n/a", "nil", "-", "?", "unknown")
 
 
@@ -75,7 +77,8 @@ def clean_text(values: pl.Series, *, is_path: bool = False) -> tuple[pl.Series, 
 
     words = present.unique(maintain_order=True)
     unclear = words.filter(words.str.to_lowercase().is_in(UNCLEAR_WORDS))
-    if text.name == "label" and len(unclear):
+    if text.name in TAKEN_FOR and len(unclear):
+        kind, one = TAKEN_FOR[text.name]
         names = quote_names(unclear)
-        notes.append(f"Labels: {names} is taken for a class; empty the cell where it means none")
+        notes.append(f"{kind}: {names} is taken for a {one}; empty the cell where it means none")
     return text, notes

@@ -11,7 +11,7 @@ import polars as pl
 
 from bestiary.data.folder_layout import quote_names
 from bestiary.data.listing_tables import read_table
-from bestiary.data.table_values import clean_text, text_of_column
+from bestiary.data.table_values import UNCLEAR_WORDS, clean_text, text_of_column
 from bestiary.errors import DataError
 from bestiary.numbers import counted
 from bestiary.run.layout import TAXONOMY
@@ -73,7 +73,9 @@ def read_taxonomy(file: Path, classes: list[str]) -> tuple[Taxonomy, list[str]]:
     for name in (*RANKS, *NAMES):
         column = plain.get(name.casefold())
         if column is not None and read[column].null_count() < read.height:
-            columns[name] = _text(file, read[column])
+            text = _text(file, read[column])
+            unclear = text.str.to_lowercase().is_in(UNCLEAR_WORDS).fill_null(False)
+            columns[name] = text.set(unclear, None)
     table = pl.DataFrame([column.alias(name) for name, column in columns.items()])
     if not set(table.columns) & set(RANKS):
         raise DataError(f"{file}: has no rank; expected some of the columns {', '.join(RANKS)}")
@@ -101,6 +103,8 @@ def _check(file: Path, table: pl.DataFrame, classes: list[str]) -> None:
     if len(repeated):
         raise DataError(f"{file}: has two different rows of {repeated[0]!r}; keep one")
     ranks = [rank for rank in RANKS if rank in table.columns]
+    for rank in ranks:
+        _check_spelling(file, rank, table[rank])
     for lower, higher in pairwise(ranks):
         pairs = table.select(lower, higher).drop_nulls().unique(maintain_order=True)
         double = pairs.filter(pl.col(lower).is_duplicated())
@@ -111,6 +115,15 @@ def _check(file: Path, table: pl.DataFrame, classes: list[str]) -> None:
                 f"{file}: the {lower} {taxon!r} is in the {higher} {parents[0]!r} and in "
                 f"{parents[1]!r}; correct one"
             )
+
+
+def _check_spelling(file: Path, rank: str, taxa: pl.Series) -> None:
+    """Refuse a taxon with two spellings: it would be two taxa."""
+    spellings: dict[str, str] = {}
+    for taxon in taxa.drop_nulls().unique(maintain_order=True):
+        other = spellings.setdefault(taxon.casefold(), taxon)
+        if other != taxon:
+            raise DataError(f"{file}: writes the {rank} {other!r} and {taxon!r}; correct one")
 
 
 def _notes(file: Path, table: pl.DataFrame, classes: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ EXPECTED_TIME = "2026-12-31 23:59:59"
 _TIME = re.compile(
     r"(?P<date>\d{4}([-:/])\d{1,2}\2\d{1,2})"
     r"(?:(?:T| +)(?P<clock>\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)"
-    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{2}:?\d{2})?)?",
+    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{1,2}:?\d{2})?)?",
     re.IGNORECASE,
 )
 
@@ -64,7 +64,7 @@ def _zone(text: str) -> str | None:
         return ""
     if text[0] not in "+-":
         return "+00:00"
-    hours, minutes = int(text[1:3]), int(text[-2:])
+    hours, minutes = int(text[1:-2].rstrip(":")), int(text[-2:])
     return f"{text[0]}{hours:02}:{minutes:02}" if hours <= 14 and minutes < 60 else None
 
 
@@ -100,6 +100,6 @@ def _seconds(text: str) -> float | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:  # a run of a stranger
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):  # a run of a stranger, or the last hours of the year 9999
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -4,6 +4,7 @@ Knows nothing of probabilities.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ MAX_LIST_BYTES = 10_000_000
 ALWAYS = ("empty", "blank")  # classes that a list of species does not remove
 MAX_NAMED = 5
 MOSTLY = 0.5  # of the probability of an image
+QUOTES = "\"'"
 SIMILARITY = 0.88  # from here on, an unknown name is taken for a slip of the pen
 
 
 def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], str]:
     """Read a list of species, one a line.
 
-    Empty lines, and lines that start with #, are left out; capitals do not matter.
+    Empty lines, and lines that start with #, are left out; capitals, quotes around a name and a
+    comma after it do not matter.
 
     Args:
         file: the list.
@@ -112,11 +115,18 @@ def _read_names(file: Path) -> list[str]:
         text = read_regular(file, MAX_LIST_BYTES).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         raise ArgumentError(
-            f"--only {file}: cannot be read ({one_line(error)}); expected a text file with one "
-            "class a line"
+            f"--only {file}: cannot be read ({one_line(error)}); expected a text file "
+            "in UTF-8 with one class a line"
         ) from None
-    lines = (line.strip() for line in text.splitlines())
+    lines = (_plain(line) for line in text.splitlines())
     return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+def _plain(line: str) -> str:
+    """A line without the quotes and the last comma that spreadsheets write around a name."""
+    name = unicodedata.normalize("NFC", line).strip().rstrip(",;").strip()
+    is_quoted = len(name) > 2 and name[0] == name[-1] and name[0] in QUOTES
+    return name[1:-1].strip() if is_quoted else name
 
 
 def _refuse_slips(file: Path, unknown: Sequence[str], classes: Sequence[str]) -> None:

@@ -237,35 +237,39 @@ def _without_row(unusable: Sequence[tuple[str, str]], done: pl.Series) -> list[t
 
 
 def watch_folder(
-    ensemble: Ensemble, job: PredictJob, display: Display, watcher: Watcher | None = None
+    ensemble: Ensemble,
+    job: PredictJob,
+    display: Display,
+    trained: TrainedFiles | None = None,
+    watcher: Watcher | None = None,
 ) -> PredictionTable:
     """Predict the images of a folder as they arrive, until Ctrl-C.
 
     The table is written when no image is waiting, and at the end. The rows stay on disk, so that a
-    later watch can resume. An unreadable image has its row a minute after its last change.
+    later watch can resume. An unreadable image has its row a minute after its last change. Images
+    are answered one by one: nothing is known of times, places and boxes.
 
     Args:
         ensemble: predicts.
         job: the folder, and the table.
         display: shows progress.
+        trained: the files that the ensemble was trained on, to say so where these are boxes.
         watcher: is given the logits of every batch.
 
     Returns:
         The files and the counts.
 
     Raises:
-        ArgumentError: the images are no folder, the job is a submission, or rows exist that may not
-            be continued.
+        ArgumentError: the images are no folder, the job is a submission or has boxes, or rows exist
+            that may not be continued.
     """
     folder = _watched_folder(job)
-    if job.layout == "submission":
-        raise ArgumentError(
-            "--watch: a submission is handed in once; leave --format submission out"
-        )
     columns = job.rules.schema if job.rules else {}
     with job.open_rows(ensemble, columns) as rows:
         known = set(rows.paths())
         display.line(f"Watching {folder}; Ctrl-C ends it and writes {job.out}")
+        for line in _watch_notices(folder, trained, job.rules):
+            display.notice(line)
         try:
             _watch(ensemble, job, folder, rows, known, display, watcher)
         except KeyboardInterrupt:
@@ -283,7 +287,30 @@ def _watched_folder(job: PredictJob) -> Path:
     (folder,) = job.images
     if not folder.is_dir():
         raise ArgumentError(f"--watch: {folder} is no folder; make it, or leave --watch out")
+    if job.layout == "submission":
+        raise ArgumentError(
+            "--watch: a submission is handed in once; leave --format submission out"
+        )
+    if job.data.boxes:
+        raise ArgumentError(
+            f"--watch: predicts whole images as they come; leave data.boxes = {job.data.boxes} "
+            f"out, or leave --watch out and predict the folder with its boxes"
+        )
     return folder
+
+
+def _watch_notices(
+    folder: Path, trained: TrainedFiles | None, rules: FieldRules | None
+) -> list[str]:
+    """What a user should know of the answers to images that come one by one."""
+    lines = [trained.describe_boxes(folder)] if trained else []
+    if rules and (rules.prior or rules.card.events):
+        lines.append(
+            "While a folder is watched, each image has its own answer: no times are read, so "
+            "events, place and month do not count, and clocks that jump are not found. Predict a "
+            "table with them once the folder is complete"
+        )
+    return [line for line in lines if line]
 
 
 def _watch(

@@ -44,15 +44,21 @@ def read_coco(file: Path, min_confidence: float) -> Detections:
     labels: dict[str, str | None] = {}
     n_several = 0
     n_boxes = 0
-    for annotation in json_items(file, "annotations.item"):
+    for annotation in json_items(file, "annotations"):
         image = images.get(str(annotation.get("image_id"))) if _is_object(annotation) else None
         if image is None:
             raise DataError(f"{file}: an annotation is of an image that the file does not list")
-        label = classes.get(str(annotation.get("category_id")))
+        category = str(annotation.get("category_id"))
+        if category not in classes:
+            raise DataError(
+                f"{file}: an annotation is of category {category[:20]!r}, which the file does not "
+                f"list; write it again"
+            )
+        label = classes[category]
         if annotation.get("bbox"):
             n_boxes += 1
             score = annotation.get("score")
-            confidence = float(score) if isinstance(score, int | float) else None
+            confidence = score if isinstance(score, int | float) else None
             found.add_box(image.path, annotation["bbox"], confidence, label, image.size)
         elif labels.setdefault(image.path, label) != label:
             n_several += 1
@@ -78,7 +84,7 @@ def _is_object(value: object) -> bool:
 def _read_classes(file: Path) -> dict[str, str | None]:
     """Read number -> class; None for a category that only a detector tells apart."""
     names = {}
-    for category in json_items(file, "categories.item"):
+    for category in json_items(file, "categories"):
         name = text_of(category.get("name")) if _is_object(category) else None
         if name is None or category.get("id") is None:
             raise DataError(f"{file}: a category has no id or no name; add it")
@@ -89,11 +95,16 @@ def _read_classes(file: Path) -> dict[str, str | None]:
 
 def _read_images(file: Path) -> dict[str, _Image]:
     images = {}
-    for item in json_items(file, "images.item"):
+    for item in json_items(file, "images"):
         path = text_of(item.get("file_name")) if _is_object(item) else None
         if path is None or item.get("id") is None:
             raise DataError(f"{file}: an image has no id or no file_name; add it")
-        images[str(item["id"])] = _Image(
+        key = str(item["id"])
+        if key in images:
+            raise DataError(
+                f"{file}: two images have the id {key[:20]!r}, such as {path!r}; number them"
+            )
+        images[key] = _Image(
             path,
             (_pixels(item, "width"), _pixels(item, "height")),
             text_of(item.get("datetime") or item.get("date_captured")),

@@ -31,7 +31,7 @@ def read_label_studio(file: Path, min_confidence: float) -> Detections:
     found = Collector("Label Studio", min_confidence)
     n_open = 0
     n_several = 0
-    for task in json_items(file, "item"):
+    for task in json_items(file, ""):
         path = _path_of(task) if isinstance(task, dict) else None
         if path is None:
             raise DataError(

@@ -4,16 +4,15 @@ The format is that of https://lila.science/megadetector-output-format, versions 
 AddaxAI, SpeciesNet and other tools write too.
 """
 
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from bestiary.data.detections.json_stream import json_items, json_value, text_of
+from bestiary.data.detections.json_stream import json_members, text_of
 from bestiary.data.detections.types import ANIMAL, Collector, Detections
 from bestiary.errors import DataError
 
 NAME = "MegaDetector"
+HEAD = ("info", "detection_categories")
 VIDEO_SUFFIXES = frozenset((".mp4", ".avi", ".mov", ".mkv", ".m4v", ".wmv", ".mpg", ".mpeg"))
 
 
@@ -21,65 +20,67 @@ def read_megadetector(file: Path, min_confidence: float) -> Detections:
     """Read a file of MegaDetector's batch format.
 
     Args:
-        file: The JSON file.
+        file: The JSON file; its parts may have any order.
         min_confidence: Boxes with less are no samples.
 
     Raises:
         DataError: It is no such file, or of another version.
     """
-    categories = _read_categories(file)
-    wanted = {key for key, name in categories.items() if name == ANIMAL} or set(categories)
-    found = Collector(NAME, min_confidence)
+    found = Collector(NAME, min_confidence, needs_confidence=True)
+    head: dict[str, Any] = {}
     n_videos = 0
-    others = Counter[str]()
-    for item in json_items(file, "images.item"):
-        path = text_of(item.get("file")) if isinstance(item, dict) else None
+    for key, value in json_members(file, items=("images",), values=HEAD):
+        if key in HEAD:
+            head[key] = value
+            continue
+        path = text_of(value.get("file")) if isinstance(value, dict) else None
         if path is None:
             raise DataError(f"{file}: an image has no file; write it again with the detector")
-        if PurePosixPath(path.replace("\\", "/")).suffix.lower() in VIDEO_SUFFIXES:
+        if path[path.rfind(".") :].lower() in VIDEO_SUFFIXES:
             n_videos += 1
-            continue
-        others.update(_add_image(found, path, item, wanted))
+        else:
+            _add_image(found, path, value)
+
+    categories = _names_of_categories(file, head)
+    wanted = {key for key, name in categories.items() if name == ANIMAL} or set(categories)
+    others = {key: n for key, n in found.counts().items() if key not in wanted}
     notes = []
     if n_videos:
         notes.append(f"Videos: {n_videos:,} are left out; bestiary reads images")
     if others:
         names = sorted({categories.get(key, "unknown categories") for key in others})
-        notes.append(f"Boxes: {others.total():,} of {', '.join(names)} are no samples")
-    return found.detections(notes)
+        notes.append(f"Boxes: {sum(others.values()):,} of {', '.join(names)} are no samples")
+    return found.detections(notes, labels=wanted)
 
 
-def _read_categories(file: Path) -> dict[str, str]:
-    """Read number -> name of the categories, and refuse other versions."""
-    version = json_value(file, "info.format_version")
+def _names_of_categories(file: Path, head: dict[str, Any]) -> dict[str, str]:
+    """Number -> name of the categories; other versions are refused."""
+    info = head.get("info")
+    version = info.get("format_version") if isinstance(info, dict) else None
     if version is not None and str(version).split(".")[0] != "1":
         raise DataError(
             f"{file}: is of format_version {str(version)[:20]}; bestiary reads 1.0 to 1.6"
         )
-    categories = json_value(file, "detection_categories")
+    categories = head.get("detection_categories")
     if not isinstance(categories, dict) or not categories:
         raise DataError(f"{file}: has no detection_categories; write it again with the detector")
     return {str(key): str(name).strip().casefold() for key, name in categories.items()}
 
 
-def _add_image(
-    found: Collector, path: str, item: dict[str, Any], wanted: set[str]
-) -> Iterator[str]:
-    """Add an image with its boxes; yield the category of each box that is not wanted."""
-    failure = text_of(item.get("failure"))
+def _add_image(found: Collector, path: str, item: dict[str, Any]) -> None:
+    """Add an image with its boxes."""
+    failure = item.get("failure")
+    detections = item.get("detections")
     if failure:
-        found.unusable.append((path, f"the detector could not read it ({failure[:80]})"))
+        reason = text_of(failure) or "it does not say why"
+        found.refuse(path, f"the detector could not read it ({reason[:80]})")
+        return
+    if not isinstance(detections, list):
+        found.refuse(path, "the detector has no answer to it")
         return
     found.add_image(path, time=text_of(item.get("datetime")))
-    detections = item.get("detections")
-    for detection in detections if isinstance(detections, list) else []:
-        if not isinstance(detection, dict):
-            found.unusable.append((path, "a detection is no object"))
-        elif str(detection.get("category")) in wanted:
-            confidence = detection.get("conf")
-            if isinstance(confidence, int | float):
-                found.add_box(path, detection.get("bbox"), float(confidence))
-            else:
-                found.unusable.append((path, "a box has no confidence"))
+    for one in detections:
+        if isinstance(one, dict):
+            found.add_shares(path, one.get("bbox"), one.get("conf"), one.get("category", ""))
         else:
-            yield str(detection.get("category"))
+            found.refuse(path, "a detection is no object")

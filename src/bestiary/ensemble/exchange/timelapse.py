@@ -12,7 +12,8 @@ from typing import IO, Any
 import polars as pl
 
 from bestiary.atomic import atomic_path
-from bestiary.data.detections.json_stream import json_items, json_value, text_of
+from bestiary.data.detections.json_stream import json_items, json_members, text_of
+from bestiary.data.detections.megadetector import HEAD
 from bestiary.data.detections.read import is_megadetector
 from bestiary.data.listing_tables import paths_below
 from bestiary.ensemble.exchange.answers import (
@@ -30,6 +31,7 @@ VERSION = "1.4"  # of the format, where no file of boxes says another
 OLDEST_VERSION = 1.3  # that the format's validator takes
 WHOLE = Box(0.0, 0.0, 1.0, 1.0)  # of an image that was predicted as a whole
 DIGITS = 5  # of a confidence
+CATEGORIES = {"1": "animal", "2": "person", "3": "vehicle"}  # where no file of boxes has others
 Answer = dict[str, Any]  # a row of predictions
 
 
@@ -55,12 +57,14 @@ def write_timelapse(
     answers: dict[tuple[str, str], Answer] = {}
     for row in table.iter_rows(named=True):
         answers[row["file"], row.get("box") or ""] = row
+    found: dict[str, Any] = {}
     if source is None:
         images = _new_images(table, numbers)
     else:
-        images = _source_images(source, root, answers, numbers)
+        found, paths = _read_source(source)
+        images = _source_images(source, paths, root, answers, numbers)
     with atomic_path(file) as temporary, temporary.open("w", encoding="utf-8") as stream:
-        _write(stream, _head(source, classifier, numbers), images)
+        _write(stream, _head(found, classifier, numbers), images)
 
 
 def _write(stream: IO[str], head: dict[str, Any], images: Iterator[dict[str, Any]]) -> None:
@@ -76,17 +80,28 @@ def _write(stream: IO[str], head: dict[str, Any], images: Iterator[dict[str, Any
     stream.write("\n}\n")
 
 
-def _head(source: Path | None, classifier: Classifier, numbers: dict[str, str]) -> dict[str, Any]:
-    """All but the images."""
-    info: Any = json_value(source, "info") if source else None
+def _read_source(source: Path) -> tuple[dict[str, Any], pl.Series]:
+    """Read what the file of boxes says of itself, and the paths of its images."""
+    head: dict[str, Any] = {}
+    paths = []
+    for key, value in json_members(source, items=("images",), values=HEAD):
+        if key in HEAD:
+            head[key] = value
+        else:
+            paths.append(text_of(value.get("file")) or "")
+    return head, pl.Series("path", paths, pl.String)
+
+
+def _head(found: dict[str, Any], classifier: Classifier, numbers: dict[str, str]) -> dict[str, Any]:
+    """All but the images; `found` is what a file of boxes says of itself."""
+    info = found.get("info")
     info = dict(info) if isinstance(info, dict) else {}
     info["format_version"] = _version(info.get("format_version"))
     info["classifier"] = classifier.name
     info["classification_completion_time"] = classifier.finished.strftime("%Y-%m-%d %H:%M:%S")
-    categories: Any = json_value(source, "detection_categories") if source else None
     head = {
         "info": info,
-        "detection_categories": categories or {"1": "animal", "2": "person", "3": "vehicle"},
+        "detection_categories": found.get("detection_categories") or CATEGORIES,
         "classification_categories": {number: name for name, number in numbers.items()},
     }
     if classifier.taxonomy:
@@ -130,14 +145,17 @@ def _new_images(table: pl.DataFrame, numbers: dict[str, str]) -> Iterator[dict[s
 
 
 def _source_images(
-    source: Path, root: Root, answers: dict[tuple[str, str], Answer], numbers: dict[str, str]
+    source: Path,
+    paths: pl.Series,
+    root: Root,
+    answers: dict[tuple[str, str], Answer],
+    numbers: dict[str, str],
 ) -> Iterator[dict[str, Any]]:
     """Images as the file of boxes has them, with classifications."""
     folder = root.folder if isinstance(root, BoxFolder) else root
-    names = [text_of(item.get("file")) or "" for item in json_items(source, "images.item")]
-    paths = pl.Series("path", names, pl.String).str.replace_all("\\", "/", literal=True)
-    below = paths_below(str(source), paths, folder)
-    for path, item in zip(below, json_items(source, "images.item"), strict=True):
+    slashed = paths.str.replace_all("\\", "/", literal=True)
+    below = paths_below(str(source), slashed, folder)
+    for path, item in zip(below, json_items(source, "images"), strict=True):
         for detection in item.get("detections") or []:
             answer = answers.get((path, _box_name(detection.get("bbox"))))
             if answer is not None and answer["confidence"] is not None:
