@@ -95,7 +95,10 @@ def test_no_effect_without_epochs() -> None:
 
 
 @pytest.mark.slow
-def test_balanced_run_resumes_exactly(beasts: Path, tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["data.sampler=balanced", "loss.class_weights=1"])
+def test_uneven_run_resumes_exactly(
+    option: str, uneven_beasts: Path, tiny: Path, tmp_path: Path
+) -> None:
     """Stopped inside an epoch and resumed, or in one go: the same weights."""
     from bestiary.run.oof import read_oof
     from bestiary.training import checkpointer
@@ -105,17 +108,9 @@ def test_balanced_run_resumes_exactly(beasts: Path, tiny: Path, tmp_path: Path) 
         "folds": 3,
         "only_fold": (0,),
         "quiet": True,
-        "overrides": ["data.sampler=balanced", "train.precision=float32"],
+        "overrides": [option, "train.precision=float32"],
     }
-    images = tmp_path / "images"
-    images.mkdir()
-    for label, count in zip(
-        sorted(p for p in beasts.iterdir() if p.is_dir()), (9, 6, 3), strict=True
-    ):
-        (images / label.name).mkdir()
-        for file in sorted(label.iterdir())[:count]:
-            (images / label.name / file.name).write_bytes(file.read_bytes())
-    whole = bestiary.train(images, tmp_path / "whole", **options)
+    whole = bestiary.train(uneven_beasts, tmp_path / "whole", **options)
 
     class Stop(KeyboardInterrupt):
         pass
@@ -131,8 +126,8 @@ def test_balanced_run_resumes_exactly(beasts: Path, tiny: Path, tmp_path: Path) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpointer.Checkpointer, "end_step", end_step)
         with pytest.raises(KeyboardInterrupt):
-            bestiary.train(images, tmp_path / "resumed", checkpoint_every="1ms", **options)
-    resumed = bestiary.train(images, tmp_path / "resumed", resume=True, **options)
+            bestiary.train(uneven_beasts, tmp_path / "resumed", checkpoint_every="1ms", **options)
+    resumed = bestiary.train(uneven_beasts, tmp_path / "resumed", resume=True, **options)
     first, _ = read_oof(whole.fold(0))
     second, _ = read_oof(resumed.fold(0))
     assert first["logits"].to_list() == second["logits"].to_list()
