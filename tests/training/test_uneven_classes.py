@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import bestiary
+from bestiary.data.loader import rank_batch
 from bestiary.errors import RecipeError
 from bestiary.recipe.choices import Sampler
 from bestiary.recipe.load import load_recipe
@@ -73,6 +74,21 @@ def test_weights_have_a_mean_of_one() -> None:
     assert float((weights * frequencies).sum()) == pytest.approx(1)
     assert weights[3] == weights[2]
     assert class_weights(frequencies, 0.0) is None
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("count", [2, 5, 8])
+def test_ranks_share_a_weighted_batch(processes: int, count: int) -> None:
+    """The mean over ranks is the loss of the whole batch, however the rare class is spread."""
+    generator = torch.Generator().manual_seed(count)
+    logits = torch.randn(count, 2, generator=generator)
+    targets = torch.nn.functional.one_hot((torch.arange(count) < 1).long(), 2).float()
+    loss_of = build_loss(LossOptions(class_weights=1.0), SHARES.float())
+    parts = [
+        rank_batch(np.arange(count), rank, processes, mixed=False) for rank in range(processes)
+    ]
+    shared = sum(part.weight * loss_of(logits[part.rows], targets[part.rows]) for part in parts)
+    assert float(shared) / processes == pytest.approx(float(loss_of(logits, targets)))
 
 
 @pytest.mark.parametrize(

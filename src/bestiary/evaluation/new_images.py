@@ -81,11 +81,10 @@ def read_new_images(
     read = _read_images(run, images, options, display)
     is_trained = read.table["sha256"].is_in(run.read_table(MANIFEST)["sha256"].implode())
     new = read.table.filter(~is_trained)
+    if read.table.is_empty():
+        raise DataError(f"{images[0]}: none of the images can be read; name others")
     if new.is_empty():
-        raise DataError(
-            f"{images[0]}: no image is new and can be read; name images that the run was not "
-            "trained on"
-        )
+        raise DataError(f"{images[0]}: the run was trained on all of these images; name new ones")
     logits, reasons = member_logits(ensemble, read.root, new, display)
     readable = new.filter(~pl.int_range(new.height, eager=True).is_in(list(reasons)))
     return NewImages(
