@@ -79,6 +79,18 @@ def beasts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def uneven_beasts(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three species with nine, six and three images."""
+    folder = tmp_path_factory.mktemp("uneven") / "beasts"
+    species = sorted(path for path in beasts.iterdir() if path.is_dir())
+    for label, count in zip(species, (9, 6, 3), strict=True):
+        (folder / label.name).mkdir(parents=True)
+        for file in sorted(label.iterdir())[:count]:
+            shutil.copy(file, folder / label.name)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe file whose fold takes about a second."""
     file = tmp_path_factory.mktemp("recipes") / "tiny.toml"

@@ -1,11 +1,12 @@
 """Options for uneven classes on frozen features: many draws of a long tail in a minute.
 
-    python benchmarks/accuracy/uneven_heads.py RUN TEST [--draws 20]
+    python benchmarks/accuracy/uneven_heads.py [RUN TEST] [--draws 20]
 
 RUN is a probe whose features are cached; TEST has class folders with as many new images of each
-class. For each draw, the k-th class in a random order keeps LARGEST images times RATIO to the power
-of k / (classes - 1). A linear head is trained with AdamW by the recipe's own losses and epochs, for
-each variant of `accuracy/uneven.py`, and judged by its likeliest classes and by balanced costs.
+class. Without them, beasts are drawn and probed. For each draw, the k-th class in a random order
+keeps LARGEST images times RATIO to the power of k / (classes - 1). A linear head is trained with
+AdamW by the recipe's own losses and epochs, for each variant of `accuracy/uneven.py`, and judged by
+its likeliest classes and by balanced costs.
 Temperatures are fitted on a tenth of the training part, which no head sees.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+import bestiary
 from bestiary.data.epoch_order import balanced_rows, epoch_order
 from bestiary.display import Display
 from bestiary.recipe.load import load_recipe
@@ -33,7 +35,7 @@ from bestiary.training.prepare import begin_run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from accuracy.uneven import LARGEST, RATIO
+from accuracy.uneven import LARGEST, RATIO, draw_beasts
 from harness.record import record, recording
 
 CLAIMS = {
@@ -46,6 +48,7 @@ CLAIMS = {
         ),
     },
 }
+COMMANDS = ("",)
 
 
 Floats = NDArray[np.float64]
@@ -59,6 +62,13 @@ VARIANTS: dict[str, tuple[LossOptions, str]] = {
 }
 EPOCHS = 30
 BATCH = 32
+
+
+def probe_beasts(folder: Path) -> tuple[Path, Path]:
+    """Draw beasts, and compute the features of those that tails are cut from."""
+    data, test = draw_beasts(folder)
+    bestiary.probe(data, folder / "run", quiet=True)
+    return folder / "run", test
 
 
 def read_features(place: Path, test: Path, scratch: Path) -> list[tuple[Floats, NDArray[np.int64]]]:
@@ -151,12 +161,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("test", type=Path)
+    parser.add_argument("places", type=Path, nargs="*", metavar="RUN TEST")
     parser.add_argument("--draws", type=int, default=20)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        (features, labels), (new, truth) = read_features(args.run, args.test, Path(scratch))
+        run, test = args.places or probe_beasts(Path(scratch))
+        (features, labels), (new, truth) = read_features(run, test, Path(scratch))
     scale = features.std()
     features, new = features / scale, new / scale
     scores: dict[str, list[dict[str, float]]] = {name: [] for name in VARIANTS}
@@ -202,7 +212,8 @@ def record_scores(scores: dict[str, list[dict[str, float]]], args: argparse.Name
         "draws",
         spread="two standard errors",
         details={key: {name: each(name, key).mean() for name in scores} for key in keys},
-        data=args.test,
+        case="" if args.places else "drawn beasts",
+        data=args.places[1] if args.places else "drawn beasts",
     )
 
 

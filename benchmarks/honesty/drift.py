@@ -50,7 +50,7 @@ def drawn(classes: NDArray[np.int64], repeat: int, uneven: bool) -> NDArray[np.i
 
 def main() -> None:
     for place in sys.argv[1:]:
-        world = World.of(read_out_of_fold(Run.open(place).load()))
+        world = World.of(read_out_of_fold(Run.open(place).load()).scorable())
         classes = world.logits.argmax(axis=1)
         for uneven in (False, True):
             alarms = 0

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 import bestiary
@@ -15,6 +16,7 @@ from bestiary.evaluation.drifting import (
     World,
     describe_drift,
 )
+from bestiary.evaluation.out_of_fold import OutOfFold
 from bestiary.run.run import Run
 
 CLASSES = 4
@@ -43,6 +45,38 @@ def test_members_of_other_spread_are_no_drift(world: World) -> None:
     assert changed.changed and describe_drift(changed).startswith("Not the same world")
     with pytest.raises(RunError, match="members"):
         world.compare(logits(100, 1)[:2])
+
+
+def test_bursts_count_once(world: World) -> None:
+    """Five frames of an event are one piece of evidence: else they are a change by themselves."""
+    alarms = {"grouped": 0, "single": 0}
+    for seed in range(40):
+        frames = np.repeat(logits(30, 100 + seed), 5, axis=1)
+        alarms["single"] += world.compare(frames).changed
+        grouped = world.compare(frames, np.repeat(np.arange(30), 5))
+        alarms["grouped"] += grouped.changed
+        assert grouped.images == 30 and len(grouped.scores) == 150
+        assert np.array_equal(grouped.scores[0::5], grouped.scores[4::5], equal_nan=True)
+    assert alarms["grouped"] <= 6  # 2 expected; more than 6 has a chance of 1 in 200
+    assert alarms["single"] > 2 * max(alarms["grouped"], 2)
+
+
+def test_world_is_of_events_not_of_sites() -> None:
+    """With folds by site, a site has many events, and each counts."""
+    n = 60
+    table = pl.DataFrame(
+        {
+            "label": np.where(np.arange(n) % 2, "a", "b"),
+            "fold": np.arange(n) // 20,
+            "site": [f"site-{row // 20}" for row in range(n)],
+            "group": [f"event-{row // 2}" for row in range(n)],
+            "sha256": [f"{row:064}" for row in range(n)],
+            "duplicate_group": pl.Series([None] * n, dtype=pl.Int64),
+            "logits": pl.Series(np.random.default_rng(0).normal(size=(n, 2)).astype(np.float32)),
+        }
+    )
+    assert len(World.of(OutOfFold(table, ["a", "b"], "site")).logits) == n // 2
+    assert len(World.of(OutOfFold(table, ["a", "b"])).logits) == n // 2
 
 
 def test_fewer_images_have_a_wider_estimate() -> None:
@@ -86,3 +120,17 @@ def test_drift_of_a_run(
     assert "Expected accuracy" in text and "Left out: 1 " in text
     assert max(map(len, text.splitlines())) <= 80
     assert len(table.read_text().splitlines()) == 25
+
+    # Two frames of a site within seconds are one event
+    files = sorted(path.relative_to(new).as_posix() for path in new.rglob("*/*.jpg"))
+    frames = pl.DataFrame(
+        {
+            "path": files,
+            "site": ["brook"] * len(files),
+            "time": [f"2026-07-01T05:{row // 2:02}:{row % 2:02}" for row in range(len(files))],
+        }
+    )
+    frames.write_csv(new / "frames.csv")
+    report = bestiary.drift(trained.path, new / "frames.csv", quiet=True)
+    assert report.groups == 12 and report.images.height == 24
+    assert "24 images in 12 groups" in str(report)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,9 +72,10 @@ def single(
     )
 
 
-def check_same(run: Run, reference: Run) -> None:
+def check_same(run: Run, reference: Run, folds: Sequence[int] = ()) -> None:
+    """Check these folds, or all of them."""
     assert run.read_table("folds.parquet").equals(reference.read_table("folds.parquet"))
-    for fold in reference.fold_numbers():
+    for fold in folds or reference.fold_numbers():
         history = pl.read_csv(run.fold(fold).history)
         expected_history = pl.read_csv(reference.fold(fold).history)
         for column in ("epoch", "lr", "train_loss", "val_loss", "val_accuracy"):
@@ -112,6 +113,29 @@ def test_two_processes_train_what_one_trains(
     assert "shared by 2 processes" in printed
     assert printed.count("fold 0 (1/") == 2, "each epoch is reported once"
     assert "Warning" not in printed
+
+
+@pytest.mark.slow
+def test_balanced_epochs_in_two_processes(uneven_beasts: Path, tiny: Path, tmp_path: Path) -> None:
+    """Epochs have the same images, repeated alike.
+
+    Of class weights, `test_ranks_share_a_weighted_batch` shows the same.
+    """
+    runs = [
+        bestiary.train(
+            uneven_beasts,
+            tmp_path / f"run-{processes}",
+            recipe=tiny,
+            overrides=[*OPTIONS, "data.sampler=balanced"],
+            folds=3,
+            only_fold=[0],
+            processes=processes,
+            checkpoint_every="never",
+            quiet=True,
+        )
+        for processes in (1, 2)
+    ]
+    check_same(*runs, folds=[0])
 
 
 @pytest.mark.slow

@@ -41,6 +41,28 @@ def test_bootstrap_values_are_those_of_metrics() -> None:
         assert intervals[name].low < intervals[name].value < intervals[name].high
 
 
+@pytest.mark.parametrize("n", [1, 2, 9, 27, 100, 300])
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.0])  # 1 is calibrated
+def test_ece_interval_holds_its_estimate(n: int, sharpness: float) -> None:
+    """A finite sample makes ECE too large: of 27 images, by more than what is left without it."""
+    for seed in range(20):
+        ece = score_intervals(*draw(seed, n, sharpness=sharpness), np.arange(n), replicates=100)
+        assert 0 <= ece["ece"].low <= ece["ece"].value <= ece["ece"].high <= 1
+
+
+def test_ece_of_calibrated_images_may_be_zero() -> None:
+    """benchmarks/honesty/calibration_interval.py has the full claim.
+
+    At 5 %, 15 of 300 are expected.
+    """
+    above = 0
+    for n in (27, 100, 300):
+        for seed in range(100):
+            drawn = draw(seed, n, sharpness=1.0)
+            above += score_intervals(*drawn, np.arange(n), replicates=100)["ece"].low > 0
+    assert above <= 27  # more has a chance of 1 in 200
+
+
 def test_bootstrap_is_deterministic_in_any_order() -> None:
     probabilities, labels = draw(1)
     order = np.random.default_rng(0).permutation(300)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import bestiary
+from bestiary.data.loader import rank_batch
 from bestiary.errors import RecipeError
 from bestiary.recipe.choices import Sampler
 from bestiary.recipe.load import load_recipe
@@ -75,6 +76,21 @@ def test_weights_have_a_mean_of_one() -> None:
     assert class_weights(frequencies, 0.0) is None
 
 
+@pytest.mark.parametrize("processes", [2, 3])
+@pytest.mark.parametrize("count", [2, 5, 8])
+def test_ranks_share_a_weighted_batch(processes: int, count: int) -> None:
+    """The mean over ranks is the loss of the whole batch, however the rare class is spread."""
+    generator = torch.Generator().manual_seed(count)
+    logits = torch.randn(count, 2, generator=generator)
+    targets = torch.nn.functional.one_hot((torch.arange(count) < 1).long(), 2).float()
+    loss_of = build_loss(LossOptions(class_weights=1.0), SHARES.float())
+    parts = [
+        rank_batch(np.arange(count), rank, processes, mixed=False) for rank in range(processes)
+    ]
+    shared = sum(part.weight * loss_of(logits[part.rows], targets[part.rows]) for part in parts)
+    assert float(shared) / processes == pytest.approx(float(loss_of(logits, targets)))
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
@@ -95,7 +111,10 @@ def test_no_effect_without_epochs() -> None:
 
 
 @pytest.mark.slow
-def test_balanced_run_resumes_exactly(beasts: Path, tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["data.sampler=balanced", "loss.class_weights=1"])
+def test_uneven_run_resumes_exactly(
+    option: str, uneven_beasts: Path, tiny: Path, tmp_path: Path
+) -> None:
     """Stopped inside an epoch and resumed, or in one go: the same weights."""
     from bestiary.run.oof import read_oof
     from bestiary.training import checkpointer
@@ -105,17 +124,9 @@ def test_balanced_run_resumes_exactly(beasts: Path, tiny: Path, tmp_path: Path) 
         "folds": 3,
         "only_fold": (0,),
         "quiet": True,
-        "overrides": ["data.sampler=balanced", "train.precision=float32"],
+        "overrides": [option, "train.precision=float32"],
     }
-    images = tmp_path / "images"
-    images.mkdir()
-    for label, count in zip(
-        sorted(p for p in beasts.iterdir() if p.is_dir()), (9, 6, 3), strict=True
-    ):
-        (images / label.name).mkdir()
-        for file in sorted(label.iterdir())[:count]:
-            (images / label.name / file.name).write_bytes(file.read_bytes())
-    whole = bestiary.train(images, tmp_path / "whole", **options)
+    whole = bestiary.train(uneven_beasts, tmp_path / "whole", **options)
 
     class Stop(KeyboardInterrupt):
         pass
@@ -131,8 +142,8 @@ def test_balanced_run_resumes_exactly(beasts: Path, tiny: Path, tmp_path: Path) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpointer.Checkpointer, "end_step", end_step)
         with pytest.raises(KeyboardInterrupt):
-            bestiary.train(images, tmp_path / "resumed", checkpoint_every="1ms", **options)
-    resumed = bestiary.train(images, tmp_path / "resumed", resume=True, **options)
+            bestiary.train(uneven_beasts, tmp_path / "resumed", checkpoint_every="1ms", **options)
+    resumed = bestiary.train(uneven_beasts, tmp_path / "resumed", resume=True, **options)
     first, _ = read_oof(whole.fold(0))
     second, _ = read_oof(resumed.fold(0))
     assert first["logits"].to_list() == second["logits"].to_list()

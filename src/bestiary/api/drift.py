@@ -21,8 +21,8 @@ def drift(
 
     A two-sample test compares them with the run's own images, as members see them that
     were not trained on them, class by class. So a season with other class shares is no
-    change, and another camera is one. It needs no labels. One in twenty same worlds is
-    called changed.
+    change, and another camera is one. It needs no labels. Images of one burst or event
+    count once. One in twenty same worlds is called changed.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ only the shares of the classes may differ. Reads images without labels, and trai
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.data.eval_view import white_of
-from bestiary.data.folds import join_groups
-from bestiary.data.image_info_cache import open_cache
-from bestiary.data.left_out import describe_left_out
-from bestiary.data.listing import group_by_path, list_images
-from bestiary.data.listing_types import Listing
-from bestiary.data.manifest import Manifest, read_listing
-from bestiary.data.scenes import find_scenes, join_scenes
 from bestiary.display import Display, ScreenTable, format_table
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.drifting import World, describe_drift
-from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
-from bestiary.evaluation.unseen import Logits, member_logits
+from bestiary.evaluation.new_images import read_new_images
+from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.numbers import RANGE, count, percent, percent_range, plain_name
 from bestiary.recipe.sections import DataOptions
-from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
 from bestiary.stats.class_shares import ClassShares, Known, New, estimate_shares
 from bestiary.stats.drift import Drift
@@ -159,82 +150,28 @@ def count_classes(
         RunError: a fold has not ended.
     """
     known = read_out_of_fold(run.load()).scorable()
-    read = _read_images(run, images, options, display)
-    table = _new_images(run, read, display)
-    logits, reasons = member_logits(ensemble, read.root, table, display)
-    is_readable = np.ones(table.height, np.bool_)
-    is_readable[list(reasons)] = False
-    groups = _groups(table)[is_readable]
+    new = read_new_images(run, ensemble, images, display, options)
+    if new.trained:
+        display.notice(f"{count(new.trained, 'image')} left out: the run was trained on them")
 
-    drift = _test_drift(known, logits, groups)
+    drift = World.of(known).compare(new.logits, new.groups)
     if drift.changed and not despite_drift:
         raise DataError(
             f"count: {describe_drift(drift)}. Counts would be wrong; label some of these images "
             "and train again, or --despite-drift"
         )
-    shares = estimate_shares(Known(known.logits, known.labels, known.groups), New(logits, groups))
-    labels = ensemble.probabilities(logits).argmax(axis=1)
+    shares = estimate_shares(
+        Known(known.logits, known.labels, known.groups), New(new.logits, new.groups)
+    )
+    labels = ensemble.probabilities(new.logits).argmax(axis=1)
     detector = ensemble.ood
     return ClassCounts(
         table=_table(shares, labels, known.classes),
         shares=shares,
         drift=drift,
-        unknown=int(detector.is_unknown(logits).sum()) if detector else 0,
-        unread=len(reasons) + read.quarantine.height,
+        unknown=int(detector.is_unknown(new.logits).sum()) if detector else 0,
+        unread=new.unread,
     )
-
-
-def _read_images(
-    run: Run, images: Sequence[Path], options: DataOptions, display: Display
-) -> Manifest:
-    """Read the new images, with the groups that the run's recipe finds: a pattern, and bursts."""
-    recipe = run.read_recipe()
-    listing = _with_pattern(list_images(images, options), recipe.data.group_pattern, display)
-    for note in listing.notes:
-        display.notice(note)
-    cache = open_cache(display)
-    with display.counter("Reading images") as tick:
-        read = read_listing(listing, tick, cache)
-    for line in describe_left_out(read, run_white=white_of(recipe.view)):
-        display.notice(line)
-    scenes = find_scenes(read.table, cache, recipe.data.burst_seconds)
-    return replace(read, table=join_scenes(read.table, scenes))
-
-
-def _with_pattern(listing: Listing, pattern: str, display: Display) -> Listing:
-    if not pattern:
-        return listing
-    try:
-        return group_by_path(listing, pattern)
-    except DataError:
-        display.notice(
-            f"The run's groups ({pattern}) are not in the paths of these images: each image or "
-            "burst counts for itself, and intervals may be too narrow"
-        )
-        return listing
-
-
-def _new_images(run: Run, read: Manifest, display: Display) -> pl.DataFrame:
-    """Leave out the images that the run was trained on, whose answers flatter."""
-    is_trained = pl.col("sha256").is_in(run.read_table(MANIFEST)["sha256"].implode())
-    table = read.table.filter(~is_trained)
-    if table.is_empty():
-        raise DataError(f"{read.root}: the run was trained on all of these images; name new ones")
-    n_trained = read.table.height - table.height
-    if n_trained:
-        display.notice(f"{count(n_trained, 'image')} left out: the run was trained on them")
-    return table
-
-
-def _groups(table: pl.DataFrame) -> Labels:
-    """Number the groups: the user's and bursts, and equal bytes."""
-    return np.asarray(join_groups(table["group"], table["sha256"]))
-
-
-def _test_drift(known: OutOfFold, logits: Logits, groups: Labels) -> Drift:
-    """Test as the verb `drift` does, by one image of each group."""
-    first = np.unique(groups, return_index=True)[1]
-    return World.of(known).compare(logits[:, first])
 
 
 def _table(shares: ClassShares, labels: Labels, classes: Sequence[str]) -> pl.DataFrame:

@@ -33,6 +33,7 @@ class DriftReport:
         images: new images with path, label and score, the least like the run's images first.
         classes: class names of the run.
         trained: images that the run was trained on, left out.
+        groups: groups of the new images: bursts, events and equal files count once.
     """
 
     drift: Drift
@@ -41,6 +42,7 @@ class DriftReport:
     images: pl.DataFrame
     classes: list[str]
     trained: int
+    groups: int
 
     def document(self) -> dict[str, Any]:
         """Return what programs read, see docs/reference/programs.md."""
@@ -49,6 +51,7 @@ class DriftReport:
             "expected_accuracy": self.expected,
             "estimate_error": self.estimate_error,
             "left_out": self.trained,
+            "groups": self.groups,
             "classes": [
                 {"label": self.classes[number], "auc": auc, "new": new, "reference": old}
                 for number, (auc, old, new) in self.drift.by_class.items()
@@ -61,7 +64,7 @@ class DriftReport:
         lines = [
             *describe_drift(self.drift).replace(" (", "\n  (", 1).splitlines(),
             "Compared class by class, so other shares of the classes are no change.",
-            "Assumed: each image counts for itself. Bursts of a camera count too often.",
+            *self._assumed(),
             f"Expected accuracy: {percent(expected.value)} "
             f"({percent_range(expected.low, expected.high)}), by mean confidence.",
             f"  On folds held out, that was wrong by {100 * self.estimate_error:.1f} points."
@@ -72,6 +75,19 @@ class DriftReport:
         if self.drift.changed:
             lines += self._carriers()
         return "\n".join(lines)
+
+    def _assumed(self) -> list[str]:
+        """What counts once."""
+        images = self.images.height
+        if self.groups < images:
+            return [
+                f"{counted(images, 'image')} in {counted(self.groups, 'group')}: images of one "
+                "burst, event or file count once."
+            ]
+        return [
+            "Assumed: each image counts for itself. Bursts are found by time and camera",
+            "  (EXIF, or the columns site and time of a table).",
+        ]
 
     def _carriers(self) -> list[str]:
         """The classes and images that differ most."""
@@ -106,10 +122,10 @@ def measure_drift(
         DataError: no new image can be read.
         RunError: the run is not finished, or damaged.
     """
-    known = read_out_of_fold(run.load())
+    known = read_out_of_fold(run.load()).scorable()
     world = World.of(known)
     new = read_new_images(run, ensemble, images, display)
-    drift = world.compare(new.logits)
+    drift = world.compare(new.logits, new.groups)
     estimate = AccuracyEstimate.of(known)
     probabilities = ensemble.probabilities(new.logits)
     table = pl.DataFrame(
@@ -128,4 +144,5 @@ def measure_drift(
         ),
         ensemble.classes_.tolist(),
         new.trained,
+        new.n_groups,
     )

@@ -5,7 +5,7 @@ new image is seen by one member, drawn for it, so that both samples are made ali
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -49,21 +49,23 @@ class World:
         """Take what a run knows from its out-of-fold logits.
 
         Args:
-            known: out-of-fold logits of a run whose folds have ended.
+            known: scorable out-of-fold logits of a run whose folds have ended.
         """
-        images = known.scorable()
-        numbers, members = np.unique(images.folds, return_inverse=True)
-        scales = np.array([images.logits[members == m].std() for m in range(len(numbers))])
+        numbers, members = np.unique(known.folds, return_inverse=True)
+        scales = np.array([known.logits[members == m].std() for m in range(len(numbers))])
         scales = np.maximum(scales.astype(np.float64), 1e-12)
-        _, first = np.unique(images.groups, return_index=True)
-        scaled = images.logits / scales[members][:, None]
+        _, first = np.unique(known.leak_groups, return_index=True)
+        scaled = known.logits / scales[members][:, None]
         return cls(scaled[first], members[first].astype(np.int64), scales)
 
-    def compare(self, logits: Logits) -> Drift:
+    def compare(self, logits: Logits, groups: Labels | None = None) -> Drift:
         """Test whether new images are of this world, whatever the shares of their classes.
 
         Args:
             logits: of new images by all members (members, images, classes).
+            groups: group number of each image (images,). The images of a group are one piece of
+                evidence: the first is compared, and the others have its score. None: each image
+                counts for itself.
 
         Returns:
             The result; its scores are in the order of the images.
@@ -75,6 +77,10 @@ class World:
             raise RunError(
                 "drift needs a finished run whose members are those of its folds; --resume it"
             )
+        if groups is not None:
+            _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+            drift = self.compare(logits[:, first])
+            return replace(drift, scores=drift.scores[group_of])
         rng = keyed_rng(0, "drift members", logits.shape[1])
         seen_by = rng.choice(self.members, logits.shape[1])
         new = logits[seen_by, np.arange(logits.shape[1])] / self.scales[seen_by][:, None]
@@ -98,12 +104,11 @@ class AccuracyEstimate:
         """Measure it on folds, whose labels are known.
 
         Args:
-            known: out-of-fold logits of a run whose folds have ended.
+            known: scorable out-of-fold logits of a run whose folds have ended.
         """
-        images = known.scorable()
-        parts = crossfit_parts(images.folds, images.groups)
-        probabilities = crossfit_probabilities(images.logits, images.labels, parts)
-        excess = probabilities.max(axis=1) - (probabilities.argmax(axis=1) == images.labels)
+        parts = crossfit_parts(known.folds, known.groups)
+        probabilities = crossfit_probabilities(known.logits, known.labels, parts)
+        excess = probabilities.max(axis=1) - (probabilities.argmax(axis=1) == known.labels)
         errors = np.array([excess[parts == part].mean() for part in np.unique(parts)])
         return cls(errors, len(parts) / len(errors))
 
@@ -205,7 +210,7 @@ def drift_monitor(run: Run, ensemble: Ensemble, latest: bool) -> DriftMonitor | 
         latest: whether the latest images count, or a sample of all.
     """
     try:
-        world = World.of(read_out_of_fold(run.load()))
+        world = World.of(read_out_of_fold(run.load()).scorable())
     except RunError:
         return None  # prediction works without it
     if len(world.scales) != len(ensemble.folds):

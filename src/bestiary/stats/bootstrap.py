@@ -219,7 +219,8 @@ def _ece_interval(sample: _Sample) -> Interval:
     """Compute the interval of ECE.
 
     If the bins' gaps are no larger than chance makes them in a calibrated network (chi-squared test
-    at 5 %), the interval begins at 0.
+    at 5 %), the interval begins at 0. It always holds the value: of few images, ECE is mostly
+    chance, and an interval of what is left without it may end below.
     """
     confidence = sample.probabilities.max(axis=1)
     hits = metrics.top_k_hits(sample.probabilities, sample.labels, 1)
@@ -236,7 +237,7 @@ def _ece_interval(sample: _Sample) -> Interval:
     variance = np.maximum(bootstrap_variance, calibrated_variance)
     if _gaps_are_chance(gaps[0], variance):
         low = 0.0
-    return Interval(value, low, high)
+    return Interval(value, min(low, value), max(high, value))
 
 
 def _ece_limits(gaps: Floats, value: float) -> tuple[float, float]:
@@ -247,7 +248,7 @@ def _ece_limits(gaps: Floats, value: float) -> tuple[float, float]:
     """
     scores = np.abs(gaps).sum(axis=1)
     excess = scores.mean() - value
-    shifted = np.maximum(scores - 2 * excess, 0)
+    shifted = np.clip(scores - 2 * excess, 0, 1)
     low, high = np.quantile(shifted, (0.025, 0.975))
     return float(low), float(high)
 
