@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bestiary.details import detail
 from bestiary.errors import BestiaryError
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -56,6 +57,7 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
             temporary = Path(name)
             yield temporary
             _rename_to(goal, temporary, former)
+            detail(f"written: {goal}")
             _notify(goal)
     finally:
         if temporary is not None:

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data.fixes import SCHEMA
+from bestiary.details import stage
 from bestiary.errors import RunError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.numbers import counted, percent
@@ -120,6 +121,7 @@ class LabelReport:
         write_table(fixes_file, self.fixes)
 
 
+@stage("Comparing labels with predictions")
 def review_labels(run: Run, folder: Path) -> LabelReport:
     """Find the probably wrong labels of a run by its out-of-fold predictions.
 
