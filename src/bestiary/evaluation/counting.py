@@ -29,6 +29,7 @@ from bestiary.evaluation.drifting import World, describe_drift
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.evaluation.unseen import Logits, member_logits
 from bestiary.numbers import RANGE, count, percent, percent_range, plain_name
+from bestiary.printable import place_name
 from bestiary.recipe.sections import DataOptions
 from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
@@ -219,7 +220,9 @@ def _new_images(run: Run, read: Manifest, display: Display) -> pl.DataFrame:
     is_trained = pl.col("sha256").is_in(run.read_table(MANIFEST)["sha256"].implode())
     table = read.table.filter(~is_trained)
     if table.is_empty():
-        raise DataError(f"{read.root}: the run was trained on all of these images; name new ones")
+        raise DataError(
+            f"{place_name(read.root)}: the run was trained on all of these images; name new ones"
+        )
     n_trained = read.table.height - table.height
     if n_trained:
         display.notice(f"{count(n_trained, 'image')} left out: the run was trained on them")
