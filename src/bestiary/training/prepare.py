@@ -112,7 +112,8 @@ def begin_run(
     if not run.remember_root(str(manifest.root)):
         display.notice(
             f"{state_root()}: cannot be written, so other commands will not know where the images "
-            f"of this run are; give them --data {place_name(manifest.root)}, or move the folder with {VARIABLE}"
+            f"of this run are; give them --data {place_name(manifest.root)}, or move the folder "
+            f"with {VARIABLE}"
         )
     n_images = len(folds)
     n_classes = len(manifest.classes)
