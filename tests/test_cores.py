@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bestiary import cores as module
-from bestiary.cores import cgroup_limits, cores
+from bestiary.cores import Load, cgroup_limits, cores, machine_load
 
 
 def write(file: Path, text: str) -> None:
@@ -112,3 +112,30 @@ def test_damaged_cgroup_file_is_no_limit(text: str, tmp_path: Path) -> None:
 
 def test_no_cgroups_at_all(tmp_path: Path) -> None:
     assert list(cgroup_limits(tmp_path, tmp_path / "none")) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "machine_cores", "words"),
+    [
+        (0.3, 2, ""),
+        (1.3, 2, "over the last minute, about 1.3 of this machine's 2 cores were busy"),
+        (2.0, 2, "all 2 cores of this machine were busy"),
+        (8.2, 2, "all 2 cores of this machine were busy, and other work waited"),
+        (3.0, 1, "this machine's core was busy, and other work waited"),
+    ],
+)
+def test_no_more_cores_are_busy_than_there_are(
+    wanted: float, machine_cores: int, words: str
+) -> None:
+    load = Load(wanted, machine_cores)
+    assert words in load.describe()
+    assert bool(words) == bool(load.describe())
+    assert load.busy_cores <= machine_cores
+
+
+def test_load_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (8.2, 5.0, 1.0), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert machine_load() == Load(8.2, 2)
+    monkeypatch.delattr(os, "getloadavg")
+    assert machine_load() == Load(0.0, 2)

@@ -38,6 +38,24 @@ def test_no_notebook_here() -> None:
     assert not Display().is_notebook
 
 
+@pytest.mark.parametrize(
+    ("module", "kernel", "expected"),
+    [
+        ("ipykernel.zmqshell", "ZMQInteractiveShell", True),  # JupyterLab, and VS Code
+        ("google.colab._shell", "Shell", True),
+        ("IPython.terminal.interactiveshell", "TerminalInteractiveShell", False),
+    ],
+)
+def test_notebooks_are_known_by_their_kernel(
+    module: str, kernel: str, expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = type(kernel, (), {"__module__": module})()
+    monkeypatch.setattr("builtins.get_ipython", lambda: shell, raising=False)
+    assert notebook_progress.in_notebook() is expected
+    assert Display().is_notebook is expected
+    assert not Display(visible=False).is_notebook
+
+
 def test_counter_updates_in_place(shown: Shown, capsys: pytest.CaptureFixture[str]) -> None:
     with Display().counter("Reading <images>") as tick:
         for done in (1, 2, 3):

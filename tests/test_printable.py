@@ -1,10 +1,11 @@
 """Names of unknown origin on the screen: what steers a terminal is escaped, letters stay."""
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 
-from bestiary.printable import printable, printable_name
+from bestiary.printable import place_name, printable, printable_name
 
 ORDINARY = [
     "Steller\u2019s jay",
@@ -54,3 +55,25 @@ def test_every_control_of_unicode_is_escaped() -> None:
         is_control = unicodedata.category(character) in ("Cc", "Cs")
         if is_control or unicodedata.bidirectional(character) in directions:
             assert printable_name(character) != character, hex(code)
+
+
+def test_places_are_as_one_types_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert place_name(folder / "run" / "labels") == str(Path("run/labels"))
+    assert place_name("run/labels") == "run/labels"
+    for other in (folder, tmp_path / "work2" / "run", tmp_path, folder / "-q", "s3://bucket/run"):
+        assert place_name(other) == str(other)
+    assert place_name(folder / "red\x1b[31m") == "red\\x1b[31m"
+    monkeypatch.chdir("/")
+    assert place_name("/home/run") == "/home/run"
+
+
+def test_places_without_a_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert place_name("/home/run") == "/home/run"
+    monkeypatch.chdir(tmp_path)

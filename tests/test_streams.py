@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bestiary.cli import main
-from bestiary.display import Display, ScreenTable, TrainingDisplay, format_table
+from bestiary.display import Display, TrainingDisplay
 from bestiary.run.run import Run
 from bestiary.streams import PrintableStream, SafeStream, fitted, guarded_streams
 
@@ -232,26 +232,6 @@ def test_lines_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     Display().line("a\nb")
     Display().result("a\nb\x1b")
     assert capsys.readouterr().err == "a\\nb\na\nb\\x1b\n"
-
-
-def test_table_shows_names_literally() -> None:
-    table = ScreenTable()
-    table.add_column("name")
-    table.add_row("[red]x[/] [link=http://x]y\n\x1b[31m\u202e:bear:")
-    assert format_table(table).split() == [
-        "name",
-        "[red]x[/]",
-        "[link=http://x]y\\n\\x1b[31m\\u202e:bear:",
-    ]
-
-
-def test_table_is_plain_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = io.StringIO()
-    shown.isatty = lambda: True  # type: ignore[method-assign]
-    monkeypatch.setattr(sys, "stdout", shown)
-    table = ScreenTable()
-    table.add_column("name")
-    assert "\x1b" not in format_table(table)
 
 
 def test_names_of_damaged_files_do_not_steer(

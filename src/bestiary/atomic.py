@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from bestiary.details import detail
 from bestiary.errors import BestiaryError
+from bestiary.printable import place_name
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # Of C++ streams (OpenVINO) and of PyTorch's archive
@@ -56,6 +58,7 @@ def atomic_path(goal: Path, former: Path | None = None) -> Iterator[Path]:
             temporary = Path(name)
             yield temporary
             _rename_to(goal, temporary, former)
+            detail(f"written: {place_name(goal)}")
             _notify(goal)
     finally:
         if temporary is not None:

@@ -1,4 +1,4 @@
-"""Count the CPU cores that this process may use: affinity mask and cgroup limits.
+"""Count the CPU cores that this process may use, by affinity and cgroups; and those that are busy.
 
 A container or a batch system may grant fewer cores than the machine has. Threads beyond these only
 take turns.
@@ -7,9 +7,13 @@ take turns.
 import math
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from bestiary.numbers import counted
+
+MIN_BUSY_CORES = 0.5  # fewer hardly slow a measurement
 CGROUP_MOUNT = Path("/sys/fs/cgroup")
 CGROUP_MEMBERSHIP = Path("/proc/self/cgroup")
 
@@ -66,12 +70,53 @@ def cgroup_limits(mount: Path, membership: Path) -> Iterator[float]:
         yield from _limits_up_to(top, path, read_limit)
 
 
-def busy_cores() -> float:
-    """Count the cores that all programs kept busy over the last minute; 0 if it is unknown."""
-    if not hasattr(os, "getloadavg"):
-        return 0.0
-    last_minute, _, _ = os.getloadavg()
-    return last_minute
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy the machine was over the last minute, by all programs together.
+
+    Attributes:
+        wanted: programs and threads that ran or waited for a core, on average (the system's load
+            average, getloadavg(3)); it may be more than there are cores.
+        machine_cores: cores of the machine, those included that this process may not use.
+
+    Example:
+        >>> Load(8.2, 2).describe()
+        'over the last minute, all 2 cores of this machine were busy, and other work waited'
+        >>> Load(0.2, 2).describe()
+        ''
+    """
+
+    wanted: float
+    machine_cores: int
+
+    @property
+    def busy_cores(self) -> float:
+        """The cores that were busy, which are never more than there are."""
+        return min(self.wanted, float(self.machine_cores))
+
+    def describe(self) -> str:
+        """Say how busy the machine was; empty where that hardly slows a measurement."""
+        if self.wanted <= MIN_BUSY_CORES:
+            return ""
+        total = counted(self.machine_cores, "core")
+        if self.wanted < self.machine_cores:
+            busy = f"about {self.wanted:.1f} of this machine's {total} were busy"
+        elif self.machine_cores == 1:
+            busy = "this machine's core was busy, and other work waited"
+        else:
+            busy = f"all {total} of this machine were busy, and other work waited"
+        return f"over the last minute, {busy}"
+
+
+def machine_load() -> Load:
+    """Ask the system how busy the machine was over the last minute; 0 where it does not say.
+
+    Example:
+        >>> machine_load().machine_cores >= 1
+        True
+    """
+    wanted = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return Load(wanted, os.cpu_count() or 1)
 
 
 def _limits_up_to(

@@ -13,11 +13,12 @@ from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+from bestiary.details import stage
 from bestiary.notebook_progress import LiveProgress, in_notebook
 from bestiary.numbers import counted, percent
 from bestiary.printable import printable_name
+from bestiary.ranks import is_first_rank
 from bestiary.streams import ConsoleStream, StreamName
 
 Tick = Callable[[int, int], None]
@@ -42,7 +43,8 @@ class Display:
 
     Args:
         quiet: show notices only.
-        visible: false where another process shows everything, notices included.
+        visible: whether this process shows anything, notices included; None: if it is the first
+            of those that a launcher has started.
         sink: receives everything instead of this screen.
     """
 
@@ -50,9 +52,10 @@ class Display:
         self,
         quiet: bool = False,
         *,
-        visible: bool = True,
+        visible: bool | None = None,
         sink: ProgressSink | None = None,
     ) -> None:
+        visible = is_first_rank() if visible is None else visible
         on_screen = visible and sink is None
         self.is_notebook = on_screen and in_notebook()
         if self.is_notebook:  # it wraps lines itself, and yellow cannot be read on white
@@ -120,7 +123,7 @@ class Display:
             speed = done / (time.perf_counter() - started)
             bar.update(task, completed=done, total=total, speed=f"{speed:,.0f}/s")
 
-        with bar:
+        with stage(text, said=False), bar:
             yield tick
         if last_done:
             seconds = time.perf_counter() - started
@@ -279,25 +282,6 @@ def make_console(name: StreamName, **options: Any) -> Console:
         force_jupyter=False,  # there, rich would make an output of its own of each line
         **options,
     )
-
-
-class ScreenTable(Table):
-    """A plain table, whose cells may be names of any origin."""
-
-    def __init__(self) -> None:
-        super().__init__(box=None, pad_edge=False, padding=(0, 1))
-
-    def add_row(self, *cells: Any, **options: Any) -> None:
-        """Add a row; the cells' control characters are escaped."""
-        super().add_row(*map(printable_name, cells), **options)
-
-
-def format_table(table: ScreenTable) -> str:
-    """Render a table as plain text of at most 80 columns."""
-    console = make_console("stdout", width=80, color_system=None)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get().rstrip()
 
 
 def format_duration(seconds: float) -> str:

@@ -4,6 +4,7 @@ A class, a file or a run may come from a stranger, and its name may steer a term
 direction of a line or break an XML file. Letters of all scripts and emoji stay as they are.
 """
 
+import os
 import re
 
 # C0 but tab and newline, C1, soft hyphen, marks and overrides of direction, invisible separators,
@@ -37,6 +38,30 @@ def printable_name(name: object) -> str:
         two\nlines
     """
     return _IN_NAME.sub(_escape, str(name))
+
+
+def place_name(place: object) -> str:
+    """Show a path as a person would type it here: from the current folder on, where it is below.
+
+    A path elsewhere, an address and the current folder itself stay as they are.
+
+    Args:
+        place: path or address.
+
+    Example:
+        >>> place_name(f"{os.getcwd()}/run/report.html"), place_name("s3://bucket/run")
+        ('run/report.html', 's3://bucket/run')
+    """
+    text = str(place)
+    try:
+        here = os.path.join(os.getcwd(), "")
+    except OSError:  # the folder has been removed
+        here = ""
+    below = text.removeprefix(here)
+    # What starts with a dash would be taken for an option.
+    is_root = os.path.dirname(here) == here
+    keep = not below or below.startswith("-") or is_root
+    return printable_name(text if keep else below)
 
 
 def _escape(control: re.Match[str]) -> str:

@@ -114,12 +114,13 @@ class ConsoleStream:
         return getattr(safe, attribute)
 
 
-def fitted(text: str, stream: Any) -> str:
+def fitted(text: str, stream: Any, *, indent: int | None = None) -> str:
     """Wrap the lines that are wider than a terminal between words; elsewhere, all stay whole.
 
     Args:
         text: of one or more lines. A word that is too wide, such as a path, stays whole.
         stream: that it is printed on.
+        indent: spaces before the lines that go on; None: as many as their first line has.
 
     Example:
         >>> with open(os.devnull, "w") as file:
@@ -135,12 +136,16 @@ def fitted(text: str, stream: Any) -> str:
         else textwrap.fill(
             line,
             width,
-            subsequent_indent=" " * (len(line) - len(line.lstrip(" "))),
+            subsequent_indent=" " * _indentation(line, indent),
             break_long_words=False,
             break_on_hyphens=False,
         )
         for line in text.split("\n")
     )
+
+
+def _indentation(line: str, indent: int | None) -> int:
+    return len(line) - len(line.lstrip(" ")) if indent is None else indent
 
 
 @contextmanager

@@ -108,13 +108,16 @@ def test_version_names_what_computes(capsys: pytest.CaptureFixture[str]) -> None
     assert max(map(len, lines)) <= 80
 
 
-def test_verbose_shows_where_an_error_is_from(
+def test_twice_verbose_shows_where_an_error_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["show", str(tmp_path / "none"), "--verbose"]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0].startswith("Traceback")
-    assert lines[-1].startswith("bestiary: ")
+    assert main(["show", str(tmp_path / "none"), "-v"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    for twice in (["-vv"], ["-v", "--verbose"]):
+        assert main(["show", str(tmp_path / "none"), *twice]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert lines[1].startswith("Traceback")
+        assert lines[-1].startswith("bestiary: ")
 
 
 def test_help_does_not_import_torch() -> None:

@@ -281,10 +281,17 @@ def test_defects_and_signals(
 def test_first_rank_alone_prints(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
     assert main(["cache", "--json"]) == 0
+    assert main(["cache", "-v"]) == 0
     assert main(["show", "/no/run", "--json"]) == 2
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("LOCAL_RANK", "0")  # the first of a second machine
+    assert main(["show", "/no/run"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("bestiary: /no/run: no such run")
 
 
 def test_nothing_else_on_stdout() -> None:

@@ -24,6 +24,35 @@ def test_tutorial_has_no_outputs(notebook: Any) -> None:
     assert notebook.metadata.language_info == {"name": "python"}
 
 
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("https://host/a/bestiary", "bestiary[offline] @ git+https://host/a/bestiary"),
+        ("clone", "{here}/clone[offline]"),
+    ],
+)
+def test_first_cell_installs_where_absent(
+    place: str, expected: str, notebook: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformer = pytest.importorskip("IPython.core.inputtransformer2", reason="no IPython")
+    cell = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    code = transformer.TransformerManager().transform_cell(cell.source)
+    magics: list[tuple[str, str]] = []
+
+    class Shell:
+        def run_line_magic(self, name: str, line: str) -> None:
+            magics.append((name, line))
+
+    monkeypatch.chdir(tmp_path)
+    names = {"get_ipython": Shell, "input": lambda _: f" {place} "}
+    exec(code, names)
+    assert magics == [], "it is installed here"
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    exec(code, names)
+    assert magics == [("pip", 'install --quiet "{source}"')]  # IPython fills the name in
+    assert names["source"] == expected.format(here=tmp_path)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

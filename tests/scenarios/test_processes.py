@@ -190,6 +190,8 @@ def test_accelerate_launch(
     done = subprocess.run([*launch, *command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "shared by 2 processes" in done.stderr
+    assert done.stdout.count("Out-of-fold accuracy") == 1, "one rank alone shows the result"
+    assert done.stdout.count("What next") == 1
     reference = bestiary.train(
         beasts, tmp_path / "reference", recipe=tiny, overrides=OPTIONS, folds=2, quiet=True
     )

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bestiary.advising.speeds import TrainSpeed
-from bestiary.display import ScreenTable, format_duration, format_table
+from bestiary.display import format_duration
 from bestiary.numbers import counted, percent, percent_range
 from bestiary.recipe.options import Recipe
+from bestiary.screen_table import ScreenTable
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.paired import Hits, paired_difference
 
@@ -132,7 +133,7 @@ class Advice:
 
     def __str__(self) -> str:
         lines = [
-            format_table(self._table()),
+            str(self._table()),
             "",
             *self._notes(),
             "",
@@ -141,13 +142,7 @@ class Advice:
         return "\n".join(lines)
 
     def _table(self) -> ScreenTable:
-        table = ScreenTable()
-        for name in COLUMNS:
-            table.add_column(
-                name,
-                justify="left" if name == "backbone" else "right",
-                overflow="fold",
-            )
+        table = ScreenTable(*COLUMNS)
         for candidate in self.candidates:
             table.add_row(*self._cells(candidate))
         return table

@@ -11,7 +11,7 @@ from typing import Any
 
 from bestiary.advising.advice import Candidate
 from bestiary.advising.speeds import measure_reading, measure_speed
-from bestiary.cores import busy_cores
+from bestiary.cores import Load, machine_load
 from bestiary.data.eval_view import EvalView
 from bestiary.model.device import best_device
 from bestiary.numbers import count, duration
@@ -30,7 +30,7 @@ class Plan:
         images: to train on.
         classes: number of classes.
         seconds: that training would take, by the speed of one step and of reading.
-        busy: cores that other programs kept busy meanwhile.
+        load: how busy the machine was just before.
     """
 
     place: str
@@ -38,7 +38,7 @@ class Plan:
     images: int
     classes: int
     seconds: float
-    busy: float
+    load: Load
 
     def document(self) -> dict[str, Any]:
         """Return what programs read, see docs/reference/programs.md."""
@@ -47,7 +47,7 @@ class Plan:
             "classes": self.classes,
             "folds": self.recipe.folds.n,
             "seconds": self.seconds,
-            "busy_cores": self.busy,
+            "busy_cores": self.load.busy_cores,
             "recipe": self.recipe,
         }
 
@@ -62,10 +62,8 @@ class Plan:
             f"  about {duration(self.seconds)} on this machine ({best_device().type}), as measured "
             "just now",
         ]
-        if self.busy > 0.5:
-            lines.append(
-                f"  other programs kept {self.busy:.1f} cores busy: alone it would be faster"
-            )
+        if busy := self.load.describe():
+            lines.append(f"  {busy}: alone it would be faster")
         lines.append(f"Nothing was written. Without --dry-run it goes to {self.place}.")
         return "\n".join(lines)
 
@@ -80,7 +78,7 @@ def plan_run(begin: Callable[..., Run], run: Run) -> Plan:
     Raises:
         BestiaryError: the run could not be begun.
     """
-    busy = busy_cores()
+    load = machine_load()
     with tempfile.TemporaryDirectory(prefix="bestiary-dry-run-") as folder:
         begun = begin(path=Path(folder) / "run")
         snapshot = begun.load()
@@ -94,4 +92,4 @@ def plan_run(begin: Callable[..., Run], run: Run) -> Plan:
     seconds = Candidate(recipe, speed, reading, None).training_seconds(
         table.height, recipe.train.epochs
     )
-    return Plan(run.place, recipe, table.height, classes, seconds, busy)
+    return Plan(run.place, recipe, table.height, classes, seconds, load)

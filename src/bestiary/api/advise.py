@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 # Most images that heads are evaluated on: minutes for the slowest backbone, and intervals of about
 # 2 points to either side.
 MAX_PROBED_IMAGES = 1000
-# Above this, the user is told that other programs slow the measurements down.
-MAX_BUSY_CORES = 0.5
 BACKBONES = {
     "cpu": (
         "offline/efficientnet_lite0@160",
@@ -94,7 +92,7 @@ def advise(
     from bestiary.advising.advice import Advice, recommend
     from bestiary.advising.probing import draw_images
     from bestiary.api.durations import parse_duration
-    from bestiary.cores import busy_cores
+    from bestiary.cores import machine_load
     from bestiary.data.audit import audit_images
     from bestiary.data.class_counts import count_classes, imbalance
     from bestiary.data.listing import list_labeled
@@ -105,7 +103,7 @@ def advise(
 
     # Check the arguments before anything is read.
     overrides = with_short_ways(overrides, folds=folds)
-    busy = busy_cores()
+    busy = machine_load().describe()
     device_type = best_device().type
     base = str(recipe or default_recipe(device_type))
     display = Display(quiet)
@@ -121,10 +119,8 @@ def advise(
     table, groups = draw_images(manifest, MAX_PROBED_IMAGES)
 
     # Measure every candidate and recommend one.
-    if busy > MAX_BUSY_CORES:
-        display.notice(
-            f"Other programs keep {busy:.1f} cores busy: times will look longer than they are"
-        )
+    if busy:
+        display.notice(f"{busy[:1].upper()}{busy[1:]}: times will look longer than they are")
     candidates = [_measure(one, manifest, table, groups, display) for one in recipes]
     images = manifest.table.height
     chosen = recommend(candidates, images, groups, max_seconds, max_latency)

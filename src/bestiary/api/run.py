@@ -25,7 +25,7 @@ class Run(directory.Run):
 
     What `bestiary.train` and `bestiary.probe` return; `Run.open` opens one that exists. In a
     notebook it shows its accuracy with interval and its surest mistakes. Frames are polars frames;
-    `.to_pandas()` makes them pandas frames, where pandas and pyarrow are installed.
+    `.to_pandas()` makes them pandas frames, after ``pip install 'bestiary[pandas]'``.
 
     Example:
         >>> import bestiary

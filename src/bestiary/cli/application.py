@@ -12,13 +12,28 @@ from cyclopts import App, Group, Parameter
 from bestiary.cli.help_text import help_text, more_options, usual_options
 from bestiary.cli.verbs import GROUPS, usage, verb_function
 from bestiary.cli.versions import versions
+from bestiary.details import details_shown
 from bestiary.display import make_console
 from bestiary.errors import ArgumentError
+from bestiary.ranks import is_first_rank
 from bestiary.streams import stdout_as_stderr
 
-START = "Start with: bestiary demo. Help for a verb: bestiary VERB --help."
+START = """Start with: bestiary demo. Help for a verb: bestiary VERB --help.
+Every verb takes -q (results and warnings alone) and -v (decisions and times)."""
 QUIET = Parameter(name=["--quiet", "-q"])
 JSON = Parameter(name="--json", help="Print one JSON document; progress goes to standard error.")
+VERBOSE = Parameter(
+    name=["--verbose", "-v"],
+    count=True,
+    show_default=False,
+    help="Say what is decided and where time goes; -vv: also where an error comes from.",
+)
+ADDED = {
+    "as_json": (False, Annotated[bool, JSON]),
+    "quiet": (False, Annotated[bool, QUIET, Parameter(show=False)]),
+    "verbose": (0, Annotated[int, VERBOSE]),
+}
+"""Options that every verb takes on the command line -> default and type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +98,37 @@ def _command(name: str, short: bool) -> Callable[..., Any]:
     """
     function = verb_function(name)
 
+    signature = inspect.signature(function)
+    added = {key: one for key, one in ADDED.items() if key not in signature.parameters}
+
     @wraps(function)
-    def command(*args: Any, as_json: bool = False, **options: Any) -> Answer:
+    def command(*args: Any, **options: Any) -> Answer:
+        common = {key: options.pop(key, default) for key, (default, _) in added.items()}
+        as_json, verbose = bool(common["as_json"]), int(common["verbose"])
         if as_json:
             _refuse_endless(name, options)
-        with stdout_as_stderr() if as_json else nullcontext():
+        if verbose and (common | options).get("quiet"):
+            raise ArgumentError("-q -v: one says less, the other more; leave one of them out")
+        shown = details_shown(verbose if is_first_rank() else 0)
+        with stdout_as_stderr() if as_json else nullcontext(), shown:
             return Answer(name, function(*args, **options), as_json)
 
-    hints: dict[str, Any] = {**function.__annotations__, "as_json": Annotated[bool, JSON]}
+    hints: dict[str, Any] = {**function.__annotations__}
+    hints |= {key: hint for key, (_, hint) in added.items()}
     hints.pop("return", None)
-    if "quiet" in hints:
+    if "quiet" not in added:
         hints["quiet"] = Annotated[bool, QUIET]
     if short:
-        for key in set(hints) - {*(usual_options(name) or ()), "as_json"}:
+        for key in set(hints) - {*(usual_options(name) or ()), "as_json", "verbose"}:
             hint = hints[key]
             hints[key] = Annotated[hint, Parameter(show=False)]
     command.__annotations__ = hints
     command.__doc__ = help_text(function.__doc__ or "", short)
-    signature = inspect.signature(function)
-    added = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False)
-    parameters = [*signature.parameters.values(), added]
+    more = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default)
+        for key, (default, _) in added.items()
+    ]
+    parameters = [*signature.parameters.values(), *more]
     command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return command
 

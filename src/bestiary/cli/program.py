@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from types import TracebackType
 from typing import Any
 
@@ -20,10 +21,11 @@ from bestiary.cli.mistakes import describe_mistake, describe_swapped
 from bestiary.cli.verbs import VERBS
 from bestiary.errors import ArgumentError, BestiaryError, one_line
 from bestiary.printable import printable, printable_name
+from bestiary.ranks import is_first_rank, tells_errors
 from bestiary.streams import SafeStream, fitted, guarded_streams, occupy_closed_descriptors
 
 HELP_ALL = "--help-all"
-VERBOSE = {"--verbose", "-v"}
+BEFORE_VERB = {"-q", "--quiet", "-v", "-vv", "--verbose", "--json"}  # understood there too
 GARBAGE_THRESHOLD = 10_000  # new objects that are not freed, between two searches
 JSON = "--json"
 MISTAKE_STATUS = 2
@@ -65,8 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run_command(arguments: list[str]) -> int:
     """Run one command; return its exit status."""
-    verbose = bool(VERBOSE & set(arguments))
-    arguments = [argument for argument in arguments if argument not in VERBOSE]
+    arguments = _verb_first(arguments)
     verb = next(iter(arguments), "")
     failure = _Failure(verb if verb in VERBS else "", JSON in arguments)
     app = build_app(verb, every_option=HELP_ALL in arguments)
@@ -79,8 +80,6 @@ def _run_command(arguments: list[str]) -> int:
     except CycloptsError as error:
         return failure.show("UsageError", describe_mistake(arguments, error))
     except BestiaryError as error:
-        if verbose:
-            traceback.print_exc()
         message = describe_swapped(arguments) or str(error).rstrip(".")
         return failure.show(type(error).__name__, message)
     except KeyboardInterrupt as stop:
@@ -95,12 +94,20 @@ def _run_command(arguments: list[str]) -> int:
     return int(getattr(getattr(answer, "result", None), "exit_code", 0))
 
 
+def _verb_first(arguments: list[str]) -> list[str]:
+    """Put the verb before the options that every verb takes; alone, they ask for nothing."""
+    rest = list(dropwhile(BEFORE_VERB.__contains__, arguments))
+    return [*rest[:1], *arguments[: len(arguments) - len(rest)], *rest[1:]] if rest else []
+
+
 def _shown(answer: Any) -> str | None:
     """Return what a command prints of its result; None: nothing, as of ``--help``."""
     if not isinstance(answer, Answer):
         return None if answer is None else str(answer)
+    if not is_first_rank():
+        return None
     if answer.as_json:
-        return result_document(answer.verb, answer.result) if _is_first_rank() else None
+        return result_document(answer.verb, answer.result)
     return None if answer.result is None else str(answer.result)
 
 
@@ -118,19 +125,15 @@ class _Failure:
 
     def show(self, kind: str, message: str) -> int:
         """Print a mistake; return the exit status."""
-        _print_error(message)
+        if tells_errors():
+            _print_error(message)
         self.document(kind, message, MISTAKE_STATUS)
         return MISTAKE_STATUS
 
     def document(self, kind: str, message: str, status: int) -> None:
         """Print the document of a failure, if one was asked for."""
-        if self.as_json and _is_first_rank():
+        if self.as_json and is_first_rank():
             print(error_document(self.verb, kind, message, status))
-
-
-def _is_first_rank() -> bool:
-    """Whether this process speaks for those that a launcher such as torchrun has started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def run() -> None:

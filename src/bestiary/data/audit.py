@@ -29,6 +29,7 @@ from bestiary.data.scenes import find_scenes, join_scenes
 from bestiary.data.split_words import TEST
 from bestiary.display import Display
 from bestiary.numbers import counted
+from bestiary.printable import place_name
 from bestiary.recipe.sections import DataOptions
 from bestiary.run.layout import (
     CLASSES,
@@ -145,7 +146,7 @@ class Audit:
         n_images = self.manifest.table.height
         n_classes = self.classes.height
         head = (
-            f"{self.manifest.root}: {counted(n_images, 'image')} of "
+            f"{place_name(self.manifest.root)}: {counted(n_images, 'image')} of "
             f"{counted(n_classes, 'class', 'classes')}"
         )
         if self.test.height:

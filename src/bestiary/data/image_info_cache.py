@@ -22,8 +22,10 @@ from bestiary.atomic import atomic_path
 from bestiary.caches import cache_root, ensure_cache, mark_used
 from bestiary.cores import cores
 from bestiary.data.image_info import THUMB_SIDE, ImageInfo, read_image_infos
+from bestiary.details import detail
 from bestiary.display import Display, Tick
 from bestiary.errors import DataError
+from bestiary.numbers import counted
 from bestiary.storage.boxes import Box, BoxFile
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
@@ -116,6 +118,7 @@ class ImageInfoCache:
         """
         infos: list[ImageInfo] = []
         read_infos = partial(read_image_infos, cached=self._info_by_sha256)
+        n_new = 0
         with ThreadPoolExecutor(cores()) as pool:
             for start in range(0, len(paths), SEGMENT_IMAGES):
                 batch: list[ImageInfo] = []
@@ -128,11 +131,13 @@ class ImageInfoCache:
 
                 new_infos = self._select_new(batch)
                 self._write_segment(new_infos)
+                n_new += len(new_infos)
 
                 # The cache's own infos have no thumbs, and so take little memory.
                 for info in batch:
                     cached_info = self._info_by_sha256.get(info.sha256, info)
                     infos.append(cached_info)
+        detail(f"decoded now: {n_new:,} of {counted(len(paths), 'image')}; cache: {self.folder}")
         return infos
 
     def thumbs(self, digests: Sequence[str]) -> Iterator[tuple[list[str], Thumbs]]:

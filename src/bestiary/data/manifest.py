@@ -20,6 +20,7 @@ from bestiary.data.quality_warnings import quality_warning
 from bestiary.display import Tick
 from bestiary.errors import DataError
 from bestiary.numbers import counted
+from bestiary.printable import place_name
 from bestiary.run.fields import carried_columns
 from bestiary.storage.boxes import split_path
 from bestiary.storage.files import Root
@@ -120,8 +121,8 @@ def read_manifest(
         count = listing.table.height
         first = manifest.quarantine.row(0)
         raise DataError(
-            f"{listing.root}: {counted(count, 'image')}, none of which can be decoded; first: "
-            f"{first}"
+            f"{place_name(listing.root)}: {counted(count, 'image')}, none of which can be decoded; "
+            f"first: {first}"
         )
     return manifest
 

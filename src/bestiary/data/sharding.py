@@ -24,6 +24,7 @@ from bestiary.data.listing_types import LISTING_SCHEMA, Listing
 from bestiary.display import Display, Tick
 from bestiary.errors import DataError, ImageError
 from bestiary.numbers import counted
+from bestiary.printable import place_name
 from bestiary.rng import keyed_rng
 from bestiary.storage.files import is_address, location, put_file
 from bestiary.storage.roots import reading_order
@@ -122,7 +123,9 @@ def write_shards(
         missing = _write_images(listing, order, writer, locations, tick)
     if not locations.rows:
         count = listing.table.height
-        raise DataError(f"{listing.root}: {counted(count, 'image')}, none of which can be read")
+        raise DataError(
+            f"{place_name(listing.root)}: {counted(count, 'image')}, none of which can be read"
+        )
 
     # The index comes last: without it the shards are not valid.
     index = _make_index(listing, locations)

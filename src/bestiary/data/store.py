@@ -26,8 +26,10 @@ from bestiary.cores import cores
 from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel
 from bestiary.data.decode import Pixels, decode, read_unchanged
 from bestiary.data.resize import shrink_to_side, stored_side
+from bestiary.details import detail
 from bestiary.display import Tick
 from bestiary.errors import ImageError
+from bestiary.numbers import counted
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
 
@@ -182,6 +184,9 @@ class ImageStore:
             None, or the reason why nothing was stored: not enough disk space.
         """
         missing = self._missing_images(images, sizes)
+        detail(
+            f"to decode: {len(missing):,} of {counted(len(images), 'image')}; cache: {self.folder}"
+        )
         if not missing:
             return None
 

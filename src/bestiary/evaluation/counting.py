@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.display import Display, ScreenTable, format_table
+from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.drifting import World, describe_drift
@@ -23,6 +23,7 @@ from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.numbers import RANGE, count, percent, percent_range, plain_name
 from bestiary.recipe.sections import DataOptions
 from bestiary.run.run import Run
+from bestiary.screen_table import ScreenTable
 from bestiary.stats.class_shares import ClassShares, Known, New, estimate_shares
 from bestiary.stats.drift import Drift
 
@@ -72,9 +73,8 @@ class ClassCounts:
         return int(self.unread > 0)
 
     def __str__(self) -> str:
-        table = ScreenTable()
-        for name in ("class", "labeled", "images", "95 % interval", "share", "95 % interval"):
-            table.add_column(name, justify="left" if name == "class" else "right")
+        interval = "95 % interval"
+        table = ScreenTable("class", "labeled", "images", interval, "share", interval)
         shown = self.table.sort("images", descending=True).head(MAX_SHOWN)
         for row in shown.iter_rows(named=True):
             table.add_row(
@@ -85,7 +85,7 @@ class ClassCounts:
                 percent(row["share"]),
                 percent_range(row["share_low"], row["share_high"]),
             )
-        lines = [format_table(table), *self._lines()]
+        lines = [str(table), *self._lines()]
         if self.table.height > MAX_SHOWN:
             lines.insert(1, f"... and {self.table.height - MAX_SHOWN:,} more; all with --out FILE")
         lines[1:] = [textwrap.fill(line, WIDTH) for line in lines[1:]]

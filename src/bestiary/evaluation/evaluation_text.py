@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bestiary.data.folder_layout import quote_names
-from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.held_out_results import HeldOutResults
 from bestiary.numbers import count, counted, percent, percent_range
 from bestiary.printable import printable_name
+from bestiary.screen_table import ScreenTable
 
 LEFT_OUT = {
     "seen_in_training": "images left out: the run was trained on them",
@@ -65,7 +65,7 @@ class Evaluation:
             f"{counted(self.scores['n'], 'image')} of "
             f"{counted(self.scores['classes'], 'class', 'classes')}, none seen in training",
             "",
-            format_table(_accuracy_table(self.scores)),
+            str(_accuracy_table(self.scores)),
             "",
             *_seen_lines(self.scores),
             *_cascade_lines(self.scores.get("cascade")),
@@ -78,14 +78,9 @@ class Evaluation:
 
 def _accuracy_table(scores: dict[str, Any]) -> ScreenTable:
     """The accuracies on new images, and a column of those with seen images where there are any."""
-    table = ScreenTable()
-    table.add_column("predictor", justify="left")
-    table.add_column("accuracy", justify="right")
-    table.add_column("95 % interval", justify="right")
     with_seen = scores["with_seen"]
-    if with_seen is not None:
-        table.add_column("with seen images", justify="right")
-
+    more = [] if with_seen is None else ["with seen images"]
+    table = ScreenTable("predictor", "accuracy", "95 % interval", *more)
     rows_with_seen = {} if with_seen is None else _rows(with_seen)
     for name, row in _rows(scores).items():
         interval = percent_range(row["low"], row["high"]) if "low" in row else ""

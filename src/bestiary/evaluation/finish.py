@@ -14,6 +14,7 @@ import torchvision
 
 from bestiary.data.eval_view import EvalView
 from bestiary.data.manifest import natural_classes
+from bestiary.details import stage
 from bestiary.ensemble.card import read_card
 from bestiary.errors import RunError
 from bestiary.evaluation.field import FieldFit
@@ -33,6 +34,7 @@ from bestiary.stats.ood import OodDetector, OodScore
 from bestiary.stats.scores import oof_scores
 
 
+@stage("Calibrating and scoring")
 def finish_run(run: Run) -> None:
     """Assemble the ensemble of a run; once all folds have ended, calibrate and score it.
 

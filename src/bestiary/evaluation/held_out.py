@@ -38,6 +38,7 @@ from bestiary.evaluation.unseen import (
     member_logits,
     unseen_images,
 )
+from bestiary.printable import place_name
 from bestiary.recipe.choices import Average
 from bestiary.recipe.sections import DataOptions
 from bestiary.run.layout import HELD_OUT_SCORES
@@ -100,7 +101,7 @@ def evaluate_folder(
     predicted, failed = _predict(ensemble, unseen, kinds, display)
     new, seen = predicted[:2]
     if new.table.is_empty():
-        raise DataError(f"{unseen.root}: none of the new images can be decoded")
+        raise DataError(f"{place_name(unseen.root)}: none of the new images can be decoded")
     unseen.left_out["unreadable"] += failed.join(unseen.table, on="path", how="semi").height
 
     results = HeldOutResults(

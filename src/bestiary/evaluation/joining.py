@@ -16,7 +16,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.display import ScreenTable, format_table
 from bestiary.ensemble.card import read_card
 from bestiary.errors import ArgumentError, RunError
 from bestiary.evaluation.finish import calibrate_and_score
@@ -34,6 +33,7 @@ from bestiary.run.layout import (
 )
 from bestiary.run.oof import write_oof
 from bestiary.run.run import Run, RunSnapshot
+from bestiary.screen_table import ScreenTable
 from bestiary.stats.blending import Blend, BlendGain, blend_gain, blend_runs
 from bestiary.stats.paired import Difference
 
@@ -72,9 +72,7 @@ class Joined:
 
     def __str__(self) -> str:
         gain = self.gain
-        table = ScreenTable()
-        for name in ("run", "alone", "95 % interval", "share in the blend", "adds (points)"):
-            table.add_column(name, justify="left" if name == "run" else "right")
+        table = ScreenTable("run", "alone", "95 % interval", "share in the blend", "adds (points)")
         for number, (name, alone) in enumerate(zip(self.names, gain.alone, strict=True)):
             added = _points(gain.added[number]) if gain.added else ""
             interval = percent_range(alone.low, alone.high)
@@ -85,7 +83,7 @@ class Joined:
         best = printable_name(self.names[gain.best])
         place = printable_name(self.run.place)
         lines = [
-            format_table(table),
+            str(table),
             f"Out of fold, each fold by weights of the other folds. Against {best}, the best "
             f"alone: {_points(gain.gain)} points.",
         ]

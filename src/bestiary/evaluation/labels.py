@@ -14,10 +14,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.data.fixes import SCHEMA
+from bestiary.details import stage
 from bestiary.errors import RunError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.numbers import counted, percent
-from bestiary.printable import printable_name
+from bestiary.printable import place_name, printable_name
 from bestiary.run.images import RunImages
 from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE
 from bestiary.run.run import Run
@@ -100,7 +101,7 @@ class LabelReport:
         """
         # Quoted for a shell, but for the user's own folder, which the shell fills in.
         table = str(fixes) if fixes.parts[0] == "~" else shlex.quote(str(fixes))
-        data, run = shlex.quote(str(self.images)), shlex.quote(f"{self.run}-fixed")
+        data, run = shlex.quote(place_name(self.images)), shlex.quote(f"{self.run}-fixed")
         return printable_name(f"bestiary train {data} {run} --fixes {table}")
 
     def write(self) -> None:
@@ -120,6 +121,7 @@ class LabelReport:
         write_table(fixes_file, self.fixes)
 
 
+@stage("Comparing labels with predictions")
 def review_labels(run: Run, folder: Path) -> LabelReport:
     """Find the probably wrong labels of a run by its out-of-fold predictions.
 

@@ -24,6 +24,7 @@ from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.unseen import Logits, member_logits
+from bestiary.printable import place_name
 from bestiary.recipe.sections import DataOptions
 from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
@@ -81,10 +82,11 @@ def read_new_images(
     read = _read_images(run, images, options, display)
     is_trained = read.table["sha256"].is_in(run.read_table(MANIFEST)["sha256"].implode())
     new = read.table.filter(~is_trained)
+    place = place_name(images[0])
     if read.table.is_empty():
-        raise DataError(f"{images[0]}: none of the images can be read; name others")
+        raise DataError(f"{place}: none of the images can be read; name others")
     if new.is_empty():
-        raise DataError(f"{images[0]}: the run was trained on all of these images; name new ones")
+        raise DataError(f"{place}: the run was trained on all of these images; name new ones")
     logits, reasons = member_logits(ensemble, read.root, new, display)
     readable = new.filter(~pl.int_range(new.height, eager=True).is_in(list(reasons)))
     return NewImages(

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from bestiary.details import stage
 from bestiary.evaluation.finish import fit_ood
 from bestiary.evaluation.judged import Judged
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
@@ -121,6 +122,7 @@ class Results(Judged):
         return pick_optimism(curves)
 
 
+@stage("Reading the results")
 def read_results(run: Run) -> Results:
     """Read a run's out-of-fold results.
 

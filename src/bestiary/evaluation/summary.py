@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from bestiary.numbers import count, counted, percent
-from bestiary.printable import printable_name
+from bestiary.printable import place_name, printable_name
 from bestiary.recipe.options import Recipe
 from bestiary.run.field_scores import field_lines, read_field_scores
 from bestiary.run.heads import heads_text
@@ -98,7 +98,7 @@ class Summary:
         if self.quarantined:
             counts += f", {counted(self.quarantined, 'file')} in quarantine.csv"
         place = printable_name(self.place)
-        root = printable_name(self.root)[:MAX_ROOT]
+        root = place_name(self.root)[:MAX_ROOT]
         backbone = printable_name(recipe.model.backbone)
         lines = [
             f"{place}: {counts}",

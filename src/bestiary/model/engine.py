@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from bestiary.details import detail, stage
 from bestiary.errors import ArgumentError, one_line
 from bestiary.model.classifier import Classifier
 from bestiary.model.compute import DTYPES
@@ -72,6 +73,7 @@ class BuiltNetwork:
     on_device: DeviceNetwork | None = None
 
 
+@stage("Building the network")
 def build_network(
     classifier: Classifier,
     size: int,
@@ -106,6 +108,7 @@ def build_network(
     return _build(make, size, device, precision, engine, graph_path)
 
 
+@stage("Building the network")
 def build_joint_network(
     members: Callable[[], Sequence[Classifier]],
     size: int,
@@ -162,6 +165,7 @@ def _build(
 
     # PyTorch, where it is asked for or the only choice.
     if engine != "openvino" and not uses_openvino(engine, device):
+        detail(f"engine: PyTorch on {device}, since {_why_torch(engine, device)}")
         with _BUILDING:
             module = make().eval()
         return _torch_network(module, device, precision)
@@ -177,14 +181,17 @@ def _build(
     with _BUILDING:
         if path is not None and path.exists():
             with suppress(RuntimeError):  # a damaged graph is converted again
+                detail(f"engine: {openvino_name}, its graph from the cache: {path}")
                 read = partial(read_graph, path, openvino_precision)
                 return BuiltNetwork(_run_compiled(read), openvino_name)
         module = make().eval()
         run, reason = _openvino_network(module, size, openvino_precision, path, member_graphs)
     if run is not None:
+        detail(f"engine: {openvino_name}, its graph converted now")
         return BuiltNetwork(run, openvino_name)
     if engine == "openvino":
         raise ArgumentError(f"--engine openvino: {reason}; use --engine torch")
+    detail(f"engine: PyTorch on {device}, since {reason}")
     return _torch_network(module, device, precision, reason)
 
 
@@ -204,6 +211,12 @@ def _torch_network(
 
     name = f"PyTorch {precision}"
     return BuiltNetwork(run, name, fallback_reason, device, on_device)
+
+
+def _why_torch(engine: Engine, device: torch.device) -> str:
+    if engine == "torch":
+        return "it was asked for"
+    return "OpenVINO is not installed" if device.type == "cpu" else "OpenVINO computes on CPUs"
 
 
 def uses_openvino(engine: Engine, device: torch.device) -> bool:

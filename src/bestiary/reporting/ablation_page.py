@@ -10,7 +10,6 @@ from pathlib import Path
 import polars as pl
 
 from bestiary.atomic import write_text
-from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.ablation import AblationRow
 from bestiary.evaluation.compare import compare_runs
 from bestiary.numbers import counted, percent, points, points_range
@@ -23,6 +22,7 @@ from bestiary.reporting.sections import Table
 from bestiary.run.layout import ABLATION_TABLE, ABLATION_TEXT
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table, write_table
+from bestiary.screen_table import ScreenTable
 
 HEAD = ("variant", "accuracy", "difference, points", "95 % interval", "p", "minutes")
 SCREEN_WIDTH = 80
@@ -46,8 +46,11 @@ class Ablation:
     def __str__(self) -> str:
         blocks = []
         for rows in _by_evaluation(self.rows):
-            table = _screen_table(table_of(rows, self.minutes))
-            blocks += [caption(rows, SCREEN_WIDTH), "", format_table(table), ""]
+            table = table_of(rows, self.minutes)
+            screen = ScreenTable(*table.head)
+            for cells in table.rows:
+                screen.add_row(*cells)
+            blocks += [caption(rows, SCREEN_WIDTH), "", str(screen), ""]
         return "\n".join([*blocks, *map(printable_name, self.files)])
 
 
@@ -55,20 +58,6 @@ def _by_evaluation(rows: Sequence[AblationRow]) -> Iterator[list[AblationRow]]:
     """The rows of each way of evaluation: out of fold, held out."""
     for evaluated_on in dict.fromkeys(row.evaluated_on for row in rows):
         yield [row for row in rows if row.evaluated_on == evaluated_on]
-
-
-def _screen_table(table: Table) -> ScreenTable:
-    screen = ScreenTable()
-    for name in table.head:
-        screen.add_column(
-            name,
-            justify="left" if name == "variant" else "right",
-            no_wrap=name != "variant",
-            overflow="fold",
-        )
-    for cells in table.rows:
-        screen.add_row(*cells)
-    return screen
 
 
 def table_of(rows: Sequence[AblationRow], minutes: Mapping[str, float | None]) -> Table:

@@ -11,7 +11,6 @@ from textwrap import fill
 from typing import Any
 
 from bestiary.atomic import write_text
-from bestiary.display import ScreenTable, format_table
 from bestiary.evaluation.compare import Comparison
 from bestiary.numbers import counted, percent, percent_range, points, points_range
 from bestiary.printable import printable_name
@@ -23,6 +22,7 @@ from bestiary.reporting.links import report_link
 from bestiary.reporting.markdown import escape_markdown, markdown_table
 from bestiary.reporting.render import render
 from bestiary.reporting.sections import Table
+from bestiary.screen_table import ScreenTable
 from bestiary.stats.paired import Difference
 
 MAX_IMAGES = 24  # fixed, and as many broken, images shown of each run
@@ -85,7 +85,7 @@ class Compared:
             f"{counted(comparison.table.height, 'image')} that all runs have scored, each by the "
             "member that was not trained on it"
         )
-        lines = [fill(head, SCREEN_WIDTH), "", format_table(_screen_table(table))]
+        lines = [fill(head, SCREEN_WIDTH), "", str(_screen_table(table))]
         lines += [
             fill(
                 printable_name(f"{name} differs in {changes}"),
@@ -106,15 +106,8 @@ class Compared:
 
 def _screen_table(table: Table) -> ScreenTable:
     """The table without the interval of the accuracy: it fits a screen of 80 columns."""
-    screen = ScreenTable()
     chosen = [0, 1, 3, 4, 5, 6]
-    for column in chosen:
-        screen.add_column(
-            table.head[column],
-            justify="right" if column else "left",
-            no_wrap=column > 0,
-            overflow="fold",
-        )
+    screen = ScreenTable(*(table.head[column] for column in chosen))
     for row in table.rows:
         screen.add_row(*(row[column] for column in chosen))
     return screen

@@ -6,6 +6,7 @@ Written unasked when a run ends: `summary.png` is what people paste into a messa
 from pathlib import Path
 
 from bestiary.atomic import write_bytes, write_text
+from bestiary.details import stage
 from bestiary.evaluation.results import Results
 from bestiary.numbers import plain_name
 from bestiary.reporting.charts.chart import Chart, cut
@@ -28,6 +29,7 @@ CARD_HEIGHT = 86.0
 CHART_TOP = 236.0
 
 
+@stage("Drawing the charts")
 def write_figures(results: Results) -> list[Path]:
     """Write the charts that take no long work as SVG and CSV, and the summary as SVG and PNG.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bestiary.atomic import write_text
+from bestiary.details import stage
 from bestiary.display import Display
 from bestiary.errors import ArgumentError
 from bestiary.evaluation.results import Results, read_results
@@ -52,6 +53,7 @@ class Report:
         return f"{self.score_line}\n{printable_name(self.place)} ({self.megabytes:.1f} MB)"
 
 
+@stage("Composing the report")
 def write_report(
     run: Run,
     out: Path | None,

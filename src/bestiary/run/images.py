@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from bestiary.printable import place_name
 from bestiary.storage.files import Readable, Root, read_file
 
 UNKNOWN_REASON = (
@@ -110,7 +111,7 @@ class RunImages:
             reasons.append(f"{len(self.missing):,} cannot be read")
         if not reasons:
             return ""
-        return f"{self.root}: images of the run are left out: {', '.join(reasons)}"
+        return f"{place_name(self.root)}: images of the run are left out: {', '.join(reasons)}"
 
 
 @dataclass(frozen=True, slots=True)

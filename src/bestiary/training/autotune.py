@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from bestiary.cores import cores
+from bestiary.details import detail, stage
 from bestiary.display import Display
 from bestiary.errors import DamagedError
 from bestiary.model.compute import DTYPES, ComputeConfig, device_name, resolve_precision
@@ -86,12 +87,14 @@ def autotune_compute(
     return config
 
 
+@stage("Timing training steps")
 def _decide(run: Run, images: int, classes: int, device: torch.device) -> ComputeConfig:
     """Read the decision from the run, or autotune and write it."""
     decisions: dict[str, Any] = {}
     if run.file(COMPUTE).exists():
         decisions = run.read_json(COMPUTE)
     if device.type in decisions:
+        detail(f"precision and layout: as the run decided before, in {COMPUTE}")
         return _read_decision(run, decisions[device.type])
 
     config, timings = choose_config(run.read_recipe(), images, classes, device)
@@ -164,6 +167,7 @@ def choose_config(
 
     tuner = _Autotuner(recipe, images, classes, device)
     if tuner.decided:
+        detail("precision and layout: as decided for such a training on this machine before")
         return tuner.decided, tuner.cached
     for config in configs:
         tuner.measure(config)
@@ -298,6 +302,7 @@ class _Autotuner:
         timing = time_training_step(self.recipe, self.classes, config, self.device)
         self._spent += time.perf_counter() - started
         if timing:
+            detail(f"timed: {1000 * timing.seconds:.1f} ms an image, {config}")
             self.timings[config] = timing
 
     def pays_off(self, config: ComputeConfig, best: ComputeConfig) -> bool:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bestiary.atomic import need_folder
 from bestiary.caches import ensure_cache
+from bestiary.details import stage
 from bestiary.display import Display, TrainingDisplay
 from bestiary.errors import DamagedError
 from bestiary.model.classifier import check_member
@@ -112,7 +113,7 @@ def _train_one_by_one(
                 checkpointer=checkpointer,
                 display=bars,
             )
-            with _lock_and_record_cost(files, data.world):
+            with _lock_and_record_cost(files, data.world), stage("Training the folds", said=False):
                 train_fold_safely(job)
 
 

@@ -31,6 +31,7 @@ from bestiary.data.views import TrainView
 from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, ImageError
 from bestiary.model.transfer import send
+from bestiary.printable import place_name
 from bestiary.recipe.options import Recipe
 from bestiary.rng import keyed_rng
 from bestiary.run.layout import TRAIN_ONLY
@@ -239,7 +240,8 @@ class TrainingSet:
         except ImageError as error:
             since = "since" if error.reason == CHANGED else "but it was readable when"
             raise DataError(
-                f"{path}: {error.reason}, {since} the run began; put it back, then --resume"
+                f"{place_name(path)}: {error.reason}, {since} the run began; put it back, then "
+                "--resume"
             ) from None
 
 
@@ -303,13 +305,14 @@ def check_images_exist(data: TrainingSet) -> None:
     """
     if not data.root.is_dir():
         raise DataError(
-            f"{data.root}: the run's images are gone; put the folder back, then --resume"
+            f"{place_name(data.root)}: the run's images are gone; put the folder back, then "
+            "--resume"
         )
     missing = _missing_images(data)
     if missing:
         raise DataError(
-            f"{data.root}: {len(missing)} of the run's images are gone, first {missing[0]}; "
-            "put them back, then --resume"
+            f"{place_name(data.root)}: {len(missing)} of the run's images are gone, first "
+            f"{missing[0]}; put them back, then --resume"
         )
 
 

@@ -22,12 +22,14 @@ from bestiary.atomic import atomic_path, write_text
 from bestiary.caches import cache_root, evict_least_recently_used, mark_used
 from bestiary.data.eval_view import EvalView
 from bestiary.data.loader import Rows
+from bestiary.details import detail
 from bestiary.display import Display
 from bestiary.errors import BestiaryError
 from bestiary.model.classifier import Classifier, build_classifier
 from bestiary.model.compute import memory_format, resolve_precision
 from bestiary.model.device import best_device
 from bestiary.model.tensor_file import checksum
+from bestiary.numbers import counted
 from bestiary.recipe.choices import Precision
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import ModelOptions
@@ -70,6 +72,8 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
 
     # Every rank computes a share of what is missing.
     rows = _missing_rows(data, features)
+    total = counted(len(data.digests), "image")
+    detail(f"features to compute: {len(rows):,} of {total}; cache: {cache.folder}")
     if len(rows):
         computed = _compute_features(data, classifier, rows, device, precision, display)
         if data.world.is_main:

@@ -29,6 +29,7 @@ from bestiary.data.taxonomy import find_taxonomy, read_taxonomy
 from bestiary.display import Display
 from bestiary.errors import DataError, RunError
 from bestiary.numbers import counted
+from bestiary.printable import place_name
 from bestiary.recipe.choices import FoldBy
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import FoldOptions
@@ -111,7 +112,8 @@ def begin_run(
     if not run.remember_root(str(manifest.root)):
         display.notice(
             f"{state_root()}: cannot be written, so other commands will not know where the images "
-            f"of this run are; give them --data {manifest.root}, or move the folder with {VARIABLE}"
+            f"of this run are; give them --data {place_name(manifest.root)}, or move the folder "
+            f"with {VARIABLE}"
         )
     n_images = len(folds)
     n_classes = len(manifest.classes)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bestiary.data.eval_view import white_of
 from bestiary.data.listing import root_of
+from bestiary.details import detail
 from bestiary.display import Display
 from bestiary.errors import ArgumentError, RecipeError, RunError, WeightsError
 from bestiary.model.backbone import build_backbone, weights_are_local
@@ -228,6 +229,8 @@ def _load_new_recipe(
     """Load the recipe of a new run; show which one it is if the user named none."""
     source = recipe or choose_default_recipe(overrides, display)
     loaded = with_own_size(load_recipe(source, overrides))
+    set_here = ", ".join(overrides) or "nothing else set"
+    detail(f"recipe {source} on {best_device()}: {loaded.model.backbone}; {set_here}")
     if recipe is None:
         display.line(f"Recipe {source}: {loaded.model.backbone} at {loaded.view.size} pixels")
     return loaded

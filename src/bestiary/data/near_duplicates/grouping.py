@@ -28,6 +28,7 @@ from bestiary.data.near_duplicates.linkage import Ends, Verdict, ends, join_prov
 from bestiary.data.near_duplicates.moments import Moments
 from bestiary.data.near_duplicates.views import N_VIEWS
 from bestiary.data.quality_warnings import BLANK_MAX_SPREAD
+from bestiary.details import detail
 from bestiary.display import Display
 from bestiary.numbers import counted
 from bestiary.storage.files import Readable, Root
@@ -76,6 +77,7 @@ def find_near_duplicates(
     key = hashlib.sha256(content.encode()).hexdigest()
     cached = cache.read_result(key)
     if cached is not None:
+        detail("near duplicates: from the cache, as these images were compared before")
         return cached
 
     compared, comparisons, n_unread = _compare_images(
