@@ -45,6 +45,7 @@ INDEX = {
     "KServe, Open Inference Protocol (V2)": "serving/inference_protocol.py",
     "LiteRT, TensorFlow Lite, phones": "exporting/litert.py",
     "Triton model repository": "exporting/triton.py",
+    "Core ML, iPhones": "exporting/coreml.py",
     "ExecuTorch": "exporting/executorch_file.py",
     "MLflow model": "exporting/mlflow_model.py",
     "model card": "reporting/model_card.py",

@@ -16,7 +16,7 @@ CASES = {
     "season": (["run", "new_photos"], "confidence"),
     "compare_option": (["photos", "model.power_norm=false"], "run-base: Out-of-fold accuracy"),
 }
-ELSEWHERE = ("predict_onnx", "predict_litert")  # tests/exporting runs them
+ELSEWHERE = ("predict_onnx", "predict_litert", "predict_executorch")  # tests/exporting runs them
 
 
 def test_every_example_is_run() -> None:

@@ -1,5 +1,7 @@
 """ExecuTorch files against the network; skipped where the extra `executorch` is not installed."""
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting.executorch_file import open_executorch
 from bestiary.exporting.formats import read_card
 from bestiary.run.run import Run
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "predict_executorch.py"
 
 
 @pytest.mark.slow
@@ -27,3 +31,9 @@ def test_executorch_agrees_with_network(
     np.testing.assert_allclose(outputs.probabilities, ensemble.predict_proba(images), atol=1e-5)
     # One image's answer is not another one's memory.
     assert len(np.unique(outputs.energy)) > 1
+    some = [str(path) for path in images[::3]]
+    command = [sys.executable, str(EXAMPLE), str(file), *some]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+    confidence = [float(row[2]) for row in rows]
+    np.testing.assert_allclose(confidence, ensemble.predict_proba(some).max(axis=1), atol=0.02)

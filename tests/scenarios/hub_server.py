@@ -1,17 +1,23 @@
 """A small server on loopback that speaks what `push` and `load` need of the Hugging Face hub.
 
-It makes repositories, takes uploads (small files in the commit, large ones by Git LFS), lists files
-with their digests, and serves ranges. Tokens are `hf_write` and `hf_read`.
+It makes repositories, takes uploads (small files in the commit, large ones by Git LFS or Xet),
+lists files with their digests, and serves ranges. Tokens are `hf_write` and `hf_read`.
+
+By Xet, the hub's library hands large files to another server. Here that is a folder, which hf_xet
+itself reads and writes (its addresses `local://`).
 """
 
 import base64
 import hashlib
 import json
 import re
+import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -41,7 +47,10 @@ class HubServer(ThreadingHTTPServer):
 
     Attributes:
         repositories: by their names, such as `ann/moths`.
-        objects: what was uploaded by Git LFS, by its SHA-256.
+        objects: what was uploaded by Git LFS or Xet, by its SHA-256.
+        xet_store: the folder that stands for Xet's server; None: the hub has no Xet.
+        xet_hashes: Xet's digest of a file, by its SHA-256. The hub reads it from Xet's own tables;
+            here the test says it.
         requests: method and path of each request.
         spoil: changes the bytes of a file as they are sent, by its path.
         is_dead: every answer is 503.
@@ -53,6 +62,8 @@ class HubServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories: dict[str, Repository] = {}
         self.objects: dict[str, bytes] = {}
+        self.xet_store: Path | None = None
+        self.xet_hashes: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
         self.spoil: Callable[[str, bytes], bytes] = lambda path, content: content
         self.is_dead = False
@@ -63,6 +74,34 @@ class HubServer(ThreadingHTTPServer):
     def address(self) -> str:
         """Its address, for HF_ENDPOINT."""
         return f"http://127.0.0.1:{self.server_port}"
+
+    def uploaded(self, sha256: str, size: int) -> bytes:
+        """What was uploaded by Git LFS, or else by Xet."""
+        if sha256 not in self.objects:
+            self.objects[sha256] = self._read_xet(self.xet_hashes[sha256], size)
+        return self.objects[sha256]
+
+    def _read_xet(self, digest: str, size: int) -> bytes:
+        from hf_xet import XetFileInfo, XetSession
+
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "content"
+            with XetSession().new_file_download_group(
+                endpoint=self.xet_address,
+                token="any",
+                token_expiry_unix_secs=far_ahead(),
+                token_refresh_url=self.address,
+                token_refresh_headers={},
+                custom_headers={},
+                progress_callback=None,
+            ) as group:
+                group.start_download_file(XetFileInfo(digest, size), str(file))
+            return file.read_bytes()
+
+    @property
+    def xet_address(self) -> str:
+        """The address of Xet's server."""
+        return f"local://{self.xet_store}"
 
     def stop(self) -> None:
         """End it."""
@@ -199,6 +238,21 @@ class Handler(BaseHTTPRequestHandler):
         self.server.objects[oid] = body
         self._send(b"")
 
+    def xet_token(self, body: bytes, name: str, right: str) -> None:
+        if right == "write":
+            self._check_writer()
+        self._repository(name)
+        if self.server.xet_store is None:
+            raise RefusedError(404, "EntryNotFound")
+        # hf_xet reads the body, and huggingface_hub the headers.
+        told = {"casUrl": self.server.xet_address, "accessToken": "any", "exp": far_ahead()}
+        headers = {
+            "X-Xet-Cas-Url": told["casUrl"],
+            "X-Xet-Access-Token": told["accessToken"],
+            "X-Xet-Token-Expiration": str(told["exp"]),
+        }
+        self._send(json.dumps(told).encode(), headers=headers)
+
     def commit(self, body: bytes, name: str) -> None:
         self._check_writer()
         repository = self._repository(name)
@@ -208,7 +262,8 @@ class Handler(BaseHTTPRequestHandler):
             if key == "file":
                 repository.files[value["path"]] = base64.b64decode(value["content"])
             elif key == "lfsFile":
-                repository.files[value["path"]] = self.server.objects[value["oid"]]
+                content = self.server.uploaded(value["oid"], value["size"])
+                repository.files[value["path"]] = content
             elif key == "deletedFile":
                 del repository.files[value["path"]]
         sha = repository.commit()
@@ -223,6 +278,10 @@ class Handler(BaseHTTPRequestHandler):
         told = described(path, content)
         digest = told["lfs"]["sha256"] if "lfs" in told else told["blobId"]
         headers = {"ETag": f'"{digest}"', "X-Repo-Commit": sha, "Accept-Ranges": "bytes"}
+        if "lfs" in told and self.server.xet_store is not None:
+            headers["X-Xet-Hash"] = self.server.xet_hashes[digest]
+            route = f"{self.server.address}/api/models/{name}/xet-read-token/{sha}"
+            headers["X-Xet-Refresh-Route"] = route
         sent = self.server.spoil(path, content) if self.command == "GET" else content
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if asked is None:
@@ -231,6 +290,11 @@ class Handler(BaseHTTPRequestHandler):
         start, end = int(asked[1]), int(asked[2] or len(sent) - 1)
         headers["Content-Range"] = f"bytes {start}-{end}/{len(sent)}"
         self._send(sent[start : end + 1], 206, headers)
+
+
+def far_ahead() -> int:
+    """A time at which no token of a test is used any more, in seconds since 1970."""
+    return int(time.time()) + 3600
 
 
 def is_large(path: str, size: int) -> bool:
@@ -254,6 +318,7 @@ ROUTES: list[tuple[str, Callable[..., None]]] = [
     (r"POST /api/validate-yaml", Handler.validate),
     (rf"GET /api/models/{NAME}(?:/revision/(.+))?", Handler.info),
     (rf"POST /api/models/{NAME}/preupload/main", Handler.preupload),
+    (rf"GET /api/models/{NAME}/xet-(read|write)-token/.+", Handler.xet_token),
     (rf"POST /{NAME}\.git/info/lfs/objects/batch", Handler.batch),
     (r"PUT /lfs/(\w+)", Handler.put),
     (rf"POST /api/models/{NAME}/commit/main", Handler.commit),

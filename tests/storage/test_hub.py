@@ -1,5 +1,6 @@
 """Runs on the hub: what goes up and what does not, the same answers from there, one-line errors."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from documented_keys import found_keys
-from hub_server import HubServer, Repository
+from hub_server import HubServer, Repository, is_large
 from huggingface_hub import close_session, constants
 
 import bestiary
@@ -70,6 +71,42 @@ def test_pushed_run_answers_the_same(hub: HubServer, trained: Run, beasts: Path)
     bestiary.load(f"{ADDRESS}@main")
     assert len(downloads(hub)) == n_downloads
     assert not list((cache_root() / "runs").glob("hub-*"))  # the working copies are gone
+
+
+@pytest.fixture
+def xet(hub: HubServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The hub's library moves large files by Xet, as it does by itself."""
+    pytest.importorskip("hf_xet", reason="hf_xet is not installed (huggingface_hub >= 0.32 has it)")
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    monkeypatch.setenv("HF_XET_CACHE", str(tmp_path / "xet-cache"))
+    hub.xet_store = tmp_path / "xet"
+
+
+def test_pushed_run_answers_the_same_by_xet(
+    hub: HubServer, xet: None, trained: Run, beasts: Path
+) -> None:
+    import hf_xet
+
+    files = [file for file in trained.path.rglob("*") if file.is_file()]
+    hashed = hf_xet.hash_files([str(file) for file in files])
+    hub.xet_hashes = {
+        hashlib.sha256(file.read_bytes()).hexdigest(): each.hash
+        for file, each in zip(files, hashed, strict=True)
+    }
+    bestiary.push(trained.path, ADDRESS, quiet=True)
+    assert not [path for method, path in hub.requests if "/lfs/" in path]  # not by Git LFS
+    images = sorted(beasts.rglob("*.jpg"))[:3]
+    here, there = bestiary.load(trained.path), bestiary.load(ADDRESS)
+    np.testing.assert_array_equal(there.predict_proba(images), here.predict_proba(images))
+    assert downloads(hub) and not [path for path in downloads(hub) if is_large(path, 0)]
+
+
+def test_hub_without_xet_is_told(hub: HubServer, xet: None, trained: Run) -> None:
+    """The library does not fall back to Git LFS, so the line says how."""
+    hub.xet_store = None
+    with pytest.raises(RunError, match="HF_HUB_DISABLE_XET=1"):
+        bestiary.push(trained.path, ADDRESS, quiet=True)
+    assert not hub.repositories["ann/moths"].files
 
 
 def test_no_image_goes_up(hub: HubServer, small: Run, tmp_path: Path) -> None:

@@ -40,22 +40,23 @@ def export(
     run
         Trained run: its folder, or its address in an object store.
     out
-        File to write: .onnx, .xml (with a .bin for its weights), .pt2, .tflite or .pte; for
-        web, triton and mlflow a folder. Nothing is ever overwritten.
+        File to write: .onnx, .xml (with a .bin for its weights), .pt2, .tflite, .pte or
+        .mlpackage; for web, triton and mlflow a folder. Nothing is ever overwritten.
     data
         Folder or address of the run's images, on a machine where you have not trained it
         yourself. A run from elsewhere names no place to read from.
     format
         onnx, openvino (faster on a CPU) or torch (a program of torch.export);
-        litert and executorch (for phones and small boards); web (a folder
-        with a page that classifies in the browser, without a server or a connection); triton (a
-        model repository); mlflow (a model that MLflow loads and serves).
+        litert and executorch (for phones and small boards); coreml (for iPhones, iPads and
+        Macs); web (a folder with a page that classifies in the browser, without a server or a
+        connection); triton (a model repository); mlflow (a model that MLflow loads and serves).
     int8
         Quantize to 8-bit integers: a quarter of the size. Images of the run calibrate the
         ranges. Without either, web tries it, and the other
         formats stay in float32.
     float16
-        With --format litert: store weights in 16-bit floats, half of the size.
+        With --format litert or coreml: store weights in 16-bit floats, half of the size. The
+        Neural Engine of Apple's chips computes in nothing else.
     max_drop
         With --int8 and --float16: most accuracy to lose, as a share of images, each scored by
         the member that was not trained on it. If more is lost, nothing is written.

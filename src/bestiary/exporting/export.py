@@ -4,10 +4,7 @@ The comparison is made on the file that users get, opened as its readers open it
 on disk where the file disagrees with the network or where int8 costs too much accuracy.
 """
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from bestiary.atomic import atomic_path, write_errors
 from bestiary.display import Display, Tick
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, BestiaryError, DataError, one_line
@@ -39,6 +35,7 @@ from bestiary.exporting.graph import (
     run_graph,
     trace,
 )
+from bestiary.exporting.new_file import new_file, parts_of, remove_parts
 from bestiary.exporting.prune import choose_members
 from bestiary.exporting.result import ExportResult
 from bestiary.exporting.sample import (
@@ -126,12 +123,14 @@ def export_run(
     card = build_card(run, ensemble, kept_folds)
     if writer.batch:
         card["input"]["shape"][0] = writer.batch
+    if writer.note:
+        card["note"] = writer.note
     card["compared_on"] = "images of the run" if len(calibration) else "drawn views"
     if choice:
         card["prune"] = choice.to_json()
 
     # Write, compare, quantize; then write once more with the complete card inside.
-    with _new_file(out) as file:
+    with new_file(out) as file:
         display.line(f"Writing {out.name}: {counted(len(kept_folds), 'member')} as one graph")
         model = _built(writer, graph, ensemble)
         writer.save(model, card, file)
@@ -140,8 +139,7 @@ def export_run(
             samples = (calibration, test)
             model = _quantize(model, writer, file, samples, card, lower, asked.max_drop, display)
         writer.save(model, card, file)
-        files = [out.with_name(part.name) for part in _files_of(file)]
-        return ExportResult(files, card, choice)
+    return ExportResult(parts_of(out), card, choice, out if out.is_dir() else None)
 
 
 def _low_precision(int8: bool | None, float16: bool) -> LowPrecision | None:
@@ -161,7 +159,7 @@ def _check_options(
             f"{out}: a file of --format {format} must be named {writer.suffix}, as "
             f"{out.stem}{writer.suffix}"
         )
-    for file in _files_of(out):
+    for file in (out, *parts_of(out)):
         if file.exists():
             raise ArgumentError(
                 f"{file}: exists already, and nothing is overwritten; choose another name"
@@ -177,7 +175,7 @@ def _check_options(
             raise ArgumentError(
                 f"--{lower}: --format {format} has none; choose --format {' or '.join(offering)}"
             )
-        if format != "litert":
+        if writer.extra == "export":
             check_installed(("nncf", "onnx"), f"--{lower}")
 
 
@@ -302,8 +300,7 @@ def _quantize(
         float32 = run_batches(writer.open(file, "float32"), test.views, tick)
     quantized = _to_lower(model, writer, calibration, lower)
 
-    for part in _files_of(file):
-        part.unlink(missing_ok=True)
+    remove_parts(file)
     card["precision"] = lower
     writer.save(quantized, card, file)
     with display.counter(f"Judging in {lower}") as tick:
@@ -353,39 +350,3 @@ def run_batches(runner: Runner, views: Views, tick: Tick | None = None) -> Outpu
         if tick:
             tick(min(start + BATCH_SIZE, len(views)), len(views))
     return Outputs(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
-
-
-def _files_of(file: Path) -> list[Path]:
-    """The file to open, and for OpenVINO its file of weights."""
-    if file.suffix.lower() == ".xml":
-        return [file, file.with_suffix(".bin")]
-    return [file]
-
-
-@contextmanager
-def _new_file(out: Path) -> Iterator[Path]:
-    """Give a temporary file of the name of `out`; if the block ends well, move it to `out`.
-
-    The file lies in a temporary folder, not under a temporary name as in `atomic_path`: the
-    libraries tell formats by the suffix, and OpenVINO writes a second file.
-    """
-    with write_errors(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            dir=out.parent, prefix=f".{out.name[:40]}.", suffix=".tmp"
-        ) as folder:
-            file = Path(folder) / out.name
-            yield file
-            # The file to open comes last: without it, the weights next to it do not count.
-            for part in reversed(_files_of(file)):
-                _publish(part, out.with_name(part.name))
-
-
-def _publish(part: Path, goal: Path) -> None:
-    """Move a complete file to its goal, durably."""
-    if goal.exists():
-        raise ArgumentError(
-            f"{goal}: was made meanwhile, and nothing is overwritten; choose another name"
-        )
-    with atomic_path(goal) as temporary:
-        os.replace(part, temporary)

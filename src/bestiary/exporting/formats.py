@@ -2,8 +2,8 @@
 
 Each format has a few functions. They build its model from the program, save the model with the card
 inside, open a file and run it as its readers do, and quantize it to int8. Those for phones are in
-`bestiary.exporting.litert` and `bestiary.exporting.executorch_file`. Knows nothing of runs or
-images.
+`bestiary.exporting.litert`, `bestiary.exporting.executorch_file` and `bestiary.exporting.coreml`.
+Knows nothing of runs or images.
 """
 
 import contextlib
@@ -24,6 +24,15 @@ from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from bestiary.errors import ArgumentError
+from bestiary.exporting.coreml import NEEDS as COREML_NEEDS
+from bestiary.exporting.coreml import NOTE as COREML_NOTE
+from bestiary.exporting.coreml import (
+    build_coreml,
+    coreml_to_float16,
+    open_coreml,
+    read_coreml_card,
+    save_coreml,
+)
 from bestiary.exporting.executorch_file import NEEDS as EXECUTORCH_NEEDS
 from bestiary.exporting.executorch_file import build_executorch, open_executorch
 from bestiary.exporting.graph import INPUT, OUTPUTS, Outputs
@@ -36,6 +45,7 @@ from bestiary.exporting.litert import (
     read_litert_card,
     save_litert,
 )
+from bestiary.exporting.new_file import PACKAGE
 from bestiary.model.infer_requests import InferRequests
 from bestiary.model.openvino_runtime import compile_graph, openvino_core, telemetry_off
 from bestiary.recipe.choices import ExportFormat, Precision
@@ -73,6 +83,7 @@ class Writer:
         halve: the same for float16.
         batch: number of images that the file takes at a time; None: any.
         extra: bestiary's extra that has the packages.
+        note: what is to be known before the file is relied on; empty: nothing.
     """
 
     suffix: str
@@ -84,6 +95,7 @@ class Writer:
     halve: Callable[[Any, Views], Any] | None = None
     batch: int | None = None
     extra: str = "export"
+    note: str = ""
 
 
 class Node(NamedTuple):
@@ -132,6 +144,8 @@ def read_card(file: Path) -> Card:
         return dict(json.loads(model.get_rt_info(CARD_KEY).value))
     if file.suffix in (".tflite", ".pte"):
         return read_litert_card(file)
+    if file.suffix == PACKAGE:
+        return read_coreml_card(file)
     extra_files = {CARD_FILE: ""}
     torch.export.load(file, extra_files=extra_files)
     return dict(json.loads(extra_files[CARD_FILE]))
@@ -361,5 +375,17 @@ WRITERS: dict[ExportFormat, Writer] = {
         quantize=None,
         batch=1,
         extra="executorch",
+    ),
+    "coreml": Writer(
+        suffix=PACKAGE,
+        needs=COREML_NEEDS,
+        build=build_coreml,
+        save=save_coreml,
+        open=open_coreml,
+        quantize=None,
+        halve=coreml_to_float16,
+        batch=1,
+        extra="coreml",
+        note=COREML_NOTE,
     ),
 }

@@ -49,6 +49,8 @@ class ExportResult:
         for precision in get_args(LowPrecision):
             if precision in card:
                 lines += _drop_lines(precision, card[precision])
+        if "note" in card:
+            lines.append(f"{card['note']}.")
         return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ Average = Literal["logits", "probabilities", "vote"]
 Coverage = Literal["0.8", "0.9", "0.95", "0.99"]  # coverages that prediction sets are offered for
 Engine = Literal["auto", "openvino", "torch"]
 ExportFormat = Literal[
-    "onnx", "openvino", "torch", "litert", "executorch", "web", "triton", "mlflow"
+    "onnx", "openvino", "torch", "litert", "executorch", "coreml", "web", "triton", "mlflow"
 ]
 Head = Literal["random", "lda", "auto"]
 HeadKind = Literal["lda", "nearest_mean", "logistic"]

@@ -30,6 +30,9 @@ OTHER_KINDS = ("buckets", "datasets", "kernels", "models", "spaces")
 """First words of addresses that name no repository of a user."""
 _ADDRESS = re.compile(r"hf://([\w.-]+/[\w.-]+)(?:@([^/@\s]+))?((?:/[^/\s]+)*)/?", re.ASCII)
 
+# What hf_xet says where a hub gives it no token: it does not fall back to Git LFS.
+_NO_XET = re.compile(r"\b404\b.*/xet-(read|write)-token/", re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True)
 class HubPlace:
@@ -117,6 +120,11 @@ def _failure(error: Exception) -> str:
     from huggingface_hub import constants
 
     reason = one_line(error, 100)
+    if _NO_XET.search(str(error)):
+        return (
+            f"{constants.ENDPOINT} has no Xet, by which the hub's library moves large files; set "
+            "HF_HUB_DISABLE_XET=1, and Git LFS is used"
+        )
     if isinstance(error, OSError) and error.errno:
         return f"{error.filename or 'a file'} cannot be written or read ({error.strerror})"
     if isinstance(error, ValueError):
