@@ -4,8 +4,13 @@ JPEGs of 500 x 375 become batches of 32 views at 224 pixels, as bytes: mirror, r
 degrees, random resized crop. One thread each, in turns: (a) Pillow and torchvision v2; bestiary's
 loader (b) from the JPEG and (c) from its store of decoded images. Bars: (b) at least 2.8 times (a),
 (c) at least 7 times. Seconds are those of the CPU. malloc keeps what is freed for all three, as in
-bestiary's training (`bestiary.training.malloc`); --usual-malloc leaves that out. --limits prints
-what decoding alone takes, and what of it no crop and no scale saves.
+bestiary's training (`bestiary.training.malloc`); --usual-malloc leaves that out.
+
+--limits times decoding alone in the same turns: the whole image, and at 1/8 of the side, which is
+reading the Huffman codes and hardly more. So it says how many times as fast as (a) views could be
+that cost nothing but their decoding; and how many, if libjpeg-turbo decoded the part alone that a
+view shows (`tj3SetCroppingRegion`): the codes above the part's lower edge, and its own pixels. It
+counts the views that a JPEG decoded at 1/2 of its side would be enough for.
 
 --crop-first lets (a) crop before it rotates: less work, and another view. --normalize adds
 normalized floats, in (a) image by image as torchvision's presets do, in (b) and (c) by the batch as
@@ -17,7 +22,7 @@ training does.
 
 import argparse
 import hashlib
-import math
+import statistics
 import sys
 import tempfile
 import time
@@ -25,6 +30,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import simplejpeg
 import torch
 from PIL import Image
@@ -33,9 +39,10 @@ from torchvision.transforms import v2
 from bestiary.data.decode import Pixels
 from bestiary.data.loader import LoaderThreads, load_batches, split_batches, train_views
 from bestiary.data.store import ImageStore, load_shrunk
-from bestiary.data.views import TrainView
+from bestiary.data.views import TrainView, affine_map
 from bestiary.model.classifier import build_classifier
 from bestiary.recipe.load import load_recipe
+from bestiary.rng import keyed_rng
 from bestiary.training.malloc import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -119,18 +126,13 @@ def main() -> None:
         )
         if not args.usual_malloc:
             scope.enter_context(keep_freed_memory(torch.device("cpu")))
-        if args.limits:
-            print_limits(files)
         ways = contenders(files, place, args.size, args.crop_first, args.normalize)
-        speeds: dict[str, list[float]] = {name: [] for name in ways}
-        for turn in range(args.rounds + 1):
-            for name, make in ways.items():
-                started = time.process_time()
-                make(turn)
-                if turn:  # the first warms up
-                    speeds[name].append(len(files) / (time.process_time() - started))
+        if args.limits:
+            ways |= decoders(files)
+        speeds = in_turns(ways, args.rounds, len(files))
+    limits = print_limits(speeds, args.size) if args.limits else {}
     first, *others = speeds
-    for name in others:
+    for name in (name for name in others if name.startswith("bestiary")):
         pair = {name: speeds[name], first: speeds[first]}
         report(pair)
         kind = "store" if "store" in name else "JPEG"
@@ -148,22 +150,86 @@ def main() -> None:
         claim = f"views-from-{kind.lower()}"
         if case:
             claim, case = "views-other-ways", f"from {kind}, {case}"
-        record(
-            claim, rounds, args.rounds, "rounds", case=case, details={"images/s": pair}, data=data
-        )
+        details = {"images/s": pair} | (limits if kind == "JPEG" else {})
+        record(claim, rounds, args.rounds, "rounds", case=case, details=details, data=data)
 
 
-def print_limits(files: list[Path]) -> None:
-    """Print milliseconds of decoding alone, and at 1/8 of the side: mostly Huffman codes."""
-    contents = [file.read_bytes() for file in files]
-    for name, options in (("whole", {}), ("1/8 of the side", {"min_height": 46, "min_width": 62})):
-        fastest = math.inf
-        for _ in range(7):
+def in_turns(
+    ways: dict[str, Callable[[int], None]], rounds: int, images: int
+) -> dict[str, list[float]]:
+    """Images a second of a core, in each round."""
+    speeds: dict[str, list[float]] = {name: [] for name in ways}
+    for turn in range(rounds + 1):
+        for name, make in ways.items():
             started = time.process_time()
+            make(turn)
+            if turn:  # the first warms up
+                speeds[name].append(images / (time.process_time() - started))
+    return speeds
+
+
+def decoders(files: list[Path]) -> dict[str, Callable[[int], None]]:
+    """Name -> function that decodes every file, and makes no view of it."""
+
+    def decoder(**options: int) -> Callable[[int], None]:
+        def decode(_: int) -> None:
             for content in contents:
-                simplejpeg.decode_jpeg(content, "RGB", min_factor=1, **options)
-            fastest = min(fastest, time.process_time() - started)
-        print(f"decoding alone, {name}: {1000 * fastest / len(files):.3f} ms")
+                simplejpeg.decode_jpeg(content, "RGB", fastdct=False, fastupsample=False, **options)
+
+        return decode
+
+    contents = [file.read_bytes() for file in files]
+    eighth = {"min_height": HEIGHT // 8, "min_width": WIDTH // 8, "min_factor": 1}
+    return {"decoding alone": decoder(), "codes alone": decoder(**eighth)}
+
+
+def print_limits(speeds: dict[str, list[float]], size: int) -> dict[str, dict[str, float]]:
+    """Print how fast views can be that are decoded by libjpeg-turbo; return it to be recorded."""
+    taken = {name: 1000 / statistics.median(values) for name, values in speeds.items()}
+    whole = taken["decoding alone"]
+    codes = taken["codes alone"]
+    ours = taken["bestiary, from JPEG"]
+    above, inside, halved = shown_parts(size)
+    part = codes * above + (whole - codes) * inside
+    theirs = taken["torchvision v2"]
+    times = {
+        "if views cost their decoding alone": theirs / whole,
+        "if only the part that is shown were decoded": theirs / (ours - whole + part),
+    }
+    milliseconds = {
+        "whole view": ours,
+        "decoding": whole,
+        "Huffman codes": codes,
+        "the part that is shown": part,
+        "torchvision v2": theirs,
+    }
+    print("ms an image: " + ", ".join(f"{name} {ms:.3f}" for name, ms in milliseconds.items()))
+    print(f"decoding is {whole / ours:.2f} of a view; views show {inside:.2f} of the pixels")
+    print(f"views that half of the side is enough for: {halved:.2f}")
+    for name, value in times.items():
+        print(f"times as fast as torchvision v2 {name}: {value:.2f}")
+    return {"times as fast, limit": times, "ms of a core an image": milliseconds}
+
+
+def shown_parts(size: int) -> tuple[float, float, float]:
+    """Average over views: the share of rows above their lower edge, and of pixels in their box.
+
+    The third number is the share of views with two pixels or more for each of their own.
+    """
+    view = TrainView.of(load_recipe("paper", [f"view.size={size}"]).view)
+    above = []
+    inside = []
+    halved = []
+    corners = np.array([[0, 0, 1], [size, 0, 1], [0, size, 1], [size, size, 1]])
+    for number in range(2000):
+        geometry = view.draw(HEIGHT, WIDTH, keyed_rng(0, "benchmark", number))
+        box = corners @ affine_map(geometry, HEIGHT, WIDTH, size).T
+        left, top = np.clip(box.min(axis=0), 0, (WIDTH, HEIGHT))
+        right, bottom = np.clip(box.max(axis=0), 0, (WIDTH, HEIGHT))
+        above.append(bottom / HEIGHT)
+        inside.append((right - left) * (bottom - top) / (WIDTH * HEIGHT))
+        halved.append(min(geometry.height, geometry.width) >= 2 * size)
+    return float(np.mean(above)), float(np.mean(inside)), float(np.mean(halved))
 
 
 def contenders(

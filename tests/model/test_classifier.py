@@ -16,6 +16,7 @@ from bestiary.model.classifier import (
     Classifier,
     build_classifier,
     load_member,
+    open_member,
     save_member,
 )
 from bestiary.model.compute import memory_format
@@ -185,6 +186,25 @@ def test_save_and_load_member_bit_for_bit(
         torch.testing.assert_close(
             loaded(loaded.preprocess(views)), classifier(classifier.preprocess(views))
         )
+
+
+def test_a_copy_with_tensors_is_the_member(tmp_path: Path) -> None:
+    """Of the second member of a kind no network is built; the first stays as it is."""
+    members = [build_classifier("timm/test_vit", 4, "none").eval() for _ in range(2)]
+    files = [tmp_path / f"{index}.safetensors" for index in range(2)]
+    for member, file in zip(members, files, strict=True):
+        save_member(member, file)
+    first, second = (open_member(file) for file in files)
+    assert first.kind == second.kind
+    built = [first.build()]
+    built.append(second.build(like=built[0]))
+    for member, other in zip(members, built, strict=True):
+        assert not other.training
+        for name, tensor in member.state_dict().items():
+            assert torch.equal(tensor, other.state_dict()[name]), name
+    other_head = build_classifier("timm/test_vit", 5, "none")
+    save_member(other_head, files[1])
+    assert open_member(files[1]).kind != first.kind
 
 
 def test_member_keeps_interpolation_and_origin(tmp_path: Path, small: Classifier) -> None:

@@ -4,6 +4,7 @@ import gc
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from bestiary.model import engine
 from bestiary.model.classifier import Classifier, build_classifier, save_member
 from bestiary.model.engine import build_network
 from bestiary.model.graph_cache import cached_graph
+from bestiary.model.infer_requests import InferRequests
 from bestiary.model.tta import with_tta
 
 CPU = torch.device("cpu")
@@ -97,10 +99,11 @@ def test_graph_cache_is_used_or_rebuilt(
 def test_disagreeing_graph_falls_back_to_pytorch(
     classifier: Classifier, views: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(compiled: object) -> engine.Network:
-        return lambda views: np.zeros((len(views), 6), np.float32)
+    class Wrong(InferRequests):
+        def run(self, views: np.ndarray, outputs: Sequence[int | str]) -> list[np.ndarray]:
+            return [np.zeros((len(views), 6), np.float32)]
 
-    monkeypatch.setattr(engine, "_run_compiled", wrong)
+    monkeypatch.setattr(engine, "InferRequests", Wrong)
     built = build_network(classifier, 64, CPU, "float32", graph_path=lambda: tmp_path / "a.xml")
     assert (
         built.engine == "PyTorch float32" and "differs from PyTorch by 1" in built.fallback_reason

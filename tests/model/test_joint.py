@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from bestiary.model import engine, graph_cache, joint, merging
+from bestiary.model import engine, graph_cache, joint
+from bestiary.model.backbone import Backbone, last_linear
 from bestiary.model.classifier import Classifier, build_classifier
 from bestiary.model.engine import build_joint_network, build_network
 from bestiary.model.joint import JointClassifier, smooth_views
+from bestiary.model.tracing import SizedTracer
 
 CPU = torch.device("cpu")
 needs_openvino = pytest.mark.skipif(
@@ -124,9 +126,117 @@ def test_members_of_other_preprocessing() -> None:
     np.testing.assert_allclose(found, alone(members, views), atol=1e-5, rtol=1e-4)
 
 
-def test_untraceable_members_run_alone() -> None:
+SMALL_VIT = {
+    "img_size": 32,
+    "patch_size": 8,
+    "embed_dim": 32,
+    "depth": 3,
+    "num_heads": 2,
+    "num_classes": 6,
+}
+TOWERS = {
+    "class token": ("vision_transformer", {}, 32),
+    "another side": ("vision_transformer", {"dynamic_img_size": True}, 48),
+    "registers": ("vision_transformer", {"reg_tokens": 2, "no_embed_class": True}, 32),
+    "average": ("vision_transformer", {"global_pool": "avg", "class_token": False}, 32),
+    "attention": ("vision_transformer", {"global_pool": "map", "class_token": False}, 32),
+    "deit": ("deit", {}, 32),
+    "swin": ("swin", {}, 32),
+    "torchvision": ("torchvision", {}, 32),
+}
+
+
+def tower(kind: str) -> tuple[Classifier, int]:
+    """A small transformer with random weights, and the side of its images."""
+    from timm.models.deit import VisionTransformerDistilled
+    from timm.models.swin_transformer import SwinTransformer
+    from timm.models.vision_transformer import VisionTransformer
+    from torchvision.models.vision_transformer import VisionTransformer as TorchvisionVit
+
+    family, options, size = TOWERS[kind]
+    swin = {"embed_dim": 16, "depths": (1, 2), "num_heads": (2, 2), "num_classes": 6}
+    network = {
+        "vision_transformer": lambda: VisionTransformer(**SMALL_VIT, **options),
+        "deit": lambda: VisionTransformerDistilled(**SMALL_VIT),
+        "swin": lambda: SwinTransformer(img_size=32, patch_size=2, window_size=4, **swin),
+        "torchvision": lambda: TorchvisionVit(32, 8, 3, 2, 32, 64, num_classes=6),
+    }[family]()
+    for parameter in network.parameters():  # some start as zeros, which would hide a mistake
+        nn.init.normal_(parameter, std=0.2)
+    head = last_linear(network)
+    backbone = Backbone(network, head, (0.5,) * 3, (0.2,) * 3, "bilinear", "none")
+    return Classifier("tower", backbone).eval(), size
+
+
+@pytest.mark.parametrize("kind", TOWERS)
+def test_towers_share_frozen_blocks(kind: str) -> None:
+    """Members whose last block is their own compute the other blocks once."""
+    torch.manual_seed(5)
+    start, size = tower(kind)
+    members = [deepcopy(start) for _ in range(MEMBERS)]
+    blocks = [
+        [module for name, module in member.named_modules() if name.endswith(("norm1", "ln_1"))]
+        for member in members
+    ]
+    for member, (*_, last) in zip(members, blocks, strict=True):
+        for parameter in (*last.parameters(), *member.head_layer.parameters()):
+            parameter.data.add_(0.1 * torch.randn_like(parameter))
+    views = smooth_views(5, size)
+    expected = alone(members, views)
+    network = JointClassifier(members, size)
+    calls: list[str] = []
+    for first, *_, last in blocks:
+        first.register_forward_hook(lambda *_: calls.append("first"))
+        last.register_forward_hook(lambda *_: calls.append("last"))
+    with torch.inference_mode():
+        found = network(views).numpy()
+    assert np.ptp(expected, axis=1).min() > 1e-3  # no two members agree
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-4)
+    assert (calls.count("first"), calls.count("last")) == (1, MEMBERS)
+
+
+@needs_openvino
+def test_openvino_shares_blocks_of_a_tower() -> None:
     members = members_of(of_last_stage, name=VIT)
-    assert not JointClassifier(members, 160).shares
+    views = smooth_views(3, 160)
+    built = build_joint_network(lambda: members, 160, CPU, "float32", engine="openvino")
+    np.testing.assert_allclose(built.run(views), alone(members, views), atol=1e-4, rtol=1e-4)
+
+    def products(members: Sequence[Classifier]) -> int:
+        graph = engine._convert_any(JointClassifier(members, 160).eval(), 160, [])
+        return sum(node.get_type_name() == "MatMul" for node in graph.get_ops())
+
+    assert products(members) < products(members_of(of_all, name=VIT)) / 2
+
+
+def test_untraceable_members_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = members_of(of_last_stage)
+    network = type(members[0].network)
+    forward = network.forward
+
+    def branching(self: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        return forward(self, images if images.sum() > 0 else -images)
+
+    monkeypatch.setattr(network, "forward", branching)
+    assert not JointClassifier(members, 64).shares
+
+
+def test_a_graph_of_one_batch_size_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of images must not become a number in the graph."""
+    members = members_of(of_last_stage)
+    network = type(members[0].network)
+    forward = network.forward
+
+    def fixed(self: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        turned = images.transpose(0, 1)
+        return forward(self, turned.reshape(3, turned.shape[1], -1).transpose(0, 1).view_as(images))
+
+    monkeypatch.setattr(network, "forward", fixed)
+    assert not JointClassifier(members, 64).shares
+    views = smooth_views(5, 64)
+    with torch.inference_mode():
+        found = JointClassifier(members, 64)(views).numpy()
+    np.testing.assert_array_equal(found, alone(members, views))
 
 
 def test_disagreeing_joint_network_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,17 +259,17 @@ def test_other_threads_run_during_tracing(monkeypatch: pytest.MonkeyPatch) -> No
     views = smooth_views(2, 64)
     other = members_of(of_all)[0]
     expected = alone([other], views)
-    trace = merging._Tracer.is_leaf_module
+    trace = SizedTracer.is_leaf_module
     found = []
 
     with ThreadPoolExecutor(1) as pool:
 
-        def is_leaf(self: merging._Tracer, module: nn.Module, name: str) -> bool:
+        def is_leaf(self: SizedTracer, module: nn.Module, name: str) -> bool:
             if not found:
                 found.append(pool.submit(alone, [other], views).result())
             return trace(self, module, name)
 
-        monkeypatch.setattr(merging._Tracer, "is_leaf_module", is_leaf)
+        monkeypatch.setattr(SizedTracer, "is_leaf_module", is_leaf)
         assert JointClassifier(members, 64).shares
     np.testing.assert_array_equal(found[0], expected)
 

@@ -1,13 +1,18 @@
-"""Dataset of a run: soft targets on the device, copied there without waiting for it."""
+"""Dataset of a run: soft targets on the device, copied there without waiting for it; pixels."""
 
+import hashlib
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
+from PIL import Image
 
 from bestiary.data.loader import Batch
+from bestiary.data.store import ImageStore
 from bestiary.model.transfer import send
 from bestiary.recipe.load import load_recipe
 from bestiary.training.dataset import TrainingSet
@@ -70,3 +75,27 @@ def test_no_copy_of_a_step_waits_for_a_gpu(copies: list[Any]) -> None:
 def test_a_cpu_needs_no_page_locked_memory(copies: list[Any]) -> None:
     send(torch.zeros(2), CPU)
     assert copies == [("cpu", True)]
+
+
+def test_views_do_not_depend_on_the_disk(tmp_path: Path) -> None:
+    """An image that a store of JPEGs lacks has the pixels that the store would have given."""
+    wave = np.sin(np.arange(300) / 9)[:, None] * np.cos(np.arange(400) / 7)
+    pixels = (128 + 100 * wave[..., None] * [1, -1, 0.5]).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    digest = hashlib.sha256((tmp_path / "a.png").read_bytes()).hexdigest()
+    recipe = load_recipe("fast", ["view.size=64", "data.store_format=jpeg"])
+    data = replace(
+        data_of(),
+        recipe=recipe,
+        paths=pl.Series(["a.png"]),
+        digests=pl.Series([digest]),
+        root=tmp_path,
+    )
+    store = ImageStore(tmp_path / "store", 96, storing="jpeg")
+    assert store.fill([(digest, tmp_path / "a.png")], [(300, 400)], 1 << 30) is None
+    stored = replace(data, store=store).pixels_of(0)
+    np.testing.assert_array_equal(data.pixels_of(0), stored)
+    raw = replace(data, recipe=load_recipe("fast", ["view.size=64"])).pixels_of(0)
+    assert raw.shape == stored.shape and not np.array_equal(raw, stored)
+    off = load_recipe("fast", ["view.size=64", "data.store_format=jpeg", "data.store=false"])
+    np.testing.assert_array_equal(replace(data, recipe=off).pixels_of(0), raw)

@@ -1,7 +1,7 @@
 """Cache decoded images on disk, so that all folds, epochs and runs decode each image once.
 
-A store is a folder of segments for one short side. A segment is a file of raw RGB pixels and an
-index (SHA-256, offset, shape, checksum). Both files are complete or absent, so a fill can be
+A store is a folder of segments for one short side. A segment is a file of pixels, raw or as JPEG,
+and an index (SHA-256, offset, shape, checksum). Both files are complete or absent, so a fill can be
 interrupted anywhere. Reads copy from the file, so resident memory stays flat for a store of any
 size. An image with a wrong checksum is treated as missing, and the caller decodes the original.
 Knows nothing of labels, folds or views.
@@ -14,6 +14,7 @@ import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,11 +26,13 @@ from bestiary.caches import cache_root, mark_used
 from bestiary.cores import cores
 from bestiary.data.bit_depth import FULL_RANGE, WhiteLevel
 from bestiary.data.decode import Pixels, decode, read_unchanged
+from bestiary.data.pixel_formats import pixel_format
 from bestiary.data.resize import shrink_to_side, stored_side
 from bestiary.details import detail
 from bestiary.display import Tick
 from bestiary.errors import ImageError
 from bestiary.numbers import counted
+from bestiary.recipe.choices import StoreFormat
 from bestiary.storage.files import Readable
 from bestiary.tables import TableError, read_frame
 
@@ -46,6 +49,7 @@ INDEX = {
     "width": pl.Int32,
     "checksum": pl.UInt32,
 }
+N_BYTES = {"n_bytes": pl.Int64}  # of an image; a column where its shape does not say them
 
 
 class _Entry(NamedTuple):
@@ -56,6 +60,7 @@ class _Entry(NamedTuple):
     height: int
     width: int
     checksum: int
+    n_bytes: int
 
 
 class _MissingImage(NamedTuple):
@@ -63,7 +68,16 @@ class _MissingImage(NamedTuple):
 
     digest: str
     path: Readable
-    n_bytes: int  # once decoded and shrunk
+    n_bytes: int  # at most, once decoded and shrunk
+
+
+class _EncodedImage(NamedTuple):
+    """An image as the store writes it."""
+
+    digest: str
+    height: int
+    width: int
+    content: bytes
 
 
 def default_folder() -> Path:
@@ -98,13 +112,23 @@ class ImageStore:
         folder: the folder of the stores of all sizes, see `default_folder`.
         side: short side in pixels that larger images are shrunk to.
         white: value of white in images of more than 8 bits that do not state it.
+        storing: as raw pixels or as JPEG.
     """
 
-    def __init__(self, folder: Path, side: int, white: WhiteLevel = FULL_RANGE) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        side: int,
+        white: WhiteLevel = FULL_RANGE,
+        storing: StoreFormat = "raw",
+    ) -> None:
         self.side = side
         self.white = white
+        self.format = pixel_format(storing)
+        self._index = INDEX if storing == "raw" else INDEX | N_BYTES
         depth = "" if white == FULL_RANGE else f"-white-{white.integers:g}-{white.floats:g}"
-        self.folder = folder / f"side-{side}{depth}-v{STORE_VERSION}"
+        kind = "" if storing == "raw" else f"-{storing}"
+        self.folder = folder / f"side-{side}{depth}{kind}-v{STORE_VERSION}"
         self._entries: dict[str, _Entry] = {}
         self._handles: list[int] = []
         self._verified: set[str] = set()
@@ -138,20 +162,18 @@ class ImageStore:
         if entry is None:
             return None
 
-        shape = (entry.height, entry.width, 3)
-        pixels = np.empty(shape, np.uint8)
-        buffer = pixels.data.cast("B")
-        n_read = self._read(entry, buffer)
+        content = np.empty(entry.n_bytes, np.uint8)
+        n_read = self._read(entry, content.data)
 
         # Verify the checksum at the first read alone.
-        if digest in self._verified:
-            return pixels
-        if n_read != pixels.size or zlib.crc32(pixels.data) != entry.checksum:
-            with self._lock:
-                self._entries.pop(digest, None)
-            return None
-        self._verified.add(digest)
-        return pixels
+        is_verified = digest in self._verified
+        if is_verified or (n_read == len(content) and zlib.crc32(content.data) == entry.checksum):
+            self._verified.add(digest)
+            with suppress(ValueError):
+                return self.format.decode(content, entry.height, entry.width)
+        with self._lock:
+            self._entries.pop(digest, None)
+        return None
 
     def _read(self, entry: _Entry, buffer: memoryview) -> int:
         """Fill `buffer` from the entry's offset on. Return the number of bytes read."""
@@ -181,7 +203,7 @@ class ImageStore:
             progress: called with the number of images done and the number that were missing.
 
         Returns:
-            None, or the reason why nothing was stored: not enough disk space.
+            None, or the reason why nothing, or not all, was stored: not enough disk space.
         """
         missing = self._missing_images(images, sizes)
         detail(
@@ -199,13 +221,14 @@ class ImageStore:
 
         # Decode one segment at a time, on all cores.
         n_done = 0
+        n_written = 0
         with ThreadPoolExecutor(cores()) as pool:
             for batch in self._batches(missing):
-                readable = []
-                for digest, pixels in pool.map(self._load, batch):
-                    if pixels is not None:
-                        readable.append((digest, pixels))
-                self._write_segment(readable)
+                loaded = pool.map(self._load, batch)
+                readable = [image for image in loaded if image is not None]
+                n_written += self._write_segment(readable)
+                if n_written > n_bytes:  # JPEGs of noise
+                    return f"they take more than the {n_bytes / 1e9:.1f} GB that were expected"
                 n_done += len(batch)
                 if progress:
                     progress(n_done, len(missing))
@@ -225,19 +248,21 @@ class ImageStore:
             missing[digest] = _MissingImage(digest, path, n_bytes)
         return list(missing.values())
 
-    def _load(self, image: _MissingImage) -> tuple[str, Pixels | None]:
+    def _load(self, image: _MissingImage) -> _EncodedImage | None:
         try:
-            return image.digest, load_shrunk(image.path, image.digest, self.side, self.white)
+            pixels = load_shrunk(image.path, image.digest, self.side, self.white)
         except ImageError:
-            return image.digest, None  # gone or changed since the scan; training reports it
+            return None  # gone or changed since the scan; training reports it
+        height, width = pixels.shape[:2]
+        return _EncodedImage(image.digest, height, width, self.format.encode(pixels))
 
     def _stored_bytes(self, height: int, width: int) -> int:
-        """Compute how many bytes an image takes once it is decoded and shrunk."""
+        """Compute how many bytes an image takes at most once it is decoded and shrunk."""
         short = min(height, width)
         shrink = stored_side(short, self.side) / short
         stored_height = round(height * shrink)
         stored_width = round(width * shrink)
-        return stored_height * stored_width * 3
+        return self.format.max_bytes(stored_height * stored_width)
 
     def _batches(self, missing: list[_MissingImage]) -> Iterator[list[_MissingImage]]:
         """Group the images into segments."""
@@ -253,9 +278,10 @@ class ImageStore:
         if batch:
             yield batch
 
-    def _write_segment(self, images: list[tuple[str, Pixels]]) -> None:
+    def _write_segment(self, images: Sequence[_EncodedImage]) -> int:
+        """Write a segment; return its bytes."""
         if not images:
-            return
+            return 0
         name = uuid.uuid4().hex
         segment = self.folder / f"{name}.pixels"
         index = self.folder / f"{name}.parquet"
@@ -263,35 +289,37 @@ class ImageStore:
         rows = []
         offset = 0
         with atomic_path(segment) as temporary, temporary.open("wb") as file:
-            for digest, pixels in images:
-                content = pixels.tobytes()
+            for digest, height, width, content in images:
                 file.write(content)
-                height, width = pixels.shape[:2]
                 checksum = zlib.crc32(content)
-                rows.append((digest, offset, height, width, checksum))
-                offset += len(content)
+                n_bytes = len(content)
+                row = (digest, offset, height, width, checksum, n_bytes)
+                rows.append(row[: len(self._index)])
+                offset += n_bytes
 
         # The index comes last. Pixels without an index are never read, and are removed with the
         # oldest segments.
-        table = pl.DataFrame(rows, schema=INDEX, orient="row")
+        table = pl.DataFrame(rows, schema=self._index, orient="row")
         with atomic_path(index) as temporary:
             table.write_parquet(temporary)
         self._open_segment(index)
+        return offset
 
     def _open_segment(self, index: Path) -> None:
         """Open a segment and add its images. Ignore it where it is damaged or half removed."""
         segment = index.with_suffix(".pixels")
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
         try:
-            table = read_frame(index, columns=list(INDEX))
+            table = read_frame(index, columns=list(self._index))
             handle = os.open(segment, flags)
         except (OSError, TableError):
             return
         self._handles.append(handle)
 
         mark_used(index)  # see _make_room
-        for digest, offset, height, width, checksum in table.iter_rows():
-            self._entries[digest] = _Entry(handle, offset, height, width, checksum)
+        for digest, offset, height, width, checksum, *given in table.iter_rows():
+            (n_bytes,) = given or (3 * height * width,)
+            self._entries[digest] = _Entry(handle, offset, height, width, checksum, n_bytes)
 
     def _make_room(self, n_bytes: int, limit: int, needed_digests: set[str]) -> str | None:
         """Remove the least recently used segments without needed images.

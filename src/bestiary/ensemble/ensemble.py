@@ -26,7 +26,7 @@ from bestiary.ensemble.card import read_card
 from bestiary.ensemble.cascaded import CascadedNetwork, stopped_images
 from bestiary.ensemble.decisions import Decisions
 from bestiary.ensemble.inputs import ImageInputs, ImagePart, image_parts
-from bestiary.ensemble.members import Graphs, open_members
+from bestiary.ensemble.members import Graphs, build_members, open_members
 from bestiary.ensemble.pipeline import load_views, score_batches
 from bestiary.ensemble.reloading import (
     LoadArguments,
@@ -156,7 +156,7 @@ class Ensemble:
         with _BUILDING:
             if "members" in vars(self):  # another thread has built them
                 return self.members
-            built = [one.build() if isinstance(one, SavedMember) else one for one in self._given]
+            built = build_members(self._given)
             layout = memory_format(True)
             moved = [member.to(self.device).to(memory_format=layout).eval() for member in built]
             self._given = list(moved)  # frees the files

@@ -13,7 +13,7 @@ import torch
 from bestiary.display import Display
 from bestiary.ensemble.card import EnsembleCard, read_card
 from bestiary.errors import RunError
-from bestiary.model.classifier import SavedMember, open_member
+from bestiary.model.classifier import Classifier, SavedMember, open_member
 from bestiary.model.compute import resolve_precision
 from bestiary.model.device import best_device
 from bestiary.model.engine import uses_openvino
@@ -120,3 +120,28 @@ def open_members(
     joint = graph_of(digests)
     single = [] if joint.exists() else [cached_graph(file, size) for file in files]
     return members, Graphs(joint, single)
+
+
+def build_members(given: Sequence[Classifier | SavedMember]) -> list[Classifier]:
+    """Build the classifiers of members.
+
+    Args:
+        given: the members; a classifier is taken as it is.
+
+    Returns:
+        The classifiers, in eval mode, in the same order.
+
+    Raises:
+        RunError: a file is not that of a classifier.
+        WeightsError: this installation does not know a backbone.
+    """
+    built: list[Classifier] = []
+    of_kind: dict[tuple[str, int], Classifier] = {}
+    for member in given:
+        if isinstance(member, SavedMember):
+            classifier = member.build(of_kind.get(member.kind))
+            of_kind.setdefault(member.kind, classifier)
+        else:
+            classifier = member
+        built.append(classifier)
+    return built

@@ -26,6 +26,7 @@ from bestiary.model.classifier import Classifier
 from bestiary.model.compute import DTYPES
 from bestiary.model.forks import check_can_compute, note_computing
 from bestiary.model.graph_cache import read_graph, write_graph
+from bestiary.model.infer_requests import InferRequests
 from bestiary.model.joint import JointClassifier, smooth_views
 from bestiary.model.openvino_runtime import (
     compile_graph,
@@ -255,8 +256,8 @@ def _openvino_network(
     """Build OpenVINO's network; if that does not work, say why."""
     try:
         graph = _convert_any(module, size, member_graphs)
-        run = _run_compiled(partial(compile_graph, graph, precision))
-        difference = _difference(module, run, size)
+        compiled = compile_graph(graph, precision)
+        difference = _difference(module, InferRequests(compiled), size)
     except Exception as error:  # OpenVINO and the tracer raise anything
         return None, f"OpenVINO cannot convert {module.name} ({one_line(error, 100)})"
     if not difference <= TOLERANCE[precision]:
@@ -265,8 +266,8 @@ def _openvino_network(
 
     # Every later start reads the file, so this one does too: the same last bits.
     if path is not None and write_graph(graph, path):
-        run = _run_compiled(partial(compile_graph, path, precision))
-    return run, ""
+        return _run_compiled(partial(compile_graph, path, precision)), ""
+    return _run_compiled(partial(compile_graph, graph, precision)), ""
 
 
 def _convert_any(
@@ -296,7 +297,9 @@ def _convert(module: nn.Module, size: int) -> Any:
     with warnings.catch_warnings(), torch.inference_mode(), telemetry_off():
         warnings.simplefilter("ignore")  # tracing warns of every Python value it makes constant
         try:
-            return openvino.convert_model(module, example_input=views, input=[shape])
+            # A check would trace and compute it again; the graph is compared with it anyway.
+            traced = torch.jit.trace(module, views, strict=False, check_trace=False)
+            return openvino.convert_model(traced, input=[shape])
         finally:
             _forget_traces()
 
@@ -325,10 +328,11 @@ def _run_compiled(compile_network: Callable[..., Any]) -> Network:
     return lambda views: streams(views.numpy())
 
 
-def _difference(module: nn.Module, run: Network, size: int) -> float:
-    """Root mean square difference of `run` and float32 PyTorch, as a share of the deviation."""
+def _difference(module: nn.Module, requests: InferRequests, size: int) -> float:
+    """Root mean square difference to float32 PyTorch, as a share of the outputs' deviation."""
     views = smooth_views(4, size)
     with torch.inference_mode():
         exact = module(views).numpy()
-    error = np.sqrt(np.mean((run(views) - exact) ** 2))
+    (outputs,) = requests.run(views.numpy(), [0])
+    error = np.sqrt(np.mean((outputs - exact) ** 2))
     return float(error / (exact.std() + 1e-6))

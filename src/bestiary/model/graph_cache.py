@@ -30,7 +30,7 @@ from bestiary.recipe.choices import Precision
 
 MAX_GRAPH_CACHE_BYTES = 4_000_000_000  # the least recently used graphs are removed first
 COMPILED_SUFFIX = ".blob"
-JOINT_FORMAT = 1  # raised when joint graphs of the same members come to compute otherwise
+JOINT_FORMAT = 2  # raised when joint graphs of the same members come to compute otherwise
 
 
 def cached_graph(weights: Path, size: int) -> Path:

@@ -1,10 +1,11 @@
 """Several classifiers -> one network that computes once what they share.
 
 The members of a `probe` run are one frozen network with five heads: the network is computed once,
-and the heads are one matrix product. Those of `fast` share their first stages: torch.fx traces one
-of them, and `bestiary.model.merging` merges its graph with itself, once a member. Only what is the
-same bit for bit is shared. Members that share nothing, cannot be traced, or whose joint network
-disagrees with them, are computed one by one. Knows nothing of engines and of images on disk.
+and the heads are one matrix product. Those of `fast` share their first stages, and those of a
+transformer its frozen blocks: torch.fx traces one of them, and `bestiary.model.merging` merges its
+graph with itself, once a member. Only what is the same bit for bit is shared. Members that share
+nothing, cannot be traced, or whose joint network disagrees with them, are computed one by one.
+Knows nothing of engines and of images on disk.
 """
 
 import copy
@@ -22,6 +23,9 @@ from bestiary.model.merging import JointHeads, MemberOrder, Owners, merge
 # standard deviation. Only the order of sums may differ, which comes to about 1e-6.
 TOLERANCE = 1e-4
 CHECKED_VIEWS = 2
+# Of the views that members are traced with. Another number than above: a graph that holds for this
+# number alone fails the comparison.
+TRACED_VIEWS = 3
 # Counts the batches of training; no output depends on it.
 _UNUSED_TENSOR = "num_batches_tracked"
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}  # bytes -> same size
@@ -146,7 +150,7 @@ def _part(members: Sequence[Classifier], size: int) -> _Part:
     if all(own == alone for own in owners.values()):
         return single
     try:
-        network = _common_trunk(members, owners) or merge(members, owners)
+        network = _common_trunk(members, owners) or _merged(members, owners, size)
         if network is None:
             return single
         joint = _Part(members[0], network, shares=True)
@@ -163,6 +167,18 @@ def _common_trunk(members: Sequence[Classifier], owners: dict[str, Owners]) -> n
         return None
     trunk = _with_head(members[0].network, head.split("."), nn.Identity())
     return nn.Sequential(trunk, JointHeads([member.head_layer for member in members]))
+
+
+def _merged(
+    members: Sequence[Classifier], owners: dict[str, Owners], size: int
+) -> nn.Module | None:
+    """Merge the members' graphs; None if they have no weights in common, which needs no trace."""
+    alone = tuple(range(len(members)))
+    names = [name for name, _ in members[0].network.named_parameters()]
+    if all(owners[name] == alone for name in names):
+        return None
+    views = smooth_views(TRACED_VIEWS, size).to(members[0].mean.device)
+    return merge(members, owners, members[0].preprocess(views))
 
 
 def _with_head(module: nn.Module, path: list[str], head: nn.Module) -> nn.Module:

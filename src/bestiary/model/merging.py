@@ -5,8 +5,7 @@ computed once for all members that give it the same inputs and the same weights.
 are one matrix product. Knows nothing of how tensors were found to be the same.
 """
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import fx, nn
 from bestiary.model.classifier import Classifier
 from bestiary.model.head_linear import HeadLinear
 from bestiary.model.power_norm import PowerNormLinear
+from bestiary.model.tracing import SizedTracer
 
 Owners = tuple[int, ...]  # for each member, the first member that has the same bits
 
@@ -73,37 +73,16 @@ class _Merged(nn.Module):
         return self.order.join(self.computed(images))
 
 
-class _Tracer(fx.Tracer):
-    """Traces down to the modules in which members share either everything or nothing.
-
-    While it traces, torch.fx sees the calls of all threads; those of others pass.
-    """
-
-    def __init__(self, is_leaf: Callable[[str], bool]) -> None:
-        super().__init__()
-        self._is_leaf = is_leaf
-        self._thread = threading.get_ident()
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return self._is_leaf(module_qualified_name)
-
-    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        if threading.get_ident() != self._thread:
-            return forward(*args, **kwargs)
-        return super().call_module(m, forward, args, kwargs)
-
-    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        if threading.get_ident() != self._thread:
-            return attr_val
-        return super().getattr(attr, attr_val, parameter_proxy_cache)
-
-
-def merge(members: Sequence[Classifier], owners: dict[str, Owners]) -> nn.Module | None:
+def merge(
+    members: Sequence[Classifier], owners: dict[str, Owners], images: torch.Tensor
+) -> nn.Module | None:
     """Merge classifiers into one network.
 
     Args:
         members: classifiers of one architecture.
         owners: name of each tensor of their networks -> its owners. Tensors without are the same.
+        images: their input for a few images (n, 3, size, size), to trace them with. The result
+            takes any number of images of that size.
 
     Returns:
         A network: images -> logits (n, members, classes). None: no layer with weights would be
@@ -112,8 +91,9 @@ def merge(members: Sequence[Classifier], owners: dict[str, Owners]) -> nn.Module
     Raises:
         Exception: of any class, for what torch.fx cannot trace.
     """
-    shared = _SharedParts(members[0].head, owners, len(members))
-    traced = _Tracer(shared.is_leaf).trace(members[0].network)
+    trained = {name for name, _ in members[0].network.named_parameters()}
+    shared = _SharedParts(members[0].head, trained, owners, len(members))
+    traced = SizedTracer(shared.is_leaf, images).trace(members[0].network)
     return _MergedGraph(members, traced, shared).build()
 
 
@@ -122,12 +102,16 @@ class _SharedParts:
 
     Args:
         head: dotted name of the last layer.
+        trained: names of the tensors that training may change.
         owners: of each tensor.
         count: number of members.
     """
 
-    def __init__(self, head: str, owners: dict[str, Owners], count: int) -> None:
+    def __init__(
+        self, head: str, trained: Collection[str], owners: dict[str, Owners], count: int
+    ) -> None:
         self._head = head
+        self._trained = trained
         self._owners = owners
         self._count = count
 
@@ -142,11 +126,15 @@ class _SharedParts:
         return bool(self._inside(target))
 
     def is_leaf(self, target: str) -> bool:
-        """Whether looking into a module would find no more that is shared."""
+        """Whether looking into a module would find no more that is shared.
+
+        Its constants, such as tables of positions, are the same in all members and save nothing.
+        """
         inside = self._inside(target)
         has_inner = any("." in name for name, _ in inside)
         whole = self.of(target)
-        return target == self._head or not has_inner or all(own == whole for _, own in inside)
+        trained = [own for name, own in inside if f"{target}.{name}" in self._trained]
+        return target == self._head or not has_inner or all(own == whole for own in trained)
 
     def _inside(self, target: str) -> list[tuple[str, Owners]]:
         """Names below a module, and owners, of its tensors; or of a tensor itself."""

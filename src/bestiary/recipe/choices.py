@@ -27,5 +27,6 @@ Resize = Literal["squash", "crop"]
 Risk = Literal["0.01", "0.02", "0.05", "0.1"]  # shares of errors of accepted answers
 Sampler = Literal["shuffled", "balanced"]
 Sets = Literal["all", "class"]
+StoreFormat = Literal["raw", "jpeg"]
 TableFormat = Literal["full", "submission"]
 TtaViews = Literal[1, 2, 5]

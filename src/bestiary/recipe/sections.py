@@ -18,6 +18,7 @@ from bestiary.recipe.choices import (
     PrecisionOption,
     Resize,
     Sampler,
+    StoreFormat,
     TtaViews,
 )
 
@@ -87,6 +88,11 @@ class DataOptions(Section):
         0,
         description="short side of a stored image in pixels; larger images are shrunk; "
         "0: 1.5 x view.size",
+    )
+    store_format: StoreFormat = Field(
+        "raw",
+        description="how images are stored: raw pixels, which are fast to read; or jpeg (quality "
+        "95), which takes a tenth of the disk, is slower to read and not quite the same pixels",
     )
     store_limit_gb: Positive = Field(
         50.0,

@@ -26,12 +26,14 @@ from bestiary.data.loader import (
     train_views,
 )
 from bestiary.data.manifest import natural_classes
+from bestiary.data.pixel_formats import pixel_format
 from bestiary.data.store import ImageStore, default_folder, load_shrunk
 from bestiary.data.views import TrainView
 from bestiary.display import Display
 from bestiary.errors import DamagedError, DataError, ImageError
 from bestiary.model.transfer import send
 from bestiary.printable import place_name
+from bestiary.recipe.choices import StoreFormat
 from bestiary.recipe.options import Recipe
 from bestiary.rng import keyed_rng
 from bestiary.run.layout import TRAIN_ONLY
@@ -166,7 +168,9 @@ class TrainingSet:
         side = store_side(self.recipe)
         white = white_of(self.recipe.view)
         digest = self.digests[row]
-        return self._load(row, lambda path: load_shrunk(path, digest, side, white))
+        pixels = self._load(row, lambda path: load_shrunk(path, digest, side, white))
+        # The views of a training must not depend on what fits on the disk.
+        return pixel_format(_storing(self.recipe)).as_stored(pixels)
 
     def training_batches(
         self,
@@ -345,13 +349,22 @@ def open_store(data: TrainingSet, display: Display) -> ImageStore | None:
         store = _open_store(data)
     if reason is None:
         return store
-    display.notice(f"Images are decoded again in every epoch: {reason}")
+    is_raw = data.recipe.data.store_format == "raw"
+    hint = "; data.store_format=jpeg takes about a tenth of that" if is_raw else ""
+    display.notice(f"Images are decoded again in every epoch: {reason}{hint}")
     store.close()
     return None
 
 
 def _open_store(data: TrainingSet) -> ImageStore:
-    return ImageStore(default_folder(), store_side(data.recipe), white_of(data.recipe.view))
+    recipe = data.recipe
+    folder = default_folder()
+    return ImageStore(folder, store_side(recipe), white_of(recipe.view), _storing(recipe))
+
+
+def _storing(recipe: Recipe) -> StoreFormat:
+    """How images are stored; without a store they are as raw pixels are."""
+    return recipe.data.store_format if recipe.data.store else "raw"
 
 
 def _fill_store(data: TrainingSet, display: Display) -> tuple[ImageStore, str | None]:
