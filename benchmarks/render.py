@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from harness.results import RESULTS, Line, all_lines
-from harness.scripts import AREAS, ROOT, all_claims
+from harness.scripts import AREAS, ROOT, Claim, all_claims
 from rendering.blocks import filled
 from rendering.figure import bar_drawing, svg_files
 from rendering.page import Row, area_page, index_page
@@ -66,12 +66,24 @@ def read_rows(folder: Path = RESULTS) -> dict[str, list[Row]]:
     for line in lines:
         if line.claim not in claims:
             raise ValueError(f"{line.claim}.jsonl: no script declares this claim")
+    lines = [line.model_copy(update={"watches": watches(line, claims)}) for line in lines]
     place = {name: number for number, name in enumerate(claims)}
     lines.sort(key=lambda line: place[line.claim])
     rows: dict[str, list[Row]] = {area: [] for area in AREAS}
     for line, reason in zip(lines, all_reasons(lines), strict=True):
         rows[claims[line.claim].area].append(Row(line, reason))
     return rows
+
+
+def watches(line: Line, claims: dict[str, Claim]) -> tuple[str, ...]:
+    """What a figure depends on: the script of today knows best.
+
+    The script itself counts where the line says so. Older lines were measured by scripts that have
+    moved since.
+    """
+    claim = claims[line.claim]
+    is_own = claim.script in line.watches
+    return tuple(glob for glob in claim.watches if is_own or glob != claim.script)
 
 
 def all_files(rows: dict[str, list[Row]]) -> dict[Path, str]:
