@@ -42,9 +42,13 @@ reference: $(VENV)/.developer
 docs: $(SITE)/.done
 	$(SITE)/bin/zensical build --clean --strict
 
-# Runs every block of README.md and docs/ that is not marked, and the programs in examples/: a quarter of an hour on a core
+# Runs every block of README.md and docs/ that is not marked, and the programs in examples/: a quarter of an hour on a core.
+# One page or program, by its name: make run-docs PAGE=few-images. What failed the last time: make run-docs PAGE=--lf
+PAGE ?=
+
 run-docs: $(VENV)/.developer
-	BESTIARY_RUN_DOCS=1 $(PYTEST) tests/docs/test_blocks.py tests/docs/test_example_scripts.py
+	BESTIARY_RUN_DOCS=1 $(PYTEST) --verbose --durations 0 tests/docs/test_blocks.py tests/docs/test_example_scripts.py \
+		$(if $(filter --lf,$(PAGE)),--lf,$(if $(PAGE),-k "run and $(PAGE)"))
 
 docs-serve: $(SITE)/.done
 	$(SITE)/bin/zensical serve

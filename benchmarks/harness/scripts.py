@@ -39,7 +39,9 @@ WATCHED = {
         "src/bestiary/data/views.py",
         "src/bestiary/data/store.py",
         "src/bestiary/data/decode.py",
-        "benchmarks/contenders/*.py",
+        "benchmarks/contenders/with_*.py",
+        "benchmarks/contenders/compute_only.py",
+        "benchmarks/contenders/described.py",
     ),
     "@predicting": (
         "src/bestiary/ensemble/ensemble.py",
@@ -47,7 +49,7 @@ WATCHED = {
         "src/bestiary/model/engine.py",
         "src/bestiary/model/openvino_runtime.py",
         "src/bestiary/data/decode.py",
-        "benchmarks/contenders/*.py",
+        "benchmarks/contenders/predict_*.py",
     ),
     "@views": (
         "src/bestiary/data/views.py",
@@ -75,12 +77,27 @@ WATCHED = {
         "src/bestiary/training/checkpoint.py",
         "src/bestiary/training/fold.py",
         "src/bestiary/atomic.py",
-        "src/bestiary/run/*.py",
+        "src/bestiary/run/run.py",
+        "src/bestiary/run/oof.py",
+        "src/bestiary/run/checksums.py",
+        "src/bestiary/run/json_files.py",
+        "src/bestiary/run/layout.py",
     ),
     "@commands": (
         "src/bestiary/cli/*.py",
         "src/bestiary/api/arguments.py",
         "src/bestiary/display.py",
+    ),
+    "@export": (
+        "src/bestiary/exporting/export.py",
+        "src/bestiary/exporting/graph.py",
+        "src/bestiary/exporting/agreement.py",
+        "src/bestiary/exporting/sample.py",
+    ),
+    "@web": (
+        "src/bestiary/exporting/web_page.py",
+        "src/bestiary/exporting/web_runtime.py",
+        "src/bestiary/exporting/web/**",
     ),
     "@intervals": (
         "src/bestiary/stats/bootstrap.py",

@@ -32,18 +32,18 @@ CLAIMS = {
         "statement": "A LiteRT file gives the labels of the members in float32",
         "unit": "of the labels equal",
         "bar": ("least", 1.0, "it is the same network"),
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "src/bestiary/exporting/litert.py"),
     },
     "litert-probabilities": {
         "statement": "A LiteRT file gives the probabilities of the members",
         "unit": "largest difference of a probability",
         "bar": ("most", 0.01, "a percent is what is shown"),
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "src/bestiary/exporting/litert.py"),
     },
     "litert-accuracy": {
         "statement": "What a smaller LiteRT file loses in accuracy",
         "unit": "points",
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "src/bestiary/exporting/litert.py"),
     },
 }
 

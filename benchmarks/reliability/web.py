@@ -58,13 +58,13 @@ CLAIMS = {
         "statement": "An exported page gives the labels of `predict` on 40 kinds of files",
         "unit": "of the labels equal",
         "bar": ("least", 1.0, "it is the same network"),
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "@web"),
     },
     "web-confidence": {
         "statement": "The page's confidence is that of `predict`",
         "unit": "largest difference of a confidence",
         "bar": ("most", 0.01, "a percent is what is shown"),
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "@web"),
     },
     "web-same-file": {
         "statement": "The page's confidence is that of the same file outside of a browser",
@@ -76,25 +76,25 @@ CLAIMS = {
         "statement": "The page's first answer comes soon after it is opened",
         "unit": "s",
         "bar": ("most", 5.0, "one waits for it"),
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "@web"),
     },
     "web-later-answers": {
         "statement": "Later answers of the page come at once",
         "unit": "s",
         "bar": ("most", 1.0, "one image after the other"),
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "@web"),
     },
     "web-memory": {
         "statement": "The page's memory does not grow with the images",
         "unit": "of the memory at first",
         "bar": ("most", 1.1, "a folder of images must not fill it"),
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "@web"),
     },
     "web-accessibility": {
         "statement": "axe finds nothing on the page with its answers",
         "unit": "violations",
         "bar": ("most", 0, "everyone can use it"),
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "@web"),
     },
 }
 

@@ -1,11 +1,14 @@
 """Results -> whether the code, the libraries or the time since has made them stale.
 
-A result is stale where a watched file has changed since its commit, where PyTorch has another minor
-version, or after 180 days. Without git, or in a checkout without that commit, nobody can say: then
-it is unknown.
+A result is stale where the code of a watched file has changed since its commit, where PyTorch has
+another minor version, or after 180 days. Comments, docstrings and layout are no code: a program
+that parses to the same is the same. Without git, or in a checkout without that commit, nobody can
+say: then it is unknown.
 """
 
+import ast
 import re
+import tomllib
 from collections.abc import Sequence
 from datetime import date
 from functools import cache
@@ -74,6 +77,63 @@ def changed_since(commit: str | None) -> tuple[str, ...] | None:
     return None if found is None else tuple(found.splitlines())
 
 
+def same_code(path: str, old: str, new: str) -> bool:
+    """Whether two texts of a file do the same, as far as parsing can say.
+
+    Example:
+        >>> same_code("a.py", "x = 1  # one", "x = 1"), same_code("a.py", "x = 1", "x = 2")
+        (True, False)
+    """
+    if old == new:
+        return True
+    try:
+        if path.endswith(".py"):
+            return _program(old) == _program(new)
+        if path.endswith(".toml"):
+            return tomllib.loads(old) == tomllib.loads(new)
+    except (SyntaxError, ValueError):
+        return False
+    return False
+
+
+@cache
+def _program(text: str) -> str:
+    """A program without comments, docstrings and layout."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_text(body[0]):
+            body.pop(0)
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
+
+
+@cache
+def code_changed(commit: str, path: str) -> bool:
+    """Whether a file that differs from a commit's does something else."""
+    here = ROOT / path
+    before = git("show", f"{commit}:{path}")
+    if before is None or not here.is_file():
+        return True
+    return not same_code(path, before, here.read_text(encoding="utf-8").strip())
+
+
+def watched_changes(line: Line) -> list[str] | None:
+    """List the watched files whose code has changed since a result; None if nobody can say."""
+    changed = changed_since(line.commit)
+    if changed is None or line.commit is None:
+        return None
+    hits = [path for path in changed if any(matches(path, glob) for glob in line.watches)]
+    return [path for path in hits if code_changed(line.commit, path)]
+
+
 def all_reasons(lines: Sequence[Line]) -> list[str]:
     """Say of each result why it is stale."""
     here = (ROOT / ".git").exists()
@@ -83,6 +143,5 @@ def all_reasons(lines: Sequence[Line]) -> list[str]:
         torch = None
     today = date.today()
     return [
-        why_stale(line, today, torch, changed_since(line.commit) if here else None)
-        for line in lines
+        why_stale(line, today, torch, watched_changes(line) if here else None) for line in lines
     ]

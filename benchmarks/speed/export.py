@@ -49,17 +49,17 @@ CLAIMS = {
     "export-agreement": {
         "statement": "An exported file gives the labels of PyTorch in float32",
         "unit": "of the labels equal",
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "src/bestiary/exporting/formats.py"),
     },
     "export-speed": {
         "statement": "An exported file predicts faster than PyTorch in float32",
         "unit": "times as fast",
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "src/bestiary/exporting/formats.py"),
     },
     "export-int8-accuracy": {
         "statement": "int8 loses little accuracy",
         "unit": "points",
-        "watches": ("src/bestiary/exporting/*.py",),
+        "watches": ("@export", "src/bestiary/exporting/formats.py"),
     },
 }
 COMMANDS = ("{data}",)

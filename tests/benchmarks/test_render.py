@@ -17,7 +17,7 @@ from harness.scripts import AREAS, BENCHMARKS
 from rendering import blocks
 from rendering.figure import bar_drawing, svg_files
 from rendering.page import Row, area_page, index_page
-from rendering.staleness import UNKNOWN, changed_since, matches, why_stale
+from rendering.staleness import UNKNOWN, changed_since, matches, same_code, why_stale
 from rendering.words import measured, number, state
 
 TODAY = date(2026, 11, 28)
@@ -96,6 +96,22 @@ def test_globs() -> None:
     assert matches("src/a/c.py", "src/a/*.py")
     assert not matches("src/a/b/c.py", "src/a/*.py")
     assert not matches("src/axc.py", "src/a.c.py")
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "same"),
+    [
+        ("a.py", 'def f():\n    """Old."""\n    return (1)', "def f():  # new\n    return 1", True),
+        ("a.py", "def f():\n    return 1", "def f():\n    return 2", False),
+        ("a.py", "print('a')", "print('b')", False),
+        ("a.py", "x = 1", "x = ", False),
+        ("a.toml", "a = 1 # old", "# new\na = 1", True),
+        ("a.toml", "a = 1", "a = 2", False),
+        ("a.js", "a // old", "a", False),
+    ],
+)
+def test_only_code_makes_stale(path: str, old: str, new: str, same: bool) -> None:
+    assert same_code(path, old, new) is same
 
 
 def test_unknown_commits_are_unknown() -> None:

@@ -98,12 +98,15 @@ def test_page_runs(page: str, copied: Callable[[], Path]) -> None:
 
 
 @pytest.mark.slow
-def test_first_and_last_tutorial_run(
-    asked_for: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "pages", [TUTORIALS], ids=["+".join(Path(page).stem for page in TUTORIALS)]
+)
+def test_tutorials_run(
+    pages: list[str], asked_for: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last one goes on with the first one's run."""
     monkeypatch.chdir(tmp_path)
-    for page in TUTORIALS:
+    for page in pages:
         run_page(page)
 
 
