@@ -5,7 +5,7 @@ The assignment depends on the images and the seed alone, not on the order of the
 nothing of pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,14 +193,15 @@ class _Assignment:
         order = np.lexsort((tie_break, -self.sizes[large]))
 
         # Assign one group after the other.
-        folds = range(len(self.counts))
-        tie_breaks = self.rng.random((len(large), len(folds))).tolist()
+        n_folds = len(self.counts)
+        ties = self.rng.random(len(large) * n_folds).tolist()
         totals = self.counts.sum(axis=1).tolist()
         counts = self.counts.T.tolist()  # of each class in each fold
         chosen = []
-        for classes, ties in zip(self._classes_of(large[order]), tie_breaks, strict=True):
+        for place, classes in enumerate(self._classes_of(large[order])):
             crowding = _crowding(classes, counts)
-            fold = min(zip(crowding, totals, ties, folds, strict=True))[3]
+            own_ties = ties[place * n_folds : (place + 1) * n_folds]
+            fold = min(zip(crowding, totals, own_ties, range(n_folds), strict=True))[3]
             for number, n_images in classes:
                 counts[number][fold] += n_images
                 totals[fold] += n_images
@@ -208,16 +209,21 @@ class _Assignment:
         self.fold_of_group[large[order]] = chosen
         self.counts[:] = np.transpose(counts)
 
-    def _classes_of(self, groups: IntArray) -> list[list[tuple[int, int]]]:
-        """Class numbers of the images of each group, with the number of images."""
+    def _classes_of(self, groups: IntArray) -> Iterator[list[tuple[int, int]]]:
+        """Class numbers of the images of each group, with the number of images.
+
+        Numbers lie in few long lists: many short ones would be visited by the garbage collector.
+        """
         n_classes = self.counts.shape[1]
         cells = self.groups * n_classes + self.classes
         different, counts = np.unique(cells, return_counts=True)
         of_group = different // n_classes
-        pairs = list(zip((different % n_classes).tolist(), counts.tolist(), strict=True))
+        numbers = (different % n_classes).tolist()
+        sizes = counts.tolist()
         starts = np.searchsorted(of_group, groups).tolist()
         ends = np.searchsorted(of_group, groups, side="right").tolist()
-        return [pairs[start:end] for start, end in zip(starts, ends, strict=True)]
+        for start, end in zip(starts, ends, strict=True):
+            yield list(zip(numbers[start:end], sizes[start:end], strict=True))
 
     def assign_single_images(self) -> None:
         """Assign the images that are alone in their group, class by class.

@@ -230,14 +230,15 @@ class Collector:
             labels: Labels are the detector's categories: only boxes of these are taken, and none
                 has a label.
         """
-        images = self._images.table().unique("path", keep="first", maintain_order=True)
+        images = _without_repeats(self._images.table(), ["path"])
         boxes = self._boxes.table()
         bad = sorted(self._boxes.bad, key=lambda one: one[0])
         if labels is not None:
-            boxes = boxes.filter(pl.col("label").is_in(list(labels)))
+            is_wanted = boxes["label"].is_in(list(labels))
+            boxes = boxes if is_wanted.all() else boxes.filter(is_wanted)
             boxes = boxes.with_columns(label=pl.lit(None, pl.String))
             bad = [one for one in bad if one[3] is None or one[3] in labels]
-        boxes = boxes.unique(["path", "box"], keep="first", maintain_order=True)
+        boxes = _without_repeats(boxes, ["path", "box"])
         unusable = [(path, reason) for _, path, reason, _ in bad]
         return Detections(self.name, images, boxes, unusable, list(notes))
 
@@ -245,6 +246,18 @@ class Collector:
         """Number of boxes of each label, of any confidence; empty: it has none."""
         self._boxes.table()
         return {label or "": n for label, n in self._boxes.counts.items()}
+
+
+def _without_repeats(table: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Keep the first row of those with the same keys.
+
+    Where hashes say that all differ, nothing is copied: `unique` takes several times the memory of
+    a large table.
+    """
+    hashes = table.select(pl.struct(keys).hash()).to_series()
+    if hashes.n_unique() == table.height:
+        return table
+    return table.unique(keys, keep="first", maintain_order=True)
 
 
 def _texts(words: Sequence[object]) -> list[str | None]:
