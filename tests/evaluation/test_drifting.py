@@ -69,6 +69,7 @@ def test_features_show_what_logits_hide(world: World) -> None:
     seen = logits(80, 4)
     assert not world.compare(seen, features=project(old, same)).changed
     assert world.compare(seen, features=project(old, other + 1)).changed
+    assert project(old[:20], same[:20]).new.shape == (20, 10)
     frames = np.repeat(seen, 2, axis=1)
     both = project(old, np.repeat(other + 1, 2, axis=0))
     assert world.compare(frames, np.repeat(np.arange(80), 2), both).images <= 80

@@ -20,7 +20,8 @@ from bestiary.stats.vectors import main_directions
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.frozen_features import cached_features, frozen_features
 
-DIMENSIONS = 256  # of the projected features
+DIMENSIONS = 32  # of the projected features
+IMAGES_A_DIMENSION = 4  # with nearly as many dimensions as images, all images are equally apart
 
 Vectors = NDArray[np.float32]
 
@@ -76,8 +77,9 @@ def project(reference: Vectors, new: Vectors) -> BothFeatures:
     Example:
         >>> vectors = np.eye(5, dtype=np.float32)
         >>> project(vectors[:3], vectors[3:]).new.shape
-        (2, 5)
+        (2, 1)
     """
     vectors = np.concatenate([reference, new])
-    projected = main_directions(np.sign(vectors) * np.sqrt(np.abs(vectors)), DIMENSIONS)
+    dimensions = min(DIMENSIONS, max(1, len(vectors) // IMAGES_A_DIMENSION))
+    projected = main_directions(np.sign(vectors) * np.sqrt(np.abs(vectors)), dimensions)
     return BothFeatures(projected[: len(reference)], projected[len(reference) :])
