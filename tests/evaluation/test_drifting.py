@@ -9,6 +9,7 @@ import pytest
 import bestiary
 from bestiary.cli import main
 from bestiary.errors import RunError
+from bestiary.evaluation.drift_features import project
 from bestiary.evaluation.drifting import (
     NEW_IMAGES,
     AccuracyEstimate,
@@ -59,6 +60,19 @@ def test_bursts_count_once(world: World) -> None:
         assert np.array_equal(grouped.scores[0::5], grouped.scores[4::5], equal_nan=True)
     assert alarms["grouped"] <= 6  # 2 expected; more than 6 has a chance of 1 in 200
     assert alarms["single"] > 2 * max(alarms["grouped"], 2)
+
+
+def test_features_show_what_logits_hide(world: World) -> None:
+    rng = np.random.default_rng(3)
+    old = rng.normal(size=(len(world.logits), 40)).astype(np.float32)
+    same, other = rng.normal(size=(2, 80, 40)).astype(np.float32)
+    seen = logits(80, 4)
+    assert not world.compare(seen, features=project(old, same)).changed
+    assert world.compare(seen, features=project(old, other + 1)).changed
+    assert project(old[:20], same[:20]).new.shape == (20, 10)
+    frames = np.repeat(seen, 2, axis=1)
+    both = project(old, np.repeat(other + 1, 2, axis=0))
+    assert world.compare(frames, np.repeat(np.arange(80), 2), both).images <= 80
 
 
 def test_world_is_of_events_not_of_sites() -> None:
@@ -134,3 +148,15 @@ def test_drift_of_a_run(
     report = bestiary.drift(trained.path, new / "frames.csv", quiet=True)
     assert report.groups == 12 and report.images.height == 24
     assert "24 images in 12 groups" in str(report)
+
+
+@pytest.mark.slow
+def test_probe_is_compared_by_features(beasts: Path, tmp_path: Path) -> None:
+    """A probe leaves the features of its images in the cache."""
+    overrides = ["view.size=64", "view.eval_size=64"]
+    run = bestiary.probe(beasts, tmp_path / "run", overrides=overrides, quiet=True)
+    new = tmp_path / "new"
+    bestiary.sample(new, species=3, per_species=8, size=48, seed=5, quiet=True)
+    report = bestiary.drift(run.path, new, quiet=True)
+    assert report.by == "features" and "features of the frozen network" in str(report)
+    assert report.images["score"].is_not_null().any()

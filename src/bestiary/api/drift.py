@@ -19,10 +19,11 @@ def drift(
 ) -> "DriftReport":
     """Say whether new images are of the world that a run was trained on.
 
-    A two-sample test compares them with the run's own images, as members see them that
-    were not trained on them, class by class. So a season with other class shares is no
-    change, and another camera is one. It needs no labels. Images of one burst or event
-    count once. One in twenty same worlds is called changed.
+    A two-sample test compares them with the run's own images, class by class. It takes
+    features of the frozen network, if this machine's cache has those of the run. Else it
+    takes logits of members that were not trained on the images. So a season with other
+    class shares is no change, and another camera is one. It needs no labels. Images of one
+    burst or event count once. One in twenty same worlds is called changed.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class ClassCounts:
             share_low and share_high are of where the images are a sample of; adjusted_share is by
             adjusted counts.
         shares: the estimate behind it.
-        drift: how the new images differ from the run's, as `bestiary drift` tests it.
+        drift: how the logits of the new images differ from the run's.
         unknown: images that the run calls unknown.
         unread: images that could not be read.
         file: where the table was written; None: nowhere.

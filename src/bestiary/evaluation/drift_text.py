@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
+from bestiary.evaluation.drift_features import both_features
 from bestiary.evaluation.drifting import AccuracyEstimate, World, describe_drift
 from bestiary.evaluation.new_images import read_new_images
 from bestiary.evaluation.out_of_fold import read_out_of_fold
@@ -34,6 +35,8 @@ class DriftReport:
         classes: class names of the run.
         trained: images that the run was trained on, left out.
         groups: groups of the new images: bursts, events and equal files count once.
+        by: what was compared: features of the frozen network, or the members' logits where the
+            cache lacks the features of the run's images.
     """
 
     drift: Drift
@@ -43,6 +46,7 @@ class DriftReport:
     classes: list[str]
     trained: int
     groups: int
+    by: Literal["features", "logits"]
 
     def document(self) -> dict[str, Any]:
         """Return what programs read, see docs/reference/programs.md."""
@@ -52,6 +56,7 @@ class DriftReport:
             "estimate_error": self.estimate_error,
             "left_out": self.trained,
             "groups": self.groups,
+            "by": self.by,
             "classes": [
                 {"label": self.classes[number], "auc": auc, "new": new, "reference": old}
                 for number, (auc, old, new) in self.drift.by_class.items()
@@ -64,6 +69,7 @@ class DriftReport:
         lines = [
             *describe_drift(self.drift).replace(" (", "\n  (", 1).splitlines(),
             "Compared class by class, so other shares of the classes are no change.",
+            self._compared(),
             *self._assumed(),
             f"Expected accuracy: {percent(expected.value)} "
             f"({percent_range(expected.low, expected.high)}), by mean confidence.",
@@ -75,6 +81,15 @@ class DriftReport:
         if self.drift.changed:
             lines += self._carriers()
         return "\n".join(lines)
+
+    def _compared(self) -> str:
+        """What was compared."""
+        if self.by == "features":
+            return "Compared by features of the frozen network, which show changes of the scene."
+        return (
+            "Compared by logits: the run's features are not in this machine's cache.\n"
+            "  bestiary probe of its images, with its backbone and view, computes them."
+        )
 
     def _assumed(self) -> list[str]:
         """What counts once."""
@@ -125,7 +140,8 @@ def measure_drift(
     known = read_out_of_fold(run.load()).scorable()
     world = World.of(known)
     new = read_new_images(run, ensemble, images, display)
-    drift = world.compare(new.logits, new.groups)
+    features = both_features(run.read_recipe(), known, new, display)
+    drift = world.compare(new.logits, new.groups, features)
     estimate = AccuracyEstimate.of(known)
     probabilities = ensemble.probabilities(new.logits)
     table = pl.DataFrame(
@@ -145,4 +161,5 @@ def measure_drift(
         ensemble.classes_.tolist(),
         new.trained,
         new.n_groups,
+        "logits" if features is None else "features",
     )

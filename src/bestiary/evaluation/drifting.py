@@ -28,6 +28,7 @@ WATCHED_IMAGES = 200  # the latest, which are tested
 
 Logits = NDArray[np.float32]
 Labels = NDArray[np.int64]
+Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,16 @@ class World:
         numbers, members = np.unique(known.folds, return_inverse=True)
         scales = np.array([known.logits[members == m].std() for m in range(len(numbers))])
         scales = np.maximum(scales.astype(np.float64), 1e-12)
-        _, first = np.unique(known.leak_groups, return_index=True)
+        first = compared_rows(known)
         scaled = known.logits / scales[members][:, None]
         return cls(scaled[first], members[first].astype(np.int64), scales)
 
-    def compare(self, logits: Logits, groups: Labels | None = None) -> Drift:
+    def compare(
+        self,
+        logits: Logits,
+        groups: Labels | None = None,
+        features: tuple[Vectors, Vectors] | None = None,
+    ) -> Drift:
         """Test whether new images are of this world, whatever the shares of their classes.
 
         Args:
@@ -66,6 +72,8 @@ class World:
             groups: group number of each image (images,). The images of a group are one piece of
                 evidence: the first is compared, and the others have its score. None: each image
                 counts for itself.
+            features: of this world's images and of the new ones, (any, features) each, which are
+                compared in place of the logits.
 
         Returns:
             The result; its scores are in the order of the images.
@@ -79,12 +87,24 @@ class World:
             )
         if groups is not None:
             _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
-            drift = self.compare(logits[:, first])
+            if features is not None:
+                features = (features[0], features[1][first])
+            drift = self.compare(logits[:, first], features=features)
             return replace(drift, scores=drift.scores[group_of])
         rng = keyed_rng(0, "drift members", logits.shape[1])
         seen_by = rng.choice(self.members, logits.shape[1])
         new = logits[seen_by, np.arange(logits.shape[1])] / self.scales[seen_by][:, None]
-        return drift_test(self.logits, new, self.logits.argmax(axis=1), new.argmax(axis=1))
+        old_vectors, new_vectors = features or (self.logits, new)
+        return drift_test(old_vectors, new_vectors, self.logits.argmax(axis=1), new.argmax(axis=1))
+
+
+def compared_rows(known: OutOfFold) -> Labels:
+    """Number the images that stand for their leak group, the first of each (groups,).
+
+    Args:
+        known: scorable out-of-fold logits of a run.
+    """
+    return np.unique(known.leak_groups, return_index=True)[1]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from bestiary.printable import place_name
 from bestiary.recipe.sections import DataOptions
 from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
+from bestiary.storage.files import Root
 
 Labels = NDArray[np.int64]
 
@@ -37,7 +38,8 @@ class NewImages:
     """Images that could be read and that a run was not trained on.
 
     Attributes:
-        paths: as they are listed.
+        table: columns of a manifest.
+        root: folder that the paths start from.
         logits: of these images by all members (members, images, classes).
         groups: group number of each image (images,): by the recipe's pattern, bursts, events, and
             equal bytes.
@@ -45,11 +47,17 @@ class NewImages:
         unread: images that could not be read.
     """
 
-    paths: pl.Series
+    table: pl.DataFrame
+    root: Root
     logits: Logits
     groups: Labels
     trained: int
     unread: int
+
+    @property
+    def paths(self) -> pl.Series:
+        """Paths as they are listed."""
+        return self.table["path"]
 
     @property
     def n_groups(self) -> int:
@@ -90,7 +98,8 @@ def read_new_images(
     logits, reasons = member_logits(ensemble, read.root, new, display)
     readable = new.filter(~pl.int_range(new.height, eager=True).is_in(list(reasons)))
     return NewImages(
-        paths=readable["path"],
+        table=readable,
+        root=read.root,
         logits=logits,
         groups=np.asarray(join_groups(readable["group"], readable["sha256"])),
         trained=int(is_trained.sum()),
