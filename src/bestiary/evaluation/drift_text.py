@@ -22,6 +22,9 @@ SHOWN = 5
 NAME_WIDTH = 24
 
 
+SCREEN_WIDTH = 80  # columns
+
+
 @dataclass(frozen=True)
 class DriftReport:
     """What `drift` has found.
@@ -59,7 +62,7 @@ class DriftReport:
     def __str__(self) -> str:
         expected = self.expected
         lines = [
-            *describe_drift(self.drift).replace(" (", "\n  (", 1).splitlines(),
+            *_verdict_lines(describe_drift(self.drift)),
             "Compared class by class, so other shares of the classes are no change.",
             "Assumed: each image counts for itself. Bursts of a camera count too often.",
             f"Expected accuracy: {percent(expected.value)} "
@@ -129,3 +132,10 @@ def measure_drift(
         ensemble.classes_.tolist(),
         new.trained,
     )
+
+
+def _verdict_lines(verdict: str) -> list[str]:
+    """Put the numbers of a verdict on a line of their own where one line is too short for all."""
+    if len(verdict) <= SCREEN_WIDTH:
+        return [verdict]
+    return verdict.replace(" (", "\n  (", 1).splitlines()
