@@ -6,7 +6,7 @@ import pytest
 
 import bestiary
 from bestiary.cli import VERBS
-from bestiary.cli.mistakes import OTHER_OPTIONS, OTHER_VERBS, OWN_OPTIONS
+from bestiary.cli.mistakes import COMMANDS, OTHER_OPTIONS, OTHER_VERBS, OWN_OPTIONS
 from bestiary.recipe.foreign_names import FOREIGN_KEYS
 from bestiary.recipe.options import options
 from bestiary.run.run import Run
@@ -96,6 +96,41 @@ MISTAKES = {
     "train {run} {data}": "write bestiary train {data} {run}",
     "options --recipe bset": "did you mean best?",
     "options xyzzy": "bestiary options lists all",
+    # Thirty more: verbs and options of other tools, arguments too many, values of another kind.
+    "help": "write bestiary --help",
+    "version": "write bestiary --version",
+    "train help": "write bestiary train --help",
+    "resume {run}": "write bestiary train DATA RUN --resume",
+    "plot {run}": "write bestiary report",
+    "visualize {run}": "write bestiary report",
+    "gradcam {run}": "write bestiary report",
+    "split {data}": "write bestiary train DATA RUN",
+    "cache clear": "write --clear",
+    "cache --clean": "write --clear",
+    "report {run} out.html": "write --out out.html",
+    "report {run} --pdf": "write --format pdf",
+    "labels {run} {data}": "write bestiary labels RUN",
+    "predict {run} {data} --csv p.csv": "write --out",
+    "predict {run} {data} --top-k 3": "leave it out",
+    "predict {run} {data} --format csv": "full",
+    "export {run} m.onnx --half": "write --float16",
+    "export {run} m.onnx --fp16": "write --float16",
+    "export {run} m.tflite --format tflite": 'Did you mean "litert"?',
+    "export {run}": "write bestiary export RUN OUT",
+    "serve {run} --bind 0.0.0.0": "write --host",
+    "serve {run} -p 80": "write --port",
+    "advise {data} --time 5min": "write --budget",
+    TRAIN + "--max-epochs 3": "write --epochs 3",
+    TRAIN + "--augment randaugment": "write --set view.augment=randaugment",
+    TRAIN + "--optimizer adam": "it is AdamW",
+    TRAIN + "--num-classes 3": "each folder is a class",
+    TRAIN + "--dropout 0.2": "leave it out",
+    TRAIN + "--gpu 0": "write --device cuda",
+    TRAIN + "--k-fold 5": "write --folds",
+    TRAIN + "--folds 0": "folds.n = 0",
+    TRAIN + "--budget 30": "give 90s, 5min",
+    TRAIN + "extra": "write bestiary train DATA RUN",
+    "compare {run}": "write bestiary compare RUN OTHER MORE...",
 }
 
 
@@ -126,7 +161,7 @@ def test_words_of_other_tools_lead_to_known_ones() -> None:
     assert set(FOREIGN_KEYS.values()) <= keys
     assert set(OWN_OPTIONS) <= keys
     assert set(OTHER_VERBS.values()) <= set(VERBS)
-    assert not set(OTHER_VERBS) & set(VERBS)
+    assert not (set(OTHER_VERBS) | set(COMMANDS)) & set(VERBS)
     assert not set(OTHER_OPTIONS) & set(FOREIGN_KEYS)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from inspect import signature
 from pathlib import Path
 
 from cyclopts import CycloptsError
@@ -12,7 +13,7 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
 )
 
-from bestiary.cli.verbs import VERBS, usage
+from bestiary.cli.verbs import VERBS, usage, verb_function
 from bestiary.recipe.foreign_names import foreign_key
 from bestiary.renamed import OPTIONS
 from bestiary.run.layout import RECIPE
@@ -28,6 +29,8 @@ OTHER_VERBS = {
     "deploy": "serve",
     "eval": "evaluate",
     "fit": "train",
+    "gradcam": "report",
+    "heatmap": "report",
     "html": "report",
     "infer": "predict",
     "inference": "predict",
@@ -36,6 +39,7 @@ OTHER_VERBS = {
     "list": "show",
     "ls": "show",
     "onnx": "export",
+    "plot": "report",
     "relabel": "labels",
     "score": "evaluate",
     "status": "show",
@@ -44,8 +48,16 @@ OTHER_VERBS = {
     "tune": "ablate",
     "val": "evaluate",
     "validate": "evaluate",
+    "visualize": "report",
 }
 """Words of other tools -> the verb that does it."""
+COMMANDS = {
+    "help": "bestiary --help",
+    "resume": "bestiary train DATA RUN --resume",
+    "split": "bestiary train DATA RUN, which assigns the folds",
+    "version": "bestiary --version",
+}
+"""Words that are typed as a verb -> the command that does it."""
 OWN_OPTIONS = {
     "folds.n": "--folds",
     "predict.tta": "--tta",
@@ -55,10 +67,12 @@ OWN_OPTIONS = {
 }
 """Keys of a recipe that some verbs have an option for."""
 OTHER_OPTIONS = {
+    "bind": "--host",
     "checkpoint": "--resume",
     "conf": "--risk",
     "confidence": "--risk",
     "config": "--recipe",
+    "csv": "--out",
     "cv": "--folds",
     "fold": "--only-fold",
     "gpus": "--processes",
@@ -69,6 +83,7 @@ OTHER_OPTIONS = {
     "nproc-per-node": "--processes",
     "num-folds": "--folds",
     "o": "--out",
+    "p": "--port",
     "output": "--out",
     "output-dir": "--out",
     "output-file": "--out",
@@ -85,18 +100,28 @@ OTHER_OPTIONS = {
 }
 """Words of other tools, without dashes -> the option that comes nearest."""
 ADVICE = {
+    "dropout": "leave it out; no recipe uses it (see optimizer.weight_decay and mix.mixup)",
+    "export fp16": "write --float16",
+    "export half": "write --float16",
     "exist-ok": "nothing is ever overwritten; name another folder, or continue with --resume",
     "force": "nothing is ever overwritten; name another folder, or continue with --resume",
+    "gpu": "write --device cuda",
     "multiprocessing": "leave it out; all cores are used",
+    "n-classes": "leave it out; each folder is a class",
+    "num-classes": "leave it out; each folder is a class",
     "num-workers": "leave it out; all cores are used (train.threads sets PyTorch's)",
+    "optimizer": "leave it out; it is AdamW (optimizer.lr and optimizer.weight_decay are its own)",
     "overwrite": "nothing is ever overwritten; name another folder, or continue with --resume",
     "patience": "leave it out; the best epoch is kept where the recipe says so (train.keep_best)",
+    "report pdf": "write --format pdf",
     "test-size": "leave it out; every image is tested by the fold that did not train on it",
+    "top-k": "leave it out; each answer has the set of classes that it may be",
+    "topk": "leave it out; each answer has the set of classes that it may be",
     "val-split": "leave it out; every image is tested by the fold that did not train on it",
     "workers": "leave it out; all cores are used (train.threads sets PyTorch's)",
     "yes": "leave it out; bestiary asks nothing",
 }
-"""Words of other tools, without dashes -> what to do without them."""
+"""Words of other tools, without dashes, some after a verb -> what to do instead."""
 PLACES = {"data", "dataset", "images", "input", "name", "project", "run", "source", "train-dir"}
 """Words of other tools for what is an argument without a name here."""
 RECIPE_VERBS = ("train", "probe", "ablate", "distill")
@@ -127,11 +152,12 @@ def describe_mistake(arguments: Sequence[str], error: CycloptsError) -> str:
         option = (error.token.keyword or error.token.value).partition("=")[0]
         return _describe_option(verb, option, arguments, _names(error))
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
-        extra = error.unused_tokens[0]
-        return f"{verb} does not take {extra!r}; {_see(verb)}"
+        return _describe_extra(verb, error.unused_tokens[0])
     line = " ".join(str(error).split()).rstrip(".")
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         name = error.argument.name
+        if arguments[1:] == ["help"]:
+            return f"{verb} does not take 'help'; write bestiary {verb} --help"
         if not name.startswith("--"):
             return f"{verb} needs {name.upper()}; {_see(verb)}"
         line = f"{verb}: {name} needs a value"
@@ -168,17 +194,30 @@ def _is_run(place: str) -> bool:
 def _describe_verb(word: str) -> str:
     """Say which verb a word may stand for."""
     plain = word.lstrip("-").lower()
+    if plain in COMMANDS:
+        return f"there is no verb {word}; write {COMMANDS[plain]}"
     near = [OTHER_VERBS[plain]] if plain in OTHER_VERBS else _nearest(plain, VERBS)
     if not near:
         return f"there is no verb {word}; the verbs are {', '.join(sorted(VERBS))}"
     return f"there is no verb {word}; write bestiary {near[0]}"
 
 
+def _describe_extra(verb: str, word: str) -> str:
+    """Say what to write instead of an argument too many: it may be an option, or its value."""
+    options = signature(verb_function(verb)).parameters
+    problem = f"{verb} does not take {word!r}"
+    if word in options:
+        return f"{problem}; write --{word}"
+    if "out" in options and Path(word).suffix:
+        return f"{problem}; write --out {word}"
+    return f"{problem}; {_see(verb)}"
+
+
 def _describe_option(verb: str, option: str, arguments: Sequence[str], names: Sequence[str]) -> str:
     """Say which option may be meant by one that a verb does not have."""
     word = option.lstrip("-").replace("_", "-").lower()
     problem = f"{verb} has no option {option}"
-    if advice := ADVICE.get(word):
+    if advice := ADVICE.get(f"{verb} {word}") or ADVICE.get(word):
         return f"{problem}; {advice}"
     if word in PLACES:
         return f"{problem}; {_see(verb)}"

@@ -23,6 +23,9 @@ SHOWN = 5
 NAME_WIDTH = 24
 
 
+SCREEN_WIDTH = 80  # columns
+
+
 @dataclass(frozen=True)
 class DriftReport:
     """What `drift` has found.
@@ -67,7 +70,7 @@ class DriftReport:
     def __str__(self) -> str:
         expected = self.expected
         lines = [
-            *describe_drift(self.drift).replace(" (", "\n  (", 1).splitlines(),
+            *_verdict_lines(describe_drift(self.drift)),
             "Compared class by class, so other shares of the classes are no change.",
             self._compared(),
             *self._assumed(),
@@ -163,3 +166,10 @@ def measure_drift(
         new.n_groups,
         "logits" if features is None else "features",
     )
+
+
+def _verdict_lines(verdict: str) -> list[str]:
+    """Put the numbers of a verdict on a line of their own where one line is too short for all."""
+    if len(verdict) <= SCREEN_WIDTH:
+        return [verdict]
+    return verdict.replace(" (", "\n  (", 1).splitlines()

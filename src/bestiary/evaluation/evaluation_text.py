@@ -124,7 +124,7 @@ def _estimate_lines(estimate: dict[str, Any] | None) -> list[str]:
     if estimate["holds"]:
         verdict = "it holds"
     else:
-        verdict = "it does not: chance (1 in 20), or another kind of image"
+        verdict = "it does not hold: by chance (1 in 20), or these are images of another kind"
     return [
         "Expected accuracy of the ensemble, from out-of-fold scores:",
         f"  {percent(estimate['value'])}, on as many images {interval}; {verdict}",

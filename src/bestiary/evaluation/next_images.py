@@ -46,8 +46,12 @@ class NextImages:
             *gain_lines(self.gain),
             f"{self.images.height:,} of {counted(self.total, 'new image')}:",
         ]
-        for path, label, confidence in self.images.head(SHOWN).iter_rows():
-            lines.append(f"  {printable_name(path)}  {plain_name(label)}? {percent(confidence)}")
+        shown = self.images.head(SHOWN)
+        paths = [printable_name(path) for path in shown["path"]]
+        width = max(map(len, paths), default=0)
+        guesses = shown.select("label", "confidence").iter_rows()
+        for path, (label, confidence) in zip(paths, guesses, strict=True):
+            lines.append(f"  {path:<{width}}  {plain_name(label)}? {percent(confidence)}")
         if self.images.height > SHOWN:
             lines.append(f"  and {self.images.height - SHOWN:,} more; --out TABLE.csv has them all")
         lines.append("Next: label them, add them to your images and probe again.")

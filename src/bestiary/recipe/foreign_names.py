@@ -4,6 +4,8 @@ FOREIGN_KEYS = {
     "arch": "model.backbone",
     "architecture": "model.backbone",
     "aug": "view.augment",
+    "augment": "view.augment",
+    "augmentation": "view.augment",
     "auto-augment": "view.augment",
     "backbone": "model.backbone",
     "batch": "train.batch_size",

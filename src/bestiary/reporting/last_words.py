@@ -27,10 +27,11 @@ def last_words(results: Results) -> str:
     lines = [("Single folds", f"{percent(min(folds))} to {percent(max(folds))}")]
     together = results.scores.get("ensemble")
     if together:
-        members = count(len(results.run.fold_numbers()), "member")
+        n_members = len(results.run.fold_numbers())
+        members = "Both members" if n_members == 2 else f"All {count(n_members, 'member')}"
         interval = percent_range(together["low"], together["high"])
         about = f"about {percent(together['value'])} ({interval}) on new images, expected"
-        lines.append((f"All {members}", about))
+        lines.append((members, about))
     if weak := _weakest(results):
         lines.append(("Weakest", weak))
     suspects = suspect_labels(results)
