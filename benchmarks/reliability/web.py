@@ -11,7 +11,7 @@ Where other programs run too, CPU seconds say more than seconds: those of all pr
 browser are printed as well.
 
     python benchmarks/reliability/web.py RUN DATA [--page FOLDER] [--starts 5] [--many 500]
-        [--shots DIR]
+        [--shots DIR] [--answers-only]
 
 Three things lie between a page and `predict`, and each is measured alone: the browser with its
 decoders and WebAssembly (against the page's own file by ONNX Runtime, on the images as bestiary
@@ -116,6 +116,9 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     parser.add_argument("--many", type=int, default=500)
     parser.add_argument("--shots", type=Path, help="folder for screenshots")
+    parser.add_argument(
+        "--answers-only", action="store_true", help="no times and no memory: the machine is busy"
+    )
     args = parser.parse_args()
     print(machine())
     photographs = sorted(args.data.rglob("*.jpg"))
@@ -133,13 +136,15 @@ def main() -> None:
                 driver.chromium.launch, executable_path="/usr/bin/chromium", args=FLAGS
             )
             case = args.case
-            starts(launch, url, photographs, args.starts, case)
+            if not args.answers_only:
+                starts(launch, url, photographs, args.starts, case)
             browser = launch()
             context = browser.new_context(viewport={"width": 1280, "height": 900})
             opened = open_page(context, url)
             agreement(args.run, kinds, answers(opened, kinds), place, case, session_of(page))
             looks(opened, args.shots)
-            growth(browser, context, url, photographs[: args.many], case)
+            if not args.answers_only:
+                growth(browser, context, url, photographs[: args.many], case)
             stop()
             offline(context, url, photographs[0])
             browser.close()

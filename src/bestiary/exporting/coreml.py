@@ -8,11 +8,9 @@ on any machine. Core ML runs on Apple's alone, so the package is read back and c
 
 import contextlib
 import importlib
-import io
 import json
 import logging
 import shutil
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +26,7 @@ from bestiary.errors import BestiaryError, one_line
 from bestiary.exporting.coreml_operations import UnknownOperationError
 from bestiary.exporting.coreml_program import read_program, run_program
 from bestiary.exporting.graph import INPUT, OUTPUTS, Outputs
+from bestiary.exporting.silent import silent_output
 
 CARD_KEY = "bestiary"
 LABEL = "label"  # the output with the name of the likeliest class
@@ -180,13 +179,7 @@ def _passes(coremltools: Any) -> Any:
 def _quiet_coremltools() -> Iterator[Any]:
     """coremltools, without its bars and its warnings of versions that it was not tested with."""
     logging.getLogger("coremltools").setLevel(logging.ERROR)
-    hidden = io.StringIO()
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(hidden),
-        contextlib.redirect_stderr(hidden),
-    ):
-        warnings.simplefilter("ignore")
+    with silent_output():
         yield importlib.import_module("coremltools")
 
 

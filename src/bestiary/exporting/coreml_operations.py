@@ -122,7 +122,8 @@ def _check_whole_steps(sides: Sequence[int], kernel: list[int], strides: list[in
 
 
 def _layer_norm(given: Inputs) -> Tensor:
-    image, axes = given["x"], [axis % given["x"].ndim for axis in given["axes"]]
+    image = _tensor(given["x"])
+    axes = [axis % image.ndim for axis in given["axes"]]
     mean = image.mean(dim=axes, keepdim=True)
     spread = image.var(dim=axes, keepdim=True, correction=0)
     normal = (image - mean) * torch.rsqrt(spread + given.get("epsilon", 1e-5))

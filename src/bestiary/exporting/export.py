@@ -25,7 +25,6 @@ from bestiary.exporting.formats import (
     Views,
     Writer,
     check_installed,
-    silent_output,
 )
 from bestiary.exporting.graph import (
     EnsembleGraph,
@@ -46,6 +45,7 @@ from bestiary.exporting.sample import (
     split_calibration,
     synthetic_views,
 )
+from bestiary.exporting.silent import silent_output
 from bestiary.model.compute import best_precision
 from bestiary.numbers import counted
 from bestiary.recipe.choices import ExportFormat, LowPrecision

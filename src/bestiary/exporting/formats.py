@@ -6,14 +6,12 @@ inside, open a file and run it as its readers do, and quantize it to int8. Those
 Knows nothing of runs or images.
 """
 
-import contextlib
 import importlib.util
 import io
 import json
 import logging
 import os
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -46,6 +44,7 @@ from bestiary.exporting.litert import (
     save_litert,
 )
 from bestiary.exporting.new_file import PACKAGE
+from bestiary.exporting.silent import silent_output
 from bestiary.model.infer_requests import InferRequests
 from bestiary.model.openvino_runtime import compile_graph, openvino_core, telemetry_off
 from bestiary.recipe.choices import ExportFormat, Precision
@@ -315,19 +314,6 @@ def _quantize(model: Any, items: list[Any], float_names: list[str]) -> Any:
             subset_size=len(items),
             ignored_scope=nncf.IgnoredScope(names=float_names, validate=False),
         )
-
-
-@contextlib.contextmanager
-def silent_output() -> Iterator[None]:
-    """Hide what a library prints and warns of inside the block."""
-    hidden = io.StringIO()
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(hidden),
-        contextlib.redirect_stderr(hidden),
-    ):
-        warnings.simplefilter("ignore")
-        yield
 
 
 WRITERS: dict[ExportFormat, Writer] = {
