@@ -298,7 +298,8 @@ def _convert(module: nn.Module, size: int) -> Any:
         warnings.simplefilter("ignore")  # tracing warns of every Python value it makes constant
         try:
             # A check would trace and compute it again; the graph is compared with it anyway.
-            traced = torch.jit.trace(module, views, strict=False, check_trace=False)
+            trace: Any = torch.jit.trace
+            traced = trace(module, views, strict=False, check_trace=False)
             return openvino.convert_model(traced, input=[shape])
         finally:
             _forget_traces()
