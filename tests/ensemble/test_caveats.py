@@ -2,11 +2,12 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import bestiary
-from bestiary.ensemble.caveats import TrainedFiles, missing_members
+from bestiary.ensemble.caveats import TrainedFiles, missing_members, nothing_sure
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.run.run import Run
 
@@ -33,6 +34,30 @@ def test_predict_says_so(
 ) -> None:
     bestiary.predict(trained.path, beasts, out=tmp_path / "p.csv", quiet=True)
     assert "27\N{NO-BREAK SPACE}images were used to train this run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("risk", "said"),
+    [
+        (0.01, "at most 1 % are wrong; --risk 0.05 can be promised"),
+        (0.05, ""),
+        (0.1, "at most 10 % are wrong; label more images"),
+    ],
+)
+def test_answers_that_cannot_be_sure_are_told(risk: float, said: str) -> None:
+    accepted = {0.01: 2.0, 0.02: 2.0, 0.05: 0.9, 0.1: 2.0}
+    ensemble = SimpleNamespace(calibration=SimpleNamespace(accepted=accepted))
+    line = nothing_sure(ensemble, risk)  # type: ignore[arg-type]
+    assert line.endswith(said) and bool(line) == bool(said)
+    assert not nothing_sure(SimpleNamespace(calibration=None), risk)  # type: ignore[arg-type]
+
+
+def test_predict_says_that_nothing_is_sure(
+    trained: Run, beasts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = bestiary.predict(trained.path, beasts, quiet=True)
+    assert not result.table["accepted"].any()
+    assert "No answer counts as sure" in capsys.readouterr().err
 
 
 @pytest.mark.slow

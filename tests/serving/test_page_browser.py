@@ -182,6 +182,15 @@ def test_unaccepted_answers_are_shown(page: Any, images: list[Path], word: str) 
     assert word in page.locator("#status").inner_text()
 
 
+def test_confident_answer_says_why_it_is_not_sure(page: Any, images: list[Path]) -> None:
+    answer = ANSWER | {"confidence": 0.989}
+    page.route("**/v1/predict", lambda route: route.fulfill(json={"predictions": [answer]}))
+    page.set_input_files("#files", images[0])
+    answered(page)
+    assert "too few labeled images" in page.locator("#meaning").inner_text()
+    assert "only" not in page.locator("#meaning").inner_text()
+
+
 def test_answers_are_filtered_and_sorted(page: Any, images: list[Path]) -> None:
     answers = [
         ANSWER | {"accepted": True, "label": "b", "confidence": 0.9},

@@ -44,6 +44,27 @@ def missing_members(run: Run, ensemble: Ensemble) -> str:
     )
 
 
+def nothing_sure(ensemble: Ensemble, risk: float) -> str:
+    """Say that no answer counts as sure, where too few labeled images support a promise.
+
+    Args:
+        ensemble: of a run.
+        risk: largest share of errors among sure answers.
+
+    Returns:
+        One line; empty if some confidence is enough, or nothing is calibrated.
+    """
+    accepted = ensemble.calibration.accepted if ensemble.calibration else {}
+    if accepted.get(risk, 0.0) <= 1:
+        return ""
+    larger = [other for other, least in accepted.items() if other > risk and least <= 1]
+    remedy = f"--risk {min(larger):g} can be promised" if larger else "label more images"
+    return (
+        f"No answer counts as sure, however confident: too few out-of-fold answers are right to "
+        f"promise that at most {100 * risk:g} % are wrong; {remedy}"
+    )
+
+
 @dataclass(frozen=True)
 class TrainedFiles:
     """The files that a run was trained on.

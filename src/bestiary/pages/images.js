@@ -128,7 +128,8 @@ function meaning(item) {
     waiting: "", failed: error,
     unknown: "This image is unlike anything the model has learnt from. Below is what it comes nearest to; do not take it for an answer.",
     accepted: `Of answers this confident, ${share} in 100 are right.`,
-    check: `Of answers this confident, only ${share} in 100 are right. Look for yourself.`,
+    check: right < 95 ? `Of answers this confident, only ${share} in 100 are right. Look for yourself.`
+      : `This confident, ${share} in 100 should be right, but too few labeled images have shown it. Look for yourself.`,
     bare: "The run behind this is not finished, so that its confidence has not been checked against images it had not seen.",
   }[verdict(item)];
 }
