@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -286,3 +287,21 @@ def test_long_lines_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         "",
     ]
     assert fitted(text, io.StringIO()) == text, "files get whole lines"
+
+
+def test_long_lines_of_progress_fit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    display = Display()
+    display.line("  a line that is longer than it")
+    display.line("/a/path/that/is/far/too/long")
+    display.notice("a notice of several words")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+    assert plain.splitlines() == [
+        "  a line that is",
+        "  longer than it",
+        "/a/path/that/is/far/too/long",
+        "a notice of several",
+        "words",
+    ]

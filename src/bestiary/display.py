@@ -19,7 +19,7 @@ from bestiary.notebook_progress import LiveProgress, in_notebook
 from bestiary.numbers import counted, percent
 from bestiary.printable import printable_name
 from bestiary.ranks import is_first_rank
-from bestiary.streams import ConsoleStream, StreamName
+from bestiary.streams import ConsoleStream, StreamName, fitted
 
 Tick = Callable[[int, int], None]
 """Reports progress: (done, total)."""
@@ -80,7 +80,7 @@ class Display:
             return
         if self.sink:
             self.sink.line(text)
-        self.console.print(printable_name(text))
+        self._print(text)
 
     def result(self, result: object) -> None:
         """Show what a command would print, unless quiet; it may have several lines."""
@@ -91,7 +91,14 @@ class Display:
         """Show a line that the user must see even when quiet."""
         if self.sink:
             self.sink.notice(text)
-        self.console.print(printable_name(text), style="yellow")
+        self._print(text, style="yellow")
+
+    def _print(self, text: str, **options: Any) -> None:
+        """Print a line, wrapped as results are: rich would break long words such as paths."""
+        text = printable_name(text)
+        if not self.is_notebook:  # its text has no width
+            text = fitted(text, self.console.file)
+        self.console.print(text, soft_wrap=True, **options)
 
     @contextmanager
     def counter(self, text: str) -> Iterator[Tick]:

@@ -81,9 +81,9 @@ def test_dry_run_writes_nothing(
 ) -> None:
     options = ["--recipe", str(tiny), "--folds", "3", "--epochs", "7", "--dry-run"]
     assert main(["train", str(beasts), str(tmp_path / "run"), *options]) == 0
-    said = capsys.readouterr().err.replace("\xa0", " ")
+    said = capsys.readouterr().out.replace("\xa0", " ")
     assert "27 images of 3 classes, 3 folds, each 7 epochs, batches of 8" in said
-    assert "Nothing was written" in said
+    assert said.splitlines()[-1].startswith("Nothing was written"), "and no more"
     assert list(tmp_path.iterdir()) == []
 
 

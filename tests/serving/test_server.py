@@ -1,5 +1,6 @@
 """The server as a process: signals, slow and lost clients, token, address, wrong options."""
 
+import asyncio
 import http.client
 import json
 import signal
@@ -19,7 +20,7 @@ from bestiary.errors import ArgumentError
 from bestiary.run.run import Run
 from bestiary.serving import protocol
 from bestiary.serving.application import build_application
-from bestiary.serving.server import Address, read_token
+from bestiary.serving.server import Address, read_token, serve
 
 TOKEN = "a-token-of-some-length"
 
@@ -50,6 +51,28 @@ def head_of(length: int) -> bytes:
         f"Content-Length: {length}",
     ]
     return "\r\n".join([*lines, "", ""]).encode()
+
+
+def test_second_interrupt_ends_the_application() -> None:
+    heard: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        while heard[-1:] != ["lifespan.shutdown"]:
+            heard.append((await receive())["type"])
+            await send({"type": f"{heard[-1]}.complete"})
+
+    def interrupt_twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    serve(
+        application,
+        listener,
+        1.0,
+        lambda _: asyncio.get_running_loop().call_later(0.2, interrupt_twice),
+    )
+    assert heard == ["lifespan.startup", "lifespan.shutdown"]
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ Adds to the run directory of `bestiary.run` what needs rooms above it. Reads the
 changes nothing.
 """
 
+import html
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
@@ -123,6 +124,14 @@ class PlannedRun(Run):
     """
 
     plan: "Plan | None" = None
+
+    def __str__(self) -> str:
+        """Say what would be trained, and how long it would take."""
+        return str(self.plan)
+
+    def _repr_html_(self) -> str:
+        """Show the plan in a notebook."""
+        return f"<pre>{html.escape(str(self))}</pre>"
 
     def document(self) -> dict[str, Any]:
         """Return what programs read of a plan, see docs/reference/programs.md."""

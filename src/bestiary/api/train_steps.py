@@ -163,7 +163,7 @@ def _begin(wanted: Wanted, display: "Display") -> "Callable[..., RunDirectory]":
 
 
 def _plan(wanted: Wanted, run: "Run", display: "Display") -> "Run":
-    """Say what a run would be and how long it would take; nothing is written."""
+    """Return what a run would be and how long it would take; nothing is written."""
     from bestiary.advising.dry_run import plan_run
     from bestiary.api.run import PlannedRun
     from bestiary.errors import ArgumentError
@@ -174,7 +174,6 @@ def _plan(wanted: Wanted, run: "Run", display: "Display") -> "Run":
         option = "--cluster" if wanted.budget is None else "--budget"
         raise ArgumentError(f"--dry-run: cannot say how long {option} takes; leave one of them out")
     plan = plan_run(_begin(wanted, display), run)
-    display.result(plan)
     return PlannedRun(run.path, run.address, run.data, plan)
 
 

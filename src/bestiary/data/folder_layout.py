@@ -110,7 +110,8 @@ def quote_names(names: Iterable[str], sign: str = "") -> str:
     """
     listed = sorted(names)
     text = ", ".join(f"{name}{sign}" for name in listed[:MAX_NAMES])
-    return f"{text} ..." if len(listed) > MAX_NAMES else text
+    # The dots stay on the line of the last name.
+    return f"{text}\xa0..." if len(listed) > MAX_NAMES else text
 
 
 def _first_folders(paths: Iterable[Parts]) -> dict[str, _Folder]:

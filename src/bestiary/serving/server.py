@@ -157,6 +157,7 @@ def serve(
         http=BoundedProtocol,
         ws="none",
         log_level="error",
+        use_colors=False,
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -184,6 +185,15 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.should_exit:
             self._on_start()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End; at a second Ctrl-C without waiting for requests, but not without the application.
+
+        uvicorn would leave the application where it is then, and show the traceback of that.
+        """
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
 
 
 @contextmanager

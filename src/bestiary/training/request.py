@@ -306,7 +306,8 @@ def _check_resumable(
     is_begun = [run.fold(fold).state.exists() for fold in only_fold]
     if not resume and (not only_fold or any(is_begun)):
         raise RunError(
-            f"{run.path}: holds a run already; resume it with --resume, or choose another folder"
+            f"{run.path}: holds a run already; resume it by bestiary train DATA {run.path} "
+            f"--resume, or choose another folder"
         )
     if fold_file is not None:
         raise ArgumentError(
