@@ -35,7 +35,7 @@ from harness.record import record, recording
 
 CLAIMS = {
     "other-training-steps": {
-        "statement": "What torch.compile and weights in bf16 would gain in a training step on a CPU",
+        "statement": "What torch.compile and weights in bf16 gain in a training step on a CPU",
         "unit": "times as fast as bestiary trains",
         "watches": (
             "src/bestiary/training/step.py",
