@@ -10,7 +10,8 @@ def next_steps(place: str) -> list[str]:
         place: of the run, as it is printed.
 
     Returns:
-        Lines of at most `WIDTH` columns; without the reasons where the place is long.
+        Lines of at most `WIDTH` columns. Reasons stand in a column; where the place is long, each
+        follows its command, or is left out.
 
     Example:
         >>> print(next_steps("run")[1])
@@ -24,6 +25,10 @@ def next_steps(place: str) -> list[str]:
     }
     width = max(map(len, steps))
     lines = [f"  bestiary {step:<{width}}  {why}" for step, why in steps.items()]
-    if max(map(len, lines)) > WIDTH:
-        return [f"  bestiary {step}" for step in steps]
-    return lines
+    if max(map(len, lines)) <= WIDTH:
+        return lines
+    whole = {f"  bestiary {step}": why for step, why in steps.items()}
+    return [
+        f"{command}  ({why})" if len(f"{command}  ({why})") <= WIDTH else command
+        for command, why in whole.items()
+    ]
