@@ -2,7 +2,8 @@
 
 import pytest
 
-from bestiary.screen_table import WIDTH, ScreenTable, wrapped_name
+from bestiary.screen_table import ScreenTable, wrapped_name
+from bestiary.streams import SCREEN_WIDTH
 
 HEAD = ("variant", "accuracy", "difference, points", "95 % interval", "p", "minutes")
 NUMBERS = ("95.4\N{NO-BREAK SPACE}%", "+1.8", "\N{MINUS SIGN}0.4 to +2.1", "0.0012", "12.3")
@@ -30,7 +31,7 @@ def test_long_names_break_after_signs(name: str) -> None:
     table.add_row("base", *NUMBERS)
     table.add_row(name, *NUMBERS)
     lines = str(table).splitlines()
-    assert max(map(len, lines)) <= WIDTH
+    assert max(map(len, lines)) <= SCREEN_WIDTH
     assert "difference," in lines[0] and "points" in lines[1]
     base = next(number for number, line in enumerate(lines) if line.startswith("base"))
     assert all(number in lines[base + 1] for number in NUMBERS), "a number is never broken"

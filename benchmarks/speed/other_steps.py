@@ -11,7 +11,6 @@ Seconds are those of the CPU.
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine, report
 from harness.record import record, recording
+from harness.steps import seconds_of
 
 CLAIMS = {
     "other-training-steps": {
@@ -120,13 +120,6 @@ def low_step(recipe: Recipe, config: ComputeConfig, batch: int) -> Callable[[], 
         optimizer.zero_grad()
 
     return step
-
-
-def seconds_of(step: Callable[[], None]) -> float:
-    """Seconds of the CPU in this process that a step takes."""
-    started = time.process_time()
-    step()
-    return time.process_time() - started
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ process, so that other work on the machine disturbs little.
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine, report
 from harness.record import record, recording
+from harness.steps import seconds_of
 
 CLAIMS = {
     "training-shortcuts": {
@@ -95,13 +94,6 @@ def main() -> None:
         }
         details = {"images/s, of a core": speeds}
         record("training-shortcuts", gains, args.rounds, "rounds", case=name, details=details)
-
-
-def seconds_of(step: Callable[[], None]) -> float:
-    """Seconds of the CPU that a step takes."""
-    started = time.process_time()
-    step()
-    return time.process_time() - started
 
 
 if __name__ == "__main__":

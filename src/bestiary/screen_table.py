@@ -12,8 +12,8 @@ from itertools import zip_longest
 from rich.cells import cell_len, chop_cells
 
 from bestiary.printable import printable_name
+from bestiary.streams import SCREEN_WIDTH
 
-WIDTH = 80  # columns of a usual terminal
 GAP = "  "
 MIN_NAME_WIDTH = 12
 PIECE = re.compile(r"[^\s=/,_.:-]*[\s=/,_.:-]*")  # of a name, with the signs it ends with
@@ -52,12 +52,12 @@ class ScreenTable:
             max(map(cell_len, [head, *cells]))
             for head, cells in zip(self.head[1:], columns[1:], strict=True)
         ]
-        if longest_name + _room(widths) > WIDTH:  # the heads take more lines
+        if longest_name + _room(widths) > SCREEN_WIDTH:  # the heads take more lines
             widths = [
                 max(map(cell_len, [*head.split(" "), *cells]))
                 for head, cells in zip(self.head[1:], columns[1:], strict=True)
             ]
-        name_width = min(longest_name, max(MIN_NAME_WIDTH, WIDTH - _room(widths)))
+        name_width = min(longest_name, max(MIN_NAME_WIDTH, SCREEN_WIDTH - _room(widths)))
         lines = []
         for row in [self.head, *self.rows]:
             name = wrapped_name(row[0], name_width)

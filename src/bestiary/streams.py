@@ -15,6 +15,7 @@ from typing import Any, Literal, TextIO
 
 from bestiary.printable import printable
 
+SCREEN_WIDTH = 80  # columns of a usual terminal: what results that are printed anywhere keep to
 StreamName = Literal["stdout", "stderr"]
 STANDARD_DESCRIPTORS = (1, 2)
 

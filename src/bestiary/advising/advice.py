@@ -23,9 +23,9 @@ from bestiary.recipe.options import Recipe
 from bestiary.screen_table import ScreenTable
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.paired import Hits, paired_difference
+from bestiary.streams import SCREEN_WIDTH
 
 COLUMNS = ("backbone", "size", "accuracy", "95 % interval", "training", "latency")
-WIDTH = 80  # columns of a terminal
 UNEVEN = 3.0  # largest over smallest class, from which on advice is given on it
 DEFAULT_FOLDS = 5
 
@@ -188,7 +188,10 @@ class Advice:
                 f"--set loss.logit_adjustment=1. Class weights and balanced sampling have gained "
                 f"less (docs/benchmarks/accuracy.md)."
             )
-        return [fill(text, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for text in texts]
+        return [
+            fill(text, SCREEN_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+            for text in texts
+        ]
 
     def _recommendation(self) -> list[str]:
         bounds = " and ".join(self._bounds())
@@ -198,7 +201,7 @@ class Advice:
                 f"Nothing fits{bound}, with weights at hand. Give more, or fewer folds (--set "
                 f"folds.n=3)."
             )
-            return [fill(text, WIDTH)]
+            return [fill(text, SCREEN_WIDTH)]
         recipe = self.chosen.recipe
         seconds = self.chosen.training_seconds(self.images, recipe.train.epochs)
         within = f", within {bounds}" if bounds else ""
@@ -206,7 +209,7 @@ class Advice:
             f"Recommended{within}: {recipe.model.backbone} at {recipe.view.size} pixels, "
             f"{counted(recipe.train.epochs, 'epoch')}; expected to take {format_duration(seconds)}."
         )
-        return [fill(text, WIDTH, break_on_hyphens=False), "", self._command(recipe)]
+        return [fill(text, SCREEN_WIDTH, break_on_hyphens=False), "", self._command(recipe)]
 
     def _bounds(self) -> list[str]:
         bounds = []

@@ -186,7 +186,7 @@ def predict(
     with chosen_device(device), _table_place(out, watch, resume, format) as table:
         job = PredictJob(paths, table, average, format, options, resume, data, cascade)
         with opened_run(run) as opened:
-            ensemble = _load(opened, engine, tta, (cascade, risk), (promise, costs), display)
+            ensemble = _load(opened, engine, tta, cascade, (promise, costs), display)
             trained = TrainedFiles.of(opened)
             rules = _field_rules(opened, ensemble, only, prior, display)
             data = trained_listing(opened, paths, overrides, display)
@@ -217,8 +217,11 @@ def _predict(
     """Predict the images or watch their folder; say whether they are of another world."""
     from functools import partial
 
+    from bestiary.ensemble.caveats import nothing_sure
     from bestiary.ensemble.predictions import predict_folder, watch_folder
 
+    if unsure := nothing_sure(ensemble, job.options.risk):
+        display.notice(unsure)
     if watch:
         watcher = partial(monitor.notify, display.notice) if monitor else None
         return watch_folder(ensemble, job, display, trained, watcher)
@@ -256,33 +259,24 @@ def _load(
     run: "Run",
     engine: Engine,
     tta: TtaViews | None,
-    risks: tuple[float | None, float],
+    cascade: float | None,
     decisions: tuple[float | None, Location | None],
     display: "Display",
 ) -> "Ensemble":
-    """Load the ensemble of a run, and say what a reader of its answers should know.
-
-    `risks` are those of stopping early and of sure answers; `decisions` the promise and the costs.
-    """
-    from bestiary.ensemble.caveats import missing_members, nothing_sure
+    """Load the ensemble of a run, and say what a reader of its answers should know."""
+    from bestiary.ensemble.caveats import missing_members
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.members import say_first_start
     from bestiary.evaluation.deciding import apply_decisions
     from bestiary.numbers import count
 
-    cascade, risk = risks
     say_first_start(run, engine, display)
     ensemble = Ensemble.load(run, engine=engine, tta=tta)
     if cascade is not None:
         display.notice(_stop_early(run, ensemble, cascade, engine))
     decided = apply_decisions(run, ensemble, *decisions)
     display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
-    caveats = [
-        ensemble.fallback_reason,
-        missing_members(run, ensemble),
-        nothing_sure(ensemble, risk),
-        *decided,
-    ]
+    caveats = [ensemble.fallback_reason, missing_members(run, ensemble), *decided]
     for notice in filter(None, caveats):
         display.notice(notice)
     return ensemble

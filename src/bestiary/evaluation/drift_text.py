@@ -18,12 +18,10 @@ from bestiary.printable import printable_name
 from bestiary.run.run import Run
 from bestiary.stats.drift import Drift
 from bestiary.stats.intervals import Interval
+from bestiary.streams import SCREEN_WIDTH
 
 SHOWN = 5
 NAME_WIDTH = 24
-
-
-SCREEN_WIDTH = 80  # columns
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from bestiary.run.heads import heads_text
 from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
 from bestiary.run.tables import count_rows, read_table
+from bestiary.streams import SCREEN_WIDTH
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 50  # columns
 MIN_CURVE = 3  # epochs that make a curve
-WIDTH = 80  # columns of a terminal
 MAX_ROOT = 300  # characters of the folder of the images that are printed
 
 
@@ -104,7 +104,7 @@ class Summary:
             f"{place}: {counts}",
             f"images from {root}" + ("" if self.is_named else ", as the run says"),
             f"{backbone}, {recipe.view.size} px, {_trained(recipe)}",
-            *textwrap.wrap(self.heads, WIDTH),
+            *textwrap.wrap(self.heads, SCREEN_WIDTH),
             "",
             *[_fold_line(fold, recipe.train.epochs) for fold in self.folds],
             "",

@@ -9,8 +9,8 @@ from typing import Any
 from bestiary.errors import ArgumentError
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Option, options
+from bestiary.streams import SCREEN_WIDTH
 
-WIDTH = 80
 INDENT = " " * 6
 
 
@@ -54,7 +54,7 @@ class OptionList:
             lines.append(f"{mark} {option.name} = {self.values[option.name]}")
             lines += textwrap.wrap(
                 option.description + usual,
-                WIDTH,
+                SCREEN_WIDTH,
                 initial_indent=INDENT,
                 subsequent_indent=INDENT,
                 break_long_words=False,

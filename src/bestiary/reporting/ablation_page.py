@@ -23,9 +23,9 @@ from bestiary.run.layout import ABLATION_TABLE, ABLATION_TEXT
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table, write_table
 from bestiary.screen_table import ScreenTable
+from bestiary.streams import SCREEN_WIDTH
 
 HEAD = ("variant", "accuracy", "difference, points", "95 % interval", "p", "minutes")
-SCREEN_WIDTH = 80
 HISTORY_SECONDS = {"seconds": pl.Float64}
 
 

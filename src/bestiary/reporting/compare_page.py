@@ -24,10 +24,10 @@ from bestiary.reporting.render import render
 from bestiary.reporting.sections import Table
 from bestiary.screen_table import ScreenTable
 from bestiary.stats.paired import Difference
+from bestiary.streams import SCREEN_WIDTH
 
 MAX_IMAGES = 24  # fixed, and as many broken, images shown of each run
 IMAGE_SIDE = 120  # pixels of their long side
-SCREEN_WIDTH = 80
 MAX_CHANGES = 4  # options in which a run differs that are named; the rest is counted
 HEAD = ("run", "accuracy", "95 % interval", "difference, points", "fixed", "broke", "p")
 # Characters that LaTeX reads as commands.

@@ -1,6 +1,6 @@
 """The commands to use after training, each with what it is for, as lines for a terminal."""
 
-WIDTH = 80  # columns of a terminal
+from bestiary.streams import SCREEN_WIDTH
 
 
 def next_steps(place: str) -> list[str]:
@@ -10,8 +10,8 @@ def next_steps(place: str) -> list[str]:
         place: of the run, as it is printed.
 
     Returns:
-        Lines of at most `WIDTH` columns. Reasons stand in a column; where the place is long, each
-        follows its command, or is left out.
+        Lines of at most `SCREEN_WIDTH` columns. Reasons stand in a column; where the place is
+        long, each follows its command, or is left out.
 
     Example:
         >>> print(next_steps("run")[1])
@@ -25,10 +25,9 @@ def next_steps(place: str) -> list[str]:
     }
     width = max(map(len, steps))
     lines = [f"  bestiary {step:<{width}}  {why}" for step, why in steps.items()]
-    if max(map(len, lines)) <= WIDTH:
+    if max(map(len, lines)) <= SCREEN_WIDTH:
         return lines
-    whole = {f"  bestiary {step}": why for step, why in steps.items()}
+    pairs = [(f"  bestiary {step}", f"  ({why})") for step, why in steps.items()]
     return [
-        f"{command}  ({why})" if len(f"{command}  ({why})") <= WIDTH else command
-        for command, why in whole.items()
+        command + why if len(command + why) <= SCREEN_WIDTH else command for command, why in pairs
     ]
