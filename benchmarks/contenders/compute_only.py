@@ -4,8 +4,8 @@ The network is torchvision's. For a recipe other than `paper`, whose steps have 
 (`bestiary.training.shortcuts`), it is the step that bestiary times, with what the first contender
 reported: the loop is compared with its own arithmetic.
 
-Precision, layout, compilation and threads are those that the first contender reported, or the
-job's. Freed memory is kept as in bestiary unless the job says otherwise.
+Precision, layout, compilation and threads are the job's, or those that the first contender
+reported. Freed memory is kept as in bestiary unless the job says otherwise.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from harness.paired import Worker
 def main() -> None:
     worker = Worker()
     job = worker.job
-    first = job["first"] or job["arithmetic"]
+    first = job.get("arithmetic") or job["first"]
     device = best_device()
     torch.manual_seed(0)
     torch.set_num_threads(first["threads"])

@@ -43,7 +43,7 @@ def main() -> None:
     TrainingDisplay.end_epoch = end_epoch_and_wait
     data = Path(job["data"])
     scratch = Path(job["scratch"])
-    os.environ["BESTIARY_CACHE"] = str(scratch / "cache")
+    os.environ["BESTIARY_CACHE"] = job.get("cache") or str(scratch / "cache")
     val_rows = [f"{file.relative_to(data)},0" for file in sorted(data.glob("val/*/*"))]
     train_rows = [f"{file.relative_to(data)},1" for file in sorted(data.glob("train/*/*"))]
     (scratch / "folds.csv").write_text("\n".join(["path,fold", *val_rows, *train_rows]) + "\n")

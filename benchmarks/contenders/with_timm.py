@@ -30,7 +30,7 @@ def main() -> None:
     dtype = torch.bfloat16 if pure else torch.float32
     layout = torch.channels_last if fast else torch.contiguous_format
     network = (
-        timm.create_model(job["timm"] or job["network"], num_classes=job["classes"])
+        timm.create_model(job.get("timm") or job["network"], num_classes=job["classes"])
         .to(device, dtype=dtype)
         .to(memory_format=layout)
     )

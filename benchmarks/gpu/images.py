@@ -1,4 +1,4 @@
-"""The images of the stages: drawn beasts, and JPEGs of 500 x 375 that are varied from them."""
+"""The images of the stages: drawn beasts, and JPEGs of 500 x 375 that are composed from them."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +16,7 @@ from gpu.kit import Kit, n_cores
 WIDTH = 500
 HEIGHT = 375
 QUALITY = 90
+TILES = (3, 4)  # of a mosaic: rows and columns
 
 
 def beasts(kit: Kit) -> tuple[Path, Path]:
@@ -44,11 +45,23 @@ def large_set(kit: Kit) -> Path:
     return photographs(kit, "large", kit.n_images)
 
 
+def fifth_held_out(kit: Kit) -> Path:
+    """Write a table of folds that holds a fifth of the larger set out, each fifth image."""
+    place = large_set(kit)
+    table = place / "fifth.csv"
+    files = sorted(file.relative_to(place) for file in (place / "train").rglob("*.jpg"))
+    val = sorted(file.relative_to(place) for file in (place / "val").rglob("*.jpg"))
+    rows = [f"{file},{int(number % 5 > 0)}" for number, file in enumerate(files)]
+    rows += [f"{file},1" for file in val]
+    table.write_text("\n".join(["path,fold", *rows]) + "\n")
+    return table
+
+
 def photographs(kit: Kit, name: str, count: int) -> Path:
     """Write `count` JPEGs in train/, one a class in val/, and folds.csv, which holds val/ out.
 
-    They are drawn beasts, cropped, mirrored and with noise, so that a file is as long as a
-    photograph's of this quality.
+    They are mosaics of drawn beasts with noise, so that a file is as long as a photograph's of
+    this quality.
     """
     place = kit.work / name
     if (place / "folds.csv").exists():
@@ -61,7 +74,7 @@ def photographs(kit: Kit, name: str, count: int) -> Path:
         number, part = job
         species = names[number % len(names)]
         drawn = by_class[species]
-        image = _vary(drawn[number // len(names) % len(drawn)], noise, number)
+        image = _mosaic(drawn, noise, number)
         file = place / part / species / f"{number:06d}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(file), image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
@@ -76,12 +89,12 @@ def photographs(kit: Kit, name: str, count: int) -> Path:
 
 
 def _drawn(kit: Kit) -> dict[str, list[Any]]:
-    """Draw the beasts that are varied, by species."""
+    """Draw the beasts that mosaics are composed of, by species."""
     place = kit.work / "drawn"
     if not place.exists():
         kit.cli(
             *("sample", place, "--species", kit.classes, "--size", WIDTH, "--quiet"),
-            *("--per-species", 3 if kit.tiny else 12),
+            *("--per-species", 3 if kit.tiny else 6),
             needed=True,
         )
     by_class: dict[str, list[Any]] = {}
@@ -90,21 +103,31 @@ def _drawn(kit: Kit) -> dict[str, list[Any]]:
     return by_class
 
 
-def _vary(image: Any, noise: Any, number: int) -> Any:
-    """A crop of an image at the size of the JPEGs, mirrored half of the time, with noise."""
-    rng = keyed_rng(0, "vary", number)
-    height, width = image.shape[:2]
-    side_y = int(height * rng.uniform(0.7, 1))
-    side_x = int(width * rng.uniform(0.7, 1))
-    top = int(rng.integers(0, height - side_y + 1))
-    left = int(rng.integers(0, width - side_x + 1))
-    crop = image[top : top + side_y, left : left + side_x]
-    if number % 2:
-        crop = crop[:, ::-1]
-    varied = cv2.resize(crop, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+def _mosaic(drawn: list[Any], noise: Any, number: int) -> Any:
+    """Tiles from beasts of one species, with noise: no two mosaics are near duplicates.
+
+    A search that compares thousands of pairs is another benchmark's.
+    """
+    rng = keyed_rng(0, "mosaic", number)
+    rows, columns = TILES
+    height, width = HEIGHT // rows, WIDTH // columns
+    mosaic = np.empty((HEIGHT, WIDTH, 3), np.uint8)
+    for row in range(rows):
+        for column in range(columns):
+            tile = _tile(drawn[int(rng.integers(len(drawn)))], rng)
+            top, left = row * height, column * width
+            mosaic[top : top + height, left : left + width] = cv2.resize(tile, (width, height))
     shift = int(rng.integers(0, 300))
     darker = noise[300 - shift : 300 - shift + HEIGHT].repeat(3, axis=2)
-    return cv2.subtract(cv2.add(varied, noise[shift : shift + HEIGHT].repeat(3, axis=2)), darker)
+    return cv2.subtract(cv2.add(mosaic, noise[shift : shift + HEIGHT].repeat(3, axis=2)), darker)
+
+
+def _tile(image: Any, rng: np.random.Generator) -> Any:
+    """A crop of an image, turned by a random quarter and with its colors permuted."""
+    side = int(min(image.shape[:2]) * rng.uniform(0.3, 0.8))
+    top, left = (int(rng.integers(0, length - side + 1)) for length in image.shape[:2])
+    crop = image[top : top + side, left : left + side]
+    return np.rot90(crop, int(rng.integers(4)))[..., rng.permutation(3)]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@
 Results are lines of JSON in OUT/results.jsonl, printed as they come; OUT/gpu.csv has the card's
 utilization, memory and watts, four times a second, where nvidia-smi is installed. A stage that
 fails or hangs stops no other. Bars: `paper` from the store at least 0.97 of the resident batch,
-from JPEG 0.95; `peers` at least 2.5 times the report's loop with 4 workers, 2.2 with 16, 1.05
-times timm's, 1.0 compiled; `predict` at least 30 times the report's loop and 0.7 of the ceiling;
-`resume` the same bits with train.deterministic.
+from JPEG 0.95; `epochs` at least 0.90 of it; `small` at least 1.5 times the eager step; `peers` at
+least 2.5 times the report's loop with 4 workers, 2.2 with 16, 1.05 times timm's, 1.0 compiled;
+`predict` at least 30 times the report's loop and 0.7 of the ceiling; `resume` the same bits with
+train.deterministic.
 """
 
 import argparse
@@ -40,14 +41,17 @@ STAGES = {
     "resume": (checks.resume, 120),
     "memory": (checks.memory, 60),
     "synthetic": (speed.synthetic, 60),
-    "small": (speed.small, 60),
+    "small": (speed.small, 90),
     "paper": (speed.paper, 150),
-    "peers": (speed.peers, 180),
+    "epochs": (speed.epochs, 90),
+    "peers": (speed.peers, 240),
     "predict": (prediction.predict, 60),
     "loader": (prediction.loader, 45),
     "probe": (prediction.probe, 50),
     "serve": (prediction.serve, 60),
+    "batches": (speed.batches, 60),
     "compiled": (speed.compiled, 150),
+    "device_views": (speed.device_views, 90),
     "advise": (checks.advise, 90),
 }
 SHORTEST = 12  # seconds that a stage is begun for

@@ -1,17 +1,24 @@
 """Stages that ask how fast training is: one resident batch, recipe `paper`, and other programs."""
 
+import os
 import shutil
+import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from gpu.images import large_set
-from gpu.kit import Kit, device, n_cores, wait
+from bestiary.run.layout import COMPUTE
+from bestiary.run.run import Run
+from gpu.images import fifth_held_out, large_set
+from gpu.kit import Kit, device, history, n_cores, wait
 from harness.paired import Contender, compare, spread
 
 ROUNDS = 3
+SMALL_NETWORK = "offline/efficientnet_lite0"
+SMALL_BATCH = 32
+EPOCHS = 5  # whole ones; the first fills the store
 
 
 def synthetic(kit: Kit) -> None:
@@ -57,6 +64,49 @@ def small(kit: Kit) -> None:
                 ratio=round(speeds[name] / speeds["one by one"], 2),
                 starting_seconds=round(timing.starting, 1),
             )
+    with kit.noting_failure("small"):
+        _compare_small(kit, ComputeConfig(best_precision(where), threads=n_cores()))
+
+
+def _compare_small(kit: Kit, eager: Any) -> None:
+    """Train by recipe `best` from the store, against the same step on a resident batch, eager."""
+    job = {
+        **_job(kit),
+        "recipe": "best",
+        "network": SMALL_NETWORK,
+        "batch": 8 if kit.tiny else SMALL_BATCH,
+    }
+    contenders = [
+        _ours(kit, "small, store", job=job),
+        Contender(
+            "resident batch, eager",
+            "contenders.compute_only",
+            {**job, "arithmetic": asdict(eager)},
+        ),
+    ]
+    _compare(kit, contenders, 1 if kit.tiny else ROUNDS)
+
+
+def batches(kit: Kit) -> None:
+    """Steps of recipe `best-gpu` by batch size, whose kernels are launched as CUDA graphs."""
+    from bestiary.model.compute import ComputeConfig, best_precision
+    from bestiary.model.device import best_device
+    from bestiary.recipe.load import load_recipe
+    from bestiary.training.step_timing import time_training_step
+
+    where = best_device()
+    config = ComputeConfig(best_precision(where), cuda_graphs=where.type == "cuda")
+    overrides = ["model.weights=none", "model.head=random"]
+    if kit.tiny:
+        overrides += ["model.backbone=torchvision/resnet18", "view.size=64"]
+    for batch in (8, 16) if kit.tiny else (32, 64, 128, 256):
+        with kit.noting_failure("batches"):
+            recipe = load_recipe("best-gpu", [*overrides, f"train.batch_size={batch}"])
+            timing = time_training_step(recipe, kit.classes, config, where)
+            if timing is None:
+                kit.say("batches", batch=batch, failed=True)
+                continue
+            kit.say("batches", batch=batch, images_per_second=round(1 / timing.seconds, 1))
 
 
 def compiled(kit: Kit) -> None:
@@ -74,8 +124,8 @@ def _time_resident_batch(
     benchmark: bool = False,
     is_compiled: bool = False,
     dtype: str = "bf16",
-) -> None:
-    """Time training steps on one batch that stays on the device."""
+) -> float:
+    """Time training steps on one batch that stays on the device; give its images a second."""
     import torch
     import torchvision
     from accelerate.utils.memory import clear_device_cache
@@ -113,7 +163,7 @@ def _time_resident_batch(
         step()
     launched = time.perf_counter() - started
     wait()
-    seconds = time.perf_counter() - started
+    speed = batch * kit.steps / (time.perf_counter() - started)
     kit.say(
         "synthetic",
         batch=batch,
@@ -121,23 +171,65 @@ def _time_resident_batch(
         cudnn_benchmark=benchmark,
         compiled=is_compiled,
         dtype=dtype,
-        images_per_second=round(batch * kit.steps / seconds, 1),
-        step_ms=round(1e3 * seconds / kit.steps, 2),
+        images_per_second=round(speed, 1),
+        step_ms=round(1e3 * batch / speed, 2),
         launch_ms=round(1e3 * launched / kit.steps, 2),
         starting_seconds=round(starting, 1),
     )
     torch.backends.cudnn.benchmark = False
+    return speed
 
 
 def paper(kit: Kit) -> None:
     """Recipe `paper` against a resident batch: from the store, from JPEG, with views on the GPU."""
     contenders = [_ours(kit, "store"), _resident(kit)]
     if not kit.tiny:
-        contenders += [
-            _ours(kit, "jpeg", "data.store=false"),
-            _ours(kit, "views on the GPU", "view.device=model"),
-        ]
+        contenders.append(_ours(kit, "jpeg", "data.store=false"))
     _compare(kit, contenders, 1 if kit.tiny else ROUNDS)
+
+
+def device_views(kit: Kit) -> None:
+    """Recipe `paper` with views made by the loading threads, and on the GPU."""
+    contenders = [_ours(kit, "store"), _ours(kit, "views on the GPU", "view.device=model")]
+    _compare(kit, contenders, 1 if kit.tiny else ROUNDS)
+
+
+def epochs(kit: Kit) -> None:
+    """Whole epochs of recipe `paper`, with scoring and checkpoints, against a resident batch."""
+    data = large_set(kit)
+    run = kit.work / "epochs"
+    shutil.rmtree(run, ignore_errors=True)
+    overrides = [
+        f"model.backbone=torchvision/{kit.network}",
+        "model.weights=none",
+        f"view.size={kit.size}",
+        f"train.batch_size={kit.batch}",
+        f"train.epochs={2 if kit.tiny else EPOCHS}",
+    ]
+    command = ("train", data, run, "--recipe", "paper", "--folds", fifth_held_out(kit))
+    done = kit.cli(*command, "--only-fold", 0, "--set", *overrides, name="train")
+    if not done.ok:
+        return
+    rows = history(run)
+    for row in rows:
+        kit.say("epoch", **row)
+    trained = round(0.8 * kit.n_images)
+    seconds = statistics.median(row["seconds"] for row in rows[1:])
+    (config,) = Run(run).read_json(COMPUTE).values()
+    resident = _time_resident_batch(
+        kit,
+        kit.batch,
+        channels_last=config["channels_last"],
+        benchmark=config["cudnn_benchmark"],
+        is_compiled=config["compiled"],
+        dtype=config["precision"],
+    )
+    kit.say(
+        "whole_epoch",
+        images_per_second=round(trained / seconds, 1),
+        of_resident=round(trained / seconds / resident, 3),
+        compute=config,
+    )
 
 
 def peers(kit: Kit) -> None:
@@ -157,7 +249,7 @@ def peers(kit: Kit) -> None:
         contenders.append(
             Contender("timm, compiled", "contenders.with_timm", {**fast, "compiled": True})
         )
-    _compare(kit, contenders, 1 if kit.tiny else ROUNDS)
+    _compare(kit, contenders, 1 if kit.tiny else ROUNDS, start_together=True)
 
 
 def _job(kit: Kit) -> dict[str, Any]:
@@ -172,13 +264,14 @@ def _job(kit: Kit) -> dict[str, Any]:
     }
 
 
-def _ours(kit: Kit, name: str, *overrides: str) -> Contender:
-    """bestiary's training, with a run and a cache of its own."""
-    scratch = kit.work / "turns" / name.replace(" ", "-")
+def _ours(kit: Kit, name: str, *overrides: str, job: Mapping[str, Any] | None = None) -> Contender:
+    """bestiary's training, with a run of its own and the cache of all stages."""
+    scratch = kit.work / "turns" / f"{kit.stage}-{name.replace(' ', '-')}"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    job = {**_job(kit), "scratch": str(scratch), "set": list(overrides)}
-    return Contender(f"bestiary, {name}", "contenders.with_bestiary", job)
+    whole = {**(job or _job(kit)), "scratch": str(scratch), "set": list(overrides)}
+    whole["cache"] = os.environ["BESTIARY_CACHE"]
+    return Contender(f"bestiary, {name}", "contenders.with_bestiary", whole)
 
 
 def _resident(kit: Kit) -> Contender:
@@ -186,10 +279,12 @@ def _resident(kit: Kit) -> Contender:
     return Contender("resident batch", "contenders.compute_only", _job(kit))
 
 
-def _compare(kit: Kit, contenders: Sequence[Contender], rounds: int) -> None:
+def _compare(
+    kit: Kit, contenders: Sequence[Contender], rounds: int, *, start_together: bool = False
+) -> None:
     """Let contenders take turns; say their speeds, and how many times as fast the first is."""
     log = Path(kit.out, f"{kit.stage}.log")
-    speeds = compare(contenders, rounds, log)
+    speeds = compare(contenders, rounds, log, start_together=start_together)
     first, *_ = speeds.values()
     for name, theirs in speeds.items():
         ratios = [ours / other for ours, other in zip(first, theirs, strict=True)]

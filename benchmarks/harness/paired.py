@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 HERE = Path(__file__).parents[1]
 DISTURBED = 0.1  # cores that others may use, on average over a turn
@@ -40,6 +40,9 @@ class Contender:
     module: str
     job: dict[str, Any] = field(default_factory=dict)
     python: str = sys.executable
+
+
+_Worker = tuple[Contender, "subprocess.Popen[str]"]  # a contender and its process
 
 
 class Worker:
@@ -85,8 +88,17 @@ class Worker:
         print(json.dumps(message), file=self._answers, flush=True)
 
 
-def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str, list[float]]:
+def compare(
+    contenders: Sequence[Contender], rounds: int, log: Path, *, start_together: bool = False
+) -> dict[str, list[float]]:
     """Let the contenders take turns.
+
+    Args:
+        contenders: the first one's report is given to the others.
+        rounds: turns of each.
+        log: where their other output is added.
+        start_together: start all but the first at the same time. Not for those that time steps
+            when they start.
 
     Returns:
         Name -> images a second, one figure a round.
@@ -94,47 +106,11 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
     Raises:
         SystemExit: a contender failed; the end of its output is shown.
     """
-    workers: list[tuple[Contender, subprocess.Popen[str]]] = []
-    first: dict[str, Any] = {}
+    workers: list[_Worker] = []
     with log.open("a+") as errors:
         try:
-            for contender in contenders:
-                command = [
-                    contender.python,
-                    "-m",
-                    contender.module,
-                    json.dumps({**contender.job, "first": first}),
-                ]
-                pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
-                workers.append(
-                    (contender, subprocess.Popen(command, env=_environment(), text=True, **pipes))
-                )
-                facts = _listen(*workers[-1], log)
-                first = first or facts
-                print(f"ready: {contender.name} {facts or ''}", file=sys.stderr)
-            speeds: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-            peaks: dict[str, float] = {}
-            left_out = 0
-            for number in range(1, rounds + 1):
-                for contender, process in workers:
-                    answer_of_turn, others = _take_turn(contender, process, log)
-                    while others > DISTURBED and left_out < 2 * rounds:
-                        left_out += 1
-                        line = f"{answer_of_turn['speed']:.2f}/s, others {others:.2f} cores"
-                        print(f"left out: {contender.name} {line}", file=sys.stderr)
-                        answer_of_turn, others = _take_turn(contender, process, log)
-                    line = (
-                        f"{answer_of_turn['speed']:.2f}/s, "
-                        f"peak {answer_of_turn['peak']:,.0f} MB, others {others:.2f} cores"
-                    )
-                    print(f"round {number}: {contender.name} {line}", file=sys.stderr)
-                    speeds[contender.name].append(answer_of_turn["speed"])
-                    peaks[contender.name] = answer_of_turn["peak"]
-            print(f"{left_out} turns were disturbed by other programs, left out and repeated")
-            print(
-                "peak memory: "
-                + ", ".join(f"{name} {peak:,.0f} MB" for name, peak in peaks.items())
-            )
+            _start_all(workers, contenders, log, errors, together=start_together)
+            speeds = _take_turns(workers, rounds, log)
         finally:
             for _, process in workers:
                 assert process.stdin
@@ -142,6 +118,73 @@ def compare(contenders: Sequence[Contender], rounds: int, log: Path) -> dict[str
             for _, process in workers:
                 process.wait()
     return speeds
+
+
+def _start_all(
+    workers: list[_Worker],
+    contenders: Sequence[Contender],
+    log: Path,
+    errors: IO[str],
+    *,
+    together: bool,
+) -> None:
+    """Start the contenders and wait until all are warm; each is added to `workers` at once."""
+    workers.append((contenders[0], _start(contenders[0], {}, errors)))
+    first = _await_start(*workers[0], log)
+    for contender in contenders[1:]:
+        workers.append((contender, _start(contender, first, errors)))
+        if not together:
+            _await_start(*workers[-1], log)
+    if together:
+        for worker in workers[1:]:
+            _await_start(*worker, log)
+
+
+def _take_turns(workers: Sequence[_Worker], rounds: int, log: Path) -> dict[str, list[float]]:
+    """Let warm contenders take turns; give the speeds of each."""
+    speeds: dict[str, list[float]] = {contender.name: [] for contender, _ in workers}
+    peaks: dict[str, float] = {}
+    left_out = 0
+    for number in range(1, rounds + 1):
+        for contender, process in workers:
+            answer_of_turn, others = _take_turn(contender, process, log)
+            while others > DISTURBED and left_out < 2 * rounds:
+                left_out += 1
+                line = f"{answer_of_turn['speed']:.2f}/s, others {others:.2f} cores"
+                print(f"left out: {contender.name} {line}", file=sys.stderr)
+                answer_of_turn, others = _take_turn(contender, process, log)
+            line = (
+                f"{answer_of_turn['speed']:.2f}/s, "
+                f"peak {answer_of_turn['peak']:,.0f} MB, others {others:.2f} cores"
+            )
+            print(f"round {number}: {contender.name} {line}", file=sys.stderr)
+            speeds[contender.name].append(answer_of_turn["speed"])
+            peaks[contender.name] = answer_of_turn["peak"]
+    print(f"{left_out} turns were disturbed by other programs, left out and repeated")
+    print("peak memory: " + ", ".join(f"{name} {peak:,.0f} MB" for name, peak in peaks.items()))
+    return speeds
+
+
+def _start(contender: Contender, first: dict[str, Any], errors: IO[str]) -> "subprocess.Popen[str]":
+    """Start a contender's process, which builds and warms up."""
+    job = json.dumps({**contender.job, "first": first})
+    return subprocess.Popen(
+        [contender.python, "-m", contender.module, job],
+        env=_environment(),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+    )
+
+
+def _await_start(
+    contender: Contender, process: "subprocess.Popen[str]", log: Path
+) -> dict[str, Any]:
+    """Wait until a contender is warm; give its report."""
+    facts = _listen(contender, process, log)
+    print(f"ready: {contender.name} {facts or ''}", file=sys.stderr)
+    return facts
 
 
 def _take_turn(

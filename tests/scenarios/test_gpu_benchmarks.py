@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import bestiary
 from bestiary.cli import build_app
 from bestiary.recipe.load import load_recipe
-from gpu import checks, prediction
-from gpu.images import ShortTraining
+from gpu import checks, prediction, speed
+from gpu.images import ShortTraining, large_set
 from gpu.kit import Done, Kit
 
 RUN = Path(__file__).parents[2] / "benchmarks" / "gpu" / "run.py"
@@ -35,7 +36,10 @@ def test_command_lines_of_stages_are_valid(
         monkeypatch.setattr(checks, name, lambda _kit: tmp_path)
     monkeypatch.setattr(prediction, "large_set", lambda _kit: tmp_path)
     monkeypatch.setattr(checks, "beasts", lambda _kit: (tmp_path, tmp_path))
-    for stage in (checks.demo, checks.switches, checks.resume, checks.advise, prediction.probe):
+    monkeypatch.setattr(speed, "large_set", lambda _kit: tmp_path)
+    monkeypatch.setattr(speed, "fifth_held_out", lambda _kit: tmp_path / "fifth.csv")
+    stages = (checks.demo, checks.switches, checks.resume, checks.advise, prediction.probe)
+    for stage in (*stages, speed.epochs):
         stage(kit)
     short = ShortTraining(tmp_path, tmp_path / "killed")
     killed = short.words("train.epochs=3", options=("--checkpoint-every", "100ms"))
@@ -63,3 +67,10 @@ def test_a_stage_runs_alone_on_a_cpu(tmp_path: Path) -> None:
     ]
     assert rows[-1]["stage"] == "paper"
     assert rows[-1]["status"] == 0
+
+
+def test_images_of_the_stages_are_no_copies(tmp_path: Path) -> None:
+    place = large_set(Kit("test", tmp_path, tmp_path, tiny=True))
+    table = bestiary.scan(place, quiet=True).manifest.table
+    assert table.height == 52
+    assert table["group"].null_count() == 52
