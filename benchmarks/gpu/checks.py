@@ -13,6 +13,7 @@ from bestiary.run.layout import COMPUTE
 from bestiary.run.run import Run
 from gpu.images import ShortTraining, beasts, large_set, small_set
 from gpu.kit import Kit, device, fingerprint, history, median_seconds, n_cores
+from harness.surroundings import processor
 
 SWITCHES = {
     "plain": [],
@@ -40,7 +41,12 @@ def env(kit: Kit) -> None:
 
     names = ("torch", "torchvision", "timm", "accelerate", "numpy", "polars")
     kit.say("versions", python=sys.version.split()[0], **{name: version(name) for name in names})
-    kit.say("machine", cores=n_cores(), cpu=torch.backends.cpu.get_cpu_capability())
+    kit.say(
+        "machine",
+        cores=n_cores(),
+        processor=processor(),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+    )
     where = device()
     if where.type != "cuda":
         return

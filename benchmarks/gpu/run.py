@@ -3,6 +3,7 @@
     python benchmarks/gpu/run.py                      # all stages, at most nine minutes
     python benchmarks/gpu/run.py --stage paper        # one stage alone
     python benchmarks/gpu/run.py --tiny               # tiny sizes, to try the stages on a CPU
+    python benchmarks/speed/gpu.py OUT                # keeps what they measured, as a result
 
 Results are lines of JSON in OUT/results.jsonl, printed as they come; OUT/gpu.csv has the card's
 utilization, memory and watts, four times a second, where nvidia-smi is installed. A stage that

@@ -3,8 +3,10 @@
 import os
 import shutil
 import statistics
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -207,7 +209,8 @@ def epochs(kit: Kit) -> None:
         f"train.epochs={2 if kit.tiny else EPOCHS}",
     ]
     command = ("train", data, run, "--recipe", "paper", "--folds", fifth_held_out(kit))
-    done = kit.cli(*command, "--only-fold", 0, "--set", *overrides, name="train")
+    with _noting_epochs(run) as ends:
+        done = kit.cli(*command, "--only-fold", 0, "--set", *overrides, name="train")
     if not done.ok:
         return
     rows = history(run)
@@ -228,8 +231,32 @@ def epochs(kit: Kit) -> None:
         "whole_epoch",
         images_per_second=round(trained / seconds, 1),
         of_resident=round(trained / seconds / resident, 3),
+        epochs=len(rows) - 1,
+        began=ends[0],
+        ended=ends[-1],
         compute=config,
     )
+
+
+@contextmanager
+def _noting_epochs(run: Path) -> Iterator[list[float]]:
+    """Note the time whenever a run's history has another epoch, while the block runs."""
+    ends: list[float] = []
+    is_over = threading.Event()
+    table = run / "fold-0" / "history.csv"
+
+    def watch() -> None:
+        while not is_over.wait(0.05):
+            count = len(table.read_text().splitlines()) - 1 if table.exists() else 0
+            ends.extend([round(time.time(), 2)] * (count - len(ends)))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield ends
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def peers(kit: Kit) -> None:
@@ -293,5 +320,5 @@ def _compare(
             contender=name,
             images_per_second=spread(theirs),
             first_is_times_as_fast=spread(ratios),
-            rounds=rounds,
+            speeds=[float(f"{speed:.5g}") for speed in theirs],
         )

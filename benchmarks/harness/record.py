@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.results import RESULTS, Line, Value
+from harness.results import RESULTS, Line, Machine, Value
 from harness.scripts import ROOT, Bar, Claim, read_script
 from harness.surroundings import data_facts, git, load_now, this_machine, versions
 
@@ -48,6 +48,21 @@ class Session:
     load: float | None
     started: float
     recorded: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where and when a result was measured that is recorded on another machine.
+
+    Attributes:
+        machine: its processor, cores and GPU.
+        versions: of Python and libraries there.
+        date: with its time zone.
+    """
+
+    machine: Machine
+    versions: Mapping[str, str]
+    date: datetime
 
 
 _session: Session | None = None
@@ -94,6 +109,7 @@ def record(
     details: Mapping[str, Any] | None = None,
     data: Path | tuple[str, int] | str | None = None,
     note: str = "",
+    elsewhere: Elsewhere | None = None,
 ) -> Line | None:
     """Record a result of the script that runs; nothing happens outside of `recording`.
 
@@ -109,6 +125,7 @@ def record(
         details: unit -> values that the bar is not for, in the form of `values`.
         data: folder of images, or the name of what was drawn, or that and how many.
         note: under what conditions, and what the result does not show.
+        elsewhere: where it was measured, if not by this process.
 
     Returns:
         The line that was recorded.
@@ -140,12 +157,14 @@ def record(
         spread=spread or ("least to most" if raw else ""),
         raw=raw or None,
         data=None if data is None else data_facts(data),
-        machine=this_machine(_session.load),
-        versions=versions(),
+        machine=elsewhere.machine if elsewhere else this_machine(_session.load),
+        versions=dict(elsewhere.versions) if elsewhere else versions(),
         commit=git("rev-parse", "HEAD"),
         dirty=None if changes is None else bool(changes),
-        date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
-        seconds=round(time.perf_counter() - _session.started, 1),
+        date=(elsewhere.date if elsewhere else datetime.now(UTC))
+        .astimezone(UTC)
+        .strftime("%Y-%m-%dT%H:%MZ"),
+        seconds=None if elsewhere else round(time.perf_counter() - _session.started, 1),
         script=_session.script,
         arguments=_session.arguments,
         watches=about.watches,

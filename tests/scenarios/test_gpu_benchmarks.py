@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import bestiary
 from bestiary.cli import build_app
@@ -13,6 +14,7 @@ from bestiary.recipe.load import load_recipe
 from gpu import checks, prediction, speed
 from gpu.images import ShortTraining, large_set
 from gpu.kit import Done, Kit
+from harness.results import read_line
 
 RUN = Path(__file__).parents[2] / "benchmarks" / "gpu" / "run.py"
 WORDS: list[list[str]] = []
@@ -56,7 +58,7 @@ def test_command_lines_of_stages_are_valid(
 
 @pytest.mark.slow
 def test_a_stage_runs_alone_on_a_cpu(tmp_path: Path) -> None:
-    command = [sys.executable, str(RUN), "--stage", "paper", "--tiny"]
+    command = [sys.executable, str(RUN), "--stage", "env", "paper", "epochs", "--tiny"]
     command += ["--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
@@ -65,8 +67,19 @@ def test_a_stage_runs_alone_on_a_cpu(tmp_path: Path) -> None:
         "bestiary, store",
         "resident batch",
     ]
-    assert rows[-1]["stage"] == "paper"
+    assert rows[-1]["stage"] == "epochs"
     assert rows[-1]["status"] == 0
+
+    keep = [sys.executable, RUN.parents[1] / "speed" / "gpu.py", tmp_path / "out", "--no-record"]
+    text = subprocess.run(keep, check=True, capture_output=True, text=True).stdout
+    lines = [read_line(line.partition("): ")[2], "kept") for line in text.splitlines()]
+    assert [line.case for line in lines if line.claim == "gpu-loop"] == [
+        "ResNeXt-101 64x4d, from the store",
+        "ResNeXt-101 64x4d, whole epochs",
+    ]
+    (env,) = (row for row in rows if row.get("name") == "machine")
+    assert {line.machine.cpu for line in lines} == {env["processor"]}
+    assert all(line.machine.gpu is None for line in lines) or torch.cuda.is_available()
 
 
 def test_images_of_the_stages_are_no_copies(tmp_path: Path) -> None:
