@@ -253,6 +253,23 @@ def test_disagreeing_joint_network_is_left(monkeypatch: pytest.MonkeyPatch) -> N
         np.testing.assert_array_equal(network(views).numpy(), alone(members, views))
 
 
+def test_networks_are_compared_without_tf32() -> None:
+    class Noting(nn.Linear):
+        """Notes whether a GPU would round factors, while it computes."""
+
+        allowed: bool | None = None
+
+        def forward(self, views: torch.Tensor) -> torch.Tensor:
+            self.allowed = torch.backends.cudnn.allow_tf32
+            return super().forward(views.float())
+
+    network = Noting(3, 2)
+    assert torch.backends.cudnn.allow_tf32
+    assert joint._agree(network, network, 8)
+    assert network.allowed is False
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_other_threads_run_during_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
     """torch.fx patches the calls of all modules while it traces."""
     members = members_of(of_last_stage)

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from bestiary.model.classifier import Classifier
+from bestiary.model.compute import without_tf32
 from bestiary.model.merging import JointHeads, MemberOrder, Owners, merge
 
 # The largest root mean square difference of merged and single members, as a share of the logits'
@@ -196,8 +197,9 @@ def _agree(joint: nn.Module, single: nn.Module, size: int) -> bool:
     """Whether two networks give the same logits, but for the order of sums."""
     device = next(single.parameters()).device
     views = smooth_views(CHECKED_VIEWS, size).to(device)
-    expected = single(views)
-    error = (joint(views) - expected).square().mean().sqrt()
+    with without_tf32():
+        expected = single(views)
+        error = (joint(views) - expected).square().mean().sqrt()
     return bool(error <= TOLERANCE * (expected.std() + 1e-6))
 
 
