@@ -14,7 +14,7 @@ from bestiary.errors import ArgumentError
 from bestiary.evaluation import cascading
 from bestiary.evaluation.out_of_fold import OutOfFold
 from bestiary.run.run import Run
-from bestiary.stats.calibration import Calibration
+from bestiary.stats.calibration import NEVER, Calibration
 from bestiary.stats.cascade import Cascade
 
 
@@ -38,7 +38,7 @@ def test_images_that_chose_the_recipe_teach_nothing(
 ) -> None:
     every = cascading.read_out_of_fold(trained.load())
     chose = OutOfFold(every.table.with_columns(chose=pl.col("fold") == 0), every.classes)
-    monkeypatch.setattr(cascading, "read_out_of_fold", lambda _: chose)
+    monkeypatch.setattr(cascading, "read_out_of_fold", lambda *_, **__: chose)
     seen: list[set[int]] = []
 
     def fit(_logits: object, _labels: object, folds: np.ndarray, *_: object) -> Cascade:
@@ -100,9 +100,10 @@ def test_a_cascade_is_scored(trained: Run) -> None:
     logits[0, :2, 1] = 10  # the first is sure of another class, twice
     logits[0, 2:, 0] = 1  # and right, but not sure
     table = pl.DataFrame({"label": [str(ensemble.classes_[0])] * 4})
-    assert cascading.score_cascade(cascade, ensemble, table, logits) == {
+    assert cascading.score_cascade(cascade, ensemble, table, logits[0], logits) == {
         "risk": 0.05,
         "threshold": 0.9,
+        "first_view": False,
         "stopped": 0.5,
         "wrong": 2,
         "accuracy": 0.5,
@@ -117,3 +118,93 @@ def test_a_risk_that_cannot_be_promised_is_refused(
     assert "27 out-of-fold predictions do not show" in fails(*command, "0.01")
     assert "choose 0.01, 0.02, 0.05, 0.1" in fails(*command, "0.3")
     assert "leave --tta out" in fails(*command, "0.05", "--tta", "2")
+
+
+@pytest.fixture(scope="module")
+def five_views(beasts: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A probe of three folds and five views."""
+    options = ["predict.tta=5", "view.size=32", "train.precision=float32"]
+    folder = tmp_path_factory.mktemp("views") / "run"
+    return bestiary.probe(beasts, folder, overrides=options, folds=3, quiet=True)
+
+
+def loose_cascade(run: Run, threshold: float, temperature: float) -> Cascade:
+    """A cascade over the first view that stops from a confidence on."""
+    calibration = Ensemble.load(run).calibration
+    assert calibration
+    accepted = {**calibration.accepted, 0.05: threshold}
+    loose = replace(calibration, accepted=accepted, temperature=temperature)
+    return Cascade(0.05, loose, n_images=200, n_stopped=100, n_wrong=2, sees_first_view=True)
+
+
+def logits_of(ensemble: Ensemble, files: list[Path]) -> np.ndarray:
+    return np.concatenate([batch.logits for batch in ensemble.iter_logits(files)], axis=1)
+
+
+@pytest.mark.slow
+def test_the_first_view_is_kept_out_of_fold(five_views: Run, beasts: Path) -> None:
+    out_of_fold = cascading.read_out_of_fold(five_views.load(), with_first_view=True)
+    assert out_of_fold.first_view is not None
+    assert cascading.read_out_of_fold(five_views.load()).first_view is None
+    ensemble = Ensemble.load(five_views)
+    is_first = out_of_fold.folds == 0
+    files = [beasts / path for path in out_of_fold.table["path"].to_numpy()[is_first]]
+    cascade = loose_cascade(five_views, 0.0, 1.0)
+    first = cascading.first_logits(five_views, ensemble, cascade, files, logits_of(ensemble, files))
+    kept = out_of_fold.first_view[is_first]
+    np.testing.assert_allclose(first, kept, atol=1e-3)
+    assert np.abs(kept - out_of_fold.logits[is_first]).max() > 0.01
+
+
+@pytest.mark.slow
+def test_images_stop_after_one_view(five_views: Run, beasts: Path) -> None:
+    files = sorted(beasts.rglob("*.jpg"))
+    usual = logits_of(Ensemble.load(five_views), files)
+    ensemble = Ensemble.load(five_views)
+    assert ensemble.calibration
+    ensemble.ood = None
+    temperature = 2 * ensemble.calibration.temperature
+    every = loose_cascade(five_views, 0.0, temperature)
+    first = cascading.first_logits(five_views, ensemble, every, files, usual)
+    confidence = every.calibration.probabilities(first[None], "logits").max(axis=1)
+    cascade = loose_cascade(five_views, float(np.median(confidence)), temperature)
+    cascading.apply_cascade(five_views, ensemble, cascade, "auto")
+    (batch,) = ensemble.iter_logits(files)
+    assert batch.stopped is not None
+    assert 10 < batch.stopped.sum() < 17
+    np.testing.assert_allclose(batch.logits[:, ~batch.stopped], usual[:, ~batch.stopped], atol=1e-3)
+
+    # The confidence of an image that stops is that of the cascade's own temperature.
+    probabilities = ensemble.probabilities(batch.logits).max(axis=1)
+    np.testing.assert_allclose(probabilities[batch.stopped], confidence[batch.stopped], atol=1e-3)
+
+
+def test_a_run_without_first_views_asks_members(
+    trained: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out_of_fold = cascading.read_out_of_fold(trained.load(), with_first_view=True)
+    fitted = Cascade.fit
+    seen: list[np.ndarray] = []
+    refused = np.zeros_like(out_of_fold.logits)
+
+    def fit(logits: np.ndarray, *rest: object) -> Cascade:
+        seen.append(logits)
+        cascade = fitted(logits, *rest)  # type: ignore[arg-type]
+        accepted = {0.05: NEVER if (logits == refused).all() else 0.5}
+        return replace(cascade, calibration=replace(cascade.calibration, accepted=accepted))
+
+    monkeypatch.setattr(cascading.Cascade, "fit", fit)
+    by_members = cascading._learn(out_of_fold, 0.05, 5)
+    assert seen[0] is out_of_fold.logits
+    assert "a member sees all 5; a run that is trained anew has them" in str(by_members)
+    assert "after one member whose" in str(by_members)
+    assert "views" not in str(cascading._learn(out_of_fold, 0.05, 1))
+    table = out_of_fold.table.with_columns(first_view=pl.col("logits").reverse())
+    by_view = cascading._learn(replace(out_of_fold, table=table), 0.05, 5)
+    assert "after one view of one member" in str(by_view)
+
+    # One view does not keep the risk: all views of a member may.
+    refused = by_view_logits = table["first_view"].to_numpy()
+    by_member = cascading._learn(replace(out_of_fold, table=table), 0.05, 5)
+    assert (seen[-2] == by_view_logits).all() and not by_member.sees_first_view
+    assert "One view alone does not keep that risk, so a member sees all 5" in str(by_member)

@@ -14,7 +14,13 @@ from bestiary.model.compute import best_precision, resolve_precision
 from bestiary.model.device import best_device
 from bestiary.model.engine import BuiltNetwork, Output, build_network
 from bestiary.model.joint import smooth_views
-from bestiary.model.tta import averaged_over_views, images_at_once, input_side, with_tta
+from bestiary.model.tta import (
+    averaged_over_views,
+    images_at_once,
+    input_side,
+    of_first_view,
+    with_tta,
+)
 from bestiary.recipe.choices import Precision, TtaViews
 
 CPU = torch.device("cpu")
@@ -78,8 +84,13 @@ def test_a_gpu_averages_views_in_one_call(classifier: Classifier, n_views: TtaVi
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tta, "send", send)
         outputs = averaged_over_views(gpu, n_views)(views)
+        both = averaged_over_views(gpu, n_views, keeps_first=True)(views)
+        first = of_first_view(gpu, n_views)(views)
     np.testing.assert_allclose(outputs, with_tta(built.run, n_views)(views), atol=1e-5, rtol=1e-4)
-    assert shapes == [(6 * n_views, 64, 64, 3)] and copies == [6]
+    np.testing.assert_array_equal(both[:, 0], outputs)
+    np.testing.assert_allclose(both[:, 1], first, atol=1e-5, rtol=1e-4)
+    together = (6 * n_views, 64, 64, 3)
+    assert shapes == [together, together, (6, 64, 64, 3)] and copies == [6, 6, 6]
 
 
 def test_a_gpu_computes_256_views_at_once() -> None:

@@ -12,7 +12,8 @@ import bestiary
 from bestiary.data.decode import decode
 from bestiary.data.eval_view import EvalView
 from bestiary.data.resize import resize
-from bestiary.model.tta import input_side, tta_views, with_tta
+from bestiary.model.engine import BuiltNetwork
+from bestiary.model.tta import first_view, input_side, of_first_view, tta_views, with_tta
 from bestiary.recipe.load import load_recipe
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
@@ -60,6 +61,19 @@ def test_with_tta_averages_outputs() -> None:
         np.testing.assert_allclose(with_tta(run, number)(views), expected, rtol=1e-6)
 
 
+def test_with_tta_keeps_the_first_view() -> None:
+    views = torch.randint(0, 256, (4, 64, 64, 3), dtype=torch.uint8)
+    run = lambda batch: batch.float().mean(dim=(1, 2)).numpy() + batch[:, 0, 0].float().numpy()  # noqa: E731
+    for number in (1, 2, 5):
+        both = with_tta(run, number, keeps_first=True)(views)
+        assert both.shape == (4, 2, 3)
+        np.testing.assert_array_equal(both[:, 0], with_tta(run, number)(views))
+        alone = of_first_view(BuiltNetwork(run, "numpy"), number)(views)
+        np.testing.assert_allclose(both[:, 1], alone, rtol=1e-6)
+        assert torch.equal(first_view(views, number), tta_views(views, number)[0])
+        assert (number == 1) == np.array_equal(both[:, 0], both[:, 1])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 5])
 def test_tta_oof_logits_equal_prediction(beasts: Path, tmp_path: Path, number: int) -> None:
@@ -72,6 +86,7 @@ def test_tta_oof_logits_equal_prediction(beasts: Path, tmp_path: Path, number: i
         paths = [beasts / path for path in table["path"]]
         logits = np.concatenate([scored.logits[fold] for scored in ensemble.iter_logits(paths)])
         np.testing.assert_allclose(logits, table["logits"].to_numpy(), atol=1e-3)
+        assert ("first_view" in table.columns) == (number > 1)
 
 
 @pytest.mark.slow

@@ -45,6 +45,22 @@ def test_changed_logits_are_refused(files: FoldFiles) -> None:
         read_oof(files)
 
 
+def test_logits_of_the_first_view_are_optional(files: FoldFiles) -> None:
+    table, _ = read_oof(files)
+    assert "first_view" not in table.columns
+    both = table.with_columns(first_view=table["logits"].reverse())
+    write_oof(files, both, CLASSES)
+    assert read_oof(files)[0].equals(both)
+
+    # The checksum of the logits is that of a table without them; they have one of their own.
+    metadata = read_metadata(files.oof)
+    write_table(files.oof, table, metadata)
+    assert read_oof(files)[0].equals(table)
+    write_table(files.oof, both.with_columns(first_view=both["logits"]), metadata)
+    with pytest.raises(DamagedError, match=r"oof\.parquet: its checksum does not hold"):
+        read_oof(files)
+
+
 def test_logits_of_other_classes_are_refused(files: FoldFiles) -> None:
     write_oof(files, table_of(np.zeros((3, 2), np.float32)), CLASSES)
     with pytest.raises(DamagedError, match=r"oof\.parquet: is not what bestiary writes"):

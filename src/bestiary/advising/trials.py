@@ -165,7 +165,10 @@ def adopt_fold(
 
 
 def _predicted_again(trial: Run, run: Run, fold: int, table: pl.DataFrame) -> pl.DataFrame:
-    """Replace the logits of a fold's held-out part by those of the run's member."""
+    """Replace the logits of a fold's held-out part by those of the run's member.
+
+    Those of the first view alone are left out: a cascade then asks all views of a member.
+    """
     data = read_training_set(trial)
     rows = data.rows(fold)[1]
     logits = _predict(trial, data, load_member(run.fold(fold).weights), rows)

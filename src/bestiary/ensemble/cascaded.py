@@ -11,28 +11,36 @@ from numpy.typing import NDArray
 
 from bestiary.model.engine import Network
 
+# Logits (n, classes) of the first member -> whether they are enough (n,)
+Stops = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
+
 
 class CascadedNetwork:
     """Computes the first member of all images, and all members of those that do not stop.
 
     Args:
-        first: views -> logits (n, 1, classes) of the first member.
+        first: views -> logits (n, 1, classes) of the first member, of all or of the first of the
+            test-time views.
         everyone: views -> logits (n, members, classes).
         stops: logits (n, classes) of the first member -> flags (n,).
         members: number of members.
+        scale: factor of the first member's logits where an image stops. It makes up for another
+            temperature than that of the ensemble's calibration.
     """
 
     def __init__(
         self,
         first: Network,
         everyone: Network,
-        stops: Callable[[NDArray[np.float32]], NDArray[np.bool_]],
+        stops: Stops,
         members: int,
+        scale: float = 1.0,
     ) -> None:
         self._first = first
         self._everyone = everyone
         self._stops = stops
         self._members = members
+        self._scale = np.float32(scale)
 
     def __call__(self, views: torch.Tensor) -> NDArray[np.float32]:
         """Compute logits (n, members, classes) of views uint8 (n, size, size, 3).
@@ -41,7 +49,7 @@ class CascadedNetwork:
         """
         first = self._first(views)
         goes_on = ~self._stops(first[:, 0])
-        logits = np.repeat(first, self._members, axis=1)
+        logits = np.repeat(self._scale * first, self._members, axis=1)
         if goes_on.any():
             logits[goes_on] = self._everyone(views[torch.from_numpy(goes_on)].contiguous())
         return logits

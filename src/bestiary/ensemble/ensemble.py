@@ -6,7 +6,7 @@ batch. Knows nothing of training, which it meets only in the run directory.
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -23,7 +23,7 @@ from bestiary.display import Tick
 from bestiary.ensemble.batch_logits import BatchLogits
 from bestiary.ensemble.blending import BlendedNetwork, PartViews, load_blended
 from bestiary.ensemble.card import read_card
-from bestiary.ensemble.cascaded import CascadedNetwork, stopped_images
+from bestiary.ensemble.cascaded import CascadedNetwork, Stops, stopped_images
 from bestiary.ensemble.decisions import Decisions
 from bestiary.ensemble.inputs import ImageInputs, ImagePart, image_parts
 from bestiary.ensemble.members import Graphs, build_members, open_members
@@ -42,7 +42,7 @@ from bestiary.model.device import best_device
 from bestiary.model.engine import Network, build_joint_network
 from bestiary.model.forks import check_can_compute, check_same_process
 from bestiary.model.halving import HalvedBatches
-from bestiary.model.tta import averaged_over_views, images_at_once, input_side
+from bestiary.model.tta import averaged_over_views, images_at_once, input_side, of_first_view
 from bestiary.numbers import counted
 from bestiary.recipe.choices import Average, Engine, TtaViews
 from bestiary.run.layout import OOD
@@ -77,6 +77,7 @@ class Ensemble:
         ood: out-of-distribution detector; None where there is no calibration.
         engine: what runs the networks, see `bestiary.model.engine`.
         graphs: cache files of the members' graphs, for an engine that needs them.
+        first_view: whether the first of the `tta` views is computed alone.
 
     Attributes:
         classes_: class names (classes,), in the order of the columns of `predict_proba`.
@@ -117,6 +118,7 @@ class Ensemble:
         ood: OodDetector | None = None,
         engine: Engine = "auto",
         graphs: Graphs | None = None,
+        first_view: bool = False,
     ) -> None:
         check_can_compute()
         self._pid = os.getpid()
@@ -144,7 +146,8 @@ class Ensemble:
             graph_path=(lambda: graphs.joint) if graphs else None,
             member_graphs=graphs.single if graphs else (),
         )
-        self._network: Network = HalvedBatches(averaged_over_views(built, tta))
+        over_views = of_first_view if first_view else averaged_over_views
+        self._network: Network = HalvedBatches(over_views(built, tta))
         self.batch_size = images_at_once(tta, self.device)
         self.stops_early = False
         self.engine = built.engine
@@ -244,17 +247,16 @@ class Ensemble:
         runs = [(one._network, one.input_view.size) for one in (self, *self.blended)]
         self._network = BlendedNetwork(runs, self.blend_weights)
 
-    def stop_early(
-        self, first: "Ensemble", stops: Callable[[NDArray[np.float32]], NDArray[np.bool_]]
-    ) -> None:
+    def stop_early(self, first: "Ensemble", stops: Stops, scale: float = 1.0) -> None:
         """Let images stop after the first member.
 
         Args:
             first: the first member alone.
             stops: its logits (images, classes) -> flags (images,).
+            scale: factor of its logits where an image stops, see `CascadedNetwork`.
         """
         members = len(self.folds)
-        self._network = CascadedNetwork(first._network, self._network, stops, members)
+        self._network = CascadedNetwork(first._network, self._network, stops, members, scale)
         self.stops_early = True
 
     def set_origin(self, arguments: LoadArguments) -> None:
@@ -384,7 +386,6 @@ class Ensemble:
         """Compute the logits of some of the images; `rows` count from the first of all."""
         views = PartViews(part, [one.input_view for one in (self, *self.blended)])
         n_done = part.start
-        n_images = part.start + len(part.images)
         splits = split_batches(np.arange(len(part.images)), self.batch_size)
         batches = load_views(splits, views, self.device)
         for batch, outputs in score_batches(batches, self._network, self.device):
@@ -396,4 +397,4 @@ class Ensemble:
             yield BatchLogits(part.start + batch.rows, logits, failed, noted, stopped)
             n_done += len(batch.rows)
             if tick:
-                tick(n_done, n_images)
+                tick(n_done, part.start + len(part.images))

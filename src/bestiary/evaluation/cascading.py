@@ -1,9 +1,10 @@
 """A run and a risk -> its ensemble, whose images stop after one member where that is enough.
 
-What is enough is learnt from the run's out-of-fold predictions. Trains nothing.
+Of several views, that member sees the first alone, where the run knows its out-of-fold logits. What
+is enough is learnt from the run's out-of-fold predictions. Trains nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +13,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.ensemble.card import read_card
+from bestiary.ensemble.cascaded import Stops
 from bestiary.ensemble.ensemble import Ensemble
+from bestiary.ensemble.inputs import ImageInput
 from bestiary.ensemble.members import open_members
 from bestiary.errors import ArgumentError
-from bestiary.evaluation.out_of_fold import class_numbers, read_out_of_fold
+from bestiary.evaluation.out_of_fold import OutOfFold, class_numbers, read_out_of_fold
 from bestiary.recipe.choices import Engine
 from bestiary.run.run import Run
 from bestiary.stats.calibration import RISKS
@@ -49,16 +52,31 @@ def learn_cascade(run: Run, ensemble: Ensemble, risk: float) -> Cascade:
         raise ArgumentError(
             f"--cascade: is learnt from predictions of {views} views; leave --tta out"
         )
-    out_of_fold = read_out_of_fold(run.load()).scorable()
-    cascade = Cascade.fit(
-        out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups, risk
-    )
+    out_of_fold = read_out_of_fold(run.load(), with_first_view=True).scorable()
+    cascade = _learn(out_of_fold, risk, views)
     if cascade.never_stops:
         raise ArgumentError(
             f"--cascade {risk:g}: {cascade.n_images:,} out-of-fold predictions do not show that "
             f"one member keeps that risk; choose a larger one, or leave --cascade out"
         )
     return cascade
+
+
+def _learn(out_of_fold: OutOfFold, risk: float, views: int) -> Cascade:
+    """Learn from the first view, or else from all views of a member."""
+    rest = (out_of_fold.labels, out_of_fold.folds, out_of_fold.groups, risk)
+    note = ""
+    if out_of_fold.first_view is not None:
+        cascade = replace(Cascade.fit(out_of_fold.first_view, *rest), sees_first_view=True)
+        if not cascade.never_stops:
+            return cascade
+        note = f". One view alone does not keep that risk, so a member sees all {views}"
+    elif views > 1:
+        note = (
+            f". The run has no out-of-fold logits of one view, so a member sees all {views}; a run "
+            "that is trained anew has them"
+        )
+    return replace(Cascade.fit(out_of_fold.logits, *rest), note=note)
 
 
 def apply_cascade(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine) -> None:
@@ -74,10 +92,19 @@ def apply_cascade(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine
         RunError: the first member's file is damaged.
         ArgumentError: the engine cannot run the network here.
     """
+    scale = 1.0
+    if cascade.sees_first_view and ensemble.calibration:
+        scale = ensemble.calibration.temperature / cascade.calibration.temperature
+    first = _first_member(run, ensemble, cascade, engine)
+    ensemble.stop_early(first, _stops(cascade, ensemble), scale)
+
+
+def _first_member(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine) -> Ensemble:
+    """Load the first member alone, with the views that a cascade lets it see."""
     card = read_card(run)
     card = replace(card, folds=card.folds[:1])
     members, graphs = open_members(run, card, ensemble.device, engine)
-    first = Ensemble(
+    return Ensemble(
         members,
         card.classes,
         card.view,
@@ -87,12 +114,41 @@ def apply_cascade(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine
         device=ensemble.device,
         engine=engine,
         graphs=graphs,
+        first_view=cascade.sees_first_view,
     )
-    ensemble.stop_early(first, _stops(cascade, ensemble))
+
+
+def first_logits(
+    run: Run,
+    ensemble: Ensemble,
+    cascade: Cascade,
+    files: Sequence[ImageInput],
+    logits: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """Compute what a cascade looks at first.
+
+    Args:
+        run: the run.
+        ensemble: its ensemble.
+        cascade: says what the first member sees.
+        files: readable images.
+        logits: of all members and views of these images (members, images, classes).
+
+    Returns:
+        Logits (images, classes) of the first member.
+    """
+    if not cascade.sees_first_view:
+        return np.asarray(logits[0])
+    first = _first_member(run, ensemble, cascade, "auto")
+    return np.concatenate([batch.logits[0] for batch in first.iter_logits(files)])
 
 
 def score_cascade(
-    cascade: Cascade, ensemble: Ensemble, table: pl.DataFrame, logits: NDArray[np.float32]
+    cascade: Cascade,
+    ensemble: Ensemble,
+    table: pl.DataFrame,
+    first: NDArray[np.float32],
+    logits: NDArray[np.float32],
 ) -> dict[str, Any]:
     """Score what a cascade would answer on images whose logits of all members are known.
 
@@ -100,20 +156,23 @@ def score_cascade(
         cascade: says which images stop.
         ensemble: the ensemble.
         table: has the column label.
-        logits: (members, images, classes).
+        first: logits of what the cascade looks at first (images, classes), see `first_logits`.
+        logits: of all members (members, images, classes).
 
     Returns:
-        Risk and threshold; ``stopped``, the share of images that stop, and ``wrong``, the number of
-        wrong answers among them; the accuracies ``accuracy`` and ``all_members``.
+        Risk and threshold; ``first_view``, whether one view is enough for an image that stops;
+        ``stopped``, the share of images that stop, and ``wrong``, the number of wrong answers among
+        them; the accuracies ``accuracy`` and ``all_members``.
     """
     labels = class_numbers(table["label"], ensemble.classes_.tolist())
-    is_stopped = _stops(cascade, ensemble)(logits[0])
+    is_stopped = _stops(cascade, ensemble)(first)
     of_all = ensemble.probabilities(logits).argmax(axis=1)
-    predicted = np.where(is_stopped, logits[0].argmax(axis=1), of_all)
+    predicted = np.where(is_stopped, first.argmax(axis=1), of_all)
     is_wrong = predicted != labels
     return {
         "risk": cascade.risk,
         "threshold": cascade.threshold,
+        "first_view": cascade.sees_first_view,
         "stopped": float(is_stopped.mean()),
         "wrong": int((is_stopped & is_wrong).sum()),
         "accuracy": float(1 - is_wrong.mean()),
@@ -121,9 +180,7 @@ def score_cascade(
     }
 
 
-def _stops(
-    cascade: Cascade, ensemble: Ensemble
-) -> Callable[[NDArray[np.float32]], NDArray[np.bool_]]:
+def _stops(cascade: Cascade, ensemble: Ensemble) -> Stops:
     """Return when the first member's logits (images, classes) are enough.
 
     What that member finds unlike anything known is left to all of them.

@@ -109,9 +109,10 @@ def _seen_lines(scores: dict[str, Any]) -> list[str]:
 def _cascade_lines(cascade: dict[str, Any] | None) -> list[str]:
     if cascade is None:
         return []
+    after = "one view of one member" if cascade["first_view"] else "one member"
     return [
         f"Cascade at risk {cascade['risk']:g}: {percent(cascade['stopped'])} of the images stop "
-        f"after one member, {cascade['wrong']:,} of them wrong:",
+        f"after {after}, {cascade['wrong']:,} of them wrong:",
         f"  accuracy {percent(cascade['accuracy'])}, of all members "
         f"{percent(cascade['all_members'])}",
     ]

@@ -26,7 +26,7 @@ from bestiary.ensemble.answers import PredictionOptions, answer_batch
 from bestiary.ensemble.batch_logits import BatchLogits
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
-from bestiary.evaluation.cascading import score_cascade
+from bestiary.evaluation.cascading import first_logits, score_cascade
 from bestiary.evaluation.evaluation_text import Evaluation
 from bestiary.evaluation.held_out_results import HeldOutResults
 from bestiary.evaluation.held_out_tables import JudgedImages, write_tables
@@ -115,7 +115,9 @@ def evaluate_folder(
     scores = _score(run, ensemble, unseen, results, new.logits)
     scores["with_seen"] = _score_with_seen(ensemble, new, seen)
     if cascade is not None:
-        scores["cascade"] = score_cascade(cascade, ensemble, new.table, new.logits)
+        files = [unseen.root / path for path in new.table["path"]]
+        first = first_logits(run, ensemble, cascade, files, new.logits)
+        scores["cascade"] = score_cascade(cascade, ensemble, new.table, first, new.logits)
     if out is not None:
         file = out / HELD_OUT_SCORES if wants_tables else out
         write_text(file, json.dumps(scores, indent=2) + "\n")

@@ -16,7 +16,7 @@ from bestiary.errors import RunError
 from bestiary.recipe.choices import FoldBy
 from bestiary.run.budget_file import read_budget
 from bestiary.run.layout import TRAIN_ONLY
-from bestiary.run.oof import read_oof
+from bestiary.run.oof import FIRST_VIEW, read_oof
 from bestiary.run.run import RunSnapshot
 
 
@@ -26,7 +26,8 @@ class OutOfFold:
 
     Attributes:
         table: columns of the manifest, fold, logits, and ``chose``: whether the recipe was chosen
-            on the image, within a time budget.
+            on the image, within a time budget; where asked for and known, the logits of the first
+            view.
         classes: class names in the order of the logits.
         by: what the folds leave out together.
     """
@@ -39,6 +40,11 @@ class OutOfFold:
     def logits(self) -> NDArray[np.float32]:
         """Logits (images, classes)."""
         return self.table["logits"].to_numpy()
+
+    @property
+    def first_view(self) -> NDArray[np.float32] | None:
+        """Logits of the first of several views (images, classes); None: not asked for or known."""
+        return self.table[FIRST_VIEW].to_numpy() if FIRST_VIEW in self.table.columns else None
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -79,11 +85,12 @@ class OutOfFold:
         return replace(self, table=self.without_conflicts().table.filter(~chose))
 
 
-def read_out_of_fold(snapshot: RunSnapshot) -> OutOfFold:
+def read_out_of_fold(snapshot: RunSnapshot, *, with_first_view: bool = False) -> OutOfFold:
     """Read the out-of-fold logits of a run.
 
     Args:
         snapshot: starting files of a run whose folds have ended.
+        with_first_view: whether to read those of the first view too, if all folds have them.
 
     Returns:
         The validation images of all folds: the whole manifest. In a student's run, without the
@@ -93,7 +100,7 @@ def read_out_of_fold(snapshot: RunSnapshot) -> OutOfFold:
         RunError: a fold has not ended, or logits are damaged or do not cover the manifest.
     """
     snapshot.check_ended()
-    logits, classes = _read_folds(snapshot)
+    logits, classes = _read_folds(snapshot, with_first_view)
 
     # Images that some member was not trained on
     is_train_only = pl.col("fold") == TRAIN_ONLY
@@ -144,7 +151,9 @@ def class_numbers(labels: pl.Series, classes: Sequence[str]) -> NDArray[np.int64
     return np.array([indices[label] for label in labels], np.int64)
 
 
-def _read_folds(snapshot: RunSnapshot) -> tuple[pl.DataFrame, list[str]]:
+def _read_folds(
+    snapshot: RunSnapshot, with_first_view: bool = False
+) -> tuple[pl.DataFrame, list[str]]:
     """Read the logits of all folds, and the classes that they share."""
     tables: list[pl.DataFrame] = []
     classes: list[str] = []
@@ -154,6 +163,9 @@ def _read_folds(snapshot: RunSnapshot) -> tuple[pl.DataFrame, list[str]]:
         if classes and fold_classes != classes:
             raise RunError(f"{files.oof}: has other classes than the folds before it")
         classes = fold_classes
+        if not with_first_view:
+            table = table.drop(FIRST_VIEW, strict=False)
         fold_column = pl.lit(fold).alias("fold")
         tables.append(table.with_columns(fold_column))
-    return pl.concat(tables), classes
+    shared = [name for name in tables[0].columns if all(name in table.columns for table in tables)]
+    return pl.concat([table.select(shared) for table in tables]), classes

@@ -57,12 +57,27 @@ def tta_views(views: torch.Tensor, n_views: TtaViews) -> list[torch.Tensor]:
         return [views, views.flip(2)]
     size = round(views.shape[1] * CORNER_CROP_RATIO)
     return [
-        _shrink(views, size),
+        first_view(views, n_views),
         views[:, :size, :size].contiguous(),
         views[:, :size, -size:].flip(2),
         views[:, -size:, :size].flip(2),
         views[:, -size:, -size:].contiguous(),
     ]
+
+
+def first_view(views: torch.Tensor, n_views: TtaViews) -> torch.Tensor:
+    """Make the first of the views of each image: the whole image.
+
+    Args:
+        views: uint8 (n, side, side, 3), with the side from `input_side`.
+        n_views: 1, 2 or 5.
+
+    Returns:
+        uint8 (n, size, size, 3).
+    """
+    if n_views != 5:
+        return views
+    return _shrink(views, round(views.shape[1] * CORNER_CROP_RATIO))
 
 
 def _shrink(views: torch.Tensor, size: int) -> torch.Tensor:
@@ -91,11 +106,41 @@ def images_at_once(n_views: TtaViews, device: torch.device) -> int:
     return max(MAX_VIEWS, MAX_VIEWS_ON_GPU // n_views)
 
 
-def averaged_over_views(network: BuiltNetwork, n_views: TtaViews) -> Network:
+def averaged_over_views(
+    network: BuiltNetwork, n_views: TtaViews, *, keeps_first: bool = False
+) -> Network:
     """Average a network's outputs over the views of each image, where the network computes.
 
     A GPU gets each batch in one copy, makes the views itself, computes them in one call, and gives
     their mean back in one copy.
+
+    Args:
+        network: as built.
+        n_views: 1, 2 or 5.
+        keeps_first: whether the outputs of the first view are returned too.
+
+    Returns:
+        The network that takes views with the side from `input_side`, and returns the mean
+        (n, ...); with `keeps_first` the mean and the first view's (n, 2, ...).
+    """
+    compute = network.on_device
+    if compute is None or network.device.type == "cpu":
+        return with_tta(network.run, n_views, keeps_first=keeps_first)
+
+    @torch.inference_mode()
+    def average(views: torch.Tensor) -> NDArray[np.float32]:
+        inputs = tta_views(send(views, network.device), n_views)
+        outputs = compute(torch.cat(inputs))
+        by_view = outputs.reshape(n_views, len(views), *outputs.shape[1:])
+        mean = by_view.mean(dim=0)
+        result = torch.stack([mean, by_view[0]], dim=1) if keeps_first else mean
+        return result.cpu().numpy()
+
+    return average
+
+
+def of_first_view(network: BuiltNetwork, n_views: TtaViews) -> Network:
+    """Compute a network's outputs for the first view of each image alone.
 
     Args:
         network: as built.
@@ -106,29 +151,28 @@ def averaged_over_views(network: BuiltNetwork, n_views: TtaViews) -> Network:
     """
     compute = network.on_device
     if compute is None or network.device.type == "cpu":
-        return with_tta(network.run, n_views)
+        return lambda views: network.run(first_view(views, n_views))
 
     @torch.inference_mode()
-    def average(views: torch.Tensor) -> NDArray[np.float32]:
-        inputs = tta_views(send(views, network.device), n_views)
-        outputs = compute(torch.cat(inputs))
-        by_view = outputs.reshape(n_views, len(views), *outputs.shape[1:])
-        return by_view.mean(dim=0).cpu().numpy()
+    def run(views: torch.Tensor) -> NDArray[np.float32]:
+        return compute(first_view(send(views, network.device), n_views)).cpu().numpy()
 
-    return average
+    return run
 
 
-def with_tta(run: Network, n_views: TtaViews) -> Network:
+def with_tta(run: Network, n_views: TtaViews, *, keeps_first: bool = False) -> Network:
     """Wrap a network so that its outputs are averaged over the views of each image.
 
     Args:
         run: views -> outputs.
         n_views: 1, 2 or 5.
+        keeps_first: whether the outputs of the first view are returned too.
 
     Returns:
-        The network that takes views with the side from `input_side`.
+        The network that takes views with the side from `input_side`, and returns what
+        `averaged_over_views` does.
     """
-    if n_views == 1:
+    if n_views == 1 and not keeps_first:
         return run
 
     def average(views: torch.Tensor) -> NDArray[np.float32]:
@@ -139,6 +183,7 @@ def with_tta(run: Network, n_views: TtaViews) -> Network:
             some = inputs[start : start + at_once]
             together = run(torch.cat(some) if len(some) > 1 else some[0])
             outputs += np.split(together, len(some))
-        return sum(outputs[1:], outputs[0]) / np.float32(n_views)
+        mean = sum(outputs[1:], outputs[0]) / np.float32(n_views)
+        return np.stack([mean, outputs[0]], axis=1) if keeps_first else mean
 
     return average

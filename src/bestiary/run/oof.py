@@ -1,7 +1,8 @@
 """Read and write oof.parquet: the out-of-fold logits of one fold, with a checksum.
 
 The logits are those of the fold's member on its held-out part, the images that it was not trained
-on. Knows nothing of how they are scored.
+on. Where they are means over several views of an image, those of the first view may stand beside
+them. Knows nothing of how they are scored.
 """
 
 import hashlib
@@ -16,6 +17,8 @@ from bestiary.run.tables import TEXT, check_unique_paths, read_table, write_tabl
 from bestiary.tables import read_metadata
 
 MAX_LOGIT = 1e6
+LOGITS = "logits"
+FIRST_VIEW = "first_view"  # column: logits of the first test-time view alone
 
 
 def write_oof(files: FoldFiles, table: pl.DataFrame, classes: list[str]) -> None:
@@ -23,13 +26,13 @@ def write_oof(files: FoldFiles, table: pl.DataFrame, classes: list[str]) -> None
 
     Args:
         files: of the fold.
-        table: columns path, label and logits (array of float32).
+        table: columns path, label and logits (array of float32), and the same of the first view
+            where there are several.
         classes: class names in the order of the logits.
     """
-    metadata = {
-        "classes": json.dumps(classes, ensure_ascii=False),
-        "sha256": _checksum(table),
-    }
+    metadata = {"classes": json.dumps(classes, ensure_ascii=False)}
+    for column, key in _columns(table).items():
+        metadata[key] = _checksum(table, column)
     write_table(files.oof, table, metadata)
 
 
@@ -37,8 +40,8 @@ def read_oof(files: FoldFiles) -> tuple[pl.DataFrame, list[str]]:
     """Read the out-of-fold logits of a fold.
 
     Returns:
-        The table with the columns path, label and logits (array of float32), and the class names
-        in the order of the logits.
+        The table with the columns path, label and logits (array of float32), with those of the
+        first view where they are known, and the class names in the order of the logits.
 
     Raises:
         DamagedError: the file is missing, changed or not what `write_oof` writes.
@@ -48,15 +51,23 @@ def read_oof(files: FoldFiles) -> tuple[pl.DataFrame, list[str]]:
     try:
         metadata = read_metadata(files.oof)
         classes = _names(json.loads(metadata["classes"]))
-        if table.schema.get("logits") != pl.Array(pl.Float32, len(classes)):
-            raise ValueError("logits of other classes")
-        _check_logits(table)
-        is_intact = metadata.get("sha256") in (None, _checksum(table))
+        is_intact = True
+        for column, key in _columns(table).items():
+            if table.schema.get(column) != pl.Array(pl.Float32, len(classes)):
+                raise ValueError("logits of other classes")
+            _check_logits(table[column])
+            is_intact &= metadata.get(key) in (None, _checksum(table, column))
     except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise DamagedError.foreign(files.oof, one_line(error)) from None
     if not is_intact:
         raise DamagedError(f"{files.oof}: its checksum does not hold; remove it and --resume")
     return table, classes
+
+
+def _columns(table: pl.DataFrame) -> dict[str, str]:
+    """Columns of logits, each with the entry of the metadata that has its checksum."""
+    first = {FIRST_VIEW: "sha256_first_view"} if FIRST_VIEW in table.columns else {}
+    return {LOGITS: "sha256", **first}
 
 
 def _names(value: object) -> list[str]:
@@ -65,19 +76,19 @@ def _names(value: object) -> list[str]:
     return [str(name) for name in value]
 
 
-def _check_logits(table: pl.DataFrame) -> None:
+def _check_logits(column: pl.Series) -> None:
     """Refuse gaps and numbers that no network gives: the scores divide and exponentiate them."""
-    if table["logits"].null_count() or table["logits"].explode().null_count():
+    if column.null_count() or column.explode().null_count():
         raise ValueError("gaps in its logits")
-    logits = table["logits"].to_numpy()
+    logits = column.to_numpy()
     is_usual = np.abs(logits) <= MAX_LOGIT
     if not is_usual.all():  # nan included
         raise ValueError(f"logits that are no number or above {MAX_LOGIT:,.0f}")
 
 
-def _checksum(table: pl.DataFrame) -> str:
-    """SHA-256 of paths, labels and logits."""
+def _checksum(table: pl.DataFrame, column: str) -> str:
+    """SHA-256 of paths, labels and a column of logits."""
     rows = table.select("path", "label").rows()
     digest = hashlib.sha256(json.dumps(rows).encode())
-    digest.update(np.ascontiguousarray(table["logits"].to_numpy()).data)
+    digest.update(np.ascontiguousarray(table[column].to_numpy()).data)
     return digest.hexdigest()

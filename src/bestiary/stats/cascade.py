@@ -1,6 +1,7 @@
 """Out-of-fold logits -> a cascade: the answers of one member that the other members need not check.
 
-An image stops after the first member if its calibrated confidence is high enough. The least
+An image stops after the first member if its calibrated confidence is high enough. Where images have
+several views, that member's answer to the first view alone may be the one that stops. The least
 confidence comes from out-of-fold predictions, which are those of single members. So the share of
 wrong answers among those that stop is bounded as it is among accepted answers: at most the risk
 that was asked for, with 95 % certainty (`bestiary.stats.calibration.accepted_threshold`). All
@@ -32,6 +33,8 @@ class Cascade:
         n_images: out-of-fold images.
         n_stopped: of these, those that stop.
         n_wrong: of these, those that are wrong.
+        sees_first_view: whether the first member is asked about the first of several views alone.
+        note: what a user should know besides; empty: nothing.
     """
 
     risk: float
@@ -39,6 +42,8 @@ class Cascade:
     n_images: int
     n_stopped: int
     n_wrong: int
+    sees_first_view: bool = False
+    note: str = ""
 
     @classmethod
     def fit(
@@ -113,11 +118,13 @@ class Cascade:
     def __str__(self) -> str:
         share = self.n_stopped / self.n_images
         wrong = self.n_wrong / max(1, self.n_stopped)
+        after = "one view of one member" if self.sees_first_view else "one member"
+        others = "other views and members" if self.sees_first_view else "others"
         return (
-            f"Cascade at risk {self.risk:g}: an image stops after one member whose confidence is "
+            f"Cascade at risk {self.risk:g}: an image stops after {after} whose confidence is "
             f"{percent(self.threshold)} or more. Out of fold {percent(share)} stop, of which "
-            f"{percent(wrong)} are wrong; the others could mend at most "
-            f"{points(self.max_cost)} points of accuracy"
+            f"{percent(wrong)} are wrong; the {others} could mend at most "
+            f"{points(self.max_cost)} points of accuracy{self.note}"
         )
 
 

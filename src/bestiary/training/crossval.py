@@ -10,10 +10,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache
 
-import numpy as np
 import torch
 from accelerate.utils.memory import clear_device_cache
-from numpy.typing import NDArray
 
 from bestiary.atomic import need_folder
 from bestiary.caches import ensure_cache
@@ -40,7 +38,7 @@ from bestiary.training.determinism import deterministic_algorithms
 from bestiary.training.distributed import World
 from bestiary.training.fold import train_fold_safely
 from bestiary.training.fold_job import FoldJob
-from bestiary.training.frozen_features import frozen_features
+from bestiary.training.frozen_features import FrozenFeatures, frozen_features, open_features
 
 
 def train_folds(
@@ -218,6 +216,6 @@ def is_fold_complete(files: FoldFiles, display: Display) -> bool:
     return True
 
 
-def _shared_features(data: TrainingSet, display: Display) -> Callable[[], NDArray[np.float32]]:
+def _shared_features(data: TrainingSet, display: Display) -> Callable[[], FrozenFeatures]:
     """The frozen features of every image, computed on the first call and shared by the folds."""
-    return cache(lambda: frozen_features(data, display))
+    return cache(lambda: open_features(data, display))

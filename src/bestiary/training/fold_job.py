@@ -16,6 +16,7 @@ from bestiary.run.layout import FoldFiles
 from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.dataset import TrainingSet
 from bestiary.training.distributed import World
+from bestiary.training.frozen_features import FrozenFeatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class FoldJob:
         data: images, labels and folds of the run, and its recipe.
         fold: number of the fold that is held out.
         files: where the results are written.
-        features: computes the frozen backbone's features of every image, (images, features).
+        features: computes the frozen backbone's features of every image.
         unlabeled: frozen features of unlabeled images that the head learns from, (unlabeled,
             features); None: there are none.
         compute: precision, memory layout, compilation and threads.
@@ -37,7 +38,7 @@ class FoldJob:
     data: TrainingSet
     fold: int
     files: FoldFiles
-    features: Callable[[], NDArray[np.float32]]
+    features: Callable[[], FrozenFeatures]
     unlabeled: NDArray[np.float32] | None
     compute: ComputeConfig
     checkpointer: Checkpointer

@@ -159,7 +159,7 @@ def _check_same_disk(job: FoldJob, checkpoint: Checkpoint | None) -> None:
 def _fit_head(job: FoldJob, classifier: Classifier) -> None:
     """Fit the head to frozen features on rank 0, and broadcast it."""
     train_rows, val_rows = job.data.rows(job.fold)
-    features = job.features()  # every rank computes a share; rank 0 gets all of them
+    features = job.features().mean  # every rank computes a share; rank 0 gets all of them
     if job.world.is_main:
         layer, choice = fit_layer(
             job.recipe,

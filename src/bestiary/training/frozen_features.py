@@ -1,7 +1,8 @@
 """Frozen features: images -> features of the frozen pretrained backbone, cached by SHA-256.
 
 The pretrained network has seen no label of a run, so its features leak nothing between folds. All
-folds, and all runs with the same network and view, share one cache. Knows nothing of heads.
+folds, and all runs with the same network and view, share one cache. Features are means over the
+test-time views; the cache also has those of the first view. Knows nothing of heads.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import json
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,57 @@ from bestiary.training.prediction import predict_rows
 
 Features = NDArray[np.float32]  # (images, features)
 FOLDER = "frozen-features"  # in the cache
+FEATURES = "features"  # column of a table: means over the views
+FIRST_VIEW = "first_view"  # column: of the first of several views
 DESCRIPTION = "recipe.json"  # of each network and view in it
 MAX_CACHE_BYTES = 4_000_000_000  # of all tables; the least recently used are removed first
 
 
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """The features of a dataset's images.
+
+    Attributes:
+        mean: mean over the views (images, features) on the main rank; (images, 0) on the others.
+        digests: SHA-256 of the images.
+        cache: where the features of the first view are.
+    """
+
+    mean: Features
+    digests: pl.Series
+    cache: "_FeatureCache"
+
+    def of_first_view(self, rows: Rows) -> Features | None:
+        """Read the features of some images' first view, (n, features).
+
+        Returns:
+            None where images have one view only, or the cache could not be written.
+        """
+        digests = self.digests[rows].to_list()
+        cached = self.cache.read(set(digests), FIRST_VIEW)
+        if not all(digest in cached for digest in digests):
+            return None
+        return np.stack([cached[digest] for digest in digests])
+
+
 def frozen_features(data: TrainingSet, display: Display) -> Features:
+    """Compute the features of every image, or read them from the cache.
+
+    Args:
+        data: the dataset; its recipe sets the backbone and the view.
+        display: shows progress.
+
+    Returns:
+        The means over the views, as `FrozenFeatures` has them.
+
+    Raises:
+        DataError: an image has vanished.
+        WeightsError: the backbone or its weights are not available.
+    """
+    return open_features(data, display).mean
+
+
+def open_features(data: TrainingSet, display: Display) -> FrozenFeatures:
     """Compute the features of every image, or read them from the cache.
 
     The ranks share the work, and the main one gathers the features.
@@ -53,7 +100,7 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
         display: shows progress.
 
     Returns:
-        (images, features) on the main rank; (images, 0) on the others.
+        The features.
 
     Raises:
         DataError: an image has vanished.
@@ -77,13 +124,13 @@ def frozen_features(data: TrainingSet, display: Display) -> Features:
     if len(rows):
         computed = _compute_features(data, classifier, rows, device, precision, display)
         if data.world.is_main:
-            cache.add(computed)
-        features |= computed
+            cache.add(data.digests[rows], computed)
+        features |= dict(zip(data.digests[rows], computed[FEATURES], strict=True))
 
-    if not data.world.is_main:
-        return np.empty((len(data.digests), 0), np.float32)
-    vectors = [features[digest] for digest in data.digests]
-    return np.stack(vectors)
+    mean = np.empty((len(data.digests), 0), np.float32)
+    if data.world.is_main:
+        mean = np.stack([features[digest] for digest in data.digests])
+    return FrozenFeatures(mean, data.digests, cache)
 
 
 def cached_features(recipe: Recipe, digests: Sequence[str]) -> Features | None:
@@ -147,6 +194,8 @@ def _compute_features(
     precision: Precision,
     display: Display,
 ) -> dict[str, Features]:
+    """Compute the columns of a table of the cache, (rows, features) each."""
+    keeps_first = data.recipe.predict.tta > 1
     classifier.to(device)
     classifier.to(memory_format=memory_format(True))
     classifier.eval()
@@ -158,9 +207,13 @@ def _compute_features(
             device,
             precision,
             output="features",
+            keeps_first=keeps_first,
             tick=tick,
         )
-    return dict(zip(data.digests[rows], features, strict=True))
+    if not keeps_first:
+        return {FEATURES: features}
+    # Copies: a slice would keep both in memory.
+    return {FEATURES: features[:, 0].copy(), FIRST_VIEW: features[:, 1].copy()}
 
 
 def _cache_key(
@@ -176,6 +229,7 @@ def _cache_key(
         precision,
         device.type,
         recipe.model.power_norm,
+        FIRST_VIEW,  # earlier tables had no such column
     ]
     text = json.dumps(key)
     digest = hashlib.sha256(text.encode())
@@ -211,27 +265,24 @@ class _FeatureCache:
         with suppress(BestiaryError, OSError):
             write_text(self.folder / DESCRIPTION, json.dumps(description))
 
-    def read(self, digests: set[str]) -> dict[str, Features]:
+    def read(self, digests: set[str], column: str = FEATURES) -> dict[str, Features]:
         """Read the cached features among `digests`; a damaged table is ignored."""
         features: dict[str, Features] = {}
         for file in sorted(self.folder.glob("*.parquet")):
             with suppress(OSError, TableError):
-                cached = _read_features(file, digests)
+                cached = _read_features(file, digests, column)
                 features |= cached
                 if cached:
                     mark_used(file)
         return features
 
-    def add(self, features: dict[str, Features]) -> None:
-        """Write features to the cache, if it is writable."""
-        vectors = np.stack(list(features.values()))
-        dtype = pl.Array(pl.Float32, vectors.shape[1])
-        table = pl.DataFrame(
-            {
-                "sha256": list(features),
-                "features": pl.Series(vectors, dtype=dtype),
-            }
-        )
+    def add(self, digests: pl.Series, columns: dict[str, Features]) -> None:
+        """Write features (n, features) of images to the cache, if it is writable."""
+        series = {
+            name: pl.Series(vectors, dtype=pl.Array(pl.Float32, vectors.shape[1]))
+            for name, vectors in columns.items()
+        }
+        table = pl.DataFrame({"sha256": digests, **series}).unique("sha256", maintain_order=True)
 
         # Make room for the table among those of all networks.
         cached_tables = [(file,) for file in self.folder.parent.glob("*/*.parquet")]
@@ -244,9 +295,11 @@ class _FeatureCache:
             table.write_parquet(temporary)
 
 
-def _read_features(file: Path, digests: set[str]) -> dict[str, Features]:
-    """Read the features of the images among `digests` from one table of the cache."""
+def _read_features(file: Path, digests: set[str], column: str) -> dict[str, Features]:
+    """Read a column of the images among `digests` from one table of the cache."""
     is_wanted = pl.col("sha256").is_in(list(digests))
     table = read_frame(file).filter(is_wanted)
-    vectors = table["features"].to_numpy()
+    if column not in table.columns:
+        return {}
+    vectors = table[column].to_numpy()
     return dict(zip(table["sha256"], vectors, strict=True))

@@ -26,7 +26,7 @@ from bestiary.recipe.options import Recipe
 from bestiary.recipe.sections import TrainOptions
 from bestiary.rng import keyed_rng
 from bestiary.run.layout import FoldFiles
-from bestiary.run.oof import write_oof
+from bestiary.run.oof import FIRST_VIEW, LOGITS, write_oof
 from bestiary.run.tables import write_table
 from bestiary.training.checkpoint import EpochRecord, Progress
 from bestiary.training.epoch_rows import epoch_rows
@@ -358,6 +358,7 @@ def predict_held_out(job: FoldJob, state: FoldState, val_rows: Rows) -> None:
             val_rows,
             state.device,
             state.compute.precision,
+            keeps_first=job.recipe.predict.tta > 1,
             parts=state.progress.parts,
             graph_path=partial(cached_graph, files.weights, view.size),
         )
@@ -366,21 +367,24 @@ def predict_held_out(job: FoldJob, state: FoldState, val_rows: Rows) -> None:
 
 def _probe_logits(job: FoldJob, member: Classifier, rows: Rows) -> NDArray[np.float32]:
     """Apply a member's head to the frozen features; the result is empty except on rank 0."""
-    features = job.features()[rows]
+    features = job.features()
+    mean = features.mean[rows]
     if not job.world.is_main:
-        return features
-    return head_logits(member, features)
+        return mean
+    logits = head_logits(member, mean)
+    first = features.of_first_view(rows)
+    return logits if first is None else np.stack([logits, head_logits(member, first)], axis=1)
 
 
 def _write_oof(job: FoldJob, rows: Rows, logits: NDArray[np.float32]) -> None:
+    """Write logits (n, classes), or those of all views and of the first (n, 2, classes)."""
     data = job.data
+    of_views = (logits,) if logits.ndim == 2 else (logits[:, 0], logits[:, 1])
+    dtype = pl.Array(pl.Float32, len(data.classes))
+    columns = {
+        name: pl.Series(np.ascontiguousarray(values), dtype=dtype)
+        for name, values in zip((LOGITS, FIRST_VIEW), of_views, strict=False)
+    }
     labels = [data.classes[label] for label in data.labels[rows]]
-    dtype = pl.Array(pl.Float32, logits.shape[1])
-    table = pl.DataFrame(
-        {
-            "path": data.paths[rows],
-            "label": labels,
-            "logits": pl.Series(logits, dtype=dtype),
-        }
-    )
+    table = pl.DataFrame({"path": data.paths[rows], "label": labels, **columns})
     write_oof(job.files, table, data.classes)

@@ -34,6 +34,7 @@ def predict_rows(
     precision: Precision,
     *,
     output: Output = "logits",
+    keeps_first: bool = False,
     parts: int = 1,
     graph_path: Callable[[], Path] | None = None,
     tick: Tick | None = None,
@@ -47,12 +48,14 @@ def predict_rows(
         device: where to compute.
         precision: of the network.
         output: logits, or the input of the last linear layer.
+        keeps_first: whether the outputs of the first view are returned too.
         parts: number of micro-batches that a batch is split into when memory is short.
         graph_path: returns the path where an engine's graph is cached; None: it is not cached.
         tick: is called with (done, total) after each batch.
 
     Returns:
-        Outputs (n, outputs), in the order of `rows`, on every rank.
+        Outputs (n, outputs), in the order of `rows`, on every rank. With `keeps_first` the mean
+        of the views and the first view's (n, 2, outputs).
 
     Raises:
         DataError: an image has vanished.
@@ -76,7 +79,7 @@ def predict_rows(
         output=output,
         graph_path=graph_path,
     )
-    run = HalvedBatches(averaged_over_views(network, n_views))
+    run = HalvedBatches(averaged_over_views(network, n_views, keeps_first=keeps_first))
 
     # Predict this rank's share, then gather all of them.
     tta_input = replace(view, size=input_side(view.size, n_views))
