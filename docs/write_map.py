@@ -60,6 +60,7 @@ INDEX = {
     "foundation models (CLIP, DINO, SigLIP), the hub": "model/towers.py",
     "self-training, pseudo-labels, unlabeled images": "training/self_training.py",
     "logistic regression, nearest class mean": "training/head_choice.py",
+    "LoRA, adapters, peft": "model/lora.py",
     "loss, focal loss, label smoothing": "training/loss.py",
     "MLflow, W&B, Trackio, TensorBoard": "training/tracking/start.py",
     "McNemar's test, paired differences": "stats/paired.py",

@@ -2,20 +2,24 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import bestiary
 from bestiary.advising import budget as budgets
 from bestiary.advising.budget_plan import CHOOSING_FOLD, Costs, Trial
 from bestiary.advising.trials import adopt_fold, seconds_of_folds
 from bestiary.display import Display
-from bestiary.errors import DamagedError
+from bestiary.errors import DamagedError, RecipeError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.backbone import weights_are_local
+from bestiary.model.classifier import build_classifier, load_member
 from bestiary.run.budget_file import read_budget
 from bestiary.run.layout import BUDGET, TRIALS
 from bestiary.run.run import Run
@@ -143,6 +147,62 @@ def test_damaged_budget_file_is_refused(budgeted: Run, tmp_path: Path) -> None:
     run.file(BUDGET).unlink()
     with pytest.raises(DamagedError, match=r"budget\.json: is missing"):
         read_budget(run)
+
+
+@pytest.fixture
+def transformer(tmp_path: Path) -> list[str]:
+    """Options for a tiny transformer, with random weights in a file."""
+    pytest.importorskip("peft")
+    file = tmp_path / "vit.safetensors"
+    network = build_classifier("timm/test_vit", 2, "none").network
+    save_file(network.state_dict(), file)
+    own = ["model.backbone=timm/test_vit", f"model.weights={file}", "view.size=0"]
+    return [*own, "train.batch_size=8", "train.threads=1"]
+
+
+def test_recipe_of_heads_is_adapted(
+    beasts: Path, tmp_path: Path, transformer: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials of `foundation` train adapters; a size that its network does not take is left."""
+    monkeypatch.setattr(Costs, "epochs_within", lambda *_, **__: 2)
+    monkeypatch.setattr(budgets, "input_size_errors", lambda _, sides: ["no" for _ in sides])
+    run = bestiary.train(
+        beasts,
+        tmp_path / "run",
+        recipe="foundation",
+        budget="1h",
+        folds=3,
+        overrides=transformer,
+        quiet=True,
+    )
+    record = read_budget(run)
+    assert record is not None
+    assert record.trials[1].name == "2 epochs of fine-tuning, 160 pixels"
+    assert record.notes == ["192 pixels were not tried: the network takes no images of that size"]
+    trials = run.path / TRIALS
+    heads, tuned = Run(trials / "heads-160"), Run(trials / "fine-tuned-160")
+    assert tuned.read_recipe().model.lora == 8
+    before, after = (load_member(one.fold(0).weights).state_dict() for one in (heads, tuned))
+    changed = [key for key, value in after.items() if not torch.equal(value, before[key])]
+    assert "network.blocks.0.mlp.fc1.weight" in changed
+    assert "network.blocks.0.mlp.fc1.bias" not in changed
+
+
+def test_missing_peft_is_said_before_the_heads(
+    beasts: Path, tmp_path: Path, transformer: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    place = tmp_path / "run"
+    with pytest.raises(RecipeError, match="needs the package peft"):
+        bestiary.train(beasts, place, recipe="foundation", budget="1h", overrides=transformer)
+    assert not place.exists()
+
+
+def test_recipe_without_a_fitted_head(
+    beasts: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    line = fails("train", beasts, tmp_path / "run", "--recipe", "paper", "--budget", "1h")
+    assert "--recipe paper: its model.head is random" in line
 
 
 def test_budget_that_is_no_duration(

@@ -69,7 +69,6 @@ def test_larger_size_is_larger(size: int, larger: int) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"recipe": "best"}, "--recipe best: --budget chooses the recipe"),
         ({"only_fold": [1]}, "--only-fold 1"),
         ({"processes": 2}, "--processes 2"),
         ({"cluster": "ray"}, "--cluster ray"),
@@ -77,7 +76,7 @@ def test_larger_size_is_larger(size: int, larger: int) -> None:
     ],
 )
 def test_contradictions_are_refused(arguments: dict[str, object], words: str) -> None:
-    usual = {"recipe": None, "overrides": [], "only_fold": [], "processes": 1, "cluster": None}
+    usual = {"overrides": [], "only_fold": [], "processes": 1, "cluster": None}
     with pytest.raises(ArgumentError, match=words):
         check_arguments(**{**usual, **arguments})  # type: ignore[arg-type]
 

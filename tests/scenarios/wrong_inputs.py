@@ -108,6 +108,10 @@ CASES: dict[str, tuple[list[str], str]] = {
         "torchvision/resnet50",
     ),
     "a path for a network": (train_with("model.backbone=timm/local-dir:/tmp/x"), "no such network"),
+    "adapters for a network that takes none": (
+        train_with("model.lora=8"),
+        "offline/efficientnet_lite0 has no linear layers besides its head",
+    ),
     "weights from nowhere": (train_with("model.weights=my.pth"), "my.pth"),
     "a pickle that runs code": (
         [*TRAIN, "--recipe", "{tiny}", "--set", "model.weights={evil}"],

@@ -32,6 +32,7 @@ from bestiary.advising.trials import (
 from bestiary.display import Display, format_duration
 from bestiary.evaluation.finish import finish_run
 from bestiary.model.device import best_device
+from bestiary.model.image_sizes import input_size_errors
 from bestiary.numbers import counted, percent
 from bestiary.recipe.options import Recipe
 from bestiary.run.budget_file import BudgetRecord, read_progress
@@ -44,7 +45,7 @@ from bestiary.training.step_timing import time_training_step
 
 HEADS = "heads"
 TUNED = "fine-tuned"
-HEADS_ONLY = ("train.epochs=0", "train.wise_ft=0")
+HEADS_ONLY = ("train.epochs=0", "train.wise_ft=0", "train.keep_best=false")
 BeginHeads = Callable[[Path, Sequence[str]], Run]
 """Folder and further options of the recipe -> the first trial, begun or opened to go on."""
 
@@ -235,7 +236,8 @@ def _expected_costs(work: Budgeted, heads: Run, recipe: Recipe) -> Costs:
     images = heads.load().manifest.height
     folds = len(heads.fold_numbers())
     config = candidates(recipe, device)[0]
-    timing = time_training_step(recipe, len(heads.read_classes()), config, device)
+    tuning = recipe.with_values({"train.epochs": MIN_EPOCHS})  # a recipe of heads has none
+    timing = time_training_step(tuning, len(heads.read_classes()), config, device)
     assert timing, "only compilation can fail, and this candidate is not compiled"
     trained = images * (folds - 1) / folds
     view = seconds_of_view(heads, recipe)
@@ -251,6 +253,10 @@ def _try_larger(work: Budgeted, tuned: Run | None) -> None:
     way = TUNED if tuned else HEADS
     smaller = work.trial(way, work.recipe.view.size)
     pays = choose(work.trials).recipe.train.epochs > 0
+    recipe = work.recipe.with_values({"view.size": size, "view.eval_size": 0})
+    if any(input_size_errors(recipe.model.backbone, [size, recipe.view.eval_side])):
+        work.note(f"{size} pixels were not tried: the network takes no images of that size")
+        return
     if tuned and not pays:
         work.note(f"{size} pixels were not tried: fine-tuning did not pay")
         return
@@ -261,7 +267,6 @@ def _try_larger(work: Budgeted, tuned: Run | None) -> None:
     if seconds > work.left and not work.trial(way, size).exists:
         work.note(f"{size} pixels were not tried: they would take {format_duration(seconds)}")
         return
-    recipe = work.recipe.with_values({"view.size": size, "view.eval_size": 0})
     _try_heads(work, recipe)
     if tuned:
         _try_fine_tuning(work, recipe)

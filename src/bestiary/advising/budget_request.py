@@ -10,11 +10,12 @@ from pathlib import Path
 from bestiary.display import Display
 from bestiary.errors import ArgumentError
 from bestiary.model.device import best_device
+from bestiary.model.image_sizes import with_own_size
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.overrides import parse_override
 from bestiary.training.distributed import World
-from bestiary.training.request import choose_default_recipe
+from bestiary.training.request import check_requirements, choose_default_recipe
 
 AUTO = "auto"
 DEFAULT_SECONDS = {"cpu": 1800.0, "cuda": 900.0}
@@ -51,7 +52,6 @@ def default_seconds() -> float:
 
 
 def check_arguments(
-    recipe: str | Path | None,
     overrides: Sequence[str],
     only_fold: Sequence[int],
     processes: int,
@@ -60,8 +60,7 @@ def check_arguments(
     """Refuse what contradicts a budget.
 
     Args:
-        recipe: as in `bestiary.train`, like the following arguments.
-        overrides: options of the recipe as section.key=value.
+        overrides: as in `bestiary.train`, like the following arguments.
         only_fold: numbers of the folds to train.
         processes: of this machine.
         cluster: address of a Ray cluster.
@@ -69,10 +68,6 @@ def check_arguments(
     Raises:
         ArgumentError: one of them is not possible within a budget.
     """
-    if recipe is not None:
-        raise ArgumentError(
-            f"--recipe {recipe}: --budget chooses the recipe; leave one of them out"
-        )
     if only_fold:
         raise ArgumentError(
             f"--only-fold {only_fold[0]}: --budget is for all folds; leave one of them out"
@@ -107,19 +102,31 @@ def check_single_process(world: World) -> None:
         )
 
 
-def load_tuning_recipe(overrides: Sequence[str], display: Display) -> tuple[str, Recipe]:
-    """Load this device's default recipe, of which the trials are variants.
+def load_tuning_recipe(
+    recipe: str | Path | None, overrides: Sequence[str], display: Display
+) -> tuple[str | Path, Recipe]:
+    """Load the recipe of which the trials are variants.
 
     Args:
+        recipe: name or file; None: this device's default.
         overrides: options of the recipe as section.key=value.
-        display: says so if its weights cannot be had.
+        display: says so if the weights of the default cannot be had.
 
     Returns:
-        Its name, and the recipe.
+        The name or file, and the recipe.
 
     Raises:
-        RecipeError: an override is not valid.
-        WeightsError: the overrides name a backbone that is unknown.
+        ArgumentError: the recipe fits no head.
+        RecipeError: an override is not valid, or the recipe cannot fine-tune its network.
+        WeightsError: the backbone is unknown, or with LoRA its weights are not available.
     """
-    name = choose_default_recipe(overrides, display)
-    return name, load_recipe(name, overrides)
+    source = recipe or choose_default_recipe(overrides, display)
+    loaded = with_own_size(load_recipe(source, overrides))
+    if not loaded.model.fits_head:
+        raise ArgumentError(
+            f"--recipe {source}: its model.head is random, and --budget begins with fitted heads; "
+            "add --set model.head=lda"
+        )
+    if loaded.model.lora:  # before the heads, which would not miss what it needs
+        check_requirements(loaded.with_values({"train.epochs": 1}))
+    return source, loaded

@@ -63,7 +63,7 @@ def train(
         Time for everything, such as 10min, 30min or 2h, or auto for this device's default.
         Heads on the frozen network come first; then one fold shows whether fine-tuning and
         larger images pay on these images, and the rest of the time goes that way. The fold
-        that the choice was made on is not scored. Takes the place of --recipe.
+        that the choice was made on is not scored. Trials are variants of --recipe.
     folds
         Number of folds, or a CSV or Parquet file of your own with the columns path,fold.
     epochs

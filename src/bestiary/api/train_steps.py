@@ -237,9 +237,7 @@ def _check_budget(wanted: Wanted) -> float | None:
     )
     from bestiary.api.durations import parse_duration
 
-    check_arguments(
-        wanted.recipe, wanted.overrides, wanted.only_fold, wanted.processes, wanted.cluster
-    )
+    check_arguments(wanted.overrides, wanted.only_fold, wanted.processes, wanted.cluster)
     if budget.strip() == AUTO:
         return default_seconds()
     return check_seconds(budget, parse_duration(budget, "--budget"))
@@ -257,11 +255,11 @@ def _begin_within(
     from bestiary.advising.budget_request import check_single_process, load_tuning_recipe
 
     check_single_process(checkpointer.world)
-    name, recipe = load_tuning_recipe(wanted.overrides, display)
+    source, recipe = load_tuning_recipe(wanted.recipe, wanted.overrides, display)
 
     def begin_heads(folder: Path, changes: Sequence[str]) -> "RunDirectory":
         begin = _begin(replace(wanted, resume=True), display)
-        return begin(path=folder, recipe=name, overrides=[*wanted.overrides, *changes])
+        return begin(path=folder, recipe=source, overrides=[*wanted.overrides, *changes])
 
     settle_budget(Budgeted(run, recipe, seconds, begin_heads, checkpointer, display))
 

@@ -36,13 +36,14 @@ def set_training_mode(classifier: Classifier, options: ModelOptions) -> None:
 
     Args:
         classifier: to train.
-        options: `freeze` stages stay in eval mode, and with `freeze_norms` all batch norms.
+        options: `freeze` stages stay in eval mode, and with `freeze_norms` or `lora`
+            all batch norms.
     """
     classifier.train()
     for stage in classifier.stages()[: options.freeze]:
         for module in stage:
             module.eval()
-    if options.freeze_norms:
+    if options.freeze_norms or options.lora:
         for module in classifier.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()

@@ -68,6 +68,11 @@ class Recipe(Section):
     predict: PredictOptions = PredictOptions()
     track: TrackOptions = TrackOptions()
 
+    @property
+    def adapts(self) -> bool:
+        """Whether adapters are trained, and not the network."""
+        return self.model.lora > 0 and self.train.epochs > 0
+
     @model_validator(mode="after")
     def _check_combinations(self) -> Self:
         if not self.train.epochs and not self.model.fits_head:

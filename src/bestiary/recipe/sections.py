@@ -192,6 +192,13 @@ class ModelOptions(Section):
         description="freeze the statistics of batch normalization at their pretrained values",
     )
 
+    lora: Annotated[int, Field(ge=0, le=1024, strict=True)] = Field(
+        0,
+        description="LoRA: rank of the small matrices that are trained beside the linear layers of "
+        "a frozen transformer, and merged into it afterwards; 0: the network itself is trained; "
+        "needs peft, and epochs",
+    )
+
     @property
     def fits_head(self) -> bool:
         """Whether the initial last layer is fitted to frozen features."""

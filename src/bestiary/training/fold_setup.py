@@ -21,6 +21,7 @@ from bestiary.model.compiled import CompiledNetwork
 from bestiary.model.device import best_device
 from bestiary.model.freezing import freeze
 from bestiary.model.graphed import GraphedNetwork
+from bestiary.model.lora import add_lora
 from bestiary.run.heads import write_head
 from bestiary.run.tables import write_table
 from bestiary.training.checkpoint import Checkpoint, Progress, read_checkpoint
@@ -113,16 +114,19 @@ def _build_classifier(
         classifier = _build_network(job, checkpoint)
     _check_same_disk(job, checkpoint)
 
-    # Fit the head, freeze layers, and synchronize norms.
+    # Fit the head. WiSE-FT needs these weights at the end.
     if recipe.model.fits_head and checkpoint is None:
         _fit_head(job, classifier)
+    if recipe.train.wise_ft and checkpoint is None:
+        job.world.on_main(lambda: save_member(classifier, job.files.initial))
+
+    # Add adapters, freeze layers, and synchronize norms.
+    if recipe.adapts:
+        seed = step_seed(recipe.train.seed, job.fold, 0, 0)
+        add_lora(classifier, recipe.model.lora, recipe.view.size, seed)
     freeze(classifier, recipe.model)
     if _needs_synced_norms(job, accelerator):
         classifier = convert_sync_batchnorm(classifier)
-
-    # WiSE-FT needs the initial weights at the end.
-    if recipe.train.wise_ft and checkpoint is None:
-        job.world.on_main(lambda: save_member(classifier, job.files.initial))
     if recipe.train.deterministic and accelerator.device.type != "cpu":
         pool_in_fixed_order(classifier)
     # Before the EMA copies the classifier, which then computes where the classifier does.
@@ -188,7 +192,7 @@ def _write_start(job: FoldJob, rows: Rows, logits: NDArray[np.float32]) -> None:
 
 def _needs_synced_norms(job: FoldJob, accelerator: Accelerator) -> bool:
     """Check whether batch norms learn on several GPUs, which then see the whole batch."""
-    norms_learn = not job.recipe.model.freeze_norms
+    norms_learn = not (job.recipe.model.freeze_norms or job.recipe.adapts)
     several_gpus = job.world.size > 1 and accelerator.device.type == "cuda"
     return norms_learn and several_gpus
 

@@ -20,6 +20,7 @@ from bestiary.model.device import best_device
 from bestiary.model.freezing import freeze
 from bestiary.model.hub import hub_answers
 from bestiary.model.image_sizes import input_size_errors, with_own_size
+from bestiary.model.lora import add_lora
 from bestiary.recipe.defaults import DEFAULT_RECIPE, default_recipe
 from bestiary.recipe.load import load_data_options, load_recipe
 from bestiary.recipe.options import Recipe
@@ -214,11 +215,13 @@ def check_requirements(recipe: Recipe) -> None:
 
     Raises:
         WeightsError: the backbone or its weights are not available.
-        RecipeError: the backbone cannot take images of the recipe's sizes, or has fewer stages than
-            are to be frozen, or a tracker is not installed or cannot be used.
+        RecipeError: the backbone cannot take images of the recipe's sizes, has fewer stages than are
+            to be frozen or no layers for LoRA; or peft or a tracker cannot be used.
     """
     check_image_sizes(recipe)
     classifier = build_classifier(recipe.model.backbone, 2, recipe.model.weights)
+    if recipe.adapts:
+        add_lora(classifier, recipe.model.lora, recipe.view.size)
     freeze(classifier, recipe.model)
     check_trackers(recipe.track)
 

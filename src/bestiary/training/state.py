@@ -14,6 +14,7 @@ from torch import nn
 
 from bestiary.model.classifier import Classifier
 from bestiary.model.compute import ComputeConfig
+from bestiary.model.lora import merged
 from bestiary.rng import keyed_rng
 from bestiary.training.checkpoint import Progress
 from bestiary.training.distributed import World
@@ -53,10 +54,13 @@ class FoldState:
 
     @property
     def member(self) -> Classifier:
-        """The network that predicts: the EMA if there is one, else the classifier."""
+        """The network that predicts: the EMA if there is one, else the classifier.
+
+        Adapters are merged into a copy.
+        """
         if self.average is None:
-            return self.classifier
-        return cast(Classifier, self.average.module)
+            return merged(self.classifier)
+        return merged(cast(Classifier, self.average.module))
 
     def update_average(self, steps_done: int) -> None:
         """Update the EMA, if there is one, after `steps_done` steps of the fold."""

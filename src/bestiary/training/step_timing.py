@@ -18,6 +18,7 @@ from bestiary.model.compute import DTYPES, ComputeConfig, cudnn_options, synchro
 from bestiary.model.freezing import freeze, set_training_mode
 from bestiary.model.graphed import GraphedNetwork
 from bestiary.model.halving import is_out_of_memory
+from bestiary.model.lora import add_lora
 from bestiary.recipe.options import Recipe
 from bestiary.training.loss import build_loss
 from bestiary.training.malloc import keep_freed_memory
@@ -190,6 +191,8 @@ def _build_classifier(
 ) -> Classifier:
     classifier = build_classifier(recipe.model.backbone, classes, "none")
     classifier.to(device)
+    if recipe.adapts:
+        add_lora(classifier, recipe.model.lora, recipe.view.size)
     freeze(classifier, recipe.model)
     set_training_mode(classifier, recipe.model)
     classifier.to(memory_format=config.memory_format)

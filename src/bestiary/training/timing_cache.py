@@ -35,7 +35,7 @@ class TimingCache:
 
     def __init__(self, recipe: Recipe, device: torch.device, images: int, classes: int) -> None:
         self.file = cache_root() / COMPUTE
-        model = recipe.model.model_dump(include={"backbone", "freeze", "freeze_norms"})
+        model = recipe.model.model_dump(include={"backbone", "freeze", "freeze_norms", "lora"})
         key = [
             device_name(device),
             torch.get_num_threads(),
