@@ -51,10 +51,10 @@ def _weakest(results: Results) -> str:
     for row in scored_classes(results)[:MAX_WEAKEST]:
         if not row["wrong"]:
             break
-        taken_for = f", {row['times']} times {row['taken_for']}" if row["times"] > 1 else ""
+        taken_for = f", {row['times']} taken for {row['taken_for']}" if row["times"] > 1 else ""
         share = percent(row["recall"]["value"], 0)
-        words.append(f"{row['name']} {share} of {row['support']:,}{taken_for}")
-    return "; ".join(words)
+        words.append(f"{row['name']} ({share} of {row['support']:,}{taken_for})")
+    return ", ".join(words)
 
 
 def _wrapped(head: str, text: str) -> str:
