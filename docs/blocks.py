@@ -34,11 +34,13 @@ class Block(NamedTuple):
     reason: str
 
     def commands(self) -> list[list[str]]:
-        """Split a block of shell into commands of words, without comments."""
+        """Split a block of shell into commands of words, without comments, pipes and files."""
         joined = self.code.replace("\\\n", " ")
         commands = [shlex.split(line, comments=True) for line in joined.splitlines()]
         return [
-            list(takewhile(lambda word: word != ">", command)) for command in commands if command
+            list(takewhile(lambda word: word not in (">", "|"), command))
+            for command in commands
+            if command
         ]
 
 

@@ -1,9 +1,11 @@
-"""Tables on a terminal: 80 columns, whole numbers, names broken after their signs, no control."""
+"""Tables on a terminal: its width or 80, whole numbers, names broken after signs, no control."""
+
+import sys
 
 import pytest
 
 from bestiary.screen_table import ScreenTable, wrapped_name
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import USUAL_WIDTH
 
 HEAD = ("variant", "accuracy", "difference, points", "95 % interval", "p", "minutes")
 NUMBERS = ("95.4\N{NO-BREAK SPACE}%", "+1.8", "\N{MINUS SIGN}0.4 to +2.1", "0.0012", "12.3")
@@ -31,7 +33,7 @@ def test_long_names_break_after_signs(name: str) -> None:
     table.add_row("base", *NUMBERS)
     table.add_row(name, *NUMBERS)
     lines = str(table).splitlines()
-    assert max(map(len, lines)) <= SCREEN_WIDTH
+    assert max(map(len, lines)) <= USUAL_WIDTH
     assert "difference," in lines[0] and "points" in lines[1]
     base = next(number for number, line in enumerate(lines) if line.startswith("base"))
     assert all(number in lines[base + 1] for number in NUMBERS), "a number is never broken"
@@ -39,6 +41,17 @@ def test_long_names_break_after_signs(name: str) -> None:
     assert len(parts) > 1
     assert "".join(parts).replace(" ", "") == name.replace(" ", "")
     assert all(part[-1] in "=/,_.-" for part in parts[:-1]), "names break after their signs alone"
+
+
+def test_terminals_decide_how_wide_tables_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = ScreenTable(*HEAD)
+    table.add_row("model.backbone=torchvision/resnet152", *NUMBERS)
+    assert len(str(table).splitlines()) > 2
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "130")
+    assert len(str(table).splitlines()) == 2
+    monkeypatch.setenv("COLUMNS", "70")
+    assert max(map(len, str(table).splitlines())) <= 70
 
 
 def test_short_tables_keep_their_heads() -> None:

@@ -1,4 +1,4 @@
-"""A column of names and columns of numbers -> a plain table of at most 80 columns of text.
+"""A column of names and columns of numbers -> a plain table, as wide as the terminal or 80 columns.
 
 Numbers are never broken. Where the room is short, a head is broken between its words, and a name
 after a sign such as ``=``, ``/`` or ``_``. Cells may be names of any origin. Knows nothing of what
@@ -12,7 +12,7 @@ from itertools import zip_longest
 from rich.cells import cell_len, chop_cells
 
 from bestiary.printable import printable_name
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 GAP = "  "
 MIN_NAME_WIDTH = 12
@@ -52,12 +52,12 @@ class ScreenTable:
             max(map(cell_len, [head, *cells]))
             for head, cells in zip(self.head[1:], columns[1:], strict=True)
         ]
-        if longest_name + _room(widths) > SCREEN_WIDTH:  # the heads take more lines
+        if longest_name + _room(widths) > screen_width():  # the heads take more lines
             widths = [
                 max(map(cell_len, [*head.split(" "), *cells]))
                 for head, cells in zip(self.head[1:], columns[1:], strict=True)
             ]
-        name_width = min(longest_name, max(MIN_NAME_WIDTH, SCREEN_WIDTH - _room(widths)))
+        name_width = min(longest_name, max(MIN_NAME_WIDTH, screen_width() - _room(widths)))
         lines = []
         for row in [self.head, *self.rows]:
             name = wrapped_name(row[0], name_width)

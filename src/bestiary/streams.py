@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO
 
 from bestiary.printable import printable
 
-SCREEN_WIDTH = 80  # columns of a usual terminal: what results that are printed anywhere keep to
+USUAL_WIDTH = 80  # columns of a usual terminal: what results that are printed elsewhere keep to
 StreamName = Literal["stdout", "stderr"]
 STANDARD_DESCRIPTORS = (1, 2)
 
@@ -113,6 +113,11 @@ class ConsoleStream:
         stream = getattr(stream, "rich_proxied_file", stream)
         safe = stream.safe if isinstance(stream, PrintableStream) else SafeStream(stream)
         return getattr(safe, attribute)
+
+
+def screen_width() -> int:
+    """Return the columns that a printed result may take: a terminal's, or else 80."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else USUAL_WIDTH
 
 
 def fitted(text: str, stream: Any, *, indent: int | None = None) -> str:

@@ -69,6 +69,7 @@ MISTAKES = {
     TRAIN + "--quite": "write --quiet",
     "train --data {data} --run {new}": "write bestiary train DATA RUN",
     "probe {data} {new} --epochs 3": "write --set train.epochs=3",
+    "probe {data} {new} --resume": "leave it out and name another folder",
     "predict {run} {data} -o p.csv": "write --out",
     "predict {run} {data} --output p.csv": "write --out",
     "predict {run} {data} --conf 0.5": "write --risk",

@@ -59,11 +59,11 @@ def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     gc.collect()  # Ray's processes that still end warn here, not after the last test
 
 
-@pytest.fixture
-def two_workers() -> Iterator[None]:
-    """One node with two cores."""
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[str]:
+    """One node with two cores, which this process is connected to; yields its address."""
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
+    yield ray.get_runtime_context().gcs_address
     ray.shutdown()
     gc.collect()
 
@@ -126,7 +126,7 @@ def processes_named(words: str) -> list[psutil.Process]:
 
 
 def test_error_in_a_worker(
-    beasts: Path, tiny: Path, tmp_path: Path, options: list[str], two_workers: None
+    beasts: Path, tiny: Path, tmp_path: Path, options: list[str], two_workers: str
 ) -> None:
     data = shutil.copytree(beasts, tmp_path / "data")
     run = bestiary.train(
@@ -201,8 +201,15 @@ def test_remote_cluster_with_a_token(
 
 
 def test_sigterm_and_resume(
-    beasts: Path, tiny: Path, local: Run, long_options: list[str], tmp_path: Path
+    beasts: Path,
+    tiny: Path,
+    local: Run,
+    long_options: list[str],
+    tmp_path: Path,
+    two_workers: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """It is interrupted on a cluster of its own, and goes on on another one."""
     run = Run(tmp_path / "run")
     command = [sys.executable, "-m", "bestiary", "train", str(beasts), str(run.path)]
     begin = [*command, "--recipe", str(tiny), "--folds", "3", "--cluster", "ray"]
@@ -216,6 +223,7 @@ def test_sigterm_and_resume(
     assert remedy in messages.replace("\n", "")
 
     resume = [*command, "--resume", "--cluster", "ray"]
+    monkeypatch.setenv("RAY_ADDRESS", two_workers)
     process = subprocess.run(resume, capture_output=True, text=True)
     assert process.returncode == 0, process.stderr
     assert "resumed after epoch" in process.stderr
@@ -223,7 +231,7 @@ def test_sigterm_and_resume(
 
 
 def test_ablate_equals_a_local_ablation(
-    beasts: Path, tiny: Path, tmp_path: Path, options: list[str], two_workers: None
+    beasts: Path, tiny: Path, tmp_path: Path, options: list[str], two_workers: str
 ) -> None:
     arguments = {
         "vary": ["mix.probability=0"],

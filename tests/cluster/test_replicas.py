@@ -25,13 +25,13 @@ pytestmark = [
 ]
 
 
-def test_replicas_answer_and_are_replaced(local: Run, beasts: Path, tmp_path: Path) -> None:
+def test_replicas_answer_and_are_replaced(trained: Run, beasts: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    serving = start_service(local, log)
+    serving = start_service(trained, log)
     try:
         url = wait_for_url(log, serving)
         image = next(beasts.rglob("*.jpg")).read_bytes()
-        expected = bestiary.load(local).predict_proba([image])[0]
+        expected = bestiary.load(trained).predict_proba([image])[0]
         assert confidence(url, image) == pytest.approx(expected.max(), abs=1e-4)
 
         replicas = replica_processes()
@@ -84,9 +84,11 @@ def confidence(url: str, content: bytes) -> float:
         return float(json.load(response)["predictions"][0]["confidence"])
 
 
-def test_replicas_option_is_checked(local: Run, tmp_path: Path, fails: Callable[..., str]) -> None:
-    line = fails("serve", local.path, "--replicas", 2)
+def test_replicas_option_is_checked(
+    trained: Run, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    line = fails("serve", trained.path, "--replicas", 2)
     assert "--replicas 2: needs a cluster; add --cluster ray" in line
-    line = fails("serve", local.path, "--cluster", "ray", "--replicas", 0)
+    line = fails("serve", trained.path, "--cluster", "ray", "--replicas", 0)
     assert "--replicas 0: choose 1 or more" in line
     assert "no such run" in fails("serve", tmp_path / "none", "--cluster", "ray")

@@ -13,7 +13,7 @@ from pathlib import Path
 import blocks
 import pytest
 from cyclopts import App
-from lint_prose import ROOT
+from lint_prose import ROOT, pages
 
 import bestiary
 from bestiary.cli.application import build_app
@@ -47,6 +47,15 @@ def test_some_blocks_run_and_others_say_why() -> None:
     assert len(RUN) >= 40
     for block in BLOCKS:
         assert not block.reason or len(block.reason.split()) >= 2, block
+
+
+def test_every_fence_names_its_language() -> None:
+    """A command in a fence without one would be neither run nor marked."""
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        fences = [line for line in text.splitlines() if line.lstrip().startswith("```")]
+        assert len(fences) % 2 == 0, page
+        assert all(fence.strip() != "```" for fence in fences[::2]), page
 
 
 def test_commands_are_understood(app: App) -> None:

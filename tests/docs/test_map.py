@@ -1,10 +1,12 @@
 """The map of the modules is current, and usual words lead to the right module."""
 
 import re
+import tomllib
 from collections import Counter
 
 import pytest
 import write_map
+from lint_prose import ROOT
 
 SOURCES = sorted(write_map.PACKAGE.rglob("*.py"))
 
@@ -29,6 +31,16 @@ THINGS = {
 def test_map_is_current() -> None:
     page = write_map.DOCS / "map.md"
     assert page.read_text(encoding="utf-8") == write_map.as_markdown(), "run: make map"
+
+
+def test_layers_in_contributing_are_those_of_the_contract() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = settings["tool"]["importlinter"]["contracts"]
+    layers = [[name.strip() for name in layer.split("|")] for layer in contract["layers"]]
+    assert layers[0] == ["__main__"]
+    rows = re.findall(r"^\| (`.*) \|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE)
+    table = [re.findall(r"`(\w+)`", row.split(" (")[0]) for row in rows]
+    assert table == layers[1:]
 
 
 def test_every_module_has_its_line() -> None:

@@ -6,6 +6,21 @@ import pytest
 LONG = (
     "This sentence has quite a few words more than the mean of a page may have, as one can count."
 )
+FIRST_SCREEN = 60  # lines
+PARTS = (
+    "Train an image classifier",
+    "For ecologists",
+    "report-photographs.png",
+    "pip install",
+    "bestiary scan",
+    "bestiary probe",
+    "bestiary report",
+    "bestiary predict",
+    "## What you get",
+    "results: readme-accuracy",
+    "results: readme-speed",
+    "When something else is better.",
+)
 
 
 @pytest.mark.parametrize("page", lint_prose.pages(), ids=lambda page: page.stem)
@@ -26,3 +41,10 @@ def test_long_cells_are_seen() -> None:
 def test_banned_words_are_seen() -> None:
     assert lint_prose.faults("It was typed by\nhand.")
     assert lint_prose.faults("| by hand |")
+
+
+def test_first_screen_of_readme_has_what_a_reader_needs() -> None:
+    lines = (lint_prose.ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    places = [next(n for n, line in enumerate(lines) if part in line) for part in PARTS]
+    assert places == sorted(places)
+    assert places[-1] < FIRST_SCREEN

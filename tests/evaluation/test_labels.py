@@ -60,6 +60,17 @@ def test_labels_refuses_unfinished_run(strayed: Run, fails) -> None:  # type: ig
     assert "fold 1 has not ended" in fails("labels", strayed.path)
 
 
+def test_no_suspect_is_said_in_words(
+    beasts: Path, pretend_run: Pretend, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = pretend_run(beasts, tmp_path / "run")
+    capsys.readouterr()
+    assert main(["labels", str(run.path)]) == 0
+    folder = run.path / "labels"
+    assert capsys.readouterr().out == f"No label is probably wrong: {folder / 'fixes.csv'}\n"
+    assert "<h1>No label is probably wrong</h1>" in (folder / "labels.html").read_text()
+
+
 def decide(report: LabelReport, action: str, file: Path) -> Path:
     report.fixes.with_columns(pl.lit(action).alias("action")).write_csv(file)
     return file
@@ -78,6 +89,7 @@ def test_fixes_relabel_is_trained_and_remembered(
     assert pl.read_csv(fixed.file("fixes.csv"))["action"].to_list() == ["relabel"]
     again = review_labels(fixed, tmp_path / "again")
     assert again.undecided.is_empty()
+    assert str(again) == f"No other label is probably wrong: {tmp_path / 'again' / 'fixes.csv'}"
     assert again.fixes["path"].to_list() == [stray]
     assert {path: path.read_bytes() for path in strayed.read_root().rglob("*.jpg")} == before
 

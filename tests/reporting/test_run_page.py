@@ -49,6 +49,19 @@ def test_sections_are_complete(page: str) -> None:
     assert "Peak memory" in page and "keep_best" in page
 
 
+def test_weakest_classes_stand_alone_without_look_alikes(
+    page: str, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = '<div class="first">'
+    assert page.count(columns) == 1
+    monkeypatch.setattr(run_page, "look_alike_groups", lambda _: ([], 2))
+    out = tmp_path / "page.html"
+    assert main(["report", str(trained.path), "--out", str(out), "--quiet", "--no-saliency"]) == 0
+    text = out.read_text(encoding="utf-8")
+    assert "No two classes are taken for each other twice" in text
+    assert columns not in text, "a column of the heading alone"
+
+
 def test_numbers_are_those_of_metrics(page: str, trained: Run) -> None:
     scores = trained.read_json("metrics.json")["oof"]
     shown = dict(re.findall(r'data-metric="(.*?)">(.*?)<', page))

@@ -19,11 +19,15 @@ from safetensors.torch import save_file
 
 import bestiary
 from bestiary.atomic import atomic_path
+from bestiary.cli import main
 from bestiary.errors import BestiaryError
 from bestiary.run.run import Run
 
 DISK_BYTES = 1 << 20
 FULL = "No space left on device"
+OPTIONS = ["model.backbone=timm/test_resnet", "train.precision=float32"]
+
+Verb = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -112,7 +116,20 @@ def test_errors_of_another_cause_stay_as_they_are(tmp_path: Path) -> None:
         assert caught.value is error
 
 
-def run_verb(*arguments: object) -> tuple[int, str]:
+@pytest.fixture
+def run_verb(capfd: pytest.CaptureFixture[str]) -> Verb:
+    """Runs a command in this process: exit status, and all of its standard error."""
+
+    def run(*arguments: object) -> tuple[int, str]:
+        capfd.readouterr()
+        status = main([*map(str, arguments)])
+        return status, capfd.readouterr().err
+
+    return run
+
+
+def run_process(*arguments: object) -> tuple[int, str]:
+    """Runs a command as a process: what its threads and its end print belongs to it."""
     done = subprocess.run(
         [sys.executable, "-m", "bestiary", *map(str, arguments)],
         capture_output=True,
@@ -143,7 +160,7 @@ def assert_one_line(done: tuple[int, str]) -> None:
 
 @pytest.mark.slow
 def test_every_verb_that_writes_gives_one_line(
-    trained: Run, beasts: Path, tiny: Path, disk: Path
+    trained: Run, beasts: Path, tiny: Path, disk: Path, run_verb: Verb
 ) -> None:
     fill(disk)
     out = disk / "out"
@@ -161,7 +178,7 @@ def test_every_verb_that_writes_gives_one_line(
 
 @pytest.mark.slow
 def test_verbs_that_write_into_their_run_give_one_line(
-    trained: Run, tmp_path: Path, disk: Path
+    trained: Run, tmp_path: Path, disk: Path, run_verb: Verb
 ) -> None:
     subprocess.run(["mount", "-o", "remount,size=40m", str(disk)], check=True)
     run = disk / "run"
@@ -176,24 +193,27 @@ def test_verbs_that_write_into_their_run_give_one_line(
     assert run_verb("report", run)[0] == 0
 
 
+@pytest.fixture(scope="module")
+def whole(beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that had room all the time."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    return bestiary.train(beasts, run, recipe=tiny, overrides=OPTIONS, folds=2, quiet=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("megabytes", [1, 5])
 def test_training_goes_on_to_the_same_bits_once_there_is_room(
-    beasts: Path, tiny: Path, tmp_path: Path, disk: Path, megabytes: int
+    beasts: Path, tiny: Path, disk: Path, megabytes: int, whole: Run, run_verb: Verb
 ) -> None:
     """Wherever the disk fills up: manifest, checkpoint, weights."""
-    options = ["model.backbone=timm/test_resnet", "train.precision=float32"]
-    asked = ["--recipe", tiny, "--folds", 2, "--quiet", "--set", *options]
+    asked = ["--recipe", tiny, "--folds", 2, "--quiet", "--set", *OPTIONS]
     subprocess.run(["mount", "-o", f"remount,size={megabytes}m", str(disk)], check=True)
     run = disk / "run"
-    assert_one_line(run_verb("train", beasts, run, *asked))
+    assert_one_line(run_process("train", beasts, run, *asked))
     subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
     resumed = ["--resume", "--quiet"] if Run(run).exists else asked
     assert run_verb("train", beasts, run, *resumed) == (0, "")
 
-    whole = bestiary.train(
-        beasts, tmp_path / "whole", recipe=tiny, overrides=options, folds=2, quiet=True
-    )
     for fold in (0, 1):
         for name in ("weights", "oof"):
             file = getattr(whole.fold(fold), name)

@@ -206,6 +206,7 @@ def test_errors_are_one_line(
     assert "does not allow it" in fails("push", trained.path, ADDRESS)
     monkeypatch.delenv("HF_TOKEN")
     assert "needs a token that may write; set HF_TOKEN" in fails("push", trained.path, ADDRESS)
+    assert "no such run" in fails("push", trained.path / "none", ADDRESS)
     hub.is_dead = True
     assert "has refused (status 503)" in fails("show", ADDRESS)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")

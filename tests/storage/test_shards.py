@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 import webdataset
+from PIL import Image
 
 import bestiary
 from bestiary.data.epoch_order import window_order
@@ -72,6 +73,22 @@ def test_images_that_cannot_be_listed_are_named(tmp_path: Path) -> None:
     (data / "a" / "raw.nef").write_bytes(b"MM")
     summary = bestiary.shard(data, tmp_path / "shards", quiet=True)
     assert summary.exit_code == 1 and "a/raw.nef (a camera's raw file" in str(summary)
+
+
+def test_what_is_no_image_is_left_out(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_noise(data, 2, 1_000)
+    (data / "a" / "page.jpg").write_text("<!DOCTYPE html><html>not found</html>")
+    (data / "a" / "notes.png").write_text("white moth, third leaf")
+    (data / "b" / "empty.jpg").touch()
+    Image.new("RGB", (16, 16), "red").save(data / "b" / "icon.ico")
+    summary = bestiary.shard(data, tmp_path / "shards", quiet=True)
+    assert dict(summary.missing) == {
+        "a/notes.png": "not an image",
+        "a/page.jpg": "not an image (a web page)",
+        "b/empty.jpg": "empty file",
+    }
+    assert (summary.images, summary.exit_code) == (3, 1)
 
 
 @pytest.mark.filterwarnings("ignore")  # webdataset leaves the file open

@@ -23,7 +23,7 @@ from bestiary.recipe.options import Recipe
 from bestiary.screen_table import ScreenTable
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.paired import Hits, paired_difference
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 COLUMNS = ("backbone", "size", "accuracy", "95 % interval", "training", "latency")
 UNEVEN = 3.0  # largest over smallest class, from which on advice is given on it
@@ -189,7 +189,7 @@ class Advice:
                 f"less (docs/benchmarks/accuracy.md)."
             )
         return [
-            fill(text, SCREEN_WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+            fill(text, screen_width(), subsequent_indent="  ", break_on_hyphens=False)
             for text in texts
         ]
 
@@ -201,7 +201,7 @@ class Advice:
                 f"Nothing fits{bound}, with weights at hand. Give more, or fewer folds (--set "
                 f"folds.n=3)."
             )
-            return [fill(text, SCREEN_WIDTH)]
+            return [fill(text, screen_width())]
         recipe = self.chosen.recipe
         seconds = self.chosen.training_seconds(self.images, recipe.train.epochs)
         within = f", within {bounds}" if bounds else ""
@@ -209,7 +209,7 @@ class Advice:
             f"Recommended{within}: {recipe.model.backbone} at {recipe.view.size} pixels, "
             f"{counted(recipe.train.epochs, 'epoch')}; expected to take {format_duration(seconds)}."
         )
-        return [fill(text, SCREEN_WIDTH, break_on_hyphens=False), "", self._command(recipe)]
+        return [fill(text, screen_width(), break_on_hyphens=False), "", self._command(recipe)]
 
     def _bounds(self) -> list[str]:
         bounds = []

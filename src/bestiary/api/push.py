@@ -120,10 +120,10 @@ def push(
     from bestiary.storage.hub_upload import check_token, upload, upload_repository
 
     repository = upload_repository(address)
-    if not dry_run:
-        check_token(address)
     display = Display(quiet)
     with opened_run(run) as opened:
+        if not dry_run:
+            check_token(address)
         shared = shared_files(opened.load(), with_report=with_report)
         _check_positions(shared, public=public, with_positions=with_positions)
         card = at_place(_card(opened), address)

@@ -97,7 +97,7 @@ def serve(
     try:
         from bestiary.serving.application import application_for_run
         from bestiary.serving.limits import Limits
-        from bestiary.serving.server import Address, read_token
+        from bestiary.serving.server import STOPPING, Address, read_token
         from bestiary.serving.server import serve as run_server
     except ModuleNotFoundError as error:
         raise ArgumentError(
@@ -142,4 +142,4 @@ def serve(
         for notice in apply_decisions(opened, ensemble, promise, costs):
             display.notice(notice)
         app = application_for_run(opened, ensemble, limits, token, address, similar, display)
-        run_server(app, bound, timeout, on_ready)
+        run_server(app, bound, timeout, on_ready, lambda: display.line(STOPPING))

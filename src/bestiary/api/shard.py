@@ -24,7 +24,8 @@ def shard(
 
     train, scan and shard take the folder of shards as DATA. They read a shard from
     beginning to end and keep a bounded number of them on the disk. Exit status: 0, or
-    1 if some images cannot be read; these are left out.
+    1 if some files cannot be read or are no images; these are left out. Images are not
+    decoded: bestiary scan OUT finds the damaged ones.
 
     Parameters
     ----------

@@ -113,6 +113,7 @@ ADVICE = {
     "optimizer": "leave it out; it is AdamW (optimizer.lr and optimizer.weight_decay are its own)",
     "overwrite": "nothing is ever overwritten; name another folder, or continue with --resume",
     "patience": "leave it out; the best epoch is kept where the recipe says so (train.keep_best)",
+    "probe resume": "leave it out and name another folder; features are cached, so it is fast",
     "report pdf": "write --format pdf",
     "test-size": "leave it out; every image is tested by the fold that did not train on it",
     "top-k": "leave it out; each answer has the set of classes that it may be",

@@ -23,7 +23,7 @@ from bestiary.run.layout import needed_for_prediction
 from bestiary.run.run import Run
 from bestiary.serving.application import application_for_run
 from bestiary.serving.limits import Limits
-from bestiary.serving.server import Address, stop_on_signal
+from bestiary.serving.server import STOPPING, Address, stop_on_signal
 from bestiary.storage.mirror import working_folder
 
 APPLICATION = "bestiary"  # name of the application and deployment on Ray Serve
@@ -99,6 +99,7 @@ def serve_on_ray(
                 _wait_until_ready(address.url, stopped)
             on_ready(address.url)
             stopped.wait()
+            display.line(STOPPING)
         except RuntimeError as error:
             reason = _last_line(error)
             raise RunError(f"{service.run}: no replica could be started ({reason})") from None

@@ -18,11 +18,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path, write_errors
-from bestiary.data.decode import read_image
-from bestiary.data.file_kinds import SUFFIX_FORMATS, suffix_of
+from bestiary.data.decode import claimed_size, read_image
+from bestiary.data.file_kinds import HEAD_BYTES, SUFFIX_FORMATS, image_format, suffix_of
 from bestiary.data.listing_types import LISTING_SCHEMA, Listing
 from bestiary.display import Display, Tick
-from bestiary.errors import DataError, ImageError
+from bestiary.errors import DataError, ForeignError, ImageError
 from bestiary.numbers import counted
 from bestiary.printable import place_name
 from bestiary.rng import keyed_rng
@@ -199,6 +199,7 @@ def _write_images(
         path, label, group, split = listing.table.row(row)[:4]
         try:
             content = read_image(listing.root / path)
+            _check_is_image(content)
         except ImageError as error:
             missing.append((path, error.reason))
             continue
@@ -214,6 +215,23 @@ def _write_images(
         locations.open_shard.append(row)
         tick(done, listing.table.height)
     return missing
+
+
+def _check_is_image(content: bytes) -> None:
+    """Refuse what is no image under an image's name; damage shows where the image is decoded.
+
+    Raises:
+        ForeignError: the content is not an image.
+    """
+    if image_format(content[:HEAD_BYTES]):
+        return
+    # Some formats, such as ICO, have no signature here: Pillow knows them.
+    try:
+        claimed_size(content)
+    except ForeignError:
+        raise
+    except ImageError:
+        return
 
 
 def _make_sample(row: int, content: bytes, metadata: dict[str, str]) -> dict[str, str | bytes]:

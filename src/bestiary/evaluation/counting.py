@@ -26,7 +26,7 @@ from bestiary.run.run import Run
 from bestiary.screen_table import ScreenTable
 from bestiary.stats.class_shares import ClassShares, Known, New, estimate_shares
 from bestiary.stats.drift import Drift
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 MAX_SHOWN = 40  # classes of the printed table
 Labels = NDArray[np.int64]
@@ -88,7 +88,7 @@ class ClassCounts:
         lines = [str(table), *self._lines()]
         if self.table.height > MAX_SHOWN:
             lines.insert(1, f"... and {self.table.height - MAX_SHOWN:,} more; all with --out FILE")
-        lines[1:] = [textwrap.fill(line, SCREEN_WIDTH) for line in lines[1:]]
+        lines[1:] = [textwrap.fill(line, screen_width()) for line in lines[1:]]
         if self.file:
             lines.append(f"Table: {self.file}")  # not wrapped, so that it can be copied
         return "\n".join(lines)

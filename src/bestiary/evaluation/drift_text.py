@@ -18,7 +18,7 @@ from bestiary.printable import printable_name
 from bestiary.run.run import Run
 from bestiary.stats.drift import Drift
 from bestiary.stats.intervals import Interval
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 SHOWN = 5
 NAME_WIDTH = 24
@@ -168,6 +168,6 @@ def measure_drift(
 
 def _verdict_lines(verdict: str) -> list[str]:
     """Put the numbers of a verdict on a line of their own where one line is too short for all."""
-    if len(verdict) <= SCREEN_WIDTH:
+    if len(verdict) <= screen_width():
         return [verdict]
     return verdict.replace(" (", "\n  (", 1).splitlines()

@@ -61,6 +61,14 @@ class LabelReport:
         """The suspects without a decision."""
         return self.fixes.filter(pl.col("action").is_null())
 
+    @property
+    def headline(self) -> str:
+        """How many labels are probably wrong and not decided, in words."""
+        undecided = self.undecided.height
+        if undecided:
+            return f"{counted(undecided, 'label is', 'labels are')} probably wrong"
+        return f"No {'other ' if self.fixes.height else ''}label is probably wrong"
+
     def document(self) -> dict[str, Any]:
         """Return what programs read, see docs/reference/programs.md."""
         return {
@@ -76,10 +84,7 @@ class LabelReport:
 
     def __str__(self) -> str:
         undecided = self.undecided.height
-        lines = [
-            f"{counted(undecided, 'label is', 'labels are')} probably wrong: "
-            f"{printable_name(self.folder / FIXES)}"
-        ]
+        lines = [f"{self.headline}: {printable_name(self.folder / FIXES)}"]
 
         has_suspects = pl.col("suspects") > 0
         worst = self.quality.filter(has_suspects).head(PRINTED_CLASSES)

@@ -19,7 +19,7 @@ from bestiary.run.heads import heads_text
 from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.run import Run
 from bestiary.run.tables import count_rows, read_table
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 BARS = "▁▂▃▄▅▆▇█"
 CURVE_WIDTH = 50  # columns
@@ -104,7 +104,7 @@ class Summary:
             f"{place}: {counts}",
             f"images from {root}" + ("" if self.is_named else ", as the run says"),
             f"{backbone}, {recipe.view.size} px, {_trained(recipe)}",
-            *textwrap.wrap(self.heads, SCREEN_WIDTH),
+            *textwrap.wrap(self.heads, screen_width()),
             "",
             *[_fold_line(fold, recipe.train.epochs) for fold in self.folds],
             "",

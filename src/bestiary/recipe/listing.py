@@ -9,7 +9,7 @@ from typing import Any
 from bestiary.errors import ArgumentError
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Option, options
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 INDENT = " " * 6
 
@@ -54,7 +54,7 @@ class OptionList:
             lines.append(f"{mark} {option.name} = {self.values[option.name]}")
             lines += textwrap.wrap(
                 option.description + usual,
-                SCREEN_WIDTH,
+                screen_width(),
                 initial_indent=INDENT,
                 subsequent_indent=INDENT,
                 break_long_words=False,

@@ -23,7 +23,7 @@ from bestiary.run.layout import ABLATION_TABLE, ABLATION_TEXT
 from bestiary.run.run import Run
 from bestiary.run.tables import read_table, write_table
 from bestiary.screen_table import ScreenTable
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 HEAD = ("variant", "accuracy", "difference, points", "95 % interval", "p", "minutes")
 HISTORY_SECONDS = {"seconds": pl.Float64}
@@ -50,7 +50,7 @@ class Ablation:
             screen = ScreenTable(*table.head)
             for cells in table.rows:
                 screen.add_row(*cells)
-            blocks += [caption(rows, SCREEN_WIDTH), "", str(screen), ""]
+            blocks += [caption(rows, screen_width()), "", str(screen), ""]
         return "\n".join([*blocks, *map(printable_name, self.files)])
 
 

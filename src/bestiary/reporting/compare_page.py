@@ -24,7 +24,7 @@ from bestiary.reporting.render import render
 from bestiary.reporting.sections import Table
 from bestiary.screen_table import ScreenTable
 from bestiary.stats.paired import Difference
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 MAX_IMAGES = 24  # fixed, and as many broken, images shown of each run
 IMAGE_SIDE = 120  # pixels of their long side
@@ -85,11 +85,11 @@ class Compared:
             f"{counted(comparison.table.height, 'image')} that all runs have scored, each by the "
             "member that was not trained on it"
         )
-        lines = [fill(head, SCREEN_WIDTH), "", str(_screen_table(table))]
+        lines = [fill(head, screen_width()), "", str(_screen_table(table))]
         lines += [
             fill(
                 printable_name(f"{name} differs in {changes}"),
-                SCREEN_WIDTH,
+                screen_width(),
                 subsequent_indent="  ",
                 break_on_hyphens=False,
             )

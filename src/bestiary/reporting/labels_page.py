@@ -31,6 +31,7 @@ def labels_page(report: LabelReport) -> str:
         "labels.html",
         run=report.run,
         command=report.command(Path("~/Downloads") / FIXES),
+        headline=report.headline,
         suspects=suspects.height,
         more=report.undecided.height - suspects.height,
         data={

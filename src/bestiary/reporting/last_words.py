@@ -8,7 +8,7 @@ from bestiary.printable import printable_name
 from bestiary.reporting.charts.classes import scored_classes
 from bestiary.reporting.run_sections.finding import suspect_labels
 from bestiary.run.costs import read_costs
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 MAX_WEAKEST = 3
 HEAD_WIDTH = 14
@@ -21,7 +21,7 @@ def last_words(results: Results) -> str:
         results: the results of a run.
 
     Returns:
-        Lines of at most `SCREEN_WIDTH` columns, but for very long class names.
+        Lines of at most `screen_width()` columns, but for very long class names.
     """
     folds = [fold["value"] for fold in results.scores["folds"]]
     lines = [("Single folds", f"{percent(min(folds))} to {percent(max(folds))}")]
@@ -51,10 +51,10 @@ def _weakest(results: Results) -> str:
     for row in scored_classes(results)[:MAX_WEAKEST]:
         if not row["wrong"]:
             break
-        taken_for = f", {row['times']} times {row['taken_for']}" if row["times"] > 1 else ""
+        taken_for = f", {row['times']} taken for {row['taken_for']}" if row["times"] > 1 else ""
         share = percent(row["recall"]["value"], 0)
-        words.append(f"{row['name']} {share} of {row['support']:,}{taken_for}")
-    return "; ".join(words)
+        words.append(f"{row['name']} ({share} of {row['support']:,}{taken_for})")
+    return ", ".join(words)
 
 
 def _wrapped(head: str, text: str) -> str:
@@ -62,7 +62,7 @@ def _wrapped(head: str, text: str) -> str:
     indent = " " * HEAD_WIDTH
     return textwrap.fill(
         printable_name(text),
-        SCREEN_WIDTH,
+        screen_width(),
         initial_indent=f"{head:<{HEAD_WIDTH}}",
         subsequent_indent=indent,
         break_long_words=False,

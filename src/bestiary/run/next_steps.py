@@ -1,6 +1,6 @@
 """The commands to use after training, each with what it is for, as lines for a terminal."""
 
-from bestiary.streams import SCREEN_WIDTH
+from bestiary.streams import screen_width
 
 
 def next_steps(place: str) -> list[str]:
@@ -10,7 +10,7 @@ def next_steps(place: str) -> list[str]:
         place: of the run, as it is printed.
 
     Returns:
-        Lines of at most `SCREEN_WIDTH` columns. Reasons stand in a column; where the place is
+        Lines of at most `screen_width()` columns. Reasons stand in a column; where the place is
         long, each follows its command, or is left out.
 
     Example:
@@ -25,9 +25,9 @@ def next_steps(place: str) -> list[str]:
     }
     width = max(map(len, steps))
     lines = [f"  bestiary {step:<{width}}  {why}" for step, why in steps.items()]
-    if max(map(len, lines)) <= SCREEN_WIDTH:
+    if max(map(len, lines)) <= screen_width():
         return lines
     pairs = [(f"  bestiary {step}", f"  ({why})") for step, why in steps.items()]
     return [
-        command + why if len(command + why) <= SCREEN_WIDTH else command for command, why in pairs
+        command + why if len(command + why) <= screen_width() else command for command, why in pairs
     ]

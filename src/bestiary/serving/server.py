@@ -22,6 +22,7 @@ from bestiary.signals import SIGNALS
 
 TOKEN_VARIABLE = "BESTIARY_TOKEN"
 MIN_TOKEN_LENGTH = 16
+STOPPING = "Stopping: requests under way are answered first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,7 @@ def serve(
     listener: socket.socket,
     timeout_seconds: float,
     on_start: Callable[[str], object],
+    on_stop: Callable[[], object],
 ) -> None:
     """Serve an application until Ctrl-C or SIGTERM.
 
@@ -151,6 +153,7 @@ def serve(
         listener: a bound socket.
         timeout_seconds: seconds that requests under way may take once the server stops.
         on_start: called with the URL when the service answers.
+        on_stop: called when it takes no more connections, before it waits for requests.
     """
     config = uvicorn.Config(
         app,
@@ -164,22 +167,29 @@ def serve(
         timeout_graceful_shutdown=round(timeout_seconds) + 1,
     )
     host, port = listener.getsockname()[:2]
-    server = _Server(config, lambda: on_start(Address(host, port).url))
+    server = _Server(config, lambda: on_start(Address(host, port).url), on_stop)
     with stop_on_signal(lambda: setattr(server, "should_exit", True)):
         server.run([listener])
 
 
 class _Server(uvicorn.Server):
-    """A server that reports when it has started.
+    """A server that reports when it has started, and when it is about to end.
 
     Args:
         config: configuration of uvicorn.
-        on_start: called then.
+        on_start: called when it answers.
+        on_stop: called when it ends, before it waits for requests under way.
     """
 
-    def __init__(self, config: uvicorn.Config, on_start: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_start: Callable[[], object],
+        on_stop: Callable[[], object],
+    ) -> None:
         super().__init__(config)
         self._on_start = on_start
+        self._on_stop = on_stop
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -191,6 +201,7 @@ class _Server(uvicorn.Server):
 
         uvicorn would leave the application where it is then, and show the traceback of that.
         """
+        self._on_stop()
         await super().shutdown(sockets)
         if self.force_exit:
             await self.lifespan.shutdown()
