@@ -215,7 +215,7 @@ def check_requirements(recipe: Recipe) -> None:
 
     Raises:
         WeightsError: the backbone or its weights are not available.
-        RecipeError: the backbone cannot take images of the recipe's sizes, has fewer stages than are
+        RecipeError: the backbone cannot take images of these sizes, has fewer stages than are
             to be frozen or no layers for LoRA; or peft or a tracker cannot be used.
     """
     check_image_sizes(recipe)
