@@ -1,6 +1,6 @@
 """bestiary's prediction of a folder by all members of a loaded run, as its verb does it.
 
-A job with `members` keeps that many of them.
+A job with `members` keeps that many of them; one with `cascade` stops early at that risk.
 """
 
 import time
@@ -11,6 +11,8 @@ import bestiary
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.predictions import PredictJob, predict_folder
+from bestiary.evaluation.cascading import apply_cascade, learn_cascade
+from bestiary.run.run import Run
 from harness.paired import Worker
 
 
@@ -34,6 +36,9 @@ def main() -> None:
     ensemble = bestiary.load(job["run"])
     if "members" in job:
         ensemble = first_members(ensemble, job["members"])
+    if "cascade" in job:
+        run = Run.open(job["run"])
+        apply_cascade(run, ensemble, learn_cascade(run, ensemble, job["cascade"]), "auto")
     loaded = time.perf_counter() - started
 
     def predict(folder: str) -> int:

