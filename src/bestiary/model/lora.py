@@ -52,6 +52,9 @@ def add_lora(classifier: Classifier, rank: int, side: int, seed: int = 0) -> Non
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         peft.inject_adapter_in_model(options, classifier.network)
+    for module in classifier.network.modules():
+        if _is_adapted(module):
+            module.cast_input_dtype_enabled = False  # autocast casts; a float32 copy would be kept
     classifier.head_layer.requires_grad_(True)
 
 
