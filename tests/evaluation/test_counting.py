@@ -33,7 +33,7 @@ def test_new_images_are_counted(trained: Run, new_beasts: Path, tmp_path: Path) 
     assert pl.read_csv(file).columns == table.columns
     text = str(counts).replace("\N{NO-BREAK SPACE}", " ")
     assert "12 images in 12 groups" in text
-    assert "Same world? Too few comparable images to say (12 of 20)." in text
+    assert "Drift: too few comparable images to say (12 of 20)." in text
     assert f"Table: {file}" in text
     assert max(len(line) for line in text.split("12 images in")[0].splitlines()) <= 80
 
@@ -52,11 +52,11 @@ def test_another_world_is_refused(
     drift = Drift(Interval(0.9, 0.8, 0.95), 0.002, 100, 100, np.zeros(12), {})
     monkeypatch.setattr(World, "compare", lambda *_: drift)
     line = fails("count", trained.path, new_beasts).replace("\N{NO-BREAK SPACE}", " ")
-    assert "Not the same world" in line
+    assert "Drift: the new images" in line
     assert "AUC 0.90" in line
     assert "--despite-drift" in line
     counts = bestiary.count(trained.path, new_beasts, despite_drift=True, quiet=True)
-    assert "Not the same world" in str(counts)
+    assert "Drift: the new images" in str(counts)
 
 
 def test_drift_is_that_of_the_verb(

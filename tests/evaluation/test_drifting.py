@@ -43,7 +43,7 @@ def world() -> World:
 def test_members_of_other_spread_are_no_drift(world: World) -> None:
     assert not world.compare(logits(100, 1)).changed
     changed = world.compare(logits(100, 1, 1.2))
-    assert changed.changed and describe_drift(changed).startswith("Not the same world")
+    assert changed.changed and describe_drift(changed).startswith("Drift: the new")
     with pytest.raises(RunError, match="members"):
         world.compare(logits(100, 1)[:2])
 
@@ -109,7 +109,7 @@ def test_monitor_tells_once_of_a_lasting_change(world: World) -> None:
     assert told == []
     for batch in range(20):
         monitor.notify(told.append, logits(NEW_IMAGES // 2, batch, 1.5))
-    assert len(told) == 1 and "Not the same world" in told[0]
+    assert len(told) == 1 and "Drift: the new" in told[0]
 
 
 def test_monitor_keeps_a_sample_of_all(world: World) -> None:

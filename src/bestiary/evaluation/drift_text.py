@@ -75,7 +75,7 @@ class DriftReport:
             f"Expected accuracy: {percent(expected.value)} "
             f"({percent_range(expected.low, expected.high)}), by mean confidence.",
             f"  On folds held out, that was wrong by {100 * self.estimate_error:.1f} points."
-            + (" In a changed world it may be wrong by more." if self.drift.changed else ""),
+            + (" After a drift it may be wrong by more." if self.drift.changed else ""),
         ]
         if self.trained:
             lines.append(f"Left out: {counted(self.trained, 'image')} that the run was trained on.")

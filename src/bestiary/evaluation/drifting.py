@@ -247,7 +247,8 @@ def describe_drift(drift: Drift) -> str:
     auc = f"AUC {drift.auc.value:.2f}, 95 % interval {drift.auc.low:.2f} to {drift.auc.high:.2f}"
     sizes = f"{counted(drift.images, 'new image')} against {drift.reference:,}"
     if not drift.can_tell:
-        return f"Same world? Too few comparable images to say ({drift.images:,} of {MIN_IMAGES})"
+        return f"Drift: too few comparable images to say ({drift.images:,} of {MIN_IMAGES})"
     if drift.changed:
-        return f"Not the same world: new images can be told from the run's ({auc}; {sizes})"
-    return f"No sign of another world ({auc}; {sizes}; p = {drift.p_value:.2f})"
+        return f"Drift: the new images can be told from the run's ({auc}; {sizes})"
+    measured = f"{auc}; {sizes}; p = {drift.p_value:.2f}"
+    return f"No sign of drift: the new images look like the run's ({measured})"
