@@ -49,6 +49,18 @@ CLAIMS = {
             "benchmarks/accuracy/tools/*.py",
         ),
     },
+    "printed-interval-holds": {
+        "statement": "The interval that train prints holds the mean member's held-out accuracy",
+        "unit": "of the runs",
+        "bar": ("least", 0.888, "8 of 9; held-out images have noise of their own"),
+        "watches": ("@intervals", "src/bestiary/advising/budget.py"),
+    },
+    "budget-is-kept": {
+        "statement": "train --budget ends in time",
+        "unit": "of the budget, the longest run",
+        "bar": ("most", 1.1, "a tenth more at most"),
+        "watches": ("src/bestiary/advising/budget.py", "src/bestiary/advising/trials.py"),
+    },
 }
 
 
@@ -121,6 +133,32 @@ def record_ratios() -> None:
             case=f"{minutes:g} minutes of one core",
             details={"mistakes": mistakes},
         )
+    for minutes in sorted({found.minutes for found in comparisons}):
+        record_promises(minutes)
+
+
+def record_promises(minutes: float) -> None:
+    """Record whether bestiary's printed intervals held, and whether it ended in time."""
+    runs = [
+        row
+        for row in results()
+        if row["contender"] == OWN and row["minutes"] == minutes and "members" in row
+    ]
+    case = f"{minutes:g} minutes of one core"
+    means = [sum(row["members"]) / len(row["members"]) for row in runs]
+    ends = [row["claim_interval"] for row in runs]
+    held = [low <= mean <= high for mean, (low, high) in zip(means, ends, strict=True)]
+    above = sum(mean > high for mean, (_, high) in zip(means, ends, strict=True))
+    record(
+        "printed-interval-holds",
+        sum(held) / len(held),
+        len(held),
+        "runs",
+        case=case,
+        details={"above the interval, of the runs": above / len(held)},
+    )
+    shares = [row["minutes_trained"] / minutes for row in runs]
+    record("budget-is-kept", max(shares), len(shares), "runs", case=case)
 
 
 def done() -> list[dict[str, Any]]:
