@@ -196,7 +196,7 @@ def test_a_run_without_first_views_asks_members(
     monkeypatch.setattr(cascading.Cascade, "fit", fit)
     by_members = cascading._learn(out_of_fold, 0.05, 5)
     assert seen[0] is out_of_fold.logits
-    assert "a member sees all 5; a run that is trained anew has them" in str(by_members)
+    assert "a member sees all 5; a run that is trained again has them" in str(by_members)
     assert "after one member whose" in str(by_members)
     assert "views" not in str(cascading._learn(out_of_fold, 0.05, 1))
     table = out_of_fold.table.with_columns(first_view=pl.col("logits").reverse())

@@ -74,7 +74,7 @@ def _learn(out_of_fold: OutOfFold, risk: float, views: int) -> Cascade:
     elif views > 1:
         note = (
             f". The run has no out-of-fold logits of one view, so a member sees all {views}; a run "
-            "that is trained anew has them"
+            "that is trained again has them"
         )
     return replace(Cascade.fit(out_of_fold.logits, *rest), note=note)
 
