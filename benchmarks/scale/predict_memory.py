@@ -3,9 +3,9 @@
     python benchmarks/scale/predict_memory.py [--images 2000] [--pairs 1]
 
 Trains two folds on drawn beasts for an epoch. Predicts folders that differ ten times in size (hard
-links to the same images), each in a process of its own, to CSV and to Parquet. One prediction before
-them builds the graph, since the first start takes more memory than any later one. Peak resident
-memory is the operating system's (`VmHWM` of the process, on a Mac `ru_maxrss`).
+links to the same images), each in a process of its own, to CSV and to Parquet. One prediction
+before them builds the graph, since the first start takes more memory than any later one. Peak
+resident memory is the operating system's (`VmHWM` of the process, on a Mac `ru_maxrss`).
 """
 
 import argparse

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -23,7 +22,6 @@ from bestiary.data.loader import (
     train_views,
 )
 from bestiary.data.views import TrainView
-from bestiary.data.workers import Workers
 
 THREADS = [
     LoaderThreads(1, prefetch=False),
@@ -194,19 +192,3 @@ def test_loader_threads_prefetch_on_gpu_only() -> None:
     assert loader_threads("cpu") == LoaderThreads(cores(), prefetch=False)
     on_gpu = loader_threads("cuda")
     assert 1 <= on_gpu.workers <= 16 and on_gpu.prefetch
-
-
-def test_loader_threads_have_teams_of_one() -> None:
-    usual = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        with Workers(2) as workers:
-            futures = [workers.submit(torch.get_num_threads) for _ in range(4)]
-            assert [workers.wait_for(future) for future in futures] == [1] * 4
-        assert torch.get_num_threads() == 3
-
-        # Threads that start later, such as those of an engine, have what was set.
-        with ThreadPoolExecutor(1) as other:
-            assert other.submit(torch.get_num_threads).result() == 3
-    finally:
-        torch.set_num_threads(usual)

@@ -1,20 +1,15 @@
 """Run jobs in worker threads, so that a disk that hangs cannot keep the process alive.
 
 `ThreadPoolExecutor` waits for its threads when the program ends. These threads are abandoned once
-a job is known to hang. A job computes in its own thread alone: a team of threads for each would
-wait for cores that the others hold. Knows nothing of images.
+a job is known to hang. Knows nothing of images.
 """
 
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import cache
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Self, TypeVar
-
-import torch
-from threadpoolctl import ThreadpoolController
 
 from bestiary.errors import DataError
 
@@ -95,7 +90,6 @@ class Workers:
             ) from None
 
     def _work(self) -> None:
-        _compute_alone()
         while (submitted := self._jobs.get()) is not None:
             future, job = submitted
             try:
@@ -103,16 +97,3 @@ class Workers:
                 future.set_result(result)
             except BaseException as error:  # raised again in wait_for
                 future.set_exception(error)
-
-
-@cache
-def _openmp() -> ThreadpoolController:
-    """Find the OpenMP libraries of this process."""
-    return ThreadpoolController().select(user_api="openmp")
-
-
-def _compute_alone() -> None:
-    """Give the calling thread OpenMP teams of one; other threads keep theirs."""
-    torch.get_num_threads()  # PyTorch sets a thread's number when it first asks for it
-    for library in _openmp().lib_controllers:
-        library.set_num_threads(1)
