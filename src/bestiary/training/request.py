@@ -215,8 +215,8 @@ def check_requirements(recipe: Recipe) -> None:
 
     Raises:
         WeightsError: the backbone or its weights are not available.
-        RecipeError: the backbone cannot take images of the recipe's sizes, has fewer stages than are
-            to be frozen or no layers for LoRA; or peft or a tracker cannot be used.
+        RecipeError: the backbone cannot take images of the recipe's sizes, has fewer stages than
+            are to be frozen or no layers for LoRA; or peft or a tracker cannot be used.
     """
     check_image_sizes(recipe)
     classifier = build_classifier(recipe.model.backbone, 2, recipe.model.weights)
