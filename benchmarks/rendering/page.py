@@ -37,7 +37,7 @@ CAPTION = (
 )
 NOT_SHOWN = {
     "speed": (
-        "No figure is from a GPU: none was at hand. `benchmarks/gpu/run.py` has the stages that "
+        "No figure but that of LoRA is from a GPU. `benchmarks/gpu/run.py` has the stages that "
         "measure there. Machines were shared, so compare ratios and not seconds."
     ),
     "accuracy": (
