@@ -54,7 +54,8 @@ def add_lora(classifier: Classifier, rank: int, side: int, seed: int = 0) -> Non
         peft.inject_adapter_in_model(options, classifier.network)
     for module in classifier.network.modules():
         if _is_adapted(module):
-            module.cast_input_dtype_enabled = False  # autocast casts; a float32 copy would be kept
+            layer: Any = module
+            layer.cast_input_dtype_enabled = False  # autocast casts; a float32 copy would be kept
     classifier.head_layer.requires_grad_(True)
 
 
