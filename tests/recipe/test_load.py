@@ -81,7 +81,6 @@ def test_override_values() -> None:
             "model.weights=DEFAULT",
             'model.backbone="timm/x"',
             "train.keep_best=true",
-            "train.wise_ft=0",
         ],
     )
     assert (recipe.train.epochs, recipe.view.scale, recipe.model.weights) == (

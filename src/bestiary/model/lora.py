@@ -38,8 +38,9 @@ def add_lora(classifier: Classifier, rank: int, side: int, seed: int = 0) -> Non
         >>> from bestiary.model.classifier import build_classifier
         >>> classifier = build_classifier("timm/test_vit", 3, "none")
         >>> add_lora(classifier, 4, 160)
-        >>> sum(one.numel() for one in classifier.parameters() if one.requires_grad)
-        28611
+        >>> trained = [name for name, one in classifier.named_parameters() if one.requires_grad]
+        >>> len(trained), all("lora_" in name or "head." in name for name in trained)
+        (50, True)
     """
     peft = _import_peft(rank)
     names = _called_layers(classifier, side)

@@ -77,7 +77,7 @@ def list_options(recipe: str | Path, word: str = "") -> OptionList:
         RecipeError: there is no such recipe, or it is wrong.
 
     Example:
-        >>> listed = list_options("fast", "epochs")
+        >>> listed = list_options("fast", "first_cycle")
         >>> listed.options[0].name
         'schedule.first_cycle'
     """
