@@ -67,7 +67,7 @@ def test_targets_are_out_of_fold_answers(
     answers = {}
     for fold in small.fold_numbers():
         table, classes = read_oof(small.fold(fold))
-        for path, label, logits in table.rows():
+        for path, label, logits in table.select("path", "label", "logits").rows():
             one_hot = np.array([name == label for name in classes], float)
             answers[Path(path).name] = (
                 weight * softmax(np.array(logits) / temperature) + (1 - weight) * one_hot
