@@ -67,7 +67,7 @@ def small(kit: Kit) -> None:
                 starting_seconds=round(timing.starting, 1),
             )
     with kit.noting_failure("small"):
-        _compare_small(kit, ComputeConfig(best_precision(where), threads=n_cores()))
+        _compare_small(kit, plain)
 
 
 def _compare_small(kit: Kit, eager: Any) -> None:

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, spread
 from harness.record import record, recording
-from speed.predict import MEMBERS, split_arguments, split_data
+from speed.predict import split_arguments, split_data, train_members
 
 CLAIMS = {
     "cascade-speed": {
@@ -67,16 +67,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         known, folders = split_data(args.data, place, args.rounds, args.images, args.known)
-        run = args.run or place / "run"
-        if args.run is None:
-            bestiary.train(
-                known,
-                run,
-                recipe=args.recipe,
-                overrides=[f"data.root={args.data.resolve()}", "folds.rare_classes=keep"],
-                folds=MEMBERS,
-                quiet=True,
-            )
+        run = args.run or train_members(args.data, known, place, args.recipe)
         job = {"run": str(run), "folders": folders, "scratch": scratch}
         contenders = [
             Contender(name, "contenders.predict_bestiary", {**job, **more})

@@ -14,13 +14,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import bestiary
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, spread
 from harness.record import record, recording
-from speed.predict import MEMBERS, split_arguments, split_data
+from speed.predict import MEMBERS, split_arguments, split_data, train_members
 
 CLAIMS = {
     "members-share-network": {
@@ -51,16 +49,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         known, folders = split_data(args.data, place, args.rounds, args.images, args.known)
-        run = args.run or place / "run"
-        if args.run is None:
-            bestiary.train(
-                known,
-                run,
-                recipe=args.recipe,
-                overrides=[f"data.root={args.data.resolve()}", "folds.rare_classes=keep"],
-                folds=MEMBERS,
-                quiet=True,
-            )
+        run = args.run or train_members(args.data, known, place, args.recipe)
         job = {"run": str(run), "folders": folders, "scratch": scratch}
         contenders = [
             Contender(name, "contenders.predict_bestiary", {**job, "members": count})

@@ -90,6 +90,14 @@ def split_data(
     return place / "known.csv", folders
 
 
+def train_members(data: Path, known: Path, place: Path, recipe: str) -> Path:
+    """Train a run of five members by a recipe as it is."""
+    overrides = [f"data.root={data.resolve()}", "folds.rare_classes=keep"]
+    run = place / "run"
+    bestiary.train(known, run, recipe=recipe, overrides=overrides, folds=MEMBERS, quiet=True)
+    return run
+
+
 def train(data: Path, known: Path, place: Path, backbone: str, weights: str) -> Path:
     """Train a run whose members have heads of their own on a shared frozen network."""
     stages = len(build_classifier(backbone, 2, "none").stages())

@@ -298,8 +298,6 @@ class _FeatureCache:
 def _read_features(file: Path, digests: set[str], column: str) -> dict[str, Features]:
     """Read a column of the images among `digests` from one table of the cache."""
     is_wanted = pl.col("sha256").is_in(list(digests))
-    table = read_frame(file).filter(is_wanted)
-    if column not in table.columns:
-        return {}
+    table = read_frame(file, columns=["sha256", column]).filter(is_wanted)
     vectors = table[column].to_numpy()
     return dict(zip(table["sha256"], vectors, strict=True))
