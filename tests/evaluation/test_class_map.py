@@ -81,3 +81,10 @@ def test_duplicates_tell_more_than_names() -> None:
         "red admiral": Suggestion("COMMA", 1),
         "Coma": Suggestion("COMMA", 0),
     }
+
+
+def test_suggestions_have_an_order() -> None:
+    names = [f"class {number}" for number in range(20)]
+    foreign = pl.DataFrame({"label": names[::-1], "original": ["p/1.jpg"] * 20})
+    training = pl.DataFrame({"path": ["p/1.jpg"], "label": ["POLYGONIA"]})
+    assert list(suggest_classes(foreign, training, CLASSES)) == sorted(names)

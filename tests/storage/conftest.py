@@ -19,6 +19,7 @@ class Faulty:
         busy_every: one in so many answers is 503 SlowDown; 0: none.
         broken_every: one in so many bodies ends half-way; 0: none.
         is_dead: every answer is 503.
+        dead_paths: how addresses end whose every answer is 503.
         n_requests: requests so far.
         n_faults: requests that were made to fail.
     """
@@ -28,15 +29,19 @@ class Faulty:
         self.busy_every = 0
         self.broken_every = 0
         self.is_dead = False
+        self.dead_paths: tuple[str, ...] = ()
         self.n_requests = 0
         self.n_faults = 0
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         self.n_requests += 1
         is_busy = self.busy_every and self.n_requests % self.busy_every == 0
-        if self.is_dead or is_busy:
+        is_dead = self.is_dead or environ["PATH_INFO"].endswith(self.dead_paths)
+        if is_dead or is_busy:
             self.n_faults += 1
             start("503 Slow Down", [("Content-Type", "application/xml")])
+            if environ["REQUEST_METHOD"] == "HEAD":
+                return []
             return [
                 b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your "
                 b"rate</Message></Error>"
@@ -63,7 +68,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
         "AWS_SECRET_ACCESS_KEY": "b",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": address,
-        "AWS_MAX_ATTEMPTS": "2",  # botocore's own
+        "AWS_MAX_ATTEMPTS": "1",  # botocore's own
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)

@@ -12,11 +12,12 @@ import pytest
 import bestiary
 from bestiary.atomic import write_text
 from bestiary.caches import cache_root
-from bestiary.errors import ArgumentError, RunError
+from bestiary.errors import ArgumentError, DataError, RunError
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
 from bestiary.storage import files as storing
 from bestiary.storage import mirror
+from bestiary.storage.files import StoredFile, StoredFolder
 from bestiary.storage.mirror import working_folder
 from bestiary.training import loop
 
@@ -182,6 +183,39 @@ def test_dead_store_fails_after_bounded_retries(
     assert s3.n_requests <= 3 * storing.TRIES * 2 * 2, (
         "three requests, each tried by bestiary, s3fs and botocore"
     )
+
+
+def test_shards_whose_index_is_unreadable(
+    beasts: Path,
+    s3: Any,
+    quick: None,
+    tmp_path: Path,
+    fails: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import s3fs.core
+
+    monkeypatch.setattr(s3fs.core.S3FileSystem, "retries", 1)
+    assert bestiary.shard(beasts, "s3://bucket/shards", quiet=True).images == 27
+    s3.dead_paths = ("index.parquet",)
+    for command in (
+        ["train", "s3://bucket/shards", tmp_path / "run", "--quiet"],
+        ["scan", "s3://bucket/shards"],
+        ["shard", beasts, "s3://bucket/shards"],
+    ):
+        message = fails(*command)
+        assert "s3://bucket/shards/index.parquet: cannot be looked up" in message, command
+        assert "try again later" in message
+    s3.dead_paths = ()
+    s3.is_dead = True
+    for look in (StoredFolder("s3://bucket").is_dir, StoredFolder("s3://bucket/shards").is_dir):
+        with pytest.raises(DataError, match=r"s3://bucket.*: cannot be looked up"):
+            look()
+    s3.is_dead = False
+    assert StoredFolder("s3://bucket/shards").is_dir()
+    assert not StoredFolder("s3://bucket/none").is_dir()
+    assert StoredFile("s3://bucket/shards/index.parquet").is_file()
+    assert not StoredFile("s3://bucket/shards").is_file()
 
 
 def test_mirror_uploads_only_what_was_written(s3: Any, monkeypatch: pytest.MonkeyPatch) -> None:

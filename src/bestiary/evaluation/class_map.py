@@ -153,7 +153,8 @@ def suggest_classes(
     """
     originals = training.select(original="path", own="label")
     shared = foreign.drop_nulls("original").join(originals, on="original")
-    counts = shared.group_by("label", "own").len().sort("len", "own", descending=[True, False])
+    counts = shared.group_by("label", "own").len()
+    counts = counts.sort("len", "own", "label", descending=[True, False, False])
 
     suggestions: dict[str, Suggestion] = {}
     for label, own, count in counts.iter_rows():

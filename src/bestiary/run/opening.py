@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bestiary.errors import ArgumentError, RunError, one_line
+from bestiary.errors import ArgumentError, RunError
 from bestiary.run.layout import is_shared, needed_for_prediction
 from bestiary.run.run import Run
 from bestiary.storage.files import address_of, location
@@ -36,6 +36,7 @@ def opened_run(
     Raises:
         RunError: there is no run, or the store cannot be reached.
         ArgumentError: `data` is no folder.
+        DataError: the store of `data` does not answer.
 
     Example:
         >>> with opened_run("run") as run:
@@ -54,11 +55,7 @@ def opened_run(
 def _checked_place(data: str | Path) -> str:
     """Return the absolute folder or address that --data names."""
     place = location(data)
-    try:
-        is_folder = open_root(place).is_dir()
-    except OSError as error:
-        raise ArgumentError(f"--data {data}: cannot be read ({one_line(error)})") from None
-    if not is_folder:
+    if not open_root(place).is_dir():
         raise ArgumentError(
             f"--data {data}: no such folder; give the one that the paths of the run's images "
             f"start from"

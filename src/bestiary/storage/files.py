@@ -20,6 +20,7 @@ SCHEMES = ("s3", "gs", "az", "abfs", "hf", "file", "http", "https", "memory")
 addresses, and it chains addresses by ``::``; none of these is ever opened."""
 TRIES = 3  # of one request; the store's own library repeats each a few times
 MAX_SHOWN = 200  # characters of an address that an error quotes
+SERVER_FAULT = 500  # HTTP's first status that blames the server
 FIRST_WAIT = 0.1  # seconds before the second try; doubled before each further one
 
 T = TypeVar("T")
@@ -155,10 +156,12 @@ class StoredFile:
         return head
 
     def is_file(self) -> bool:
-        """Return whether the file exists."""
-        files, path = open_store(self.address)
-        is_file = retry(lambda: files.isfile(path))
-        return bool(is_file)
+        """Return whether the file exists.
+
+        Raises:
+            DataError: the store does not answer.
+        """
+        return _kind_of(self.address) == "file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +181,17 @@ class StoredFolder:
         return StoredFolder(str(self))
 
     def is_dir(self) -> bool:
-        """Return whether the folder contains anything."""
+        """Return whether the folder contains anything.
+
+        Raises:
+            DataError: the store does not answer.
+        """
         files, path = open_store(self.address)
-        is_dir = retry(lambda: files.isdir(path))
-        return bool(is_dir)
+        try:
+            # A server over HTTP knows pages that list files, and no folders: all of it is a file.
+            return bool(retry(lambda: files.isdir(path))) or _kind_of(self.address) == "directory"
+        except OSError as error:
+            raise _cannot_ask(self.address, error) from None
 
     def list_files(self) -> dict[str, int]:
         """List all files in and below the folder.
@@ -202,6 +212,28 @@ class StoredFolder:
             path_below = name[len(prefix) :]
             sizes[path_below] = int(entries[name]["size"])
         return sizes
+
+
+def _kind_of(address: str) -> str:
+    """Return "file" or "directory", or an empty string where there is neither.
+
+    fsspec's `isfile` says no where the store does not answer: a folder of shards would be taken for
+    one without. A store that lets nobody list files also forbids a file that is absent.
+    """
+    files, path = open_store(address)
+    try:
+        return str(retry(lambda: files.info(path)["type"]))
+    except (FileNotFoundError, PermissionError):
+        return ""
+    except OSError as error:
+        raise _cannot_ask(address, error) from None
+
+
+def _cannot_ask(address: str, error: OSError) -> DataError:
+    return DataError(
+        f"{address}: cannot be looked up ({error.strerror or one_line(error)}); try again later, "
+        f"or check the address and the access"
+    )
 
 
 def fetch_file(address: str, goal: Path) -> None:
@@ -284,12 +316,25 @@ def retry(request: Callable[[], T]) -> T:
     for attempt in range(TRIES):
         try:
             return request()
-        except (FileNotFoundError, PermissionError):
-            raise
         except Exception as error:  # each store's library has its own temporary errors
+            is_final = isinstance(error, FileNotFoundError | PermissionError)
+            if is_final and not _hides_fault(error):
+                raise
             if attempt == TRIES - 1:
                 reason = one_line(error, 120)
                 raise OSError(5, f"failed {TRIES} times, last: {reason}") from error
             wait = FIRST_WAIT * 2**attempt
             time.sleep(wait)
     raise AssertionError("unreachable")
+
+
+def _hides_fault(error: Exception) -> bool:
+    """Return whether "not found" means that a server over HTTP did not answer, or not in order.
+
+    fsspec says "not found" there whatever happened, and keeps the reason. Of S3 the reason is an
+    answer.
+    """
+    reason = error.__cause__
+    if reason is None or isinstance(reason, FileNotFoundError) or hasattr(reason, "response"):
+        return False
+    return getattr(reason, "status", SERVER_FAULT) >= SERVER_FAULT
