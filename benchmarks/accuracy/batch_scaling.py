@@ -58,12 +58,13 @@ def main() -> None:
         if data is None:
             data = place / "beasts"
             draw_sample(data, species=60, per_species=24, size=160, seed=5)
-        for args.seed in args.seeds:
+        for seed in args.seeds:
+            args.seed = seed
             for number, (way, options) in enumerate(ways.items()):
                 args.overrides = [*options, *args.also]
-                hits = hits_of(data, place / f"way-{number}-seed-{args.seed}", "best", args)
+                hits = hits_of(data, place / f"way-{number}-seed-{seed}", "best", args)
                 found[way] += [hits[path] for path in sorted(hits)]
-                print(f"seed {args.seed}, {way}: {np.mean(list(hits.values())):.4f}", flush=True)
+                print(f"seed {seed}, {way}: {np.mean(list(hits.values())):.4f}", flush=True)
     arrays = {way: np.array(hits) for way, hits in found.items()}
     plain = arrays.pop("best")
     groups = np.arange(len(plain))

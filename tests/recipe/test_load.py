@@ -53,6 +53,7 @@ def test_default_recipe_by_device(device: str, name: str) -> None:
     assert sorted(both) == [
         "model.backbone",
         "optimizer.lr",
+        "train.batch_growth",
         "view.eval_scale",
         "view.size",
     ], "the same parts"

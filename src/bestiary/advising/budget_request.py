@@ -121,7 +121,8 @@ def load_tuning_recipe(
         WeightsError: the backbone is unknown, or with LoRA its weights are not available.
     """
     source = recipe or choose_default_recipe(overrides, display)
-    loaded = with_own_size(load_recipe(source, overrides))
+    # Trials are compared, so all keep the recipe's batch.
+    loaded = with_own_size(load_recipe(source, [*overrides, "train.batch_growth=1"]))
     if not loaded.model.fits_head:
         raise ArgumentError(
             f"--recipe {source}: its model.head is random, and --budget begins with fitted heads; "

@@ -27,6 +27,7 @@ from bestiary.recipe.options import Recipe
 from bestiary.recipe.overrides import parse_override
 from bestiary.run.layout import FOLDS, RECIPE
 from bestiary.run.run import Run
+from bestiary.training.batch_growth import grow_batch, grown_like
 from bestiary.training.prepare import begin_run, resolve_white
 from bestiary.training.tracking.start import check_trackers
 from bestiary.training.unlabeled import check_takes_unlabeled
@@ -103,6 +104,7 @@ def begin_or_resume(
         if unlabeled is not None:
             check_takes_unlabeled(new_recipe, unlabeled)
         check_requirements(new_recipe)
+        new_recipe = grow_batch(new_recipe, overrides, display)
         if fold_file is None:
             _check_fold_numbers(only_fold, range(new_recipe.folds.n))
         begin_run(
@@ -320,7 +322,8 @@ def _check_resumable(
         return
     begun = run.read_recipe()
     requested = with_own_size(load_recipe(recipe or run.file(RECIPE), overrides))
-    changed = begun.differences(resolve_white(requested, white_of(begun.view)))
+    requested = grown_like(resolve_white(requested, white_of(begun.view)), begun)
+    changed = begun.differences(requested)
     if changed:
         raise ArgumentError(
             f"{changed[0]}: {run.path} was begun with another value; resume it without --recipe "

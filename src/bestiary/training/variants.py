@@ -36,6 +36,7 @@ SHARED_REMEDY = (
 )
 FIXED = {
     "train.seed": "give --seeds 0,1,2",
+    "train.batch_growth": "all variants keep the recipe's batch; vary train.batch_size",
     **dict.fromkeys(SHARED_OPTIONS, SHARED_REMEDY),
 }
 """Options that cannot be varied, and what to do instead."""
@@ -85,6 +86,8 @@ def plan_variants(
         RecipeError: an option or a value is wrong.
         WeightsError: a backbone or its weights are not available.
     """
+    # Variants differ in one value, and not in what a GPU's timing chooses.
+    overrides = [*overrides, "train.batch_growth=1"]
     variants = [Variant(BASE, with_own_size(load_recipe(recipe, overrides)), BASE)]
     for option in vary:
         key, values = _parse_option(option)
