@@ -78,8 +78,7 @@ def recording(main: Callable[[], Any], file: str) -> None:
     script = read_script(Path(file).resolve(), ROOT)
     writes = NO_RECORD not in sys.argv and os.environ.get("BESTIARY_NO_RECORD", "0") == "0"
     sys.argv = [word for word in sys.argv if word != NO_RECORD]
-    words = [str(Path(word).name) if os.path.isabs(word) else word for word in sys.argv[1:]]
-    arguments = shlex.join(words)
+    arguments = shlex.join(map(without_place, sys.argv[1:]))
     now = time.perf_counter()
     _session = Session(script.claims, script.path, arguments, writes, load_now(), now)
     try:
@@ -95,6 +94,17 @@ def recording(main: Callable[[], Any], file: str) -> None:
         raise SystemExit(1)
     if missing:
         print(f"not measured this time: {', '.join(missing)}", file=sys.stderr)
+
+
+def without_place(word: str) -> str:
+    """Leave out where on this machine a file or folder is.
+
+    Example:
+        >>> without_place("flowers=/data/flowers17"), without_place("train.layout=channels_last")
+        ('flowers=flowers17', 'train.layout=channels_last')
+    """
+    name, sign, value = word.rpartition("=")
+    return f"{name}{sign}{Path(value).name}" if os.path.isabs(value) else word
 
 
 def record(

@@ -58,6 +58,11 @@ def accuracy_table(lines: Sequence[Line]) -> str:
             score = line.judged[0]
             percent = [f"{100 * end:.1f}" for end in (score.median, score.low, score.high) if end]
             rows.append((words, f"{percent[0]} % [{', '.join(percent[1:])}]", time_words(line)))
+    against = find(lines, "fewer-mistakes-than-tools", "10 minutes of one core")
+    if against is not None:
+        ratios = [value.median for value in against.judged]
+        share = f"{min(ratios):.2f} to {max(ratios):.2f} of timm's mistakes, {len(ratios)} sets"
+        rows.append(("`--budget 10min`: tries these, chooses", share, "10 minutes each, one core"))
     return markdown_table(("recipe", "accuracy [95 %]", "time, two cores at most"), rows)
 
 

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -51,6 +52,11 @@ def test_results_belong_to_scripts() -> None:
         claim = claims[line.claim]
         assert (line.area, line.script) == (claim.area, claim.script)
     assert {file.stem for file in files} <= set(claims)
+
+
+def test_results_name_no_place_of_a_machine() -> None:
+    for line in all_lines():
+        assert not re.search(r"(^|[\s=])(/|[A-Z]:)\w", line.arguments), line.arguments
 
 
 def test_watched_files_exist() -> None:
