@@ -149,6 +149,8 @@ def record_promises(minutes: float) -> None:
         for row in results()
         if row["contender"] == OWN and row["minutes"] == minutes and "members" in row
     ]
+    if not runs:
+        return
     case = f"{minutes:g} minutes of one core"
     means = [sum(row["members"]) / len(row["members"]) for row in runs]
     ends = [row["claim_interval"] for row in runs]
