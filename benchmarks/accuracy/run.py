@@ -8,7 +8,7 @@ is there is not run again: stop the script and start it again at will.
 
     python benchmarks/accuracy/run.py --data caltech-creatures=DIR flowers17=DIR [--core 1]
         [--minutes 10 30] [--seeds 0 1 2] [--contenders ...]
-        [--python timm=PATH fastai=PATH autogluon=PATH ...]
+        [--python timm=PATH fastai=PATH autogluon=PATH ...] [--note TEXT]
     python benchmarks/accuracy/table.py
 
 The third set, drawn beasts of 60 species in close genera, is drawn. An interpreter can be named for
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--contenders", nargs="*", default=list(CONTENDERS), choices=CONTENDERS)
     parser.add_argument("--python", nargs="*", default=[], metavar="CONTENDER=PATH")
     parser.add_argument("--core", type=int, help="the core that contenders are bound to")
+    parser.add_argument("--note", default="", help="under what conditions, for the record")
     parser.add_argument("--place", type=Path, default=Path(tempfile.gettempdir()) / "accuracy")
     args = parser.parse_args()
     data = dict(pair.split("=", 1) for pair in args.data)
@@ -109,10 +110,10 @@ def main() -> None:
                         result = compete(key, split, weights, python, args.core)
                         append(key | result)
 
-    record_ratios(args.minutes)
+    record_ratios(args.minutes, args.note)
 
 
-def record_ratios(wanted: list[float]) -> None:
+def record_ratios(wanted: list[float], note: str) -> None:
     """Record bestiary's mistakes over those of the best peer, and what its runs promised.
 
     Other minutes than the wanted ones keep their record: theirs was measured by other code.
@@ -137,12 +138,13 @@ def record_ratios(wanted: list[float]) -> None:
             "seeds",
             case=f"{minutes:g} minutes of one core",
             details={"mistakes": mistakes},
+            note=note,
         )
     for minutes in wanted:
-        record_promises(minutes)
+        record_promises(minutes, note)
 
 
-def record_promises(minutes: float) -> None:
+def record_promises(minutes: float, note: str) -> None:
     """Record whether bestiary's printed intervals held, and whether it ended in time."""
     runs = [
         row
@@ -163,9 +165,10 @@ def record_promises(minutes: float) -> None:
         "runs",
         case=case,
         details={"above the interval, of the runs": above / len(held)},
+        note=note,
     )
     shares = [row["minutes_trained"] / minutes for row in runs]
-    record("budget-is-kept", max(shares), len(shares), "runs", case=case)
+    record("budget-is-kept", max(shares), len(shares), "runs", case=case, note=note)
 
 
 def done() -> list[dict[str, Any]]:
