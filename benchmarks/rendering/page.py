@@ -108,9 +108,21 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
 
 
 def area_page(
-    area: str, rows: Sequence[Row], has_figure: bool, unmeasured: Sequence[str] = ()
+    area: str,
+    rows: Sequence[Row],
+    has_figure: bool,
+    unmeasured: Sequence[str] = (),
+    replaced: Sequence[Line] = (),
 ) -> str:
-    """Write the page of an area; `unmeasured` are statements of claims without a result."""
+    """Write the page of an area.
+
+    Args:
+        area: its folder.
+        rows: its results.
+        has_figure: whether it has a figure.
+        unmeasured: statements of claims without a result.
+        replaced: results that newer ones replace; they are only counted.
+    """
     ordered = in_order(rows)
     parts = [GENERATED, f"# {AREAS[area]}", QUESTIONS[area], strip(rows)]
     missed = [row for row in ordered if row.state == "missed"]
@@ -125,9 +137,21 @@ def area_page(
     parts += ["## All results", table(ordered), f"*Not shown.* {NOT_SHOWN[area]}"]
     if unmeasured:
         parts.append("*Not measured yet.* " + " ".join(f"{text}." for text in unmeasured))
+    if replaced:
+        parts.append(replaced_words(replaced))
     parts += ["## Details", "\n".join(details(row) for row in ordered)]
     parts.append(f"Measure again: `make bench AREA={area}`.")
     return "\n\n".join(parts) + "\n"
+
+
+def replaced_words(lines: Sequence[Line]) -> str:
+    """Count the results that newer ones replace, and those of them that had missed."""
+    missed = sum(state(line) == "missed" for line in lines)
+    are = "older result is" if len(lines) == 1 else "older results are"
+    return (
+        f"*Replaced.* {len(lines)} {are} left out for newer ones of the same claim; {missed} of "
+        "them had missed. `benchmarks/results/retired.toml` says why."
+    )
 
 
 def figure_lines(area: str, title: str) -> str:

@@ -65,6 +65,13 @@ def test_missed_stands_first() -> None:
     assert "2 cores of a processor, no GPU" in page
 
 
+def test_replaced_results_are_counted() -> None:
+    rows = [Row(line("help"), "")]
+    assert "*Replaced.*" not in area_page("speed", rows, True)
+    page = area_page("speed", rows, True, replaced=[line("old", values=[{"median": 0.7}])])
+    assert "1 older result is left out for newer ones of the same claim; 1 of them had" in page
+
+
 def test_first_page_counts_areas() -> None:
     rows = {area: [] for area in AREAS}
     rows["speed"] = [Row(line("show", values=[{"median": 0.7}]), UNKNOWN)]
