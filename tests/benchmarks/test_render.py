@@ -26,6 +26,17 @@ MAX_CELL = 25  # words
 NEVER = ("by hand", "before that day")
 
 
+CLAIMS = """CLAIMS = {
+    "soon": {
+        "statement": "it is soon",
+        "unit": "s",
+        "bar": ("most", 0.35, "one waits"),
+        "watches": ("b.py",),
+    },
+}
+"""
+
+
 def line(claim: str = "help-soon", **changes: Any) -> Line:
     """A result with a bar of 0.35 s at most."""
     fields: dict[str, Any] = {
@@ -115,6 +126,11 @@ def test_globs() -> None:
         ("a.toml", "a = 1 # old", "# new\na = 1", True),
         ("a.toml", "a = 1", "a = 2", False),
         ("a.js", "a // old", "a", False),
+        ("a.py", CLAIMS, CLAIMS.replace("it is soon", "it is at once"), True),
+        ("a.py", CLAIMS, CLAIMS.replace('"b.py"', '"b.py", "c.py"'), True),
+        ("a.py", CLAIMS, CLAIMS + "COMMANDS = ('',)\n", True),
+        ("a.py", CLAIMS, CLAIMS.replace("0.35", "0.5"), False),
+        ("a.py", CLAIMS, CLAIMS.replace('"s"', '"ms"'), False),
     ],
 )
 def test_only_code_makes_stale(path: str, old: str, new: str, same: bool) -> None:
