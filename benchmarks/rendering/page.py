@@ -300,12 +300,22 @@ def index_page(rows: dict[str, list[Row]]) -> str:
                 "## How we measure",
                 HOW,
                 "## Not measured",
-                "Nothing is from a GPU: none was at hand. No benchmark has a million real images. "
-                "Other tools had ten minutes of one core and one seed so far.",
+                not_measured(every),
             ]
         )
         + "\n"
     )
+
+
+def not_measured(rows: Sequence[Row]) -> str:
+    """Say what the results leave out."""
+    gpus = sum(row.line.machine.gpu is not None for row in rows)
+    seeds: dict[str, set[object]] = {}
+    for result in read_results():
+        seeds.setdefault(result["contender"], set()).add(result.get("seed"))
+    once = sorted(name for name, of in seeds.items() if len(of) == 1)
+    words = f"{gpus} of {len(rows)} results are from a GPU. No benchmark has a million real images."
+    return f"{words} Of the other tools, {', '.join(once)} had one seed only." if once else words
 
 
 HOW = """- Programs that are compared take turns. Only ratios within a round are results.

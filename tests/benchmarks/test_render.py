@@ -91,6 +91,7 @@ def test_first_page_counts_areas() -> None:
     assert "(speed.md#show)" in page
     assert "? | 1 | 0 | 0 |" in page
     assert "not known here, without git" in page
+    assert "0 of 1 results are from a GPU." in page
 
 
 @pytest.mark.parametrize(
