@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-from harness.results import RESULTS, Line, all_lines
+from harness.results import RESULTS, Line, all_lines, split_lines
 from harness.scripts import AREAS, ROOT, Claim, all_claims
 from rendering.blocks import filled
 from rendering.figure import bar_drawing, svg_files
@@ -93,6 +93,7 @@ def all_files(rows: dict[str, list[Row]]) -> dict[Path, str]:
         ValueError: a marker of a document names what there is not.
     """
     claims = all_claims()
+    _, old = split_lines()
     files = {PAGES / "index.md": index_page(rows)}
     for area, of in rows.items():
         lines = [row.line for row in of]
@@ -103,7 +104,8 @@ def all_files(rows: dict[str, list[Row]]) -> dict[Path, str]:
             for claim in claims.values()
             if claim.area == area and claim.name not in measured
         ]
-        files[PAGES / f"{area}.md"] = area_page(area, of, drawing is not None, missing)
+        replaced = [line for line in old if claims[line.claim].area == area]
+        files[PAGES / f"{area}.md"] = area_page(area, of, drawing is not None, missing, replaced)
         if drawing is not None:
             light, dark = svg_files(drawing)
             files[PAGES / "figures" / f"{area}.svg"] = light

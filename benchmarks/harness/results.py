@@ -1,9 +1,11 @@
 """Lines of benchmarks/results/CLAIM.jsonl -> checked results, and the one of each case that counts.
 
 A file keeps its history: the last line of each case counts. A line that is not valid is refused
-with its file and number.
+with its file and number. Cases that a newer one of the same claim replaces stand in retired.toml,
+each with the reason: they are history too.
 """
 
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from harness.scripts import BENCHMARKS, Bar, read_bar
 
 RESULTS = BENCHMARKS / "results"
+RETIRED = "retired.toml"  # claim -> case -> why
 MAX_LINE = 1_000_000  # characters
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Text = Annotated[str, Field(min_length=1, max_length=2_000)]
@@ -167,7 +170,50 @@ def current(lines: Sequence[Line]) -> list[Line]:
     return list({line.case: line for line in lines}.values())
 
 
+def read_retired(folder: Path = RESULTS) -> dict[str, dict[str, str]]:
+    """Read which cases newer ones replace: claim -> case -> why.
+
+    Raises:
+        ValueError: a case has no reason; names it.
+    """
+    file = folder / RETIRED
+    found = tomllib.loads(file.read_text()) if file.exists() else {}
+    for claim, cases in found.items():
+        for case, why in cases.items():
+            if not isinstance(why, str) or not why.strip():
+                raise ValueError(f"{RETIRED}: {claim}, {case}: no reason")
+    return found
+
+
+def split_lines(folder: Path = RESULTS) -> tuple[list[Line], list[Line]]:
+    """Read what counts of all claims, by name, and what newer results replace.
+
+    Raises:
+        ValueError: a line is not valid; or a retired case is no result, or is replaced by none.
+    """
+    retired = read_retired(folder)
+    counting: list[Line] = []
+    replaced: list[Line] = []
+    for file in sorted(folder.glob("*.jsonl")):
+        gone = retired.pop(file.stem, {})
+        lines = current(read_file(file))
+        _check_retired(file.stem, lines, gone)
+        counting += [line for line in lines if line.case not in gone]
+        replaced += [line for line in lines if line.case in gone]
+    if retired:
+        raise ValueError(f"{RETIRED}: no results of {', '.join(retired)}")
+    return counting, replaced
+
+
+def _check_retired(claim: str, lines: Sequence[Line], gone: dict[str, str]) -> None:
+    if unknown := set(gone) - {line.case for line in lines}:
+        raise ValueError(f"{RETIRED}: {claim} has no case {', '.join(sorted(unknown))}")
+    newest = max((line.date for line in lines if line.case not in gone), default="")
+    for line in lines:
+        if line.case in gone and line.date > newest:
+            raise ValueError(f"{RETIRED}: {claim}, {line.case}: no newer result replaces it")
+
+
 def all_lines(folder: Path = RESULTS) -> Iterator[Line]:
     """Read what counts of all claims, by name."""
-    for file in sorted(folder.glob("*.jsonl")):
-        yield from current(read_file(file))
+    yield from split_lines(folder)[0]

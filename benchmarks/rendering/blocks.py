@@ -131,9 +131,9 @@ def honesty_table(lines: Sequence[Line]) -> str:
     if labels is not None:
         share = f"{100 * labels.judged[0].median:.0f} %"
         rows.append(("Wrong labels among the first suspects, of 3 % planted", share))
-    scores = find(lines, "score-intervals")
-    if scores is not None:
-        ends = [f"{100 * f(v.median for v in scores.judged):.1f}" for f in (min, max)]
+    scores = [v.median for line in lines if line.claim == "score-intervals" for v in line.judged]
+    if scores:
+        ends = [f"{100 * end:.1f}" for end in (min(scores), max(scores))]
         rows.append(("95 % intervals that cover the truth", f"{ends[0]} to {ends[1]} %"))
     return markdown_table(("honesty", "measured"), rows)
 

@@ -108,9 +108,21 @@ def in_order(rows: Sequence[Row]) -> list[Row]:
 
 
 def area_page(
-    area: str, rows: Sequence[Row], has_figure: bool, unmeasured: Sequence[str] = ()
+    area: str,
+    rows: Sequence[Row],
+    has_figure: bool,
+    unmeasured: Sequence[str] = (),
+    replaced: Sequence[Line] = (),
 ) -> str:
-    """Write the page of an area; `unmeasured` are statements of claims without a result."""
+    """Write the page of an area.
+
+    Args:
+        area: its folder.
+        rows: its results.
+        has_figure: whether it has a figure.
+        unmeasured: statements of claims without a result.
+        replaced: results that newer ones replace; they are only counted.
+    """
     ordered = in_order(rows)
     parts = [GENERATED, f"# {AREAS[area]}", QUESTIONS[area], strip(rows)]
     missed = [row for row in ordered if row.state == "missed"]
@@ -125,9 +137,21 @@ def area_page(
     parts += ["## All results", table(ordered), f"*Not shown.* {NOT_SHOWN[area]}"]
     if unmeasured:
         parts.append("*Not measured yet.* " + " ".join(f"{text}." for text in unmeasured))
+    if replaced:
+        parts.append(replaced_words(replaced))
     parts += ["## Details", "\n".join(details(row) for row in ordered)]
     parts.append(f"Measure again: `make bench AREA={area}`.")
     return "\n\n".join(parts) + "\n"
+
+
+def replaced_words(lines: Sequence[Line]) -> str:
+    """Count the results that newer ones replace, and those of them that had missed."""
+    missed = sum(state(line) == "missed" for line in lines)
+    are = "older result is" if len(lines) == 1 else "older results are"
+    return (
+        f"*Replaced.* {len(lines)} {are} left out for newer ones of the same claim; {missed} of "
+        "them had missed. `benchmarks/results/retired.toml` says why."
+    )
 
 
 def figure_lines(area: str, title: str) -> str:
@@ -276,12 +300,22 @@ def index_page(rows: dict[str, list[Row]]) -> str:
                 "## How we measure",
                 HOW,
                 "## Not measured",
-                "Nothing is from a GPU: none was at hand. No benchmark has a million real images. "
-                "Other tools had ten minutes of one core and one seed so far.",
+                not_measured(every),
             ]
         )
         + "\n"
     )
+
+
+def not_measured(rows: Sequence[Row]) -> str:
+    """Say what the results leave out."""
+    gpus = sum(row.line.machine.gpu is not None for row in rows)
+    seeds: dict[str, set[object]] = {}
+    for result in read_results():
+        seeds.setdefault(result["contender"], set()).add(result.get("seed"))
+    once = sorted(name for name, of in seeds.items() if len(of) == 1)
+    words = f"{gpus} of {len(rows)} results are from a GPU. No benchmark has a million real images."
+    return f"{words} Of the other tools, {', '.join(once)} had one seed only." if once else words
 
 
 HOW = """- Programs that are compared take turns. Only ratios within a round are results.

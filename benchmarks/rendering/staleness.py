@@ -2,8 +2,9 @@
 
 A result is stale where the code of a watched file has changed since its commit, where PyTorch has
 another minor version, or after 180 days. Comments, docstrings and layout are no code: a program
-that parses to the same is the same. Without git, or in a checkout without that commit, nobody can
-say: then it is unknown.
+that parses to the same is the same. Nor is what a script declares of a claim besides its unit and
+its bar: a statement in other words, other watched files or other commands measure the same. Without
+git, or in a checkout without that commit, nobody can say: then it is unknown.
 """
 
 import ast
@@ -14,6 +15,7 @@ from datetime import date
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeGuard
 
 from harness.results import Line
 from harness.scripts import ROOT
@@ -22,6 +24,7 @@ from harness.surroundings import git
 OLD = 180  # days
 UNKNOWN = "unknown"
 NAMED = 2  # changed files that are named
+TOLD = ("statement", "watches")  # of a claim: they change no figure
 
 
 def why_stale(line: Line, today: date, torch: str | None, changed: Sequence[str] | None) -> str:
@@ -98,13 +101,37 @@ def same_code(path: str, old: str, new: str) -> bool:
 
 @cache
 def _program(text: str) -> str:
-    """A program without comments, docstrings and layout."""
+    """A program without comments, docstrings, layout, and what only tells of its claims."""
     tree = ast.parse(text)
+    tree.body = [node for node in tree.body if not _assigns(node, "COMMANDS")]
+    for node in tree.body:
+        if _assigns(node, "CLAIMS") and isinstance(node.value, ast.Dict):
+            for claim in node.value.values:
+                _drop_told(claim)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):
             body.pop(0)
     return ast.dump(tree)
+
+
+def _assigns(node: ast.stmt, name: str) -> TypeGuard[ast.Assign]:
+    return isinstance(node, ast.Assign) and any(
+        isinstance(target, ast.Name) and target.id == name for target in node.targets
+    )
+
+
+def _drop_told(claim: ast.expr) -> None:
+    """Remove from the dictionary of a claim what changes no figure."""
+    if isinstance(claim, ast.Dict):
+        pairs = zip(claim.keys, claim.values, strict=True)
+        kept = [
+            (key, value)
+            for key, value in pairs
+            if not (isinstance(key, ast.Constant) and key.value in TOLD)
+        ]
+        claim.keys = [key for key, _ in kept]
+        claim.values = [value for _, value in kept]
 
 
 def _is_text(node: ast.AST) -> bool:

@@ -26,6 +26,17 @@ MAX_CELL = 25  # words
 NEVER = ("by hand", "before that day")
 
 
+CLAIMS = """CLAIMS = {
+    "soon": {
+        "statement": "it is soon",
+        "unit": "s",
+        "bar": ("most", 0.35, "one waits"),
+        "watches": ("b.py",),
+    },
+}
+"""
+
+
 def line(claim: str = "help-soon", **changes: Any) -> Line:
     """A result with a bar of 0.35 s at most."""
     fields: dict[str, Any] = {
@@ -65,6 +76,13 @@ def test_missed_stands_first() -> None:
     assert "2 cores of a processor, no GPU" in page
 
 
+def test_replaced_results_are_counted() -> None:
+    rows = [Row(line("help"), "")]
+    assert "*Replaced.*" not in area_page("speed", rows, True)
+    page = area_page("speed", rows, True, replaced=[line("old", values=[{"median": 0.7}])])
+    assert "1 older result is left out for newer ones of the same claim; 1 of them had" in page
+
+
 def test_first_page_counts_areas() -> None:
     rows = {area: [] for area in AREAS}
     rows["speed"] = [Row(line("show", values=[{"median": 0.7}]), UNKNOWN)]
@@ -73,6 +91,7 @@ def test_first_page_counts_areas() -> None:
     assert "(speed.md#show)" in page
     assert "? | 1 | 0 | 0 |" in page
     assert "not known here, without git" in page
+    assert "0 of 1 results are from a GPU." in page
 
 
 @pytest.mark.parametrize(
@@ -108,6 +127,11 @@ def test_globs() -> None:
         ("a.toml", "a = 1 # old", "# new\na = 1", True),
         ("a.toml", "a = 1", "a = 2", False),
         ("a.js", "a // old", "a", False),
+        ("a.py", CLAIMS, CLAIMS.replace("it is soon", "it is at once"), True),
+        ("a.py", CLAIMS, CLAIMS.replace('"b.py"', '"b.py", "c.py"'), True),
+        ("a.py", CLAIMS, CLAIMS + "COMMANDS = ('',)\n", True),
+        ("a.py", CLAIMS, CLAIMS.replace("0.35", "0.5"), False),
+        ("a.py", CLAIMS, CLAIMS.replace('"s"', '"ms"'), False),
     ],
 )
 def test_only_code_makes_stale(path: str, old: str, new: str, same: bool) -> None:

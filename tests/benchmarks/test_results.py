@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from harness import record, scripts
-from harness.results import RESULTS, all_lines, read_file, read_line
+from harness.results import RESULTS, RETIRED, all_lines, read_file, read_line, split_lines
 from harness.scripts import AREAS, all_claims, read_script, script_files
 
 GOOD: dict[str, Any] = {
@@ -102,6 +102,38 @@ def test_bad_lines_are_refused(change: dict[str, Any], words: str, tmp_path: Pat
         read_file(file)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+OLD = GOOD | {"case": "four worlds", "date": "2026-11-26"}
+
+
+def retire(folder: Path, text: str) -> None:
+    """Write an old and a new case of one claim, and a list of what is retired."""
+    (folder / "help-soon.jsonl").write_text(f"{json.dumps(OLD)}\n{json.dumps(GOOD)}\n")
+    (folder / RETIRED).write_text(text)
+
+
+def test_retired_results_do_not_count(tmp_path: Path) -> None:
+    retire(tmp_path, '[help-soon]\n"four worlds" = "each world has a case now"\n')
+    counting, replaced = split_lines(tmp_path)
+    assert [line.case for line in counting] == [""]
+    assert [line.case for line in replaced] == ["four worlds"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[help-soon]\n"four worlds" = " "', "no reason"),
+        ('[help-soon]\n"five worlds" = "why"', "has no case five worlds"),
+        ('[help-late]\n"four worlds" = "why"', "no results of help-late"),
+        ('[help-soon]\n"" = "why"', "no newer result replaces it"),
+        ('[help-soon]\n"" = "why"\n"four worlds" = "why"', "no newer result replaces it"),
+    ],
+)
+def test_retiring_needs_a_newer_result(text: str, words: str, tmp_path: Path) -> None:
+    retire(tmp_path, text)
+    with pytest.raises(ValueError, match=words):
+        split_lines(tmp_path)
 
 
 def test_bars_judge() -> None:
