@@ -54,7 +54,7 @@ class Workers:
                     thread.start()
                 self._are_ready.wait()
             finally:
-                torch.set_num_threads(openmp_threads)
+                _set_openmp_threads(openmp_threads)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -105,7 +105,7 @@ class Workers:
 
     def _work(self) -> None:
         torch.get_num_threads()  # PyTorch sets its default now, and not in the first operation
-        torch.set_num_threads(1)
+        _set_openmp_threads(1)
         self._are_ready.wait()
         while (submitted := self._jobs.get()) is not None:
             future, job = submitted
@@ -114,3 +114,9 @@ class Workers:
                 future.set_result(result)
             except BaseException as error:  # raised again in wait_for
                 future.set_exception(error)
+
+
+def _set_openmp_threads(threads: int) -> None:
+    """Set the threads that this one computes with, and the default of those that are new."""
+    if torch.backends.openmp.is_available():  # PyTorch's own pool has one number for all threads
+        torch.set_num_threads(threads)
