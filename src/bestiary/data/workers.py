@@ -118,5 +118,6 @@ class Workers:
 
 def _set_openmp_threads(threads: int) -> None:
     """Set the threads that this one computes with, and the default of those that are new."""
-    if torch.backends.openmp.is_available():  # PyTorch's own pool has one number for all threads
+    # PyTorch's own pool has one number for all threads.
+    if torch.backends.openmp.is_available():  # type: ignore[no-untyped-call]
         torch.set_num_threads(threads)
