@@ -32,6 +32,7 @@ CLAIMS = {
             "src/bestiary/ensemble/predictions.py",
             "src/bestiary/ensemble/pipeline.py",
             "src/bestiary/ensemble/resumable_table.py",
+            "src/bestiary/stats/drift.py",
         ),
     },
 }

@@ -57,6 +57,31 @@ def test_load_batches_keeps_order_of_rows(threads: LoaderThreads) -> None:
     assert not running_threads()
 
 
+@pytest.mark.parametrize("threads", THREADS)
+def test_views_are_made_without_openmp_teams(threads: LoaderThreads) -> None:
+    own = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        sizes = set()
+
+        def view_of(row: int) -> Pixels:
+            torch.ones(1 << 18).exp()  # the first operation of a thread may set its default
+            sizes.add(torch.get_num_threads())
+            return flat(row)
+
+        list(load_batches(split_batches(np.arange(32), 4), view_of, threads))
+        assert sizes == {1}
+
+        # Neither this thread nor those of others have fewer from now on.
+        others: list[int] = []
+        other = threading.Thread(target=lambda: others.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        assert [torch.get_num_threads(), *others] == [3, 3]
+    finally:
+        torch.set_num_threads(own)
+
+
 def test_views_are_equal_for_any_thread_count() -> None:
     images = np.random.default_rng(0).integers(0, 255, (30, 40, 40, 3), dtype=np.uint8)
     batches = split_batches(epoch_order(30, 0, 1, 2), 7)

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 import bestiary
+from bestiary.ensemble.answers import PredictionOptions, answer_batch
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError
 from bestiary.evaluation import cascading
@@ -63,13 +66,15 @@ def test_stopped_images_have_the_first_members_answer(
     result = bestiary.predict(trained.path, beasts, out=tmp_path / "some.csv", cascade=0.05)
     used = result.table["members_used"]
     n_stopped = int((used == 1).sum())
+    assert ((used == 1) == result.table["stopped_early"]).all()
     assert 0 < n_stopped < len(used)
     assert set(used) == {1, len(Ensemble.load(trained).folds)}
 
     # Where all members were asked, the rows are those without a cascade.
     goes_on = used > 1
     both = [
-        table.filter(goes_on).drop("members_used", strict=False) for table in (usual, result.table)
+        table.filter(goes_on).drop("members_used", "stopped_early", strict=False)
+        for table in (usual, result.table)
     ]
     columns = [name for name in both[0].columns if both[0][name].dtype != pl.Float64]
     assert both[0].select(columns).equals(both[1].select(columns))
@@ -84,7 +89,7 @@ def test_stopped_images_have_the_first_members_answer(
 
     said = capsys.readouterr()
     assert "50.0 % stop, of which 2.0 % are wrong" in said.err.replace("\N{NO-BREAK SPACE}", " ")
-    assert f"{n_stopped} of them stopped after one member" in str(result)
+    assert f"{n_stopped} of them stopped early" in str(result)
 
 
 @pytest.mark.slow
@@ -179,6 +184,47 @@ def test_images_stop_after_one_view(five_views: Run, beasts: Path) -> None:
     np.testing.assert_allclose(probabilities[batch.stopped], confidence[batch.stopped], atol=1e-3)
 
 
+@pytest.mark.slow
+def test_a_single_member_stops_after_one_view(
+    five_views: Run, beasts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted(beasts.rglob("*.jpg"))
+    ensemble = Ensemble.load(five_views)
+    every = loose_cascade(five_views, 0.0, 1.0)
+    of_all_views = replace(every, sees_first_view=False)
+    single = cascading._first_member(five_views, ensemble, of_all_views, "auto")
+    usual = logits_of(single, files)
+    first = cascading.first_logits(five_views, single, every, files, usual)
+    confidence = every.calibration.probabilities(first[None], "logits").max(axis=1)
+    half = loose_cascade(five_views, float(np.median(confidence)), 1.0)
+    monkeypatch.setattr(cascading.Cascade, "fit", lambda *_: replace(half, sees_first_view=False))
+
+    cascade = cascading.learn_cascade(five_views, single, 0.05)
+    assert cascade.sees_first_view
+    cascading.apply_cascade(five_views, single, cascade, "auto")
+    (batch,) = single.iter_logits(files)
+    assert batch.stopped is not None
+    assert 10 < batch.stopped.sum() < 17
+    np.testing.assert_allclose(batch.logits[:, ~batch.stopped], usual[:, ~batch.stopped], atol=1e-3)
+    np.testing.assert_allclose(batch.logits[0, batch.stopped], first[batch.stopped], atol=1e-3)
+    answers = answer_batch(single, batch, "logits", PredictionOptions())
+    assert [answer.stopped_early for answer in answers] == batch.stopped.tolist()
+    assert {answer.members_used for answer in answers} == {1}
+
+
+def test_a_single_member_needs_views(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(views: int) -> str:
+        single: Any = SimpleNamespace(folds=[0], tta=views, blended=[])
+        with pytest.raises(ArgumentError) as error:
+            cascading.learn_cascade(trained, single, 0.05)
+        return str(error.value)
+
+    assert "one member and one view" in refused(1)
+    five: Any = SimpleNamespace(tta=5)
+    monkeypatch.setattr(cascading, "read_card", lambda _: five)
+    assert "no out-of-fold logits of one view" in refused(5)
+
+
 def test_a_run_without_first_views_asks_members(
     trained: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,3 +254,7 @@ def test_a_run_without_first_views_asks_members(
     by_member = cascading._learn(replace(out_of_fold, table=table), 0.05, 5)
     assert (seen[-2] == by_view_logits).all() and not by_member.sees_first_view
     assert "One view alone does not keep that risk, so a member sees all 5" in str(by_member)
+
+    # A single member has no cheaper answer than its first view.
+    alone = cascading._learn(replace(out_of_fold, table=table), 0.05, 5, is_single=True)
+    assert alone.never_stops and alone.sees_first_view

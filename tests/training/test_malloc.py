@@ -17,7 +17,7 @@ needs_glibc = pytest.mark.skipif(
 PRELUDE = """
 import resource, torch
 from pathlib import Path
-from bestiary.training.malloc import keep_freed_memory
+from bestiary.training.malloc import keep_freed_memory, return_freed_memory
 
 def step():
     # 128 MB, in blocks that malloc by itself returns to the system.
@@ -67,6 +67,20 @@ with keep_freed_memory(torch.device("cpu")):
 print(inside, resident_megabytes())
 """)
     assert after < inside - 128
+
+
+@pytest.mark.slow
+@needs_glibc
+def test_memory_freed_between_used_is_returned() -> None:
+    before, after = numbers_printed_by("""
+blocks = [bytearray(b"1") * 100_000 for _ in range(1280)]
+used = blocks[::64]
+del blocks
+before = resident_megabytes()
+return_freed_memory()
+print(before, resident_megabytes())
+""")
+    assert after < before - 100
 
 
 @pytest.mark.slow

@@ -99,9 +99,9 @@ def predict(
         Let an image stop after one member where that member is so confident that at most
         this share of such answers is wrong: 0.01, 0.02, 0.05 or 0.1. Of several views, that
         member sees the first alone. Learnt from the out-of-fold predictions; what it costs
-        is printed, and the column members_used tells which images stopped. Saves time where
-        there are several views, and where members share little, as those of best and
-        paper. Default: all members compute all views of every image.
+        is printed, and the column stopped_early tells which images stopped. Saves time
+        where there are several views, also of a single member, and where members share
+        little, as those of best and paper. Default: all members compute all views of every image.
     only
         Text file with one class a line: no other class is answered. Classes called empty
         stay. The column removed has the probability that the list took from each image.

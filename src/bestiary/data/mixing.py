@@ -106,9 +106,8 @@ def cutmix(
         Images and targets of the same shapes.
     """
     left, top, right, bottom = box
-    neighbors = images.roll(1, 0)
     mixed_images = images.clone()
-    mixed_images[..., top:bottom, left:right] = neighbors[..., top:bottom, left:right]
+    mixed_images[..., top:bottom, left:right] = images[..., top:bottom, left:right].roll(1, 0)
 
     height, width = images.shape[-2:]
     n_pasted = (right - left) * (bottom - top)

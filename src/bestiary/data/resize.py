@@ -56,21 +56,21 @@ def resize(
 
 
 def _shrink(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Shrink with PyTorch's triangle filter for bytes: three times as fast as cv2's area mean."""
-    # PyTorch accepts neither read-only arrays nor negative strides.
-    is_mirrored = min(pixels.strides) < 0
-    if is_mirrored or not pixels.flags.writeable:
-        pixels = pixels.copy()
+    """Shrink with PyTorch's triangle filter for bytes: three times as fast as cv2's area mean.
 
-    image = torch.from_numpy(pixels).permute(2, 0, 1)
-    batch = functional.interpolate(
-        image[None],
+    PyTorch is faster with the channels of each pixel side by side, and keeps them so. The stride of
+    the batch tells it that they are.
+    """
+    # PyTorch accepts neither read-only arrays nor negative strides.
+    pixels = np.require(pixels, requirements=["C", "W"])
+    images = torch.from_numpy(pixels).view(1, *pixels.shape).permute(0, 3, 1, 2)
+    shrunk = functional.interpolate(
+        images,
         size=(height, width),
         mode="bilinear",
         antialias=True,
     )
-    shrunk = batch[0].permute(1, 2, 0).numpy()
-    return np.asarray(shrunk, np.uint8)
+    return np.asarray(shrunk.permute(0, 2, 3, 1)[0].numpy(), np.uint8)
 
 
 def stored_side(short: int, side: int) -> int:

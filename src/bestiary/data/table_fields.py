@@ -45,6 +45,7 @@ ANSWER_COLUMNS = frozenset(
         "accepted",
         "unknown",
         "members_used",
+        "stopped_early",
         "removed",
         "sure_rank",
         "sure_taxon",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bestiary.ensemble.batch_logits import BatchLogits
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.ensemble.resumable_table import MEMBERS_USED
+from bestiary.ensemble.resumable_table import MEMBERS_USED, STOPPED_EARLY
 from bestiary.errors import ArgumentError
 from bestiary.recipe.choices import Average, Sets
 from bestiary.stats.averaging import member_agreement
@@ -58,6 +58,7 @@ class Answer:
             not calibrated.
         unknown: whether the image is out of distribution; None: not calibrated.
         members_used: number of members that computed the image; None: there is no cascade.
+        stopped_early: whether a cascade stopped the image; None: there is no cascade.
         field: further columns, see `bestiary.ensemble.field_answers`.
         decided: what a promise or costs decide, by column, see `bestiary.ensemble.decisions`.
     """
@@ -68,6 +69,7 @@ class Answer:
     accepted: bool | None = None
     unknown: bool | None = None
     members_used: int | None = None
+    stopped_early: bool | None = None
     field: dict[str, Any] = dataclass_field(default_factory=dict)
     decided: dict[str, Any] = dataclass_field(default_factory=dict)
 
@@ -84,6 +86,7 @@ class Answer:
             columns["unknown"] = self.unknown
         if self.members_used is not None:
             columns[MEMBERS_USED] = self.members_used
+            columns[STOPPED_EARLY] = self.stopped_early
         return columns | self.field | self.decided
 
 
@@ -134,8 +137,11 @@ def answer_probabilities(
     """
     answers = _uncalibrated_answers(probabilities, batch.logits, ensemble.classes_)
     if batch.stopped is not None:
-        used = [1 if is_stopped else len(batch.logits) for is_stopped in batch.stopped]
-        answers = [replace(answer, members_used=n) for answer, n in zip(answers, used, strict=True)]
+        n_members = len(batch.logits)
+        answers = [
+            replace(answer, members_used=1 if is_stopped else n_members, stopped_early=is_stopped)
+            for answer, is_stopped in zip(answers, batch.stopped.tolist(), strict=True)
+        ]
     if inside is None or is_confident is None or ensemble.ood is None:
         return answers
 

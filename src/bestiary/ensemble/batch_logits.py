@@ -16,7 +16,7 @@ class BatchLogits:
         reasons: index -> reason, for images that cannot be decoded; their logits mean nothing.
         deep: the largest value as a share of white, of each image of more than 8 bits that does
             not say what white is.
-        stopped: whether a cascade stopped at the first member (n,); then all members have its
+        stopped: whether a cascade stopped early (n,); then all members have its
             logits. None: there is no cascade.
     """
 

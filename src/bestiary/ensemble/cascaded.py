@@ -18,6 +18,8 @@ Stops = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 class CascadedNetwork:
     """Computes the first member of all images, and all members of those that do not stop.
 
+    A single member stops too: after the first of several views.
+
     Args:
         first: views -> logits (n, 1, classes) of the first member, of all or of the first of the
             test-time views.
@@ -43,25 +45,32 @@ class CascadedNetwork:
         self._scale = np.float32(scale)
 
     def __call__(self, views: torch.Tensor) -> NDArray[np.float32]:
-        """Compute logits (n, members, classes) of views uint8 (n, size, size, 3).
+        """Compute logits of views uint8 (n, size, size, 3).
 
         An image that stops has the first member's logits for all members.
+
+        Returns:
+            Logits, and in the last column whether the image stopped (n, members, classes + 1); see
+            `split_stopped`.
         """
         first = self._first(views)
         goes_on = ~self._stops(first[:, 0])
         logits = np.repeat(self._scale * first, self._members, axis=1)
         if goes_on.any():
             logits[goes_on] = self._everyone(views[torch.from_numpy(goes_on)].contiguous())
-        return logits
+        stopped = np.broadcast_to(~goes_on[:, None, None], (*logits.shape[:2], 1))
+        return np.concatenate([logits, stopped], axis=2, dtype=np.float32)
 
 
-def stopped_images(logits: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Tell which images stopped: all members have the same bits, as no two networks do.
+def split_stopped(
+    outputs: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Split what a `CascadedNetwork` has computed.
 
     Args:
-        logits: (members, images, classes).
+        outputs: (members, images, classes + 1).
 
     Returns:
-        Flags (images,).
+        Logits (members, images, classes), and which images stopped (images,).
     """
-    return np.asarray((logits == logits[:1]).all(axis=(0, 2)))
+    return np.ascontiguousarray(outputs[..., :-1]), outputs[0, :, -1] > 0

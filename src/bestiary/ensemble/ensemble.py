@@ -23,7 +23,7 @@ from bestiary.display import Tick
 from bestiary.ensemble.batch_logits import BatchLogits
 from bestiary.ensemble.blending import BlendedNetwork, PartViews, load_blended
 from bestiary.ensemble.card import read_card
-from bestiary.ensemble.cascaded import CascadedNetwork, Stops, stopped_images
+from bestiary.ensemble.cascaded import CascadedNetwork, Stops, split_stopped
 from bestiary.ensemble.decisions import Decisions
 from bestiary.ensemble.inputs import ImageInputs, ImagePart, image_parts
 from bestiary.ensemble.members import Graphs, build_members, open_members
@@ -85,7 +85,7 @@ class Ensemble:
         batch_size: images that are computed together.
         engine: what runs the networks, in words.
         fallback_reason: why a faster engine is not used, if one was tried; else empty.
-        stops_early: whether an image may stop after the first member.
+        stops_early: whether an image may stop after the first member, or one view of it.
         decisions: promise and costs that answers are decided by; None: none were asked for.
         blended: ensembles of further runs that `bestiary join` has blended into this one.
         blend_weights: weight of each run's logits in each member (members, runs); None: of one run.
@@ -248,7 +248,7 @@ class Ensemble:
         self._network = BlendedNetwork(runs, self.blend_weights)
 
     def stop_early(self, first: "Ensemble", stops: Stops, scale: float = 1.0) -> None:
-        """Let images stop after the first member.
+        """Let images stop after the first member, or after one view of it.
 
         Args:
             first: the first member alone.
@@ -393,7 +393,7 @@ class Ensemble:
             rows = [row for row in batch.rows.tolist() if row in views.reasons]
             failed = {part.start + row: views.reasons[row] for row in rows}
             noted = [views.deep.pop() for _ in range(len(views.deep))]  # and of the next batches
-            stopped = stopped_images(logits) if self.stops_early else None
+            logits, stopped = split_stopped(logits) if self.stops_early else (logits, None)
             yield BatchLogits(part.start + batch.rows, logits, failed, noted, stopped)
             n_done += len(batch.rows)
             if tick:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from bestiary.ensemble.answers import TOP_CLASSES
-from bestiary.ensemble.resumable_table import MEMBERS_USED, Counts
+from bestiary.ensemble.resumable_table import MEMBERS_USED, STOPPED_EARLY, Counts
 from bestiary.ensemble.shown_answers import shown_answers
 from bestiary.numbers import count
 from bestiary.printable import printable_name
@@ -37,7 +37,7 @@ def _table_schema() -> dict[str, Any]:
 
 
 TABLE_SCHEMA = _table_schema()
-CASCADE_SCHEMA = TABLE_SCHEMA | {MEMBERS_USED: pl.Int64}
+CASCADE_SCHEMA = TABLE_SCHEMA | {MEMBERS_USED: pl.Int64, STOPPED_EARLY: pl.Boolean}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class PredictionTable:
         """The table, read back.
 
         Columns: path, label, confidence, the next four labels with theirs, member_agreement,
-        prediction_set, accepted, unknown, error. With a cascade members_used follows, with a
-        promise promised, with costs decision and expected_cost. Then come those that are handed
-        through. A submission has image_name and pred_label.
+        prediction_set, accepted, unknown, error. With a cascade members_used and stopped_early
+        follow, with a promise promised, with costs decision and expected_cost. Then come those
+        that are handed through. A submission has image_name and pred_label.
         """
         if self.kept is not None:
             return self.kept
@@ -117,7 +117,7 @@ class PredictionTable:
             are = "is" if counts.empty == 1 else "are"
             lines.append(f"{counts.empty:,} {are} empty: the detector found nothing there")
         if counts.stopped is not None:
-            lines.append(f"{counts.stopped:,} of them stopped after one member (members_used)")
+            lines.append(f"{counts.stopped:,} of them stopped early (column stopped_early)")
         if self.exit_code:
             path, reason = counts.first
             lines.append(

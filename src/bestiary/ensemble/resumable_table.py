@@ -24,7 +24,8 @@ from bestiary.errors import ArgumentError, BestiaryError, DamagedError
 from bestiary.run.layout import lock_folder
 from bestiary.tables import TableError, escape_formulas, table_errors
 
-MEMBERS_USED = "members_used"  # column of a prediction with a cascade
+MEMBERS_USED = "members_used"  # columns of a prediction with a cascade
+STOPPED_EARLY = "stopped_early"
 TAIL_BYTES = 1 << 16  # read at a time when looking for the last complete line
 
 
@@ -36,7 +37,7 @@ class Counts:
         rows: images, readable or not.
         unread: images that could not be read.
         first: path and reason of the first unreadable image; empty if there is none.
-        stopped: images that a cascade stopped after one member; None: there was no cascade.
+        stopped: images that a cascade stopped early; None: there was no cascade.
         empty: images with a label and without a confidence: a detector found nothing in them.
         sure: images whose label is accepted; None: nothing says so.
         unknown: images unlike those of the run.
@@ -175,8 +176,8 @@ class ResumableTable:
             wanted["empty"] = is_empty.sum()
             wanted["sure"] = pl.when(pl.col("accepted").count() > 0).then(pl.col("accepted").sum())
             wanted["unknown"] = pl.col("unknown").sum()
-        if MEMBERS_USED in self.schema:
-            wanted["stopped"] = (pl.col(MEMBERS_USED) == 1).sum()
+        if STOPPED_EARLY in self.schema:
+            wanted["stopped"] = pl.col(STOPPED_EARLY).sum()
         sums = rows.select(**wanted).collect().row(0, named=True)
         unread_rows = rows.filter(is_unread).select("path", "error").head(1).collect()
         first = unread_rows.row(0) if sums["unread"] else ()

@@ -1,7 +1,8 @@
 """A run and a risk -> its ensemble, whose images stop after one member where that is enough.
 
-Of several views, that member sees the first alone, where the run knows its out-of-fold logits. What
-is enough is learnt from the run's out-of-fold predictions. Trains nothing.
+Of several views, that member sees the first alone, where the run knows its out-of-fold logits; a
+single member stops after it likewise. What is enough is learnt from the run's out-of-fold
+predictions. Trains nothing.
 """
 
 from collections.abc import Sequence
@@ -37,14 +38,15 @@ def learn_cascade(run: Run, ensemble: Ensemble, risk: float) -> Cascade:
         The cascade.
 
     Raises:
-        ArgumentError: the risk is not offered or cannot be promised, there is one member only, or
-            the number of views is not that of the out-of-fold predictions.
+        ArgumentError: the risk is not offered or cannot be promised, there is one member with one
+            view only, or the number of views is not that of the out-of-fold predictions.
         RunError: a fold has not ended.
     """
     if risk not in RISKS:
         raise ArgumentError(f"--cascade {risk:g}: choose {', '.join(map(str, RISKS))}")
-    if len(ensemble.folds) == 1:
-        raise ArgumentError("--cascade: the run has one member only; leave --cascade out")
+    is_single = len(ensemble.folds) == 1
+    if is_single and ensemble.tta == 1:
+        raise ArgumentError("--cascade: the run has one member and one view; leave --cascade out")
     if ensemble.blended:
         raise ArgumentError("--cascade: a joined run has no first member; leave --cascade out")
     views = read_card(run).tta
@@ -53,22 +55,28 @@ def learn_cascade(run: Run, ensemble: Ensemble, risk: float) -> Cascade:
             f"--cascade: is learnt from predictions of {views} views; leave --tta out"
         )
     out_of_fold = read_out_of_fold(run.load(), with_first_view=True).scorable()
-    cascade = _learn(out_of_fold, risk, views)
+    if is_single and out_of_fold.first_view is None:
+        raise ArgumentError(
+            "--cascade: the run has one member and no out-of-fold logits of one view; a run that "
+            "is trained again has them. Leave --cascade out"
+        )
+    cascade = _learn(out_of_fold, risk, views, is_single=is_single)
     if cascade.never_stops:
+        what = "one view" if is_single else "one member"
         raise ArgumentError(
             f"--cascade {risk:g}: {cascade.n_images:,} out-of-fold predictions do not show that "
-            f"one member keeps that risk; choose a larger one, or leave --cascade out"
+            f"{what} keeps that risk; choose a larger one, or leave --cascade out"
         )
     return cascade
 
 
-def _learn(out_of_fold: OutOfFold, risk: float, views: int) -> Cascade:
-    """Learn from the first view, or else from all views of a member."""
+def _learn(out_of_fold: OutOfFold, risk: float, views: int, *, is_single: bool = False) -> Cascade:
+    """Learn from the first view, or else, of several members, from all views of one."""
     rest = (out_of_fold.labels, out_of_fold.folds, out_of_fold.groups, risk)
     note = ""
     if out_of_fold.first_view is not None:
         cascade = replace(Cascade.fit(out_of_fold.first_view, *rest), sees_first_view=True)
-        if not cascade.never_stops:
+        if is_single or not cascade.never_stops:
             return cascade
         note = f". One view alone does not keep that risk, so a member sees all {views}"
     elif views > 1:

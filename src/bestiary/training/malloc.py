@@ -37,7 +37,7 @@ def keep_freed_memory(device: torch.device) -> Iterator[None]:
     Args:
         device: where the network is trained.
     """
-    if device.type != "cpu" or platform.libc_ver()[0] != "glibc":
+    if device.type != "cpu" or not _is_glibc():
         yield
         return
     glibc = ctypes.CDLL(None)
@@ -46,7 +46,21 @@ def keep_freed_memory(device: torch.device) -> Iterator[None]:
         yield
     finally:
         _set_malloc_parameters(glibc, _DEFAULTS)
-        glibc.malloc_trim(ctypes.c_size_t(0))
+        return_freed_memory()
+
+
+def return_freed_memory() -> None:
+    """Return the memory that this process has freed to the system; without glibc, do nothing.
+
+    By itself, glibc returns the end of a heap only. One small block that is still used at the end
+    of a thread's heap holds all that was freed below it.
+    """
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+
+
+def _is_glibc() -> bool:
+    return platform.libc_ver()[0] == "glibc"
 
 
 def _set_malloc_parameters(glibc: ctypes.CDLL, values: dict[int, int]) -> None:

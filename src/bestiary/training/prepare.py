@@ -46,6 +46,7 @@ from bestiary.run.own_runs import VARIABLE, state_root
 from bestiary.run.run import Run
 from bestiary.run.taxonomy import Taxonomy, write_taxonomy
 from bestiary.run.unlabeled import write_unlabeled
+from bestiary.training.malloc import return_freed_memory
 from bestiary.training.unlabeled import unlabeled_features
 
 Folds = NDArray[np.int64]  # fold of each image (images,)
@@ -122,6 +123,8 @@ def begin_run(
         f"{counted(n_images, 'image')} of {counted(n_classes, 'class', 'classes')} in "
         f"{counted(n_folds, 'fold')}"
     )
+    # Else training would stand on top of what comparing the images has freed.
+    return_freed_memory()
 
 
 def resolve_white(recipe: Recipe, found: WhiteLevel) -> Recipe:

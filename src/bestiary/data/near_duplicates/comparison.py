@@ -28,7 +28,7 @@ from bestiary.errors import ImageError
 
 MIN_AGREEMENT = 0.4  # share of the blocks of two thumbs that agree; pairs with less are no proof's
 MAX_PROOFS = 4  # pairs of each image that are proved, besides those across groups
-MAX_SQUARES = 1024  # images in memory at a time, 0.2 MB each
+MAX_SQUARES = 512  # images in memory at a time, 0.2 MB each
 PAIRS_PER_ROUND = 512
 MAX_PATH = 8  # links whose maps are composed to compare two images of one group
 
