@@ -3,7 +3,7 @@
 `ThreadPoolExecutor` waits for its threads when the program ends. These threads are abandoned once
 a job is known to hang. A job computes in its own thread alone. With an OpenMP team for each of
 them, there are more threads than cores, and OpenMP then sends its threads to sleep between any two
-operations: a training step of EfficientNet-Lite0 took 1.08 times as long. Knows nothing of images.
+operations: a training step of EfficientNet-Lite0 took 1.06 times as long. Knows nothing of images.
 """
 
 from collections.abc import Callable
