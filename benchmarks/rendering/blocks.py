@@ -29,7 +29,7 @@ NAMES = {
 SPEED = (
     ("train-against-peers", "resnext50@224, fastest flags", "Training a ResNeXt-50 on two cores"),
     ("train-against-peers", "resnet18@64, fastest flags", "Training a ResNet-18, small images"),
-    ("predict-against-described", "", "Predicting a folder with five members"),
+    ("predict-against-described", "", "Predicting a folder with five heads on one network"),
     ("views-from-jpeg", "", "Training views from JPEGs, one thread"),
     ("serve-throughput", "", "Serving 64 clients at once"),
     ("scan-speed", "", "Finding copies and damage, two cores"),
