@@ -152,7 +152,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data, place = args.data, args.place or Path(scratch)
         if data is None:
-            data = Path(scratch) / "beasts"
+            data = place / "beasts"
+        if args.data is None and not data.exists():
             draw_sample(data, species=60, per_species=24, size=160, seed=5)
         found = {}
         for number, way in enumerate(OVERRIDES):
