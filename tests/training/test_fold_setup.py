@@ -28,6 +28,8 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> None:
 
     accelerator = SimpleNamespace(device=META, scaler=None, prepare=prepare)
     monkeypatch.setattr(fold_setup, "_build_accelerator", lambda _job: accelerator)
+    # TensorBoard's thread would still write after a test has removed its folder.
+    monkeypatch.setattr(fold_setup, "start_fold_trackers", lambda _job: ())
     # timm's EMA makes one on the network's device, which the meta device has none of.
     generator = torch.Generator()
     monkeypatch.setattr(torch, "Generator", lambda device: generator)
