@@ -11,9 +11,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.user
 	$(BIN)/bestiary demo
 
-# Two cores take the files of tests in turns; a file stays with one process, which trains what its tests share. Long files come
-# first (tests/conftest.py), where pytest-xdist would begin with those that have the most tests
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# Two cores take the files of tests in turns; a file stays with one process, which trains what its tests share
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 test: $(VENV)/.developer
 	$(PYTEST)

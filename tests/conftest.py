@@ -38,18 +38,6 @@ SMALL = [
     "view.size=32",
 ]
 THREADS = torch.get_num_threads()
-LONG = ("cluster", "slow", "browser")
-"""Marks of tests that take long."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that take long first, so that at the end no process waits for another."""
-
-    def takes_long(item: pytest.Item) -> bool:
-        return any(item.get_closest_marker(name) for name in LONG)
-
-    long_files = {item.path for item in items if takes_long(item)}
-    items.sort(key=lambda item: item.path not in long_files)
 
 
 @pytest.fixture(scope="session", autouse=True)
