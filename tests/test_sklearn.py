@@ -209,8 +209,8 @@ def test_runs_stay_where_they_are_asked_for(
     assert path.exists()
 
 
-# joblib replaces a process that has grown since its first job, as PyTorch and OpenVINO make it. As an
-# error, its warning would end the thread that does so, and nobody would come to an end.
+# joblib replaces a process that has grown since its first job, as PyTorch and OpenVINO make it. As
+# an error, its warning would end the thread that does so, and nobody would come to an end.
 @pytest.mark.filterwarnings("ignore:A worker stopped:UserWarning")
 @pytest.mark.slow
 def test_grid_in_pipeline_in_two_processes(images: list[str], labels: list[str]) -> None:
