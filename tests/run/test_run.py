@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from bestiary.errors import DamagedError, RunError
+from bestiary.errors import ArgumentError, DamagedError, RunError
 from bestiary.recipe.options import Recipe
 from bestiary.run.images import UnknownRoot
 from bestiary.run.layout import (
@@ -20,6 +20,7 @@ from bestiary.run.layout import (
     RECIPE,
     TRAIN_ONLY,
 )
+from bestiary.run.opening import opened_run
 from bestiary.run.run import Run
 
 ACCURACY = {"value": 0.95, "low": 0.9375, "high": 0.9625, "n": 1764, "groups": 1764}
@@ -61,6 +62,14 @@ def test_open_without_folder_names_the_command(tmp_path: Path) -> None:
 def test_open_of_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is not a run \(it has no recipe.toml\)"):
         Run.open(tmp_path)
+
+
+def test_images_in_an_impossible_place_are_one_line(run: Run) -> None:
+    with (
+        pytest.raises(ArgumentError, match=r"cannot be read .*File name too long"),
+        opened_run(run.path, data="x" * 5000),
+    ):
+        pass
 
 
 def test_place_and_name_of_an_address(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bestiary.errors import ArgumentError, RunError
+from bestiary.errors import ArgumentError, RunError, one_line
 from bestiary.run.layout import is_shared, needed_for_prediction
 from bestiary.run.run import Run
 from bestiary.storage.files import address_of, location
@@ -55,7 +55,11 @@ def opened_run(
 def _checked_place(data: str | Path) -> str:
     """Return the absolute folder or address that --data names."""
     place = location(data)
-    if not open_root(place).is_dir():
+    try:
+        is_folder = open_root(place).is_dir()
+    except OSError as error:  # of this machine: no access, or a name that is too long
+        raise ArgumentError(f"--data {data}: cannot be read ({one_line(error)})") from None
+    if not is_folder:
         raise ArgumentError(
             f"--data {data}: no such folder; give the one that the paths of the run's images "
             f"start from"
