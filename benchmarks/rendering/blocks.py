@@ -61,7 +61,9 @@ def accuracy_table(lines: Sequence[Line]) -> str:
     against = find(lines, "fewer-mistakes-than-tools", "10 minutes of one core")
     if against is not None:
         ratios = [value.median for value in against.judged]
-        share = f"{min(ratios):.2f} to {max(ratios):.2f} of timm's mistakes, {len(ratios)} sets"
+        peers = {NAMES[value.what.rpartition(" ")[2]] for value in against.judged}
+        whose = f"{' or '.join(sorted(peers))}'s mistakes, {len(ratios)} sets"
+        share = f"{min(ratios):.2f} to {max(ratios):.2f} of {whose}"
         rows.append(("`--budget 10min`: tries these, chooses", share, "10 minutes each, one core"))
     return markdown_table(("recipe", "accuracy [95 %]", "time, two cores at most"), rows)
 

@@ -68,7 +68,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Faulty]:
         "AWS_SECRET_ACCESS_KEY": "b",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": address,
-        "AWS_MAX_ATTEMPTS": "1",  # botocore's own
+        "AWS_MAX_ATTEMPTS": "1",  # botocore's own, which waits for seconds before it asks again
         "NO_PROXY": "127.0.0.1",
     }.items():
         monkeypatch.setenv(name, value)

@@ -88,7 +88,7 @@ def test_a_cpu_keeps_the_batch() -> None:
 
 
 def test_a_run_goes_on_with_its_batch(
-    card: Speeds, beasts: Path, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    card: Speeds, beasts: Path, tiny: Path, tmp_path: Path
 ) -> None:
     settings: dict[str, Any] = {
         "recipe": tiny,
