@@ -2,10 +2,10 @@
 
 The members of a `probe` run are one frozen network with five heads: the network is computed once,
 and the heads are one matrix product. Members of which only the last stages were trained share the
-first ones, and those of a transformer its frozen blocks: torch.fx traces one of them, and `bestiary.model.merging` merges its
-graph with itself, once a member. Only what is the same bit for bit is shared. Members that share
-nothing, cannot be traced, or whose joint network disagrees with them, are computed one by one.
-Knows nothing of engines and of images on disk.
+first ones, and those of a transformer its frozen blocks: torch.fx traces one of them, and
+`bestiary.model.merging` merges its graph with itself, once a member. Only what is the same bit for
+bit is shared. Members that share nothing, cannot be traced, or whose joint network disagrees with
+them, are computed one by one. Knows nothing of engines and of images on disk.
 """
 
 import copy
