@@ -55,7 +55,9 @@ def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], st
             f"run, such as {known}; write one of its classes a line"
         )
     is_always = np.array([name.casefold() in ALWAYS for name in classes])
-    kept = [classes[number] for number in np.flatnonzero(is_always & ~allowed)]
+    kept = [
+        name for name, own, let in zip(classes, is_always, allowed, strict=True) if own and not let
+    ]
     allowed |= is_always
     line = (
         f"Only {int(allowed.sum()):,} of {counted(len(classes), 'class', 'classes')} can be "
