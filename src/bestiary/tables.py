@@ -109,6 +109,18 @@ def read_text_table(file: Path) -> pl.DataFrame:
     return table
 
 
+def plain_column(name: str) -> str:
+    """The name of a column in small letters, without spaces around it and as it is in its file.
+
+    Polars reads a second column of one name under another one.
+
+    Example:
+        >>> plain_column(" Label"), plain_column("label_duplicated_0")
+        ('label', 'label')
+    """
+    return re.sub(r"_duplicated_[0-9]+$", "", name).strip().casefold()
+
+
 def _decode_text(content: bytes) -> str:
     """Decode a text file by its byte order mark; without one it must be UTF-8."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -191,6 +203,22 @@ def check_suffix(option: str, file: Path, suffixes: Sequence[str]) -> None:
     """
     if file.suffix.lower() not in suffixes:
         raise ArgumentError(f"{option} {file}: must be the name of a {' or '.join(suffixes)} file")
+
+
+def check_new_table(option: str, file: Path, suffixes: Sequence[str]) -> None:
+    """Refuse to write a table over a file: it may be the user's own, or hold a person's work.
+
+    Args:
+        option: that names the file, such as ``--out``.
+        file: the table.
+        suffixes: see `check_suffix`.
+
+    Raises:
+        ArgumentError: there is such a file, or its name has another suffix.
+    """
+    check_suffix(option, file, suffixes)
+    if file.exists():
+        raise ArgumentError(f"{option} {file}: exists, and is not overwritten; choose another name")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from bestiary.advising.budget_plan import CHOOSING_FOLD, Costs, Trial
 from bestiary.advising.trials import adopt_fold, seconds_of_folds
 from bestiary.display import Display
 from bestiary.errors import DamagedError, RecipeError
+from bestiary.evaluation.drifting import drift_monitor
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.backbone import weights_are_local
 from bestiary.model.classifier import build_classifier, load_member
@@ -73,6 +74,18 @@ def test_a_budgeted_run_is_a_run(budgeted: Run, beasts: Path) -> None:
     assert len(bestiary.load(budgeted.path).predict(images)) == 2
     again = bestiary.train(beasts, budgeted.path, budget="1h", resume=True, quiet=True)
     assert again.score_line == budgeted.score_line
+
+
+def test_new_images_are_compared_by_all_members(budgeted: Run, tmp_path: Path) -> None:
+    """The member of the choosing fold too: it has no scored image, and predicts all the same."""
+    new = tmp_path / "new"
+    bestiary.sample(new, species=3, per_species=8, size=48, seed=5, quiet=True)
+    counts = bestiary.count(budgeted.path, new, despite_drift=True, quiet=True)
+    assert counts.table["images"].sum() == pytest.approx(24)
+    assert bestiary.drift(budgeted.path, new, quiet=True).drift.reference > 0
+    assert bestiary.next(budgeted.path, new, count=3, quiet=True).images.height == 3
+    monitor = drift_monitor(budgeted, bestiary.load(budgeted.path), latest=True)
+    assert monitor is not None and len(monitor.world.scales) == 3
 
 
 def test_report_says_what_was_tried(budgeted: Run, tmp_path: Path) -> None:

@@ -42,6 +42,15 @@ def test_decided_fixes_apply_and_undecided_rows_stay(listing: Listing, tmp_path:
     assert listing.table["label"].to_list() == ["a", "a", "b"]
 
 
+def test_typed_labels_are_names_of_classes(listing: Listing, tmp_path: Path) -> None:
+    """A space behind, or an accent in two characters, makes no new class."""
+    decided = read_fixes(fixes(tmp_path, "b/3.jpg,b,a ,0.1,relabel\na/1.jpg,a,e\u0301,0,relabel\n"))
+    assert apply_fixes(listing, decided).table["label"].to_list() == ["\u00e9", "a", "a"]
+    blank = fixes(tmp_path, 'b/3.jpg,b," ",0.1,relabel\n')
+    with pytest.raises(DataError, match="no suggested label"):
+        read_fixes(blank)
+
+
 def test_no_file_and_kept_labels_change_nothing(listing: Listing, tmp_path: Path) -> None:
     assert apply_fixes(listing, read_fixes(None)).table.equals(listing.table)
     kept = read_fixes(fixes(tmp_path, "a/1.jpg,a,b,0.3,keep\n"))

@@ -320,6 +320,8 @@ def test_text_that_a_spreadsheet_would_run_comes_back_as_it_was(tmp_path: Path) 
 def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("path,label, Label\na.jpg,a,b\n")
     assert "two columns 'label'" in refusal(tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text("path,label,label\na.jpg,a,b\n")
+    assert "two columns 'label'" in refusal(tmp_path / "t.csv")
 
 
 def test_paths_without_their_suffix_have_a_remedy(tmp_path: Path) -> None:

@@ -39,6 +39,14 @@ def test_lists_of_spreadsheets_are_read(tmp_path: Path, text: str) -> None:
     assert allowed.tolist() == read_only(listed(tmp_path, "lynx lynx"), CLASSES)[0].tolist()
 
 
+def test_list_of_classes_that_differ_in_capitals(tmp_path: Path) -> None:
+    classes = ["Empty", "Lynx", "empty", "lynx", "Vulpes"]
+    exact, _ = read_only(listed(tmp_path, "Lynx\n"), classes)
+    assert exact.tolist() == [True, True, True, False, False]
+    either, _ = read_only(listed(tmp_path, "LYNX\n"), classes)
+    assert either.tolist() == [True, True, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

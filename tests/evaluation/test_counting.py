@@ -75,3 +75,14 @@ def test_out_must_be_a_table(trained: Run, new_beasts: Path, fails: Callable[...
     assert "must be the name of a .csv" in fails(
         "count", trained.path, new_beasts, "--out", "counts.xlsx"
     )
+
+
+@pytest.mark.parametrize("verb", ["count", "next", "drift"])
+def test_out_is_a_new_table(
+    trained: Run, new_beasts: Path, tmp_path: Path, fails: Callable[..., str], verb: str
+) -> None:
+    """The one that is there may be the images' own, or hold labels that a person has typed."""
+    (tmp_path / "mine.csv").write_text("path,label\n")
+    line = fails(verb, trained.path, new_beasts, "--out", tmp_path / "mine.csv")
+    assert "is not overwritten" in line
+    assert (tmp_path / "mine.csv").read_text() == "path,label\n"

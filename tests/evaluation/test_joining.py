@@ -1,5 +1,6 @@
 """Joined runs: runs like any other, honest by fold, refused where folds or images differ."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from bestiary.evaluation.finish import finish_run
 from bestiary.evaluation.joining import Joined, _aligned
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.exporting.graph import build_graph, input_view, run_graph
-from bestiary.run.layout import ENSEMBLE, blend_folder
+from bestiary.run.budget_file import BudgetRecord, read_budget
+from bestiary.run.layout import BUDGET, ENSEMBLE, blend_folder
 from bestiary.run.run import Run
 
 
@@ -109,7 +111,6 @@ def test_what_it_refuses(
 @pytest.mark.slow
 def test_a_strangers_blend_is_checked(joined: Joined, tmp_path: Path) -> None:
     import json
-    import shutil
 
     copy = tmp_path / "copy"
     shutil.copytree(joined.run.path, copy)
@@ -155,3 +156,39 @@ def test_order_of_images_does_not_matter(trained: Run) -> None:
     shuffled = OutOfFold(first.table.sample(fraction=1, shuffle=True, seed=0), first.classes)
     aligned = _aligned(trained, first, trained, shuffled)
     assert aligned["logits"].to_list() == first.table["logits"].to_list()
+
+
+def with_budget(run: Run, folder: Path) -> Run:
+    """Copy a run as if its recipe had been chosen on the last fold, within a budget."""
+    copy = Run(Path(shutil.copytree(run.path, folder)))
+    record = BudgetRecord(seconds=60, spent=50, folds=[2], trials=[], chosen="heads", notes=[])
+    copy.write_json(BUDGET, record.model_dump())
+    copy.write_recipe(copy.read_recipe())
+    finish_run(copy)
+    return copy
+
+
+@pytest.mark.slow
+def test_images_that_chose_a_recipe_are_not_scored(
+    joined: Joined, trained: Run, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    """Whichever of the runs it was, and in the joined run too."""
+    other = Run(joined.run.path.with_name("other"))
+    every = read_out_of_fold(trained.load())
+    n_scored = int((every.without_conflicts().folds != 2).sum())
+    chosen = with_budget(other, tmp_path / "chosen")
+    pairs = [(trained, chosen), (chosen, trained)]
+    for number, (first, second) in enumerate(pairs):
+        found = bestiary.join(first.path, second.path, tmp_path / f"joined-{number}")
+        scores = found.run.read_scores()
+        assert scores is not None
+        assert scores["accuracy"]["n"] == found.gain.blend.n == n_scored
+        assert scores["accuracy"]["value"] == found.gain.blend.value
+        assert "ensembles of 3 folds" in scores["ensemble"]["method"]
+        assert np.array(Ensemble.load(found.run).blend_weights).shape == (3, 2)
+    record = read_budget(chosen)
+    assert record is not None
+    chosen.write_json(BUDGET, record.model_copy(update={"folds": [1, 2]}).model_dump())
+    chosen.write_recipe(chosen.read_recipe())
+    line = fails("join", trained.path, chosen.path, tmp_path / "none")
+    assert "fewer than two folds are left" in line

@@ -5,6 +5,7 @@ import pytest
 
 from bestiary.evaluation.learning_curve import SHARES, curve_of
 from bestiary.rng import keyed_rng
+from bestiary.stats.intervals import wilson_interval
 from bestiary.stats.learning_curve import LearningCurve
 
 
@@ -51,6 +52,16 @@ def test_curve_of_features_rises() -> None:
     assert curve.accuracies[0].value < curve.accuracies[-1].value
     assert curve.images_per_class[-1] == pytest.approx(40, abs=1)
     assert (curve_of(features, labels, groups, folds, 4).by_draw == curve.by_draw).all()
+
+
+def test_folds_that_are_scored_again_are_no_new_images() -> None:
+    """Two folds in five draws: 40 images, and not the 100 that the draws have together."""
+    labels = np.arange(40) % 2
+    features = (9 * np.eye(2)[labels]).astype(np.float32)
+    curve = curve_of(features, labels, np.arange(40), np.arange(40) // 20, 2)
+    assert curve.images == 100 and curve.repeats == 2.5
+    assert curve.accuracies[-1].low == pytest.approx(wilson_interval(1.0, 40)[0])
+    assert curve.class_recall(0).low == pytest.approx(wilson_interval(1.0, 20)[0])
 
 
 def test_forecast_holds_the_truth_of_small_samples() -> None:

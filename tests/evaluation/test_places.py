@@ -47,3 +47,11 @@ def test_groups_of_whole_sites(names: tuple[str, str]) -> None:
 def test_groups_within_a_site_tell_nothing_of_new_ones() -> None:
     places = scores(["b"] * 5 + [None] * 15)
     assert places.by == "image" and places.new is None
+
+
+def test_groups_at_all_sites(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Animals that were seen at both sites join these: neither can be left out."""
+    features = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    monkeypatch.setattr("bestiary.evaluation.places.cached_features", lambda *_: features)
+    places = scores([f"animal {number % 10}" for number in range(20)])
+    assert places.known is not None and places.new is None and places.gap is None

@@ -71,3 +71,14 @@ def test_never_worse_than_the_best_by_more_than_chance() -> None:
         gain = blend_gain(np.stack([GOOD, bad]), LABELS, FOLDS, np.arange(600))
         assert gain.best == 0
         assert gain.gain.high >= 0
+
+
+def test_a_member_without_scored_images_has_weights() -> None:
+    """Those of all images: none of them was held out with its fold."""
+    runs = np.stack([GOOD, OTHER])
+    is_scored = FOLDS != 4
+    scored = runs[:, is_scored], LABELS[is_scored], FOLDS[is_scored]
+    blend = blend_runs(*scored, members=FOLDS)
+    assert blend.folds.tolist() == [0, 1, 2, 3, 4]
+    assert (blend.weights[:4] == blend_runs(*scored).weights).all()
+    assert (blend.weights[4] == fit_weights(*scored[:2])).all()

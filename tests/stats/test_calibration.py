@@ -138,6 +138,21 @@ def test_accepted_threshold_with_too_few_images() -> None:
     assert accepted_threshold(np.linspace(0, 1, 1000), np.ones(1000, bool), 0.05) == 0.0
 
 
+def test_accepted_threshold_counts_all_that_reach_it() -> None:
+    """Images of one confidence reach a threshold together, whichever stands first."""
+    right = np.repeat([True, False], [150, 50])
+    assert accepted_threshold(np.full(200, 0.9), right, 0.05) > 1
+    more = np.append(np.full(150, 0.95), np.full(200, 0.9))
+    assert accepted_threshold(more, np.append(np.ones(150, bool), right), 0.05) == 0.95
+
+
+def test_what_is_accepted_counts_near_duplicates_once() -> None:
+    logits, labels = 5 * np.eye(3)[np.arange(300) % 3], np.arange(300) % 3
+    assert Calibration.fit(logits, labels).accepted[0.05] <= 1
+    assert Calibration.fit(logits, labels, np.arange(300) // 3).accepted[0.05] <= 1
+    assert Calibration.fit(logits, labels, np.arange(300) // 6).accepted[0.05] > 1
+
+
 def test_risk_coverage() -> None:
     coverage, risk = risk_coverage(np.array([0.9, 0.5, 0.7]), np.array([True, False, True]))
     assert coverage.tolist() == pytest.approx([1 / 3, 2 / 3, 1])

@@ -87,3 +87,17 @@ def test_too_few_images_promise_nothing() -> None:
     assert cascade.never_stops
     assert not cascade.stops(100 * logits[0]).any()
     assert cascade.max_cost == 0
+
+
+def test_bursts_count_once() -> None:
+    """Ten frames of one animal are one piece of evidence, for the limit and for the cost."""
+    labels = np.repeat(np.random.default_rng(3).integers(0, N_CLASSES, 60), 10)
+    logits = 6.0 * np.eye(N_CLASSES)[labels]
+    bursts = np.arange(600) // 10
+    frames = Cascade.fit(logits, labels, bursts % 3, np.arange(600), 0.05)
+    once = Cascade.fit(logits, labels, bursts % 3, bursts, 0.05)
+    assert frames.n_stopped == 600 and once.never_stops is False
+    assert once.n_stopped == 0  # 40 bursts of the other folds are fewer than the 59 it takes
+    tenth = Cascade.fit(logits, labels, bursts % 3, bursts, 0.1)
+    assert tenth.n_stopped == 600
+    assert tenth.max_cost == pytest.approx(1 - 0.05 ** (1 / 60))

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bestiary.stats.calibration import NEVER
-from bestiary.stats.class_promises import ClassPromises, least_images, promised_threshold
+from bestiary.stats.calibration import NEVER, accepted_threshold
+from bestiary.stats.class_promises import ClassPromises, least_images
 
 
 def simulate(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,9 +64,9 @@ def test_rare_class_has_no_promise() -> None:
 def test_groups_count_once() -> None:
     confidence = np.linspace(0.9, 0.8, 118)
     hits = np.ones(118, np.bool_)
-    single = promised_threshold(confidence, hits, np.arange(118), 0.05)
-    pairs = promised_threshold(confidence, hits, np.arange(118) // 2, 0.05)
-    threes = promised_threshold(confidence, hits, np.arange(118) // 3, 0.05)
+    single = accepted_threshold(confidence, hits, 0.05, np.arange(118))
+    pairs = accepted_threshold(confidence, hits, 0.05, np.arange(118) // 2)
+    threes = accepted_threshold(confidence, hits, 0.05, np.arange(118) // 3)
     assert single == pairs == pytest.approx(0.8)
     assert threes == NEVER  # 40 groups are too few
 
@@ -75,5 +75,5 @@ def test_ties_share_one_threshold() -> None:
     """Images of equal confidence are all above the threshold, or none is."""
     confidence = np.repeat([0.9, 0.5], [60, 60])
     hits = np.repeat([True, False], [60, 60])
-    threshold = promised_threshold(confidence, hits, np.arange(120), 0.05)
+    threshold = accepted_threshold(confidence, hits, 0.05)
     assert threshold == 0.9

@@ -51,6 +51,31 @@ def test_left_out_classes_far_away_are_told() -> None:
     assert np.mean([one.auroc["both"] for one in sets]) > 0.8
 
 
+@pytest.mark.parametrize("last", [[4], [4, 5]])
+def test_a_fold_of_left_out_classes_alone(last: list[int]) -> None:
+    """As a site with one animal, or two, is."""
+    rng = np.random.default_rng(1)
+    labels = np.concatenate([np.repeat(np.arange(6), 30), np.repeat(last, 20)])
+    means = 3 * rng.standard_normal((6, 20))
+    features = (means[labels] + rng.standard_normal((len(labels), 20))).astype(np.float32)
+    folds = np.where(np.arange(len(labels)) < 180, np.arange(len(labels)) % 2, 2)
+    confusion = 25 * np.eye(6, dtype=np.int64)
+    confusion[4, 5] = 5
+    sets = list(left_out_sets(features, labels, folds, confusion))
+    assert [one.classes for one in sets] == [[0], [1], [2], [3], [4], [5], [4, 5]]
+    assert np.mean([one.auroc["both"] for one in sets]) > 0.8
+
+
+def test_a_head_that_would_know_one_class_is_not_judged() -> None:
+    """The second fold's head is fitted to the first fold, which has two classes."""
+    rng = np.random.default_rng(1)
+    labels = np.concatenate([np.repeat([0, 1], 30), np.repeat(np.arange(4), 10)])
+    features = (3 * np.eye(4)[labels] + rng.standard_normal((100, 4))).astype(np.float32)
+    folds = (np.arange(100) >= 60).astype(np.int64)
+    sets = list(left_out_sets(features, labels, folds, 20 * np.eye(4, dtype=np.int64)))
+    assert [one.classes for one in sets] == [[2], [3]]
+
+
 @pytest.mark.parametrize("score", ["distance", "both"])
 def test_the_chosen_score_decides(tmp_path: Path, score: str) -> None:
     labels = RNG.integers(4, size=600)

@@ -152,6 +152,14 @@ def test_unlabeled_copies_are_left_out(
     assert head.unlabeled + head.refused == 12
 
 
+def test_unlabeled_needs_three_folds(
+    beasts: Path, tmp_path: Path, fails: Callable[..., str]
+) -> None:
+    """With two, nothing is left to show whether the images help."""
+    line = fails("probe", beasts, tmp_path / "run", "--folds", "2", "--unlabeled", beasts)
+    assert line.endswith("add --folds 3, or leave it out")
+
+
 def test_unlabeled_needs_a_fitted_head(
     beasts: Path, tmp_path: Path, fails: Callable[..., str]
 ) -> None:

@@ -205,3 +205,16 @@ def test_moments_without_classes(left_out: list[int]) -> None:
     np.testing.assert_allclose(without.means, rest.means, rtol=1e-12)
     np.testing.assert_allclose(without.covariance, rest.covariance, atol=1e-5)
     assert without.dimensions == rest.dimensions
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_one_image_a_class_tells_no_spread(images: int) -> None:
+    """Or copies of one: classes are told by distance, with logits that a run may hold."""
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(30, 100)).astype(np.float32)
+    labels = np.repeat(np.arange(30), images)
+    weights, biases = fit_lda(centers[labels], labels, 30)
+    new = centers + 0.3 * rng.normal(size=(30, 100))
+    logits = new @ weights.T + biases
+    assert (logits.argmax(axis=1) == np.arange(30)).all()
+    assert np.abs(logits).max() < 100

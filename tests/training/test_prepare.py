@@ -16,6 +16,7 @@ from PIL import Image
 import bestiary
 from bestiary.cli import main
 from bestiary.display import Display
+from bestiary.errors import DataError
 from bestiary.recipe.load import load_recipe
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
@@ -115,6 +116,13 @@ def begin(data: Path, path: Path, fold_file: Path | None = None, *overrides: str
     recipe = load_recipe("fast", ["folds.n=2", *overrides])
     begin_run(data, run, recipe, fold_file, Display())
     return with_folds(run)
+
+
+def test_one_group_cannot_be_held_out(beasts: Path, tmp_path: Path) -> None:
+    """Though the remedy of rare classes has been taken."""
+    options = ["data.group_pattern=(j)pg", "folds.rare_classes=keep"]
+    with pytest.raises(DataError, match="none can be held out"):
+        begin(beasts, tmp_path / "run", None, *options)
 
 
 def test_group_pattern_joins_near_duplicates(

@@ -43,7 +43,7 @@ def count(
         out. Images of one burst, or of one group by the recipe's data.group_pattern, count
         as one piece of evidence.
     out
-        Table to write, .csv or .parquet: one row a class.
+        New table to write, .csv or .parquet: one row a class.
     despite_drift
         Count even if the images are of another world than the run's. The counts may be
         wrong by more than the intervals say.
@@ -68,14 +68,14 @@ def count(
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.members import say_first_start
-    from bestiary.errors import ArgumentError
     from bestiary.evaluation.counting import count_classes
     from bestiary.run.opening import opened_run
     from bestiary.run.tables import write_table
+    from bestiary.tables import check_new_table
 
     file = Path(out) if out is not None else None
-    if file and file.suffix not in (".csv", ".parquet"):
-        raise ArgumentError(f"--out {file}: must be the name of a .csv or .parquet file")
+    if file:
+        check_new_table("--out", file, [".csv", ".parquet"])
     display = Display(quiet)
     with opened_run(run) as opened:
         say_first_start(opened, engine, display)

@@ -33,7 +33,7 @@ def drift(
         A folder that is searched with its subfolders, a table with the column path, or
         images. At least 20; 100 or more see smaller changes.
     out
-        Table to write, .csv: every new image with its class and how unlike it is, the
+        New table to write, .csv: every new image with its class and how unlike it is, the
         least alike first.
     engine
         What runs the networks; see bestiary predict --help.
@@ -55,12 +55,12 @@ def drift(
     from bestiary.run.opening import opened_run
     from bestiary.run.tables import write_table
     from bestiary.signals import Interrupts
-    from bestiary.tables import check_suffix
+    from bestiary.tables import check_new_table
 
     if not images:
         raise ArgumentError("drift: no images are named; name a folder of new images")
     if out is not None:
-        check_suffix("--out", Path(out), [".csv"])
+        check_new_table("--out", Path(out), [".csv"])
     with Interrupts(), opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
         report = measure_drift(opened, ensemble, [Path(one) for one in images], Display(quiet))

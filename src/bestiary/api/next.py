@@ -34,7 +34,7 @@ def next(
     count
         How many images to choose.
     out
-        Table to write, .csv: path, the run's guess and its confidence, the most wanted
+        New table to write, .csv: path, the run's guess and its confidence, the most wanted
         first.
     engine
         What runs the networks; see bestiary predict --help.
@@ -56,14 +56,14 @@ def next(
     from bestiary.run.opening import opened_run
     from bestiary.run.tables import write_table
     from bestiary.signals import Interrupts
-    from bestiary.tables import check_suffix
+    from bestiary.tables import check_new_table
 
     if not images:
         raise ArgumentError("next: no images are named; name a folder of new images")
     if count < 1:
         raise ArgumentError(f"--count {count}: must be 1 or more")
     if out is not None:
-        check_suffix("--out", Path(out), [".csv"])
+        check_new_table("--out", Path(out), [".csv"])
     with Interrupts(), opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
         chosen = choose_next(opened, ensemble, [Path(i) for i in images], count, Display(quiet))

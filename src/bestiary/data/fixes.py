@@ -38,6 +38,9 @@ def read_fixes(file: Path | None) -> pl.DataFrame:
     if file is None:
         return pl.DataFrame(schema=SCHEMA)
     decided = read_decided(file, "--fixes", SCHEMA, "action", "bestiary labels").sort("path")
+    # A person types these: as names of folders, they are the same with a space or another accent.
+    names = pl.col("suggested").str.normalize("NFC").str.strip_chars()
+    decided = decided.with_columns(names)
     _check_decisions(file, decided)
     return decided
 

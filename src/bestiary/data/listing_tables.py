@@ -24,6 +24,7 @@ from bestiary.storage.files import Root, StoredFolder, is_address
 from bestiary.tables import (
     UNSAFE_PATH,
     TableError,
+    plain_column,
     read_frame,
     read_text_table,
     table_errors,
@@ -153,7 +154,7 @@ def _names_of_columns(place: str, table: pl.DataFrame) -> dict[str, str]:
     """Find the columns of `LISTING_SCHEMA`, whatever their case and the spaces around them."""
     names: dict[str, str] = {}
     for column in table.columns:
-        plain = column.strip().casefold()
+        plain = plain_column(column)
         if plain not in LISTING_SCHEMA:
             continue
         if plain in names:

@@ -15,6 +15,7 @@ from bestiary.data.times import EXPECTED_TIME, iso_time
 from bestiary.errors import DataError
 from bestiary.numbers import counted
 from bestiary.run.fields import FIELD_BOUNDS, FIELD_SCHEMA, MANIFEST_COLUMNS, MAX_OTHERS
+from bestiary.tables import plain_column
 
 ALIASES = {
     "datetime": "time",
@@ -99,7 +100,7 @@ def _names_of_fields(place: str, table: pl.DataFrame) -> tuple[dict[str, str], l
     names: dict[str, str] = {}
     renamed = []
     for column in table.columns:
-        plain = column.strip().casefold()
+        plain = plain_column(column)
         field = ALIASES.get(plain, plain)
         if field not in FIELD_SCHEMA:
             continue

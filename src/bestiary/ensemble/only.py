@@ -43,23 +43,22 @@ def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], st
             nearly that of a class.
     """
     names = _read_names(file)
-    number_of = {name.casefold(): number for number, name in enumerate(classes)}
-    unknown = [name for name in names if name.casefold() not in number_of]
+    numbers = {name: _numbers_of(name, classes) for name in names}
+    unknown = [name for name in names if not numbers[name]]
     _refuse_slips(file, unknown, classes)
     allowed = np.zeros(len(classes), np.bool_)
-    allowed[[number_of[name.casefold()] for name in names if name.casefold() in number_of]] = True
+    allowed[[number for name in names for number in numbers[name]]] = True
     if not allowed.any():
         known = ", ".join(printable_name(name) for name in classes[:MAX_NAMED])
         raise ArgumentError(
             f"--only {file}: has none of the {counted(len(classes), 'class', 'classes')} of this "
             f"run, such as {known}; write one of its classes a line"
         )
+    is_always = np.array([name.casefold() in ALWAYS for name in classes])
     kept = [
-        name
-        for name in classes
-        if name.casefold() in ALWAYS and not allowed[number_of[name.casefold()]]
+        name for name, own, let in zip(classes, is_always, allowed, strict=True) if own and not let
     ]
-    allowed[[number_of[name.casefold()] for name in kept]] = True
+    allowed |= is_always
     line = (
         f"Only {int(allowed.sum()):,} of {counted(len(classes), 'class', 'classes')} can be "
         "answered"
@@ -120,6 +119,14 @@ def _read_names(file: Path) -> list[str]:
         ) from None
     lines = (_plain(line) for line in text.splitlines())
     return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+def _numbers_of(name: str, classes: Sequence[str]) -> list[int]:
+    """Number the class of a name; where only capitals differ, all classes that it may be."""
+    if name in classes:
+        return [classes.index(name)]
+    plain = name.casefold()
+    return [number for number, own in enumerate(classes) if own.casefold() == plain]
 
 
 def _plain(line: str) -> str:

@@ -72,7 +72,7 @@ def learn_cascade(run: Run, ensemble: Ensemble, risk: float) -> Cascade:
 
 def _learn(out_of_fold: OutOfFold, risk: float, views: int, *, is_single: bool = False) -> Cascade:
     """Learn from the first view, or else, of several members, from all views of one."""
-    rest = (out_of_fold.labels, out_of_fold.folds, out_of_fold.groups, risk)
+    rest = (out_of_fold.labels, out_of_fold.folds, out_of_fold.leak_groups, risk)
     note = ""
     if out_of_fold.first_view is not None:
         cascade = replace(Cascade.fit(out_of_fold.first_view, *rest), sees_first_view=True)

@@ -149,12 +149,13 @@ def count_classes(
         DataError: there is no new image, or they are of another world than the run's.
         RunError: a fold has not ended.
     """
-    known = read_out_of_fold(run.load()).scorable()
+    every_fold = read_out_of_fold(run.load()).without_conflicts()
+    known = every_fold.scorable()
     new = read_new_images(run, ensemble, images, display, options)
     if new.trained:
         display.notice(f"{count(new.trained, 'image')} left out: the run was trained on them")
 
-    drift = World.of(known).compare(new.logits, new.groups)
+    drift = World.of(every_fold).compare(new.logits, new.groups)
     if drift.changed and not despite_drift:
         raise DataError(
             f"count: {describe_drift(drift)}. Counts would be wrong; label some of these images "

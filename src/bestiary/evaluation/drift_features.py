@@ -45,7 +45,7 @@ def both_features(
 
     Args:
         recipe: of the run.
-        known: its scorable out-of-fold logits.
+        known: its out-of-fold logits, as `World.of` takes them.
         new: images that it was not trained on.
         display: shows the progress.
 

@@ -138,12 +138,12 @@ def measure_drift(
         DataError: no new image can be read.
         RunError: the run is not finished, or damaged.
     """
-    known = read_out_of_fold(run.load()).scorable()
+    known = read_out_of_fold(run.load()).without_conflicts()
     world = World.of(known)
     new = read_new_images(run, ensemble, images, display)
     features = both_features(run.read_recipe(), known, new, display)
     drift = world.compare(new.logits, new.groups, features)
-    estimate = AccuracyEstimate.of(known)
+    estimate = AccuracyEstimate.of(known.scorable())
     probabilities = ensemble.probabilities(new.logits)
     table = pl.DataFrame(
         {

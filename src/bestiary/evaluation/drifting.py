@@ -50,7 +50,8 @@ class World:
         """Take what a run knows from its out-of-fold logits.
 
         Args:
-            known: scorable out-of-fold logits of a run whose folds have ended.
+            known: out-of-fold logits without conflicts of a run whose folds have ended. Nothing is
+                scored by them, so the fold of a budget is among them: each member takes part.
         """
         numbers, members = np.unique(known.folds, return_inverse=True)
         scales = np.array([known.logits[members == m].std() for m in range(len(numbers))])
@@ -102,7 +103,7 @@ def compared_rows(known: OutOfFold) -> Labels:
     """Number the images that stand for their leak group, the first of each (groups,).
 
     Args:
-        known: scorable out-of-fold logits of a run.
+        known: out-of-fold logits of a run, as `World.of` takes them.
     """
     return np.unique(known.leak_groups, return_index=True)[1]
 
@@ -230,7 +231,7 @@ def drift_monitor(run: Run, ensemble: Ensemble, latest: bool) -> DriftMonitor | 
         latest: whether the latest images count, or a sample of all.
     """
     try:
-        world = World.of(read_out_of_fold(run.load()).scorable())
+        world = World.of(read_out_of_fold(run.load()).without_conflicts())
     except RunError:
         return None  # prediction works without it
     if len(world.scales) != len(ensemble.folds):

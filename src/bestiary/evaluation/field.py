@@ -83,7 +83,9 @@ class FieldFit:
         self._fitted = self._fitted + added
         self.card["prior"] = {
             **asdict(trial.settings),
-            "calibration": Calibration.fit(self._fitted, labels).to_json(),
+            "calibration": Calibration.fit(
+                self._fitted, labels, self._out_of_fold.leak_groups
+            ).to_json(),
         }
 
     def _add_events(self, recipe: Recipe) -> None:
@@ -104,11 +106,14 @@ class FieldFit:
         labels, groups = self._out_of_fold.labels, self._out_of_fold.groups
         levels = rank_levels(taxonomy, self._out_of_fold.classes)
         numbers = list(levels.values())
-        rows = rank_scores(softmax(self._honest), labels, numbers, self._parts, groups, RANK_RISK)
+        leak_groups = self._out_of_fold.leak_groups
+        rows = rank_scores(
+            softmax(self._honest), labels, numbers, self._parts, groups, RANK_RISK, leak_groups
+        )
         self.scores["ranks"] = [
             {"rank": rank, **row} for rank, row in zip(levels, rows, strict=True)
         ]
-        fitted = fit_thresholds(softmax(self._fitted), labels, numbers)
+        fitted = fit_thresholds(softmax(self._fitted), labels, numbers, leak_groups)
         self.card["ranks"] = {
             "levels": list(levels),
             "thresholds": {str(risk): list(values) for risk, values in fitted.items()},

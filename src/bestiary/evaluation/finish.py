@@ -69,7 +69,7 @@ def calibrate_and_score(snapshot: RunSnapshot) -> None:
     field = FieldFit(snapshot.recipe, scorable, calibration, read_run_taxonomy(run))
     if field.card:
         run.write_json(FIELD, field.card)
-    score(run, scorable, field.scores)
+    score(run, scorable, field.scores, len(snapshot.folds))
 
 
 def is_joined(run: Run) -> bool:
@@ -98,7 +98,7 @@ def calibrate(run: Run, out_of_fold: OutOfFold) -> Calibration:
     """
     write_ood(run.file(OOD), fit_ood(out_of_fold, choose_ood_score(run, out_of_fold)))
     scorable = out_of_fold.scorable()
-    calibration = Calibration.fit(scorable.logits, scorable.labels)
+    calibration = Calibration.fit(scorable.logits, scorable.labels, scorable.leak_groups)
     card = run.read_json(ENSEMBLE)
     card["calibration"] = calibration.to_json()
     run.write_json(ENSEMBLE, card)
@@ -141,16 +141,17 @@ def fit_ood(out_of_fold: OutOfFold, score: OodScore = "energy") -> OodDetector:
     return OodDetector.fit(images.logits, images.labels, images.folds, parts, score)
 
 
-def score(run: Run, out_of_fold: OutOfFold, field: dict[str, Any]) -> None:
+def score(run: Run, out_of_fold: OutOfFold, field: dict[str, Any], members: int) -> None:
     """Write metrics.json.
 
     Args:
         run: the run.
         out_of_fold: its out-of-fold logits that may be scored.
         field: scores in the field; empty: there are none.
+        members: number of members.
     """
     scores = oof_scores(
-        out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups
+        out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups, members
     )
     metrics: dict[str, Any] = {"oof": scores}
     if field:

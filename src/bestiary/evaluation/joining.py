@@ -22,7 +22,15 @@ from bestiary.evaluation.finish import calibrate_and_score
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.numbers import counted, percent, percent_range, points, points_range
 from bestiary.printable import printable_name
+from bestiary.run.budget_file import (
+    MAX_SECONDS,
+    MAX_TEXT_LENGTH,
+    MAX_TRIALS,
+    BudgetRecord,
+    read_budget,
+)
 from bestiary.run.layout import (
+    BUDGET,
     ENSEMBLE,
     JOINED_FORMAT,
     MAX_RUNS,
@@ -112,7 +120,8 @@ def join_runs(runs: Sequence[Run], out: Path) -> Joined:
 
     Raises:
         ArgumentError: there are too few or too many runs, or `out` exists.
-        RunError: a run is not finished, or its classes, images, labels or folds are others.
+        RunError: a run is not finished, its classes, images, labels or folds are others, or too few
+            images are left to learn weights from.
     """
     if not 2 <= len(runs) <= MAX_RUNS:
         raise ArgumentError(
@@ -132,9 +141,9 @@ def join_runs(runs: Sequence[Run], out: Path) -> Joined:
     every = np.stack([table["logits"].to_numpy().astype(np.float64) for table in aligned])
 
     # Weights from images that may be scored; then the blend of all
-    may_score = ~first.table["label_conflict"].to_numpy() & ~first.table["chose"].to_numpy()
+    may_score = _may_score(snapshots, first)
     scored = (every[:, may_score], first.labels[may_score], first.folds[may_score])
-    weights = blend_runs(*scored)
+    weights = blend_runs(*scored, members=first.folds)
     gain = blend_gain(*scored, first.groups[may_score])
     rows = np.searchsorted(weights.folds, first.folds)
     blended = np.einsum("nr,rnc->nc", weights.weights[rows], every)
@@ -148,6 +157,39 @@ def join_runs(runs: Sequence[Run], out: Path) -> Joined:
         run.remember_root(place)
     shares = _shares(every, weights)
     return Joined(run, _names(runs), shares, gain)
+
+
+def _may_score(snapshots: Sequence[RunSnapshot], first: OutOfFold) -> NDArray[np.bool_]:
+    """Find the images without a conflict that no run has chosen its recipe on (images,).
+
+    Raises:
+        RunError: they lie in one fold, which leaves none to learn its weights from.
+    """
+    record = _joined_budget(snapshots)
+    chosen_on = record.folds if record else []
+    has_conflict = first.table["label_conflict"].to_numpy()
+    may_score = np.asarray(~has_conflict & ~np.isin(first.folds, chosen_on))
+    if len(np.unique(first.folds[may_score])) < 2:
+        raise RunError(
+            f"{snapshots[0].run.place}: without the images that a budget was spent on, fewer than "
+            "two folds are left to learn the weights from; join runs of three folds or more"
+        )
+    return may_score
+
+
+def _joined_budget(snapshots: Sequence[RunSnapshot]) -> BudgetRecord | None:
+    """What all runs tried within their budgets, as one record; None if none had a budget."""
+    records = [record for part in snapshots if (record := read_budget(part.run))]
+    if not records:
+        return None
+    return BudgetRecord(
+        seconds=min(MAX_SECONDS, sum(record.seconds for record in records)),
+        spent=min(MAX_SECONDS, sum(record.spent for record in records)),
+        folds=sorted({fold for record in records for fold in record.folds}),
+        trials=[trial for record in records for trial in record.trials][:MAX_TRIALS],
+        chosen=" + ".join(record.chosen for record in records)[:MAX_TEXT_LENGTH],
+        notes=[note for record in records for note in record.notes][:MAX_TRIALS],
+    )
 
 
 def _shares(logits: NDArray[np.float64], blend: Blend) -> NDArray[np.float64]:
@@ -225,6 +267,8 @@ def _write(
         _copy_part(part.run, run if number == 0 else Run(run.path / blend_folder(number)))
     backbones = [part.recipe.model.backbone for part in snapshots]
     recipe = snapshots[0].recipe.with_values({"model.backbone": " + ".join(backbones)})
+    if (budget := _joined_budget(snapshots)) is not None:
+        run.write_json(BUDGET, budget.model_dump())  # its images are not scored here either
     run.begin_like(snapshots[0].run, recipe)
     column = pl.Series("logits", logits.astype(np.float32), pl.Array(pl.Float32, logits.shape[1]))
     table = first.table.with_columns(column)

@@ -24,6 +24,7 @@ ROUNDS = 6
 START_PER_CLASS = 4  # labeled images of a class at the start, on average
 ROUND_SHARE = 1 / 12  # of the images to choose from, labeled in a round
 MIN_PER_CLASS = 15  # images of a class, on average: with fewer, nothing can be simulated
+MIN_GROUPS = 3  # a third of them judges
 MAX_IMAGES = 6_000
 DIMENSIONS = 128
 WORTH_IT = 0.2  # labels saved from which a choice is called a gain
@@ -85,6 +86,8 @@ def simulate_labeling(recipe: Recipe, out_of_fold: OutOfFold) -> LabelingGain | 
     images = out_of_fold.without_conflicts()
     classes = len(images.classes)
     if classes < 2 or len(images.labels) < MIN_PER_CLASS * classes:
+        return None
+    if len(np.unique(images.groups)) < MIN_GROUPS:
         return None
     features = cached_features(recipe, images.table["sha256"].to_list())
     if features is None:

@@ -75,7 +75,10 @@ def curve_of(
             right = labels[is_val][predicted == labels[is_val]]
             hits[draw, column] = np.bincount(right, minlength=classes)
             sizes[draw, column] = len(rows) / classes
-    return LearningCurve.of(SHARES, sizes.mean(axis=0), hits, scored)
+    # With fewer folds than draws, some are held out again.
+    n_different = int(np.isin(folds, numbers[:DRAWS]).sum())
+    repeats = float(scored.sum() / n_different)
+    return LearningCurve.of(SHARES, sizes.mean(axis=0), hits, scored, repeats)
 
 
 def _drawing_order(

@@ -80,7 +80,9 @@ def left_out_sets(
     for left_out in _sets(confusion):
         is_known = ~np.isin(labels, left_out)
         kept, codes = np.unique(labels[is_known], return_inverse=True)
-        if len(kept) < 2 or is_known.all():
+        # A fold may hold all the other classes, so that its head would know none of them.
+        fewest = min(np.count_nonzero(one.counts[kept]) for one in moments.values())
+        if fewest < 2 or is_known.all():
             continue
         known_labels = np.full(len(labels), -1)
         known_labels[is_known] = codes

@@ -104,7 +104,7 @@ def choose_next(
     snapshot = run.load()
     out_of_fold = read_out_of_fold(snapshot)
     gain = simulate_labeling(snapshot.recipe, out_of_fold)
-    world = World.of(out_of_fold.scorable())
+    world = World.of(out_of_fold.without_conflicts())
     new = read_new_images(run, ensemble, images, display)
     probabilities = ensemble.probabilities(new.logits)
     vectors = (new.logits / world.scales[:, None, None]).mean(axis=0)

@@ -22,6 +22,7 @@ from bestiary.training.frozen_features import cached_features
 from bestiary.training.head import fit_layer
 
 Hits = NDArray[np.bool_]
+Groups = NDArray[np.int64]
 MIN_SITES = 2
 
 
@@ -83,17 +84,18 @@ def _known_and_new(recipe: Recipe, out_of_fold: OutOfFold, own: Hits) -> dict[Fo
         return hits
     kinds: tuple[FoldBy, ...] = ("image", "site")
     for by in kinds:
-        if by not in hits:
-            hits[by] = _head_hits(recipe, out_of_fold, features, by)
+        groups = fold_groups(out_of_fold.table, by)
+        # Groups that lie at several sites may join all of them: then no site can be left out.
+        if by not in hits and groups.max() > 0:
+            hits[by] = _head_hits(recipe, out_of_fold, features, groups)
     return hits
 
 
 def _head_hits(
-    recipe: Recipe, out_of_fold: OutOfFold, features: NDArray[np.float32], by: FoldBy
+    recipe: Recipe, out_of_fold: OutOfFold, features: NDArray[np.float32], groups: Groups
 ) -> Hits:
-    """Cross-validate heads with folds of one kind."""
+    """Cross-validate heads with folds that leave out whole groups, at least two in all."""
     table, labels = out_of_fold.table, out_of_fold.labels
-    groups = fold_groups(table, by)
     n_folds = min(recipe.folds.n, len(np.unique(groups)))
     folds = assign_folds(table["path"], table["label"], groups, n_folds, recipe.folds.seed)
     hits = np.zeros(len(labels), np.bool_)

@@ -148,11 +148,17 @@ def read_results(run: Run) -> Results:
         out_of_fold=out_of_fold,
         raw=raw,
         probabilities=crossfit_probabilities(out_of_fold.logits, out_of_fold.labels, parts),
-        calibration=Calibration.fit(out_of_fold.logits, out_of_fold.labels),
+        calibration=Calibration.fit(
+            out_of_fold.logits, out_of_fold.labels, out_of_fold.leak_groups
+        ),
         ood=fit_ood(every_fold, unknown.score if unknown else "energy"),
         unknown=unknown,
         scores=oof_scores(
-            out_of_fold.logits, out_of_fold.labels, out_of_fold.folds, out_of_fold.groups
+            out_of_fold.logits,
+            out_of_fold.labels,
+            out_of_fold.folds,
+            out_of_fold.groups,
+            len(snapshot.folds),
         ),
         per_class=class_table(
             predicted, out_of_fold.labels, out_of_fold.groups, len(out_of_fold.classes)
@@ -204,11 +210,12 @@ def _set_scores(
 def _crossfit_calibrations(results: Results) -> Iterator[Crossfit]:
     """Yield the calibration of the other parts, probabilities and labels, for each part."""
     logits = results.out_of_fold.logits
+    leak_groups = results.out_of_fold.leak_groups
     parts = crossfit_parts(results.folds, results.groups)
     for part in np.unique(parts):
         is_val = parts == part
         is_fit = ~is_val
-        calibration = Calibration.fit(logits[is_fit], results.labels[is_fit])
+        calibration = Calibration.fit(logits[is_fit], results.labels[is_fit], leak_groups[is_fit])
         probabilities = calibration.probabilities(logits[None, is_val], "logits")
         yield calibration, probabilities, results.labels[is_val]
 

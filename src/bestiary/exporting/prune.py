@@ -96,19 +96,21 @@ def choose_members(run: Run, ensemble: Ensemble, count: int) -> PruneChoice:
         ArgumentError: `count` is not below the number of members, or not all folds have ended.
     """
     calibration = _check_prunable(run, ensemble, count)
-    held_out = read_out_of_fold(run.load()).scorable()
+    # Members are compared on the fold of a budget too: its images chose the recipe of them all.
+    held_out = read_out_of_fold(run.load()).without_conflicts()
     logits = held_out.logits.astype(np.float64)
     image_losses = logit_log_losses(logits / calibration.temperature, held_out.labels)
     losses, errors = _member_losses(image_losses, held_out.folds, held_out.groups)
     ranked = sorted(losses, key=lambda fold: (losses[fold], fold))
-    hits = logits.argmax(axis=1) == held_out.labels
+    scorable = held_out.scorable()
+    hits = scorable.logits.argmax(axis=1) == scorable.labels
     return PruneChoice(
         kept_folds=sorted(ranked[:count]),
         losses=losses,
         errors=errors,
         p=_p_equal(list(losses.values()), list(errors.values())),
-        before=ensemble_estimate(hits, held_out.groups, len(losses)),
-        after=ensemble_estimate(hits, held_out.groups, count),
+        before=ensemble_estimate(hits, scorable.groups, len(losses)),
+        after=ensemble_estimate(hits, scorable.groups, count),
     )
 
 

@@ -16,7 +16,8 @@ from bestiary.run.run import Run
 
 MAX_TRIALS = 100
 MAX_TEXT_LENGTH = 2000  # characters
-Seconds = Annotated[float, Field(ge=0, le=1e9)]
+MAX_SECONDS = 1e9
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS)]
 Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 
 

@@ -29,7 +29,7 @@ class Blend:
     """Several runs as one.
 
     Attributes:
-        folds: the folds, in order (folds,).
+        folds: the folds of the members, in order (folds,).
         weights: of each run's logits, for the member of each fold (folds, runs).
         logits: blended out-of-fold logits (images, classes).
     """
@@ -59,13 +59,16 @@ class BlendGain:
     added: list[Difference]
 
 
-def blend_runs(logits: Floats, labels: Labels, folds: Labels) -> Blend:
+def blend_runs(
+    logits: Floats, labels: Labels, folds: Labels, members: Labels | None = None
+) -> Blend:
     """Fit the weights of each fold on the other folds, and blend.
 
     Args:
         logits: out-of-fold logits of each run (runs, images, classes), at least two runs.
         labels: class numbers (images,).
         folds: fold of each image (images,), at least two.
+        members: folds that have a member, with images here or without; None: those of `folds`.
 
     Returns:
         The blend.
@@ -78,7 +81,7 @@ def blend_runs(logits: Floats, labels: Labels, folds: Labels) -> Blend:
         >>> bool(blend_runs(runs, labels, np.arange(300) % 3).weights[:, 1].max() < 0.3)
         True
     """
-    numbers = np.unique(folds)
+    numbers = np.unique(folds if members is None else members)
     weights = np.empty((len(numbers), len(logits)))
     blended = np.empty(logits.shape[1:])
     for row, fold in enumerate(numbers):

@@ -53,12 +53,16 @@ class Calibration:
     accepted: dict[float, float]
 
     @classmethod
-    def fit(cls, logits: NDArray[np.floating], labels: Labels) -> Self:
+    def fit(
+        cls, logits: NDArray[np.floating], labels: Labels, groups: Labels | None = None
+    ) -> Self:
         """Fit the calibration to out-of-fold predictions.
 
         Args:
             logits: (images, classes), each image's from the member that was not trained on it.
             labels: class numbers (images,).
+            groups: group number of each image (images,), such as near duplicates, which are one
+                piece of evidence for what is accepted; None: every image is its own group.
 
         Returns:
             The calibration.
@@ -79,7 +83,7 @@ class Calibration:
         # Least confidence of an accepted answer
         confidence = probabilities.max(axis=1)
         hits = probabilities.argmax(axis=1) == labels
-        accepted = {risk: accepted_threshold(confidence, hits, risk) for risk in RISKS}
+        accepted = {risk: accepted_threshold(confidence, hits, risk, groups) for risk in RISKS}
         return cls(
             temperature=temperature,
             prediction_sets=limits,
@@ -231,44 +235,59 @@ def accepted_threshold(
     confidence: Floats,
     hits: NDArray[np.bool_],
     risk: float,
+    groups: Labels | None = None,
 ) -> float:
     """Find the least confidence above which at most a share `risk` is wrong, with 95 % certainty.
 
     The search goes from the most confident image downwards, in 100 steps. It ends where the upper
     Clopper-Pearson limit of the share of errors exceeds `risk` (fixed sequence testing:
     Angelopoulos et al. 2021, arXiv:2110.01052; selective classification: Geifman and El-Yaniv 2017,
-    arXiv:1705.08500).
+    arXiv:1705.08500). A group counts as one image: as many images as there are groups, with the
+    share of errors of all.
 
     It starts where two errors are allowed, so that one wrong label among the most confident images
-    does not end it. With too few images for that, it starts where no error is allowed.
+    does not end it. With too few groups for that, it starts where no error is allowed.
 
     Args:
         confidence: of the predicted class (images,).
         hits: whether the prediction is right (images,).
-        risk: largest share of errors, 0 to 1.
+        risk: largest share of errors, above 0 and below 1.
+        groups: group number of each image (images,); None: every image is its own group.
 
     Returns:
         The threshold, 0 to 1; 2 where no confidence is enough.
     """
+    order = np.argsort(-confidence, kind="stable")
+    falling = confidence[order]
+    errors = np.cumsum(~hits[order])
+    n_groups = _distinct_so_far(order if groups is None else groups[order])
+    most = int(n_groups[-1]) if len(n_groups) else 0
+
     # Least number of images with which no error, or two errors, keep the limit at `risk`
-    n_images = len(confidence)
     min_without_error = math.ceil(math.log(0.05) / math.log(1 - risk))
     min_with_two_errors = math.ceil(TWO_ERRORS_LIMIT / risk)
-    if n_images < min_without_error:
+    if most < min_without_error:
         return NEVER
-    start = min_with_two_errors if min_with_two_errors <= n_images else min_without_error
 
-    # Lower the threshold step by step
-    order = np.argsort(-confidence, kind="stable")
-    errors = np.cumsum(~hits[order])
-    steps = np.linspace(start, n_images, THRESHOLD_STEPS)
+    # Where to start, and how to go on, depends on the confidences alone: so the steps are tests in
+    # a fixed sequence, and none of them needs a correction for the others.
+    start = min_with_two_errors if min_with_two_errors <= most else min_without_error
     threshold = NEVER
-    for n_answered in np.unique(steps.astype(np.int64)):
-        last = n_answered - 1
-        if upper_risk(int(errors[last]), int(n_answered)) > risk:
+    for size in np.unique(np.linspace(start, most, THRESHOLD_STEPS).astype(np.int64)):
+        last = int(np.searchsorted(n_groups, size, side="right")) - 1  # all images of `size` groups
+        last = int(np.searchsorted(-falling, -falling[last], side="right")) - 1  # and of ties
+        wrong_groups = float(errors[last] / (last + 1) * n_groups[last])
+        if upper_risk(wrong_groups, int(n_groups[last])) > risk:
             break
-        threshold = float(confidence[order[last]])
+        threshold = float(falling[last])
     return threshold
+
+
+def _distinct_so_far(groups: Labels) -> Labels:
+    """Count, at each image, the different groups up to it (images,)."""
+    is_first = np.zeros(len(groups), np.int64)
+    is_first[np.unique(groups, return_index=True)[1]] = 1
+    return np.cumsum(is_first)
 
 
 def upper_risk(n_wrong: float, n_answered: int) -> float:

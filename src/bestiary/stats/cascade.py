@@ -35,6 +35,7 @@ class Cascade:
         n_wrong: of these, those that are wrong.
         sees_first_view: whether the first member is asked about the first of several views alone.
         note: what a user should know besides; empty: nothing.
+        n_stopped_groups: groups of the images that stop; None: every image is its own group.
     """
 
     risk: float
@@ -44,6 +45,7 @@ class Cascade:
     n_wrong: int
     sees_first_view: bool = False
     note: str = ""
+    n_stopped_groups: int | None = None
 
     @classmethod
     def fit(
@@ -60,7 +62,7 @@ class Cascade:
             logits: (images, classes), each image's from the member that was not trained on it.
             labels: class numbers (images,).
             folds: fold of each image (images,).
-            groups: group number of each image (images,).
+            groups: group number of each image (images,); a group is one piece of evidence.
             risk: one of `bestiary.stats.calibration.RISKS`.
 
         Returns:
@@ -74,18 +76,21 @@ class Cascade:
             >>> cascade.n_wrong <= 0.05 * cascade.n_stopped
             True
         """
-        n_stopped = 0
-        n_wrong = 0
+        stopped = np.zeros(len(labels), np.bool_)
         parts = crossfit_parts(folds, groups)
         for part in np.unique(parts):
             is_val = parts == part
-            learnt = Calibration.fit(logits[~is_val], labels[~is_val])
-            is_stopped = _stops(learnt, risk, logits[is_val])
-            is_wrong = logits[is_val].argmax(axis=1) != labels[is_val]
-            n_stopped += int(is_stopped.sum())
-            n_wrong += int((is_stopped & is_wrong).sum())
-        calibration = Calibration.fit(logits, labels)
-        return cls(risk, calibration, len(labels), n_stopped, n_wrong)
+            learnt = Calibration.fit(logits[~is_val], labels[~is_val], groups[~is_val])
+            stopped[is_val] = _stops(learnt, risk, logits[is_val])
+        is_wrong = logits.argmax(axis=1) != labels
+        return cls(
+            risk=risk,
+            calibration=Calibration.fit(logits, labels, groups),
+            n_images=len(labels),
+            n_stopped=int(stopped.sum()),
+            n_wrong=int((stopped & is_wrong).sum()),
+            n_stopped_groups=len(np.unique(groups[stopped])),
+        )
 
     @property
     def threshold(self) -> float:
@@ -102,7 +107,9 @@ class Cascade:
         """Accuracy that stopping costs at most: the upper 95 % limit of stopped, wrong answers."""
         if not self.n_stopped:
             return 0.0
-        return upper_risk(self.n_wrong, self.n_stopped) * self.n_stopped / self.n_images
+        share = self.n_wrong / self.n_stopped
+        groups = self.n_stopped if self.n_stopped_groups is None else self.n_stopped_groups
+        return upper_risk(share * groups, groups) * self.n_stopped / self.n_images
 
     def stops(self, logits: NDArray[np.floating]) -> Flags:
         """Tell which images stop after one member.

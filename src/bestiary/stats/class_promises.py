@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.stats.calibration import NEVER, THRESHOLD_STEPS, TWO_ERRORS_LIMIT, upper_risk
+from bestiary.stats.calibration import NEVER, accepted_threshold
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -72,8 +72,8 @@ class ClassPromises:
         reached = np.zeros(n_classes, np.int64)
         for number in range(n_classes):
             own = predicted == number
-            thresholds[number] = promised_threshold(
-                confidence[own], is_right[own], groups[own], 1 - precision
+            thresholds[number] = accepted_threshold(
+                confidence[own], is_right[own], 1 - precision, groups[own]
             )
             labeled[number] = int(own.sum())
             reached[number] = int((confidence[own] >= thresholds[number]).sum())
@@ -116,49 +116,3 @@ def least_images(risk: float) -> int:
         (59, 29)
     """
     return math.ceil(math.log(0.05) / math.log(1 - risk))
-
-
-def promised_threshold(confidence: Floats, hits: Flags, groups: Integers, risk: float) -> float:
-    """Find the least confidence above which at most a share `risk` is wrong, with 95 % certainty.
-
-    As `bestiary.stats.calibration.accepted_threshold`, but a group counts as one image: as many
-    images as there are groups, with the share of errors of all.
-
-    Args:
-        confidence: of the predicted class (images,).
-        hits: whether the prediction is right (images,).
-        groups: group number of each image (images,).
-        risk: largest share of errors, above 0 and below 1.
-
-    Returns:
-        The threshold, 0 to 1; 2 where no confidence is enough.
-    """
-    order = np.argsort(-confidence, kind="stable")
-    falling = confidence[order]
-    errors = np.cumsum(~hits[order])
-    n_groups = _distinct_so_far(groups[order])
-    most = int(n_groups[-1]) if len(n_groups) else 0
-    least = least_images(risk)
-    if most < least:
-        return NEVER
-
-    # Where to start, and how to go on, depends on the confidences alone: so the steps are tests in
-    # a fixed sequence, and none of them needs a correction for the others.
-    with_two_errors = math.ceil(TWO_ERRORS_LIMIT / risk)
-    start = with_two_errors if with_two_errors <= most else least
-    threshold = NEVER
-    for size in np.unique(np.linspace(start, most, THRESHOLD_STEPS).astype(np.int64)):
-        last = int(np.searchsorted(n_groups, size, side="right")) - 1  # all images of `size` groups
-        last = int(np.searchsorted(-falling, -falling[last], side="right")) - 1  # and of ties
-        wrong_groups = float(errors[last] / (last + 1) * n_groups[last])
-        if upper_risk(wrong_groups, int(n_groups[last])) > risk:
-            break
-        threshold = float(falling[last])
-    return threshold
-
-
-def _distinct_so_far(groups: Integers) -> Integers:
-    """Count, at each image, the different groups up to it (images,)."""
-    is_first = np.zeros(len(groups), np.int64)
-    is_first[np.unique(groups, return_index=True)[1]] = 1
-    return np.cumsum(is_first)

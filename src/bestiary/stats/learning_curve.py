@@ -32,6 +32,8 @@ class LearningCurve:
         images: images that were scored, all draws together.
         class_hits: right images of each class at each share, all draws together (sizes, classes).
         class_images: scored images of each class, all draws together (classes,).
+        repeats: how often an image was scored, on average, 1 or more: so many times fewer images
+            are the evidence.
     """
 
     shares: NDArray[np.float64]
@@ -41,6 +43,7 @@ class LearningCurve:
     images: int
     class_hits: NDArray[np.int64]
     class_images: NDArray[np.int64]
+    repeats: float = 1.0
 
     @classmethod
     def of(
@@ -49,6 +52,7 @@ class LearningCurve:
         images_per_class: NDArray[np.float64],
         class_hits: NDArray[np.int64],
         class_scored: NDArray[np.int64],
+        repeats: float = 1.0,
     ) -> Self:
         """Summarize counts of hits.
 
@@ -60,6 +64,7 @@ class LearningCurve:
             images_per_class: see the attributes.
             class_hits: right images of each draw, share and class (draws, sizes, classes).
             class_scored: images of each draw and class (draws, classes).
+            repeats: see the attributes.
         """
         hits = class_hits.sum(axis=2)
         scored = class_scored.sum(axis=1)
@@ -69,7 +74,7 @@ class LearningCurve:
         accuracies = []
         for mean, half in zip(means.tolist(), spread.tolist(), strict=True):
             # Draws that agree, such as all without a mistake, do not make the images more.
-            low, high = wilson_interval(mean, float(scored.sum()))
+            low, high = wilson_interval(mean, float(scored.sum()) / repeats)
             accuracies.append(
                 Interval(mean, max(0.0, min(low, mean - half)), min(1.0, max(high, mean + half)))
             )
@@ -81,6 +86,7 @@ class LearningCurve:
             int(scored.sum()),
             class_hits.sum(axis=0),
             class_scored.sum(axis=0),
+            repeats,
         )
 
     def gain(self, factor: float = MAX_FACTOR) -> Interval:
@@ -116,8 +122,9 @@ class LearningCurve:
         """
         gain = self.gain(factor)
         now = self.accuracies[-1].value
-        inside = float(np.clip(now, 0.5 / self.images, 1 - 0.5 / self.images))
-        sampling = Z95 * np.sqrt(inside * (1 - inside) / self.images)
+        images = self.images / self.repeats
+        inside = float(np.clip(now, 0.5 / images, 1 - 0.5 / images))
+        sampling = Z95 * np.sqrt(inside * (1 - inside) / images)
         half = float(np.hypot(gain.value - gain.low, sampling))
         value = now + gain.value
         return Interval(value, max(0.0, value - half), min(1.0, value + half))
@@ -126,7 +133,7 @@ class LearningCurve:
         """Recall of a class with all images, and Wilson's interval; of a class that was scored."""
         images = int(self.class_images[number])
         value = float(self.class_hits[-1, number] / images)
-        return Interval(value, *wilson_interval(value, images))
+        return Interval(value, *wilson_interval(value, images / self.repeats))
 
     def class_forecast(self, number: int, factor: float = MAX_FACTOR) -> Interval:
         """Estimate the recall of a class with `factor` times as many images of every class.

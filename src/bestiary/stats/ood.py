@@ -88,7 +88,7 @@ class OodDetector:
         Returns:
             The detector.
         """
-        scales, members = _member_scales(logits, folds)
+        scales, members = _member_scales(logits, folds, np.ones(len(folds), np.bool_))
         scaled = logits / scales[members][:, None]
 
         # Limits of both scores, on images that the classes were not fitted to
@@ -172,9 +172,7 @@ def crossfit_scores(
     Returns:
         Energy and distance (images, 2).
     """
-    scales, members = _member_scales(logits[labels >= 0], folds[labels >= 0])
-    if (labels < 0).any():
-        members = np.searchsorted(np.unique(folds[labels >= 0]), folds)
+    scales, members = _member_scales(logits, folds, labels >= 0)
     scaled = logits / scales[members][:, None]
     return np.stack([energy(scaled[None]), _crossfit_distances(scaled, labels, parts)], axis=1)
 
@@ -239,13 +237,16 @@ def distance(logits: NDArray[np.floating], whitening: Floats, means: Floats) -> 
 def _member_scales(
     logits: NDArray[np.floating],
     folds: NDArray[np.int64],
+    is_known: NDArray[np.bool_],
 ) -> tuple[Floats, NDArray[np.int64]]:
     """Compute the standard deviation of each member's logits, and the member of each image."""
     fold_numbers, members = np.unique(folds, return_inverse=True)
     scales = []
     for fold in fold_numbers:
-        spread = float(logits[folds == fold].std())
-        scales.append(max(spread, MIN_SPREAD))
+        own = logits[(folds == fold) & is_known]
+        if not len(own):  # a fold of one class, which is left out: as the other members
+            own = logits[is_known]
+        scales.append(max(float(own.std()), MIN_SPREAD))
     return np.array(scales), members
 
 

@@ -42,17 +42,22 @@ def sum_up(probabilities: Floats, taxon_of: Labels) -> Floats:
     return np.asarray(probabilities @ membership)
 
 
-def fit_thresholds(probabilities: Floats, labels: Labels, levels: Levels) -> Thresholds:
+def fit_thresholds(
+    probabilities: Floats, labels: Labels, levels: Levels, groups: Labels | None = None
+) -> Thresholds:
     """Fit the least confidence of each level.
 
     Args:
         probabilities: calibrated, of images that the network was not trained on (images, classes).
         labels: class numbers (images,).
         levels: see `Levels`.
+        groups: group number of each image (images,), which is one piece of evidence; None: every
+            image is its own group.
 
     Returns:
         For each risk that is offered, the thresholds of the levels.
     """
+    groups = np.arange(len(labels)) if groups is None else groups
     tops = [_top(probabilities, taxon_of) for taxon_of in levels]
     thresholds: dict[float, list[float]] = {}
     for risk in RISKS:
@@ -60,7 +65,9 @@ def fit_thresholds(probabilities: Floats, labels: Labels, levels: Levels) -> Thr
         thresholds[risk] = []
         for taxon_of, (taxa, confidence) in zip(levels, tops, strict=True):
             hits = taxa == taxon_of[labels]
-            threshold = accepted_threshold(confidence[is_open], hits[is_open], risk)
+            threshold = accepted_threshold(
+                confidence[is_open], hits[is_open], risk, groups[is_open]
+            )
             thresholds[risk].append(threshold)
             is_open &= confidence < threshold
     return thresholds
@@ -100,6 +107,7 @@ def rank_scores(
     parts: Labels,
     groups: Labels,
     risk: float,
+    leak_groups: Labels | None = None,
 ) -> list[dict[str, Any]]:
     """Score the answers at each level.
 
@@ -110,16 +118,18 @@ def rank_scores(
         parts: part of each image (images,): its thresholds are those of the other parts.
         groups: group number of each image (images,).
         risk: one of `RISKS`.
+        leak_groups: those that count once for the thresholds (images,); None: `groups`.
 
     Returns:
         For each level: accuracy if all images are answered there; share of the images that are
         promised an answer there, and the accuracy of these (None: there are none).
     """
+    once = groups if leak_groups is None else leak_groups
     level = np.empty(len(labels), np.int64)
     taxon = np.empty(len(labels), np.int64)
     for part in np.unique(parts):
         is_val = parts == part
-        fitted = fit_thresholds(probabilities[~is_val], labels[~is_val], levels)
+        fitted = fit_thresholds(probabilities[~is_val], labels[~is_val], levels, once[~is_val])
         level[is_val], taxon[is_val], _ = lowest_sure(probabilities[is_val], levels, fitted[risk])
     rows = []
     for number, taxon_of in enumerate(levels):

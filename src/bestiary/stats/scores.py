@@ -27,6 +27,7 @@ def oof_scores(
     labels: NDArray[np.int64],
     folds: NDArray[np.int64],
     groups: NDArray[np.int64],
+    members: int,
 ) -> dict[str, Any]:
     """Compute the out-of-fold scores of a run.
 
@@ -35,6 +36,7 @@ def oof_scores(
         labels: class numbers (images,).
         folds: fold of each image (images,).
         groups: group number of each image (images,).
+        members: number of members; a fold that chose the recipe has one, and no image here.
 
     Returns:
         What metrics.json stores under ``oof``.
@@ -42,7 +44,7 @@ def oof_scores(
     hits = logits.argmax(axis=1) == labels
     accuracy = share_interval(hits, groups)
     fold_rows = _fold_accuracies(hits, folds, groups)
-    estimate = ensemble_estimate(hits, groups, len(fold_rows))
+    estimate = ensemble_estimate(hits, groups, members)
 
     # Scores of raw probabilities, and of those calibrated by the other folds
     raw = score_intervals(softmax(logits), labels, groups)

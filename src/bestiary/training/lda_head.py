@@ -28,6 +28,9 @@ DEFAULT_SHRINKAGE = 0.65
 # Candidates for tau-normalization. Images of many kinds need 0.5 to 0.75, rare classes with few
 # images 1, and classes that are steps of one scale 0 (a trial on 900 images in six steps of blur).
 TAUS = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Least variance of a feature within the classes, relative to the classes' mean square distance from
+# their center. Images that lie as far apart as their classes do have 1 / features of it.
+MIN_VARIANCE = 1e-6
 # More validation images would cost memory and would not separate the candidates any better.
 MAX_VAL_IMAGES = 20_000
 # Bias of a class without training images, relative to the lowest bias of the others.
@@ -141,6 +144,12 @@ class _Directions:
 
     @classmethod
     def of(cls, moments: Moments, shrinkage: float) -> Self:
+        # Center the class means.
+        has_images = moments.counts > 0
+        class_means = moments.means[has_images]
+        center = class_means.mean(axis=0)
+        means = class_means - center
+
         # Shrink the covariance. The small constant lets the factorization succeed if a feature
         # never varies.
         total_variance = float(np.trace(moments.covariance))
@@ -148,12 +157,13 @@ class _Directions:
         covariance = moments.covariance * (1 - shrinkage)
         diagonal = np.diag_indices_from(covariance)
         covariance[diagonal] += shrinkage * mean_variance + 1e-9
+        # One image a class does not tell how far images of a class lie apart. Logits would be
+        # millions, so the classes' own distances are the measure.
+        mean_square = float((means**2).sum(axis=1).mean())
+        if mean_variance < MIN_VARIANCE * mean_square:
+            covariance[diagonal] += mean_square
 
-        # Center the class means, and multiply them by the inverse covariance.
-        has_images = moments.counts > 0
-        class_means = moments.means[has_images]
-        center = class_means.mean(axis=0)
-        means = class_means - center
+        # Multiply the means by the inverse covariance.
         # Not scipy's Cholesky: numpy and scipy each bring threads of their own, which wait for each
         # other on the same cores. A product and then this are up to nine times as fast in one.
         weights = np.asarray(np.linalg.solve(covariance, means.T).T)

@@ -27,7 +27,7 @@ from bestiary.data.manifest import Manifest
 from bestiary.data.pair_decisions import read_decisions
 from bestiary.data.taxonomy import find_taxonomy, read_taxonomy
 from bestiary.display import Display
-from bestiary.errors import DataError, RunError
+from bestiary.errors import ArgumentError, DataError, RunError
 from bestiary.numbers import counted
 from bestiary.printable import place_name
 from bestiary.recipe.choices import FoldBy
@@ -81,6 +81,7 @@ def begin_run(
 
     Raises:
         DataError: the data cannot be used.
+        ArgumentError: there are unlabeled images and two folds only.
         RunError: another process has begun the run meanwhile.
         BestiaryError: the run's folder cannot be written.
     """
@@ -105,6 +106,7 @@ def begin_run(
         manifest, folds = _assign_folds(manifest, recipe, display)
     check_scorable(manifest, folds)
     if unlabeled is not None:
+        _check_crossfits(unlabeled, folds)
         write_unlabeled(run, *unlabeled_features(unlabeled, recipe, manifest, display))
 
     # Write the run.
@@ -198,6 +200,12 @@ def _assign_folds(manifest: Manifest, recipe: Recipe, display: Display) -> tuple
     if rare_classes and recipe.folds.rare_classes != "keep":
         manifest = _drop_rare_classes(rare_classes, manifest, recipe.folds.n, display)
         groups = fold_groups(manifest.table, by)
+    if not groups.any():
+        things = "one group of images that stay together" if by == "image" else "one site"
+        raise DataError(
+            f"all images are of {things}, so none can be held out; add others, or leave out the "
+            "groups, data.group_pattern or folds.by that join them"
+        )
     table = manifest.table
     folds = assign_folds(
         table["path"],
@@ -271,6 +279,15 @@ def check_scorable(manifest: Manifest, folds: Folds) -> None:
         raise DataError(
             f"fold {min(unscorable)}: every image has a near duplicate with another label, so none "
             "can be scored; see bestiary scan, and settle the labels"
+        )
+
+
+def _check_crossfits(unlabeled: Path, folds: Folds) -> None:
+    """Check that a fold's training part has two folds, one to judge what the other learned."""
+    if len(np.unique(folds)) < 3:
+        raise ArgumentError(
+            f"--unlabeled {unlabeled}: heads learn from it where other folds show that it helps, "
+            "and with two folds there is no other; add --folds 3, or leave it out"
         )
 
 

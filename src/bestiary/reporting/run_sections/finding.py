@@ -81,7 +81,7 @@ def four_numbers(results: Results) -> list[dict[str, str]]:
     """
     scores = results.scores
     accuracy, balanced = scores["accuracy"], scores["scores"]["balanced_accuracy"]
-    folds = len(scores["folds"])
+    folds = len(results.snapshot.folds)
     cards = [_card("One member, new images", accuracy, "accuracy", "95 % interval ")]
     if folds > 1:
         card = _card(f"All {folds} together, estimated", scores["ensemble"], "ensemble")

@@ -97,7 +97,8 @@ def accepted_sentences(results: Results) -> list[str]:
             needed = _images_needed(risk)
             sentences.append(
                 f"{promise}: cannot be promised yet. It takes about {needed:,} answers without a "
-                f"mistake; here there are {_clean_start(results):,} before the first."
+                f"mistake, near duplicates counted once; here there are {_clean_start(results):,} "
+                f"before the first."
             )
             continue
         wrong = float((~results.hits[accepted]).mean())
@@ -117,9 +118,11 @@ def _images_needed(risk: float) -> int:
 
 
 def _clean_start(results: Results) -> int:
-    """How many answers, surest first, come before the first mistake."""
-    ordered = results.hits[(-results.confidence).argsort(kind="stable")]
-    return int(ordered.argmin()) if not ordered.all() else len(ordered)
+    """How many answers, surest first and a group once, come before the first mistake."""
+    order = (-results.confidence).argsort(kind="stable")
+    hits = results.hits[order]
+    n_clean = int(hits.argmin()) if not hits.all() else len(hits)
+    return len(set(results.out_of_fold.leak_groups[order[:n_clean]].tolist()))
 
 
 def set_rows(results: Results) -> list[tuple[str, str, str, str]]:
