@@ -86,6 +86,7 @@ def areas_of(run: Run) -> dict[str, Floats]:
     projected = main_directions(features, left_out_classes.DIMENSIONS)
     is_fitted = parts != parts[0]
     params = tune_lda(projected[is_fitted], labels[is_fitted], classes, True)
+    moments = left_out_classes.part_moments(projected, labels, parts, classes)
     areas: dict[str, list[float]] = {}
     for left_out in left_out_classes._sets(confusion):
         is_known = ~np.isin(labels, left_out)
@@ -94,7 +95,9 @@ def areas_of(run: Run) -> dict[str, Floats]:
             continue
         known = np.full(len(labels), -1)
         known[is_known] = codes
-        logits = left_out_classes._cross_fitted(projected, known, parts, params, len(kept))
+        logits = left_out_classes.cross_fitted_without(
+            left_out, projected, labels, parts, moments, params
+        )
         own = crossfit_scores(logits, known, parts, parts)
         scores = {name: own @ weights for name, weights in score_weights(own[is_known]).items()}
         scores["neighbors, features"] = neighbors(projected, known, parts)

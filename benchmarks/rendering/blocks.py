@@ -16,7 +16,7 @@ TABLE = re.compile(r"(<!-- results: ([^>]*?) -->)(.*?)(<!-- end -->)", re.DOTALL
 NUMBER = re.compile(r"(<!-- n: ([^>]*?) -->)(.*?)(<!-- /n -->)", re.DOTALL)
 RECIPES = {
     "probe": "`probe`: frozen network, one head a fold",
-    "fast": "`fast`: last stages fine-tuned",
+    "fast": "`fast`: the same, 3.6 times fewer pixels",
     "best": "`best`: all of it fine-tuned",
 }
 NAMES = {

@@ -190,3 +190,18 @@ def assert_equal_up_to_a_constant(ours: NDArray[np.float64], expected: NDArray[n
         rtol=1e-3,
         atol=1e-3,
     )
+
+
+@pytest.mark.parametrize("left_out", [[1], [0, 3], [2, 4]])
+def test_moments_without_classes(left_out: list[int]) -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 4, 90)  # class 4 has no image
+    features = (rng.normal(size=(90, 12)) + 5 * labels[:, None]).astype(np.float32)
+    removed = np.isin(labels, left_out)
+    kept = np.setdiff1d(np.arange(5), left_out)
+    without = Moments.of(features, labels, 5).without(features[removed], labels[removed], kept)
+    rest = Moments.of(features[~removed], np.searchsorted(kept, labels[~removed]), len(kept))
+    np.testing.assert_array_equal(without.counts, rest.counts)
+    np.testing.assert_allclose(without.means, rest.means, rtol=1e-12)
+    np.testing.assert_allclose(without.covariance, rest.covariance, atol=1e-5)
+    assert without.dimensions == rest.dimensions

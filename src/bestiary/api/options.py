@@ -23,8 +23,8 @@ def options(word: str = "", /, *, recipe: Location = "best") -> "OptionList":
     Examples
     --------
     >>> import bestiary
-    >>> bestiary.options("epochs", recipe="fast").values["train.epochs"]
-    '2'
+    >>> bestiary.options("epochs", recipe="best").values["train.epochs"]
+    '10'
     """
     from bestiary.recipe.listing import list_options
 

@@ -42,7 +42,7 @@ def train(
     folders of these. Or it is a CSV or Parquet table with the columns path and label,
     and group and split if there are any. RUN is a new folder for the results.
 
-    bestiary train images run --recipe fast --set train.epochs=6 view.size=192
+    bestiary train images run --set train.epochs=6 view.size=192
 
     Parameters
     ----------
@@ -110,9 +110,8 @@ def train(
     Examples
     --------
     >>> import bestiary
-    >>> options = ["view.size=32", "train.epochs=1"]
     >>> run = bestiary.train(
-    ...     "images", "my-run", recipe="fast", overrides=options, folds=3, quiet=True
+    ...     "images", "my-run", recipe="fast", overrides=["view.size=32"], folds=3, quiet=True
     ... )
     >>> print(run.score_line)
     Out-of-fold accuracy ... (95 % interval ...), 36 images

@@ -1,11 +1,11 @@
 """Several classifiers -> one network that computes once what they share.
 
 The members of a `probe` run are one frozen network with five heads: the network is computed once,
-and the heads are one matrix product. Those of `fast` share their first stages, and those of a
-transformer its frozen blocks: torch.fx traces one of them, and `bestiary.model.merging` merges its
-graph with itself, once a member. Only what is the same bit for bit is shared. Members that share
-nothing, cannot be traced, or whose joint network disagrees with them, are computed one by one.
-Knows nothing of engines and of images on disk.
+and the heads are one matrix product. Members of which only the last stages were trained share the
+first ones, and those of a transformer its frozen blocks: torch.fx traces one of them, and
+`bestiary.model.merging` merges its graph with itself, once a member. Only what is the same bit for
+bit is shared. Members that share nothing, cannot be traced, or whose joint network disagrees with
+them, are computed one by one. Knows nothing of engines and of images on disk.
 """
 
 import copy

@@ -35,7 +35,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Example:
         >>> import bestiary
-        >>> recipe = bestiary.load_recipe("fast", ["train.epochs=6", "view.size=192"])
+        >>> recipe = bestiary.load_recipe("best", ["train.epochs=6", "view.size=192"])
         >>> recipe.train.epochs, recipe.view.size
         (6, 192)
     """

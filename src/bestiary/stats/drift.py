@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import solve
 from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from bestiary.rng import keyed_rng
 from bestiary.stats.intervals import Z95, Interval
+from bestiary.stats.vectors import class_sums
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -167,9 +167,8 @@ def _permuted(is_new: NDArray[np.bool_], codes: Labels, seed: int) -> Floats:
 def _within_classes(values: Floats, codes: Labels) -> Floats:
     """Subtract the mean of each class."""
     counts = np.bincount(codes)[:, None]
-    sums = np.zeros((len(counts), values.shape[1]))
-    np.add.at(sums, codes, values)
-    return np.asarray(values - (sums / counts)[codes])
+    means = class_sums(values, codes, len(counts)) / counts
+    return np.asarray(values - means[codes])
 
 
 def _standardized(vectors: Floats, codes: Labels) -> Floats:
@@ -204,10 +203,10 @@ def _ridge(vectors: Floats, labels: Floats) -> Floats:
     if n_features <= n_images:
         matrix = vectors.T @ vectors
         matrix.flat[:: n_features + 1] += penalty
-        return np.asarray(solve(matrix, vectors.T @ labels, assume_a="pos"))
+        return np.asarray(np.linalg.solve(matrix, vectors.T @ labels))
     matrix = vectors @ vectors.T
     matrix.flat[:: n_images + 1] += penalty
-    return np.asarray(vectors.T @ solve(matrix, labels, assume_a="pos"))
+    return np.asarray(vectors.T @ np.linalg.solve(matrix, labels))
 
 
 def _class_aucs(scores: Floats, labels: Floats, codes: Labels) -> tuple[Floats, Floats]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bestiary.stats.calibration import conformal_quantile
+from bestiary.stats.vectors import class_sums
 
 Floats = NDArray[np.float64]
 OodScore = Literal["energy", "distance", "both"]
@@ -272,9 +273,7 @@ def _fit_classes(
 
     # Mean logits of each class that has images
     present, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    means = np.zeros((len(present), logits64.shape[1]))
-    np.add.at(means, codes, logits64)
-    means /= counts[:, None]
+    means = class_sums(logits64, codes, len(present)) / counts[:, None]
 
     # Covariance within classes, shrunk towards an isotropic one
     residuals = logits64 - means[codes]
