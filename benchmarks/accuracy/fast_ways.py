@@ -1,4 +1,4 @@
-"""Which rate, and how many frozen stages, make the fine-tuning of `fast` worth its time?
+"""Does fine-tuning the last stages pay, at some rate and with some stages frozen?
 
     python benchmarks/accuracy/fast_ways.py [DATA] [--size 96] [--seeds 0,1,2] [--only-fold 0]
         [--way search] [--set KEY=VALUE ...]
@@ -9,8 +9,8 @@ its interval. Without DATA, on drawn beasts of 60 species in close genera. What 
 kept where the time ends.
 
 The ways of SEARCH were compared at 96 pixels. Those of FINAL and of SHORT are compared at 224, the
-size of `fast`, on three sets. One of them becomes `fast` if its interval is above zero on two of
-the sets and reaches zero or more on the third.
+size of `fast`. One of them was to become `fast`, had its interval been above zero on two of three
+sets and at zero or more on the third. None was, so `fast` has no fine-tuning.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from harness.record import record, recording
 
 CLAIMS = {
     "fast-ways": {
-        "statement": "What the fine-tuning of `fast` adds to its heads",
+        "statement": "What fine-tuning the last stages adds to the heads",
         "unit": "difference of accuracy to heads alone",
         "watches": (
             "src/bestiary/recipe/shipped/fast.toml",

@@ -1,7 +1,7 @@
-"""Labeled images -> frozen features, and predictions of heads on them: a cheap stand-in for `fast`.
+"""Labeled images -> frozen features, and predictions of heads on them, as `fast` trains.
 
-`fast` starts each member's head from a linear discriminant of frozen features and changes it little
-afterwards. So the same folds and ensembles are available for many splits in the time of one run.
+The features are computed once. So folds and ensembles are available for many splits in the time of
+one run.
 """
 
 from collections.abc import Sequence

@@ -9,7 +9,7 @@ fold has seen, which is what an out-of-fold accuracy predicts.
 
 With DATA, photographs in class folders: every photograph gets a copy in one of the ways of
 `copying.WAYS`. --rounds times, each of five fifths is held out, and a fifth of the copies joins the
-rest. So many splits are affordable with the head that `fast` starts from, on frozen features. Then,
+rest. So many splits are affordable with the head of `fast`, on frozen features. Then,
 for each seed, `fast` itself on drawn beasts: 20 species of 40 images, a fifth of altered copies
 added, and 50 more images of each species held out.
 """

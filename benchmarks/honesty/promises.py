@@ -3,7 +3,7 @@
     python benchmarks/honesty/promises.py DATA [--splits 25] [--share 0.2] [--folds 5]
 
 Runs of the head alone: frozen features of the offline backbone once, then for each random split of
-the images (near duplicates together) a linear discriminant for each fold, as `fast` starts. For
+the images (near duplicates together) a linear discriminant for each fold, as in `fast`. For
 each split it prints the out-of-fold accuracy, the estimate with the interval for as many images as
 were held out, and the ensemble's accuracy on those.
 
@@ -107,7 +107,7 @@ def probe(
 
     Returns:
         Out-of-fold logits (images, classes), and every member's for `new` (members, images,
-        classes); first as `fast` starts, then overconfident, without the scale of log posteriors.
+        classes); first as in `fast`, then overconfident, without the scale of log posteriors.
     """
     classes = int(labels.max()) + 1
     oof = np.empty((len(labels), classes))

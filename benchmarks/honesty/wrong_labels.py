@@ -10,7 +10,7 @@ first suspects, as many as were planted, and five folds are trained again with t
 ensembles' accuracies on the held-out fifth are paired by image; the 95 % interval of their
 difference is a bootstrap over images (near duplicates together).
 
-First a cheap stand-in for many splits: the head that `fast` starts from (a linear discriminant of
+First a cheap stand-in for many splits: the head of `fast` alone (a linear discriminant of
 frozen features, computed once), --rounds times each of five fifths held out. Then `fast` itself, a
 fifth for each seed, by `bestiary train`, `labels` and `train --fixes`. --place keeps its runs, so
 that an interrupted measurement continues.

@@ -142,6 +142,7 @@ def test_training(trained: Run, beasts: Path, tmp_path: Path, document: Document
         "model.backbone=timm/test_resnet",
         "model.weights=none",
         "model.head=random",
+        "train.epochs=1",
     ]
     more = ["model.freeze=0", "view.size=32", "--recipe", "fast", "--folds", "2", "--dry-run"]
     planned = document("train", beasts, tmp_path / "new", *options, *more)

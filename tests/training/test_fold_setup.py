@@ -37,8 +37,7 @@ def on_meta(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def job_of(path: Path, *overrides: str, compiled: bool = False) -> Any:
     network = ["model.backbone=timm/test_resnet", "model.weights=none", "model.head=random"]
-    network.append("train.epochs=2")
-    recipe = load_recipe("fast", [*network, "model.freeze=0", *overrides])
+    recipe = load_recipe("best", [*network, "optimizer.layer_decay=1", *overrides])
     return SimpleNamespace(
         fold=0,
         recipe=recipe,

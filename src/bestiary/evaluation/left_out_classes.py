@@ -2,9 +2,9 @@
 
 Heads are fitted without a class, or without a group of look-alikes, and then see its images. The
 features are those of the frozen network that the run started from, projected on their main
-directions, and of a part's moments only the left-out classes are taken away, so one set takes
-hundredths of a second. What a frozen network has learned from its own
-pretraining, it knows here too. Computes no feature.
+directions. Of a part's moments only the left-out classes are taken away, so one set takes
+hundredths of a second. What a frozen network has learned from its own pretraining, it knows here
+too. Computes no feature.
 """
 
 from collections.abc import Iterator
