@@ -11,8 +11,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 demo: $(VENV)/.user
 	$(BIN)/bestiary demo
 
-# Two cores take the files of tests in turns; a file stays with one process, which trains what its tests share
-PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+# Two cores take the files of tests in turns; a file stays with one process, which trains what its tests share. Each process
+# has a thread for each core, of which those that wait would spin on cores that the other process needs: they sleep instead.
+# Long files come first (tests/conftest.py), where pytest-xdist would begin with those that have the most tests
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test: $(VENV)/.developer
 	$(PYTEST)

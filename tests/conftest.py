@@ -1,5 +1,6 @@
 """Fixtures of many tests: drawn images, a recipe that trains fast, finished runs, a browser."""
 
+import gc
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -38,6 +39,41 @@ SMALL = [
     "view.size=32",
 ]
 THREADS = torch.get_num_threads()
+LONG = ("cluster", "slow", "browser")
+"""Marks of tests that take long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take long first, so that at the end no process waits for another."""
+
+    def takes_long(item: pytest.Item) -> bool:
+        return any(item.get_closest_marker(name) for name in LONG)
+
+    long_files = {item.path for item in items if takes_long(item)}
+    items.sort(key=lambda item: item.path not in long_files)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the files that start Ray to one process: two clusters at once are too slow for both."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class FileScheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            starts_ray = nodeid.startswith("tests/cluster/")
+            return "tests/cluster" if starts_ray else str(super()._split_scope(nodeid))
+
+    return FileScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported by now out of garbage collections.
+
+    Each fold that is trained ends in one, which would walk through a million objects of modules and
+    tests for half a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -21,6 +21,15 @@ from bestiary.run.field_card import FieldCard
 from bestiary.run.run import Run
 from bestiary.stats.calibration import Calibration
 
+POLL_SECONDS = 0.4  # in place of bestiary's own, for which a test would only wait
+PROGRAM = f"""
+from bestiary.cli import run
+from bestiary.ensemble import watch
+
+watch.MIN_POLL_SECONDS = {POLL_SECONDS}
+run()
+"""
+
 
 def test_watch_yields_complete_images_once(tmp_path: Path) -> None:
     folder = tmp_path / "trap"
@@ -60,15 +69,15 @@ def test_watch_predicts_arrivals_until_sigterm(trained: Run, beasts: Path, tmp_p
     images = sorted(beasts.rglob("*.jpg"))
     shutil.copy(images[0], folder / "0.jpg")
     arguments = ["predict", str(trained.path), str(folder), "--out", str(out)]
-    command = [sys.executable, "-m", "bestiary", *arguments]
-    process = subprocess.Popen([*command, "--watch"], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", PROGRAM, *arguments, "--watch"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         _wait(lambda: out.exists() and pl.read_csv(out).height == 1, process)
         with (folder / "1.jpg").open("wb") as arriving:  # arrives in two parts
             content = images[1].read_bytes()
             arriving.write(content[:300])
             arriving.flush()
-            time.sleep(2.5 * MIN_POLL_SECONDS)
+            time.sleep(2.5 * POLL_SECONDS)
             assert len(partial_rows(out)) == 1
             arriving.write(content[300:])
         _wait(lambda: len(partial_rows(out)) == 2, process)
@@ -79,7 +88,8 @@ def test_watch_predicts_arrivals_until_sigterm(trained: Run, beasts: Path, tmp_p
     assert process.returncode == 0, errors
     assert pl.read_csv(out).select("path", "error").rows() == [("0.jpg", None), ("1.jpg", None)]
     shutil.copy(images[2], folder / "2.jpg")
-    done = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=True)
+    resume = [sys.executable, "-m", "bestiary", *arguments, "--resume"]
+    done = subprocess.run(resume, capture_output=True, text=True, check=True)
     assert "2 images already have their rows" in done.stderr
     assert pl.read_csv(out)["path"].to_list() == ["0.jpg", "1.jpg", "2.jpg"]
 

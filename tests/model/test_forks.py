@@ -1,7 +1,9 @@
 """A forked child that cannot compute says so, and one that can does. No child may hang a test."""
 
+import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,51 +16,97 @@ pytestmark = [
 ]
 MAX_SECONDS = 120
 PROGRAM = """
-import multiprocessing, sys, warnings
+import json, multiprocessing, os, signal, sys, warnings
 import torch
+import torchvision  # or each case would, when it loads its network
 import bestiary
 from bestiary.ensemble.ensemble import Ensemble
+from bestiary.model import forks
 
 warnings.simplefilter("ignore")
-run, image, engine, before, inside = sys.argv[1:]
 
-def load():
-    return Ensemble.load(run, device="cpu", engine=engine)
+def answer(run, image, engine, before, inside):
+    def load():
+        return Ensemble.load(run, device="cpu", engine=engine)
 
-def child():
-    try:
-        ensemble = inherited if inside == "inherited" else load()
-        print(inside, *ensemble.predict(image))
-    except bestiary.BestiaryError as error:
-        print(type(error).__name__, error)
-
-inherited = None
-if before in ("load", "predict"):
-    inherited = load()
-if before == "predict":
-    inherited.predict(image)
-if before == "torch":
-    torch.rand(2_000_000).exp()
-if before == "one thread":
-    torch.set_num_threads(1)
-if inside == "pool":
-    with multiprocessing.get_context("fork").Pool(1) as pool:
+    def child():
         try:
-            print(inside, *pool.map_async(inherited.predict, [image]).get(60)[0])
+            ensemble = inherited if inside == "inherited" else load()
+            print(inside, *ensemble.predict(image))
         except bestiary.BestiaryError as error:
             print(type(error).__name__, error)
-    sys.exit()
-if inside == "earlier pool":
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        print(inside, *pool.map_async(load().predict, [image]).get(60)[0])
-    sys.exit()
-process = multiprocessing.get_context("fork").Process(target=child)
-process.start()
-process.join(60)
-if process.is_alive():
-    process.kill()
-    print("hangs")
+
+    inherited = None
+    if before in ("load", "predict"):
+        inherited = load()
+    if before == "predict":
+        inherited.predict(image)
+    if before == "torch":
+        torch.rand(2_000_000).exp()
+    if before == "one thread":
+        torch.set_num_threads(1)
+    if inside == "pool":
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            try:
+                print(inside, *pool.map_async(inherited.predict, [image]).get(60)[0])
+            except bestiary.BestiaryError as error:
+                print(type(error).__name__, error)
+        return
+    if inside == "earlier pool":
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            print(inside, *pool.map_async(load().predict, [image]).get(60)[0])
+        return
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(60)
+    if process.is_alive():
+        process.kill()
+        print("hangs")
+
+# Imports take seconds and start no thread. So each case begins in a fork of this process, which
+# has imported, and computes nothing itself.
+for line in sys.stdin:
+    max_seconds, printed, arguments = json.loads(line)
+    case = os.fork()
+    if case == 0:
+        signal.alarm(max_seconds)
+        file = os.open(printed, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        forks._pids["imported"] = os.getpid()  # as if it had imported itself
+        answer(*arguments)
+        sys.exit()
+    print(os.waitpid(case, 0)[1], flush=True)
 """
+
+
+@pytest.fixture(scope="module")
+def importer() -> Iterator["subprocess.Popen[str]"]:
+    """A process that has imported bestiary and PyTorch, and forks for each case it reads."""
+    command = [sys.executable, "-c", PROGRAM]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+
+
+@pytest.fixture
+def run_case(
+    importer: "subprocess.Popen[str]", trained: Run, beasts: Path, tmp_path: Path
+) -> Callable[..., str]:
+    """Runs a case, with the session's run and an image; returns what it printed."""
+
+    def run(*case: str) -> str:
+        printed = tmp_path / "printed"
+        image = next(beasts.rglob("*.jpg"))
+        order = [MAX_SECONDS, str(printed), [str(trained.path), str(image), *case]]
+        assert importer.stdin and importer.stdout
+        print(json.dumps(order), file=importer.stdin, flush=True)
+        status = importer.stdout.readline()
+        assert status == "0\n", printed.read_text()
+        return printed.read_text()
+
+    return run
 
 
 @pytest.mark.parametrize("engine", ["torch", "auto"])
@@ -76,9 +124,9 @@ if process.is_alive():
     ],
 )
 def test_forked_child_answers_or_refuses(
-    trained: Run, beasts: Path, engine: str, before: str, inside: str, words: str
+    run_case: Callable[..., str], engine: str, before: str, inside: str, words: str
 ) -> None:
-    printed = run_program(trained, beasts, engine, before, inside)
+    printed = run_case(engine, before, inside)
     assert printed.startswith(words), printed
     if words.startswith("ForkError"):
         assert len(printed.splitlines()) == 1
@@ -86,21 +134,8 @@ def test_forked_child_answers_or_refuses(
         assert "load the ensemble in the child" in printed
 
 
-def test_torch_in_the_parent_is_refused_where_it_would_hang(trained: Run, beasts: Path) -> None:
+def test_torch_in_the_parent_is_refused_where_it_would_hang(run_case: Callable[..., str]) -> None:
     """PyTorch with one thread starts no others, and hangs nowhere."""
-    printed = run_program(trained, beasts, "torch", "torch", "loaded")
+    printed = run_case("torch", "torch", "loaded")
     refused = "ForkError this process was forked after its parent had computed with PyTorch"
     assert printed.startswith((refused, "loaded ")), printed
-
-
-def run_program(trained: Run, beasts: Path, *arguments: str) -> str:
-    image = next(beasts.rglob("*.jpg"))
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(trained.path), str(image), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=MAX_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout

@@ -141,7 +141,7 @@ def test_paper_trains_from_torchvisions_file(
 
     data = tmp_path / "data"
     draw_sample(data, species=100, per_species=2, size=32)
-    options = ["train.epochs=1", "train.batch_size=16", "train.save_every=1", "view.size=32"]
+    options = ["train.epochs=1", "train.batch_size=50", "train.save_every=1", "view.size=32"]
     options += ["train.precision=float32", "train.layout=contiguous"]  # nothing is to be timed
     run = bestiary.train(
         data,

@@ -5,6 +5,7 @@ read back from there. So different processes can train different folds. Does not
 scores.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -98,7 +99,7 @@ def _train_one_by_one(
     algorithms = cudnn_options(
         benchmark=compute.cudnn_benchmark, deterministic=torch.backends.cudnn.deterministic
     )
-    with TrainingDisplay(display, folds, n_folds, epochs) as bars, algorithms:
+    with TrainingDisplay(display, folds, n_folds, epochs) as bars, algorithms, _short_collections():
         for fold in folds:
             files = run.fold(fold)
             job = FoldJob(
@@ -113,6 +114,20 @@ def _train_one_by_one(
             )
             with _lock_and_record_cost(files, data.world), stage("Training the folds", said=False):
                 train_fold_safely(job)
+
+
+@contextmanager
+def _short_collections() -> Iterator[None]:
+    """Leave what is in memory by now out of the garbage collection that ends each fold.
+
+    Imported modules are a million objects. Walking through them took 0.2 s a fold, a tenth of the
+    time of heads whose features are cached.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _open_images(data: TrainingSet, display: Display) -> TrainingSet:
