@@ -160,6 +160,7 @@ def compare_heads(x: Features, y: Numbers, groups: Numbers, source: Path) -> Non
     for per_class in (3, 5, 10):
         chosen.clear()
         hits: dict[str, list[NDArray[np.float64]]] = {name: [] for name in HEADS}
+        losses: dict[str, list[float]] = {name: [] for name in HEADS}
         new_groups = []
         for seed in range(3):
             draw = Draw(x, y, groups, classes, per_class, seed)
@@ -169,6 +170,7 @@ def compare_heads(x: Features, y: Numbers, groups: Numbers, source: Path) -> Non
                 held_out, new, loss = draw.hits(fit)
                 seconds = time.perf_counter() - started
                 hits[name].append(new.mean(axis=0))
+                losses[name].append(loss)
                 print(
                     f"{per_class} a class, seed {seed}, {name}: mean member {new.mean():.4f}, log "
                     f"loss {loss:.3f}, out of fold {held_out.mean():.4f}, {seconds:.2f} s"
@@ -190,7 +192,10 @@ def compare_heads(x: Features, y: Numbers, groups: Numbers, source: Path) -> Non
             "seeds",
             case=f"{per_class} images a class",
             spread="95 % interval over images",
-            details={"accuracy": {name: of.mean() for name, of in means.items()}},
+            details={
+                "accuracy": {name: of.mean() for name, of in means.items()},
+                "log loss": {name: float(np.mean(of)) for name, of in losses.items()},
+            },
             data=source,
         )
 
