@@ -101,7 +101,7 @@ def test_ranks_share_a_weighted_batch(processes: int, count: int) -> None:
 )
 def test_wrong_options_are_refused(overrides: list[str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
-        load_recipe("fast", overrides)
+        load_recipe("best", overrides)
 
 
 def test_no_effect_without_epochs() -> None:
