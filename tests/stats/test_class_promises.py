@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bestiary.stats.calibration import NEVER, accepted_threshold
-from bestiary.stats.class_promises import ClassPromises, least_images
+from bestiary.stats.calibration import NEVER, accepted_threshold, least_images
+from bestiary.stats.class_promises import ClassPromises
 
 
 def simulate(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:

@@ -264,7 +264,7 @@ def accepted_threshold(
     most = int(n_groups[-1]) if len(n_groups) else 0
 
     # Least number of images with which no error, or two errors, keep the limit at `risk`
-    min_without_error = math.ceil(math.log(0.05) / math.log(1 - risk))
+    min_without_error = least_images(risk)
     min_with_two_errors = math.ceil(TWO_ERRORS_LIMIT / risk)
     if most < min_without_error:
         return NEVER
@@ -281,6 +281,22 @@ def accepted_threshold(
             break
         threshold = float(falling[last])
     return threshold
+
+
+def least_images(risk: float) -> int:
+    """Count the images without an error that show, with 95 % certainty, at most a share of errors.
+
+    Args:
+        risk: largest share of errors, above 0 and below 1.
+
+    Returns:
+        The number of images.
+
+    Example:
+        >>> least_images(0.05), least_images(0.1)
+        (59, 29)
+    """
+    return math.ceil(math.log(0.05) / math.log(1 - risk))
 
 
 def _distinct_so_far(groups: Labels) -> Labels:

@@ -6,14 +6,13 @@ arXiv:2110.01052), by exact limits, so it holds with 95 % certainty however few 
 Where there are too few, nothing is promised. Pure functions of arrays.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bestiary.stats.calibration import NEVER, accepted_threshold
+from bestiary.stats.calibration import NEVER, accepted_threshold, least_images
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -100,19 +99,3 @@ class ClassPromises:
         """
         limits = self.thresholds[probabilities.argmax(axis=1)]
         return np.asarray(probabilities.max(axis=1) >= limits)
-
-
-def least_images(risk: float) -> int:
-    """Count the images without an error that show, with 95 % certainty, at most a share of errors.
-
-    Args:
-        risk: largest share of errors, above 0 and below 1.
-
-    Returns:
-        The number of images.
-
-    Example:
-        >>> least_images(0.05), least_images(0.1)
-        (59, 29)
-    """
-    return math.ceil(math.log(0.05) / math.log(1 - risk))

@@ -21,8 +21,8 @@ from bestiary.stats.intervals import effective_size, wilson_interval
 
 # Errors of five averaged members over errors of one member: mean and standard deviation of six
 # cases. ResNeXt-101 in the described report: 0.90 and 0.96 (two test halves, no mixing), 0.82 and
-# 0.69 (with MixUp and CutMix). Measured: 0.90 (last stages fine-tuned) and 0.96
-# (heads alone).
+# 0.69 (with MixUp and CutMix). Measured: 0.90 (last stages fine-tuned) and 0.96 (heads
+# alone).
 ERROR_RATIO = 0.87
 ERROR_RATIO_SPREAD = 0.10
 RATIO_MEMBERS = 5

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import numpy as np
+
 from bestiary.evaluation.results import Results, prediction_set_scores
 from bestiary.numbers import count, percent, plain_name
+from bestiary.stats.calibration import least_images
 
 SCORE_WORDS = {
     "energy": "energy of the logits",
@@ -94,11 +97,10 @@ def accepted_sentences(results: Results) -> list[str]:
         promise = f"At most {100 * risk:g} % wrong"
         accepted = results.confidence >= threshold
         if threshold > 1 or not accepted.any():
-            needed = _images_needed(risk)
             sentences.append(
-                f"{promise}: cannot be promised yet. It takes about {needed:,} answers without a "
-                f"mistake, near duplicates counted once; here there are {_clean_start(results):,} "
-                f"before the first."
+                f"{promise}: cannot be promised yet. It takes about {least_images(risk):,} answers "
+                "without a mistake, near duplicates counted once; here there are "
+                f"{_clean_start(results):,} before the first."
             )
             continue
         wrong = float((~results.hits[accepted]).mean())
@@ -110,19 +112,12 @@ def accepted_sentences(results: Results) -> list[str]:
     return sentences
 
 
-def _images_needed(risk: float) -> int:
-    """Answers without a mistake from which an upper limit of 95 % certainty is below the risk."""
-    from math import ceil, log
-
-    return ceil(log(0.05) / log(1 - risk))
-
-
 def _clean_start(results: Results) -> int:
     """How many answers, surest first and a group once, come before the first mistake."""
     order = (-results.confidence).argsort(kind="stable")
     hits = results.hits[order]
     n_clean = int(hits.argmin()) if not hits.all() else len(hits)
-    return len(set(results.out_of_fold.leak_groups[order[:n_clean]].tolist()))
+    return len(np.unique(results.out_of_fold.leak_groups[order[:n_clean]]))
 
 
 def set_rows(results: Results) -> list[tuple[str, str, str, str]]:
