@@ -43,7 +43,7 @@ def read_only(file: Path, classes: Sequence[str]) -> tuple[NDArray[np.bool_], st
             nearly that of a class.
     """
     names = _read_names(file)
-    numbers = {name: _numbers_of(name, classes) for name in names}
+    numbers = _numbers_of(names, classes)
     unknown = [name for name in names if not numbers[name]]
     _refuse_slips(file, unknown, classes)
     allowed = np.zeros(len(classes), np.bool_)
@@ -121,12 +121,13 @@ def _read_names(file: Path) -> list[str]:
     return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
-def _numbers_of(name: str, classes: Sequence[str]) -> list[int]:
-    """Number the class of a name; where only capitals differ, all classes that it may be."""
-    if name in classes:
-        return [classes.index(name)]
-    plain = name.casefold()
-    return [number for number, own in enumerate(classes) if own.casefold() == plain]
+def _numbers_of(names: Sequence[str], classes: Sequence[str]) -> dict[str, list[int]]:
+    """Number the class of each name; where only capitals differ, all classes that it may be."""
+    number_of = {name: [number] for number, name in enumerate(classes)}
+    alike: dict[str, list[int]] = {}
+    for number, name in enumerate(classes):
+        alike.setdefault(name.casefold(), []).append(number)
+    return {name: number_of.get(name) or alike.get(name.casefold(), []) for name in names}
 
 
 def _plain(line: str) -> str:
