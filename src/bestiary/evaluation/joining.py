@@ -141,7 +141,8 @@ def join_runs(runs: Sequence[Run], out: Path) -> Joined:
     every = np.stack([table["logits"].to_numpy().astype(np.float64) for table in aligned])
 
     # Weights from images that may be scored; then the blend of all
-    may_score = _may_score(snapshots, first)
+    budget = _joined_budget(snapshots)
+    may_score = _may_score(first, budget, runs[0].place)
     scored = (every[:, may_score], first.labels[may_score], first.folds[may_score])
     weights = blend_runs(*scored, members=first.folds)
     gain = blend_gain(*scored, first.groups[may_score])
@@ -150,7 +151,7 @@ def join_runs(runs: Sequence[Run], out: Path) -> Joined:
 
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        _write(Run(Path(scratch) / out.name), snapshots, first, blended, weights)
+        _write(Run(Path(scratch) / out.name), snapshots, first, blended, weights, budget)
         (Path(scratch) / out.name).rename(out)
     run = Run(out)
     if place := runs[0].named_root():
@@ -159,19 +160,18 @@ def join_runs(runs: Sequence[Run], out: Path) -> Joined:
     return Joined(run, _names(runs), shares, gain)
 
 
-def _may_score(snapshots: Sequence[RunSnapshot], first: OutOfFold) -> NDArray[np.bool_]:
+def _may_score(first: OutOfFold, budget: BudgetRecord | None, place: str) -> NDArray[np.bool_]:
     """Find the images without a conflict that no run has chosen its recipe on (images,).
 
     Raises:
         RunError: they lie in one fold, which leaves none to learn its weights from.
     """
-    record = _joined_budget(snapshots)
-    chosen_on = record.folds if record else []
+    chosen_on = budget.folds if budget else []
     has_conflict = first.table["label_conflict"].to_numpy()
     may_score = np.asarray(~has_conflict & ~np.isin(first.folds, chosen_on))
     if len(np.unique(first.folds[may_score])) < 2:
         raise RunError(
-            f"{snapshots[0].run.place}: without the images that a budget was spent on, fewer than "
+            f"{place}: without the images that a budget was spent on, fewer than "
             "two folds are left to learn the weights from; join runs of three folds or more"
         )
     return may_score
@@ -261,13 +261,14 @@ def _write(
     first: OutOfFold,
     logits: NDArray[np.float64],
     blend: Blend,
+    budget: BudgetRecord | None,
 ) -> None:
     """Write all files of the joined run."""
     for number, part in enumerate(snapshots):
         _copy_part(part.run, run if number == 0 else Run(run.path / blend_folder(number)))
     backbones = [part.recipe.model.backbone for part in snapshots]
     recipe = snapshots[0].recipe.with_values({"model.backbone": " + ".join(backbones)})
-    if (budget := _joined_budget(snapshots)) is not None:
+    if budget is not None:
         run.write_json(BUDGET, budget.model_dump())  # its images are not scored here either
     run.begin_like(snapshots[0].run, recipe)
     column = pl.Series("logits", logits.astype(np.float32), pl.Array(pl.Float32, logits.shape[1]))
