@@ -34,12 +34,14 @@ class Contender:
         module: of this folder, run as ``python -m``; it reads its job with `Worker`.
         job: its task; `compare` adds ``first``, the report of the first contender when ready.
         python: interpreter that has the module's imports.
+        environment: variables of its process, beside those of this one.
     """
 
     name: str
     module: str
     job: dict[str, Any] = field(default_factory=dict)
     python: str = sys.executable
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 _Worker = tuple[Contender, "subprocess.Popen[str]"]  # a contender and its process
@@ -170,7 +172,7 @@ def _start(contender: Contender, first: dict[str, Any], errors: IO[str]) -> "sub
     job = json.dumps({**contender.job, "first": first})
     return subprocess.Popen(
         [contender.python, "-m", contender.module, job],
-        env=_environment(),
+        env=_environment() | contender.environment,
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

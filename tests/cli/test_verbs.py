@@ -1,7 +1,6 @@
 """The command line: frozen options, help, one line for bad input, and the whole job by demo."""
 
 import inspect
-import os
 import shutil
 import subprocess
 import sys
@@ -321,26 +320,3 @@ def test_demo(
     for name in ("prediction.csv", "evaluation.json", "run/metrics.json"):
         assert (tmp_path / "bestiary-demo-2" / name).is_file()
     assert not any((tmp_path / "bestiary-demo").iterdir())
-
-
-def test_log_of_pytorch_is_not_shown() -> None:
-    """PyTorch warns of a folder of CUDA's tools without a GPU, where compilation is tried."""
-    program = (
-        "import sys; from bestiary.cli import main; main(['--help'])\n"
-        "import torch; torch.cuda.is_available = lambda: False\n"
-        "import torch.utils.cpp_extension"
-    )
-
-    def log(**variables: str) -> str:
-        outside = {key: value for key, value in os.environ.items() if key != "TORCH_LOGS"}
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            env={**outside, "CUDA_HOME": "/no-cuda", **variables},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return done.stderr
-
-    assert log() == ""
-    assert "No CUDA runtime is found" in log(TORCH_LOGS="all")  # who asks for the log gets it

@@ -17,6 +17,7 @@ from cyclopts import CycloptsError
 
 from bestiary.cli.application import Answer, build_app
 from bestiary.cli.documents import error_document, result_document
+from bestiary.cli.environment import set_defaults
 from bestiary.cli.mistakes import describe_mistake, describe_swapped
 from bestiary.cli.verbs import VERBS
 from bestiary.errors import ArgumentError, BestiaryError, one_line
@@ -44,9 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         printed; 141 if its reader has gone away; after Ctrl-C or SIGTERM, 128 plus the signal's
         number. A defect raises.
     """
-    # PyTorch's own warnings speak of its insides, and mix with what is printed here. Processes that
-    # this one starts inherit the variable. Who wants the log sets it.
-    os.environ.setdefault("TORCH_LOGS", "-all")
+    set_defaults(os.environ)
     # While Python ends, it looks for garbage several times: 0.7 s among PyTorch's objects.
     atexit.unregister(gc.freeze)
     atexit.register(gc.freeze)
