@@ -10,8 +10,11 @@ import os
 from pathlib import Path
 
 import bestiary
-from bestiary.display import TrainingDisplay
+from bestiary.cli.environment import set_defaults
 from harness.paired import Worker
+
+set_defaults(os.environ)  # as the command line does, before PyTorch is imported
+from bestiary.display import TrainingDisplay  # noqa: E402
 
 
 def main() -> None:

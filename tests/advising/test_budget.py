@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,13 @@ from safetensors.torch import save_file
 
 import bestiary
 from bestiary.advising import budget as budgets
-from bestiary.advising.budget_plan import CHOOSING_FOLD, Costs, Trial
+from bestiary.advising import budget_folds
+from bestiary.advising.budget_folds import fitting_run
+from bestiary.advising.budget_plan import CHOOSING_FOLD, TOLERANCE, Costs, Trial
+from bestiary.advising.budget_work import Budgeted
 from bestiary.advising.trials import adopt_fold, seconds_of_folds
 from bestiary.display import Display
-from bestiary.errors import DamagedError, RecipeError
+from bestiary.errors import DamagedError, RecipeError, RunError
 from bestiary.evaluation.drifting import drift_monitor
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.backbone import weights_are_local
@@ -99,16 +103,26 @@ def test_report_says_what_was_tried(budgeted: Run, tmp_path: Path) -> None:
     assert "Choice within a budget" in (run / "report.html").read_text()
 
 
-def test_interrupted_trials_go_on(budgeted: Run, beasts: Path, tmp_path: Path) -> None:
-    """Without the files that a run begins with, the same command ends with the same choice."""
-    path = Path(shutil.copytree(budgeted.path, tmp_path / "run"))
+def interrupted(run: Run, goal: Path, folds: tuple[int, ...] = ()) -> Path:
+    """Copy a run as it was before it began; of the fine-tuned folds, some have not ended."""
+    path = Path(shutil.copytree(run.path, goal))
     for entry in path.iterdir():
         if entry.name not in (TRIALS, BUDGET):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    patch = pytest.MonkeyPatch()
-    patch.setattr(budgets, "_try_larger", lambda *_: None)
+    for fold in folds:
+        shutil.rmtree(path / TRIALS / "fine-tuned-32" / f"fold-{fold}", ignore_errors=True)
+    return path
+
+
+def test_interrupted_trials_go_on(
+    budgeted: Run, beasts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the files that a run begins with, the same command ends with the same choice."""
+    path = interrupted(budgeted, tmp_path / "run")
+    with pytest.raises(RunError, match="is not a run yet: its time budget is being spent"):
+        bestiary.show(path)
+    monkeypatch.setattr(budgets, "_try_larger", lambda *_: None)
     run = bestiary.train(beasts, path, budget="1h", folds=3, overrides=OPTIONS, quiet=True)
-    patch.undo()
     before, after = read_budget(budgeted), read_budget(run)
     assert before is not None and after is not None
     assert after.chosen == before.chosen
@@ -116,25 +130,64 @@ def test_interrupted_trials_go_on(budgeted: Run, beasts: Path, tmp_path: Path) -
     assert run.score_line == budgeted.score_line
 
 
-def test_late_trial_is_cut_or_dropped(budgeted: Run) -> None:
+def test_late_trial_is_cut_or_dropped(budgeted: Run, tmp_path: Path) -> None:
     """Where one fold took longer than planned, all get fewer epochs, or the heads remain."""
-    trials = Run(budgeted.path / TRIALS / "fine-tuned-32")
-    recipe = trials.read_recipe()
-    nothing = np.zeros((1, 3), np.float32), np.zeros(1, np.int64), 1.0
-    heads = Trial("heads", recipe.with_values({"train.epochs": 0}), *nothing)
-    tuned = Trial("tuned", recipe, *nothing)
-    fold_seconds = seconds_of_folds(trials)
+    run = Run(interrupted(budgeted, tmp_path / "run", folds=(1, 2)))
+    trial = Run(run.path / TRIALS / "fine-tuned-32")
+    recipe = trial.read_recipe()
+    tuned = Trial("tuned", recipe, np.zeros((1, 3), np.float32), np.zeros(1, np.int64), 1.0)
 
-    def fitting(folds_left: float) -> tuple[str, int]:
-        seconds = folds_left * fold_seconds / budgets.TOLERANCE
+    def fitting(folds_left: float) -> tuple[Path | None, list[str]]:
+        seconds = folds_left * seconds_of_folds(trial, [CHOOSING_FOLD]) / TOLERANCE
         display = Display(quiet=True)
-        work = budgets.Budgeted(budgeted, recipe, seconds, None, None, display)  # type: ignore[arg-type]
-        work.trials = [heads, tuned]
-        chosen, used = budgets._what_fits(work, tuned)
-        return chosen.name, used.train.epochs
+        work = Budgeted(run, recipe, seconds, None, None, display)  # type: ignore[arg-type]
+        fits = fitting_run(work, tuned)
+        return (fits.path if fits else None), work.notes
 
-    assert fitting(2.5) == ("tuned", 3)
-    assert fitting(1.9) == ("heads", 0), "one epoch for each of three folds is none"
+    assert fitting(2.5) == (trial.path, [])
+    none, notes = fitting(1.9)
+    assert none is None, "one epoch for each of three folds is none"
+    assert notes == ["No time is left for 3 folds of 3 epochs, so the heads remain"]
+    longer = recipe.with_values({"train.epochs": 6})
+    tuned = replace(tuned, recipe=longer)
+    shorter, notes = fitting(1.9)
+    assert shorter is not None and Run(shorter).read_recipe().train.epochs == 3
+    assert notes == ["3 epochs in place of 6: the trial took longer than expected"]
+    again, _ = fitting(0.1)
+    assert again == shorter, "a run that was begun goes on as it began"
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_folds_end_in_time_or_heads_remain(
+    budgeted: Run, beasts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    """A fold that takes far longer than that of the trial is the last one that is fine-tuned."""
+    path = interrupted(budgeted, tmp_path / "run", folds=(1, 2))
+    monkeypatch.setattr(budgets, "_try_larger", lambda *_: None)
+    monkeypatch.setattr(budgets, "choose", lambda trials: trials[2])
+    seconds = {1: 4000.0 if late else 1.0}  # of a budget of 3600 s
+    monkeypatch.setattr(
+        budget_folds, "seconds_of_folds", lambda _, folds: sum(seconds.get(x, 1.0) for x in folds)
+    )
+    run = bestiary.train(beasts, path, budget="1h", folds=3, overrides=OPTIONS, quiet=True)
+    record = read_budget(run)
+    assert record is not None
+    assert record.folds == [CHOOSING_FOLD]
+    recipe = run.read_recipe()
+    assert (recipe.train.epochs, recipe.train.wise_ft) == ((0, 0.0) if late else (3, 0.25))
+    assert record.chosen == record.trials[0 if late else 2].name
+    ended = [Run(path / TRIALS / "fine-tuned-32").fold(fold).ended for fold in range(3)]
+    assert ended == [True, True, not late]
+    assert all(run.fold(fold).ended for fold in range(3))
+    if late:
+        assert record.notes[-1].startswith("1 fold of 3 cannot end in time: after")
+        heads = load_member(Run(path / TRIALS / "heads-32").fold(1).weights).state_dict()
+        own = load_member(run.fold(1).weights).state_dict()
+        assert all(torch.equal(own[key], heads[key]) for key in heads)
+    assert run.score_line is not None
+    assert (read_out_of_fold(run.load(), with_first_view=True).first_view is not None) == (
+        recipe.predict.tta > 1
+    )
 
 
 def test_adopted_share_is_what_was_tried(budgeted: Run, tmp_path: Path) -> None:

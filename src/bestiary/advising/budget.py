@@ -1,147 +1,41 @@
 """A time budget -> the way to train that pays on these images, tried out, and a run begun with it.
 
 First the heads of all folds on frozen features. Then, on one fold: whether fine-tuning pays, how
-near to the initial weights the members should stay, and whether larger images pay. Each trial is a
-run of its own in the folder trials/, so that whatever stops the work, the same command goes on.
-What was tried and chosen is written to budget.json. Does not know how a fold is trained.
+near to the initial weights the members should stay, and whether larger images pay. What was tried
+and chosen is written to budget.json. Does not know how a fold is trained.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from bestiary.advising.budget_folds import begin_with
 from bestiary.advising.budget_plan import (
     CHOOSING_FOLD,
     MIN_EPOCHS,
     SHARES,
-    TOLERANCE,
-    USABLE,
     Costs,
     Trial,
     choose,
     larger_size,
 )
-from bestiary.advising.trials import (
-    adopt_fold,
-    seconds_of_folds,
-    seconds_of_view,
-    trial_logits,
-    with_share,
-)
-from bestiary.display import Display, format_duration
+from bestiary.advising.budget_work import HEADS, TUNED, Budgeted
+from bestiary.advising.trials import seconds_of_folds, seconds_of_view, trial_logits, with_share
+from bestiary.display import format_duration
 from bestiary.evaluation.finish import finish_run
 from bestiary.model.device import best_device
 from bestiary.model.image_sizes import input_size_errors
-from bestiary.numbers import counted, percent
+from bestiary.numbers import counted
 from bestiary.recipe.options import Recipe
-from bestiary.run.budget_file import BudgetRecord, read_progress
-from bestiary.run.layout import BUDGET, TRIALS
+from bestiary.run.budget_file import read_progress
 from bestiary.run.run import Run
 from bestiary.training.autotune import candidates
-from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.crossval import train_folds
 from bestiary.training.step_timing import time_training_step
 
-HEADS = "heads"
-TUNED = "fine-tuned"
 HEADS_ONLY = ("train.epochs=0", "train.wise_ft=0", "train.keep_best=false")
-BeginHeads = Callable[[Path, Sequence[str]], Run]
-"""Folder and further options of the recipe -> the first trial, begun or opened to go on."""
-
-
-@dataclass
-class Budgeted:
-    """A budget that is being spent.
-
-    Attributes:
-        run: that is to be begun with the choice.
-        recipe: the recipe that fine-tunes, of which the trials are variants.
-        seconds: the budget.
-        begin_heads: reads the images and begins the first trial, or opens it to go on.
-        checkpointer: saves the states of its folds.
-        display: shows the progress.
-        spent_before: seconds that earlier sessions spent.
-        started: time of `time.monotonic` at which this session began.
-        trials: so far.
-        notes: what was not tried, and why.
-    """
-
-    run: Run
-    recipe: Recipe
-    seconds: float
-    begin_heads: BeginHeads
-    checkpointer: Checkpointer
-    display: Display
-    spent_before: float = 0.0
-    started: float = field(default_factory=time.monotonic)
-    trials: list[Trial] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def spent(self) -> float:
-        """Seconds spent so far."""
-        return self.spent_before + time.monotonic() - self.started
-
-    @property
-    def left(self) -> float:
-        """Seconds left to plan with."""
-        return USABLE * self.seconds - self.spent
-
-    def trial(self, way: str, size: int) -> Run:
-        """The run of a trial, begun or not.
-
-        Args:
-            way: `HEADS` or `TUNED`.
-            size: side of a training view in pixels.
-        """
-        run = Run(self.run.path / TRIALS / f"{way}-{size}")
-        first = Run(self.run.path / TRIALS / f"{HEADS}-{self.recipe.view.size}")
-        return replace(run, data=first.read_recorded_root()) if first.exists else run
-
-    def begin(self, way: str, recipe: Recipe) -> Run:
-        """Begin a trial with the images and folds of the first one, or open it to go on."""
-        run = self.trial(way, recipe.view.size)
-        if run.exists:
-            Run.open(run.path)  # checks it
-        else:
-            run.begin_like(self.trial(HEADS, self.recipe.view.size), recipe)
-        return run
-
-    def add(self, trial: Trial) -> None:
-        """Add a trial, and show and record it."""
-        self.trials.append(trial)
-        record = trial.record()
-        self.display.line(
-            f"Tried {trial.name}: accuracy {percent(record.accuracy)}, log loss "
-            f"{record.log_loss:.4f} on {counted(record.images, 'image')} of fold {CHOOSING_FOLD}"
-        )
-        self.write_record("")
-
-    def note(self, text: str) -> None:
-        """Add a note, and show it."""
-        self.notes.append(text)
-        self.display.line(text)
-
-    def write_record(self, chosen: str) -> None:
-        """Write budget.json; the choice is empty until it is made."""
-        # A single way was not chosen by any image, so all images can be scored.
-        folds = [CHOOSING_FOLD] if len(self.trials) > 1 else []
-        record = BudgetRecord(
-            seconds=self.seconds,
-            spent=self.spent,
-            folds=folds,
-            trials=[trial.record() for trial in self.trials],
-            chosen=chosen,
-            notes=self.notes,
-        )
-        self.run.write_json(BUDGET, record.model_dump())
 
 
 def settle_budget(work: Budgeted) -> None:
-    """Try what the budget allows, choose, and begin the run with the choice.
-
-    Folds that a trial has trained in the chosen way become folds of the run.
+    """Try what the budget allows, choose, and begin the run with the members of the choice.
 
     Args:
         work: the run, the budget and the recipe.
@@ -152,21 +46,18 @@ def settle_budget(work: Budgeted) -> None:
         Interrupted: by Ctrl-C or SIGTERM; the same command goes on.
     """
     work.spent_before = read_progress(work.run)
-    heads = work.trial(HEADS, work.recipe.view.size)
-    work.begin_heads(heads.path, HEADS_ONLY)
+    work.begin_heads(work.trial(HEADS, work.recipe.view.size).path, HEADS_ONLY)
     work.recipe = _like_first(work)
-    heads = _try_heads(work, work.recipe)
+    _try_heads(work, work.recipe)
     tuned = _try_fine_tuning(work, work.recipe)
     _try_larger(work, tuned)
-    chosen, recipe = _what_fits(work, choose(work.trials))
-    work.write_record(chosen.name)
+    chosen = choose(work.trials)
     work.display.line(f"Chosen after {format_duration(work.spent)}: {chosen.name}")
     if len(work.trials) > 1:
         work.display.notice(
             f"Fold {CHOOSING_FOLD}, on which the choice was made, is not part of the score"
         )
-    work.run.begin_like(heads, recipe)
-    _adopt(work, chosen, recipe)
+    begin_with(work, chosen)
 
 
 def _like_first(work: Budgeted) -> Recipe:
@@ -270,42 +161,3 @@ def _try_larger(work: Budgeted, tuned: Run | None) -> None:
     _try_heads(work, recipe)
     if tuned:
         _try_fine_tuning(work, recipe)
-
-
-def _what_fits(work: Budgeted, chosen: Trial) -> tuple[Trial, Recipe]:
-    """Cut the epochs of the choice where the other folds would take far longer than planned.
-
-    Returns:
-        The choice, or the heads where nothing else fits; and the recipe of the run.
-    """
-    epochs = chosen.recipe.train.epochs
-    if not epochs:
-        return chosen, chosen.recipe
-    trial = work.trial(TUNED, chosen.recipe.view.size)
-    folds = len(trial.fold_numbers())
-    fold_seconds = seconds_of_folds(trial)
-    left = TOLERANCE * work.seconds - work.spent
-    if (folds - 1) * fold_seconds <= left:
-        return chosen, chosen.recipe
-    fitting = int(epochs * left / (folds * fold_seconds))
-    if fitting < MIN_EPOCHS:
-        work.note(
-            f"No time is left for {counted(folds, 'fold')} of {counted(epochs, 'epoch')}, so the "
-            "heads remain"
-        )
-        return work.trials[0], work.trials[0].recipe
-    work.note(
-        f"{counted(fitting, 'epoch')} in place of {epochs}: the trial took longer than expected"
-    )
-    return chosen, chosen.recipe.with_values({"train.epochs": fitting})
-
-
-def _adopt(work: Budgeted, chosen: Trial, recipe: Recipe) -> None:
-    """Take folds that are trained in the chosen way into the run."""
-    heads = work.trial(HEADS, recipe.view.size)
-    if not recipe.train.epochs:
-        for fold in heads.fold_numbers():
-            adopt_fold(heads, work.run, fold)
-    elif recipe == chosen.recipe:
-        tuned = work.trial(TUNED, recipe.view.size)
-        adopt_fold(tuned, work.run, CHOOSING_FOLD, heads, recipe.train.wise_ft)

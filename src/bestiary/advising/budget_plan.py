@@ -23,6 +23,7 @@ MIN_EPOCHS = 2  # of fine-tuning; one alone is mostly warm-up and mixed batches
 MAX_EPOCHS = 20
 USABLE = 0.95  # share of the budget that is planned with
 TOLERANCE = 1.08  # a run that is expected to take more than this share of the budget is cut
+LATEST = 1.1  # no further fold is begun if the run would end after this share of the budget
 LARGER = 1.25  # the next size, as a multiple
 SIZE_STEP = 32  # pixels
 

@@ -22,7 +22,7 @@ from bestiary.model.compute import memory_format
 from bestiary.model.device import best_device
 from bestiary.recipe.options import Recipe
 from bestiary.run.costs import read_costs
-from bestiary.run.oof import read_oof, write_oof
+from bestiary.run.oof import FIRST_VIEW, LOGITS, read_oof, write_oof
 from bestiary.run.run import Run
 from bestiary.training.autotune import autotune_compute
 from bestiary.training.dataset import TrainingSet, read_training_set
@@ -112,13 +112,15 @@ def with_share(run: Run, heads: Run, fold: int, share: float) -> tuple[Logits, L
     return _predict(run, data, member, rows), data.labels[rows]
 
 
-def _predict(trial: Run, data: TrainingSet, member: Classifier, rows: Rows) -> Logits:
-    """Predict some images in the way of a trial."""
+def _predict(
+    trial: Run, data: TrainingSet, member: Classifier, rows: Rows, *, keeps_first: bool = False
+) -> Logits:
+    """Predict some images in the way of a trial; `keeps_first` as in `predict_rows`."""
     device = best_device()
     member.to(device)
     member.to(memory_format=memory_format(True))
     compute = autotune_compute(trial, 0, len(data.classes), Display(quiet=True))
-    return predict_rows(data, member, rows, device, compute.precision)
+    return predict_rows(data, member, rows, device, compute.precision, keeps_first=keeps_first)
 
 
 def _interpolated(run: Run, heads: Run, fold: int, share: float) -> Classifier:
@@ -165,13 +167,17 @@ def adopt_fold(
 
 
 def _predicted_again(trial: Run, run: Run, fold: int, table: pl.DataFrame) -> pl.DataFrame:
-    """Replace the logits of a fold's held-out part by those of the run's member.
-
-    Those of the first view alone are left out: a cascade then asks all views of a member.
-    """
+    """Replace the logits of a fold's held-out part by those of the run's member."""
     data = read_training_set(trial)
     rows = data.rows(fold)[1]
-    logits = _predict(trial, data, load_member(run.fold(fold).weights), rows)
-    paths = pl.DataFrame({"path": data.paths[rows]})
-    logits_of = paths.with_columns(pl.Series("logits", logits, table.schema["logits"]))
-    return table.select("path", "label").join(logits_of, on="path", maintain_order="left")
+    member = load_member(run.fold(fold).weights)
+    names = [LOGITS, FIRST_VIEW] if data.recipe.predict.tta > 1 else [LOGITS]
+    logits = _predict(trial, data, member, rows, keeps_first=len(names) > 1)
+    of_views = np.moveaxis(logits.reshape(len(rows), len(names), -1), 1, 0)
+    dtype = table.schema[LOGITS]
+    columns = [
+        pl.Series(name, np.ascontiguousarray(values), dtype)
+        for name, values in zip(names, of_views, strict=True)
+    ]
+    new = pl.DataFrame({"path": data.paths[rows]}).with_columns(columns)
+    return table.select("path", "label").join(new, on="path", maintain_order="left")

@@ -62,8 +62,9 @@ def train(
     budget
         Time for everything, such as 10min, 30min or 2h, or auto for this device's default.
         Heads on the frozen network come first; then one fold shows whether fine-tuning and
-        larger images pay on these images, and the rest of the time goes that way. The fold
-        that the choice was made on is not scored. Trials are variants of --recipe.
+        larger images pay on these images, and the rest of the time goes that way. Where the
+        folds would end too late, the heads remain. The fold that the choice was made on is
+        not scored. Trials are variants of --recipe.
     folds
         Number of folds, or a CSV or Parquet file of your own with the columns path,fold.
     epochs

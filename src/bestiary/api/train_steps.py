@@ -251,8 +251,9 @@ def _begin_within(
     display: "Display",
 ) -> None:
     """Try what a budget allows, and begin the run in the way that pays."""
-    from bestiary.advising.budget import Budgeted, settle_budget
+    from bestiary.advising.budget import settle_budget
     from bestiary.advising.budget_request import check_single_process, load_tuning_recipe
+    from bestiary.advising.budget_work import Budgeted
 
     check_single_process(checkpointer.world)
     source, recipe = load_tuning_recipe(wanted.recipe, wanted.overrides, display)

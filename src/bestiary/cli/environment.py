@@ -16,8 +16,8 @@ def set_defaults(environment: MutableMapping[str, str]) -> None:
 
     PyTorch's own warnings speak of its insides, and would mix with what a command prints.
 
-    A thread of PyTorch that waits for work spins before it sleeps: with GNU OpenMP 30 billion
-    times, which is for ever. On a busy machine it then holds the core which the thread that it
+    A thread of PyTorch that waits for work spins before it sleeps: with GNU OpenMP 300,000 times,
+    which takes milliseconds. On a busy machine it then holds the core which the thread that it
     waits for needs. 10,000 turns outlast the gaps between the operations of a training step: as
     fast alone, and three times as fast beside a busy program (benchmarks/speed/spinning.py).
 

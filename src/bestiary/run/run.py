@@ -104,6 +104,11 @@ class Run:
             raise RunError(
                 f"{path}: no such run; check the path, or make one with bestiary train DATA {path}"
             )
+        if not run.exists and run.file(BUDGET).is_file():
+            raise RunError(
+                f"{path}: is not a run yet: its time budget is being spent, or was interrupted; "
+                f"{TRIALS}/ has what was tried, and the same bestiary train command goes on"
+            )
         if not run.exists:
             raise RunError(
                 f"{path}: is not a run (it has no {RECIPE}); make one with bestiary train DATA RUN"

@@ -47,6 +47,7 @@ def train_folds(
     folds: list[int],
     checkpointer: Checkpointer,
     display: Display,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> None:
     """Train the folds that are not complete yet.
 
@@ -55,6 +56,8 @@ def train_folds(
         folds: numbers of the folds to train.
         checkpointer: saves their states; it knows the ranks that train together.
         display: shows the progress.
+        goes_on: is asked before each fold; once it says no, the folds that are left stay so. For
+            one process: ranks that were told differently would wait for each other.
 
     Raises:
         RunError: another process trains one of them.
@@ -77,7 +80,7 @@ def train_folds(
     deterministic = data.recipe.train.deterministic
     try:
         with need_folder(run.path), deterministic_algorithms(deterministic, best_device()):
-            _train_one_by_one(run, data, unfinished, checkpointer, display)
+            _train_one_by_one(run, data, unfinished, checkpointer, display, goes_on)
     finally:
         if data.store:
             data.store.close()
@@ -89,6 +92,7 @@ def _train_one_by_one(
     folds: list[int],
     checkpointer: Checkpointer,
     display: Display,
+    goes_on: Callable[[], bool],
 ) -> None:
     """Train folds one after the other, with one compute configuration and shared features."""
     features = _shared_features(data, display)
@@ -101,6 +105,8 @@ def _train_one_by_one(
     )
     with TrainingDisplay(display, folds, n_folds, epochs) as bars, algorithms, _short_collections():
         for fold in folds:
+            if not goes_on():
+                break
             files = run.fold(fold)
             job = FoldJob(
                 data=data,
