@@ -47,13 +47,23 @@ def test_mirrored_pair_is_compared_in_its_own_direction(save: Save, scene: Scene
     assert np.abs(comparison.affine - FLIP).max() < 0.01
 
 
-def test_pairs_across_a_group_are_compared_too(save: Save, scene: Scene) -> None:
-    files = [save(f"{number}.jpg", scene(1), quality=95 - number) for number in range(3)]
-    pairs = [Promising(0, 1, WHOLE, 0.9), Promising(1, 2, WHOLE, 0.9)]
+def test_pairs_across_groups_are_compared_too(save: Save, scene: Scene) -> None:
+    """As many as decide: with one link and one more of four pairs, half of them are proved."""
+    files = [save(f"{number}.jpg", scene(1), quality=95 - number) for number in range(8)]
+    files += [save("a.jpg", scene(2)), save("b.jpg", scene(2), quality=80)]
+    links = [(0, 1), (2, 3), (1, 2), (8, 9), (4, 5), (6, 7), (5, 6)]
+    pairs = [Promising(*link, WHOLE, 0.9) for link in links]
     found = compare_pairs(
-        pairs, 3, Squares(lambda image: read_image(files[image])), lambda *_: None
+        pairs, 10, Squares(lambda image: read_image(files[image])), lambda *_: None
     )
-    assert {comparison.verdict.ends for comparison in found} == {(0, 1), (1, 2), (0, 2)}
+    compared = {comparison.verdict.ends for comparison in found}
+    assert compared > set(links)
+    added = sorted(compared - set(links))
+    assert len(added) == 2, "one more for each of the two chains"
+    assert set(added[0]) < set(range(4)) and set(added[1]) < set(range(4, 8))
+    assert all(comparison.verdict.is_proved for comparison in found)
+    maps = {comparison.verdict.ends: comparison.affine for comparison in found}
+    assert all(np.abs(affine - WHOLE).max() < 0.01 for affine in maps.values())
 
 
 def test_file_that_is_gone_is_counted(save: Save, scene: Scene) -> None:

@@ -178,15 +178,17 @@ def compare_pairs(
     comparisons = []
     n_done = 0
     with ThreadPoolExecutor(cores()) as pool:
-        for component in _by_component(promising, n_images):
+        for batch in _by_component(promising, n_images):
             compared = [
                 comparison
-                for comparison in pool.map(partial(compare, squares=squares), component)
+                for comparison in pool.map(partial(compare, squares=squares), batch)
                 if comparison is not None
             ]
             comparisons += compared
-            comparisons += _compare_across(compared, squares)
-            n_done += len(component)
+            groups = _by_proved_links(compared)
+            for added in pool.map(partial(_compare_across, squares=squares), groups):
+                comparisons += added
+            n_done += len(batch)
             progress(n_done, len(promising))
     return comparisons
 
@@ -225,6 +227,20 @@ def _by_component(promising: list[Promising], n_images: int) -> Iterator[list[Pr
         yield batch
 
 
+def _by_proved_links(compared: list[Comparison]) -> list[list[Comparison]]:
+    """The comparisons among images that proved pairs link; where there is but one, none is left."""
+    images = np.array([(one.image, one.partner) for one in compared], np.int64).reshape(-1, 2)
+    is_proved = np.array([one.verdict.is_proved for one in compared], np.bool_)
+    numbers, ends_of = np.unique(images, return_inverse=True)
+    ends_of = ends_of.reshape(-1, 2)
+    component = components(ends_of[is_proved], len(numbers))[ends_of]
+    groups: dict[int, list[Comparison]] = {}
+    for comparison, (one, other) in zip(compared, component.tolist(), strict=True):
+        if one == other:
+            groups.setdefault(one, []).append(comparison)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def _compare_across(compared: list[Comparison], squares: Squares) -> list[Comparison]:
     """Compare pairs of the groups to be that the search did not name."""
     maps: dict[int, dict[int, Affine]] = {}
@@ -253,16 +269,27 @@ def _compare_across(compared: list[Comparison], squares: Squares) -> list[Compar
 
 def _path_map(maps: dict[int, dict[int, Affine]], start: int, goal: int) -> Affine | None:
     """Compose the maps along the shortest path of proved pairs; None: it is too long."""
-    reached = {start: np.eye(2, 3)}
+    came_from: dict[int, int] = {start: start}
     front = [start]
     for _ in range(MAX_PATH):
         next_front = []
         for image in front:
-            for neighbor, affine in maps.get(image, {}).items():
-                if neighbor not in reached:
-                    reached[neighbor] = compose(affine, reached[image])
+            for neighbor in maps.get(image, {}):
+                if neighbor not in came_from:
+                    came_from[neighbor] = image
                     next_front.append(neighbor)
-        if goal in reached:
-            return reached[goal]
+        if goal in came_from:
+            return _composed(maps, came_from, goal)
         front = next_front
     return None
+
+
+def _composed(maps: dict[int, dict[int, Affine]], came_from: dict[int, int], goal: int) -> Affine:
+    """Compose the maps of a path that is known by the image before each; the first is its own."""
+    path = [goal]
+    while came_from[path[-1]] != path[-1]:
+        path.append(came_from[path[-1]])
+    affine = np.eye(2, 3)
+    for number in range(len(path) - 1, 0, -1):
+        affine = compose(maps[path[number]][path[number - 1]], affine)
+    return affine

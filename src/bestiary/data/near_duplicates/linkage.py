@@ -45,7 +45,8 @@ def join_proved(
     Args:
         pairs: All tested pairs, each once.
         denied: Pairs that a person says are no near duplicates; no group has both.
-        judge: Compares pairs across two groups that were not tested yet; None: they do not count.
+        judge: Compares pairs across two groups that were not tested yet, as long as these can still
+            decide; None: they do not count.
 
     Returns:
         The groups of two and more images.
@@ -68,7 +69,10 @@ class _Groups:
             self._verdict[pair.ends] = pair.is_proved
             if pair.is_proved:
                 self._proved.append(pair)
-        self._denied = denied
+        self._denied_of: dict[int, list[int]] = {}
+        for image, partner in denied:
+            self._denied_of.setdefault(image, []).append(partner)
+            self._denied_of.setdefault(partner, []).append(image)
         self._judge = judge
         self._members_of: dict[int, list[int]] = {}
 
@@ -91,15 +95,32 @@ class _Groups:
             self._members_of[image] = one
 
     def _belong_together(self, one: list[int], other: list[int]) -> bool:
-        if self._denied and any(ends(*pair) in self._denied for pair in product(one, other)):
+        if self._has_denied(*sorted((one, other), key=len)):
             return False
+        across = [
+            ends(*pair) for pair in product(one[:MAX_ACROSS_MEMBERS], other[:MAX_ACROSS_MEMBERS])
+        ]
+        # Pairs that were tested come first: often they decide, and nothing more is compared.
+        across.sort(key=lambda pair: pair not in self._verdict)
         n_proved = 0
         n_tested = 0
-        for pair in product(one[:MAX_ACROSS_MEMBERS], other[:MAX_ACROSS_MEMBERS]):
-            verdict = self._verdict_of(ends(*pair))
+        for n_left, pair in zip(range(len(across) - 1, -1, -1), across, strict=True):
+            verdict = self._verdict_of(pair)
             n_proved += verdict is True
             n_tested += verdict is not None
+            if n_proved >= MIN_PROVED_SHARE * (n_tested + n_left):
+                return True  # even if no further pair is proved
+            if n_proved + n_left < MIN_PROVED_SHARE * (n_tested + n_left):
+                return False  # even if all of them are
         return n_proved >= MIN_PROVED_SHARE * n_tested
+
+    def _has_denied(self, smaller: list[int], larger: list[int]) -> bool:
+        """Whether a person has said no to a pair across two groups."""
+        return any(
+            self._members_of.get(partner) is larger
+            for image in smaller
+            for partner in self._denied_of.get(image, ())
+        )
 
     def _verdict_of(self, pair: Ends) -> bool | None:
         """Whether a pair is proved; None: not tested, or nothing to compare."""
