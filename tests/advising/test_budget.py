@@ -215,6 +215,21 @@ def test_damaged_budget_file_is_refused(budgeted: Run, tmp_path: Path) -> None:
         read_budget(run)
 
 
+def test_heads_that_take_longer_are_told(beasts: Path, tmp_path: Path) -> None:
+    """Ten seconds are over while the features are computed."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(Budgeted, "spent", property(lambda _: 12.5))
+    run = bestiary.train(
+        beasts, tmp_path / "run", budget="10s", folds=3, overrides=OPTIONS, quiet=True
+    )
+    patch.undo()
+    record = read_budget(run)
+    assert record is not None
+    assert record.notes[0] == "The heads alone took 0:12 of 0:10"
+    assert "0 epochs fit" in record.notes[1]
+    assert run.read_recipe().train.epochs == 0
+
+
 @pytest.fixture
 def transformer(tmp_path: Path) -> list[str]:
     """Options for a tiny transformer, with random weights in a file."""

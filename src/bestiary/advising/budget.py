@@ -49,6 +49,10 @@ def settle_budget(work: Budgeted) -> None:
     work.begin_heads(work.trial(HEADS, work.recipe.view.size).path, HEADS_ONLY)
     work.recipe = _like_first(work)
     _try_heads(work, work.recipe)
+    if work.spent > work.seconds:
+        work.note(
+            f"The heads alone took {format_duration(work.spent)} of {format_duration(work.seconds)}"
+        )
     tuned = _try_fine_tuning(work, work.recipe)
     _try_larger(work, tuned)
     chosen = choose(work.trials)
