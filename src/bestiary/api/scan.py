@@ -52,14 +52,12 @@ def scan(
     >>> audit.manifest.table.height, audit.exit_code
     (36, 0)
     """
-    from dataclasses import replace
-
+    from bestiary.api.scanned import Scanned
     from bestiary.atomic import write_text
     from bestiary.data.audit import audit_images
     from bestiary.data.listing import list_labeled
     from bestiary.data.pair_decisions import check_replaceable, read_decisions
     from bestiary.display import Display
-    from bestiary.printable import printable_name
     from bestiary.recipe.load import load_data_options
     from bestiary.reporting.scan_page import scan_page
     from bestiary.run.layout import NOT_DUPLICATES, SCAN_PAGE
@@ -71,14 +69,8 @@ def scan(
         check_replaceable(Path(out) / NOT_DUPLICATES, decided)
     listing = list_labeled(data, options)
     audit = audit_images(listing, Display(quiet), options, decisions)
-    if out is not None:
-        page = Path(out) / SCAN_PAGE
-        audit.write(Path(out))
+    page = Path(out) / SCAN_PAGE if out is not None else None
+    if page is not None:
+        audit.write(page.parent)
         write_text(page, scan_page(audit))
-        return replace(audit, next_step=f"Page: {printable_name(str(page))}")
-    place = printable_name(str(data))
-    if audit.has_problems:
-        step = f"Each of them, as a page: bestiary scan {place} --out FOLDER"
-    else:
-        step = f"What next: bestiary probe {place} RUN"
-    return replace(audit, next_step=step)
+    return Scanned.of(audit, data, page)

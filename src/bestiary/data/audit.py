@@ -61,7 +61,6 @@ class Audit:
         brightness: Mean gray level (0 to 1) of up to `MAX_MEASURED` images.
         events: How many events there are, in words; empty: none.
         clocks: How many times cannot be right, in words; empty: none.
-        next_step: What to do after the scan, in words; empty: nothing is known.
     """
 
     manifest: Manifest
@@ -74,7 +73,6 @@ class Audit:
     brightness: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     events: str = ""
     clocks: str = ""
-    next_step: str = ""
 
     def with_stated_white(self) -> "Audit":
         """The same audit where the user states what white is, so nothing is assumed of it."""
@@ -144,13 +142,6 @@ class Audit:
         has_conflict = bool(self.images["label_conflict"].any())
         return int(has_unusable or has_leak or has_conflict)
 
-    @property
-    def has_problems(self) -> bool:
-        """Whether anything was found to look at."""
-        # Files that are no images are counted in one line, and are no problem.
-        n_ignored_lines = int(bool(self.manifest.ignored) and self.quarantine.is_empty())
-        return len(self.lines()) > n_ignored_lines
-
     def __str__(self) -> str:
         n_images = self.manifest.table.height
         n_classes = self.classes.height
@@ -161,9 +152,11 @@ class Audit:
         if self.test.height:
             head += f", and {self.test.height:,} of a test split"
         lines = self.lines()
-        if not self.has_problems:
+        # Files that are no images are counted in one line, and are no problem.
+        n_ignored_lines = int(bool(self.manifest.ignored) and self.quarantine.is_empty())
+        if len(lines) == n_ignored_lines:
             lines.append("No problems found")
-        return "\n".join([head, *lines, *filter(None, [self.next_step])])
+        return "\n".join([head, *lines])
 
     def document(self) -> dict[str, Any]:
         """Return what programs read, see docs/reference/programs.md."""
