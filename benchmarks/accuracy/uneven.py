@@ -1,6 +1,7 @@
 """Which option for uneven classes pays: adjusted logits, class weights, balanced sampling, costs.
 
-    python benchmarks/accuracy/uneven.py [DATA TEST] [--seeds 2] [--folds 2] [--set key=value ...]
+    python benchmarks/accuracy/uneven.py [DATA TEST] [--seeds 2] [--folds 2] [--epochs 3]
+        [--set key=value ...]
 
 A long-tailed training set is cut from DATA (class folders): the k-th class keeps LARGEST images
 times RATIO to the power of k / (classes - 1). Without DATA, beasts are drawn. TEST has as many
@@ -36,6 +37,7 @@ CLAIMS = {
         "statement": "What options for uneven classes are worth, fine-tuned",
         "unit": "difference of balanced accuracy",
         "watches": (
+            "src/bestiary/recipe/shipped/fast.toml",
             "src/bestiary/training/loss.py",
             "src/bestiary/stats/costs.py",
         ),
@@ -116,6 +118,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--recipe", default="fast")
+    parser.add_argument("--epochs", type=int, default=3, help="`fast` itself has none")
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -130,7 +133,12 @@ def main() -> None:
                     folder / f"run-{seed}-{number}",
                     recipe=args.recipe,
                     folds=args.folds,
-                    overrides=[*args.overrides, f"train.seed={seed}", *overrides],
+                    overrides=[
+                        f"train.epochs={args.epochs}",
+                        *args.overrides,
+                        f"train.seed={seed}",
+                        *overrides,
+                    ],
                     quiet=True,
                 )
                 results[name].append(judge(run, test))

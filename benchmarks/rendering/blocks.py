@@ -15,9 +15,9 @@ from rendering.words import bar_words, number, state, with_spread
 TABLE = re.compile(r"(<!-- results: ([^>]*?) -->)(.*?)(<!-- end -->)", re.DOTALL)
 NUMBER = re.compile(r"(<!-- n: ([^>]*?) -->)(.*?)(<!-- /n -->)", re.DOTALL)
 RECIPES = {
-    "probe": "`probe`: frozen network, one head a fold",
+    "probe": "`probe`: a pretrained network, and a new last layer",
     "fast": "`fast`: the same, 3.6 times fewer pixels",
-    "best": "`best`: all of it fine-tuned",
+    "best": "`best`: all layers trained (before its last change)",
 }
 NAMES = {
     "timm": "timm",
@@ -29,15 +29,15 @@ NAMES = {
 SPEED = (
     ("train-against-peers", "resnext50@224, fastest flags", "Training a ResNeXt-50 on two cores"),
     ("train-against-peers", "resnet18@64, fastest flags", "Training a ResNet-18, small images"),
-    ("predict-against-described", "", "Predicting a folder with five heads on one network"),
-    ("views-from-jpeg", "", "Training views from JPEGs, one thread"),
+    ("predict-against-described", "", "Predicting a folder with a run of `probe`"),
+    ("views-from-jpeg", "", "Making training images from JPEGs, one thread"),
     ("serve-throughput", "", "Serving 64 clients at once"),
     ("scan-speed", "", "Finding copies and damage, two cores"),
 )
 MEASURES = {
     "predict-against-described": "{} x a usual PyTorch loop",
     "views-from-jpeg": "{} x torchvision v2",
-    "serve-throughput": "{} of the speed without a network",
+    "serve-throughput": "{} x the speed without HTTP",
     "scan-speed": "{} images/s",
 }
 TOOLS = ("timm", "fastai", "torchvision", "autogluon")
@@ -63,8 +63,10 @@ def accuracy_table(lines: Sequence[Line]) -> str:
         ratios = [value.median for value in against.judged]
         peers = {NAMES[value.what.rpartition(" ")[2]] for value in against.judged}
         whose = f"{' or '.join(sorted(peers))}'s mistakes, {len(ratios)} sets"
-        share = f"{min(ratios):.2f} to {max(ratios):.2f} of {whose}"
-        rows.append(("`--budget 10min`: tries these, chooses", share, "10 minutes each, one core"))
+        share = f"{100 * min(ratios):.0f} to {100 * max(ratios):.0f} % of {whose}"
+        rows.append(
+            ("`--budget 10min`: tries both ways, chooses", share, "10 minutes each, one core")
+        )
     return markdown_table(("recipe", "accuracy [95 %]", "time, two cores at most"), rows)
 
 
@@ -103,18 +105,18 @@ def speed_table(lines: Sequence[Line]) -> str:
         line = find(lines, claim, case)
         if line is not None:
             rows.append((words, _speed_words(line)))
-    return markdown_table(("speed", "measured"), rows)
+    return markdown_table(("speed", "measured (2 x: twice as fast)"), rows)
 
 
 def _speed_words(line: Line) -> str:
     words = MEASURES.get(line.claim, "{}")
     if line.claim == "train-against-peers":
-        of = [f"{number(v.median)} x {NAMES.get(v.what, v.what)}" for v in line.judged]
+        of = [f"{v.median:.3g} x {NAMES.get(v.what, v.what)}" for v in line.judged]
         text = ", ".join(of)
     else:
-        text = words.format(number(line.judged[0].median))
+        text = words.format(f"{line.judged[0].median:.3g}")
     bar = bar_words(line.parsed_bar())
-    return f"{text} (missed: {bar})" if state(line) == "missed" else text
+    return f"{text} (target missed: {bar})" if state(line) == "missed" else text
 
 
 def honesty_table(lines: Sequence[Line]) -> str:

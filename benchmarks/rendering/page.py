@@ -291,7 +291,8 @@ def index_page(rows: dict[str, list[Row]]) -> str:
                 GENERATED,
                 "# Benchmarks",
                 "Every number here was printed by a script of `benchmarks/`, and is kept with its "
-                "machine, data, commit and spread.",
+                "machine, data, commit and spread. A *bar* is what was to come out, set before it "
+                "was measured. *Stale* is a number whose code has changed since.",
                 strip(every),
                 markdown_table(head, areas),
                 "## Missed",

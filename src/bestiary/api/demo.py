@@ -94,7 +94,7 @@ def demo(
     display.result(evaluate(run.path, new_images, out=scores, quiet=quiet))
     display.line("")
     display.line(
-        "Now with images of your own, one folder for each class: bestiary train IMAGES RUN"
+        "Now with images of your own, one folder for each class: bestiary probe IMAGES RUN"
     )
     display.line("")
     return run

@@ -28,11 +28,11 @@ def probe(
     dry_run: bool = False,
     quiet: bool = False,
 ) -> "Run":
-    """Train heads on a frozen network: an honest score in a minute.
+    """Train a first classifier: an honest score in a minute.
 
     The frozen pretrained network sees each image once, and its features are cached
-    for later runs. Then each fold fits a linear classifier. This is train with the
-    recipe probe, and the result is a run like any other.
+    for later runs. Then each fold fits a linear classifier, its head. This is train
+    with the recipe probe, and the result is a run like any other.
 
     Parameters
     ----------

@@ -52,6 +52,7 @@ def scan(
     >>> audit.manifest.table.height, audit.exit_code
     (36, 0)
     """
+    from bestiary.api.scanned import Scanned
     from bestiary.atomic import write_text
     from bestiary.data.audit import audit_images
     from bestiary.data.listing import list_labeled
@@ -68,7 +69,8 @@ def scan(
         check_replaceable(Path(out) / NOT_DUPLICATES, decided)
     listing = list_labeled(data, options)
     audit = audit_images(listing, Display(quiet), options, decisions)
-    if out is not None:
-        audit.write(Path(out))
-        write_text(Path(out) / SCAN_PAGE, scan_page(audit))
-    return audit
+    page = Path(out) / SCAN_PAGE if out is not None else None
+    if page is not None:
+        audit.write(page.parent)
+        write_text(page, scan_page(audit))
+    return Scanned.of(audit, data, page)

@@ -54,9 +54,10 @@ def train(
         In Python alone. DATA may be a frame of polars or pandas with the columns of a table; or
         a list of paths, whose labels are given here.
     recipe
-        best, best-gpu, paper, fast, probe, foundation, or the path of a TOML file. Default:
-        best, or best-gpu where there is a GPU and its weights are here or can be fetched;
-        with --resume, the run's own.
+        best, best-gpu, paper, fast, probe, foundation, or the path of a TOML file; the first
+        three fine-tune a network, the next three fit heads on a frozen one. Default: best, or
+        best-gpu where there is a GPU and its weights are here or can be fetched; with
+        --resume, the run's own.
     overrides
         Options of the recipe as section.key=value, which bestiary options lists.
     budget

@@ -18,7 +18,8 @@ from bestiary.errors import ArgumentError
 from bestiary.ranks import is_first_rank
 from bestiary.streams import stdout_as_stderr
 
-START = """Start with: bestiary demo. Help for a verb: bestiary VERB --help.
+START = """Try it: bestiary demo. With images of your own: bestiary probe IMAGES RUN.
+Help for a verb: bestiary VERB --help.
 Every verb takes -q (results and warnings alone) and -v (decisions and times)."""
 QUIET = Parameter(name=["--quiet", "-q"])
 JSON = Parameter(name="--json", help="Print one JSON document; progress goes to standard error.")
