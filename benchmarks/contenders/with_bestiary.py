@@ -10,11 +10,8 @@ import os
 from pathlib import Path
 
 import bestiary
-from bestiary.cli.environment import set_defaults
+from bestiary.display import TrainingDisplay
 from harness.paired import Worker
-
-set_defaults(os.environ)  # as the command line does, before PyTorch is imported
-from bestiary.display import TrainingDisplay  # noqa: E402
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The work that contenders are compared on: networks, sizes, and JPEGs of 500 x 375."""
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from bestiary.beasts.sample import draw_sample
+from bestiary.cli.environment import set_defaults
 from bestiary.data.decode import decode, read_image
 from bestiary.data.listing import list_labeled
 from bestiary.rng import keyed_rng
@@ -91,6 +93,13 @@ def lay_out_job(work: Work, source: Path | None, place: Path, images: int | None
     data = place / "data"
     job = {**work._asdict(), "images": images or work.images, "data": str(data)}
     return job | {"classes": lay_out(source, data, job["images"])}
+
+
+def command_environment() -> dict[str, str]:
+    """The variables that a command of bestiary runs with, for what is to run as it does."""
+    variables = dict(os.environ)
+    set_defaults(variables)
+    return variables
 
 
 def set_aside(data: Path, place: Path, share: float, seed: int) -> None:

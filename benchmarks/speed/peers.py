@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, ratios, report, spread
 from harness.record import record, recording
-from harness.workload import WORKS, lay_out_job
+from harness.workload import WORKS, command_environment, lay_out_job
 
 CLAIMS = {
     "train-against-peers": {
@@ -102,7 +102,9 @@ def main() -> None:
                     "workers": args.workers,
                     "set": args.set,
                 }
-                ours = Contender("bestiary", "contenders.with_bestiary", job)
+                ours = Contender(
+                    "bestiary", "contenders.with_bestiary", job, environment=command_environment()
+                )
                 peers = [Contender(p, f"contenders.with_{p}", job, args.peer_python) for p in names]
                 print(
                     f"\n{name}, batch {work.batch}, {job['images']} images an epoch, peers with "

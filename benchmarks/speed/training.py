@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, ratios, report
 from harness.record import record, recording
-from harness.workload import WORKS, lay_out_job
+from harness.workload import WORKS, command_environment, lay_out_job
 
 CLAIMS = {
     "train-against-compute": {
@@ -70,8 +70,11 @@ def main() -> None:
             place = Path(scratch)
             job = lay_out_job(work, args.data, place, args.images)
             images = job["images"]
+            environment = command_environment()
             others = {
-                "compute": Contender("compute only", "contenders.compute_only", job),
+                "compute": Contender(
+                    "compute only", "contenders.compute_only", job, environment=environment
+                ),
                 "described": Contender(
                     "course report's loop", "contenders.described", {**job, "workers": args.workers}
                 ),
@@ -80,6 +83,7 @@ def main() -> None:
                 "bestiary",
                 "contenders.with_bestiary",
                 {**job, "scratch": scratch, "set": args.set},
+                environment=environment,
             )
             print(
                 f"\n{name}, batch {work.batch}, {images} images an epoch, {job['classes']} classes"
