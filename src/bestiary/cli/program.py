@@ -17,6 +17,7 @@ from cyclopts import CycloptsError
 
 from bestiary.cli.application import Answer, build_app
 from bestiary.cli.documents import error_document, result_document
+from bestiary.cli.environment import check_environment
 from bestiary.cli.mistakes import describe_mistake, describe_swapped
 from bestiary.cli.verbs import VERBS
 from bestiary.errors import ArgumentError, BestiaryError, one_line
@@ -75,6 +76,7 @@ def _run_command(arguments: list[str]) -> int:
     try:
         if "" in tokens:
             raise ArgumentError("an argument is empty; is a variable of the shell not set?")
+        check_environment(os.environ)
         answer = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         text = _shown(answer)
     except CycloptsError as error:
