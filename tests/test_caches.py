@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from bestiary.caches import cache_root, ensure_cache, evict_least_recently_used
+from bestiary.caches import (
+    SHARD_VARIABLE,
+    cache_root,
+    ensure_cache,
+    evict_least_recently_used,
+    shard_cache_bytes,
+)
+from bestiary.errors import ArgumentError
 
 
 def test_least_recently_used_goes_first(tmp_path: Path) -> None:
@@ -46,3 +53,18 @@ def test_cache_that_cannot_be_made_is_temporary_and_said(
     assert "BESTIARY_CACHE names another" in lines[0]
     ensure_cache(lines.append)
     assert len(lines) == 1, "said once"
+
+
+@pytest.mark.parametrize(
+    ("value", "n_bytes"), [("0.5", 5 * 10**8), ("", 20 * 10**9), ("1e3", 10**12)]
+)
+def test_room_for_shards(value: str, n_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SHARD_VARIABLE, value)
+    assert shard_cache_bytes() == n_bytes
+
+
+@pytest.mark.parametrize("value", ["20GB", "0", "-1", "nan", "inf", "1e300", "lots"])
+def test_no_room_for_shards(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SHARD_VARIABLE, value)
+    with pytest.raises(ArgumentError, match=f"{SHARD_VARIABLE}={value}: is no number"):
+        shard_cache_bytes()

@@ -34,11 +34,33 @@ KINDS = {
 }
 """Start of a name in the cache -> what it holds. Other files there are not ours."""
 RUN_COPIES = "runs"
+SHARD_VARIABLE = "BESTIARY_SHARD_CACHE_GB"
+SHARD_CACHE_GB = "20"  # where that variable is not set
+MAX_GB = 1e9
 
 
 def cache_root() -> Path:
     """Return the folder named by `BESTIARY_CACHE`, or else the user's cache folder."""
     return Path(os.environ.get(VARIABLE) or platformdirs.user_cache_dir("bestiary"))
+
+
+def shard_cache_bytes() -> int:
+    """The most bytes of downloaded shards on this disk, as `BESTIARY_SHARD_CACHE_GB` says.
+
+    Raises:
+        ArgumentError: it is not a number above 0.
+    """
+    named = os.environ.get(SHARD_VARIABLE) or SHARD_CACHE_GB
+    try:
+        gigabytes = float(named)
+    except ValueError:
+        gigabytes = 0.0
+    if not 0 < gigabytes < MAX_GB:
+        raise ArgumentError(
+            f"{SHARD_VARIABLE}={named}: is no number of gigabytes above 0; write {SHARD_CACHE_GB}, "
+            f"or unset it"
+        )
+    return int(gigabytes * 1e9)
 
 
 def ensure_cache(notice: Callable[[str], object]) -> None:

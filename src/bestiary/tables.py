@@ -6,6 +6,7 @@ is escaped in CSV. Knows nothing of what the columns mean.
 """
 
 import codecs
+import csv
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,25 +89,54 @@ def read_text_table(file: Path) -> pl.DataFrame:
         OSError: the file cannot be read.
         TableError: it is not such a table.
     """
-    content = _decode_text(read_regular(file, MAX_CSV_BYTES))
-    first_line, _, rest = content.partition("\n")
+    whole = _decode_text(read_regular(file, MAX_CSV_BYTES))
+    first_line, _, rest = whole.partition("\n")
     separator = _declared_separator(first_line)
-    if separator:
-        content = rest
+    content = rest if separator else whole
     lines = (line for line in content.splitlines() if line.strip())
-    header = next(lines, "")
+    separator = separator or _frequent_separator(next(lines, ""))
+    content = content.lstrip("\r\n ")
+    n_above = whole.count("\n") - content.count("\n")
     with table_errors():
-        encoded = content.lstrip("\r\n ").encode()
+        encoded = content.encode()
         _check_header(encoded)
-        table = pl.read_csv(
-            encoded,
-            separator=separator or _frequent_separator(header),
-            infer_schema=False,
-        )
+        try:
+            table = pl.read_csv(encoded, separator=separator, infer_schema=False)
+        except pl.exceptions.ComputeError:
+            _name_bad_line(content, separator, n_above)
+            raise
     names = [name.strip() for name in table.columns]
     if len(set(names)) == len(names):
         table.columns = names
     return table
+
+
+def _name_bad_line(content: str, separator: str, n_above: int) -> None:
+    """Refuse a text that is no table, with the number of the line where this shows, if any.
+
+    Args:
+        content: From the line with the names of columns on.
+        separator: Of its columns.
+        n_above: Lines of the file above it.
+    """
+    lines = [f"{line}\n" for line in content.split("\n")]
+    rows = csv.reader(lines, delimiter=separator)
+    try:
+        n_names = len(next(rows, []))
+        for row in rows:
+            if len(row) > n_names:
+                raise TableError(
+                    f"line {n_above + rows.line_num} has {len(row)} columns, and {n_names} have a "
+                    f"name: put text that holds {separator!r} in quotes, or name all columns"
+                )
+    except csv.Error:  # such as a field of 128 KiB
+        pass
+    for number, line in enumerate(lines, n_above + 1):
+        if line.count('"') % 2:
+            raise TableError(
+                f'line {number} has a quote (") that does not end: double it where it is text, and '
+                "put all of that text in quotes"
+            )
 
 
 def plain_column(name: str) -> str:
@@ -134,6 +164,8 @@ def _decode_text(content: bytes) -> str:
         raise TableError(
             f"line {line} is not in {encoding.removesuffix('-sig').upper()}: save it as CSV UTF-8"
         ) from None
+    if "\n" not in text:  # "CSV (Macintosh)" of Excel
+        text = text.replace("\r", "\n")
     if "\0" in text.partition("\n")[0]:
         raise TableError("it holds null characters, as UTF-16 does: save it as CSV UTF-8")
     return text

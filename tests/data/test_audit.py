@@ -276,6 +276,10 @@ def test_class_lines_small_imbalance_similar_names() -> None:
         "Imbalance: the largest class has 100 times the images of the smallest",
     ]
     assert class_lines(count_classes(pl.Series(["a", "b"] * 10))) == []
+    assert class_lines(count_classes(pl.Series(["a", "a|b", "b|c", "b"] * 10))) == [
+        "Class names: 2 hold '|', as 'a|b'; each is one class here, and tables put '|' between the "
+        "classes of a prediction set",
+    ]
 
 
 @pytest.mark.slow

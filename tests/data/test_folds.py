@@ -281,6 +281,12 @@ def test_invalid_fold_file_is_one_clear_line(tmp_path: Path, content: str, messa
     assert "\n" not in str(caught.value) and f"--folds {file}" in str(caught.value)
 
 
+def test_paths_of_folds_may_be_spelled_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "f.csv").write_text("path,fold\n./a/1.jpg,0\na\\2.jpg,1\ns//3.jpg,1\n")
+    images = pl.Series(["a/1.jpg", "a/2.jpg", "s//3.jpg"])  # a store may have two slashes
+    assert read_fold_file(tmp_path / "f.csv", images).tolist() == [0, 1, 1]
+
+
 def test_missing_or_non_parquet_fold_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.parquet").write_text("path,fold\n")
     for name in ("gone.csv", "gone.parquet", "text.parquet"):

@@ -250,14 +250,17 @@ def test_links_in_circles_of_many_folders_end(tree: Tree) -> None:
 def test_broken_links_and_pipes_are_unusable(tree: Tree) -> None:
     data = tree("a/1.jpg", "b/2.jpg")
     (data / "a" / "gone.jpg").symlink_to(data / "nowhere.jpg")
+    (data / "a" / "self.jpg").symlink_to("self.jpg")
+    (data / "b" / "self").symlink_to("self")
     os.mkfifo(data / "b" / "pipe.jpg")
     os.mkfifo(data / "b" / "pipe")
     listing = list_labeled(data)
     assert listing.unusable == [
         ("a/gone.jpg", "broken link"),
+        ("a/self.jpg", "cannot be followed (Too many levels of symbolic links)"),
         ("b/pipe.jpg", "not a regular file"),
     ]
-    assert listing.ignored == {"of other kinds (1 no suffix)": 1}
+    assert listing.ignored == {"of other kinds (2 no suffix)": 2}
 
 
 def test_a_folder_that_cannot_be_read_is_named(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,6 +113,16 @@ def test_a_path_named_twice_is_refused(table: Table) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", ["./a/b.jpg", "a/./b.jpg", "a//b.jpg", ".\\a\\b.jpg", ".//././a/b.jpg"]
+)
+def test_one_file_in_two_spellings_is_one_image(table: Table, path: str) -> None:
+    line = refusal(table("p.csv", f"path,label\na/b.jpg,a\nc.jpg,b\n{path},b\n"))
+    assert "'a/b.jpg' more than once" in line
+    file = table("q.csv", f"path,label\nc.jpg,b\n{path},a\n")
+    assert columns(file, "path") == [("a/b.jpg",), ("c.jpg",)]
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/etc/passwd.jpg",
@@ -223,6 +233,12 @@ def test_the_first_line_of_excel_names_the_separator(tmp_path: Path) -> None:
     assert columns(tmp_path / "t.csv", "path") == [("a,1.jpg",), ("b.jpg",)]
 
 
+def test_lines_may_end_as_on_old_macs(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"path;label\ra.jpg;a\rb.jpg;b\r")
+    touch(tmp_path, ["a.jpg", "b.jpg"])
+    assert columns(tmp_path / "t.csv", "path", "label") == [("a.jpg", "a"), ("b.jpg", "b")]
+
+
 def test_a_table_in_another_encoding_is_refused_with_the_line(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("path,label\na.jpg,a\nb.jpg,Käfer\n".encode("cp1252"))
     message = refusal(tmp_path / "t.csv")
@@ -328,6 +344,25 @@ def test_paths_without_their_suffix_have_a_remedy(tmp_path: Path) -> None:
     touch(tmp_path, ["ISIC_1.jpg", "ISIC_2.jpg"])
     (tmp_path / "t.csv").write_text("path,label\nISIC_1,a\nISIC_2,b\n")
     assert "'ISIC_1.jpg' is one; write the paths with their suffix" in refusal(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path,label\na.jpg,a\nb.jpg,b,c\n", "line 3 has 3 columns, and 2 have a name"),
+        ("# mine\npath,label\na.jpg,a\n", "line 2 has 2 columns, and 1 have a name"),
+        ("sep=;\npath;label\na.jpg;a;\n", "line 3 has 3 columns"),
+        ("\n\npath,label\na.jpg,a\nb.jpg,b,c\n", "line 5 has 3 columns"),
+        ('path,label,n\na.jpg,a,"x\ny"\nb.jpg,b,2,3\n', "line 4 has 4 columns"),
+        ('path,label,n\na.jpg,a,3" long\nb.jpg,b,\n', "line 2 has a quote"),
+        ('path,label,n\na.jpg,a,\nb.jpg,b,"x\nc.jpg,c,\n', "line 3 has a quote"),
+        ('path,label\n"a.jpg,a\nb.jpg,b\n"c.jpg,c\n', "line 2 has a quote"),
+    ],
+)
+def test_the_line_that_is_no_row_is_named(tmp_path: Path, text: str, words: str) -> None:
+    touch(tmp_path, ["a.jpg", "b.jpg", "c.jpg"])
+    (tmp_path / "t.csv").write_text(text)
+    assert words in refusal(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,12 @@ import torch
 
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.members import describe_first_start
-from bestiary.errors import DamagedError
+from bestiary.errors import DamagedError, RunError
 from bestiary.model import engine
 from bestiary.model.classifier import SavedMember, load_member, save_member
+from bestiary.model.tensor_file import claimed_checksum
+from bestiary.recipe.choices import Engine
+from bestiary.run.layout import ENSEMBLE
 from bestiary.run.run import Run
 
 needs_openvino = pytest.mark.skipif(
@@ -66,6 +69,33 @@ def test_changed_file_of_known_member(known: Run) -> None:
         Ensemble.load(known, device="cpu", engine="openvino")
 
 
+@pytest.mark.parametrize("engine_name", ["torch", pytest.param("openvino", marks=needs_openvino)])
+def test_a_member_of_another_run_is_refused(
+    trained: Run, known: Run, files: list[Path], engine_name: Engine
+) -> None:
+    """It fits in all shapes, and its classes may be others: only its digest tells."""
+    here, there = known.fold(0).weights, trained.fold(1).weights
+    shutil.copyfile(there, here)
+    with pytest.raises(RunError, match=r"fold 0 has another member than ensemble\.json"):
+        Ensemble.load(known, device="cpu", engine=engine_name)
+
+    card = known.read_json(ENSEMBLE)
+    for member in card["members"]:
+        del member["digest"]  # as an earlier version wrote it
+    known.write_json(ENSEMBLE, card)
+    assert Ensemble.load(known, device="cpu", engine=engine_name).predict(files).shape == (
+        len(files),
+    )
+
+
+def test_a_card_of_another_run_is_refused(trained: Run, known: Run) -> None:
+    card = trained.read_json(ENSEMBLE)
+    card["members"][1]["digest"] = "0" * 64
+    known.write_json(ENSEMBLE, card)
+    with pytest.raises(RunError, match="--resume"):
+        Ensemble.load(known, device="cpu", engine="torch")
+
+
 @needs_openvino
 def test_other_weights_have_another_graph(known: Run, files: list[Path]) -> None:
     before = Ensemble.load(known, device="cpu", engine="openvino").predict_proba(files)
@@ -74,6 +104,9 @@ def test_other_weights_have_another_graph(known: Run, files: list[Path]) -> None
     with torch.no_grad():
         member.head_layer.bias[0] += 3
     save_member(member, file)
+    card = known.read_json(ENSEMBLE)
+    card["members"][1]["digest"] = claimed_checksum(file)  # as when the run is finished again
+    known.write_json(ENSEMBLE, card)
     changed = Ensemble.load(known, device="cpu", engine="openvino").predict_proba(files)
     assert np.abs(changed - before).max() > 1e-3
     by_torch = Ensemble.load(known, device="cpu", engine="torch").predict_proba(files)

@@ -16,6 +16,7 @@ from bestiary.ensemble import reloading
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, RunError
 from bestiary.model.classifier import load_member, save_member
+from bestiary.model.tensor_file import claimed_checksum
 from bestiary.run.run import Run
 from bestiary.storage.files import StoredFolder
 
@@ -113,6 +114,9 @@ def new_weights(run: Path) -> None:
     with torch.no_grad():
         member.head_layer.bias.add_(1)
     save_member(member, file)
+    card = json.loads((run / "ensemble.json").read_text())
+    card["members"][1]["digest"] = claimed_checksum(file)  # as when the run is finished again
+    (run / "ensemble.json").write_text(json.dumps(card))
 
 
 def new_card(**values: Any) -> Callable[[Path], None]:

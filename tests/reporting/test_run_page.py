@@ -28,6 +28,7 @@ from bestiary.numbers import percent, percent_range, plain_name
 from bestiary.recipe.load import load_recipe
 from bestiary.reporting import gallery, run_page, saliency_examples, sections
 from bestiary.reporting.charts.axes import round_ticks
+from bestiary.run.layout import METRICS
 from bestiary.run.oof import read_oof, write_oof
 from bestiary.run.run import Run
 
@@ -359,3 +360,18 @@ def test_page_shows_saliency(trained: Run, monkeypatch: pytest.MonkeyPatch) -> N
     mistakes = min(int((~results.hits).sum()), saliency_examples.MAX_EXAMPLES)
     classes_with_hits = len(set(results.labels[results.hits].tolist()))
     assert html.count('alt="saliency"') == mistakes + classes_with_hits
+
+
+def test_a_report_says_the_score_of_its_page(trained: Run, tmp_path: Path) -> None:
+    """metrics.json may be missing, or of another run: the answers themselves are scored."""
+    right = trained.score_line
+    run = Run(shutil.copytree(trained.path, tmp_path / "run"))
+    metrics = run.read_json(METRICS)
+    metrics["oof"]["accuracy"] |= {"value": 0.0123, "low": 0.0, "high": 0.1}
+    run.write_json(METRICS, metrics)
+    said = bestiary.report(run.path, format="md", quiet=True)
+    assert said.score_line == right and str(said).startswith(f"{right}\n")
+    run.file(METRICS).unlink()
+    again = bestiary.report(run.path, format="md", quiet=True)
+    assert again.score_line == right
+    assert again.document()["accuracy"] == trained.read_scores()["accuracy"]

@@ -17,8 +17,9 @@ from cyclopts import CycloptsError
 
 from bestiary.cli.application import Answer, build_app
 from bestiary.cli.documents import error_document, result_document
-from bestiary.cli.environment import set_defaults
+from bestiary.cli.environment import check_environment, set_defaults
 from bestiary.cli.mistakes import describe_mistake, describe_swapped
+from bestiary.cli.places import describe_place
 from bestiary.cli.verbs import VERBS
 from bestiary.errors import ArgumentError, BestiaryError, one_line
 from bestiary.printable import printable, printable_name
@@ -72,8 +73,7 @@ def _run_command(arguments: list[str]) -> int:
     app = build_app(verb, every_option=HELP_ALL in arguments)
     tokens = ["--help" if argument == HELP_ALL else argument for argument in arguments]
     try:
-        if "" in tokens:
-            raise ArgumentError("an argument is empty; is a variable of the shell not set?")
+        _check_surroundings(tokens)
         answer = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         text = _shown(answer)
     except CycloptsError as error:
@@ -86,11 +86,21 @@ def _run_command(arguments: list[str]) -> int:
         failure.document("Interrupted", "stopped by a signal", status)
         return status
     except Exception as error:
+        place_line = describe_place(error)
+        if place_line is not None:
+            return failure.show("DataError", place_line)
         failure.document("Defect", f"{type(error).__name__}: {one_line(error)}", DEFECT_STATUS)
         raise
     if text is not None:
         print(text if failure.as_json else fitted(text, sys.stdout))
     return int(getattr(getattr(answer, "result", None), "exit_code", 0))
+
+
+def _check_surroundings(tokens: Sequence[str]) -> None:
+    """Refuse an argument or a variable that the shell has not set as it was meant."""
+    if "" in tokens:
+        raise ArgumentError("an argument is empty; is a variable of the shell not set?")
+    check_environment(os.environ)
 
 
 def _verb_first(arguments: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ import polars as pl
 from bestiary.data.natural_order import natural_key
 
 SMALL_CLASS_IMAGES = 10  # with fewer, five folds hold out one image each, and scores say little
+SET_SEPARATOR = "|"  # of the classes of a prediction set in tables, and often of several labels
 HIGH_IMBALANCE = 20.0  # largest over smallest class; accuracy then mostly measures the large ones
 
 
@@ -67,6 +68,15 @@ def class_lines(classes: pl.DataFrame) -> list[str]:
         lines.append(
             f"Class names: {similar.height:,} differ from another in case, spaces or width only, "
             f"as {label!r} and {others!r}"
+        )
+
+    joined = classes.filter(pl.col("label").str.contains(SET_SEPARATOR, literal=True))
+    if joined.height:
+        hold = "holds" if joined.height == 1 else "hold"
+        lines.append(
+            f"Class names: {joined.height:,} {hold} {SET_SEPARATOR!r}, as {joined['label'][0]!r}; "
+            f"each is one class here, and tables put {SET_SEPARATOR!r} between the classes of a "
+            f"prediction set"
         )
 
     ratio = imbalance(classes)

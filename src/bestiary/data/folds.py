@@ -15,6 +15,7 @@ import polars as pl
 from bestiary.data.components import IntArray, components
 from bestiary.data.listing_tables import read_table
 from bestiary.data.manifest import GROUP_KEYS
+from bestiary.data.table_values import plain_paths
 from bestiary.errors import DataError
 from bestiary.numbers import counted
 from bestiary.recipe.choices import FoldBy
@@ -351,7 +352,7 @@ def read_fold_file(file: Path, paths: pl.Series) -> IntArray:
         DataError: The file is not such a table or lacks an image, or its folds are not 0 to n - 1
             for an n of at least 2.
     """
-    table = _read_fold_table(file)
+    table = _read_fold_table(file, paths)
     is_repeated = pl.col("path").is_duplicated()
     repeated = table.filter(is_repeated)["path"]
     if len(repeated):
@@ -377,14 +378,18 @@ def read_fold_file(file: Path, paths: pl.Series) -> IntArray:
     return joined["fold"].cast(pl.Int64).to_numpy()
 
 
-def _read_fold_table(file: Path) -> pl.DataFrame:
+def _read_fold_table(file: Path, images: pl.Series) -> pl.DataFrame:
     """Read the different rows of path and fold; folds are floats, so that 0.5 can be refused."""
     path = pl.col("path").cast(pl.String)
     fold = pl.col("fold").cast(pl.Float64)
     try:
         table = read_table(file)
         with table_errors():
-            return table.select(path, fold).unique()
+            table = table.select(path, fold)
+            # An object in a store may have a name that no file has.
+            is_image = pl.col("path").is_in(images.implode())
+            plain = plain_paths(table["path"])
+            return table.with_columns(pl.when(is_image).then("path").otherwise(plain)).unique()
     except (DataError, TableError) as error:
         raise DataError(
             f"--folds {file}: not a table with the columns path and fold ({error})"

@@ -228,11 +228,11 @@ def _walk(top: Path, sorter: FileSorter) -> Iterator[tuple[str, os.DirEntry[str]
             sorter.ignore_below(prefix)
         for entry in entries:
             path = f"{prefix}{entry.name}"
-            if entry.is_file():
+            problem = _entry_problem(entry)
+            if problem:
+                sorter.add_unreadable(path, problem)
+            elif entry.is_file():
                 yield path, entry
-            elif not entry.is_dir():
-                reason = "broken link" if entry.is_symlink() else "not a regular file"
-                sorter.add_unreadable(path, reason)
             else:
                 sorter.add_folder(path)
                 # Each first folder has its own record of what was visited.
@@ -253,6 +253,16 @@ def _read_entries(folder: str, prefix: str, sorter: FileSorter) -> list[os.DirEn
             reason = error.strerror or type(error).__name__
             sorter.add_folder(prefix.rstrip("/"), f"folder cannot be read ({reason})")
         return []
+
+
+def _entry_problem(entry: os.DirEntry[str]) -> str:
+    """Why an entry is neither a regular file nor a folder; empty if it is one of them."""
+    try:
+        if entry.is_file() or entry.is_dir():
+            return ""
+    except OSError as error:  # a link to itself, or into a folder that may not be entered
+        return f"cannot be followed ({error.strerror or type(error).__name__})"
+    return "broken link" if entry.is_symlink() else "not a regular file"
 
 
 def _visit(folder: os.DirEntry[str], visited: set[str]) -> bool:

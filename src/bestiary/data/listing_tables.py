@@ -16,7 +16,7 @@ from bestiary.data.folder_layout import quote_names
 from bestiary.data.listing_types import LISTING_SCHEMA, DataPath, Listing
 from bestiary.data.split_words import split_of_word
 from bestiary.data.table_fields import read_fields
-from bestiary.data.table_values import clean_text, text_of_column
+from bestiary.data.table_values import clean_text, plain_paths, text_of_column
 from bestiary.errors import DataError
 from bestiary.numbers import counted
 from bestiary.storage.boxes import FRAGMENT, split_path
@@ -266,7 +266,7 @@ def paths_below(place: str, paths: pl.Series, root: Root) -> pl.Series:
         DataError: A path leads out of it.
     """
     if isinstance(root, Path):
-        paths = _relative_to(paths, root)
+        paths = _relative_to(plain_paths(paths), root)
     is_unsafe = paths.str.contains(UNSAFE_PATH)
     unsafe = paths.filter(is_unsafe)
     if len(unsafe):

@@ -82,3 +82,22 @@ def clean_text(values: pl.Series, *, is_path: bool = False) -> tuple[pl.Series, 
         names = quote_names(unclear)
         notes.append(f"{kind}: {names} is taken for a {one}; empty the cell where it means none")
     return text, notes
+
+
+def plain_paths(paths: pl.Series) -> pl.Series:
+    r"""Write paths of local files in their one plain form, as programs that list files do not.
+
+    `find` begins each path with ``./``, and Windows has backslashes. Links are not resolved.
+
+    Args:
+        paths: Relative or absolute, of files on a disk.
+
+    Returns:
+        With forward slashes, and neither ``./`` nor two slashes in a row.
+
+    Example:
+        >>> plain_paths(pl.Series(["./a.jpg", "b//./c.jpg", r".\b\d.jpg"])).to_list()
+        ['a.jpg', 'b/c.jpg', 'b/d.jpg']
+    """
+    slashed = paths.str.replace_all("\\", "/", literal=True).str.replace_all("/{2,}", "/")
+    return slashed.str.replace_all("/(?:\\./)+", "/").str.replace("^(?:\\./)+", "")

@@ -33,6 +33,7 @@ class _View(JsonSection):
 
 class _Member(JsonSection):
     fold: int = Field(ge=0, lt=100)
+    digest: str | None = Field(default=None, max_length=64)  # null: of an earlier version
 
 
 class _Blend(JsonSection):
@@ -62,6 +63,7 @@ class EnsembleCard:
         precision: precision of the networks, or auto.
         folds: fold of each member.
         calibration: None until all folds have ended.
+        digests: checksum of each member's file, as the run was finished with it; None: not known.
         blend_weights: of a joined run: weight of each run's logits in each member.
     """
 
@@ -73,6 +75,7 @@ class EnsembleCard:
     precision: PrecisionOption
     folds: list[int]
     calibration: Calibration | None
+    digests: list[str | None] = field(default_factory=list)
     blend_weights: list[list[float]] = field(default_factory=list)
 
     @property
@@ -99,6 +102,25 @@ class EnsembleCard:
         for limits in self.calibration.class_prediction_sets.values():
             if len(limits) != n_classes:
                 raise _foreign(self.place, "calibration.class_prediction_sets")
+
+    def check_digests(self, digests: Sequence[str]) -> None:
+        """Check that the members are those that the run was finished with.
+
+        Another run's member may have as many classes in another order.
+
+        Args:
+            digests: checksum of each member's file.
+
+        Raises:
+            RunError: a file has been put in the place of another.
+        """
+        for fold, wanted, found in zip(self.folds, self.digests, digests, strict=False):
+            if wanted not in (None, found):
+                raise DamagedError(
+                    f"{self.place}: fold {fold} has another member than {ENSEMBLE} was written "
+                    f"for; put that file back, or remove the folder of that fold and go on with "
+                    f"bestiary train DATA {self.place} --resume"
+                )
 
 
 def read_card(run: Run) -> EnsembleCard:
@@ -146,6 +168,7 @@ def read_card(run: Run) -> EnsembleCard:
             precision=card.precision,
             folds=folds,
             calibration=_read_calibration(content),
+            digests=[member.digest for member in card.members],
             blend_weights=weights,
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -111,6 +111,7 @@ def open_members(
     try:
         members = [open_member(file, fits=is_known) for file in files]
         digests = [member.digest for member in members]
+        card.check_digests(digests)
         if not is_known or digests != claimed:
             card.check_outputs([member.outputs for member in members])
     except (KeyError, TypeError, ValueError) as error:

@@ -21,6 +21,7 @@ from bestiary.evaluation.field import FieldFit
 from bestiary.evaluation.left_out_classes import leave_classes_out
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.model.classifier import load_member
+from bestiary.model.tensor_file import claimed_checksum
 from bestiary.run.field_scores import FIELD_KEY
 from bestiary.run.layout import ENSEMBLE, FIELD, METRICS, OOD, RUN_FORMAT, UNKNOWN
 from bestiary.run.ood import write_ood
@@ -189,10 +190,11 @@ def assemble(snapshot: RunSnapshot) -> None:
 
 
 def _member_entry(run: Run, fold: int) -> dict[str, Any]:
-    weights = run.fold(fold).weights.relative_to(run.path)
+    weights = run.fold(fold).weights
     return {
         "fold": fold,
-        "weights": weights.as_posix(),
+        "weights": weights.relative_to(run.path).as_posix(),
+        "digest": claimed_checksum(weights),
     }
 
 

@@ -18,6 +18,7 @@ from bestiary.reporting.model_card import model_card
 from bestiary.reporting.pdf import write_pdf
 from bestiary.reporting.run_page import run_page
 from bestiary.run.layout import REPORTS
+from bestiary.run.metrics_file import accuracy_line
 from bestiary.run.run import Run
 
 
@@ -37,16 +38,15 @@ class Report:
     place: str
     megabytes: float
     results: Results
-    score_line: str | None
+    score_line: str
 
     def document(self) -> dict[str, Any]:
         """Return what programs read, see docs/reference/programs.md."""
-        scores = self.results.snapshot.run.read_scores() or {}
         return {
             "report": self.place,
             "files": self.files,
             "megabytes": self.megabytes,
-            "accuracy": scores.get("accuracy"),
+            "accuracy": self.results.scores["accuracy"],
         }
 
     def __str__(self) -> str:
@@ -100,7 +100,9 @@ def write_report(
     if results.snapshot.images.notice:
         display.notice(results.snapshot.images.notice)
     place = f"{run.address}/{name}" if run.address and out is None else str(file)
-    return Report(files, place, file.stat().st_size / 1e6, results, run.score_line)
+    # As on the page: from the logits, which metrics.json may not fit, or lack.
+    score_line = accuracy_line(results.scores["accuracy"])
+    return Report(files, place, file.stat().st_size / 1e6, results, score_line)
 
 
 def _check_free(file: Path) -> None:

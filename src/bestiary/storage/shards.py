@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bestiary.caches import cache_root
+from bestiary.caches import cache_root, shard_cache_bytes
 from bestiary.errors import DataError
 from bestiary.storage.files import StoredFolder, fetch_file, folder_at, is_address, location
 from bestiary.tables import TableError, check_table, table_errors
@@ -40,8 +40,6 @@ INDEX_SCHEMA = {
     "bytes": pl.Int64,
 }
 INDEX_ROWS = 1 << 15  # rows of the index to write, and to read, at a time
-SHARD_CACHE_GB = float(os.environ.get("BESTIARY_SHARD_CACHE_GB", "20"))
-SHARD_CACHE_BYTES = int(SHARD_CACHE_GB * 1e9)  # of downloaded shards on this disk
 MAX_OPEN_SHARDS = 256  # of local shards, below the number of files that a process may open
 PREFETCH_SHARDS = 2  # shards that are downloaded ahead of time
 
@@ -76,16 +74,18 @@ class ShardFolder:
     Args:
         folder: path or address of the folder.
         cache_bytes: the most bytes of downloaded shards on this disk; the least recently used is
-            removed first.
+            removed first. None: see `bestiary.caches.shard_cache_bytes`.
 
     Raises:
+        ArgumentError: the environment gives no such number.
         DataError: the index cannot be read.
     """
 
-    def __init__(self, folder: str | Path, cache_bytes: int = SHARD_CACHE_BYTES) -> None:
+    def __init__(self, folder: str | Path, cache_bytes: int | None = None) -> None:
         self.location = location(folder)
         self._index = _ImageIndex.read(self.location)
-        self._cache = _ShardCache(self.location, cache_bytes)
+        room = shard_cache_bytes() if cache_bytes is None else cache_bytes
+        self._cache = _ShardCache(self.location, room)
         self._next_shards: dict[int, list[int]] = {}
 
     def __str__(self) -> str:
