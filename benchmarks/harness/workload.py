@@ -96,10 +96,10 @@ def lay_out_job(work: Work, source: Path | None, place: Path, images: int | None
 
 
 def command_environment() -> dict[str, str]:
-    """The variables that a command of bestiary runs with, for what is to run as it does."""
+    """The variables that a command of bestiary sets, for what is to run as it does."""
     variables = dict(os.environ)
     set_defaults(variables)
-    return variables
+    return {name: value for name, value in variables.items() if name not in os.environ}
 
 
 def set_aside(data: Path, place: Path, share: float, seed: int) -> None:

@@ -2,11 +2,11 @@
 
 PyTorch divides each operation among OpenMP threads. A thread without work spins before it sleeps:
 GNU OpenMP lets it turn 300,000 times, so that on a busy machine it holds a core which the thread
-that it waits for needs. bestiary's command line sets 10,000 turns. The same training takes
+that it waits for needs. bestiary's command line sets 30,000 turns. The same training takes
 turns with several counts: alone, and beside a program that multiplies matrices with all threads.
 
     python benchmarks/speed/spinning.py [DATA] [--work resnext50@224 ...] [--rounds 5]
-                                        [--counts 10000 300000]
+                                        [--counts 30000 300000]
 """
 
 import argparse

@@ -42,16 +42,16 @@ def test_libraries_read_what_is_set() -> None:
     log = log_of_pytorch(TORCH_LOGS="all", OMP_DISPLAY_ENV="verbose")
     assert "No CUDA runtime is found" in log
     if platform.system() == "Linux":
-        assert "GOMP_SPINCOUNT = '10000'" in log
+        assert "GOMP_SPINCOUNT = '30000'" in log
 
 
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, {"TORCH_LOGS": "-all", "GOMP_SPINCOUNT": "10000"}),
+        ({}, {"TORCH_LOGS": "-all", "GOMP_SPINCOUNT": "30000"}),
         ({"GOMP_SPINCOUNT": "7"}, {"TORCH_LOGS": "-all", "GOMP_SPINCOUNT": "7"}),
         ({"OMP_WAIT_POLICY": "passive"}, {"TORCH_LOGS": "-all", "OMP_WAIT_POLICY": "passive"}),
-        ({"TORCH_LOGS": ""}, {"TORCH_LOGS": "", "GOMP_SPINCOUNT": "10000"}),
+        ({"TORCH_LOGS": ""}, {"TORCH_LOGS": "", "GOMP_SPINCOUNT": "30000"}),
     ],
 )
 def test_what_the_user_set_stays(given: dict[str, str], expected: dict[str, str]) -> None:

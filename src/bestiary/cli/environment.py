@@ -16,7 +16,7 @@ MIN_LIKENESS = 0.7  # below, a variable is somebody's own, such as BESTIARY_RUN
 TORCH_LOGS = "TORCH_LOGS"
 WAIT_POLICY = "OMP_WAIT_POLICY"
 SPIN_COUNT = "GOMP_SPINCOUNT"
-SPINS = "10000"
+SPINS = "30000"
 
 
 def check_environment(names: Iterable[str]) -> None:
@@ -53,8 +53,8 @@ def set_defaults(environment: MutableMapping[str, str]) -> None:
 
     A thread of PyTorch that waits for work spins before it sleeps: with GNU OpenMP 300,000 times,
     which takes milliseconds. On a busy machine it then holds the core which the thread that it
-    waits for needs. 10,000 turns outlast the gaps between the operations of a training step: as
-    fast alone, and three times as fast beside a busy program (benchmarks/speed/spinning.py).
+    waits for needs. 30,000 turns outlast the gaps between the operations of a training step: as
+    fast alone, and faster beside a busy program (benchmarks/speed/spinning.py).
 
     Args:
         environment: variables of this process, before PyTorch is imported.
