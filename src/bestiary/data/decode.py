@@ -164,12 +164,14 @@ def _decode_whole(
         if intact is None:
             raise
         return intact
-    _check_jpeg(content, pixels.size // 3)
+    _check_pixels(content, pixels.size // 3)
     return pixels
 
 
-def _check_jpeg(content: bytes, n_pixels: int) -> None:
-    """Refuse a JPEG whose pixels are damaged in ways that Pillow does not notice."""
+def _check_pixels(content: bytes, n_pixels: int) -> None:
+    """Refuse a file whose pixels are damaged in ways that Pillow does not notice."""
+    if has_damaged_pixels(content):
+        raise ImageError("damaged (wrong checksum of its pixels)")
     if not content.startswith(JPEG_START):
         return
     try:
@@ -348,15 +350,11 @@ def to_pixels(
         uint8 array (height, width, 3).
 
     Raises:
-        ImageError: its gray values are outside of the range that white ends, or it is damaged.
+        ImageError: the image has gray values outside of the range that white ends.
     """
     # Pillow turns a TIFF upright when it loads it; its 16-bit colors are read elsewhere.
     orientation_of_file = exif_orientation(image)
     deep = read_deep(image, content)
-    if deep is None:
-        image.load()
-    if has_damaged_pixels(content):  # a header may claim MAX_PIXELS, which take long to convert
-        raise ImageError("damaged (wrong checksum of its pixels)")
     if deep is not None:
         if notes and deep.own_white is None:
             notes.sample_kind = deep.kind
@@ -365,6 +363,7 @@ def to_pixels(
         orientation = exif_orientation(image) if is_gray else orientation_of_file
         return turn_upright(deep.to_pixels(white), orientation)
 
+    image.load()
     orientation = exif_orientation(image)
     is_visible = not has_alpha(image) or any(
         strip.convert("RGBA").getchannel("A").getbbox() for _, strip in _strips(image)
