@@ -4,12 +4,15 @@ And the interval that it prints holds the accuracy of its members on new images.
 
     python benchmarks/accuracy/tiny_data.py DATA [--set data.layout=...] [--draws 200]
 
+A folder with train and test takes `--set data.layout=part/class`: else its test images are no data.
+
 Draws 3, 5 and 10 images a class, seeds 0 to 2; five folds; each head is fitted to the training part
 of each fold, and its members are judged on all other images, those of near duplicates of drawn
 ones left out. Then it draws 30 images altogether (10 of 3 classes, 3 of 10, 15 of 2), many times,
 and counts how often the printed 95 % interval holds the accuracy of the mean member on the rest.
-Last, the labels of 30 images are drawn at random: the choice of a head must not look better than
-chance.
+The rest are few themselves, and hits are whole numbers: so the share that it would hold were every
+image independent is printed beside it. Last, the labels of 30 images are drawn at random: the
+choice of a head must not look better than chance.
 """
 
 import argparse
@@ -22,10 +25,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from scipy.stats import binom
 from sklearn.linear_model import LogisticRegression
 
 from bestiary.data.folds import assign_folds
-from bestiary.stats.intervals import share_interval
+from bestiary.stats.intervals import share_interval, wilson_interval
 from bestiary.training.head_choice import choose_head
 from bestiary.training.lda_head import fit_lda
 
@@ -67,8 +71,10 @@ COMMANDS = ("{data}",)
 
 
 FOLDS = 5
+FEW = "The score errs downwards: the class of a held-out image has two images left."
 Features = NDArray[np.float32]
 Numbers = NDArray[np.int64]
+Used = tuple[Path, int]  # a folder, and how many of its images are used
 Fitted = tuple[NDArray[np.float64], NDArray[np.float64]]
 Fit = Callable[[Features, Numbers, Numbers, int], Fitted]
 
@@ -155,7 +161,7 @@ def interval(change: NDArray[np.float64], groups: Numbers) -> tuple[float, float
     return change.mean() - 1.96 * error, change.mean() + 1.96 * error
 
 
-def compare_heads(x: Features, y: Numbers, groups: Numbers, source: Path) -> None:
+def compare_heads(x: Features, y: Numbers, groups: Numbers, data: Used) -> None:
     classes = int(y.max()) + 1
     for per_class in (3, 5, 10):
         chosen.clear()
@@ -196,26 +202,39 @@ def compare_heads(x: Features, y: Numbers, groups: Numbers, source: Path) -> Non
                 "accuracy": {name: of.mean() for name, of in means.items()},
                 "log loss": {name: float(np.mean(of)) for name, of in losses.items()},
             },
-            data=source,
+            data=data,
         )
 
 
-def count_held(x: Features, y: Numbers, groups: Numbers, draws: int, source: Path) -> None:
+def expected_share(accuracy: float, drawn: int, others: int) -> float:
+    """Share of draws that Wilson's interval holds where hits are independent, at one accuracy."""
+    share = 0.0
+    for hits in range(drawn + 1):
+        low, high = wilson_interval(hits / drawn, drawn)
+        below = binom.cdf(np.ceil(low * others) - 1, others, accuracy)
+        inside = binom.cdf(np.floor(high * others), others, accuracy) - below
+        share += binom.pmf(hits, drawn, accuracy) * inside
+    return share
+
+
+def count_held(x: Features, y: Numbers, groups: Numbers, draws: int, data: Used) -> None:
     for classes, per_class in ((3, 10), (10, 3), (2, 15)):
         chosen.clear()
-        held, widths, gaps = [], [], []
+        held, expected, widths, gaps = [], [], [], []
         for seed in range(draws):
             draw = Draw(x, y, groups, classes, per_class, seed)
             out_of_fold, new, _ = draw.hits(fit_chosen)
             score = share_interval(out_of_fold, draw.groups)
             truth = new.mean()
             held.append(score.low <= truth <= score.high)
+            expected.append(expected_share(truth, score.n, len(draw.new_y)))
             widths.append(score.high - score.low)
             gaps.append(out_of_fold.mean() - truth)
         error = np.std(gaps) / np.sqrt(draws)
         print(
             f"30 images, {classes} classes: the interval holds the mean member in "
-            f"{sum(held)} of {draws}; mean width {np.mean(widths):.3f}; out of fold minus truth "
+            f"{sum(held)} of {draws} (independent images: {np.mean(expected):.3f}); "
+            f"mean width {np.mean(widths):.3f}; out of fold minus truth "
             f"{np.mean(gaps):+.4f} (standard error {error:.4f}); chosen {dict(chosen)}"
         )
         gap = np.mean(gaps)
@@ -226,14 +245,16 @@ def count_held(x: Features, y: Numbers, groups: Numbers, draws: int, source: Pat
             "draws",
             case=f"{classes} classes, {per_class} images of each",
             details={
+                "of the draws covered, were images independent": np.mean(expected),
                 "mean width": np.mean(widths),
                 "out of fold minus truth": (gap, gap - 1.96 * error, gap + 1.96 * error),
             },
-            data=source,
+            data=data,
+            note=FEW if per_class < FOLDS else "",
         )
 
 
-def try_noise(x: Features, draws: int, source: Path) -> None:
+def try_noise(x: Features, draws: int, data: Used) -> None:
     shares = []
     for seed in range(draws):
         rng = np.random.default_rng(seed)
@@ -250,7 +271,7 @@ def try_noise(x: Features, draws: int, source: Path) -> None:
     ends = (mean, mean - 1.96 * error, mean + 1.96 * error)
     spread = "95 % interval of the mean"
     note = "Chance is 0.3333."
-    record("few-images-chance", ends, draws, "draws", spread=spread, data=source, note=note)
+    record("few-images-chance", ends, draws, "draws", spread=spread, data=data, note=note)
 
 
 def main() -> None:
@@ -263,9 +284,10 @@ def main() -> None:
     x = features_of(data)
     print(machine())
     print(f"{len(x):,} images of {len(data.classes)} classes")
-    compare_heads(x, data.labels, groups, arguments.data)
-    count_held(x, data.labels, groups, arguments.draws, arguments.data)
-    try_noise(x, arguments.draws, arguments.data)
+    used = (arguments.data, len(x))
+    compare_heads(x, data.labels, groups, used)
+    count_held(x, data.labels, groups, arguments.draws, used)
+    try_noise(x, arguments.draws, used)
 
 
 if __name__ == "__main__":

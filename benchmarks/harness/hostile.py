@@ -244,6 +244,7 @@ def _duplicated(run: Path, _: Places) -> None:
 def _socket(run: Path, _: Places) -> None:
     here = Path.cwd()
     os.chdir(run)  # the name of a socket is short
+    shutil.rmtree("figures", ignore_errors=True)  # runs have a folder of this name
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("figures")
     os.chdir(here)

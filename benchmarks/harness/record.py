@@ -117,7 +117,7 @@ def record(
     bar: float | None = None,
     spread: str = "",
     details: Mapping[str, Any] | None = None,
-    data: Path | tuple[str, int] | str | None = None,
+    data: Path | tuple[Path | str, int] | str | None = None,
     note: str = "",
     elsewhere: Elsewhere | None = None,
 ) -> Line | None:
@@ -133,7 +133,8 @@ def record(
         bar: the bound of this case, in place of the claim's.
         spread: what low and high are; of rounds they are the least and the most.
         details: unit -> values that the bar is not for, in the form of `values`.
-        data: folder of images, or the name of what was drawn, or that and how many.
+        data: folder of images, or the name of what was drawn; or one of these and how many of its
+            images were used, where a script may use fewer than there are.
         note: under what conditions, and what the result does not show.
         elsewhere: where it was measured, if not by this process.
 

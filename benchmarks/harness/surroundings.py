@@ -60,11 +60,12 @@ def git(*words: str) -> str | None:
         return None
 
 
-def data_facts(data: Path | tuple[str, int] | str) -> Data:
+def data_facts(data: Path | tuple[Path | str, int] | str) -> Data:
     """What was measured on.
 
     Args:
-        data: a folder or a table of images; or the name of what was drawn, and how many.
+        data: a folder or a table of images, or the name of what was drawn; with a number, as many
+            images of it were used.
 
     Returns:
         Name, number of images, and a digest of their names and sizes.
@@ -72,7 +73,8 @@ def data_facts(data: Path | tuple[str, int] | str) -> Data:
     if isinstance(data, str):
         return Data(name=data)
     if isinstance(data, tuple):
-        return Data(name=data[0], n=data[1])
+        source, used = data
+        return data_facts(source).model_copy(update={"n": used})
     folder = data if data.is_dir() else data.parent
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in IMAGES)
     names = [f"{file.relative_to(folder).as_posix()} {file.stat().st_size}" for file in files]

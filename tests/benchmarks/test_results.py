@@ -15,6 +15,7 @@ import pytest
 from harness import record, scripts
 from harness.results import RESULTS, RETIRED, all_lines, read_file, read_line, split_lines
 from harness.scripts import AREAS, all_claims, read_script, script_files
+from harness.surroundings import data_facts
 
 GOOD: dict[str, Any] = {
     "claim": "help-soon",
@@ -193,6 +194,15 @@ def test_a_result_is_recorded(tmp_path: Path) -> None:
     assert (first.area, first.script) == ("speed", "benchmarks/speed/help.py")
     assert first.arguments == "--rounds 3"
     assert second.reached()
+
+
+def test_data_tells_the_images_used(tmp_path: Path) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(b"0")
+    whole = data_facts(tmp_path)
+    assert whole.n == 2
+    assert data_facts((tmp_path, 1)) == whole.model_copy(update={"n": 1})
+    assert data_facts(("drawn beasts", 3)).n == 3
 
 
 def test_dry_runs_are_not_recorded(tmp_path: Path) -> None:

@@ -30,6 +30,16 @@ def test_decompression_bomb_is_refused(
     assert "above the limit" in refusal(png_header(side, side))
 
 
+def test_many_damaged_pixels_are_not_decoded(
+    monkeypatch: pytest.MonkeyPatch, refusal: Refusal, png_header: Encode
+) -> None:
+    content = bytearray(png_header(500, 100))
+    content[-17] ^= 0xFF  # the last byte of the stream's own checksum; IEND has 12 bytes
+    content[-13] ^= 0xFF  # and of the chunk's
+    monkeypatch.setattr(decoding, "to_pixels", lambda *_: pytest.fail("decoded"))
+    assert "wrong checksum of its pixels" in refusal(bytes(content))
+
+
 def test_jpeg_claiming_huge_size_is_refused(
     smooth: Pixels, encode: Encode, refusal: Refusal
 ) -> None:

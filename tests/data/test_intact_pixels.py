@@ -76,6 +76,15 @@ def test_text_that_is_too_long_does_not_hide_the_pixels(smooth: Pixels) -> None:
     assert np.array_equal(decode(png_with_chunk(smooth, b"zTXt", bomb)), smooth)
 
 
+def test_text_that_is_too_long_does_not_hide_damage(smooth: Pixels) -> None:
+    bomb = b"Comment\0\0" + zlib.compress(bytes(PngImagePlugin.MAX_TEXT_CHUNK + 1))
+    content = bytearray(png_with_chunk(smooth, b"zTXt", bomb))
+    content[-17] ^= 0xFF  # the last byte of the stream's own checksum, which Pillow does not read
+    content[-13] ^= 0xFF  # and of the chunk's; IEND has 12 bytes
+    with pytest.raises(ImageError):
+        decode(bytes(content))
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 @pytest.mark.parametrize("tail", [b"", b"\0\0\0", b"\r\n"])
 def test_a_jpeg_without_its_end_mark(

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from PIL import Image
 
 from bestiary.data.bit_depth import is_deep
+from bestiary.data.intact_pixels import has_damaged_pixels
 from bestiary.errors import ImageError, OversizeError
 
 # Half a gigabyte decoded, which is also Pillow's limit. More counts as a decompression bomb.
@@ -44,6 +45,9 @@ MAX_PIXELS_PER_BYTE = {
     "PNG": 8_300,
     "GIF": 4_096,
 }
+# More pixels for a byte than photographs and drawings have. What claims them may be damaged, so its
+# checksums are read before millions of pixels are decoded and converted.
+UNUSUAL_PIXELS_PER_BYTE = 100
 # A progressive JPEG goes over all pixels once a scan, and a scan takes only a few bytes. So 20 MB
 # could occupy a decoder for days. Cameras write 1 scan, web tools write 10. This allows 14 scans of
 # the largest image.
@@ -136,7 +140,8 @@ def check_size(image: Image.Image, content: bytes) -> int:
 
     Raises:
         OversizeError: it claims too many pixels or scans, or needs too much memory.
-        ImageError: it claims more pixels than its bytes can encode.
+        ImageError: it claims more pixels than its bytes can encode, or unusually many, and its
+            pixels are damaged.
     """
     n_pixels = image.width * image.height
     size = f"{image.width} x {image.height} pixels"
@@ -153,6 +158,8 @@ def check_size(image: Image.Image, content: bytes) -> int:
     pixels_per_byte = MAX_PIXELS_PER_BYTE.get(image.format or "", MAX_PIXELS)
     if n_pixels > pixels_per_byte * len(content):
         raise ImageError(f"damaged ({size} cannot be in so few bytes)")
+    if n_pixels > UNUSUAL_PIXELS_PER_BYTE * len(content) and has_damaged_pixels(content):
+        raise ImageError("damaged (wrong checksum of its pixels)")
 
     is_jpeg = image.format in ("JPEG", "MPO")
     if is_jpeg and _has_too_many_scans(content, n_pixels):

@@ -64,7 +64,7 @@ def without_metadata(content: bytes) -> bytes | None:
         content: The whole file.
 
     Returns:
-        The shorter file; None if there is nothing to remove.
+        The shorter file; None if there is nothing to remove, or if its pixels are damaged too.
     """
     kept = [PNG_START]
     n_removed = 0
@@ -74,7 +74,7 @@ def without_metadata(content: bytes) -> bytes | None:
             kept.append(chunk)
         else:
             n_removed += 1
-    return b"".join(kept) if n_removed else None
+    return b"".join(kept) if n_removed and not has_damaged_pixels(content) else None
 
 
 def _chunks(content: bytes) -> Iterator[bytes]:
