@@ -86,6 +86,7 @@ def test_verbs_agree_with_package_and_api() -> None:
         "ensemble",
         "load",
         "run",
+        "scanned",
         "train_steps",
         "trained_listing",
     }
