@@ -53,8 +53,8 @@ def set_defaults(environment: MutableMapping[str, str]) -> None:
 
     A thread of PyTorch that waits for work spins before it sleeps: with GNU OpenMP 300,000 times,
     which takes milliseconds. On a busy machine it then holds the core which the thread that it
-    waits for needs. 30,000 turns outlast the gaps between the operations of a training step: as
-    fast alone, and faster beside a busy program (benchmarks/speed/spinning.py).
+    waits for needs. 30,000 turns outlast the gaps between the operations of a training step. So it
+    is as fast alone, and faster beside a busy program (benchmarks/speed/spinning.py).
 
     Args:
         environment: variables of this process, before PyTorch is imported.
