@@ -4,8 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 SITE := .venv-docs
 BIN := $(VENV)/bin
-# Of 28,000 modules most are never imported; those that are leave their bytecode then
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test quick check bench results map reference docs run-docs docs-serve clean
 
