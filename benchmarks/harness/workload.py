@@ -1,5 +1,6 @@
 """The work that contenders are compared on: networks, sizes, and JPEGs of 500 x 375."""
 
+import argparse
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +43,25 @@ WORKS = {
         "offline/efficientnet_lite0", 224, 16, 128, "best", "tf_efficientnet_lite0"
     ),
 }
+
+
+def work_parser(doc: str | None, works: list[str]) -> argparse.ArgumentParser:
+    """A parser with the arguments of every script whose contenders train.
+
+    Args:
+        doc: the script's docstring.
+        works: names in `WORKS` that it compares without --work.
+    """
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="labeled photographs; without them beasts are drawn"
+    )
+    parser.add_argument("--work", nargs="+", default=works, choices=WORKS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, help="images an epoch")
+    return parser
 
 
 def lay_out(source: Path | None, goal: Path, images: int) -> int:

@@ -11,7 +11,6 @@ resnext50@224, 1.2 for efficientnet_lite0@224 and 1.3 for resnet18@64.
                                      [--flags documented fastest] [--peers timm ...]
 """
 
-import argparse
 import os
 import statistics
 import sys
@@ -22,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, ratios, report, spread
 from harness.record import record, recording
-from harness.workload import WORKS, command_environment, lay_out_job
+from harness.workload import WORKS, command_environment, lay_out_job, work_parser
 
 CLAIMS = {
     "train-against-peers": {
@@ -55,21 +54,11 @@ BARS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "data", type=Path, nargs="?", help="labeled photographs; without them beasts are drawn"
-    )
-    parser.add_argument(
-        "--work", nargs="+", default=["resnext50@224", "resnet18@64"], choices=WORKS
-    )
+    parser = work_parser(__doc__, ["resnext50@224", "resnet18@64"])
     parser.add_argument(
         "--flags", nargs="+", default=["documented", "fastest"], help="also fastest-pure, for timm"
     )
     parser.add_argument("--peers", nargs="+", default=PEERS, choices=PEERS)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, help="images an epoch")
     parser.add_argument(
         "--workers",
         type=int,

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, ratios, report
 from harness.record import record, recording
-from harness.workload import WORKS, lay_out_job
+from harness.workload import WORKS, lay_out_job, work_parser
 
 CLAIMS = {
     "spinning-threads": {
@@ -44,17 +44,7 @@ while True:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "data", type=Path, nargs="?", help="labeled photographs; without them beasts are drawn"
-    )
-    parser.add_argument(
-        "--work", nargs="+", default=["efficientnet_lite0@224", "resnet18@64"], choices=WORKS
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, help="images an epoch")
+    parser = work_parser(__doc__, ["efficientnet_lite0@224", "resnet18@64"])
     parser.add_argument("--counts", nargs="+", default=[SPINS, USUAL])
     parser.add_argument("--where", nargs="+", default=["alone", "beside"])
     args = parser.parse_args()

@@ -10,7 +10,6 @@ times for resnet18@128.
                                         [--against compute described]
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import Contender, compare, machine, ratios, report
 from harness.record import record, recording
-from harness.workload import WORKS, command_environment, lay_out_job
+from harness.workload import WORKS, command_environment, lay_out_job, work_parser
 
 CLAIMS = {
     "train-against-compute": {
@@ -39,17 +38,7 @@ COMMANDS = ("{data}",)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "data", type=Path, nargs="?", help="labeled photographs; without them beasts are drawn"
-    )
-    parser.add_argument(
-        "--work", nargs="+", default=["resnext50@224", "resnet18@128"], choices=WORKS
-    )
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, help="images an epoch")
+    parser = work_parser(__doc__, ["resnext50@224", "resnet18@128"])
     parser.add_argument(
         "--against", nargs="+", default=["compute", "described"], choices=["compute", "described"]
     )

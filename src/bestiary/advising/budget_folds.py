@@ -76,10 +76,10 @@ def fitting_run(work: Budgeted, chosen: Trial) -> Run | None:
     fold_seconds = seconds_of_folds(tuned, [CHOOSING_FOLD])
     left = TOLERANCE * work.seconds - work.spent
     is_under_way = len(rest) < len(folds) - 1
-    if not shorter.exists and (is_under_way or len(rest) * fold_seconds <= left):
-        return tuned
     if shorter.exists:
         fitting = shorter.read_recipe().train.epochs
+    elif is_under_way or len(rest) * fold_seconds <= left:
+        return tuned
     else:
         fitting = int(epochs * left / (len(folds) * fold_seconds))
     if fitting < MIN_EPOCHS:

@@ -1,4 +1,6 @@
-"""A run's folder -> whether it may be read and written: no link that leaves it, nothing special.
+"""A run's folder -> whether a run has begun there, and may be read and written.
+
+It may where no link leaves it, and nothing in it is special.
 
 A run may come from a stranger. Through a link in it, bestiary would read a file of the user's into
 a report, or write over one; a FIFO or a device would block it, or never end. So every entry is
@@ -9,13 +11,39 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from bestiary.errors import DamagedError
+from bestiary.errors import DamagedError, RunError
 from bestiary.printable import printable_name
 from bestiary.regular_files import special_kind
+from bestiary.run.layout import BUDGET, RECIPE, TRIALS
 
 MAX_ENTRIES = 200_000
 """Most files and folders in a run. A tracker writes some; bestiary itself about ten a fold."""
 MAX_DEPTH = 20  # of folders inside each other
+
+
+def check_begun(folder: Path) -> None:
+    """Check that a run has begun in a folder: its recipe is the last of the starting files.
+
+    Args:
+        folder: that the user has named.
+
+    Raises:
+        RunError: there is no folder, or no run in it, or none yet.
+    """
+    if not folder.is_dir():
+        raise RunError(
+            f"{folder}: no such run; check the path, or make one with bestiary train DATA {folder}"
+        )
+    if (folder / RECIPE).is_file():
+        return
+    if (folder / BUDGET).is_file():
+        raise RunError(
+            f"{folder}: is not a run yet: its time budget is being spent, or was interrupted; "
+            f"{TRIALS}/ has what was tried, and the same bestiary train command goes on"
+        )
+    raise RunError(
+        f"{folder}: is not a run (it has no {RECIPE}); make one with bestiary train DATA RUN"
+    )
 
 
 def check_contents(folder: Path) -> None:

@@ -22,7 +22,7 @@ from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.renamed import RUN_FILES
 from bestiary.run.checksums import file_digest, verify
-from bestiary.run.contents import check_contents
+from bestiary.run.contents import check_begun, check_contents
 from bestiary.run.images import RunImages, UnknownRoot
 from bestiary.run.json_files import read_json_file
 from bestiary.run.layout import (
@@ -100,19 +100,7 @@ class Run:
                 that leaves it, or a FIFO or device.
         """
         run = cls(Path(path), address, data)
-        if not run.path.is_dir():
-            raise RunError(
-                f"{path}: no such run; check the path, or make one with bestiary train DATA {path}"
-            )
-        if not run.exists and run.file(BUDGET).is_file():
-            raise RunError(
-                f"{path}: is not a run yet: its time budget is being spent, or was interrupted; "
-                f"{TRIALS}/ has what was tried, and the same bestiary train command goes on"
-            )
-        if not run.exists:
-            raise RunError(
-                f"{path}: is not a run (it has no {RECIPE}); make one with bestiary train DATA RUN"
-            )
+        check_begun(run.path)
         check_contents(run.path)
         renamed = next((old for old in RUN_FILES if run.file(old).exists()), None)
         if renamed:

@@ -104,8 +104,10 @@ class _Groups:
         across.sort(key=lambda pair: pair not in self._verdict)
         n_proved = 0
         n_tested = 0
-        for n_left, pair in zip(range(len(across) - 1, -1, -1), across, strict=True):
+        n_left = len(across)
+        for pair in across:
             verdict = self._verdict_of(pair)
+            n_left -= 1
             n_proved += verdict is True
             n_tested += verdict is not None
             if n_proved >= MIN_PROVED_SHARE * (n_tested + n_left):
