@@ -160,8 +160,9 @@ def test_show_progress_of_folds(trained: Run, beasts: Path, tiny: Path, tmp_path
     assert "27 images of 3 classes, 3 folds" in text
     assert "fold 2: ended, 2 of 2\xa0epochs, accuracy" in text
     assert str(trained.score_line) in text
+    assert f"bestiary report {trained.path}" in text.partition("What next:")[2]
     run = bestiary.train(beasts, tmp_path / "part", recipe=tiny, folds=3, only_fold=[2], quiet=True)
     text = str(bestiary.show(run.path))
-    assert "fold 0: not begun, 0 of 2\xa0epochs" in text
+    assert "folds 0 to 1: not begun, 0 of 2\xa0epochs\nfold 2: ended" in text
     assert "1 of 3 folds ended" in text
     assert "--resume" in text

@@ -135,6 +135,15 @@ def test_names_are_cut_by_their_width() -> None:
     assert cut("wolf", 120, 10) == "wolf"
 
 
+def test_long_names_are_cut_on_the_map(renamed: Callable[..., Run]) -> None:
+    long = "Nymphalidae, dorsal view of the upper wing, " * 3
+    results = read_results(renamed(long, "short"))
+    drawing = run_page.Findings.of(results).charts()["map"].drawing
+    texts = [x.text for x in ElementTree.fromstring(drawing.svg(themed=False)).iter() if x.text]
+    assert any(text.startswith("Nymphalidae") and text.endswith("…") for text in texts)
+    assert "short" in texts
+
+
 def test_page_has_no_control_characters(renamed: Callable[..., Run]) -> None:
     run = renamed("a\x1b[31m\u202e\x00b")
     page = bestiary.report(run.path, no_saliency=True, quiet=True).files[0].read_text("utf-8")

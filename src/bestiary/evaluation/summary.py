@@ -3,6 +3,7 @@
 Knows nothing of how scores are computed.
 """
 
+import itertools
 import math
 import textwrap
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from bestiary.recipe.options import Recipe
 from bestiary.run.field_scores import field_lines, read_field_scores
 from bestiary.run.heads import heads_text
 from bestiary.run.layout import QUARANTINE, FoldFiles
+from bestiary.run.next_steps import next_steps
 from bestiary.run.run import Run
 from bestiary.run.tables import count_rows, read_table
 from bestiary.streams import screen_width
@@ -106,11 +108,11 @@ class Summary:
             f"{backbone}, {recipe.view.size} px, {_trained(recipe)}",
             *textwrap.wrap(self.heads, screen_width()),
             "",
-            *[_fold_line(fold, recipe.train.epochs) for fold in self.folds],
+            *_fold_lines(self.folds, recipe.train.epochs),
             "",
         ]
         if self.score_line:
-            lines += [self.score_line, *self.field]
+            lines += [self.score_line, *self.field, "What next:", *next_steps(place)]
         else:
             ended = sum(fold["ended"] for fold in self.folds)
             lines.append(
@@ -185,14 +187,29 @@ def _progress(files: FoldFiles) -> dict[str, Any]:
     return progress
 
 
-def _fold_line(fold: dict[str, Any], epochs: int) -> str:
+def _fold_lines(folds: Sequence[dict[str, Any]], epochs: int) -> list[str]:
+    """Describe each fold; neighbors without a score, of which the same is said, share a line."""
+    lines = []
+    for (state, _), alike in itertools.groupby(folds, key=lambda fold: _group(fold, epochs)):
+        numbers = [fold["fold"] for fold in alike]
+        last = f" to {numbers[-1]}" if len(numbers) > 1 else ""
+        lines.append(f"{'folds' if last else 'fold'} {numbers[0]}{last}: {state}")
+    return lines
+
+
+def _group(fold: dict[str, Any], epochs: int) -> tuple[str, int | None]:
+    """Return what folds on one line have in common; a fold with a score has its own line."""
+    return _fold_state(fold, epochs), None if fold["accuracy"] is None else fold["fold"]
+
+
+def _fold_state(fold: dict[str, Any], epochs: int) -> str:
     if fold["ended"]:
         state = "ended"
     elif fold["epochs"]:
         state = "in progress"
     else:
         state = "not begun"
-    line = f"fold {fold['fold']}: {state}"
+    line = state
     line += f", {fold['epochs']} of {count(epochs, 'epoch')}" if epochs else ", the head only"
     if fold["accuracy"] is not None:
         line += f", accuracy {percent(fold['accuracy'])} at epoch {fold['epoch']}"

@@ -84,10 +84,10 @@ def heads_text(folds: Sequence[FoldFiles]) -> str:
     counts = Counter(HEAD_NAMES[choice.kind] for choice in choices)
     many = f"of {len(choices)} folds" if len(choices) > 1 else "fold"
     chosen = ", ".join(f"{name} in {count} {many}" for name, count in counts.most_common())
-    how = ", chosen inside the training parts by cross-fitted log loss"
+    how = "the least cross-validated log loss on the training images"
     if not any(choice.log_loss for choice in choices):
-        how, chosen = "", f"{chosen}, no other was tried"
-    return f"Heads{how}: {chosen}.{_unlabeled_text(choices)}"
+        how = "no other was tried"
+    return f"Heads: {chosen} ({how}).{_unlabeled_text(choices)}"
 
 
 def _unlabeled_text(choices: Sequence[HeadChoice]) -> str:
@@ -98,7 +98,7 @@ def _unlabeled_text(choices: Sequence[HeadChoice]) -> str:
     learned = sum(choice.unlabeled > 0 for choice in choices)
     return (
         f" {learned} of {len(choices)} heads then learned from {images:,} unlabeled images by soft "
-        f"pseudo-labels; the others would have a higher cross-fitted log loss with them."
+        f"pseudo-labels; the others would have a higher cross-validated log loss with them."
         if learned < len(choices)
         else f" All then learned from {images:,} unlabeled images by soft pseudo-labels."
     )

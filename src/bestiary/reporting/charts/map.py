@@ -5,13 +5,15 @@ import numpy as np
 from bestiary.evaluation.image_map import ImageMap
 from bestiary.evaluation.results import Results
 from bestiary.numbers import count, plain_name
-from bestiary.reporting.charts.chart import Chart
+from bestiary.reporting.charts.chart import Chart, cut, letters
 from bestiary.reporting.drawing import HIT, MISS, Drawing
 
 WIDTH = 920.0
 HEIGHT = 560.0
 MARGIN = 26.0
 MAX_NAMED = 45  # classes with their name on the map
+NAME_SIZE = 12.0
+NAME_WIDTH = 210.0  # a longer name would hide the images of others; each image has its whole
 
 
 def map_chart(results: Results, image_map: ImageMap) -> Chart:
@@ -104,12 +106,12 @@ def _draw_names(drawing: Drawing, results: Results, image_map: ImageMap) -> None
     taken: list[tuple[float, float, float]] = []
     for label in names.tolist():
         x, y = np.median(places[labels == label], axis=0)
-        name = plain_name(results.classes[label])
-        half = 3.4 * len(name)
+        name = cut(plain_name(results.classes[label]), NAME_WIDTH, NAME_SIZE)
+        half = 3.4 * letters(name)
         x = min(max(x, half + 4), WIDTH - half - 4)
         y = _free_height(x, y, half, taken)
         taken.append((x, y, half))
-        drawing.words(x, y + 4, name, "middle", 12, bold=True, halo=True)
+        drawing.words(x, y + 4, name, "middle", NAME_SIZE, bold=True, halo=True)
 
 
 def _free_height(x: float, y: float, half: float, taken: list[tuple[float, float, float]]) -> float:
