@@ -5,9 +5,11 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from bestiary.data.decode import read_image
+from bestiary.data.near_duplicates import comparison as comparison_module
 from bestiary.data.near_duplicates.comparison import (
     MAX_PROOFS,
     Promising,
@@ -17,10 +19,15 @@ from bestiary.data.near_duplicates.comparison import (
     select_most_promising,
 )
 from bestiary.data.near_duplicates.views import FLIP, is_mirrored
+from bestiary.errors import ImageError
 
 Save = Callable[..., Path]
 Scene = Callable[..., NDArray[np.uint8]]
 WHOLE = np.eye(2, 3)
+
+
+def _no_tick(done: int, total: int) -> None:
+    """Show no progress."""
 
 
 def test_only_the_most_promising_pairs_of_an_image_are_proved() -> None:
@@ -53,9 +60,7 @@ def test_pairs_across_groups_are_compared_too(save: Save, scene: Scene) -> None:
     files += [save("a.jpg", scene(2)), save("b.jpg", scene(2), quality=80)]
     links = [(0, 1), (2, 3), (1, 2), (8, 9), (4, 5), (6, 7), (5, 6)]
     pairs = [Promising(*link, WHOLE, 0.9) for link in links]
-    found = compare_pairs(
-        pairs, 10, Squares(lambda image: read_image(files[image])), lambda *_: None
-    )
+    found = compare_pairs(pairs, 10, Squares(lambda image: read_image(files[image])), _no_tick)
     compared = {comparison.verdict.ends for comparison in found}
     assert compared > set(links)
     added = sorted(compared - set(links))
@@ -72,3 +77,30 @@ def test_file_that_is_gone_is_counted(save: Save, scene: Scene) -> None:
     assert compare(Promising(0, 1, WHOLE), squares) is None
     assert squares.unread == {1}
     assert squares(0) is squares(0)  # read once
+
+
+def test_images_of_one_component_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long chain whose links come in any order; a few images fit into memory at a time."""
+    monkeypatch.setattr(comparison_module, "MAX_SQUARES", 8)
+    reads: list[int] = []
+
+    def read(image: int) -> bytes:
+        reads.append(image)
+        raise ImageError("gone")
+
+    chain = np.random.default_rng(0).permutation(200)
+    links = np.random.default_rng(1).permutation(np.stack([chain[:-1], chain[1:]], axis=1))
+    pairs = [Promising(image, partner, WHOLE) for image, partner in links.tolist()]
+    assert compare_pairs(pairs, 200, Squares(read), _no_tick) == []
+    assert sorted(reads) == list(range(200))
+
+
+def test_comparisons_keep_the_order_of_the_pairs(save: Save, scene: Scene) -> None:
+    files = [save(f"{number}.jpg", scene(number // 4), quality=90) for number in range(12)]
+    links = [(1, 3), (0, 2), (0, 3), (8, 10), (9, 11), (2, 3), (0, 1), (8, 9), (4, 7), (5, 7)]
+    pairs = [Promising(*link, WHOLE) for link in links]
+    squares = Squares(lambda image: read_image(files[image]))
+    compared = [(one.image, one.partner) for one in compare_pairs(pairs, 12, squares, _no_tick)]
+    for component in (range(4), range(4, 8), range(8, 12)):
+        named = [link for link in links if link[0] in component]
+        assert [link for link in compared if link in named] == named
