@@ -145,6 +145,11 @@ def test_late_trial_is_cut_or_dropped(budgeted: Run, tmp_path: Path) -> None:
         return (fits.path if fits else None), work.notes
 
     assert fitting(2.5) == (trial.path, [])
+    plain, once_more = tuned, 0.2 * seconds_of_folds(trial, [CHOOSING_FOLD])
+    tuned = replace(tuned, recipe=recipe.with_values({"train.wise_ft": 0.25}), seconds=once_more)
+    assert fitting(2.5)[0] is None, "each of three members predicts again"
+    assert fitting(2.7)[0] == trial.path
+    tuned = plain
     none, notes = fitting(1.9)
     assert none is None, "one epoch for each of three folds is none"
     assert notes == ["No time is left for 3 folds of 3 epochs, so the heads remain"]

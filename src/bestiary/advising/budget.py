@@ -81,7 +81,9 @@ def _try_heads(work: Budgeted, recipe: Recipe) -> Run:
     started = time.monotonic()
     run = work.begin(HEADS, _heads_recipe(recipe))
     train_folds(run, run.fold_numbers(), work.checkpointer, work.display)
+    trained = time.monotonic()
     finish_run(run)
+    work.finish_seconds = time.monotonic() - trained
     logits, labels = trial_logits(run, CHOOSING_FOLD)
     name = f"heads on the frozen network, {recipe.view.size} pixels"
     elapsed = time.monotonic() - started
@@ -97,7 +99,10 @@ def _try_fine_tuning(work: Budgeted, recipe: Recipe) -> Run | None:
         epochs = tuned.read_recipe().train.epochs
     else:
         costs = _expected_costs(work, heads, recipe)
-        epochs = costs.epochs_within(work.left, len(heads.fold_numbers()))
+        folds = len(heads.fold_numbers())
+        # A share of the initial weights predicts again: in its trial, and then in each fold.
+        after = costs.fixed * (len(SHARES) - 1 + folds) + work.finish_seconds
+        epochs = costs.epochs_within(work.left - after, folds)
     if epochs < MIN_EPOCHS:
         work.note(
             f"Fine-tuning at {recipe.view.size} pixels was not tried: "

@@ -7,7 +7,6 @@ does the run begin, and takes the members over.
 
 from bestiary.advising.budget_plan import (
     CHOOSING_FOLD,
-    LATEST,
     MIN_EPOCHS,
     TOLERANCE,
     Trial,
@@ -35,7 +34,7 @@ def begin_with(work: Budgeted, chosen: Trial) -> None:
     """
     spent = work.spent
     tuned = fitting_run(work, chosen) if chosen.recipe.train.epochs else None
-    if tuned is None or not _trains_in_time(work, tuned):
+    if tuned is None or not _trains_in_time(work, tuned, chosen):
         _begin_with_heads(work)
         return
     work.write_record(chosen.name, spent)
@@ -74,7 +73,7 @@ def fitting_run(work: Budgeted, chosen: Trial) -> Run | None:
     folds = tuned.fold_numbers()
     rest = [fold for fold in folds if not tuned.fold(fold).ended]
     fold_seconds = seconds_of_folds(tuned, [CHOOSING_FOLD])
-    left = TOLERANCE * work.seconds - work.spent
+    left = _left(work, chosen, len(folds))
     is_under_way = len(rest) < len(folds) - 1
     if shorter.exists:
         fitting = shorter.read_recipe().train.epochs
@@ -94,7 +93,16 @@ def fitting_run(work: Budgeted, chosen: Trial) -> Run | None:
     return work.begin(SHORTER, tuned.read_recipe().with_values({"train.epochs": fitting}))
 
 
-def _trains_in_time(work: Budgeted, run: Run) -> bool:
+def _left(work: Budgeted, chosen: Trial, folds: int) -> float:
+    """Seconds left to train folds in: those that taking them over and scoring them takes are not.
+
+    A member with a share of the initial weights predicts again; the trial of the share timed that.
+    """
+    again = chosen.seconds if chosen.recipe.train.wise_ft else 0.0
+    return TOLERANCE * work.seconds - work.spent - folds * again - work.finish_seconds
+
+
+def _trains_in_time(work: Budgeted, run: Run, chosen: Trial) -> bool:
     """Train the folds that are left, each of them only while all can end in time."""
     folds = run.fold_numbers()
 
@@ -103,8 +111,7 @@ def _trains_in_time(work: Budgeted, run: Run) -> bool:
         ended = [fold for fold in folds if run.fold(fold).ended]
         # The latest fold says most about the next. Without any, the plan holds.
         expected = seconds_of_folds(run, ended[-1:]) if ended else 0.0
-        needed = (len(folds) - len(ended)) * expected
-        return work.spent + needed <= LATEST * work.seconds
+        return (len(folds) - len(ended)) * expected <= _left(work, chosen, len(folds))
 
     train_folds(run, folds, work.checkpointer, work.display, goes_on)
     missing = [fold for fold in folds if not run.fold(fold).ended]

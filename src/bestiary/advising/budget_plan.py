@@ -22,8 +22,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75)  # of the initial weights, see `train.wise_ft`
 MIN_EPOCHS = 2  # of fine-tuning; one alone is mostly warm-up and mixed batches
 MAX_EPOCHS = 20
 USABLE = 0.95  # share of the budget that is planned with
-TOLERANCE = 1.08  # a run that is expected to take more than this share of the budget is cut
-LATEST = 1.1  # no further fold is begun if the run would end after this share of the budget
+TOLERANCE = 1.08  # folds that are expected to end after this share of the budget are not trained
 LARGER = 1.25  # the next size, as a multiple
 SIZE_STEP = 32  # pixels
 

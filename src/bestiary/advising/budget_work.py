@@ -38,6 +38,7 @@ class Budgeted:
         display: shows the progress.
         spent_before: seconds that earlier sessions spent.
         started: time of `time.monotonic` at which this session began.
+        finish_seconds: that assembling and scoring a run took.
         trials: so far.
         notes: what was not tried, and why.
     """
@@ -50,6 +51,7 @@ class Budgeted:
     display: Display
     spent_before: float = 0.0
     started: float = field(default_factory=time.monotonic)
+    finish_seconds: float = 0.0
     trials: list[Trial] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
