@@ -288,7 +288,6 @@ def test_order_by_confusion() -> None:
     assert sorted(order) == list(range(8))
     for one, other in ((0, 5), (1, 6), (2, 7)):
         assert abs(order.index(one) - order.index(other)) == 1
-    assert gallery.confused_pairs(counts)[:3] == [(0, 5), (1, 6), (2, 7)]
     assert gallery.order_by_confusion(counts[:2, :2]) == [0, 1]
 
 

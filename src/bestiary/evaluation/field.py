@@ -26,7 +26,6 @@ from bestiary.stats.place_prior import PriorTrial, try_prior
 from bestiary.stats.ranks import fit_thresholds, rank_scores
 
 RANK_RISK = 0.05  # share of errors that the scores by rank are told for
-MIN_PLACES = 2
 LABEL = "label"  # the level of the classes themselves
 
 

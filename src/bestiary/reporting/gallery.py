@@ -102,21 +102,6 @@ def _typical_rows(results: Results, surest_hits: Rows) -> dict[int, Rows]:
     }
 
 
-def confused_pairs(counts: Counts) -> list[tuple[int, int]]:
-    """List the pairs of classes that are confused, most often first.
-
-    Args:
-        counts: confusion matrix (classes, classes).
-
-    Returns:
-        Pairs of class indices; confusions in both directions count.
-    """
-    both = np.triu(counts + counts.T, 1)
-    first, second = np.nonzero(both)
-    order = np.argsort(-both[first, second], kind="stable")
-    return [(int(first[n]), int(second[n])) for n in order]
-
-
 def order_by_confusion(counts: Counts) -> list[int]:
     """Order the classes so that confused classes are next to each other.
 

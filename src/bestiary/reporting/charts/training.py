@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from bestiary.numbers import NO_BREAK, count, percent, percent_range, points, points_range
+from bestiary.numbers import NO_BREAK, count, percent, points, points_range
 from bestiary.reporting.charts.axes import Axes, round_ticks
 from bestiary.reporting.charts.chart import Chart
 from bestiary.reporting.drawing import HIT, MISS, QUIET, REST
@@ -156,12 +156,6 @@ def learning_title(curve: LearningCurve) -> str:
     if gain.low <= 0.0005:
         return f"Twice as many images may not help: {points(gain.value)} points ({interval})"
     return f"Twice as many images would give about {points(gain.value)} points ({interval})"
-
-
-def learning_range(curve: LearningCurve) -> str:
-    """The interval of the forecast accuracy."""
-    expected = curve.forecast()
-    return percent_range(expected.low, expected.high)
 
 
 def _size(value: float) -> str:
