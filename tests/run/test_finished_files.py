@@ -52,14 +52,21 @@ def test_a_file_of_another_run_is_refused(
         read(run)
 
 
-@pytest.mark.parametrize(("name", "read"), READERS)
+@pytest.mark.parametrize(("name", "read"), [pair for pair in READERS if pair[0] != METRICS])
 def test_a_file_that_is_gone_is_missed(run: Run, name: str, read: Callable[[Run], object]) -> None:
-    """Without its limits, or its scores, a run would be taken for one that has none."""
-    if not run.file(name).exists():
-        pytest.skip("this run has none")
-    run.file(name).unlink()
+    """Without its limits, a run would be taken for one that has none."""
+    card = run.read_json(ENSEMBLE)
+    card[FILES_KEY][name] = "0" * 64
+    run.write_json(ENSEMBLE, card)
+    run.file(name).unlink(missing_ok=True)
     with pytest.raises(DamagedError, match=f"{name}: is missing; put it back, or write it again"):
         read(run)
+
+
+def test_scores_that_are_gone_are_no_scores(run: Run) -> None:
+    run.file(METRICS).unlink()
+    assert run.read_scores() is None
+    assert "no score yet" in str(bestiary.show(run.path))
 
 
 def test_resume_writes_them_again(run: Run, trained: Run) -> None:
