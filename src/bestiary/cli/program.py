@@ -70,9 +70,9 @@ def _run_command(arguments: list[str]) -> int:
     arguments = _verb_first(arguments)
     verb = next(iter(arguments), "")
     failure = _Failure(verb if verb in VERBS else "", JSON in arguments)
-    app = build_app(verb, every_option=HELP_ALL in arguments)
     tokens = ["--help" if argument == HELP_ALL else argument for argument in arguments]
     try:
+        app = build_app(verb, every_option=HELP_ALL in arguments)
         _check_surroundings(tokens)
         answer = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         text = _shown(answer)
@@ -153,11 +153,18 @@ def run() -> None:
     occupy_closed_descriptors()
     sys.excepthook = _report_defect
     threading.excepthook = _report_thread_failure
+    heeds_ctrl_c = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     try:
+        if heeds_ctrl_c:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         status = main()
+    except KeyboardInterrupt as stop:  # before the command, or while its result is printed
+        status = 128 + getattr(stop, "number", signal.SIGINT)
     except Exception as error:
         _report_defect(type(error), error, error.__traceback__)
         status = DEFECT_STATUS
+    if heeds_ctrl_c:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # in Python's last moments, no traceback
     sys.exit(status)
 
 
