@@ -24,6 +24,7 @@ from bestiary.cli.verbs import VERBS
 from bestiary.errors import ArgumentError, BestiaryError, one_line
 from bestiary.printable import printable, printable_name
 from bestiary.ranks import is_first_rank, tells_errors
+from bestiary.signals import raise_interrupted, restore_defaults
 from bestiary.streams import SafeStream, fitted, guarded_streams, occupy_closed_descriptors
 
 HELP_ALL = "--help-all"
@@ -43,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 if the verb says so; 2 for bad input, or if the result cannot be
-        printed; 141 if its reader has gone away; after Ctrl-C or SIGTERM, 128 plus the signal's
-        number. A defect raises.
+        printed; 141 if its reader has gone away; after Ctrl-C, SIGTERM or SIGHUP, 128 plus the
+        signal's number. A defect raises.
     """
     set_defaults(os.environ)
     # While Python ends, it looks for garbage several times: 0.7 s among PyTorch's objects.
@@ -153,18 +154,17 @@ def run() -> None:
     occupy_closed_descriptors()
     sys.excepthook = _report_defect
     threading.excepthook = _report_thread_failure
-    heeds_ctrl_c = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
     try:
-        if heeds_ctrl_c:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise_interrupted()
         status = main()
     except KeyboardInterrupt as stop:  # before the command, or while its result is printed
         status = 128 + getattr(stop, "number", signal.SIGINT)
     except Exception as error:
         _report_defect(type(error), error, error.__traceback__)
         status = DEFECT_STATUS
-    if heeds_ctrl_c:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # in Python's last moments, no traceback
+    restore_defaults()  # in Python's last moments, no traceback
     sys.exit(status)
 
 
