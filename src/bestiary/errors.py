@@ -141,7 +141,7 @@ def named_error(name: str, message: str) -> "BestiaryError | None":
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM. The code that started the work tells the user how to resume it.
+    """Ctrl-C, SIGTERM or SIGHUP. The code that started the work tells the user how to resume it.
 
     Attributes:
         number: number of the signal.

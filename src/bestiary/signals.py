@@ -1,10 +1,11 @@
-"""Signals: SIGINT (Ctrl-C) and SIGTERM -> an `Interrupted` exception between two training steps.
+"""Signals: SIGINT (Ctrl-C), SIGTERM and SIGHUP -> an `Interrupted` exception between two steps.
 
 A signal inside a training step or at the end of an epoch waits until that block ends. A second
 signal does not wait. Where several ranks train a fold, a signal waits until all of them know of it.
 Does not know what is saved then.
 """
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,11 +15,40 @@ from typing import Any, Self
 
 from bestiary.errors import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Ctrl-C, the word of a supervisor, and that of a terminal that goes away, which Windows lacks."""
+
+
+def raise_interrupted() -> None:
+    """Let SIGTERM and SIGHUP raise `Interrupted`, so that what is half-done is cleaned up.
+
+    A second one ends the process at once, and so does one to a process that was forked from this
+    one. A signal that is ignored stays so, as under nohup.
+    """
+    process = os.getpid()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        if os.getpid() != process:
+            os.kill(os.getpid(), number)
+        raise Interrupted(number)
+
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, handle)
+
+
+def restore_defaults() -> None:
+    """Let each signal that is not ignored end the process at once."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 class Interrupts:
-    """A context in which both signals raise `Interrupted`, except inside `defer` and `poll`.
+    """A context in which each of `SIGNALS` raises `Interrupted`, except inside `defer` and `poll`.
 
     Python delivers signals to the main thread only; in another thread the context does nothing.
 

@@ -151,4 +151,4 @@ def test_advise_checks_its_options_first(beasts: Path, fails: Callable[..., str]
     assert "--latency 5: is not a duration" in fails("advise", beasts, "--latency", "5")
     assert "did you mean" in fails("advise", beasts, "--backbones", "torchvision/resnet19")
     assert "view.size = 4" in fails("advise", beasts, "--backbones", "torchvision/resnet18@4")
-    assert parse_duration("50ms") == pytest.approx(0.05)
+    assert parse_duration("50ms", "--latency", ["50ms"]) == pytest.approx(0.05)

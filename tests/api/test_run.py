@@ -1,5 +1,6 @@
 """A run as Python users see it: frames, charts and its card."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -80,8 +81,7 @@ def test_results_are_read_once(trained: bestiary.Run, tmp_path: Path) -> None:
     run = bestiary.Run.open(shutil.copytree(trained.path, tmp_path / "run"))
     first = run.results()
     assert bestiary.Run.open(run.path).results() is first
-    content = run.read_json(METRICS)
-    run.write_json(METRICS, content | {"changed": True})
+    os.utime(run.file(METRICS))  # as when it is written again
     assert run.results() is not first
 
 

@@ -13,7 +13,7 @@ from bestiary.ensemble.members import describe_first_start
 from bestiary.errors import DamagedError, RunError
 from bestiary.model import engine
 from bestiary.model.classifier import SavedMember, load_member, save_member
-from bestiary.model.tensor_file import claimed_checksum
+from bestiary.model.tensor_card import claimed_checksum
 from bestiary.recipe.choices import Engine
 from bestiary.run.layout import ENSEMBLE
 from bestiary.run.run import Run

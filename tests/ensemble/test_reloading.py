@@ -16,7 +16,7 @@ from bestiary.ensemble import reloading
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError, RunError
 from bestiary.model.classifier import load_member, save_member
-from bestiary.model.tensor_file import claimed_checksum
+from bestiary.model.tensor_card import claimed_checksum
 from bestiary.run.run import Run
 from bestiary.storage.files import StoredFolder
 

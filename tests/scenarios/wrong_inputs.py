@@ -61,7 +61,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     # tables
     "a path that leaves its folder": (["train", "{climbing}", "{new}"], "leads out of"),
     "an absolute path": (["train", "{absolute}", "{new}"], "leads out of"),
-    "a path with a null byte": (["scan", "{null}"], "leads out of"),
+    "a path with a null byte": (["scan", "{null}"], "null byte"),
     "a table without labels": (["train", "{unlabeled}", "{new}"], "no column 'label'"),
     "a table of one image twice": (["train", "{twice}", "{new}"], "more than once"),
     "a row without a path": (["train", "{pathless}", "{new}"], "has no path"),

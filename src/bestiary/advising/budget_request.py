@@ -3,7 +3,6 @@
 Knows nothing of trials.
 """
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from bestiary.training.distributed import World
 from bestiary.training.request import check_requirements, choose_default_recipe
 
 AUTO = "auto"
+BUDGETS = ("10min", "30min", "2h", AUTO)
+"""What ``--budget`` of `train` takes, as an error names it."""
 DEFAULT_SECONDS = {"cpu": 1800.0, "cuda": 900.0}
 """Device type -> the budget that ``--budget auto`` stands for; other devices: that of a CPU."""
 LEAST_SECONDS = 10.0
@@ -33,15 +34,16 @@ def check_seconds(text: str, seconds: float) -> float:
         seconds: its length.
 
     Raises:
-        ArgumentError: it is endless, or too short for anything.
+        ArgumentError: it is too short for anything.
 
     Example:
         >>> check_seconds("30min", 1800.0)
         1800.0
     """
-    if math.isinf(seconds) or seconds < LEAST_SECONDS:
+    if seconds < LEAST_SECONDS:
         raise ArgumentError(
-            f"--budget {text}: is not a time that can be kept; give 10min, 30min, 2h or auto"
+            f"--budget {text}: is not a time that can be kept; give {', '.join(BUDGETS[:-1])} or "
+            f"{AUTO}"
         )
     return seconds
 

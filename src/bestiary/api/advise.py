@@ -107,8 +107,11 @@ def advise(
     device_type = best_device().type
     base = str(recipe or default_recipe(device_type))
     display = Display(quiet)
-    max_seconds = parse_duration(budget, "--budget") if budget else None
-    max_latency = parse_duration(latency, "--latency") if latency else None
+    max_seconds = max_latency = None
+    if budget is not None:
+        max_seconds = parse_duration(budget, "--budget", ("90s", "30min", "2h"))
+    if latency is not None:
+        max_latency = parse_duration(latency, "--latency", ("50ms", "0.5s"))
     names = backbones or BACKBONES["cpu" if device_type == "cpu" else "gpu"]
     recipes = [recipe_with_backbone(name, base, overrides) for name in names]
     for candidate_recipe in recipes:

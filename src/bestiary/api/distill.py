@@ -69,7 +69,7 @@ def distill(
     >>> len(bestiary.load(distilled.run).members)
     1
     """
-    from bestiary.api.durations import parse_duration
+    from bestiary.api.durations import CHECKPOINT_TIMES, parse_duration
     from bestiary.api.run import Run
     from bestiary.display import Display
     from bestiary.distillation.request import begin_or_open
@@ -79,7 +79,7 @@ def distill(
     from bestiary.training.checkpointer import Checkpointer
 
     display = Display(quiet)
-    seconds = parse_duration(checkpoint_every)
+    seconds = parse_duration(checkpoint_every, "--checkpoint-every", CHECKPOINT_TIMES)
     test_path = Path(test_data) if test_data is not None else None
     with Interrupts() as interrupts, opened_run(run, data=data) as teacher:
         try:

@@ -47,7 +47,7 @@ def train_wanted(wanted: Wanted) -> "Run":
     Raises:
         BestiaryError: it cannot be done.
     """
-    from bestiary.api.durations import parse_duration
+    from bestiary.api.durations import CHECKPOINT_TIMES, parse_duration
     from bestiary.api.run import Run
     from bestiary.display import Display
     from bestiary.run.training_now import training
@@ -59,7 +59,7 @@ def train_wanted(wanted: Wanted) -> "Run":
     from bestiary.training.request import resume_command
 
     connection = _check_machines(wanted.processes, wanted.cluster)
-    seconds = parse_duration(wanted.checkpoint_every)
+    seconds = parse_duration(wanted.checkpoint_every, "--checkpoint-every", CHECKPOINT_TIMES)
     limit = _check_budget(wanted)
     world = init_world()
     display = Display(wanted.quiet, visible=world.is_main)
@@ -231,6 +231,7 @@ def _check_budget(wanted: Wanted) -> float | None:
         return None
     from bestiary.advising.budget_request import (
         AUTO,
+        BUDGETS,
         check_arguments,
         check_seconds,
         default_seconds,
@@ -240,7 +241,7 @@ def _check_budget(wanted: Wanted) -> float | None:
     check_arguments(wanted.overrides, wanted.only_fold, wanted.processes, wanted.cluster)
     if budget.strip() == AUTO:
         return default_seconds()
-    return check_seconds(budget, parse_duration(budget, "--budget"))
+    return check_seconds(budget, parse_duration(budget, "--budget", BUDGETS))
 
 
 def _begin_within(

@@ -24,6 +24,7 @@ from bestiary.cli.verbs import VERBS
 from bestiary.errors import ArgumentError, BestiaryError, one_line
 from bestiary.printable import printable, printable_name
 from bestiary.ranks import is_first_rank, tells_errors
+from bestiary.signals import raise_interrupted, restore_defaults
 from bestiary.streams import SafeStream, fitted, guarded_streams, occupy_closed_descriptors
 
 HELP_ALL = "--help-all"
@@ -43,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 if the verb says so; 2 for bad input, or if the result cannot be
-        printed; 141 if its reader has gone away; after Ctrl-C or SIGTERM, 128 plus the signal's
-        number. A defect raises.
+        printed; 141 if its reader has gone away; after Ctrl-C, SIGTERM or SIGHUP, 128 plus the
+        signal's number. A defect raises.
     """
     set_defaults(os.environ)
     # While Python ends, it looks for garbage several times: 0.7 s among PyTorch's objects.
@@ -70,9 +71,9 @@ def _run_command(arguments: list[str]) -> int:
     arguments = _verb_first(arguments)
     verb = next(iter(arguments), "")
     failure = _Failure(verb if verb in VERBS else "", JSON in arguments)
-    app = build_app(verb, every_option=HELP_ALL in arguments)
     tokens = ["--help" if argument == HELP_ALL else argument for argument in arguments]
     try:
+        app = build_app(verb, every_option=HELP_ALL in arguments)
         _check_surroundings(tokens)
         answer = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         text = _shown(answer)
@@ -154,10 +155,16 @@ def run() -> None:
     sys.excepthook = _report_defect
     threading.excepthook = _report_thread_failure
     try:
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise_interrupted()
         status = main()
+    except KeyboardInterrupt as stop:  # before the command, or while its result is printed
+        status = 128 + getattr(stop, "number", signal.SIGINT)
     except Exception as error:
         _report_defect(type(error), error, error.__traceback__)
         status = DEFECT_STATUS
+    restore_defaults()  # in Python's last moments, no traceback
     sys.exit(status)
 
 

@@ -12,10 +12,10 @@ import polars as pl
 from bestiary.data.detections.read import read_detections
 from bestiary.data.detections.types import Detections
 from bestiary.data.listing_folders import FoundFiles, label_found
-from bestiary.data.listing_tables import paths_below
 from bestiary.data.listing_types import LISTING_SCHEMA, Listing
 from bestiary.data.table_boxes import box_samples
 from bestiary.data.table_fields import unread_times
+from bestiary.data.table_paths import paths_below
 from bestiary.data.times import iso_time
 from bestiary.errors import DataError
 from bestiary.numbers import counted
@@ -94,7 +94,7 @@ def _below(place: str, found: Detections, root: Root) -> Detections:
     """The same with all paths below `root`."""
     unread = pl.Series([path for path, _ in found.unusable], dtype=pl.String)
     named = pl.concat([found.images["path"], unread.unique(maintain_order=True)])
-    below = paths_below(place, _slashes(named), root)
+    below = paths_below(place, named if isinstance(root, Path) else _slashes(named), root)
     other = named != below
     if not other.any():
         return found

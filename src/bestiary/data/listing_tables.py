@@ -5,9 +5,8 @@ nothing of folders of images.
 """
 
 import os
-import unicodedata
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import polars as pl
 
@@ -16,13 +15,13 @@ from bestiary.data.folder_layout import quote_names
 from bestiary.data.listing_types import LISTING_SCHEMA, DataPath, Listing
 from bestiary.data.split_words import split_of_word
 from bestiary.data.table_fields import read_fields
-from bestiary.data.table_values import clean_text, plain_paths, text_of_column
+from bestiary.data.table_paths import paths_below
+from bestiary.data.table_values import clean_text, text_of_column
 from bestiary.errors import DataError
 from bestiary.numbers import counted
 from bestiary.storage.boxes import FRAGMENT, split_path
 from bestiary.storage.files import Root, StoredFolder, is_address
 from bestiary.tables import (
-    UNSAFE_PATH,
     TableError,
     plain_column,
     read_frame,
@@ -111,7 +110,7 @@ def read_image_table(
 def _select_columns(
     place: str, table: pl.DataFrame, needs_label: bool
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Select the columns of `LISTING_SCHEMA` as text, null where absent, and turn backslashes.
+    """Select the columns of `LISTING_SCHEMA` as text, null where absent.
 
     Returns:
         The columns, with the number of each row in the column row, and then those of
@@ -250,75 +249,6 @@ def _check_unique(place: str, paths: pl.Series) -> None:
         raise DataError(
             f"{place}: names {repeated[0]!r} more than once; keep one row for each image"
         )
-
-
-def paths_below(place: str, paths: pl.Series, root: Root) -> pl.Series:
-    """Write all paths relative to `root`, and refuse those that leave it.
-
-    A stranger's table must not make bestiary read other files.
-
-    Args:
-        place: Name of the table, for errors.
-        paths: As the table has them, with forward slashes.
-        root: Folder that they start from.
-
-    Raises:
-        DataError: A path leads out of it.
-    """
-    if isinstance(root, Path):
-        paths = _relative_to(plain_paths(paths), root)
-    is_unsafe = paths.str.contains(UNSAFE_PATH)
-    unsafe = paths.filter(is_unsafe)
-    if len(unsafe):
-        common = _folder_of_absolute(unsafe)
-        remedy = f"--set data.root={common or 'FOLDER'}"
-        raise DataError(
-            f"{place}: path {unsafe[0]!r} leads out of {root}; use paths below it, or name the "
-            f"folder that they start from with {remedy}"
-        )
-    if isinstance(root, Path):
-        paths = _find_normal_forms(paths, root)
-    return paths.alias("path")
-
-
-def _relative_to(paths: pl.Series, root: Path) -> pl.Series:
-    """Make absolute paths that lie below `root` relative to it."""
-    is_absolute = paths.str.starts_with("/")
-    if not is_absolute.any():
-        return paths
-    bases = {os.path.abspath(root), os.path.realpath(root)}
-    return paths.map_elements(lambda path: _strip_base(path, bases), return_dtype=pl.String)
-
-
-def _strip_base(path: str, bases: set[str]) -> str:
-    if path.startswith("/") and ".." not in PurePosixPath(path).parts:
-        for base in bases:
-            below = os.path.relpath(path, base)
-            if not below.startswith(".."):
-                return below
-    return path
-
-
-def _folder_of_absolute(paths: pl.Series) -> str:
-    """The deepest folder above some absolute paths; empty if they are not absolute."""
-    names = paths.to_list()
-    if not all(name.startswith("/") and ".." not in name for name in names):
-        return ""
-    folders = [os.path.dirname(name) for name in names]
-    return str(os.path.commonpath(folders))
-
-
-def _find_normal_forms(paths: pl.Series, root: Path) -> pl.Series:
-    """Replace a path that is not there by its other Unicode form (NFC, NFD) if that one is."""
-    found: dict[str, str] = {}
-    for path in paths:
-        if path.isascii() or os.path.lexists(root / path):
-            continue
-        for form in ("NFC", "NFD"):
-            other = unicodedata.normalize(form, path)
-            if os.path.lexists(root / other):
-                found[path] = other
-    return paths.replace(found) if found else paths
 
 
 def _check_some_exist(place: str, paths: pl.Series, root: Path) -> None:

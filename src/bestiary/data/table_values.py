@@ -45,7 +45,7 @@ def clean_text(values: pl.Series, *, is_path: bool = False) -> tuple[pl.Series, 
     """Normalize the text of a column.
 
     Spaces around it are removed. Empty text and the words for a missing value are null. Labels and
-    groups are in Unicode's composed form (NFC); paths have forward slashes.
+    groups are in Unicode's composed form (NFC); paths are as they are.
 
     Args:
         values: The column, as text.
@@ -57,7 +57,7 @@ def clean_text(values: pl.Series, *, is_path: bool = False) -> tuple[pl.Series, 
     text = values.str.strip_chars()
     text = text.set(text == "", None)
     if is_path:
-        return text.str.replace_all("\\", "/", literal=True), []
+        return text, []
 
     notes = []
     text = text.str.normalize("NFC")
@@ -99,5 +99,18 @@ def plain_paths(paths: pl.Series) -> pl.Series:
         >>> plain_paths(pl.Series(["./a.jpg", "b//./c.jpg", r".\b\d.jpg"])).to_list()
         ['a.jpg', 'b/c.jpg', 'b/d.jpg']
     """
-    slashed = paths.str.replace_all("\\", "/", literal=True).str.replace_all("/{2,}", "/")
-    return slashed.str.replace_all("/(?:\\./)+", "/").str.replace("^(?:\\./)+", "")
+    return plain_steps(paths.str.replace_all("\\", "/", literal=True))
+
+
+def plain_steps(paths: pl.Series) -> pl.Series:
+    """Leave out the steps of paths that lead nowhere, as `plain_paths` does.
+
+    Args:
+        paths: With forward slashes; a backslash belongs to a name.
+
+    Example:
+        >>> plain_steps(pl.Series(["./a.jpg", "b//./c.jpg"])).to_list()
+        ['a.jpg', 'b/c.jpg']
+    """
+    once = paths.str.replace_all("/{2,}", "/")
+    return once.str.replace_all("/(?:\\./)+", "/").str.replace("^(?:\\./)+", "")

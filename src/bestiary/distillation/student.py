@@ -28,6 +28,7 @@ from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.model.classifier import Classifier, save_member
 from bestiary.model.compute import memory_format
 from bestiary.model.device import best_device
+from bestiary.model.tensor_card import claimed_checksum
 from bestiary.numbers import counted
 from bestiary.printable import printable_name
 from bestiary.run.images import RunImages
@@ -63,7 +64,7 @@ class DistillResult:
 
     def document(self) -> dict[str, Any]:
         """Return what programs read, see docs/reference/programs.md."""
-        words = ("lines", "speed_lines")
+        words = ("lines", "speed_lines", "member")
         numbers = {key: value for key, value in self.findings.items() if key not in words}
         return {"run": self.run.place, **numbers}
 
@@ -96,6 +97,7 @@ def distill_run(
     """
     if student.file(DISTILL).exists():
         return DistillResult(student, _read_findings(student))
+    _put_student_back(student.fold(0))
     train_folds(student, [0], checkpointer, display)
     is_unseen = bool(json.loads(read_student_metadata(student)["new"]))
     ensemble = Ensemble.load(teacher)
@@ -122,6 +124,7 @@ def distill_run(
     }
     findings["lines"] = summary_lines(findings, teacher, student, len(ensemble.folds))
     findings |= _compare_latency(ensemble, Ensemble.load(student), test, display)
+    findings["member"] = claimed_checksum(student.fold(0).weights)
     student.write_json(DISTILL, findings)
     return DistillResult(student, findings)
 
@@ -129,6 +132,11 @@ def distill_run(
 def _read_findings(student: Run) -> dict[str, Any]:
     """Read distill.json; DamagedError where it lacks the lines that are printed."""
     findings = student.read_json(DISTILL)
+    if findings.get("member") not in (None, claimed_checksum(student.fold(0).weights)):
+        raise DamagedError(
+            f"{student.file(DISTILL)}: is of another student; put the right one back, or remove it "
+            "and --resume"
+        )
     for name in ("lines", "speed_lines"):
         lines = findings.get(name)
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
@@ -289,6 +297,14 @@ def _adopt_average(average: Classifier, test: _TestPart, logits: Logits) -> None
         maintain_order="left",
     )
     write_oof(files, table, test.data.classes)
+
+
+def _put_student_back(files: FoldFiles) -> None:
+    """Begin from the student's own weights where an interrupted call had put the mean there."""
+    if files.student.exists():
+        files.oof.unlink(missing_ok=True)  # these may be the mean's; they are computed again
+        with atomic_path(files.weights) as temporary:
+            shutil.copyfile(files.student, temporary)
 
 
 def _keep_student_weights(files: FoldFiles) -> None:

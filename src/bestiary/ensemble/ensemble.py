@@ -45,6 +45,7 @@ from bestiary.model.halving import HalvedBatches
 from bestiary.model.tta import averaged_over_views, images_at_once, input_side, of_first_view
 from bestiary.numbers import counted
 from bestiary.recipe.choices import Average, Engine, TtaViews
+from bestiary.run.finished_files import finished_file
 from bestiary.run.layout import OOD
 from bestiary.run.ood import read_ood
 from bestiary.run.run import Run
@@ -212,8 +213,7 @@ class Ensemble:
         members, graphs = open_members(run, card, target, engine)
         ood = None
         if card.calibration:
-            ood = read_ood(run.file(OOD), len(members), len(card.classes))
-
+            ood = read_ood(finished_file(run.path, OOD), len(members), len(card.classes))
         ensemble = cls(
             members,
             card.classes,

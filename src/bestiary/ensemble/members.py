@@ -18,7 +18,7 @@ from bestiary.model.compute import resolve_precision
 from bestiary.model.device import best_device
 from bestiary.model.engine import uses_openvino
 from bestiary.model.graph_cache import cached_graph, cached_joint_graph
-from bestiary.model.tensor_file import claimed_checksum
+from bestiary.model.tensor_card import claimed_checksum
 from bestiary.recipe.choices import Engine
 from bestiary.run.run import Run
 

@@ -64,7 +64,8 @@ class ResumableTable:
         resume: whether to continue with rows that exist.
 
     Raises:
-        ArgumentError: rows exist and `resume` is false, or their request differs.
+        ArgumentError: rows exist and `resume` is false, or their request differs; or there are no
+            rows, but a complete table.
         RunError: another process adds to them.
         DamagedError: a row other than the last is damaged.
         BestiaryError: the folder cannot be written.
@@ -86,17 +87,15 @@ class ResumableTable:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
-        request_file = self.folder / "asked.json"
-        if request_file.exists():
-            self._check_request(request_file)
-        else:
-            write_text(request_file, json.dumps(self._request, indent=1) + "\n")
-
-        # Exclude other processes
+        # Exclude other processes before anything is read or written
         self._lock = lock_folder(self.folder, "is predicting into it; wait for it")
-
-        drop_torn_line(self._rows)
-        self._file = self._rows.open("ab", buffering=0)
+        try:
+            self._begin()
+            drop_torn_line(self._rows)
+            self._file = self._rows.open("ab", buffering=0)
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -107,6 +106,20 @@ class ResumableTable:
     @property
     def _rows(self) -> Path:
         return self.folder / "rows.jsonl"
+
+    def _begin(self) -> None:
+        """Check that rows that exist may be continued, or begin without any."""
+        request_file = self.folder / "asked.json"
+        if request_file.exists():
+            self._check_request(request_file)
+            return
+        if self.out.exists():  # complete since long, or by a process that ended just now
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise ArgumentError(
+                f"--out {self.out}: is complete, and predictions are never overwritten; choose "
+                "another name"
+            )
+        write_text(request_file, json.dumps(self._request, indent=1) + "\n")
 
     def _check_request(self, request_file: Path) -> None:
         """Check that rows exist for the same request, and may be continued."""

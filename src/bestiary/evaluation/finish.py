@@ -1,6 +1,7 @@
 """A run whose folds are trained -> its ensemble, calibration and out-of-fold scores on disk.
 
-Writes ensemble.json, unknown.json, ood.safetensors and metrics.json. Trains nothing.
+Writes ensemble.json, unknown.json, ood.safetensors, field.json and metrics.json, and at last into
+ensemble.json which files these are. Trains nothing.
 """
 
 import platform
@@ -16,13 +17,14 @@ from bestiary.data.eval_view import EvalView
 from bestiary.data.manifest import natural_classes
 from bestiary.details import stage
 from bestiary.ensemble.card import read_card
-from bestiary.errors import RunError
+from bestiary.errors import DamagedError, RunError
 from bestiary.evaluation.field import FieldFit
 from bestiary.evaluation.left_out_classes import leave_classes_out
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.model.classifier import load_member
-from bestiary.model.tensor_file import claimed_checksum
+from bestiary.model.tensor_card import claimed_checksum
 from bestiary.run.field_scores import FIELD_KEY
+from bestiary.run.finished_files import FILES_KEY, finished_digests
 from bestiary.run.layout import ENSEMBLE, FIELD, METRICS, OOD, RUN_FORMAT, UNKNOWN
 from bestiary.run.ood import write_ood
 from bestiary.run.run import Run, RunSnapshot
@@ -70,7 +72,10 @@ def calibrate_and_score(snapshot: RunSnapshot) -> None:
     field = FieldFit(snapshot.recipe, scorable, calibration, read_run_taxonomy(run))
     if field.card:
         run.write_json(FIELD, field.card)
+    else:
+        run.file(FIELD).unlink(missing_ok=True)
     score(run, scorable, field.scores, len(snapshot.folds))
+    _complete_card(run, calibration)
 
 
 def is_joined(run: Run) -> bool:
@@ -85,7 +90,7 @@ def is_joined(run: Run) -> bool:
 
 
 def calibrate(run: Run, out_of_fold: OutOfFold) -> Calibration:
-    """Add the calibration to ensemble.json, and write the out-of-distribution detector.
+    """Fit the calibration, and write the out-of-distribution detector.
 
     Each member's logits are of images that it was not trained on. The ensemble is somewhat more
     often right than one member, so the calibration is slightly conservative.
@@ -99,27 +104,37 @@ def calibrate(run: Run, out_of_fold: OutOfFold) -> Calibration:
     """
     write_ood(run.file(OOD), fit_ood(out_of_fold, choose_ood_score(run, out_of_fold)))
     scorable = out_of_fold.scorable()
-    calibration = Calibration.fit(scorable.logits, scorable.labels, scorable.leak_groups)
+    return Calibration.fit(scorable.logits, scorable.labels, scorable.leak_groups)
+
+
+def _complete_card(run: Run, calibration: Calibration) -> None:
+    """Add the calibration and the checksums of all other files to ensemble.json."""
     card = run.read_json(ENSEMBLE)
     card["calibration"] = calibration.to_json()
+    card.pop(FILES_KEY, None)  # of an earlier time
+    card[FILES_KEY] = finished_digests(run.path)
     run.write_json(ENSEMBLE, card)
-    return calibration
 
 
 def choose_ood_score(run: Run, out_of_fold: OutOfFold) -> OodScore:
     """Choose the score that tells unknown images, by leaving classes out, and write unknown.json.
 
     A run that was finished without that file keeps its answers: energy decides. So it does in a
-    joined run, which has no features of its own.
+    joined run, which has no features of its own. The file of another run is written again.
 
     Args:
         run: the run.
         out_of_fold: its out-of-fold logits.
     """
-    chosen = read_unknown(run)
+    try:
+        chosen = read_unknown(run)
+        was_finished = run.file(OOD).exists()
+    except DamagedError:
+        chosen, was_finished = None, False
+        run.file(UNKNOWN).unlink(missing_ok=True)
     if chosen:
         return chosen.score
-    if run.file(OOD).exists() or is_joined(run):
+    if was_finished or is_joined(run):
         return "energy"
     sets = leave_classes_out(run.read_recipe(), out_of_fold)
     if len(sets) < 2:
@@ -185,8 +200,17 @@ def assemble(snapshot: RunSnapshot) -> None:
         "weights_origin": first.origin,
         "members": [_member_entry(run, fold) for fold in folds],
         "versions": _versions(),
+        **_former_files(run),
     }
     run.write_json(ENSEMBLE, card)
+
+
+def _former_files(run: Run) -> dict[str, Any]:
+    """What ensemble.json says of the run's files, which hold until they are written again."""
+    with suppress(RunError):  # there is none yet, or it is damaged
+        card = run.read_json(ENSEMBLE)
+        return {name: card[name] for name in (FILES_KEY,) if name in card}
+    return {}
 
 
 def _member_entry(run: Run, fold: int) -> dict[str, Any]:

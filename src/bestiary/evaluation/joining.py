@@ -29,6 +29,7 @@ from bestiary.run.budget_file import (
     BudgetRecord,
     read_budget,
 )
+from bestiary.run.finished_files import FILES_KEY
 from bestiary.run.layout import (
     BUDGET,
     ENSEMBLE,
@@ -290,12 +291,13 @@ def _write(
 
 
 def _copy_part(source: Run, goal: Run) -> None:
-    """Copy the members of a run and their card, without its calibration."""
+    """Copy the members of a run and their card, without its calibration and other files."""
     for fold in source.fold_numbers():
         goal.fold(fold).folder.mkdir(parents=True)
         shutil.copyfile(source.fold(fold).weights, goal.fold(fold).weights)
     shutil.copyfile(source.file(RECIPE), goal.file(RECIPE))
     card = source.read_json(ENSEMBLE)
-    card.pop("calibration", None)
+    for key in ("calibration", FILES_KEY):
+        card.pop(key, None)
     card["members"] = sorted(card["members"], key=lambda member: member["fold"])
     goal.write_json(ENSEMBLE, card)

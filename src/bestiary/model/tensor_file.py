@@ -6,23 +6,16 @@ is executed. Knows nothing of networks.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from bestiary.atomic import atomic_path
-from bestiary.errors import DamagedError, one_line
-from bestiary.regular_files import MAX_WEIGHTS_BYTES, check_regular
-
-METADATA = "bestiary"  # the file's metadata key of the card
-CHECKSUM = "sha256"  # the card's key
-MAX_HEADER_BYTES = 16 << 20  # names and shapes of the tensors; a hundred thousand take 10 MB
-_READ_ERRORS = (OSError, SafetensorError, RuntimeError, TypeError, ValueError, RecursionError)
+from bestiary.errors import DamagedError
+from bestiary.model.tensor_card import CHECKSUM, METADATA, opened_tensors, read_tensor_card
 
 
 def write_tensors(
@@ -81,8 +74,8 @@ def read_verified(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], 
     Raises:
         DamagedError: as `read_tensors`.
     """
-    with _opened(file) as archive:
-        card = _read_card(archive)
+    with opened_tensors(file, "pt") as archive:
+        card = read_tensor_card(archive)
         keys = archive.keys()
         tensors = {key: archive.get_tensor(key) for key in keys}
     expected = card.pop(CHECKSUM, None)
@@ -90,23 +83,6 @@ def read_verified(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any], 
     if expected not in (None, found):
         raise DamagedError("its checksum does not hold")
     return tensors, card, found
-
-
-def claimed_checksum(file: Path) -> str | None:
-    """Read the checksum that a file claims, which `read_verified` may find not to hold.
-
-    Args:
-        file: to read.
-
-    Returns:
-        The checksum; None where the file claims none or cannot be read.
-    """
-    try:
-        with _opened(file) as archive:
-            claimed = _read_card(archive).get(CHECKSUM)
-    except DamagedError:
-        return None
-    return claimed if isinstance(claimed, str) else None
 
 
 def read_shapes(file: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
@@ -121,47 +97,11 @@ def read_shapes(file: Path) -> tuple[dict[str, list[int]], dict[str, Any]]:
     Raises:
         DamagedError: as `read_tensors`, but for the checksum.
     """
-    with _opened(file) as archive:
-        card = _read_card(archive)
+    with opened_tensors(file, "pt") as archive:
+        card = read_tensor_card(archive)
         shapes = {key: archive.get_slice(key).get_shape() for key in archive.keys()}  # noqa: SIM118
     card.pop(CHECKSUM, None)
     return shapes, card
-
-
-def check_tensor_file(file: Path, max_bytes: int = MAX_WEIGHTS_BYTES) -> None:
-    """Check a safetensors file before it is opened: a regular file, its header not too large.
-
-    Args:
-        file: to check.
-        max_bytes: most bytes that it may have.
-
-    Raises:
-        OSError: it cannot be opened, or is too large.
-        ValueError: its header is too large.
-    """
-    check_regular(file, max_bytes)
-    with file.open("rb") as stream:
-        header_bytes = int.from_bytes(stream.read(8), "little")
-    if header_bytes > MAX_HEADER_BYTES:
-        raise ValueError(f"its header claims {header_bytes:,} bytes")
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    """Open a file whose content the block reads; every failure is a `DamagedError`."""
-    try:
-        check_tensor_file(file)
-        with safe_open(file, "pt") as archive:
-            yield archive
-    except KeyError:
-        raise DamagedError("it is not what bestiary writes") from None
-    except _READ_ERRORS as error:
-        raise DamagedError(one_line(error, 100)) from None
-
-
-def _read_card(archive: Any) -> dict[str, Any]:
-    metadata = archive.metadata() or {}
-    return dict(json.loads(metadata[METADATA]))
 
 
 def checksum(tensors: Mapping[str, torch.Tensor], card: dict[str, Any]) -> str:

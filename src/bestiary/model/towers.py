@@ -22,7 +22,7 @@ from bestiary.model.architecture import (
     foreign_architecture,
     import_open_clip,
 )
-from bestiary.model.tensor_file import check_tensor_file
+from bestiary.model.tensor_card import check_tensor_file
 from bestiary.model.weights import read_state, short_reason
 from bestiary.regular_files import MAX_WEIGHTS_BYTES, check_regular
 

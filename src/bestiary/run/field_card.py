@@ -11,6 +11,7 @@ import polars as pl
 from pydantic import Field, ValidationError
 
 from bestiary.errors import DamagedError
+from bestiary.run.finished_files import finished_file
 from bestiary.run.json_files import JsonSection, first_problem
 from bestiary.run.layout import FIELD
 from bestiary.run.run import Run
@@ -78,7 +79,7 @@ def read_field_card(run: Run, classes: int) -> FieldCard:
     Raises:
         DamagedError: the file is damaged, or a value in it cannot be one.
     """
-    file = run.file(FIELD)
+    file = finished_file(run.path, FIELD)
     if not file.exists():
         return FieldCard()
     try:

@@ -12,6 +12,7 @@ from bestiary.errors import DamagedError
 from bestiary.numbers import count, counted, percent, percent_range, points, points_range
 from bestiary.printable import printable_name
 from bestiary.recipe.choices import FoldBy
+from bestiary.run.finished_files import finished_file
 from bestiary.run.json_files import JsonSection, first_problem
 from bestiary.run.layout import METRICS
 from bestiary.run.run import Run
@@ -154,7 +155,7 @@ def read_field_scores(run: Run) -> FieldScores:
     Raises:
         DamagedError: the file is damaged, or a score in it cannot be one.
     """
-    file = run.file(METRICS)
+    file = finished_file(run.path, METRICS)
     if not file.exists():
         return FieldScores()
     content = run.read_json(METRICS).get(FIELD_KEY, {})

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 from bestiary.atomic import atomic_path
 from bestiary.errors import RunError
-from bestiary.model.tensor_file import check_tensor_file
+from bestiary.model.tensor_card import check_tensor_file
 from bestiary.stats.ood import OodDetector
 
 MAX_BYTES = 1 << 24  # of the file, and some for each pair of classes

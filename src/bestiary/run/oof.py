@@ -11,13 +11,15 @@ import json
 import numpy as np
 import polars as pl
 
-from bestiary.errors import DamagedError, one_line
+from bestiary.errors import DamagedError, RunError, one_line
+from bestiary.model.tensor_card import claimed_checksum
 from bestiary.run.layout import FoldFiles
 from bestiary.run.tables import TEXT, check_unique_paths, read_table, write_table
 from bestiary.tables import read_metadata
 
 MAX_LOGIT = 1e6
 LOGITS = "logits"
+MEMBER = "member"  # entry of the metadata: checksum of the member that computed the logits
 FIRST_VIEW = "first_view"  # column: logits of the first test-time view alone
 
 
@@ -31,6 +33,8 @@ def write_oof(files: FoldFiles, table: pl.DataFrame, classes: list[str]) -> None
         classes: class names in the order of the logits.
     """
     metadata = {"classes": json.dumps(classes, ensure_ascii=False)}
+    if member := claimed_checksum(files.weights):
+        metadata[MEMBER] = member
     for column, key in _columns(table).items():
         metadata[key] = _checksum(table, column)
     write_table(files.oof, table, metadata)
@@ -45,6 +49,7 @@ def read_oof(files: FoldFiles) -> tuple[pl.DataFrame, list[str]]:
 
     Raises:
         DamagedError: the file is missing, changed or not what `write_oof` writes.
+        RunError: the logits are not those of the fold's member.
     """
     table = read_table(files.oof, {"path": TEXT, "label": TEXT})
     check_unique_paths(files.oof, table)
@@ -61,7 +66,21 @@ def read_oof(files: FoldFiles) -> tuple[pl.DataFrame, list[str]]:
         raise DamagedError.foreign(files.oof, one_line(error)) from None
     if not is_intact:
         raise DamagedError(f"{files.oof}: its checksum does not hold; remove it and --resume")
+    _check_member(files, metadata.get(MEMBER))
     return table, classes
+
+
+def _check_member(files: FoldFiles, wanted: str | None) -> None:
+    """Refuse weights or logits of another run or fold; an earlier version names no member.
+
+    Damaged weights, which claim no checksum, are for those who read them to refuse.
+    """
+    claimed = claimed_checksum(files.weights)
+    if wanted not in (None, claimed) and claimed is not None:
+        raise RunError(
+            f"{files.oof}: is not of the member in {files.weights.name} beside it; put the right "
+            f"one back, or remove {files.folder} and go on with --resume"
+        )
 
 
 def _columns(table: pl.DataFrame) -> dict[str, str]:

@@ -23,6 +23,7 @@ from bestiary.recipe.options import Recipe
 from bestiary.renamed import RUN_FILES
 from bestiary.run.checksums import file_digest, verify
 from bestiary.run.contents import check_begun, check_contents
+from bestiary.run.finished_files import finished_file
 from bestiary.run.images import RunImages, UnknownRoot
 from bestiary.run.json_files import read_json_file
 from bestiary.run.layout import (
@@ -302,7 +303,7 @@ class Run:
         Raises:
             RunError: the file is damaged, or a score in it cannot be one.
         """
-        file = self.file(METRICS)
+        file = finished_file(self.path, METRICS)
         if not file.exists():
             return None
         return check_scores(file, self.read_json(METRICS))

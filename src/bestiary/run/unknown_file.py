@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from bestiary.errors import DamagedError
+from bestiary.run.finished_files import finished_file
 from bestiary.run.json_files import JsonSection, first_problem, read_json_file
 from bestiary.run.layout import UNKNOWN
 from bestiary.run.run import Run
@@ -62,9 +63,10 @@ def read_unknown(run: Run) -> UnknownRecord | None:
         run: any run.
 
     Raises:
-        DamagedError: the file is not what bestiary writes.
+        DamagedError: the file is not what bestiary writes, or not the one that the run was finished
+            with.
     """
-    file = run.file(UNKNOWN)
+    file = finished_file(run.path, UNKNOWN)
     try:
         return UnknownRecord.model_validate(read_json_file(file))
     except FileNotFoundError:

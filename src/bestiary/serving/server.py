@@ -209,7 +209,7 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def stop_on_signal(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` at Ctrl-C and SIGTERM inside the block.
+    """Call `stop` at Ctrl-C, SIGTERM and SIGHUP inside the block.
 
     The handlers are in force from the very start, and swallow the signals that uvicorn raises
     again when it ends.
@@ -221,7 +221,11 @@ def stop_on_signal(stop: Callable[[], object]) -> Iterator[None]:
     def handle(*_: object) -> None:
         stop()
 
-    former = {number: signal.signal(number, handle) for number in SIGNALS}
+    former = {}
+    for number in SIGNALS:
+        is_kept = number not in (signal.SIGINT, signal.SIGTERM)  # SIGHUP under nohup
+        if not (is_kept and signal.getsignal(number) is signal.SIG_IGN):
+            former[number] = signal.signal(number, handle)
     try:
         yield
     finally:

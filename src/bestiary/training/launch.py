@@ -82,9 +82,8 @@ def _contain_agent() -> Iterator[None]:
     The agent never restores handlers itself, and logs at length what is one line here.
     """
     handled = [*SIGNALS]
-    for name in ("SIGHUP", "SIGQUIT"):
-        if hasattr(signal, name):
-            handled.append(getattr(signal, name))
+    if hasattr(signal, "SIGQUIT"):
+        handled.append(signal.SIGQUIT)
     previous = {number: signal.getsignal(number) for number in handled}
     logger = logging.getLogger("torch.distributed.elastic")
     level = logger.level

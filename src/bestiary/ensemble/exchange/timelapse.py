@@ -15,7 +15,7 @@ from bestiary.atomic import atomic_path
 from bestiary.data.detections.json_stream import json_items, json_members, text_of
 from bestiary.data.detections.megadetector import HEAD
 from bestiary.data.detections.read import is_megadetector
-from bestiary.data.listing_tables import paths_below
+from bestiary.data.table_paths import paths_below
 from bestiary.ensemble.exchange.answers import (
     FAILED,
     UNCLASSIFIED,
@@ -153,8 +153,7 @@ def _source_images(
 ) -> Iterator[dict[str, Any]]:
     """Images as the file of boxes has them, with classifications."""
     folder = root.folder if isinstance(root, BoxFolder) else root
-    slashed = paths.str.replace_all("\\", "/", literal=True)
-    below = paths_below(str(source), slashed, folder)
+    below = paths_below(str(source), paths, folder)
     for path, item in zip(below, json_items(source, "images"), strict=True):
         for detection in item.get("detections") or []:
             answer = answers.get((path, _box_name(detection.get("bbox"))))
