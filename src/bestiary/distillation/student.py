@@ -38,7 +38,7 @@ from bestiary.run.run import Run
 from bestiary.run.targets import read_student_metadata
 from bestiary.stats.intervals import Interval, share_interval
 from bestiary.stats.paired import paired_difference
-from bestiary.stats.selection import Labels, Logits, best_of, crossfit_hits
+from bestiary.stats.selection import Labels, Logits, best_of, crossfit_logits
 from bestiary.training.autotune import autotune_compute
 from bestiary.training.checkpointer import Checkpointer
 from bestiary.training.crossval import train_folds
@@ -248,8 +248,13 @@ def _choose_candidate(
     average = _average_members(teacher, test, display)
     candidates["average"] = test.predict(average)
     best = best_of(candidates, test.labels)
-    if best == "average":
-        _adopt_average(average, test, candidates[best])
+    answers = crossfit_logits(candidates, test.labels, test.groups)
+    if best == "average" or not np.array_equal(answers, test.logits):
+        files = test.student.fold(0)
+        _keep_student_weights(files)
+        if best == "average":
+            save_member(average.cpu(), files.weights)
+        _write_answers(test, answers)
     return best, candidates
 
 
@@ -280,13 +285,9 @@ def _average_members(teacher: Run, test: _TestPart, display: Display) -> Classif
     return average
 
 
-def _adopt_average(average: Classifier, test: _TestPart, logits: Logits) -> None:
-    """Make the mean of the members the run's member; keep the student's own weights in a file."""
+def _write_answers(test: _TestPart, logits: Logits) -> None:
+    """Write logits that the choice does not flatter: all scores of the run are made of them."""
     files = test.student.fold(0)
-    _keep_student_weights(files)
-    save_member(average.cpu(), files.weights)
-
-    # Replace the out-of-fold logits, in the order of the file.
     dtype = pl.Array(pl.Float32, logits.shape[1])
     answers = pl.Series("logits", logits, dtype)
     in_order = pl.read_parquet(files.oof, columns=["path"])
@@ -300,9 +301,9 @@ def _adopt_average(average: Classifier, test: _TestPart, logits: Logits) -> None
 
 
 def _put_student_back(files: FoldFiles) -> None:
-    """Begin from the student's own weights where an interrupted call had put the mean there."""
+    """Begin from the student's own weights and logits, whatever an interrupted call has chosen."""
     if files.student.exists():
-        files.oof.unlink(missing_ok=True)  # these may be the mean's; they are computed again
+        files.oof.unlink(missing_ok=True)  # some may be the mean's; they are computed again
         with atomic_path(files.weights) as temporary:
             shutil.copyfile(files.student, temporary)
 
@@ -335,7 +336,8 @@ def _compare_accuracy(
 
     Cross-fitting keeps the choice between the candidates from inflating the student's accuracy.
     """
-    student_hits = crossfit_hits(candidates, test.labels, test.groups)
+    answers = crossfit_logits(candidates, test.labels, test.groups)
+    student_hits = answers.argmax(axis=1) == test.labels
     before = test.accuracy(teacher_hits)
     after = test.accuracy(student_hits)
     difference = paired_difference(teacher_hits, student_hits, test.groups)

@@ -1,4 +1,4 @@
-"""Candidates' logits on held-out images -> the best candidate, and a cross-fitted accuracy of it.
+"""Candidates' logits on held-out images -> the best candidate, and cross-fitted logits of it.
 
 Picking the best of several flatters its score; two-fold cross-validation of the choice does not
 (Stone 1974). Pure functions of arrays.
@@ -37,14 +37,14 @@ def best_of(candidates: Mapping[str, Logits], labels: Labels) -> str:
     return max(candidates, key=merit)
 
 
-def crossfit_hits(
+def crossfit_logits(
     candidates: Mapping[str, Logits],
     labels: Labels,
     groups: Labels,
-) -> NDArray[np.bool_]:
-    """Score the choice of the best candidate without flattering it.
+) -> Logits:
+    """Take the logits of the best candidate, in a way whose scores the choice does not flatter.
 
-    The images are split into two halves of whole groups. Each half is predicted by the candidate
+    The images are split into two halves of whole groups. Each half has the logits of the candidate
     that is best on the other half.
 
     Args:
@@ -53,12 +53,10 @@ def crossfit_hits(
         groups: group number of each image (images,).
 
     Returns:
-        Whether each image is right (images,).
+        Logits (images, classes).
     """
     halves = random_parts(groups, 2, "halves")
-
-    # Predict each half by the best candidate of the other
-    hits = np.zeros(len(labels), np.bool_)
+    chosen = np.empty_like(next(iter(candidates.values())))
     for half in (0, 1):
         is_val = halves == half
         if not is_val.any():
@@ -66,9 +64,5 @@ def crossfit_hits(
 
         is_fit = is_val if is_val.all() else ~is_val  # a single group is its own other half
         fit_logits = {name: logits[is_fit] for name, logits in candidates.items()}
-        best = best_of(fit_logits, labels[is_fit])
-
-        val_logits = candidates[best][is_val]
-        predicted = val_logits.argmax(axis=1)
-        hits[is_val] = predicted == labels[is_val]
-    return hits
+        chosen[is_val] = candidates[best_of(fit_logits, labels[is_fit])][is_val]
+    return chosen
