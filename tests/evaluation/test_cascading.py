@@ -14,7 +14,7 @@ import bestiary
 from bestiary.ensemble.answers import PredictionOptions, answer_batch
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError
-from bestiary.evaluation import cascading
+from bestiary.evaluation import cascading, deciding
 from bestiary.evaluation.out_of_fold import OutOfFold
 from bestiary.run.run import Run
 from bestiary.stats.calibration import NEVER, Calibration
@@ -258,3 +258,41 @@ def test_a_run_without_first_views_asks_members(
     # A single member has no cheaper answer than its first view.
     alone = cascading._learn(replace(out_of_fold, table=table), 0.05, 5, is_single=True)
     assert alone.never_stops and alone.sees_first_view
+
+
+@pytest.mark.slow
+def test_what_is_promised_is_learnt_from_such_answers(
+    five_views: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out_of_fold = cascading.read_out_of_fold(five_views.load(), with_first_view=True).scorable()
+    assert out_of_fold.first_view is not None
+    ensemble = Ensemble.load(five_views)
+    assert ensemble.calibration
+    temperature = ensemble.calibration.temperature
+    stopped = out_of_fold.folds == 1
+    cascade = replace(loose_cascade(five_views, 0.5, 2 * temperature), stopped=stopped)
+
+    answered = cascading.read_answered(five_views, ensemble, cascade)
+    half = 0.5 * out_of_fold.first_view[stopped]
+    np.testing.assert_allclose(answered.logits[stopped], half, rtol=1e-6)
+    assert (answered.logits[~stopped] == out_of_fold.logits[~stopped]).all()
+
+    cascading.apply_cascade(five_views, ensemble, cascade, "auto")
+    parts = (answered.logits, answered.labels, answered.leak_groups)
+    assert ensemble.calibration == Calibration.fit(*parts, temperature)
+    assert ensemble.calibration.temperature == temperature
+    assert (
+        ensemble.calibration.prediction_sets
+        != Calibration.fit(out_of_fold.logits, *parts[1:], temperature).prediction_sets
+    )
+
+    seen: list[np.ndarray] = []
+
+    def learn(_: Ensemble, of: OutOfFold, precision: float) -> None:
+        seen.append(of.logits)
+        raise ArgumentError("enough")
+
+    monkeypatch.setattr(deciding, "_learn_promises", learn)
+    with pytest.raises(ArgumentError, match="enough"):
+        deciding.apply_decisions(five_views, ensemble, 0.9, None, cascade)
+    np.testing.assert_array_equal(seen[0], answered.logits)

@@ -99,7 +99,8 @@ def predict(
         Let an image stop after one member where that member is so confident that at most
         this share of such answers is wrong: 0.01, 0.02, 0.05 or 0.1. Of several views, that
         member sees the first alone. Learnt from the out-of-fold predictions; what it costs
-        is printed, and the column stopped_early tells which images stopped. Saves time
+        is printed, and the column stopped_early tells which images stopped. What is
+        accepted, set and promised is learnt from such answers, too. Saves time
         where there are several views, also of a single member, and where members share
         little, as those of best and paper. Default: all members compute all views of every image.
     only
@@ -268,14 +269,18 @@ def _load(
     from bestiary.ensemble.caveats import missing_members
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.members import say_first_start
+    from bestiary.evaluation.cascading import apply_cascade, learn_cascade
     from bestiary.evaluation.deciding import apply_decisions
     from bestiary.numbers import count
 
     say_first_start(run, engine, display)
     ensemble = Ensemble.load(run, engine=engine, tta=tta)
+    stops = None
     if cascade is not None:
-        display.notice(_stop_early(run, ensemble, cascade, engine))
-    decided = apply_decisions(run, ensemble, *decisions)
+        stops = learn_cascade(run, ensemble, cascade)
+        apply_cascade(run, ensemble, stops, engine)
+        display.notice(str(stops))
+    decided = apply_decisions(run, ensemble, *decisions, stops)
     display.line(f"{count(len(ensemble.folds), 'member')} by {ensemble.engine}")
     caveats = [ensemble.fallback_reason, missing_members(run, ensemble), *decided]
     for notice in filter(None, caveats):
@@ -316,15 +321,6 @@ def _check_columns(format: TableFormat, **asked: object) -> None:
     if names and format == "submission":
         table = "shows a finished full table" if names[0] == "review" else "needs the full table"
         raise ArgumentError(f"--{names[0]}: {table}; leave --format submission out")
-
-
-def _stop_early(run: "Run", ensemble: "Ensemble", risk: float, engine: Engine) -> str:
-    """Let images stop after one member; say what that costs."""
-    from bestiary.evaluation.cascading import apply_cascade, learn_cascade
-
-    cascade = learn_cascade(run, ensemble, risk)
-    apply_cascade(run, ensemble, cascade, engine)
-    return str(cascade)
 
 
 def _finish(

@@ -22,7 +22,7 @@ from bestiary.errors import ArgumentError
 from bestiary.evaluation.out_of_fold import OutOfFold, class_numbers, read_out_of_fold
 from bestiary.recipe.choices import Engine
 from bestiary.run.run import Run
-from bestiary.stats.calibration import RISKS
+from bestiary.stats.calibration import RISKS, Calibration
 from bestiary.stats.cascade import Cascade
 
 
@@ -100,11 +100,50 @@ def apply_cascade(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine
         RunError: the first member's file is damaged.
         ArgumentError: the engine cannot run the network here.
     """
-    scale = 1.0
-    if cascade.sees_first_view and ensemble.calibration:
-        scale = ensemble.calibration.temperature / cascade.calibration.temperature
     first = _first_member(run, ensemble, cascade, engine)
-    ensemble.stop_early(first, _stops(cascade, ensemble), scale)
+    ensemble.stop_early(first, _stops(cascade, ensemble), _scale(cascade, ensemble))
+    if cascade.sees_first_view and ensemble.calibration:
+        answered = read_answered(run, ensemble, cascade)
+        ensemble.calibration = Calibration.fit(
+            answered.logits,
+            answered.labels,
+            answered.leak_groups,
+            ensemble.calibration.temperature,
+        )
+
+
+def read_answered(run: Run, ensemble: Ensemble, cascade: Cascade | None) -> OutOfFold:
+    """Read the out-of-fold predictions that are scored, as a cascade would answer them.
+
+    What is promised of answers has to be learnt from answers of the same kind.
+
+    Args:
+        run: the run.
+        ensemble: its ensemble.
+        cascade: says which images stop; None: none does.
+
+    Returns:
+        The predictions. An image that stops at its first view has the logits of that view, at the
+        temperature of the others.
+
+    Raises:
+        RunError: a fold has not ended.
+    """
+    if cascade is None or not cascade.sees_first_view or cascade.stopped is None:
+        return read_out_of_fold(run.load()).scorable()
+    out_of_fold = read_out_of_fold(run.load(), with_first_view=True).scorable()
+    assert out_of_fold.first_view is not None, "the cascade was learnt from it"
+    first = np.float32(_scale(cascade, ensemble)) * out_of_fold.first_view
+    logits = np.where(cascade.stopped[:, None], first, out_of_fold.logits)
+    column = pl.Series("logits", logits, out_of_fold.table.schema["logits"])
+    return replace(out_of_fold, table=out_of_fold.table.with_columns(column))
+
+
+def _scale(cascade: Cascade, ensemble: Ensemble) -> float:
+    """Factor of the first view's logits that makes up for their own temperature."""
+    if not cascade.sees_first_view or not ensemble.calibration:
+        return 1.0
+    return ensemble.calibration.temperature / cascade.calibration.temperature
 
 
 def _first_member(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine) -> Ensemble:

@@ -13,10 +13,12 @@ from bestiary.ensemble.card import read_card
 from bestiary.ensemble.decisions import Decisions
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import ArgumentError
+from bestiary.evaluation.cascading import read_answered
 from bestiary.evaluation.cost_table import read_costs
-from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
+from bestiary.evaluation.out_of_fold import OutOfFold
 from bestiary.numbers import count, percent, plain_name
 from bestiary.run.run import Run
+from bestiary.stats.cascade import Cascade
 from bestiary.stats.class_promises import ClassPromises
 from bestiary.stats.costs import CostComparison, balanced_costs, compare_costs
 from bestiary.stats.crossfit import crossfit_parts, crossfit_probabilities
@@ -26,7 +28,11 @@ MAX_NAMED = 6  # classes that a line names
 
 
 def apply_decisions(
-    run: Run, ensemble: Ensemble, promise: float | None, costs: str | Path | None
+    run: Run,
+    ensemble: Ensemble,
+    promise: float | None,
+    costs: str | Path | None,
+    cascade: Cascade | None = None,
 ) -> list[str]:
     """Learn the rules that a user asks for, and let an ensemble decide by them.
 
@@ -35,6 +41,7 @@ def apply_decisions(
         ensemble: its ensemble; `Ensemble.decisions` is set.
         promise: least precision of each class's label, above 0.5 and below 1; None: not asked for.
         costs: a file of costs, or ``balanced``; None: not given.
+        cascade: by which images stop early; None: none does.
 
     Returns:
         Lines that tell a reader what the rules are worth out of fold.
@@ -54,7 +61,7 @@ def apply_decisions(
         raise ArgumentError(
             f"{option}: is learnt from predictions of {views} views; leave --tta out"
         )
-    out_of_fold = read_out_of_fold(run.load()).scorable()
+    out_of_fold = read_answered(run, ensemble, cascade)
     notices = []
     promises = None
     matrix = None

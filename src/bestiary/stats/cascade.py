@@ -8,7 +8,7 @@ that was asked for, with 95 % certainty (`bestiary.stats.calibration.accepted_th
 members together can mend no more than these. Pure functions of arrays.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -36,6 +36,7 @@ class Cascade:
         sees_first_view: whether the first member is asked about the first of several views alone.
         note: what a user should know besides; empty: nothing.
         n_stopped_groups: groups of the images that stop; None: every image is its own group.
+        stopped: which of the out-of-fold images stop (images,); None: not known.
     """
 
     risk: float
@@ -46,6 +47,7 @@ class Cascade:
     sees_first_view: bool = False
     note: str = ""
     n_stopped_groups: int | None = None
+    stopped: Flags | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def fit(
@@ -90,6 +92,7 @@ class Cascade:
             n_stopped=int(stopped.sum()),
             n_wrong=int((stopped & is_wrong).sum()),
             n_stopped_groups=len(np.unique(groups[stopped])),
+            stopped=stopped,
         )
 
     @property
