@@ -92,7 +92,8 @@ def apply_cascade(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine
 
     Args:
         run: the run.
-        ensemble: its ensemble; changed in place.
+        ensemble: its ensemble; changed in place. Where an image may stop at its first view, its
+            calibration is that of such answers.
         cascade: says which images stop.
         engine: what runs the first member's network, as it was asked for.
 
@@ -101,25 +102,20 @@ def apply_cascade(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine
         ArgumentError: the engine cannot run the network here.
     """
     first = _first_member(run, ensemble, cascade, engine)
-    ensemble.stop_early(first, _stops(cascade, ensemble), _scale(cascade, ensemble))
+    ensemble.stop_early(first, _stops(cascade, ensemble), _scale(run, cascade))
     if cascade.sees_first_view and ensemble.calibration:
-        answered = read_answered(run, ensemble, cascade)
-        ensemble.calibration = Calibration.fit(
-            answered.logits,
-            answered.labels,
-            answered.leak_groups,
-            ensemble.calibration.temperature,
-        )
+        answered = read_answered(run, cascade)
+        parts = (answered.logits, answered.labels, answered.leak_groups)
+        ensemble.calibration = Calibration.fit(*parts)
 
 
-def read_answered(run: Run, ensemble: Ensemble, cascade: Cascade | None) -> OutOfFold:
+def read_answered(run: Run, cascade: Cascade | None) -> OutOfFold:
     """Read the out-of-fold predictions that are scored, as a cascade would answer them.
 
     What is promised of answers has to be learnt from answers of the same kind.
 
     Args:
         run: the run.
-        ensemble: its ensemble.
         cascade: says which images stop; None: none does.
 
     Returns:
@@ -133,17 +129,18 @@ def read_answered(run: Run, ensemble: Ensemble, cascade: Cascade | None) -> OutO
         return read_out_of_fold(run.load()).scorable()
     out_of_fold = read_out_of_fold(run.load(), with_first_view=True).scorable()
     assert out_of_fold.first_view is not None, "the cascade was learnt from it"
-    first = np.float32(_scale(cascade, ensemble)) * out_of_fold.first_view
+    first = np.float32(_scale(run, cascade)) * out_of_fold.first_view
     logits = np.where(cascade.stopped[:, None], first, out_of_fold.logits)
     column = pl.Series("logits", logits, out_of_fold.table.schema["logits"])
     return replace(out_of_fold, table=out_of_fold.table.with_columns(column))
 
 
-def _scale(cascade: Cascade, ensemble: Ensemble) -> float:
-    """Factor of the first view's logits that makes up for their own temperature."""
-    if not cascade.sees_first_view or not ensemble.calibration:
+def _scale(run: Run, cascade: Cascade) -> float:
+    """Factor of the first view's logits that gives them the temperature of the others."""
+    of_all = read_card(run).calibration
+    if not cascade.sees_first_view or not of_all:
         return 1.0
-    return ensemble.calibration.temperature / cascade.calibration.temperature
+    return of_all.temperature / cascade.calibration.temperature
 
 
 def _first_member(run: Run, ensemble: Ensemble, cascade: Cascade, engine: Engine) -> Ensemble:

@@ -61,7 +61,7 @@ def apply_decisions(
         raise ArgumentError(
             f"{option}: is learnt from predictions of {views} views; leave --tta out"
         )
-    out_of_fold = read_answered(run, ensemble, cascade)
+    out_of_fold = read_answered(run, cascade)
     notices = []
     promises = None
     matrix = None

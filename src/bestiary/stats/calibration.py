@@ -54,11 +54,7 @@ class Calibration:
 
     @classmethod
     def fit(
-        cls,
-        logits: NDArray[np.floating],
-        labels: Labels,
-        groups: Labels | None = None,
-        temperature: float | None = None,
+        cls, logits: NDArray[np.floating], labels: Labels, groups: Labels | None = None
     ) -> Self:
         """Fit the calibration to out-of-fold predictions.
 
@@ -67,13 +63,11 @@ class Calibration:
             labels: class numbers (images,).
             groups: group number of each image (images,), such as near duplicates, which are one
                 piece of evidence for what is accepted; None: every image is its own group.
-            temperature: of the probabilities; None: it is fitted.
 
         Returns:
             The calibration.
         """
-        if temperature is None:
-            temperature = fit_temperature(logits, labels)
+        temperature = fit_temperature(logits, labels)
         probabilities = softmax(logits.astype(np.float64) / temperature)
 
         # Limits of the nonconformity score, over all images and for each class
