@@ -129,7 +129,7 @@ MISTAKES = {
     TRAIN + "--gpu 0": "write --device cuda",
     TRAIN + "--k-fold 5": "write --folds",
     TRAIN + "--folds 0": "folds.n = 0",
-    TRAIN + "--budget 30": "give 90s, 5min",
+    TRAIN + "--budget 30": "give 10min, 30min",
     TRAIN + "extra": "write bestiary train DATA RUN",
     "compare {run}": "write bestiary compare RUN OTHER MORE...",
 }

@@ -111,7 +111,7 @@ def serve(
 
     display = Display(quiet)
     address = Address(host, port, tuple(allow_host))
-    limits = Limits(int(max_mb * 1e6), int(max_megapixels * 1e6), max_images, timeout, queue)
+    limits = Limits.of_options(max_mb, max_megapixels, max_images, timeout, queue)
     token = read_token(Path(token_file) if token_file is not None else None)
     similar = not no_similar
 

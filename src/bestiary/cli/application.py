@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from bestiary.cli.help_text import help_text, more_options, usual_options
+from bestiary.cli.number_options import with_checked_numbers
 from bestiary.cli.verbs import GROUPS, usage, verb_function
 from bestiary.cli.versions import versions
 from bestiary.details import details_shown
@@ -115,8 +116,9 @@ def _command(name: str, short: bool) -> Callable[..., Any]:
             return Answer(name, function(*args, **options), as_json)
 
     hints: dict[str, Any] = {**function.__annotations__}
-    hints |= {key: hint for key, (_, hint) in added.items()}
     hints.pop("return", None)
+    hints = {key: with_checked_numbers(hint) for key, hint in hints.items()}
+    hints |= {key: hint for key, (_, hint) in added.items()}
     if "quiet" not in added:
         hints["quiet"] = Annotated[bool, QUIET]
     if short:

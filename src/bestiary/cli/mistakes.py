@@ -14,6 +14,7 @@ from cyclopts.exceptions import (
 )
 
 from bestiary.cli.verbs import VERBS, usage, verb_function
+from bestiary.errors import ArgumentError
 from bestiary.recipe.foreign_names import foreign_key
 from bestiary.renamed import OPTIONS
 from bestiary.run.layout import RECIPE
@@ -143,7 +144,13 @@ def describe_mistake(arguments: Sequence[str], error: CycloptsError) -> str:
         >>> describe_mistake(["trian", "images", "run"], error)
         'there is no verb trian; write bestiary train'
     """
-    verb = arguments[0]
+    if isinstance(error.__cause__, ArgumentError):  # of a converter, which says it all
+        return str(error.__cause__)
+    return _describe_parsing(arguments[0], arguments, error)
+
+
+def _describe_parsing(verb: str, arguments: Sequence[str], error: CycloptsError) -> str:
+    """Say what the parser has not understood."""
     old = next((name for name in _option_names(arguments) if name in OPTIONS), None)
     if old is not None:
         return f"{old} is called {OPTIONS[old]} now; see bestiary {verb} --help"

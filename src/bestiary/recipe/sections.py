@@ -25,6 +25,8 @@ from bestiary.recipe.choices import (
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, le=1e9)]  # at most as a run's field.json may have
+White = Annotated[float, Field(ge=0, le=1e12)]  # at most as a run's ensemble.json may have
 Whole = Annotated[int, Field(ge=0, lt=1 << 31, strict=True)]
 MIN_SIDE = 16  # pixels of a view
 Count = Annotated[int, Field(ge=1, lt=1 << 31, strict=True)]
@@ -69,12 +71,12 @@ class DataOptions(Section):
         description="regular expression whose first parentheses match the group (camera, specimen, "
         "burst) in an image's path; the images of a group stay in one fold",
     )
-    burst_seconds: NotNegative = Field(
+    burst_seconds: Seconds = Field(
         10.0,
         description="photographs that one camera took of one scene, each at most this long after "
         "the one before (EXIF time), stay in one fold; 0: bursts are not looked for",
     )
-    event_seconds: NotNegative = Field(
+    event_seconds: Seconds = Field(
         30.0,
         description="images of one site (columns site and time of the table), each at most this "
         "long after the one before, are one event: they stay in one fold and also get one answer; "
@@ -235,12 +237,12 @@ class ViewOptions(Section):
         description="where training views are augmented: on the CPU, or in batches on the model's "
         "device, for a GPU with few CPU cores",
     )
-    white_level: NotNegative = Field(
+    white_level: White = Field(
         0.0,
         description="value of white in images of more than 8 bits that do not state it, such as "
         "4095 for 12 bits; 0: from the largest value of all images (train fills it in)",
     )
-    white_level_float: NotNegative = Field(
+    white_level_float: White = Field(
         0.0,
         description="the same for images of floating-point numbers, such as 1 or 255",
     )

@@ -6,10 +6,13 @@ What exceeds a limit is refused before work is spent on it.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Self
 
 from bestiary.data.decode import claimed_size
 from bestiary.errors import ArgumentError, ImageError
 from bestiary.serving.problems import Problem, busy, image_problem
+
+LEAST = 1e-6  # of what an option says: one byte, one pixel, a microsecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,36 @@ class Limits:
         for name, value in asdict(self).items():
             if not value > 0:
                 raise ArgumentError(f"limit {name} = {value}: must be above 0")
+
+    @classmethod
+    def of_options(
+        cls, max_mb: float, max_megapixels: float, max_images: int, timeout: float, queue: int
+    ) -> Self:
+        """Build the limits from the options of `serve`.
+
+        Args:
+            max_mb: of one request, in MB.
+            max_megapixels: of an image.
+            max_images: in one request.
+            timeout: seconds.
+            queue: images that wait.
+
+        Raises:
+            ArgumentError: one of them is not above 0, or beyond what can be counted or waited for.
+        """
+        asked = {
+            "--max-mb": (max_mb, 1e6),
+            "--max-megapixels": (max_megapixels, 1e6),
+            "--max-images": (max_images, 1e6),
+            "--timeout": (timeout, 86_400.0),
+            "--queue": (queue, 1e6),
+        }
+        for option, (value, most) in asked.items():
+            if not LEAST <= value <= most:
+                raise ArgumentError(
+                    f"{option} {value:.12g}: choose above 0, and {most:,.0f} at most"
+                )
+        return cls(int(max_mb * 1e6), int(max_megapixels * 1e6), max_images, timeout, queue)
 
     def check_body_bytes(self, size: int) -> None:
         """Refuse a body of more than `max_body_bytes`.

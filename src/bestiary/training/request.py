@@ -281,7 +281,8 @@ def _split_folds(
     """Split ``--folds`` into a file, or a number, which is an option of the recipe."""
     if folds is None:
         return None, overrides
-    if str(folds).lstrip("-").isdecimal():
+    text = str(folds).lstrip("-")
+    if text.isascii() and text.isdecimal():
         return None, [*overrides, f"folds.n={folds}"]
     file = Path(str(folds))
     if not file.is_file():
