@@ -273,12 +273,18 @@ def main() -> None:
 
 def _import_all() -> None:
     """Import what the verbs need, once for all children. Nothing is computed here."""
+    import cleanlab.filter  # noqa: F401
+    import openvino  # noqa: F401
+
     import bestiary.api.distill
     import bestiary.api.report
     import bestiary.distillation.student
+    import bestiary.ensemble.watch
     import bestiary.evaluation.held_out
+    import bestiary.evaluation.labels
     import bestiary.exporting.export
     import bestiary.reporting.compare_page
+    import bestiary.reporting.labels_page
     import bestiary.reporting.report
     import bestiary.serving.application
     import bestiary.training.crossval  # noqa: F401
