@@ -30,7 +30,7 @@ from bestiary.training.lda_head import DEFAULT_SHRINKAGE, Moments, fit_logit_sca
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from accuracy.tiny_data import interval
+from accuracy.tiny_data import Used, interval
 from harness.frozen import FOLDS, features_of, read_data
 from harness.paired import machine
 from harness.record import record, recording
@@ -160,7 +160,7 @@ class Draw:
         return table
 
 
-def compare(x: Features, kinds: Numbers, seeds: int, source: Path | str, name: str) -> None:
+def compare(x: Features, kinds: Numbers, seeds: int, used: Used | str, name: str) -> None:
     tasks = {"": kinds, ", kinds merged by threes": kinds // MERGED}
     for task, y in tasks.items():
         for each in (5, 10, 20):
@@ -195,7 +195,7 @@ def compare(x: Features, kinds: Numbers, seeds: int, source: Path | str, name: s
                     "accuracy": {head: of.mean() for head, of in means.items()},
                     "of the folds": shares,
                 },
-                data=source,
+                data=used,
             )
 
 
@@ -216,7 +216,8 @@ def main() -> None:
         overrides = args.overrides if args.data else ["view.size=96", *args.overrides]
         data, _ = read_data(source, "probe", overrides)
         x = features_of(data)
-        compare(x, data.labels, args.seeds, args.data or "drawn beasts", name)
+        used = (args.data, len(x)) if args.data else name
+        compare(x, data.labels, args.seeds, used, name)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,9 @@ def class_folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir())
 
 
-def cut_tail(data: Path, out: Path, seed: int) -> None:
+def cut_tail(data: Path, out: Path, seed: int) -> int:
+    """Copy fewer and fewer images of each class; give their number."""
+    copied = 0
     folders = class_folders(data)
     order = keyed_rng(seed, "uneven classes").permutation(len(folders))
     for rank, number in enumerate(order):
@@ -73,6 +75,8 @@ def cut_tail(data: Path, out: Path, seed: int) -> None:
         (out / folders[number].name).mkdir(parents=True)
         for index in chosen:
             shutil.copy(files[index], out / folders[number].name)
+        copied += len(chosen)
+    return copied
 
 
 def draw_beasts(folder: Path) -> tuple[Path, Path]:
@@ -126,7 +130,7 @@ def main() -> None:
         data, test = args.data if args.data else draw_beasts(folder)
         results: dict[str, list[dict[str, object]]] = {name: [] for name in VARIANTS}
         for seed in range(args.seeds):
-            cut_tail(data, folder / f"tail-{seed}", seed)
+            used = cut_tail(data, folder / f"tail-{seed}", seed)
             for number, (name, overrides) in enumerate(VARIANTS.items()):
                 run = bestiary.train(
                     folder / f"tail-{seed}",
@@ -143,10 +147,16 @@ def main() -> None:
                 )
                 results[name].append(judge(run, test))
                 report(name, results)
-    record_all(results, args)
+    record_all(results, args, used)
 
 
-def record_all(results: dict[str, list[dict[str, object]]], args: argparse.Namespace) -> None:
+def record_all(
+    results: dict[str, list[dict[str, object]]], args: argparse.Namespace, used: int
+) -> None:
+    """Record what each variant changes; the part `train` of a dataset has the dataset's name."""
+    data = args.data[0].resolve() if args.data else Path("drawn beasts")
+    dataset = data.parent if data.name == "train" else data
+
     def pooled(name: str, key: str) -> NDArray[np.bool_]:
         return np.concatenate([result[key] for result in results[name]])
 
@@ -162,8 +172,9 @@ def record_all(results: dict[str, list[dict[str, object]]], args: argparse.Names
         changes,
         args.seeds,
         "draws",
-        case=f"{args.data[0].name if args.data else 'drawn beasts'}, {args.recipe}",
+        case=f"{dataset.name}, {args.recipe}",
         spread="95 % interval",
+        data=(dataset, used) if args.data else dataset.name,
         details={
             "balanced accuracy": {name: pooled(name, "hits").mean() for name in results},
             "balanced accuracy with costs": with_costs,

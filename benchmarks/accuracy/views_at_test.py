@@ -10,12 +10,11 @@ three sources: the evaluation view, enlarged (`of view`); a larger evaluation vi
 are slices while the whole is shrunk (`of larger view`); and the image itself (`of image`). The
 first two are functions of one view, so that the network's own graph can make them; the third needs
 a resize for each crop. Differences are paired with the plain view's, over the seeds' folds of the
-same images. The cost is that of the network: passes an image, and timed passes a second.
+same images. The cost is that of the network: its passes for an image.
 """
 
 import argparse
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,8 +146,6 @@ def main() -> None:
     print(f"{args.backbone} at {args.size} pixels, crops of {args.share}")
 
     features: dict[str, Features] = {}
-    passes = 0
-    seconds = 0.0
     needed = {name for names in choices().values() for name in names}
     for name, view in views_of(args.size, args.share).items():
         parts: dict[str, list[Features]] = {m: [] for m in ("", " m") if f"{name}{m}" in needed}
@@ -162,12 +159,8 @@ def main() -> None:
             np.arange(len(data.paths)), 32, view_of, loader_threads(device.type)
         ):
             for m, part in parts.items():
-                started = time.perf_counter()
                 part.append(run(batch.flip(2) if m else batch))
-                seconds = seconds + time.perf_counter() - started
-                passes = passes + len(batch)
         features |= {f"{name}{m}": np.concatenate(part) for m, part in parts.items()}
-    print(f"{passes / seconds:,.0f} passes/s of the network alone")
 
     folds = [
         assign_folds(data.paths, pl.Series(data.labels), groups, FOLDS, seed) for seed in SEEDS
@@ -198,7 +191,12 @@ def main() -> None:
         len(folds),
         "ways to fold",
         spread="mean 95 % interval",
-        details={"accuracy": accuracies, "passes/s of the network": passes / seconds},
+        details={
+            "accuracy": accuracies,
+            "passes of the network for an image": {
+                name: len(names) for name, names in choices().items()
+            },
+        },
         data=args.data,
     )
 

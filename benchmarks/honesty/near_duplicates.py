@@ -125,11 +125,16 @@ def write_altered(source: Path, files: list[Path], goal: Path, ways: dict, seed:
     return count
 
 
+def some_photographs(source: Path, step: int, seed: int) -> list[Path]:
+    """Every so many of them; other seeds take others."""
+    return sorted(source.rglob("*.jpg"))[seed % step :: step]
+
+
 def measure_altered(
     title: str, source: Path, step: int, seed: int, ways: dict
 ) -> tuple[dict[str, float], float]:
     """Recall of each way, and the precision of all pairs."""
-    files = sorted(source.rglob("*.jpg"))[seed % step :: step]
+    files = some_photographs(source, step, seed)
     near = reviewed_pairs()
     names = [str(file.relative_to(source).with_suffix("")) for file in files]
     with tempfile.TemporaryDirectory() as place:
@@ -205,11 +210,12 @@ def main() -> None:
     seeds = range(args.seeds)
     for name in ("caltech-creatures", "flowers17"):
         source = args.shared / name
+        used = {file for seed in seeds for file in some_photographs(source, args.step, seed)}
         for title, ways in (("copies", WAYS), ("harder copies", HARD_WAYS)):
             case = f"{name}, {title}"
             of = [measure_altered(case, source, args.step, seed, ways) for seed in seeds]
             recalls = {way: [recalled[way] for recalled, _ in of] for way in ways}
-            shared = {"case": case, "data": source}
+            shared = {"case": case, "data": (source, len(used))}
             record("near-duplicates-copies", recalls, args.seeds, "seeds", **shared)
             precisions = [precision for _, precision in of]
             record("near-duplicates-wrong", precisions, args.seeds, "seeds", **shared)

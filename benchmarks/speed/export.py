@@ -11,6 +11,7 @@ alone, with PyTorch's float32 on images that did not calibrate int8. Then all ta
                                       [--rounds 7] [--place DIR] [--run RUN]
 
 --place keeps run and files: a second call only compares and times. --run uses an existing run.
+--rounds 0 compares answers alone, as on a machine that is busy.
 """
 
 import argparse
@@ -240,16 +241,8 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
         print(f"{name:32} {words}")
     details = {"largest difference of a probability": gaps}
     record("export-agreement", same, len(views), "images", case=backbone, details=details)
-    speeds = take_turns(runners, views[:16], rounds)
-    base = speeds["PyTorch float32"]
-    gains = {}
-    for name, values in speeds.items():
-        ratios = gains[name] = [ours / theirs for ours, theirs in zip(values, base, strict=True)]
-        print(
-            f"{name:32} {spread(values)} images/s, {spread(ratios)} times PyTorch float32, n = "
-            f"{len(values)}"
-        )
-    record("export-speed", gains, rounds, "rounds", case=backbone, details={"images/s": speeds})
+    if rounds:
+        compare_speeds(take_turns(runners, views[:16], rounds), backbone)
     for name, file in files.items():
         parts = [part for part in (file, file.with_suffix(".bin")) if part.exists()]
         size = sum(part.stat().st_size for part in parts) / 1e6
@@ -261,6 +254,19 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
             case = f"{backbone}, {name}"
             spread_of = "95 % interval"
             record("export-int8-accuracy", lost, n, "images", case=case, spread=spread_of)
+
+
+def compare_speeds(speeds: dict[str, list[float]], backbone: str) -> None:
+    """Record how many times as fast as PyTorch each runner is."""
+    base = speeds["PyTorch float32"]
+    gains = {}
+    for name, values in speeds.items():
+        ratios = gains[name] = [ours / theirs for ours, theirs in zip(values, base, strict=True)]
+        print(
+            f"{name:32} {spread(values)} images/s, {spread(ratios)} times PyTorch float32, n = "
+            f"{len(values)}"
+        )
+    record("export-speed", gains, len(base), "rounds", case=backbone, details={"images/s": speeds})
 
 
 if __name__ == "__main__":

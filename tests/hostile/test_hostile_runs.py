@@ -5,10 +5,12 @@ benchmarks/reliability/hostile_runs.py has all of them with every verb.
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from harness import attacking
 from harness.hostile import HOSTILE, make_places
 from reliability.hostile_runs import attack_all
 
@@ -32,6 +34,25 @@ pytestmark = pytest.mark.skipif(
 def test_corpus_is_large() -> None:
     assert len(HOSTILE) >= 60
     assert set(SAMPLE) <= set(HOSTILE)
+
+
+@pytest.mark.parametrize("computes", [False, True])
+def test_only_an_idle_verb_hangs(computes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attacking, "LOOK_EVERY", 0.5)
+    monkeypatch.setattr(attacking, "MAX_IDLE", 4)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setpgid(0, 0)
+        while not computes:
+            time.sleep(1)
+        while time.process_time() < 1.5:
+            pass
+        os._exit(0)
+    os.close(writer)
+    assert attacking._has_hung(child, reader) is not computes
+    os.waitpid(child, 0)
+    os.close(reader)
 
 
 @pytest.mark.slow
