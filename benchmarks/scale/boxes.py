@@ -53,6 +53,7 @@ COMMANDS = ("--images 0", "--megabytes 0")
 HEIGHT, WIDTH = 240, 320
 CLASSES = 10
 BOXES_AN_IMAGE = 10  # in the large file
+MEGABYTES = 500  # of the large file, as the claim has it
 
 
 def write_images(folder: Path, n: int) -> list[str]:
@@ -174,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=30_000)
     parser.add_argument("--boxes", type=int, default=100_000)
-    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--megabytes", type=int, default=MEGABYTES)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         if options.megabytes:
@@ -201,6 +202,7 @@ def measure_json(folder: Path, most: int) -> None:
         memory,
         1,
         "files",
+        case="" if most == MEGABYTES else f"up to {most} MB",
         details={"s": seconds, "boxes kept": boxes},
         data="a file in MegaDetector's format",
     )
