@@ -17,7 +17,7 @@ NUMBER = re.compile(r"(<!-- n: ([^>]*?) -->)(.*?)(<!-- /n -->)", re.DOTALL)
 RECIPES = {
     "probe": "`probe`: a pretrained network, and a new last layer",
     "fast": "`fast`: the same, 3.6 times fewer pixels",
-    "best": "`best`: all layers trained (before its last change)",
+    "best": "`best`: all layers trained (one core, beside other work)",
 }
 NAMES = {
     "timm": "timm",
@@ -70,12 +70,17 @@ def accuracy_table(lines: Sequence[Line]) -> str:
     return markdown_table(("recipe", "accuracy [95 %]", "time, two cores at most"), rows)
 
 
+def _whole(value: float) -> str:
+    """Show a time; from ten on without a fraction."""
+    return number(round(value) if value >= 10 else value)
+
+
 def time_words(line: Line) -> str:
     """Show how long a training took."""
     for unit in ("minutes", "s"):
         values = [value for value in line.values if value.unit == unit]
         if values:
-            ends = dict.fromkeys(number(value.median) for value in values)
+            ends = dict.fromkeys(_whole(value.median) for value in values)
             shown = " to ".join(ends) if unit == "minutes" else next(iter(ends))
             return f"{shown} {unit}"
     return ""
