@@ -4,6 +4,7 @@ The results agree to within the reordering of floating-point sums.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -204,15 +205,21 @@ def test_accelerate_launch(
 def test_failure_of_one_rank_is_one_line(
     beasts: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The backbone has no 99 stages; only the processes that build the network find out."""
+    """An image is gone when the second fold begins; only the processes that read it find out."""
+    data = shutil.copytree(beasts, tmp_path / "data")
     run = tmp_path / "run"
-    words = train_command(beasts, tiny, run, 2, "--quiet", "--processes", "2")
-    assert main([*words, "model.freeze=99"]) == 2
+    begin = ["train", str(data), str(run), "--recipe", str(tiny), "--folds", "2", "--quiet"]
+    assert main([*begin, "--only-fold", "0", "--set", *OPTIONS]) == 0
+    next(data.rglob("*.jpg")).unlink()
+    capfd.readouterr()
+    resume = ["train", str(data), str(run), "--resume", "--quiet", "--processes", "2"]
+    assert main(resume) == 2
     printed = capfd.readouterr()
     assert printed.out == ""
-    assert printed.err.splitlines()[-1].startswith("bestiary: model.freeze = 99:")
+    assert "images are gone" in printed.err.splitlines()[-1]
+    assert printed.err.splitlines()[-1].startswith("bestiary: ")
     assert "Traceback" not in printed.err
-    assert printed.err.count("model.freeze = 99") == 1
+    assert printed.err.count("images are gone") == 1
 
 
 @pytest.mark.slow
