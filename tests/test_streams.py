@@ -26,6 +26,12 @@ COMMANDS = {
     "bad input": ["show", "missing"],
 }
 SUCCEEDS = ("help", "help of a verb", "version")
+OPTIONS = [
+    "train.epochs=1",
+    "model.backbone=timm/test_resnet",
+    "train.precision=float32",
+    "train.layout=contiguous",
+]
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 
 
@@ -124,7 +130,7 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
 def test_training_goes_on_when_nobody_reads(
     beasts: Path, tiny: Path, tmp_path: Path, processes: int
 ) -> None:
-    options = ["--recipe", tiny, "--folds", 3, "--set", "train.epochs=1", "--processes", processes]
+    options = ["--recipe", tiny, "--folds", 2, "--processes", processes, "--set", *OPTIONS]
     arguments = command("train", beasts, tmp_path / "run", *options)
     with broken_pipe() as writer:
         done = subprocess.run(arguments, stdout=writer, stderr=writer, check=False)

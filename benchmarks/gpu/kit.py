@@ -54,12 +54,12 @@ class Kit:
     @property
     def network(self) -> str:
         """torchvision's name of the network that is measured."""
-        return "resnet18" if self.tiny else "resnext101_64x4d"
+        return "shufflenet_v2_x0_5" if self.tiny else "resnext101_64x4d"
 
     @property
     def size(self) -> int:
         """Side of a training view in pixels."""
-        return 64 if self.tiny else 224
+        return 32 if self.tiny else 224
 
     @property
     def batch(self) -> int:

@@ -1,5 +1,6 @@
 """What tests of the cluster share: a run trained without a cluster, to compare with."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,17 @@ OPTIONS = [
     "train.layout=contiguous",
 ]
 LONG = [*OPTIONS, "train.epochs=25", "train.batch_size=2"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _eager_workers() -> Iterator[None]:
+    """Let Ray's workers have their part of the cores, beside the tests of another process.
+
+    Ray gives them the lowest priorities, so that they would wait for minutes.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_worker_niceness", "0")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,11 @@ from typing import Any
 
 import psutil
 import pytest
-import ray
 from ray.cluster_utils import Cluster
 
 import bestiary
+from bestiary.cli import main
+from bestiary.cluster.connection import Connection, alive_nodes
 from bestiary.errors import DataError
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
@@ -46,26 +47,23 @@ def digests(run: Run) -> dict[int, tuple[bytes, bytes]]:
     return content
 
 
-@pytest.fixture
-def two_nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A cluster of two nodes on loopback, with a core each."""
+@pytest.fixture(scope="module")
+def two_nodes() -> Iterator[Cluster]:
+    """Two nodes on loopback with a core each, which this process is connected to.
+
+    Workers are started once: each imports all of training.
+    """
     head = {"num_cpus": 1, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(num_cpus=1)
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    yield cluster
-    ray.shutdown()
+    with Connection("ray") as connection:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("RAY_ADDRESS", cluster.address)
+            connection.wait()
+        assert len(alive_nodes()) == 2
+        yield cluster
     cluster.shutdown()
     gc.collect()  # Ray's processes that still end warn here, not after the last test
-
-
-@pytest.fixture(scope="module")
-def two_workers() -> Iterator[str]:
-    """One node with two cores, which this process is connected to; yields its address."""
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield ray.get_runtime_context().gcs_address
-    ray.shutdown()
-    gc.collect()
 
 
 def once_trained(run: Run, act: Callable[[], Any], folds: int = 1) -> threading.Thread:
@@ -87,36 +85,6 @@ def once_trained(run: Run, act: Callable[[], Any], folds: int = 1) -> threading.
     return thread
 
 
-def test_lost_worker_and_node_keep_the_digests(
-    beasts: Path,
-    tiny: Path,
-    local: Run,
-    long_options: list[str],
-    tmp_path: Path,
-    two_nodes: Cluster,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    run = Run(tmp_path / "run")
-    n_workers = []
-
-    def kill() -> None:
-        workers = processes_named("ray::_train_fold")
-        n_workers.append(len(workers))
-        os.kill(workers[0].pid, signal.SIGKILL)
-        time.sleep(1)
-        two_nodes.remove_node(two_nodes.list_all_nodes[-1], allow_graceful=False)
-
-    # Both folds have a checkpoint, whichever is killed.
-    thread = once_trained(run, kill, folds=2)
-    bestiary.train(beasts, run.path, recipe=tiny, overrides=long_options, folds=3, cluster="ray")
-    thread.join()
-    assert n_workers, "no fold was in training"
-    assert n_workers[0] >= 1, "no fold was in training"
-    assert digests(run) == digests(local)
-    assert capsys.readouterr().err.count("resumed after epoch") >= 1
-    assert run.score_line == local.score_line
-
-
 def processes_named(words: str) -> list[psutil.Process]:
     return [
         process
@@ -126,7 +94,7 @@ def processes_named(words: str) -> list[psutil.Process]:
 
 
 def test_error_in_a_worker(
-    beasts: Path, tiny: Path, tmp_path: Path, options: list[str], two_workers: str
+    beasts: Path, tiny: Path, tmp_path: Path, options: list[str], two_nodes: Cluster
 ) -> None:
     data = shutil.copytree(beasts, tmp_path / "data")
     run = bestiary.train(
@@ -157,7 +125,7 @@ def remote_cluster(tmp_path: Path, free_port: Callable[[], int]) -> Iterator[str
         "start",
         "--head",
         "--block",
-        "--num-cpus=2",
+        "--num-cpus=1",  # one worker trains both folds: each imports all of training
         f"--port={port}",
         f"--ray-client-server-port={client_port}",
         "--include-dashboard=false",
@@ -206,15 +174,16 @@ def test_sigterm_and_resume(
     local: Run,
     long_options: list[str],
     tmp_path: Path,
-    two_workers: str,
-    monkeypatch: pytest.MonkeyPatch,
+    two_nodes: Cluster,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """It is interrupted on a cluster of its own, and goes on on another one."""
     run = Run(tmp_path / "run")
-    command = [sys.executable, "-m", "bestiary", "train", str(beasts), str(run.path)]
-    begin = [*command, "--recipe", str(tiny), "--folds", "3", "--cluster", "ray"]
-    begin += ["--set", *long_options]
-    with subprocess.Popen(begin, stderr=subprocess.PIPE, text=True) as training:
+    words = ["train", str(beasts), str(run.path)]
+    begin = [sys.executable, "-m", "bestiary", *words, "--recipe", str(tiny), "--folds", "3"]
+    begin += ["--cluster", "ray", "--set", *long_options]
+    own = os.environ | {"RAY_ADDRESS": "local"}
+    with subprocess.Popen(begin, stderr=subprocess.PIPE, text=True, env=own) as training:
         thread = once_trained(run, lambda: training.send_signal(signal.SIGTERM))
         _, messages = training.communicate()
         thread.join()
@@ -222,16 +191,14 @@ def test_sigterm_and_resume(
     remedy = f"To go on: bestiary train {beasts} {run.path} --resume"
     assert remedy in messages.replace("\n", "")
 
-    resume = [*command, "--resume", "--cluster", "ray"]
-    monkeypatch.setenv("RAY_ADDRESS", two_workers)
-    process = subprocess.run(resume, capture_output=True, text=True)
-    assert process.returncode == 0, process.stderr
-    assert "resumed after epoch" in process.stderr
+    capsys.readouterr()
+    assert main([*words, "--resume", "--cluster", "ray"]) == 0
+    assert "resumed after epoch" in capsys.readouterr().err
     assert digests(run) == digests(local)
 
 
 def test_ablate_equals_a_local_ablation(
-    beasts: Path, tiny: Path, tmp_path: Path, options: list[str], two_workers: str
+    beasts: Path, tiny: Path, tmp_path: Path, options: list[str], two_nodes: Cluster
 ) -> None:
     arguments = {
         "vary": ["mix.probability=0"],
@@ -253,3 +220,34 @@ def test_ablate_equals_a_local_ablation(
 def test_cluster_option_is_checked(beasts: Path, tmp_path: Path, fails: Callable[..., str]) -> None:
     line = fails("train", beasts, tmp_path / "run", "--cluster", "moon")
     assert "--cluster moon: is no cluster" in line
+
+
+# The last test: it leaves one node.
+def test_lost_worker_and_node_keep_the_digests(
+    beasts: Path,
+    tiny: Path,
+    local: Run,
+    long_options: list[str],
+    tmp_path: Path,
+    two_nodes: Cluster,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = Run(tmp_path / "run")
+    n_workers = []
+
+    def kill() -> None:
+        workers = processes_named("ray::_train_fold")
+        n_workers.append(len(workers))
+        os.kill(workers[0].pid, signal.SIGKILL)
+        time.sleep(1)
+        two_nodes.remove_node(two_nodes.list_all_nodes[-1], allow_graceful=False)
+
+    # Both folds have a checkpoint, whichever is killed.
+    thread = once_trained(run, kill, folds=2)
+    bestiary.train(beasts, run.path, recipe=tiny, overrides=long_options, folds=3, cluster="ray")
+    thread.join()
+    assert n_workers, "no fold was in training"
+    assert n_workers[0] >= 1, "no fold was in training"
+    assert digests(run) == digests(local)
+    assert capsys.readouterr().err.count("resumed after epoch") >= 1
+    assert run.score_line == local.score_line

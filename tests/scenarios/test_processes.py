@@ -4,18 +4,22 @@ The results agree to within the reordering of floating-point sums.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import psutil
 import pytest
 
 import bestiary
+from bestiary.cli import main
 from bestiary.data.loader import rank_batch
 from bestiary.errors import ArgumentError, DataError
 from bestiary.run.oof import read_oof
@@ -33,7 +37,6 @@ OPTIONS = [
     "mix.probability=1.0",
     "optimizer.lr=1e-3",
 ]
-BESTIARY = [sys.executable, "-m", "bestiary"]
 TORCHRUN = [
     sys.executable,
     "-m",
@@ -44,7 +47,6 @@ TORCHRUN = [
     "-m",
     "bestiary",
 ]
-KILL_TIMEOUT = 120  # seconds
 
 
 def train_command(beasts: Path, tiny: Path, run: Path, folds: int, *more: str) -> list[str]:
@@ -53,23 +55,22 @@ def train_command(beasts: Path, tiny: Path, run: Path, folds: int, *more: str) -
     return [*words, *more, "--set", *OPTIONS]
 
 
-@pytest.fixture(scope="module", params=[2, 3])
-def single(
-    request: pytest.FixtureRequest,
-    beasts: Path,
-    tiny: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[int, Run]:
-    """The number of folds, and a run trained by one process.
+@pytest.fixture(scope="module")
+def train_alone(
+    beasts: Path, tiny: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[int], Run]:
+    """Gives the run with this number of folds that one process trains, once.
 
     Two folds train on 13 or 14 images, of which batches of four leave one or two; three folds train
     on 18.
     """
-    run = tmp_path_factory.mktemp("single") / "run"
-    folds: int = request.param
-    return folds, bestiary.train(
-        beasts, run, recipe=tiny, overrides=OPTIONS, folds=folds, quiet=True
-    )
+
+    @cache
+    def train(folds: int) -> Run:
+        run = tmp_path_factory.mktemp("alone") / "run"
+        return bestiary.train(beasts, run, recipe=tiny, overrides=OPTIONS, folds=folds, quiet=True)
+
+    return train
 
 
 def check_same(run: Run, reference: Run, folds: Sequence[int] = ()) -> None:
@@ -91,14 +92,15 @@ def check_same(run: Run, reference: Run, folds: Sequence[int] = ()) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("folds", [2, 3])
 def test_two_processes_train_what_one_trains(
-    single: tuple[int, Run],
+    folds: int,
+    train_alone: Callable[[int], Run],
     beasts: Path,
     tiny: Path,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    folds, reference = single
     run = bestiary.train(
         beasts,
         tmp_path / "run",
@@ -108,11 +110,11 @@ def test_two_processes_train_what_one_trains(
         processes=2,
         checkpoint_every="never",
     )
-    check_same(run, reference)
     printed = capfd.readouterr().err
     assert "shared by 2 processes" in printed
     assert printed.count("fold 0 (1/") == 2, "each epoch is reported once"
     assert "Warning" not in printed
+    check_same(run, train_alone(folds))
 
 
 @pytest.mark.slow
@@ -175,7 +177,11 @@ def test_torchrun_resumed_by_one_process(beasts: Path, tiny: Path, tmp_path: Pat
 
 @pytest.mark.slow
 def test_accelerate_launch(
-    beasts: Path, tiny: Path, tmp_path: Path, free_port: Callable[[], int]
+    beasts: Path,
+    tiny: Path,
+    tmp_path: Path,
+    free_port: Callable[[], int],
+    train_alone: Callable[[int], Run],
 ) -> None:
     # --multi_gpu is what starts several processes without MPI, whether there are GPUs or not.
     options = {
@@ -192,55 +198,65 @@ def test_accelerate_launch(
     assert "shared by 2 processes" in done.stderr
     assert done.stdout.count("Out-of-fold accuracy") == 1, "one rank alone shows the result"
     assert done.stdout.count("What next") == 1
-    reference = bestiary.train(
-        beasts, tmp_path / "reference", recipe=tiny, overrides=OPTIONS, folds=2, quiet=True
-    )
-    check_same(Run(tmp_path / "run"), reference)
+    check_same(Run(tmp_path / "run"), train_alone(2))
 
 
 @pytest.mark.slow
-def test_failure_of_one_rank_is_one_line(beasts: Path, tiny: Path, tmp_path: Path) -> None:
-    """The backbone has no 99 stages; only the processes that build the network find out."""
+def test_failure_of_one_rank_is_one_line(
+    beasts: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """An image is gone when the second fold begins; only the processes that read it find out."""
+    data = shutil.copytree(beasts, tmp_path / "data")
     run = tmp_path / "run"
-    command = train_command(beasts, tiny, run, 2, "--quiet", "--processes", "2")
-    done = subprocess.run(
-        [*BESTIARY, *command, "model.freeze=99"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    assert lines[-1].startswith("bestiary: model.freeze = 99:")
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("model.freeze = 99") == 1
+    begin = ["train", str(data), str(run), "--recipe", str(tiny), "--folds", "2", "--quiet"]
+    assert main([*begin, "--only-fold", "0", "--set", *OPTIONS]) == 0
+    next(data.rglob("*.jpg")).unlink()
+    capfd.readouterr()
+    resume = ["train", str(data), str(run), "--resume", "--quiet", "--processes", "2"]
+    assert main(resume) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert "images are gone" in printed.err.splitlines()[-1]
+    assert printed.err.splitlines()[-1].startswith("bestiary: ")
+    assert "Traceback" not in printed.err
+    assert printed.err.count("images are gone") == 1
 
 
 @pytest.mark.slow
-def test_killed_rank_ends_the_others(beasts: Path, tiny: Path, tmp_path: Path) -> None:
+def test_killed_rank_ends_the_others(
+    beasts: Path, tiny: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "run"
     more = ["--quiet", "--only-fold", "0", "--processes", "2"]
-    command = [
-        *BESTIARY,
+    words = [
         *train_command(beasts, tiny, run, 2, *more),
         "train.epochs=100000",
         "train.compile=never",
         "train.threads=1",
         "train.layout=contiguous",
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    fold = Run(run).fold(0)
-    while not fold.history.exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.2)
-    ranks = subprocess.run(
-        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
-    )
-    os.kill(int(ranks.stdout.split()[-1]), signal.SIGKILL)
-    _, printed = process.communicate(timeout=KILL_TIMEOUT)
-    assert process.returncode == 2
-    last_line = printed.splitlines()[-1]
+    killed = []
+    ended = threading.Event()
+
+    def kill() -> None:
+        while not (Run(run).fold(0).history.exists() or ended.wait(0.05)):
+            pass
+        ranks = [
+            process
+            for process in psutil.Process().children(recursive=True)
+            if "bestiary.training.launch" in process.cmdline()
+        ]
+        killed.append(len(ranks))
+        max(ranks, key=lambda process: process.pid).kill()
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    status = main(words)
+    ended.set()
+    thread.join()
+    assert status == 2
+    assert killed == [2]
+    last_line = capfd.readouterr().err.splitlines()[-1]
     assert last_line.startswith("bestiary: process 1 of the training has ended by signal 9")
 
 

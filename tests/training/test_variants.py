@@ -17,7 +17,13 @@ from bestiary.stats.averaging import average
 from bestiary.training import crossval
 from bestiary.training.variants import parse_seeds, plan_variants, split_values
 
-BASE = ["folds.n=3", "train.epochs=1"]
+BASE = [
+    "folds.n=3",
+    "train.epochs=1",
+    "model.backbone=timm/test_resnet",
+    "train.precision=float32",
+    "train.layout=contiguous",
+]
 
 
 @pytest.fixture

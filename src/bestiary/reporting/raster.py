@@ -43,7 +43,7 @@ def png(drawing: Drawing) -> bytes:
             # Opacity needs a pen of its own mode.
             _draw_mark(ImageDraw.Draw(image, "RGBA"), shape)
     stream = BytesIO()
-    image.save(stream, "PNG", optimize=True)
+    image.save(stream, "PNG")  # optimized, it would take three times as long for 2 % less
     return stream.getvalue()
 
 
