@@ -105,16 +105,19 @@ class Connection:
                     log_to_driver=False,
                     logging_level="ERROR",
                 )
-        except (ConnectionError, ValueError, RuntimeError, ImportError) as error:
-            reason = one_line(error, 160)
-            remedy = "see ray status"
-            # Without a token, a client gets no other answer than a timeout.
-            if address and "RAY_AUTH_MODE" not in os.environ:
-                remedy += " there; where it asks for a token, set RAY_AUTH_MODE=token"
-            raise ArgumentError(
-                f"--cluster {self._address}: no cluster answers there ({reason}); {remedy}"
-            ) from None
+        except Exception as error:  # Ray has no class of its own for a node that starts too late
+            raise ArgumentError(self._refusal(one_line(error, 160))) from None
         self._is_own = True
+
+    def _refusal(self, reason: str) -> str:
+        """Say why there is no connection, and what may help."""
+        remedy = "see ray status"
+        if not is_remote(self._address):
+            remedy += ", or run it again once the machine is less busy"
+        # Without a token, a client gets no other answer than a timeout.
+        elif "RAY_AUTH_MODE" not in os.environ:
+            remedy += " there; where it asks for a token, set RAY_AUTH_MODE=token"
+        return f"--cluster {self._address}: no cluster answers there ({reason}); {remedy}"
 
 
 @contextmanager
