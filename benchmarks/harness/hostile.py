@@ -12,6 +12,7 @@ import shutil
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from safetensors.torch import save_file
 import bestiary
 from bestiary.beasts.sample import draw_sample
 from bestiary.run.checksums import file_digest
-from bestiary.run.layout import CHECKSUMS, RECIPE, STARTING_FILES, FoldFiles
+from bestiary.run.finished_files import FILES_KEY
+from bestiary.run.layout import CHECKSUMS, ENSEMBLE, RECIPE, STARTING_FILES, FoldFiles
 from bestiary.run.oof import write_oof
 from bestiary.tables import read_metadata
 
@@ -97,7 +99,22 @@ def make_hostile(name: str, places: Places, folder: Path) -> Path:
     run = folder / name.replace(" ", "-")
     shutil.copytree(places.run, run, symlinks=True)
     HOSTILE[name](run, places)
+    _seal_finished(run)
     return run
+
+
+def _seal_finished(run: Path) -> None:
+    """Make the checksums in ensemble.json right, as who means harm would."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        if not stat.S_ISREG((run / ENSEMBLE).lstat().st_mode):
+            return
+        card = json.loads((run / ENSEMBLE).read_text())
+        before = dict(card[FILES_KEY])
+        for name in before:
+            if stat.S_ISREG((run / name).lstat().st_mode):
+                card[FILES_KEY][name] = file_digest(run / name)
+        if card[FILES_KEY] != before:
+            (run / ENSEMBLE).write_text(json.dumps(card))
 
 
 def seal(run: Path) -> None:

@@ -20,7 +20,7 @@ import bestiary
 from bestiary.cli import main
 from bestiary.display import Display
 from bestiary.ensemble.saliency import overlay, saliency
-from bestiary.errors import RunError
+from bestiary.errors import DamagedError, RunError
 from bestiary.evaluation.results import prediction_set_scores, read_results
 from bestiary.model.backbone import Backbone
 from bestiary.model.classifier import Classifier
@@ -28,7 +28,8 @@ from bestiary.numbers import percent, percent_range, plain_name
 from bestiary.recipe.load import load_recipe
 from bestiary.reporting import gallery, run_page, saliency_examples, sections
 from bestiary.reporting.charts.axes import round_ticks
-from bestiary.run.layout import METRICS
+from bestiary.run.finished_files import FILES_KEY
+from bestiary.run.layout import ENSEMBLE, METRICS
 from bestiary.run.oof import read_oof, write_oof
 from bestiary.run.run import Run
 
@@ -362,12 +363,20 @@ def test_page_shows_saliency(trained: Run, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_report_says_the_score_of_its_page(trained: Run, tmp_path: Path) -> None:
-    """metrics.json may be missing, or of another run: the answers themselves are scored."""
+    """metrics.json may be missing, or that of another run before its checksum was known.
+
+    The answers themselves are scored.
+    """
     right = trained.score_line
     run = Run(shutil.copytree(trained.path, tmp_path / "run"))
     metrics = run.read_json(METRICS)
     metrics["oof"]["accuracy"] |= {"value": 0.0123, "low": 0.0, "high": 0.1}
     run.write_json(METRICS, metrics)
+    with pytest.raises(DamagedError, match=METRICS):
+        bestiary.report(run.path, format="md", quiet=True)
+    card = run.read_json(ENSEMBLE)
+    del card[FILES_KEY]
+    run.write_json(ENSEMBLE, card)
     said = bestiary.report(run.path, format="md", quiet=True)
     assert said.score_line == right and str(said).startswith(f"{right}\n")
     run.file(METRICS).unlink()

@@ -214,7 +214,7 @@ def test_wrong_options_get_one_line(
     trained: Run, tmp_path: Path, fails: Callable[..., str]
 ) -> None:
     assert "no such run" in fails("serve", tmp_path / "none")
-    assert "limit max_body_bytes" in fails("serve", trained.path, "--max-mb", "0")
+    assert "--max-mb 0: choose above 0" in fails("serve", trained.path, "--max-mb", "0")
     assert "none" in fails("serve", trained.path, "--token-file", tmp_path / "none")
     assert "203.0.113.7" in fails(
         "serve", trained.path, "--host", "203.0.113.7", "--engine", "torch", "--quiet"

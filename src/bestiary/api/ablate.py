@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bestiary.api.arguments import Location, Many, with_short_ways
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.display import Display
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 CHECKPOINT_SECONDS = 300.0
 
 
+@checked_arguments
 def ablate(
     data: Location,
     run: Location,

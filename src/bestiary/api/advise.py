@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bestiary.api.arguments import Location, Many, with_short_ways
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,7 @@ BACKBONES = {
 """Backbones to measure where the user names none, as NAME@SIZE."""
 
 
+@checked_arguments
 def advise(
     data: Location,
     /,

@@ -2,10 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from bestiary.argument_types import checked_arguments
+
 if TYPE_CHECKING:
     from bestiary.caches import CacheContents
 
 
+@checked_arguments
 def cache(*, clear: bool = False) -> "CacheContents":
     """Show what is kept between commands, or clear it.
 

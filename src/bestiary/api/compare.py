@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.reporting.compare_page import Compared
 
 
+@checked_arguments
 def compare(
     run: Location,
     other: Location,

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bestiary.api.arguments import Location, Many
+from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
 if TYPE_CHECKING:
     from bestiary.evaluation.counting import ClassCounts
 
 
+@checked_arguments
 def count(
     run: Location,
     /,

@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.evaluation.curve_text import Curve
 
 
+@checked_arguments
 def curve(data: Location, run: Location, /, *, quiet: bool = False) -> "Curve":
     """Say what twice as many images would give, class by class too.
 

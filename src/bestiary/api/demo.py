@@ -8,6 +8,7 @@ from bestiary.api.evaluate import evaluate
 from bestiary.api.predict import predict
 from bestiary.api.sample import sample
 from bestiary.api.train import train
+from bestiary.argument_types import checked_arguments
 from bestiary.numbers import counted
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ CAMERAS = 12
 CAMERAS_HELD_OUT = 3
 
 
+@checked_arguments
 def demo(
     directory: Location = "bestiary-demo",
     /,

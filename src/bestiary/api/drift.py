@@ -3,12 +3,14 @@
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
 if TYPE_CHECKING:
     from bestiary.evaluation.drift_text import DriftReport
 
 
+@checked_arguments
 def drift(
     run: Location,
     /,

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import ExportFormat
 
 if TYPE_CHECKING:
     from bestiary.exporting.result import ExportResult
 
 
+@checked_arguments
 def export(
     run: Location,
     out: Location,

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.evaluation.joining import Joined
 
 
+@checked_arguments
 def join(run: Location, other: Location, /, *rest: Location) -> "Joined":
     """Join finished runs on the same folds into one run.
 

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.evaluation.labels import LabelReport
 
 
+@checked_arguments
 def labels(
     run: Location, /, *, data: Location | None = None, out: Location | None = None
 ) -> "LabelReport":

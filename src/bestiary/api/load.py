@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.api.ensemble import Ensemble
     from bestiary.run.run import Run
 
 
+@checked_arguments
 def load(run: "Location | Run", /) -> "Ensemble":
     """Load the ensemble of a run, with scikit-learn's methods.
 

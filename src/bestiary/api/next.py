@@ -3,12 +3,14 @@
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
 if TYPE_CHECKING:
     from bestiary.evaluation.next_images import NextImages
 
 
+@checked_arguments
 def next(
     run: Location,
     /,

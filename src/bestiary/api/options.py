@@ -3,11 +3,13 @@
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.recipe.listing import OptionList
 
 
+@checked_arguments
 def options(word: str = "", /, *, recipe: Location = "best") -> "OptionList":
     """List what --set takes, with the values of a recipe.
 

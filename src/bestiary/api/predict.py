@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bestiary.api.arguments import Location, Many
+from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bestiary.run.run import Run
 
 
+@checked_arguments
 def predict(
     run: Location,
     /,

@@ -7,11 +7,13 @@ from cyclopts import Parameter
 
 from bestiary.api.arguments import Data, Labels, Location, Many, Unlabeled
 from bestiary.api.train import train
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.api.run import Run
 
 
+@checked_arguments
 def probe(
     data: Data,
     run: Location,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.run.run import Run
@@ -51,6 +52,7 @@ class Pushed:
         return "\n".join(lines)
 
 
+@checked_arguments
 def push(
     run: Location,
     address: str,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from bestiary.api.arguments import Location, Many
+from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import ReportFormat
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from bestiary.reporting.report import Report
 
 
+@checked_arguments
 def report(
     run: Location,
     /,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.beasts.camera_sample import CameraSummary
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 BEAST_SIZE = 160  # pixels of the long side of an image in a class folder
 
 
+@checked_arguments
 def sample(
     directory: Location,
     /,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bestiary.api.arguments import Location, Many
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.data.audit import Audit
 
 
+@checked_arguments
 def scan(
     data: Location,
     /,

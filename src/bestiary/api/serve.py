@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Annotated
 
 from bestiary.api.arguments import Location, Many
+from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
 
+@checked_arguments
 def serve(
     run: Location,
     /,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.evaluation.run_list import RunList
@@ -18,6 +19,7 @@ def show(run: Location, /) -> "Summary": ...
 def show() -> "RunList": ...
 
 
+@checked_arguments
 def show(run: Location | None = None, /) -> "Summary | RunList":
     """Show what a run is, how far it is trained, and its score.
 

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from bestiary.api.arguments import Data, Labels, Location, Many, Unlabeled, with_short_ways
+from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
     from bestiary.api.run import Run
 
 
+@checked_arguments
 def train(
     data: Data,
     run: Location,

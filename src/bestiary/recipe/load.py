@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bestiary.argument_types import checked_arguments
 from bestiary.errors import RecipeError, one_line
 from bestiary.recipe.defaults import SHIPPED, shipped_text
 from bestiary.recipe.options import Recipe
@@ -19,6 +20,7 @@ LISTING_OPTIONS = ("data.root", "data.layout", "data.boxes", CONFIDENCE)
 """How the images of a dataset are listed."""
 
 
+@checked_arguments
 def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Load a recipe and apply overrides.
 

@@ -1,0 +1,174 @@
+"""A function with annotated parameters -> one that refuses arguments of other types, in one line.
+
+In Python, a text where a list is wanted is a list of its letters, "no" is true, and an iterator is
+empty when it is read again. Knows nothing of what the arguments mean.
+"""
+
+import inspect
+import os
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from numbers import Integral, Real
+from pathlib import Path
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeGuard,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
+
+from bestiary.errors import ArgumentError
+
+MAX_SHOWN = 60  # characters of a wrong value
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def checked_arguments(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Check the types of a function's arguments before it is called.
+
+    NumPy's numbers count as numbers, any path-like object as a path, and every collection but a
+    text, a mapping or a frame as a sequence, which is given on as a list.
+
+    Args:
+        function: whose annotations are types; texts among them are not checked.
+
+    Returns:
+        The function; it raises an `ArgumentError` that says what to give.
+
+    Example:
+        >>> @checked_arguments
+        ... def train(overrides: Sequence[str] = ()) -> int:
+        ...     return len(overrides)
+        >>> train(f"train.epochs={n}" for n in range(3))
+        3
+        >>> train("train.epochs=3")
+        Traceback (most recent call last):
+        bestiary.errors.ArgumentError: train: overrides is 'train.epochs=3'; give a list of texts
+    """
+    signature = inspect.signature(function)
+    name = function.__name__
+
+    @wraps(function)
+    def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        bound = signature.bind(*args, **kwargs)
+        for key, value in bound.arguments.items():
+            parameter = signature.parameters[key]
+            hint = parameter.annotation
+            if parameter.kind is parameter.VAR_POSITIONAL:
+                bound.arguments[key] = tuple(_checked(name, key, one, hint) for one in value)
+            elif parameter.kind is not parameter.VAR_KEYWORD:
+                bound.arguments[key] = _checked(name, key, value, hint)
+        return function(*bound.args, **bound.kwargs)
+
+    return checked
+
+
+def _checked(function: str, name: str, value: object, hint: object) -> object:
+    """Return a value, a collection as a list; refuse one of another type than a hint says."""
+    if _is_collection(value) and any(_is_sequence(one) for one in _choices(hint)):
+        value = value if isinstance(value, list | tuple) else list(value)
+    if not any(_matches(value, one) for one in _choices(hint)):
+        wanted = " or ".join(dict.fromkeys(_described(one) for one in _choices(hint)))
+        raise ArgumentError(f"{function}: {name} is {_shown(value)}; give {wanted}")
+    return value
+
+
+def _choices(hint: object) -> Sequence[object]:
+    """List what a hint allows, one of which a value has to match."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return _choices(get_args(hint)[0])
+    if origin in (Union, types.UnionType):
+        return [choice for one in get_args(hint) for choice in _choices(one)]
+    return [hint]
+
+
+def _matches(value: object, hint: object) -> bool:
+    """Tell whether a value is of one type."""
+    if hint in _KINDS:
+        return _KINDS[hint][0](value)
+    if get_origin(hint) is Literal:
+        return not isinstance(value, bool) and _is_among(value, get_args(hint))
+    if _is_sequence(hint):
+        if not _is_collection(value):
+            return False
+        wanted = _choices((get_args(hint) or (Any,))[0])
+        return all(any(_matches(one, choice) for choice in wanted) for one in value)
+    return not isinstance(hint, type) or hint is inspect.Parameter.empty or isinstance(value, hint)
+
+
+def _described(hint: object) -> str:
+    """Say in words what a type is."""
+    if hint in _KINDS:
+        return _KINDS[hint][1]
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    if _is_sequence(hint):
+        wanted = _choices((get_args(hint) or (Any,))[0])
+        return "a list of " + " or ".join(dict.fromkeys(_many(one) for one in wanted))
+    return f"a {getattr(hint, '__name__', hint)}"
+
+
+def _many(hint: object) -> str:
+    return _KINDS[hint][2] if hint in _KINDS else _described(hint)
+
+
+def _shown(value: object) -> str:
+    """Show a value, or its type where it is long."""
+    text = repr(value)
+    if len(text) > MAX_SHOWN or "\n" in text:
+        return f"a {type(value).__name__}"
+    return (
+        text
+        if isinstance(value, str | bytes | int | float | list) or value is None
+        else (f"the {type(value).__name__} {text}")
+    )
+
+
+def _is_collection(value: object) -> TypeGuard[Iterable[object]]:
+    """Tell whether a value has values in a row: no text, mapping, frame, or array of more axes."""
+    is_iterable = isinstance(value, Iterable) and not isinstance(value, _NO_COLLECTIONS)
+    return is_iterable and not hasattr(value, "columns") and getattr(value, "ndim", 1) == 1
+
+
+def _is_sequence(hint: object) -> bool:
+    origin = get_origin(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, Sequence) and origin is not str
+
+
+def _is_among(value: object, choices: Sequence[object]) -> bool:
+    is_plain = isinstance(value, str | Integral)
+    return is_plain and any(value == choice for choice in choices)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
+
+
+_NO_COLLECTIONS = (str, bytes, bytearray, os.PathLike, Mapping)
+_KINDS: dict[object, tuple[Callable[[Any], bool], str, str]] = {
+    Any: (lambda _: True, "anything", "things"),
+    type(None): (lambda value: value is None, "None", "None"),
+    None: (lambda value: value is None, "None", "None"),
+    str: (lambda value: isinstance(value, str), "a text", "texts"),
+    Path: (lambda value: isinstance(value, os.PathLike), "a path", "paths"),
+    bool: (_is_flag, "True or False", "True or False"),
+    int: (
+        lambda value: isinstance(value, Integral) and not _is_flag(value),
+        "a whole number",
+        "whole numbers",
+    ),
+    float: (
+        lambda value: isinstance(value, Real) and not _is_flag(value),
+        "a number",
+        "numbers",
+    ),
+}
+"""Type -> whether a value is of it, and what one and many of them are called."""
