@@ -32,6 +32,7 @@ def verb(
     resume: bool = False,
     data: Any = None,
     later: "Path | None" = None,
+    folds: int | str | None = None,
 ) -> dict[str, Any]:
     """Return what it was given."""
     return dict(locals())
@@ -117,6 +118,10 @@ def test_what_is_taken() -> None:
     assert given["images"] == ("a.jpg", [Path("b"), Path("c")])
     assert given["numbers"] == [0, 1]
     assert verb(count=None, share=1)["share"] == 1
+
+
+def test_path_where_a_text_may_name_a_file() -> None:
+    assert verb(folds=Path("a") / "folds.csv")["folds"] == str(Path("a/folds.csv"))
 
 
 def test_a_wrong_name_is_pythons_own_error() -> None:

@@ -74,6 +74,8 @@ def _checked(function: str, name: str, value: object, hint: object) -> object:
     """Return a value, a collection as a list; refuse one of another type than a hint says."""
     if _is_collection(value) and any(_is_sequence(one) for one in _choices(hint)):
         value = value if isinstance(value, list | tuple) else list(value)
+    if isinstance(value, os.PathLike) and str in _choices(hint) and Path not in _choices(hint):
+        value = os.fspath(value)  # a text that may name a file, such as that of folds
     if not any(_matches(value, one) for one in _choices(hint)):
         wanted = " or ".join(dict.fromkeys(_described(one) for one in _choices(hint)))
         raise ArgumentError(f"{function}: {name} is {_shown(value)}; give {wanted}")
