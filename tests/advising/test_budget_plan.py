@@ -81,7 +81,6 @@ def test_contradictions_are_refused(arguments: dict[str, object], words: str) ->
         check_arguments(**{**usual, **arguments})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("never", float("inf")), ("5s", 5.0)])
-def test_useless_budgets_are_refused(text: str, seconds: float) -> None:
-    with pytest.raises(ArgumentError, match=f"--budget {text}: is not a time"):
-        check_seconds(text, seconds)
+def test_useless_budgets_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="--budget 5s: is not a time"):
+        check_seconds("5s", 5.0)

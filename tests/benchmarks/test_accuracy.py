@@ -11,7 +11,7 @@ def result(contender: str, minutes: float) -> dict[str, Any]:
     found = {"set": "beasts", "seed": 0, "minutes": minutes, "contender": contender}
     found |= {"hits": "1110", "images": 4, "accuracy": 0.75, "minutes_trained": minutes / 2}
     if contender == run.OWN:
-        found |= {"members": [0.7, 0.8], "claim_interval": [0.6, 0.9]}
+        found |= {"members": [0.7, 0.8], "claim": 0.75, "claim_interval": [0.6, 0.9]}
     return found
 
 

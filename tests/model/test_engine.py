@@ -218,3 +218,23 @@ def test_openvino_telemetry_is_off(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@needs_openvino
+def test_threads_may_begin_together() -> None:
+    """Without the core's first conversion, four threads wait for each other forever."""
+    program = (
+        "import os, sys, threading\n"
+        "from bestiary.model.openvino_runtime import openvino_core\n"
+        "openvino_core()\n"
+        "import openvino\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "begin = threading.Barrier(4)\n"
+        "def convert():\n"
+        "    begin.wait()\n"
+        "    openvino.Type.u8.to_dtype()\n"
+        "threads = [threading.Thread(target=convert) for _ in range(4)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)

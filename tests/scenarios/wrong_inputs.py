@@ -191,7 +191,7 @@ CASES: dict[str, tuple[list[str], str]] = {
     "a table of no known kind": (["predict", "{run}", "{data}", "--out", "{new}.xlsx"], ".xlsx"),
     "a table in the place of a file": (
         ["predict", "{run}", "{data}", "--out", "{file}/p.csv"],
-        "cannot be written",
+        "cannot be locked",
     ),
     "a folder in the place of a table": (
         ["predict", "{run}", "{data}", "--out", "{folder}.csv"],

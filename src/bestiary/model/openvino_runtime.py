@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bestiary.cores import cores
 from bestiary.recipe.choices import Precision
 
@@ -134,6 +136,11 @@ def openvino_core() -> Any:
 def _load_core() -> Any:
     import openvino
 
+    # The first conversion of an array fills a table of OpenVINO's binding. Two threads that begin
+    # it together may wait for each other forever, one with the table's lock and one with Python's.
+    tensor = openvino.Tensor(np.zeros((1, 1), np.uint8))
+    tensor.get_element_type().to_dtype()
+    assert tensor.data.dtype == np.uint8
     return openvino.Core()
 
 
