@@ -154,14 +154,18 @@ def record_promises(minutes: float, note: str) -> None:
     ]
     if not runs:
         return
+    from bestiary.stats.intervals import wilson_interval
+
     case = f"{minutes:g} minutes of one core"
     means = [sum(row["members"]) / len(row["members"]) for row in runs]
     ends = [row["claim_interval"] for row in runs]
     held = [low <= mean <= high for mean, (low, high) in zip(means, ends, strict=True)]
     above = sum(mean > high for mean, (_, high) in zip(means, ends, strict=True))
+    # As if members were all alike: the held-out images are as many as they are, and no more.
+    own = [wilson_interval(mean, row["images"]) for row, mean in zip(runs, means, strict=True)]
     with_noise = [
-        abs(mean - row["claim"]) <= math.hypot(high - low, own_width(mean, row["images"])) / 2
-        for row, mean, (low, high) in zip(runs, means, ends, strict=True)
+        abs(mean - row["claim"]) <= math.hypot(high - low, most - least) / 2
+        for row, mean, (low, high), (least, most) in zip(runs, means, ends, own, strict=True)
     ]
     record(
         "printed-interval-holds",
@@ -177,11 +181,6 @@ def record_promises(minutes: float, note: str) -> None:
     )
     shares = [row["minutes_trained"] / minutes for row in runs]
     record("budget-is-kept", max(shares), len(shares), "runs", case=case, note=note)
-
-
-def own_width(accuracy: float, images: int) -> float:
-    """Width of the 95 % interval that held-out images have, as if members were all alike."""
-    return 2 * 1.96 * math.sqrt(accuracy * (1 - accuracy) / images)
 
 
 def done() -> list[dict[str, Any]]:

@@ -72,23 +72,31 @@ def checked_arguments(function: Callable[Arguments, Result]) -> Callable[Argumen
 
 def _checked(function: str, name: str, value: object, hint: object) -> object:
     """Return a value, a collection as a list; refuse one of another type than a hint says."""
-    if _is_collection(value) and any(_is_sequence(one) for one in _choices(hint)):
+    if _is_collection(value) and any(is_sequence(one) for one in choices(hint)):
         value = value if isinstance(value, list | tuple) else list(value)
-    if isinstance(value, os.PathLike) and str in _choices(hint) and Path not in _choices(hint):
+    if isinstance(value, os.PathLike) and str in choices(hint) and Path not in choices(hint):
         value = os.fspath(value)  # a text that may name a file, such as that of folds
-    if not any(_matches(value, one) for one in _choices(hint)):
-        wanted = " or ".join(dict.fromkeys(_described(one) for one in _choices(hint)))
+    if not any(_matches(value, one) for one in choices(hint)):
+        wanted = " or ".join(dict.fromkeys(_described(one) for one in choices(hint)))
         raise ArgumentError(f"{function}: {name} is {_shown(value)}; give {wanted}")
     return value
 
 
-def _choices(hint: object) -> Sequence[object]:
-    """List what a hint allows, one of which a value has to match."""
+def choices(hint: object) -> Sequence[object]:
+    """List what a hint allows, one of which a value has to match.
+
+    Args:
+        hint: a type, a union, or one of these with annotations.
+
+    Example:
+        >>> choices(Annotated[int | None, "many"])
+        [<class 'int'>, <class 'NoneType'>]
+    """
     origin = get_origin(hint)
     if origin is Annotated:
-        return _choices(get_args(hint)[0])
+        return choices(get_args(hint)[0])
     if origin in (Union, types.UnionType):
-        return [choice for one in get_args(hint) for choice in _choices(one)]
+        return [choice for one in get_args(hint) for choice in choices(one)]
     return [hint]
 
 
@@ -98,10 +106,10 @@ def _matches(value: object, hint: object) -> bool:
         return _KINDS[hint][0](value)
     if get_origin(hint) is Literal:
         return not isinstance(value, bool) and _is_among(value, get_args(hint))
-    if _is_sequence(hint):
+    if is_sequence(hint):
         if not _is_collection(value):
             return False
-        wanted = _choices((get_args(hint) or (Any,))[0])
+        wanted = choices((get_args(hint) or (Any,))[0])
         return all(any(_matches(one, choice) for choice in wanted) for one in value)
     return not isinstance(hint, type) or hint is inspect.Parameter.empty or isinstance(value, hint)
 
@@ -112,8 +120,8 @@ def _described(hint: object) -> str:
         return _KINDS[hint][1]
     if get_origin(hint) is Literal:
         return " or ".join(map(repr, get_args(hint)))
-    if _is_sequence(hint):
-        wanted = _choices((get_args(hint) or (Any,))[0])
+    if is_sequence(hint):
+        wanted = choices((get_args(hint) or (Any,))[0])
         return "a list of " + " or ".join(dict.fromkeys(_many(one) for one in wanted))
     return f"a {getattr(hint, '__name__', hint)}"
 
@@ -140,7 +148,8 @@ def _is_collection(value: object) -> TypeGuard[Iterable[object]]:
     return is_iterable and not hasattr(value, "columns") and getattr(value, "ndim", 1) == 1
 
 
-def _is_sequence(hint: object) -> bool:
+def is_sequence(hint: object) -> bool:
+    """Tell whether a type is that of values in a row; a text is one value."""
     origin = get_origin(hint) or hint
     return isinstance(origin, type) and issubclass(origin, Sequence) and origin is not str
 

@@ -19,6 +19,7 @@ The command line prints the message of a `BestiaryError` on one line and exits w
 other exception is a bug in bestiary and keeps its traceback.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +36,19 @@ def one_line(error: Exception, max_length: int = 120) -> str:
         'two lines'
     """
     return " ".join(str(error).split())[:max_length] or type(error).__name__
+
+
+def alternatives(words: Sequence[str]) -> str:
+    """Name what an option takes, for the remedy in an error.
+
+    Args:
+        words: two or more.
+
+    Example:
+        >>> alternatives(["90s", "5min", "never"])
+        '90s, 5min or never'
+    """
+    return f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 class BestiaryError(Exception):

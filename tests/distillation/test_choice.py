@@ -51,7 +51,7 @@ def test_halves_that_disagree_are_in_the_scores(
     monkeypatch.setattr(student_module, "_average_members", lambda *_: _other_member(run))
     monkeypatch.setattr(_TestPart, "predict", lambda *_: np.where(is_first, -right, right))
 
-    best, candidates = _choose_candidate(small, test, True, Display(quiet=True))
+    best, candidates, _ = _choose_candidate(small, test, True, Display(quiet=True))
     hits = {name: logits.argmax(axis=1) == test.labels for name, logits in candidates.items()}
     assert hits["student"].any() and hits["average"].any()
     table, classes = read_oof(run.fold(0))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bestiary.display import Display
-from bestiary.errors import ArgumentError
+from bestiary.errors import ArgumentError, alternatives
 from bestiary.model.device import best_device
 from bestiary.model.image_sizes import with_own_size
 from bestiary.recipe.load import load_recipe
@@ -42,8 +42,7 @@ def check_seconds(text: str, seconds: float) -> float:
     """
     if seconds < LEAST_SECONDS:
         raise ArgumentError(
-            f"--budget {text}: is not a time that can be kept; give {', '.join(BUDGETS[:-1])} or "
-            f"{AUTO}"
+            f"--budget {text}: is not a time that can be kept; give {alternatives(BUDGETS)}"
         )
     return seconds
 

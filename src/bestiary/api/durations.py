@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from bestiary.errors import ArgumentError
+from bestiary.errors import ArgumentError, alternatives
 
 SECONDS_OF = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 NEVER = "never"
@@ -36,6 +36,5 @@ def parse_duration(text: str, option: str, accepted: Sequence[str]) -> float:
         return float("inf")
     match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]+)?)\s*(ms|s|min|h)", plain)
     if match is None or not float(match[1]):
-        examples = f"{', '.join(accepted[:-1])} or {accepted[-1]}"
-        raise ArgumentError(f"{option} {text}: is not a duration; give {examples}")
+        raise ArgumentError(f"{option} {text}: is not a duration; give {alternatives(accepted)}")
     return float(match[1]) * SECONDS_OF[match[2]]

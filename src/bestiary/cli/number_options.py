@@ -5,12 +5,12 @@ Without this, 1.5 epochs would be 2, 0x10 folds 16, and 5% an error without a re
 
 import math
 import re
-import types
 from collections.abc import Sequence
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args
 
 from cyclopts import Parameter, Token, convert
 
+from bestiary.argument_types import choices, is_sequence
 from bestiary.errors import ArgumentError
 
 MAX_LENGTH = 40  # of a number; longer ones are not quoted whole
@@ -78,13 +78,7 @@ def _remedy(text: str, is_whole: bool) -> str:
 
 def _leaves(hint: Any) -> set[Any]:
     """The types that one value of a hint may have."""
-    origin = get_origin(hint)
-    if origin is Annotated:
-        return _leaves(get_args(hint)[0])
-    if origin in (Union, types.UnionType) or (origin is not None and _is_sequence(origin)):
-        return set().union(*map(_leaves, get_args(hint)))
-    return {hint}
-
-
-def _is_sequence(origin: Any) -> bool:
-    return isinstance(origin, type) and issubclass(origin, Sequence)
+    leaves: set[Any] = set()
+    for choice in choices(hint):
+        leaves |= set().union(*map(_leaves, get_args(choice))) if is_sequence(choice) else {choice}
+    return leaves

@@ -16,6 +16,7 @@ from bestiary.data.listing_types import LISTING_SCHEMA, Listing
 from bestiary.data.table_boxes import box_samples
 from bestiary.data.table_fields import unread_times
 from bestiary.data.table_paths import paths_below
+from bestiary.data.table_values import plain_paths
 from bestiary.data.times import iso_time
 from bestiary.errors import DataError
 from bestiary.numbers import counted
@@ -94,7 +95,7 @@ def _below(place: str, found: Detections, root: Root) -> Detections:
     """The same with all paths below `root`."""
     unread = pl.Series([path for path, _ in found.unusable], dtype=pl.String)
     named = pl.concat([found.images["path"], unread.unique(maintain_order=True)])
-    below = paths_below(place, named if isinstance(root, Path) else _slashes(named), root)
+    below = paths_below(place, named if isinstance(root, Path) else plain_paths(named), root)
     other = named != below
     if not other.any():
         return found
@@ -109,12 +110,6 @@ def _below(place: str, found: Detections, root: Root) -> Detections:
         boxes=boxes.unique(["path", "box"], keep="first", maintain_order=True),
         unusable=unusable,
     )
-
-
-def _slashes(paths: pl.Series) -> pl.Series:
-    """Paths with forward slashes, and without steps that lead nowhere: `./a//b` is `a/b`."""
-    slashed = paths.str.replace_all("\\", "/", literal=True)
-    return slashed.str.replace_all(r"/(\./|/)+", "/").str.replace(r"^(\./)+", "")
 
 
 def add_boxes(listing: Listing, found: Detections, min_confidence: float) -> Listing:

@@ -209,7 +209,8 @@ def _former_files(run: Run) -> dict[str, Any]:
     """What ensemble.json says of the run's files, which hold until they are written again."""
     with suppress(RunError):  # there is none yet, or it is damaged
         card = run.read_json(ENSEMBLE)
-        return {name: card[name] for name in (FILES_KEY,) if name in card}
+        if FILES_KEY in card:
+            return {FILES_KEY: card[FILES_KEY]}
     return {}
 
 
