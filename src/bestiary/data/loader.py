@@ -1,18 +1,19 @@
-"""Load batches of views with worker threads: prefetch them for a GPU, make them on demand on a CPU.
+"""Load batches of views: prefetch them for a GPU, make them on demand on a CPU.
 
-With a GPU, worker threads prefetch batches while the network computes. With a CPU, prefetching
-would take cores from the network. So each batch is made on demand (measured by
-benchmarks/speed/training.py). Either way all threads share the images of a batch, so that the first
-batch, or the only one, is not left to one of them.
+With a GPU, batches are prefetched while the network computes: by forked processes where the images
+are on this machine and the system allows it, else by threads. With a CPU, prefetching would take
+cores from the network. So threads make each batch on demand (measured by
+benchmarks/speed/training.py). Either way all share the images of a batch, so that the first batch,
+or the only one, is not left to one of them.
 
-Decoding, resizing and copying release Python's lock, so threads keep up with a GPU, and nothing is
-pickled. A view depends on (seed, fold, epoch, row) alone, so batches are the same for any number
-of threads. Knows nothing of networks.
+A view depends on (seed, fold, epoch, row) alone, so batches are the same for any number of threads
+or processes. Knows nothing of networks.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -22,6 +23,14 @@ from numpy.typing import NDArray
 
 from bestiary.cores import cores
 from bestiary.data.decode import Pixels
+from bestiary.data.forked_team import NoAnswerError, can_fork
+from bestiary.data.forked_views import (
+    JOBS_AHEAD,
+    MAX_JOB_IMAGES,
+    MIN_BATCHES_AHEAD,
+    Notes,
+    forked_views,
+)
 from bestiary.data.views import TrainView
 from bestiary.data.workers import Workers
 from bestiary.display import Tick
@@ -29,10 +38,8 @@ from bestiary.model.transfer import send
 from bestiary.rng import keyed_rng
 
 MAX_PREFETCH_THREADS = 16
+MIN_FORKED_IMAGES = 128  # with fewer, threads are done before processes have started
 JOBS_PER_THREAD = 4  # of a batch made on demand; several, as one image costs more than another
-MAX_JOB_IMAGES = 8  # of a batch that is prefetched
-JOBS_AHEAD = 4  # a thread, prefetched or under way
-MIN_BATCHES_AHEAD = 2
 
 Rows = NDArray[np.int64]  # rows of images in the dataset
 T = TypeVar("T")
@@ -120,28 +127,34 @@ class LoaderThreads(NamedTuple):
     Attributes:
         workers: number of worker threads.
         prefetch: whether batches are made ahead of time, or each when it is asked for.
+        forked: whether as many forked processes do it, which inherit what views are made from.
     """
 
     workers: int
     prefetch: bool
+    forked: bool = False
 
 
-def loader_threads(device_type: str, processes: int = 1) -> LoaderThreads:
+def loader_threads(
+    device_type: str, processes: int = 1, *, can_inherit: bool = False
+) -> LoaderThreads:
     """Choose the worker threads for a device.
 
     Args:
         device_type: where the network computes. For cpu, all cores load on demand; otherwise up to
-            16 threads prefetch.
+            16 threads or processes prefetch.
         processes: number of processes that share this machine's cores.
+        can_inherit: whether a forked process can make views from what it inherits, as of files on
+            this machine. Connections to a store cannot be shared.
 
     Returns:
-        The number of worker threads, and whether they prefetch.
+        The number of worker threads, whether they prefetch, and whether they are processes.
     """
     n_cores = cores(processes)
     if device_type == "cpu":
         return LoaderThreads(n_cores, prefetch=False)
     n_threads = min(MAX_PREFETCH_THREADS, max(1, n_cores - 1))
-    return LoaderThreads(n_threads, prefetch=True)
+    return LoaderThreads(n_threads, prefetch=True, forked=can_inherit and can_fork())
 
 
 def load_batches(
@@ -150,27 +163,57 @@ def load_batches(
     threads: LoaderThreads,
     *,
     pin: bool = False,
+    notes: Notes | None = None,
 ) -> Iterator[Batch]:
     """Load batches of views.
 
     Args:
         batches: rows of each batch.
-        view_of: row -> view, uint8 (size, size, 3); called from worker threads.
-        threads: number of worker threads, and whether they prefetch; see `LoaderThreads`.
+        view_of: row -> view, uint8 (size, size, 3); called from worker threads or processes.
+        threads: number of worker threads, whether they prefetch, and whether they are processes;
+            see `LoaderThreads`.
         pin: use page-locked memory, from which a GPU copies without waiting.
+        notes: that `view_of` takes, if any.
 
     Yields:
         The batches, in order.
 
     Raises:
-        DataError: a batch takes too long, see `bestiary.data.workers`.
+        DataError: a batch takes too long, see `bestiary.data.workers`; or a process has died.
     """
+    if threads.forked and sum(len(rows) for rows in batches) >= MIN_FORKED_IMAGES:
+        try:
+            yield from _load_by_processes(batches, view_of, threads.workers, pin, notes)
+        except NoAnswerError:  # before the first batch
+            threads = threads._replace(forked=False)
+        else:
+            return
     with Workers(threads.workers) as workers:
         unfilled = _allocate_batches(workers, batches, view_of, pin)
         if threads.prefetch:
             yield from _fill_ahead(workers, threads.workers, unfilled, view_of)
         else:
             yield from _fill_on_demand(workers, threads.workers, unfilled, view_of)
+
+
+def _load_by_processes(
+    batches: Sequence[Rows],
+    view_of: Callable[[int], Pixels],
+    processes: int,
+    pin: bool,
+    notes: Notes | None,
+) -> Iterator[Batch]:
+    """Copy the batches that processes make out of the memory that is shared with them."""
+    with Workers(1) as workers:
+        shape = _first_view(workers, batches, view_of).shape
+    if notes:
+        notes.take()  # the first view is made again
+    # Only now, since a fork copies no other thread than this one.
+    with closing(forked_views(batches, view_of, shape, processes, notes)) as made:
+        for rows, pixels in zip(batches, made, strict=True):
+            views = torch.empty(pixels.shape, dtype=torch.uint8, pin_memory=pin)
+            views.copy_(torch.from_numpy(pixels))
+            yield Batch(views, rows)
 
 
 _Unfilled = tuple[Batch, range]  # a batch and the indices in it that are still to be filled
@@ -185,10 +228,7 @@ def _allocate_batches(
     """Allocate the batches. Make the first view here, since all views have its size."""
     if not batches:
         return
-    first_row = int(batches[0][0])
-    future = workers.submit(partial(view_of, first_row))
-    first_view = np.ascontiguousarray(workers.wait_for(future))
-
+    first_view = _first_view(workers, batches, view_of)
     for index, rows in enumerate(batches):
         shape = (len(rows), *first_view.shape)
         views = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
@@ -197,6 +237,14 @@ def _allocate_batches(
             views[0] = torch.from_numpy(first_view)
             n_filled = 1
         yield Batch(views, rows), range(n_filled, len(rows))
+
+
+def _first_view(
+    workers: Workers, batches: Sequence[Rows], view_of: Callable[[int], Pixels]
+) -> Pixels:
+    """Make the first view of all, whose size the others have."""
+    first_row = int(batches[0][0])
+    return np.ascontiguousarray(workers.wait_for(workers.submit(partial(view_of, first_row))))
 
 
 def _fill(batch: Batch, indices: range, view_of: Callable[[int], Pixels]) -> None:

@@ -98,14 +98,10 @@ class Workers:
             if future.done():  # the job's own error
                 raise
             self._is_hanging = True
-            raise DataError(
-                f"no batch of images was ready within {STALL_SECONDS:.0f} s: a disk that holds "
-                "them may be gone; check the disk, then continue with --resume"
-            ) from None
+            raise stalled_error() from None
 
     def _work(self) -> None:
-        torch.get_num_threads()  # PyTorch sets its default now, and not in the first operation
-        _set_openmp_threads(1)
+        limit_openmp()
         self._are_ready.wait()
         while (submitted := self._jobs.get()) is not None:
             future, job = submitted
@@ -114,6 +110,20 @@ class Workers:
                 future.set_result(result)
             except BaseException as error:  # raised again in wait_for
                 future.set_exception(error)
+
+
+def stalled_error() -> DataError:
+    """Build the error for images that do not come."""
+    return DataError(
+        f"no batch of images was ready within {STALL_SECONDS:.0f} s: a disk that holds them may be "
+        "gone; check the disk, then continue with --resume"
+    )
+
+
+def limit_openmp() -> None:
+    """Let what this thread computes stay in this thread."""
+    torch.get_num_threads()  # PyTorch sets its default now, and not in the first operation
+    _set_openmp_threads(1)
 
 
 def _set_openmp_threads(threads: int) -> None:

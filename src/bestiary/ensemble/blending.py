@@ -58,6 +58,18 @@ class PartViews:
                 self.deep.append(notes.max_value / self.views[0].white.of(notes.sample_kind))
         return made[0] if len(made) == 1 else np.concatenate([view.ravel() for view in made])
 
+    def take(self) -> tuple[dict[int, str], list[float]] | None:
+        """Take what was noted, where another process made the views; None if nothing was."""
+        noted = self.reasons, self.deep
+        self.reasons, self.deep = {}, []
+        return noted if any(noted) else None
+
+    def add(self, noted: tuple[dict[int, str], list[float]]) -> None:
+        """Add what another process has noted."""
+        reasons, deep = noted
+        self.reasons |= reasons
+        self.deep += deep
+
 
 class BlendedNetwork:
     """Computes the members of several runs, and sums their logits by weights.

@@ -69,6 +69,17 @@ class ImagePart:
     start: int = 0
     named: bool = True
 
+    @property
+    def can_be_inherited(self) -> bool:
+        """Whether a forked process can read the images too: local paths, bytes and pixels can.
+
+        A file object's position and a connection to a store would be shared with this process.
+        """
+        is_local = getattr(self.images, "is_local", None)
+        if is_local is None:
+            is_local = isinstance(self.images, list) and all(map(_is_local, self.images))
+        return bool(is_local)
+
     def name(self, row: int) -> str:
         """Name an image in an error: its index, and its path or address if it has one."""
         path = _path_of(self.images[row])
@@ -170,6 +181,12 @@ def _keep(image: ImageInput, white: WhiteLevel) -> ImageInput:
         return image if is_path else _read_file(image)
     except (ArgumentError, ImageError):
         return image  # fails again, and is named, in its part
+
+
+def _is_local(image: ImageInput) -> bool:
+    if isinstance(image, str):
+        return not is_address(image)
+    return isinstance(image, (bytes, Path, np.ndarray))
 
 
 def _is_file(image: Any) -> bool:

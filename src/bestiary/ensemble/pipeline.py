@@ -3,35 +3,33 @@
 Knows nothing of images on disk.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bestiary.data.decode import Pixels
 from bestiary.data.loader import Batch, Rows, load_batches, loader_threads
+from bestiary.ensemble.blending import PartViews
 from bestiary.model.engine import Network
 
 Scored = tuple[Batch, NDArray[np.float32]]
 
 
-def load_views(
-    splits: Sequence[Rows], view_of: Callable[[int], Pixels], device: torch.device
-) -> Iterator[Batch]:
-    """Load the views of batches with the threads that suit a device.
+def load_views(splits: Sequence[Rows], views: PartViews, device: torch.device) -> Iterator[Batch]:
+    """Load the views of batches with the threads or processes that suit a device.
 
     Args:
         splits: rows of each batch.
-        view_of: row -> view, uint8 (size, size, 3); called from worker threads.
+        views: row -> views; called from worker threads or processes.
         device: where the network computes; a GPU copies from page-locked memory.
 
     Returns:
         An iterator over the batches, in order.
     """
-    threads = loader_threads(device.type)
-    return load_batches(splits, view_of, threads, pin=device.type == "cuda")
+    threads = loader_threads(device.type, can_inherit=views.part.can_be_inherited)
+    return load_batches(splits, views, threads, pin=device.type == "cuda", notes=views)
 
 
 def score_batches(

@@ -4,6 +4,7 @@ Knows nothing of where the rows are stored.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class _LazyPaths(Sequence[ImageInput]):
     def __init__(self, root: Root, paths: pl.Series) -> None:
         self.root = root
         self.paths = paths
+        self.is_local = isinstance(root, Path)
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -7,6 +7,7 @@ by their row in the manifest. Does not know networks.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from bestiary.data.device_views import PaddedBatch, load_padded_batches
 from bestiary.data.eval_view import EvalView, white_of
 from bestiary.data.loader import (
     Batch,
+    LoaderThreads,
     RankBatch,
     Rows,
     load_batches,
@@ -213,7 +215,7 @@ class TrainingSet:
     ) -> Iterator[Batch | PaddedBatch]:
         seed = self.recipe.train.seed
         view = TrainView.of(self.recipe.view)
-        threads = loader_threads(device.type, self.world.local_size)
+        threads = self.loader_threads(device)
         pin = device.type == "cuda"
         if self.recipe.view.device == "model":
             rng_of = partial(keyed_rng, seed, "view", fold, epoch)
@@ -227,6 +229,11 @@ class TrainingSet:
             )
         view_of = train_views(self.pixels_of, view, seed, fold, epoch)
         return load_batches(batches, view_of, threads, pin=pin)
+
+    def loader_threads(self, device: torch.device) -> LoaderThreads:
+        """Choose what makes views: processes can, of the files of a folder on this machine."""
+        is_local = isinstance(self.root, Path)
+        return loader_threads(device.type, self.world.local_size, can_inherit=is_local)
 
     def eval_view_of(self, view: EvalView) -> Callable[[int], Pixels]:
         """Create the function row -> evaluation view, taken from the original as in prediction."""

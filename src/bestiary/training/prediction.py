@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from bestiary.data.eval_view import EvalView
-from bestiary.data.loader import Rows, loader_threads, stream_views
+from bestiary.data.loader import Rows, stream_views
 from bestiary.display import Tick
 from bestiary.model.classifier import Classifier
 from bestiary.model.engine import Output, build_network
@@ -124,7 +124,7 @@ def _load_batches(
         rows,
         batch_size,
         data.eval_view_of(view),
-        loader_threads(device.type, data.world.local_size),
+        data.loader_threads(device),
         tick,
         pin=device.type == "cuda",
     )
