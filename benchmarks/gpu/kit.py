@@ -74,7 +74,7 @@ class Kit:
     @property
     def n_images(self) -> int:
         """Images of the larger set."""
-        return 48 if self.tiny else 6400
+        return 48 if self.tiny else 3200
 
     @property
     def steps(self) -> int:
