@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -209,12 +210,11 @@ def epochs(kit: Kit) -> None:
     ]
     command = ("train", data, run, "--recipe", "paper", "--folds", fifth_held_out(kit))
     trained = round(0.8 * kit.n_images)
-    with _saying_epochs(kit, run, trained):
+    with _saying_epochs(kit, run, trained) as ends:
         done = kit.cli(*command, "--only-fold", 0, "--set", *overrides, name="train")
     if not done.ok:
         return
-    rows = history(run)
-    seconds = statistics.median(row["seconds"] for row in rows[1:])
+    seconds = statistics.median(end - start for start, end in pairwise(ends))
     (config,) = Run(run).read_json(COMPUTE).values()
     resident = _time_resident_batch(
         kit,
@@ -228,30 +228,33 @@ def epochs(kit: Kit) -> None:
         "whole_epoch",
         images_per_second=round(trained / seconds, 1),
         of_resident=round(trained / seconds / resident, 3),
-        epochs=len(rows) - 1,
+        epochs=len(ends) - 1,
         compute=config,
     )
 
 
 @contextmanager
-def _saying_epochs(kit: Kit, run: Path, trained: int) -> Iterator[None]:
-    """Say each epoch of `trained` images when a run's history has it, while the block runs."""
+def _saying_epochs(kit: Kit, run: Path, trained: int) -> Iterator[list[float]]:
+    """Say each epoch of `trained` images when a run's history has it, while the block runs.
+
+    Gives the times. The history follows the checkpoint, which its own seconds leave out.
+    """
+    ends: list[float] = []
     is_over = threading.Event()
     table = run / "fold-0" / "history.csv"
 
     def watch() -> None:
-        n_said = 0
         is_last = False
         while not is_last:
             is_last = is_over.wait(0.05)
-            for row in history(run)[n_said:] if table.exists() else ():
+            for row in history(run)[len(ends) :] if table.exists() else ():
+                ends.append(time.time())
                 kit.say("epoch", images=trained, **row)
-                n_said += 1
 
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield
+        yield ends
     finally:
         is_over.set()
         thread.join()

@@ -15,6 +15,7 @@ import statistics
 import sys
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -165,15 +166,16 @@ def keep_loop(rows: list[Row], where: Elsewhere) -> None:
 def keep_epochs(rows: list[Row], table: Path, where: Elsewhere) -> None:
     """Keep whole epochs against a resident batch, and how busy the card was meanwhile.
 
-    The first epoch is left out: it fills the store. The resident batch is the stage's own, or where
-    the stage was cut off before it, that of the stage `paper`.
+    The first epoch is left out: it fills the store. An epoch lasts from the end of the one before.
+    The resident batch is the stage's own, or where the stage was cut off before it, that of the
+    stage `paper`.
     """
-    first, *later = of_stage(rows, "epochs", "epoch") or [{}]
+    epochs = of_stage(rows, "epochs", "epoch")
     own = [row["images_per_second"] for row in of_stage(rows, "epochs", "synthetic")][-1:]
     resident = own or turns(rows, "paper", "bestiary, store").get(RESIDENT, [])
-    if not later or not resident:
+    speeds = [row["images"] / (row["at"] - before["at"]) for before, row in pairwise(epochs)]
+    if not speeds or not resident:
         return
-    speeds = [row["images"] / row["seconds"] for row in later]
     beside = "in turns with the stage `paper`, not beside these epochs"
     record(
         "gpu-loop",
@@ -186,7 +188,7 @@ def keep_epochs(rows: list[Row], table: Path, where: Elsewhere) -> None:
         note=where.note if own else f"The resident batch was timed {beside}. {where.note}".strip(),
         elsewhere=where,
     )
-    busy = utilization(table, first["at"], later[-1]["at"])
+    busy = utilization(table, epochs[0]["at"], epochs[-1]["at"])
     if busy:
         record("gpu-busy", statistics.mean(busy), len(busy), "samples", elsewhere=where)
 

@@ -90,8 +90,9 @@ def test_a_stage_that_was_cut_off_counts(first: list[str], tmp_path: Path) -> No
         {"stage": "env", "name": "machine", "processor": "of another machine", "cores": 16},
     ]
     earlier = [
-        {"stage": stage, "name": "epoch", "images": 1, "seconds": 1e-3, "at": 1e9}
+        {"stage": stage, "name": "epoch", "images": 1, "at": 1.0 + at}
         for stage in first
+        for at in range(3)
     ]
     earlier += [{"stage": stage, "status": 124, "seconds": 90.0} for stage in first]
     speeds = [
@@ -105,8 +106,8 @@ def test_a_stage_that_was_cut_off_counts(first: list[str], tmp_path: Path) -> No
         ]
     ]
     epochs = [
-        {"stage": "epochs", "name": "epoch", "images": 100, "seconds": seconds, "at": 1e9}
-        for seconds in (9.0, 2.0, 2.0)
+        {"stage": "epochs", "name": "epoch", "images": 100, "seconds": 1.9, "at": at}
+        for at in (9.0, 11.0, 13.0)
     ]
     rows = [*env, *earlier, *speeds, *epochs, {"stage": "small", "skipped": "no time is left"}]
     (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, rows)))
