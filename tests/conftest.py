@@ -55,13 +55,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give the files that start Ray to one process: two clusters at once are too slow for both."""
+    """Give the files that start Ray to one process, and each test of a GPU to any.
+
+    Two clusters at once are too slow for both. A GPU is shared, and its minutes are few.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class FileScheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            starts_ray = nodeid.startswith("tests/cluster/")
-            return "tests/cluster" if starts_ray else str(super()._split_scope(nodeid))
+            if nodeid.startswith("tests/cluster/"):
+                return "tests/cluster"
+            if nodeid.startswith("tests/scenarios/test_gpu.py"):
+                return nodeid
+            return str(super()._split_scope(nodeid))
 
     return FileScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 

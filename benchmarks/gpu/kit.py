@@ -74,7 +74,7 @@ class Kit:
     @property
     def n_images(self) -> int:
         """Images of the larger set."""
-        return 48 if self.tiny else 6400
+        return 48 if self.tiny else 3200
 
     @property
     def steps(self) -> int:
@@ -83,7 +83,7 @@ class Kit:
 
     def say(self, name: str, **facts: Any) -> None:
         """Print a result, and add it to the file of results."""
-        row = {"stage": self.stage, "name": name, "at": round(time.time(), 1), **facts}
+        row = {"stage": self.stage, "name": name, "at": round(time.time(), 2), **facts}
         line = json.dumps(row, default=str)
         with (self.out / RESULTS).open("a") as file:
             print(line, file=file)

@@ -49,6 +49,7 @@ def predict(kit: Kit) -> None:
         counts = predict_folder(ensemble, PredictJob((folder,), table), Display(quiet=True)).counts
         seconds = time.perf_counter() - started
         kit.say("bestiary", turn=turn, images_per_second=round(counts.rows / seconds, 1))
+    _time_ceiling(kit, ensemble)
     _time_described_loop(kit, ensemble, files[: 4 if kit.tiny else 120])
 
     part = files[: 8 if kit.tiny else 64]
@@ -57,7 +58,6 @@ def predict(kit: Kit) -> None:
     same = int((ours.argmax(axis=1) == theirs.argmax(axis=1)).sum())
     largest = float(np.abs(ours - theirs).max())
     kit.say("agreement_with_cpu", same=same, of=len(part), largest_difference=largest)
-    _time_ceiling(kit, ensemble)
 
 
 def _time_described_loop(kit: Kit, ensemble: Any, files: list[Path]) -> None:

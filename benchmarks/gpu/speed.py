@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gpu.images import fifth_held_out, large_set
 from gpu.kit import Kit, device, history, n_cores, wait
 from harness.paired import Contender, compare, spread
 
-ROUNDS = 3
+ROUNDS = 2
 SMALL_NETWORK = "offline/efficientnet_lite0"
 SMALL_BATCH = 32
 EPOCHS = 5  # whole ones; the first fills the store
@@ -36,7 +37,7 @@ def synthetic(kit: Kit) -> None:
 
 
 def small(kit: Kit) -> None:
-    """A small network's training step, whose kernels are launched one by one or as CUDA graphs."""
+    """A small network: its training, then its step with kernels one by one and as CUDA graphs."""
     from bestiary.model.compute import ComputeConfig, best_precision
     from bestiary.model.device import best_device
     from bestiary.recipe.load import load_recipe
@@ -46,6 +47,8 @@ def small(kit: Kit) -> None:
     size = 64 if kit.tiny else 224
     recipe = load_recipe("best", ["train.batch_size=32", f"view.size={size}"])
     plain = ComputeConfig(best_precision(where), threads=n_cores())
+    with kit.noting_failure("small"):
+        _compare_small(kit, plain)
     configs = {"one by one": plain}
     if where.type == "cuda":
         configs["CUDA graphs"] = replace(plain, cuda_graphs=True)
@@ -66,8 +69,6 @@ def small(kit: Kit) -> None:
                 ratio=round(speeds[name] / speeds["one by one"], 2),
                 starting_seconds=round(timing.starting, 1),
             )
-    with kit.noting_failure("small"):
-        _compare_small(kit, plain)
 
 
 def _compare_small(kit: Kit, eager: Any) -> None:
@@ -183,11 +184,10 @@ def _time_resident_batch(
 
 
 def paper(kit: Kit) -> None:
-    """Recipe `paper` against a resident batch: from the store, from JPEG, with views on the GPU."""
-    contenders = [_ours(kit, "store"), _resident(kit)]
+    """Recipe `paper` against a resident batch: from the store; then, once, from JPEG."""
+    _compare(kit, [_ours(kit, "store"), _resident(kit)], 1 if kit.tiny else ROUNDS)
     if not kit.tiny:
-        contenders.append(_ours(kit, "jpeg", "data.store=false"))
-    _compare(kit, contenders, 1 if kit.tiny else ROUNDS)
+        _compare(kit, [_ours(kit, "jpeg", "data.store=false"), _resident(kit)], 1)
 
 
 def device_views(kit: Kit) -> None:
@@ -209,15 +209,12 @@ def epochs(kit: Kit) -> None:
         f"train.epochs={2 if kit.tiny else EPOCHS}",
     ]
     command = ("train", data, run, "--recipe", "paper", "--folds", fifth_held_out(kit))
-    with _noting_epochs(run) as ends:
+    trained = round(0.8 * kit.n_images)
+    with _saying_epochs(kit, run, trained) as ends:
         done = kit.cli(*command, "--only-fold", 0, "--set", *overrides, name="train")
     if not done.ok:
         return
-    rows = history(run)
-    for row in rows:
-        kit.say("epoch", **row)
-    trained = round(0.8 * kit.n_images)
-    seconds = statistics.median(row["seconds"] for row in rows[1:])
+    seconds = statistics.median(end - start for start, end in pairwise(ends))
     (config,) = Run(run).read_json(COMPUTE).values()
     resident = _time_resident_batch(
         kit,
@@ -231,24 +228,28 @@ def epochs(kit: Kit) -> None:
         "whole_epoch",
         images_per_second=round(trained / seconds, 1),
         of_resident=round(trained / seconds / resident, 3),
-        epochs=len(rows) - 1,
-        began=ends[0],
-        ended=ends[-1],
+        epochs=len(ends) - 1,
         compute=config,
     )
 
 
 @contextmanager
-def _noting_epochs(run: Path) -> Iterator[list[float]]:
-    """Note the time whenever a run's history has another epoch, while the block runs."""
+def _saying_epochs(kit: Kit, run: Path, trained: int) -> Iterator[list[float]]:
+    """Say each epoch of `trained` images when a run's history has it, while the block runs.
+
+    Gives the times. The history follows the checkpoint, which its own seconds leave out.
+    """
     ends: list[float] = []
     is_over = threading.Event()
     table = run / "fold-0" / "history.csv"
 
     def watch() -> None:
-        while not is_over.wait(0.05):
-            count = len(table.read_text().splitlines()) - 1 if table.exists() else 0
-            ends.extend([round(time.time(), 2)] * (count - len(ends)))
+        is_last = False
+        while not is_last:
+            is_last = is_over.wait(0.05)
+            for row in history(run)[len(ends) :] if table.exists() else ():
+                ends.append(time.time())
+                kit.say("epoch", images=trained, **row)
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -309,16 +310,23 @@ def _resident(kit: Kit) -> Contender:
 def _compare(
     kit: Kit, contenders: Sequence[Contender], rounds: int, *, start_together: bool = False
 ) -> None:
-    """Let contenders take turns; say their speeds, and how many times as fast the first is."""
+    """Let contenders take turns; after each round, say their speeds and the ratios to the first.
+
+    A comparison that is cut off has said its whole rounds.
+    """
+
+    def say(speeds: dict[str, list[float]]) -> None:
+        first, *_ = speeds.values()
+        for name, theirs in speeds.items():
+            ratios = [ours / other for ours, other in zip(first, theirs, strict=True)]
+            kit.say(
+                "speed",
+                contender=name,
+                beside=contenders[0].name,
+                images_per_second=spread(theirs),
+                first_is_times_as_fast=spread(ratios),
+                speeds=[float(f"{speed:.5g}") for speed in theirs],
+            )
+
     log = Path(kit.out, f"{kit.stage}.log")
-    speeds = compare(contenders, rounds, log, start_together=start_together)
-    first, *_ = speeds.values()
-    for name, theirs in speeds.items():
-        ratios = [ours / other for ours, other in zip(first, theirs, strict=True)]
-        kit.say(
-            "speed",
-            contender=name,
-            images_per_second=spread(theirs),
-            first_is_times_as_fast=spread(ratios),
-            speeds=[float(f"{speed:.5g}") for speed in theirs],
-        )
+    compare(contenders, rounds, log, start_together=start_together, after_round=say)

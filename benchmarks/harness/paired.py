@@ -91,7 +91,12 @@ class Worker:
 
 
 def compare(
-    contenders: Sequence[Contender], rounds: int, log: Path, *, start_together: bool = False
+    contenders: Sequence[Contender],
+    rounds: int,
+    log: Path,
+    *,
+    start_together: bool = False,
+    after_round: Callable[[dict[str, list[float]]], None] | None = None,
 ) -> dict[str, list[float]]:
     """Let the contenders take turns.
 
@@ -101,6 +106,7 @@ def compare(
         log: where their other output is added.
         start_together: start all but the first at the same time. Not for those that time steps
             when they start.
+        after_round: takes the speeds so far, for a comparison that may be cut off.
 
     Returns:
         Name -> images a second, one figure a round.
@@ -112,7 +118,7 @@ def compare(
     with log.open("a+") as errors:
         try:
             _start_all(workers, contenders, log, errors, together=start_together)
-            speeds = _take_turns(workers, rounds, log)
+            speeds = _take_turns(workers, rounds, log, after_round or (lambda _speeds: None))
         finally:
             for _, process in workers:
                 assert process.stdin
@@ -142,7 +148,12 @@ def _start_all(
             _await_start(*worker, log)
 
 
-def _take_turns(workers: Sequence[_Worker], rounds: int, log: Path) -> dict[str, list[float]]:
+def _take_turns(
+    workers: Sequence[_Worker],
+    rounds: int,
+    log: Path,
+    after_round: Callable[[dict[str, list[float]]], None],
+) -> dict[str, list[float]]:
     """Let warm contenders take turns; give the speeds of each."""
     speeds: dict[str, list[float]] = {contender.name: [] for contender, _ in workers}
     peaks: dict[str, float] = {}
@@ -162,6 +173,7 @@ def _take_turns(workers: Sequence[_Worker], rounds: int, log: Path) -> dict[str,
             print(f"round {number}: {contender.name} {line}", file=sys.stderr)
             speeds[contender.name].append(answer_of_turn["speed"])
             peaks[contender.name] = answer_of_turn["peak"]
+        after_round(speeds)
     print(f"{left_out} turns were disturbed by other programs, left out and repeated")
     print("peak memory: " + ", ".join(f"{name} {peak:,.0f} MB" for name, peak in peaks.items()))
     return speeds

@@ -58,11 +58,15 @@ class Elsewhere:
         machine: its processor, cores and GPU.
         versions: of Python and libraries there.
         date: with its time zone.
+        commit: of the code that was measured; None: that of today.
+        note: under what conditions, for each result that has no other.
     """
 
     machine: Machine
     versions: Mapping[str, str]
     date: datetime
+    commit: str | None = None
+    note: str = ""
 
 
 _session: Session | None = None
@@ -154,6 +158,7 @@ def record(
     for unit, more in (details or {}).items():
         found += _values(more, unit)
         raw |= _raw(more, f" [{unit}]")
+    commit = elsewhere.commit if elsewhere else None
     changes = git("status", "--porcelain", "--", "src", "benchmarks", ":!benchmarks/results")
     line = Line(
         claim=claim,
@@ -170,8 +175,8 @@ def record(
         data=None if data is None else data_facts(data),
         machine=elsewhere.machine if elsewhere else this_machine(_session.load),
         versions=dict(elsewhere.versions) if elsewhere else versions(),
-        commit=git("rev-parse", "HEAD"),
-        dirty=None if changes is None else bool(changes),
+        commit=commit or git("rev-parse", "HEAD"),
+        dirty=None if commit or changes is None else bool(changes),
         date=(elsewhere.date if elsewhere else datetime.now(UTC))
         .astimezone(UTC)
         .strftime("%Y-%m-%dT%H:%MZ"),
@@ -179,7 +184,7 @@ def record(
         script=_session.script,
         arguments=_session.arguments,
         watches=about.watches,
-        note=note,
+        note=note or (elsewhere.note if elsewhere else ""),
     )
     _session.recorded.append(claim)
     _write(line, _session.writes)

@@ -37,8 +37,8 @@ CAPTION = (
 )
 NOT_SHOWN = {
     "speed": (
-        "No figure but that of LoRA is from a GPU. `benchmarks/gpu/run.py` has the stages that "
-        "measure there. Machines were shared, so compare ratios and not seconds."
+        "Of a GPU, training a large network and LoRA alone are measured. `benchmarks/gpu/run.py` "
+        "has the stages that measure more. Machines were shared, so compare ratios and not seconds."
     ),
     "accuracy": (
         "One or a few photographs decide most differences here. Where an interval holds zero, "

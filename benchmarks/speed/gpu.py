@@ -2,7 +2,7 @@
 
 Keeps what the stages of benchmarks/gpu/run.py measured, on this machine or on one without this
 project's history. The card, the processor and the versions are those of the stage `env`. A stage
-that was not run is left out.
+that was not run is left out. Of one that was cut off, what it had said counts, with n as it is.
 
     python benchmarks/gpu/run.py --out OUT
     python benchmarks/speed/gpu.py OUT
@@ -13,7 +13,9 @@ import csv
 import json
 import statistics
 import sys
+from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +84,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("out", type=Path, help="folder of the stages' results.jsonl and gpu.csv")
+    parser.add_argument("--commit", help="of the code that was measured, if not that of today")
+    parser.add_argument("--note", default="", help="on the conditions, for each result")
     args = parser.parse_args()
     rows = [json.loads(line) for line in (args.out / "results.jsonl").read_text().splitlines()]
-    where = measured_on(rows)
+    where = replace(measured_on(rows), commit=args.commit, note=args.note)
     keep_loop(rows, where)
     keep_epochs(rows, args.out / "gpu.csv", where)
     keep_peers(rows, where)
@@ -113,13 +117,24 @@ def measured_on(rows: list[Row]) -> Elsewhere:
 
 
 def of_stage(rows: list[Row], stage: str, name: str = "") -> list[Row]:
-    """Select the rows of a stage, with this name if one is given."""
-    return [row for row in rows if row["stage"] == stage and name in ("", row.get("name"))]
+    """Select the rows of the last time that a stage was run, with this name if one is given."""
+    last: list[Row] = []
+    is_over = False
+    for row in rows:
+        if row["stage"] != stage or "skipped" in row:
+            continue
+        last = [row] if is_over else [*last, row]
+        is_over = "name" not in row  # a stage ends with its status
+    return [row for row in last if name in ("", row.get("name"))]
 
 
-def turns(rows: list[Row], stage: str) -> dict[str, list[float]]:
-    """Images/s in each round, by contender, of the last time that the stage was run."""
-    return {row["contender"]: row["speeds"] for row in of_stage(rows, stage, "speed")}
+def turns(rows: list[Row], stage: str, first: str) -> dict[str, list[float]]:
+    """Images/s in each round, by contender, of the comparison that began with `first`.
+
+    They are said after each round: the last time counts.
+    """
+    speeds = of_stage(rows, stage, "speed")
+    return {row["contender"]: row["speeds"] for row in speeds if row["beside"] == first}
 
 
 def divided(ours: list[float], theirs: list[float]) -> list[float]:
@@ -129,11 +144,11 @@ def divided(ours: list[float], theirs: list[float]) -> list[float]:
 
 def keep_loop(rows: list[Row], where: Elsewhere) -> None:
     """Keep training from the store and from JPEG, against a resident batch."""
-    speeds = turns(rows, "paper")
     for case, bar in LOOP_BARS.items():
-        ours = speeds.get(f"bestiary, {case}")
-        if ours is None:
+        speeds = turns(rows, "paper", f"bestiary, {case}")
+        if not speeds:
             continue
+        ours = speeds[f"bestiary, {case}"]
         record(
             "gpu-loop",
             divided(ours, speeds[RESIDENT]),
@@ -149,21 +164,33 @@ def keep_loop(rows: list[Row], where: Elsewhere) -> None:
 
 
 def keep_epochs(rows: list[Row], table: Path, where: Elsewhere) -> None:
-    """Keep whole epochs against a resident batch, and how busy the card was meanwhile."""
-    for row in of_stage(rows, "epochs", "whole_epoch")[-1:]:
-        record(
-            "gpu-loop",
-            row["of_resident"],
-            row["epochs"],
-            "epochs",
-            case="ResNeXt-101 64x4d, whole epochs",
-            bar=0.9,
-            details={"images/s": row["images_per_second"]},
-            elsewhere=where,
-        )
-        busy = utilization(table, row["began"], row["ended"])
-        if busy:
-            record("gpu-busy", statistics.mean(busy), len(busy), "samples", elsewhere=where)
+    """Keep whole epochs against a resident batch, and how busy the card was meanwhile.
+
+    The first epoch is left out: it fills the store. An epoch lasts from the end of the one before.
+    The resident batch is the stage's own, or where the stage was cut off before it, that of the
+    stage `paper`.
+    """
+    epochs = of_stage(rows, "epochs", "epoch")
+    own = [row["images_per_second"] for row in of_stage(rows, "epochs", "synthetic")][-1:]
+    resident = own or turns(rows, "paper", "bestiary, store").get(RESIDENT, [])
+    speeds = [row["images"] / (row["at"] - before["at"]) for before, row in pairwise(epochs)]
+    if not speeds or not resident:
+        return
+    beside = "in turns with the stage `paper`, not beside these epochs"
+    record(
+        "gpu-loop",
+        [speed / statistics.median(resident) for speed in speeds],
+        len(speeds),
+        "epochs",
+        case="ResNeXt-101 64x4d, whole epochs",
+        bar=0.9,
+        details={"images/s": {"bestiary": speeds, RESIDENT: resident}},
+        note=where.note if own else f"The resident batch was timed {beside}. {where.note}".strip(),
+        elsewhere=where,
+    )
+    busy = utilization(table, epochs[0]["at"], epochs[-1]["at"])
+    if busy:
+        record("gpu-busy", statistics.mean(busy), len(busy), "samples", elsewhere=where)
 
 
 def utilization(table: Path, began: float, ended: float) -> list[float]:
@@ -183,7 +210,7 @@ def utilization(table: Path, began: float, ended: float) -> list[float]:
 
 def keep_peers(rows: list[Row], where: Elsewhere) -> None:
     """Keep training against other programs."""
-    speeds = turns(rows, "peers")
+    speeds = turns(rows, "peers", "bestiary, store")
     ours = speeds.get("bestiary, store", [])
     for name, bar in PEER_BARS.items():
         if name in speeds:
@@ -201,7 +228,7 @@ def keep_peers(rows: list[Row], where: Elsewhere) -> None:
 
 def keep_small(rows: list[Row], where: Elsewhere) -> None:
     """Keep a small network's real training against eager steps."""
-    speeds = turns(rows, "small")
+    speeds = turns(rows, "small", "bestiary, small, store")
     if speeds:
         ours, eager = speeds.values()
         ratios = divided(ours, eager)

@@ -1,7 +1,8 @@
 """Graphed network: whole batches replay one recording, others run the network itself.
 
 There is no GPU here. A stand-in records as PyTorch does: it computes batches of its own, which move
-batch norm's statistics and random numbers, and replaces the forward pass of what it is given.
+batch norm's statistics and random numbers, keeps the last output, and replaces the forward pass of
+what it is given.
 """
 
 from collections.abc import Callable
@@ -17,11 +18,15 @@ from bestiary.model.graphed import GraphedNetwork
 def replayed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Sizes of the batches that a recording has computed."""
     sizes: list[int] = []
+    outputs: list[torch.Tensor] = []
 
     def record(module: nn.Module, samples: tuple[torch.Tensor]) -> None:
         own: Callable[[torch.Tensor], torch.Tensor] = module.forward
         for _ in range(3):
-            own(samples[0])
+            outputs[:] = [own(samples[0])]
+            torch.autograd.grad(outputs[0].sum(), tuple(module.parameters()))
+        for edge in map(torch.autograd.graph.get_gradient_edge, module.parameters()):
+            edge.node.metadata["of the recording"] = True
 
         def replay(images: torch.Tensor) -> torch.Tensor:
             assert images.shape == samples[0].shape
@@ -55,6 +60,14 @@ def test_an_epoch_equals_the_plain_network(replayed: list[int]) -> None:
         assert torch.equal(ours.grad, theirs.grad)
     for ours, theirs in zip(graphed.buffers(), plain.buffers(), strict=True):
         assert torch.equal(ours, theirs), "recording moved the statistics"
+
+
+@pytest.mark.parametrize("last", [nn.Identity(), nn.Flatten(0), nn.Unflatten(1, (2, 1))])
+def test_nodes_of_the_recording_are_freed(last: nn.Module, replayed: list[int]) -> None:
+    plain = nn.Sequential(network(), last)  # views, or not
+    GraphedNetwork(plain, 4)(torch.randn(4, 3))
+    for edge in map(torch.autograd.graph.get_gradient_edge, plain.parameters()):
+        assert not edge.node.metadata, "gradients would be added up on its stream"
 
 
 def test_nothing_is_recorded_without_gradients(replayed: list[int]) -> None:

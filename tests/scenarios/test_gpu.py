@@ -32,12 +32,17 @@ pytestmark = [
 # Without pretrained weights there is nothing for a linear discriminant to start from.
 NO_WEIGHTS = ["model.weights=none", "model.head=random", "model.freeze=0", "train.epochs=2"]
 TRAINED_RECIPES = [name for name in SHIPPED if name != "probe"]
+SIZES = {
+    "best-gpu": ["view.size=64", "view.eval_scale=1.0"],  # multiples of 32
+    "foundation": [],  # its network takes images of one size
+}
 DETERMINISTIC = [
     *NO_WEIGHTS,
     "model.backbone=torchvision/resnet18",  # with a max pool
     "train.deterministic=true",
     "train.batch_size=4",
     "train.ema=0.9",
+    *("train.layout=channels_last", "train.compile=never", "train.threads=2"),  # nothing is timed
 ]
 
 
@@ -46,7 +51,7 @@ def train(data: Path, run: Path, *overrides: str, recipe: str = "paper", **optio
         data,
         run,
         recipe=recipe,
-        overrides=["view.size=64", *overrides],
+        overrides=[*SIZES.get(recipe, ["view.size=64"]), *overrides],
         folds=3,
         only_fold=[0],
         quiet=True,
@@ -56,6 +61,8 @@ def train(data: Path, run: Path, *overrides: str, recipe: str = "paper", **optio
 
 @pytest.mark.parametrize("recipe", TRAINED_RECIPES)
 def test_recipe_trains_a_fold(recipe: str, beasts: Path, tmp_path: Path) -> None:
+    if load_recipe(recipe, NO_WEIGHTS).adapts:
+        pytest.importorskip("peft")
     run = train(beasts, tmp_path / "run", *NO_WEIGHTS, recipe=recipe)
     history = run.fold(0).history.read_text()
     assert len(history.splitlines()) == 3
@@ -64,6 +71,8 @@ def test_recipe_trains_a_fold(recipe: str, beasts: Path, tmp_path: Path) -> None
     assert device == torch.cuda.get_device_name()
 
 
+# PyTorch 2.11 deprecates what its own torch._inductor still imports.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method`:DeprecationWarning")
 @pytest.mark.parametrize(
     "switch",
     [
@@ -138,19 +147,26 @@ def test_short_memory_halves_the_batch(
     assert peak < 1500
 
 
-def test_graphs_compute_what_the_network_does() -> None:
+def test_graphs_compute_what_the_network_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Rounded to 10 bits, two algorithms for one convolution would differ visibly.
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     images = torch.randn((4, 3, 64, 64), device="cuda")
-    gradients, statistics = [], []
+    batches = (images, images.flip(3), images[:3])
+    gradients: list[list[torch.Tensor]] = []
+    statistics: list[torch.Tensor] = []
     for wrap in (lambda network: network, lambda network: GraphedNetwork(network, 4)):
         torch.manual_seed(0)
         plain = build_classifier("torchvision/resnet18", 5, "none").to("cuda")
         network = wrap(plain)
-        for batch in (images, images.flip(3), images[:3]):
+        gradients.append([])
+        for batch in batches:
             plain.zero_grad()
             network(batch).square().mean().backward()
-        gradients.append(torch.cat([p.grad.flatten() for p in plain.parameters()]))
+            gradients[-1].append(torch.cat([p.grad.flatten() for p in plain.parameters()]))
         statistics.append(torch.cat([b.float().flatten() for b in plain.buffers()]))
-    torch.testing.assert_close(gradients[1], gradients[0], atol=1e-4, rtol=1e-3)
+    for name, ours, theirs in zip(("recorded", "replayed", "smaller"), *gradients, strict=True):
+        difference = (ours - theirs).norm() / theirs.norm()
+        assert difference < 1e-3, f"{name} batch: {difference:.2g}"
     torch.testing.assert_close(statistics[1], statistics[0], atol=1e-4, rtol=1e-3)
 
 

@@ -82,6 +82,50 @@ def test_a_stage_runs_alone_on_a_cpu(tmp_path: Path) -> None:
     assert all(line.machine.gpu is None for line in lines) or torch.cuda.is_available()
 
 
+@pytest.mark.parametrize("first", [[], ["epochs"]])
+def test_a_stage_that_was_cut_off_counts(first: list[str], tmp_path: Path) -> None:
+    """Rounds and epochs of the last run count, beside the resident batch of another stage."""
+    env = [
+        {"stage": "env", "name": "versions", "at": 1e9, "torch": "2.11.0"},
+        {"stage": "env", "name": "machine", "processor": "of another machine", "cores": 16},
+    ]
+    earlier = [
+        {"stage": stage, "name": "epoch", "images": 1, "at": 1.0 + at}
+        for stage in first
+        for at in range(3)
+    ]
+    earlier += [{"stage": stage, "status": 124, "seconds": 90.0} for stage in first]
+    speeds = [
+        {"stage": "paper", "name": "speed", "contender": name, "beside": "bestiary, store"}
+        | {"speeds": of_rounds}
+        for name, of_rounds in [
+            ("bestiary, store", [90.0]),
+            ("resident batch", [100.0]),
+            ("bestiary, store", [90.0, 80.0]),
+            ("resident batch", [100.0, 100.0]),
+        ]
+    ]
+    epochs = [
+        {"stage": "epochs", "name": "epoch", "images": 100, "seconds": 1.9, "at": at}
+        for at in (9.0, 11.0, 13.0)
+    ]
+    rows = [*env, *earlier, *speeds, *epochs, {"stage": "small", "skipped": "no time is left"}]
+    (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    keep = [sys.executable, RUN.parents[1] / "speed" / "gpu.py", tmp_path, "--no-record"]
+    keep += ["--commit", "abcdef0", "--note", "A card to itself."]
+    text = subprocess.run(keep, check=True, capture_output=True, text=True).stdout
+    kept = [read_line(line.partition("): ")[2], "kept") for line in text.splitlines()]
+    assert [(line.case, line.judged[0].median, line.n) for line in kept] == [
+        ("ResNeXt-101 64x4d, from the store", 0.85, 2),
+        ("", 85.0, 2),
+        ("ResNeXt-101 64x4d, whole epochs", 0.5, 2),
+    ]
+    assert {line.commit for line in kept} == {"abcdef0"}
+    assert all(line.note.endswith("A card to itself.") for line in kept)
+    assert kept[-1].note.startswith("The resident batch was timed"), "not beside these epochs"
+
+
 def test_images_of_the_stages_are_no_copies(tmp_path: Path) -> None:
     place = large_set(Kit("test", tmp_path, tmp_path, tiny=True))
     table = bestiary.scan(place, quiet=True).manifest.table

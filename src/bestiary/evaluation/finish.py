@@ -7,9 +7,9 @@ ensemble.json which files these are. Trains nothing.
 import platform
 from contextlib import suppress
 from dataclasses import asdict
+from importlib.metadata import version
 from typing import Any
 
-import timm
 import torch
 import torchvision
 
@@ -228,5 +228,5 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
-        "timm": timm.__version__,
+        "timm": version("timm"),
     }

@@ -30,6 +30,7 @@ from bestiary.model.backbone import (
 from bestiary.model.head_linear import HeadLinear
 from bestiary.model.power_norm import PowerNormLinear, signed_sqrt
 from bestiary.model.tensor_file import read_shapes, read_verified, write_tensors
+from bestiary.model.undrawn import Undrawn
 
 MAX_OTHER_VALUES = 10_000  # in a member's file besides its network: mean and std of the input
 MAX_OUTPUTS = 1_000_000
@@ -288,7 +289,7 @@ class SavedMember:
 
         Args:
             like: of a member of the same kind. It is copied, which takes a fraction of the time
-                that a network takes whose weights are first drawn at random.
+                that it takes to build a network module by module.
 
         Raises:
             RunError: the file is not that of a classifier.
@@ -303,8 +304,10 @@ class SavedMember:
         return classifier.eval()
 
     def _untrained(self) -> Classifier:
+        with Undrawn():
+            untrained = untrained_backbone(self._card, self.outputs)
         backbone = replace(
-            untrained_backbone(self._card, self.outputs),
+            untrained,
             interpolation=nearest_interpolation(str(self._card["interpolation"])),
             origin=str(self._card["origin"]),
         )

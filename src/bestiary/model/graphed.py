@@ -50,9 +50,22 @@ class _Same(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        self._outputs: torch.Tensor | None = None
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return cast(torch.Tensor, self.network(images))
+        # A copy, since a network's output may be a view, which nothing can detach in place.
+        self._outputs = cast(torch.Tensor, self.network(images)).clone()
+        return self._outputs
+
+    def release(self) -> None:
+        """Let go of the autograd graph of the last outputs, which the recording keeps.
+
+        Its nodes would add each later gradient up on the stream of the recording: one more wait for
+        each parameter in every step, of which PyTorch warns since 2.10.
+        """
+        if self._outputs is not None:
+            self._outputs.detach_()
+            self._outputs = None
 
 
 def _record(network: nn.Module, images: torch.Tensor) -> nn.Module:
@@ -62,6 +75,7 @@ def _record(network: nn.Module, images: torch.Tensor) -> nn.Module:
     recorded = _Same(network)
     # It computes a few batches of its own before it records.
     torch.cuda.make_graphed_callables(recorded, (images.detach().clone(),))
+    recorded.release()
     with torch.no_grad():
         for name, buffer in network.named_buffers():
             buffer.copy_(buffers[name])

@@ -4,6 +4,7 @@ Builds accelerator, network, head, EMA and optimizer. Does not know the training
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -11,8 +12,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from numpy.typing import NDArray
-from timm.layers import convert_sync_batchnorm
-from timm.utils import ModelEmaV3
 
 from bestiary.data.loader import Rows
 from bestiary.errors import RunError
@@ -34,6 +33,9 @@ from bestiary.training.shortcuts import with_shortcuts
 from bestiary.training.state import FoldState, step_seed
 from bestiary.training.tracking.start import start_fold_trackers
 from bestiary.training.weight_averaging import ema_of
+
+if TYPE_CHECKING:
+    from timm.utils import ModelEmaV3
 
 
 def build_fold_state(job: FoldJob, parts: int = 1) -> FoldState:
@@ -126,6 +128,8 @@ def _build_classifier(
         add_lora(classifier, recipe.model.lora, recipe.view.size, seed)
     freeze(classifier, recipe.model)
     if _needs_synced_norms(job, accelerator):
+        from timm.layers import convert_sync_batchnorm
+
         classifier = convert_sync_batchnorm(classifier)
     if recipe.train.deterministic and accelerator.device.type != "cpu":
         pool_in_fixed_order(classifier)
@@ -201,7 +205,7 @@ def _restore(
     checkpoint: Checkpoint,
     accelerator: Accelerator,
     classifier: Classifier,
-    average: ModelEmaV3 | None,
+    average: "ModelEmaV3 | None",
     optimizer: torch.optim.Optimizer,
 ) -> Progress:
     """Load a checkpoint into the objects of a fold; return the progress to resume from."""

@@ -21,6 +21,7 @@ from bestiary.model.freezing import freeze
 from bestiary.model.hub import hub_answers
 from bestiary.model.image_sizes import input_size_errors, with_own_size
 from bestiary.model.lora import add_lora
+from bestiary.model.undrawn import Undrawn
 from bestiary.recipe.defaults import DEFAULT_RECIPE, default_recipe
 from bestiary.recipe.load import load_data_options, load_recipe
 from bestiary.recipe.options import Recipe
@@ -221,9 +222,10 @@ def check_requirements(recipe: Recipe) -> None:
             to be frozen or no layers for LoRA; or peft or a tracker cannot be used.
     """
     check_image_sizes(recipe)
-    classifier = build_classifier(recipe.model.backbone, 2, recipe.model.weights)
-    if recipe.adapts:
-        add_lora(classifier, recipe.model.lora, recipe.view.size)
+    with Undrawn():  # it is only looked at
+        classifier = build_classifier(recipe.model.backbone, 2, recipe.model.weights)
+        if recipe.adapts:
+            add_lora(classifier, recipe.model.lora, recipe.view.size)
     freeze(classifier, recipe.model)
     check_trackers(recipe.track)
 

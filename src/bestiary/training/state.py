@@ -5,11 +5,10 @@ Does not know how they are built (`bestiary.training.fold_setup`) or saved
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate import Accelerator
-from timm.utils import ModelEmaV3
 from torch import nn
 
 from bestiary.model.classifier import Classifier
@@ -19,6 +18,9 @@ from bestiary.rng import keyed_rng
 from bestiary.training.checkpoint import Progress
 from bestiary.training.distributed import World
 from bestiary.training.tracking.tracker import Trackers
+
+if TYPE_CHECKING:
+    from timm.utils import ModelEmaV3  # timm is slow to import, and few networks need it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class FoldState:
     accelerator: Accelerator
     classifier: Classifier
     network: nn.Module
-    average: ModelEmaV3 | None
+    average: "ModelEmaV3 | None"
     optimizer: torch.optim.Optimizer
     compute: ComputeConfig
     progress: Progress

@@ -6,10 +6,10 @@ resulting network is evaluated.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from timm.utils import ModelEmaV3
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
@@ -20,10 +20,13 @@ from bestiary.rng import keyed_rng
 from bestiary.run.run import Run
 from bestiary.training.dataset import TrainingSet
 
+if TYPE_CHECKING:
+    from timm.utils import ModelEmaV3
+
 MAX_NORM_SAMPLES = 1000  # images that batch norms recompute their statistics from
 
 
-def ema_of(classifier: Classifier, decay: float) -> ModelEmaV3 | None:
+def ema_of(classifier: Classifier, decay: float) -> "ModelEmaV3 | None":
     """Create an exponential moving average (EMA) of a classifier's weights and buffers.
 
     Polyak and Juditsky 1992, doi:10.1137/0330046. The decay rises to `decay` over the first steps:
@@ -38,6 +41,8 @@ def ema_of(classifier: Classifier, decay: float) -> ModelEmaV3 | None:
     """
     if not decay:
         return None
+    from timm.utils import ModelEmaV3
+
     return ModelEmaV3(
         classifier,
         decay,
