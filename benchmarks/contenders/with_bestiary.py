@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import bestiary
+from bestiary.data import loader
 from bestiary.display import TrainingDisplay
 from harness.paired import Worker
 
@@ -41,6 +42,8 @@ def main() -> None:
         worker.wait()
 
     TrainingDisplay.end_epoch = end_epoch_and_wait
+    if job.get("threads"):  # as where no process can be forked
+        loader.can_fork = lambda: False
     data = Path(job["data"])
     scratch = Path(job["scratch"])
     os.environ["BESTIARY_CACHE"] = job.get("cache") or str(scratch / "cache")

@@ -1,5 +1,6 @@
 """What only a GPU shows: every recipe and switch, its bits, its memory, and the CPU's answers."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from starlette.testclient import TestClient
 
 import bestiary
+from bestiary.data import loader
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.ensemble.saliency import saliency
 from bestiary.model.classifier import build_classifier
@@ -175,6 +177,24 @@ def test_a_training_step_is_recorded(recipe: str) -> None:
     small = load_recipe(recipe, [*NO_WEIGHTS, "view.size=64", "train.batch_size=8"])
     config = ComputeConfig("bf16", cuda_graphs=True)
     assert time_training_step(small, 5, config, torch.device("cuda")) is not None
+
+
+def test_forked_processes_make_the_views(
+    beasts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a context of CUDA, which they inherit and never use: the bits of threads."""
+    by_threads = train(beasts, tmp_path / "threads", *DETERMINISTIC).fold(0)
+    fork, forked = os.fork, []
+
+    def noted() -> int:
+        forked.append(True)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", noted)
+    monkeypatch.setattr(loader, "MIN_FORKED_IMAGES", 1)
+    by_processes = train(beasts, tmp_path / "processes", *DETERMINISTIC).fold(0)
+    assert len(forked) >= 3, "two epochs, and the held-out images"
+    assert by_processes.weights.read_bytes() == by_threads.weights.read_bytes()
 
 
 def test_memory_of_a_fold_is_freed(beasts: Path, tmp_path: Path) -> None:
