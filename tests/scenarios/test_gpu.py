@@ -50,7 +50,7 @@ DETERMINISTIC = [
 def _one_thread(_own_threads: None) -> None:
     """Leave the other cores to the tests beside this one: threads that wait for one take its time.
 
-    On two busy cores, two threads took five times as long for a test as one.
+    On two busy cores, a test took five times as long with two threads as with one.
     """
     torch.set_num_threads(1)
 
