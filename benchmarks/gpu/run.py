@@ -7,11 +7,11 @@
 
 Results are lines of JSON in OUT/results.jsonl, printed as they come; OUT/gpu.csv has the card's
 utilization, memory and watts, four times a second, where nvidia-smi is installed. A stage that
-fails or hangs stops no other. Bars: `paper` from the store at least 0.97 of the resident batch,
-from JPEG 0.95; `epochs` at least 0.90 of it; `small` at least 1.5 times the eager step; `peers` at
-least 2.5 times the report's loop with 4 workers, 2.2 with 16, 1.05 times timm's, 1.0 compiled;
-`predict` at least 30 times the report's loop and 0.7 of the ceiling; `resume` the same bits with
-train.deterministic.
+fails or hangs stops no other. Run one at a time: each process has a thread for every core. Bars:
+`paper` from the store at least 0.97 of the resident batch, from JPEG 0.95; `epochs` at least 0.90
+of it; `small` at least 1.5 times the eager step; `peers` at least 2.5 times the report's loop with
+4 workers, 2.2 with 16, 1.05 times timm's, 1.0 compiled; `predict` at least 30 times the report's
+loop and 0.7 of the ceiling; `resume` the same bits with train.deterministic.
 """
 
 import argparse
