@@ -91,8 +91,14 @@ def main() -> None:
         scores = {"joined": share_interval(blend)}
         for name, hits in zip(joined.names, singles, strict=True):
             scores[name] = share_interval(hits)
+        out_of_fold = {"joined": joined.gain.blend}
+        out_of_fold |= dict(zip(joined.names, joined.gain.alone, strict=True))
         n = len(files)
-        details = {"accuracy": scores}
+        details = {
+            "accuracy": scores,
+            "accuracy, out of fold": out_of_fold,
+            "difference of accuracy, out of fold": joined.gain.gain,
+        }
         shared = {"spread": "95 % interval", "data": args.test}
         record("join-accuracy", gain, n, "new images", details=details, **shared)
         report_splits(blend, estimate, args.splits)

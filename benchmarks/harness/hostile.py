@@ -43,6 +43,7 @@ batch_size = 8
 precision = "float32"
 """
 TERABYTE = 1 << 40
+MAX_SEALED = 1 << 30  # bytes of a file whose checksum is made right; a terabyte is refused unread
 ESCAPE = "\x1b]0;evil\x07\x1b[31mred\u202e"
 
 
@@ -105,16 +106,24 @@ def make_hostile(name: str, places: Places, folder: Path) -> Path:
 
 def _seal_finished(run: Path) -> None:
     """Make the checksums in ensemble.json right, as who means harm would."""
+    if not _is_readable(run / ENSEMBLE):
+        return
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        if not stat.S_ISREG((run / ENSEMBLE).lstat().st_mode):
-            return
         card = json.loads((run / ENSEMBLE).read_text())
         before = dict(card[FILES_KEY])
         for name in before:
-            if stat.S_ISREG((run / name).lstat().st_mode):
+            if _is_readable(run / name):
                 card[FILES_KEY][name] = file_digest(run / name)
         if card[FILES_KEY] != before:
             (run / ENSEMBLE).write_text(json.dumps(card))
+
+
+def _is_readable(file: Path) -> bool:
+    """Whether it is a file that ends: no link, no FIFO, not a terabyte."""
+    if not os.path.lexists(file):
+        return False
+    status = file.lstat()
+    return stat.S_ISREG(status.st_mode) and status.st_size <= MAX_SEALED
 
 
 def seal(run: Path) -> None:
@@ -122,7 +131,7 @@ def seal(run: Path) -> None:
     lines = []
     for name in (*STARTING_FILES, RECIPE):
         file = run / name
-        if stat.S_ISREG(file.lstat().st_mode) if os.path.lexists(file) else False:
+        if _is_readable(file):
             lines.append(f"{file_digest(file)}  {name}\n")
     (run / CHECKSUMS).write_text("".join(lines))
 

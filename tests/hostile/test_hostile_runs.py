@@ -21,6 +21,7 @@ SAMPLE = (
     "link SHA256SUMS",
     "link figures",
     "fifo ensemble.json",
+    "huge ensemble.json",
     "logit 0",
     "calibration temperature 0",
     "bomb folds.parquet",
