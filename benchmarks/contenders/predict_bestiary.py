@@ -3,8 +3,9 @@
 A job with `members` keeps that many of them; one with `cascade` stops early at that risk.
 """
 
+import os
 import time
-from itertools import cycle
+from itertools import count, cycle
 from pathlib import Path
 
 import bestiary
@@ -42,11 +43,13 @@ def main() -> None:
     loaded = time.perf_counter() - started
 
     def predict(folder: str) -> int:
-        out = Path(job["scratch"]) / f"{Path(folder).name}-bestiary.csv"
+        # Another contender, or a repeated turn, may predict the same folder.
+        out = Path(job["scratch"]) / f"{Path(folder).name}-{os.getpid()}-{next(numbers)}.csv"
         return predict_folder(
             ensemble, PredictJob((Path(folder),), out, "logits"), Display(quiet=True)
         ).counts.rows
 
+    numbers = count()
     warm, *folders = job["folders"]
     # A disturbed turn is repeated with the next folder, so there may be more turns than folders.
     turns = cycle(folders)
