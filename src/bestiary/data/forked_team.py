@@ -27,12 +27,12 @@ from bestiary.signals import SIGNALS
 
 START_SECONDS = 30.0  # until the first answer; a process that a lock of its parent's stops has none
 WATCH_SECONDS = 1.0  # between two looks at the foreman
-END_SECONDS = 5.0  # for the job at hand, once the context ends
 MAX_MESSAGE = 1 << 16
 MAX_WAITING = 96  # jobs and answers on their way: a socket takes more than twice as many
 
 _DONE, _FAILED, _DIED = b"+", b"!", b"x"
 _broken: list[str] = []  # why this process starts no team any more
+_ending: list[int] = []  # foremen whose team has no more jobs
 
 
 class NoAnswerError(Exception):
@@ -48,7 +48,7 @@ def can_fork() -> bool:
 
 
 class ForkedTeam:
-    """Processes that live as long as a ``with`` block, each doing one job after the other.
+    """Processes that do one job after the other, until the ``with`` block ends.
 
     Args:
         size: number of processes.
@@ -67,6 +67,7 @@ class ForkedTeam:
         self._has_answered = False
 
     def __enter__(self) -> Self:
+        _reap()
         # Messages keep their bounds, and any process takes the next one without a lock.
         self._jobs, jobs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._answers, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -84,19 +85,13 @@ class ForkedTeam:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        # Without jobs to come, the processes end.
+        # Without jobs to come, the processes end. They are not waited for: that many take as long
+        # to give their memory back as some steps of the network.
         self._jobs.close()
         self._answers.close()
-        if not self._foreman:
-            return
-        end = time.monotonic() + END_SECONDS
-        with suppress(ChildProcessError):
-            while os.waitpid(self._foreman, os.WNOHANG)[0] == 0:
-                if time.monotonic() > end:  # a disk hangs; the others end with their jobs
-                    os.kill(self._foreman, signal.SIGKILL)
-                    os.waitpid(self._foreman, 0)
-                    return
-                time.sleep(0.001)
+        if self._foreman:
+            _ending.append(self._foreman)
+        _reap()
 
     @property
     def is_full(self) -> bool:
@@ -150,6 +145,17 @@ class ForkedTeam:
         _broken.append(reason)
         detail(f"images are read by threads, since forked processes do not work here: {reason}")
         raise NoAnswerError(reason)
+
+
+def _reap() -> None:
+    """Let the system forget the foremen that have ended."""
+    for foreman in list(_ending):
+        try:
+            has_ended = os.waitpid(foreman, os.WNOHANG)[0] != 0
+        except ChildProcessError:  # who embeds this ignores SIGCHLD
+            has_ended = True
+        if has_ended:
+            _ending.remove(foreman)
 
 
 def _lead(
