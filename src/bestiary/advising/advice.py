@@ -185,8 +185,8 @@ class Advice:
                 f"Uneven classes: the largest has {self.imbalance:.0f} times the images of the "
                 f"smallest. Train as usual; where rare classes should count as much "
                 f"as large ones, bestiary predict --costs balanced decides so, or train with "
-                f"--set loss.logit_adjustment=1. Class weights and balanced sampling have gained "
-                f"less (docs/benchmarks/accuracy.md)."
+                f"--set loss.logit_adjustment=1. Class weights and balanced sampling have lost "
+                f"accuracy there (docs/benchmarks/accuracy.md)."
             )
         return [
             fill(text, screen_width(), subsequent_indent="  ", break_on_hyphens=False)
