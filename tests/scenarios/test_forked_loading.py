@@ -16,7 +16,10 @@ from bestiary.ensemble import pipeline
 from bestiary.run.run import Run
 from bestiary.training import dataset
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux"),
+]
 
 
 @pytest.fixture
