@@ -174,7 +174,6 @@ def test_the_foreman_that_dies_is_told() -> None:
 
 def test_a_disk_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forked_team, "STALL_SECONDS", 0.3)
-    monkeypatch.setattr(forked_team, "WATCH_SECONDS", 0.05)
     with pytest.raises(DataError, match="check the disk"):
         load(in_child(os.getpid(), lambda: time.sleep(3)))
 
@@ -193,7 +192,6 @@ def test_threads_work_where_no_process_starts(
 
 def test_threads_work_where_processes_hang(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forked_team, "START_SECONDS", 0.2)
-    monkeypatch.setattr(forked_team, "WATCH_SECONDS", 0.05)
     parent = os.getpid()
 
     def hangs_in_child(row: int) -> Pixels:
@@ -203,6 +201,22 @@ def test_threads_work_where_processes_hang(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert load(hangs_in_child) == list(range(200))
     assert not can_fork()
+
+
+def test_many_open_files_stop_no_team() -> None:
+    """Segments of a store, or a cluster's connections: select() would take none above 1023."""
+    resource = pytest.importorskip("resource")
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= most < 1200:
+        pytest.skip("this system allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1200, most))
+    files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert load(flat) == list(range(200))
+    finally:
+        for file in files:
+            os.close(file)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, most))
 
 
 def test_a_few_images_are_left_to_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,6 @@ import select
 import signal
 import socket
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,7 +25,6 @@ from bestiary.errors import BestiaryError, DataError
 from bestiary.signals import SIGNALS
 
 START_SECONDS = 30.0  # until the first answer; a process that a lock of its parent's stops has none
-WATCH_SECONDS = 1.0  # between two looks at the foreman
 MAX_MESSAGE = 1 << 16
 MAX_WAITING = 96  # jobs and answers on their way: a socket takes more than twice as many
 
@@ -114,8 +112,7 @@ class ForkedTeam:
             NoAnswerError: there has been no answer at all within `START_SECONDS`.
             DataError: a process has died, or there is no answer within `STALL_SECONDS`.
         """
-        limit = STALL_SECONDS if self._has_answered else START_SECONDS
-        message = self._next_message(time.monotonic() + limit)
+        message = self._next_message()
         kind, content = message[:1], message[1:]
         if kind == _FAILED:
             raise pickle.loads(content)
@@ -125,10 +122,12 @@ class ForkedTeam:
         self._waiting -= 1
         return content
 
-    def _next_message(self, end: float) -> bytes:
-        while time.monotonic() < end:
-            if select.select([self._answers], [], [], WATCH_SECONDS)[0]:
-                return self._answers.recv(MAX_MESSAGE) or _DIED + b"the first of them has ended"
+    def _next_message(self) -> bytes:
+        seconds = STALL_SECONDS if self._has_answered else START_SECONDS
+        waiting = select.poll()  # select() takes no descriptor above 1023
+        waiting.register(self._answers, select.POLLIN)
+        if waiting.poll(1000 * seconds):
+            return self._answers.recv(MAX_MESSAGE) or _DIED + b"the first of them has ended"
         if not self._has_answered:
             self._give_up(f"no answer within {START_SECONDS:.0f} s")
         raise stalled_error()
