@@ -54,6 +54,7 @@ STAGES = {
     "batches": (speed.batches, 60),
     "compiled": (speed.compiled, 150),
     "device_views": (speed.device_views, 90),
+    "processes": (speed.processes, 120),
     "advise": (checks.advise, 90),
 }
 SHORTEST = 12  # seconds that a stage is begun for

@@ -190,8 +190,14 @@ def paper(kit: Kit) -> None:
         _compare(kit, [_ours(kit, "jpeg", "data.store=false"), _resident(kit)], 1)
 
 
+def processes(kit: Kit) -> None:
+    """Recipe `paper` with views made by forked processes, and by threads of the training one."""
+    by_threads = _ours(kit, "store, threads", job={**_job(kit), "threads": True})
+    _compare(kit, [_ours(kit, "store"), by_threads], 1 if kit.tiny else ROUNDS)
+
+
 def device_views(kit: Kit) -> None:
-    """Recipe `paper` with views made by the loading threads, and on the GPU."""
+    """Recipe `paper` with views made by the processor, and on the GPU."""
     contenders = [_ours(kit, "store"), _ours(kit, "views on the GPU", "view.device=model")]
     _compare(kit, contenders, 1 if kit.tiny else ROUNDS)
 

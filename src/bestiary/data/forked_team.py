@@ -14,7 +14,6 @@ import select
 import signal
 import socket
 import sys
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn, Self
@@ -22,6 +21,7 @@ from typing import Any, NoReturn, Self
 from bestiary.data.workers import STALL_SECONDS, limit_openmp, stalled_error
 from bestiary.details import detail
 from bestiary.errors import BestiaryError, DataError
+from bestiary.model.forks import fork
 from bestiary.signals import SIGNALS
 
 START_SECONDS = 30.0  # until the first answer; a process that a lock of its parent's stops has none
@@ -71,9 +71,7 @@ class ForkedTeam:
         self._answers, answers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with jobs, answers:
             try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", DeprecationWarning)  # for threads of any kind
-                    self._foreman = os.fork()
+                self._foreman = fork()
             except OSError as error:
                 self._jobs.close()
                 self._answers.close()

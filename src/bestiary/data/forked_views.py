@@ -34,8 +34,18 @@ class Notes(Protocol):
         """Add what `take` has returned in another process."""
 
 
-_JOB = struct.Struct("=4q")  # number of the batch, its place in memory, first and last view
+_JOB = struct.Struct("=4q")  # number of the batch, its place in memory, its views from, to
 _ANSWER = struct.Struct("=q")  # number of the batch
+
+
+def job_images(batch_images: int, workers: int) -> int:
+    """Choose the images of a job that is made ahead, so that all workers share a batch.
+
+    Args:
+        batch_images: images of the batch.
+        workers: number of threads or processes.
+    """
+    return max(1, min(MAX_JOB_IMAGES, batch_images // workers))
 
 
 def forked_views(
@@ -65,8 +75,8 @@ def forked_views(
     n_jobs = math.ceil(sum(len(rows) for rows in batches) / MAX_JOB_IMAGES)
     processes = min(processes, n_jobs)
     largest = max(len(rows) for rows in batches)
-    job_images = max(1, min(MAX_JOB_IMAGES, largest // processes))
-    jobs_a_batch = math.ceil(largest / job_images)
+    job_size = job_images(largest, processes)
+    jobs_a_batch = math.ceil(largest / job_size)
     batches_ahead = max(MIN_BATCHES_AHEAD, math.ceil(JOBS_AHEAD * processes / jobs_a_batch))
     shape = (min(len(batches), batches_ahead + 1), largest, *view_shape)
     # Anonymous, since containers keep /dev/shm small.
@@ -80,7 +90,7 @@ def forked_views(
         return _ANSWER.pack(number) + (b"" if noted is None else pickle.dumps(noted))
 
     with ForkedTeam(processes, fill) as team:
-        orders = _Orders(team, [len(rows) for rows in batches], job_images, len(memory), notes)
+        orders = _Orders(team, [len(rows) for rows in batches], job_size, len(memory), notes)
         for number in range(len(memory)):
             orders.submit(number)
         for number, rows in enumerate(batches):
@@ -96,26 +106,26 @@ class _Orders:
         self,
         team: ForkedTeam,
         sizes: list[int],
-        job_images: int,
+        job_size: int,
         places: int,
         notes: Notes | None,
     ) -> None:
         self._team = team
         self._sizes = sizes
-        self._job_images = job_images
+        self._job_size = job_size
         self._places = places
         self._notes = notes
-        self._unanswered = [math.ceil(size / job_images) for size in sizes]
+        self._unanswered = [math.ceil(size / job_size) for size in sizes]
 
     def submit(self, number: int) -> None:
         """Submit the jobs of a batch, if there is one of that number."""
         if number >= len(self._sizes):
             return
         size = self._sizes[number]
-        for start in range(0, size, self._job_images):
+        for start in range(0, size, self._job_size):
             while self._team.is_full:
                 self._receive()
-            stop = min(start + self._job_images, size)
+            stop = min(start + self._job_size, size)
             self._team.submit(_JOB.pack(number, number % self._places, start, stop))
 
     def wait_for(self, number: int) -> None:

@@ -26,10 +26,10 @@ from bestiary.data.decode import Pixels
 from bestiary.data.forked_team import NoAnswerError, can_fork
 from bestiary.data.forked_views import (
     JOBS_AHEAD,
-    MAX_JOB_IMAGES,
     MIN_BATCHES_AHEAD,
     Notes,
     forked_views,
+    job_images,
 )
 from bestiary.data.views import TrainView
 from bestiary.data.workers import Workers
@@ -260,11 +260,11 @@ def _submit(
     batch: Batch,
     indices: range,
     view_of: Callable[[int], Pixels],
-    job_images: int,
+    job_size: int,
 ) -> list[Future[None]]:
-    """Submit the views at `indices` of a batch, in jobs of up to `job_images`."""
-    starts = range(0, len(indices), job_images)
-    parts = [indices[start : start + job_images] for start in starts]
+    """Submit the views at `indices` of a batch, in jobs of up to `job_size`."""
+    starts = range(0, len(indices), job_size)
+    parts = [indices[start : start + job_size] for start in starts]
     return [workers.submit(partial(_fill, batch, part, view_of)) for part in parts]
 
 
@@ -277,8 +277,8 @@ def _fill_ahead(
     """Fill batches ahead of the consumer: enough of them to keep all threads at work."""
     pending: deque[tuple[Batch, list[Future[None]]]] = deque()
     for batch, indices in unfilled:
-        job_images = max(1, min(MAX_JOB_IMAGES, len(indices) // threads))
-        pending.append((batch, _submit(workers, batch, indices, view_of, job_images)))
+        job_size = job_images(len(indices), threads)
+        pending.append((batch, _submit(workers, batch, indices, view_of, job_size)))
         n_jobs = sum(len(futures) for _, futures in pending)
         while len(pending) > MIN_BATCHES_AHEAD and n_jobs > JOBS_AHEAD * threads:
             n_jobs -= len(pending[0][1])
@@ -296,8 +296,8 @@ def _fill_on_demand(
 ) -> Iterator[Batch]:
     """Fill one batch after the other, each in jobs for all threads."""
     for batch, indices in unfilled:
-        job_images = max(1, len(indices) // (JOBS_PER_THREAD * threads))
-        futures = _submit(workers, batch, indices, view_of, job_images)
+        job_size = max(1, len(indices) // (JOBS_PER_THREAD * threads))
+        futures = _submit(workers, batch, indices, view_of, job_size)
         yield _wait_for_batch(workers, batch, futures)
 
 

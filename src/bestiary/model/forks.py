@@ -68,11 +68,23 @@ def check_same_process(pid: int) -> None:
         )
 
 
-def _hangs() -> bool:
-    """Let a child of this process compute, since it hangs exactly where this process would."""
+def fork() -> int:
+    """Fork this process, for a child that computes nothing with threads.
+
+    Returns:
+        The process id of the child; 0 in the child.
+
+    Raises:
+        OSError: the system forks no process.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks beside threads
-        child = os.fork()
+        return os.fork()
+
+
+def _hangs() -> bool:
+    """Let a child of this process compute, since it hangs exactly where this process would."""
+    child = fork()
     if child == 0:
         try:
             torch.ones(PROBE_VALUES).exp_()
