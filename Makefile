@@ -56,13 +56,14 @@ docs-serve: $(SITE)/.done
 	$(SITE)/bin/zensical serve
 
 # One area of the benchmarks, or all of them; labeled photographs for those that need them, and an interpreter that has
-# the peers, where that is not this one: make bench AREA=speed DATA=FOLDER PEER_PYTHON=FILE
+# the peers, where that is not this one: make bench AREA=speed DATA=FOLDER PEER_PYTHON=FILE. Only what is stale: STALE=1
 AREA ?=
+STALE ?=
 DATA ?= ../shared/data/caltech-creatures
 PEER_PYTHON ?= $(shell $(BIN)/python -c 'import fastai, ultralytics' 2>/dev/null && echo $(BIN)/python)
 
 bench: $(VENV)/.developer
-	$(BIN)/python benchmarks/run.py $(AREA) --data "$(DATA)" --peer-python "$(PEER_PYTHON)"
+	$(BIN)/python benchmarks/run.py $(AREA) $(if $(STALE),--stale) --data "$(DATA)" --peer-python "$(PEER_PYTHON)"
 
 # The pages of docs/benchmarks and the numbers of README, from benchmarks/results
 results: $(VENV)/.developer

@@ -1,10 +1,10 @@
 """Run the scripts of an area one after the other: what `make bench AREA=speed` calls.
 
-    python benchmarks/run.py [AREA ...] [--data FOLDER] [--peer-python FILE] [--list]
+    python benchmarks/run.py [AREA ...] [--stale] [--data FOLDER] [--peer-python FILE] [--list]
 
 Without AREA all areas. A script that needs the photographs, the peers or a run of yours is left
-out where there are none, and named at the end, as is one that failed. --list only says what would
-be run.
+out where there are none, and named at the end, as is one that failed. --stale leaves out scripts
+whose results all stand as they are, and --list only says what would be run.
 """
 
 import argparse
@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 
 from harness.scripts import AREAS, ROOT, Script, read_script, script_files
+from render import read_rows
+from rendering.staleness import UNKNOWN
 
 
 def main() -> None:
@@ -24,12 +26,16 @@ def main() -> None:
     parser.add_argument("areas", nargs="*", metavar="AREA", help=", ".join(AREAS))
     parser.add_argument("--data", type=Path, default=Path("no-photographs"))
     parser.add_argument("--peer-python", default="")
+    parser.add_argument("--stale", action="store_true", help="only scripts with stale results")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
     if unknown := sorted(set(args.areas) - set(AREAS)):
         parser.error(f"no area {', '.join(unknown)}; there are {', '.join(AREAS)}")
     wanted = args.areas or list(AREAS)
     scripts = [script for script in map(read_script, script_files()) if script.area in wanted]
+    if args.stale:
+        stale = stale_claims()
+        scripts = [script for script in scripts if stale & set(script.claims)]
     left_out: list[str] = []
     failed: list[str] = []
     for script in scripts:
@@ -42,6 +48,12 @@ def main() -> None:
     for line in failed:
         print(f"failed: {line}")
     sys.exit(bool(failed))
+
+
+def stale_claims() -> set[str]:
+    """The claims that have a stale result."""
+    rows = [row for of in read_rows().values() for row in of]
+    return {row.line.claim for row in rows if row.stale not in ("", UNKNOWN)}
 
 
 def commands(script: Script, data: Path, peers: str, left_out: list[str]) -> list[list[str]]:

@@ -16,6 +16,8 @@ from harness import record, scripts
 from harness.results import RESULTS, RETIRED, all_lines, read_file, read_line, split_lines
 from harness.scripts import AREAS, all_claims, read_script, script_files
 from harness.surroundings import data_facts
+from render import read_rows
+from rendering.staleness import UNKNOWN
 
 GOOD: dict[str, Any] = {
     "claim": "help-soon",
@@ -238,6 +240,20 @@ def test_areas_can_be_listed() -> None:
     wrong = subprocess.run([*command, "sped"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert ", ".join(AREAS) in wrong.stderr
+
+
+def test_only_scripts_with_stale_results_are_run() -> None:
+    stale = {
+        row.line.claim
+        for of in read_rows().values()
+        for row in of
+        if row.stale not in ("", UNKNOWN)
+    }
+    every = [scripts.read_script(file) for file in scripts.script_files()]
+    with_stale = {script.path for script in every if stale & set(script.claims)}
+    command = [sys.executable, str(scripts.BENCHMARKS / "run.py"), "--list", "--stale"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert set(re.findall(r"benchmarks/\w+/\w+\.py", done.stdout)) == with_stale
 
 
 def test_what_scripts_import_exists() -> None:
