@@ -88,6 +88,7 @@ def main() -> None:
     if len(results) < len(names):
         raise SystemExit(1)  # the attacker itself failed: what it did not try is no result
     case = "show, predict, labels, report" if args.quick else "every verb"
+    case += f", only {args.only}" if args.only else ""
     details = {"s of computing, the slowest run": slowest}
     record("hostile-runs", failed, len(results), "hostile runs", case=case, details=details)
     raise SystemExit(failed > 0)

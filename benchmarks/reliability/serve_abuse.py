@@ -23,6 +23,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -312,7 +313,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     print(machine())
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ExitStack() as ends:
         draw_sample(Path(scratch) / "beasts", species=4, per_species=10, size=160)
         run = (
             args.run
@@ -320,6 +321,7 @@ def main() -> None:
         )
         image = sorted((Path(scratch) / "beasts").rglob("*.jpg"))[0].read_bytes()
         service = Service(run)
+        ends.callback(service.process.kill)  # where an abuse fails; one that has ended is let be
         first = service.memory()
         print(f"memory at first: {first:.0f} MB")
         answered, peaks = {}, {}
