@@ -23,7 +23,7 @@ from rendering.staleness import UNKNOWN, all_reasons
 
 PAGES = ROOT / "docs" / "benchmarks"
 FACTS = ROOT / "docs" / "facts.toml"
-STALE = re.compile(r'<span class="stale">.*?</span>')
+STALE = re.compile(r'<span class="stale(?: count)?">.*?</span>')
 
 
 def main() -> None:

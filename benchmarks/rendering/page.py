@@ -21,7 +21,8 @@ from harness.scripts import AREAS
 from rendering.staleness import UNKNOWN
 from rendering.words import bar_words, measured, n_words, number, state, value_words
 
-STALE = '<span class="stale">{}</span>'
+STALE = '<span class="stale">{}</span>'  # what holds one is grey: docs/stylesheets/site.css
+STALE_COUNT = '<span class="stale count">{}</span>'  # of many results, most of which may not be
 GENERATED = "<!-- benchmarks/render.py writes this from benchmarks/results/ -->"
 ORDER = ("missed", "met", "told")
 QUESTIONS = {
@@ -338,4 +339,4 @@ def counts(rows: Sequence[Row]) -> tuple[str, ...]:
 def _stale_count(rows: Sequence[Row]) -> str:
     known = [row for row in rows if row.stale != UNKNOWN]
     stale = sum(bool(row.stale) for row in known)
-    return STALE.format(f"{stale} of {len(rows)}" if known else "unknown")
+    return STALE_COUNT.format(f"{stale} of {len(rows)}" if known else "unknown")
