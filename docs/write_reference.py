@@ -197,7 +197,7 @@ def recipes_page() -> str:
         comment, _, values = shipped_text(name).partition("\n\n")
         lines = [line.removeprefix("#").removeprefix(" ") for line in comment.splitlines()]
         parts.append(f"## {name}")
-        parts.append(f"<!-- not run: trains for minutes or hours -->\n```sh\n{lines[0]}\n```")
+        parts.append(f"<!-- not run: DATA and RUN stand for yours -->\n```sh\n{lines[0]}\n```")
         parts.append(as_prose(lines[1:]))
         parts.append(f"```toml\n{values.strip()}\n```")
     return "\n\n".join(parts) + "\n"

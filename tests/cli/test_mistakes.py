@@ -68,6 +68,7 @@ MISTAKES = {
     TRAIN + "--preset fast": "write --recipe",
     TRAIN + "--quite": "write --quiet",
     "train --data {data} --run {new}": "write bestiary train DATA RUN",
+    TRAIN + "--output-dir out": "write bestiary train DATA RUN",
     "probe {data} {new} --epochs 3": "write --set train.epochs=3",
     "probe {data} {new} --resume": "leave it out and name another folder",
     "predict {run} {data} -o p.csv": "write --out",

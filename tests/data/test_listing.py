@@ -216,6 +216,8 @@ def test_no_images_error_names_the_formats(tree: Tree, tmp_path: Path) -> None:
         list_images(tmp_path)
     with pytest.raises(DataError, match="no such folder, table or image"):
         list_images(tmp_path / "gone")
+    with pytest.raises(DataError, match="give a table with the column path"):
+        list_images("s3://bucket/new")
 
 
 def test_two_class_folders_linked_to_one_folder_keep_both_classes(tree: Tree) -> None:

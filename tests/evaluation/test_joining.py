@@ -12,12 +12,13 @@ import bestiary
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import RunError
 from bestiary.evaluation.finish import finish_run
-from bestiary.evaluation.joining import Joined, _aligned
+from bestiary.evaluation.joining import Joined, _aligned, _shares
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.exporting.graph import build_graph, input_view, run_graph
 from bestiary.run.budget_file import BudgetRecord, read_budget
 from bestiary.run.layout import BUDGET, ENSEMBLE, blend_folder
 from bestiary.run.run import Run
+from bestiary.stats.blending import Blend
 
 
 @pytest.fixture(scope="module")
@@ -192,3 +193,10 @@ def test_images_that_chose_a_recipe_are_not_scored(
     chosen.write_recipe(chosen.read_recipe())
     line = fails("join", trained.path, chosen.path, tmp_path / "none")
     assert "fewer than two folds are left" in line
+
+
+def test_runs_without_weight_have_no_share() -> None:
+    """Networks that tell no class apart get no weight in a fold; that is 0, not "nan"."""
+    logits = np.random.default_rng(0).normal(size=(2, 6, 3))
+    blend = Blend(np.array([0, 1]), np.array([[0.0, 0.0], [1.0, 0.0]]), logits[0])
+    np.testing.assert_array_equal(_shares(logits, blend), [0.5, 0])

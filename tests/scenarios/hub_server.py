@@ -14,12 +14,15 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
+from huggingface_hub import close_session, constants
 
 LFS_BYTES = 20_000  # larger files, and those of these kinds, go by Git LFS
 LFS_KINDS = (".safetensors", ".parquet")
@@ -295,6 +298,27 @@ class Handler(BaseHTTPRequestHandler):
 def far_ahead() -> int:
     """A time at which no token of a test is used any more, in seconds since 1970."""
     return int(time.time()) + 3600
+
+
+def served_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[HubServer]:
+    """An empty hub that the hub's library asks, with a token that may write.
+
+    Args:
+        monkeypatch: undoes it.
+        folder: for the library's cache.
+    """
+    server = HubServer()
+    monkeypatch.setenv("HF_TOKEN", "hf_write")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "no-token"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "hub-cache"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "ENDPOINT", server.address)
+    url = f"{server.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
+    yield server
+    close_session()  # its open connections would warn in another test
+    server.stop()
 
 
 def is_large(path: str, size: int) -> bool:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +11,7 @@ import pytest
 import bestiary
 from bestiary.beasts.camera_sample import draw_cameras
 from bestiary.ensemble.prediction_table import PredictionTable
+from bestiary.errors import DataError
 from bestiary.storage.boxes import split_path
 
 pytestmark = pytest.mark.slow
@@ -49,6 +51,15 @@ def predicted(run: bestiary.Run, traps: Path) -> PredictionTable:
         overrides=[f"data.boxes={traps / 'detections.json'}"],
         quiet=True,
     )
+
+
+def test_whole_images_are_told(
+    run: bestiary.Run, traps: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Drift and counts of whole images say little about a run of boxes."""
+    with suppress(DataError):  # the run was trained on all of them
+        bestiary.drift(run.path, traps / "images", quiet=True)
+    assert "name the file of their boxes" in capsys.readouterr().err
 
 
 def test_boxes_are_trained_on_by_site(run: bestiary.Run, traps: Path) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 from documented_keys import found_keys
-from hub_server import HubServer, Repository, is_large
-from huggingface_hub import close_session, constants
+from hub_server import HubServer, Repository, is_large, served_hub
+from huggingface_hub import constants
 
 import bestiary
 from bestiary.caches import cache_root
@@ -29,18 +29,7 @@ ADDRESS = "hf://ann/moths"
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[HubServer]:
     """An empty hub, where a token that may write is set, and an empty cache of its library."""
-    server = HubServer()
-    monkeypatch.setenv("HF_TOKEN", "hf_write")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(constants, "ENDPOINT", server.address)
-    url = f"{server.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url)
-    yield server
-    close_session()  # its open connections would warn in another test
-    server.stop()
+    yield from served_hub(monkeypatch, tmp_path)
 
 
 def with_columns(run: Run, folder: Path, **columns: object) -> Run:

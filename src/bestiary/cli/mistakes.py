@@ -227,12 +227,12 @@ def _describe_option(verb: str, option: str, arguments: Sequence[str], names: Se
     problem = f"{verb} has no option {option}"
     if advice := ADVICE.get(f"{verb} {word}") or ADVICE.get(word):
         return f"{problem}; {advice}"
-    if word in PLACES:
+    other = OTHER_OPTIONS.get(word)
+    if word in PLACES or (other == "--out" and other not in names):  # the run's folder
         return f"{problem}; {_see(verb)}"
     value = _value_of(option, arguments)
     if key := foreign_key(word):
         return f"{problem}; {_write_key(verb, key, value, names)}"
-    other = OTHER_OPTIONS.get(word)
     near = [other] if other in names else _nearest(option, names)
     if near:
         return f"{problem}; write {near[0]}"

@@ -218,6 +218,11 @@ def _list_one(path: Path, options: DataOptions) -> Listing:
         return Listing(path.parent, table)
 
     if not path.is_dir():
+        if is_address(str(path).replace(":/", "://", 1)):  # a Path keeps one of the two slashes
+            raise DataError(
+                f"{path}: is an address, and images without labels are not searched for in a "
+                "store; give a table with the column path that names them by their addresses"
+            )
         raise DataError(f"{path}: no such folder, table or image; check the path")
 
     listing = walk_images(path)

@@ -120,7 +120,7 @@ class TrainedFiles:
         if self.has_boxes:
             return (
                 "This run was trained on boxes in images, and whole images are predicted, where it "
-                "is less accurate; name the file of their boxes with --set data.boxes=FILE"
+                "is less accurate; name the file of their boxes in the place of the images"
             )
         return "This run was trained on whole images, and boxes in images are predicted"
 

@@ -197,7 +197,8 @@ def _shares(logits: NDArray[np.float64], blend: Blend) -> NDArray[np.float64]:
     """Share of each run in the blend: its weight times the spread of its logits, mean of folds."""
     spreads = (logits - logits.mean(axis=2, keepdims=True)).std(axis=(1, 2))
     parts = blend.weights * spreads
-    return np.asarray((parts / parts.sum(axis=1, keepdims=True)).mean(axis=0))
+    total = parts.sum(axis=1, keepdims=True)  # 0 where no run tells the classes apart
+    return np.asarray((parts / np.where(total > 0, total, 1)).mean(axis=0))
 
 
 def _names(runs: Sequence[Run]) -> list[str]:

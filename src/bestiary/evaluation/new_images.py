@@ -21,6 +21,7 @@ from bestiary.data.listing_types import Listing
 from bestiary.data.manifest import Manifest, read_listing
 from bestiary.data.scenes import find_scenes, join_scenes
 from bestiary.display import Display
+from bestiary.ensemble.caveats import TrainedFiles
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
 from bestiary.evaluation.unseen import Logits, member_logits
@@ -113,8 +114,9 @@ def _read_images(
     """Read the images, with the groups that the run's recipe finds: a pattern, bursts, events."""
     recipe = run.read_recipe()
     listing = _with_pattern(list_images(images, options), recipe.data.group_pattern, display)
-    for note in listing.notes:
-        display.notice(note)
+    for note in [*listing.notes, TrainedFiles.of(run).describe_boxes(listing.root)]:
+        if note:
+            display.notice(note)
     cache = open_cache(display)
     with display.counter("Reading images") as tick:
         read = read_listing(listing, tick, cache)
