@@ -165,4 +165,5 @@ def test_a_name_of_a_proxy_can_be_admitted(port: int) -> None:
     assert ask(port, "GET", "/healthz", {"Host": "PROXY.example"})[0] == 200
     assert ask(port, "GET", "/healthz", {"Host": "other.example"})[0] == 421
     assert Address("0.0.0.0").names is None
-    assert Address("0.0.0.0", allowed=("a.example",)).names == {"0.0.0.0", "a.example"}
+    own = {"localhost", "127.0.0.1", "::1"}
+    assert Address("0.0.0.0", allowed=("A.example",)).names == {*own, "0.0.0.0", "a.example"}

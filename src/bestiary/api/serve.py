@@ -52,8 +52,8 @@ def serve(
         File with the token that requests need.
     allow_host
         Further names that the service may be called by, such as that of a proxy before it.
-        Requests by other names are refused, also those to 127.0.0.1 with --host 0.0.0.0.
-        Without this option, all names are taken where other machines can connect.
+        Requests by other names are refused, but for localhost and 127.0.0.1. Without this
+        option, all names are taken where other machines can connect.
     no_similar
         Show no training images. Otherwise everyone who can connect sees those most like
         the image they send.

@@ -62,12 +62,15 @@ class Address:
 
     @property
     def names(self) -> frozenset[str] | None:
-        """Names that the service may be called by, in lower case; None: any."""
-        if not self.is_loopback:
-            own = {self.host, *self.allowed} if self.allowed else None
-        else:
-            own = {"localhost", "127.0.0.1", "::1", self.host, *self.allowed}
-        return frozenset(name.lower() for name in own) if own else None
+        """Names that the service may be called by, in lower case; None: any.
+
+        This machine's own are always among them, as for a container's check of its health: a page
+        of another site that reaches the service is called by that site's name.
+        """
+        if not self.is_loopback and not self.allowed:
+            return None
+        own = ("localhost", "127.0.0.1", "::1", self.host, *self.allowed)
+        return frozenset(name.lower() for name in own)
 
     def settled(self) -> "Address":
         """Choose a port that is free now, for a server that binds by itself.
