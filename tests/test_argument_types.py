@@ -83,6 +83,22 @@ def test_what_is_no_place(run: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        ("", "verb: run is an empty text; name a file or a folder"),
+        ("a\0b", r"verb: run is 'a\\x00b', which is no path \(.*null"),
+        ("\ud800", r"verb: run is '\\ud800', which is no path"),
+        ("x" * 5000, "cannot be used (File name too long); choose a shorter name"),
+    ],
+)
+def test_a_text_that_is_no_path(run: str, reason: str) -> None:
+    """An empty one would be the working folder, which is then written into."""
+    with pytest.raises(ArgumentError, match=reason.replace(" (File name too long)", ".*")):
+        verb(run)
+    assert verb(f"s3://bucket/{run}")["run"] == f"s3://bucket/{run}"
+
+
+@pytest.mark.parametrize(
     "names",
     [
         ["a", "b"],
@@ -144,7 +160,8 @@ def test_public_functions_check_theirs(name: str) -> None:
         if one.default is one.empty and one.kind is not one.VAR_POSITIONAL
     }
     for parameter in parameters:
-        if isinstance(parameter.annotation, str) or "Any" in str(parameter.annotation):
+        assert not isinstance(parameter.annotation, str), "a text is not checked"
+        if "Any" in str(parameter.annotation):
             continue
         wrong = (object(),) if parameter.kind is parameter.VAR_POSITIONAL else object()
         bound = signature.bind_partial()

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -34,3 +36,32 @@ def test_an_interrupt_without_a_signal_stays_as_it_is() -> None:
     with pytest.raises(KeyboardInterrupt) as raised, Interrupts():
         raise KeyboardInterrupt
     assert not isinstance(raised.value, Interrupted)
+
+
+LOST = """
+import os, signal, sys, time
+from bestiary.errors import Interrupted
+from bestiary.signals import raise_interrupted
+
+class Freed:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+raise_interrupted()
+freed = Freed()
+try:
+    del freed
+    time.sleep(60)
+except KeyboardInterrupt as stop:
+    print(getattr(stop, "number", int(signal.SIGINT)))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signal to send itself")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGHUP", 1)])
+def test_a_signal_that_python_ignores_comes_again(number: int) -> None:
+    """What is raised while an object is freed, or in a hook of a fork, reaches nobody."""
+    command = [sys.executable, "-c", LOST, str(int(number))]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == (f"{int(number)}\n", "")

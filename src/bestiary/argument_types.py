@@ -4,6 +4,7 @@ In Python, a text where a list is wanted is a list of its letters, "no" is true,
 empty when it is read again. Knows nothing of what the arguments mean.
 """
 
+import errno
 import inspect
 import os
 import types
@@ -53,7 +54,7 @@ def checked_arguments(function: Callable[Arguments, Result]) -> Callable[Argumen
         bestiary.errors.ArgumentError: train: overrides is 'train.epochs=3'; give a list of texts
     """
     signature = inspect.signature(function)
-    name = function.__name__
+    name = function.__qualname__.rpartition("<locals>.")[2].removesuffix(".__init__")
 
     @wraps(function)
     def checked(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -79,7 +80,25 @@ def _checked(function: str, name: str, value: object, hint: object) -> object:
     if not any(_matches(value, one) for one in choices(hint)):
         wanted = " or ".join(dict.fromkeys(_described(one) for one in choices(hint)))
         raise ArgumentError(f"{function}: {name} is {_shown(value)}; give {wanted}")
+    if isinstance(value, str | os.PathLike) and Path in choices(hint):
+        _check_place(f"{function}: {name}", os.fspath(value))
     return value
+
+
+def _check_place(argument: str, place: str) -> None:
+    """Refuse a text that can name no file or folder: empty, it would be the working folder."""
+    if not place:
+        raise ArgumentError(f"{argument} is an empty text; name a file or a folder")
+    try:
+        if "://" not in place:
+            os.lstat(place)
+    except ValueError as error:  # a null character, or half of a surrogate pair
+        raise ArgumentError(f"{argument} is {_shown(place)}, which is no path ({error})") from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ArgumentError(
+                f"{place}: cannot be used ({error.strerror}); choose a shorter name"
+            ) from None
 
 
 def choices(hint: object) -> Sequence[object]:

@@ -5,9 +5,12 @@ signal does not wait. Where several ranks train a fold, a signal waits until all
 Does not know what is saved then.
 """
 
+import _thread
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -19,13 +22,15 @@ SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 """Ctrl-C, the word of a supervisor, and that of a terminal that goes away, which Windows lacks."""
+AGAIN_AFTER = 0.2  # seconds
 
 
 def raise_interrupted() -> None:
     """Let SIGTERM and SIGHUP raise `Interrupted`, so that what is half-done is cleaned up.
 
     A second one ends the process at once, and so does one to a process that was forked from this
-    one. A signal that is ignored stays so, as under nohup.
+    one. A signal that is ignored stays so, as under nohup. One that arrives where Python ignores
+    exceptions, as while it forks or frees an object, would be lost: it is sent again.
     """
     process = os.getpid()
 
@@ -35,9 +40,27 @@ def raise_interrupted() -> None:
             os.kill(os.getpid(), number)
         raise Interrupted(number)
 
+    def raise_again(failure: Any) -> None:
+        stop = failure.exc_value
+        if os.getpid() != process or not isinstance(stop, KeyboardInterrupt):
+            sys.__unraisablehook__(failure)
+            return
+        number = getattr(stop, "number", signal.SIGINT)
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, handle)
+        # Not from here, where what it raises would be ignored too. Nor does this wait until the
+        # thread runs, as threading.Thread.start does.
+        _thread.start_new_thread(_send_later, (process, number))
+
+    sys.unraisablehook = raise_again
     for number in SIGNALS:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, handle)
+
+
+def _send_later(process: int, number: int) -> None:
+    time.sleep(AGAIN_AFTER)
+    os.kill(process, number)
 
 
 def restore_defaults() -> None:

@@ -3,6 +3,7 @@
 import copy
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -54,6 +55,34 @@ def test_score_checks_labels(
         ensemble.score([], [])
     ensemble.score(files[:2], [files[0].parent.name, "x"])
     assert "label is no class of the run (first 'x')" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("weights", [5, "a", ["a"], [1, 2], [-1], [float("nan")], object(), [0]])
+def test_score_checks_weights(ensemble: bestiary.Ensemble, files: list[Path], weights: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^sample_weight: is .*; give a number of 0 or more"):
+        ensemble.score(files[:1], [files[0].parent.name], weights)
+
+
+@pytest.mark.parametrize("run", [None, 5, b"run", ["run"], object()])
+def test_what_is_no_run(run: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^load: run is .*; give a text or a path or a Run$"):
+        bestiary.load(run)
+    with pytest.raises(ArgumentError, match=r"^Ensemble\.load: run is .*; give a text or a path"):
+        bestiary.Ensemble.load(run)
+
+
+def test_frame_of_names_that_are_no_text(
+    ensemble: bestiary.Ensemble, files: list[Path], tmp_path: Path
+) -> None:
+    """A name of a Linux file may be bytes that are no UTF-8, and a frame's texts are UTF-8."""
+    frame = ensemble.predict_frame(["a\0b", "\ud800", f"{tmp_path}/\udcff.jpg"], quiet=True)
+    assert frame["path"].to_list() == ["a\0b", r"\ud800", rf"{tmp_path}/\udcff.jpg"]
+    assert frame["error"].null_count() == 0
+
+
+def test_frame_refuses_other_sets(ensemble: bestiary.Ensemble, files: list[Path]) -> None:
+    with pytest.raises(ArgumentError, match="--sets 5: choose all, class"):
+        ensemble.predict_frame(files[:1], sets=5)
 
 
 def test_frame_agrees_with_predict(ensemble: bestiary.Ensemble, files: list[Path]) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,6 +31,15 @@ def test_train_returns_public_run(trained: RunDirectory) -> None:
     assert type(trained) is bestiary.Run
     assert type(bestiary.Run.open(trained.path)) is bestiary.Run
     assert bestiary.Run.of(RunDirectory(trained.path)) == bestiary.Run(trained.path)
+    assert bestiary.Run(str(trained.path)) == bestiary.Run(trained.path)
+
+
+@pytest.mark.parametrize("path", [None, 5, b"run", ["run"], ""])
+def test_what_is_no_path(path: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^Run\.open: path is "):
+        bestiary.Run.open(path)
+    with pytest.raises(ArgumentError, match=r"^Run: path is "):
+        bestiary.Run(path)
 
 
 def test_history_has_every_epoch(trained: bestiary.Run) -> None:

@@ -134,6 +134,19 @@ def test_species_prefer_sites() -> None:
     assert (shares.max(axis=1) > 2 / 12).all()
 
 
+def test_nothing_is_left_unfinished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bestiary.beasts.camera_sample._detections", fail)
+    with pytest.raises(KeyboardInterrupt):
+        draw_cameras(tmp_path / "new" / "traps", 2, species=2, per_species=2, size=64)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        draw_cameras(tmp_path / "empty", 2, species=2, per_species=2, size=64)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["empty", "new"]
+
+
 @pytest.mark.parametrize("cameras", [1, 100])
 def test_number_of_cameras(cameras: int, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=f"--cameras {cameras}: choose 2 to 99"):

@@ -191,6 +191,28 @@ def test_folder_not_empty(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"beasts-unknown/note.txt": b"mine"}
 
 
+@pytest.mark.parametrize("stop", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_nothing_is_left_unfinished(
+    stop: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the same command would refuse the folder, once there is space again."""
+    arguments = {"species": 2, "per_species": 4, "size": 32, "unknown": 0.5}
+
+    def fail(*_: object) -> None:
+        (tmp_path / "beasts" / "note.txt").write_text("mine")
+        raise stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bestiary.beasts.sample._write_truth", fail)
+        with pytest.raises(type(stop)):
+            draw_sample(tmp_path / "beasts", **arguments)  # type: ignore[arg-type]
+    assert contents(tmp_path) == {"beasts/note.txt": b"mine"}
+    assert [path.name for path in tmp_path.iterdir()] == ["beasts"]
+
+    (tmp_path / "beasts" / "note.txt").unlink()
+    assert draw_sample(tmp_path / "beasts", **arguments).images == 12  # type: ignore[arg-type]
+
+
 def test_file_instead_of_folder(tmp_path: Path) -> None:
     (tmp_path / "beasts").write_text("mine")
     with pytest.raises(ArgumentError, match="is not a folder"):

@@ -48,11 +48,14 @@ def compare(
     >>> result.comparison.names
     ['run', 'probed']
     """
+    from bestiary.api.output_folder import check_output_folder
     from bestiary.display import Display
     from bestiary.evaluation.compare import compare_runs
     from bestiary.reporting.compare_page import Compared, write_comparison
     from bestiary.run.opening import opened_run
 
+    if out is not None:
+        check_output_folder("--out", Path(out))
     with ExitStack() as stack:
         runs = [stack.enter_context(opened_run(run, data=data))]
         runs += [stack.enter_context(opened_run(location)) for location in (other, *more)]

@@ -6,11 +6,14 @@ Adds to the predictor of `bestiary.ensemble` what needs rooms above it.
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 
+from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 from bestiary.display import Display
 from bestiary.ensemble import ensemble as predictor
 from bestiary.ensemble.answers import PredictionOptions
@@ -19,8 +22,9 @@ from bestiary.ensemble.frames import predict_frame
 from bestiary.ensemble.inputs import ImageInputs
 from bestiary.errors import ArgumentError, BestiaryError
 from bestiary.numbers import count, counted
-from bestiary.recipe.choices import Sets
+from bestiary.recipe.choices import Engine, Sets, TtaViews
 from bestiary.run.opening import opened_run
+from bestiary.run.run import Run
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,6 +44,23 @@ class Ensemble(predictor.Ensemble):
         >>> ensemble.predict_frame("new", quiet=True).columns[:3]
         ['path', 'label', 'confidence']
     """
+
+    @classmethod
+    @checked_arguments
+    def load(
+        cls,
+        run: Location | Run,
+        device: str | torch.device | None = None,
+        engine: Engine = "auto",
+        tta: TtaViews | None = None,
+    ) -> Self:
+        """Load the ensemble of a run, see `bestiary.ensemble.ensemble.Ensemble.load`.
+
+        Raises:
+            ArgumentError: an argument is of another type, or the engine cannot run here.
+            RunError: there is no run, or none of its folds has ended.
+        """
+        return super().load(run, device, engine, tta)
 
     def score(
         self,
@@ -62,7 +83,8 @@ class Ensemble(predictor.Ensemble):
 
         Raises:
             ImageError: an image cannot be decoded.
-            ArgumentError: there are no labels, or not one for each image.
+            ArgumentError: there are no labels, or not one for each image, or the weights are not
+                one number for each image.
 
         Example:
             >>> import bestiary
@@ -81,7 +103,7 @@ class Ensemble(predictor.Ensemble):
         predicted = self.predict(images)
         self._check_labels(names, len(predicted))
         self._say_trained([images] if isinstance(images, str | Path) else images)
-        weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+        weights = None if sample_weight is None else _checked_weights(sample_weight, len(names))
         return float(np.average(predicted == names, weights=weights))
 
     def predict_frame(
@@ -162,3 +184,18 @@ class Ensemble(predictor.Ensemble):
         from bestiary.reporting.notebook_card import ensemble_card
 
         return ensemble_card(self)
+
+
+def _checked_weights(weights: ArrayLike, images: int) -> NDArray[np.float64]:
+    """Return the weights of images (images,); refuse what no mean can be weighted by."""
+    try:
+        numbers = np.asarray(weights, np.float64)
+    except (TypeError, ValueError):
+        numbers = np.empty(0)
+    is_fit = numbers.shape == (images,) and np.isfinite(numbers).all() and (numbers >= 0).all()
+    if not is_fit or not numbers.any():
+        raise ArgumentError(
+            f"sample_weight: is {weights!r:.60}; give a number of 0 or more for each image "
+            f"({images:,}), not all of them 0"
+        )
+    return numbers

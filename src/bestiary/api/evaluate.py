@@ -68,6 +68,7 @@ def evaluate(
     >>> evaluation.scores["n"]
     9
     """
+    from bestiary.api.output_folder import check_output_folder
     from bestiary.api.trained_listing import trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.caveats import missing_members
@@ -79,6 +80,8 @@ def evaluate(
 
     mapping = read_class_map(map)
     place = Path(out) if out else None
+    if place is not None and place.suffix.lower() != ".json":
+        check_output_folder("--out", place, ", or a .json file for the scores alone")
     display = Display(quiet)
     with opened_run(run, data=data) as opened:
         say_first_start(opened, "auto", display)

@@ -39,6 +39,7 @@ def labels(
     >>> report.fixes.columns
     ['path', 'given', 'suggested', 'score', 'action']
     """
+    from bestiary.api.output_folder import check_output_folder
     from bestiary.atomic import write_text
     from bestiary.display import Display
     from bestiary.errors import ArgumentError
@@ -53,6 +54,8 @@ def labels(
             f"labels {run}: the page is for a browser here; give a folder of this machine with "
             "--out"
         )
+    if out is not None:
+        check_output_folder("--out", Path(out))
     with opened_run(run, data=data) as opened:
         folder = Path(out) if out is not None else opened.file(LABELS)
         report = review_labels(opened, folder)

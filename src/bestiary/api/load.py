@@ -1,18 +1,17 @@
 """The function `load`: a run -> its ensemble, to predict from Python."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bestiary.api.arguments import Location
 from bestiary.argument_types import checked_arguments
+from bestiary.run.run import Run
 
 if TYPE_CHECKING:
     from bestiary.api.ensemble import Ensemble
-    from bestiary.run.run import Run
 
 
 @checked_arguments
-def load(run: "Location | Run", /) -> "Ensemble":
+def load(run: Location | Run, /) -> "Ensemble":
     """Load the ensemble of a run, with scikit-learn's methods.
 
     Parameters
@@ -45,7 +44,7 @@ def load(run: "Location | Run", /) -> "Ensemble":
     from bestiary.api.ensemble import Ensemble
     from bestiary.run.opening import opened_run
 
-    if not isinstance(run, str | Path):
+    if isinstance(run, Run):
         return Ensemble.load(run)
     with opened_run(run) as opened:
         return Ensemble.load(opened)

@@ -7,8 +7,11 @@ changes nothing.
 import html
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from bestiary.api.arguments import Location
+from bestiary.argument_types import checked_arguments
 from bestiary.errors import RunError
 from bestiary.run import run as directory
 from bestiary.run.layout import METRICS
@@ -41,6 +44,21 @@ class Run(directory.Run):
     """
 
     __slots__ = ()
+
+    @checked_arguments
+    def __init__(self, path: Location, address: str = "", data: str = "") -> None:
+        super().__init__(Path(path), address, data)
+
+    @classmethod
+    @checked_arguments
+    def open(cls, path: Location, address: str = "", data: str = "") -> Self:
+        """Open an existing run, see `bestiary.run.run.Run.open`.
+
+        Raises:
+            ArgumentError: the path is none.
+            RunError: there is no run that may be read.
+        """
+        return super().open(path, address, data)
 
     @classmethod
     def of(cls, run: directory.Run) -> Self:

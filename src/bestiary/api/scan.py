@@ -54,6 +54,7 @@ def scan(
     >>> audit.manifest.table.height, audit.exit_code
     (36, 0)
     """
+    from bestiary.api.output_folder import check_output_folder
     from bestiary.api.scanned import Scanned
     from bestiary.atomic import write_text
     from bestiary.data.audit import audit_images
@@ -68,6 +69,7 @@ def scan(
     decided = Path(not_duplicates) if not_duplicates is not None else None
     decisions = read_decisions(decided)
     if out is not None:
+        check_output_folder("--out", Path(out))
         check_replaceable(Path(out) / NOT_DUPLICATES, decided)
     listing = list_labeled(data, options)
     audit = audit_images(listing, Display(quiet), options, decisions)

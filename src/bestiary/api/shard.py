@@ -1,6 +1,7 @@
 """The verb `shard`: images -> tar shards in WebDataset's layout."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -50,14 +51,18 @@ def shard(
     >>> print(bestiary.shard("images", "shards", quiet=True))
     36 images in 1 shard in shards
     """
+    from bestiary.api.output_folder import check_output_folder
     from bestiary.data.listing import list_labeled
     from bestiary.data.sharding import write_shards
     from bestiary.display import Display
     from bestiary.errors import ArgumentError
     from bestiary.recipe.load import load_data_options
+    from bestiary.storage.files import is_address
 
     if megabytes < 1:
         raise ArgumentError(f"--megabytes {megabytes}: give 1 or more")
+    if not is_address(out):
+        check_output_folder("shard", Path(out))
     display = Display(quiet)
     listing = list_labeled(data, load_data_options(overrides))
     for note in listing.notes:

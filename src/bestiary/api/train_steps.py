@@ -189,11 +189,11 @@ def _finish(run: "Run", display: "Display") -> None:
     from bestiary.reporting.figure_files import write_figures
     from bestiary.reporting.last_words import HEAD_WIDTH, last_words
     from bestiary.run.field_scores import field_lines, read_field_scores
-    from bestiary.run.heads import heads_text
+    from bestiary.run.heads import heads_of_run
     from bestiary.training.tracking.start import track_scores
 
     finish_run(run)
-    text = heads_text([run.fold(fold) for fold in run.fold_numbers()])
+    text = heads_of_run(run.load())
     if text:
         display.line(text)
     if run.score_line is None:

@@ -21,6 +21,7 @@ from bestiary.beasts.camera_plan import NO_ANIMAL, Frame, Site, invent_sites, pl
 from bestiary.beasts.pool import CHUNK, drawing_map
 from bestiary.beasts.sample import check_empty, check_ranges
 from bestiary.beasts.species import PLANS, Species, invent_species
+from bestiary.beasts.unfinished import removed_if_unfinished
 from bestiary.display import Tick
 from bestiary.errors import ArgumentError
 from bestiary.numbers import counted
@@ -125,19 +126,17 @@ def draw_cameras(
     kinds = invent_species(species, seed)
     sites = invent_sites(cameras, seed)
     frames = plan_frames(sites, species, per_species, seed)
-    for site in sites:
-        (directory / IMAGES / site.name).mkdir(parents=True, exist_ok=True)
-    boxes = _draw_all(frames, sites, directory / IMAGES, species, size, seed, progress)
-
-    # The tables next to the images
-    names = [_label_of(frame, kinds) for frame in frames]
-    _write_table(
-        directory / TABLE, _TABLE_COLUMNS, map(_table_row, frames, names, _of(sites, frames))
-    )
-    _write_table(directory / TAXONOMY, ("label", "genus", "family", "order"), map(_taxon, kinds))
-    write_text(
-        directory / DETECTIONS, json.dumps(_detections(frames, boxes, seed), indent=1) + "\n"
-    )
+    tables = [directory / name for name in (TABLE, TAXONOMY, DETECTIONS)]
+    images = [directory / IMAGES / frame.path for frame in frames]
+    with removed_if_unfinished(directory, [*tables, *images]):
+        boxes = _draw_all(frames, sites, directory / IMAGES, species, size, seed, progress)
+        names = [_label_of(frame, kinds) for frame in frames]
+        rows = map(_table_row, frames, names, _of(sites, frames))
+        _write_table(directory / TABLE, _TABLE_COLUMNS, rows)
+        taxa = map(_taxon, kinds)
+        _write_table(directory / TAXONOMY, ("label", "genus", "family", "order"), taxa)
+        detections = json.dumps(_detections(frames, boxes, seed), indent=1)
+        write_text(directory / DETECTIONS, detections + "\n")
     return CameraSummary(
         directory=directory,
         images=len(frames),

@@ -23,6 +23,7 @@ from bestiary.beasts.drawing import draw_beast
 from bestiary.beasts.faults import alter_copy, damage, encode
 from bestiary.beasts.pool import CHUNK, drawing_map
 from bestiary.beasts.species import Species, invent_species
+from bestiary.beasts.unfinished import removed_if_unfinished
 from bestiary.display import Tick
 from bestiary.errors import ArgumentError
 from bestiary.numbers import counted
@@ -154,10 +155,11 @@ def draw_sample(
     classes = [kind.name for kind in kinds[:species]]
     counts = {fault: round(share * species * per_species) for fault, share in shares.items()}
     plan = _plan(classes, per_species, seed, counts, unknown_directory.name)
-    _make_folders(directory, plan)
-    details = _draw_all(plan, directory, size, seed, progress)
-    drawn = [replace(image, detail=detail) for image, detail in zip(plan, details, strict=True)]
-    _write_truth(directory / TRUTH, drawn, kinds)
+    files = [directory / path for path in (TRUTH, *(image.path for image in plan))]
+    with removed_if_unfinished(directory, files):
+        details = _draw_all(plan, directory, size, seed, progress)
+        drawn = [replace(image, detail=detail) for image, detail in zip(plan, details, strict=True)]
+        _write_truth(directory / TRUTH, drawn, kinds)
 
     tally = Counter(image.fault for image in plan)
     return SampleSummary(
@@ -170,12 +172,6 @@ def draw_sample(
         unknown=tally["unknown"],
         unknown_directory=unknown_directory if tally["unknown"] else None,
     )
-
-
-def _make_folders(directory: Path, plan: list[_Image]) -> None:
-    folders = {(directory / image.path).parent for image in plan} | {directory}
-    for folder in sorted(folders):
-        folder.mkdir(parents=True, exist_ok=True)
 
 
 def check_ranges(

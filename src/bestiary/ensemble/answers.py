@@ -7,7 +7,7 @@ nothing of files.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class PredictionOptions:
         risk: largest share of errors among accepted answers; one of `RISKS`.
 
     Raises:
-        ArgumentError: coverage or risk is none of the offered values.
+        ArgumentError: coverage, sets or risk is none of the offered values.
     """
 
     coverage: float = 0.9
@@ -42,6 +42,7 @@ class PredictionOptions:
 
     def __post_init__(self) -> None:
         _check_choice("coverage", self.coverage, COVERAGES)
+        _check_choice("sets", self.sets, get_args(Sets))
         _check_choice("risk", self.risk, RISKS)
 
 
@@ -207,7 +208,7 @@ def _top_classes(
     return tops
 
 
-def _check_choice(name: str, value: float, choices: Sequence[float]) -> None:
+def _check_choice(name: str, value: object, choices: Sequence[object]) -> None:
     if value not in choices:
         offered = ", ".join(map(str, choices))
         raise ArgumentError(f"--{name} {value}: choose {offered}")

@@ -98,7 +98,7 @@ class TrainedFiles:
 
     def __contains__(self, file: object) -> bool:
         """Whether a file of this machine has the bytes of one that the run was trained on."""
-        with suppress(OSError):  # it is told when the image is read
+        with suppress(OSError, ValueError):  # it is told when the image is read
             if isinstance(file, BoxFile) and file.size_bytes in self.sizes:
                 return hashlib.sha256(file.read_bytes()).hexdigest() in self.digests
             if isinstance(file, Path) and file.stat().st_size in self.sizes and file.is_file():

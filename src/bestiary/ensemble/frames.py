@@ -67,7 +67,7 @@ def predict_frame(
     for batch in ensemble.iter_logits(images, tick):
         answers = answer_batch(ensemble, batch, ensemble.average, options)
         for index, answer in zip(batch.rows.tolist(), answers, strict=True):
-            row: dict[str, Any] = {"path": paths[index] or None}
+            row: dict[str, Any] = {"path": _as_utf8(paths[index]) or None}
             if index in batch.reasons:
                 rows.append(row | {"error": batch.reasons[index]})
                 continue
@@ -77,6 +77,11 @@ def predict_frame(
             rows.append(row | {"label": label, "confidence": confidence} | sets | flags)
     rows += [{"path": path, "error": reason} for path, reason in unusable]
     return pl.DataFrame(rows, schema=FRAME_SCHEMA)
+
+
+def _as_utf8(path: str) -> str:
+    """Write the bytes of a name that is no UTF-8 as escapes, since a frame's texts are UTF-8."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _noting(images: Iterator[Any], paths: list[str]) -> Iterator[Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bestiary.evaluation.results import HISTORY_COLUMNS, Results, read_histories
+from bestiary.evaluation.results import Results, read_histories
+from bestiary.run.history import HISTORY_COLUMNS
 from bestiary.run.run import Run
 
 SCORES_SCHEMA = {

@@ -19,8 +19,8 @@ from bestiary.evaluation.judged import Judged
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.recipe.choices import Sets
 from bestiary.run.field_scores import FieldScores, read_field_scores
+from bestiary.run.history import read_history
 from bestiary.run.run import Run, RunSnapshot
-from bestiary.run.tables import read_table
 from bestiary.run.unknown_file import UnknownRecord, read_unknown
 from bestiary.stats.averaging import softmax
 from bestiary.stats.calibration import COVERAGES, Calibration
@@ -33,15 +33,6 @@ SET_KINDS: tuple[Sets, ...] = get_args(Sets)
 
 Crossfit = tuple[Calibration, NDArray[np.float64], NDArray[np.int64]]
 """A part's calibration by the other parts, its probabilities and its labels."""
-
-HISTORY_COLUMNS = {
-    "epoch": pl.Int64,
-    "train_loss": pl.Float64,
-    "val_accuracy": pl.Float64,
-    "images_per_second": pl.Float64,
-    "seconds": pl.Float64,
-}
-"""The columns of history.csv that reports show."""
 
 
 @dataclass(frozen=True)
@@ -231,14 +222,7 @@ def read_histories(run: Run, folds: Sequence[int]) -> dict[int, pl.DataFrame]:
         Fold -> one row an epoch; none where only a head was fitted, or no epoch has ended.
 
     Raises:
-        DamagedError: a file is damaged.
+        DamagedError: a file is damaged, or not of its fold.
     """
-    return {fold: _history(run, fold) for fold in folds}
-
-
-def _history(run: Run, fold: int) -> pl.DataFrame:
-    file = run.fold(fold).history
-    if not file.exists():
-        return pl.DataFrame(schema=HISTORY_COLUMNS)
-    history = read_table(file, HISTORY_COLUMNS)
-    return history.select(HISTORY_COLUMNS.keys())
+    epochs = run.read_recipe().train.epochs
+    return {fold: read_history(run.fold(fold), epochs) for fold in folds}

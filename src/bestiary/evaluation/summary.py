@@ -10,17 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from bestiary.numbers import count, counted, percent
 from bestiary.printable import place_name, printable_name
 from bestiary.recipe.options import Recipe
 from bestiary.run.field_scores import field_lines, read_field_scores
-from bestiary.run.heads import heads_text
+from bestiary.run.heads import heads_of_run
+from bestiary.run.history import read_history
 from bestiary.run.layout import QUARANTINE, FoldFiles
 from bestiary.run.next_steps import next_steps
 from bestiary.run.run import Run
-from bestiary.run.tables import count_rows, read_table
+from bestiary.run.tables import count_rows
 from bestiary.streams import screen_width
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -145,6 +144,7 @@ def summarize(run: Run) -> Summary:
     """
     snapshot = run.load()
     named = run.named_root()
+    epochs = snapshot.recipe.train.epochs
     return Summary(
         place=run.place,
         root=named or run.read_recorded_root(),
@@ -154,14 +154,14 @@ def summarize(run: Run) -> Summary:
         images=snapshot.manifest.height,
         classes=snapshot.manifest["label"].n_unique(),
         quarantined=count_rows(run.file(QUARANTINE)),
-        folds=[{"fold": fold, **_progress(run.fold(fold))} for fold in snapshot.folds],
-        heads=heads_text([run.fold(fold) for fold in snapshot.folds]),
+        folds=[{"fold": fold, **_progress(run.fold(fold), epochs)} for fold in snapshot.folds],
+        heads=heads_of_run(snapshot),
         field=field_lines(read_field_scores(run)),
         scores=run.read_scores(),
     )
 
 
-def _progress(files: FoldFiles) -> dict[str, Any]:
+def _progress(files: FoldFiles, epochs: int) -> dict[str, Any]:
     """Read the epochs of a fold, and the best of them."""
     progress: dict[str, Any] = {
         "epochs": 0,
@@ -170,11 +170,7 @@ def _progress(files: FoldFiles) -> dict[str, Any]:
         "ended": files.ended,
         "losses": [],
     }
-    if not files.history.exists():
-        return progress
-
-    columns = {"epoch": pl.Int64, "val_accuracy": pl.Float64, "train_loss": pl.Float64}
-    history = read_table(files.history, columns)
+    history = read_history(files, epochs)
     progress["epochs"] = history.height
     losses = history["train_loss"].drop_nulls().to_list()
     progress["losses"] = [loss for loss in losses if math.isfinite(loss)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from bestiary.evaluation.results import Results
 from bestiary.numbers import counted, percent, percent_range
 from bestiary.recipe.options import Recipe
-from bestiary.run.heads import heads_text
+from bestiary.run.heads import heads_of_run
 from bestiary.run.layout import FOLDS, MANIFEST, RECIPE, TARGETS
 from bestiary.run.run import RunSnapshot
 from bestiary.run.targets import read_student_metadata
@@ -50,7 +50,7 @@ def method_of_run(snapshot: RunSnapshot) -> str:
     Raises:
         DamagedError: the file of a chosen head is damaged.
     """
-    heads = heads_text([snapshot.run.fold(fold) for fold in snapshot.folds])
+    heads = heads_of_run(snapshot)
     return method_text(snapshot.recipe, len(snapshot.folds), heads)
 
 

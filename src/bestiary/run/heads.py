@@ -14,6 +14,7 @@ from bestiary.errors import DamagedError
 from bestiary.recipe.choices import HeadKind
 from bestiary.run.json_files import JsonSection, first_problem, read_json_file
 from bestiary.run.layout import FoldFiles
+from bestiary.run.run import RunSnapshot
 
 HEAD_NAMES: dict[HeadKind, str] = {
     "lda": "linear discriminant",
@@ -67,6 +68,32 @@ def read_head(files: FoldFiles) -> HeadChoice | None:
         return HeadChoice.model_validate(content)
     except ValidationError as error:
         raise DamagedError.foreign(files.head, first_problem(error), "remove it") from None
+
+
+def heads_of_run(snapshot: RunSnapshot) -> str:
+    """Say in a sentence which heads the folds of a run chose, see `heads_text`.
+
+    No checksum covers the files, and the folder may come from a stranger.
+
+    Args:
+        snapshot: the run's starting files.
+
+    Raises:
+        DamagedError: the file of a fold is damaged, or is of another run.
+    """
+    folds = snapshot.fold_table["fold"]
+    for number in snapshot.folds:
+        files = snapshot.run.fold(number)
+        choice = read_head(files)
+        images = int((folds != number).sum())
+        reason = ""
+        if choice is not None and not snapshot.recipe.model.fits_head:
+            reason = "the recipe fits no head"
+        elif choice is not None and choice.images != images:
+            reason = f"it is of {choice.images:,} images, and the fold trained on {images:,}"
+        if reason:
+            raise DamagedError.foreign(files.head, reason, "it is another run's; remove it")
+    return heads_text([snapshot.run.fold(number) for number in snapshot.folds])
 
 
 def heads_text(folds: Sequence[FoldFiles]) -> str:
