@@ -12,6 +12,7 @@ import polars as pl
 from bestiary.atomic import write_text
 from bestiary.evaluation.ablation import AblationRow
 from bestiary.evaluation.compare import compare_runs
+from bestiary.evaluation.results import read_histories
 from bestiary.numbers import counted, percent, points, points_range
 from bestiary.printable import printable_name
 from bestiary.reporting.charts.chart import Chart
@@ -21,12 +22,11 @@ from bestiary.reporting.markdown import markdown_table
 from bestiary.reporting.sections import Table
 from bestiary.run.layout import ABLATION_TABLE, ABLATION_TEXT
 from bestiary.run.run import Run
-from bestiary.run.tables import read_table, write_table
+from bestiary.run.tables import write_table
 from bestiary.screen_table import ScreenTable
 from bestiary.streams import screen_width
 
 HEAD = ("variant", "accuracy", "difference, points", "95 % interval", "p", "minutes")
-HISTORY_SECONDS = {"seconds": pl.Float64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,6 @@ def _mean_epoch_minutes(runs: Sequence[Run]) -> float | None:
     """
     seconds = []
     for run in runs:
-        files = [run.fold(fold).history for fold in run.fold_numbers()]
-        tables = [read_table(file, HISTORY_SECONDS) for file in files if file.exists()]
-        seconds.append(sum(float(table["seconds"].sum()) for table in tables))
+        histories = read_histories(run, run.fold_numbers()).values()
+        seconds.append(sum(float(history["seconds"].sum()) for history in histories))
     return sum(seconds) / len(seconds) / 60 if any(seconds) else None
