@@ -85,6 +85,7 @@ def test_verbs_agree_with_package_and_api() -> None:
         "durations",
         "ensemble",
         "load",
+        "output_folder",
         "run",
         "scanned",
         "train_steps",

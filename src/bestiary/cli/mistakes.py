@@ -1,6 +1,7 @@
 """A command that cannot be understood -> one line that says what to type instead."""
 
 import difflib
+import os
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
@@ -186,7 +187,7 @@ def describe_swapped(arguments: Sequence[str]) -> str:
     swapped = f"bestiary {verb} {places[1]} {places[0]}"
     if verb in READ_RUN_FIRST and second and not first:
         return f"{places[0]} is not a run, but {places[1]} is; write {swapped}"
-    if verb in WITH_IMAGES_FIRST and first and not second and Path(places[1]).exists():
+    if verb in WITH_IMAGES_FIRST and first and not second and os.path.exists(places[1]):
         return f"{places[0]} is a run, and images come first; write {swapped}"
     return ""
 
@@ -196,7 +197,7 @@ def _option_names(arguments: Sequence[str]) -> list[str]:
 
 
 def _is_run(place: str) -> bool:
-    return (Path(place) / RECIPE).is_file()
+    return os.path.isfile(Path(place, RECIPE))  # False too where no file can have this name
 
 
 def _describe_verb(word: str) -> str:
