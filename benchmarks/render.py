@@ -19,7 +19,7 @@ from rendering.blocks import filled
 from rendering.figure import bar_drawing, svg_files
 from rendering.page import Row, area_page, index_page
 from rendering.sources import read_facts, unbacked
-from rendering.staleness import UNKNOWN, all_reasons
+from rendering.staleness import all_reasons
 
 PAGES = ROOT / "docs" / "benchmarks"
 FACTS = ROOT / "docs" / "facts.toml"
@@ -40,7 +40,7 @@ def main() -> None:
     except ValueError as error:
         print(f"render: {error}", file=sys.stderr)
         sys.exit(2)
-    stale = [row for of in rows.values() for row in of if row.stale not in ("", UNKNOWN)]
+    stale = [row for of in rows.values() for row in of if row.is_stale]
     if args.check or args.fresh:
         wrong = [file for file, text in wanted.items() if not is_as_written(file, text)]
         for file in wrong:

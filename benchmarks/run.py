@@ -16,7 +16,6 @@ from pathlib import Path
 
 from harness.scripts import AREAS, ROOT, Script, read_script, script_files
 from render import read_rows
-from rendering.staleness import UNKNOWN
 
 
 def main() -> None:
@@ -52,8 +51,7 @@ def main() -> None:
 
 def stale_claims() -> set[str]:
     """The claims that have a stale result."""
-    rows = [row for of in read_rows().values() for row in of]
-    return {row.line.claim for row in rows if row.stale not in ("", UNKNOWN)}
+    return {row.line.claim for of in read_rows().values() for row in of if row.is_stale}
 
 
 def commands(script: Script, data: Path, peers: str, left_out: list[str]) -> list[list[str]]:

@@ -73,6 +73,11 @@ class Row:
     stale: str
 
     @property
+    def is_stale(self) -> bool:
+        """Whether it is known to be stale."""
+        return self.stale not in ("", UNKNOWN)
+
+    @property
     def state(self) -> str:
         """Missed, met or told."""
         return state(self.line)
@@ -95,7 +100,7 @@ def stale_mark(reason: str) -> str:
 def strip(rows: Sequence[Row]) -> str:
     """Count the states, in one line."""
     counts = {name: sum(row.state == name for row in rows) for name in ORDER}
-    stale = sum(bool(row.stale) and row.stale != UNKNOWN for row in rows)
+    stale = sum(row.is_stale for row in rows)
     unknown = any(row.stale == UNKNOWN for row in rows)
     text = f"**{counts['missed']} missed** · {counts['met']} met · {counts['told']} without a bar"
     if unknown:
@@ -337,6 +342,6 @@ def counts(rows: Sequence[Row]) -> tuple[str, ...]:
 
 
 def _stale_count(rows: Sequence[Row]) -> str:
-    known = [row for row in rows if row.stale != UNKNOWN]
-    stale = sum(bool(row.stale) for row in known)
-    return STALE_COUNT.format(f"{stale} of {len(rows)}" if known else "unknown")
+    stale = sum(row.is_stale for row in rows)
+    is_known = any(row.stale != UNKNOWN for row in rows)
+    return STALE_COUNT.format(f"{stale} of {len(rows)}" if is_known else "unknown")

@@ -17,7 +17,6 @@ from harness.results import RESULTS, RETIRED, all_lines, read_file, read_line, s
 from harness.scripts import AREAS, all_claims, read_script, script_files
 from harness.surroundings import data_facts
 from render import read_rows
-from rendering.staleness import UNKNOWN
 
 GOOD: dict[str, Any] = {
     "claim": "help-soon",
@@ -243,12 +242,7 @@ def test_areas_can_be_listed() -> None:
 
 
 def test_only_scripts_with_stale_results_are_run() -> None:
-    stale = {
-        row.line.claim
-        for of in read_rows().values()
-        for row in of
-        if row.stale not in ("", UNKNOWN)
-    }
+    stale = {row.line.claim for of in read_rows().values() for row in of if row.is_stale}
     every = [scripts.read_script(file) for file in scripts.script_files()]
     with_stale = {script.path for script in every if stale & set(script.claims)}
     command = [sys.executable, str(scripts.BENCHMARKS / "run.py"), "--list", "--stale"]

@@ -81,31 +81,33 @@ def heads_of_run(snapshot: RunSnapshot) -> str:
     Raises:
         DamagedError: the file of a fold is damaged, or is of another run.
     """
-    folds = snapshot.fold_table["fold"]
-    for number in snapshot.folds:
-        files = snapshot.run.fold(number)
-        choice = read_head(files)
-        images = int((folds != number).sum())
-        reason = ""
-        if choice is not None and not snapshot.recipe.model.fits_head:
-            reason = "the recipe fits no head"
-        elif choice is not None and choice.images != images:
-            reason = f"it is of {choice.images:,} images, and the fold trained on {images:,}"
-        if reason:
-            raise DamagedError.foreign(files.head, reason, "it is another run's; remove it")
-    return heads_text([snapshot.run.fold(number) for number in snapshot.folds])
+    choices = (_head_of_fold(snapshot, number) for number in snapshot.folds)
+    return heads_text([choice for choice in choices if choice is not None])
 
 
-def heads_text(folds: Sequence[FoldFiles]) -> str:
+def _head_of_fold(snapshot: RunSnapshot, number: int) -> HeadChoice | None:
+    """Read the choice of a fold, and check that it can be of this run."""
+    files = snapshot.run.fold(number)
+    choice = read_head(files)
+    if choice is None:
+        return None
+    images = int((snapshot.fold_table["fold"] != number).sum())
+    reason = ""
+    if not snapshot.recipe.model.fits_head:
+        reason = "the recipe fits no head"
+    elif choice.images != images:
+        reason = f"it is of {choice.images:,} images, and the fold trained on {images:,}"
+    if reason:
+        raise DamagedError.foreign(files.head, reason, "it is another run's; remove it")
+    return choice
+
+
+def heads_text(choices: Sequence[HeadChoice]) -> str:
     """Say in a sentence which heads the folds of a run chose; nothing if they had no choice.
 
     Args:
-        folds: of the run.
-
-    Raises:
-        DamagedError: the file of a fold is damaged.
+        choices: of the folds that had one.
     """
-    choices = [choice for choice in map(read_head, folds) if choice is not None]
     if not choices:
         return ""
     counts = Counter(HEAD_NAMES[choice.kind] for choice in choices)
