@@ -25,6 +25,7 @@ from typing import (
 )
 
 from bestiary.errors import ArgumentError
+from bestiary.places import describe_place
 
 MAX_SHOWN = 60  # characters of a wrong value
 Arguments = ParamSpec("Arguments")
@@ -96,9 +97,7 @@ def _check_place(argument: str, place: str) -> None:
         raise ArgumentError(f"{argument} is {_shown(place)}, which is no path ({error})") from None
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:
-            raise ArgumentError(
-                f"{place}: cannot be used ({error.strerror}); choose a shorter name"
-            ) from None
+            raise ArgumentError(str(describe_place(error))) from None
 
 
 def choices(hint: object) -> Sequence[object]:

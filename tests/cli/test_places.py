@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bestiary.cli import main
-from bestiary.cli.places import describe_place
+from bestiary.places import describe_place
 
 LONG = "x" * 300
 

@@ -19,9 +19,9 @@ from bestiary.cli.application import Answer, build_app
 from bestiary.cli.documents import error_document, result_document
 from bestiary.cli.environment import check_environment, set_defaults
 from bestiary.cli.mistakes import describe_mistake, describe_swapped
-from bestiary.cli.places import describe_place
 from bestiary.cli.verbs import VERBS
 from bestiary.errors import ArgumentError, BestiaryError, one_line
+from bestiary.places import describe_place
 from bestiary.printable import printable, printable_name
 from bestiary.ranks import is_first_rank, tells_errors
 from bestiary.signals import raise_interrupted, restore_defaults
