@@ -126,7 +126,7 @@ class SecurityMiddleware:
         if not (is_token and scheme.lower() == "bearer"):
             raise Problem(
                 401,
-                "unauthorised",
+                "unauthorized",
                 "A token is needed: Authorization: Bearer TOKEN.",
                 {"WWW-Authenticate": "Bearer"},
             )
