@@ -31,6 +31,7 @@ from safetensors.torch import save_file
 import bestiary
 from bestiary.data.listing import list_labeled
 from bestiary.ensemble.ensemble import Ensemble
+from bestiary.evaluation.finish import finish_run
 from bestiary.exporting.export import CALIBRATION_IMAGES, run_batches
 from bestiary.exporting.formats import read_card
 from bestiary.exporting.graph import OUTPUTS, Outputs, build_graph, run_graph
@@ -98,6 +99,7 @@ def make_run(data: Path, place: Path, backbone: str, weights: Path | None, image
                     0.01 * values.std(correction=0) * torch.randn(values.shape, generator=noise)
                 )
         save_member(member, run.fold(fold).weights)
+    finish_run(run)  # with the checksums of the changed members
     return run
 
 

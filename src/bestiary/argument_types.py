@@ -76,14 +76,26 @@ def _checked(function: str, name: str, value: object, hint: object) -> object:
     """Return a value, a collection as a list; refuse one of another type than a hint says."""
     if _is_collection(value) and any(is_sequence(one) for one in choices(hint)):
         value = value if isinstance(value, list | tuple) else list(value)
-    if isinstance(value, os.PathLike) and str in choices(hint) and Path not in choices(hint):
-        value = os.fspath(value)  # a text that may name a file, such as that of folds
+    if isinstance(value, os.PathLike) and _is_wanted_as_text(value, hint):
+        value = os.fspath(value)
     if not any(_matches(value, one) for one in choices(hint)):
         wanted = " or ".join(dict.fromkeys(_described(one) for one in choices(hint)))
         raise ArgumentError(f"{function}: {name} is {_shown(value)}; give {wanted}")
     if isinstance(value, str | os.PathLike) and Path in choices(hint):
         _check_place(f"{function}: {name}", os.fspath(value))
     return value
+
+
+def _is_wanted_as_text(value: os.PathLike[Any], hint: object) -> bool:
+    """Tell whether a text stands for a path-like object.
+
+    It does where a text may name a file, such as that of folds, and for objects that are more than
+    a path, such as a run.
+    """
+    wanted = choices(hint)
+    is_path = isinstance(value, Path) and Path in wanted
+    is_wanted = is_path or any(_matches(value, one) for one in wanted if one is not Path)
+    return str in wanted and not is_wanted
 
 
 def _check_place(argument: str, place: str) -> None:

@@ -156,3 +156,20 @@ def test_card_escapes_names(strayed: RunDirectory, tmp_path: Path) -> None:
     html = bestiary.Run(hostile)._repr_html_()
     assert "<img src=x" not in html
     assert "&lt;img src=x onerror=alert(1)&gt;" in html
+
+
+def test_verbs_take_a_run(trained: bestiary.Run, beasts: Path, tmp_path: Path) -> None:
+    """What the card in a notebook says to call works, and so do other verbs."""
+    copy: Any = bestiary.Run.open(shutil.copytree(trained.path, tmp_path / "run"))
+    assert str(bestiary.show(copy)) == str(bestiary.show(copy.path))
+    report: Any = bestiary.report(copy, data=beasts, no_saliency=True, quiet=True)
+    assert report.files == [copy.path / "report.html"]
+    assert bestiary.labels(copy, data=beasts).folder.exists()
+    answers = tmp_path / "answers.csv"
+    bestiary.predict(copy, beasts, out=answers, quiet=True)
+    assert pl.read_csv(answers).height == 27
+    assert bestiary.Run(copy).path == copy.path
+
+
+def test_run_in_a_store_is_its_address(tmp_path: Path) -> None:
+    assert os.fspath(bestiary.Run(tmp_path, "s3://bucket/run")) == "s3://bucket/run"

@@ -10,7 +10,10 @@ import pytest
 import bestiary
 from bestiary.cli import main
 from bestiary.errors import DamagedError
+from bestiary.evaluation.results import read_results
 from bestiary.recipe.load import load_recipe
+from bestiary.reporting.cost_table import cost_rows
+from bestiary.reporting.sections import accuracy_text
 from bestiary.run.heads import HeadChoice, heads_of_run, write_head
 from bestiary.run.run import Run
 
@@ -61,11 +64,39 @@ def test_history_of_another_run_is_refused(
             read()
 
 
-def test_history_is_not_needed(copied: bestiary.Run) -> None:
-    """What the error says to do works."""
+def test_history_is_not_needed(
+    copied: bestiary.Run, beasts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the error says to do works, and what is missing is told where sums and states are."""
     copied.fold(1).history.unlink()
+    copied.fold(2).costs.unlink()
     assert main(["show", str(copied.path)]) == 0
+    shown = capsys.readouterr().out
+    assert "fold 1: ended, its history is missing" in shown and "0 of 2 epochs" not in shown
+    assert [fold["epochs"] for fold in bestiary.show(copied.path).document()["folds"]] == [
+        2,
+        None,
+        2,
+    ]
     assert copied.history["fold"].unique().to_list() == [0, 2]
+    rows = dict(cost_rows(read_results(copied)))
+    assert "Epochs, 2 of 3 folds, the rest unknown" in rows
+    assert "Training time, 2 of 3 folds, the rest unknown" in rows
+    page = tmp_path / "page.html"
+    bestiary.report(copied.path, data=beasts, out=page, no_saliency=True, quiet=True)
+    assert "2 of 3 folds, the rest unknown" in page.read_text()
+
+
+def test_optimism_of_folds_with_a_history(copied: bestiary.Run) -> None:
+    """A fold without its history does not make the optimism of picking epochs look like none."""
+    texts = []
+    for fold in range(3):
+        results = read_results(copied)  # Run.results() keeps what it has read
+        snapshot = replace(results.snapshot, recipe=load_recipe("paper"))
+        texts.append(accuracy_text(replace(results, snapshot=snapshot)))
+        copied.fold(fold).history.unlink()
+    assert "by at most about" in texts[0] and "by at most about" in texts[1]
+    assert "by an unknown amount" in texts[2]
 
 
 def test_history_of_a_fold_in_training(copied: bestiary.Run) -> None:

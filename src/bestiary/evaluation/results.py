@@ -100,17 +100,23 @@ class Results(Judged):
         """Predicted class numbers (images,); calibration changes none."""
         return np.asarray(self.raw.argmax(axis=1))
 
+    @property
+    def picks_epochs(self) -> bool:
+        """Whether each member is from the epoch that is best on the fold's own images."""
+        train = self.snapshot.recipe.train
+        return train.keep_best and train.epochs > 0
+
     @cached_property
     def optimism(self) -> float | None:
         """Upper estimate of the optimism of picking each fold's best epoch, 0 to 1.
 
-        None where the members are from the last epoch.
+        None where the members are from the last epoch, or fewer than two folds have their history.
         """
-        train = self.snapshot.recipe.train
-        if not (train.keep_best and train.epochs):
+        if not self.picks_epochs:
             return None
-        curves = [history["val_accuracy"].to_list() for history in self.histories.values()]
-        return pick_optimism(curves)
+        histories = [history for history in self.histories.values() if history.height]
+        curves = [history["val_accuracy"].to_list() for history in histories]
+        return pick_optimism(curves) if len(curves) > 1 else None
 
 
 @stage("Reading the results")

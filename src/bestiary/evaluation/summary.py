@@ -171,7 +171,8 @@ def _progress(files: FoldFiles, epochs: int) -> dict[str, Any]:
         "losses": [],
     }
     history = read_history(files, epochs)
-    progress["epochs"] = history.height
+    is_lost = progress["ended"] and epochs and not history.height  # somebody removed the file
+    progress["epochs"] = None if is_lost else history.height
     losses = history["train_loss"].drop_nulls().to_list()
     progress["losses"] = [loss for loss in losses if math.isfinite(loss)]
     scored = history.drop_nulls("val_accuracy")
@@ -205,14 +206,21 @@ def _fold_state(fold: dict[str, Any], epochs: int) -> str:
         state = "in progress"
     else:
         state = "not begun"
-    line = state
-    line += f", {fold['epochs']} of {count(epochs, 'epoch')}" if epochs else ", the head only"
+    line = f"{state}, {_epochs_text(fold, epochs)}"
     if fold["accuracy"] is not None:
         line += f", accuracy {percent(fold['accuracy'])} at epoch {fold['epoch']}"
     if len(fold["losses"]) >= MIN_CURVE:
         first, last = fold["losses"][0], fold["losses"][-1]
         line += f"\n  training loss {first:.3f} {sparkline(fold['losses'])} {last:.3f}"
     return line
+
+
+def _epochs_text(fold: dict[str, Any], epochs: int) -> str:
+    if not epochs:
+        return "the head only"
+    if fold["epochs"] is None:
+        return "its history is missing"
+    return f"{fold['epochs']} of {count(epochs, 'epoch')}"
 
 
 def sparkline(values: Sequence[float]) -> str:

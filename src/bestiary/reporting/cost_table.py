@@ -20,9 +20,11 @@ def cost_rows(results: Results) -> CostRows:
         Rows of (what, how much); what was not measured has no row.
     """
     rows = _speed_rows(results)
-    costs = read_costs([results.run.fold(fold) for fold in results.snapshot.folds])
+    folds = [results.run.fold(fold) for fold in results.snapshot.folds]
+    costs = read_costs(folds)
     if not costs.is_empty():
-        rows += _device_rows(costs)
+        known = sum(files.costs.exists() for files in folds)
+        rows += _device_rows(costs, _of_folds(known, len(folds)))
         rows.append(_energy_row(costs))
     return rows
 
@@ -35,14 +37,20 @@ def _speed_rows(results: Results) -> CostRows:
     speeds = [float(np.median(history["images_per_second"].to_numpy())) for history in histories]
     low, high = f"{min(speeds):.0f}", f"{max(speeds):.0f}"
     speed = f"{low if low == high else f'{low} to {high}'} images/s (medians of the folds)"
-    return [("Epochs, all folds", duration(seconds)), ("Training speed", speed)]
+    folds = _of_folds(len(histories), len(results.histories))
+    return [(f"Epochs, {folds}", duration(seconds)), ("Training speed", speed)]
 
 
-def _device_rows(costs: pl.DataFrame) -> CostRows:
+def _of_folds(known: int, folds: int) -> str:
+    """Say how many folds a sum has: a file that somebody removed must not make it look small."""
+    return "all folds" if known == folds else f"{known} of {folds} folds, the rest unknown"
+
+
+def _device_rows(costs: pl.DataFrame, folds: str) -> CostRows:
     pairs = costs.select("device", "threads").iter_rows()
     devices = sorted({f"{device}, {count(threads, 'thread')}" for device, threads in pairs})
     rows = [
-        ("Total training time", duration(float(costs["seconds"].sum()))),
+        (f"Training time, {folds}", duration(float(costs["seconds"].sum()))),
         ("Device", ", ".join(devices)),
     ]
     memory = costs["peak_memory_mb"].drop_nulls()

@@ -160,13 +160,14 @@ def accuracy_text(results: Results) -> str:
             f"({percent_range(ensemble['low'], ensemble['high'])}) on new images of the same kind: "
             f"{ensemble['method']}."
         )
-    if results.optimism is None:
+    if not results.picks_epochs:
         return text + " No setting was chosen on these images."
-    points = 100 * results.optimism
+    text += " Each fold's best epoch was selected on the same images, which flatters the accuracy "
+    if results.optimism is None:
+        return text + "by an unknown amount: that takes the histories of two folds."
     return text + (
-        f" Each fold's best epoch was selected on the same images, which flatters the accuracy by "
-        f"at most about {points:.1f} points (the best epoch against the one that the other folds "
-        f"would select)."
+        f"by at most about {100 * results.optimism:.1f} points (the best epoch against the one "
+        "that the other folds would select)."
     )
 
 

@@ -116,6 +116,10 @@ class Run:
         """The path or address by which the user knows the run."""
         return self.address or str(self.path)
 
+    def __fspath__(self) -> str:
+        """Return `place`, so that a run can be given wherever its folder or its address can."""
+        return self.place
+
     @property
     def name(self) -> str:
         """The last part of `place`."""
