@@ -44,5 +44,7 @@ def curve(data: Location, run: Location, /, *, quiet: bool = False) -> "Curve":
 
     if not is_address(run) and not Run(Path(run)).exists:
         probe(data, run, quiet=quiet)
-    with opened_run(run, data=data) as opened:
+    # A table starts from a folder that the run knows, if it was trained here.
+    images = None if not is_address(data) and Path(data).is_file() else data
+    with opened_run(run, data=images) as opened:
         return measure_curve(opened)
