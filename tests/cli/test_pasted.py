@@ -4,10 +4,12 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -15,7 +17,7 @@ import bestiary
 from bestiary.cli import main
 from bestiary.ensemble.caveats import missing_members
 from bestiary.errors import BestiaryError
-from bestiary.evaluation.labels import review_labels
+from bestiary.evaluation.labels import listed_words, review_labels
 from bestiary.run.layout import METRICS
 from bestiary.run.run import Run
 
@@ -166,3 +168,54 @@ def test_fixes_of_a_table_train_as_printed(
         words[-1] = str(fixes)
     options = ["--recipe", str(tiny), "--folds", "2", "--dry-run", "--quiet"]
     assert main([*words, *options]) == 0
+
+
+def test_options_of_a_run(spaced: bestiary.Run) -> None:
+    found = bestiary.options("size", recipe=spaced)
+    assert found.values["view.size"] == "32"
+
+
+def test_labels_of_a_run_in_two_ways(spaced: bestiary.Run) -> None:
+    """The layout that the run was told is told again."""
+    snapshot = spaced.load()
+    recipe = snapshot.recipe.with_values({"data.layout": "class"})
+    assert listed_words(replace(snapshot, recipe=recipe))[1:] == ["--set", "data.layout=class"]
+    assert len(listed_words(snapshot)) == 1
+
+
+@pytest.mark.parametrize("has_card", [False, True])
+def test_license_of_a_card_that_is_there(
+    has_card: bool, spaced: bestiary.Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A card that exists is not written again, so it is not asked for."""
+    if has_card:
+        bestiary.report(spaced, format="card", quiet=True)
+    capsys.readouterr()
+    bestiary.push(spaced, "hf://ecologist/moths", dry_run=True, quiet=True)
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "edit my run/README.md" in said
+    assert ("bestiary report 'my run' --format card" in said) is not has_card
+
+
+def test_table_of_a_run_that_exists(spaced: bestiary.Run, beasts: Path, tmp_path: Path) -> None:
+    """A table is no folder; its run knows where the images are."""
+    table = flat_table(beasts, tmp_path)
+    assert "no curve can be made" in error_of(bestiary.curve, table, spaced)
+    assert error_of(bestiary.curve, "none.csv", spaced).startswith("none.csv: no such folder or")
+
+
+@pytest.mark.parametrize("verb", ["predict", "drift", "next", "count"])
+def test_what_new_images_may_be(verb: str, spaced: bestiary.Run) -> None:
+    """Lists and columns of paths are new images; a run is none."""
+    call = getattr(bestiary, verb)
+    assert "is a run, not a folder of images" in error_of(call, spaced, spaced)
+    paths = sorted(Path("my images").glob("*/*.jpg"))[:2]
+    for images in (paths, pl.Series(map(str, paths)), np.array(list(map(str, paths)))):
+        if verb == "predict":
+            assert bestiary.predict(spaced, images, quiet=True).table.height == 2
+        else:
+            assert "trained on all of these images" in error_of(call, spaced, images)
+
+
+def test_ensemble_names_a_run_by_its_place(spaced: bestiary.Run) -> None:
+    assert error_of(bestiary.load(spaced).predict, spaced).startswith("my run: is a folder; pass")

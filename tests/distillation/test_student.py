@@ -155,6 +155,8 @@ def test_student_works_with_other_verbs(
     assert sections.reproduce_command(results).startswith(
         f"bestiary distill {teacher_of(run)} NEW_RUN"
     )
+    labels = bestiary.labels(run, out=tmp_path / "labels")  # as its last words say
+    assert (labels.folder / "fixes.csv").exists()
     card = model_card(results)
     assert "bestiary distill RUN NEW_RUN" in card and "bestiary train" not in card
     assert "One network" in sections.method_text(run.read_recipe(), len(run.fold_numbers()))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def drift(
     run: Location,
     /,
-    *images: Location,
+    *images: Location | Sequence[Location],
     out: Location | None = None,
     engine: Engine = "auto",
     overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
@@ -58,7 +58,7 @@ def drift(
     """
     from pathlib import Path
 
-    from bestiary.api.trained_listing import trained_listing
+    from bestiary.api.trained_listing import flattened, trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.errors import ArgumentError
@@ -68,15 +68,15 @@ def drift(
     from bestiary.signals import Interrupts
     from bestiary.tables import check_new_table
 
-    if not images:
+    paths = list(flattened(images))
+    if not paths:
         raise ArgumentError("drift: no images are named; name a folder of new images")
     if out is not None:
         check_new_table("--out", Path(out), [".csv"])
     display = Display(quiet)
     with Interrupts(), opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
-        options = trained_listing(opened, images, overrides, display)
-        paths = [Path(one) for one in images]
+        options = trained_listing(opened, paths, overrides, display)
         report = measure_drift(opened, ensemble, paths, display, options)
     if out is not None:
         write_table(Path(out), report.images)

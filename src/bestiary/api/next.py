@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def next(
     run: Location,
     /,
-    *images: Location,
+    *images: Location | Sequence[Location],
     count: int = 100,
     out: Location | None = None,
     engine: Engine = "auto",
@@ -59,7 +59,7 @@ def next(
     """
     from pathlib import Path
 
-    from bestiary.api.trained_listing import trained_listing
+    from bestiary.api.trained_listing import flattened, trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.errors import ArgumentError
@@ -69,7 +69,8 @@ def next(
     from bestiary.signals import Interrupts
     from bestiary.tables import check_new_table
 
-    if not images:
+    paths = list(flattened(images))
+    if not paths:
         raise ArgumentError("next: no images are named; name a folder of new images")
     if count < 1:
         raise ArgumentError(f"--count {count}: must be 1 or more")
@@ -78,8 +79,7 @@ def next(
     display = Display(quiet)
     with Interrupts(), opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
-        options = trained_listing(opened, images, overrides, display)
-        paths = [Path(one) for one in images]
+        options = trained_listing(opened, paths, overrides, display)
         chosen = choose_next(opened, ensemble, paths, count, display, options)
     if out is not None:
         write_table(Path(out), chosen.images)

@@ -135,9 +135,11 @@ def push(
         for sentence in shared.sentences():
             display.line(f"  {sentence}")
         if not has_license(card):
+            name = REPORTS["card"]
+            write = f"bestiary report {shell_name(run)} --format card, then "
+            first = "" if opened.file(name).exists() else write
             display.notice(
-                f"The model card names no license. To fill it in: bestiary report "
-                f"{shell_name(run)} --format card, then edit {REPORTS['card']} there"
+                f"The model card names no license. To fill it in: {first}edit {run}/{name}"
             )
         if dry_run:
             return Pushed(address, shared)

@@ -20,6 +20,7 @@ from bestiary.errors import RunError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.numbers import counted, percent
 from bestiary.printable import place_name, printable_name
+from bestiary.run.checksums import is_listed
 from bestiary.run.images import RunImages
 from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE, MANIFEST
 from bestiary.run.run import Run, RunSnapshot
@@ -158,19 +159,25 @@ def review_labels(run: Run, folder: Path) -> LabelReport:
         typical=_typical_images(out_of_fold.table, issues),
         quality=class_quality(issues, out_of_fold.labels, out_of_fold.classes),
         overlap=class_overlap(issues, out_of_fold.labels, out_of_fold.classes),
-        listed=_listed(snapshot),
+        listed=listed_words(snapshot),
     )
 
 
-def _listed(snapshot: RunSnapshot) -> list[str]:
+def listed_words(snapshot: RunSnapshot) -> list[str]:
     """Words of a command that name the images of a run with the labels that it began with.
 
     They are the folder of the images where its folders are classes, or else the run's own table.
     Where a run has fixes, its own table has the labels after these, so the user's is asked for.
+
+    Args:
+        snapshot: of the run.
+
+    Returns:
+        The images, then the options that say how they are listed.
     """
     manifest, layout = snapshot.manifest, snapshot.recipe.data.layout
     images = place_name(snapshot.root)
-    decided = read_table(snapshot.run.file(FIXES), SCHEMA)["path"]
+    decided = _decided(snapshot.run)["path"]
     as_listed = manifest.filter(~pl.col("path").is_in(decided.implode())).select("path", "label")
     has_boxes = "box" in manifest.columns and manifest["box"].null_count() < manifest.height
     if not has_boxes and all(label in path.split("/")[:-1] for path, label in as_listed.rows()):
@@ -274,8 +281,7 @@ def _fixes_table(run: Run, out_of_fold: OutOfFold, issues: LabelIssues) -> pl.Da
         },
         schema=SCHEMA,
     )
-    decided = read_table(run.file(FIXES), SCHEMA)
-    decided = decided.select(list(SCHEMA))
+    decided = _decided(run)
     undecided = suspects.join(
         decided,
         on="path",
@@ -283,6 +289,14 @@ def _fixes_table(run: Run, out_of_fold: OutOfFold, issues: LabelIssues) -> pl.Da
         maintain_order="left",
     )
     return pl.concat([decided, undecided])
+
+
+def _decided(run: Run) -> pl.DataFrame:
+    """Read the labels that a person has decided before the run; a student has no such table."""
+    file = run.file(FIXES)
+    if not file.exists() and not is_listed(run.path, FIXES):
+        return pl.DataFrame(schema=SCHEMA)
+    return read_table(file, SCHEMA).select(list(SCHEMA))
 
 
 def _shares(

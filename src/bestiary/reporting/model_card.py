@@ -21,6 +21,7 @@ from bestiary.reporting.sections import (
     SCORE_NAMES,
     Table,
     accuracy_text,
+    listed_boxes,
     method_of_run,
     remake_command,
     score_table,
@@ -245,7 +246,7 @@ def _making(results: Results) -> Iterator[str]:
     yield "To repeat it with the same images, in a copy of the run named RUN:"
     yield code_block(
         f"bestiary train RUN/{MANIFEST} NEW_RUN --recipe RUN/{RECIPE} --folds RUN/{FOLDS} \\\n"
-        "  --set data.root=IMAGES",
+        f"  --set {' '.join(['data.root=IMAGES', *listed_boxes(results)])}",
         "bash",
     )
 

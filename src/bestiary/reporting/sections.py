@@ -217,8 +217,14 @@ def reproduce_command(results: Results) -> str:
         str(folder / FOLDS),
         "--set",
         f"data.root={run.named_root() or 'DATA'}",
+        *listed_boxes(results),
     ]
     return shlex.join(words)
+
+
+def listed_boxes(results: Results) -> list[str]:
+    """Override the file of boxes that a recipe names: the run's own table has the boxes."""
+    return ["data.boxes="] if results.snapshot.recipe.data.boxes else []
 
 
 def remake_command(results: Results) -> str:
