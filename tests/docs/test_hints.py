@@ -24,7 +24,7 @@ QUOTED_BY = {"join", "quote", "shell_name", "listing_command"}
 PLAIN = {"data", "setting", "usage(verb)"}
 """Expressions that are words of a shell already, or stand for words without spaces."""
 NO_COMMANDS = {"opened.name", "run | tojson"}
-"""Expressions in texts that no shell reads: the message of a commit, a key of a browser's storage."""
+"""Expressions in texts that no shell reads: a commit's message, a key of a browser's storage."""
 LEFT = ("run/run.py", "run/tables.py", "distillation/request.py", "distillation/student.py")
 """Modules whose messages do not quote names yet: figures of today depend on their text."""
 COMMAND = re.compile(r"bestiary (?P<verb>[a-z]+)(?P<rest>(?:(?![;,.:)]?(?:\s\(|\s?$)|[;,)\n]).)*)")

@@ -176,7 +176,8 @@ def _suggestion_lines(suggestions: dict[str, dict[str, Any]]) -> list[str]:
         if suggestion["duplicates"]:
             n_images = count(suggestion["duplicates"], "image is", "images are")
             why = f"{n_images} duplicates of that class's"
-        pair = shell_name(f"{name}={own}")
+        is_plain = "=" not in f"{name}{own}"  # else the pair could be read in two ways
+        pair = shell_name(f"{name}={own}") if is_plain else "TABLE.csv, with the columns from,to"
         lines.append(f"  perhaps {printable_name(own)} ({why}): --map {pair}")
     more = len(suggestions) - MAX_CLASSES
     return [*lines, f"  and {more:,} more in the scores"] if more > 0 else lines
