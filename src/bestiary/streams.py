@@ -23,7 +23,8 @@ VERBS = (
     "ablate|advise|cache|compare|count|curve|demo|distill|drift|evaluate|export|join|labels|next"
     "|options|predict|probe|push|report|sample|scan|schema|serve|shard|show|train"
 )
-_COMMAND = re.compile(rf"bestiary (?:{VERBS})(?: (?:'[^']*'|[^\s;,()'])+)*")
+# Up to the end of a sentence or of a part of one
+_COMMAND = re.compile(rf"bestiary (?:{VERBS})(?: (?:'[^']*'|[^\s;,()'])+(?<![.:]))*")
 _NO_SPACE = "\0"  # stands for a space where a line must not end
 
 
