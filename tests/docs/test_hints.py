@@ -25,8 +25,6 @@ PLAIN = {"data", "setting", "usage(verb)"}
 """Expressions that are words of a shell already, or stand for words without spaces."""
 NO_COMMANDS = {"opened.name", "run | tojson"}
 """Expressions in texts that no shell reads: a commit's message, a key of a browser's storage."""
-LEFT = ("run/run.py", "run/tables.py", "distillation/request.py", "distillation/student.py")
-"""Modules whose messages do not quote names yet: figures of today depend on their text."""
 COMMAND = re.compile(r"bestiary (?P<verb>[a-z]+)(?P<rest>(?:(?![;,.:)]?(?:\s\(|\s?$)|[;,)\n]).)*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 SETTING = re.compile(r"--set (?P<key>[a-z_0-9]+\.[a-z_0-9]+)=")
@@ -132,7 +130,7 @@ def test_places_in_hints_can_be_pasted() -> None:
     wrong = []
     for hint in HINTS:
         for match in COMMAND.finditer(hint.text):
-            if match["verb"] in VERBS and not hint.where.startswith(LEFT):
+            if match["verb"] in VERBS:
                 values = [value for mark, value in hint.values.items() if mark in match["rest"]]
                 wrong += [(hint.where, value) for value in values if not is_pasteable(value)]
     assert not wrong

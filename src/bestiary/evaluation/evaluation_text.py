@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bestiary.data.folder_layout import quote_names
+from bestiary.evaluation.class_map import map_option
 from bestiary.evaluation.held_out_results import HeldOutResults
 from bestiary.numbers import count, counted, percent, percent_range
-from bestiary.printable import printable_name, shell_name
+from bestiary.printable import printable_name
 from bestiary.screen_table import ScreenTable
 
 LEFT_OUT = {
@@ -176,9 +177,7 @@ def _suggestion_lines(suggestions: dict[str, dict[str, Any]]) -> list[str]:
         if suggestion["duplicates"]:
             n_images = count(suggestion["duplicates"], "image is", "images are")
             why = f"{n_images} duplicates of that class's"
-        is_plain = "=" not in f"{name}{own}"  # else the pair could be read in two ways
-        pair = shell_name(f"{name}={own}") if is_plain else "TABLE.csv, with the columns from,to"
-        lines.append(f"  perhaps {printable_name(own)} ({why}): --map {pair}")
+        lines.append(f"  perhaps {printable_name(own)} ({why}): {map_option(name, own)}")
     more = len(suggestions) - MAX_CLASSES
     return [*lines, f"  and {more:,} more in the scores"] if more > 0 else lines
 
