@@ -33,7 +33,7 @@ from bestiary.data.listing import list_labeled
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.exporting.export import CALIBRATION_IMAGES, run_batches
 from bestiary.exporting.formats import read_card
-from bestiary.exporting.graph import OUTPUTS, Outputs, build_graph, run_graph
+from bestiary.exporting.graph import OUTPUTS, Outputs, build_graph, input_view, run_graph
 from bestiary.exporting.sample import read_sample, shuffled_manifest, split_calibration
 from bestiary.model.backbone import build_backbone
 from bestiary.model.classifier import load_member, save_member
@@ -224,11 +224,11 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
     _, judges = split_calibration(
         shuffled_manifest(run), run.fold_numbers(), CALIBRATION_IMAGES, compared
     )
-    sample = read_sample(RunImages(run.read_root(), judges), ensemble.view, judges)
+    sample = read_sample(RunImages(run.read_root(), judges), input_view(ensemble), judges)
     views = sample.views
     fold = sample.table["fold"].to_numpy()
     backbone = ensemble.members[0].name
-    size = ensemble.view.size
+    size = input_view(ensemble).size
     print(f"\n{len(ensemble.members)} members of {backbone}, {size} px, on {len(views)} images")
     runners: dict[str, Runner] = {"PyTorch float32": lambda views: run_graph(graph, views)}
     for name, file in files.items():
