@@ -1,13 +1,14 @@
 """Claim: a student is within a point of its ensemble on new images, and four times as fast.
 
-Holds out a fifth of the labeled photographs of DATA at random, trains `fast` with five folds on the
+Holds out a fifth of the labeled photographs of DATA at random, trains `best` with five folds on the
 others, and distills the run with the fifth as test data; near duplicates of trained images are left
 out. Then distills again with a part of the run's own images held out, to see how far that figure
 can be trusted.
 
-    python benchmarks/speed/distill.py DATA [--share 0.2] [--seed 0] [--recipe fast]
+    python benchmarks/speed/distill.py DATA [--share 0.2] [--seed 0] [--recipe best]
                                        [--set KEY=VALUE ...] [--place DIR]
 
+A run of `probe` or `fast` has one network already, and is refused.
 --place keeps the runs: a second call only measures the speed again.
 """
 
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--share", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--recipe", default="fast")
+    parser.add_argument("--recipe", default="best")
     parser.add_argument("--set", dest="overrides", nargs="*", default=[])
     parser.add_argument("--place", type=Path)
     args = parser.parse_args()
