@@ -170,3 +170,13 @@ def test_public_functions_check_theirs(name: str) -> None:
         bound.arguments = {key: values[key] for key in names}
         with pytest.raises(ArgumentError, match=f"{name}: {parameter.name} is "):
             function(*bound.args, **bound.kwargs)
+
+
+def test_an_object_is_told_by_its_type() -> None:
+    """An ensemble for its run, as a notebook has both; where it lies in memory helps nobody."""
+
+    class Ensemble:
+        pass
+
+    with pytest.raises(ArgumentError, match=r"^verb: run is an Ensemble; give a text or a path$"):
+        verb(Ensemble())  # type: ignore[arg-type]

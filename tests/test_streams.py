@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bestiary.cli import main
+from bestiary.cli import VERBS, main
 from bestiary.display import Display, TrainingDisplay
 from bestiary.run.run import Run
 from bestiary.streams import PrintableStream, SafeStream, fitted, guarded_streams
@@ -293,6 +293,19 @@ def test_long_lines_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         "",
     ]
     assert fitted(text, io.StringIO()) == text, "files get whole lines"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_commands_stay_whole_in_a_terminal(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell takes each line for a command: ``bestiary train a b`` without its ``--fixes``."""
+    monkeypatch.setenv("COLUMNS", "30")
+    command = f"bestiary {verb} photos 'my, run' --set a.b=1 --fixes fixes.csv"
+    text = f"3 labels are wrong; then: {command}, or leave it at that"
+    assert fitted(text, Terminal()).split("\n") == [
+        "3 labels are wrong; then:",
+        f"{command},",
+        "or leave it at that",
+    ]
 
 
 def test_long_lines_of_progress_fit_too(monkeypatch: pytest.MonkeyPatch) -> None:

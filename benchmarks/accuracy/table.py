@@ -4,6 +4,7 @@ python benchmarks/accuracy/table.py
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +16,13 @@ import numpy as np
 RESULTS = Path(__file__).with_name("results.jsonl")
 OWN = "bestiary"
 HEAD = (
-    "set, minutes",
+    "set",
     "tool",
-    "seeds",
-    "mistakes",
     "log loss",
     "ECE",
-    "claims",
+    "tells",
     "true",
-    "min",
+    "minutes",
     "MB",
 )
 LONGEST_REASON = 12  # words of why a contender did not run
@@ -99,34 +98,83 @@ def by_set_and_minutes(rows: Rows) -> dict[Key, list[dict[str, Any]]]:
     return found
 
 
+def mistakes_table(rows: Rows) -> str:
+    """Lay out the share of wrong answers: a row for each set and time, a column for each tool."""
+    groups = sorted(by_set_and_minutes(rows).items())
+    tools = _in_order(rows)
+    lines = []
+    for key, of in groups:
+        compared = against_best_peer(key, of)
+        cells = [_mistakes([row for row in of if row["contender"] == tool]) for tool in tools]
+        ratio = "" if compared is None else f"{compared.ratio:.2f} of {compared.peer}"
+        lines.append((_where(key), *cells, ratio))
+    return markdown_table(("set", *tools, "ratio"), lines)
+
+
+def _where(key: Key) -> str:
+    return f"{key[0]}, {key[1]:g} min"
+
+
+def _in_order(rows: Rows) -> list[str]:
+    """List the contenders that have a result: bestiary first, then those with most."""
+    names = [row["contender"] for row in rows if "failed" not in row]
+    return sorted(set(names), key=lambda name: (name != OWN, -names.count(name), name))
+
+
+def _mistakes(rows: Rows) -> str:
+    """Share of wrong answers of all seeds together."""
+    done = [row for row in rows if "failed" not in row]
+    if not done:
+        return ""
+    wrong = sum(row["hits"].count("0") for row in done)
+    return f"{wrong / sum(row['images'] for row in done):.1%}".replace("%", " %")
+
+
+def not_run(rows: Rows) -> list[str]:
+    """Say of each contender that failed what it failed at, in a sentence."""
+    return [
+        f"{row['contender']} was not run on {row['set']} in {row['minutes']:g} minutes: "
+        f"{_reason(row['failed'])}"
+        for row in rows
+        if "failed" in row
+    ]
+
+
+def _reason(failed: str) -> str:
+    """Shorten an error: its first words, without addresses, which no reader can follow here."""
+    words = re.sub(r"\S+://\S+?(?=[.,;:]?(\s|$))", "an address", failed.replace("|", "/")).split()
+    return " ".join(words[:LONGEST_REASON]).rstrip(".")
+
+
 def table_rows(rows: Rows) -> list[tuple[str, ...]]:
-    """One row a contender and set, in the order of HEAD."""
+    """One row a contender, set and time, in the order of HEAD."""
     found = []
+    order = _in_order(rows)
     for key, of in sorted(by_set_and_minutes(rows).items()):
-        for name in dict.fromkeys(row["contender"] for row in of):
-            found.append(_row(key, name, [row for row in of if row["contender"] == name]))
+        for name in order:
+            done = [row for row in of if row["contender"] == name and "failed" not in row]
+            if done:
+                found.append(_row(key, name, done))
     return found
 
 
 def _row(key: Key, name: str, rows: Rows) -> tuple[str, ...]:
-    done = [row for row in rows if "failed" not in row]
-    head = f"{key[0]}, {key[1]:g} min", name, ", ".join(str(row["seed"]) for row in rows)
-    if not done:
-        words = rows[0]["failed"].replace("|", "/").split()[:LONGEST_REASON]
-        return (*head, f"not run: {' '.join(words)}", "", "", "", "", "", "")
+    def spread(form: str, values: Sequence[float]) -> str:
+        low, middle, high = (
+            form.format(value) for value in (min(values), float(np.mean(values)), max(values))
+        )
+        return low if low == high else f"{middle} ({low} to {high})"
 
-    def each(text: str) -> str:
-        return ", ".join(text.format(**row) for row in done)
-
+    claims = [row["claim"] for row in rows if row["claim"] is not None]
     return (
-        *head,
-        ", ".join(f"{row['hits'].count('0')} of {row['images']}" for row in done),
-        each("{log_loss:.3f}"),
-        each("{ece:.3f}"),
-        ", ".join("none" if row["claim"] is None else f"{row['claim']:.3f}" for row in done),
-        each("{accuracy:.3f}"),
-        each("{minutes_trained:.1f}"),
-        each("{peak_mb:,}"),
+        _where(key),
+        f"{name}, {len(rows)} seeds" if len(rows) > 1 else name,
+        spread("{:.2f}", [row["log_loss"] for row in rows]),
+        spread("{:.3f}", [row["ece"] for row in rows]),
+        spread("{:.3f}", claims) if claims else "nothing",
+        spread("{:.3f}", [row["accuracy"] for row in rows]),
+        spread("{:.1f}", [row["minutes_trained"] for row in rows]),
+        f"{max(row['peak_mb'] for row in rows):,}",
     )
 
 
@@ -173,7 +221,10 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def main() -> None:
     rows = read_results()
+    print(mistakes_table(rows))
+    print()
     print(markdown_table(HEAD, table_rows(rows)))
+    print("\n".join(not_run(rows)))
     print()
     for key, of in sorted(by_set_and_minutes(rows).items()):
         print(against_best_peer(key, of) or f"{key[0]}: no peer has the seeds of bestiary")

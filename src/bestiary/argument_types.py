@@ -163,8 +163,8 @@ def _many(hint: object) -> str:
 def _shown(value: object) -> str:
     """Show a value, or its type where it is long."""
     text = repr(value)
-    if len(text) > MAX_SHOWN or "\n" in text:
-        return f"a {type(value).__name__}"
+    if len(text) > MAX_SHOWN or "\n" in text or text.startswith("<"):
+        return f"{'an' if type(value).__name__[0] in 'AEIOU' else 'a'} {type(value).__name__}"
     return (
         text
         if isinstance(value, str | bytes | int | float | list) or value is None

@@ -6,6 +6,7 @@ direction of a line or break an XML file. Letters of all scripts and emoji stay 
 
 import os
 import re
+import shlex
 
 # C0 but tab and newline, C1, soft hyphen, marks and overrides of direction, invisible separators,
 # surrogates, noncharacters and tags. Not the zero-width joiners, which emoji and Persian need.
@@ -62,6 +63,19 @@ def place_name(place: object) -> str:
     is_root = os.path.dirname(here) == here
     keep = not below or below.startswith("-") or is_root
     return printable_name(text if keep else below)
+
+
+def shell_name(place: object) -> str:
+    """Show a path or an address as a word of a command that can be pasted into a shell.
+
+    Args:
+        place: path, address or value; control characters are escaped, so that they are seen.
+
+    Example:
+        >>> print(f"bestiary show {shell_name('my run')}")
+        bestiary show 'my run'
+    """
+    return shlex.quote(printable_name(place))
 
 
 def _escape(control: re.Match[str]) -> str:

@@ -6,6 +6,7 @@ a stream that fails goes quiet and remembers why. Knows nothing of what is print
 
 import errno
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -18,6 +19,13 @@ from bestiary.printable import printable
 USUAL_WIDTH = 80  # columns of a usual terminal: what results that are printed elsewhere keep to
 StreamName = Literal["stdout", "stderr"]
 STANDARD_DESCRIPTORS = (1, 2)
+VERBS = (
+    "ablate|advise|cache|compare|count|curve|demo|distill|drift|evaluate|export|join|labels|next"
+    "|options|predict|probe|push|report|sample|scan|schema|serve|shard|show|train"
+)
+# Up to the end of a sentence or of a part of one
+_COMMAND = re.compile(rf"bestiary (?:{VERBS})(?: (?:'[^']*'|[^\s;,()'])+(?<![.:]))*")
+_NO_SPACE = "\0"  # stands for a space where a line must not end
 
 
 class SafeStream:
@@ -124,7 +132,8 @@ def fitted(text: str, stream: Any, *, indent: int | None = None) -> str:
     """Wrap the lines that are wider than a terminal between words; elsewhere, all stay whole.
 
     Args:
-        text: of one or more lines. A word that is too wide, such as a path, stays whole.
+        text: of one or more lines. A word that is too wide, such as a path, stays whole. So does a
+            command: a shell would take each of its lines for a command of its own.
         stream: that it is printed on.
         indent: spaces before the lines that go on; None: as many as their first line has.
 
@@ -140,14 +149,18 @@ def fitted(text: str, stream: Any, *, indent: int | None = None) -> str:
         line
         if len(line) <= width
         else textwrap.fill(
-            line,
+            _COMMAND.sub(_bound, line),
             width,
             subsequent_indent=" " * _indentation(line, indent),
             break_long_words=False,
             break_on_hyphens=False,
-        )
+        ).replace(_NO_SPACE, " ")
         for line in text.split("\n")
     )
+
+
+def _bound(command: re.Match[str]) -> str:
+    return command[0].replace(" ", _NO_SPACE)
 
 
 def _indentation(line: str, indent: int | None) -> int:

@@ -102,7 +102,7 @@ def test_advised_command_can_be_pasted(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     # The views of the heads are those of `probe`.
-    overrides = ["folds.n=3", "predict.tta=1"]
+    overrides = ["folds.n=3", "predict.tta=1", "data.layout=class"]
     options = {
         "recipe": "best",
         "backbones": [
@@ -143,7 +143,8 @@ def test_advised_command_can_be_pasted(
         "predict_rows",
         lambda *_, **__: pytest.fail("features were computed again"),
     )
-    assert "Nothing fits" in str(bestiary.advise(beasts, budget="1ms", **options))
+    nothing = bestiary.advise(beasts, budget="1ms", **options)
+    assert "Nothing fits" in str(nothing) and "(--folds 2)" in str(nothing)
 
 
 def test_advise_checks_its_options_first(beasts: Path, fails: Callable[..., str]) -> None:

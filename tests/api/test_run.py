@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,18 @@ def test_card_escapes_names(strayed: RunDirectory, tmp_path: Path) -> None:
     html = bestiary.Run(hostile)._repr_html_()
     assert "<img src=x" not in html
     assert "&lt;img src=x onerror=alert(1)&gt;" in html
+
+
+def test_card_of_a_strangers_run(
+    trained: bestiary.Run, beasts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the card says to call shows the images; an option of a shell would not, in Python."""
+    monkeypatch.setenv("BESTIARY_STATE", str(tmp_path / "state"))
+    html = unescape(bestiary.Run.open(trained.path)._repr_html_())
+    call = f"bestiary.Run.open({str(trained.path)!r}, data=FOLDER)"
+    assert call in html and "--data" not in html and "data:image/jpeg" not in html
+    shown = eval(call, {"bestiary": bestiary, "FOLDER": beasts})._repr_html_()
+    assert "data:image/jpeg" in shown and "FOLDER" not in shown
 
 
 def test_verbs_take_a_run(trained: bestiary.Run, beasts: Path, tmp_path: Path) -> None:

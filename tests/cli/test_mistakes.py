@@ -1,5 +1,7 @@
 """What people type when they come from other tools: each is answered with the one thing to type."""
 
+import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -47,8 +49,8 @@ MISTAKES = {
     TRAIN + "--num-epochs 3": "write --epochs 3",
     TRAIN + "--epoch 3": "write --epochs 3",
     TRAIN + "--random-seed 3": "write --seed 3",
-    TRAIN + "--model resnet50": "write --set model.backbone=resnet50",
-    TRAIN + "--arch resnet50": "write --set model.backbone=resnet50",
+    TRAIN + "--model resnet50": "write --set model.backbone=timm/resnet50",
+    TRAIN + "--arch resnet50": "write --set model.backbone=timm/resnet50",
     TRAIN + "--backbone timm/resnet50": "write --set model.backbone=timm/resnet50",
     TRAIN + "--weight-decay 0.1": "write --set optimizer.weight_decay=0.1",
     TRAIN + "--smoothing 0.1": "write --set loss.label_smoothing=0.1",
@@ -59,8 +61,12 @@ MISTAKES = {
     TRAIN + "--num-workers 8": "leave it out",
     TRAIN + "--patience 5": "leave it out",
     TRAIN + "--val-split 0.2": "leave it out",
-    TRAIN + "--overwrite": "name another folder",
-    TRAIN + "--exist-ok": "name another folder",
+    TRAIN + "--overwrite": "name another place, or continue with --resume",
+    TRAIN + "--exist-ok": "name another place, or continue with --resume",
+    "probe {data} {new} --force": "name another place",
+    "report {run} --gpu": "see bestiary report --help",
+    "probe {data} {new} --on ray": "probe has no option --on; ",
+    "curve {data} {run} --set data.layout=class": "give it to bestiary probe DATA RUN first",
     TRAIN + "--cv 5": "write --folds",
     TRAIN + "--kfold 5": "write --folds",
     TRAIN + "--gpus 2": "write --processes",
@@ -136,6 +142,13 @@ MISTAKES = {
 }
 
 
+def options_of(verb: str) -> set[str]:
+    """Long options of a verb; those of `train`, which a remedy may name, of what is none."""
+    parameters = inspect.signature(getattr(bestiary, verb if verb in VERBS else "train")).parameters
+    named = {f"--{name.replace('_', '-')}" for name in parameters}
+    return named | {"--help", "--version", "--set", "--json"}
+
+
 @pytest.mark.parametrize("command", MISTAKES)
 def test_mistake_gets_one_remedy(
     command: str,
@@ -149,6 +162,8 @@ def test_mistake_gets_one_remedy(
     places = {"data": beasts, "run": trained.path, "new": tmp_path / "new"}
     line = fails(*[word.format(**places) for word in command.split()])
     assert MISTAKES[command].format(**places) in line
+    verb, remedy = command.split()[0], line.partition("; ")[2]
+    assert set(re.findall("--[a-z0-9-]+", remedy)) <= options_of(verb)
     assert not (tmp_path / "new").exists()
 
 

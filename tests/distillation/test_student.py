@@ -25,6 +25,7 @@ from bestiary.ensemble.ensemble import Ensemble
 from bestiary.evaluation.results import read_results
 from bestiary.model.classifier import load_member
 from bestiary.reporting import sections
+from bestiary.reporting.model_card import model_card
 from bestiary.run.layout import TRAIN_ONLY, FoldFiles
 from bestiary.run.oof import read_oof
 from bestiary.run.run import Run
@@ -154,6 +155,10 @@ def test_student_works_with_other_verbs(
     assert sections.reproduce_command(results).startswith(
         f"bestiary distill {teacher_of(run)} NEW_RUN"
     )
+    labels = bestiary.labels(run, out=tmp_path / "labels")  # as its last words say
+    assert (labels.folder / "fixes.csv").exists()
+    card = model_card(results)
+    assert "bestiary distill RUN NEW_RUN" in card and "bestiary train" not in card
     assert "One network" in sections.method_text(run.read_recipe(), len(run.fold_numbers()))
     assert "ensemble" not in sections.accuracy_text(results)
 

@@ -14,7 +14,10 @@ from bestiary.errors import RunError
 from bestiary.evaluation.finish import finish_run
 from bestiary.evaluation.joining import Joined, _aligned, _shares
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
+from bestiary.evaluation.results import read_results
 from bestiary.exporting.graph import build_graph, input_view, run_graph
+from bestiary.reporting.model_card import model_card
+from bestiary.reporting.sections import reproduce_command
 from bestiary.run.budget_file import BudgetRecord, read_budget
 from bestiary.run.layout import BUDGET, ENSEMBLE, blend_folder
 from bestiary.run.run import Run
@@ -65,6 +68,8 @@ def test_out_of_fold_logits_are_those_of_the_member(joined: Joined, beasts: Path
 @pytest.mark.slow
 def test_a_run_like_any_other(joined: Joined, beasts: Path, tmp_path: Path) -> None:
     place = joined.run.path
+    assert isinstance(joined.run, bestiary.Run), "with frames, charts and a card"
+    assert joined.run.oof.height == 27
     table = bestiary.predict(place, beasts, out=tmp_path / "p.csv", quiet=True).table
     assert table["label"].null_count() == 0
     assert "mobilenet_v3_small" in str(bestiary.show(place))
@@ -93,6 +98,15 @@ def test_one_file_has_members_of_both_sizes(joined: Joined, beasts: Path, tmp_pa
     exported = bestiary.export(joined.run.path, tmp_path / "m.pt2", format="torch", quiet=True)
     assert exported.card["input"]["size"] == 48
     assert " + " in exported.card["backbone"]
+
+
+@pytest.mark.slow
+def test_how_to_repeat_it(joined: Joined, trained: Run) -> None:
+    """Its recipe names two networks, so it cannot be trained; the same runs can be joined."""
+    results = read_results(joined.run)
+    command = f"bestiary join {trained.name} other NEW_RUN"
+    assert reproduce_command(results) == command
+    assert command in model_card(results) and "bestiary train" not in model_card(results)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import re
 import shutil
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from bestiary.numbers import percent, percent_range, plain_name
 from bestiary.recipe.load import load_recipe
 from bestiary.reporting import gallery, run_page, saliency_examples, sections
 from bestiary.reporting.charts.axes import round_ticks
+from bestiary.reporting.model_card import model_card
 from bestiary.run.finished_files import FILES_KEY
 from bestiary.run.layout import ENSEMBLE, METRICS
 from bestiary.run.oof import read_oof, write_oof
@@ -279,6 +281,16 @@ def test_reproduce_command(trained: Run, tmp_path: Path) -> None:
     assert again.read_recipe().differences(trained.read_recipe()) in ([], ["data.root"])
     for fold in trained.fold_numbers():
         assert again.fold(fold).weights.read_bytes() == trained.fold(fold).weights.read_bytes()
+
+
+def test_reproduce_command_of_boxes(trained: Run) -> None:
+    """The run's table has the boxes, and the file of all of them names other samples."""
+    results = read_results(trained)
+    recipe = results.snapshot.recipe.with_values({"data.boxes": "boxes.json"})
+    boxed = replace(results, snapshot=replace(results.snapshot, recipe=recipe))
+    assert sections.reproduce_command(boxed).endswith(" data.boxes=")
+    assert "--set data.root=IMAGES data.boxes=\n" in model_card(boxed)
+    assert "data.boxes" not in sections.reproduce_command(results)
 
 
 def test_order_by_confusion() -> None:

@@ -36,8 +36,8 @@ def test_parquet_keeps_metadata(tmp_path: Path) -> None:
     assert read_metadata(tmp_path / "t.parquet")["root"] == "/images"
 
 
-def test_missing_table_names_the_command(tmp_path: Path) -> None:
-    with pytest.raises(DamagedError, match=f"is missing; go on with .* {tmp_path} --resume"):
+def test_missing_table_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(DamagedError, match="is missing; put it back, or train again"):
         read_table(tmp_path / FOLDS, SCHEMA)
 
 

@@ -20,6 +20,7 @@ from bestiary.advising.speeds import TrainSpeed
 from bestiary.display import format_duration
 from bestiary.numbers import counted, percent, percent_range
 from bestiary.recipe.options import Recipe
+from bestiary.recipe.overrides import parse_override
 from bestiary.screen_table import ScreenTable
 from bestiary.stats.intervals import share_interval
 from bestiary.stats.paired import Hits, paired_difference
@@ -28,6 +29,8 @@ from bestiary.streams import screen_width
 COLUMNS = ("backbone", "size", "accuracy", "95 % interval", "training", "latency")
 UNEVEN = 3.0  # largest over smallest class, from which on advice is given on it
 DEFAULT_FOLDS = 5
+CHOSEN = ("folds.n", "model.weights", "view.eval_size")
+"""Options that the command states itself, or leaves out on purpose."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class Advice:
         chosen: the candidate to train, with the epochs and views that fit; None if none fits.
         base: name or file of the recipe.
         imbalance: images of the largest class for each of the smallest one's.
+        overrides: options of the recipe that the user has set.
     """
 
     data: Path
@@ -97,6 +101,7 @@ class Advice:
     chosen: Candidate | None
     base: str
     imbalance: float = 1.0
+    overrides: Sequence[str] = ()
 
     def document(self) -> dict[str, Any]:
         """Return what programs read, see docs/reference/programs.md."""
@@ -197,10 +202,10 @@ class Advice:
         bounds = " and ".join(self._bounds())
         if self.chosen is None:
             bound = f" {bounds}" if bounds else ""
-            text = (
-                f"Nothing fits{bound}, with weights at hand. Give more, or fewer folds (--set "
-                f"folds.n=3)."
-            )
+            folds = self.candidates[0].recipe.folds.n
+            fewer = ", or fewer folds (--folds 2)" if bounds and folds > 2 else ""
+            more = f" Give more{fewer}." if bounds else ""
+            text = f"Nothing fits{bound}, with weights at hand.{more}"
             return [fill(text, screen_width())]
         recipe = self.chosen.recipe
         seconds = self.chosen.training_seconds(self.images, recipe.train.epochs)
@@ -232,6 +237,11 @@ class Advice:
         lines.append(f"predict.tta={recipe.predict.tta}")
         if recipe.folds.n != DEFAULT_FOLDS:
             lines.append(f"folds.n={recipe.folds.n}")
+        chosen = {*CHOSEN, *(line.partition("=")[0] for line in lines)}
+        for override in self.overrides:
+            section, key, _ = parse_override(override)
+            if f"{section}.{key}" not in chosen:
+                lines.append(shlex.quote(override))
         return separator.join(lines)
 
 

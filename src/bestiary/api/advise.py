@@ -139,6 +139,7 @@ def advise(
         chosen,
         base,
         imbalance(count_classes(manifest.table["label"])),
+        overrides,
     )
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def count(
     run: Location,
     /,
-    *images: Location,
+    *images: Location | Sequence[Location],
     out: Location | None = None,
     despite_drift: bool = False,
     engine: Engine = "auto",
@@ -66,7 +66,7 @@ def count(
     """
     from dataclasses import replace
 
-    from bestiary.api.trained_listing import trained_listing
+    from bestiary.api.trained_listing import flattened, trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.ensemble.members import say_first_start
@@ -75,6 +75,7 @@ def count(
     from bestiary.run.tables import write_table
     from bestiary.tables import check_new_table
 
+    paths = list(flattened(images))
     file = Path(out) if out is not None else None
     if file:
         check_new_table("--out", file, [".csv", ".parquet"])
@@ -84,8 +85,8 @@ def count(
         counts = count_classes(
             opened,
             Ensemble.load(opened, engine=engine),
-            [Path(one) for one in images],
-            trained_listing(opened, images, overrides, display),
+            paths,
+            trained_listing(opened, paths, overrides, display),
             display,
             despite_drift=despite_drift,
         )

@@ -37,12 +37,17 @@ def curve(data: Location, run: Location, /, *, quiet: bool = False) -> "Curve":
     from pathlib import Path
 
     from bestiary.api.probe import probe
+    from bestiary.errors import DataError
     from bestiary.evaluation.curve_text import measure_curve
     from bestiary.run.opening import opened_run
     from bestiary.run.run import Run
     from bestiary.storage.files import is_address
 
+    if not is_address(data) and not Path(data).exists():
+        raise DataError(f"{data}: no such folder or table; check the path")
     if not is_address(run) and not Run(Path(run)).exists:
         probe(data, run, quiet=quiet)
-    with opened_run(run, data=data) as opened:
+    # A table starts from a folder that the run knows, if it was trained here.
+    images = None if not is_address(data) and Path(data).is_file() else data
+    with opened_run(run, data=images) as opened:
         return measure_curve(opened)

@@ -1,5 +1,6 @@
 """The verb `demo`: the whole job on drawn images, step by step."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,8 @@ def demo(
     display.line("")
 
     # Draw the images, and hold a part of them out.
-    display.line(f"$ bestiary sample {images} --species {species} --per-species {per_species}")
+    size = ["--species", species, "--per-species", per_species]
+    display.line(_command("sample", images, *size))
     drawn = sample(images, species=species, per_species=per_species, quiet=quiet)
     display.result(drawn)
     n_new = hold_out(images, new_images, NEW_IMAGES_SHARE)
@@ -81,18 +83,16 @@ def demo(
 
     # Train.
     overrides = ["view.size=128", "view.eval_size=144"]
-    display.line(
-        f"$ bestiary train {images} {folder}/run --recipe fast --set {' '.join(overrides)}"
-    )
+    display.line(_command("train", images, folder / "run", "--recipe", "fast", "--set", *overrides))
     run = train(images, folder / "run", recipe="fast", overrides=overrides, quiet=quiet)
     display.line(f"{run.score_line}")
     display.line("")
 
     # Predict and evaluate the held-out images.
-    display.line(f"$ bestiary predict {run.path} {new_images} --out {table}")
+    display.line(_command("predict", run.path, new_images, "--out", table))
     display.result(predict(run.path, new_images, out=table, quiet=quiet))
     display.line("")
-    display.line(f"$ bestiary evaluate {run.path} {new_images}")
+    display.line(_command("evaluate", run.path, new_images))
     display.result(evaluate(run.path, new_images, out=scores, quiet=quiet))
     display.line("")
     display.line(
@@ -118,8 +118,8 @@ def _demo_cameras(folder: Path, species: int, per_species: int, display: "Displa
     display.line("")
 
     # Draw the images, and hold the last cameras out.
-    size = f"--species {species} --per-species {per_species}"
-    display.line(f"$ bestiary sample {traps} --cameras {CAMERAS} {size}")
+    size = ["--species", species, "--per-species", per_species]
+    display.line(_command("sample", traps, "--cameras", CAMERAS, *size))
     drawn = sample(traps, cameras=CAMERAS, species=species, per_species=per_species, quiet=quiet)
     display.result(drawn)
     train_table, new_table = hold_out_sites(traps / TABLE, CAMERAS_HELD_OUT)
@@ -131,18 +131,16 @@ def _demo_cameras(folder: Path, species: int, per_species: int, display: "Displa
     # Train, with whole sites left out of each fold.
     boxes = f"data.boxes={traps / DETECTIONS}"
     overrides = ["folds.by=site", "folds.rare_classes=keep", boxes]
-    display.line(f"$ bestiary probe {train_table} {place} --set {' '.join(overrides)}")
+    display.line(_command("probe", train_table, place, "--set", *overrides))
     run = probe(train_table, place, overrides=overrides, quiet=quiet)
     display.line(f"{run.score_line}")
-    display.line(f"$ bestiary report {place}")
+    display.line(_command("report", place))
     display.result(report(place, quiet=quiet))
     display.line("")
 
     # Predict the cameras that were held out.
-    display.line(
-        f"$ bestiary predict {place} {new_table} --set {boxes} --out {table} "
-        f"--timelapse {timelapse}"
-    )
+    files = ["--out", table, "--timelapse", timelapse]
+    display.line(_command("predict", place, new_table, "--set", boxes, *files))
     predicted = predict(
         place, new_table, out=table, timelapse=timelapse, overrides=[boxes], quiet=quiet
     )
@@ -154,3 +152,8 @@ def _demo_cameras(folder: Path, species: int, per_species: int, display: "Displa
     )
     display.line("")
     return run
+
+
+def _command(*words: object) -> str:
+    """Write a command as it is typed in a shell."""
+    return "$ " + shlex.join(["bestiary", *map(str, words)])

@@ -76,6 +76,7 @@ def distill(
     from bestiary.display import Display
     from bestiary.distillation.request import begin_or_open
     from bestiary.distillation.student import distill_run
+    from bestiary.printable import shell_name
     from bestiary.run.opening import opened_run
     from bestiary.signals import Interrupts
     from bestiary.training.checkpointer import Checkpointer
@@ -98,5 +99,8 @@ def distill(
             checkpointer = Checkpointer(seconds, interrupts)
             return distill_run(teacher, Run.of(student), checkpointer, display)
         except KeyboardInterrupt:
-            display.notice(f"Interrupted. To go on: bestiary distill {run} {out} --resume")
+            again = "the same command again (the student is not begun yet)"
+            if Run(Path(out)).exists:
+                again = f"bestiary distill {shell_name(run)} {shell_name(out)} --resume"
+            display.notice(f"Interrupted. To go on: {again}")
             raise

@@ -1,8 +1,11 @@
 """The verb `drift`: a run and new images -> whether they are of the same world."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
-from bestiary.api.arguments import Location
+from cyclopts import Parameter
+
+from bestiary.api.arguments import Location, Many
 from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
@@ -14,9 +17,10 @@ if TYPE_CHECKING:
 def drift(
     run: Location,
     /,
-    *images: Location,
+    *images: Location | Sequence[Location],
     out: Location | None = None,
     engine: Engine = "auto",
+    overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "DriftReport":
     """Say whether new images are of the world that a run was trained on.
@@ -39,6 +43,10 @@ def drift(
         least alike first.
     engine
         What runs the networks; see bestiary predict --help.
+    overrides
+        data.root=FOLDER: the folder that the paths of a table or of boxes start from.
+        data.boxes=FILE: the boxes in the images; data.box_confidence=0.2: how sure the
+        detector must be, if not as in the run's training.
     quiet
         Show no progress.
 
@@ -50,6 +58,7 @@ def drift(
     """
     from pathlib import Path
 
+    from bestiary.api.trained_listing import flattened, trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.errors import ArgumentError
@@ -59,13 +68,16 @@ def drift(
     from bestiary.signals import Interrupts
     from bestiary.tables import check_new_table
 
-    if not images:
+    paths = list(flattened(images))
+    if not paths:
         raise ArgumentError("drift: no images are named; name a folder of new images")
     if out is not None:
         check_new_table("--out", Path(out), [".csv"])
+    display = Display(quiet)
     with Interrupts(), opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
-        report = measure_drift(opened, ensemble, [Path(one) for one in images], Display(quiet))
+        options = trained_listing(opened, paths, overrides, display)
+        report = measure_drift(opened, ensemble, paths, display, options)
     if out is not None:
         write_table(Path(out), report.images)
     return report

@@ -38,6 +38,9 @@ def join(run: Location, other: Location, /, *rest: Location) -> "Joined":
     >>> print(joined.gain.blend)  # doctest: +SKIP
     0.9722 [0.8583, 0.9951]
     """
+    from dataclasses import replace
+
+    from bestiary.api.run import Run
     from bestiary.errors import ArgumentError
     from bestiary.evaluation.joining import join_runs
     from bestiary.run.opening import opened_run
@@ -50,4 +53,5 @@ def join(run: Location, other: Location, /, *rest: Location) -> "Joined":
         raise ArgumentError(f"join {out}: the new run needs a folder of this machine")
     with ExitStack() as stack:
         runs = [stack.enter_context(opened_run(location)) for location in (run, other, *more)]
-        return join_runs(runs, Path(out))
+        joined = join_runs(runs, Path(out))
+    return replace(joined, run=Run.of(joined.run))

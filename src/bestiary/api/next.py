@@ -1,8 +1,11 @@
 """The verb `next`: a run and new images -> the images to label next."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
-from bestiary.api.arguments import Location
+from cyclopts import Parameter
+
+from bestiary.api.arguments import Location, Many
 from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
@@ -14,10 +17,11 @@ if TYPE_CHECKING:
 def next(
     run: Location,
     /,
-    *images: Location,
+    *images: Location | Sequence[Location],
     count: int = 100,
     out: Location | None = None,
     engine: Engine = "auto",
+    overrides: Annotated[Sequence[str], Parameter(name="--set"), Many] = (),
     quiet: bool = False,
 ) -> "NextImages":
     """Choose the new images whose labels would teach a run most.
@@ -40,6 +44,10 @@ def next(
         first.
     engine
         What runs the networks; see bestiary predict --help.
+    overrides
+        data.root=FOLDER: the folder that the paths of a table or of boxes start from.
+        data.boxes=FILE: the boxes in the images; data.box_confidence=0.2: how sure the
+        detector must be, if not as in the run's training.
     quiet
         Show no progress.
 
@@ -51,6 +59,7 @@ def next(
     """
     from pathlib import Path
 
+    from bestiary.api.trained_listing import flattened, trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.ensemble import Ensemble
     from bestiary.errors import ArgumentError
@@ -60,15 +69,18 @@ def next(
     from bestiary.signals import Interrupts
     from bestiary.tables import check_new_table
 
-    if not images:
+    paths = list(flattened(images))
+    if not paths:
         raise ArgumentError("next: no images are named; name a folder of new images")
     if count < 1:
         raise ArgumentError(f"--count {count}: must be 1 or more")
     if out is not None:
         check_new_table("--out", Path(out), [".csv"])
+    display = Display(quiet)
     with Interrupts(), opened_run(run) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
-        chosen = choose_next(opened, ensemble, [Path(i) for i in images], count, Display(quiet))
+        options = trained_listing(opened, paths, overrides, display)
+        chosen = choose_next(opened, ensemble, paths, count, display, options)
     if out is not None:
         write_table(Path(out), chosen.images)
     return chosen

@@ -20,7 +20,8 @@ def options(word: str = "", /, *, recipe: Location = "best") -> "OptionList":
     word
         Only options whose name or description has this word, such as view or epochs.
     recipe
-        best, best-gpu, paper, fast, probe, foundation, the path of a TOML file, or a run.
+        best, best-gpu, paper, fast, probe, foundation, the path of a TOML file, or the
+        folder of a run.
 
     Examples
     --------
@@ -28,6 +29,11 @@ def options(word: str = "", /, *, recipe: Location = "best") -> "OptionList":
     >>> bestiary.options("epochs", recipe="best").values["train.epochs"]
     '10'
     """
-    from bestiary.recipe.listing import list_options
+    from pathlib import Path
 
-    return list_options(recipe, word)
+    from bestiary.recipe.listing import list_options
+    from bestiary.run.layout import RECIPE
+    from bestiary.run.run import Run
+
+    run = Run(Path(recipe))
+    return list_options(run.file(RECIPE) if run.exists else recipe, word)

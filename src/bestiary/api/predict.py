@@ -167,7 +167,7 @@ def predict(
     """
     from dataclasses import replace
 
-    from bestiary.api.trained_listing import trained_listing
+    from bestiary.api.trained_listing import flattened, trained_listing
     from bestiary.display import Display
     from bestiary.ensemble.answers import PredictionOptions
     from bestiary.ensemble.caveats import TrainedFiles
@@ -185,7 +185,7 @@ def predict(
     _check_columns(format, promise=promise, costs=costs)
     options = PredictionOptions(coverage, sets, risk)
     data = load_data_options(overrides)
-    paths = tuple(_flatten(images))
+    paths = tuple(flattened(images))
     display = Display(quiet)
     with chosen_device(device), _table_place(out, watch, resume, format) as table:
         job = PredictJob(paths, table, average, format, options, resume, data, cascade)
@@ -372,12 +372,3 @@ def _with_review(
 
     chosen = choose_review(result.table, result.root, classes)
     return replace(result, review=write_review(chosen, run, folder))
-
-
-def _flatten(images: "Sequence[Location | Sequence[Location]]") -> Iterator[Path]:
-    """Yield the paths of all arguments; one of them may be a list."""
-    for one in images:
-        if isinstance(one, str | Path):
-            yield Path(one)
-        else:
-            yield from map(Path, one)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bestiary.api.arguments import Location
 from bestiary.argument_types import checked_arguments
+from bestiary.printable import shell_name
 
 if TYPE_CHECKING:
     from bestiary.run.run import Run
@@ -48,7 +49,7 @@ class Pushed:
         lines = [f"{self.uploaded.page} ({seen_by})"]
         if self.uploaded.removed:
             lines.append(f"{self.uploaded.removed} files of the run that was there are gone.")
-        lines.append(f"To use it: bestiary predict {self.address} IMAGES")
+        lines.append(f"To use it: bestiary predict {shell_name(self.address)} IMAGES")
         return "\n".join(lines)
 
 
@@ -134,9 +135,11 @@ def push(
         for sentence in shared.sentences():
             display.line(f"  {sentence}")
         if not has_license(card):
+            name = REPORTS["card"]
+            write = f"bestiary report {shell_name(run)} --format card, then "
+            first = "" if opened.file(name).exists() else write
             display.notice(
-                f"The model card names no license. To fill it in: bestiary report {run} --format "
-                f"card, then edit {REPORTS['card']} there"
+                f"The model card names no license. To fill it in: {first}edit {run}/{name}"
             )
         if dry_run:
             return Pushed(address, shared)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bestiary.api.arguments import Location
 from bestiary.argument_types import checked_arguments
 from bestiary.errors import RunError
+from bestiary.printable import shell_name
 from bestiary.run import run as directory
 from bestiary.run.layout import METRICS
 
@@ -88,8 +89,8 @@ class Run(directory.Run):
         if scores is None:
             self.load().check_ended()
             raise RunError(
-                f"{self.place}: has no {METRICS}; write it with bestiary train DATA {self.place} "
-                "--resume"
+                f"{self.place}: has no {METRICS}; write it with bestiary train DATA "
+                f"{shell_name(self.place)} --resume"
             )
         return scores_frame(scores)
 

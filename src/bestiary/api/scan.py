@@ -55,7 +55,7 @@ def scan(
     (36, 0)
     """
     from bestiary.api.output_folder import check_output_folder
-    from bestiary.api.scanned import Scanned
+    from bestiary.api.scanned import Scanned, listing_command
     from bestiary.atomic import write_text
     from bestiary.data.audit import audit_images
     from bestiary.data.listing import list_labeled
@@ -64,6 +64,7 @@ def scan(
     from bestiary.recipe.load import load_data_options
     from bestiary.reporting.scan_page import scan_page
     from bestiary.run.layout import NOT_DUPLICATES, SCAN_PAGE
+    from bestiary.storage.files import location
 
     options = load_data_options(overrides, "data.burst_seconds")
     decided = Path(not_duplicates) if not_duplicates is not None else None
@@ -76,5 +77,6 @@ def scan(
     page = Path(out) / SCAN_PAGE if out is not None else None
     if page is not None:
         audit.write(page.parent)
-        write_text(page, scan_page(audit))
-    return Scanned.of(audit, data, page)
+        command = listing_command("probe", location(data), "RUN", overrides, not_duplicates)
+        write_text(page, scan_page(audit, command))
+    return Scanned.of(audit, data, page, overrides, not_duplicates)

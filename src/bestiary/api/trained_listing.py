@@ -1,6 +1,6 @@
 """A trained run and new images -> how these are listed: with boxes as sure as the run's own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,23 @@ if TYPE_CHECKING:
     from bestiary.display import Display
     from bestiary.recipe.sections import DataOptions
     from bestiary.run.run import Run
+
+
+def flattened(images: Sequence[Location | Sequence[Location]]) -> Iterator[Path]:
+    """Yield the paths of all arguments; one of them may be a list.
+
+    Args:
+        images: What is named, each a path or a list of paths.
+
+    Example:
+        >>> [str(path) for path in flattened(["a.jpg", ["b.jpg", "c.jpg"]])]
+        ['a.jpg', 'b.jpg', 'c.jpg']
+    """
+    for one in images:
+        if isinstance(one, str | Path):
+            yield Path(one)
+        else:
+            yield from map(Path, one)
 
 
 def trained_listing(

@@ -2,6 +2,8 @@
 
 import difflib
 import os
+import re
+import shlex
 from collections.abc import Sequence
 from inspect import signature
 from pathlib import Path
@@ -102,18 +104,16 @@ OTHER_OPTIONS = {
 }
 """Words of other tools, without dashes -> the option that comes nearest."""
 ADVICE = {
+    "curve set": "give it to bestiary probe DATA RUN first; a run knows how its images are listed",
     "dropout": "leave it out; no recipe uses it (see optimizer.weight_decay and mix.mixup)",
     "export fp16": "write --float16",
     "export half": "write --float16",
-    "exist-ok": "nothing is ever overwritten; name another folder, or continue with --resume",
-    "force": "nothing is ever overwritten; name another folder, or continue with --resume",
     "gpu": "write --device cuda",
     "multiprocessing": "leave it out; all cores are used",
     "n-classes": "leave it out; each folder is a class",
     "num-classes": "leave it out; each folder is a class",
     "num-workers": "leave it out; all cores are used (train.threads sets PyTorch's)",
     "optimizer": "leave it out; it is AdamW (optimizer.lr and optimizer.weight_decay are its own)",
-    "overwrite": "nothing is ever overwritten; name another folder, or continue with --resume",
     "patience": "leave it out; the best epoch is kept where the recipe says so (train.keep_best)",
     "probe resume": "leave it out and name another folder; features are cached, so it is fast",
     "report pdf": "write --format pdf",
@@ -125,11 +125,14 @@ ADVICE = {
     "yes": "leave it out; bestiary asks nothing",
 }
 """Words of other tools, without dashes, some after a verb -> what to do instead."""
+OVERWRITE = {"exist-ok", "force", "overwrite"}
+"""Words of other tools for writing over what is there."""
 PLACES = {"data", "dataset", "images", "input", "name", "project", "run", "source", "train-dir"}
 """Words of other tools for what is an argument without a name here."""
 RECIPE_VERBS = ("train", "probe", "ablate", "distill")
 READ_RUN_FIRST = ("predict", "evaluate", "labels", "serve", "export", "distill")
 WITH_IMAGES_FIRST = ("train", "probe", "ablate")
+UNSAID = "VALUE"
 LIKE = 0.6  # how alike two words are whose one may be meant by the other, 0 to 1
 
 
@@ -152,7 +155,8 @@ def describe_mistake(arguments: Sequence[str], error: CycloptsError) -> str:
 
 def _describe_parsing(verb: str, arguments: Sequence[str], error: CycloptsError) -> str:
     """Say what the parser has not understood."""
-    old = next((name for name in _option_names(arguments) if name in OPTIONS), None)
+    given = [name for name in _option_names(arguments) if name in OPTIONS]
+    old = next((name for name in given if OPTIONS[name] in _own_options(verb)), None)
     if old is not None:
         return f"{old} is called {OPTIONS[old]} now; see bestiary {verb} --help"
     if isinstance(error, UnknownCommandError):
@@ -184,7 +188,7 @@ def describe_swapped(arguments: Sequence[str]) -> str:
     if len(places) < 2:
         return ""
     first, second = (_is_run(place) for place in places)
-    swapped = f"bestiary {verb} {places[1]} {places[0]}"
+    swapped = shlex.join(["bestiary", verb, places[1], places[0]])
     if verb in READ_RUN_FIRST and second and not first:
         return f"{places[0]} is not a run, but {places[1]} is; write {swapped}"
     if verb in WITH_IMAGES_FIRST and first and not second and os.path.exists(places[1]):
@@ -194,6 +198,13 @@ def describe_swapped(arguments: Sequence[str]) -> str:
 
 def _option_names(arguments: Sequence[str]) -> list[str]:
     return [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+
+
+def _own_options(verb: str) -> list[str]:
+    """List the long options of a verb; none of what is no verb."""
+    if verb not in VERBS:
+        return []
+    return [f"--{name.replace('_', '-')}" for name in signature(verb_function(verb)).parameters]
 
 
 def _is_run(place: str) -> bool:
@@ -218,7 +229,7 @@ def _describe_extra(verb: str, word: str) -> str:
     if word in options:
         return f"{problem}; write --{word}"
     if "out" in options and Path(word).suffix:
-        return f"{problem}; write --out {word}"
+        return f"{problem}; write --out {shlex.quote(word)}"
     return f"{problem}; {_see(verb)}"
 
 
@@ -226,32 +237,45 @@ def _describe_option(verb: str, option: str, arguments: Sequence[str], names: Se
     """Say which option may be meant by one that a verb does not have."""
     word = option.lstrip("-").replace("_", "-").lower()
     problem = f"{verb} has no option {option}"
-    if advice := ADVICE.get(f"{verb} {word}") or ADVICE.get(word):
+    advice = ADVICE.get(f"{verb} {word}") or ADVICE.get(word, "")
+    if advice and set(re.findall(r"--[a-z0-9-]+", advice)) <= set(names):
         return f"{problem}; {advice}"
+    if word in OVERWRITE:
+        return f"{problem}; {_overwriting(names)}"
     other = OTHER_OPTIONS.get(word)
     if word in PLACES or (other == "--out" and other not in names):  # the run's folder
         return f"{problem}; {_see(verb)}"
     value = _value_of(option, arguments)
     if key := foreign_key(word):
         return f"{problem}; {_write_key(verb, key, value, names)}"
-    near = [other] if other in names else _nearest(option, names)
-    if near:
-        return f"{problem}; write {near[0]}"
+    # Compared without the dashes, which all have in common
+    near = _nearest(word, [name.removeprefix("--") for name in names])
+    if other in names or near:
+        return f"{problem}; write {other if other in names else f'--{near[0]}'}"
     return f"{problem}; see bestiary {verb} --help"
+
+
+def _overwriting(names: Sequence[str]) -> str:
+    """Say what to do where something is there already."""
+    further = ", or continue with --resume" if "--resume" in names else ""
+    return f"what took long is never overwritten; name another place{further}"
 
 
 def _write_key(verb: str, key: str, value: str, names: Sequence[str]) -> str:
     """Say how a verb is told the value of a recipe's key."""
     own = OWN_OPTIONS.get(key)
+    if key == "model.backbone" and value.isidentifier() and value != UNSAID:
+        value = f"timm/{value}"  # most names of other tools are names of timm's
+    setting = shlex.quote(f"{key}={value}")
     if own in names:
-        return f"write {own} {value}"
+        return f"write {own} {shlex.quote(value)}"
     if verb in RECIPE_VERBS:
-        return f"write --set {key}={value}"
-    return f"that is {key}, which bestiary train sets by --set {key}={value}"
+        return f"write --set {setting}"
+    return f"that is {key}, which bestiary train sets by --set {setting}"
 
 
 def _value_of(option: str, arguments: Sequence[str]) -> str:
-    """Return the value that was given to an option; VALUE where there is none."""
+    """Return the value that was given to an option; `UNSAID` where there is none."""
     for number, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         if name != option:
@@ -261,7 +285,7 @@ def _value_of(option: str, arguments: Sequence[str]) -> str:
         following = arguments[number + 1 : number + 2]
         if following and not following[0].startswith("--"):
             return following[0]
-    return "VALUE"
+    return UNSAID
 
 
 def _names(error: UnknownOptionError) -> list[str]:

@@ -22,6 +22,7 @@ from bestiary.data.listing_types import (
     ListingRow,
     listing_table,
 )
+from bestiary.errors import DataError
 from bestiary.recipe.choices import Layout
 from bestiary.run.layout import MANIFEST, RECIPE
 from bestiary.storage.files import Root
@@ -224,7 +225,9 @@ def _walk(top: Path, sorter: FileSorter) -> Iterator[tuple[str, os.DirEntry[str]
         prefix, folder, visited = stack.pop()
         entries = _read_entries(folder, prefix, sorter)
         names = {entry.name for entry in entries}
-        if prefix and names >= RUN_FILES:
+        if names >= RUN_FILES:
+            if not prefix:
+                raise DataError(f"{top}: is a run, not a folder of images; name the images")
             sorter.ignore_below(prefix)
         for entry in entries:
             path = f"{prefix}{entry.name}"

@@ -11,6 +11,7 @@ import polars as pl
 
 from bestiary.data.decision_tables import read_decided
 from bestiary.errors import DataError
+from bestiary.printable import shell_name
 
 SCHEMA = {
     "path": pl.String,
@@ -94,6 +95,6 @@ def check_replaceable(file: Path, given: Path | None) -> None:
         return
     if read_decisions(file).height:
         raise DataError(
-            f"{file}: has decisions; follow them with {OPTION} {file}, or choose another "
-            f"folder with --out"
+            f"{file}: has decisions; follow them with {OPTION} {shell_name(file)}, or choose "
+            f"another folder with --out"
         )

@@ -12,6 +12,7 @@ import polars as pl
 
 from bestiary.data.table_values import plain_steps
 from bestiary.errors import DataError
+from bestiary.printable import shell_name
 from bestiary.storage.files import Root
 from bestiary.tables import UNSAFE_PATH
 
@@ -95,10 +96,10 @@ def _why_unsafe(unsafe: pl.Series, root: Root) -> str:
     if has_parent and posixpath.normpath(first).split("/")[0] not in ("", ".", ".."):
         where = "after a link" if isinstance(root, Path) else "which a store does not follow"
         return f"has .. in it, {where}; write the path without it"
-    common = _folder_of_absolute(unsafe)
+    common = _folder_of_absolute(unsafe) or "FOLDER"
     return (
         f"leads out of {root}; use paths below it, or name the folder that they start from with "
-        f"--set data.root={common or 'FOLDER'}"
+        f"--set {shell_name(f'data.root={common}')}"
     )
 
 

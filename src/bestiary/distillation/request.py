@@ -18,6 +18,7 @@ from bestiary.distillation.split import (
 from bestiary.ensemble.card import read_card
 from bestiary.errors import ArgumentError, RunError
 from bestiary.numbers import counted
+from bestiary.printable import shell_name
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.recipe.overrides import parse_override
@@ -123,8 +124,9 @@ def _check_worthwhile(teacher: Run, recipe: Recipe) -> None:
     if not of_teacher.train.epochs and recipe.model.backbone == of_teacher.model.backbone:
         raise ArgumentError(
             f"{teacher.place}: its members are heads of one frozen network, so a student of the "
-            f"same network would be no faster; export it (bestiary export {teacher.place} "
-            "model.onnx), or name a smaller network by --set model.backbone=NAME train.epochs=20"
+            f"same network would be no faster; export it (bestiary export "
+            f"{shell_name(teacher.place)} model.onnx), or name a smaller network by "
+            "--set model.backbone=NAME train.epochs=20"
         )
 
 
@@ -133,7 +135,8 @@ def _read_temperature(teacher: Run) -> float:
     calibration = read_card(teacher).calibration
     if calibration is None:
         raise RunError(
-            f"{teacher.place}: not all of its folds have ended; continue it with --resume first"
+            f"{teacher.place}: not all of its folds have ended; go on with bestiary train DATA "
+            f"{shell_name(teacher.place)} --resume"
         )
     return calibration.temperature
 

@@ -30,7 +30,7 @@ from bestiary.model.compute import memory_format
 from bestiary.model.device import best_device
 from bestiary.model.tensor_card import claimed_checksum
 from bestiary.numbers import counted
-from bestiary.printable import printable_name
+from bestiary.printable import shell_name
 from bestiary.run.images import RunImages
 from bestiary.run.layout import DISTILL, TRAIN_ONLY, FoldFiles
 from bestiary.run.oof import write_oof
@@ -72,7 +72,7 @@ class DistillResult:
         lines = [
             *self.findings["lines"],
             *self.findings["speed_lines"],
-            f"What next: bestiary export {printable_name(self.run.path)} model.onnx",
+            f"What next: bestiary export {shell_name(self.run.path)} model.onnx",
         ]
         return "\n".join(lines)
 

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from bestiary.data.eval_view import EvalView
 from bestiary.errors import DamagedError, RunError
+from bestiary.printable import shell_name
 from bestiary.recipe.choices import Average, Interpolation, PrecisionOption, Resize, TtaViews
 from bestiary.run.json_files import JsonSection, first_problem
 from bestiary.run.layout import ENSEMBLE, JOINED_FORMAT, MAX_RUNS, RUN_FORMAT
@@ -119,7 +120,7 @@ class EnsembleCard:
                 raise DamagedError(
                     f"{self.place}: fold {fold} has another member than {ENSEMBLE} was written "
                     f"for; put that file back, or remove the folder of that fold and go on with "
-                    f"bestiary train DATA {self.place} --resume"
+                    f"bestiary train DATA {shell_name(self.place)} --resume"
                 )
 
 

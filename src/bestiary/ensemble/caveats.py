@@ -14,7 +14,7 @@ import polars as pl
 
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.numbers import count, counted
-from bestiary.printable import printable_name
+from bestiary.printable import printable_name, shell_name
 from bestiary.run.layout import MANIFEST
 from bestiary.run.run import Run
 from bestiary.storage.boxes import BoxFile, BoxFolder
@@ -40,7 +40,7 @@ def missing_members(run: Run, ensemble: Ensemble) -> str:
     uncalibrated = "" if ensemble.calibration else ", confidence is not calibrated"
     return (
         f"{len(ensemble.folds)} of {counted(len(folds), 'member')}: {noun} {names} not trained "
-        f"yet{uncalibrated}; go on with bestiary train DATA {run.place} --resume"
+        f"yet{uncalibrated}; go on with bestiary train DATA {shell_name(run.place)} --resume"
     )
 
 

@@ -361,7 +361,9 @@ def place_of(image: ImageInput) -> str:
     """
     if isinstance(image, str):
         return str.__str__(image)
-    return str(image) if isinstance(image, os.PathLike) or _is_readable(image) else ""
+    if isinstance(image, os.PathLike):
+        return os.fsdecode(image)
+    return str(image) if _is_readable(image) else ""
 
 
 def _path_of(image: ImageInput) -> str:

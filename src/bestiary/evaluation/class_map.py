@@ -13,6 +13,7 @@ import polars as pl
 
 from bestiary.data.listing_tables import read_table
 from bestiary.errors import ArgumentError
+from bestiary.printable import shell_name
 
 TABLE_KINDS = (".csv", ".tsv", ".parquet")
 MIN_LIKENESS = 0.6  # of two names, 0 to 1, as difflib measures it
@@ -30,6 +31,18 @@ class Suggestion:
 
     name: str
     duplicates: int
+
+
+def map_option(name: str, own: str) -> str:
+    """Return the option that maps a foreign class to one of the run's, as a shell takes it.
+
+    Example:
+        >>> map_option("Fuchs rot", "Vulpes vulpes")
+        "--map 'Fuchs rot=Vulpes vulpes'"
+    """
+    if "=" in f"{name}{own}":  # else the pair could be read in two ways
+        return "--map TABLE.csv, with the columns from,to"
+    return f"--map {shell_name(f'{name}={own}')}"
 
 
 def read_class_map(entries: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from bestiary.errors import RunError
 from bestiary.evaluation.learning_curve import MIN_PER_CLASS, learning_curve
 from bestiary.evaluation.results import read_results
 from bestiary.numbers import count, percent, percent_range, plain_name, points, points_range
-from bestiary.printable import printable_name
+from bestiary.printable import shell_name
 from bestiary.run.run import Run
 from bestiary.stats.intervals import Interval
 from bestiary.stats.learning_curve import MAX_FACTOR, LearningCurve
@@ -108,7 +108,7 @@ class Curve:
             lines.append(f"and {len(rows) - SHOWN_CLASSES} more with less to gain")
         lines.append("Assumed: the mistakes of a class fall as those of all.")
         lines.append("Which images to label next:")
-        return [*lines, f"  bestiary next {printable_name(self.run)} NEW_IMAGES"]
+        return [*lines, f"  bestiary next {shell_name(self.run)} NEW_IMAGES"]
 
 
 def _row(name: str, size: float, accuracy: Interval) -> str:

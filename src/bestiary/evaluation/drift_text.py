@@ -15,6 +15,7 @@ from bestiary.evaluation.new_images import read_new_images
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.numbers import counted, percent, percent_range, plain_name
 from bestiary.printable import printable_name
+from bestiary.recipe.sections import DataOptions
 from bestiary.run.run import Run
 from bestiary.stats.drift import Drift
 from bestiary.stats.intervals import Interval
@@ -121,7 +122,11 @@ class DriftReport:
 
 
 def measure_drift(
-    run: Run, ensemble: Ensemble, images: Sequence[Path], display: Display
+    run: Run,
+    ensemble: Ensemble,
+    images: Sequence[Path],
+    display: Display,
+    options: DataOptions,
 ) -> DriftReport:
     """Compare new images with those of a run.
 
@@ -130,6 +135,7 @@ def measure_drift(
         ensemble: of the run.
         images: folder, table or images.
         display: shows the progress.
+        options: how the images are listed.
 
     Returns:
         The report.
@@ -140,7 +146,7 @@ def measure_drift(
     """
     known = read_out_of_fold(run.load()).without_conflicts()
     world = World.of(known)
-    new = read_new_images(run, ensemble, images, display)
+    new = read_new_images(run, ensemble, images, display, options)
     features = both_features(run.read_recipe(), known, new, display)
     drift = world.compare(new.logits, new.groups, features)
     estimate = AccuracyEstimate.of(known.scorable())

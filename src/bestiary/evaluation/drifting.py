@@ -84,7 +84,8 @@ class World:
         """
         if len(logits) != len(self.scales):
             raise RunError(
-                "drift needs a finished run whose members are those of its folds; --resume it"
+                "drift needs a finished run whose members are those of its folds; "
+                "go on with bestiary train DATA RUN --resume"
             )
         if groups is not None:
             _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)

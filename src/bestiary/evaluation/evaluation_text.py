@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bestiary.data.folder_layout import quote_names
+from bestiary.evaluation.class_map import map_option
 from bestiary.evaluation.held_out_results import HeldOutResults
 from bestiary.numbers import count, counted, percent, percent_range
 from bestiary.printable import printable_name
@@ -176,8 +177,7 @@ def _suggestion_lines(suggestions: dict[str, dict[str, Any]]) -> list[str]:
         if suggestion["duplicates"]:
             n_images = count(suggestion["duplicates"], "image is", "images are")
             why = f"{n_images} duplicates of that class's"
-        pair = printable_name(f"{name}={own}")
-        lines.append(f'  perhaps {printable_name(own)} ({why}): --map "{pair}"')
+        lines.append(f"  perhaps {printable_name(own)} ({why}): {map_option(name, own)}")
     more = len(suggestions) - MAX_CLASSES
     return [*lines, f"  and {more:,} more in the scores"] if more > 0 else lines
 

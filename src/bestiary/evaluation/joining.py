@@ -21,7 +21,7 @@ from bestiary.errors import ArgumentError, RunError
 from bestiary.evaluation.finish import calibrate_and_score
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.numbers import counted, percent, percent_range, points, points_range
-from bestiary.printable import printable_name
+from bestiary.printable import printable_name, shell_name
 from bestiary.run.budget_file import (
     MAX_SECONDS,
     MAX_TEXT_LENGTH,
@@ -90,7 +90,6 @@ class Joined:
         blend = gain.blend
         table.add_row("blend", percent(blend.value), percent_range(blend.low, blend.high), "", "")
         best = printable_name(self.names[gain.best])
-        place = printable_name(self.run.place)
         lines = [
             str(table),
             f"Out of fold, each fold by weights of the other folds. Against {best}, the best "
@@ -100,7 +99,7 @@ class Joined:
             lines.append(
                 f"That the blend gains anything here is not shown; {best} alone takes less time."
             )
-        lines.append(f"What next: bestiary evaluate {place} LABELED_IMAGES")
+        lines.append(f"What next: bestiary evaluate {shell_name(self.run.place)} LABELED_IMAGES")
         return "\n".join(lines)
 
 

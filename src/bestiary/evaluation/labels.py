@@ -5,6 +5,7 @@ suspects are those of `bestiary.stats.label_issues`. Changes no label.
 """
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from bestiary.errors import RunError
 from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.numbers import counted, percent
 from bestiary.printable import place_name, printable_name
+from bestiary.run.checksums import is_listed
 from bestiary.run.images import RunImages
-from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE
-from bestiary.run.run import Run
+from bestiary.run.layout import CLASS_OVERLAP, CLASS_QUALITY, FIXES, LABELS_PAGE, MANIFEST
+from bestiary.run.run import Run, RunSnapshot
 from bestiary.run.tables import read_table, write_table
 from bestiary.stats.averaging import softmax
 from bestiary.stats.label_issues import LabelIssues, find_label_issues
@@ -45,6 +47,7 @@ class LabelReport:
         typical: class name -> paths of the images that fit it best.
         quality: see `class_quality`.
         overlap: see `class_overlap`.
+        listed: words of a command that name the images with the labels that the run began with.
     """
 
     run: str
@@ -55,6 +58,7 @@ class LabelReport:
     typical: dict[str, list[str]]
     quality: pl.DataFrame
     overlap: pl.DataFrame
+    listed: Sequence[str]
 
     @property
     def undecided(self) -> pl.DataFrame:
@@ -106,8 +110,9 @@ class LabelReport:
         """
         # Quoted for a shell, but for the user's own folder, which the shell fills in.
         table = str(fixes) if fixes.parts[0] == "~" else shlex.quote(str(fixes))
-        data, run = shlex.quote(place_name(self.images)), shlex.quote(f"{self.run}-fixed")
-        return printable_name(f"bestiary train {data} {run} --fixes {table}")
+        data, *options = self.listed
+        words = ["bestiary", "train", data, f"{self.run}-fixed", *options]
+        return printable_name(f"{shlex.join(words)} --fixes {table}")
 
     def write(self) -> None:
         """Write fixes.csv, class_quality.csv and class_overlap.csv.
@@ -154,7 +159,31 @@ def review_labels(run: Run, folder: Path) -> LabelReport:
         typical=_typical_images(out_of_fold.table, issues),
         quality=class_quality(issues, out_of_fold.labels, out_of_fold.classes),
         overlap=class_overlap(issues, out_of_fold.labels, out_of_fold.classes),
+        listed=listed_words(snapshot),
     )
+
+
+def listed_words(snapshot: RunSnapshot) -> list[str]:
+    """Words of a command that name the images of a run with the labels that it began with.
+
+    They are the folder of the images where its folders are classes, or else the run's own table.
+    Where a run has fixes, its own table has the labels after these, so the user's is asked for.
+
+    Args:
+        snapshot: of the run.
+
+    Returns:
+        The images, then the options that say how they are listed.
+    """
+    manifest, layout = snapshot.manifest, snapshot.recipe.data.layout
+    images = place_name(snapshot.root)
+    decided = _decided(snapshot.run)["path"]
+    as_listed = manifest.filter(~pl.col("path").is_in(decided.implode())).select("path", "label")
+    has_boxes = "box" in manifest.columns and manifest["box"].null_count() < manifest.height
+    if not has_boxes and all(label in path.split("/")[:-1] for path, label in as_listed.rows()):
+        return [images] if layout == "auto" else [images, "--set", f"data.layout={layout}"]
+    table = "TABLE" if len(decided) else place_name(f"{snapshot.run.place}/{MANIFEST}")
+    return [table, "--set", f"data.root={images}"]
 
 
 def class_quality(
@@ -252,8 +281,7 @@ def _fixes_table(run: Run, out_of_fold: OutOfFold, issues: LabelIssues) -> pl.Da
         },
         schema=SCHEMA,
     )
-    decided = read_table(run.file(FIXES), SCHEMA)
-    decided = decided.select(list(SCHEMA))
+    decided = _decided(run)
     undecided = suspects.join(
         decided,
         on="path",
@@ -261,6 +289,14 @@ def _fixes_table(run: Run, out_of_fold: OutOfFold, issues: LabelIssues) -> pl.Da
         maintain_order="left",
     )
     return pl.concat([decided, undecided])
+
+
+def _decided(run: Run) -> pl.DataFrame:
+    """Read the labels that a person has decided before the run; a student has no such table."""
+    file = run.file(FIXES)
+    if not file.exists() and not is_listed(run.path, FIXES):
+        return pl.DataFrame(schema=SCHEMA)
+    return read_table(file, SCHEMA).select(list(SCHEMA))
 
 
 def _shares(

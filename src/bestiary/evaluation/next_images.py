@@ -15,6 +15,7 @@ from bestiary.evaluation.new_images import read_new_images
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.numbers import counted, percent, plain_name
 from bestiary.printable import printable_name
+from bestiary.recipe.sections import DataOptions
 from bestiary.run.run import Run
 from bestiary.stats.batch_choice import choose_batch, doubts
 
@@ -83,7 +84,12 @@ def gain_lines(gain: LabelingGain | None) -> list[str]:
 
 
 def choose_next(
-    run: Run, ensemble: Ensemble, images: Sequence[Path], count: int, display: Display
+    run: Run,
+    ensemble: Ensemble,
+    images: Sequence[Path],
+    count: int,
+    display: Display,
+    options: DataOptions,
 ) -> NextImages:
     """Choose the new images to label next, by doubt and novelty, spread out.
 
@@ -93,6 +99,7 @@ def choose_next(
         images: folder, table or images.
         count: how many to choose.
         display: shows the progress.
+        options: how the images are listed.
 
     Returns:
         The choice. Images that the run was trained on are left out.
@@ -105,7 +112,7 @@ def choose_next(
     out_of_fold = read_out_of_fold(snapshot)
     gain = simulate_labeling(snapshot.recipe, out_of_fold)
     world = World.of(out_of_fold.without_conflicts())
-    new = read_new_images(run, ensemble, images, display)
+    new = read_new_images(run, ensemble, images, display, options)
     probabilities = ensemble.probabilities(new.logits)
     vectors = (new.logits / world.scales[:, None, None]).mean(axis=0)
     chosen = choose_batch(vectors, doubts(probabilities), world.logits, count)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bestiary.numbers import count, counted, percent
-from bestiary.printable import place_name, printable_name
+from bestiary.printable import place_name, printable_name, shell_name
 from bestiary.recipe.options import Recipe
 from bestiary.run.field_scores import field_lines, read_field_scores
 from bestiary.run.heads import heads_of_run
@@ -111,15 +111,15 @@ class Summary:
             "",
         ]
         if self.score_line:
-            lines += [self.score_line, *self.field, "What next:", *next_steps(place)]
+            lines += [self.score_line, *self.field, "What next:", *next_steps(self.place)]
         else:
             ended = sum(fold["ended"] for fold in self.folds)
             lines.append(
                 f"{ended} of {counted(len(self.folds), 'fold')} ended; the out-of-fold score needs "
                 "all of them."
             )
-            data = root if self.is_named else "DATA"
-            lines.append(f"To go on: bestiary train {data} {place} --resume")
+            data = shell_name(place_name(self.root)) if self.is_named else "DATA"
+            lines.append(f"To go on: bestiary train {data} {shell_name(self.place)} --resume")
         return "\n".join(lines)
 
 

@@ -23,7 +23,12 @@ from bestiary.data.near_duplicates.recognition import (
 from bestiary.display import Display
 from bestiary.ensemble.ensemble import Ensemble
 from bestiary.errors import DataError
-from bestiary.evaluation.class_map import Suggestion, check_class_map, suggest_classes
+from bestiary.evaluation.class_map import (
+    Suggestion,
+    check_class_map,
+    map_option,
+    suggest_classes,
+)
 from bestiary.evaluation.evaluation_text import LEFT_OUT
 from bestiary.recipe.sections import DataOptions
 from bestiary.run.images import UNKNOWN_REASON, UnknownRoot
@@ -154,7 +159,8 @@ def _causes(left_out: dict[str, int], suggestions: Mapping[str, Suggestion]) -> 
             _, cause = words.split(": ")
             causes.append(f"{left_out[reason]}: {cause}")
     for name, suggestion in list(suggestions.items())[:1]:
-        causes.append(f'is {name!r} its {suggestion.name!r}? Then --map "{name}={suggestion.name}"')
+        option = map_option(name, suggestion.name)
+        causes.append(f"is {name!r} its {suggestion.name!r}? Then {option}")
     return "; ".join(causes)
 
 

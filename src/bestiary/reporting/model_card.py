@@ -21,7 +21,9 @@ from bestiary.reporting.sections import (
     SCORE_NAMES,
     Table,
     accuracy_text,
+    listed_boxes,
     method_of_run,
+    remake_command,
     score_table,
 )
 from bestiary.reporting.text_report import class_table
@@ -31,6 +33,7 @@ from bestiary.stats.look_alikes import LookAlikes, look_alike_groups
 
 PLACE = "hf://USER/NAME"
 """Where the card says that the run is, until `push` knows better."""
+INSTALL = "pip install git+URL    # URL: the address of bestiary's repository"
 LICENSE = "license: unknown"
 LICENSE_HINT = "# to fill in: what others may do with the run, such as cc-by-4.0 or apache-2.0"
 DATASETS_HINT = "# datasets: to fill in if the images are on the hub, as [user/name]"
@@ -236,19 +239,21 @@ def _making(results: Results) -> Iterator[str]:
     if isinstance(versions, dict):
         named = [f"{name} {version}" for name, version in list(versions.items())[:MAX_VERSIONS]]
         yield escape_markdown(f"Versions: {', '.join(named)}.")
+    if command := remake_command(results):
+        yield "To repeat it, from what it was made of:"
+        yield code_block(command, "bash")
+        return
     yield "To repeat it with the same images, in a copy of the run named RUN:"
     yield code_block(
         f"bestiary train RUN/{MANIFEST} NEW_RUN --recipe RUN/{RECIPE} --folds RUN/{FOLDS} \\\n"
-        "  --set data.root=IMAGES",
+        f"  --set {' '.join(['data.root=IMAGES', *listed_boxes(results)])}",
         "bash",
     )
 
 
 def _usage() -> Iterator[str]:
     yield "## How to use it"
-    yield code_block(
-        f"pip install bestiary\nbestiary predict {PLACE} IMAGES --out predictions.csv", "bash"
-    )
+    yield code_block(f"{INSTALL}\nbestiary predict {PLACE} IMAGES --out predictions.csv", "bash")
     yield code_block(
         "import bestiary\n\n"
         f'ensemble = bestiary.load("{PLACE}")\n'

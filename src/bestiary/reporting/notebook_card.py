@@ -17,6 +17,7 @@ from bestiary.evaluation.out_of_fold import OutOfFold, read_out_of_fold
 from bestiary.numbers import count, counted, percent, percent_range, plain_name
 from bestiary.reporting.charts.chart import cut
 from bestiary.reporting.render import render
+from bestiary.run.images import UNKNOWN_CAUSE, UnknownRoot
 from bestiary.run.opening import opened_run
 from bestiary.run.run import Run, RunSnapshot
 from bestiary.stats.crossfit import crossfit_parts, crossfit_probabilities
@@ -160,6 +161,9 @@ def _add_mistakes(card: Card, snapshot: RunSnapshot, scored: OutOfFold) -> None:
             }
         )
     card.notice = snapshot.images.notice
+    if isinstance(snapshot.root, UnknownRoot) and card.notice:
+        opened = f"bestiary.Run.open({snapshot.run.place!r}, data=FOLDER)"
+        card.notice = f"Images are left out: {UNKNOWN_CAUSE}; {opened} shows them"
 
 
 def _caption(name: str) -> str:

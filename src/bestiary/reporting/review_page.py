@@ -9,10 +9,12 @@ from pathlib import Path
 from bestiary.atomic import write_text
 from bestiary.data.thumbnails import image_uri
 from bestiary.evaluation.review import Review
+from bestiary.printable import place_name, shell_name
 from bestiary.reporting.render import render
 from bestiary.run.layout import REVIEW_PAGE
 from bestiary.stats.intervals import Z95
 
+REVIEWED = "reviewed.csv"  # that the page saves
 REVIEWED_SIDE = 400  # pixels of the long side of an image
 
 
@@ -28,11 +30,12 @@ def review_page(review: Review, run: str) -> str:
     """
     rows = review.rows
     images = [image_uri(review.root / row["path"], REVIEWED_SIDE) for row in rows]
+    root = f"data.root={place_name(review.root)}"
     audited = sum(row["audit"] for row in rows)
     return render(
         "review_page.html",
         run=run,
-        root=str(review.root),
+        command=f"bestiary train ~/Downloads/{REVIEWED} NEW_RUN --set {shell_name(root)}",
         total=review.total,
         unsure=review.unsure,
         not_shown=review.total - len(rows),

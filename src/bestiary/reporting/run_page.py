@@ -161,6 +161,7 @@ def run_page(
         budget=_budget(results),
         costs=cost_rows(results),
         reproduce=sections.reproduce_command(results),
+        labels_command=finding.labels_command(results),
         recipe=results.snapshot.recipe.to_toml(),
         bibtex=finding.bibtex(results, where),
         summary=finding.summary_markdown(results, title, cards, replies),

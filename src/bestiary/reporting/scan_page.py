@@ -13,7 +13,7 @@ from bestiary.data.thumbnails import image_uri
 from bestiary.numbers import NO_BREAK, count
 from bestiary.reporting.histogram import histogram, middle_half
 from bestiary.reporting.render import render
-from bestiary.reporting.scan_verdicts import Verdict, headline, next_command, scan_verdicts
+from bestiary.reporting.scan_verdicts import Verdict, headline, scan_verdicts
 from bestiary.reporting.shapes import shape_charts
 from bestiary.storage.files import Root
 
@@ -47,11 +47,12 @@ SAME_SCENES = (
 )
 
 
-def scan_page(audit: Audit) -> str:
+def scan_page(audit: Audit, command: str) -> str:
     """Render the page of an audit.
 
     Args:
         audit: the findings.
+        command: that trains a first classifier on these images.
 
     Returns:
         The page as HTML. An image that cannot be read is shown by name.
@@ -74,7 +75,7 @@ def scan_page(audit: Audit) -> str:
         levels=LEVELS,
         settle=any(verdict.severity == "settle" for verdict in verdicts),
         absent=_absent(audit, verdicts),
-        command=next_command(audit),
+        command=command,
         kinds=[
             *_near_duplicate_kinds(duplicates, _pairs_by_group(audit.pairs), root),
             _scene_kind(audit, root),

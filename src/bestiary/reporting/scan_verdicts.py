@@ -3,7 +3,6 @@
 Each says what was found, what it means for training, and the next step. Finds nothing itself.
 """
 
-import shlex
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,15 +71,6 @@ def headline(verdicts: list[Verdict]) -> str:
     if look:
         return f"Ready to train, with {count(look, 'thing')} to look at"
     return "Ready to train: no problem was found"
-
-
-def next_command(audit: Audit) -> str:
-    """Name the command that trains a first classifier on the scanned images.
-
-    Args:
-        audit: the findings.
-    """
-    return f"bestiary probe {shlex.quote(str(audit.manifest.root))} RUN"
 
 
 def _leak_verdicts(audit: Audit) -> list[Verdict]:

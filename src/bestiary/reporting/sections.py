@@ -7,12 +7,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bestiary.evaluation.results import Results
 from bestiary.numbers import counted, percent, percent_range
 from bestiary.recipe.options import Recipe
 from bestiary.run.heads import heads_of_run
-from bestiary.run.layout import FOLDS, MANIFEST, RECIPE, TARGETS
+from bestiary.run.layout import ENSEMBLE, FOLDS, MANIFEST, RECIPE, TARGETS
 from bestiary.run.run import RunSnapshot
 from bestiary.run.targets import read_student_metadata
 
@@ -201,6 +202,8 @@ def reproduce_command(results: Results) -> str:
     run = results.run
     if run.file(TARGETS).exists():
         return read_student_metadata(run)["command"]
+    if command := remake_command(results):
+        return command
     # A run in a store is fetched first, into a folder of its name.
     folder = Path(run.name) if run.address else run.path
     words = [
@@ -214,8 +217,37 @@ def reproduce_command(results: Results) -> str:
         str(folder / FOLDS),
         "--set",
         f"data.root={run.named_root() or 'DATA'}",
+        *listed_boxes(results),
     ]
     return shlex.join(words)
+
+
+def listed_boxes(results: Results) -> list[str]:
+    """Override the file of boxes that a recipe names: the run's own table has the boxes."""
+    return ["data.boxes="] if results.snapshot.recipe.data.boxes else []
+
+
+def remake_command(results: Results) -> str:
+    """Give the command that makes a student or a joined run of other runs; empty for other runs.
+
+    Args:
+        results: the results of a run.
+
+    Returns:
+        A shell command line without folders of this machine.
+    """
+    run = results.run
+    if run.file(TARGETS).exists():
+        return "bestiary distill RUN NEW_RUN"
+    if blend := run.read_json(ENSEMBLE).get("blend"):
+        return shlex.join(["bestiary", "join", *_names_of_parts(blend), "NEW_RUN"])
+    return ""
+
+
+def _names_of_parts(blend: Any) -> list[str]:
+    """Names of the runs that were joined, as the new run says; a stranger's may say anything."""
+    names = blend.get("runs") if isinstance(blend, dict) else None
+    return list(map(str, names)) if isinstance(names, list) and names else ["RUN", "OTHER"]
 
 
 def _score(key: str, score: dict[str, float]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bestiary.errors import DamagedError, RunError
-from bestiary.printable import printable_name
+from bestiary.printable import printable_name, shell_name
 from bestiary.regular_files import special_kind
 from bestiary.run.layout import BUDGET, RECIPE, TRIALS
 
@@ -32,7 +32,8 @@ def check_begun(folder: Path) -> None:
     """
     if not folder.is_dir():
         raise RunError(
-            f"{folder}: no such run; check the path, or make one with bestiary train DATA {folder}"
+            f"{folder}: no such run; check the path, or make one with bestiary train DATA "
+            f"{shell_name(folder)}"
         )
     if (folder / RECIPE).is_file():
         return

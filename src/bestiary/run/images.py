@@ -13,10 +13,10 @@ import polars as pl
 from bestiary.printable import place_name
 from bestiary.storage.files import Readable, Root, read_file
 
-UNKNOWN_REASON = (
-    "the run was not begun by you on this machine, and a run names no place to read from; "
-    "add --data FOLDER, the folder of its images"
+UNKNOWN_CAUSE = (
+    "the run was not begun by you on this machine, and a run names no place to read from"
 )
+UNKNOWN_REASON = f"{UNKNOWN_CAUSE}; add --data FOLDER, the folder of its images"
 MISSING = 2  # the error number of a file that does not exist
 CHANGED = 5  # that of a file that cannot be read
 

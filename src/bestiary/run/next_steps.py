@@ -1,5 +1,6 @@
 """The commands to use after training, each with what it is for, as lines for a terminal."""
 
+from bestiary.printable import shell_name
 from bestiary.streams import screen_width
 
 
@@ -7,7 +8,7 @@ def next_steps(place: str) -> list[str]:
     """List the commands that go on from a finished run.
 
     Args:
-        place: of the run, as it is printed.
+        place: of the run.
 
     Returns:
         Lines of at most `screen_width()` columns. Reasons stand in a column; where the place is
@@ -17,6 +18,7 @@ def next_steps(place: str) -> list[str]:
         >>> print(next_steps("run")[1])
           bestiary labels run                   labels that may be wrong, to decide on
     """
+    place = shell_name(place)
     steps = {
         f"report {place}": "the page: errors, trust, classes",
         f"labels {place}": "labels that may be wrong, to decide on",

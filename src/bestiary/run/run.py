@@ -17,7 +17,7 @@ from filelock import FileLock
 from bestiary.atomic import write_bytes, write_text
 from bestiary.errors import DamagedError, RecipeError, RunError, one_line
 from bestiary.numbers import counted
-from bestiary.printable import printable_name
+from bestiary.printable import printable_name, shell_name
 from bestiary.recipe.load import load_recipe
 from bestiary.recipe.options import Recipe
 from bestiary.renamed import RUN_FILES
@@ -151,8 +151,9 @@ class Run:
         if (score_line := self.score_line) is None:
             ended = [self.fold(fold).ended for fold in self.fold_numbers()]
             folds = counted(len(ended), "fold")
-            return f"{place}: {sum(ended)} of {folds} ended; see bestiary show {place}"
-        return "\n".join([score_line, "What next:", *next_steps(place)])
+            show = f"bestiary show {shell_name(self.place)}"
+            return f"{place}: {sum(ended)} of {folds} ended; see {show}"
+        return "\n".join([score_line, "What next:", *next_steps(self.place)])
 
     def file(self, name: str) -> Path:
         """Return the path of a file.
@@ -298,7 +299,7 @@ class Run:
         except FileNotFoundError:
             raise RunError(
                 f"{self.place}: has no {name} yet; finish a fold with bestiary train DATA "
-                f"{self.place} --resume"
+                f"{shell_name(self.place)} --resume"
             ) from None
 
     def read_scores(self) -> dict[str, Any] | None:
@@ -394,5 +395,5 @@ class RunSnapshot:
         if waiting:
             raise RunError(
                 f"{self.run.place}: fold {waiting[0]} has not ended; "
-                f"go on with bestiary train DATA {self.run.place} --resume"
+                f"go on with bestiary train DATA {shell_name(self.run.place)} --resume"
             )

@@ -11,7 +11,7 @@ import polars as pl
 
 from bestiary.errors import ArgumentError
 from bestiary.numbers import count
-from bestiary.printable import printable_name
+from bestiary.printable import printable_name, shell_name
 from bestiary.run.fields import carried_columns
 from bestiary.run.layout import MANIFEST, REPORTS, FoldFiles, is_shared
 from bestiary.run.run import Run, RunSnapshot
@@ -88,7 +88,7 @@ def shared_files(snapshot: RunSnapshot, *, with_report: bool) -> SharedFiles:
         if not run.file(name).is_file():
             raise ArgumentError(
                 f"--with-report: {printable_name(run.place)} has no report; make it by bestiary "
-                f"report {printable_name(run.place)}"
+                f"report {shell_name(run.place)}"
             )
         files[name] = run.file(name)
     manifest = snapshot.manifest

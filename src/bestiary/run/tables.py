@@ -118,7 +118,7 @@ def read_table(file: Path, schema: dict[str, Any]) -> pl.DataFrame:
         return table
     except FileNotFoundError:
         raise DamagedError(
-            f"{file}: is missing; go on with bestiary train DATA {file.parent} --resume"
+            f"{file}: is missing; put it back, or train again in another folder"
         ) from None
     except (OSError, TableError) as error:
         raise DamagedError(f"{file}: cannot be read ({one_line(error)})") from None

@@ -21,7 +21,7 @@ from bestiary.atomic import watch_writes
 from bestiary.caches import cache_root
 from bestiary.display import Display
 from bestiary.errors import RunError
-from bestiary.printable import printable_name
+from bestiary.printable import printable_name, shell_name
 from bestiary.storage.files import StoredFolder, fetch_file, is_address, put_file
 from bestiary.storage.hub import fetch_from_hub, is_hub
 
@@ -87,7 +87,7 @@ def _hub_copy(address: str, is_needed: PathFilter | None) -> Iterator[Path]:
     if is_needed is None:
         raise RunError(
             f"{printable_name(address)}: no run is trained on the hub; train it in a folder, then "
-            f"bestiary push RUN {printable_name(address)}"
+            f"bestiary push RUN {shell_name(address)}"
         )
     copies = cache_root() / "runs"
     copies.mkdir(parents=True, exist_ok=True)

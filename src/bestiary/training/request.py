@@ -22,6 +22,7 @@ from bestiary.model.hub import hub_answers
 from bestiary.model.image_sizes import input_size_errors, with_own_size
 from bestiary.model.lora import add_lora
 from bestiary.model.undrawn import Undrawn
+from bestiary.printable import shell_name
 from bestiary.recipe.defaults import DEFAULT_RECIPE, default_recipe
 from bestiary.recipe.load import load_data_options, load_recipe
 from bestiary.recipe.options import Recipe
@@ -168,7 +169,7 @@ def check_image_root(run: Run, data: str | Path, overrides: Sequence[str] = ()) 
     if root != recorded:
         raise ArgumentError(
             f"{data}: {run.path} was begun with the images in another folder; name that one, or "
-            f"with a table add --set data.root={recorded[:MAX_SHOWN_LENGTH]}"
+            f"with a table add --set {shell_name(f'data.root={recorded[:MAX_SHOWN_LENGTH]}')}"
         )
     run.remember_root(root)
 
@@ -314,8 +315,8 @@ def _check_resumable(
     is_begun = [run.fold(fold).state.exists() for fold in only_fold]
     if not resume and (not only_fold or any(is_begun)):
         raise RunError(
-            f"{run.path}: holds a run already; resume it by bestiary train DATA {run.path} "
-            f"--resume, or choose another folder"
+            f"{run.path}: holds a run already; resume it by bestiary train DATA "
+            f"{shell_name(run.path)} --resume, or choose another folder"
         )
     if fold_file is not None:
         raise ArgumentError(

@@ -8,6 +8,7 @@ from bestiary.errors import BestiaryError
 from bestiary.evaluation.out_of_fold import read_out_of_fold
 from bestiary.evaluation.results import Results
 from bestiary.numbers import count, percent, percent_range, plain_name
+from bestiary.printable import shell_name
 from bestiary.reporting.charts.classes import scored_classes
 from bestiary.reporting.charts.scores import commonest_share
 from bestiary.reporting.charts.training import learning_title
@@ -152,14 +153,18 @@ def answers(
     Returns:
         Five answers.
     """
-    place = results.run.place
     return [
         Answer("Which class is worst?", _worst(results), "weakest"),
-        Answer("Are labels wrong?", _labels(suspects), "mistakes", f"bestiary labels {place}"),
+        Answer("Are labels wrong?", _labels(suspects), "mistakes", labels_command(results)),
         Answer("Would more images help?", _more(curve), "more"),
         Answer("How sure are the sure ones?", _sure(results), "trust"),
         Answer("How was it made?", _made(results), "method"),
     ]
+
+
+def labels_command(results: Results) -> str:
+    """Give the command that decides on the labels of a run."""
+    return f"bestiary labels {shell_name(results.run.place)}"
 
 
 def _worst(results: Results) -> str:
