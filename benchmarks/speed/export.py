@@ -31,15 +31,16 @@ from safetensors.torch import save_file
 import bestiary
 from bestiary.data.listing import list_labeled
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.evaluation.finish import finish_run
 from bestiary.exporting.export import CALIBRATION_IMAGES, run_batches
 from bestiary.exporting.formats import read_card
-from bestiary.exporting.graph import OUTPUTS, Outputs, build_graph, run_graph
+from bestiary.exporting.graph import OUTPUTS, Outputs, build_graph, input_view, run_graph
 from bestiary.exporting.sample import read_sample, shuffled_manifest, split_calibration
 from bestiary.model.backbone import build_backbone
 from bestiary.model.classifier import load_member, save_member
+from bestiary.model.tensor_card import claimed_checksum
 from bestiary.rng import keyed_rng
 from bestiary.run.images import RunImages
+from bestiary.run.layout import ENSEMBLE
 from bestiary.run.run import Run
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -99,7 +100,10 @@ def make_run(data: Path, place: Path, backbone: str, weights: Path | None, image
                     0.01 * values.std(correction=0) * torch.randn(values.shape, generator=noise)
                 )
         save_member(member, run.fold(fold).weights)
-    finish_run(run)  # with the checksums of the changed members
+    card = run.read_json(ENSEMBLE)
+    for entry in card["members"]:
+        entry["digest"] = claimed_checksum(run.fold(entry["fold"]).weights)
+    run.write_json(ENSEMBLE, card)
     return run
 
 
@@ -220,11 +224,11 @@ def measure(run: Run, files: dict[str, Path], compared: int, rounds: int) -> Non
     _, judges = split_calibration(
         shuffled_manifest(run), run.fold_numbers(), CALIBRATION_IMAGES, compared
     )
-    sample = read_sample(RunImages(run.read_root(), judges), ensemble.view, judges)
+    sample = read_sample(RunImages(run.read_root(), judges), input_view(ensemble), judges)
     views = sample.views
     fold = sample.table["fold"].to_numpy()
     backbone = ensemble.members[0].name
-    size = ensemble.view.size
+    size = input_view(ensemble).size
     print(f"\n{len(ensemble.members)} members of {backbone}, {size} px, on {len(views)} images")
     runners: dict[str, Runner] = {"PyTorch float32": lambda views: run_graph(graph, views)}
     for name, file in files.items():
