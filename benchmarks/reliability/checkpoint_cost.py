@@ -21,6 +21,7 @@ from pathlib import Path
 
 import bestiary
 from bestiary.beasts.sample import draw_sample
+from bestiary.run import run as run_files
 from bestiary.run.layout import FoldFiles
 from bestiary.run.run import Run
 from bestiary.training import checkpointer, crossval
@@ -96,7 +97,7 @@ def main() -> None:
         (checkpointer, "check_weights"),
         (FoldFiles, "lock"),
         (Run, "lock"),
-        (Run, "_verify"),
+        (run_files, "verify"),
         (crossval, "is_fold_complete"),
         (fold, "remove_leftovers"),
         (fold, "_drop_damaged_fold"),
