@@ -41,6 +41,15 @@ def test_entry_removed_by_another_process(tmp_path: Path) -> None:
     assert not (tmp_path / "here").exists()
 
 
+def test_entry_that_cannot_be_removed_stays(tmp_path: Path) -> None:
+    """As in a cache that is shared and read-only."""
+    folder = tmp_path / "no-file"
+    folder.mkdir()
+    (tmp_path / "file").write_bytes(bytes(100))
+    evict_least_recently_used([(folder,), (tmp_path / "file",)], 0)
+    assert folder.is_dir() and not (tmp_path / "file").exists()
+
+
 def test_cache_that_cannot_be_made_is_temporary_and_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

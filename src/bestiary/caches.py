@@ -17,7 +17,7 @@ from typing import Any
 
 import platformdirs
 
-from bestiary.errors import ArgumentError
+from bestiary.errors import ArgumentError, BestiaryError
 from bestiary.numbers import NO_BREAK, count
 from bestiary.printable import printable_name
 
@@ -75,13 +75,39 @@ def ensure_cache(notice: Callable[[str], object]) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        temporary = tempfile.mkdtemp(prefix="bestiary-cache-")
-        atexit.register(shutil.rmtree, temporary, ignore_errors=True)
-        os.environ[VARIABLE] = temporary
+        os.environ[VARIABLE] = str(spare_folder())
         notice(
             f"{root}: the cache folder cannot be made ({error.strerror}), so nothing is cached for "
             f"later commands; {VARIABLE} names another"
         )
+
+
+def spare_folder() -> Path:
+    """Make a temporary folder for what the cache cannot take; it goes when this process ends.
+
+    Raises:
+        BestiaryError: the folder of temporary files cannot be written either.
+    """
+    try:
+        folder = tempfile.mkdtemp(prefix="bestiary-cache-")
+    except OSError as error:
+        raise BestiaryError(
+            f"{cache_root()}: cannot be written, nor can the folder of temporary files "
+            f"({error.strerror}); free space, or name other folders with {VARIABLE} and TMPDIR"
+        ) from None
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def not_cached(error: BestiaryError) -> str:
+    """Say that the cache takes no more, from the error of the file that could not be written.
+
+    Example:
+        >>> print(not_cached(BestiaryError("/a: cannot be written (full); free space")))
+        /a: cannot be written (full), so nothing is kept there; BESTIARY_CACHE names another folder
+    """
+    cause, _, _ = str(error).rpartition("; ")  # the remedy of a file that must be written
+    return f"{cause or error}, so nothing is kept there; {VARIABLE} names another folder"
 
 
 def mark_used(file: Path) -> None:
@@ -113,8 +139,9 @@ def evict_least_recently_used(entries: Iterable[tuple[Path, ...]], max_bytes: in
     for _, size, files in sorted(measured, key=lambda entry: entry[0]):
         if total <= max_bytes:
             return
-        for file in files:
-            file.unlink(missing_ok=True)
+        with suppress(OSError):  # a shared cache may be read-only
+            for file in files:
+                file.unlink(missing_ok=True)
         total -= size
 
 

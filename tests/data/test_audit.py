@@ -243,6 +243,27 @@ def test_cache_that_cannot_be_made_is_one_clear_line(
     assert len(lines) == 1
 
 
+def test_cache_that_takes_no_more_is_one_clear_line(
+    data: Path,
+    save: Save,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    save("b/near.jpg", (data / "a/0.jpg").read_bytes())
+    expected = audit(data)
+    monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path))
+    cache_folder().write_text("a file where the folder should be")
+    capsys.readouterr()
+    found = audit(data)
+    assert found.manifest.table.equals(expected.manifest.table)
+    assert found.near_duplicates.equals(expected.near_duplicates)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "cannot be written" in line]
+    assert len(lines) == 1
+    assert lines[0].endswith("so nothing is kept there; BESTIARY_CACHE names another folder")
+    assert cache_folder().is_file()
+
+
 def test_findings_are_written_as_csv_tables(
     data: Path, save: Save, scene: Scene, tmp_path: Path
 ) -> None:

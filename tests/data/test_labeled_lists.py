@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import bestiary
-from bestiary.data.labeled_lists import write_labeled
+from bestiary.data.labeled_lists import TABLES, write_labeled
 from bestiary.data.listing import list_labeled
 from bestiary.errors import ArgumentError
 from bestiary.recipe.load import load_recipe
@@ -120,3 +120,13 @@ def test_run_from_lists(
     root = run.read_recipe().data.root
     assert Path(root) == paths[0].parents[1]
     assert load_recipe(run.file("recipe.toml")).data.root == root
+
+
+def test_cache_that_takes_no_more_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BESTIARY_CACHE", str(tmp_path))
+    (tmp_path / TABLES).write_text("a file where the folder should be")
+    file, _ = write_labeled(["a.jpg", "b.jpg"], ["x", "y"], has_root=True)
+    assert not file.is_relative_to(tmp_path)
+    assert pl.read_parquet(file)["label"].to_list() == ["x", "y"]

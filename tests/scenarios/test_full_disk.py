@@ -219,3 +219,28 @@ def test_training_goes_on_to_the_same_bits_once_there_is_room(
         for name in ("weights", "oof"):
             file = getattr(whole.fold(fold), name)
             assert file.read_bytes() == getattr(Run(run).fold(fold), name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("state", ["full", "read-only"])
+def test_cache_that_takes_nothing_stops_no_training(
+    beasts: Path,
+    tiny: Path,
+    tmp_path: Path,
+    disk: Path,
+    state: str,
+    whole: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BESTIARY_CACHE", str(disk))
+    if state == "full":
+        fill(disk)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro,size=200m", str(disk)], check=True)
+    run = tmp_path / "run"
+    asked = ["--recipe", tiny, "--folds", 2, "--quiet", "--set", *OPTIONS]
+    code, said = run_process("train", beasts, run, *asked)
+    assert code == 0, said
+    assert said.count("BESTIARY_CACHE names another folder") in (1, 2), said  # infos, images
+    for fold in (0, 1):
+        assert Run(run).fold(fold).weights.read_bytes() == whole.fold(fold).weights.read_bytes()

@@ -1,13 +1,14 @@
 """A disk cache of image infos by SHA-256, so that no image file is decoded a second time.
 
 The cache is a folder of Parquet segments, each written atomically. Unreadable segments are ignored.
+Where the folder takes no more, segments go into a temporary one, which this process alone reads.
 The results of comparing images are cached there too, by a digest of all that they depend on. Knows
 nothing of paths and labels.
 """
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import astuple, replace
@@ -19,12 +20,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
-from bestiary.caches import cache_root, ensure_cache, mark_used
+from bestiary.caches import cache_root, ensure_cache, mark_used, not_cached, spare_folder
 from bestiary.cores import cores
 from bestiary.data.image_info import THUMB_SIDE, ImageInfo, read_image_infos
 from bestiary.details import detail
 from bestiary.display import Display, Tick
-from bestiary.errors import DataError
+from bestiary.errors import BestiaryError, DataError
 from bestiary.numbers import counted
 from bestiary.storage.boxes import Box, BoxFile
 from bestiary.storage.files import Readable
@@ -72,7 +73,7 @@ def open_cache(display: Display) -> "ImageInfoCache":
         display: Shows a line about it.
     """
     ensure_cache(display.notice)
-    return ImageInfoCache(cache_folder())
+    return ImageInfoCache(cache_folder(), display.notice)
 
 
 class ImageInfoCache:
@@ -80,13 +81,16 @@ class ImageInfoCache:
 
     Args:
         folder: Folder of the segments, see `cache_folder`.
+        notice: Shows a line where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, notice: Callable[[str], object] = detail) -> None:
         self.folder = folder
+        self._notice = notice
+        self._spare: Path | None = None  # takes new segments once `folder` cannot
         # Infos in memory have no thumbs, which would fill it.
         self._info_by_sha256: dict[str, ImageInfo] = {}
-        self._sha256s_by_segment: dict[str, set[str]] = {}  # key: file name
+        self._sha256s_by_segment: dict[Path, set[str]] = {}
         for file in sorted(folder.glob("images-*.parquet")):
             self._load_segment(file)
 
@@ -114,7 +118,7 @@ class ImageInfoCache:
             Infos without thumbs, in the order of `paths`.
 
         Raises:
-            BestiaryError: The cache folder cannot be written.
+            BestiaryError: Neither the cache folder nor a temporary one can be written.
         """
         infos: list[ImageInfo] = []
         read_infos = partial(read_image_infos, cached=self._info_by_sha256)
@@ -154,13 +158,13 @@ class ImageInfoCache:
             DataError: A segment is damaged.
         """
         remaining = set(digests)
-        for name, segment_digests in self._sha256s_by_segment.items():
+        for file, segment_digests in self._sha256s_by_segment.items():
             in_segment = remaining & segment_digests
             if not in_segment:
                 continue
             remaining -= in_segment
 
-            table = self._read_thumb_table(name)
+            table = self._read_thumb_table(file)
             is_wanted = pl.col("sha256").is_in(list(in_segment))
             table = table.filter(is_wanted)
             content = b"".join(table["thumb"])
@@ -179,17 +183,18 @@ class ImageInfoCache:
         return table
 
     def write_result(self, key: str, table: pl.DataFrame) -> None:
-        """Write a result table and delete the least recently used ones.
+        """Write a result table, if the cache is writable, and delete the least recently used ones.
 
         Args:
             key: Hexadecimal digest of all that the table depends on.
             table: The result.
-
-        Raises:
-            BestiaryError: The cache folder cannot be written.
         """
-        with atomic_path(self._result_file(key)) as temporary:
-            table.write_parquet(temporary)
+        try:
+            _write_table(table, self._result_file(key))
+        except BestiaryError as error:
+            if self._spare is None:  # else the user knows already
+                self._notice(not_cached(error))
+            return
 
         files = []
         for file in self.folder.glob("result-*.parquet"):
@@ -214,11 +219,10 @@ class ImageInfoCache:
             return
 
         infos = [ImageInfo(*row) for row in table.iter_rows()]
-        self._add_infos(file.name, infos)
+        self._add_infos(file, infos)
 
-    def _read_thumb_table(self, segment: str) -> pl.DataFrame:
+    def _read_thumb_table(self, file: Path) -> pl.DataFrame:
         """Read SHA-256 and thumb of every image of a segment."""
-        file = self.folder / segment
         try:
             table = read_frame(file, columns=["sha256", "thumb"])
         except (OSError, TableError) as error:
@@ -226,7 +230,7 @@ class ImageInfoCache:
         mark_used(file)
         return table
 
-    def _add_infos(self, segment: str, infos: list[ImageInfo]) -> None:
+    def _add_infos(self, segment: Path, infos: list[ImageInfo]) -> None:
         sha256s = set()
         for info in infos:
             sha256s.add(info.sha256)
@@ -250,14 +254,29 @@ class ImageInfoCache:
         name = f"images-{uuid.uuid4().hex}.parquet"
         rows = [astuple(info) for info in infos]
         table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-        with atomic_path(self.folder / name) as temporary:
-            table.write_parquet(temporary)
+        segment = self._put(table, name)
 
         infos_without_thumbs = [replace(info, thumb=b"") for info in infos]
-        self._add_infos(name, infos_without_thumbs)
+        self._add_infos(segment, infos_without_thumbs)
+
+    def _put(self, table: pl.DataFrame, name: str) -> Path:
+        """Write a segment; once the folder takes no more, into a temporary one."""
+        if self._spare is None:
+            try:
+                return _write_table(table, self.folder / name)
+            except BestiaryError as error:
+                self._notice(not_cached(error))
+                self._spare = spare_folder()
+        return _write_table(table, self._spare / name)
 
     def _result_file(self, key: str) -> Path:
         return self.folder / f"result-{key}.parquet"
+
+
+def _write_table(table: pl.DataFrame, goal: Path) -> Path:
+    with atomic_path(goal) as temporary:
+        table.write_parquet(temporary)
+    return goal
 
 
 def _boxes_of_files(paths: Sequence[Readable]) -> list[tuple[Readable, list[Box]]]:

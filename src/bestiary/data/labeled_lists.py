@@ -15,9 +15,10 @@ import numpy as np
 import polars as pl
 
 from bestiary.atomic import write_bytes
-from bestiary.caches import cache_root
+from bestiary.caches import cache_root, not_cached, spare_folder
 from bestiary.data.listing_types import LISTING_SCHEMA
-from bestiary.errors import ArgumentError
+from bestiary.details import detail
+from bestiary.errors import ArgumentError, BestiaryError
 from bestiary.numbers import counted
 from bestiary.storage.files import is_address
 
@@ -47,7 +48,7 @@ def write_labeled(data: Any, labels: Any, has_root: bool) -> tuple[Path, str]:
 
     Raises:
         ArgumentError: there is not one label for each path, or an image is no path.
-        BestiaryError: the cache folder cannot be written.
+        BestiaryError: neither the cache folder nor a temporary one can be written.
 
     Example:
         >>> file, root = write_labeled(["images/a.jpg", "images/b.jpg"], ["Lynx", "Otter"], False)
@@ -64,8 +65,14 @@ def write_labeled(data: Any, labels: Any, has_root: bool) -> tuple[Path, str]:
     stream = io.BytesIO()
     table.write_parquet(stream)
     digest = hashlib.sha256(stream.getvalue()).hexdigest()
-    file = cache_root() / TABLES / f"{digest[:32]}.parquet"
-    write_bytes(file, stream.getvalue())
+    name = f"{digest[:32]}.parquet"
+    file = cache_root() / TABLES / name
+    try:
+        write_bytes(file, stream.getvalue())
+    except BestiaryError as error:
+        detail(not_cached(error))
+        file = spare_folder() / name
+        write_bytes(file, stream.getvalue())
     return file, root
 
 

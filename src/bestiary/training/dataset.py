@@ -14,6 +14,8 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from bestiary.atomic import write_errors
+from bestiary.caches import not_cached
 from bestiary.data.decode import CHANGED, Pixels, read_unchanged
 from bestiary.data.device_views import PaddedBatch, load_padded_batches
 from bestiary.data.eval_view import EvalView, white_of
@@ -32,7 +34,7 @@ from bestiary.data.pixel_formats import pixel_format
 from bestiary.data.store import ImageStore, default_folder, load_shrunk
 from bestiary.data.views import TrainView
 from bestiary.display import Display
-from bestiary.errors import DamagedError, DataError, ImageError
+from bestiary.errors import BestiaryError, DamagedError, DataError, ImageError
 from bestiary.model.transfer import send
 from bestiary.printable import place_name
 from bestiary.recipe.choices import StoreFormat
@@ -356,9 +358,7 @@ def open_store(data: TrainingSet, display: Display) -> ImageStore | None:
         store = _open_store(data)
     if reason is None:
         return store
-    is_raw = data.recipe.data.store_format == "raw"
-    hint = "; data.store_format=jpeg takes about a tenth of that" if is_raw else ""
-    display.notice(f"Images are decoded again in every epoch: {reason}{hint}")
+    display.notice(f"Images are decoded again in every epoch: {reason}")
     store.close()
     return None
 
@@ -388,5 +388,11 @@ def _fill_store(data: TrainingSet, display: Display) -> tuple[ImageStore, str | 
 
     limit_bytes = int(data.recipe.data.store_limit_gb * 1e9)
     with display.counter("Decoding images") as tick:
-        reason = store.fill(images, sizes, limit_bytes, tick)
-    return store, reason
+        try:
+            with write_errors(store.folder):
+                reason = store.fill(images, sizes, limit_bytes, tick)
+        except BestiaryError as error:  # the folder is full or read-only
+            return store, not_cached(error)
+    is_raw = data.recipe.data.store_format == "raw"
+    hint = "; data.store_format=jpeg takes about a tenth of that" if is_raw else ""
+    return store, reason and f"{reason}{hint}"
