@@ -3,9 +3,9 @@
 Against `bestiary serve`: clients killed while they send and while they wait, clients that send
 headers or a body very slowly, a gigabyte of headers, bodies of 200 MB with and without their
 length, decompression bombs, images of every pixel type at the limit of pixels and 16 at once, wrong
-types, thousands of random and mutated bodies, and more requests than the queue
-holds. After each, the service must answer a good image. At the end it must stop by SIGTERM with
-status 0. Its memory is printed, with its peak in each part (Linux).
+types, thousands of random and mutated bodies, and more requests than the queue holds. After each,
+the service must answer a good image within a minute, asked again where it says to come again. At
+the end it must stop by SIGTERM with status 0. Its memory is printed, with its peak in each part (Linux).
 
     python benchmarks/reliability/serve_abuse.py [--run FOLDER] [--bodies 10000] [--seed 0]
 """
@@ -13,6 +13,7 @@ status 0. Its memory is printed, with its peak in each part (Linux).
 import argparse
 import http.client
 import json
+import math
 import signal
 import socket
 import subprocess
@@ -43,7 +44,7 @@ from reliability.decode_memory import ENCODERS
 
 CLAIMS = {
     "serve-abuse": {
-        "statement": "After every abuse a service still answers a good image",
+        "statement": "After every abuse a service answers a good image within a minute",
         "unit": "of the good images answered",
         "bar": ("least", 1.0, "one client must not harm others"),
         "watches": ("src/bestiary/serving/*.py",),
@@ -65,6 +66,7 @@ HEAD = (
     "Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
 )
 
+PATIENCE = 60  # seconds in which a good image must be answered
 SIDE_AT_LIMIT = 8_000  # pixels; the service takes 64 million
 MAX_BODY = 20_000_000  # bytes that the service takes
 
@@ -96,6 +98,15 @@ class Service:
             return answer.status
         finally:
             connection.close()
+
+    def seconds_to_good(self, image: bytes) -> float:
+        """Seconds until a good image is answered, asked again where the service says so."""
+        began = time.perf_counter()
+        while time.perf_counter() - began < PATIENCE:
+            if self.ask(image) == 200:
+                return time.perf_counter() - began
+            time.sleep(1)  # what Retry-After says
+        return math.inf
 
     def open(self, head: bytes) -> socket.socket:
         """A connection on which `head` has been sent."""
@@ -324,7 +335,7 @@ def main() -> None:
         ends.callback(service.process.kill)  # where an abuse fails; one that has ended is let be
         first = service.memory()
         print(f"memory at first: {first:.0f} MB")
-        answered, peaks = {}, {}
+        waits, peaks = {}, {}
         for abuse in (
             reset,
             slow_bytes,
@@ -337,27 +348,34 @@ def main() -> None:
         ):
             service.forget_peak()
             outcomes = abuse(service, image)
-            alive = service.ask(image)
             name = abuse.__name__.replace("_", " ")
-            answered[name] = float(alive == 200)
+            waits[name] = service.seconds_to_good(image)
             peaks[name] = service.peak() / 1e3
             print(
-                f"{abuse.__name__}: {dict(outcomes)}; then a good image: {alive}; "
+                f"{abuse.__name__}: {dict(outcomes)}; then a good image in {waits[name]:.1f} s; "
                 f"{service.memory():.0f} MB, at most {service.peak():.0f}",
                 flush=True,
             )
         outcomes = random_bodies(service, image, args.bodies, args.seed)
-        alive = service.ask(image)
-        answered["random bodies"] = float(alive == 200)
+        waits["random bodies"] = service.seconds_to_good(image)
         end = service.memory()
-        print(f"random: {dict(outcomes)}; then a good image: {alive}; {end:.0f} MB")
+        print(
+            f"random: {dict(outcomes)}; then a good image in {waits['random bodies']:.1f} s; "
+            f"{end:.0f} MB"
+        )
         service.process.send_signal(signal.SIGTERM)
         assert service.process.stderr
         output = service.process.stderr.read()
         status = service.process.wait()
         print(f"stopped with {status}; it said: {output.strip() or 'nothing'}")
     statuses = {"status at the end": status, "random bodies": dict(outcomes)}
-    record("serve-abuse", answered, len(answered), "abuses", details=flat(statuses))
+    answered = {name: float(wait < math.inf) for name, wait in waits.items()}
+    details = flat(statuses) | {
+        "s until a good image was answered": {
+            name: wait for name, wait in waits.items() if wait < math.inf
+        }
+    }
+    record("serve-abuse", answered, len(answered), "abuses", details=details)
     details = {"MB": {"at first": first, "at the end": end}}
     record("serve-abuse-memory", peaks, len(peaks), "abuses", details=details)
 

@@ -250,11 +250,23 @@ def test_requests_are_batched(ensemble: Ensemble, beasts: Path) -> None:
     assert [answer.top[0][0] for answer in outcomes[:-1]] == labels.tolist()
 
 
+@pytest.mark.parametrize(
+    ("in_batch", "of_core", "n_cores", "expected"),
+    [(3, 99, 1, [3, 3, 2]), (99, 3, 1, [3, 3, 2]), (99, 2, 3, [6, 2]), (5, 2, 3, [5, 3])],
+)
 def test_large_images_share_no_batch(
-    ensemble: Ensemble, image: bytes, monkeypatch: pytest.MonkeyPatch
+    ensemble: Ensemble,
+    image: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    in_batch: int,
+    of_core: int,
+    n_cores: int,
+    expected: list[int],
 ) -> None:
     height, width = claimed_size(image)
-    monkeypatch.setattr(batches_module, "MAX_BATCH_PIXELS", 3 * height * width)
+    monkeypatch.setattr(batches_module, "MAX_BATCH_PIXELS", in_batch * height * width)
+    monkeypatch.setattr(batches_module, "MAX_CORE_PIXELS", of_core * height * width)
+    monkeypatch.setattr(batches_module, "cores", lambda: n_cores)
 
     async def ask() -> tuple[list[Any], list[int]]:
         batches = Batches(ensemble, 100, Metrics())
@@ -272,7 +284,7 @@ def test_large_images_share_no_batch(
         return answers, sizes
 
     answers, sizes = asyncio.run(ask())
-    assert sizes == [3, 3, 2]
+    assert sizes == expected
     assert [isinstance(answer, ImageError) for answer in answers] == [False] * 7 + [True]
 
 
@@ -295,6 +307,27 @@ def test_queue_is_bounded_and_drops_cancelled(ensemble: Ensemble, image: bytes) 
 
     # at most the first batch, whose clients left too late, and the one that stayed
     assert sum(asyncio.run(ask())) <= 33
+
+
+def test_clients_that_left_keep_no_place(ensemble: Ensemble, image: bytes) -> None:
+    async def ask() -> None:
+        batches = Batches(ensemble, 2, Metrics())
+        batches.ready, batches._arrived = True, asyncio.Event()  # the engine is busy
+        first, second = (
+            asyncio.create_task(batches.answer([image], PredictionOptions())) for _ in range(2)
+        )
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.sleep(0)
+        third = asyncio.create_task(batches.answer([image], PredictionOptions()))
+        await asyncio.sleep(0)
+        assert not third.done()
+        with pytest.raises(Problem, match="2 images wait"):
+            await batches.answer([image], PredictionOptions())
+        second.cancel()
+        third.cancel()
+
+    asyncio.run(ask())
 
 
 def test_byte_budget_answers_503(ensemble: Ensemble, image: bytes) -> None:

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from bestiary.cores import cores
 from bestiary.data.decode import claimed_size
 from bestiary.ensemble.answers import Answer, PredictionOptions, answer_batch
 from bestiary.ensemble.ensemble import Ensemble
@@ -25,7 +26,10 @@ from bestiary.evaluation.drifting import DriftMonitor
 from bestiary.serving.metrics import Metrics
 from bestiary.serving.problems import busy
 
-MAX_BATCH_PIXELS = 256_000_000  # of the files; so that large images do not keep others waiting
+MAX_BATCH_PIXELS = 256_000_000  # of the files
+# As many pixels as one large image has take a core up to 12 s (PNG of 16 bits). Four of them in a
+# batch on one core kept all clients waiting until their time was up, so that none was answered.
+MAX_CORE_PIXELS = 64_000_000
 MAX_WAITING_JOBS = 4  # jobs other than batches (explanations) that wait for the engine
 Outcome = Answer | ImageError
 T = TypeVar("T")
@@ -63,6 +67,7 @@ class Batches:
         self._monitor = monitor
         self.ready = False
         self._max_waiting = max_waiting
+        self._max_pixels = min(MAX_BATCH_PIXELS, cores() * MAX_CORE_PIXELS)
         self._metrics = metrics
         self._queue: deque[_QueuedImage] = deque()
         self._waiting_jobs = 0
@@ -107,6 +112,8 @@ class Batches:
         """
         if not self.ready:
             raise busy("The engine is not ready.")
+        if len(self._queue) + len(contents) > self._max_waiting:
+            self._drop_left()
         if len(self._queue) + len(contents) > self._max_waiting:
             raise busy(
                 f"{len(self._queue)} images wait for the engine already; try again in a moment."
@@ -166,6 +173,10 @@ class Batches:
             self._queue.extendleft(reversed(batch[n_done:]))
             self._arrived.set()
 
+    def _drop_left(self) -> None:
+        """Take the images out of the queue whose client has left."""
+        self._queue = deque(image for image in self._queue if not image.outcome.done())
+
     def _next_batch(self) -> list[_QueuedImage]:
         """Take up to a batch of images from the queue, without those whose client has left."""
         batch: list[_QueuedImage] = []
@@ -179,7 +190,7 @@ class Batches:
 
     def _predict(self, batch: Sequence[_QueuedImage]) -> list[Outcome]:
         """Answer a batch in the engine's thread: its first images, as far as pixels allow."""
-        batch = batch[: _count_within_pixels(batch)]
+        batch = batch[: _count_within_pixels(batch, self._max_pixels)]
         with self._metrics.batch(len(batch)):
             (logits,) = self.ensemble.iter_logits([image.content for image in batch])
             rule = self.ensemble.average
@@ -203,13 +214,13 @@ class Batches:
         list(self.ensemble.iter_logits([np.zeros((size, size, 3), np.uint8)] * count))
 
 
-def _count_within_pixels(batch: Sequence[_QueuedImage]) -> int:
-    """Count the first images that have up to `MAX_BATCH_PIXELS` together; 1 at least."""
+def _count_within_pixels(batch: Sequence[_QueuedImage], most: int) -> int:
+    """Count the first images that have up to `most` pixels together; 1 at least."""
     n_pixels = 0
     for index, image in enumerate(batch):
         with suppress(ImageError):  # such an image is answered with its error
             height, width = claimed_size(image.content)
             n_pixels += height * width
-        if index and n_pixels > MAX_BATCH_PIXELS:
+        if index and n_pixels > most:
             return index
     return len(batch)
