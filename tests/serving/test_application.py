@@ -1,6 +1,5 @@
-"""The application: predict answers, token, host, headers, metrics, queue and loaded modules."""
+"""The application: predict answers, token, host, headers, metrics and loaded modules."""
 
-import asyncio
 import json
 import subprocess
 import sys
@@ -13,17 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 
 import bestiary
-from bestiary.data.decode import claimed_size
-from bestiary.ensemble.answers import PredictionOptions
 from bestiary.ensemble.ensemble import Ensemble
-from bestiary.errors import ImageError
 from bestiary.run.run import Run
-from bestiary.serving import batches as batches_module
 from bestiary.serving.application import build_application
-from bestiary.serving.batches import Batches
 from bestiary.serving.limits import Limits
-from bestiary.serving.metrics import Metrics
-from bestiary.serving.problems import Problem
 from bestiary.serving.service_info import ServiceInfo
 
 TOKEN = "a-token-of-some-length"
@@ -216,118 +208,6 @@ def test_defect_is_500_without_details(
         assert "content-security-policy" in answer.headers
         monkeypatch.undo()
         assert client.post("/v1/predict", content=image).status_code == 200
-
-
-def queue(ensemble: Ensemble, max_waiting: int) -> tuple[Batches, list[int]]:
-    """A queue, and the sizes of the batches that it makes."""
-    batches = Batches(ensemble, max_waiting, Metrics())
-    sizes: list[int] = []
-    predict = batches._predict
-
-    def record(batch: Any) -> Any:
-        sizes.append(len(batch))
-        return predict(batch)
-
-    batches._predict = record  # type: ignore[method-assign]
-    return batches, sizes
-
-
-def test_requests_are_batched(ensemble: Ensemble, beasts: Path) -> None:
-    images = [path.read_bytes() for path in sorted(beasts.rglob("*.jpg"))]
-
-    async def ask() -> tuple[list[Any], list[int]]:
-        batches, sizes = queue(ensemble, 100)
-        await batches.start()
-        requests = [batches.answer([content], PredictionOptions()) for content in [*images, b"x"]]
-        answers = await asyncio.gather(*requests)
-        await batches.stop()
-        return [answer for (answer,) in answers], sizes
-
-    outcomes, sizes = asyncio.run(ask())
-    assert sum(sizes) == 28 and len(sizes) <= 2
-    assert isinstance(outcomes[-1], ImageError)
-    labels = ensemble.predict(images)
-    assert [answer.top[0][0] for answer in outcomes[:-1]] == labels.tolist()
-
-
-@pytest.mark.parametrize(
-    ("in_batch", "of_core", "n_cores", "expected"),
-    [(3, 99, 1, [3, 3, 2]), (99, 3, 1, [3, 3, 2]), (99, 2, 3, [6, 2]), (5, 2, 3, [5, 3])],
-)
-def test_large_images_share_no_batch(
-    ensemble: Ensemble,
-    image: bytes,
-    monkeypatch: pytest.MonkeyPatch,
-    in_batch: int,
-    of_core: int,
-    n_cores: int,
-    expected: list[int],
-) -> None:
-    height, width = claimed_size(image)
-    monkeypatch.setattr(batches_module, "MAX_BATCH_PIXELS", in_batch * height * width)
-    monkeypatch.setattr(batches_module, "MAX_CORE_PIXELS", of_core * height * width)
-    monkeypatch.setattr(batches_module, "cores", lambda: n_cores)
-
-    async def ask() -> tuple[list[Any], list[int]]:
-        batches = Batches(ensemble, 100, Metrics())
-        sizes: list[int] = []
-        iter_logits = ensemble.iter_logits
-
-        def record(contents: list[bytes]) -> Any:
-            sizes.append(len(contents))
-            return iter_logits(contents)
-
-        await batches.start()
-        monkeypatch.setattr(ensemble, "iter_logits", record)
-        answers = await batches.answer([image] * 7 + [b"x"], PredictionOptions())
-        await batches.stop()
-        return answers, sizes
-
-    answers, sizes = asyncio.run(ask())
-    assert sizes == expected
-    assert [isinstance(answer, ImageError) for answer in answers] == [False] * 7 + [True]
-
-
-def test_queue_is_bounded_and_drops_cancelled(ensemble: Ensemble, image: bytes) -> None:
-    async def ask() -> list[int]:
-        batches, sizes = queue(ensemble, 40)
-        await batches.start()
-        tasks = [
-            asyncio.create_task(batches.answer([image], PredictionOptions())) for _ in range(40)
-        ]
-        await asyncio.sleep(0)
-        with pytest.raises(Problem, match="wait") as refused:
-            await batches.answer([image], PredictionOptions())
-        assert refused.value.status == 503 and refused.value.headers["Retry-After"] == "1"
-        for task in tasks[:39]:
-            task.cancel()
-        await tasks[39]
-        await batches.stop()
-        return sizes
-
-    # at most the first batch, whose clients left too late, and the one that stayed
-    assert sum(asyncio.run(ask())) <= 33
-
-
-def test_clients_that_left_keep_no_place(ensemble: Ensemble, image: bytes) -> None:
-    async def ask() -> None:
-        batches = Batches(ensemble, 2, Metrics())
-        batches.ready, batches._arrived = True, asyncio.Event()  # the engine is busy
-        first, second = (
-            asyncio.create_task(batches.answer([image], PredictionOptions())) for _ in range(2)
-        )
-        await asyncio.sleep(0)
-        first.cancel()
-        await asyncio.sleep(0)
-        third = asyncio.create_task(batches.answer([image], PredictionOptions()))
-        await asyncio.sleep(0)
-        assert not third.done()
-        with pytest.raises(Problem, match="2 images wait"):
-            await batches.answer([image], PredictionOptions())
-        second.cancel()
-        third.cancel()
-
-    asyncio.run(ask())
 
 
 def test_byte_budget_answers_503(ensemble: Ensemble, image: bytes) -> None:

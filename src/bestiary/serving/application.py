@@ -119,7 +119,7 @@ def build_application(
     metrics = Metrics()
     if monitor is not None:
         metrics.watch_drift(monitor)
-    batches = Batches(ensemble, limits.max_waiting, metrics, monitor)
+    batches = Batches(ensemble, limits.max_waiting, metrics, limits.timeout_seconds, monitor)
     budget = ByteBudget(limits.max_buffered_bytes)
     metrics.buffered_bytes.set_function(lambda: budget.used)
 

@@ -1,8 +1,10 @@
 """Images of many requests -> batches for the engine -> each request's answers.
 
 No image waits for others to arrive: what is in the queue when the engine becomes free is the next
-batch. So batches grow with the load, and a single request is answered at once. One thread runs the
-ensemble; the ensemble's own workers decode.
+batch. So batches grow with the load, and a single request is answered at once. Under a load that a
+slow engine cannot bear, a batch is as small as its first image has time, and an image whose time
+would be up before its answer is told so at once. Else every answer would be ready just after its
+client has left. One thread runs the ensemble; the ensemble's own workers decode.
 """
 
 import asyncio
@@ -41,6 +43,7 @@ class _QueuedImage:
     content: bytes
     options: PredictionOptions
     outcome: "asyncio.Future[Outcome]"
+    arrived: float  # by the clock of the event loop
 
 
 class Batches:
@@ -50,6 +53,7 @@ class Batches:
         ensemble: the ensemble.
         max_waiting: largest number of images in the queue.
         metrics: metrics of queue and batches.
+        patience: seconds after which a client is told to come again.
         monitor: is given the logits of all images; None: nothing is.
 
     Attributes:
@@ -61,12 +65,15 @@ class Batches:
         ensemble: Ensemble,
         max_waiting: int,
         metrics: Metrics,
+        patience: float,
         monitor: DriftMonitor | None = None,
     ) -> None:
         self.ensemble = ensemble
         self._monitor = monitor
         self.ready = False
         self._max_waiting = max_waiting
+        self._patience = patience
+        self._seconds = 0.0  # of an image, lately
         self._max_pixels = min(MAX_BATCH_PIXELS, cores() * MAX_CORE_PIXELS)
         self._metrics = metrics
         self._queue: deque[_QueuedImage] = deque()
@@ -79,7 +86,9 @@ class Batches:
         self._arrived = asyncio.Event()
         self._engine = ThreadPoolExecutor(1, "bestiary-engine")
         for count in (self.ensemble.batch_size, 1):
+            started = loop.time()
             await loop.run_in_executor(self._engine, self._warm_up, count)
+        self._seconds = loop.time() - started
         # What is there now stays. With PyTorch's million objects among those that are searched for
         # garbage, the search took a tenth of the service's time (benchmarks/speed/serve.py).
         gc.freeze()
@@ -108,7 +117,8 @@ class Batches:
             For each image its answer, or why it cannot be read.
 
         Raises:
-            Problem: too many images wait already, or the engine does not run.
+            Problem: too many images wait already, those before take all of the time, or the engine
+                does not run.
         """
         if not self.ready:
             raise busy("The engine is not ready.")
@@ -119,10 +129,15 @@ class Batches:
                 f"{len(self._queue)} images wait for the engine already; try again in a moment."
             )
         loop = asyncio.get_running_loop()
-        images = [_QueuedImage(content, options, loop.create_future()) for content in contents]
+        now = loop.time()
+        images = [_QueuedImage(content, options, loop.create_future(), now) for content in contents]
         self._queue.extend(images)
         self._arrived.set()
-        return await asyncio.gather(*(image.outcome for image in images))
+        try:
+            return await asyncio.gather(*(image.outcome for image in images))
+        finally:
+            for image in images:  # where one is late, nobody waits for the others
+                image.outcome.cancel()
 
     async def run_job(self, job: Callable[[], T]) -> T:
         """Run another job in the engine's thread, between two batches.
@@ -153,6 +168,7 @@ class Batches:
             batch = self._next_batch()
             if not batch:
                 continue
+            started = loop.time()
             try:
                 outcomes = await loop.run_in_executor(self._engine, self._predict, batch)
             except Exception as error:
@@ -161,6 +177,7 @@ class Batches:
                     if not image.outcome.done():
                         image.outcome.set_exception(error)
                 continue
+            self._seconds = (self._seconds + (loop.time() - started) / len(outcomes)) / 2
             self._settle(batch, outcomes)
 
     def _settle(self, batch: list[_QueuedImage], outcomes: list[Outcome]) -> None:
@@ -178,15 +195,32 @@ class Batches:
         self._queue = deque(image for image in self._queue if not image.outcome.done())
 
     def _next_batch(self) -> list[_QueuedImage]:
-        """Take up to a batch of images from the queue, without those whose client has left."""
+        """Take a batch from the queue, without images whose client has left or which are late."""
         batch: list[_QueuedImage] = []
-        while self._queue and len(batch) < self.ensemble.batch_size:
+        most = 0
+        while self._queue and (not batch or len(batch) < most):
             image = self._queue.popleft()
-            if not image.outcome.done():
-                batch.append(image)
+            if image.outcome.done():
+                continue
+            if not batch:
+                most = self._count_in_time(image)
+            if most == 0:
+                late = busy("The images before this one took its time; try again in a moment.")
+                image.outcome.set_exception(late)
+                continue
+            batch.append(image)
         if not self._queue:
             self._arrived.clear()
         return batch
+
+    def _count_in_time(self, first: _QueuedImage) -> int:
+        """Count the images that fit into half of the time that the first one has; 0: it is late."""
+        left = first.arrived + self._patience - asyncio.get_running_loop().time()
+        # Half of its time is enough for any: else an image that takes longer would never come.
+        if left < min(self._seconds, self._patience / 2):
+            return 0
+        largest = self.ensemble.batch_size
+        return max(1, min(largest, int(left / 2 / self._seconds))) if self._seconds else largest
 
     def _predict(self, batch: Sequence[_QueuedImage]) -> list[Outcome]:
         """Answer a batch in the engine's thread: its first images, as far as pixels allow."""
