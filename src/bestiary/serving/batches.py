@@ -10,6 +10,7 @@ client has left. One thread runs the ensemble; the ensemble's own workers decode
 import asyncio
 import gc
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,9 +87,9 @@ class Batches:
         self._arrived = asyncio.Event()
         self._engine = ThreadPoolExecutor(1, "bestiary-engine")
         for count in (self.ensemble.batch_size, 1):
-            started = loop.time()
+            started = time.perf_counter()
             await loop.run_in_executor(self._engine, self._warm_up, count)
-        self._seconds = loop.time() - started
+        self._seconds = time.perf_counter() - started
         # What is there now stays. With PyTorch's million objects among those that are searched for
         # garbage, the search took a tenth of the service's time (benchmarks/speed/serve.py).
         gc.freeze()
@@ -168,7 +169,6 @@ class Batches:
             batch = self._next_batch()
             if not batch:
                 continue
-            started = loop.time()
             try:
                 outcomes = await loop.run_in_executor(self._engine, self._predict, batch)
             except Exception as error:
@@ -177,7 +177,6 @@ class Batches:
                     if not image.outcome.done():
                         image.outcome.set_exception(error)
                 continue
-            self._seconds = (self._seconds + (loop.time() - started) / len(outcomes)) / 2
             self._settle(batch, outcomes)
 
     def _settle(self, batch: list[_QueuedImage], outcomes: list[Outcome]) -> None:
@@ -224,6 +223,7 @@ class Batches:
 
     def _predict(self, batch: Sequence[_QueuedImage]) -> list[Outcome]:
         """Answer a batch in the engine's thread: its first images, as far as pixels allow."""
+        started = time.perf_counter()
         batch = batch[: _count_within_pixels(batch, self._max_pixels)]
         with self._metrics.batch(len(batch)):
             (logits,) = self.ensemble.iter_logits([image.content for image in batch])
@@ -241,6 +241,7 @@ class Batches:
                 outcomes.append(answers_by_options[image.options][index])
             else:
                 outcomes.append(ImageError(reason))
+        self._seconds = (self._seconds + (time.perf_counter() - started) / len(batch)) / 2
         return outcomes
 
     def _warm_up(self, count: int) -> None:
