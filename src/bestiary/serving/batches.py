@@ -2,9 +2,9 @@
 
 No image waits for others to arrive: what is in the queue when the engine becomes free is the next
 batch. So batches grow with the load, and a single request is answered at once. Under a load that a
-slow engine cannot bear, a batch is as small as its first image has time, and an image whose time
-would be up before its answer is told so at once. Else every answer would be ready just after its
-client has left. One thread runs the ensemble; the ensemble's own workers decode.
+slow engine cannot bear, a batch is as small as its first image has time. An image whose time would
+be up before its answer is told so at once. Else every answer would be ready just after its client
+has left. One thread runs the ensemble; the ensemble's own workers decode.
 """
 
 import asyncio
