@@ -5,7 +5,8 @@ headers or a body very slowly, a gigabyte of headers, bodies of 200 MB with and 
 length, decompression bombs, images of every pixel type at the limit of pixels and 16 at once, wrong
 types, thousands of random and mutated bodies, and more requests than the queue holds. After each,
 the service must answer a good image within a minute, asked again where it says to come again. At
-the end it must stop by SIGTERM with status 0. Its memory is printed, with its peak in each part (Linux).
+the end it must stop by SIGTERM with status 0. Its memory is printed, with its peak in each part
+(Linux).
 
     python benchmarks/reliability/serve_abuse.py [--run FOLDER] [--bodies 10000] [--seed 0]
 """
