@@ -148,6 +148,7 @@ def test_batch_is_as_small_as_its_first_image_has_time(
     ages: list[float],
     late: int,
     expected: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def ask() -> tuple[int, list[Any]]:
         batches = Batches(ensemble, 100, Metrics(), PATIENCE)
@@ -164,7 +165,7 @@ def test_batch_is_as_small_as_its_first_image_has_time(
             task.cancel()
         return len(batch), done
 
-    assert ensemble.batch_size == 32
+    monkeypatch.setattr(ensemble, "batch_size", 32)
     n_images, told = asyncio.run(ask())
     assert n_images == expected
     assert [problem.status for problem in told] == [503] * late
