@@ -99,6 +99,31 @@ def spare_folder() -> Path:
     return Path(folder)
 
 
+def write_or_spare(
+    file: Path, write: Callable[[Path], object], notice: Callable[[str], object]
+) -> Path:
+    """Write a file of the cache; where the cache takes no more, into a temporary folder.
+
+    Args:
+        file: in the cache.
+        write: writes the file that it is given.
+        notice: shows a line where it is the temporary one.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        BestiaryError: neither of them can be written.
+    """
+    try:
+        write(file)
+    except BestiaryError as error:
+        notice(not_cached(error))
+        file = spare_folder() / file.name
+        write(file)
+    return file
+
+
 def not_cached(error: BestiaryError) -> str:
     """Say that the cache takes no more, from the error of the file that could not be written.
 
@@ -142,7 +167,7 @@ def evict_least_recently_used(entries: Iterable[tuple[Path, ...]], max_bytes: in
         with suppress(OSError):  # a shared cache may be read-only
             for file in files:
                 file.unlink(missing_ok=True)
-        total -= size
+            total -= size
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,14 @@ def queue(ensemble: Ensemble, max_waiting: int) -> tuple[Batches, list[int]]:
     return batches, sizes
 
 
+def busy_queue(ensemble: Ensemble, max_waiting: int) -> Batches:
+    """A queue that takes images, whose engine takes none of them."""
+    batches = Batches(ensemble, max_waiting, Metrics(), PATIENCE)
+    batches._arrived = asyncio.Event()
+    batches.ready = True
+    return batches
+
+
 def test_requests_are_batched(ensemble: Ensemble, beasts: Path) -> None:
     images = [path.read_bytes() for path in sorted(beasts.rglob("*.jpg"))]
 
@@ -111,8 +119,7 @@ def test_queue_is_bounded_and_drops_cancelled(ensemble: Ensemble, image: bytes) 
 
 def test_clients_that_left_keep_no_place(ensemble: Ensemble, image: bytes) -> None:
     async def ask() -> None:
-        batches = Batches(ensemble, 2, Metrics(), PATIENCE)
-        batches.ready, batches._arrived = True, asyncio.Event()  # the engine is busy
+        batches = busy_queue(ensemble, 2)
         first, second = (
             asyncio.create_task(batches.answer([image], PredictionOptions())) for _ in range(2)
         )
@@ -151,8 +158,7 @@ def test_batch_is_as_small_as_its_first_image_has_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def ask() -> tuple[int, list[Any]]:
-        batches = Batches(ensemble, 100, Metrics(), PATIENCE)
-        batches.ready, batches._arrived = True, asyncio.Event()  # the engine is busy
+        batches = busy_queue(ensemble, 100)
         batches._seconds = seconds
         tasks = [asyncio.create_task(batches.answer([image], PredictionOptions())) for _ in ages]
         await asyncio.sleep(0)
@@ -174,8 +180,7 @@ def test_batch_is_as_small_as_its_first_image_has_time(
 
 def test_late_request_leaves_none_of_its_images_behind(ensemble: Ensemble, image: bytes) -> None:
     async def ask() -> None:
-        batches = Batches(ensemble, 100, Metrics(), PATIENCE)
-        batches.ready, batches._arrived = True, asyncio.Event()
+        batches = busy_queue(ensemble, 100)
         batches._seconds = 10.0
         task = asyncio.create_task(batches.answer([image] * 3, PredictionOptions()))
         await asyncio.sleep(0)

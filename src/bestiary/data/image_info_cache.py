@@ -20,7 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from bestiary.atomic import atomic_path
-from bestiary.caches import cache_root, ensure_cache, mark_used, not_cached, spare_folder
+from bestiary.caches import cache_root, ensure_cache, mark_used, not_cached, write_or_spare
 from bestiary.cores import cores
 from bestiary.data.image_info import THUMB_SIDE, ImageInfo, read_image_infos
 from bestiary.details import detail
@@ -87,7 +87,7 @@ class ImageInfoCache:
     def __init__(self, folder: Path, notice: Callable[[str], object] = detail) -> None:
         self.folder = folder
         self._notice = notice
-        self._spare: Path | None = None  # takes new segments once `folder` cannot
+        self._new_folder = folder  # of new segments; a temporary one once `folder` takes no more
         # Infos in memory have no thumbs, which would fill it.
         self._info_by_sha256: dict[str, ImageInfo] = {}
         self._sha256s_by_segment: dict[Path, set[str]] = {}
@@ -192,7 +192,7 @@ class ImageInfoCache:
         try:
             _write_table(table, self._result_file(key))
         except BestiaryError as error:
-            if self._spare is None:  # else the user knows already
+            if self._new_folder == self.folder:  # else the user knows already
                 self._notice(not_cached(error))
             return
 
@@ -254,29 +254,20 @@ class ImageInfoCache:
         name = f"images-{uuid.uuid4().hex}.parquet"
         rows = [astuple(info) for info in infos]
         table = pl.DataFrame(rows, schema=SCHEMA, orient="row")
-        segment = self._put(table, name)
+        write = partial(_write_table, table)
+        segment = write_or_spare(self._new_folder / name, write, self._notice)
+        self._new_folder = segment.parent
 
         infos_without_thumbs = [replace(info, thumb=b"") for info in infos]
         self._add_infos(segment, infos_without_thumbs)
-
-    def _put(self, table: pl.DataFrame, name: str) -> Path:
-        """Write a segment; once the folder takes no more, into a temporary one."""
-        if self._spare is None:
-            try:
-                return _write_table(table, self.folder / name)
-            except BestiaryError as error:
-                self._notice(not_cached(error))
-                self._spare = spare_folder()
-        return _write_table(table, self._spare / name)
 
     def _result_file(self, key: str) -> Path:
         return self.folder / f"result-{key}.parquet"
 
 
-def _write_table(table: pl.DataFrame, goal: Path) -> Path:
+def _write_table(table: pl.DataFrame, goal: Path) -> None:
     with atomic_path(goal) as temporary:
         table.write_parquet(temporary)
-    return goal
 
 
 def _boxes_of_files(paths: Sequence[Readable]) -> list[tuple[Readable, list[Box]]]:

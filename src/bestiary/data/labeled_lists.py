@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ import numpy as np
 import polars as pl
 
 from bestiary.atomic import write_bytes
-from bestiary.caches import cache_root, not_cached, spare_folder
+from bestiary.caches import cache_root, write_or_spare
 from bestiary.data.listing_types import LISTING_SCHEMA
 from bestiary.details import detail
-from bestiary.errors import ArgumentError, BestiaryError
+from bestiary.errors import ArgumentError
 from bestiary.numbers import counted
 from bestiary.storage.files import is_address
 
@@ -65,15 +66,8 @@ def write_labeled(data: Any, labels: Any, has_root: bool) -> tuple[Path, str]:
     stream = io.BytesIO()
     table.write_parquet(stream)
     digest = hashlib.sha256(stream.getvalue()).hexdigest()
-    name = f"{digest[:32]}.parquet"
-    file = cache_root() / TABLES / name
-    try:
-        write_bytes(file, stream.getvalue())
-    except BestiaryError as error:
-        detail(not_cached(error))
-        file = spare_folder() / name
-        write_bytes(file, stream.getvalue())
-    return file, root
+    file = cache_root() / TABLES / f"{digest[:32]}.parquet"
+    return write_or_spare(file, partial(write_bytes, content=stream.getvalue()), detail), root
 
 
 def _columns_of_frame(frame: Any, labels: Any) -> dict[str, list[Any]]:
