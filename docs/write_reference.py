@@ -270,8 +270,9 @@ def verbs_page() -> str:
         "Each verb of the command line is a function of the same name: `bestiary.train` is "
         "`bestiary train`. Options are keyword arguments, with underscores for dashes. `--set` is "
         "`overrides`, a list. Errors are a `bestiary.BestiaryError`.",
-        "A `Location` is a path or an address, as text or `pathlib.Path`. `Data` is one too, or a "
-        "frame, or a list of paths.",
+        "A `Location` is a path or an address, as text or `pathlib.Path`. A `RunLocation` is one "
+        "too, or the run itself, such as `train` returns. `Data` is a location, or a frame, or a "
+        "list of paths.",
     ]
     names = [*VERBS, "load"]
     parts += [directive(f"bestiary.api.{name}.{name}", "numpy") for name in sorted(names)]

@@ -24,6 +24,7 @@ import numpy as np
 from bestiary.advising.trials import with_share
 from bestiary.beasts.sample import draw_sample
 from bestiary.run.run import Run
+from bestiary.training.dataset import read_training_set
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -131,14 +132,15 @@ def round_hits(
     fold = args.only_fold[0]
     heads = Run(place / f"trained-{'-'.join(HEADS_ONLY)}")
     hits = {}
-    paths: list[str] = []
     for way, (changed, share) in ways.items():
         run = Run(place / f"trained-{'-'.join(changed)}")
         args.overrides = [*changed, "train.wise_ft=0", *args.also]
-        paths = sorted(hits_of(data, run.path, "fast", args))
+        hits_of(data, run.path, "fast", args)
         logits, labels = with_share(Run.open(run.path), Run.open(heads.path), fold, share)
         hits[way] = logits.argmax(axis=1) == labels
-    return hits, paths
+    # Images with a label conflict are trained on and never judged.
+    judged = read_training_set(heads)
+    return hits, judged.paths[judged.scorable(judged.rows(fold)[1])].to_list()
 
 
 def record_ways(

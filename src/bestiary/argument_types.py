@@ -94,7 +94,7 @@ def _is_wanted_as_text(value: os.PathLike[Any], hint: object) -> bool:
     """
     wanted = choices(hint)
     is_path = isinstance(value, Path) and Path in wanted
-    is_wanted = is_path or any(_matches(value, one) for one in wanted if one is not Path)
+    is_wanted = is_path or any(_matches(value, one) for one in wanted if one not in _PATHS)
     return str in wanted and not is_wanted
 
 
@@ -193,13 +193,14 @@ def _is_flag(value: object) -> bool:
     return isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")
 
 
+_PATHS = (Path, os.PathLike[str])
 _NO_COLLECTIONS = (str, bytes, bytearray, os.PathLike, Mapping)
 _KINDS: dict[object, tuple[Callable[[Any], bool], str, str]] = {
     Any: (lambda _: True, "anything", "things"),
     type(None): (lambda value: value is None, "None", "None"),
     None: (lambda value: value is None, "None", "None"),
     str: (lambda value: isinstance(value, str), "a text", "texts"),
-    Path: (lambda value: isinstance(value, os.PathLike), "a path", "paths"),
+    **dict.fromkeys(_PATHS, (lambda value: isinstance(value, os.PathLike), "a path", "paths")),
     bool: (_is_flag, "True or False", "True or False"),
     int: (
         lambda value: isinstance(value, Integral) and not _is_flag(value),

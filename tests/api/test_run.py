@@ -1,5 +1,6 @@
 """A run as Python users see it: frames, charts and its card."""
 
+import inspect
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 import bestiary
+from bestiary.argument_types import choices
 from bestiary.errors import ArgumentError, RunError
 from bestiary.numbers import count, percent, percent_range
 from bestiary.reporting.figure import PLOTS
@@ -182,6 +184,19 @@ def test_verbs_take_a_run(trained: bestiary.Run, beasts: Path, tmp_path: Path) -
     bestiary.predict(copy, beasts, out=answers, quiet=True)
     assert pl.read_csv(answers).height == 27
     assert bestiary.Run(copy).path == copy.path
+
+
+def test_hints_of_verbs_allow_a_run() -> None:
+    makes_a_folder_of_runs = {"ablate"}
+    taking = []
+    for name in set(bestiary.__all__) - makes_a_folder_of_runs:
+        verb = getattr(bestiary, name)
+        hints = {} if isinstance(verb, type) else inspect.signature(verb).parameters
+        if "run" in hints:
+            taking.append(name)
+            allowed = choices(hints["run"].annotation)
+            assert os.PathLike[str] in allowed or RunDirectory in allowed, name
+    assert len(taking) > 15
 
 
 def test_run_in_a_store_is_its_address(tmp_path: Path) -> None:

@@ -239,6 +239,33 @@ def test_times_without_zone_are_said(root: BoxFolder, tmp_path: Path) -> None:
         write(root, ROWS.drop("time"), camtrap_dp=tmp_path / "dp")
 
 
+def test_a_deployment_is_one_camera_at_one_site(root: BoxFolder, tmp_path: Path) -> None:
+    table = predictions(
+        row("s/1.jpg", site="A", camera="left"),
+        row("s/2.jpg", site="A", camera="right", lat=4.25),
+        row("s/3.jpg", site="A", camera="right"),
+        row("s/4.jpg", site="B", camera="left"),
+        row("s/5.jpg", site="A", camera=None),
+        row("s/6.jpg", site=None, camera="left"),
+    )
+    lines = write(root, table, camtrap_dp=tmp_path / "dp")
+    assert lines[:2] == [
+        "Camtrap DP: 1 site has several cameras; each is a deployment",
+        "Camtrap DP: 1 deployment has several positions; that of its first image is written",
+    ]
+    deployments = rows_of(tmp_path / "dp/deployments.csv")
+    names = [(one["deploymentID"], one["locationID"], one["cameraID"]) for one in deployments]
+    assert names == [
+        ("A", "A", ""),
+        ("A, left", "A", "left"),
+        ("A, right", "A", "right"),
+        ("B", "B", "left"),
+        ("left", "left", "left"),
+    ]
+    media = rows_of(tmp_path / "dp/media.csv")
+    assert [one["deploymentID"] for one in media][:3] == ["A, left", "A, right", "A, right"]
+
+
 def test_exif_gives_time_and_position(root: BoxFolder, tmp_path: Path) -> None:
     exif = Image.Exif()
     details = exif.get_ifd(ExifTags.IFD.Exif)

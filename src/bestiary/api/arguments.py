@@ -1,5 +1,6 @@
 """Argument types that several verbs share."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +9,8 @@ from cyclopts import Parameter
 
 Location = str | Path
 """A path, or an address in an object store such as s3://bucket/run."""
+RunLocation = Location | os.PathLike[str]
+"""A run's folder or address; in Python also the run itself."""
 Data = Annotated[Any, Parameter(show_default=False)]
 """Labeled images. On the command line a `Location`; in Python also a frame, or a list of paths."""
 Labels = Annotated[Any, Parameter(parse=False)]

@@ -1,10 +1,11 @@
 """The verb `compare`: paired differences between finished runs."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location
+from bestiary.api.arguments import Location, RunLocation
 from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def compare(
-    run: Location,
-    other: Location,
+    run: RunLocation,
+    other: RunLocation,
     /,
-    *more: Location,
+    *more: RunLocation,
     data: Location | None = None,
     out: Location | None = None,
 ) -> "Compared":
@@ -57,8 +58,10 @@ def compare(
     if out is not None:
         check_output_folder("--out", Path(out))
     with ExitStack() as stack:
-        runs = [stack.enter_context(opened_run(run, data=data))]
-        runs += [stack.enter_context(opened_run(location)) for location in (other, *more)]
+        runs = [stack.enter_context(opened_run(os.fspath(run), data=data))]
+        runs += [
+            stack.enter_context(opened_run(os.fspath(location))) for location in (other, *more)
+        ]
         comparison = compare_runs(runs)
         if out is None:
             return Compared(comparison, [])

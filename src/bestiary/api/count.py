@@ -1,12 +1,13 @@
 """The verb `count`: new images without labels -> how many there are of each class."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, RunLocation
 from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def count(
-    run: Location,
+    run: RunLocation,
     /,
     *images: Location | Sequence[Location],
     out: Location | None = None,
@@ -80,7 +81,7 @@ def count(
     if file:
         check_new_table("--out", file, [".csv", ".parquet"])
     display = Display(quiet)
-    with opened_run(run) as opened:
+    with opened_run(os.fspath(run)) as opened:
         say_first_start(opened, engine, display)
         counts = count_classes(
             opened,

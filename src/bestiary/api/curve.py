@@ -1,8 +1,9 @@
 """The verb `curve`: images -> what fewer would have given, and what twice as many would give."""
 
+import os
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location
+from bestiary.api.arguments import Location, RunLocation
 from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @checked_arguments
-def curve(data: Location, run: Location, /, *, quiet: bool = False) -> "Curve":
+def curve(data: Location, run: RunLocation, /, *, quiet: bool = False) -> "Curve":
     """Say what twice as many images would give, class by class too.
 
     Heads are fitted to 1/8, 1/4, 1/2 and all of the training images, over several draws.
@@ -49,5 +50,5 @@ def curve(data: Location, run: Location, /, *, quiet: bool = False) -> "Curve":
         probe(data, run, quiet=quiet)
     # A table starts from a folder that the run knows, if it was trained here.
     images = None if not is_address(data) and Path(data).is_file() else data
-    with opened_run(run, data=images) as opened:
+    with opened_run(os.fspath(run), data=images) as opened:
         return measure_curve(opened)

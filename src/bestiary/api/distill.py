@@ -1,12 +1,13 @@
 """The verb `distill`: an ensemble -> one student network that learns from its predictions."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, RunLocation
 from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def distill(
-    run: Location,
+    run: RunLocation,
     out: Location,
     /,
     *,
@@ -84,7 +85,7 @@ def distill(
     display = Display(quiet)
     seconds = parse_duration(checkpoint_every, "--checkpoint-every", CHECKPOINT_TIMES)
     test_path = Path(test_data) if test_data is not None else None
-    with Interrupts() as interrupts, opened_run(run, data=data) as teacher:
+    with Interrupts() as interrupts, opened_run(os.fspath(run), data=data) as teacher:
         try:
             student = begin_or_open(
                 teacher,

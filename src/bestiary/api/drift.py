@@ -1,11 +1,12 @@
 """The verb `drift`: a run and new images -> whether they are of the same world."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, RunLocation
 from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def drift(
-    run: Location,
+    run: RunLocation,
     /,
     *images: Location | Sequence[Location],
     out: Location | None = None,
@@ -74,7 +75,7 @@ def drift(
     if out is not None:
         check_new_table("--out", Path(out), [".csv"])
     display = Display(quiet)
-    with Interrupts(), opened_run(run) as opened:
+    with Interrupts(), opened_run(os.fspath(run)) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
         options = trained_listing(opened, paths, overrides, display)
         report = measure_drift(opened, ensemble, paths, display, options)

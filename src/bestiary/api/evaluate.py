@@ -1,12 +1,13 @@
 """The verb `evaluate`: a run and labeled images that are new -> its scores on them."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, RunLocation
 from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def evaluate(
-    run: Location,
+    run: RunLocation,
     images: Location,
     /,
     *,
@@ -83,7 +84,7 @@ def evaluate(
     if place is not None and place.suffix.lower() != ".json":
         check_output_folder("--out", place, ", or a .json file for the scores alone")
     display = Display(quiet)
-    with opened_run(run, data=data) as opened:
+    with opened_run(os.fspath(run), data=data) as opened:
         say_first_start(opened, "auto", display)
         ensemble = Ensemble.load(opened)
         if caveat := missing_members(opened, ensemble):
@@ -103,7 +104,7 @@ def evaluate(
     return evaluation
 
 
-def _write_page(evaluation: "Evaluation", run: Location, images: Location, folder: Path) -> str:
+def _write_page(evaluation: "Evaluation", run: RunLocation, images: Location, folder: Path) -> str:
     """Write the page of an evaluation, and name it."""
     from bestiary.atomic import write_text
     from bestiary.printable import printable_name

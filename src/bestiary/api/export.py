@@ -1,11 +1,12 @@
 """The verb `export`: a run -> one ONNX, OpenVINO, torch.export or LiteRT file, or a page."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location
+from bestiary.api.arguments import Location, RunLocation
 from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import ExportFormat
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def export(
-    run: Location,
+    run: RunLocation,
     out: Location,
     /,
     *,
@@ -86,5 +87,5 @@ def export(
 
     asked = ExportOptions(int8, float16, max_drop, prune, promise, costs)
     write = export_folder if format in FOLDER_FORMATS else export_run
-    with opened_run(run, data=data) as opened:
+    with opened_run(os.fspath(run), data=data) as opened:
         return write(opened, Path(out), format, asked, Display(quiet))

@@ -1,10 +1,11 @@
 """The verb `join`: finished runs of different backbones -> one run that blends them."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location
+from bestiary.api.arguments import RunLocation
 from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @checked_arguments
-def join(run: Location, other: Location, /, *rest: Location) -> "Joined":
+def join(run: RunLocation, other: RunLocation, /, *rest: RunLocation) -> "Joined":
     """Join finished runs on the same folds into one run.
 
     Each member of the new run sums the logits of the members of its parts, with
@@ -52,6 +53,8 @@ def join(run: Location, other: Location, /, *rest: Location) -> "Joined":
     if is_address(out):
         raise ArgumentError(f"join {out}: the new run needs a folder of this machine")
     with ExitStack() as stack:
-        runs = [stack.enter_context(opened_run(location)) for location in (run, other, *more)]
+        runs = [
+            stack.enter_context(opened_run(os.fspath(location))) for location in (run, other, *more)
+        ]
         joined = join_runs(runs, Path(out))
     return replace(joined, run=Run.of(joined.run))

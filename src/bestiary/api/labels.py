@@ -1,9 +1,10 @@
 """The verb `labels`: suspect labels of a run, and a page to decide on them."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bestiary.api.arguments import Location
+from bestiary.api.arguments import Location, RunLocation
 from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def labels(
-    run: Location, /, *, data: Location | None = None, out: Location | None = None
+    run: RunLocation, /, *, data: Location | None = None, out: Location | None = None
 ) -> "LabelReport":
     """Find labels of a run that are probably wrong.
 
@@ -56,7 +57,7 @@ def labels(
         )
     if out is not None:
         check_output_folder("--out", Path(out))
-    with opened_run(run, data=data) as opened:
+    with opened_run(os.fspath(run), data=data) as opened:
         folder = Path(out) if out is not None else opened.file(LABELS)
         report = review_labels(opened, folder)
         report.write()

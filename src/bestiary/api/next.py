@@ -1,11 +1,12 @@
 """The verb `next`: a run and new images -> the images to label next."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, RunLocation
 from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def next(
-    run: Location,
+    run: RunLocation,
     /,
     *images: Location | Sequence[Location],
     count: int = 100,
@@ -77,7 +78,7 @@ def next(
     if out is not None:
         check_new_table("--out", Path(out), [".csv"])
     display = Display(quiet)
-    with Interrupts(), opened_run(run) as opened:
+    with Interrupts(), opened_run(os.fspath(run)) as opened:
         ensemble = Ensemble.load(opened, engine=engine)
         options = trained_listing(opened, paths, overrides, display)
         chosen = choose_next(opened, ensemble, paths, count, display, options)

@@ -1,5 +1,6 @@
 """The verb `predict`: an image or a folder of images -> a table of predictions."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, RunLocation
 from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Average, Engine, Sets, TableFormat, TtaViews
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def predict(
-    run: Location,
+    run: RunLocation,
     /,
     *images: Location | Sequence[Location],
     out: Location | None = None,
@@ -189,7 +190,7 @@ def predict(
     display = Display(quiet)
     with chosen_device(device), _table_place(out, watch, resume, format) as table:
         job = PredictJob(paths, table, average, format, options, resume, data, cascade)
-        with opened_run(run) as opened:
+        with opened_run(os.fspath(run)) as opened:
             ensemble = _load(opened, engine, tta, cascade, (promise, costs), display)
             trained = TrainedFiles.of(opened)
             rules = _field_rules(opened, ensemble, only, prior, display)
@@ -353,7 +354,7 @@ def _with_others(
     from bestiary.run.taxonomy import read_run_taxonomy
     from bestiary.version import VERSION
 
-    with opened_run(run) as opened:
+    with opened_run(os.fspath(run)) as opened:
         taxonomy = read_run_taxonomy(opened)
         name = f"bestiary {VERSION}, run {opened.name} ({ensemble.digest[:12]})"
     classifier = Classifier(name, datetime.now(UTC), ensemble.classes_.tolist(), taxonomy)

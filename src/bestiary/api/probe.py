@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Data, Labels, Location, Many, Unlabeled
+from bestiary.api.arguments import Data, Labels, Location, Many, RunLocation, Unlabeled
 from bestiary.api.train import train
 from bestiary.argument_types import checked_arguments
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @checked_arguments
 def probe(
     data: Data,
-    run: Location,
+    run: RunLocation,
     /,
     *,
     labels: Labels = None,

@@ -1,10 +1,11 @@
 """The verb `push`: a finished run -> a repository on the Hugging Face hub, with its model card."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bestiary.api.arguments import Location
+from bestiary.api.arguments import RunLocation
 from bestiary.argument_types import checked_arguments
 from bestiary.printable import shell_name
 
@@ -55,7 +56,7 @@ class Pushed:
 
 @checked_arguments
 def push(
-    run: Location,
+    run: RunLocation,
     address: str,
     /,
     *,
@@ -124,7 +125,7 @@ def push(
 
     repository = upload_repository(address)
     display = Display(quiet)
-    with opened_run(run) as opened:
+    with opened_run(os.fspath(run)) as opened:
         if not dry_run:
             check_token(address)
         shared = shared_files(opened.load(), with_report=with_report)

@@ -1,10 +1,11 @@
 """The verb `report`: a finished run -> its page, Markdown, PDF or model card; runs -> an index."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, RunLocation
 from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import ReportFormat
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @checked_arguments
 def report(
-    run: Location,
+    run: RunLocation,
     /,
     *,
     data: Location | None = None,
@@ -78,5 +79,5 @@ def report(
         if format != "html" or data is not None:
             raise ArgumentError(f"{folder}: is a folder of runs, whose index is a page; name a run")
         return write_index(folder, file)
-    with opened_run(run, data=data) as opened:
+    with opened_run(os.fspath(run), data=data) as opened:
         return write_report(opened, file, format, not no_saliency, Display(quiet), fonts)

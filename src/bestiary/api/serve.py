@@ -1,17 +1,18 @@
 """The verb `serve`: a run as an HTTP service, with a page for people."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from bestiary.api.arguments import Location, Many
+from bestiary.api.arguments import Location, Many, RunLocation
 from bestiary.argument_types import checked_arguments
 from bestiary.recipe.choices import Engine
 
 
 @checked_arguments
 def serve(
-    run: Location,
+    run: RunLocation,
     /,
     *,
     host: str = "127.0.0.1",
@@ -128,7 +129,7 @@ def serve(
         from bestiary.run.layout import is_at_top
 
         check_address(cluster)
-        with opened_run(run, is_at_top, data) as opened:  # raises where there is no run
+        with opened_run(os.fspath(run), is_at_top, data) as opened:  # raises where there is no run
             place = opened.named_root()
         rules = (promise, None if costs is None else str(costs))
         service = Service(location(run), place, engine, limits, token, address, similar, *rules)
@@ -139,7 +140,7 @@ def serve(
     # In this process. The port is taken before the run is loaded.
     if replicas is not None:
         raise ArgumentError(f"--replicas {replicas}: needs a cluster; add --cluster ray")
-    with address.bind() as bound, opened_run(run, data=data) as opened:
+    with address.bind() as bound, opened_run(os.fspath(run), data=data) as opened:
         say_first_start(opened, engine, display)
         ensemble = Ensemble.load(opened, engine=engine)
         for notice in apply_decisions(opened, ensemble, promise, costs):

@@ -1,9 +1,10 @@
 """The verb `show`: a run -> its state and score in a few lines; without a run, the runs below."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from bestiary.api.arguments import Location
+from bestiary.api.arguments import RunLocation
 from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @overload
-def show(run: Location, /) -> "Summary": ...
+def show(run: RunLocation, /) -> "Summary": ...
 
 
 @overload
@@ -20,7 +21,7 @@ def show() -> "RunList": ...
 
 
 @checked_arguments
-def show(run: Location | None = None, /) -> "Summary | RunList":
+def show(run: RunLocation | None = None, /) -> "Summary | RunList":
     """Show what a run is, how far it is trained, and its score.
 
     Without RUN, the runs below the current folder are listed.
@@ -43,5 +44,5 @@ def show(run: Location | None = None, /) -> "Summary | RunList":
 
     if run is None:
         return list_runs(Path())
-    with opened_run(run) as opened:
+    with opened_run(os.fspath(run)) as opened:
         return summarize(opened)

@@ -1,11 +1,20 @@
 """The verb `train`: labeled images -> a run with a trained k-fold ensemble and its score."""
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bestiary.api.arguments import Data, Labels, Location, Many, Unlabeled, with_short_ways
+from bestiary.api.arguments import (
+    Data,
+    Labels,
+    Location,
+    Many,
+    RunLocation,
+    Unlabeled,
+    with_short_ways,
+)
 from bestiary.argument_types import checked_arguments
 
 if TYPE_CHECKING:
@@ -15,7 +24,7 @@ if TYPE_CHECKING:
 @checked_arguments
 def train(
     data: Data,
-    run: Location,
+    run: RunLocation,
     /,
     *,
     labels: Labels = None,
@@ -127,7 +136,7 @@ def train(
     place, overrides = data_on_disk(data, labels, overrides)
     wanted = Wanted(
         place,
-        run,
+        os.fspath(run),
         recipe,
         overrides,
         budget,

@@ -5,6 +5,7 @@ A folder in a store has `/`, `is_dir` and `resolve`, and a file has `read_bytes`
 their credentials and endpoints. Knows nothing of what the bytes mean.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -49,9 +50,9 @@ class Root(Protocol):
         """Return the folder under its absolute name."""
 
 
-def is_address(location: str | Path) -> bool:
+def is_address(location: str | os.PathLike[str]) -> bool:
     """Return whether `location` is the address of a store, not a path on a disk."""
-    return "://" in str(location)
+    return "://" in os.fspath(location)
 
 
 def check_address(address: str) -> None:
@@ -83,14 +84,14 @@ def check_address(address: str) -> None:
         )
 
 
-def address_of(location: str | Path) -> str:
+def address_of(location: str | os.PathLike[str]) -> str:
     """Return `location` if it is an address, else an empty string."""
     if not is_address(location):
         return ""
-    return str(location).rstrip("/")
+    return os.fspath(location).rstrip("/")
 
 
-def location(path_or_address: str | Path) -> str:
+def location(path_or_address: str | os.PathLike[str]) -> str:
     """Return the absolute name of a path or address."""
     address = address_of(path_or_address)
     if address:

@@ -49,9 +49,9 @@ class HubPlace:
     folder: str
 
 
-def is_hub(location: str | Path) -> bool:
+def is_hub(location: str | os.PathLike[str]) -> bool:
     """Return whether `location` is an address on the hub."""
-    return str(location).startswith(HUB)
+    return os.fspath(location).startswith(HUB)
 
 
 def hub_place(address: str) -> HubPlace:

@@ -1,7 +1,8 @@
 """Predictions -> a Camera Trap Data Package (Camtrap DP 1.0.2): deployments, media, observations.
 
-See https://camtrap-dp.tdwg.org. A deployment is a site or, without sites, a camera. Every image
-needs a time and a position: the standard requires them.
+See https://camtrap-dp.tdwg.org. A deployment is a site or, without sites, a camera. Each camera of
+a site with several is a deployment of its own. Every image needs a time and a position: the
+standard requires them.
 """
 
 import json
@@ -117,9 +118,38 @@ def _complete_rows(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
         )
     whole = pl.col("time").str.replace(r"\.\d+", "")
     time = pl.when(has_zone).then(whole).otherwise(whole + "Z").str.replace(r"\+00:00$", "Z")
-    names = [pl.col(name) for name in ("site", "camera") if name in complete.columns]
-    deployment = pl.coalesce(*names, pl.lit(UNKNOWN_PLACE)).alias("deploymentID")
-    return complete.with_columns(time.alias("timestamp"), deployment), notes
+    complete, of_deployments = _with_deployment(complete.with_columns(time.alias("timestamp")))
+    return complete, [*notes, *of_deployments]
+
+
+def _with_deployment(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Add deploymentID and locationID; say which sites have several cameras or positions."""
+    for name in ("site", "camera"):
+        if name not in table.columns:
+            table = table.with_columns(pl.lit(None, FIELD_SCHEMA[name]).alias(name))
+    site = pl.col("site")
+    camera = pl.col("camera")
+    is_shared = site.is_not_null() & (camera.drop_nulls().n_unique().over("site") > 1)
+    table = table.with_columns(
+        pl.when(is_shared & camera.is_not_null())
+        .then(pl.concat_str(site, camera, separator=", "))
+        .otherwise(pl.coalesce(site, camera, pl.lit(UNKNOWN_PLACE)))
+        .alias("deploymentID"),
+        pl.coalesce(site, camera, pl.lit(UNKNOWN_PLACE)).alias("locationID"),
+    )
+    notes = []
+    if n_shared := table.filter(is_shared)["site"].n_unique():
+        notes.append(
+            f"Camtrap DP: {counted(n_shared, 'site has', 'sites have')} several cameras; each is "
+            f"a deployment"
+        )
+    positions = table.group_by("deploymentID").agg(pl.struct("lat", "lon").n_unique() > 1)
+    if n_moved := int(positions["lat"].sum()):
+        notes.append(
+            f"Camtrap DP: {counted(n_moved, 'deployment has', 'deployments have')} several "
+            f"positions; that of its first image is written"
+        )
+    return table, notes
 
 
 def _all_columns(name: str, table: pl.DataFrame) -> pl.DataFrame:
@@ -137,14 +167,13 @@ def _seconds(table: pl.DataFrame) -> pl.Series:
 
 def _deployments(table: pl.DataFrame) -> pl.DataFrame:
     ordered = table.with_columns(_seconds(table)).sort("deploymentID", "seconds")
-    camera = pl.col("camera") if "camera" in table.columns else pl.lit(None, pl.String)
     return ordered.group_by("deploymentID", maintain_order=True).agg(
-        pl.col("deploymentID").first().alias("locationID"),
+        pl.col("locationID").first(),
         pl.col("lat").first().alias("latitude"),
         pl.col("lon").first().alias("longitude"),
         pl.col("timestamp").first().alias("deploymentStart"),
         pl.col("timestamp").last().alias("deploymentEnd"),
-        camera.drop_nulls().first().alias("cameraID"),
+        pl.col("camera").drop_nulls().first().alias("cameraID"),
     )
 
 
