@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from harness.paired import machine, report
 from harness.record import record, recording
-from harness.steps import seconds_of
+from harness.steps import need_bf16, seconds_of
 
 CLAIMS = {
     "other-training-steps": {
@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--work", nargs="+", default=list(WORKS), choices=WORKS)
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args()
+    need_bf16()
     torch.set_num_threads(1)
     print(machine())
     for work in args.work:
