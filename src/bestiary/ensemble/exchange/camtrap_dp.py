@@ -91,7 +91,7 @@ def write_camtrap_dp(
 def _complete_rows(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """The rows that the standard can take, with their deployment and a time with a zone."""
     table = table.filter(pl.col("kind") != FAILED)
-    for name in NEEDED:
+    for name in (*NEEDED, "site", "camera"):
         if name not in table.columns:
             table = table.with_columns(pl.lit(None, FIELD_SCHEMA[name]).alias(name))
     has_clock = pl.col("time").str.contains("T")
@@ -124,18 +124,16 @@ def _complete_rows(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
 
 def _with_deployment(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
     """Add deploymentID and locationID; say which sites have several cameras or positions."""
-    for name in ("site", "camera"):
-        if name not in table.columns:
-            table = table.with_columns(pl.lit(None, FIELD_SCHEMA[name]).alias(name))
     site = pl.col("site")
     camera = pl.col("camera")
+    place = pl.coalesce(site, camera, pl.lit(UNKNOWN_PLACE))
     is_shared = site.is_not_null() & (camera.drop_nulls().n_unique().over("site") > 1)
     table = table.with_columns(
         pl.when(is_shared & camera.is_not_null())
         .then(pl.concat_str(site, camera, separator=", "))
-        .otherwise(pl.coalesce(site, camera, pl.lit(UNKNOWN_PLACE)))
+        .otherwise(place)
         .alias("deploymentID"),
-        pl.coalesce(site, camera, pl.lit(UNKNOWN_PLACE)).alias("locationID"),
+        place.alias("locationID"),
     )
     notes = []
     if n_shared := table.filter(is_shared)["site"].n_unique():
@@ -143,8 +141,8 @@ def _with_deployment(table: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
             f"Camtrap DP: {counted(n_shared, 'site has', 'sites have')} several cameras; each is "
             f"a deployment"
         )
-    positions = table.group_by("deploymentID").agg(pl.struct("lat", "lon").n_unique() > 1)
-    if n_moved := int(positions["lat"].sum()):
+    n_positions = pl.struct("lat", "lon").n_unique().over("deploymentID")
+    if n_moved := table.filter(n_positions > 1)["deploymentID"].n_unique():
         notes.append(
             f"Camtrap DP: {counted(n_moved, 'deployment has', 'deployments have')} several "
             f"positions; that of its first image is written"
